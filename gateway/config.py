@@ -1,0 +1,269 @@
+"""The configuration: one frozen tree, decoded strictly, checked before any I/O.
+
+Every key is documented where it is declared; the reference and the JSON Schema are generated from here.  Reading a
+file and pointing at the line of a mistake is `gateway/located.py`'s.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from gateway.errors import ConfigError
+from gateway.located import Located, problems_of, read_yaml
+
+_DURATION = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h|d)\s*$")
+_DURATION_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)\s*$")
+_SIZE_BYTES = {
+    "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+}  # fmt: skip
+_FIELD = re.compile(r"^[a-z][a-z0-9_]*$")
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str):
+        match = _DURATION.match(value)
+        if match is None:
+            raise ValueError("write a duration as a number and a unit: 250ms, 5s, 10min, 2h or 7d")
+        return float(match[1]) * _DURATION_S[match[2]]
+    return value
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str):
+        match = _SIZE.match(value)
+        if match is None:
+            raise ValueError("write a size as a number and a unit: 64KiB, 16MiB or 2GiB (or MB, GB for powers of ten)")
+        return int(float(match[1]) * _SIZE_BYTES[match[2]])
+    return value
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"write an address as {' or '.join(f'{s}://host:port' for s in schemes)}")
+        if parts.username or parts.password:
+            raise ValueError("keep user name and password out of the address: use username and password")
+        _ = parts.port  # raises ValueError when it is not a port
+        return value
+
+    return AfterValidator(check)
+
+
+Seconds = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(gt=0, le=31_536_000)]
+"""A duration: `250ms`, `5s`, `10min`, `2h`, `7d`, or a number of seconds."""
+Bytes = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str), Field(gt=0)]
+"""A size: `64KiB`, `16MiB`, `2GiB`, or a number of bytes."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""A name: letters, digits, `_`, `.` and `-`; up to 64 of them."""
+
+
+def _fields(value: dict[str, str]) -> dict[str, str]:
+    for key in value:
+        if not _FIELD.match(key):
+            raise ValueError(f"a field name is lower case letters, digits and '_': {key!r} is not")
+    return value
+
+
+Fields = Annotated[dict[str, str], AfterValidator(_fields)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class Secret(Strict):
+    """Where a secret is kept: never in the configuration itself."""
+
+    file: Path | None = None
+    """A file that holds nothing but the secret; its mode must not let others read it (0600)."""
+    env: str | None = None
+    """The name of an environment variable."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("name one place: file or env")
+        return self
+
+    def read(self) -> str:
+        """The secret itself, without a trailing newline.  Raises `ConfigError` with what is missing."""
+        import os
+
+        if self.env is not None:
+            if self.env not in os.environ:
+                raise ConfigError([f"the environment variable {self.env} is not set: it should hold a secret"])
+            return os.environ[self.env]
+        assert self.file is not None
+        try:
+            if self.file.stat().st_mode & 0o077:
+                raise ConfigError([f"{self.file} holds a secret but others may read it: chmod 600 {self.file}"])
+            return self.file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ConfigError([f"cannot read the secret in {self.file}: {error.strerror}"]) from error
+
+
+class Selection(Strict):
+    """Which variables: one `node`, or all below a `subtree`."""
+
+    node: str | None = None
+    """Node id of one variable, best with the namespace URI: `nsu=urn:acme:press;s=Line1.Temperature`."""
+    subtree: str | None = None
+    """Node id of an object: every variable below it is taken.  The Objects folder is `i=85`."""
+    name: str | None = None
+    """What consumers call this one variable (with `node`; default: its browse name)."""
+    levels: tuple[str, ...] = ()
+    """With `subtree`: names for the first levels below it, as fields for the topic.  `[line, machine]` makes `press-1`
+    of `…/line-1/press-1/Temperature` the field `machine`."""
+    include: tuple[str, ...] = ()
+    """With `subtree`: patterns of paths below it to take, `*` within a level, `**` across levels (default: all)."""
+    exclude: tuple[str, ...] = ()
+    """With `subtree`: patterns of paths to leave out; wins over `include`."""
+    fields: Fields = Field(default_factory=dict)
+    """Fields for the topic template, for these variables."""
+    sampling_interval: Seconds | None = None
+    """How often the server looks at the value (default: the publishing interval of the source)."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """How many samples the server keeps between two publishes (default: of the source)."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.node is None) == (self.subtree is None):
+            raise ValueError("name either node (one variable) or subtree (all variables below an object)")
+        if self.node is not None and (self.levels or self.include or self.exclude):
+            raise ValueError("levels, include and exclude go with subtree, not with node")
+        if self.subtree is not None and self.name is not None:
+            raise ValueError("name goes with node, not with subtree")
+        return self
+
+
+class SourceConfig(Strict):
+    """One OPC UA server."""
+
+    name: Name
+    """Its name in logs, metrics and streams."""
+    url: Annotated[str, _url("opc.tcp")]
+    """Endpoint URL, `opc.tcp://host:4840`."""
+    insecure: bool = False
+    """Allow SecurityPolicy None for this server: nothing is encrypted and nobody is checked."""
+    select: Annotated[tuple[Selection, ...], Field(min_length=1)]
+    """Which variables to subscribe to."""
+    fields: Fields = Field(default_factory=dict)
+    """Fields for the topic template, for all variables of this server."""
+    publishing_interval: Seconds = 0.25
+    """How often the server sends what changed."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """How many samples per variable the server keeps between two publishes, and while we are slow."""
+    keep_alive: Seconds = 5.0
+    """The server says at least this often that it is there; after three silent ones the link counts as lost."""
+    lifetime: Seconds = 600.0
+    """How long the server keeps our subscription while we are away."""
+    session_timeout: Seconds = 60.0
+    """How long the server keeps our session while we are away."""
+    request_timeout: Seconds = 10.0
+    """How long to wait for the answer to one request."""
+    publish_requests: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many PublishRequests wait at the server, so that a slow round trip does not cap the rate."""
+
+
+class BrokerConfig(Strict):
+    """One MQTT broker."""
+
+    name: Name = "broker"
+    """Its name in logs and metrics."""
+    url: Annotated[str, _url("mqtt", "mqtts")]
+    """`mqtt://host:1883`, or `mqtts://host:8883` with TLS."""
+    version: Literal["auto", "5", "3.1.1"] = "auto"
+    """MQTT version; `auto` is 5, and 3.1.1 when the broker refuses 5."""
+    client_id: Annotated[str, Field(max_length=65535)] | None = None
+    """MQTT client identifier (default: the gateway's name).  Two clients of one name throw each other out."""
+    username: str | None = None
+    password: Secret | None = None
+    keep_alive: Seconds = 15.0
+    """MQTT keep-alive: a silent link counts as lost after one and a half of these."""
+    connect_timeout: Seconds = 10.0
+    window: Annotated[int, Field(ge=1, le=65535)] = 100
+    """How many publishes may wait for their PUBACK; the broker's Receive Maximum may lower it."""
+    ack_timeout: Seconds = 20.0
+    """A publish without PUBACK for this long means that the link is dead."""
+    retry_refused: Seconds = 30.0
+    """What the broker refuses for now (not authorised, quota) is kept on disk and offered again this often."""
+
+
+class OutboxConfig(Strict):
+    """The buffer on disk between the servers and the brokers."""
+
+    path: Path = Path("var/outbox")
+    """A folder of its own."""
+    max_bytes: Bytes = 2**30
+    """How much disk it may take."""
+    segment_bytes: Bytes = 8 * 2**20
+    """Size of one file: what is dropped or freed at once."""
+    commit: Literal["fdatasync", "os"] = "fdatasync"
+    """`fdatasync`: acknowledged means on the disk.  `os`: survives a crash of the gateway, not a power cut."""
+    when_full: Literal["drop_oldest", "block"] = "drop_oldest"
+    """Drop the oldest values and announce it, or stop taking values from the servers until there is room."""
+
+
+class PayloadConfig(Strict):
+    """What a message looks like and where it goes."""
+
+    format: Literal["json"] = "json"
+    topic: str = "factory/{site}/{line}/{machine}"
+    """Topic template: `{gateway}`, `{source}`, `{tag}`, and the fields that `fields` and `levels` of a selection name."""
+    server_time: bool = False
+    """Also send the server timestamp of each value."""
+    max_values: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """At most this many values in one message."""
+
+
+class HttpConfig(Strict):
+    """Metrics and health."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on: this machine only, unless you say otherwise."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    """Port to listen on; 0 takes a free one."""
+
+
+class BackoffConfig(Strict):
+    """How long to wait before connecting again: a random time up to a ceiling that doubles from `first` to `most`."""
+
+    first: Seconds = 0.5
+    most: Seconds = 30.0
+
+
+class Config(Strict):
+    """The whole configuration of one gateway."""
+
+    name: Name = "gateway"
+    """The gateway's name, in streams, logs and metrics."""
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    broker: BrokerConfig
+    outbox: OutboxConfig = OutboxConfig()
+    payload: PayloadConfig = PayloadConfig()
+    http: HttpConfig = HttpConfig()
+    reconnect: BackoffConfig = BackoffConfig()
+    stop_grace: Seconds = 5.0
+    """After SIGTERM: how long to go on delivering what is in the outbox before leaving.  The rest stays on disk."""
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> Self:
+        seen: set[str] = set()
+        for source in self.sources:
+            if source.name in seen:
+                raise ValueError(f"two sources are named {source.name!r}: names must differ")
+            seen.add(source.name)
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file.  Raises `ConfigError` with every problem, each with file and line."""
+    located: Located = read_yaml(path)
+    return problems_of(Config, located)

@@ -1,0 +1,121 @@
+"""The nouns that travel: `Tag`, `Batch`, `Gap`, `Message`.  Plain data, no behaviour beyond what names need.
+
+Instants are OPC UA ticks (100 ns since 1601-01-01 UTC, Part 6, 5.2.2.5) because that is what servers send and no
+digit may be lost; 0 means "not given".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+TICKS_PER_SECOND = 10_000_000
+UNIX_EPOCH_TICKS = 116_444_736_000_000_000
+"""1970-01-01T00:00:00Z in OPC UA ticks."""
+
+IS_ARRAY = 0x80
+IS_MATRIX = 0x40
+"""Flags beside the built-in type id in `Batch.types`, as in the Variant's encoding byte (Part 6, 5.2.2.16)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One configured variable: where it is on the server, what consumers call it."""
+
+    name: str
+    """What consumers see, unique within its topic."""
+    node_id: str
+    """As text, with the namespace URI (`nsu=…;s=…`), so that it survives a reshuffle of indexes."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """What topic templates may use: `site`, `line`, `machine` …"""
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A discontinuity, announced in the stream: values that existed and will not come (invariant I2)."""
+
+    cause: str
+    """One of `model.GAP_CAUSES`."""
+    detail: str
+    """For people: what happened, in one sentence."""
+    from_ticks: int = 0
+    to_ticks: int = 0
+    count: int | None = None
+    """How many values, where that is known."""
+    handles: tuple[int, ...] = ()
+    """The tags it concerns; empty means every tag of the source."""
+
+
+GAP_CAUSES = (
+    "server_overflow",
+    "subscription_recreated",
+    "sequence_gap",
+    "undecodable",
+    "policy_drop",
+    "corrupt",
+    "rejected",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The values of one publish response, as columns of equal length.
+
+    Row *i* is a change of `tags[handles[i]]`.  Rows keep the order of the response.
+    """
+
+    source: str
+    tags: Sequence[Tag]
+    """The tag table of the source; `handles` index into it.  The same object for all batches between two changes of
+    the selection, so that whoever derives something from it may do so once."""
+    handles: NDArray[np.uint32]
+    types: NDArray[np.uint8]
+    """OPC UA built-in type ids (Part 6, 5.1.2: Boolean 1, Int32 6, Double 11, String 12 …), plus `IS_ARRAY` and
+    `IS_MATRIX`; 0 where the value is null."""
+    values: Sequence[object] | NDArray[np.generic]
+    """Python values: bool, int, float, str, bytes, None; DateTime as ticks; see `gateway/opcua/types` for the rest.
+    A numpy array where all values are of one numeric type."""
+    statuses: NDArray[np.uint32]
+    """The full 32-bit StatusCode."""
+    source_ticks: NDArray[np.int64]
+    server_ticks: NDArray[np.int64]
+    gaps: tuple[Gap, ...] = ()
+    """Discontinuities noticed before these values."""
+    mark: bytes = b""
+    """Where the source would go on after this batch: stored with it in one transaction, given back after a restart."""
+
+    def __len__(self) -> int:
+        return len(self.handles)
+
+
+class Priority(IntEnum):
+    """What is dropped last has the lowest number."""
+
+    EVENT = 0
+    STATE = 1
+    TELEMETRY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One MQTT message to be, with all that the outbox and the broker need to know of it."""
+
+    topic: str
+    payload: bytes
+    stream: str
+    """Whose `seq` this is: consumers see `seq` rise by one per message of a stream, also across restarts."""
+    seq: int
+    values: int
+    """How many values the payload carries: the books are kept in values."""
+    source: str = ""
+    """Name of the source the values came from."""
+    oldest_ticks: int = 0
+    """Earliest source timestamp inside, for the end-to-end delay; 0 if there is none."""
+    priority: Priority = Priority.TELEMETRY
+    content_type: str = "application/json"
+    retain: bool = False
+    properties: tuple[tuple[str, str], ...] = ()
+    """MQTT 5 user properties."""

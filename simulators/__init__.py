@@ -1,0 +1,1 @@
+"""A factory worth connecting: SimPy lines of machines, served as OPC UA."""
