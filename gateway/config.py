@@ -216,7 +216,7 @@ class PayloadConfig(Strict):
 
     format: Literal["json"] = "json"
     topic: str = "factory/{site}/{line}/{machine}"
-    """Topic template: `{gateway}`, `{source}`, `{tag}`, and the fields that `fields` and `levels` of a selection name."""
+    """Topic template: `{gateway}`, `{source}`, `{tag}`, and what `fields` and `levels` of the selections name."""
     server_time: bool = False
     """Also send the server timestamp of each value."""
     max_values: Annotated[int, Field(ge=1, le=100_000)] = 1000

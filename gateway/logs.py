@@ -1,0 +1,64 @@
+"""Logs: one line per edge, for people on a console or as JSON for machines; always on standard error.
+
+Libraries log through the standard `logging` module; their lines take the same form.  asyncua is quietened to warnings:
+below that it prints every value it carries.
+"""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LogFormat = Literal["console", "json"]
+
+_LIBRARIES = {"asyncua": logging.WARNING, "aiohttp": logging.WARNING, "mqtt": logging.ERROR, "asyncio": logging.WARNING}
+
+
+def set_up_logs(form: LogFormat, level: int = logging.INFO) -> None:
+    """Send every log line of this process to standard error in the given form."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        _error_as_text,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=32)
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, least in _LIBRARIES.items():
+        logging.getLogger(name).setLevel(max(least, level))
+
+
+def _error_as_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if isinstance(event.get("error"), BaseException):
+        error = event["error"]
+        event["error"] = f"{type(error).__name__}: {error}"
+    return event
