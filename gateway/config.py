@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.errors import ConfigError
-from gateway.located import Located, problems_of, read_yaml
+from gateway.located import Place, dotted, read_yaml, validated
+from gateway.topics import problems_of
 
 _DURATION = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h|d)\s*$")
 _DURATION_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -265,5 +266,37 @@ class Config(Strict):
 
 def load(path: Path) -> Config:
     """Read and check a configuration file.  Raises `ConfigError` with every problem, each with file and line."""
-    located: Located = read_yaml(path)
-    return problems_of(Config, located)
+    located = read_yaml(path)
+    return validated(Config, located, topic_problems(located.value))
+
+
+def topic_problems(raw: object) -> list[tuple[Place, str]]:
+    """What is wrong with the topic template, given the fields the selections name.
+
+    Looks at the file as it was read, so that these mistakes are told together with all others.
+    """
+    template = _at(raw, "payload", "topic") or PayloadConfig().topic
+    if not isinstance(template, str):
+        return []
+    sources = _at(raw, "sources")
+    problems: list[tuple[Place, str]] = []
+    for s, source in enumerate(sources if isinstance(sources, list) else []):
+        selections = _at(source, "select")
+        for n, selection in enumerate(selections if isinstance(selections, list) else []):
+            known = {"gateway", "source", "tag", *_names(source, "fields"), *_names(selection, "fields", "levels")}
+            place: Place = ("payload", "topic") if _at(raw, "payload", "topic") else ("sources", s, "select", n)
+            problems += [
+                (place, f"for {dotted(('sources', s, 'select', n))}: {p}") for p in problems_of(template, known)
+            ]
+    return problems
+
+
+def _at(raw: object, *keys: str) -> object:
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, dict) else None
+    return raw
+
+
+def _names(raw: object, *keys: str) -> set[str]:
+    found = [_at(raw, key) for key in keys]
+    return {str(name) for part in found if isinstance(part, dict | list) for name in part}

@@ -3,6 +3,7 @@
 import difflib
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -81,13 +82,26 @@ def dotted(place: Place) -> str:
     return text or "the file"
 
 
-def problems_of(model: type[Model], located: Located) -> Model:
-    """Validate; on mistakes raise `ConfigError` with one line each: file, line, key, what is wrong, what is allowed."""
+def validated(model: type[Model], located: Located, also: Sequence[tuple[Place, str]] = ()) -> Model:
+    """The file as a model.
+
+    Raises `ConfigError` with one line per mistake: file, line, key, what is wrong, what is allowed.  `also` are
+    mistakes already found by other checks, told in the same list.
+    """
+    found = [(located.line_of(place), f"{dotted(place)}: {text}") for place, text in also]
     try:
-        return model.model_validate(located.value)
+        value = model.model_validate(located.value)
     except ValidationError as error:
-        problems = [(located.line_of(e["loc"]), _sentence(model, e)) for e in error.errors()]
-        raise ConfigError([f"{located.path}:{line}: {text}" for line, text in sorted(problems)]) from error
+        found += [(located.line_of(e["loc"]), _sentence(model, e)) for e in _told(error.errors())]
+    if found:
+        raise ConfigError([f"{located.path}:{line}: {text}" for line, text in sorted(found)])
+    return value
+
+
+def _told(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """The errors worth telling: pydantic calls a list too short when all of its items have mistakes of their own."""
+    inner = {e["loc"][:end] for e in errors for end in range(len(e["loc"]))}
+    return [e for e in errors if e["type"] != "too_short" or e["loc"] not in inner]
 
 
 def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
@@ -98,6 +112,8 @@ def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
             return f"{where}: is missing{_meaning(model, place)}"
         case "extra_forbidden":
             return f"{where}: no such key{_nearest(model, place)}"
+        case "too_short":
+            return f"{where}: needs at least one item{_meaning(model, place)}"
         case "value_error":
             return f"{where}: {error['msg'].removeprefix('Value error, ')}"
         case _:

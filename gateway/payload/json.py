@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.model import Batch, Gap, Message, Tag
 from gateway.payload.forms import json_column
 from gateway.payload.instants import text_of, texts_of
-from gateway.payload.topics import expand
+from gateway.topics import expand
 
 NextSeq = Callable[[str], int]
 Row = dict[str, object]

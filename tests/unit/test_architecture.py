@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
-    "errors", "model", "values", "located", "config", "metrics", "logs", "link", "outbox", "payload", "opcua", "mqtt",
+    "errors", "model", "values", "topics", "located", "config", "metrics", "logs", "link", "outbox", "payload", "opcua", "mqtt",
     "commands", "pipeline", "web", "app", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
