@@ -185,10 +185,13 @@ class BrokerConfig(Strict):
     client_id: Annotated[str, Field(max_length=65535)] | None = None
     """MQTT client identifier (default: the gateway's name).  Two clients of one name throw each other out."""
     username: str | None = None
+    """Who we are to the broker."""
     password: Secret | None = None
+    """Where the password is kept."""
     keep_alive: Seconds = 15.0
     """MQTT keep-alive: a silent link counts as lost after one and a half of these."""
     connect_timeout: Seconds = 10.0
+    """How long connecting may take."""
     window: Annotated[int, Field(ge=1, le=65535)] = 100
     """How many publishes may wait for their PUBACK; the broker's Receive Maximum may lower it."""
     ack_timeout: Seconds = 20.0
@@ -216,6 +219,7 @@ class PayloadConfig(Strict):
     """What a message looks like and where it goes."""
 
     format: Literal["json"] = "json"
+    """How values are encoded."""
     topic: str = "factory/{site}/{line}/{machine}"
     """Topic template: `{gateway}`, `{source}`, `{tag}`, and what `fields` and `levels` of the selections name."""
     server_time: bool = False
@@ -237,7 +241,9 @@ class BackoffConfig(Strict):
     """How long to wait before connecting again: a random time up to a ceiling that doubles from `first` to `most`."""
 
     first: Seconds = 0.5
+    """Ceiling of the first wait."""
     most: Seconds = 30.0
+    """Ceiling of all later waits."""
 
 
 class Config(Strict):
@@ -246,11 +252,17 @@ class Config(Strict):
     name: Name = "gateway"
     """The gateway's name, in streams, logs and metrics."""
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    """The OPC UA servers to read from."""
     broker: BrokerConfig
+    """The MQTT broker to deliver to."""
     outbox: OutboxConfig = OutboxConfig()
+    """The buffer on disk between them."""
     payload: PayloadConfig = PayloadConfig()
+    """What messages look like and where they go."""
     http: HttpConfig = HttpConfig()
+    """Where metrics and health are shown."""
     reconnect: BackoffConfig = BackoffConfig()
+    """How long to wait before connecting again."""
     stop_grace: Seconds = 5.0
     """After SIGTERM: how long to go on delivering what is in the outbox before leaving.  The rest stays on disk."""
 

@@ -1,0 +1,48 @@
+# One command for each thing a person wants.  `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test test-unit check format clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+$(VENV)/made: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 …'; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo 'Python cannot make an environment: install its venv module (Debian: apt install python3-venv)'; exit 1; }
+	@echo 'Making the environment $(VENV) …'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/made-test: $(VENV)/made
+	@echo 'Installing what the tests need …'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+install: $(VENV)/made ## make the environment and install the project into it
+
+demo: $(VENV)/made ## a connected factory, end to end, in this terminal (ARGS="--speed 10" …)
+	@$(BIN)/gateway demo $(ARGS)
+
+test: $(VENV)/made-test ## everything: style, types, all tests (installs the peers they need)
+	@sh tests/install-peers
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-unit: $(VENV)/made-test ## the fast part of the tests
+	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
+
+check: $(VENV)/made-test ## style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(VENV)/made-test ## put the code into the project's style
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+clean: ## remove what was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
