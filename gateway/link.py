@@ -45,6 +45,7 @@ class Link:
         self.connects = 0
         self._on_change = on_change
         self._since = time.monotonic()
+        self._notice = ""
         self._log = structlog.get_logger("gateway.link").bind(peer=peer, address=address)
 
     @property
@@ -71,6 +72,12 @@ class Link:
             return
         self._log.warning("not connected", reason=reason, next="trying again by itself until it is back")
         self._enter(LinkState.DOWN, reason)
+
+    def notice(self, text: str) -> None:
+        """Say what is lost with this peer although it is connected; once, until it is something else."""
+        if text != self._notice:
+            self._notice = text
+            self._log.warning("connected with less than hoped for", what=text)
 
     def _enter(self, state: LinkState, reason: str) -> None:
         self.state, self.reason, self._since = state, reason, time.monotonic()

@@ -1,0 +1,117 @@
+"""Opening a TCP connection, and saying in one sentence why it did not work.
+
+Both sessions get a connected socket from here, so a refused connection reads the same everywhere and a cancelled
+attempt leaves nothing behind.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gateway.errors import Unavailable
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a broker listens: the parts of its URL."""
+
+    url: str
+    host: str
+    port: int
+    tls: bool
+    web_socket: bool
+    path: str
+    """Path of the web socket."""
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def parse(url: str) -> Address:
+    """`mqtts://host:8883` or `wss://host/mqtt` in its parts; the URL was checked with the configuration."""
+    parts = urlsplit(url)
+    return Address(
+        url=url,
+        host=parts.hostname or "",
+        port=parts.port or _PORTS[parts.scheme],
+        tls=parts.scheme in ("mqtts", "wss"),
+        web_socket=parts.scheme in ("ws", "wss"),
+        path=parts.path or "/mqtt",
+    )
+
+
+async def connect(address: Address) -> socket.socket:
+    """A connected non-blocking TCP socket.  Raises OSError; cancelled, it leaves no socket behind."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    first_error: OSError | None = None
+    for family, kind, protocol, _, where in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, where)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            sock.close()
+            first_error = first_error or error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise first_error or OSError(f"the name {address.host} has no address")
+
+
+@contextmanager
+def translated(address: Address, within_s: float) -> Iterator[None]:
+    """Turns what the network says into `Unavailable` with one sentence: what, where, why."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unavailable(f"{address} gave no answer within {within_s:g} s") from error
+    except OSError as error:
+        raise Unavailable(f"{address} {explain(error, address)}") from error
+
+
+def explain(error: BaseException, address: Address) -> str:
+    """The second half of a sentence that begins with the address."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"shows a certificate that is not accepted: {_certificate(error, address)}"
+        case ssl.SSLError():
+            return f"does not agree on TLS: {_tls(error)}"
+        case ConnectionRefusedError():
+            return "refuses the connection: is a broker running there, and is the port right?"
+        case socket.gaierror():
+            return f"cannot be found: the name {address.host} does not resolve ({error.strerror})"
+        case ConnectionResetError() | BrokenPipeError():
+            return "cut the connection"
+        case OSError():
+            return f"cannot be reached: {error.strerror or error}"
+        case _:
+            return f"failed: {error}"
+
+
+def _certificate(error: ssl.SSLCertVerificationError, address: Address) -> str:
+    if error.verify_code in (62, 64):  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+        return f"it is not for the name {address.host}"
+    return error.verify_message
+
+
+def _tls(error: ssl.SSLError) -> str:
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    hints = {
+        "wrong version number": "nobody speaks TLS on this port",
+        "record layer failure": "nobody speaks TLS on this port",
+        "tlsv13 alert certificate required": "it asks for a client certificate",
+        "tlsv1 alert unknown ca": "it does not accept our client certificate (unknown CA)",
+        "unsupported protocol": "it only offers a TLS version older than allowed",
+        "tlsv1 alert protocol version": "it does not offer the TLS version that is asked for",
+    }
+    return hints.get(reason, reason)

@@ -1,0 +1,285 @@
+"""The general session: aiomqtt, for MQTT 5 and 3.1.1, over TCP, TLS and web sockets.
+
+aiomqtt wraps paho.  Six things are ours, each because of what happens otherwise (all seen):
+
+- One client object per session: entered again after a loss, it reports success for a broker that refuses.
+- We dial ourselves: paho connects in a thread, where a cancelled attempt would leave a socket open.
+- Its thread has ended, and a socket is still open, before a watch on it is added or dropped: aiomqtt adds a writer for
+  a socket that may be closed by then.
+- We read the PUBACK's and the CONNACK's contents in paho's callbacks: aiomqtt throws both away.
+- A connection lost before the CONNACK ends the attempt: aiomqtt would wait for its time-out.
+- We publish through paho: aiomqtt's own bookkeeping is linear in the publishes that are open.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiomqtt
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.errors import Unavailable
+from gateway.model import Message
+from gateway.mqtt.dial import Address, explain
+from gateway.mqtt.inflight import InFlight
+from gateway.mqtt.limits import MAX_REMAINING_BYTES, RECEIVE_MAXIMUM, Limits, refusal
+from gateway.mqtt.reasons import DELIVERED, Outcome, of_puback, of_session
+from gateway.mqtt.sink import Terms, Version
+
+_QUIET = logging.getLogger("gateway.mqtt.paho")
+_QUIET.setLevel(logging.CRITICAL)  # every fact it would report reaches us as an outcome or as Unavailable
+
+
+class VersionRefusedError(Unavailable):
+    """The broker does not speak this version of MQTT, or hung up on it without a word."""
+
+
+class GeneralSink:
+    """A session on aiomqtt.  Made and ended by `open_general`."""
+
+    def __init__(self, client: aiomqtt.Client, address: Address, terms: Terms, version: Version) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._client = client
+        self._paho = client._client
+        self._address = address
+        self._terms = terms
+        self.version: Version = version
+        self.address = address.url
+        self.limits = Limits()
+        self.window = terms.window
+        self.refused: str | None = None
+        self.refused_code = 0
+        self.in_flight = InFlight(address.url, terms.ack_timeout_s, self._hang_up)
+        self._hook()
+
+    def send(self, message: Message) -> asyncio.Future[Outcome]:
+        if self.in_flight.is_broken:
+            return self.in_flight.failed()
+        outcome = refusal(message, self.limits, self.version)
+        if outcome is not None:
+            return self.in_flight.settled(outcome)
+        if len(self.in_flight) >= self.window:
+            raise RuntimeError(f"more than {self.window} publishes are open")
+        info = self._paho.publish(
+            message.topic,
+            message.payload,
+            qos=1,
+            retain=message.retain and self.limits.retain_available,
+            properties=_properties(message) if self.version == "5" else None,
+        )
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            self.in_flight.break_off(f"{self.address} cut the connection")
+            return self.in_flight.failed()
+        return self.in_flight.add(info.mid)
+
+    async def wait_closed(self) -> None:
+        await self.in_flight.wait_broken()
+
+    def _hang_up(self) -> None:
+        self._paho._sock_close()  # without a DISCONNECT: the broker shall publish the last will
+
+    def _hook(self) -> None:
+        """Stand before aiomqtt's callbacks: read what it drops, then let it do its own work."""
+        self._paho.on_connect = self._on_connect
+        self._paho.on_disconnect = self._on_disconnect
+        self._paho.on_publish = self._on_publish
+        self._paho.on_socket_register_write = self._watch_writable
+        self._client._disconnected.add_done_callback(self._read_failed)
+
+    def _on_connect(
+        self, client: paho.Client, data: object, flags: paho.ConnectFlags, code: ReasonCode, said: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self.refused_code = code.value
+            self.refused = f"{self.address} refuses the session: {_reason(code, said)}"
+        else:
+            self._accept(_dict(said))
+        self._client._on_connect(client, data, flags, code, said)
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        data: object,
+        flags: paho.DisconnectFlags,
+        code: ReasonCode | int | None,
+        said: Properties | None,
+    ) -> None:
+        if flags.is_disconnect_packet_from_server and isinstance(code, ReasonCode):
+            self.in_flight.break_off(f"{self.address} ended the session: {_reason(code, said)}")
+        else:
+            self.in_flight.break_off(f"{self.address} cut the connection")
+        if not self._client._connected.done():
+            self._client._connected.set_exception(aiomqtt.MqttError("cut before the CONNACK"))
+
+    def _on_publish(
+        self, client: paho.Client, data: object, mid: int, code: ReasonCode, said: Properties | None
+    ) -> None:
+        if self.version != "5" or code.value == 0:
+            self.in_flight.settle(mid, DELIVERED)
+        else:
+            self.in_flight.settle(mid, of_puback(code.value, str(_dict(said).get("ReasonString", ""))))
+
+    def _watch_writable(self, client: paho.Client, data: object, sock: aiomqtt.types.PahoSocket) -> None:
+        def watch() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), self._write)
+
+        self._loop.call_soon_threadsafe(watch)
+
+    def _write(self) -> None:
+        try:
+            self._paho.loop_write()
+        except OSError as error:
+            self.in_flight.break_off(f"{self.address} {explain(error, self._address)}")
+
+    def _read_failed(self, done: asyncio.Future[None]) -> None:
+        """aiomqtt reports an exception while reading or writing here, and nowhere else."""
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            self.in_flight.break_off(f"{self.address} {explain(error, self._address)}")
+
+    def _accept(self, said: dict[str, int | str]) -> None:
+        self.limits = Limits(
+            receive_maximum=int(said.get("ReceiveMaximum", RECEIVE_MAXIMUM)),
+            maximum_packet_bytes=int(said.get("MaximumPacketSize", MAX_REMAINING_BYTES + 5)),
+            maximum_qos=int(said.get("MaximumQoS", 2)),
+            retain_available=bool(said.get("RetainAvailable", 1)),
+            topic_alias_maximum=int(said.get("TopicAliasMaximum", 0)),
+            server_keep_alive_s=int(said["ServerKeepAlive"]) if "ServerKeepAlive" in said else None,
+        )
+        self.window = min(self._terms.window, self.limits.receive_maximum)
+
+
+def _reason(code: ReasonCode, properties: Properties | None) -> str:
+    said = _dict(properties)
+    return of_session(code.value, str(said.get("ReasonString", "")), str(said.get("ServerReference", "")))
+
+
+def _dict(properties: Properties | None) -> dict[str, int | str]:
+    """The properties that were sent, by paho's names; paho keeps them as attributes."""
+    return properties.__dict__ if properties is not None else {}
+
+
+def _properties(message: Message) -> Properties | None:
+    if not message.content_type and not message.properties:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left its annotation out
+    if message.content_type:
+        properties.ContentType = message.content_type
+    if message.properties:
+        properties.UserProperty = list(message.properties)
+    return properties
+
+
+@asynccontextmanager
+async def open_general(
+    sock: socket.socket, tls: ssl.SSLContext | None, address: Address, terms: Terms, version: Version
+) -> AsyncIterator[GeneralSink]:
+    """One session over a connected socket, which it takes over.  Entering it means CONNACK with success.
+
+    Raises `Unavailable`, or `VersionRefusedError` where another version may help.  Leaving it says DISCONNECT, does
+    not wait, and leaves neither socket nor task; so does cancelling it at any point.
+    """
+    try:
+        client = _client(sock, tls, address, terms, version)
+        thread = _Thread(client)
+        sink = GeneralSink(client, address, terms, version)
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        await _enter(client, sink, sock)
+        yield sink
+        client._client.disconnect()
+    finally:
+        sink.in_flight.break_off(f"the session with {address} was closed")
+        await _clear(client, thread)
+        sock.close()
+
+
+async def _enter(client: aiomqtt.Client, sink: GeneralSink, sock: socket.socket) -> None:
+    try:
+        await client.__aenter__()
+    except aiomqtt.MqttError as error:
+        if sink.refused is not None:
+            kind = VersionRefusedError if sink.refused_code == 0x84 else Unavailable
+            raise kind(sink.refused) from error
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise VersionRefusedError(f"{sink.address} cut the connection instead of answering") from error
+    except asyncio.CancelledError:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that may still be shaking hands
+        raise
+    if sink.in_flight.is_broken:
+        await sink.wait_closed()
+
+
+class _Thread:
+    """The thread in which paho connects: has it begun, has it ended?"""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connect = client._client_connect
+        self._begun = False
+        self._ended = asyncio.Event()
+        client._client_connect = self._run  # type: ignore[method-assign]
+
+    def _run(self) -> None:
+        self._begun = True
+        try:
+            self._connect()
+        finally:
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    async def wait_ended(self) -> None:
+        if self._begun:
+            await self._ended.wait()
+
+
+async def _clear(client: aiomqtt.Client, thread: _Thread) -> None:
+    await thread.wait_ended()
+    client._client._sock_close()
+    if client._misc_task is not None:
+        client._misc_task.cancel()
+        await asyncio.wait([client._misc_task])
+
+
+def _client(
+    sock: socket.socket, tls: ssl.SSLContext | None, address: Address, terms: Terms, version: Version
+) -> aiomqtt.Client:
+    v5 = version == "5"
+    client = aiomqtt.Client(
+        hostname=address.host,
+        port=address.port,
+        username=terms.username,
+        password=terms.password,
+        identifier=terms.client_id,
+        protocol=aiomqtt.ProtocolVersion.V5 if v5 else aiomqtt.ProtocolVersion.V311,
+        clean_session=None if v5 else True,
+        clean_start=True if v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,  # all that paho accepts without version 5
+        keepalive=terms.keep_alive_s,
+        max_inflight_messages=terms.window,
+        transport="websockets" if address.web_socket else "tcp",
+        websocket_path=address.path if address.web_socket else None,
+        tls_context=tls,
+        will=_will(terms.will, v5) if terms.will else None,
+        logger=_QUIET,
+        timeout=86_400.0,  # the attempt as a whole has one time-out, in `connect`
+    )
+    client._client._create_socket_connection = lambda: sock  # type: ignore[method-assign]
+    return client
+
+
+def _will(message: Message, v5: bool) -> aiomqtt.Will:
+    properties = None
+    if v5 and message.content_type:
+        properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+        properties.ContentType = message.content_type
+    return aiomqtt.Will(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)

@@ -1,0 +1,97 @@
+"""Publishes that wait for their PUBACK, and the one way in which a session ends.
+
+Every publish is a future that ends in exactly one of three ways: the broker's verdict, `Unavailable` when the
+session breaks first, or cancelled by its owner (the verdict is then nobody's).  The first reason to break counts.
+A publish without PUBACK for `ack_timeout_s` breaks the session: behind a half-open link, or a broker that takes
+everything and acknowledges nothing, waiting longer would only hold up the backlog.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.errors import Unavailable
+from gateway.mqtt.reasons import Outcome
+
+
+class InFlight:
+    """The open publishes of one session, by packet id."""
+
+    def __init__(self, address: str, ack_timeout_s: float, on_break: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._address = address
+        self._ack_timeout_s = ack_timeout_s
+        self._on_break = on_break
+        self._open: dict[int, tuple[asyncio.Future[Outcome], float]] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._broken: asyncio.Future[None] = self._loop.create_future()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __contains__(self, packet_id: int) -> bool:
+        return packet_id in self._open
+
+    @property
+    def is_broken(self) -> bool:
+        return self._broken.done()
+
+    def add(self, packet_id: int) -> asyncio.Future[Outcome]:
+        """Open a publish under a packet id that is free."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        now = self._loop.time()
+        self._open[packet_id] = (future, now)
+        if self._watch is None:
+            self._watch = self._loop.call_at(now + self._ack_timeout_s, self._check)
+        return future
+
+    def settled(self, outcome: Outcome) -> asyncio.Future[Outcome]:
+        """A publish that was decided without sending anything."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        future.set_result(outcome)
+        return future
+
+    def failed(self) -> asyncio.Future[Outcome]:
+        """A publish that came after the session broke."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        _fail(future, str(self._broken.exception()))
+        return future
+
+    def settle(self, packet_id: int, outcome: Outcome) -> None:
+        """The broker's verdict is here.  A packet id that is not open is ignored: a repeat of an old PUBACK."""
+        entry = self._open.pop(packet_id, None)
+        if entry is not None and not entry[0].done():
+            entry[0].set_result(outcome)
+
+    def break_off(self, reason: str) -> None:
+        """The session is over: every open publish fails with `Unavailable(reason)`.  Only the first call counts."""
+        if self._broken.done():
+            return
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        _fail(self._broken, reason)
+        open_, self._open = self._open, {}
+        for future, _ in open_.values():
+            _fail(future, reason)
+        self._on_break()
+
+    async def wait_broken(self) -> None:
+        """Wait until the session is over, then raise `Unavailable` with the reason."""
+        await asyncio.shield(self._broken)
+
+    def _check(self) -> None:
+        self._watch = None
+        oldest = next(iter(self._open.values()), None)
+        if oldest is None:
+            return
+        due = oldest[1] + self._ack_timeout_s
+        if due > self._loop.time():
+            self._watch = self._loop.call_at(due, self._check)
+        else:
+            self.break_off(f"{self._address} has not acknowledged a publish for {self._ack_timeout_s:g} s")
+
+
+def _fail(future: asyncio.Future[Outcome] | asyncio.Future[None], reason: str) -> None:
+    if not future.done():
+        future.set_exception(Unavailable(reason))
+        future.exception()  # marks it as seen: an owner that has gone is no mistake

@@ -1,0 +1,71 @@
+"""What a broker takes, and how large a message becomes on the wire.  Pure.
+
+Limits come with the CONNACK (MQTT 5, 3.2.2.3) and are respected before anything is sent: a packet that is too large
+or a topic that no broker may accept costs one message, never the connection.
+"""
+
+from dataclasses import dataclass
+
+from gateway.model import Message
+from gateway.mqtt.reasons import Outcome, Verdict
+
+MAX_REMAINING_BYTES = 268_435_455
+"""The longest Remaining Length (MQTT 5, 1.5.5)."""
+RECEIVE_MAXIMUM = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the broker announced; the defaults are what MQTT allows when nothing is said."""
+
+    receive_maximum: int = RECEIVE_MAXIMUM
+    maximum_packet_bytes: int = MAX_REMAINING_BYTES + 5
+    maximum_qos: int = 2
+    retain_available: bool = True
+    topic_alias_maximum: int = 0
+    server_keep_alive_s: int | None = None
+
+    def payload_bytes(self, message: Message, version: str = "5") -> int:
+        """The longest payload that would still fit into a message like this one; may be negative."""
+        overhead = packet_bytes(message, version) - len(message.payload)
+        return self.maximum_packet_bytes - overhead - 4  # a longer payload may need up to 3 + 1 more length bytes
+
+
+def packet_bytes(message: Message, version: str = "5") -> int:
+    """Size of the PUBLISH packet with QoS 1 (MQTT 5, 3.3), in bytes; never less than what is sent."""
+    size = 2 + len(message.topic.encode()) + 2 + len(message.payload)
+    if version == "5":
+        properties = 3 + len(message.content_type.encode()) if message.content_type else 0
+        properties += sum(5 + len(key.encode()) + len(value.encode()) for key, value in message.properties)
+        size += properties + _length_bytes(properties)
+    return 1 + _length_bytes(size) + size
+
+
+def _length_bytes(length: int) -> int:
+    return 1 if length < 128 else 2 if length < 16_384 else 3 if length < 2_097_152 else 4
+
+
+def refusal(message: Message, limits: Limits, version: str) -> Outcome | None:
+    """Why this message must not be sent to this broker; None when it may."""
+    problem = topic_problem(message.topic)
+    if problem:
+        return Outcome(Verdict.NEVER, "topic_invalid", f"the topic {message.topic[:80]!r} {problem}")
+    size = packet_bytes(message, version)
+    if size > limits.maximum_packet_bytes:
+        detail = f"the message needs {size} bytes, the broker takes {limits.maximum_packet_bytes}"
+        return Outcome(Verdict.NEVER, "too_large", detail)
+    return None
+
+
+def topic_problem(topic: str) -> str:
+    """What makes a topic name one that no broker may accept (MQTT 5, 4.7); empty when it is fine."""
+    if not topic:
+        return "is empty"
+    if "+" in topic or "#" in topic:
+        return "holds a wildcard (+ or #)"
+    if "\0" in topic:
+        return "holds a null character"
+    try:
+        return "is longer than 65535 bytes" if len(topic.encode()) > 65_535 else ""
+    except UnicodeEncodeError:
+        return "is not text that UTF-8 can hold"

@@ -1,0 +1,120 @@
+"""What a reason code means for us.  Pure tables.
+
+A PUBACK decides what becomes of a message: delivered, offered again later, or never taken by this broker.  Unknown
+codes of 0x80 and above are refusals "for now": keeping a message costs disk, giving it up loses it.
+The codes are those of MQTT 5, 2.4; 3.1.1 has none for a publish, so there a PUBACK is always "delivered".
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Verdict(Enum):
+    DELIVERED = "delivered"
+    """The broker has it: it may leave the outbox."""
+    LATER = "later"
+    """Refused for now: it stays on disk and is offered again."""
+    NEVER = "never"
+    """This broker will never take it: dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one publish."""
+
+    verdict: Verdict
+    reason: str
+    """One of `REASONS`: a metric label.  With `NEVER` it is also one of `metrics.DROP_REASONS`."""
+    detail: str
+    """For people: one sentence."""
+    code: int | None = None
+    """The broker's reason code; None when nothing was sent."""
+
+
+DELIVERED = Outcome(Verdict.DELIVERED, "delivered", "the broker has it", 0x00)
+
+_PUBACK: dict[int, Outcome] = {
+    outcome.code: outcome
+    for outcome in (
+        DELIVERED,
+        Outcome(Verdict.DELIVERED, "no_subscribers", "the broker has it, and nobody subscribes to it", 0x10),
+        Outcome(Verdict.LATER, "unspecified", "the broker refused it without saying why", 0x80),
+        Outcome(Verdict.LATER, "implementation", "the broker refused it for a reason of its own", 0x83),
+        Outcome(Verdict.LATER, "not_authorized", "the broker does not let this client publish to the topic", 0x87),
+        Outcome(Verdict.NEVER, "topic_invalid", "the broker does not accept the topic name", 0x90),
+        Outcome(Verdict.LATER, "packet_id_in_use", "the broker holds another publish under this packet id", 0x91),
+        Outcome(Verdict.NEVER, "too_large", "the message is larger than the broker takes", 0x95),
+        Outcome(Verdict.LATER, "quota_exceeded", "a quota of the broker is used up", 0x97),
+        Outcome(Verdict.NEVER, "payload_invalid", "the payload is not of the format it declares", 0x99),
+    )
+    if outcome.code is not None
+}
+
+REASONS = (*(outcome.reason for outcome in _PUBACK.values()), "unknown")
+
+CONNACK_3: dict[int, str] = {
+    1: "it does not speak this version of MQTT",
+    2: "it does not accept the client id",
+    3: "it is not available",
+    4: "user name or password is wrong",
+    5: "this client is not authorized",
+}
+"""Return codes of a 3.1.1 CONNACK (3.2.2.3)."""
+
+_SESSION: dict[int, str] = {
+    0x00: "it ended the session",
+    0x04: "it ended the session and sent the last will",
+    0x80: "it gives no reason",
+    0x81: "it could not read a packet of ours (malformed)",
+    0x82: "it saw a protocol error",
+    0x83: "for a reason of its own",
+    0x84: "it does not speak this version of MQTT",
+    0x85: "it does not accept the client id",
+    0x86: "user name or password is wrong",
+    0x87: "this client is not authorized",
+    0x88: "it is not available",
+    0x89: "it is busy",
+    0x8A: "this client is banned",
+    0x8B: "it is shutting down",
+    0x8C: "it does not know this method of authentication",
+    0x8D: "it heard nothing from us within the keep-alive",
+    0x8E: "another client connected with the same client id and took the session over",
+    0x90: "it does not accept a topic name",
+    0x93: "we sent more than its Receive Maximum allows",
+    0x94: "it does not accept a topic alias",
+    0x95: "a packet was larger than it takes",
+    0x96: "messages come too fast for it",
+    0x97: "a quota is used up",
+    0x98: "an administrator ended the session",
+    0x99: "a payload is not of the format it declares",
+    0x9A: "it does not keep retained messages",
+    0x9B: "it does not offer this quality of service",
+    0x9C: "it sends us to another server for now",
+    0x9D: "it has moved to another server",
+    0x9F: "connections come too fast for it",
+    0xA0: "the connection reached its longest time",
+}
+
+
+def of_puback(code: int, reason_text: str = "") -> Outcome:
+    """The outcome for a PUBACK's reason code; `reason_text` is the broker's own reason string, if it sent one."""
+    known = _PUBACK.get(code)
+    if known is not None and not reason_text:
+        return known
+    if known is None and code < 0x80:
+        known = Outcome(Verdict.DELIVERED, "unknown", "the broker has it", code)
+    elif known is None:
+        known = Outcome(Verdict.LATER, "unknown", f"the broker refused it with reason code 0x{code:02x}", code)
+    detail = f"{known.detail}: {reason_text}" if reason_text else known.detail
+    return Outcome(known.verdict, known.reason, detail, code)
+
+
+def of_session(code: int, reason_text: str = "", server_reference: str = "") -> str:
+    """Why the broker refused or ended a session, for people: reason code of CONNACK or DISCONNECT, MQTT 5."""
+    text = _SESSION.get(code, "for a reason it does not explain")
+    text = f"{text} (0x{code:02x})"
+    if reason_text:
+        text += f": {reason_text}"
+    if server_reference:
+        text += f", it names {server_reference}"
+    return text

@@ -1,0 +1,62 @@
+"""The contract of a broker session, and what a session is asked for.
+
+A `Sink` is one connected session: it never reconnects and keeps nothing.  The outbox is the only store, so a message
+that was not acknowledged on this session is sent again on the next by whoever holds the outbox.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gateway.model import Message
+from gateway.mqtt.limits import Limits
+from gateway.mqtt.reasons import Outcome
+
+Version = Literal["5", "3.1.1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a session is opened with."""
+
+    client_id: str
+    username: str | None
+    password: str | None
+    keep_alive_s: int
+    ack_timeout_s: float
+    window: int
+    will: Message | None = None
+
+    def __repr__(self) -> str:
+        return f"Terms(client_id={self.client_id!r}, …)"  # a password must never reach a log
+
+
+class Sink(Protocol):
+    """One session with one broker."""
+
+    @property
+    def window(self) -> int:
+        """At most this many publishes may be open: the configured window, or the broker's Receive Maximum if less."""
+
+    @property
+    def limits(self) -> Limits:
+        """What the broker takes."""
+
+    @property
+    def version(self) -> Version:
+        """The MQTT version in use."""
+
+    @property
+    def address(self) -> str:
+        """The address that answered."""
+
+    def send(self, message: Message) -> asyncio.Future[Outcome]:
+        """Publish with QoS 1, without waiting.
+
+        The future ends with the broker's verdict, or fails with `Unavailable` when the session breaks before.  What
+        the broker could not take (limits, topic) is decided at once and not sent.  The caller keeps at most `window`
+        futures open; one more is a bug and raises `RuntimeError`.
+        """
+
+    async def wait_closed(self) -> None:
+        """Wait until the session breaks, then raise `Unavailable` with the reason."""
