@@ -12,8 +12,8 @@ GATEWAY_ORDER = (
     "opcua", "mqtt", "commands", "pipeline", "web", "app", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
-    "errors", "located", "streams", "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults",
-    "verify", "metrics", "server", "app", "cli", "__main__",
+    "errors", "located", "streams", "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock",
+    "faults", "trace", "describe", "verify", "metrics", "server", "app", "cli", "__main__",
 )  # fmt: skip
 ADAPTERS = {"gateway": {"opcua", "mqtt", "web"}, "simulators": {"server"}}
 HOMES = {

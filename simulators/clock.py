@@ -1,0 +1,180 @@
+"""Drives an Environment from asyncio, at any speed, without ever holding up the event loop.
+
+Simulated time is always computed from an anchor (a wall instant and the simulated instant that belongs to it), never by
+adding up sleeps.  Every change of speed and every pause sets a new anchor, so nothing sprints and nothing freezes.
+After each slice the environment stands at a definite simulated time, and whoever publishes is called back there.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+import simpy
+
+TICK_S = 0.020
+"""The longest sleep between two slices."""
+BUDGET_S = 0.005
+"""The longest time that one slice may hold the event loop."""
+CHECK_EVERY = 64
+"""Events between two looks at the clock."""
+LAG_LIMIT_S = 1.0
+"""Seconds of wall time behind schedule at which the policies `slip` and `fail` act."""
+
+
+class LatePolicy(StrEnum):
+    """What to do when the simulation cannot keep up."""
+
+    CATCH_UP = "catch_up"
+    """Lose nothing: run behind, report the lag, catch up when possible."""
+    SLIP = "slip"
+    """Give up the time that was lost: the simulation goes on from where it is."""
+    FAIL = "fail"
+    """End with `TooSlow`."""
+
+
+class TooSlow(Exception):  # noqa: N818 - it says what is the matter
+    """The simulation fell behind the clock by more than the limit, and the policy is to fail."""
+
+
+class Clock:
+    """Simulated time as a function of the wall's.  `speed` is simulated seconds per second; infinity: unpaced."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        speed: float = 1.0,
+        late_policy: LatePolicy = LatePolicy.CATCH_UP,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+        lag_limit_s: float = LAG_LIMIT_S,
+    ) -> None:
+        self._env = env
+        self._speed = _checked(speed)
+        self._paused = False
+        self._late_policy = late_policy
+        self._monotonic = monotonic
+        self._sleep = sleep or self._nap
+        self._lag_limit_s = lag_limit_s
+        self._roused = asyncio.Event()
+        self._anchor()
+        self.slipped_s = 0.0
+
+    @property
+    def now_s(self) -> float:
+        """The simulated time that has been reached."""
+        return float(self._env.now)
+
+    @property
+    def speed(self) -> float:
+        """The speed asked for."""
+        return self._speed
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    @property
+    def lag_s(self) -> float:
+        """By how many seconds of wall time the simulation is behind its schedule."""
+        if self._paused or math.isinf(self._speed):
+            return 0.0
+        return max(0.0, (self._target() - self.now_s) / self._speed)
+
+    @property
+    def achieved_speed(self) -> float:
+        """Simulated seconds per second since the last change of speed."""
+        wall_s = self._monotonic() - self._wall_s
+        return (self.now_s - self._sim_s) / wall_s if wall_s > 0 else 0.0
+
+    def set_speed(self, speed: float) -> None:
+        """Change the speed, from this instant on."""
+        checked = _checked(speed)
+        self._anchor()
+        self._speed = checked
+        self._roused.set()
+
+    def pause(self) -> None:
+        """Stop simulated time."""
+        self._paused = True
+        self._roused.set()
+
+    def resume(self) -> None:
+        """Let simulated time go on from where it stopped."""
+        if self._paused:
+            self._anchor()
+            self._paused = False
+            self._roused.set()
+
+    async def run(self, after_slice: Callable[[float], None], until_s: float = math.inf) -> None:
+        """Drive until cancelled, or until a simulated time.  `after_slice` gets the simulated time after every slice.
+
+        Raises what the simulated processes raise, and `TooSlow` by the policy `fail`.
+        """
+        self._anchor()
+        while self.now_s < until_s:
+            wait_s = self._slice(until_s)
+            after_slice(self.now_s)
+            if self.now_s < until_s:
+                await (self._sleep(wait_s) if wait_s > 0 else asyncio.sleep(0))
+
+    def _slice(self, until_s: float) -> float:
+        """Let events happen up to the target or the end of the budget; gives how long to sleep, in wall seconds."""
+        if self._paused:
+            return TICK_S
+        target = min(self._target(), until_s)
+        if not self._step(target):
+            self._judge_lag()
+            return 0.0
+        if math.isfinite(target) and target > self._env.now:
+            self._env.run(until=target)
+        if math.isinf(self._speed):
+            return 0.0
+        return min(TICK_S, max(0.0, (self._env.peek() - target) / self._speed))
+
+    def _step(self, target: float) -> bool:
+        """Process the events before `target`.  False: the budget was used up first."""
+        env, deadline = self._env, self._monotonic() + BUDGET_S
+        while env.peek() < target:
+            for _ in range(CHECK_EVERY):
+                if env.peek() >= target:
+                    return True
+                env.step()
+            if self._monotonic() >= deadline:
+                return env.peek() >= target
+        return True
+
+    def _judge_lag(self) -> None:
+        lag_s = self.lag_s
+        if lag_s <= self._lag_limit_s or self._late_policy is LatePolicy.CATCH_UP:
+            return
+        if self._late_policy is LatePolicy.FAIL:
+            raise TooSlow(f"the simulation is {lag_s:.3f} s behind the clock; the limit is {self._lag_limit_s:g} s")
+        self.slipped_s += lag_s
+        self._anchor()
+
+    def _target(self) -> float:
+        if math.isinf(self._speed):
+            return math.inf
+        return self._sim_s + (self._monotonic() - self._wall_s) * self._speed
+
+    def _anchor(self) -> None:
+        self._wall_s = self._monotonic()
+        self._sim_s = float(self._env.now)
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep, but wake at once when the speed changes."""
+        self._roused.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._roused.wait()
+        except TimeoutError:
+            return
+
+
+def _checked(speed: float) -> float:
+    if not speed > 0:
+        raise ValueError(f"speed must be over 0, not {speed}: pause to stand still")
+    return speed

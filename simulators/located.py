@@ -1,0 +1,148 @@
+"""YAML with places: read a plant file, and say of each mistake on which line it stands.
+
+The gateway has a twin of this file; the two packages share no code on purpose.
+"""
+
+import difflib
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from simulators.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The content of a YAML file, and the line on which each part of it stands."""
+
+    path: Path
+    value: object
+    lines: dict[Place, int]
+
+    def line_of(self, place: Place) -> int:
+        """The line of a part, or of the nearest thing around it that exists."""
+        return next((self.lines[place[:end]] for end in range(len(place), -1, -1) if place[:end] in self.lines), 1)
+
+    def problem(self, place: Place, text: str) -> str:
+        return f"{self.path}:{self.line_of(place)}: {dotted(place)}: {text}"
+
+
+def dotted(place: Place) -> str:
+    """`("lines", 0, "name")` as `lines[0].name`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".") or "the file"
+
+
+def read_yaml(path: Path) -> Located:
+    """Read one YAML document.  Raises `ConfigError` when it cannot be read, is not YAML, or repeats a key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        value: object = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError([f"{path}:1: the file: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}:1: the file: is not UTF-8 text: {error.reason}"]) from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError([f"{path}:{line}: the file: is not YAML: {error.problem}"]) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError([f"{path}:1: the file: is not YAML: {error}"]) from error
+    if root is None:
+        raise ConfigError([f"{path}:1: the file: is empty"])
+    located = Located(path, value, {})
+    problems = list(_walk(root, (), located))
+    if problems:
+        raise ConfigError(problems)
+    return located
+
+
+def _walk(node: yaml.Node, place: Place, located: Located) -> typing.Iterator[str]:
+    located.lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _walk(item, (*place, index), located)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner, line = (*place, str(key.value)), key.start_mark.line + 1
+            if inner in located.lines:
+                yield f"{located.path}:{line}: {dotted(inner)}: stands twice, first on line {located.lines[inner]}"
+            located.lines[inner] = line
+            yield from _walk(value, inner, located)
+
+
+def validated(model: type[Model], located: Located) -> Model:
+    """The file as a model.  Raises `ConfigError` with one line per mistake: file, line, key, what is wrong."""
+    try:
+        return model.model_validate(located.value)
+    except ValidationError as error:
+        found = sorted((located.line_of(real(e["loc"], located)), _sentence(model, e, located)) for e in error.errors())
+        raise ConfigError([f"{located.path}:{line}: {text}" for line, text in found]) from error
+
+
+def real(place: Place, located: Located) -> Place:
+    """The place without the names of union members that pydantic puts between the keys of the file."""
+    kept: Place = ()
+    for index, part in enumerate(place):
+        last = index == len(place) - 1
+        if (*kept, part) in located.lines or (last and isinstance(part, str) and not _is_member(part)):
+            kept = (*kept, part)
+    return kept
+
+
+def _is_member(part: str) -> bool:
+    return "[" in part or part in ("float", "int", "str")
+
+
+def _sentence(model: type[BaseModel], error: ErrorDetails, located: Located) -> str:
+    place = real(error["loc"], located)
+    where = dotted(place)
+    match error["type"]:
+        case "missing":
+            return f"{where}: is missing{_meaning(model, place)}"
+        case "extra_forbidden":
+            return f"{where}: no such key{_nearest(model, place)}"
+        case "value_error":
+            return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+        case _:
+            text = error["msg"][:1].lower() + error["msg"][1:]
+            return f"{where}: {text}{_meaning(model, place)}, not {error['input']!r:.60}"
+
+
+def _meaning(model: type[BaseModel], place: Place) -> str:
+    for owner in _owners(model, place[:-1]) if place else []:
+        field = owner.model_fields.get(str(place[-1]))
+        if field and field.description:
+            return f" ({' '.join(field.description.split())})"
+    return ""
+
+
+def _nearest(model: type[BaseModel], place: Place) -> str:
+    names = sorted({name for owner in _owners(model, place[:-1]) for name in owner.model_fields})
+    near = difflib.get_close_matches(str(place[-1]), names, n=1)
+    return f": did you mean {near[0]}?" if near else f": allowed are {', '.join(names)}" if names else ""
+
+
+def _owners(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
+    """The models that may hold the keys at `place`."""
+    current: list[type[BaseModel]] = [model]
+    for part in place:
+        if isinstance(part, str):
+            fields = [m.model_fields[part] for m in current if part in m.model_fields]
+            current = [m for field in fields for m in _models_in(field.annotation)]
+    return current
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    arguments = typing.get_args(annotation)
+    if not arguments and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for inner in arguments for m in _models_in(inner)]
