@@ -1,27 +1,32 @@
-"""Opening a session with the first broker of the list that takes us, in the best MQTT version it speaks.
+"""Opening a session with the first address of the list that takes us, in the best MQTT version it speaks.
 
 MQTT 5 comes first: only there does a PUBACK say whether the broker took a message.  A broker that refuses it, or
 hangs up on it without a word, is asked for 3.1.1 in the same attempt, and `Link.notice` says once what is lost by that.
 Every attempt starts afresh: addresses in order, version 5 first, secrets and certificates read again.
+
+MQTT 5 over TCP and TLS is spoken by the lean session, 3.1.1 and web sockets by the general one.
 """
 
 import asyncio
 import math
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from gateway.config import BrokerConfig
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.model import Message
-from gateway.mqtt import dial
-from gateway.mqtt.general import VersionRefusedError, open_general
-from gateway.mqtt.sink import Sink, Terms, Version
+from gateway.mqtt import dial, tls
+from gateway.mqtt.general import open_general
+from gateway.mqtt.lean import open_lean
+from gateway.mqtt.sink import Sink, Terms, Version, VersionRefusedError
 
 _LOST_BY_3 = (
     "the broker speaks MQTT 3.1.1 only: it cannot say that it refuses a message, what it refuses counts as delivered;"
     " user properties and content types are not sent; its limits are not known"
 )
+_LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be retained is sent as a plain message"
 
 
 @asynccontextmanager
@@ -30,51 +35,81 @@ async def open_sink(
 ) -> AsyncIterator[Sink]:
     """One session with the broker.  Entering it means that the broker said CONNACK with success; `link` is then up.
 
-    Raises `Unavailable` with one sentence per address.  Leaving it disconnects in bounded time, also when cancelled
+    Raises `Unavailable` with one sentence per address.  Leaving it disconnects within a second, also when cancelled
     half way; a broken session is not repaired: open another.
     """
     terms = _terms(config, default_client_id, will)
     async with AsyncExitStack() as stack:
         sink = await _open_first(stack, config, terms)
         link.up()
-        if sink.version != config.version and sink.version == "3.1.1":
+        if sink.version == "3.1.1" and config.version != "3.1.1":
             link.notice(_LOST_BY_3)
+        elif not sink.limits.retain_available:
+            link.notice(_LOST_WITHOUT_RETAIN)
         yield sink
 
 
 async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms) -> Sink:
-    return await _open(stack, config, dial.parse(config.url), terms)
+    """The first address that takes us; each has `connect_timeout` of its own."""
+    problems: list[str] = []
+    for url in (config.url, *config.fallback):
+        address = dial.parse(url)
+        try:
+            context = await _context(config, address)
+            with dial.translated(address, config.connect_timeout):
+                async with asyncio.timeout(config.connect_timeout):
+                    return await _open(stack, config, address, terms, context)
+        except Unavailable as error:
+            problems.append(str(error))
+    raise Unavailable("; ".join(problems))
 
 
-async def _open(stack: AsyncExitStack, config: BrokerConfig, address: dial.Address, terms: Terms) -> Sink:
-    if config.version != "auto":
-        return await _open_version(stack, config, address, terms, config.version)
-    try:
-        return await _open_version(stack, config, address, terms, "5")
-    except VersionRefusedError:
-        return await _open_version(stack, config, address, terms, "3.1.1")
-
-
-async def _open_version(
-    stack: AsyncExitStack, config: BrokerConfig, address: dial.Address, terms: Terms, version: Version
+async def _open(
+    stack: AsyncExitStack, config: BrokerConfig, address: dial.Address, terms: Terms, context: ssl.SSLContext | None
 ) -> Sink:
-    with dial.translated(address, config.connect_timeout):
-        async with asyncio.timeout(config.connect_timeout):
-            sock = await dial.connect(address)
-            return await stack.enter_async_context(open_general(sock, None, address, terms, version))
+    versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
+    for version in versions:
+        sock = await dial.connect(address)
+        line = dial.Line(sock, address, context, config.tls.server_name or address.host)
+        try:
+            sink = await stack.enter_async_context(_session(line, terms, version))
+        except VersionRefusedError:
+            if version == versions[-1]:
+                raise
+            continue
+        if sink.limits.maximum_qos < 1:
+            raise Unavailable(f"{address} offers QoS 0 only: it cannot acknowledge what it takes")
+        return sink
+    raise AssertionError("there is always a last version")
+
+
+def _session(line: dial.Line, terms: Terms, version: Version) -> AbstractAsyncContextManager[Sink]:
+    if version == "5" and not line.address.web_socket:
+        return open_lean(line, terms)
+    return open_general(line, terms, version)
+
+
+async def _context(config: BrokerConfig, address: dial.Address) -> ssl.SSLContext | None:
+    if not address.tls:
+        return None
+    try:
+        return await asyncio.to_thread(tls.context, config.tls)
+    except ConfigError as error:  # it was fine when the process started: somebody is changing it
+        raise Unavailable(f"cannot prepare TLS to {address}: {'; '.join(error.problems)}") from error
 
 
 def _terms(config: BrokerConfig, default_client_id: str, will: Message | None) -> Terms:
     try:
         password = config.password.read() if config.password else None
-    except ConfigError as error:  # it was there when the process started: somebody is changing it
-        raise Unavailable(f"cannot log in to {config.url}: {error}") from error
+    except ConfigError as error:
+        raise Unavailable(f"cannot log in to {config.url}: {'; '.join(error.problems)}") from error
     return Terms(
         client_id=config.client_id or default_client_id,
         username=config.username,
         password=password,
-        keep_alive_s=max(1, math.ceil(config.keep_alive)),
+        keep_alive_s=math.ceil(config.keep_alive),
         ack_timeout_s=config.ack_timeout,
         window=config.window,
+        maximum_packet_bytes=config.max_packet,
         will=will,
     )

@@ -33,6 +33,17 @@ class Address:
         return self.url
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A connected socket on the way to becoming a session."""
+
+    sock: socket.socket
+    address: Address
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
+    """The name to ask for and to find in the certificate."""
+
+
 def parse(url: str) -> Address:
     """`mqtts://host:8883` or `wss://host/mqtt` in its parts; the URL was checked with the configuration."""
     parts = urlsplit(url)

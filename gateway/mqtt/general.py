@@ -14,7 +14,6 @@ aiomqtt wraps paho.  Six things are ours, each because of what happens otherwise
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -26,18 +25,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.errors import Unavailable
 from gateway.model import Message
-from gateway.mqtt.dial import Address, explain
+from gateway.mqtt.dial import Address, Line, explain
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_REMAINING_BYTES, RECEIVE_MAXIMUM, Limits, refusal
+from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, Limits, refusal
 from gateway.mqtt.reasons import DELIVERED, Outcome, of_puback, of_session
-from gateway.mqtt.sink import Terms, Version
+from gateway.mqtt.sink import Terms, Version, VersionRefusedError
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # every fact it would report reaches us as an outcome or as Unavailable
-
-
-class VersionRefusedError(Unavailable):
-    """The broker does not speak this version of MQTT, or hung up on it without a word."""
 
 
 class GeneralSink:
@@ -145,9 +140,10 @@ class GeneralSink:
             self.in_flight.break_off(f"{self.address} {explain(error, self._address)}")
 
     def _accept(self, said: dict[str, int | str]) -> None:
+        announced = int(said.get("MaximumPacketSize", MAX_PACKET_BYTES))
         self.limits = Limits(
             receive_maximum=int(said.get("ReceiveMaximum", RECEIVE_MAXIMUM)),
-            maximum_packet_bytes=int(said.get("MaximumPacketSize", MAX_REMAINING_BYTES + 5)),
+            maximum_packet_bytes=min(announced, self._terms.maximum_packet_bytes or announced),
             maximum_qos=int(said.get("MaximumQoS", 2)),
             retain_available=bool(said.get("RetainAvailable", 1)),
             topic_alias_maximum=int(said.get("TopicAliasMaximum", 0)),
@@ -178,29 +174,27 @@ def _properties(message: Message) -> Properties | None:
 
 
 @asynccontextmanager
-async def open_general(
-    sock: socket.socket, tls: ssl.SSLContext | None, address: Address, terms: Terms, version: Version
-) -> AsyncIterator[GeneralSink]:
+async def open_general(line: Line, terms: Terms, version: Version) -> AsyncIterator[GeneralSink]:
     """One session over a connected socket, which it takes over.  Entering it means CONNACK with success.
 
     Raises `Unavailable`, or `VersionRefusedError` where another version may help.  Leaving it says DISCONNECT, does
     not wait, and leaves neither socket nor task; so does cancelling it at any point.
     """
     try:
-        client = _client(sock, tls, address, terms, version)
+        client = _client(line, terms, version)
         thread = _Thread(client)
-        sink = GeneralSink(client, address, terms, version)
+        sink = GeneralSink(client, line.address, terms, version)
     except BaseException:
-        sock.close()
+        line.sock.close()
         raise
     try:
-        await _enter(client, sink, sock)
+        await _enter(client, sink, line.sock)
         yield sink
         client._client.disconnect()
     finally:
-        sink.in_flight.break_off(f"the session with {address} was closed")
+        sink.in_flight.break_off(f"the session with {line.address} was closed")
         await _clear(client, thread)
-        sock.close()
+        line.sock.close()
 
 
 async def _enter(client: aiomqtt.Client, sink: GeneralSink, sock: socket.socket) -> None:
@@ -251,12 +245,11 @@ async def _clear(client: aiomqtt.Client, thread: _Thread) -> None:
         await asyncio.wait([client._misc_task])
 
 
-def _client(
-    sock: socket.socket, tls: ssl.SSLContext | None, address: Address, terms: Terms, version: Version
-) -> aiomqtt.Client:
+def _client(line: Line, terms: Terms, version: Version) -> aiomqtt.Client:
+    address = line.address
     v5 = version == "5"
     client = aiomqtt.Client(
-        hostname=address.host,
+        hostname=line.server_name or address.host,
         port=address.port,
         username=terms.username,
         password=terms.password,
@@ -268,12 +261,12 @@ def _client(
         max_inflight_messages=terms.window,
         transport="websockets" if address.web_socket else "tcp",
         websocket_path=address.path if address.web_socket else None,
-        tls_context=tls,
+        tls_context=line.tls,
         will=_will(terms.will, v5) if terms.will else None,
         logger=_QUIET,
         timeout=86_400.0,  # the attempt as a whole has one time-out, in `connect`
     )
-    client._client._create_socket_connection = lambda: sock  # type: ignore[method-assign]
+    client._client._create_socket_connection = lambda: line.sock  # type: ignore[method-assign]
     return client
 
 

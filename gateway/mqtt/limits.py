@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from gateway.model import Message
 from gateway.mqtt.reasons import Outcome, Verdict
 
-MAX_REMAINING_BYTES = 268_435_455
-"""The longest Remaining Length (MQTT 5, 1.5.5)."""
+MAX_PACKET_BYTES = 268_435_460
+"""The longest packet: a Remaining Length of 268 435 455 (MQTT 5, 1.5.5) and the header that says so."""
 RECEIVE_MAXIMUM = 65_535
 
 
@@ -19,7 +19,7 @@ class Limits:
     """What the broker announced; the defaults are what MQTT allows when nothing is said."""
 
     receive_maximum: int = RECEIVE_MAXIMUM
-    maximum_packet_bytes: int = MAX_REMAINING_BYTES + 5
+    maximum_packet_bytes: int = MAX_PACKET_BYTES
     maximum_qos: int = 2
     retain_available: bool = True
     topic_alias_maximum: int = 0

@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.limits import Limits
 from gateway.mqtt.reasons import Outcome
@@ -25,10 +26,16 @@ class Terms:
     keep_alive_s: int
     ack_timeout_s: float
     window: int
+    maximum_packet_bytes: int | None = None
+    """The largest packet to send, where it is less than what the broker announces."""
     will: Message | None = None
 
     def __repr__(self) -> str:
         return f"Terms(client_id={self.client_id!r}, …)"  # a password must never reach a log
+
+
+class VersionRefusedError(Unavailable):
+    """The broker does not speak this version of MQTT, or hung up on it without a word."""
 
 
 class Sink(Protocol):

@@ -1,0 +1,322 @@
+"""The lean session: MQTT 5 over TCP and TLS on the `mqtt5` codec, without anything that a gateway does not need.
+
+It exists for speed: one buffer out, one buffer in, and no thread, lock, queue or task per message.  What is sent within
+one turn of the event loop leaves in one write.  A PUBACK is read by hand, because it is most of what comes in, and
+because brokers send reason codes there that the codec does not know (0x95 of mosquitto).  All else is the codec's work.
+The contract is `sink.Sink`, the same as that of the general session, and the same tests hold it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import mqtt5
+
+from gateway.errors import Unavailable
+from gateway.model import Message
+from gateway.mqtt.dial import Address, Line, explain
+from gateway.mqtt.inflight import InFlight
+from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, refusal
+from gateway.mqtt.reasons import CONNACK_3, DELIVERED, Outcome, of_puback, of_session
+from gateway.mqtt.sink import Terms, Version, VersionRefusedError
+
+_CONNACK, _PUBACK, _DISCONNECT, _AUTH = 0x20, 0x40, 0xE0, 0xF0
+_MOST_INCOMING_BYTES = 2**20
+"""The longest packet taken from the broker; announced in the CONNECT."""
+_GOODBYE_S = 1.0
+"""How long a closing connection may take to send what is left."""
+_PING = mqtt5.PingReqPacket().write()
+
+
+class LeanSink(asyncio.Protocol):
+    """A session on a bare protocol.  Made and ended by `open_lean`."""
+
+    version: Version = "5"
+
+    def __init__(self, address: Address, terms: Terms) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._address = address
+        self._terms = terms
+        self._transport: asyncio.Transport | None = None
+        self._incoming = b""
+        self._outgoing: list[bytes] = []
+        self._last_id = 0
+        self._keep_alive_s = float(terms.keep_alive_s)
+        self._heard = self._said = self._loop.time()
+        self._pulse: asyncio.TimerHandle | None = None
+        self.address = address.url
+        self.limits = Limits()
+        self.window = terms.window
+        self.in_flight = InFlight(address.url, terms.ack_timeout_s, self._hang_up)
+        self.accepted: asyncio.Future[None] = self._loop.create_future()
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+
+    def send(self, message: Message) -> asyncio.Future[Outcome]:
+        in_flight = self.in_flight
+        if in_flight.is_broken:
+            return in_flight.failed()
+        outcome = refusal(message, self.limits, "5")
+        if outcome is not None:
+            return in_flight.settled(outcome)
+        if len(in_flight) >= self.window:
+            raise RuntimeError(f"more than {self.window} publishes are open")
+        packet_id = self._free_id()
+        packet = mqtt5.PublishPacket(
+            message.topic,
+            message.payload,
+            qos=mqtt5.QoS.AT_LEAST_ONCE,
+            retain=message.retain and self.limits.retain_available,
+            packet_id=packet_id,
+            content_type=message.content_type or None,
+            user_properties=list(message.properties) if message.properties else None,
+        )
+        self._write(packet.write())
+        return in_flight.add(packet_id)
+
+    async def wait_closed(self) -> None:
+        await self.in_flight.wait_broken()
+
+    def say_goodbye(self) -> None:
+        """DISCONNECT: the broker forgets the last will."""
+        self._write(mqtt5.DisconnectPacket().write())
+        self._flush()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(_connect_packet(self._terms))
+        self._beat()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        buffer = self._incoming + data if self._incoming else data
+        position, size = 0, len(buffer)
+        settle = self.in_flight.settle
+        while size - position >= 2:
+            if buffer[position] == _PUBACK and buffer[position + 1] == 2:
+                if size - position < 4:
+                    break
+                settle(buffer[position + 2] << 8 | buffer[position + 3], DELIVERED)
+                position += 4
+                continue
+            end = _end_of_packet(buffer, position)
+            if end is None or end > size:
+                self._refuse_giants(end, position)
+                break
+            self._on_packet(buffer[position:end])
+            position = end
+        self._incoming = buffer[position:]
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        why = f"{self.address} {explain(exc, self._address)}" if exc else f"{self.address} cut the connection"
+        if not self.accepted.done():
+            silent = exc is None or isinstance(exc, ConnectionError)
+            kind = VersionRefusedError if silent else Unavailable
+            self._refuse(kind(f"{why} instead of answering" if silent else why))
+        self.in_flight.break_off(why)
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    # What the broker says.
+
+    def _on_packet(self, packet: bytes) -> None:
+        try:
+            kind = packet[0] & 0xF0
+            body = packet[_header_length(packet) :]
+            if kind == _PUBACK:
+                self._on_puback(packet, body)
+            elif kind == _CONNACK:
+                self._on_connack(packet, body)
+            elif kind == _DISCONNECT:
+                self._on_disconnect(packet, body)
+            elif kind == _AUTH:
+                self.in_flight.break_off(f"{self.address} asks for an authentication that is not offered")
+        except (ValueError, IndexError) as error:
+            self._on_nonsense(str(error))
+
+    def _on_puback(self, packet: bytes, body: bytes) -> None:
+        packet_id = body[0] << 8 | body[1]
+        code = body[2] if len(body) > 2 else 0
+        said = _read(packet) if len(body) > 4 else None
+        text = said.reason_str or "" if isinstance(said, mqtt5.PubAckPacket) else ""
+        self.in_flight.settle(packet_id, of_puback(code, text))
+
+    def _on_connack(self, packet: bytes, body: bytes) -> None:
+        if self.accepted.done():
+            self._on_nonsense("a second CONNACK")
+            return
+        code = body[1]
+        if len(body) == 2:  # a CONNACK of 3.1.1 has no properties
+            kind = VersionRefusedError if code in (0, 1) else Unavailable
+            self._refuse(kind(f"{self.address} refuses the session: {CONNACK_3.get(code, CONNACK_3[1])}"))
+            return
+        said = _read(packet)
+        if code >= 0x80 or not isinstance(said, mqtt5.ConnAckPacket):
+            text = said.reason_str or "" if isinstance(said, mqtt5.ConnAckPacket) else ""
+            server = said.server_reference or "" if isinstance(said, mqtt5.ConnAckPacket) else ""
+            kind = VersionRefusedError if code == 0x84 else Unavailable
+            self._refuse(kind(f"{self.address} refuses the session: {of_session(code, text, server)}"))
+            return
+        self._accept(said)
+
+    def _accept(self, said: mqtt5.ConnAckPacket) -> None:
+        announced = said.max_packet_size or MAX_PACKET_BYTES
+        self.limits = Limits(
+            receive_maximum=said.receive_max,
+            maximum_packet_bytes=min(announced, self._terms.maximum_packet_bytes or announced),
+            maximum_qos=int(said.max_qos),
+            retain_available=said.retain_available,
+            topic_alias_maximum=said.topic_alias_max,
+            server_keep_alive_s=said.server_keep_alive,
+        )
+        self.window = min(self._terms.window, self.limits.receive_maximum)
+        if said.server_keep_alive is not None:
+            self._keep_alive_s = float(said.server_keep_alive)
+        self.accepted.set_result(None)
+
+    def _on_disconnect(self, packet: bytes, body: bytes) -> None:
+        code = body[0] if body else 0
+        said = _read(packet)
+        text = said.reason_str or "" if isinstance(said, mqtt5.DisconnectPacket) else ""
+        server = said.server_reference or "" if isinstance(said, mqtt5.DisconnectPacket) else ""
+        self.in_flight.break_off(f"{self.address} ended the session: {of_session(code, text, server)}")
+
+    def _on_nonsense(self, what: str) -> None:
+        self.in_flight.break_off(f"{self.address} sent what is not MQTT 5: {what}")
+
+    def _refuse_giants(self, end: int | None, start: int) -> None:
+        if end is not None and end - start > _MOST_INCOMING_BYTES:
+            self._on_nonsense(f"a packet of {end - start} bytes, we announced at most {_MOST_INCOMING_BYTES}")
+
+    def _refuse(self, error: Unavailable) -> None:
+        if not self.accepted.done():
+            self.accepted.set_exception(error)
+            self.accepted.exception()
+
+    # What we say.
+
+    def _write(self, packet: bytes) -> None:
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(packet)
+
+    def _flush(self) -> None:
+        if self._outgoing and self._transport is not None:
+            self._said = self._loop.time()
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing = []
+
+    def _free_id(self) -> int:
+        """The next packet id, 1 to 65535, that is not in flight; the window leaves some free."""
+        while True:
+            self._last_id = self._last_id % 65_535 + 1
+            if self._last_id not in self.in_flight:
+                return self._last_id
+
+    def _beat(self) -> None:
+        """Keep-alive: ask when it has been quiet, hang up when nobody answers."""
+        if self._keep_alive_s <= 0:  # the broker wants none
+            return
+        now = self._loop.time()
+        if now - self._heard >= 1.5 * self._keep_alive_s:
+            self.in_flight.break_off(
+                f"{self.address} is silent for {now - self._heard:.1f} s, more than the keep-alive"
+            )
+            return
+        if now - min(self._heard, self._said) >= 0.7 * self._keep_alive_s:
+            self._write(_PING)
+        self._pulse = self._loop.call_later(self._keep_alive_s / 5, self._beat)
+
+    def _hang_up(self) -> None:
+        """The session is over: without a DISCONNECT the broker publishes the last will."""
+        if self._pulse is not None:
+            self._pulse.cancel()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.abort()
+
+
+@asynccontextmanager
+async def open_lean(line: Line, terms: Terms) -> AsyncIterator[LeanSink]:
+    """One session over a connected socket, which it takes over.  Entering it means CONNACK with success.
+
+    Raises `Unavailable`, or `VersionRefusedError` where another version may help; OSError when TLS fails.  Leaving it
+    says DISCONNECT and takes at most a second; cancelled at any point it leaves neither socket nor task.
+    """
+    sink = LeanSink(line.address, terms)
+    loop = asyncio.get_running_loop()
+    try:
+        name = line.server_name or line.address.host if line.tls else None
+        transport, _ = await loop.create_connection(lambda: sink, sock=line.sock, ssl=line.tls, server_hostname=name)
+    except BaseException:
+        line.sock.close()
+        raise
+    try:
+        await sink.accepted
+        yield sink
+        if not sink.in_flight.is_broken:
+            sink.say_goodbye()
+            transport.close()
+            await asyncio.wait([sink.lost], timeout=_GOODBYE_S)
+    finally:
+        transport.abort()
+        sink.in_flight.break_off(f"the session with {line.address} was closed")
+        await asyncio.wait([sink.lost])
+
+
+def _connect_packet(terms: Terms) -> bytes:
+    return mqtt5.ConnectPacket(
+        terms.client_id,
+        username=terms.username,
+        password=terms.password.encode() if terms.password is not None else None,
+        clean_start=True,
+        will=_will(terms.will) if terms.will else None,
+        keep_alive=terms.keep_alive_s,
+        max_packet_size=_MOST_INCOMING_BYTES,
+    ).write()
+
+
+def _will(message: Message) -> mqtt5.Will:
+    return mqtt5.Will(
+        message.topic,
+        payload=message.payload,
+        qos=mqtt5.QoS.AT_LEAST_ONCE,
+        retain=message.retain,
+        content_type=message.content_type or None,
+        user_properties=list(message.properties),
+    )
+
+
+def _read(packet: bytes) -> mqtt5.Packet | None:
+    """The packet as the codec reads it; None where it carries a code the codec does not know."""
+    try:
+        return mqtt5.read(memoryview(packet))[0]
+    except (ValueError, IndexError):
+        return None
+
+
+def _header_length(packet: bytes) -> int:
+    """Bytes of the fixed header (MQTT 5, 2.1.1)."""
+    length = 2
+    while packet[length - 1] & 0x80:
+        length += 1
+    return length
+
+
+def _end_of_packet(buffer: bytes, start: int) -> int | None:
+    """Where the packet that begins at `start` ends; None while its length is not yet here.
+
+    Raises nothing: a length of more than four bytes is read as a packet too long for us.
+    """
+    length = shift = 0
+    for position in range(start + 1, min(start + 5, len(buffer))):
+        byte = buffer[position]
+        length |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return position + 1 + length
+        shift += 7
+    return start + MAX_PACKET_BYTES + 1 if len(buffer) >= start + 5 else None
