@@ -1,0 +1,153 @@
+"""One OPC UA server on one TCP port: what it listens on, who may use it, how it ends.
+
+Secure unless asked otherwise: it listens on the loopback address, offers exactly the policies it was told to, knows the
+users it was told of and no others, and accepts anonymous clients only when told so.  asyncua's own defaults are the
+opposite of each.  The port is bound before the address space is built, so that one that is taken is known at once.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from asyncua import Server, ua
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.crypto.truststore import TrustStore
+from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
+from asyncua.server.internal_server import InternalServer
+from asyncua.server.user_managers import UserManager
+
+from simulators.server.sessions import Core, Listener
+
+MODEL_URI = "urn:connected-factory:simulator"
+POLICIES: Mapping[str, tuple[ua.SecurityPolicyType, ...]] = {
+    "None": (ua.SecurityPolicyType.NoSecurity,),
+    "Basic256Sha256": (
+        ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+        ua.SecurityPolicyType.Basic256Sha256_Sign,
+    ),
+    "Aes256_Sha256_RsaPss": (
+        ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+        ua.SecurityPolicyType.Aes256Sha256RsaPss_Sign,
+    ),
+}
+VERSION = "0.1.0"
+STOP_TIMEOUT_S = 2.0
+
+
+class CannotListen(Exception):  # noqa: N818 - it names what is the matter
+    """The port cannot be had: what, where, and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use a server, and how."""
+
+    policies: tuple[str, ...] = ("None",)
+    """Keys of `POLICIES`."""
+    anonymous: bool = True
+    passwords: Mapping[str, str] = field(default_factory=dict)
+    certificate: Path | None = None
+    private_key: Path | None = None
+    trusted: Path | None = None
+    """A folder of client certificates (DER); without it, any client certificate is accepted."""
+
+
+class Users(UserManager):
+    """The users of the configuration, and nobody else."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def get_user(
+        self,
+        iserver: InternalServer,
+        username: str | None = None,
+        password: str | None = None,
+        certificate: object = None,
+    ) -> User | None:
+        if username is None:
+            return User(role=UserRole.User, name=None) if self._access.anonymous else None
+        expected = self._access.passwords.get(username, "")
+        same = hmac.compare_digest(expected.encode(), (password or "").encode())
+        return User(role=UserRole.User, name=username) if expected and same else None
+
+
+class FactoryServer(Server):
+    """asyncua's server on our own sessions, subscriptions and listener."""
+
+    iserver: Core
+
+    def __init__(self, name: str, access: Access, bound: socket.socket) -> None:
+        super().__init__(iserver=Core(Users(access)))
+        host, port = bound.getsockname()[:2]
+        self.url = f"opc.tcp://{host}:{port}"
+        self.access = access
+        self._bound = bound
+        self.set_endpoint(self.url)
+        self.set_server_name(name)
+        self.manufacturer_name = "connected-factory"
+        self.product_uri = MODEL_URI
+        self._application_uri = f"{MODEL_URI}:server"
+        self.application_type = ua.ApplicationType.Server
+
+    async def secure(self) -> None:
+        """Set policies, users and certificates as the access says."""
+        access = self.access
+        self.set_security_policy([kind for name in access.policies for kind in POLICIES[name]])
+        tokens: list[type] = [ua.AnonymousIdentityToken] if access.anonymous else []
+        self.set_identity_tokens([*tokens, *([ua.UserNameIdentityToken] if access.passwords else [])])
+        if access.certificate and access.private_key:
+            await self.load_certificate(access.certificate)
+            await self.load_private_key(access.private_key)
+        if access.trusted:
+            store = TrustStore([access.trusted], [])
+            await store.load()
+            options = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
+            self.iserver.certificate_validator = CertificateValidator(options, store)
+
+    async def start(self) -> None:
+        """Begin to accept clients."""
+        await self._setup_server_nodes()
+        await self.iserver.start()
+        self.bserver = Listener(self.iserver, self._bound, self.limits)
+        self.bserver.set_policies(self._policies)
+        await self.bserver.start()
+
+
+def bind(url: str) -> socket.socket:
+    """A socket bound to the host and port of `url` (port 0: a free one).  Raises `CannotListen`."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "127.0.0.1", parts.port if parts.port is not None else 4840
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise CannotListen(
+            f"cannot listen on opc.tcp://{host}:{port}: {error.strerror or error}; "
+            "end the program that has this port, or choose another one (--port 0 takes a free one)"
+        ) from error
+    return bound
+
+
+@asynccontextmanager
+async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIterator[FactoryServer]:
+    """A server with the standard address space, not yet listening; closed at the end, within `STOP_TIMEOUT_S`."""
+    server = FactoryServer(name, access, bound)
+    try:
+        await server.init()
+        await server.set_build_info(MODEL_URI, "connected-factory", name, VERSION, "0", datetime.now(UTC))
+        await server.secure()
+        yield server
+    finally:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(server.stop(), STOP_TIMEOUT_S)
+        bound.close()

@@ -1,0 +1,190 @@
+"""Monitored items and their queues, by the letter of OPC UA Part 4, 5.13 and 7.22: no loss without a mark.
+
+What differs from asyncua's own: a queue that runs over sets the overflow bit and honours DiscardOldest; the dead-band
+is measured from the last value *reported*, so a slow drift shows, and percent means percent of EURange; a value is
+queued without being copied, because the server never changes a DataValue it was given.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+from asyncua import ua
+from asyncua.server.address_space import AddressSpace
+from asyncua.server.internal_subscription import InternalSubscription
+from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService, MonitoredItemValues
+
+from simulators.server.nodes import AttributeIds, StatusCodes, status
+
+OVERFLOW = 0x480
+"""InfoType DataValue and the Overflow bit of a StatusCode (Part 4, 7.39.1)."""
+
+
+@dataclass(slots=True)
+class ItemQueue:
+    """The values of one monitored item that wait for a publish, at most `size` of them."""
+
+    size: int
+    discard_oldest: bool
+    waiting: deque[ua.MonitoredItemNotification] = field(default_factory=deque)
+
+    def append(self, notification: ua.MonitoredItemNotification) -> None:
+        """Add one; when there is no room one is discarded and its neighbour is marked (Part 4, 5.13.1.5)."""
+        waiting = self.waiting
+        if len(waiting) < self.size:
+            waiting.append(notification)
+            return
+        if self.size == 1:  # a queue of one is a register: it loses by definition, and the standard sets no bit
+            waiting[0] = notification
+        elif self.discard_oldest:
+            waiting.popleft()
+            waiting[0] = overflowed(waiting[0])
+            waiting.append(notification)
+        else:
+            waiting[-1] = overflowed(notification)
+
+
+def overflowed(notification: ua.MonitoredItemNotification) -> ua.MonitoredItemNotification:
+    """The same notification with the overflow bit in its status."""
+    code = notification.Value.StatusCode
+    marked = status((code.value if code else 0) | OVERFLOW)
+    return ua.MonitoredItemNotification(
+        ClientHandle=notification.ClientHandle, Value=replace(notification.Value, StatusCode=marked)
+    )
+
+
+class Items(MonitoredItemService):
+    """The monitored items of one subscription."""
+
+    def __init__(self, subscription: InternalSubscription, aspace: AddressSpace) -> None:
+        super().__init__(subscription, aspace)
+        self.queues: dict[int, ItemQueue] = {}
+        self.due: dict[int, ItemQueue] = {}
+        """The queues that hold something to report, in the order in which they got their first value."""
+
+    def _make_monitored_item_common(
+        self, params: ua.MonitoredItemCreateRequest
+    ) -> tuple[ua.MonitoredItemCreateResult, MonitoredItemData]:
+        result, item = super()._make_monitored_item_common(params)
+        result.RevisedSamplingInterval = 0.0  # by exception: every change is queued, none is sampled away
+        asked = params.RequestedParameters
+        self.queues[result.MonitoredItemId] = ItemQueue(item.queue_size, bool(asked.DiscardOldest))
+        return result, item
+
+    def _modify_monitored_item(self, params: ua.MonitoredItemModifyRequest) -> ua.MonitoredItemModifyResult:
+        item = self._monitored_items.get(params.MonitoredItemId)
+        if item is None:
+            return ua.MonitoredItemModifyResult(status(StatusCodes.BadMonitoredItemIdInvalid))
+        asked = params.RequestedParameters
+        item.queue_size = self._revise_queue_size(asked.QueueSize)
+        item.client_handle = asked.ClientHandle
+        item.filter = asked.Filter
+        queue = self.queues[params.MonitoredItemId]
+        queue.size, queue.discard_oldest = item.queue_size, bool(asked.DiscardOldest)
+        while len(queue.waiting) > queue.size:
+            queue.waiting.popleft()
+            queue.waiting[0] = overflowed(queue.waiting[0])
+        result = ua.MonitoredItemModifyResult()
+        result.RevisedSamplingInterval = 0.0
+        result.RevisedQueueSize = ua.UInt32(item.queue_size)
+        return result
+
+    def _delete_monitored_items(self, mid: int) -> ua.StatusCode:
+        self.queues.pop(mid, None)
+        self.due.pop(mid, None)
+        return super()._delete_monitored_items(mid)
+
+    async def datachange_callback(self, handle: int, value: ua.DataValue, error: ua.StatusCode | None = None) -> None:
+        """What asyncua calls after a write of its own."""
+        self.notify(handle, value)
+
+    def notify(self, handle: int, value: ua.DataValue) -> None:
+        """One write to a monitored attribute: queue it unless the filter holds it back."""
+        mid = self._monitored_datachange[handle]
+        item = self._monitored_items[mid]
+        if item.mode == ua.MonitoringMode.Disabled:
+            return
+        reported = item.mvalue.current_dvalue
+        if reported is not None and not self._passes(item, reported, value):
+            return
+        item.mvalue.current_dvalue = value
+        queue = self.queues[mid]
+        queue.append(ua.MonitoredItemNotification(item.client_handle, value))
+        if item.mode == ua.MonitoringMode.Reporting:
+            self.due[mid] = queue
+
+    def _passes(self, item: MonitoredItemData, old: ua.DataValue, new: ua.DataValue) -> bool:
+        data_filter = item.filter
+        if not isinstance(data_filter, ua.DataChangeFilter):
+            return old.StatusCode != new.StatusCode or differs(old, new)
+        if data_filter.DeadbandType != ua.DeadbandType.None_:
+            return old.StatusCode != new.StatusCode or self._leaves_deadband(item, data_filter, old, new)
+        values = MonitoredItemValues()
+        values.old_dvalue, values.current_dvalue = old, new
+        return self._is_data_changed(values, data_filter.Trigger)
+
+    def _leaves_deadband(
+        self, item: MonitoredItemData, data_filter: ua.DataChangeFilter, old: ua.DataValue, new: ua.DataValue
+    ) -> bool:
+        before = old.Value.Value if old.Value else None
+        after = new.Value.Value if new.Value else None
+        if not isinstance(before, int | float) or not isinstance(after, int | float):
+            return differs(old, new)
+        width = data_filter.DeadbandValue
+        if data_filter.DeadbandType == ua.DeadbandType.Percent:
+            width *= self._range_of(item) / 100.0
+        return not abs(after - before) <= width  # NaN leaves every dead-band
+
+    def _range_of(self, item: MonitoredItemData) -> float:
+        """High minus low of the variable's EURange; 0 without one, so that every change passes."""
+        node = self.aspace.get(item.read_value_id.NodeId) if item.read_value_id else None
+        for reference in node.references if node else ():
+            if reference.BrowseName.Name == "EURange" and reference.IsForward:
+                value = self.aspace.read_attribute_value(reference.NodeId, AttributeIds.Value).Value
+                span = value.Value if value else None
+                return float(span.High - span.Low) if isinstance(span, ua.Range) else 0.0
+        return 0.0
+
+    def repeat_values(self) -> None:
+        """Queue the present value of every reporting item that has none waiting (Part 4, 5.14.7, sendInitialValues)."""
+        for handle, mid in self._monitored_datachange.items():
+            item = self._monitored_items[mid]
+            if item.read_value_id and mid not in self.due and item.mode == ua.MonitoringMode.Reporting:
+                item.mvalue.current_dvalue = None
+                place = item.read_value_id
+                self.notify(handle, self.aspace.read_attribute_value(place.NodeId, place.AttributeId))
+
+    async def set_monitoring_mode(self, mode: ua.MonitoringMode, ids: list[int]) -> list[ua.StatusCode]:
+        results = await super().set_monitoring_mode(mode, ids)
+        for mid in ids:
+            queue = self.queues.get(mid)
+            if queue and mode == ua.MonitoringMode.Disabled:
+                queue.waiting.clear()
+            if queue and mode == ua.MonitoringMode.Reporting and queue.waiting:
+                self.due[mid] = queue
+            elif mode != ua.MonitoringMode.Reporting:
+                self.due.pop(mid, None)
+        return results
+
+    def take(self, most: int) -> list[ua.MonitoredItemNotification]:
+        """At most `most` waiting values, oldest first within each item."""
+        taken: list[ua.MonitoredItemNotification] = []
+        while self.due and len(taken) < most:
+            mid, queue = next(iter(self.due.items()))
+            room = most - len(taken)
+            if len(queue.waiting) <= room:
+                taken.extend(queue.waiting)
+                queue.waiting.clear()
+                del self.due[mid]
+            else:
+                taken.extend(queue.waiting.popleft() for _ in range(room))
+        return taken
+
+
+def differs(old: ua.DataValue, new: ua.DataValue) -> bool:
+    """Whether the values are not the same; two NaN are."""
+    before = old.Value.Value if old.Value else None
+    after = new.Value.Value if new.Value else None
+    if isinstance(before, float) and isinstance(after, float) and math.isnan(before) and math.isnan(after):
+        return False
+    return bool(before != after)

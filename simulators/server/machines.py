@@ -1,0 +1,125 @@
+"""What a machine looks like in the address space: Objects / site / line / machine / variables.
+
+| variable | type | unit | what |
+| --- | --- | --- | --- |
+| State | String | | one of the states of `simulators/states.py` |
+| StateNumber | Int32 | | its place in that list, from 0 |
+| Good, Scrap | UInt32 | | parts finished since the start |
+| Fault | String | | what it broke down with; empty when it did not |
+| CycleTime | Double | s | of the last part |
+| IdealCycleTime | Double | s | what OEE is measured against |
+| Energy | Double | J | used since the start |
+| one per signal | Double | as the plant file says | sampled |
+
+Node ids are texts that people can write: `ns=N;s=line-1/press-1/Temperature`.  Each analog variable has EURange and
+EngineeringUnits.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from asyncua import ua
+
+from simulators.flow import Machine
+from simulators.server.nodes import ObjectIds, localized, numeric, qualified, text_id
+from simulators.server.space import DATA_VARIABLE, FOLDER_TYPE, OBJECTS, ORGANIZES, Space, Variable
+from simulators.signals import UNITS, Unit
+
+ANALOG_UNIT_RANGE = numeric(ObjectIds.AnalogUnitRangeType)
+RANGE_TYPE = numeric(ObjectIds.Range)
+UNIT_TYPE = numeric(ObjectIds.EUInformation)
+
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineNodes:
+    """The variables of one machine, by name."""
+
+    machine: Machine
+    node_id: ua.NodeId
+    variables: dict[str, Variable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the address space things go: the store and the index of our namespace."""
+
+    space: Space
+    namespace: int
+
+    def id(self, text: str) -> ua.NodeId:
+        return text_id(text, self.namespace)
+
+    def name(self, text: str) -> ua.QualifiedName:
+        return qualified(text, self.namespace)
+
+
+def add_machines(place: Place, site: str, machines: Iterable[Machine]) -> dict[str, MachineNodes]:
+    """Add folders and variables for `machines`; gives their nodes by path."""
+    root = place.space.add_object(place.id(site), place.name(site), OBJECTS, FOLDER_TYPE, ORGANIZES)
+    lines: dict[str, ua.NodeId] = {}
+    found: dict[str, MachineNodes] = {}
+    for machine in machines:
+        if machine.line not in lines:
+            lines[machine.line] = place.space.add_folder(place.id(machine.line), place.name(machine.line), root)
+        found[machine.path] = add_machine(place, machine, lines[machine.line])
+    return found
+
+
+def add_machine(place: Place, machine: Machine, line: ua.NodeId) -> MachineNodes:
+    node_id = place.space.add_object(place.id(machine.path), place.name(machine.name), line, reference=ORGANIZES)
+    nodes = MachineNodes(machine, node_id)
+    plain: Mapping[str, tuple[ua.VariantType, object, str]] = {
+        "State": (ua.VariantType.String, "", "what the machine is doing"),
+        "StateNumber": (ua.VariantType.Int32, 0, "the place of State in the list of states, from 0"),
+        "Fault": (ua.VariantType.String, "", "what the machine broke down with; empty when it did not"),
+        "Good": (ua.VariantType.UInt32, 0, "good parts since the start"),
+        "Scrap": (ua.VariantType.UInt32, 0, "scrapped parts since the start"),
+    }
+    for name, (kind, content, description) in plain.items():
+        nodes.variables[name] = place.space.add_variable(
+            place.id(f"{machine.path}/{name}"), place.name(name), node_id, kind, content, DATA_VARIABLE,
+            description=description,
+        )  # fmt: skip
+    add_analog(place, nodes, "CycleTime", UNITS["s"], (0.0, 3600.0), "work time of the last part")
+    add_analog(place, nodes, "IdealCycleTime", UNITS["s"], (0.0, 3600.0), "the work time that OEE is measured against")
+    add_analog(place, nodes, "Energy", UNITS["J"], (0.0, 1e15), "energy used since the start")
+    for name, signal in machine.signals.items():
+        add_analog(place, nodes, title(name), signal.unit, (signal.low, signal.high), f"{name}, sampled")
+    return nodes
+
+
+def add_analog(place: Place, nodes: MachineNodes, name: str, unit: Unit, limits: Limits, description: str) -> Variable:
+    """A Double with EURange and EngineeringUnits (Part 8, 5.3.2.4)."""
+    text = f"{nodes.machine.path}/{name}"
+    variable = place.space.add_variable(
+        place.id(text), place.name(name), nodes.node_id, ua.VariantType.Double, 0.0, ANALOG_UNIT_RANGE,
+        description=description,
+    )  # fmt: skip
+    add_limits(place, variable.node_id, text, unit, limits)
+    nodes.variables[name] = variable
+    return variable
+
+
+def add_limits(place: Place, node_id: ua.NodeId, text: str, unit: Unit, limits: Limits) -> None:
+    low, high = limits
+    place.space.add_property(
+        place.id(f"{text}/EURange"), qualified("EURange"), node_id, ua.VariantType.ExtensionObject,
+        ua.Range(ua.Double(low), ua.Double(high)), RANGE_TYPE,
+    )  # fmt: skip
+    place.space.add_property(
+        place.id(f"{text}/EngineeringUnits"), qualified("EngineeringUnits"), node_id, ua.VariantType.ExtensionObject,
+        unit_information(unit), UNIT_TYPE,
+    )  # fmt: skip
+
+
+def unit_information(unit: Unit) -> ua.EUInformation:
+    """A unit as Part 8, 5.6.3 wants it, with its UNECE code."""
+    uri = "http://www.opcfoundation.org/UA/units/un/cefact"
+    return ua.EUInformation(ua.String(uri), ua.Int32(unit.unit_id), localized(unit.name), localized(unit.meaning))
+
+
+def title(name: str) -> str:
+    """`spindle-load` as `SpindleLoad`: browse names are written that way."""
+    return "".join(part[:1].upper() + part[1:] for part in name.replace("_", "-").split("-"))

@@ -1,0 +1,201 @@
+"""Subscriptions, by the letter of OPC UA Part 4, 5.14: nothing that was published or queued is lost in silence.
+
+What differs from asyncua's own: after TransferSubscriptions, live data flows to the new session; a message holds a
+bounded number of values and says when there are more; Republish answers Bad_MessageNotAvailable for what it does not
+have, and keeps what it has until it is acknowledged; an acknowledgement of an unknown message is refused; a client
+without subscriptions is told so; ModifySubscription modifies.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.crypto.permission_rules import User
+from asyncua.server.address_space import AddressSpace
+from asyncua.server.internal_subscription import InternalSubscription
+from asyncua.server.subscription_service import SubscriptionService
+
+from simulators.server.items import Items
+from simulators.server.nodes import StatusCodes, status
+
+if TYPE_CHECKING:
+    from asyncua.server.uaprocessor import PublishRequestData
+
+Answer = Callable[..., Awaitable[None]]
+Ask = Callable[[int], "PublishRequestData | None"]
+
+MOST_VALUES = 10_000
+"""Values in one notification message, unless the client asks for fewer: about 350 kB, 40 ms to encode."""
+SHORTEST_INTERVAL_MS = 10.0
+
+
+class Owner(Protocol):
+    """The session a subscription belongs to."""
+
+    session_id: ua.NodeId
+    user: User
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """The connection a subscription publishes through."""
+
+    def forget_subscription(self, subscription_id: int) -> None: ...
+
+
+class Subscription(InternalSubscription):
+    """One subscription of one client (or of the server itself, when `ask` is None)."""
+
+    def __init__(
+        self, data: ua.CreateSubscriptionResult, aspace: AddressSpace, answer: Answer, ask: Ask | None,
+        owner: Owner, forget: Callable[[], object], most_values: int, enabled: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            data, aspace, answer, owner.session_id, request_callback=ask, delete_callback=forget,
+            no_acks_limit=5_000, publishing_enabled=enabled,
+        )  # fmt: skip
+        self.items = Items(self, aspace)
+        self.monitored_item_srv = self.items
+        self.user = owner.user
+        self.most_values = most_values
+
+    def has_published_results(self) -> bool:
+        if self._triggered_statuschanges or (self._publishing_enabled and self.items.due):
+            return True
+        return super().has_published_results()
+
+    async def publish_results(self, requestdata: "PublishRequestData | None" = None) -> bool:
+        """Publish what waits, in as many messages as it takes and as there are requests for."""
+        published = await super().publish_results(requestdata)
+        more = published
+        while more and self._publishing_enabled and self.items.due:
+            more = await super().publish_results()
+        return published
+
+    def _pop_triggered_datachanges(self, result: ua.PublishResult) -> None:
+        taken = self.items.take(self.most_values)
+        if taken:
+            result.NotificationMessage.NotificationData.append(ua.DataChangeNotification(MonitoredItems=taken))
+
+    def _pop_publish_result(self) -> ua.PublishResult:
+        result = super()._pop_publish_result()
+        result.MoreNotifications = bool(self._publishing_enabled and self.items.due)
+        return result
+
+    async def _subscription_loop(self) -> None:
+        """Publish once per interval, measured from the start so that it does not drift."""
+        due = time.monotonic()
+        while not self._closing:
+            await self.publish_results()
+            due = max(due + self.data.RevisedPublishingInterval / 1000.0, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    def republish(self, nb: int) -> ua.NotificationMessage:
+        result = self._not_acknowledged_results.get(nb)
+        if result is None:
+            raise ServiceError(StatusCodes.BadMessageNotAvailable)
+        self._publish_cycles_count = 0
+        message: ua.NotificationMessage = result.NotificationMessage
+        return message
+
+    def acknowledge(self, sequence_number: int) -> ua.StatusCode:
+        if self._not_acknowledged_results.pop(sequence_number, None) is None:
+            return status(StatusCodes.BadSequenceNumberUnknown)
+        return ua.StatusCode()
+
+    def move(self, owner: Owner, answer: Answer, ask: Ask) -> None:
+        """From now on belong to another session, and publish through its connection."""
+        before = getattr(self.pub_request_callback, "__self__", None)
+        if isinstance(before, Channel):
+            before.forget_subscription(self.data.SubscriptionId)
+        self.session_id, self.user = owner.session_id, owner.user
+        self.pub_result_callback, self.pub_request_callback = answer, ask
+        self._publish_cycles_count = 0
+
+    @property
+    def unacknowledged(self) -> list[int]:
+        return list(self._not_acknowledged_results)
+
+
+class Subscriptions(SubscriptionService):
+    """The subscriptions of one server."""
+
+    def of(self, owner: Owner) -> list[Subscription]:
+        subscriptions = self.subscriptions.values()
+        return [s for s in subscriptions if isinstance(s, Subscription) and s.session_id == owner.session_id]
+
+    def _known(self, number: int) -> Subscription:
+        subscription = self.subscriptions.get(int(number))
+        if not isinstance(subscription, Subscription):
+            raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
+        return subscription
+
+    async def create_for(
+        self, owner: Owner, params: ua.CreateSubscriptionParameters, answer: Answer, ask: Ask | None
+    ) -> ua.CreateSubscriptionResult:
+        if self.iserver and len(self.subscriptions) >= self.iserver.max_subscriptions:
+            raise ServiceError(StatusCodes.BadTooManySubscriptions)
+        self._sub_id_counter += 1
+        result = ua.CreateSubscriptionResult(SubscriptionId=ua.UInt32(self._sub_id_counter))
+        self._revise(result, params)
+        subscription = Subscription(
+            result, self.aspace, answer, ask, owner,
+            forget=lambda: self.subscriptions.pop(result.SubscriptionId, None),
+            most_values=min(params.MaxNotificationsPerPublish or MOST_VALUES, MOST_VALUES),
+            enabled=bool(params.PublishingEnabled),
+        )  # fmt: skip
+        self.subscriptions[result.SubscriptionId] = subscription
+        await subscription.start()
+        return result
+
+    def _revise(
+        self,
+        result: ua.CreateSubscriptionResult | ua.ModifySubscriptionResult,
+        params: ua.CreateSubscriptionParameters | ua.ModifySubscriptionParameters,
+    ) -> None:
+        """What the server grants of what the client asks (Part 4, 5.14.2): the lifetime is 3 keep-alives at least."""
+        result.RevisedPublishingInterval = max(params.RequestedPublishingInterval, SHORTEST_INTERVAL_MS)
+        result.RevisedMaxKeepAliveCount = ua.UInt32(self._clamp_keep_alive_count(params.RequestedMaxKeepAliveCount))
+        lifetime = max(params.RequestedLifetimeCount, 3 * result.RevisedMaxKeepAliveCount)
+        result.RevisedLifetimeCount = ua.UInt32(self._clamp_lifetime_count(lifetime))
+
+    def modify_subscription(self, params: ua.ModifySubscriptionParameters) -> ua.ModifySubscriptionResult:
+        subscription = self._known(params.SubscriptionId)
+        result = ua.ModifySubscriptionResult()
+        self._revise(result, params)
+        subscription.data.RevisedPublishingInterval = result.RevisedPublishingInterval
+        subscription.data.RevisedMaxKeepAliveCount = result.RevisedMaxKeepAliveCount
+        subscription.data.RevisedLifetimeCount = result.RevisedLifetimeCount
+        subscription.most_values = min(params.MaxNotificationsPerPublish or MOST_VALUES, MOST_VALUES)
+        return result
+
+    def acknowledge_for(self, owner: Owner, acks: Iterable[ua.SubscriptionAcknowledgement]) -> list[ua.StatusCode]:
+        """One verdict per acknowledgement.  Raises Bad_NoSubscription for a session that has none."""
+        own = {s.data.SubscriptionId: s for s in self.of(owner)}
+        if not own:
+            raise ServiceError(StatusCodes.BadNoSubscription)
+        unknown = status(StatusCodes.BadSubscriptionIdInvalid)
+        return [
+            own[ack.SubscriptionId].acknowledge(ack.SequenceNumber) if ack.SubscriptionId in own else unknown
+            for ack in acks
+        ]
+
+    def republish(self, params: ua.RepublishParameters) -> ua.NotificationMessage:
+        return self._known(params.SubscriptionId).republish(params.RetransmitSequenceNumber)
+
+    def transfer_to(
+        self, owner: Owner, number: int, send_initial_values: bool, answer: Answer, ask: Ask
+    ) -> ua.TransferResult:
+        """Move one subscription to the session `owner` (Part 4, 5.14.7), if it belongs to the same user."""
+        subscription = self.subscriptions.get(int(number))
+        if not isinstance(subscription, Subscription):
+            return ua.TransferResult(status(StatusCodes.BadSubscriptionIdInvalid))
+        if subscription.user != owner.user:
+            return ua.TransferResult(status(StatusCodes.BadUserAccessDenied))
+        subscription.move(owner, answer, ask)
+        if send_initial_values:
+            subscription.items.repeat_values()
+        return ua.TransferResult(AvailableSequenceNumbers=[ua.UInt32(n) for n in subscription.unacknowledged])
