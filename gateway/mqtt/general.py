@@ -1,12 +1,14 @@
 """The general session: aiomqtt, for MQTT 5 and 3.1.1, over TCP, TLS and web sockets.
 
-aiomqtt wraps paho.  Six things are ours, each because of what happens otherwise (all seen):
+aiomqtt wraps paho.  Seven things are ours, each because of what happens otherwise (all seen):
 
 - One client object per session: entered again after a loss, it reports success for a broker that refuses.
 - We dial ourselves: paho connects in a thread, where a cancelled attempt would leave a socket open.
 - Its thread has ended, and a socket is still open, before a watch on it is added or dropped: aiomqtt adds a writer for
   a socket that may be closed by then.
 - We read the PUBACK's and the CONNACK's contents in paho's callbacks: aiomqtt throws both away.
+- A reason code that paho does not know is kept from it: it would end the connection, and the same message would end
+  the next.
 - A connection lost before the CONNACK ends the attempt: aiomqtt would wait for its time-out.
 - We publish through paho: aiomqtt's own bookkeeping is linear in the publishes that are open.
 """
@@ -16,9 +18,11 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Literal
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -35,6 +39,10 @@ _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # every fact it would report reaches us as an outcome or as Unavailable
 
 
+_KEEP_ALIVE_TIMEOUT = 0x8D
+_PAHO_KNOWS = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
+
+
 class GeneralSink:
     """A session on aiomqtt.  Made and ended by `open_general`."""
 
@@ -48,6 +56,8 @@ class GeneralSink:
         self.address = address.url
         self.limits = Limits()
         self.window = terms.window
+        self._leaving = False
+        self._strange_codes: dict[int, int] = {}
         self.refused: str | None = None
         self.refused_code = 0
         self.in_flight = InFlight(address.url, terms.ack_timeout_s, self._hang_up)
@@ -76,14 +86,25 @@ class GeneralSink:
     async def wait_closed(self) -> None:
         await self.in_flight.wait_broken()
 
+    def say_goodbye(self) -> None:
+        """DISCONNECT: the broker forgets the last will."""
+        if not self.in_flight.is_broken:
+            self._leaving = True
+            self.in_flight.break_off(f"the session with {self.address} was closed")
+            self._paho.disconnect()
+            self._paho.loop_write()  # paho only queued it
+
     def _hang_up(self) -> None:
-        self._paho._sock_close()  # without a DISCONNECT: the broker shall publish the last will
+        if not self._leaving:
+            self._paho._sock_close()  # without a DISCONNECT: the broker shall publish the last will
 
     def _hook(self) -> None:
         """Stand before aiomqtt's callbacks: read what it drops, then let it do its own work."""
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
         self._paho.on_publish = self._on_publish
+        self._handle_acknowledgement = self._paho._handle_pubackcomp
+        self._paho._handle_pubackcomp = self._before_acknowledgement  # type: ignore[method-assign]
         self._paho.on_socket_register_write = self._watch_writable
         self._client._disconnected.add_done_callback(self._read_failed)
 
@@ -107,6 +128,8 @@ class GeneralSink:
     ) -> None:
         if flags.is_disconnect_packet_from_server and isinstance(code, ReasonCode):
             self.in_flight.break_off(f"{self.address} ended the session: {_reason(code, said)}")
+        elif isinstance(code, ReasonCode) and code.value == _KEEP_ALIVE_TIMEOUT:
+            self.in_flight.break_off(f"{self.address} is silent for longer than the keep-alive")
         else:
             self.in_flight.break_off(f"{self.address} cut the connection")
         if not self._client._connected.done():
@@ -115,10 +138,17 @@ class GeneralSink:
     def _on_publish(
         self, client: paho.Client, data: object, mid: int, code: ReasonCode, said: Properties | None
     ) -> None:
-        if self.version != "5" or code.value == 0:
-            self.in_flight.settle(mid, DELIVERED)
-        else:
-            self.in_flight.settle(mid, of_puback(code.value, str(_dict(said).get("ReasonString", ""))))
+        value = self._strange_codes.pop(mid, code.value) if self.version == "5" else 0
+        text = str(_dict(said).get("ReasonString", ""))
+        self.in_flight.settle(mid, of_puback(value, text) if value or text else DELIVERED)
+
+    def _before_acknowledgement(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """paho ends the connection over a reason code it does not know, such as 0x95 from mosquitto."""
+        body = self._paho._in_packet["packet"]
+        if self.version == "5" and len(body) > 2 and body[2] not in _PAHO_KNOWS:
+            self._strange_codes[body[0] << 8 | body[1]] = body[2]
+            self._paho._in_packet["packet"] = bytearray([*body[:2], 0x80, *body[3:]])
+        return self._handle_acknowledgement(cmd)
 
     def _watch_writable(self, client: paho.Client, data: object, sock: aiomqtt.types.PahoSocket) -> None:
         def watch() -> None:
@@ -190,7 +220,7 @@ async def open_general(line: Line, terms: Terms, version: Version) -> AsyncItera
     try:
         await _enter(client, sink, line.sock)
         yield sink
-        client._client.disconnect()
+        sink.say_goodbye()
     finally:
         sink.in_flight.break_off(f"the session with {line.address} was closed")
         await _clear(client, thread)

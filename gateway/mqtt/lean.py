@@ -77,9 +77,12 @@ class LeanSink(asyncio.Protocol):
         await self.in_flight.wait_broken()
 
     def say_goodbye(self) -> None:
-        """DISCONNECT: the broker forgets the last will."""
+        """DISCONNECT: the broker forgets the last will.  Closes the connection once that is sent."""
+        assert self._transport is not None
         self._write(mqtt5.DisconnectPacket().write())
         self._flush()
+        self._transport.close()
+        self.in_flight.break_off(f"the session with {self.address} was closed")
 
     # What asyncio calls.
 
@@ -87,7 +90,6 @@ class LeanSink(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.write(_connect_packet(self._terms))
-        self._beat()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -178,6 +180,7 @@ class LeanSink(asyncio.Protocol):
         if said.server_keep_alive is not None:
             self._keep_alive_s = float(said.server_keep_alive)
         self.accepted.set_result(None)
+        self._beat()
 
     def _on_disconnect(self, packet: bytes, body: bytes) -> None:
         code = body[0] if body else 0
@@ -260,7 +263,6 @@ async def open_lean(line: Line, terms: Terms) -> AsyncIterator[LeanSink]:
         yield sink
         if not sink.in_flight.is_broken:
             sink.say_goodbye()
-            transport.close()
             await asyncio.wait([sink.lost], timeout=_GOODBYE_S)
     finally:
         transport.abort()

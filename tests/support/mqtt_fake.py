@@ -1,0 +1,124 @@
+"""A scripted MQTT 5 broker inside the test: for answers that a real broker gives too rarely to wait for.
+
+It obeys physics: what it was told to refuse stays refused, a cut connection stays cut, and what it holds back it
+acknowledges late and in order.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import mqtt5
+
+Verdict = Callable[[mqtt5.PublishPacket], int | None]
+"""The reason code of the PUBACK for a publish; None: never acknowledge."""
+
+
+def puback(packet_id: int, code: int, reason: str = "") -> bytes:
+    """Any code at all, also those the specification does not know."""
+    text = reason.encode()
+    properties = bytes([0x1F]) + len(text).to_bytes(2, "big") + text if text else b""
+    body = packet_id.to_bytes(2, "big")
+    if code or properties:
+        body += bytes([code])
+    if properties:
+        body += bytes([len(properties)]) + properties
+    return bytes([0x40, len(body)]) + body
+
+
+class FakeBroker:
+    """Listens on `port`; what came in is in `connects` and `publishes`."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.connack: bytes | None = mqtt5.ConnAckPacket().write()
+        """What answers a CONNECT; None: nothing ever does."""
+        self.verdict: Verdict = lambda publish: 0
+        self.answers_pings = True
+        self.connects: list[mqtt5.ConnectPacket] = []
+        self.publishes: list[mqtt5.PublishPacket] = []
+        self.goodbyes: list[mqtt5.DisconnectPacket] = []
+        self.pings = 0
+        self.ended = asyncio.Event()
+        """Set when a connection is over."""
+        self.heard = asyncio.Event()
+        """Set by every packet that comes in."""
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def say(self, data: bytes) -> None:
+        """To everyone who is connected."""
+        for writer in self._writers:
+            writer.write(data)
+
+    def disconnect(self, code: mqtt5.DisconnectReasonCode, reason: str = "") -> None:
+        self.say(mqtt5.DisconnectPacket(reason_code=code, reason_str=reason or None).write())
+        self.cut()
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+    async def wait_publishes(self, count: int) -> None:
+        while len(self.publishes) < count:
+            self.heard.clear()
+            await self.heard.wait()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        buffer = b""
+        try:
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(65536):
+                    buffer = self._answer(buffer + data, writer)
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+            self.ended.set()
+
+    def _answer(self, buffer: bytes, writer: asyncio.StreamWriter) -> bytes:
+        while True:
+            try:
+                packet, size = mqtt5.read(memoryview(buffer))
+            except IndexError:
+                return buffer
+            buffer = buffer[size:]
+            self.heard.set()
+            self._on_packet(packet, writer)
+
+    def _on_packet(self, packet: mqtt5.Packet, writer: asyncio.StreamWriter) -> None:
+        match packet:
+            case mqtt5.ConnectPacket():
+                self.connects.append(packet)
+                if self.connack is not None:
+                    writer.write(self.connack)
+            case mqtt5.PublishPacket():
+                self.publishes.append(packet)
+                code = self.verdict(packet)
+                if code is not None and packet.packet_id is not None:
+                    writer.write(puback(packet.packet_id, code))
+            case mqtt5.PingReqPacket():
+                self.pings += 1
+                if self.answers_pings:
+                    writer.write(mqtt5.PingRespPacket().write())
+            case mqtt5.DisconnectPacket():
+                self.goodbyes.append(packet)
+            case _:
+                raise AssertionError(f"no client of ours sends {packet!r}")
+
+
+@asynccontextmanager
+async def fake_broker() -> AsyncIterator[FakeBroker]:
+    broker = FakeBroker()
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+    broker.port = server.sockets[0].getsockname()[1]
+    try:
+        yield broker
+    finally:
+        server.close()
+        broker.cut()
+        await asyncio.sleep(0)

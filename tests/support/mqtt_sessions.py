@@ -1,0 +1,62 @@
+"""Opening either session against any broker, for tests that hold both to one contract."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Literal, TypeVar
+
+from gateway.errors import Unavailable
+from gateway.model import Message
+from gateway.mqtt import dial
+from gateway.mqtt.general import open_general
+from gateway.mqtt.lean import open_lean
+from gateway.mqtt.sink import Sink, Terms
+
+Session = Literal["lean", "general", "general-3.1.1"]
+SPEAKS_5: tuple[Session, ...] = ("lean", "general")
+ALL: tuple[Session, ...] = ("lean", "general", "general-3.1.1")
+
+TERMS = Terms(client_id="tested", username=None, password=None, keep_alive_s=15, ack_timeout_s=10.0, window=100)
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def opened(session: Session, url: str, *, within_s: float = 10.0, **terms: object) -> AsyncIterator[Sink]:
+    """A session of the kind that is named, with the terms that are named, else ordinary ones."""
+    address = dial.parse(url)
+    wanted = replace(TERMS, **terms)  # type: ignore[arg-type]  # tests name the terms they mean
+    async with contextlib.AsyncExitStack() as stack:
+        with dial.translated(address, within_s):
+            async with asyncio.timeout(within_s):
+                line = dial.Line(await dial.connect(address), address)
+                version: Literal["5", "3.1.1"] = "3.1.1" if session == "general-3.1.1" else "5"
+                opening = open_lean(line, wanted) if session == "lean" else open_general(line, wanted, version)
+                sink: Sink = await stack.enter_async_context(opening)
+        yield sink
+
+
+def message(topic: str = "a/b", payload: bytes = b"{}", *, seq: int = 1, retain: bool = False) -> Message:
+    return Message(topic, payload, stream="s", seq=seq, values=1, retain=retain, properties=(("k", "v"),))
+
+
+async def reason_of(failing: Awaitable[T]) -> str:
+    """The text of the `Unavailable` that this ends with."""
+    try:
+        result = await failing
+    except Unavailable as error:
+        return str(error)
+    raise AssertionError(f"expected Unavailable, got {result!r}")
+
+
+def open_files() -> set[str]:
+    """What this process has open, for tests that nothing leaks."""
+    folder = "/proc/self/fd"
+    found = set()
+    for number in os.listdir(folder):
+        with contextlib.suppress(OSError):
+            found.add(f"{number} {os.readlink(f'{folder}/{number}')}")
+    return {name for name in found if folder not in name and "/proc/" not in name}
