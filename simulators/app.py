@@ -69,6 +69,7 @@ class Running:
         nodes = add_machines(place, self.plant.site, self.factory.machines)
         self.publisher = Publisher(place.space, nodes, self.settings.epoch, MODEL_URI, self.recorder)
         self.publisher.publish_all(0.0)
+        self.recorder.flush()
 
     def after_slice(self, now_s: float) -> None:
         """Publish what the slice changed, and sample what is due."""
@@ -79,6 +80,7 @@ class Running:
         if now >= self._next_sample:
             self._next_sample = now + 1.0 / self.settings.sample_hz
             self.publisher.sample(now_s)
+        self.recorder.flush()
 
     def status(self) -> Status:
         now_s = self.clock.now_s
@@ -122,7 +124,6 @@ async def run_until(stop: asyncio.Event, running: Running) -> None:
         tasks = [
             group.create_task(running.clock.run(running.after_slice), name="flow"),
             group.create_task(running.server.iserver.write_clock(), name="server-clock"),
-            group.create_task(running.recorder.flush_often(), name="record"),
         ]
         if running.settings.status_json:
             tasks.append(group.create_task(print_status(running), name="status"))

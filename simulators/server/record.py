@@ -4,11 +4,12 @@
      "source_time":"2026-11-21T10:45:00.2500000Z","status":0}
 
 A value that equals the one before it (same value, same status) is not given to the server, so each line is one that a
-subscriber is owed.  Lines reach the file at the latest `FLUSH_S` after the write, and all of them at the end.
+subscriber is owed.  Lines are in the file before any client gets what they say (a killed simulator leaves a true
+record), and are added to what the file holds (so does one that is started again).
 """
 
-import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,8 +18,6 @@ from typing import BinaryIO
 
 import orjson
 
-FLUSH_S = 0.1
-
 
 def instant(time: datetime) -> str:
     """RFC 3339, UTC, seven digits: OPC UA counts in 100 ns, Python in microseconds, so the seventh is 0."""
@@ -26,7 +25,7 @@ def instant(time: datetime) -> str:
 
 
 class Recorder:
-    """Keeps lines in memory until the next flush; without a file it keeps nothing."""
+    """Keeps lines in memory until the next flush; without a file it keeps nothing and only counts."""
 
     def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
@@ -37,6 +36,8 @@ class Recorder:
         self.written += 1
         if self._file is None:
             return
+        if isinstance(content, float) and not math.isfinite(content):
+            content = "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"
         line = {"node": node, "value": content, "source_time": instant(source_time), "status": code}
         self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
@@ -46,18 +47,12 @@ class Recorder:
             self._file.flush()
             self._lines.clear()
 
-    async def flush_often(self) -> None:
-        """Flush every `FLUSH_S`, until cancelled."""
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            self.flush()
-
 
 @asynccontextmanager
 async def recording(path: Path | None) -> AsyncIterator[Recorder]:
-    """A recorder into the file `path`, emptied first; everything is in the file when it ends."""
+    """A recorder that adds to the file `path`; everything is in the file when it ends."""
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(path.open("wb")) if path else None
+        file = stack.enter_context(path.open("ab")) if path else None
         recorder = Recorder(file)
         stack.callback(recorder.flush)
         yield recorder

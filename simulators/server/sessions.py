@@ -33,6 +33,9 @@ Disturb = Callable[[ua.NodeId], Awaitable[None]]
 """Called with the type of each request before it is worked on: it may wait, or raise a `ServiceError`."""
 
 
+NOBODY = User(role=UserRole.Anonymous)
+
+
 class Session(InternalSession):
     """One session, of a client or of the server itself."""
 
@@ -165,8 +168,8 @@ class Core(InternalServer):
     def create_session(
         self,
         name: str,
-        user: User = User(role=UserRole.Anonymous),
-        external: bool = False,  # noqa: B008 - as its parent
+        user: User = NOBODY,
+        external: bool = False,
     ) -> InternalSession:
         if external and len(self._external_sessions) >= self.session_limit:
             raise ServiceError(StatusCodes.BadTooManySessions)
