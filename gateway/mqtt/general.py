@@ -288,7 +288,7 @@ def _client(line: Line, terms: Terms, version: Version) -> aiomqtt.Client:
         clean_session=None if v5 else True,
         clean_start=True if v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,  # all that paho accepts without version 5
         keepalive=terms.keep_alive_s,
-        max_inflight_messages=terms.window,
+        max_inflight_messages=0,  # the window is ours; with a bound paho walks all open publishes at every PUBACK
         transport="websockets" if address.web_socket else "tcp",
         websocket_path=address.path if address.web_socket else None,
         tls_context=line.tls,

@@ -16,7 +16,7 @@ from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.dial import Address, Line, explain
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, refusal
+from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, size_refusal, topic_refusal
 from gateway.mqtt.reasons import CONNACK_3, DELIVERED, Outcome, of_puback, of_session
 from gateway.mqtt.sink import Terms, Version, VersionRefusedError
 
@@ -25,6 +25,7 @@ _MOST_INCOMING_BYTES = 2**20
 """The longest packet taken from the broker; announced in the CONNECT."""
 _GOODBYE_S = 1.0
 """How long a closing connection may take to send what is left."""
+_MOST_GOOD_TOPICS = 10_000
 _PING = mqtt5.PingReqPacket().write()
 
 
@@ -41,6 +42,7 @@ class LeanSink(asyncio.Protocol):
         self._incoming = b""
         self._outgoing: list[bytes] = []
         self._last_id = 0
+        self._good_topics: set[str] = set()
         self._keep_alive_s = float(terms.keep_alive_s)
         self._heard = self._said = self._loop.time()
         self._pulse: asyncio.TimerHandle | None = None
@@ -55,23 +57,27 @@ class LeanSink(asyncio.Protocol):
         in_flight = self.in_flight
         if in_flight.is_broken:
             return in_flight.failed()
-        outcome = refusal(message, self.limits, "5")
-        if outcome is not None:
-            return in_flight.settled(outcome)
         if len(in_flight) >= self.window:
             raise RuntimeError(f"more than {self.window} publishes are open")
+        if message.topic not in self._good_topics:
+            outcome = topic_refusal(message.topic)
+            if outcome is not None:
+                return in_flight.settled(outcome)
+            self._remember(message.topic)
         packet_id = self._free_id()
-        packet = mqtt5.PublishPacket(
-            message.topic,
-            message.payload,
-            qos=mqtt5.QoS.AT_LEAST_ONCE,
-            retain=message.retain and self.limits.retain_available,
-            packet_id=packet_id,
-            content_type=message.content_type or None,
-            user_properties=list(message.properties) if message.properties else None,
-        )
-        self._write(packet.write())
+        packet = _publish_packet(message, packet_id, message.retain and self.limits.retain_available)
+        outcome = size_refusal(len(packet), self.limits)
+        if outcome is not None:
+            return in_flight.settled(outcome)
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(packet)
         return in_flight.add(packet_id)
+
+    def _remember(self, topic: str) -> None:
+        if len(self._good_topics) >= _MOST_GOOD_TOPICS:
+            self._good_topics.clear()
+        self._good_topics.add(topic)
 
     async def wait_closed(self) -> None:
         await self.in_flight.wait_broken()
@@ -97,11 +103,13 @@ class LeanSink(asyncio.Protocol):
         position, size = 0, len(buffer)
         settle = self.in_flight.settle
         while size - position >= 2:
-            if buffer[position] == _PUBACK and buffer[position + 1] == 2:
-                if size - position < 4:
+            length = buffer[position + 1]
+            if buffer[position] == _PUBACK and 2 <= length <= 3:
+                if size - position < 2 + length:
                     break
-                settle(buffer[position + 2] << 8 | buffer[position + 3], DELIVERED)
-                position += 4
+                outcome = DELIVERED if length == 2 else of_puback(buffer[position + 4])
+                settle(buffer[position + 2] << 8 | buffer[position + 3], outcome)
+                position += 2 + length
                 continue
             end = _end_of_packet(buffer, position)
             if end is None or end > size:
@@ -279,6 +287,18 @@ def _connect_packet(terms: Terms) -> bytes:
         will=_will(terms.will) if terms.will else None,
         keep_alive=terms.keep_alive_s,
         max_packet_size=_MOST_INCOMING_BYTES,
+    ).write()
+
+
+def _publish_packet(message: Message, packet_id: int, retain: bool) -> bytes:
+    return mqtt5.PublishPacket(
+        message.topic,
+        message.payload,
+        qos=mqtt5.QoS.AT_LEAST_ONCE,
+        retain=retain,
+        packet_id=packet_id,
+        content_type=message.content_type or None,
+        user_properties=list(message.properties) if message.properties else None,
     ).write()
 
 

@@ -47,14 +47,21 @@ def _length_bytes(length: int) -> int:
 
 def refusal(message: Message, limits: Limits, version: str) -> Outcome | None:
     """Why this message must not be sent to this broker; None when it may."""
-    problem = topic_problem(message.topic)
-    if problem:
-        return Outcome(Verdict.NEVER, "topic_invalid", f"the topic {message.topic[:80]!r} {problem}")
-    size = packet_bytes(message, version)
-    if size > limits.maximum_packet_bytes:
-        detail = f"the message needs {size} bytes, the broker takes {limits.maximum_packet_bytes}"
-        return Outcome(Verdict.NEVER, "too_large", detail)
-    return None
+    return topic_refusal(message.topic) or size_refusal(packet_bytes(message, version), limits)
+
+
+def topic_refusal(topic: str) -> Outcome | None:
+    """Why nothing may be published to this topic; None when it may."""
+    problem = topic_problem(topic)
+    return Outcome(Verdict.NEVER, "topic_invalid", f"the topic {topic[:80]!r} {problem}") if problem else None
+
+
+def size_refusal(size: int, limits: Limits) -> Outcome | None:
+    """Why a packet of this size must not be sent; None when it may."""
+    if size <= limits.maximum_packet_bytes:
+        return None
+    detail = f"the message needs {size} bytes, the broker takes {limits.maximum_packet_bytes}"
+    return Outcome(Verdict.NEVER, "too_large", detail)
 
 
 def topic_problem(topic: str) -> str:
