@@ -171,6 +171,17 @@ class SourceConfig(Strict):
     """How long to wait for the answer to one request."""
     publish_requests: Annotated[int, Field(ge=1, le=100)] = 3
     """How many PublishRequests wait at the server, so that a slow round trip does not cap the rate."""
+    retry_failed: Seconds = 60.0
+    """A variable that could not be subscribed to is tried again this often."""
+
+    @model_validator(mode="after")
+    def _secure_or_said_so(self) -> Self:
+        if not self.insecure:
+            raise ValueError(
+                "nothing says how to secure this server: SecurityPolicy None, which encrypts nothing and checks "
+                "nobody, needs insecure: true"
+            )
+        return self
 
 
 class TlsConfig(Strict):

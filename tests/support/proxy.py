@@ -80,17 +80,19 @@ class Proxy:
             await self._changed.wait_for(lambda: self.accepted >= count)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with self._changed:
-            self.accepted += 1
-            self._changed.notify_all()
-        if self._refusing:
-            _abort(writer)
-            return
         try:
-            server_reader, server_writer = await asyncio.open_connection(self.target_host, self.target_port)
+            async with self._changed:
+                self.accepted += 1
+                self._changed.notify_all()
+            if not self._refusing:
+                await self._join(reader, writer)
         except OSError:
+            pass  # nobody listens behind us: the client sees a reset
+        finally:
             _abort(writer)
-            return
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(self.target_host, self.target_port)
         pair = _Pair(writer, server_writer)
         self._pairs.add(pair)
         try:
@@ -99,7 +101,6 @@ class Proxy:
                 group.create_task(self._pump(pair, server_reader, writer, to_server=False), name="proxy-to-client")
         finally:
             self._pairs.discard(pair)
-            _abort(writer)
             _abort(server_writer)
 
     async def _pump(
@@ -156,3 +157,4 @@ async def open_proxy(target_port: int, target_host: str = "127.0.0.1", port: int
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted closes its socket in the loop's next turn

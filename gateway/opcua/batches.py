@@ -1,0 +1,117 @@
+"""Notification messages into `model.Batch`: columns, gaps seen in them, and the counts that follow from them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gateway.metrics import SourceMetrics
+from gateway.model import Batch, Gap, Tag
+from gateway.opcua.decode import DATA_CHANGE, Changes, Published, read_changes
+from gateway.opcua.wire import Dialect
+
+OVERFLOW = 0x480
+"""InfoType DataValue and Overflow (Part 4, 7.39.1): older values fell out of the server's queue before this one."""
+
+
+class Assembler:
+    """Makes the batches of one source."""
+
+    def __init__(self, source: str, tags: Sequence[Tag], metrics: SourceMetrics, uris: Sequence[str]) -> None:
+        self._source = source
+        self._tags = tags
+        self._metrics = metrics
+        self._dialect = Dialect(uris)
+        self.latest_ticks = 0
+        """The latest timestamp seen: where a gap would begin."""
+
+    def __call__(self, published: Published | None, gaps: tuple[Gap, ...]) -> Batch:
+        """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced."""
+        parts = published.parts if published is not None else ()
+        changes = [
+            self._known(read_changes(published, p, self._dialect)) for p in parts if p.kind == DATA_CHANGE and published
+        ]
+        columns = joined(changes)
+        found = [*gaps, *self._spoiled(changes), *self._overflows(columns)]
+        self._count(columns)
+        return Batch(
+            source=self._source,
+            tags=self._tags,
+            handles=columns.handles,
+            types=columns.types,
+            values=columns.values,
+            statuses=columns.statuses,
+            source_ticks=columns.source_ticks,
+            server_ticks=columns.server_ticks,
+            gaps=tuple(found),
+        )
+
+    def _known(self, changes: Changes) -> Changes:
+        """Without the rows whose handle is not ours: a server that invents handles must not break who trusts them."""
+        known = changes.handles < len(self._tags)
+        if known.all():
+            return changes
+        rows = np.flatnonzero(known)
+        values = changes.values
+        return Changes(
+            changes.handles[rows],
+            changes.types[rows],
+            values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows.tolist()],
+            changes.statuses[rows],
+            changes.source_ticks[rows],
+            changes.server_ticks[rows],
+            changes.spoiled,
+            changes.lost + len(known) - len(rows),
+            changes.problem or "handles that we did not give",
+        )
+
+    def _spoiled(self, changes: Sequence[Changes]) -> list[Gap]:
+        spoiled, lost = sum(c.spoiled for c in changes), sum(c.lost for c in changes)
+        problems = [c.problem for c in changes if c.problem]
+        if spoiled or lost:
+            self._metrics.undecodable.inc(spoiled + lost)
+        if not problems or not (lost or any(not len(c.handles) for c in changes)):
+            return []
+        detail = f"values that cannot be decoded: {problems[0]}"
+        return [Gap("undecodable", detail, self.latest_ticks, 0, lost or None)]
+
+    def _overflows(self, columns: Changes) -> list[Gap]:
+        flagged = np.flatnonzero((columns.statuses & OVERFLOW) == OVERFLOW)
+        if not len(flagged):
+            return []
+        self._metrics.overflows.inc(len(flagged))
+        handles = tuple(np.unique(columns.handles[flagged]).tolist())
+        ticks = columns.source_ticks[flagged]
+        detail = "the server's queue ran over between two publishes: a longer queue_size or a slower sampling_interval"
+        return [Gap("server_overflow", detail, self.latest_ticks, int(ticks.max()), None, handles)]
+
+    def _count(self, columns: Changes) -> None:
+        if not len(columns.handles):
+            return
+        good, uncertain, bad, other = np.bincount(columns.statuses >> 30, minlength=4).tolist()
+        self._metrics.good.inc(good)
+        self._metrics.uncertain.inc(uncertain)
+        self._metrics.bad.inc(bad + other)
+        latest = max(int(columns.source_ticks.max()), int(columns.server_ticks.max()))
+        self.latest_ticks = max(self.latest_ticks, latest)
+
+
+def joined(changes: Sequence[Changes]) -> Changes:
+    """Several notifications of one message, one after the other."""
+    if len(changes) == 1:
+        return changes[0]
+    values: list[object] = []
+    for some in changes:
+        values += some.values.tolist() if isinstance(some.values, np.ndarray) else some.values
+    nothing = Changes(
+        np.zeros(0, np.uint32), np.zeros(0, np.uint8), [], np.zeros(0, np.uint32), np.zeros(0, np.int64),
+        np.zeros(0, np.int64),
+    )  # fmt: skip
+    every = [nothing, *changes]
+    return Changes(
+        np.concatenate([c.handles for c in every]),
+        np.concatenate([c.types for c in every]),
+        values,
+        np.concatenate([c.statuses for c in every]),
+        np.concatenate([c.source_ticks for c in every]),
+        np.concatenate([c.server_ticks for c in every]),
+    )

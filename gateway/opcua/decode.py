@@ -1,0 +1,314 @@
+"""Publish responses into columns, fast where they are regular and safe where they are not.
+
+Data changes repeat one layout: handle, mask, type, value, times.  Runs of equal layout are read as numpy records
+straight from the bytes, scattered items of fixed size are gathered layout by layout, and only what has no fixed size
+is read value by value (`gateway/opcua/wire.py`).
+
+    body ── read_publish ──► Published (numbers of the message, where its parts lie)
+         └─ read_changes ──► Changes (columns)
+
+A value that cannot be decoded keeps its bytes, with status BadDecodingError; only where the end of a value cannot be
+found are the items after it lost, and counted.  Time is linear in the size of the body.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.opcua.wire import (
+    BYTE_STRING,
+    NUMBER_CODES,
+    Dialect,
+    Malformed,
+    Reader,
+    read_array,
+    read_diagnostics,
+    read_node_id,
+    read_stamps,
+    read_structure,
+    read_variant,
+)
+
+BAD_DECODING_ERROR = 0x8007_0000
+DATA_CHANGE, STATUS_CHANGE, EVENTS = "i=811", "i=820", "i=916"
+"""Node ids of the binary encodings of the three kinds of notification (Part 6, A.3)."""
+
+RUN = 8
+"""So many equal layouts in a row are worth a numpy view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One notification of a message: what it is, and where its body lies in the response."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A PublishResponse (Part 4, 5.14.5) or RepublishResponse, its notifications not yet decoded."""
+
+    body: bytes
+    sequence: int
+    parts: tuple[Part, ...]
+    publish_ticks: int = 0
+    subscription: int = 0
+    available: tuple[int, ...] = ()
+    """What the server still holds for Republish."""
+    more: bool = False
+    results: tuple[int, ...] = ()
+    """StatusCode of each acknowledgement of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Columns of one message; see `model.Batch`."""
+
+    handles: NDArray[np.uint32]
+    types: NDArray[np.uint8]
+    values: Sequence[object] | NDArray[np.generic]
+    statuses: NDArray[np.uint32]
+    source_ticks: NDArray[np.int64]
+    server_ticks: NDArray[np.int64]
+    spoiled: int = 0
+    """Values that could not be decoded; their bytes are in `values`."""
+    lost: int = 0
+    """Values after the point where the bytes stopped making sense."""
+    problem: str = ""
+    """What was wrong first."""
+
+
+def read_publish(body: bytes) -> Published:
+    """Find the parts of a PublishResponse.  Raises `Malformed`."""
+    r = Reader(body, 0, len(body), _PLAIN)
+    _skip_response_header(r)
+    subscription = r.u32()
+    available = tuple(int(str(n)) for n in read_array(r, 7) or ())
+    more = r.u8() != 0
+    sequence, publish_ticks, parts = _read_message(r)
+    results = tuple(int(str(s)) for s in read_array(r, 19) or ())
+    return Published(body, sequence, parts, publish_ticks, subscription, available, more, results)
+
+
+def read_republish(body: bytes) -> Published:
+    """Find the parts of a RepublishResponse.  Raises `Malformed`."""
+    r = Reader(body, 0, len(body), _PLAIN)
+    _skip_response_header(r)
+    sequence, publish_ticks, parts = _read_message(r)
+    return Published(body, sequence, parts, publish_ticks)
+
+
+_PLAIN = Dialect()
+
+
+def _skip_response_header(r: Reader) -> None:
+    """Part 4, 7.33: time, handle, result (checked by whoever received it), diagnostics, strings, additional header."""
+    read_node_id(r)
+    r.step(16)
+    read_diagnostics(r)
+    read_array(r, 12)
+    read_structure(r)
+
+
+def _read_message(r: Reader) -> tuple[int, int, tuple[Part, ...]]:
+    sequence, publish_ticks = r.u32(), r.i64()
+    parts = []
+    for _ in range(max(0, r.count(3))):
+        kind = read_node_id(r)
+        size = r.i32() if r.u8() else 0
+        start = r.step(max(0, size))
+        parts.append(Part(kind, start, r.pos))
+    return sequence, publish_ticks, tuple(parts)
+
+
+def read_status_change(published: Published, part: Part) -> int:
+    """The status a StatusChangeNotification carries.  Raises `Malformed`."""
+    return Reader(published.body, part.start, part.end, _PLAIN).u32()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Items of one mask and one type of fixed size."""
+
+    size: int
+    kind: int
+    dtype: "np.dtype[np.void]"
+
+
+_STAMPS = ((0x02, "status", "<u4"), (0x04, "source", "<i8"), (0x10, "source_pico", "<u2"),
+           (0x08, "server", "<i8"), (0x20, "server_pico", "<u2"))  # fmt: skip
+
+
+@cache
+def _layout(mask: int, kind: int) -> _Layout | None:
+    """How items with this mask and this type byte look, or None when they have no fixed size.
+
+    At most 64 x 256 different ones: the cache is bounded.
+    """
+    if mask > 0x3F or (mask & 1 and kind not in NUMBER_CODES):
+        return None
+    fields = [("handle", "<u4"), ("mask", "u1")]
+    if mask & 1:
+        code = "u1" if kind == 1 else "<" + np.dtype(NUMBER_CODES[kind]).str[1:]
+        fields += [("kind", "u1"), ("value", code)]
+    fields += [(name, code) for bit, name, code in _STAMPS if mask & bit]
+    dtype = np.dtype(fields)
+    return _Layout(dtype.itemsize, kind if mask & 1 else 0, dtype)
+
+
+class _Sheet:
+    """Columns while they are being filled."""
+
+    def __init__(self, rows: int) -> None:
+        self.handles = np.zeros(rows, np.uint32)
+        self.types = np.zeros(rows, np.uint8)
+        self.statuses = np.zeros(rows, np.uint32)
+        self.source_ticks = np.zeros(rows, np.int64)
+        self.server_ticks = np.zeros(rows, np.int64)
+        self.numbers: list[tuple[slice | list[int], NDArray[np.generic]]] = []
+        self.others: dict[int, object] = {}
+        self.spoiled = 0
+        self.problem = ""
+
+    def put(self, rows: slice | list[int], layout: _Layout, records: NDArray[np.void]) -> None:
+        names = records.dtype.names or ()
+        self.handles[rows] = records["handle"]
+        self.types[rows] = layout.kind
+        for name, column in (
+            ("status", self.statuses), ("source", self.source_ticks), ("server", self.server_ticks),
+        ):  # fmt: skip
+            if name in names:
+                column[rows] = records[name]
+        if "value" in names:
+            numbers = records["value"]
+            self.numbers.append((rows, numbers != 0 if layout.kind == 1 else numbers.copy()))
+
+    def put_other(self, row: int, r: Reader) -> None:
+        """Read one item of any layout.  Raises `Malformed` when its end cannot be found."""
+        r.depth, r.spoiled = 0, ""
+        handle, mask = r.u32(), r.u8()
+        start = r.pos
+        kind, value = read_variant(r) if mask & 1 else (0, None)
+        end = r.pos
+        status, source_ticks, server_ticks = read_stamps(r, mask)
+        if r.spoiled:
+            kind, value = BYTE_STRING, r.data[start:end]
+            status = status if status & 0xC000_0000 else BAD_DECODING_ERROR
+            self.spoiled += 1
+            self.problem = self.problem or r.spoiled
+        self.handles[row], self.types[row], self.statuses[row] = handle, kind, status
+        self.source_ticks[row], self.server_ticks[row] = source_ticks, server_ticks
+        if value is not None:
+            self.others[row] = value
+
+    def changes(self, rows: int, lost: int, problem: str) -> Changes:
+        return Changes(
+            self.handles[:rows],
+            self.types[:rows],
+            self._values(rows),
+            self.statuses[:rows],
+            self.source_ticks[:rows],
+            self.server_ticks[:rows],
+            self.spoiled,
+            lost,
+            self.problem or problem,
+        )
+
+    def _values(self, rows: int) -> Sequence[object] | NDArray[np.generic]:
+        """One array where all values are numbers of one type, else a list of Python values."""
+        if len(self.numbers) == 1 and len(self.numbers[0][1]) == rows:
+            return self.numbers[0][1]
+        types = self.types[:rows]
+        if rows and not self.others and types[0] and (types == types[0]).all():
+            numbers = np.zeros(rows, self.numbers[0][1].dtype)
+            for where, some in self.numbers:
+                numbers[where] = some
+            return numbers
+        mixed = np.empty(rows, object)
+        for where, some in self.numbers:
+            mixed[where] = some
+        values: list[object] = mixed.tolist()
+        for row, value in self.others.items():
+            values[row] = value
+        return values
+
+
+def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
+    """The columns of a DataChangeNotification.  Never raises: what cannot be read is counted."""
+    r = Reader(published.body, part.start, part.end, dialect)
+    try:
+        total = max(0, r.count(5))
+    except Malformed as error:
+        return _Sheet(0).changes(0, 0, str(error) or "malformed")
+    r.elements = 0
+    sheet = _Sheet(total)
+    scattered: dict[int, tuple[list[int], list[int]]] = {}
+    row, problem = 0, ""
+    try:
+        while row < total:
+            row = _take(r, sheet, scattered, row, total)
+    except Malformed as error:
+        problem = str(error)
+    for key, (rows, places) in scattered.items():
+        _gather(r.data, sheet, key, rows, places)
+    return sheet.changes(row, total - row, problem)
+
+
+def _take(r: Reader, sheet: _Sheet, scattered: dict[int, tuple[list[int], list[int]]], row: int, total: int) -> int:
+    """Read the item at `row`, and the run it begins; the next row."""
+    data, pos = r.data, r.pos
+    if pos + 6 > r.end:
+        layout, key = None, 0
+    else:
+        key = data[pos + 4] << 8 | data[pos + 5]
+        layout = _layout(key >> 8, key & 0xFF)
+    if layout is None:
+        sheet.put_other(row, r)
+        return row + 1
+    fit = min(total - row, (r.end - pos) // layout.size)
+    run = _run_length(data, pos, layout, fit) if fit >= RUN else 1
+    r.step(layout.size * run)
+    if run < RUN:
+        rows, places = scattered.setdefault(key if key >> 8 & 1 else key & 0xFF00, ([], []))
+        rows.extend(range(row, row + run))
+        places.extend(range(pos, pos + run * layout.size, layout.size))
+    else:
+        sheet.put(slice(row, row + run), layout, np.frombuffer(data, layout.dtype, run, pos))
+    return row + run
+
+
+def _run_length(data: bytes, pos: int, layout: _Layout, fit: int) -> int:
+    """How many items of this layout follow each other, looking ahead in growing windows: linear in what is found."""
+    size, sign = layout.size, 2 if layout.kind else 1
+    first = data[pos + 4 : pos + 4 + sign]
+    run, window = 1, 64
+    while run < min(fit, RUN):
+        at = pos + run * size + 4
+        if data[at : at + sign] != first:
+            return run
+        run += 1
+    while run < fit:
+        window = min(window, fit - run)
+        records = np.frombuffer(data, layout.dtype, window, pos + run * size)
+        same = records["mask"] == first[0]
+        if layout.kind:
+            same &= records["kind"] == first[1]
+        if not same.all():
+            return run + int(same.argmin())
+        run += window
+        window *= 4
+    return run
+
+
+def _gather(data: bytes, sheet: _Sheet, key: int, rows: list[int], places: list[int]) -> None:
+    """Scattered items of one layout, as one array of records."""
+    layout = _layout(key >> 8, key & 0xFF)
+    assert layout is not None
+    octets = np.frombuffer(data, np.uint8)
+    picked = octets[np.array(places)[:, None] + np.arange(layout.size)]
+    sheet.put(rows, layout, np.ascontiguousarray(picked).view(layout.dtype)[:, 0])

@@ -1,0 +1,61 @@
+"""The mark: what a source must know to go on where it stopped, also after `kill -9`.
+
+It is stored with the values it follows, in one transaction, and given back at the next open.  It changes with every
+batch, so all but three numbers is encoded once per subscription.
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+
+_HEAD = struct.Struct("<4sIq")
+_MAGIC = b"OUA1"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The subscription we hold on a server, and what it monitors."""
+
+    url: str
+    started: str
+    """Start time of the server: after a restart its numbers mean something else."""
+    subscription: int
+    digest: str
+    """Of the table of tags: its handles are the subscription's client handles."""
+    interval_s: float
+    keep_alive_s: float
+    lifetime_s: float
+    failed: tuple[int, ...] = ()
+    """Handles that are not monitored."""
+
+    def encode(self) -> bytes:
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A lease, and how far it is durable."""
+
+    lease: Lease
+    sequence: int
+    """The last notification that is durable."""
+    ticks: int
+    """The latest timestamp seen: where a gap would begin."""
+
+
+def encode(lease: bytes, sequence: int, ticks: int) -> bytes:
+    """A mark, from an encoded lease."""
+    return _HEAD.pack(_MAGIC, sequence, ticks) + lease
+
+
+def decode(mark: bytes) -> Mark | None:
+    """The mark, or None where there is none that we understand: then everything begins anew."""
+    if len(mark) < _HEAD.size or not mark.startswith(_MAGIC):
+        return None
+    _, sequence, ticks = _HEAD.unpack_from(mark)
+    try:
+        fields = json.loads(mark[_HEAD.size :])
+        fields["failed"] = tuple(int(handle) for handle in fields["failed"])
+        return Mark(Lease(**fields), sequence, ticks)
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,145 @@
+"""From the configuration's selections to the table of tags: which variables, called what, sampled how.
+
+A variable is taken once; the first selection that names it decides.  The order of the table is a function of the
+configuration and of what is on the server, not of timing: handles index into it, and a subscription that outlives us is
+taken up only where table and handles are the same (`digest`).
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from asyncua import ua
+
+from gateway.config import Selection, SourceConfig
+from gateway.model import Tag
+from gateway.opcua.browse import Variable, children, plain, variables_below
+from gateway.opcua.nodes import node_of, text_of_node
+from gateway.opcua.session import Session, content
+
+NO_LEVEL = "-"
+"""The field of a level that a variable does not have, lying higher up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What to ask the server for, beside the tag of the same handle."""
+
+    text: str
+    """The node id as text; resolved anew when the server comes to know the namespace."""
+    sampling_ms: float
+    queue_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Tags and items by handle."""
+
+    tags: tuple[Tag, ...]
+    items: tuple[Item, ...]
+    digest: str = ""
+    missing: tuple[str, ...] = ()
+    """Subtrees that are not there."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    tags: list[Tag] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    nodes: set[str] = field(default_factory=set)
+    names: dict[tuple[str, frozenset[tuple[str, str]]], int] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def add(self, name: str, fields: dict[str, str], unit: str | None, item: Item) -> None:
+        if item.text in self.nodes:
+            return
+        self.nodes.add(item.text)
+        key = (name, frozenset(fields.items()))
+        count = self.names[key] = self.names.get(key, 0) + 1
+        self.tags.append(Tag(name if count == 1 else f"{name}~{count}", item.text, fields, unit))
+        self.items.append(item)
+
+
+async def resolve(session: Session, config: SourceConfig) -> Table:
+    """The table of this configuration on this server, now.  Raises `Unavailable`."""
+    draft = _Draft()
+    single = await _single_variables(session, [s.node for s in config.select if s.node is not None])
+    for selection in config.select:
+        item = _item(config, selection)
+        fields = {**config.fields, **selection.fields}
+        if selection.node is not None:
+            name, text, unit = single[selection.node]
+            draft.add(selection.name or name, fields, unit, Item(text, *item))
+        elif selection.subtree is not None:
+            root = node_of(selection.subtree, session.uris)
+            found = await _described(session, await variables_below(session, root)) if root is not None else []
+            chosen = [(v, unit) for v, unit in found if is_chosen("/".join(v.path), selection)]
+            if not chosen:
+                draft.missing.append(selection.subtree)
+            for variable, unit in chosen:
+                levels, name = split_path(variable.path, selection.levels)
+                draft.add(name, {**fields, **levels}, unit, Item(text_of_node(variable.node, session.uris), *item))
+    digest = hashlib.sha256()
+    for made in draft.items:
+        digest.update(f"{made.text}\n{made.sampling_ms} {made.queue_size}\n".encode())
+    return Table(tuple(draft.tags), tuple(draft.items), digest.hexdigest()[:32], tuple(draft.missing))
+
+
+def _item(config: SourceConfig, selection: Selection) -> tuple[float, int]:
+    sampling_s = selection.sampling_interval or config.publishing_interval
+    return sampling_s * 1000.0, selection.queue_size or config.queue_size
+
+
+def is_chosen(path: str, selection: Selection) -> bool:
+    """Whether a path below the subtree is taken: included (or nothing says what is), and not excluded."""
+    included = not selection.include or any(pattern(p).fullmatch(path) for p in selection.include)
+    return included and not any(pattern(p).fullmatch(path) for p in selection.exclude)
+
+
+@lru_cache(maxsize=1000)
+def pattern(glob: str) -> re.Pattern[str]:
+    """`*` is any text within a level, `**` across levels, `?` one character; everything else is itself."""
+    parts = re.split(r"(\*\*/?|\*|\?)", glob)
+    meaning = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(meaning.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def split_path(path: tuple[str, ...], levels: Sequence[str]) -> tuple[dict[str, str], str]:
+    """The fields of the first levels, and the name: what is left of the path, at least its last part."""
+    taken = min(len(levels), len(path) - 1)
+    fields = dict(zip(levels, [*path[:taken], *[NO_LEVEL] * (len(levels) - taken)], strict=True))
+    return fields, "/".join(path[taken:])
+
+
+async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str, tuple[str, str, str | None]]:
+    """Name, node id with URI, and unit of each node named by itself.  What is not there is named by its own id."""
+    nodes = {text: node_of(text, session.uris) for text in texts}
+    known = [(text, node) for text, node in nodes.items() if node is not None]
+    names = await session.read_attribute([node for _, node in known], ua.AttributeIds.BrowseName) if known else []
+    below = await children(session, [node for _, node in known]) if known else []
+    variables = []
+    for (_, node), name, references in zip(known, names, below, strict=True):
+        said = content(name)
+        path = (str(said.Name),) if isinstance(said, ua.QualifiedName) else ()
+        units = [plain(r.NodeId) for r in references if r.BrowseName.Name == "EngineeringUnits"]
+        variables.append(Variable(path, node, units[0] if units else None))
+    found: dict[str, tuple[str, str, str | None]] = {text: (text.rpartition("=")[2], text, None) for text in texts}
+    described = await _described(session, variables)
+    for (text, node), (variable, unit) in zip(known, described, strict=True):
+        shown = variable.path[0] if variable.path else found[text][0]
+        found[text] = (shown, text_of_node(node, session.uris), unit)
+    return found
+
+
+async def _described(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, str | None]]:
+    """Each variable with the text of its engineering unit."""
+    with_units = [v for v in variables if v.unit_node is not None]
+    values = await session.read_values([v.unit_node for v in with_units if v.unit_node]) if with_units else []
+    units: dict[ua.NodeId, str] = {}
+    for variable, value in zip(with_units, values, strict=True):
+        said = content(value)
+        if isinstance(said, ua.EUInformation) and said.DisplayName.Text:
+            units[variable.node] = said.DisplayName.Text
+    return [(v, units.get(v.node)) for v in variables]

@@ -1,0 +1,262 @@
+"""One OPC UA server as the gateway sees it: an async context that yields batches.
+
+    open_source ── session ── table of tags ── subscription: taken up again, or created
+         │
+         └─ batches(): publish response ─► in sequence? else read the missed ones again ─► columns ─► yield
+                                                                             │
+                       acknowledged to the server when the next is asked for ◄┘  (only then it is durable)
+
+Invariants: notifications are yielded in the order of their sequence numbers, each at most once per source; one is
+acknowledged only after the batch that carried it was followed by the wish for another; what is missing and cannot be
+had again is in `Batch.gaps`.  Nothing here reconnects: every loss is `Unavailable`, and the next attempt takes up the
+subscription where the mark says.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.link import Link
+from gateway.metrics import SourceMetrics
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap
+from gateway.opcua import mark as marks
+from gateway.opcua import subscription as services
+from gateway.opcua.batches import Assembler
+from gateway.opcua.decode import STATUS_CHANGE, Published, read_publish, read_status_change
+from gateway.opcua.housekeeping import keep_house
+from gateway.opcua.items import Items
+from gateway.opcua.mark import Mark
+from gateway.opcua.peer import peer_errors, quieten_library, status_text
+from gateway.opcua.publisher import Publisher, Silent
+from gateway.opcua.selection import Table, resolve
+from gateway.opcua.sequence import between, distance, predecessor
+from gateway.opcua.session import Session, open_session
+from gateway.opcua.wire import Malformed
+
+MISSED_KEEP_ALIVES = 3
+MOST_REPUBLISHED = 10_000
+"""More missing notifications than this are not asked for one by one."""
+
+
+def now_ticks() -> int:
+    return time.time_ns() // 100 + UNIX_EPOCH_TICKS
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """What becomes one batch: a notification message, or only gaps."""
+
+    published: Published | None
+    gaps: tuple[Gap, ...] = ()
+
+
+class Source:
+    """A server that is connected and subscribed.  Made by `open_source`."""
+
+    def __init__(
+        self, session: Session, config: SourceConfig, metrics: SourceMetrics, table: Table, publisher: Publisher
+    ) -> None:
+        self._session = session
+        self._config = config
+        self._metrics = metrics
+        self._publisher = publisher
+        self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+        self._ready: deque[_Delivery] = deque()
+        self._replay: deque[int] = deque()
+        self._heard = False
+        self._taken_up = False
+        self._last = 0  # sequence number of the last notification queued in `_ready`
+        self._yielded = 0
+        self.items = Items(session, table, metrics, config.name)
+        self._batch_of = Assembler(config.name, table.tags, metrics, session.uris)
+
+    @property
+    def table(self) -> Table:
+        """Tags and what was asked for them, by handle."""
+        return self.items.table
+
+    @property
+    def publisher(self) -> Publisher:
+        return self._publisher
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield what the server sends, in order.  Asking for the next batch says that the earlier one is durable.
+
+        A batch may have no rows and only gaps, or only a mark.  Raises `Unavailable` when the server is lost.
+        """
+        while True:
+            while not self._ready:
+                await self._receive()
+            published, gaps = self._ready[0].published, self._ready[0].gaps
+            if published is not None:
+                self._yielded = published.sequence
+            batch = self._batch_of(published, gaps)
+            yield replace(batch, mark=marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks))
+            self._ready.popleft()
+            if published is not None:
+                self._publisher.acknowledge(self.items.subscription.id, published.sequence)
+
+    # -- subscribing ---------------------------------------------------------------------------------------------
+
+    async def subscribe(self, mark: Mark | None) -> None:
+        """Take up the subscription of the mark, or create one.  Raises `Unavailable`."""
+        since = self._batch_of.latest_ticks = mark.ticks if mark else 0
+        why = await self._take_up(mark) if mark else ""
+        if mark is None or why:
+            await self._create(why, since)
+
+    async def _take_up(self, mark: Mark) -> str:
+        """Go on with the subscription of an earlier session; why not, if not."""
+        lease = mark.lease
+        if (lease.url, lease.started) != (self._config.url, self._session.started):
+            return "the server was restarted, or is another one"
+        available = await services.transfer(self._session, lease.subscription)
+        if available is None:
+            return "the server has not got our subscription any more, or does not give it to us"
+        why = await self.items.adopt(lease)
+        if why:
+            await services.delete_subscription(self._session, lease.subscription)
+            return why
+        self._last = self._yielded = mark.sequence
+        self._taken_up, self._heard = True, False
+        for number in sorted(available, key=lambda n: distance(mark.sequence, n)):
+            if distance(mark.sequence, number) <= 0:
+                self._publisher.acknowledge(lease.subscription, number)
+            else:
+                self._replay.append(number)
+        self._log.info("subscription taken up", subscription=lease.subscription, to_read_again=len(self._replay))
+        return ""
+
+    async def _create(self, why: str, since_ticks: int) -> None:
+        self._taken_up, self._last, self._yielded = False, 0, 0
+        await self.items.create(self._config)
+        gaps: tuple[Gap, ...] = ()
+        if why:
+            detail = f"the subscription had to be created again: {why}"
+            gaps = (Gap("subscription_recreated", detail, since_ticks, now_ticks()),)
+            self._log.warning("values may be lost", cause=gaps[0].cause, detail=detail)
+        self._ready.append(_Delivery(None, gaps))
+
+    # -- receiving -----------------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        """Wait for one response and queue what follows from it.  What was missed comes before anything new."""
+        if self._replay:
+            again = await services.republish(self._session, self.items.subscription.id, self._replay.popleft())
+            if again is not None:
+                await self._accept(again)
+            return
+        self._publisher.fill()
+        try:
+            body = await self._publisher.receive(MISSED_KEEP_ALIVES * self.items.subscription.keep_alive_s)
+        except Silent:
+            if self._heard or not self._taken_up:
+                raise
+            # Some servers hand a subscription over and then never send for it.
+            await services.delete_subscription(self._session, self.items.subscription.id)
+            await self._create("the server handed it over and sent nothing for it", self._batch_of.latest_ticks)
+            return
+        if body is None:
+            return
+        try:
+            published = read_publish(body)
+        except Malformed as error:
+            self._metrics.undecodable.inc()
+            self._log.warning("a publish response makes no sense", reason=str(error), size_bytes=len(body))
+            return
+        if published.subscription == self.items.subscription.id:
+            self._heard = True
+            await self._accept(published)
+
+    async def _accept(self, published: Published) -> None:
+        """Put a message into its place in the sequence; a keep-alive carries the number of the next message."""
+        ahead = distance(self._last, published.sequence)
+        if ahead > 1:
+            await self._fill_gap(published)
+        if not published.parts:
+            return
+        if ahead <= 0:
+            self._publisher.acknowledge(self.items.subscription.id, published.sequence)
+            return
+        self._deliver(published)
+
+    def _deliver(self, published: Published, gaps: tuple[Gap, ...] = ()) -> None:
+        for part in published.parts:
+            if part.kind == STATUS_CHANGE:
+                with peer_errors("read a status change", self._session.where):
+                    status = read_status_change(published, part)
+                raise Unavailable(f"{self._session.where} ended the subscription: {status_text(status)}")
+        self._last = published.sequence
+        self._metrics.notifications.inc()
+        self._ready.append(_Delivery(published, gaps))
+
+    async def _fill_gap(self, published: Published) -> None:
+        """Read again what is missing before this message; what cannot be had is announced."""
+        missing = distance(self._last, published.sequence) - 1
+        if self._last == 0 and not set(between(0, published.sequence, MOST_REPUBLISHED)) & set(published.available):
+            return  # a server whose numbers do not begin at 1
+        self._metrics.sequence_gaps.inc(missing)
+        self._log.warning("notifications are missing: reading them again", count=missing, after=self._last)
+        lost = missing
+        for number in between(self._last, published.sequence, MOST_REPUBLISHED):
+            again = await services.republish(self._session, self.items.subscription.id, number)
+            if again is not None:
+                lost -= 1
+                self._deliver(again)
+        if lost:
+            detail = f"{lost} notifications are missing in the server's sequence and it has not got them any more"
+            self._announce(Gap("sequence_gap", detail, self._batch_of.latest_ticks, now_ticks()))
+            self._last = predecessor(published.sequence)
+
+    def _announce(self, gap: Gap) -> None:
+        self._log.warning("values are lost", cause=gap.cause, detail=gap.detail)
+        self._ready.append(_Delivery(None, (gap,)))
+
+
+@asynccontextmanager
+async def open_source(config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes) -> AsyncIterator[Source]:
+    """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
+
+    `mark` is that of the last durable batch, or empty.  Leaving closes session and socket in bounded time and leaves
+    the subscription on the server for whoever comes with the mark.
+    """
+    quieten_library()
+    async with open_session(config) as session:
+        publisher = Publisher(session, config.publish_requests)
+        source = Source(session, config, metrics, await resolve(session, config), publisher)
+        await source.subscribe(marks.decode(mark))
+        metrics.connected.set(1)
+        metrics.connects.inc()
+        link.up()
+        try:
+            async with _beside(keep_house(session, config, source.items, publisher), publisher, config.name):
+                yield source
+        finally:
+            metrics.connected.set(0)
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None], publisher: Publisher, name: str) -> AsyncIterator[None]:
+    """Run `work` for as long as the body.  If it fails, whoever waits for a batch gets its error.
+
+    Not a TaskGroup: that would wrap the body's own `Unavailable` in a group, and its errors race with cancellation.
+    """
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            publisher.fail(error)
+
+    task = asyncio.create_task(work, name=f"opcua-house-{name}")
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

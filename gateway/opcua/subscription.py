@@ -1,0 +1,172 @@
+"""Subscriptions and monitored items on the server: create, take up again, read again, delete.
+
+Each function is one service, in calls of the size the server allows, with the results counted; none keeps state.
+asyncua's own subscription code is not used: it publishes with one request outstanding, forgets what it should republish
+and believes what it should verify.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from asyncua import ua
+from asyncua.ua.ua_binary import struct_from_binary
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.opcua.decode import Published, read_republish
+from gateway.opcua.nodes import node_of
+from gateway.opcua.peer import peer_errors
+from gateway.opcua.selection import Item
+from gateway.opcua.session import Session, in_chunks
+
+MAX_NOTIFICATIONS = 10_000
+"""Values per publish response: what one batch may hold."""
+BAD_NODE_ID_UNKNOWN = 0x8034_0000
+
+_Response = TypeVar("_Response")
+_SERVER = ua.NodeId(ua.Int32(ua.ObjectIds.Server), ua.Int16(0))
+_GET_MONITORED_ITEMS = ua.NodeId(ua.Int32(ua.ObjectIds.Server_GetMonitoredItems), ua.Int16(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription as the server revised it."""
+
+    id: int
+    interval_s: float
+    keep_alive_s: float
+    """The server says something at least this often."""
+    lifetime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Monitored:
+    """The server's answer about one item."""
+
+    status: int
+    sampling_ms: float = 0.0
+    queue_size: int = 0
+
+
+async def create_subscription(session: Session, config: SourceConfig) -> Subscription:
+    """An empty subscription.  Keep-alive and lifetime are counts of the publishing interval (Part 4, 5.14.2)."""
+    keep_alive_count = max(1, math.ceil(config.keep_alive / config.publishing_interval))
+    request = ua.CreateSubscriptionRequest()
+    wanted = request.Parameters
+    wanted.RequestedPublishingInterval = config.publishing_interval * 1000.0
+    wanted.RequestedMaxKeepAliveCount = ua.UInt32(keep_alive_count)
+    lifetime_count = max(3 * keep_alive_count, math.ceil(config.lifetime / config.publishing_interval))
+    wanted.RequestedLifetimeCount = ua.UInt32(lifetime_count)
+    wanted.MaxNotificationsPerPublish = ua.UInt32(MAX_NOTIFICATIONS)
+    wanted.PublishingEnabled = True
+    with peer_errors("create a subscription", session.where):
+        data = await session.services._send_request(request)
+        answer = struct_from_binary(ua.CreateSubscriptionResponse, data)
+        answer.ResponseHeader.ServiceResult.check()
+    made = answer.Parameters
+    interval_s = max(made.RevisedPublishingInterval, 1.0) / 1000.0
+    keep_alive_s = interval_s * max(made.RevisedMaxKeepAliveCount, 1)
+    return Subscription(made.SubscriptionId, interval_s, keep_alive_s, interval_s * made.RevisedLifetimeCount)
+
+
+async def create_items(
+    session: Session, subscription: Subscription, items: Sequence[tuple[int, Item]]
+) -> list[Monitored]:
+    """Monitor these (handle, item) pairs; an answer for each, in order.  An unknown namespace is an unknown node."""
+    nodes = [node_of(item.text, session.uris) for _, item in items]
+    asked = [(handle, item, node) for (handle, item), node in zip(items, nodes, strict=True) if node is not None]
+
+    async def create(some: Sequence[tuple[int, Item, ua.NodeId]]) -> list[Monitored]:
+        parameters = ua.CreateMonitoredItemsParameters()
+        parameters.SubscriptionId = ua.UInt32(subscription.id)
+        parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        parameters.ItemsToCreate = [_item_request(*one) for one in some]
+        with peer_errors("monitor variables", session.where):
+            results = await session.services.create_monitored_items(parameters)
+        if len(results) != len(some):
+            raise Unavailable(f"{session.where} created {len(results)} of {len(some)} monitored items")
+        return [Monitored(r.StatusCode.value, r.RevisedSamplingInterval, r.RevisedQueueSize) for r in results]
+
+    answers = iter(await in_chunks(asked, session.limits.items, create) if asked else [])
+    return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(answers) for node in nodes]
+
+
+def _item_request(handle: int, item: Item, node: ua.NodeId) -> ua.MonitoredItemCreateRequest:
+    request = ua.MonitoredItemCreateRequest()
+    request.ItemToMonitor.NodeId = node
+    request.ItemToMonitor.AttributeId = ua.AttributeIds.Value
+    request.MonitoringMode = ua.MonitoringMode.Reporting
+    request.RequestedParameters.ClientHandle = ua.UInt32(handle)
+    request.RequestedParameters.SamplingInterval = item.sampling_ms
+    request.RequestedParameters.QueueSize = ua.UInt32(item.queue_size)
+    request.RequestedParameters.DiscardOldest = True
+    return request
+
+
+async def transfer(session: Session, subscription_id: int) -> tuple[int, ...] | None:
+    """Bind a subscription of an earlier session to this one: the sequence numbers the server still holds.
+
+    None: the server has not got it, or does not give it to us.  BadNothingToDo means that it is ours already.
+    """
+    request = ua.TransferSubscriptionsParameters()
+    request.SubscriptionIds = [ua.UInt32(subscription_id)]
+    request.SendInitialValues = False
+    with peer_errors("take up the subscription", session.where):
+        try:
+            [result] = await session.services.transfer_subscriptions(request)
+        except (ua.uaerrors.BadServiceUnsupported, ua.uaerrors.BadUserAccessDenied, ua.uaerrors.BadNotImplemented):
+            return None
+    if result.StatusCode.value == ua.StatusCodes.BadNothingToDo or result.StatusCode.is_good():
+        return tuple(result.AvailableSequenceNumbers or ())
+    return None
+
+
+async def republish(session: Session, subscription_id: int, sequence: int) -> Published | None:
+    """One message again, or None when the server has not got it.
+
+    Some servers answer an unknown number with an empty message and Good: that is None too.
+    """
+    request = ua.RepublishRequest()
+    request.Parameters.SubscriptionId = ua.UInt32(subscription_id)
+    request.Parameters.RetransmitSequenceNumber = ua.UInt32(sequence)
+    with peer_errors("read missed values again", session.where):
+        try:
+            published = read_republish(bytes(await session.services._send_request(request)))
+        except ua.uaerrors.BadMessageNotAvailable:
+            return None
+    return published if published.parts and published.sequence == sequence else None
+
+
+async def client_handles(session: Session, subscription_id: int) -> frozenset[int] | None:
+    """The handles the server monitors (GetMonitoredItems, Part 5, 9.1); None where it does not tell."""
+    request = ua.CallMethodRequest()
+    request.ObjectId, request.MethodId = _SERVER, _GET_MONITORED_ITEMS
+    request.InputArguments = [ua.Variant(subscription_id, ua.VariantType.UInt32)]
+    with peer_errors("list the monitored items", session.where):
+        try:
+            [result] = await session.services.call([request])
+        except ua.uaerrors.UaStatusCodeError:
+            return None
+    if not result.StatusCode.is_good() or len(result.OutputArguments) != 2:
+        return None
+    return frozenset(int(handle) for handle in result.OutputArguments[1].Value or ())
+
+
+async def delete_subscription(session: Session, subscription_id: int) -> None:
+    """Remove it from the server, if it is there."""
+    with peer_errors("delete a subscription", session.where):
+        try:
+            await session.services.delete_subscriptions([subscription_id])
+        except ua.uaerrors.UaStatusCodeError:
+            return
+
+
+async def touch(session: Session, subscription_id: int) -> None:
+    """Restart the lifetime of a subscription that waits for us: any service that names it does (Part 4, 5.14.1)."""
+    parameters = ua.SetPublishingModeParameters()
+    parameters.PublishingEnabled = True
+    parameters.SubscriptionIds = [ua.UInt32(subscription_id)]
+    with peer_errors("keep the subscription", session.where):
+        await session.services.set_publishing_mode(parameters)

@@ -1,0 +1,210 @@
+"""A source against a real server in another process, through a proxy that breaks the line."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.link import Link
+from gateway.metrics import Metrics, SourceMetrics
+from gateway.model import Batch
+from gateway.opcua import Source, open_source
+from tests.support.opcua_server import NAMESPACE, OpcuaServer, free_port, opcua_server
+from tests.support.proxy import Proxy, open_proxy
+
+COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
+
+
+def run(body: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(body(), 40))
+
+
+def config(url: str, **changes: object) -> SourceConfig:
+    plain: dict[str, object] = {
+        "name": "line", "url": url, "insecure": True, "select": [{"node": COUNTER}], "publishing_interval": 0.05,
+        "keep_alive": 0.3, "request_timeout": 3, "queue_size": 100,
+    }  # fmt: skip
+    return SourceConfig.model_validate(plain | changes)
+
+
+def series() -> SourceMetrics:
+    return Metrics().for_source("line")
+
+
+@asynccontextmanager
+async def opened(made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None) -> AsyncIterator[Source]:
+    async with open_source(made, metrics or series(), Link("line", made.url), mark) as source:
+        yield source
+
+
+@asynccontextmanager
+async def server_behind_proxy() -> AsyncIterator[tuple[OpcuaServer, Proxy, str]]:
+    async with opcua_server() as server, open_proxy(server.port) as proxy:
+        yield server, proxy, f"opc.tcp://127.0.0.1:{proxy.port}/"
+
+
+async def values_until(source: Source, last: object) -> tuple[list[object], Batch]:
+    """Everything up to the value `last`, and the batch that brought it, which stays unacknowledged."""
+    seen: list[object] = []
+    async with aclosing(source.batches()) as batches:
+        async for batch in batches:
+            seen += list(batch.values)
+            if last in seen:
+                return seen, batch
+    raise AssertionError("the source ended")
+
+
+def test_every_change_arrives_in_order() -> None:
+    async def body() -> None:
+        async with opcua_server() as server, opened(config(server.url)) as source:
+            await server.tell("count 1 90")
+            seen, _ = await values_until(source, 89)
+            assert seen == list(range(90))
+
+    run(body)
+
+
+def test_subtree_gives_names_fields_and_units() -> None:
+    async def body() -> None:
+        select = [{"subtree": "i=85", "levels": ["line", "machine"], "exclude": ["**/State", "*/press-2/**"]}]
+        async with opcua_server() as server, opened(config(server.url, select=select)) as source:
+            tags = {tag.name: tag for tag in source.table.tags}
+            assert sorted(tags) == ["Counter", "Running", "Temperature"]
+            assert tags["Temperature"].fields == {"line": "line-1", "machine": "press-1"}
+            assert tags["Temperature"].unit == "°C"
+            assert tags["Counter"].node_id == COUNTER
+
+    run(body)
+
+
+def test_missing_variable_costs_itself_only() -> None:
+    async def body() -> None:
+        metrics = Metrics()
+        select = [{"node": f"nsu={NAMESPACE};s=nobody"}, {"node": "nsu=urn:unknown;s=x"}, {"node": COUNTER}]
+        async with opcua_server() as server:
+            made = config(server.url, select=select)
+            async with opened(made, metrics=metrics.for_source("line")) as source:
+                await server.tell("count 1 3")
+                assert (await values_until(source, 2))[0] == [0, 1, 2]
+            labels = {"source": "line", "state": "failed"}
+            assert metrics.registry.get_sample_value("gateway_source_monitored_items", labels) == 2
+
+    run(body)
+
+
+def test_bad_and_null_values_come_with_their_status() -> None:
+    async def body() -> None:
+        select = [{"node": f"nsu={NAMESPACE};s=press-1.Temperature"}]
+        async with opcua_server() as server, opened(config(server.url, select=select)) as source:
+            await values_until(source, 20.5)
+            await server.tell("bad")
+            _, batch = await values_until(source, None)
+            assert batch.statuses.tolist()[-1] == 0x808C0000  # BadSensorFailure
+
+    run(body)
+
+
+def test_unfinished_batch_comes_again_with_the_mark_before_it() -> None:
+    async def body() -> None:
+        async with server_behind_proxy() as (server, proxy, url):
+            async with opened(config(url)) as source:
+                _, first = await values_until(source, 0)
+                await server.tell("count 1 4")
+                async with aclosing(source.batches()) as batches:
+                    async for batch in batches:
+                        if 3 in list(batch.values):
+                            break
+                proxy.cut()  # the batch with 3 in it was never durable
+            await server.tell("count 4 7")
+            async with opened(config(url), first.mark) as source:
+                seen, _ = await values_until(source, 6)
+                assert seen == [1, 2, 3, 4, 5, 6]
+
+    run(body)
+
+
+def test_changed_selection_is_announced() -> None:
+    async def body() -> None:
+        async with opcua_server() as server:
+            async with opened(config(server.url)) as source:
+                _, batch = await values_until(source, 0)
+            other = config(server.url, select=[{"node": f"nsu={NAMESPACE};s=press-2.Counter"}])
+            async with opened(other, batch.mark) as source, aclosing(source.batches()) as batches:
+                first = await anext(batches)
+                assert [gap.cause for gap in first.gaps] == ["subscription_recreated"]
+                assert first.gaps[0].to_ticks >= first.gaps[0].from_ticks > 0
+
+    run(body)
+
+
+def test_subscription_the_server_dropped_is_announced() -> None:
+    async def body() -> None:
+        async with opcua_server() as server:
+            async with opened(config(server.url)) as source:
+                _, batch = await values_until(source, 0)
+                await server.tell("drop-subscriptions")
+            async with opened(config(server.url), batch.mark) as source, aclosing(source.batches()) as batches:
+                first = await anext(batches)
+                assert [gap.cause for gap in first.gaps] == ["subscription_recreated"]
+                assert (await anext(batches)).values[0] == 0
+
+    run(body)
+
+
+def test_cut_link_is_unavailable_at_once() -> None:
+    async def body() -> None:
+        async with server_behind_proxy() as (_, proxy, url), opened(config(url)) as source:
+            await values_until(source, 0)
+            proxy.cut()
+            with pytest.raises(Unavailable):
+                await asyncio.wait_for(values_until(source, "never"), 2)
+
+    run(body)
+
+
+@pytest.mark.parametrize("fault", ["stall", "half_open"])
+def test_silent_server_is_unavailable_within_three_keep_alives(fault: str) -> None:
+    async def body() -> None:
+        async with server_behind_proxy() as (_, proxy, url):
+            began = 0.0
+            async with opened(config(url)) as source:
+                await values_until(source, 0)
+                getattr(proxy, fault)()
+                began = asyncio.get_running_loop().time()
+                with pytest.raises(Unavailable, match="silent"):
+                    await values_until(source, "never")
+            # three keep-alives of 0.3 s, then at most 2 s to close a session that does not answer
+            assert asyncio.get_running_loop().time() - began < 3 * 0.3 + 2 + 1
+
+    run(body)
+
+
+def test_nobody_there_says_where() -> None:
+    async def body() -> None:
+        port = free_port()
+        with pytest.raises(Unavailable, match=f"127.0.0.1:{port}"):
+            async with opened(config(f"opc.tcp://127.0.0.1:{port}/")):
+                pass
+
+    run(body)
+
+
+def test_cancelled_while_connecting_leaves_nothing_open() -> None:
+    async def body() -> None:
+        async with server_behind_proxy() as (_, proxy, url):
+            proxy.stall()
+
+            async def connect() -> None:
+                async with opened(config(url)):
+                    pass
+
+            task = asyncio.create_task(connect())
+            await proxy.wait_accepted(1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 4)
+
+    run(body)
