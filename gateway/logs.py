@@ -39,7 +39,7 @@ def set_up_logs(form: LogFormat, level: int = logging.INFO) -> None:
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=32)
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -55,6 +55,16 @@ def set_up_logs(form: LogFormat, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for name, least in _LIBRARIES.items():
         logging.getLogger(name).setLevel(max(least, level))
+
+
+class _StandardError(logging.Handler):
+    """Writes to whatever standard error is at that moment: a live display may stand in for it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            self.handleError(record)
 
 
 def _error_as_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -139,6 +139,16 @@ class Metrics:
             registry=r,
         )
 
+    @property
+    def delay_sum_s(self) -> float:
+        """All delays from source to broker, added up."""
+        return sum(
+            sample.value
+            for family in self._delay_seconds.collect()
+            for sample in family.samples
+            if sample.name == "gateway_delay_seconds_sum"
+        )
+
     def for_source(self, name: str) -> SourceMetrics:
         return SourceMetrics(
             connected=self._source_connected.labels(name),
@@ -168,6 +178,42 @@ class Metrics:
             ack_seconds=self._ack_seconds.labels(name),
             delay_seconds=self._delay_seconds,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where every value is, now.  `received + recovered = delivered + stored + filtered + dropped`."""
+
+    received: int
+    recovered: int
+    delivered: int
+    stored: int
+    filtered: int
+    dropped: int
+    messages: int
+
+    @property
+    def balance(self) -> bool:
+        return self.received + self.recovered == self.delivered + self.stored + self.filtered + self.dropped
+
+
+def books_of(registry: CollectorRegistry) -> Books:
+    """The books as the series show them, over all sources and brokers."""
+    wanted = {
+        "gateway_values_received_total": "received",
+        "gateway_values_recovered_total": "recovered",
+        "gateway_values_delivered_total": "delivered",
+        "gateway_outbox_values": "stored",
+        "gateway_values_filtered_total": "filtered",
+        "gateway_values_dropped_total": "dropped",
+        "gateway_sink_messages_total": "messages",
+    }
+    sums = dict.fromkeys(wanted.values(), 0)
+    for family in registry.collect():
+        for sample in family.samples:
+            if sample.name in wanted:
+                sums[wanted[sample.name]] += round(sample.value)
+    return Books(**sums)
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:

@@ -13,7 +13,8 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.model import Batch, Gap, Message, Tag
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap, Message, Tag
+from gateway.outbox.losses import Loss
 from gateway.payload.forms import json_column
 from gateway.payload.instants import text_of, texts_of
 from gateway.topics import expand
@@ -56,6 +57,10 @@ class JsonGap(_Described):
     """How many values, where known."""
     names: list[str] | None = None
     """Which tags; left out when it may be any tag of the topic."""
+    from_seq: int | None = None
+    """First message of this stream that will not come, where messages were lost after they were numbered."""
+    to_seq: int | None = None
+    """Last message of this stream that will not come."""
 
 
 class JsonMessage(_Described):
@@ -199,6 +204,30 @@ class _Numbering:
         seq = self._taken[stream] + 1 if stream in self._taken else self._next_seq(stream)
         self._taken[stream] = seq
         return seq
+
+
+def announcement(loss: Loss, stream: str, topic: str, seq: int) -> Message:
+    """A message without values that tells of messages lost after they were stored."""
+    gap: Row = {
+        "cause": _LOSS_CAUSES[loss.cause],
+        "detail": _LOSS_DETAILS[loss.cause],
+        "from_time": text_of(loss.from_ns // 100 + UNIX_EPOCH_TICKS) if loss.from_ns else None,
+        "to_time": text_of(loss.to_ns // 100 + UNIX_EPOCH_TICKS) if loss.to_ns else None,
+        "count": loss.values,
+        "from_seq": loss.from_seq or None,
+        "to_seq": loss.to_seq or None,
+    }
+    told = {key: value for key, value in gap.items() if value is not None}
+    body: Row = {"stream": stream, "seq": seq, "values": [], "gaps": [told]}
+    return Message(topic=topic, payload=orjson.dumps(body), stream=stream, seq=seq, values=0)
+
+
+_LOSS_CAUSES = {"outbox_full": "policy_drop", "expired": "policy_drop", "corrupt": "corrupt"}
+_LOSS_DETAILS = {
+    "outbox_full": "the outbox was full: its oldest messages were dropped, as configured",
+    "expired": "these messages had waited longer than configured",
+    "corrupt": "the disk gave back something else than was written",
+}
 
 
 def json_schema() -> dict[str, object]:

@@ -1,0 +1,157 @@
+"""The parts around the gateway in a demo: simulated machines in a process of their own, an embedded broker.
+
+Everything listens on loopback, on the usual port when it is free and on any free one otherwise, and ends with the
+demo.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import iotcore
+
+from gateway.errors import ConfigError
+
+HOST = "127.0.0.1"
+START_S = 60.0
+STOP_S = 5.0
+
+_BROKER = """
+id = 0
+
+[router]
+max_connections = 1000
+max_outgoing_packet_count = 1000
+max_segment_size = 104857600
+max_segment_count = 10
+
+[v5.1]
+name = "v5"
+listen = "{host}:{port}"
+next_connection_delay_ms = 1
+[v5.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 1048576
+max_inflight_count = 100
+dynamic_filters = true
+
+[v4.1]
+name = "v4"
+listen = "{host}:{port_3}"
+next_connection_delay_ms = 1
+[v4.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 1048576
+max_inflight_count = 100
+dynamic_filters = true
+"""
+
+
+def port_or_free(preferred: int) -> int:
+    """`preferred` when nobody has it, else a free port.  Somebody may still take it before we do."""
+    for port in (preferred, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise ConfigError([f"no free port on {HOST}"])
+
+
+class EmbeddedBroker:
+    """A real broker (rumqttd) in a child process, one port for each version of MQTT.  Starting and stopping block."""
+
+    def __init__(self, folder: Path) -> None:
+        port, port_3 = port_or_free(1883), port_or_free(1884)
+        self.url, self.url_3 = f"mqtt://{HOST}:{port}", f"mqtt://{HOST}:{port_3}"
+        self._settings = folder / "broker.toml"
+        self._settings.write_text(_BROKER.format(host=HOST, port=port, port_3=port_3), encoding="utf-8")
+        self._process: iotcore.Broker | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def start(self) -> None:
+        if self._process is None:
+            self._process = iotcore.Broker(config_path=str(self._settings)).start()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+
+@asynccontextmanager
+async def embedded_broker(folder: Path) -> AsyncIterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(folder)
+    await asyncio.to_thread(broker.start)
+    try:
+        yield broker
+    finally:
+        await asyncio.to_thread(broker.stop)
+
+
+@dataclass(slots=True)
+class Factory:
+    """What the simulators last said of themselves."""
+
+    status: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def endpoint(self) -> str:
+        return str(self.status.get("endpoint", ""))
+
+    @property
+    def machines(self) -> list[dict[str, object]]:
+        machines = self.status.get("machines", [])
+        return machines if isinstance(machines, list) else []
+
+    def total(self, key: str) -> int:
+        return sum(int(str(machine.get(key, 0))) for machine in self.machines)
+
+
+@asynccontextmanager
+async def simulators(plant: Path, *options: str) -> AsyncIterator[Factory]:
+    """The simulated factory as a process of its own; entered once its OPC UA server listens."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "simulators", "serve", str(plant), "--status-json", *options,
+        stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the gateway: it ends the simulators after it has stopped reading
+    )  # fmt: skip
+    assert process.stdout is not None
+    factory = Factory()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            first = await asyncio.wait_for(process.stdout.readline(), START_S)
+            if not first:
+                raise ConfigError([f"the simulators ended at once (exit code {await process.wait()}): see above"])
+            factory.status = json.loads(first)
+            follow = tasks.create_task(_follow(process.stdout, factory), name="status of the simulators")
+            yield factory
+            await _end(process)
+            await follow  # the last line it wrote is the final count
+    finally:
+        await _end(process)
+
+
+async def _follow(lines: asyncio.StreamReader, factory: Factory) -> None:
+    while line := await lines.readline():
+        factory.status = json.loads(line)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), STOP_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

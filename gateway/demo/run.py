@@ -1,0 +1,131 @@
+"""Run the demo: start the parts, point the gateway at them, show what flows, end in order."""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import app
+from gateway.config import Config
+from gateway.demo.parts import HOST, EmbeddedBroker, Factory, embedded_broker, port_or_free, simulators
+from gateway.demo.view import Flow, View
+from gateway.errors import ConfigError
+from gateway.metrics import books_of
+
+REFRESH_S = 0.5
+OUTAGE_AFTER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What a user may choose for a demo."""
+
+    config: Config
+    plant: Path
+    duration_s: float | None = None
+    state: Path | None = None
+    speed: float = 1.0
+    seed: int | None = None
+    outage_s: float | None = None
+    """Stop the broker for so long, `OUTAGE_AFTER_S` after the start."""
+
+
+async def demo(options: DemoOptions, view: View, stop: asyncio.Event) -> dict[str, object]:
+    """Run until `stop` is set or the duration is over; returns the summary.  Raises `ConfigError`."""
+    with _state_folder(options.state) as folder:
+        async with (
+            embedded_broker(folder) as broker,
+            simulators(options.plant, *_simulator_options(options)) as factory,
+        ):
+            config = _pointed(options.config, factory, broker, folder)
+            return await _run(config, factory, broker, options, view, stop)
+
+
+def _simulator_options(options: DemoOptions) -> list[str]:
+    found = ["--port", str(port_or_free(4840)), "--speed", str(options.speed)]
+    return found if options.seed is None else [*found, "--seed", str(options.seed)]
+
+
+@contextmanager
+def _state_folder(chosen: Path | None) -> Iterator[Path]:
+    if chosen is None:
+        with tempfile.TemporaryDirectory(prefix="connected-factory-") as folder:
+            yield Path(folder)
+    else:
+        chosen.mkdir(parents=True, exist_ok=True)
+        yield chosen
+
+
+def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: Path) -> Config:
+    """The user's configuration with the addresses of the demo's parts."""
+    if len(config.sources) != 1:
+        raise ConfigError(["the demo has one OPC UA server: its configuration must have one source"])
+    source = config.sources[0].model_copy(update={"url": factory.endpoint})
+    return config.model_copy(
+        update={
+            "sources": (source,),
+            "broker": config.broker.model_copy(update={"url": broker.url}),
+            "outbox": config.outbox.model_copy(update={"path": folder / "outbox"}),
+            "http": config.http.model_copy(update={"host": HOST, "port": port_or_free(config.http.port)}),
+        }
+    )
+
+
+async def _run(
+    config: Config, factory: Factory, broker: EmbeddedBroker, options: DemoOptions, view: View, stop: asyncio.Event
+) -> dict[str, object]:
+    gateways: list[app.Gateway] = []
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(app.run(config, stop, gateways.append), name="gateway")
+        watching = tasks.create_task(_watch(gateways, factory, broker, view), name="view")
+        outage = tasks.create_task(_outage(broker, options.outage_s), name="outage")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), options.duration_s)
+        stop.set()
+        await running
+        watching.cancel()
+        outage.cancel()
+    flow = _flow(gateways[0], factory, broker)
+    return flow.summary()
+
+
+async def _outage(broker: EmbeddedBroker, for_s: float | None) -> None:
+    """Pull the broker's plug once, and put it back."""
+    if for_s is None:
+        return
+    await asyncio.sleep(OUTAGE_AFTER_S)
+    await asyncio.to_thread(broker.stop)
+    await asyncio.sleep(for_s)
+    await asyncio.to_thread(broker.start)
+
+
+async def _watch(gateways: list[app.Gateway], factory: Factory, broker: EmbeddedBroker, view: View) -> None:
+    while True:
+        if gateways:
+            view.show(_flow(gateways[0], factory, broker))
+        await asyncio.sleep(REFRESH_S)
+
+
+def _flow(gateway: app.Gateway, factory: Factory, broker: EmbeddedBroker) -> Flow:
+    return Flow(
+        at_s=time.monotonic(),
+        books=books_of(gateway.metrics.registry),
+        delay_sum_s=gateway.metrics.delay_sum_s,
+        machines=factory.machines,
+        endpoint=factory.endpoint,
+        broker=broker.url,
+        broker_3=broker.url_3,
+        http=gateway.http.address,
+        links=(*gateway.sources, gateway.broker),
+        parts_good=factory.total("good"),
+        parts_scrap=factory.total("scrap"),
+    )
+
+
+def printed(summary: dict[str, object]) -> str:
+    """The summary as one JSON object."""
+    return json.dumps(summary)

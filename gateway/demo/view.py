@@ -1,0 +1,176 @@
+"""What the demo shows: a live picture on a terminal, a line every few seconds in a log, or nothing but the summary."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from gateway.link import Link
+from gateway.metrics import Books
+
+RATE_WINDOW_S = 5.0
+LINE_EVERY_S = 5.0
+
+STATE_STYLES = {"WORKING": "green", "DOWN": "bold red", "BLOCKED": "yellow", "STARVED": "cyan", "SETUP": "magenta"}
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Everything the demo shows, at one instant."""
+
+    at_s: float
+    books: Books
+    delay_sum_s: float
+    machines: Sequence[dict[str, object]]
+    endpoint: str
+    broker: str
+    broker_3: str
+    http: str
+    links: Sequence[Link]
+    parts_good: int
+    parts_scrap: int
+
+    def summary(self) -> dict[str, object]:
+        """The figures under the names that `--json` promises."""
+        return {
+            "received": self.books.received,
+            "delivered": self.books.delivered,
+            "stored": self.books.stored,
+            "filtered": self.books.filtered,
+            "dropped": self.books.dropped,
+            "recovered": self.books.recovered,
+            "messages": self.books.messages,
+            "parts_good": self.parts_good,
+            "parts_scrap": self.parts_scrap,
+            "endpoint": self.endpoint,
+            "broker": self.broker,
+            "http": self.http,
+        }
+
+
+class View(Protocol):
+    """Somewhere to show the flow."""
+
+    def show(self, flow: Flow) -> None: ...
+
+
+class NoView:
+    """Shows nothing: the summary is all that is asked for."""
+
+    def show(self, flow: Flow) -> None:
+        return
+
+
+class Rates:
+    """Rate and mean delay over the last seconds."""
+
+    def __init__(self) -> None:
+        self._past: deque[Flow] = deque()
+
+    def update(self, flow: Flow) -> tuple[float, float]:
+        """(values per second, mean delay in seconds) over the window that ends with this flow."""
+        self._past.append(flow)
+        while flow.at_s - self._past[0].at_s > RATE_WINDOW_S:
+            self._past.popleft()
+        first = self._past[0]
+        elapsed_s = max(flow.at_s - first.at_s, 1e-9)
+        messages = flow.books.messages - first.books.messages
+        delay_s = (flow.delay_sum_s - first.delay_sum_s) / messages if messages else 0.0
+        return (flow.books.delivered - first.books.delivered) / elapsed_s, delay_s
+
+
+class LineView:
+    """One line every few seconds, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rates = Rates()
+        self._next_s = 0.0
+
+    def show(self, flow: Flow) -> None:
+        rate, delay_s = self._rates.update(flow)
+        if flow.at_s < self._next_s:
+            return
+        if not self._next_s:
+            self._console.print(addresses(flow))
+        self._next_s = flow.at_s + LINE_EVERY_S
+        b = flow.books
+        self._console.print(
+            f"received {b.received}  delivered {b.delivered}  stored {b.stored}  dropped {b.dropped}  "
+            f"{rate:.0f}/s  delay {delay_s * 1000:.0f} ms  good parts {flow.parts_good}  scrap {flow.parts_scrap}"
+        )
+
+
+class LiveView:
+    """A picture that stays in place; log lines go above it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._rates = Rates()
+
+    def show(self, flow: Flow) -> None:
+        rate, delay_s = self._rates.update(flow)
+        self._live.update(
+            Panel(
+                Group(addresses(flow), Text(), machine_table(flow.machines), Text(), flow_table(flow, rate, delay_s)),
+                title="connected factory",
+                subtitle="Ctrl-C ends it",
+                border_style="blue",
+            ),
+            refresh=True,
+        )
+
+
+def addresses(flow: Flow) -> RenderableType:
+    """Where to point other programs."""
+    table = Table.grid(padding=(0, 2))
+    host, port = flow.broker.removeprefix("mqtt://").split(":")
+    rows = (
+        ("OPC UA", flow.endpoint, "point any client at it"),
+        ("MQTT 5", flow.broker, f"mosquitto_sub -V 5 -h {host} -p {port} -t 'factory/#' -v"),
+        ("MQTT 3.1.1", flow.broker_3, ""),
+        ("HTTP", flow.http, "/metrics  /health/live  /health/ready"),
+    )
+    for name, address, hint in rows:
+        table.add_row(Text(name, style="bold"), address, Text(hint, style="dim"))
+    return table
+
+
+def machine_table(machines: Sequence[dict[str, object]]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("machine", "state", "good", "scrap", "OEE"):
+        table.add_column(column, justify="left" if column in ("machine", "state") else "right")
+    for machine in machines:
+        state, oee = str(machine.get("state", "")), machine.get("oee")
+        table.add_row(
+            str(machine.get("path", "")),
+            Text(state.lower(), style=STATE_STYLES.get(state.upper(), "")),
+            str(machine.get("good", "")),
+            str(machine.get("scrap", "")),
+            f"{oee:.0%}" if isinstance(oee, float) else "–",
+        )
+    return table
+
+
+def flow_table(flow: Flow, rate: float, delay_s: float) -> RenderableType:
+    books = flow.books
+    table = Table.grid(padding=(0, 3))
+    table.add_row(*(Text(n, style="bold") for n in ("received", "delivered", "stored", "dropped", "rate", "delay")))
+    table.add_row(
+        str(books.received),
+        Text(str(books.delivered), style="green"),
+        Text(str(books.stored), style="yellow" if books.stored else ""),
+        Text(str(books.dropped), style="bold red" if books.dropped else ""),
+        f"{rate:.0f} values/s",
+        f"{delay_s * 1000:.0f} ms",
+    )
+    states = Text("  ").join(
+        Text(f"{link.peer} {link.state.value}", style="green" if link.is_up else "bold red") for link in flow.links
+    )
+    return Group(table, Text(), states)

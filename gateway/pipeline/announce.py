@@ -1,0 +1,35 @@
+"""Losses after storing, told in the stream itself: what was dropped by policy or damaged on disk.
+
+A loss stays in the outbox's ledger until the message that announces it is durable, so a crash between the two repeats
+the announcement rather than losing it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from gateway.model import Message
+from gateway.outbox import Outbox
+from gateway.outbox.losses import Loss
+from gateway.payload.json import announcement
+
+INTERVAL_S = 1.0
+
+
+async def announce(losers: Sequence[Outbox], outbox: Outbox, stream_prefix: str, gateway: str) -> None:
+    """Announce for ever, through `outbox`, what any of the `losers` lost."""
+    while True:
+        for loser in losers:
+            for loss in loser.take_losses():
+                await outbox.append([_message(outbox, loss, stream_prefix, gateway)])
+                await loser.append([], losses=[loss])
+        await asyncio.sleep(INTERVAL_S)
+
+
+def _message(outbox: Outbox, loss: Loss, stream_prefix: str, gateway: str) -> Message:
+    """On the topic of the stream that lost something; where that is unknown, on one that speaks for the gateway."""
+    if loss.stream:
+        _, source, topic = loss.stream.split("/", 2)
+    else:
+        source, topic = "gateway", f"gateways/{gateway}/losses"
+    stream = f"{stream_prefix}/{source}/{topic}"
+    return announcement(loss, stream, topic, outbox.next_seq(stream))

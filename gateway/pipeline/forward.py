@@ -1,0 +1,221 @@
+"""From the outbox to one broker: a window of publishes, and what each PUBACK's verdict means.
+
+- *Delivered*: the record leaves the outbox.
+- *Later* (not authorised, quota): the record moves to the refused outbox, also on disk, and with it all that follows
+  in its stream, so that the order within the stream holds.  It is offered again on every connection and at intervals,
+  and nothing else waits for it.
+- *Never* (too large, invalid): the record moves to the dead letters and counts as dropped with its reason.
+
+A lost connection forgets what was in flight; the next one begins again at the oldest record without a verdict.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from gateway.errors import Unavailable
+from gateway.link import Backoff, Link, keep_connected
+from gateway.metrics import Metrics
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
+from gateway.mqtt.reasons import Outcome, Verdict
+from gateway.outbox import Outbox, Reader, Record
+
+READ_BYTES = 4 * 2**20
+HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
+
+
+class Sink(Protocol):
+    """One session with a broker."""
+
+    @property
+    def window(self) -> int: ...
+    def send(self, message: Message) -> asyncio.Future[Outcome]: ...
+    async def wait_closed(self) -> None: ...
+
+
+OpenSink = Callable[[], AbstractAsyncContextManager[Sink]]
+
+
+class Shelves:
+    """Where a record can be: in the outbox, set aside because it was refused, or among the dead letters."""
+
+    def __init__(self, broker: str, outbox: Outbox, refused: Outbox, dead: Outbox, metrics: Metrics) -> None:
+        self.broker = broker
+        self.outbox, self.refused, self.dead = outbox, refused, dead
+        self.reader: Reader = outbox.reader(broker)
+        self.refused_reader: Reader = refused.reader(broker)
+        self.held: set[str] = set()
+        """Streams of which something is set aside: what follows in them is set aside as well."""
+        self.all_metrics = metrics
+        self.metrics = metrics.for_sink(broker)
+        self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
+
+    def count_delivered(self, record: Record, sent_at_s: float) -> None:
+        message = record.message
+        self.metrics.delivered.inc(message.values)
+        self.metrics.messages.inc()
+        self.metrics.payload_bytes.inc(len(message.payload))
+        self.metrics.ack_seconds.observe(time.monotonic() - sent_at_s)
+        if message.oldest_ticks:
+            delay_s = time.time() - (message.oldest_ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
+            self.metrics.delay_seconds.labels(message.source, self.broker).observe(max(0.0, delay_s))
+
+    def hold(self, message: Message, outcome: Outcome) -> None:
+        """From now on set aside whatever follows in this message's stream."""
+        if message.stream not in self.held:
+            self.held.add(message.stream)
+            self.log.warning(
+                "refused for now", topic=message.topic, reason=outcome.detail, next="kept on disk and offered again"
+            )
+
+    async def set_aside(self, record: Record, outcome: Outcome) -> None:
+        """Make the refusal durable; only then may the record leave the outbox."""
+        message = record.message
+        if outcome.verdict is Verdict.LATER:
+            await self.refused.append([message], source=message.source)
+        else:
+            self.log.error("refused for good", topic=message.topic, reason=outcome.detail, next="kept as a dead letter")
+            await self.dead.append([message], source=message.source)
+            self.all_metrics.dropped.labels(outcome.reason).inc(message.values)
+        if outcome is not HELD:
+            self.metrics.refused.labels(self.broker, outcome.reason).inc()
+
+
+async def forward(shelves: Shelves, open_sink: OpenSink, link: Link, backoff: Backoff, retry_refused_s: float) -> None:
+    """Deliver for ever, through every reconnection, until cancelled."""
+    shelves.held = await _streams_refused_earlier(shelves)
+
+    async def attempt() -> None:
+        async with open_sink() as sink:
+            link.up()
+            shelves.reader.rewind()
+            await _serve(shelves, sink, retry_refused_s)
+
+    await keep_connected(link, attempt, backoff)
+
+
+async def _streams_refused_earlier(shelves: Shelves) -> set[str]:
+    streams: set[str] = set()
+    left = shelves.refused.messages
+    while left > 0:
+        records = await shelves.refused_reader.read(1000, READ_BYTES)
+        streams |= {record.message.stream for record in records}
+        left -= len(records)
+    return streams
+
+
+async def _serve(shelves: Shelves, sink: Sink, retry_refused_s: float) -> None:
+    """Deliver on one session until it breaks; always ends with `Unavailable` or a cancellation.
+
+    The children never fail with `Unavailable` themselves: before CPython 3.13 a TaskGroup may then lose a cancellation.
+    """
+    session = _Session(shelves, sink)
+    async with asyncio.TaskGroup() as tasks:
+        children = [
+            tasks.create_task(session.deliver(), name=f"deliver to {shelves.broker}"),
+            tasks.create_task(session.set_aside(), name=f"set aside from {shelves.broker}"),
+            tasks.create_task(session.offer_again(retry_refused_s), name=f"offer again to {shelves.broker}"),
+        ]
+        try:
+            await sink.wait_closed()
+            lost = Unavailable("the session ended")
+        except Unavailable as error:
+            lost = error
+        for child in children:
+            child.cancel()
+    shelves.metrics.in_flight.set(0)
+    raise lost
+
+
+class _Session:
+    """The window of one session: at most `sink.window` records between the outbox and their verdict."""
+
+    def __init__(self, shelves: Shelves, sink: Sink) -> None:
+        self._shelves = shelves
+        self._sink = sink
+        self._slots = asyncio.Semaphore(sink.window)
+        self._aside: asyncio.Queue[tuple[Record, Outcome]] = asyncio.Queue()  # bounded by the slots its items hold
+        self._moving: Counter[str] = Counter()
+        """By stream: records on their way from the outbox to where refused ones are kept."""
+
+    async def deliver(self) -> None:
+        shelves = self._shelves
+        while True:
+            for record in await shelves.reader.read(self._sink.window, READ_BYTES):
+                await self._slots.acquire()
+                if record.message.stream in shelves.held:
+                    self._refuse(record, HELD)
+                    continue
+                shelves.metrics.in_flight.inc()
+                self._sink.send(record.message).add_done_callback(partial(self._settle, record, time.monotonic()))
+
+    def _settle(self, record: Record, sent_at_s: float, future: "asyncio.Future[Outcome]") -> None:
+        self._shelves.metrics.in_flight.dec()
+        if future.cancelled() or future.exception() is not None:
+            return  # the session broke: the record is read again on the next one
+        outcome = future.result()
+        if outcome.verdict is Verdict.DELIVERED:
+            self._shelves.reader.ack(record.number)
+            self._shelves.count_delivered(record, sent_at_s)
+            self._slots.release()
+        else:
+            self._refuse(record, outcome)
+
+    def _refuse(self, record: Record, outcome: Outcome) -> None:
+        if outcome.verdict is Verdict.LATER:
+            self._shelves.hold(record.message, outcome)
+        self._moving[record.message.stream] += 1
+        self._aside.put_nowait((record, outcome))
+
+    async def set_aside(self) -> None:
+        while True:
+            record, outcome = await self._aside.get()
+            await self._shelves.set_aside(record, outcome)
+            self._shelves.reader.ack(record.number)
+            self._moving[record.message.stream] -= 1
+            self._slots.release()
+
+    async def offer_again(self, interval_s: float) -> None:
+        """Offer what was refused, now and at intervals; a stream that gets through flows directly again."""
+        while True:
+            await self._offer_all()
+            await asyncio.sleep(interval_s)
+
+    async def _offer_all(self) -> None:
+        shelves = self._shelves
+        shelves.refused_reader.rewind()
+        still: set[str] = set()
+        seen = 0
+        while seen < shelves.refused.messages:
+            records = await shelves.refused_reader.read(100, READ_BYTES)
+            for record in records:
+                if record.message.stream in still or not await self._offer(record):
+                    still.add(record.message.stream)
+                    seen += 1
+        # No wait since the last look at the refused outbox: what was added meanwhile is still moving.
+        shelves.held &= still | {stream for stream, count in self._moving.items() if count}
+
+    async def _offer(self, record: Record) -> bool:
+        """Whether one refused record is settled now.  Waits for ever when the session breaks: that ends this task."""
+        await self._slots.acquire()
+        sent_at_s = time.monotonic()
+        try:
+            outcome = await self._sink.send(record.message)
+        except Unavailable:
+            await asyncio.Event().wait()
+        self._slots.release()
+        shelves = self._shelves
+        if outcome.verdict is Verdict.LATER:
+            return False
+        if outcome.verdict is Verdict.DELIVERED:
+            shelves.count_delivered(record, sent_at_s)
+        else:
+            await shelves.set_aside(record, outcome)
+        shelves.refused_reader.ack(record.number)
+        return True

@@ -1,0 +1,166 @@
+"""Our own programs as real processes: started on free ports, watched through their logs, ended by their own pid."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.support.brokers import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+def wait_until(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+    """Wait for a condition, and say what was waited for when it does not come."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"after {within_s:g} s still waiting for: {what}"
+        time.sleep(0.05)
+
+
+class Program:
+    """One process; its standard error goes to a log file that tests read."""
+
+    def __init__(self, name: str, folder: Path, *arguments: str) -> None:
+        self.name = name
+        self.log_path = folder / f"{name}.log"
+        self.command = [sys.executable, "-m", *arguments]
+        self.process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, cwd=ROOT
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def events(self) -> list[dict[str, object]]:
+        """The log lines of a program that logs JSON."""
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}")]
+
+    def said(self, event: str, **fields: object) -> int:
+        """How often an event was logged with these fields."""
+        return sum(e.get("event") == event and fields.items() <= e.items() for e in self.events)
+
+    def wait_said(self, event: str, times: int = 1, within_s: float = 30.0, **fields: object) -> None:
+        def enough() -> bool:
+            assert self.process.poll() is None or self.said(event, **fields) >= times, (
+                f"{self.name} ended with {self.process.returncode}:\n{self.log[-3000:]}"
+            )
+            return self.said(event, **fields) >= times
+
+        wait_until(
+            enough, f"{self.name} to say {event!r} {fields} {times} times; it said\n{self.log[-3000:]}", within_s
+        )
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, within_s: float = 15.0) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within_s)
+
+    def restart(self) -> None:
+        """The same command again."""
+        self.end()
+        self.process = self._spawn()
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.kill()
+
+
+@contextlib.contextmanager
+def running(program: Program) -> Iterator[Program]:
+    try:
+        yield program
+    finally:
+        program.end()
+
+
+class Factory(Program):
+    """`simulators serve`, with a record of everything its server was given."""
+
+    def __init__(self, folder: Path, *options: str, plant: Path = ROOT / "config" / "plant.yaml") -> None:
+        self.port = free_port()
+        self.record_path = folder / "record.jsonl"
+        super().__init__(
+            "simulators", folder, "simulators", "serve", str(plant), "--port", str(self.port),
+            "--record", str(self.record_path), "--log-format", "json", *options,
+        )  # fmt: skip
+
+    @property
+    def url(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.port}"
+
+    @property
+    def record(self) -> list[dict[str, object]]:
+        lines = self.record_path.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+class Gateway(Program):
+    """`gateway run` with a configuration for tests: one source, one broker, quick reconnects, state in `folder`."""
+
+    def __init__(self, folder: Path, opcua: str, broker: str, **changes: object) -> None:
+        self.http_port = free_port()
+        self.config_path = folder / "gateway.yaml"
+        config: dict[str, object] = {
+            "name": "edge",
+            "sources": [{**SOURCE, "url": opcua}],
+            "broker": {"url": broker, "ack_timeout": "3s", "keep_alive": "3s", "retry_refused": "1s"},
+            "outbox": {"path": str(folder / "outbox")},
+            "http": {"port": self.http_port},
+            "reconnect": {"first": "100ms", "most": "500ms"},
+            **changes,
+        }
+        self.config_path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+        super().__init__("gateway", folder, "gateway", "run", str(self.config_path), "--log-format", "json")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every sample by its full name with labels."""
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=5).read().decode()
+        samples = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
+
+    def total(self, name: str) -> float:
+        """A series added up over its labels."""
+        return sum(v for k, v in self.metrics.items() if k == name or k.startswith(name + "{"))
+
+    @property
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def wait_ready(self, within_s: float = 30.0) -> None:
+        wait_until(lambda: self.ready, f"the gateway to be ready; it said\n{self.log[-3000:]}", within_s)
+
+
+SOURCE: dict[str, object] = {
+    "name": "line-1",
+    "url": "",
+    "insecure": True,
+    "publishing_interval": "100ms",
+    "keep_alive": "1s",
+    "fields": {"site": "demo"},
+    "select": [
+        {"subtree": "i=85", "levels": ["area", "line", "machine"], "include": ["*/*/*/*"], "exclude": ["Server/**"]}
+    ],
+}
