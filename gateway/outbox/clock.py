@@ -1,0 +1,36 @@
+"""Two clocks: the wall, for people, and one for ages, which no jump of the wall can move.
+
+The age clock counts nanoseconds on the monotonic clock and is carried over a restart by what was stored.  The time
+between two runs is taken from the wall, if the wall is plausible: not before 2020 and not earlier than it was.
+"""
+
+import time
+from collections.abc import Callable
+
+_PLAUSIBLE_NS = 1_577_836_800_000_000_000
+"""2020-01-01: a wall clock before that has not been set."""
+
+
+class Clock:
+    """`wall_ns` since 1970; `age_ns` since some fixed moment, never backwards."""
+
+    def __init__(
+        self, wall: Callable[[], int] = time.time_ns, monotonic: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._base = -monotonic()
+
+    def carry_on(self, age_ns: int, wall_ns: int) -> None:
+        """Go on from what an earlier run stored last."""
+        now = self._wall()
+        away = now - wall_ns if wall_ns >= _PLAUSIBLE_NS and now > wall_ns else 0
+        self._base = age_ns + away - self._monotonic()
+
+    @property
+    def wall_ns(self) -> int:
+        return self._wall()
+
+    @property
+    def age_ns(self) -> int:
+        return self._base + self._monotonic()

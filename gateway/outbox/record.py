@@ -1,0 +1,190 @@
+"""One record of a segment: how it is written, checked, read, and found again behind damage.
+
+Little-endian, no padding:
+
+    magic 4s | crc u32 | length u32 | kind u8 | lane u8 | flags u8 | 0 u8 | number u64 | values_before u64 | seq u64
+    | values u32 | appended i64 | clock i64 | oldest_ticks i64 | lengths of stream, topic, source, content type u16 x 4
+    | length of properties u32 | stream | topic | source | content type | properties | payload
+
+`crc` is CRC-32 over everything behind it, seeded with the segment's salt, so that a record that travels as payload of
+another is never taken for one of ours.  `length` counts the whole record.  `number` is the position in the lane;
+`values_before` the sum of `values` of all earlier records of the lane, so that a hole tells how much is missing.
+A mark has `source` and the token as payload, `seq` is its order among all marks, `number` that of the next message.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import orjson
+
+from gateway.model import Message, Priority
+
+MAGIC = b"\xf0Rc1"
+HEAD = struct.Struct("<4sIIBBBxQQQIqqqHHHHI")
+MESSAGE, MARK = 1, 2
+RETAIN, LAST, DEFLATED = 1, 2, 4
+"""Flags.  `LAST` ends an append: records of one append without it behind them are rolled back at recovery."""
+MAX_RECORD_BYTES = 2**28 + 2**18
+"""More than the largest MQTT packet: a longer length field is damage."""
+_CRC_END = 8
+_ARRANGEMENTS = 4096
+
+
+class Entry(NamedTuple):
+    """The head of a record, in the order of the format."""
+
+    magic: bytes
+    crc: int
+    length: int
+    kind: int
+    lane: int
+    flags: int
+    number: int
+    values_before: int
+    seq: int
+    values: int
+    appended_ns: int
+    clock_ns: int
+    oldest_ticks: int
+    stream_bytes: int
+    topic_bytes: int
+    source_bytes: int
+    type_bytes: int
+    properties_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where in its lane a record stands, and when it came."""
+
+    lane: int
+    number: int
+    values_before: int
+    appended_ns: int
+    clock_ns: int
+
+
+class Encoder:
+    """Writes records.  Keeps the encoded names of recent streams, because they repeat in every message."""
+
+    def __init__(self, deflate: bool = False) -> None:
+        self._deflate = deflate
+        self._known: dict[tuple[object, ...], tuple[bytes, tuple[int, int, int, int, int]]] = {}
+
+    def message(self, message: Message, stamp: Stamp, salt: int, last: bool) -> tuple[bytes, bytes]:
+        names, lengths = self._names(message)
+        flags = (RETAIN if message.retain else 0) | (LAST if last else 0)
+        payload = message.payload
+        if self._deflate:
+            packed = zlib.compress(payload, 1)
+            if len(packed) < len(payload):
+                payload, flags = packed, flags | DEFLATED
+        return _sealed(
+            (MESSAGE, stamp, flags, message.seq, message.values, message.oldest_ticks), lengths, names, payload, salt
+        )
+
+    def mark(self, source: str, token: bytes, order: int, stamp: Stamp, salt: int) -> tuple[bytes, bytes]:
+        name = source.encode()
+        return _sealed((MARK, stamp, LAST, order, 0, 0), (0, 0, len(name), 0, 0), name, token, salt)
+
+    def _names(self, message: Message) -> tuple[bytes, tuple[int, int, int, int, int]]:
+        key = (message.stream, message.topic, message.source, message.content_type, message.properties)
+        found = self._known.get(key)
+        if found is None:
+            properties = orjson.dumps(message.properties) if message.properties else b""
+            parts = (*(str(name).encode() for name in key[:4]), properties)
+            a, b, c, d, e = (len(part) for part in parts)
+            if len(self._known) >= _ARRANGEMENTS:
+                self._known.clear()
+            found = self._known[key] = (b"".join(parts), (a, b, c, d, e))
+        return found
+
+
+def _sealed(
+    fields: tuple[int, Stamp, int, int, int, int],
+    lengths: tuple[int, int, int, int, int],
+    names: bytes,
+    payload: bytes,
+    salt: int,
+) -> tuple[bytes, bytes]:
+    kind, stamp, flags, seq, values, oldest = fields
+    length = HEAD.size + len(names) + len(payload)
+    head = HEAD.pack(
+        MAGIC, 0, length, kind, stamp.lane, flags, stamp.number, stamp.values_before, seq, values,
+        stamp.appended_ns, stamp.clock_ns, oldest, *lengths,
+    )  # fmt: skip
+    crc = zlib.crc32(payload, zlib.crc32(names, zlib.crc32(memoryview(head)[_CRC_END:], salt)))
+    return b"".join((MAGIC, crc.to_bytes(4, "little"), head[_CRC_END:], names)), payload
+
+
+def length_at(data: bytes, at: int) -> int | None:
+    """How long the record at this place says it is; None when there is no head of a record."""
+    if len(data) - at < HEAD.size or data[at : at + 4] != MAGIC:
+        return None
+    length = int.from_bytes(data[at + 8 : at + 12], "little")
+    return length if HEAD.size <= length <= MAX_RECORD_BYTES else None
+
+
+def entry_at(data: bytes, at: int, salt: int) -> Entry | None:
+    """The record at this place; None when there is none, or not all of it, or a damaged one."""
+    if len(data) - at < HEAD.size:
+        return None
+    entry = Entry._make(HEAD.unpack_from(data, at))
+    if entry.magic != MAGIC or not HEAD.size <= entry.length <= len(data) - at:
+        return None
+    crc = zlib.crc32(memoryview(data)[at + _CRC_END : at + entry.length], salt)
+    return entry if crc == entry.crc else None
+
+
+def next_entry(data: bytes, at: int, salt: int) -> tuple[int, Entry] | None:
+    """The first intact record at or behind this place, and where it begins."""
+    while (at := data.find(MAGIC, at)) >= 0:
+        entry = entry_at(data, at, salt)
+        if entry is not None:
+            return at, entry
+        at += 1
+    return None
+
+
+def entries(data: bytes, at: int, salt: int) -> Iterator[tuple[int, Entry]]:
+    """Every intact record from here on; damage between two shows in their places."""
+    while (found := next_entry(data, at, salt)) is not None:
+        yield found
+        at = found[0] + found[1].length
+
+
+def message_of(data: bytes, at: int, entry: Entry) -> Message:
+    """The message in an intact record."""
+    ends = [at := at + HEAD.size]
+    for size in entry[13:]:
+        ends.append(at := at + size)
+    stream, topic, source, content_type, properties = (data[start:end] for start, end in pairwise(ends))
+    payload = data[at : ends[0] - HEAD.size + entry.length]
+    return Message(
+        topic=topic.decode(),
+        payload=zlib.decompress(payload) if entry.flags & DEFLATED else payload,
+        stream=stream.decode(),
+        seq=entry.seq,
+        values=entry.values,
+        source=source.decode(),
+        oldest_ticks=entry.oldest_ticks,
+        priority=Priority(entry.lane),
+        content_type=content_type.decode(),
+        retain=bool(entry.flags & RETAIN),
+        properties=tuple((key, value) for key, value in orjson.loads(properties)) if properties else (),
+    )
+
+
+def mark_of(data: bytes, at: int, entry: Entry) -> tuple[str, bytes]:
+    """Source and token of an intact mark."""
+    start = at + HEAD.size
+    return data[start : start + entry.source_bytes].decode(), data[start + entry.source_bytes : at + entry.length]
+
+
+def stream_of(data: bytes, at: int, entry: Entry) -> str:
+    """Only the stream's name of an intact message record."""
+    return data[at + HEAD.size : at + HEAD.size + entry.stream_bytes].decode()

@@ -1,0 +1,159 @@
+"""Segment files: their names, their headers, and what the outbox remembers of each.
+
+A segment belongs to one lane (one lane per priority) and is named `<lane>-<number of its first record>.seg`.  Header:
+
+    magic "CFoutbx1" | crc u32 | length u32 | JSON body | records …
+
+The body carries the format version, the epoch, where the lane stood, and the counters of all streams and the last mark
+of all sources at that moment: a segment stands for itself, and counters outlive the segments before it.
+"""
+
+import base64
+import re
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gateway.model import Priority
+
+LANES = tuple(Priority)
+FORMAT_VERSION = 1
+_MAGIC = b"CFoutbx1"
+_HEAD = struct.Struct("<8sII")
+_NAME = re.compile(r"^([0-2])-([0-9]{16})\.seg$")
+
+
+class Header(BaseModel):
+    """The body of a segment's header."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: int = FORMAT_VERSION
+    epoch: str
+    lane: int
+    first: int
+    """Number of the first record."""
+    previous_end: int
+    """Where the segment before ended, as far as was known: a hole up to `first` has been announced already."""
+    values_before: int
+    """Values of all records of the lane before this segment."""
+    appended_ns: int
+    clock_ns: int
+    streams: dict[str, tuple[int, int, int]] = {}
+    """Of each stream of any lane: lane, last sequence number, sum of values."""
+    marks: dict[str, tuple[int, str]] = {}
+    """Of each source: order among all marks, token (base64)."""
+
+
+def encode_header(header: Header) -> bytes:
+    body = orjson.dumps(header.model_dump())
+    length = len(body).to_bytes(4, "little")
+    return _MAGIC + zlib.crc32(length + body).to_bytes(4, "little") + length + body
+
+
+def decode_header(data: bytes) -> tuple[Header, int] | None:
+    """The header and where the records begin; None when it is damaged or of another format."""
+    if len(data) < _HEAD.size:
+        return None
+    magic, crc, length = _HEAD.unpack_from(data)
+    rest = data[12 : _HEAD.size + length]
+    if magic != _MAGIC or len(rest) != 4 + length or zlib.crc32(rest) != crc:
+        return None
+    try:
+        header = Header.model_validate_json(rest[4:])
+    except ValidationError:
+        return None
+    return (header, _HEAD.size + length) if header.version == FORMAT_VERSION else None
+
+
+def header_bytes(data: bytes) -> int | None:
+    """How many bytes the header takes, as its start says; None when this is no header."""
+    if len(data) < _HEAD.size or not data.startswith(_MAGIC):
+        return None
+    return _HEAD.size + int.from_bytes(data[12:16], "little")
+
+
+def token_text(token: bytes) -> str:
+    return base64.b64encode(token).decode()
+
+
+def token_bytes(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
+def name_of(lane: int, first: int) -> str:
+    return f"{lane}-{first:016d}.seg"
+
+
+def parse_name(name: str) -> tuple[int, int] | None:
+    """Lane and first number; None when the file is not one of ours."""
+    match = _NAME.match(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def salt_of(name: str) -> int:
+    """The seed of all checksums of a segment."""
+    return zlib.crc32(name.encode())
+
+
+@dataclass(slots=True)
+class Segment:
+    """What is known of one segment file, as far as it is durable."""
+
+    lane: int
+    first: int
+    end: int
+    """Number behind its last record."""
+    body: int
+    """Offset of the first record."""
+    size: int
+    values_before: int
+    values_end: int
+    clock_ns: int
+    """Age clock when it was begun."""
+    last_clock_ns: int
+
+    @property
+    def name(self) -> str:
+        return name_of(self.lane, self.first)
+
+
+@dataclass(slots=True)
+class Lane:
+    """The segments of one priority, oldest first; the last one is being written, or was when the last run ended."""
+
+    index: int
+    segments: deque[Segment] = field(default_factory=deque)
+    end: int = 0
+    """Number of the next record to become durable."""
+    values_end: int = 0
+
+    @property
+    def first(self) -> int:
+        """Number of the oldest record there is."""
+        return self.segments[0].first if self.segments else self.end
+
+    def holding(self, number: int) -> Segment | None:
+        """The segment that holds this number, or the first one behind it; None when there is none yet."""
+        return next((segment for segment in self.segments if segment.end > number), None)
+
+
+def number_of(lane: int, position: int) -> int:
+    """One number for a record of any lane."""
+    return position * len(LANES) + lane
+
+
+def place_of(number: int) -> tuple[int, int]:
+    """Lane and position in it."""
+    position, lane = divmod(number, len(LANES))
+    return lane, position
+
+
+def segments_of(lanes: list[Lane]) -> Iterator[Segment]:
+    for lane in lanes:
+        yield from lane.segments

@@ -1,0 +1,202 @@
+"""The writing side: one thread appends to the active segment of each lane and makes it durable.
+
+After any failed write or sync the segment is given up at its last durable byte and never written again: what the page
+cache holds after a failed sync proves nothing.  The caller tries the same part again, which begins a new segment.
+"""
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gateway.model import Message
+from gateway.outbox.clock import Clock
+from gateway.outbox.files import Files
+from gateway.outbox.record import Encoder, Stamp
+from gateway.outbox.segment import LANES, Header, Segment, encode_header, name_of, salt_of, token_text
+from gateway.outbox.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    source: str
+    token: bytes
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one commit puts into one lane: messages and marks in order, each with "this ends an append"."""
+
+    lane: int
+    items: list[tuple[Message | Mark, bool]]
+
+
+@dataclass(slots=True)
+class Books:
+    """Counters and marks as of the last durable record."""
+
+    streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Lane, last sequence number, sum of values, of each stream."""
+    marks: dict[str, Mark] = field(default_factory=dict)
+    ends: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0) for _ in LANES])
+    """Of each lane: number of the next record, values of all before it."""
+    tails: list[int] = field(default_factory=lambda: [0 for _ in LANES])
+    """Of each lane: number behind the last record that a file holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became durable: how far the segment of this lane now reaches."""
+
+    segment: Segment
+
+
+@dataclass(slots=True)
+class _Active:
+    fd: int
+    segment: Segment
+
+
+class Writer:
+    """Owns the active segments.  All methods run in the outbox's writing thread and may raise `OSError`."""
+
+    def __init__(
+        self,
+        files: Files,
+        folder: Path,
+        clock: Clock,
+        epoch: str,
+        books: Books,
+        state: Slots,
+        commit: str,
+        deflate: bool,
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._clock = clock
+        self._epoch = epoch
+        self.books = books
+        self._state = state
+        self._commit = commit
+        self._boot = files.boot()
+        self._encoder = Encoder(deflate)
+        self._active: list[_Active | None] = [None for _ in LANES]
+
+    def write(self, part: Part, segment_bytes: int) -> Written:
+        """Make a part durable, in a new segment if the active one is full."""
+        active = self._active[part.lane]
+        if active is None or active.segment.size >= segment_bytes:
+            active = self._begin(part.lane)
+        segment = active.segment
+        data, values, clock_ns = self._encoded(part, salt_of(segment.name))
+        try:
+            self._files.write(active.fd, data, segment.size)
+            if self._commit == "fdatasync":
+                self._files.sync(active.fd)
+        except OSError:
+            self._give_up(part.lane)
+            raise
+        segment.size += len(data)
+        segment.end += sum(isinstance(item, Message) for item, _ in part.items)
+        segment.values_end += values
+        segment.last_clock_ns = clock_ns
+        self._book(part, segment)
+        return Written(replace(segment))
+
+    def begin(self, lane: int) -> Written:
+        """Begin a new segment, so that the one before can go."""
+        return Written(replace(self._begin(lane).segment))
+
+    def write_state(self, clean: bool = False) -> None:
+        """Note how far the durable records reach: a shorter log at the next start is a damaged one."""
+        body = {
+            "epoch": self._epoch,
+            "clean": clean,
+            "commit": self._commit,
+            "boot": self._boot,
+            "wall_ns": self._clock.wall_ns,
+            "clock_ns": self._clock.age_ns,
+            "ends": self.books.ends,
+        }
+        self._state.write(body)
+
+    def sync(self) -> None:
+        """For `commit: os`, at intervals and at the end."""
+        for active in self._active:
+            if active is not None:
+                self._files.sync(active.fd)
+        self._state.sync()
+
+    def close(self) -> None:
+        for lane, active in enumerate(self._active):
+            if active is not None:
+                self._files.close(active.fd)
+                self._active[lane] = None
+
+    def _encoded(self, part: Part, salt: int) -> tuple[bytes, int, int]:
+        lane, wall, clock = part.lane, self._clock.wall_ns, self._clock.age_ns
+        number, before = self.books.ends[lane]
+        pieces: list[bytes] = []
+        values = 0
+        for item, last in part.items:
+            stamp = Stamp(lane, number, before + values, wall, clock)
+            if isinstance(item, Mark):
+                pieces += self._encoder.mark(item.source, item.token, item.order, stamp, salt)
+                continue
+            pieces += self._encoder.message(item, stamp, salt, last)
+            number += 1
+            values += item.values
+        return b"".join(pieces), values, clock
+
+    def _book(self, part: Part, segment: Segment) -> None:
+        streams = self.books.streams
+        for item, _ in part.items:
+            if isinstance(item, Mark):
+                self.books.marks[item.source] = item
+            else:
+                _, _, values = streams.get(item.stream, (0, 0, 0))
+                streams[item.stream] = (part.lane, item.seq, values + item.values)
+        self.books.ends[part.lane] = (segment.end, segment.values_end)
+        self.books.tails[part.lane] = segment.end
+        with contextlib.suppress(OSError):  # an older note only makes recovery more careful
+            self.write_state()
+
+    def _begin(self, lane: int) -> _Active:
+        self._give_up(lane)
+        number, values = self.books.ends[lane]
+        header = Header(
+            epoch=self._epoch, lane=lane, first=number, previous_end=self.books.tails[lane], values_before=values,
+            appended_ns=self._clock.wall_ns, clock_ns=self._clock.age_ns, streams=self.books.streams,
+            marks={mark.source: (mark.order, token_text(mark.token)) for mark in self.books.marks.values()},
+        )  # fmt: skip
+        data = encode_header(header)
+        fd = self._create(name_of(lane, number), data)
+        size, now = len(data), header.clock_ns
+        active = self._active[lane] = _Active(fd, Segment(lane, number, number, size, size, values, values, now, now))
+        return active
+
+    def _create(self, name: str, data: bytes) -> int:
+        """A file that has its header or does not exist: written beside, then renamed."""
+        path, beside = self._folder / name, self._folder / f"{name}.new"
+        fd = self._files.open(beside, create=True)
+        try:
+            self._files.truncate(fd, 0)
+            self._files.write(fd, data, 0)
+            self._files.sync(fd)
+            self._files.rename(beside, path)
+            self._files.sync_folder(self._folder)
+        except OSError:
+            self._files.close(fd)
+            with contextlib.suppress(OSError):
+                self._files.remove(beside)
+            raise
+        return fd
+
+    def _give_up(self, lane: int) -> None:
+        active, self._active[lane] = self._active[lane], None
+        if active is None:
+            return
+        with contextlib.suppress(OSError):  # what remains behind it is superseded by the next segment's first number
+            if self._files.size(active.fd) > active.segment.size:
+                self._files.truncate(active.fd, active.segment.size)
+        self._files.close(active.fd)

@@ -1,0 +1,178 @@
+"""The outbox: what it took it gives back, in order, once, also after a restart."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.config import OutboxConfig
+from gateway.errors import ConfigError, Rejected
+from gateway.model import Message, Priority
+from gateway.outbox import Outbox, Reader, Record, open_outbox
+
+
+def message(seq: int, stream: str = "a", *, size: int = 10, priority: Priority = Priority.TELEMETRY) -> Message:
+    return Message(topic=f"t/{stream}", payload=b"x" * size, stream=stream, seq=seq, values=3, priority=priority)
+
+
+def run(folder: Path, *bodies: Callable[[Outbox], Awaitable[None]], **config: object) -> None:
+    """Run each body in a run of the outbox of its own, one after another, on one folder."""
+    settings = OutboxConfig.model_validate({"path": folder, **config})
+
+    async def life() -> None:
+        for body in bodies:
+            async with open_outbox(settings, readers=("r",)) as outbox:
+                await body(outbox)
+
+    asyncio.run(asyncio.wait_for(life(), 20))
+
+
+async def fill(outbox: Outbox, count: int, stream: str = "a", size: int = 10) -> None:
+    for _ in range(count):
+        await outbox.append([message(outbox.next_seq(stream), stream, size=size)])
+
+
+async def drain(reader: Reader) -> list[Record]:
+    records: list[Record] = []
+    while reader.messages:
+        batch = await reader.read(10, 10**6)
+        records += batch
+        for record in batch:
+            assert reader.ack(record.number)
+    return records
+
+
+def seqs(records: list[Record]) -> list[int]:
+    return [record.message.seq for record in records]
+
+
+def test_what_was_appended_comes_back_whole_and_in_order(tmp_path: Path) -> None:
+    sent = [
+        Message(
+            topic="fabrik/Prüfstand/1", payload=bytes(range(256)), stream="s", seq=n, values=n, source="press",
+            oldest_ticks=n, content_type="application/msgpack", retain=n % 2 == 0, properties=(("a", "ä"), ("b", "")),
+        )
+        for n in range(1, 21)
+    ]  # fmt: skip
+
+    async def body(outbox: Outbox) -> None:
+        await outbox.append(sent)
+        assert [record.message for record in await drain(outbox.reader("r"))] == sent
+
+    run(tmp_path, body)
+
+
+def test_undelivered_survives_restart_and_delivered_does_not_come_again(tmp_path: Path) -> None:
+    async def first(outbox: Outbox) -> None:
+        await fill(outbox, 10)
+        for record in await outbox.reader("r").read(4, 10**6):
+            outbox.reader("r").ack(record.number)
+
+    async def second(outbox: Outbox) -> None:
+        assert (outbox.messages, outbox.values, outbox.recovered_values) == (6, 18, 18)
+        assert outbox.next_seq("a") == 11
+        assert seqs(await drain(outbox.reader("r"))) == [5, 6, 7, 8, 9, 10]
+
+    run(tmp_path, first, second)
+
+
+def test_rewind_gives_what_was_not_acknowledged_again_in_order(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        await fill(outbox, 6)
+        reader = outbox.reader("r")
+        records = await reader.read(5, 10**6)
+        for n in (1, 3):
+            reader.ack(records[n].number)
+        reader.rewind()
+        assert seqs(await reader.read(10, 10**6)) == [1, 3, 5, 6]
+
+    run(tmp_path, body)
+
+
+def test_events_overtake_telemetry(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        await fill(outbox, 2)
+        await outbox.append([message(1, "e", priority=Priority.EVENT)])
+        streams = [record.message.stream for record in await drain(outbox.reader("r"))]
+        assert streams == ["e", "a", "a"]
+
+    run(tmp_path, body)
+
+
+def test_marks_survive_restart(tmp_path: Path) -> None:
+    async def first(outbox: Outbox) -> None:
+        await outbox.append([message(1)], source="press", mark=b"\x00one")
+        await outbox.append([], source="press", mark=b"\x00two")
+        await outbox.append([message(2)], source="oven", mark=b"x")
+
+    async def second(outbox: Outbox) -> None:
+        assert dict(outbox.marks) == {"press": b"\x00two", "oven": b"x"}
+
+    run(tmp_path, first, second)
+
+
+def test_a_second_writer_is_told_who_has_the_folder(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        with pytest.raises(ConfigError, match="in use by process"):
+            async with open_outbox(OutboxConfig(path=tmp_path)):
+                pass
+
+    run(tmp_path, body)
+
+
+def test_a_sequence_number_out_of_turn_is_a_bug(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        await outbox.append([message(1), message(2)])
+        for wrong in (1, 2, 4):
+            with pytest.raises(ValueError, match="last was 2"):
+                await outbox.append([message(wrong)])
+
+    run(tmp_path, body)
+
+
+def test_more_than_the_outbox_can_hold_is_refused_whole(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        with pytest.raises(Rejected):
+            await outbox.append([message(1, size=10**6)])
+        assert outbox.next_seq("a") == 1
+
+    run(tmp_path, body, max_bytes=10**6)
+
+
+def test_a_full_outbox_drops_the_oldest_and_says_what(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        await fill(outbox, 100, size=1000)
+        left = outbox.messages
+        assert outbox.bytes <= 50_000
+        losses = outbox.take_losses()
+        assert sum(loss.messages for loss in losses) == 100 - left
+        assert sum(loss.values for loss in losses) == 3 * (100 - left)
+        assert (losses[0].stream, losses[0].from_seq, losses[-1].to_seq) == ("a", 1, 100 - left)
+        assert seqs(await drain(outbox.reader("r"))) == list(range(101 - left, 101))
+        assert outbox.take_losses() == []
+
+    run(tmp_path, body, max_bytes=50_000)
+
+
+def test_a_full_outbox_told_to_block_waits_and_loses_nothing(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            filling = tasks.create_task(fill(outbox, 100, size=1000))
+            records: list[Record] = []
+            while len(records) < 100:
+                records += await outbox.reader("r").read(1, 10**6)
+                outbox.reader("r").ack(records[-1].number)
+            await filling
+        assert seqs(records) == list(range(1, 101))
+
+    run(tmp_path, body, max_bytes=20_000, when_full="block")
+
+
+def test_an_error_of_the_owner_passes_through_as_it_is(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        await fill(outbox, 1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        run(tmp_path, body)
