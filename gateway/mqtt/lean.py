@@ -9,6 +9,7 @@ The contract is `sink.Sink`, the same as that of the general session, and the sa
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import mqtt5
 
@@ -93,9 +94,8 @@ class LeanSink(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(_connect_packet(self._terms))
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self._transport.write(_connect_packet(self._terms))
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
