@@ -123,3 +123,40 @@ class Wander:
             self._index += 1
         part = max(0.0, steps - self._index)
         return (self._left * math.sinh((1 - part) / 4) + self._right * math.sinh(part / 4)) / math.sinh(0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """How a sensor errs: from when, for how long, by how much; spikes come every so often and last so long."""
+
+    kind: str
+    at_s: float
+    lasts_s: float
+    amount: float
+    every_s: float
+    width_s: float
+
+
+def lying(curve: Callable[[float], float], lie: Lie) -> Callable[[float], float]:
+    """What a sensor shows that is stuck, drifts by `amount` per hour, has spikes, or shows a sentinel, for a while.
+
+    Stuck shows the value it had when it was first asked within the time of the fault: ask when the fault begins.
+    """
+    kept: list[float] = []
+
+    def shown(now_s: float) -> float:
+        since_s = now_s - lie.at_s
+        if not 0 <= since_s < lie.lasts_s:
+            return curve(now_s)
+        match lie.kind:
+            case "sentinel":
+                return lie.amount
+            case "stuck":
+                kept[:] = kept or [curve(now_s)]
+                return kept[0]
+            case "drift":
+                return curve(now_s) + lie.amount * since_s / 3600.0
+            case _:
+                return curve(now_s) + (lie.amount if since_s % lie.every_s < lie.width_s else 0.0)
+
+    return shown

@@ -2,6 +2,9 @@
 
 from simulators.flow.change import Change
 from simulators.flow.factory import Factory
+from simulators.flow.line import Line
 from simulators.flow.machine import Machine
+from simulators.flow.part import Part, Visit
+from simulators.flow.unit import Unit
 
-__all__ = ["Change", "Factory", "Machine"]
+__all__ = ["Change", "Factory", "Line", "Machine", "Part", "Unit", "Visit"]

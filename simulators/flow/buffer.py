@@ -2,7 +2,10 @@
 
 A part goes straight to a machine that waits for one; failing that to a free place; failing that it stays where it is,
 and blocks the machine that holds it, in the order of asking.  With no places at all this is a pure hand-over, which
-simpy's own stores cannot do (they refuse capacity 0).
+simpy's own stores cannot do (they refuse capacity 0).  A machine that blocks before service reserves its room first.
+
+Room = places - parts in them + machines that wait - reservations; none when the station needs a carrier and none is
+there.  A machine that waits but is down counts, yet is loaded last.
 """
 
 from collections import deque
@@ -11,6 +14,7 @@ from typing import Protocol
 
 import simpy
 
+from simulators.flow.loop import Loop
 from simulators.flow.part import Part
 
 
@@ -19,7 +23,7 @@ class Taker(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether it would start on a part at once.  One that is down is loaded only when the places are full."""
+        """Whether it would start on a part at once."""
         ...
 
 
@@ -29,85 +33,138 @@ class Buffer:
     def __init__(self, env: simpy.Environment, capacity: float) -> None:
         self.env = env
         self.capacity = capacity
+        self.loop: Loop | None = None
         self.supply: Callable[[], Part | None] | None = None
         self._parts: deque[Part] = deque()
         self._takers: list[tuple[Taker, simpy.Event]] = []
-        self._putters: deque[tuple[Part, simpy.Event]] = deque()
+        self._waiting: deque[tuple[Part | None, simpy.Event]] = deque()
+        self._reserved = 0
         self._part_seconds = 0.0
         self._counted_s = 0.0
 
     def __len__(self) -> int:
         return len(self._parts)
 
-    @property
-    def blocked(self) -> int:
-        """How many parts wait outside, each blocking a machine."""
-        return len(self._putters)
-
     def part_seconds(self, now_s: float) -> float:
         """The time integral of the number of parts in the places, in part seconds."""
         return self._part_seconds + len(self._parts) * (now_s - self._counted_s)
 
+    def has_room(self, part: Part) -> bool:
+        """Whether `offer` would accept the part now."""
+        return self._room(part) > 0
+
     def offer(self, part: Part) -> bool:
-        """Hand a part over if there is a taker or a place.  False: nothing has happened."""
-        first = self._first(even_down=len(self._parts) >= self.capacity)
-        if first is not None:
-            self._takers.pop(first)[1].succeed(part)
-        elif len(self._parts) < self.capacity:
-            self._count()
-            self._parts.append(part)
-        else:
+        """Hand a part over if there is room.  False: nothing has happened."""
+        if self._room(part) <= 0:
             return False
-        part.queued_s = self.env.now
+        self._place(part)
         return True
 
     def wait_room(self, part: Part) -> simpy.Event:
         """Stand in line with a part that was not accepted; the event comes when it has been handed over."""
         event = self.env.event()
-        self._putters.append((part, event))
+        self._waiting.append((part, event))
         return event
+
+    def reserve(self) -> bool:
+        """Keep room for a part that is yet to be made.  False: there is none."""
+        if self._room(None) <= 0:
+            return False
+        self._reserved += 1
+        return True
+
+    def wait_reservation(self) -> simpy.Event:
+        """Stand in line for room; when the event comes it is reserved."""
+        event = self.env.event()
+        self._waiting.append((None, event))
+        return event
+
+    def unreserve(self) -> None:
+        """Give back a reservation, to use the room or to leave it to the next in line."""
+        self._reserved -= 1
 
     def take(self) -> Part | None:
         """The next part: from the places, from a blocked machine, or from the supply.  None: there is none now."""
         if self._parts:
             self._count()
             part = self._parts.popleft()
-            self._admit()
+            self.admit()
             return part
-        if self._putters:
-            part, event = self._putters.popleft()
-            part.queued_s = self.env.now
-            event.succeed()
-            return part
-        return self.supply() if self.supply else None
+        if self._waiting and (first := self._first_outside()) is not None:
+            return first
+        if self.supply is None or (self.loop is not None and not self.loop.free):
+            return None
+        raw = self.supply()
+        if raw is not None and self.loop is not None:
+            self.loop.load(raw)
+        return raw
 
     def wait_part(self, taker: Taker) -> simpy.Event:
         """Stand in line for a part; the event carries it."""
         event = self.env.event()
         self._takers.append((taker, event))
+        if self._waiting:
+            self.admit()
         return event
 
     def rouse(self) -> None:
-        """A machine in line is ready again, or there is supply: hand over what can be had."""
-        while (first := self._first(even_down=False)) is not None:
+        """A machine in line is ready again, a carrier has come back, or there is supply: hand over what can be had."""
+        self.admit()
+        while (first := self._first_ready()) is not None:
             part = self.take()
             if part is None:
                 return
             self._takers.pop(first)[1].succeed(part)
 
-    def _first(self, even_down: bool) -> int | None:
-        """The place in line of the first taker that is ready, or just of the first."""
-        if even_down:
-            return 0 if self._takers else None
-        return next((index for index, (taker, _) in enumerate(self._takers) if taker.ready), None)
-
-    def _admit(self) -> None:
-        """A place is free: the part that has waited longest outside moves in."""
-        if self._putters:
-            part, event = self._putters.popleft()
-            part.queued_s = self.env.now
-            self._parts.append(part)
+    def admit(self) -> None:
+        """Let in whoever has waited longest outside, as long as there is room."""
+        while self._waiting:
+            part, event = self._waiting[0]
+            if self._room(part) <= 0:
+                return
+            self._waiting.popleft()
+            if part is None:
+                self._reserved += 1
+            else:
+                self._place(part)
             event.succeed()
+
+    def _room(self, part: Part | None) -> float:
+        if self.loop is not None and not self.loop.free and (part is None or part.carrier is not self.loop):
+            return 0
+        return self.capacity - len(self._parts) + len(self._takers) - self._reserved
+
+    def _place(self, part: Part) -> None:
+        self._board(part)
+        first = self._first_ready() if self._takers else None
+        if first is None and len(self._parts) >= self.capacity:
+            first = 0
+        if first is not None:
+            self._takers.pop(first)[1].succeed(part)
+        else:
+            self._count()
+            self._parts.append(part)
+
+    def _board(self, part: Part) -> None:
+        part.queued_s = self.env.now
+        if self.loop is not None and part.carrier is not self.loop:
+            self.loop.load(part)
+
+    def _first_outside(self) -> Part | None:
+        """The part that has waited longest outside, without going through the places."""
+        for index, (part, event) in enumerate(self._waiting):
+            if part is not None and (self.loop is None or self.loop.free or part.carrier is self.loop):
+                del self._waiting[index]
+                self._board(part)
+                event.succeed()
+                return part
+        return None
+
+    def _first_ready(self) -> int | None:
+        for index, (taker, _) in enumerate(self._takers):
+            if taker.ready:
+                return index
+        return None
 
     def _count(self) -> None:
         now = self.env.now

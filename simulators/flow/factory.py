@@ -1,31 +1,41 @@
 """The whole plant in one simpy environment."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from datetime import datetime
 
 import simpy
 
 from simulators.flow.change import Change, Ledger
+from simulators.flow.crew import Crew
 from simulators.flow.line import Line
 from simulators.flow.machine import Machine
 from simulators.flow.sensors import signals_of
+from simulators.flow.shifts import working_spans
 from simulators.plant import Plant
+from simulators.states import State
 
 
 class Factory:
     """A plant that runs.  Same plant, same seed: the same changes in the same order, however it is driven.
 
-    `keeping=False` records no changes: for long runs that only read counts and accounts.
+    `start` is the instant of simulated time 0 for the shifts (as in the file when left out).  `keeping=False` records
+    no changes: for long runs that only read counts and accounts.
     """
 
-    def __init__(self, plant: Plant, seed: int, keeping: bool = True) -> None:
+    def __init__(self, plant: Plant, seed: int, keeping: bool = True, start: datetime | None = None) -> None:
         self.plant = plant
         self.seed = seed
+        self.start = start or plant.start
         self.env = simpy.Environment()
         self._ledger = Ledger(keeping)
-        self.lines: Sequence[Line] = [Line(self.env, line, seed, self._ledger) for line in plant.lines]
+        self.crews = {crew.name: Crew(self.env, crew) for crew in plant.crews}
+        self.lines: Sequence[Line] = [Line(self.env, spec, seed, self._ledger, self.crews) for spec in plant.lines]
         self.machines: Sequence[Machine] = [machine for line in self.lines for machine in line.machines]
         for machine in self.machines:
             machine.signals = signals_of(machine, seed)
+        for line in self.lines:
+            if line.spec.shifts:
+                self._keep_hours(line, working_spans(line.spec.shifts, plant.timezone, self.start))
 
     @property
     def now_s(self) -> float:
@@ -41,6 +51,31 @@ class Factory:
         """What has happened since the last call, oldest first."""
         return self._ledger.take()
 
+    def machine(self, path: str) -> Machine:
+        """The machine of a path such as `line-1/press`; KeyError when there is none."""
+        return {machine.path: machine for machine in self.machines}[path]
+
     def run(self, until_s: float) -> None:
         """Go to a simulated time at full speed.  What happens exactly then belongs to the next run."""
         self.env.run(until=until_s)
+
+    def _keep_hours(self, line: Line, spans: Iterator[tuple[float, float]]) -> None:
+        first = next(spans)
+        if first[0] > 0:
+            for machine in line.machines:
+                machine.stop(State.OFF)
+        self.env.process(self._hours(line.machines, first, spans))
+
+    def _hours(
+        self, machines: Sequence[Machine], span: tuple[float, float], spans: Iterator[tuple[float, float]]
+    ) -> Generator[simpy.Event, None, None]:
+        while True:
+            begin_s, end_s = span
+            if begin_s > 0:
+                yield self.env.timeout(begin_s - self.env.now)
+                for machine in machines:
+                    machine.release(State.OFF)
+            yield self.env.timeout(end_s - self.env.now)
+            for machine in machines:
+                machine.stop(State.OFF)
+            span = next(spans)

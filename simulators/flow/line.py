@@ -1,5 +1,11 @@
-"""A line: stations in series with buffers in between, and the parts on it."""
+"""A line: stations with buffers in front, and the parts on it.
 
+Entered = delivered + lost + on the line, at every event; and the time integral of the parts on the line equals the sum
+of the times that parts have spent on it (Little's law, exactly, along the path).
+"""
+
+from collections import deque
+from collections.abc import Mapping
 from itertools import count
 
 import simpy
@@ -7,44 +13,105 @@ import simpy
 from simulators import plant
 from simulators.flow.buffer import Buffer
 from simulators.flow.change import Ledger
+from simulators.flow.crew import Crew
+from simulators.flow.kinds import LIVES
+from simulators.flow.loop import Loop
 from simulators.flow.machine import Machine
 from simulators.flow.part import Part
+from simulators.flow.sources import Arrivals, Mix, OrderBook
+
+REMEMBERED = 1000
+"""Finished parts whose pedigree is kept."""
 
 
 class Line:
-    """Raw parts without end on one side, finished parts on the other.  Entered = delivered + lost + on the line."""
+    """One line that runs: its parts, its machines, and where they come from."""
 
-    def __init__(self, env: simpy.Environment, spec: plant.Line, seed: int, ledger: Ledger) -> None:
+    def __init__(
+        self, env: simpy.Environment, spec: plant.Line, seed: int, ledger: Ledger, crews: Mapping[str, Crew]
+    ) -> None:
         self.env = env
         self.name = spec.name
         self.spec = spec
+        self.seed = seed
         self.ledger = ledger
         self.entered = self.delivered = self.lost = 0
+        self.sojourn_s = 0.0
+        """The time that all parts which have left had spent on the line."""
+        self.finished: deque[Part] = deque(maxlen=REMEMBERED)
+        self.departures: list[float] | None = None
+        """When somebody puts a list here, the instants of delivery."""
+        self.orders: OrderBook | None = None
+        self.arrivals: Arrivals | None = None
         self._serials = count(1)
-        self.buffers = [Buffer(env, station.buffer) for station in spec.stations]
-        self._after = dict(zip([s.name for s in spec.stations], [*self.buffers[1:], None], strict=True))
-        self.buffers[0].supply = self._raw_part
+        self._part_seconds = 0.0
+        self._counted_s = 0.0
+        self.buffers = {station.name: Buffer(env, station.buffer) for station in spec.stations}
+        self.loops = [Loop(env, loop, spec, seed) for loop in spec.loops]
+        for loop in self.loops:
+            entrance = self.buffers[loop.stations[0]]
+            entrance.loop, loop.on_return = loop, entrance.rouse
         self.machines = [
-            Machine(self, station, name, seed, inflow)
-            for station, inflow in zip(spec.stations, self.buffers, strict=True)
+            Machine(self, station, name, seed, self.buffers[station.name], crews)
+            for station in spec.stations
             for name in station.machine_names
         ]
+        self._open(seed)
+        for machine in self.machines:
+            machine.live(LIVES[machine.station.kind])
 
     @property
     def parts(self) -> int:
         """How many parts are on the line now."""
         return self.entered - self.delivered - self.lost
 
-    def after(self, station: plant.Station) -> Buffer | None:
-        """Where a good part goes after a station; None: it is finished."""
-        return self._after[station.name]
+    def part_seconds(self, now_s: float) -> float:
+        """The time integral of the number of parts on the line."""
+        return self._part_seconds + self.parts * (now_s - self._counted_s)
+
+    def inflow_of(self, goal: str) -> Buffer | None:
+        """The buffer in front of a station; None for `out`."""
+        return self.buffers.get(goal)
 
     def deliver(self, part: Part) -> None:
+        """A part is finished."""
+        self._leave(part)
         self.delivered += 1
+        if self.departures is not None:
+            self.departures.append(self.env.now)
 
     def lose(self, part: Part) -> None:
+        """A part is scrap."""
+        self._leave(part)
         self.lost += 1
 
-    def _raw_part(self) -> Part:
+    def pedigree(self, serial: str) -> Part | None:
+        """A part that has left lately, by its serial number: whom it visited, what is built into it."""
+        return next((part for part in self.finished if part.serial == serial), None)
+
+    def _open(self, seed: int) -> None:
+        entrance, source, mix = self.buffers[self.spec.stations[0].name], self.spec.source, Mix(self.spec, seed)
+        match source:
+            case plant.Endless():
+                entrance.supply = lambda: self._enter(mix.next_product())
+            case plant.Orders():
+                self.orders = OrderBook(self.env, source, entrance, self._enter)
+                entrance.supply = self.orders.supply
+            case plant.Arrivals():
+                self.arrivals = Arrivals(self.env, self.spec, source, seed)
+                self.env.process(self.arrivals.come(entrance, mix, self._enter))
+
+    def _enter(self, product: str) -> Part:
+        self._integrate()
         self.entered += 1
-        return Part(f"{self.name}-{next(self._serials):08d}", self.spec.product, self.env.now)
+        return Part(f"{self.name}-{next(self._serials):08d}", product, self.env.now)
+
+    def _leave(self, part: Part) -> None:
+        self._integrate()
+        self.sojourn_s += self.env.now - part.entered_s
+        self.finished.append(part)
+
+    def _integrate(self) -> None:
+        now = self.env.now
+        self._part_seconds += self.parts * (now - self._counted_s)
+        self._counted_s = now

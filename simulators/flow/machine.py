@@ -3,73 +3,84 @@
 What the machine wants to do (its activity) and what keeps it from doing so (its stops) are kept apart.  The state is
 the gravest stop if there is one, and the activity otherwise: so one exclusive state runs at every instant.  Only timed
 activities are interrupted by a stop; a starved or blocked machine that goes down keeps its place in line.
+
+What a machine does with a part is told by its kind (`simulators/flow/kinds`), in terms of the verbs here.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 
 import simpy
 
 from simulators.account import Account
+from simulators.flow.ageing import Ageing, Ageings
 from simulators.flow.buffer import Buffer
-from simulators.flow.change import Ledger
-from simulators.flow.part import Part
-from simulators.plant import Failure, Station
+from simulators.flow.crew import Crew
+from simulators.flow.part import Part, Visit
+from simulators.flow.quality import Quality, Routes, is_reworked
+from simulators.flow.setups import Setups
+from simulators.kpis import Elements, elements_of
+from simulators.plant import OUT, Defect, Station
 from simulators.signals import Signal
 from simulators.states import State
-from simulators.streams import uniform
 
 if TYPE_CHECKING:
     from simulators.flow.line import Line
 
 Steps = Generator[simpy.Event, Part | None, None]
 GRAVEST = (State.OFF, State.DOWN, State.MAINTENANCE, State.HELD)
-
-
-class Wear:
-    """An operating-time failure: strikes when its time of work has run out."""
-
-    __slots__ = ("failure", "left_s", "repair_s", "span_s")
-
-    def __init__(self, failure: Failure, seed: int, path: str) -> None:
-        self.failure = failure
-        self.span_s = failure.every.sampler(seed, path, f"{failure.name}/every")
-        self.repair_s = failure.repair.sampler(seed, path, f"{failure.name}/repair")
-        self.left_s = self.span_s()
+"""The stops, gravest first: that is what the account shows when there are several."""
 
 
 class Machine:
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
 
-    def __init__(self, line: "Line", station: Station, name: str, seed: int, inflow: Buffer) -> None:
+    def __init__(
+        self, line: "Line", station: Station, name: str, seed: int, inflow: Buffer, crews: Mapping[str, Crew]
+    ) -> None:
         self.env: simpy.Environment = line.env
         self.name = name
         self.line = line.name
         self.path = f"{line.name}/{name}"
         self.station = station
         self.account = Account(State.STARVED)
-        self.good = 0
-        self.scrap = 0
-        self.cycles = 0
-        self.failures = 0
+        self.good = self.scrap = self.rework = self.cycles = self.failures = 0
         self.ideal_cycle_s = station.ideal_cycle_s
+        self.ideal_s = 0.0
+        """Ideal time of all parts made: the PRI x PQ of ISO 22400."""
+        self.speed = 1.0
+        self.fault = self.severity = ""
+        self.product = ""
+        self.renewed_s = 0.0
+        """Time worked when the tool was last renewed."""
         self.signals: Mapping[str, Signal] = {}
         self.followers: list[Callable[[State, float], None]] = []
-        self._line = line
-        self._ledger: Ledger = line.ledger
-        self._inflow = inflow
-        self._work_s = station.cycle.sampler(seed, self.path, "cycle")
-        self._luck = uniform(seed, self.path, "quality")
-        self._wears = [Wear(f, seed, self.path) for f in station.failures if f.counts == "operating"]
+        """Called with each new state and the time."""
+        self.witnesses: list[Callable[[Part, float], None]] = []
+        """Called with each finished part and when work on it began."""
+        self.inflow = inflow
+        self.setups = Setups(station, seed, self.path)
+        self.seed = seed
+        self._on_line = line
+        self._note = line.ledger.note
+        self._samplers = {"": station.cycle.sampler(seed, self.path, "cycle")} | {
+            product: law.sampler(seed, self.path, f"cycle/{product}") for product, law in station.cycles.items()
+        }
+        self._quality = Quality(station, seed, self.path)
+        self._routes = Routes(line.spec, station, seed, self.path)
+        self._ageings = Ageings([*station.failures, *station.maintenance], seed, self.path, crews)
+        self._reserved: Buffer | None = None
         self._activity = State.STARVED
         self._stops = dict.fromkeys(GRAVEST, 0)
         self._stopped = 0
         self._released = self.env.event()
         self._timing = False
-        self._process = self.env.process(self._life())
-        for failure in station.failures:
-            if failure.counts == "calendar":
-                self.env.process(self._strike_by_calendar(Wear(failure, seed, self.path)))
+
+    def live(self, life: Callable[["Machine"], Steps]) -> None:
+        """Begin to work, as machines of this kind do."""
+        self._process = self.env.process(life(self))
+        for ageing in self._ageings.by_calendar:
+            self.env.process(self._age_by_calendar(ageing))
 
     @property
     def state(self) -> State:
@@ -81,30 +92,173 @@ class Machine:
         """Whether nothing stops it."""
         return not self._stopped
 
+    @property
+    def can_renew(self) -> bool:
+        """Whether a tool change or planned care ever makes it as new."""
+        return self.station.tool is not None or bool(self.station.maintenance)
+
+    def watts(self, state: State) -> float:
+        """The electrical power in a state."""
+        power = self.station.power
+        match state:
+            case State.WORKING:
+                return power.working
+            case State.SETUP if power.setup is not None:
+                return power.setup
+            case State.DOWN:
+                return power.down
+            case State.OFF:
+                return power.off
+            case _:
+                return power.idle
+
     def energy_j(self, now_s: float) -> float:
         """The energy used up to now."""
-        power = self.station.power
-        idle = power.idle
-        watts = {State.WORKING: power.working, State.DOWN: power.down, State.OFF: power.off}
-        if power.setup is not None:
-            watts[State.SETUP] = power.setup
-        return sum(seconds * watts.get(state, idle) for state, seconds in self.account.seconds(now_s).items())
+        return sum(seconds * self.watts(state) for state, seconds in self.account.seconds(now_s).items())
+
+    def elements(self, now_s: float) -> Elements:
+        """The ISO 22400 elements up to now."""
+        return elements_of(
+            self.account.seconds(now_s),
+            good=self.good,
+            scrap=self.scrap,
+            rework=self.rework,
+            ideal_s=self.ideal_s,
+            failures=self.failures,
+            energy_j=self.energy_j(now_s),
+        )
 
     def worked_s(self, now_s: float) -> float:
         """The time worked up to now."""
         return self.account.seconds_in(State.WORKING, now_s)
 
+    # What a kind of station is told in.
+
+    def next_part(self) -> Generator[simpy.Event, Part | None, Part]:
+        """Care that is due; then a part, however long it takes."""
+        for ageing in self._ageings.due_between_parts():
+            yield from self.tend(ageing)
+        part = self.inflow.take() if not self._stopped else None
+        if part is None:
+            self.turn(State.STARVED)
+            part = yield self.inflow.wait_part(self)
+            assert part is not None, "the inflow hands over parts only"
+        return part
+
+    def prepare(self, part: Part) -> Steps:
+        """Reserve room if the file says so, set up, change the tool, suffer what strikes at the start of a cycle."""
+        if self.station.blocking == "before":
+            yield from self._reserve()
+        setup_s = self.setups.before(part.product)
+        if setup_s:
+            yield from self.spend(State.SETUP, setup_s)
+        self.product = part.product
+        if self.setups.tool_is_worn:
+            yield from self.spend(State.SETUP, self.setups.change_tool())
+            self.renewed_s = self.worked_s(self.env.now)
+        for ageing in self._ageings.due_by_cycles():
+            yield from self.tend(ageing)
+
+    def work_s(self, part: Part) -> float:
+        """How long the work on this part takes: drawn anew at every call."""
+        return self._samplers.get(part.product, self._samplers[""])()
+
+    def spend(self, activity: State, seconds: float) -> Steps:
+        """Do something for so many seconds, not counting the time stopped; breakdowns strike while working."""
+        left, working = seconds, activity is State.WORKING
+        while True:
+            while self._stopped:
+                yield self._released
+            self.turn(activity)
+            if left <= 0:
+                return
+            speed = self.speed if working else 1.0
+            span, first = left / speed, self._ageings.next_to_strike() if working else None
+            strikes = first is not None and first.left <= span
+            if first is not None and strikes:
+                span = max(0.0, first.left)
+            began, self._timing = self.env.now, True
+            try:
+                yield self.env.timeout(span)
+                self._timing = False
+            except simpy.Interrupt:
+                span, strikes = self.env.now - began, False
+                left = max(left - span * speed, 1e-9)
+            else:
+                left = left - span * speed if strikes else 0.0
+            if working:
+                self._ageings.worked(span)
+            if first is not None and strikes:
+                yield from self.tend(first)
+
+    def finish(self, part: Part, began_s: float) -> Defect | None:
+        """Work on a part is over: count, and say what is wrong with it."""
+        now = self.env.now
+        self.cycles += 1
+        self.ideal_s += self.station.ideal_of(part.product)
+        self._ageings.cycled()
+        self.setups.made_one(part)
+        defect = self._quality.verdict()
+        part.visits.append(Visit(self.name, began_s, now, defect.code if defect else ""))
+        self._note(now, self.path, "cycle_s", now - began_s)
+        for witness in self.witnesses:
+            witness(part, began_s)
+        return defect
+
+    def pass_on(self, part: Part, defect: Defect | None) -> Steps:
+        """Hand a finished part to whoever comes next, however long that takes."""
+        if defect is not None:
+            self._note(self.env.now, self.path, "defect", defect.code)
+        carrier = part.carrier
+        if defect is not None and not is_reworked(defect, part):
+            self._use_reservation()
+            self._count("scrap", part)
+            self._on_line.lose(part)
+            goal = OUT
+        else:
+            self._count("good" if defect is None else "rework", part)
+            goal = self._routes.next_after(part) if defect is None else str(defect.to)
+            yield from self._hand_over(part, self._on_line.inflow_of(goal))
+        if carrier is not None and goal not in carrier.stations:
+            carrier.leave(part)
+
+    def _hand_over(self, part: Part, outflow: Buffer | None) -> Steps:
+        self._use_reservation()
+        if outflow is None:
+            self._on_line.deliver(part)
+        elif not outflow.offer(part):
+            self.turn(State.BLOCKED)
+            yield outflow.wait_room(part)
+
+    def _reserve(self) -> Steps:
+        outflow = self._on_line.inflow_of(self._routes.usual)
+        if outflow is not None and not outflow.reserve():
+            self.turn(State.BLOCKED)
+            yield outflow.wait_reservation()
+        self._reserved = outflow
+
+    def _use_reservation(self) -> None:
+        if self._reserved is not None:
+            self._reserved.unreserve()
+            self._reserved = None
+
+    def _count(self, what: str, part: Part) -> None:
+        now, count = self.env.now, getattr(self, what) + 1
+        setattr(self, what, count)
+        self._note(now, self.path, what, count)
+        self._note(now, self.path, "serial", part.serial)
+
+    # What stops a machine.
+
     def stop(self, reason: State) -> None:
         """Something of the gravity of `reason` keeps the machine from working, until `release` with the same reason."""
         self._stops[reason] += 1
         self._stopped += 1
-        if self._timing:
-            self._timing = False
-            self._process.interrupt()
+        self._disturb()
         self._show()
 
     def release(self, reason: State) -> None:
-        """One cause of a stop is over."""
+        """One cause of a stop is over; without one, nothing happens."""
         if not self._stops[reason]:
             return
         self._stops[reason] -= 1
@@ -113,99 +267,62 @@ class Machine:
         if not self._stopped:
             released, self._released = self._released, self.env.event()
             released.succeed()
-            self._inflow.rouse()
+            self.inflow.rouse()
 
-    def _life(self) -> Steps:
+    def wait_ready(self) -> simpy.Event:
+        """The event comes when nothing stops the machine any more."""
+        return self._released
+
+    def set_speed(self, speed: float) -> None:
+        """Work faster or slower than the cycle times of the file say: also on the part that is in work."""
+        if not speed > 0:
+            raise ValueError(f"speed must be over 0, not {speed}: hold the machine to stop it")
+        self._disturb()
+        self.speed = speed
+
+    def tend(self, ageing: Ageing) -> Steps:
+        """Repair a failure, or do planned care: stopped meanwhile, and waiting for the crew if there is one."""
+        if not ageing.is_care:
+            self.failures += 1
+            self.severity = ageing.severity
+            self._tell_fault(ageing.name)
+        self.stop(ageing.reason)
+        takes_s = ageing.takes_s()
+        if ageing.crew is None:
+            yield self.env.timeout(takes_s)
+        else:
+            yield from ageing.crew.work(takes_s, ageing.priority)
+        self._ageings.tended(ageing)
+        if ageing.tended is not None:
+            ageing.tended.succeed()
+            ageing.tended = None
+        if ageing.renews:
+            self.renewed_s = self.worked_s(self.env.now)
+        if not ageing.is_care:
+            self._tell_fault("")
+        self.release(ageing.reason)
+
+    def _tell_fault(self, name: str) -> None:
+        self.fault = name
+        self._note(self.env.now, self.path, "fault", name)
+
+    def _age_by_calendar(self, ageing: Ageing) -> Steps:
         while True:
-            part = self._inflow.take() if self.ready else None
-            if part is None:
-                self._turn(State.STARVED)
-                part = yield self._inflow.wait_part(self)
-                assert part is not None
-            began_s = self.env.now
-            yield from self._spend(State.WORKING, self._work_s())
-            self._finish(part, began_s)
-            if self._luck() < self.station.scrap:
-                self._scrap(part)
-                continue
-            self._count("good")
-            yield from self._hand_on(part)
+            yield self.env.timeout(ageing.left)
+            if ageing.strikes or self._activity is State.STARVED:
+                yield from self.tend(ageing)
+            else:  # the machine comes to it by itself, between two parts
+                ageing.left, ageing.tended = 0.0, self.env.event()
+                yield ageing.tended
 
-    def _finish(self, part: Part, began_s: float) -> None:
-        now = self.env.now
-        self.cycles += 1
-        part.visits.append((self.name, began_s, now))
-        self._ledger.note(now, self.path, "cycle_s", now - began_s)
+    def _disturb(self) -> None:
+        """Let a timed activity look again at what it is doing."""
+        if self._timing:
+            self._timing = False
+            self._process.interrupt()
 
-    def _scrap(self, part: Part) -> None:
-        self._count("scrap")
-        self._line.lose(part)
-
-    def _count(self, what: str) -> None:
-        count = getattr(self, what) + 1
-        setattr(self, what, count)
-        self._ledger.note(self.env.now, self.path, what, count)
-
-    def _hand_on(self, part: Part) -> Steps:
-        outflow = self._line.after(self.station)
-        if outflow is None:
-            self._line.deliver(part)
-        elif not outflow.offer(part):
-            self._turn(State.BLOCKED)
-            yield outflow.wait_room(part)
-
-    def _spend(self, activity: State, seconds: float) -> Steps:
-        """Do something for so many seconds, not counting the time stopped; breakdowns strike meanwhile."""
-        left = seconds
-        while True:
-            while self._stopped:
-                yield self._released
-            self._turn(activity)
-            if left <= 0:
-                return
-            wear = self._next_wear() if activity is State.WORKING else None
-            fails = wear is not None and wear.left_s <= left
-            span = wear.left_s if fails and wear else left
-            spent = yield from self._time(span)
-            left -= spent
-            self._age(activity, spent)
-            if fails and wear and spent == span:
-                yield from self._repair(wear)
-
-    def _time(self, span: float) -> Generator[simpy.Event, Part | None, float]:
-        """Let time pass until `span` is over or something stops the machine; gives the time that has passed."""
-        began = self.env.now
-        self._timing = True
-        try:
-            yield self.env.timeout(span)
-        except simpy.Interrupt:
-            return float(self.env.now - began)
-        self._timing = False
-        return span
-
-    def _next_wear(self) -> Wear | None:
-        return min(self._wears, key=lambda wear: wear.left_s, default=None)
-
-    def _age(self, activity: State, spent: float) -> None:
-        if activity is State.WORKING:
-            for wear in self._wears:
-                wear.left_s -= spent
-
-    def _repair(self, wear: Wear) -> Steps:
-        self.failures += 1
-        self._ledger.note(self.env.now, self.path, "fault", wear.failure.name)
-        self.stop(State.DOWN)
-        yield self.env.timeout(wear.repair_s())
-        wear.left_s = wear.span_s()
-        self._ledger.note(self.env.now, self.path, "fault", "")
-        self.release(State.DOWN)
-
-    def _strike_by_calendar(self, wear: Wear) -> Steps:
-        while True:
-            yield self.env.timeout(wear.left_s)
-            yield from self._repair(wear)
-
-    def _turn(self, activity: State) -> None:
+    def turn(self, activity: State) -> None:
+        """This is what the machine wants to do now."""
         self._activity = activity
         self._show()
 
@@ -219,9 +336,4 @@ class Machine:
         self.account.enter(state, now)
         for follow in self.followers:
             follow(state, now)
-        self._ledger.note(now, self.path, "state", state.value)
-
-
-def parts_made(machines: Sequence[Machine]) -> tuple[int, int]:
-    """Good parts and scrap of some machines."""
-    return sum(m.good for m in machines), sum(m.scrap for m in machines)
+        self._note(now, self.path, "state", state.value)

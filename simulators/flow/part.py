@@ -1,14 +1,31 @@
-"""One part on its way through a line."""
+"""One part on its way through a line, and its pedigree."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from simulators.flow.loop import Loop
+
+
+class Visit(NamedTuple):
+    """What one machine did to a part: from when to when, in seconds of simulated time, and with which verdict."""
+
+    machine: str
+    began_s: float
+    ended_s: float
+    verdict: str
 
 
 class Part:
-    """A part knows its serial number, its product, when it entered, and which machines it has visited."""
+    """A part knows its serial number, its product, when it entered, whom it visited and what is built into it."""
 
-    __slots__ = ("entered_s", "product", "queued_s", "serial", "visits")
+    __slots__ = ("carrier", "components", "entered_s", "product", "queued_s", "reworks", "serial", "visits")
 
     def __init__(self, serial: str, product: str, entered_s: float) -> None:
         self.serial = serial
         self.product = product
         self.entered_s = entered_s
         self.queued_s = entered_s
-        self.visits: list[tuple[str, float, float]] = []
+        self.visits: list[Visit] = []
+        self.components: list[str] = []
+        self.reworks: dict[str, int] = {}
+        self.carrier: Loop | None = None

@@ -1,12 +1,17 @@
-"""The signals of a machine: what its state and its wear do to temperature, vibration and the like."""
+"""The signals of a machine: what its state, its load and its wear do to temperature, vibration and the like."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Generator
+
+import simpy
 
 from simulators.flow.machine import Machine
-from simulators.plant import Lagging, SignalSpec, Wearing
-from simulators.signals import UNITS, Lag, Signal, Wander
+from simulators.plant import Counting, Lagging, Loading, SignalSpec, Wearing
+from simulators.signals import UNITS, Lag, Lie, Signal, Wander, lying
 from simulators.states import State
 from simulators.streams import blocks, stream
+
+Curve = Callable[[float], float]
 
 
 def signals_of(machine: Machine, seed: int) -> dict[str, Signal]:
@@ -15,23 +20,65 @@ def signals_of(machine: Machine, seed: int) -> dict[str, Signal]:
 
 
 def _signal(spec: SignalSpec, machine: Machine, seed: int) -> Signal:
-    pure = _lagging(spec, machine) if isinstance(spec, Lagging) else _wearing(spec, machine)
-    noise, wander = spec.noise, Wander(spec.correlation, blocks(stream(seed, machine.path, spec.name).standard_normal))
-    return Signal(
-        spec.name, UNITS[spec.unit], spec.low, spec.high, lambda now_s: pure(now_s) + noise * wander.value(now_s)
-    )
+    curve = _noisy(_pure(spec, machine), spec, machine, seed)
+    for f in spec.faults:
+        curve = lying(curve, Lie(f.kind, f.at, f.lasts, f.amount, f.every, f.width))
+        if f.kind == "stuck":
+            machine.env.process(_ask_at(f.at, machine, curve))
+    return Signal(spec.name, UNITS[spec.unit], spec.low, spec.high, curve)
 
 
-def _lagging(spec: Lagging, machine: Machine) -> Callable[[float], float]:
+def _ask_at(at_s: float, machine: Machine, curve: Curve) -> Generator[simpy.Event, None, None]:
+    """A sensor sticks at the value that it has when the fault begins, whoever samples it and when."""
+    yield machine.env.timeout(at_s)
+    curve(at_s)
+
+
+def _pure(spec: SignalSpec, machine: Machine) -> Curve:
+    match spec:
+        case Lagging():
+            return _lagging(spec, machine)
+        case Wearing():
+            return _wearing(spec, machine)
+        case Loading():
+            return _loading(spec, machine)
+        case Counting():
+            return lambda now_s: spec.low + (spec.per_second * now_s) % (spec.high - spec.low)
+
+
+def _noisy(pure: Curve, spec: SignalSpec, machine: Machine, seed: int) -> Curve:
+    """With noise; the shared part is the same stream for all signals of the machine that have its correlation time."""
+    if not spec.noise:
+        return pure
+    own = Wander(spec.correlation, blocks(stream(seed, machine.path, f"noise/{spec.name}").standard_normal))
+    if not spec.shared:
+        return lambda now_s: pure(now_s) + spec.noise * own.value(now_s)
+    shared = Wander(spec.correlation, blocks(stream(seed, machine.path, "noise").standard_normal))
+    alone = math.sqrt(1 - spec.shared**2)
+    return lambda now_s: pure(now_s) + spec.noise * (spec.shared * shared.value(now_s) + alone * own.value(now_s))
+
+
+def _lagging(spec: Lagging, machine: Machine) -> Curve:
     lag = Lag(spec.idle, spec.lag)
-    machine.followers.append(lambda state, now_s: lag.aim(spec.working if state is State.WORKING else spec.idle, now_s))
+    off = spec.idle if spec.off is None else spec.off
+    down = spec.idle if spec.down is None else spec.down
+    targets = {State.WORKING: spec.working, State.OFF: off, State.DOWN: down}
+    machine.followers.append(lambda state, now_s: lag.aim(targets.get(state, spec.idle), now_s))
     return lag.value
 
 
-def _wearing(spec: Wearing, machine: Machine) -> Callable[[float], float]:
+def _wearing(spec: Wearing, machine: Machine) -> Curve:
     def value(now_s: float) -> float:
         if machine.state is not State.WORKING:
             return spec.idle
-        return spec.new + (spec.worn - spec.new) * (machine.worked_s(now_s) % spec.life) / spec.life
+        used_s = machine.worked_s(now_s) - machine.renewed_s
+        worn = min(used_s / spec.life, 1.5) if machine.can_renew else used_s % spec.life / spec.life
+        return spec.new + (spec.worn - spec.new) * worn
 
     return value
+
+
+def _loading(spec: Loading, machine: Machine) -> Curve:
+    lag = Lag(spec.per_watt * machine.watts(machine.state), spec.lag)
+    machine.followers.append(lambda state, now_s: lag.aim(spec.per_watt * machine.watts(state), now_s))
+    return lag.value

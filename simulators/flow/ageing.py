@@ -1,0 +1,88 @@
+"""What comes due as a machine ages: failures and planned care, each with its own clock."""
+
+from typing import TYPE_CHECKING
+
+import simpy
+
+from simulators.distributions import Constant
+from simulators.flow.crew import Crew
+from simulators.plant import Failure, Maintenance
+from simulators.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Ageing:
+    """One failure or one kind of care: how much is left until it is due, in the time or the cycles it counts."""
+
+    __slots__ = (
+        "counts", "crew", "left", "name", "priority", "reason", "renews", "severity", "span", "strikes", "takes_s",
+        "tended",
+    )  # fmt: skip
+
+    def __init__(self, spec: Failure | Maintenance, seed: int, path: str, crews: "Mapping[str, Crew]") -> None:
+        self.name = spec.name
+        self.tended: simpy.Event | None = None
+        self.crew = crews[spec.crew] if spec.crew else None
+        self.priority = spec.priority
+        if isinstance(spec, Failure):
+            self.reason, self.counts, self.severity = State.DOWN, str(spec.counts), str(spec.severity)
+            self.strikes, self.renews = True, False
+            self.span = spec.every.sampler(seed, path, f"{spec.name}/every")
+            self.takes_s = spec.repair.sampler(seed, path, f"{spec.name}/repair")
+        else:
+            self.reason, self.severity = State.MAINTENANCE, ""
+            self.counts = {"age": "operating", "parts": "cycles", "calendar": "calendar"}[spec.by]
+            self.strikes, self.renews = spec.when == "at_once", spec.renews
+            self.span = Constant(law="constant", value=spec.every).sampler(seed, path, spec.name)
+            self.takes_s = spec.takes.sampler(seed, path, f"{spec.name}/takes")
+        self.left = self.span()
+
+    @property
+    def is_care(self) -> bool:
+        return self.reason is State.MAINTENANCE
+
+    def renew(self) -> None:
+        """Begin to age anew."""
+        self.left = self.span()
+
+
+class Ageings:
+    """Everything that can come due on one machine."""
+
+    def __init__(self, specs: list[Failure | Maintenance], seed: int, path: str, crews: "Mapping[str, Crew]") -> None:
+        self.all = [Ageing(spec, seed, path, crews) for spec in specs]
+        self.operating = [a for a in self.all if a.counts == "operating"]
+        self.striking = [a for a in self.operating if a.strikes]
+        self.by_cycles = [a for a in self.all if a.counts == "cycles"]
+        self.by_calendar = [a for a in self.all if a.counts == "calendar"]
+        self.between_parts = [a for a in self.all if a.is_care and not a.strikes]
+
+    def worked(self, seconds: float) -> None:
+        for ageing in self.operating:
+            ageing.left -= seconds
+
+    def cycled(self) -> None:
+        for ageing in self.by_cycles:
+            ageing.left -= 1
+
+    def next_to_strike(self) -> Ageing | None:
+        """What work alone will bring about first."""
+        striking = self.striking
+        if len(striking) < 2:
+            return striking[0] if striking else None
+        return min(striking, key=lambda ageing: ageing.left)
+
+    def due_between_parts(self) -> list[Ageing]:
+        return [a for a in self.between_parts if a.left <= 0]
+
+    def due_by_cycles(self) -> list[Ageing]:
+        return [a for a in self.by_cycles if a.strikes and a.left <= 0]
+
+    def tended(self, done: Ageing) -> None:
+        """Somebody has repaired or cared: that begins anew, and so does what this renews."""
+        done.renew()
+        for other in self.operating:
+            if other is not done and (done.renews if not other.is_care else True):
+                other.renew()

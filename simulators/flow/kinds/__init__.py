@@ -1,0 +1,19 @@
+"""The kinds of stations: one small file each, told in the verbs of `Machine`.
+
+A new kind is a file here, a class with its keys in `simulators/plant/stations.py`, and a line in `LIVES`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from simulators.flow.kinds.conveyor import convey
+from simulators.flow.kinds.oven import bake
+from simulators.flow.kinds.process import process
+from simulators.flow.kinds.transport import carry
+from simulators.flow.machine import Machine, Steps
+
+LIVES: Mapping[str, Callable[[Machine], Steps]] = {
+    "process": process,
+    "transport": carry,
+    "conveyor": convey,
+    "oven": bake,
+}

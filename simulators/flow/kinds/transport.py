@@ -1,0 +1,20 @@
+"""A vehicle: carries one part there, hands it over, and comes back empty.  Both ways count as working."""
+
+from simulators.flow.machine import Machine, Steps
+from simulators.plant import Transport
+from simulators.states import State
+
+
+def carry(machine: Machine) -> Steps:
+    """The life of a vehicle."""
+    station = machine.station
+    assert isinstance(station, Transport)
+    back_s = station.back.sampler(machine.seed, machine.path, "back")
+    while True:
+        part = yield from machine.next_part()
+        yield from machine.prepare(part)
+        began_s = machine.env.now
+        yield from machine.spend(State.WORKING, machine.work_s(part))
+        defect = machine.finish(part, began_s)
+        yield from machine.pass_on(part, defect)
+        yield from machine.spend(State.WORKING, back_s())

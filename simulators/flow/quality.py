@@ -1,0 +1,64 @@
+"""What becomes of a part after a station: good, scrap, or rework, and where it goes."""
+
+from bisect import bisect_right
+from itertools import accumulate
+
+from simulators.flow.part import Part
+from simulators.plant import Defect, Line, Station
+from simulators.streams import uniform
+
+SCRAP = Defect(code="scrap", probability=0.0)
+"""The verdict of a part that is thrown away for no stated reason."""
+
+
+class Quality:
+    """The verdicts of one machine."""
+
+    def __init__(self, station: Station, seed: int, path: str) -> None:
+        outcomes = [(d, d.probability) for d in station.defects]
+        if station.scrap:
+            outcomes.append((SCRAP, station.scrap))
+        self._defects = [defect for defect, _ in outcomes]
+        self._limits = list(accumulate(p for _, p in outcomes))
+        self._luck = uniform(seed, path, "quality")
+
+    def verdict(self) -> Defect | None:
+        """What is wrong with the next part; None: nothing."""
+        if not self._limits:
+            return None
+        index = bisect_right(self._limits, self._luck())
+        return self._defects[index] if index < len(self._defects) else None
+
+
+def is_reworked(defect: Defect, part: Part) -> bool:
+    """Whether a defective part goes to be put right, and not to scrap; counts that it does."""
+    if defect.to is None:
+        return False
+    times = part.reworks.get(defect.code, 0)
+    if defect.at_most is not None and times >= defect.at_most:
+        return False
+    part.reworks[defect.code] = times + 1
+    return True
+
+
+class Routes:
+    """Where the good parts of one machine go."""
+
+    def __init__(self, line: Line, station: Station, seed: int, path: str) -> None:
+        self._luck = uniform(seed, path, "route")
+        self._ways: dict[str | None, tuple[list[str], list[float]]] = {}
+        for product in {product for _, _, product in line.ways_from(station)}:
+            ways = [(to, share) for to, share, of in line.ways_from(station) if of == product]
+            self._ways[product] = [to for to, _ in ways], list(accumulate(share for _, share in ways))
+
+    @property
+    def usual(self) -> str:
+        """Where parts without a way of their own go first."""
+        return self._ways[None][0][0]
+
+    def next_after(self, part: Part) -> str:
+        """The name of a station, or `out`."""
+        names, limits = self._ways.get(part.product) or self._ways[None]
+        if len(names) == 1:
+            return names[0]
+        return names[min(bisect_right(limits, self._luck()), len(names) - 1)]

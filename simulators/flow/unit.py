@@ -1,0 +1,77 @@
+"""The PackML face of a machine: it follows the account, and commands act on the flow.
+
+When the account changes, the unit walks the diagram to the state that belongs to it, through the acting states in
+between, which take no time.  What an operator commands stays until he commands something else: a machine that was
+stopped, held, suspended, aborted or completed is HELD in the account, and starts again only by Start, Unhold or
+Unsuspend.  A breakdown ends by itself when it is repaired, as if the crew had cleared, reset and started.
+"""
+
+from collections.abc import Callable
+
+from simulators.errors import Illegal
+from simulators.flow.machine import Machine
+from simulators.states import ACTING, PACK_MODE_OF, PACK_OF, Cause, Edition, Pack, PackMode, State, move, way
+
+
+class Unit:
+    """PackML state and mode of one machine.  Raises `Illegal` for commands that the diagram does not have."""
+
+    def __init__(self, machine: Machine, edition: Edition = Edition.Y2015) -> None:
+        self.machine = machine
+        self.edition = edition
+        self.state = Pack.STOPPED
+        self.on_state: list[Callable[[Pack, float], None]] = []
+        """Called with each state passed through, and the simulated time."""
+        self._ordered: Pack | None = None
+        self._follow(machine.state, 0.0)
+        machine.followers.append(self._follow)
+
+    @property
+    def mode(self) -> PackMode:
+        return PACK_MODE_OF.get(self.machine.state, PackMode.PRODUCTION)
+
+    @property
+    def starved(self) -> bool:
+        """EquipmentStarved of PackML."""
+        return self.machine.state is State.STARVED
+
+    @property
+    def blocked(self) -> bool:
+        """EquipmentBlocked of PackML."""
+        return self.machine.state is State.BLOCKED
+
+    def command(self, cause: Cause) -> None:
+        """Obey, and act on the machine.  Raises `Illegal`, and nothing has changed, when that is not possible now."""
+        if cause is Cause.STATE_COMPLETE:
+            raise Illegal("state complete is not a command")
+        state = move(self.state, cause, self.edition)
+        held = self._ordered is not None
+        if not held and self.machine.state in (State.DOWN, State.MAINTENANCE, State.OFF) and cause is Cause.CLEAR:
+            raise Illegal("clear is not possible until the repair is done")
+        self._pass(state)
+        while state in ACTING and state is not Pack.EXECUTE:
+            state = ACTING[state]
+            self._pass(state)
+        self._ordered = None if state is Pack.EXECUTE else state
+        self._act(held)
+
+    def _act(self, held: bool) -> None:
+        if self._ordered is not None and not held:
+            self.machine.stop(State.HELD)
+        elif self._ordered is None and held:
+            self.machine.release(State.HELD)
+        if self._ordered is None:
+            self._follow(self.machine.state, float(self.machine.env.now))
+
+    def _follow(self, state: State, now_s: float) -> None:
+        goal = self._ordered or PACK_OF[state]
+        if state is State.DOWN and self._ordered is None and self.machine.severity == "hold":
+            goal = Pack.HELD
+        for step in way(self.state, goal, self.edition):
+            self._pass(step, now_s)
+
+    def _pass(self, state: Pack, now_s: float | None = None) -> None:
+        self.state = state
+        at_s = float(self.machine.env.now) if now_s is None else now_s
+        for listener in self.on_state:
+            listener(state, at_s)

@@ -1,0 +1,61 @@
+"""The plant file: one frozen tree, decoded strictly, checked whole before anything runs.
+
+A plant has a name, a site and lines; a line has stations, in the order in which parts pass them.  Every key is
+documented where it is declared; the JSON Schema is generated from here.
+"""
+
+from pathlib import Path
+
+from simulators.errors import ConfigError
+from simulators.located import read_yaml, validated
+from simulators.plant.checks import problems_of
+from simulators.plant.lines import (
+    Arrivals,
+    Crew,
+    Endless,
+    Line,
+    Loop,
+    Order,
+    Orders,
+    Plant,
+    Shift,
+)  # fmt: skip
+from simulators.plant.sensing import Counting, Lagging, Loading, SensorFault, SignalSpec, Wearing
+from simulators.plant.stations import (
+    OUT,
+    AnyStation,
+    Component,
+    Conveyor,
+    Defect,
+    Failure,
+    Maintenance,
+    Oven,
+    Powers,
+    Process,
+    Route,
+    Setup,
+    Station,
+    Tool,
+    Transport,
+)  # fmt: skip
+
+__all__ = [
+    "OUT", "AnyStation", "Arrivals", "Component", "Conveyor", "Counting", "Crew", "Defect", "Endless", "Failure",
+    "Lagging", "Line", "Loading", "Loop", "Maintenance", "Order", "Orders", "Oven", "Plant", "Powers", "Process",
+    "Route", "SensorFault", "Setup", "Shift", "SignalSpec", "Station", "Tool", "Transport", "Wearing", "load", "schema",
+]  # fmt: skip
+
+
+def load(path: str | Path) -> Plant:
+    """Read a plant file.  Raises `ConfigError` with every mistake: file, line, key, what is wrong, what is allowed."""
+    located = read_yaml(Path(path))
+    plant = validated(Plant, located)
+    problems = [located.problem(place, text) for place, text in problems_of(plant)]
+    if problems:
+        raise ConfigError(problems)
+    return plant
+
+
+def schema() -> dict[str, object]:
+    """The JSON Schema of a plant file (draft 2020-12), for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Plant.model_json_schema(by_alias=True)}

@@ -1,0 +1,99 @@
+"""What no single key shows: routes to nowhere, stations that no part reaches, crews and loops that do not exist.
+
+Each problem comes with its place, so that `load` can name the line of the file.
+"""
+
+from collections.abc import Iterator
+
+from simulators.plant.lines import Line, Loop, Plant
+from simulators.plant.stations import OUT, Station
+
+Place = tuple[int | str, ...]
+Problem = tuple[Place, str]
+
+
+def problems_of(plant: Plant) -> list[Problem]:
+    """Everything that cannot work in a plant whose keys are all right one by one."""
+    found: list[Problem] = []
+    for index, line in enumerate(plant.lines):
+        place: Place = ("lines", index)
+        wrong_ways = list(_wrong_ways(line, place))
+        found += wrong_ways or _dead_ends(line, place)
+        for number, loop in enumerate(line.loops):
+            found += _loose_ends(loop, line, (*place, "loops", number))
+        for number, station in enumerate(line.stations):
+            found += _missing_crews(station, plant, (*place, "stations", number))
+    return found
+
+
+def _wrong_ways(line: Line, place: Place) -> Iterator[Problem]:
+    names = [station.name for station in line.stations]
+    allowed = f"allowed are {', '.join(names)}"
+    for number, station in enumerate(line.stations):
+        here = (*place, "stations", number)
+        for index, route in enumerate(station.next):
+            if route.to not in (*names, OUT):
+                yield (*here, "next", index, "to"), f"no station {route.to} on this line: {allowed}, {OUT}"
+        for index, defect in enumerate(station.defects):
+            if defect.to and defect.to not in names:
+                yield (*here, "defects", index, "to"), f"no station {defect.to} on this line: {allowed}"
+        for problem in _shares(station):
+            yield (*here, "next"), problem
+
+
+def _shares(station: Station) -> Iterator[str]:
+    if station.next and all(route.product for route in station.next):
+        yield "needs a route without product, for every other product"
+    for product in sorted({route.product for route in station.next}, key=str):
+        total = sum(route.share for route in station.next if route.product == product)
+        if abs(total - 1) > 1e-9:
+            whom = f" for {product}" if product else ""
+            yield f"the shares{whom} add up to {total:g}: they must add up to 1"
+
+
+def _dead_ends(line: Line, place: Place) -> list[Problem]:
+    """Stations that no part reaches, and stations from which no part ever leaves."""
+    onward = {s.name: {way[0] for way in line.ways_from(s)} for s in line.stations}
+    anywhere = {s.name: onward[s.name] | {d.to for d in s.defects if d.to} for s in line.stations}
+    reached = _closure(line.stations[0].name, anywhere)
+    found: list[Problem] = []
+    for number, station in enumerate(line.stations):
+        here = (*place, "stations", number)
+        if station.name not in reached:
+            found.append((here, f"no route leads to {station.name}: name it in a `next` or in a defect's `to`"))
+        elif OUT not in _closure(station.name, onward):
+            found.append((here, f"good parts never leave: no way from {station.name} leads to {OUT}"))
+    return found
+
+
+def _closure(start: str, ways: dict[str, set[str]]) -> set[str]:
+    seen, waiting = {start}, [start]
+    while waiting:
+        fresh = ways.get(waiting.pop(), set()) - seen
+        seen |= fresh
+        waiting += fresh
+    return seen
+
+
+def _loose_ends(loop: Loop, line: Line, place: Place) -> Iterator[Problem]:
+    names = [station.name for station in line.stations]
+    for end, name in (("first", loop.first), ("last", loop.last)):
+        if name not in names:
+            yield (*place, end), f"no station {name} on this line: allowed are {', '.join(names)}"
+    if loop.first in names and loop.last in names and names.index(loop.first) > names.index(loop.last):
+        yield (*place, "last"), f"{loop.last} must not stand before {loop.first}"
+    firsts = [other.first for other in line.loops]
+    if firsts.count(loop.first) > 1:
+        yield (*place, "first"), f"only one loop may begin at {loop.first}"
+
+
+def _missing_crews(station: Station, plant: Plant, place: Place) -> Iterator[Problem]:
+    crews = [crew.name for crew in plant.crews]
+    allowed = f"allowed are {', '.join(crews)}" if crews else "the plant names no crews"
+    for key, crew_names in (
+        ("failures", [f.crew for f in station.failures]),
+        ("maintenance", [m.crew for m in station.maintenance]),
+    ):
+        for index, crew in enumerate(crew_names):
+            if crew is not None and crew not in crews:
+                yield (*place, key, index, "crew"), f"no crew {crew}: {allowed}"

@@ -1,0 +1,135 @@
+"""Lines of stations, what comes in, who works when; and the plant that has them."""
+
+from datetime import UTC, datetime, time
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
+
+from simulators.distributions import Constant, Distribution, Duration
+from simulators.plant.quantities import Name, Part, no_twins
+from simulators.plant.stations import OUT, AnyStation, Station
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"no such time zone: {value!r}: write an IANA name such as Europe/Berlin or UTC") from error
+    return value
+
+
+def _clock(value: object) -> object:
+    """`06:00`, which YAML 1.1 reads as the number 360 when it is not quoted."""
+    return time(value // 60 % 24, value % 60) if isinstance(value, int) and 0 <= value <= 1440 else value
+
+
+ClockTime = Annotated[time, BeforeValidator(_clock, json_schema_input_type=str | int)]
+
+
+class Endless(Part):
+    """There is always another raw part."""
+
+    kind: Literal["endless"] = "endless"
+
+
+class Arrivals(Part):
+    """Raw parts come one by one."""
+
+    kind: Literal["arrivals"]
+    every: Distribution
+    when_full: Literal["wait", "lose"] = Field("wait", description="what an arriving part does when there is no room")
+
+
+class Order(Part):
+    product: Name
+    quantity: Annotated[int, Field(ge=1)]
+    at: Duration = Field(0.0, description="not before this simulated time")
+
+
+class Orders(Part):
+    """Parts are made to order, one order after another."""
+
+    kind: Literal["orders"]
+    orders: Annotated[tuple[Order, ...], Field(min_length=1)]
+    repeat: bool = Field(True, description="begin again after the last")
+
+
+Source = Annotated[Endless | Arrivals | Orders, Field(discriminator="kind")]
+
+
+class Shift(Part, populate_by_name=True):
+    """On these days, from one time to another by the plant's clock; over midnight when `to` is not later."""
+
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
+    begin: ClockTime = Field(alias="from")
+    end: ClockTime = Field(alias="to")
+
+
+class Loop(Part):
+    """Carriers (pallets, skids): a part needs one from the station `first` to the station `last`."""
+
+    name: Name
+    carriers: Annotated[int, Field(ge=1)]
+    first: Name
+    last: Name
+    back: Distribution = Field(Constant(law="constant", value=0.0), description="the way of an empty carrier back")
+
+
+class Line(Part):
+    name: Name
+    product: Name = "part"
+    mix: dict[Name, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="share of each product, in place of `product`"
+    )
+    source: Source = Endless()
+    shifts: tuple[Shift, ...] = Field((), description="when people work; always when left out")
+    loops: tuple[Loop, ...] = ()
+    stations: Annotated[tuple[AnyStation, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        no_twins("machine", [name for station in self.stations for name in station.machine_names])
+        no_twins("station", [station.name for station in self.stations])
+        return self
+
+    def ways_from(self, station: Station) -> tuple[tuple[str, float, str | None], ...]:
+        """Where good parts go: station or `out`, share, only for which product."""
+        if station.next:
+            return tuple((route.to, route.share, route.product) for route in station.next)
+        names = [s.name for s in self.stations]
+        following = [*names[1:], OUT][names.index(station.name)]
+        return ((following, 1.0, None),)
+
+    def station(self, name: str) -> Station:
+        return next(s for s in self.stations if s.name == name)
+
+
+class Crew(Part):
+    """People who repair: they come to whoever has waited longest among the most urgent."""
+
+    name: Name
+    people: Annotated[int, Field(ge=1)] = 1
+
+
+class Plant(Part):
+    """A whole plant."""
+
+    name: Name
+    site: Name
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    start: AwareDatetime = Field(
+        datetime(2026, 1, 5, tzinfo=UTC), description="the instant of simulated time 0: a Monday, midnight in UTC"
+    )
+    servers: Literal["plant", "line", "machine"] = Field("plant", description="one OPC UA server for each of these")
+    crews: tuple[Crew, ...] = ()
+    lines: Annotated[tuple[Line, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        no_twins("line", [line.name for line in self.lines])
+        no_twins("crew", [crew.name for crew in self.crews])
+        return self

@@ -1,0 +1,82 @@
+"""What is measured on a machine, and how a sensor can lie."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from simulators.distributions import Duration, Positive
+from simulators.plant.quantities import Name, Part, UnitName
+
+
+class SensorFault(Part):
+    """A sensor that lies for a while, at a fixed simulated time."""
+
+    kind: Literal["stuck", "drift", "spike", "sentinel"] = Field(
+        description="stuck: keeps its value; drift: moves away by `amount` per hour; spike: off by `amount` for a"
+        " moment, again and again; sentinel: shows `amount`, whatever is the case"
+    )
+    at: Duration = Field(description="when it begins, in simulated time since the start")
+    lasts: Positive = 600.0
+    amount: float = 0.0
+    every: Positive = Field(60.0, description="time from one spike to the next")
+    width: Positive = Field(1.0, description="how long one spike lasts")
+
+
+class Sensed(Part):
+    name: Name
+    unit: UnitName
+    low: float = Field(0.0, description="lower end of the range")
+    high: float = Field(description="upper end of the range")
+    noise: Annotated[float, Field(ge=0, description="standard deviation of the wandering noise")] = 0.0
+    correlation: Positive = Field(20.0, description="time over which the noise forgets itself")
+    shared: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.0, description="correlation of the noise with what all signals of this machine have in common"
+    )
+    faults: tuple[SensorFault, ...] = ()
+
+
+class Lagging(Sensed):
+    """Goes towards one value while working and towards another while not."""
+
+    kind: Literal["lag"]
+    working: float
+    idle: float
+    off: float | None = Field(None, description="value outside the shifts; as idle when left out")
+    down: float | None = Field(None, description="value while down; as idle when left out")
+    lag: Positive = 120.0
+
+
+class Wearing(Sensed):
+    """Grows with the time worked since the last tool change or maintenance; falls to `idle` when not working."""
+
+    kind: Literal["wear"]
+    new: float = Field(description="value of a new tool at work")
+    worn: float = Field(description="value of a tool that has worked for `life`")
+    idle: float = 0.0
+    life: Positive = Field(28_800.0, description="where nothing ever renews the tool, it starts anew after this")
+
+
+class Loading(Sensed):
+    """Follows the load: so many per watt of the machine's present power."""
+
+    kind: Literal["load"]
+    per_watt: float
+    lag: Duration = 0.5
+
+
+class Counting(Sensed):
+    """Grows with simulated time alone: for load tests."""
+
+    kind: Literal["ramp"]
+    per_second: float = 1.0
+
+
+SignalSpec = Annotated[Lagging | Wearing | Loading | Counting, Field(discriminator="kind")]
+
+USUAL_SIGNALS: tuple[SignalSpec, ...] = (
+    Lagging(kind="lag", name="temperature", unit="°C", high=120, working=65, idle=24, noise=0.3),
+    Wearing(
+        kind="wear", name="vibration", unit="mm/s", high=12, new=1.2, worn=6.0, idle=0.1, noise=0.08, correlation=5
+    ),
+)
+"""What a station measures when its file says nothing."""
