@@ -57,6 +57,10 @@ def _url(*schemes: str) -> AfterValidator:
 
 Seconds = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(gt=0, le=31_536_000)]
 """A duration: `250ms`, `5s`, `10min`, `2h`, `7d`, or a number of seconds."""
+SecondsOrZero = Annotated[
+    float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(ge=0, le=31_536_000)
+]
+"""A duration that may be 0."""
 Bytes = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str), Field(gt=0)]
 """A size: `64KiB`, `16MiB`, `2GiB`, or a number of bytes."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -128,8 +132,9 @@ class Selection(Strict):
     """With `subtree`: patterns of paths to leave out; wins over `include`."""
     fields: Fields = Field(default_factory=dict)
     """Fields for the topic template, for these variables."""
-    sampling_interval: Seconds | None = None
-    """How often the server looks at the value (default: the publishing interval of the source)."""
+    sampling_interval: SecondsOrZero | None = None
+    """How often the server looks at the value (default: the publishing interval of the source).  0 asks for every
+    change, as fast as the server can."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """How many samples the server keeps between two publishes (default: of the source)."""
 

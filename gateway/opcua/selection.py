@@ -88,7 +88,8 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
 
 
 def _item(config: SourceConfig, selection: Selection) -> tuple[float, int]:
-    sampling_s = selection.sampling_interval or config.publishing_interval
+    sampling_s = selection.sampling_interval
+    sampling_s = config.publishing_interval if sampling_s is None else sampling_s
     return sampling_s * 1000.0, selection.queue_size or config.queue_size
 
 

@@ -1,7 +1,7 @@
 """A small OPC UA server of our own making for tests, in a child process, commanded line by line.
 
 Run as `python -m tests.support.opcua_server PORT`.  It serves Objects/line-1/press-{1..N}/… and obeys commands on
-standard input, answering each with a line: `set NAME VALUE`, `count N` (writes 0..N-1 to Counter), `bad`, `quit`.
+standard input, answering each with a line: `set NAME VALUE`, `count A B [PERIOD]` (writes A to B-1), `bad`, `quit`.
 """
 
 import asyncio
@@ -35,28 +35,42 @@ class OpcuaServer:
     async def tell(self, command: str) -> str:
         """Send a command and wait for its answer."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(command.encode() + b"\n")
         await self.process.stdin.drain()
-        return (await asyncio.wait_for(self.process.stdout.readline(), 10)).decode().strip()
+        return await self.heard("done", "error")
+
+    async def heard(self, *beginnings: str) -> str:
+        """The next line of the server that begins like one of these; what its library prints is passed over."""
+        assert self.process.stdout is not None
+        while line := (await asyncio.wait_for(self.process.stdout.readline(), 60)).decode():
+            if line.startswith(beginnings):
+                return line.strip()
+        raise AssertionError("the server ended")
 
 
 @asynccontextmanager
-async def opcua_server(port: int = 0, machines: int = 2) -> AsyncIterator[OpcuaServer]:
-    """A server that is listening; killed at the end."""
-    port = port or free_port()
+async def started(port: int, *command: str) -> AsyncIterator[OpcuaServer]:
+    """A server in a child process, once it is listening; killed at the end."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.opcua_server", str(port), str(machines),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
     try:
-        assert process.stdout is not None
-        assert (await asyncio.wait_for(process.stdout.readline(), 20)).strip() == b"ready"
-        yield OpcuaServer(port, process)
+        server = OpcuaServer(port, process)
+        await server.heard("ready")
+        yield server
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+@asynccontextmanager
+async def opcua_server(port: int = 0, machines: int = 2) -> AsyncIterator[OpcuaServer]:
+    """An asyncua server that is listening; killed at the end."""
+    port = port or free_port()
+    command = (sys.executable, "-m", "tests.support.opcua_server", str(port), str(machines))
+    async with started(port, *command) as server:
+        yield server
 
 
 async def serve(port: int, machines: int) -> None:
@@ -89,6 +103,7 @@ async def serve(port: int, machines: int) -> None:
             elif verb == "count":
                 for value in range(int(rest[0]), int(rest[1])):
                     await variables["press-1.Counter"].write_value(value, ua.VariantType.Int64)
+                    await asyncio.sleep(float(rest[2]) if len(rest) > 2 else 0)
             elif verb == "bad":
                 bad = ua.DataValue(ua.Variant(), ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSensorFailure)))
                 await server.write_attribute_value(variables["press-1.Temperature"].nodeid, bad)

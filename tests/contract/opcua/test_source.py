@@ -12,6 +12,7 @@ from gateway.link import Link
 from gateway.metrics import Metrics, SourceMetrics
 from gateway.model import Batch
 from gateway.opcua import Source, open_source
+from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, free_port, opcua_server
 from tests.support.proxy import Proxy, open_proxy
 
@@ -40,9 +41,12 @@ async def opened(made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics |
         yield source
 
 
+every_stack = pytest.mark.parametrize("stack", STACKS)
+
+
 @asynccontextmanager
-async def server_behind_proxy() -> AsyncIterator[tuple[OpcuaServer, Proxy, str]]:
-    async with opcua_server() as server, open_proxy(server.port) as proxy:
+async def server_behind_proxy(stack: str = "asyncua") -> AsyncIterator[tuple[OpcuaServer, Proxy, str]]:
+    async with stack_server(stack) as server, open_proxy(server.port) as proxy:
         yield server, proxy, f"opc.tcp://127.0.0.1:{proxy.port}/"
 
 
@@ -57,37 +61,40 @@ async def values_until(source: Source, last: object) -> tuple[list[object], Batc
     raise AssertionError("the source ended")
 
 
-def test_every_change_arrives_in_order() -> None:
+@every_stack
+def test_every_change_arrives_in_order(stack: str) -> None:
     async def body() -> None:
-        async with opcua_server() as server, opened(config(server.url)) as source:
-            await server.tell("count 1 90")
-            seen, _ = await values_until(source, 89)
-            assert seen == list(range(90))
+        async with stack_server(stack) as server, opened(config(server.url)) as source:
+            await server.tell("count 1 15 0.12")  # slower than any of them samples
+            seen, _ = await values_until(source, 14)
+            assert seen == list(range(15))
 
     run(body)
 
 
-def test_subtree_gives_names_fields_and_units() -> None:
+@every_stack
+def test_subtree_gives_names_fields_and_units(stack: str) -> None:
     async def body() -> None:
         select = [{"subtree": "i=85", "levels": ["line", "machine"], "exclude": ["**/State", "*/press-2/**"]}]
-        async with opcua_server() as server, opened(config(server.url, select=select)) as source:
+        async with stack_server(stack) as server, opened(config(server.url, select=select)) as source:
             tags = {tag.name: tag for tag in source.table.tags}
             assert sorted(tags) == ["Counter", "Running", "Temperature"]
             assert tags["Temperature"].fields == {"line": "line-1", "machine": "press-1"}
-            assert tags["Temperature"].unit == "°C"
+            assert tags["Temperature"].unit == (None if stack == "open62541" else "°C")
             assert tags["Counter"].node_id == COUNTER
 
     run(body)
 
 
-def test_missing_variable_costs_itself_only() -> None:
+@every_stack
+def test_missing_variable_costs_itself_only(stack: str) -> None:
     async def body() -> None:
         metrics = Metrics()
         select = [{"node": f"nsu={NAMESPACE};s=nobody"}, {"node": "nsu=urn:unknown;s=x"}, {"node": COUNTER}]
-        async with opcua_server() as server:
+        async with stack_server(stack) as server:
             made = config(server.url, select=select)
             async with opened(made, metrics=metrics.for_source("line")) as source:
-                await server.tell("count 1 3")
+                await server.tell("count 1 3 0.12")
                 assert (await values_until(source, 2))[0] == [0, 1, 2]
             labels = {"source": "line", "state": "failed"}
             assert metrics.registry.get_sample_value("gateway_source_monitored_items", labels) == 2
@@ -107,28 +114,33 @@ def test_bad_and_null_values_come_with_their_status() -> None:
     run(body)
 
 
-def test_unfinished_batch_comes_again_with_the_mark_before_it() -> None:
+@every_stack
+def test_unfinished_batch_comes_again_with_the_mark_before_it(stack: str) -> None:
     async def body() -> None:
-        async with server_behind_proxy() as (server, proxy, url):
+        async with server_behind_proxy(stack) as (server, proxy, url):
+            durable: list[object] = []
+            mark = b""
             async with opened(config(url)) as source:
-                _, first = await values_until(source, 0)
-                await server.tell("count 1 4")
+                await server.tell("count 1 4 0.12")
                 async with aclosing(source.batches()) as batches:
                     async for batch in batches:
                         if 3 in list(batch.values):
-                            break
-                proxy.cut()  # the batch with 3 in it was never durable
-            await server.tell("count 4 7")
-            async with opened(config(url), first.mark) as source:
+                            break  # this one was never durable
+                        durable += list(batch.values)
+                        mark = batch.mark
+                proxy.cut()
+            await server.tell("count 4 7 0.12")
+            async with opened(config(url), mark) as source:
                 seen, _ = await values_until(source, 6)
-                assert seen == [1, 2, 3, 4, 5, 6]
+                assert durable + seen == list(range(7))
 
     run(body)
 
 
-def test_changed_selection_is_announced() -> None:
+@every_stack
+def test_changed_selection_is_announced(stack: str) -> None:
     async def body() -> None:
-        async with opcua_server() as server:
+        async with stack_server(stack) as server:
             async with opened(config(server.url)) as source:
                 _, batch = await values_until(source, 0)
             other = config(server.url, select=[{"node": f"nsu={NAMESPACE};s=press-2.Counter"}])
@@ -154,9 +166,10 @@ def test_subscription_the_server_dropped_is_announced() -> None:
     run(body)
 
 
-def test_cut_link_is_unavailable_at_once() -> None:
+@every_stack
+def test_cut_link_is_unavailable_at_once(stack: str) -> None:
     async def body() -> None:
-        async with server_behind_proxy() as (_, proxy, url), opened(config(url)) as source:
+        async with server_behind_proxy(stack) as (_, proxy, url), opened(config(url)) as source:
             await values_until(source, 0)
             proxy.cut()
             with pytest.raises(Unavailable):

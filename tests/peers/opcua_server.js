@@ -1,0 +1,102 @@
+// A node-opcua server for the contract tests: same address space and same commands as tests/support/opcua_server.py.
+// Usage: node opcua_server.js PORT MACHINES PKI_FOLDER [JSON options of OPCUAServer.serverCapabilities …]
+"use strict";
+const readline = require("readline");
+const { OPCUAServer, OPCUACertificateManager, MessageSecurityMode, SecurityPolicy, StatusCodes, DataType, Variant,
+        standardUnits } = require("node-opcua");
+
+const [port, machines, pki, options] = process.argv.slice(2);
+const extra = JSON.parse(options || "{}");
+
+async function main() {
+  const manager = new OPCUACertificateManager({ rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
+  await manager.initialize();
+  const secure = extra.secure === true;
+  const server = new OPCUAServer({
+    port: Number(port),
+    hostname: "127.0.0.1",
+    resourcePath: "/",
+    serverCertificateManager: manager,
+    securityModes: secure ? [MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt] : [MessageSecurityMode.None],
+    securityPolicies: secure
+      ? [SecurityPolicy.Basic256Sha256, SecurityPolicy.Aes128_Sha256_RsaOaep, SecurityPolicy.Aes256_Sha256_RsaPss]
+      : [SecurityPolicy.None],
+    allowAnonymous: extra.anonymous !== false,
+    userManager: { isValidUser: (name, password) => name === "operator" && password === "s3cret" },
+    serverCapabilities: {
+      maxSessions: extra.maxSessions || 50,
+      maxBrowseContinuationPoints: 10,
+      operationLimits: extra.operationLimits || {},
+    },
+    serverInfo: { applicationUri: "urn:tests:node-opcua" },
+  });
+  await server.initialize();
+  const space = server.engine.addressSpace;
+  const own = space.registerNamespace("urn:tests:line");
+  const folder = own.addObject({ browseName: "line-1", organizedBy: space.rootFolder.objects });
+  const variables = new Map();
+  for (let number = 1; number <= Number(machines); number++) {
+    const machine = own.addObject({ browseName: `press-${number}`, componentOf: folder });
+    for (const [name, dataType, value] of [["Counter", "Int32", 0], ["Temperature", "Double", 20.5],
+                                           ["State", "String", "Idle"], ["Running", "Boolean", true]]) {
+      const id = `press-${number}.${name}`;
+      const add = name === "Temperature" ? own.addAnalogDataItem.bind(own) : own.addVariable.bind(own);
+      variables.set(id, add({ componentOf: machine, browseName: name, nodeId: `s=${id}`, dataType,
+        ...(name === "Temperature" ? { engineeringUnits: standardUnits.degree_celsius, engineeringUnitsRange: { low: 0, high: 100 } } : {}),
+        value: { dataType: DataType[dataType], value } }));
+    }
+  }
+  for (let number = 0; number < (extra.extra || 0); number++) {
+    own.addVariable({ componentOf: folder, browseName: `v${number}`, nodeId: `s=v${number}`, dataType: "Double",
+      value: { dataType: DataType.Double, value: number } });
+  }
+  if (extra.array) {
+    const array = own.addVariable({ componentOf: folder, browseName: "Array", nodeId: "s=Array", dataType: "Int32", valueRank: 1,
+      value: { dataType: DataType.Int32, arrayType: 1, value: new Int32Array([1, 2, 3]) } });
+    variables.set("Array", array);
+  }
+  await server.start();
+  console.log("ready");
+
+  const commands = {
+    set: (name, value) => variables.get(name).setValueFromSource({ dataType: DataType.Double, value: Number(value) }),
+    count: async (first, last, period) => {
+      for (let value = Number(first); value < Number(last); value++) {
+        variables.get("press-1.Counter").setValueFromSource({ dataType: DataType.Int32, value });
+        if (period) await new Promise((done) => setTimeout(done, Number(period) * 1000));
+      }
+    },
+    bad: () => variables.get("press-1.Temperature").setValueFromSource(new Variant({ dataType: DataType.Null }),
+      StatusCodes.BadSensorFailure),
+    "drop-subscriptions": () => {
+      const manager = server.engine;
+      for (const session of Object.values(manager._sessions)) {
+        for (const subscription of [...session.publishEngine.subscriptions]) session.deleteSubscription(subscription.id);
+      }
+      if (manager._orphanPublishEngine) {
+        for (const subscription of [...manager._orphanPublishEngine.subscriptions]) {
+          subscription.terminate();
+          manager._orphanPublishEngine.detach_subscription(subscription);
+        }
+      }
+    },
+    "drop-sessions": async () => {
+      for (const session of Object.values(server.engine._sessions)) {
+        server.engine.closeSession(session.authenticationToken, false, "Terminated");
+      }
+    },
+    sessions: () => Object.keys(server.engine._sessions).length,
+    quit: async () => { await server.shutdown(0); process.exit(0); },
+  };
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const [verb, ...rest] = line.trim().split(/\s+/);
+    try {
+      const answer = commands[verb] ? await commands[verb](...rest) : "unknown";
+      console.log(`done ${line.trim()} ${answer ?? ""}`.trim());
+    } catch (error) {
+      console.log(`error ${error}`);
+    }
+  }
+  process.exit(0);
+}
+main().catch((error) => { console.error(error); process.exit(1); });

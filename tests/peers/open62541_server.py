@@ -1,0 +1,76 @@
+"""An open62541 server for the contract tests, through the binding `o6`: run by an interpreter of its own, for minutes.
+
+Usage: python open62541_server.py PORT MACHINES [JSON].  Same address space and commands as
+tests/support/opcua_server.py.  It imports nothing of the project.
+"""
+
+import asyncio
+import json
+import sys
+
+import o6
+
+
+class Access(o6.AccessControl):
+    """Anonymous sessions may take up each other's subscriptions, unless told otherwise."""
+
+    transfers = True
+
+    def allowTransferSubscription(self, old: object, new: object) -> bool:  # noqa: N802 - the binding's name
+        return self.transfers
+
+
+async def main(port: int, machines: int, options: dict[str, object]) -> None:
+    access = Access()
+    access.transfers = bool(options.get("transfers", True))
+    server = o6.Server(port=port, applicationUri="urn:tests:line", accessControl=access)
+    line = await server.addObject("line-1", server.objectsNode, nodeId="ns=1;s=line-1")
+    variables = {}
+    for number in range(1, machines + 1):
+        machine = await server.addObject(f"press-{number}", line, nodeId=f"ns=1;s=press-{number}")
+        for name, value in (("Counter", 0), ("Temperature", 20.5), ("State", "Idle"), ("Running", True)):
+            path = f"press-{number}.{name}"
+            variables[path] = await server.addVariable(name, machine, value, nodeId=f"ns=1;s={path}")
+    for number in range(int(str(options.get("extra", 0)))):
+        await server.addVariable(f"v{number}", line, float(number), nodeId=f"ns=1;s=v{number}")
+    server.start()
+    while not await listens(port):
+        await asyncio.sleep(0.02)
+    print("ready", flush=True)
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line_read := await reader.readline():
+        verb, *rest = line_read.decode().split()
+        if verb == "set":
+            await variables[rest[0]](float(rest[1]))
+        elif verb == "count":
+            for value in range(int(rest[0]), int(rest[1])):
+                await variables["press-1.Counter"](value)
+                await asyncio.sleep(float(rest[2]) if len(rest) > 2 else 0)
+        elif verb == "write":  # seconds, period: as fast as asked, every variable
+            await hammer(server, variables, float(rest[0]), float(rest[1]))
+        print(f"done {line_read.decode().strip()}", flush=True)
+
+
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def hammer(server: o6.Server, variables: dict[str, object], seconds: float, period: float) -> None:
+    loop = asyncio.get_running_loop()
+    end, number = loop.time() + seconds, 0
+    while loop.time() < end:
+        number += 1
+        for variable in variables.values():
+            await variable(number)
+        await asyncio.sleep(period)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}))
