@@ -149,6 +149,21 @@ class Selection(Strict):
         return self
 
 
+class SecurityConfig(Strict):
+    """How the channel to one OPC UA server is secured.  `security: {}` takes the strongest the server offers."""
+
+    policy: Literal["auto", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"] = "auto"
+    """SecurityPolicy; `auto` takes the strongest the server offers, and never a weaker one than before."""
+    mode: Literal["auto", "Sign", "SignAndEncrypt"] = "auto"
+    """`auto` encrypts where the server can, and signs otherwise."""
+    pki: Path = Path("var/pki")
+    """Folder of certificates: `own`, `trusted`, `rejected`, `issuers`, `crl`.  Made at first start, with a certificate
+    of our own; `gateway cert` shows and changes what is in it."""
+    check_host: bool = True
+    """The certificate of a server that is trusted through its issuer must name the host of `url`.  A certificate that
+    is trusted itself need not."""
+
+
 class SourceConfig(Strict):
     """One OPC UA server."""
 
@@ -157,7 +172,16 @@ class SourceConfig(Strict):
     url: Annotated[str, _url("opc.tcp")]
     """Endpoint URL, `opc.tcp://host:4840`."""
     insecure: bool = False
-    """Allow SecurityPolicy None for this server: nothing is encrypted and nobody is checked."""
+    """Use SecurityPolicy None for this server: nothing is encrypted and nobody is checked."""
+    security: SecurityConfig | None = None
+    """How the channel is secured; needed unless `insecure`."""
+    username: str | None = None
+    """Log in with a name and a password; never over a channel that does not protect it."""
+    password: Secret | None = None
+    user_certificate: Path | None = None
+    """Log in with an X.509 certificate (DER or PEM); needs `user_key`."""
+    user_key: Path | None = None
+    """Private key of `user_certificate` (PEM or DER); its mode must not let others read it (0600)."""
     select: Annotated[tuple[Selection, ...], Field(min_length=1)]
     """Which variables to subscribe to."""
     fields: Fields = Field(default_factory=dict)
@@ -181,11 +205,25 @@ class SourceConfig(Strict):
 
     @model_validator(mode="after")
     def _secure_or_said_so(self) -> Self:
-        if not self.insecure:
+        if not self.insecure and self.security is None:
             raise ValueError(
-                "nothing says how to secure this server: SecurityPolicy None, which encrypts nothing and checks "
-                "nobody, needs insecure: true"
+                "nothing says how to secure this server: write security: {} (takes the strongest it offers), or "
+                "insecure: true for SecurityPolicy None, which encrypts nothing and checks nobody"
             )
+        if self.insecure and self.security is not None:
+            raise ValueError("security and insecure: true contradict each other: keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _one_user(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together")
+        if (self.user_certificate is None) != (self.user_key is None):
+            raise ValueError("user_certificate and user_key go together")
+        if self.username is not None and self.user_certificate is not None:
+            raise ValueError("log in with username or with user_certificate, not with both")
+        if self.insecure and self.password is not None:
+            raise ValueError("the password would cross the network in clear: use security instead of insecure: true")
         return self
 
 
@@ -286,6 +324,12 @@ class OutboxConfig(Strict):
     """`fdatasync`: acknowledged means on the disk.  `os`: survives a crash of the gateway, not a power cut."""
     when_full: Literal["drop_oldest", "block"] = "drop_oldest"
     """Drop the oldest values and announce it, or stop taking values from the servers until there is room."""
+    max_age: Seconds | None = None
+    """Drop what has waited longer than this, and announce it.  Whole files at once, so it may wait a little longer."""
+    min_free: Bytes = 64 * 2**20
+    """How much of the disk always stays free for others: below that the outbox counts as full."""
+    compress: Literal["none", "zlib"] = "none"
+    """`zlib` packs each message on the disk: less disk for more processor."""
 
 
 class PayloadConfig(Strict):

@@ -42,6 +42,7 @@ class Item:
     """A stored message, as far as the ledger cares."""
 
     number: int
+    """In its lane; -1 where the damage does not tell."""
     stream: str
     seq: int
     values: int

@@ -1,41 +1,37 @@
 """The outbox as the gateway sees it: append and know that it is durable, read, acknowledge.
 
-Everything here runs on the event loop and only decides; files are touched in threads, one for writing and one for each
-reader.  Appends that wait at the same moment are made durable by one write and one sync.
+Appends that wait at the same moment are made durable by one write and one sync, in a thread.
 """
 
 import asyncio
 import contextlib
+import errno
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
-
-import structlog
 
 from gateway.config import OutboxConfig
 from gateway.errors import Rejected, Unavailable
 from gateway.model import Message
 from gateway.outbox.clock import Clock
 from gateway.outbox.files import Files
-from gateway.outbox.losses import Cause, Loss, losses_of
-from gateway.outbox.reader import Hole, Reader
+from gateway.outbox.losses import Loss
+from gateway.outbox.reader import Reader
 from gateway.outbox.record import HEAD
-from gateway.outbox.recover import Found, open_cursor, read_items, recover
-from gateway.outbox.segment import LANES, Lane, Segment
-from gateway.outbox.writer import Mark, Part, Writer, Written
+from gateway.outbox.recover import Found, recover
+from gateway.outbox.segment import LANES
+from gateway.outbox.store import Store
+from gateway.outbox.writer import Mark, Part
 
-_T = TypeVar("_T")
-_log = structlog.get_logger("gateway.outbox")
 _COMMIT_BYTES = 4 * 2**20
 """At most about so much is made durable at once."""
 _KEEP_INTERVAL_S = 1.0
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.05, 5.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(slots=True)
@@ -53,47 +49,30 @@ class Outbox:
     """Durable bounded FIFO of messages.  Opened by `open_outbox`."""
 
     def __init__(
-        self,
-        config: OutboxConfig,
-        found: Found,
-        files: Files,
-        clock: Clock,
-        on_drop: Callable[[str, str, int], None],
-        on_commit: Callable[[float], None],
-        numbered: bool,
+        self, config: OutboxConfig, found: Found, store: Store, on_commit: Callable[[float], None], numbered: bool
     ) -> None:
         self._config = config
-        self._found = found
-        self._files = files
-        self._clock = clock
-        self._on_drop = on_drop
+        self._store = store
+        self._ledger = found.ledger
+        self._lanes = found.lanes
         self._on_commit = on_commit
         self._numbered = numbered
-        self._lanes = found.lanes
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox-write")
-        self._writer = Writer(
-            files, found.folder, clock, found.epoch, found.books, found.state, config.commit, deflate=False
-        )
         self._segment_bytes = min(config.segment_bytes, config.max_bytes // 4)
         self._accepted = {name: (lane, seq) for name, (lane, seq, _) in found.books.streams.items()}
         self._marks = {mark.source: mark.token for mark in found.books.marks.values()}
         self._orders = max((mark.order for mark in found.books.marks.values()), default=0)
         self._pending: deque[_Append] = deque()
-        self._wanted = asyncio.Event()
-        self._progress = asyncio.Event()
+        self._open_appends = 0
         self._closing = False
         self._taken: set[int] = set()
-        self._readers: dict[str, Reader] = {}
-        for name in found.cursors:
-            self._add_reader(name)
         self.epoch = found.epoch
         """Part of every stream's name, so that no sequence number is ever used twice in one stream."""
-        self.trouble: str | None = None
-        """Why nothing can be made durable just now; None while all is well."""
-        self.recovered_values = self.values
-        self.recovered_messages = self.messages
+        self.recovered_messages, self.recovered_values = store.stored
+        """What an earlier run left, with what of it was found missing."""
+        self.recovered_messages += max(_lost_by_reader(found.losses, "messages"), default=0)
+        self.recovered_values += max(_lost_by_reader(found.losses, "values"), default=0)
 
-    # -- writing
+    # -- appending
 
     def next_seq(self, stream: str) -> int:
         """The sequence number that the next message of this stream must carry: 1 for the first."""
@@ -109,10 +88,14 @@ class Outbox:
     ) -> None:
         """Return when all of it is durable: the messages and, if there is one, the source's mark.
 
-        Sequence numbers must go on from `next_seq`, else `ValueError`.  `losses` are those that these messages
-        announce.  A message larger than the outbox is `Rejected` and nothing of the append is taken.  While the disk
-        does not take it, or the outbox is full and told to block, this waits.  Once begun it is not undone by
-        cancelling: it is stored once all the same.  `Unavailable` when the outbox closes before it is durable.
+        Sequence numbers must go on from `next_seq`, and a stream keep its priority, else `ValueError`.  `losses` are
+        those that these messages announce.  What would take more than half of the outbox is `Rejected` and nothing of
+        the append is taken.  While the disk does not take it, or the outbox is full and told to block, this waits.
+        Once begun it is not undone by cancelling: it is stored once all the same.  `Unavailable` when the outbox
+        closes before it is durable.
+
+        Messages of one priority and the mark are stored all or not at all.  With several priorities, a crash in the
+        middle may keep some of them, but never the mark before all of them.
         """
         append = self._accept(tuple(messages), source, mark, tuple(loss.id for loss in losses))
         await asyncio.shield(append.done)
@@ -126,7 +109,7 @@ class Outbox:
             lane, last = seen.get(message.stream) or self._accepted.get(message.stream, (message.priority, 0))
             if self._numbered and (message.seq != last + 1 or message.priority != lane):
                 raise ValueError(f"{message.stream}: seq {message.seq} priority {message.priority}, last was {last}")
-            seen[message.stream] = (lane, message.seq)
+            seen[message.stream] = (message.priority, message.seq)
             size += _size_of(message)
         if size > self._config.max_bytes // 2:
             raise Rejected("too_large", f"{size} bytes at once do not fit an outbox of {self._config.max_bytes}")
@@ -137,21 +120,33 @@ class Outbox:
         append = _Append(messages, kept, losses, size, asyncio.get_running_loop().create_future())
         append.done.add_done_callback(_retrieved)
         self._pending.append(append)
-        self._wanted.set()
+        self._open_appends += 1
+        self._store.woken.set()
         return append
 
-    async def commit_for_ever(self) -> None:
-        """Make pending appends durable until the outbox closes."""
-        while True:
+    async def run(self) -> None:
+        """Make pending appends durable, and keep the store in order, until the outbox closes."""
+        kept = monotonic()
+        while self._pending or not self._closing:
+            if monotonic() - kept >= _KEEP_INTERVAL_S:
+                await self._store.keep()
+                kept = monotonic()
+            await self._store.assess_damage()
             if not self._pending:
-                if self._closing:
-                    return
-                self._wanted.clear()
-                await self._wanted.wait()
+                self._store.woken.clear()
+                if not self._closing:
+                    await self._store.woken.wait()
                 continue
             group = self._next_group()
             if not await self._commit(group):
                 self._refuse(group)
+
+    async def tick(self) -> None:
+        """Wake `run` at intervals."""
+        while True:
+            await asyncio.sleep(_KEEP_INTERVAL_S)
+            self._store.woken.set()
+            self._store.progress.set()
 
     def _next_group(self) -> list[_Append]:
         group, size = [self._pending.popleft()], 0
@@ -161,246 +156,123 @@ class Outbox:
 
     async def _commit(self, group: list[_Append]) -> bool:
         """Write a group, waiting out full and broken disks; False when the outbox closes before that succeeds."""
-        parts, wait_s = _parts_of(group), _RETRY_FIRST_S
+        store, parts, wait_s = self._store, _parts_of(group), _RETRY_FIRST_S
+        size = sum(append.size for append in group)
         while parts:
-            if not await self._make_room(sum(append.size for append in group)):
-                return False
-            begun = monotonic()
-            try:
-                written = await self._in_thread(partial(self._writer.write, parts[0], self._segment_bytes))
-            except OSError as error:
-                self._in_trouble(f"cannot write to {self._found.folder}: {error.strerror or error}")
-                if self._closing:
+            if not await store.make_room(size):
+                store.trouble.begins(store.why_full(size) or "full")
+                if not await self._wait_for_progress():
                     return False
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, _RETRY_MOST_S)
                 continue
-            self._in_trouble(None)
-            self._on_commit(monotonic() - begun)
-            self._publish(parts.pop(0), written)
+            try:
+                await self._write(parts)
+            except OSError as error:
+                store.trouble.begins(f"cannot write to {self._config.path}: {error.strerror or error}")
+                if error.errno in _FULL and self._config.when_full == "drop_oldest":
+                    await store.drop_oldest()
+                if not await self._wait(wait_s):
+                    return False
+                wait_s = min(2 * wait_s, _RETRY_MOST_S)
         for append in group:
             self._settle(append)
         return True
 
+    async def _write(self, parts: list[Part]) -> None:
+        """Make the first part durable and take it off the list."""
+        part, begun = parts[0], monotonic()
+        written = await self._store.in_thread(partial(self._store.writer.write, part, self._segment_bytes))
+        self._on_commit(monotonic() - begun)
+        self._store.trouble.ends()
+        messages = [item for item, _ in part.items if isinstance(item, Message)]
+        self._store.publish(self._lanes[part.lane], written, len(messages), sum(each.values for each in messages))
+        del parts[0]
+
+    async def _wait_for_progress(self) -> bool:
+        """Wait until something was acknowledged or time has passed; False when the outbox closes."""
+        self._store.progress.clear()
+        if self._closing:
+            return False
+        await self._store.progress.wait()
+        await self._store.keep()
+        return not self._closing
+
+    async def _wait(self, seconds: float) -> bool:
+        until = monotonic() + seconds
+        while not self._closing and (left := until - monotonic()) > 0:
+            self._store.woken.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._store.woken.wait(), left)
+        return not self._closing
+
     def _settle(self, append: _Append) -> None:
         if append.mark is not None:
             self._marks[append.mark.source] = append.mark.token
-        if append.losses:
-            self._found.ledger.settle(list(append.losses))
-        if not append.done.done():
-            append.done.set_result(None)
+        self._ledger.settle(append.losses)
+        self._end(append, None)
 
     def _refuse(self, group: list[_Append]) -> None:
+        reason = self._store.trouble.reason or "it is closed"
         for append in group:
-            if not append.done.done():
-                append.done.set_exception(Unavailable(self.trouble or "the outbox was closed while it was full"))
+            self._end(append, Unavailable(f"the outbox took no message: {reason}"))
 
-    def _publish(self, part: Part, written: Written) -> None:
-        """What is durable may be read."""
-        lane, segment = self._lanes[part.lane], written.segment
-        messages = [item for item, _ in part.items if isinstance(item, Message)]
-        self._attach(lane, segment)
-        lane.end, lane.values_end = segment.end, segment.values_end
-        values = sum(message.values for message in messages)
-        for reader in self._readers.values():
-            reader.wake(len(messages), values)
-
-    def _attach(self, lane: Lane, segment: Segment) -> None:
-        if lane.segments and lane.segments[-1].first == segment.first:
-            lane.segments[-1] = segment
+    def _end(self, append: _Append, error: Unavailable | None) -> None:
+        self._open_appends -= 1
+        if error is None:
+            append.done.set_result(None)
         else:
-            lane.segments.append(segment)
+            append.done.set_exception(error)
 
-    def _in_trouble(self, reason: str | None) -> None:
-        if (reason is None) != (self.trouble is None):
-            if reason is None:
-                _log.info("the outbox takes messages again")
-            else:
-                _log.error("the outbox takes no messages", reason=reason, next="trying again until it does")
-        self.trouble = reason
-
-    # -- bounds
-
-    async def _make_room(self, size: int) -> bool:
-        """Wait or drop until so many bytes more are within bounds; False when the outbox closes before."""
-        while self.bytes + size > self._config.max_bytes:
-            await self._release()
-            if self.bytes + size <= self._config.max_bytes:
-                break
-            if self._config.when_full == "drop_oldest" and await self._drop_oldest("outbox_full"):
-                continue
-            if not self.messages:
-                break  # nothing to wait for: only the active segments are left
-            self._in_trouble("the outbox is full and told to block")
-            if self._closing:
-                return False
-            self._progress.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._progress.wait(), _KEEP_INTERVAL_S)
-        return True
-
-    async def _drop_oldest(self, cause: Cause) -> bool:
-        """Drop the oldest segment of the lowest priority; False when there is none."""
-        for lane in reversed(self._lanes):
-            if lane.segments and any(segment.end > segment.first for segment in lane.segments):
-                await self._drop(lane, lane.segments[0], cause)
-                return True
-        return False
-
-    async def _drop(self, lane: Lane, segment: Segment, cause: Cause) -> None:
-        """Unlink a segment that readers still wanted, after noting in the ledger what that loses."""
-        if segment is lane.segments[-1]:
-            self._attach(lane, (await self._in_thread(partial(self._writer.begin, lane.index))).segment)
-        wanted = await self._in_thread(partial(read_items, self._files, self._found.folder, segment))
-        lane.segments.remove(segment)
-        readers = list(self._readers.values())
-        losses = losses_of(
-            [
-                (item, tuple(reader.name for reader in readers if reader.still_wants(lane.index, item.number)))
-                for item in wanted
-            ],
-            cause,
-            self._found.ledger.next_id,
-        )
-        for reader in readers:
-            messages = sum(loss.messages for loss in losses if reader.name in loss.readers)
-            values = sum(loss.values for loss in losses if reader.name in loss.readers)
-            reader.skip(lane.index, segment, messages, values)
-            reader.save()
-            if messages:
-                self._on_drop(reader.name, cause, values)
-        self._found.ledger.note(losses)
-        await self._in_thread(partial(self._unlink, [segment]))
-
-    async def _release(self) -> None:
-        """Unlink the segments that every reader has passed; never the newest of a lane, which holds the counters."""
-        if not self._readers:
-            return
-        gone: list[Segment] = []
-        for lane in self._lanes:
-            low = min(reader.low(lane.index) for reader in self._readers.values())
-            while len(lane.segments) > 1 and lane.segments[0].end <= low:
-                gone.append(lane.segments.popleft())
-        if gone:
-            for reader in self._readers.values():
-                reader.save()
-            await self._in_thread(partial(self._unlink, gone))
-
-    def _unlink(self, segments: list[Segment]) -> None:
-        self._found.ledger.write()
-        for reader in list(self._readers.values()):
-            with contextlib.suppress(OSError):
-                reader.sync()
-        for segment in segments:
-            with contextlib.suppress(OSError):
-                self._files.remove(self._found.folder / segment.name)
-
-    async def keep_for_ever(self) -> None:
-        """At intervals: note cursors, free what was delivered."""
-        while True:
-            await asyncio.sleep(_KEEP_INTERVAL_S)
-            for reader in self._readers.values():
-                reader.save()
-            await self._release()
-            with contextlib.suppress(OSError):
-                await self._in_thread(self._sync)
-
-    def _sync(self) -> None:
-        for reader in list(self._readers.values()):
-            reader.sync()
-        self._found.ledger.write()
-        self._writer.sync()
+    def stop_taking(self) -> None:
+        """No more appends; `run` ends when the pending ones are durable, or refused."""
+        self._closing = True
+        self._store.woken.set()
+        self._store.progress.set()
 
     # -- reading
 
     def reader(self, name: str) -> Reader:
         """The reader of this name: the same one each time.  A new one begins at the oldest record."""
-        if name not in self._readers:
-            self._found.cursors[name] = open_cursor(self._files, self._found.folder, name, self._lanes)
-            self._add_reader(name)
-        return self._readers[name]
+        return self._store.reader(name)
 
-    def _add_reader(self, name: str) -> None:
-        reader = Reader(name, self._files, self._found.folder, self._lanes, self._found.cursors[name])
-        reader.on_hole = self._met_hole
-        reader.on_progress = self._progress.set
-        self._readers[name] = reader
-
-    def _met_hole(self, reader: Reader, hole: Hole) -> None:
-        """Damage was met while reading: count it and keep it to be announced."""
-        messages = hole.until - hole.number
-        if messages <= 0:
-            return
-        ledger = self._found.ledger
-        loss = Loss(ledger.next_id(), "", 0, 0, messages, hole.values, "corrupt", 0, 0, (reader.name,))
-        ledger.note([loss])
-        self._on_drop(reader.name, "corrupt", hole.values)
-        _log.error("damaged records were skipped", segment=hole.segment.name, messages=messages, values=hole.values)
+    async def wait_empty(self) -> None:
+        """Wait until every reader has acknowledged everything."""
+        while self.messages or self._open_appends:
+            self._store.progress.clear()
+            await self._store.progress.wait()
 
     def take_losses(self) -> list[Loss]:
-        """Losses not yet taken; hand them to the `append` that announces them.  Those never announced come again
-        after a restart."""
-        taken = [loss for loss in self._found.ledger.pending if loss.id not in self._taken]
+        """Losses not yet taken.  Hand them to the `append` that announces them: else they come again after a
+        restart."""
+        taken = [loss for loss in self._ledger.pending if loss.id not in self._taken]
         self._taken.update(loss.id for loss in taken)
         return taken
 
     # -- figures
 
     @property
-    def values(self) -> int:
-        """Values stored for the reader that is furthest behind."""
-        return max((reader.values for reader in self._readers.values()), default=0)
+    def messages(self) -> int:
+        """Messages stored for the reader that is furthest behind."""
+        return self._store.stored[0]
 
     @property
-    def messages(self) -> int:
-        return max((reader.messages for reader in self._readers.values()), default=0)
+    def values(self) -> int:
+        """Values stored for the reader that is furthest behind."""
+        return self._store.stored[1]
 
     @property
     def bytes(self) -> int:
         """Disk taken by the segments."""
-        return sum(segment.size for lane in self._lanes for segment in lane.segments)
+        return self._store.bytes
 
     @property
     def oldest_age_s(self) -> float:
         """For how long the oldest message has been stored; a jump of the wall clock does not move it."""
-        clocks = [clock for reader in self._readers.values() if (clock := reader.oldest_clock_ns) is not None]
-        return max(0.0, (self._clock.age_ns - min(clocks)) / 1e9) if clocks else 0.0
+        return self._store.oldest_age_s
 
-    async def wait_empty(self) -> None:
-        """Wait until every reader has acknowledged everything."""
-        while self.messages or self._pending:
-            self._progress.clear()
-            await self._progress.wait()
-
-    # -- the end
-
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def close(self) -> None:
-        """Make what is pending durable if the disk takes it, note everything, let go of the folder."""
-        for reader in self._readers.values():
-            reader.save()
-        with contextlib.suppress(OSError):
-            await self._in_thread(self._finish)
-        self._thread.shutdown(wait=True)
-        for reader in self._readers.values():
-            reader.close()
-        self._found.ledger.close()
-        self._found.state.close()
-        self._files.close(self._found.lock)
-
-    def _finish(self) -> None:
-        self._sync()
-        self._writer.write_state(clean=True)
-        self._found.state.sync()
-        self._writer.close()
-
-    def stop_taking(self) -> None:
-        """No more appends; `commit_for_ever` ends when the pending ones are durable, or refused."""
-        self._closing = True
-        self._wanted.set()
-        self._progress.set()
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be stored just now; None while all is well."""
+        return self._store.trouble.reason
 
 
 def _size_of(message: Message) -> int:
@@ -408,17 +280,27 @@ def _size_of(message: Message) -> int:
 
 
 def _parts_of(group: list[_Append]) -> list[Part]:
-    """One part for each lane; the marks in the last, so that none is durable before the messages it stands for."""
-    items: dict[int, list[tuple[Message | Mark, bool]]] = {}
+    """One part for each lane; the marks in the last, so that none is durable before the messages it stands for.
+
+    The last record of an append in a lane says so; where its mark follows, that is the mark.
+    """
+    lanes = {int(message.priority) for append in group for message in append.messages}
+    last = max(lanes, default=int(LANES[-1]))
+    items: dict[int, list[tuple[Message | Mark, bool]]] = {lane: [] for lane in sorted(lanes)}
     for append in group:
+        own: dict[int, list[Message | Mark]] = {}
         for message in append.messages:
-            items.setdefault(message.priority, []).append((message, False))
-        for lane in {message.priority for message in append.messages}:
-            items[lane][-1] = (items[lane][-1][0], True)
-    last = max(items, default=int(LANES[-1]))
-    marks: list[tuple[Message | Mark, bool]] = [(append.mark, True) for append in group if append.mark is not None]
-    items.setdefault(last, []).extend(marks)
+            own.setdefault(message.priority, []).append(message)
+        if append.mark is not None:
+            own.setdefault(last, []).append(append.mark)
+        for lane, each in own.items():
+            items.setdefault(lane, []).extend((item, n == len(each)) for n, item in enumerate(each, 1))
     return [Part(lane, items[lane]) for lane in sorted(items)]
+
+
+def _lost_by_reader(losses: list[Loss], what: str) -> list[int]:
+    names = {name for loss in losses for name in loss.readers}
+    return [sum(getattr(loss, what) for loss in losses if name in loss.readers) for name in names]
 
 
 def _retrieved(done: "asyncio.Future[None]") -> None:
@@ -442,25 +324,27 @@ async def open_outbox(
 
     `readers` names those that exist: others that a former run knew are forgotten; without it all known are kept.
     `on_drop` is told reader, reason and number of values of each loss as it happens, `on_commit` the seconds that each
-    group commit took.  `numbered` off takes messages whatever their `seq`: for what comes out of another outbox.  Raises `ConfigError` when somebody else has the folder or it cannot be written.
+    group commit took.  `numbered` off takes messages whatever their `seq`: for what comes out of another outbox.
+    Raises `ConfigError` when somebody else has the folder or it cannot be written.
     """
     disk, ages = files or Files(), clock or Clock()
     found = await asyncio.to_thread(recover, disk, Path(config.path), ages, tuple(readers))
-    outbox = Outbox(config, found, disk, ages, on_drop, on_commit, numbered)
+    store = Store(config, found, disk, ages, on_drop, numbered)
+    outbox = Outbox(config, found, store, on_commit, numbered)
     failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
-            keeper = tasks.create_task(outbox.keep_for_ever(), name="outbox: keep")
-            committer = tasks.create_task(outbox.commit_for_ever(), name="outbox: commit")
+            ticker = tasks.create_task(outbox.tick(), name="outbox: tick")
+            running = tasks.create_task(outbox.run(), name="outbox: run")
             try:
                 yield outbox
             except BaseException as error:  # noqa: BLE001 - raised again below, as it is and not in a group
                 failure = error
             finally:
                 outbox.stop_taking()
-                await asyncio.wait([committer])
-                keeper.cancel()
+                await asyncio.wait([running])
+                ticker.cancel()
     finally:
-        await outbox.close()
+        await store.close()
     if failure is not None:
         raise failure

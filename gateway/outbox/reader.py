@@ -5,20 +5,24 @@ acknowledged; what was acknowledged above it is only remembered in memory.
 """
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import structlog
 
 from gateway.model import Message
 from gateway.outbox.files import Files
 from gateway.outbox.record import HEAD, MARK, Entry, entry_at, length_at, message_of, next_entry
 from gateway.outbox.recover import Cursor
+from gateway.outbox.scan import Hole, read_tolerant
 from gateway.outbox.segment import Lane, Segment, number_of, place_of, salt_of
 
+_log = structlog.get_logger("gateway.outbox")
 _CHUNK_BYTES = 2**18
+_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +68,6 @@ class _Place:
     """Acknowledged above `low`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """Damage met while reading: the segment has no intact record from `number` up to `until`."""
-
-    segment: Segment
-    offset: int
-    until_offset: int
-    number: int
-    until: int
-    values: int
-    """Values of the records in between."""
-
-
 @dataclass(slots=True)
 class _Chunk:
     entries: list[tuple[int, Entry, Record]] = field(default_factory=list)
@@ -102,7 +93,8 @@ class Reader:
         self._woken = asyncio.Event()
         self._moves = 0
         self._unsaved = False
-        self.on_hole: Callable[[Reader, Hole], None] = lambda reader, hole: None
+        self._read_error: OSError | None = None
+        self.on_hole: Callable[[Reader, Segment, Hole], None] = lambda reader, segment, hole: None
         self.on_progress: Callable[[], None] = lambda: None
         self.messages = 0
         """Stored for this reader: given out or not, but not acknowledged."""
@@ -133,14 +125,29 @@ class Reader:
             segment, place = found
             moves = self._moves
             start = _Chunk(offset=place.offset or segment.body, next=place.next, values=place.next_values)
-            chunk = await loop.run_in_executor(
-                self._thread, self._read_chunk, replace(segment), start, max_messages, max_bytes, frozenset(place.done)
-            )
+            try:
+                chunk = await loop.run_in_executor(
+                    self._thread, self._read_chunk, segment, start, max_messages, max_bytes, frozenset(place.done)
+                )
+            except OSError as error:  # no descriptors left, no permission: not damage, so nothing is skipped
+                self._cannot_read(error)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            self._cannot_read(None)
             if moves != self._moves:
                 continue  # rewound or dropped meanwhile
             records = self._take(place, segment, chunk)
             if records:
                 return records
+
+    def _cannot_read(self, error: OSError | None) -> None:
+        if (error is None) == (self._read_error is None):
+            return
+        self._read_error = error
+        if error is not None:
+            _log.error("cannot read stored messages", reader=self.name, reason=str(error), next="trying again")
+        else:
+            _log.info("stored messages can be read again", reader=self.name)
 
     def _next_segment(self) -> tuple[Segment, _Place] | None:
         for lane, place in zip(self._lanes, self._places, strict=True):
@@ -163,7 +170,7 @@ class Reader:
         if chunk.hole is not None:
             self.messages -= chunk.hole.until - chunk.hole.number
             self.values -= chunk.hole.values
-            self.on_hole(self, chunk.hole)
+            self.on_hole(self, segment, chunk.hole)
         self._advance(place)
         return records
 
@@ -192,16 +199,22 @@ class Reader:
         place.low_values = place.given[low].values_before if low in place.given else place.next_values
         if not self._unsaved:
             self._unsaved = True
-            asyncio.get_running_loop().call_soon(self.save)
+            asyncio.get_running_loop().call_soon(self.save)  # once for all that is acknowledged at this moment
 
-    def save(self) -> None:
-        """Note the cursor in the operating system."""
-        if not self._unsaved:
-            return
-        with contextlib.suppress(OSError):  # tried again at the next interval; until then a crash repeats more
-            self._slots.write({"places": [(place.low, place.low_values) for place in self._places]})
+    def save(self) -> bool:
+        """Note the cursor in the operating system: that survives the process.  False when it could not be written."""
+        if self._unsaved:
+            try:
+                self._slots.write({"places": [(place.low, place.low_values) for place in self._places]})
+            except OSError:
+                return False  # tried again at the next interval; until then a crash repeats more
             self._unsaved = False
-        self.on_progress()
+            self.on_progress()
+        return True
+
+    def sync(self) -> None:
+        """Bring the noted cursor to the disk; runs in the writing thread."""
+        self._slots.sync()
 
     def rewind(self) -> None:
         """Everything that was not acknowledged is read again, in order.  For after a lost connection."""
@@ -215,7 +228,11 @@ class Reader:
                 place.given.clear()
         self._woken.set()
 
-    def still_wants(self, lane: int, position: int) -> bool:
+    def has_not_met(self, lane: int, position: int) -> bool:
+        """Whether this record has not been read yet, or not noticed to be damaged."""
+        return position >= self._places[lane].next
+
+    def wants(self, lane: int, position: int) -> bool:
         """Whether this record is stored for this reader: given out or not, but not acknowledged."""
         place = self._places[lane]
         return position >= place.low and position not in place.done
@@ -255,11 +272,13 @@ class Reader:
             oldest = clock if oldest is None else min(oldest, clock)
         return oldest
 
-    def sync(self) -> None:
-        self._slots.sync()
-
     def close(self) -> None:
+        """Note the cursor and stop reading."""
+        self.save()
         self._thread.shutdown(wait=True)
+
+    def let_go(self) -> None:
+        """Close the files."""
         if self._open is not None:
             self._files.close(self._open[1])
         self._slots.close()
@@ -270,7 +289,12 @@ class Reader:
         self, segment: Segment, chunk: _Chunk, max_messages: int, max_bytes: int, done: frozenset[int]
     ) -> _Chunk:
         """Read intact records from here on; stop at the limits, at the end of what is durable, or at damage."""
-        fd = self._file(segment.name)
+        try:
+            fd = self._file(segment.name)
+        except FileNotFoundError:
+            chunk.hole = Hole(chunk.next, segment.end, max(0, segment.values_end - chunk.values))
+            chunk.next, chunk.values = segment.end, segment.values_end
+            return chunk
         salt, at = salt_of(segment.name), chunk.offset
         data, base, stop = b"", at, at + max_bytes
         while chunk.next < segment.end and len(chunk.entries) < max_messages and (at < stop or not chunk.entries):
@@ -294,7 +318,7 @@ class Reader:
             need = HEAD.size if have < HEAD.size else length_at(data, at - base) or 0
             if need <= have or base + len(data) >= size:
                 return data, base
-            data, base = self._files.read(fd, min(size - at, max(_CHUNK_BYTES, need)), at), at
+            data, base = read_tolerant(self._files, fd, min(size - at, max(_CHUNK_BYTES, need)), at), at
             if len(data) < min(size - base, need):
                 return data, base  # the file is shorter than it was: damage
 
@@ -311,13 +335,14 @@ class Reader:
 
     def _find_hole(self, fd: int, segment: Segment, chunk: _Chunk, at: int) -> None:
         """From damage to the next intact record, or to the end of the segment."""
-        data = self._files.read(fd, segment.size - at, at)
+        data = read_tolerant(self._files, fd, segment.size - at, at)
         found = next_entry(data, 1, salt_of(segment.name))
         until, values, behind = segment.end, segment.values_end, segment.size
         if found is not None and found[1].number < until:
             until, values, behind = found[1].number, found[1].values_before, at + found[0]
         until = max(until, chunk.next)
-        chunk.hole = Hole(segment, at, behind, chunk.next, until, max(0, values - chunk.values))
+        if until > chunk.next:
+            chunk.hole = Hole(chunk.next, until, max(0, values - chunk.values))
         chunk.next, chunk.values, chunk.offset = until, max(values, chunk.values), behind
 
     def _file(self, name: str) -> int:

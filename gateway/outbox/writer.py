@@ -46,9 +46,12 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became durable: how far the segment of this lane now reaches."""
+    """What became durable."""
 
     segment: Segment
+    """How far the active segment of the lane now reaches."""
+    free_bytes: int | None
+    """What is left on the disk, where that is known."""
 
 
 @dataclass(slots=True)
@@ -64,19 +67,19 @@ class Writer:
         self,
         files: Files,
         folder: Path,
-        clock: Clock,
         epoch: str,
         books: Books,
         state: Slots,
+        clock: Clock,
         commit: str,
         deflate: bool,
     ) -> None:
         self._files = files
         self._folder = folder
-        self._clock = clock
         self._epoch = epoch
         self.books = books
         self._state = state
+        self._clock = clock
         self._commit = commit
         self._boot = files.boot()
         self._encoder = Encoder(deflate)
@@ -101,11 +104,11 @@ class Writer:
         segment.values_end += values
         segment.last_clock_ns = clock_ns
         self._book(part, segment)
-        return Written(replace(segment))
+        return Written(replace(segment), self._free_bytes())
 
     def begin(self, lane: int) -> Written:
         """Begin a new segment, so that the one before can go."""
-        return Written(replace(self._begin(lane).segment))
+        return Written(replace(self._begin(lane).segment), self._free_bytes())
 
     def write_state(self, clean: bool = False) -> None:
         """Note how far the durable records reach: a shorter log at the next start is a damaged one."""
@@ -132,6 +135,12 @@ class Writer:
             if active is not None:
                 self._files.close(active.fd)
                 self._active[lane] = None
+
+    def _free_bytes(self) -> int | None:
+        try:
+            return self._files.free_bytes(self._folder)
+        except OSError:
+            return None
 
     def _encoded(self, part: Part, salt: int) -> tuple[bytes, int, int]:
         lane, wall, clock = part.lane, self._clock.wall_ns, self._clock.age_ns

@@ -1,0 +1,312 @@
+"""What is stored: the lanes, who still wants what, and the bounds.
+
+Lives on the event loop and decides; the writing thread touches the files.  Everything that changes lanes runs in one
+task (`Outbox.run`), so nothing here is locked.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from gateway.config import OutboxConfig
+from gateway.outbox.clock import Clock
+from gateway.outbox.files import Files
+from gateway.outbox.losses import Cause, Item, Loss, losses_of
+from gateway.outbox.reader import Reader
+from gateway.outbox.recover import Found, keep_damaged, open_cursor
+from gateway.outbox.scan import Hole, missing, read_file, read_header, read_items
+from gateway.outbox.segment import Lane, Segment
+from gateway.outbox.writer import Writer, Written
+
+_T = TypeVar("_T")
+_log = structlog.get_logger("gateway.outbox")
+
+
+class Trouble:
+    """Why nothing can be stored just now.  Each edge is logged once."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def begins(self, reason: str) -> None:
+        if self.reason is None:
+            _log.error("the outbox takes no messages", reason=reason, next="trying again until it does")
+        self.reason = reason
+
+    def ends(self) -> None:
+        if self.reason is not None:
+            _log.info("the outbox takes messages again")
+        self.reason = None
+
+
+class Store:
+    """Lanes and readers of an opened folder."""
+
+    def __init__(
+        self, config: OutboxConfig, found: Found, files: Files, clock: Clock, on_drop: Callable[[str, str, int], None],
+        numbered: bool,
+    ) -> None:  # fmt: skip
+        self.found = found
+        self.readers: dict[str, Reader] = {}
+        self.trouble = Trouble()
+        self.progress = asyncio.Event()
+        """Something was acknowledged, or time has passed."""
+        self.woken = asyncio.Event()
+        """There is work for the task that runs the outbox."""
+        self.writer = Writer(
+            files, found.folder, found.epoch, found.books, found.state, clock, config.commit, config.compress == "zlib"
+        )
+        self._config = config
+        self._files = files
+        self._clock = clock
+        self._on_drop = on_drop
+        self._numbered = numbered
+        self._lanes = found.lanes
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox-write")
+        self._free_bytes: int | None = None
+        self._damaged: dict[str, tuple[Segment, set[str]]] = {}
+        self._assessed: set[str] = set()
+        for name in found.cursors:
+            self._add_reader(name)
+        for loss in found.losses:
+            on_drop(loss.readers[0], loss.cause, loss.values)
+
+    async def in_thread(self, work: Callable[[], _T]) -> _T:
+        """Run in the writing thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # -- figures
+
+    @property
+    def bytes(self) -> int:
+        return sum(segment.size for lane in self._lanes for segment in lane.segments)
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Messages and values stored for the reader that is furthest behind; without any reader, all there are."""
+        if self.readers:
+            readers = self.readers.values()
+            return max(reader.messages for reader in readers), max(reader.values for reader in readers)
+        segments = [segment for lane in self._lanes for segment in lane.segments]
+        return (
+            sum(segment.end - segment.first for segment in segments),
+            sum(segment.values_end - segment.values_before for segment in segments),
+        )
+
+    @property
+    def oldest_age_s(self) -> float:
+        clocks = [clock for reader in self.readers.values() if (clock := reader.oldest_clock_ns) is not None]
+        return max(0.0, (self._clock.age_ns - min(clocks)) / 1e9) if clocks else 0.0
+
+    # -- readers
+
+    def reader(self, name: str) -> Reader:
+        if name not in self.readers:
+            self.found.cursors[name] = open_cursor(self._files, self.found.folder, name, self._lanes)
+            self._add_reader(name)
+        return self.readers[name]
+
+    def _add_reader(self, name: str) -> None:
+        reader = Reader(name, self._files, self.found.folder, self._lanes, self.found.cursors[name])
+        reader.on_hole = self._met_hole
+        reader.on_progress = self.progress.set
+        self.readers[name] = reader
+
+    def _met_hole(self, reader: Reader, segment: Segment, hole: Hole) -> None:
+        """Damage was met while reading: count it now, find out what it was when there is time."""
+        _log.error(
+            "damaged records were skipped", segment=segment.name, messages=hole.until - hole.number,
+            values=hole.values, reader=reader.name, kept_in=str(self.found.folder / "quarantine"),
+        )  # fmt: skip
+        self._on_drop(reader.name, "corrupt", hole.values)
+        self._damaged.setdefault(segment.name, (segment, set()))[1].add(reader.name)
+        self.woken.set()
+
+    # -- what became durable
+
+    def publish(self, lane: Lane, written: Written, messages: int, values: int) -> None:
+        """What is durable may be read."""
+        self.attach(lane, written)
+        lane.end, lane.values_end = written.segment.end, written.segment.values_end
+        for reader in self.readers.values():
+            reader.wake(messages, values)
+
+    def attach(self, lane: Lane, written: Written) -> None:
+        self._free_bytes = written.free_bytes
+        if lane.segments and lane.segments[-1].first == written.segment.first:
+            lane.segments.pop()
+        lane.segments.append(written.segment)
+
+    # -- bounds
+
+    def why_full(self, size: int) -> str | None:
+        """Why so many bytes more are out of bounds; None when they are not."""
+        if self.bytes + size > self._config.max_bytes:
+            return f"the outbox is full ({self._config.max_bytes} bytes)"
+        if self._free_bytes is not None and self._free_bytes - size < self._config.min_free:
+            return f"less than {self._config.min_free} bytes would be left on the disk"
+        return None
+
+    async def make_room(self, size: int) -> bool:
+        """Free or drop until so many bytes more are within bounds; False when somebody has to acknowledge first."""
+        while self.why_full(size) is not None:
+            await self.release()
+            if self.why_full(size) is None:
+                break
+            if self._config.when_full == "drop_oldest" and await self.drop_oldest():
+                continue
+            over_cap = self.bytes + size > self._config.max_bytes
+            return over_cap and not self.stored[0] and bool(self.readers)
+        return True
+
+    async def drop_oldest(self) -> bool:
+        """Drop the oldest segment of the lowest priority; False when there is none, or the disk does not let us."""
+        for lane in reversed(self._lanes):
+            if any(segment.end > segment.first for segment in lane.segments):
+                return await self._drop(lane, lane.segments[0], "outbox_full")
+        return False
+
+    async def expire(self) -> None:
+        """Drop the segments whose newest message is older than `max_age`."""
+        if self._config.max_age is None:
+            return
+        limit = self._clock.age_ns - int(self._config.max_age * 1e9)
+        for lane in self._lanes:
+            while lane.segments and lane.segments[0].end > lane.segments[0].first:
+                if lane.segments[0].last_clock_ns >= limit or not await self._drop(lane, lane.segments[0], "expired"):
+                    break
+
+    async def _drop(self, lane: Lane, segment: Segment, cause: Cause) -> bool:
+        """Unlink a segment that readers may still want, after noting in the ledger what that loses."""
+        try:
+            if segment is lane.segments[-1]:
+                self.attach(lane, await self.in_thread(partial(self.writer.begin, lane.index)))
+            items, holes = await self.in_thread(partial(read_items, self._files, self.found.folder, segment))
+        except OSError as error:
+            self.trouble.begins(f"cannot make room in {self.found.folder}: {error.strerror or error}")
+            return False
+        if holes:
+            await self._assess(segment, {reader.name for reader in self.readers.values()})
+        lane.segments.remove(segment)
+        self._lose(lane, segment, items, holes, cause)
+        await self._unlink([segment])
+        return True
+
+    def _lose(self, lane: Lane, segment: Segment, items: list[Item], holes: list[Hole], cause: Cause) -> None:
+        readers = list(self.readers.values())
+        wanted = [
+            (item, tuple(reader.name for reader in readers if reader.wants(lane.index, item.number))) for item in items
+        ]
+        losses = losses_of(wanted, cause, self.found.ledger.next_id)
+        self.found.ledger.note(losses)
+        for reader in readers:
+            own = [loss for loss in losses if reader.name in loss.readers]
+            messages, values = sum(loss.messages for loss in own), sum(loss.values for loss in own)
+            unmet = [hole for hole in holes if reader.has_not_met(lane.index, hole.number)]
+            damaged, damage = sum(hole.until - hole.number for hole in unmet), sum(hole.values for hole in unmet)
+            reader.skip(lane.index, segment, messages + damaged, values + damage)
+            for reason, lost in ((cause, values), ("corrupt", damage)):
+                if lost:
+                    self._on_drop(reader.name, reason, lost)
+        if losses:
+            _log.warning("stored messages were dropped", reason=cause, messages=sum(loss.messages for loss in losses))
+
+    async def release(self) -> None:
+        """Unlink the segments that every reader has passed; never the newest of a lane, which holds the counters."""
+        gone: list[Segment] = []
+        for lane in self._lanes:
+            low = min((reader.low(lane.index) for reader in self.readers.values()), default=-1)
+            while len(lane.segments) > 1 and lane.segments[0].end <= low:
+                gone.append(lane.segments.popleft())
+        if gone:
+            await self._unlink(gone)
+
+    async def _unlink(self, segments: list[Segment]) -> None:
+        if all(reader.save() for reader in self.readers.values()):
+            with contextlib.suppress(OSError):  # what remains is found again and freed at the next start
+                await self.in_thread(partial(self._remove, segments))
+
+    def _remove(self, segments: list[Segment]) -> None:
+        """First the ledger and the cursors, so that after a power cut a missing segment is not taken for damage."""
+        self.found.ledger.write()
+        for reader in list(self.readers.values()):
+            reader.sync()
+        for segment in segments:
+            self._files.remove(self.found.folder / segment.name)
+        self._free_bytes = self._files.free_bytes(self.found.folder)
+
+    # -- damage
+
+    async def assess_damage(self) -> None:
+        for segment, names in list(self._damaged.values()):
+            with contextlib.suppress(OSError):  # the loss is counted; what it was cannot be told
+                await self._assess(segment, names)
+        self._damaged.clear()
+
+    async def _assess(self, segment: Segment, names: set[str]) -> None:
+        """Find out what was in the damaged parts of a segment, and note it to be announced; once for each segment."""
+        if segment.name in self._assessed:
+            return
+        self._assessed.add(segment.name)
+        names |= {name for name, reader in self.readers.items() if reader.low(segment.lane) < segment.end}
+        known, rest, values = await self.in_thread(partial(self._missing, segment))
+        readers, ledger = tuple(sorted(names)), self.found.ledger
+        ledger.note(losses_of(((item, readers) for item in known), "corrupt", ledger.next_id))
+        if rest:
+            ledger.note([Loss(ledger.next_id(), "", 0, 0, rest, values, "corrupt", 0, 0, readers)])
+
+    def _missing(self, segment: Segment) -> tuple[list[Item], int, int]:
+        """In the writing thread: keep a copy, and tell by the counters before and after what is not there."""
+        folder, lane = self.found.folder, self._lanes[segment.lane]
+        keep_damaged(self._files, folder, segment.name, read_file(self._files, folder / segment.name))
+        items, holes = read_items(self._files, folder, segment)
+        count, values = sum(hole.until - hole.number for hole in holes), sum(hole.values for hole in holes)
+        before = read_header(self._files, folder, segment.lane, segment.first)
+        following = next((each for each in lane.segments if each.first > segment.first), None)
+        after = read_header(self._files, folder, following.lane, following.first) if following else None
+        streams = after[0].streams if after else self.writer.books.streams if following is None else {}
+        known = missing(items, segment.lane, before[0].streams if before else None, streams) if self._numbered else []
+        if len(known) > count:
+            known = []  # the counters are of another time: better not to guess
+        return known, count - len(known), max(0, values - sum(item.values for item in known))
+
+    # -- now and then
+
+    async def keep(self) -> None:
+        """Once a second: note cursors, free what was delivered, drop what is too old, bring notes to the disk."""
+        for reader in self.readers.values():
+            reader.save()
+        await self.release()
+        await self.expire()
+        with contextlib.suppress(OSError):
+            await self.in_thread(self._sync)
+
+    def _sync(self) -> None:
+        self._free_bytes = self._files.free_bytes(self.found.folder)
+        self.found.ledger.write()
+        for reader in list(self.readers.values()):
+            reader.sync()
+        self.writer.sync()
+
+    async def close(self) -> None:
+        """Note everything and let go of the folder."""
+        for reader in self.readers.values():
+            reader.close()
+        await self.in_thread(self._finish)
+        self._thread.shutdown(wait=True)
+
+    def _finish(self) -> None:
+        for work in (self._sync, partial(self.writer.write_state, True), self.found.state.sync):
+            with contextlib.suppress(OSError):  # then the next start is more careful
+                work()
+        for reader in self.readers.values():
+            reader.let_go()
+        self.writer.close()
+        self.found.ledger.close()
+        self.found.state.close()
+        self._files.close(self.found.lock)
