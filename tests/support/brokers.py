@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on now."""
@@ -29,6 +31,14 @@ def wait_listening(port: int, process: subprocess.Popen[bytes], within_s: float 
         assert process.poll() is None, f"the broker ended with {process.returncode} before it listened"
         assert time.monotonic() < deadline, f"nobody listens on {port} after {within_s:g} s"
         time.sleep(0.02)
+
+
+def program_of(name: str) -> str:
+    """Where a program is, also where Debian keeps daemons; without it the test is skipped."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
 
 
 class Process:
@@ -61,8 +71,13 @@ class Process:
         self.process = self._spawn()
 
     def stall(self) -> None:
-        """SIGSTOP: the kernel keeps the connections, nobody answers."""
+        """SIGSTOP: the kernel keeps the connections, nobody answers.  Returns when every thread has stopped."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        deadline = time.monotonic() + 10.0
+        while any(task.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "T" for task in tasks.iterdir()):
+            assert time.monotonic() < deadline, "the broker did not stop"
+            time.sleep(0.002)
 
     def go_on(self) -> None:
         os.kill(self.process.pid, signal.SIGCONT)
@@ -88,10 +103,14 @@ class Process:
 
 
 @contextlib.contextmanager
-def mosquitto(folder: Path, *options: str, listener: str = "", anonymous: bool = True) -> Iterator[Process]:
-    """mosquitto with extra lines for its configuration file; `listener` are lines for the listener alone."""
-    program = shutil.which("mosquitto")
-    assert program, "mosquitto is not installed"
+def mosquitto(
+    folder: Path, *options: str, listener: str = "", anonymous: bool = True, more_ports: tuple[int, ...] = ()
+) -> Iterator[Process]:
+    """mosquitto with extra lines for its configuration file.
+
+    `listener` are lines for the listener, or whole listeners after it; name the ports of those in `more_ports`.
+    """
+    program = program_of("mosquitto")
     port = free_port()
     lines = [
         "per_listener_settings false",
@@ -105,7 +124,7 @@ def mosquitto(folder: Path, *options: str, listener: str = "", anonymous: bool =
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"mosquitto-{port}.conf"
     path.write_text("\n".join(lines) + "\n")
-    broker = Process([program, "-c", str(path)], (port,), folder / f"mosquitto-{port}.log")
+    broker = Process([program, "-c", str(path)], (port, *more_ports), folder / f"mosquitto-{port}.log")
     try:
         yield broker
     finally:
@@ -150,6 +169,46 @@ def iotcore(folder: Path, max_payload: int = 1_048_576, max_inflight: int = 100)
     path.write_text(_IOTCORE.format(port_5=port_5, port_3=port_3, max_payload=max_payload, max_inflight=max_inflight))
     command = [sys.executable, "-m", "iotcore", "--config", str(path), "--log-level", "ERROR"]
     broker = Process(command, (port_5, port_3), folder / f"iotcore-{port_5}.log")
+    try:
+        yield broker
+    finally:
+        broker.end()
+
+
+@contextlib.contextmanager
+def aedes(folder: Path) -> Iterator[Process]:
+    """aedes, MQTT 3.1.1 only: `ports[0]` is TCP, `ports[1]` web sockets.  It cuts who publishes below `refused/`."""
+    program = program_of("node")
+    script = Path(__file__).parents[1] / "peers" / "aedes.mjs"
+    if not (script.parent / "node_modules" / "aedes").exists():
+        pytest.skip("npm ci was not run in tests/peers")
+    ports = (free_port(), free_port())
+    folder.mkdir(parents=True, exist_ok=True)
+    broker = Process([program, str(script), *map(str, ports)], ports, folder / f"aedes-{ports[0]}.log")
+    try:
+        yield broker
+    finally:
+        broker.end()
+
+
+_NATS = """
+server_name: tested
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "{store}", max_mem: 64M, max_file: 64M }}
+mqtt {{ listen: "127.0.0.1:{mqtt}" }}
+authorization {{ users: [ {{ user: u, password: p }} ] }}
+"""
+
+
+@contextlib.contextmanager
+def nats(folder: Path) -> Iterator[Process]:
+    """NATS, MQTT 3.1.1 only: user `u`, password `p`.  It cuts who publishes to a topic with a space or a dot."""
+    program = program_of("nats-server")
+    mqtt, port = free_port(), free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"nats-{mqtt}.conf"
+    path.write_text(_NATS.format(port=port, mqtt=mqtt, store=folder / f"nats-{mqtt}"))
+    broker = Process([program, "-c", str(path)], (mqtt, port), folder / f"nats-{mqtt}.log")
     try:
         yield broker
     finally:

@@ -5,7 +5,6 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Literal, TypeVar
 
 from gateway.errors import Unavailable
@@ -19,16 +18,25 @@ Session = Literal["lean", "general", "general-3.1.1"]
 SPEAKS_5: tuple[Session, ...] = ("lean", "general")
 ALL: tuple[Session, ...] = ("lean", "general", "general-3.1.1")
 
-TERMS = Terms(client_id="tested", username=None, password=None, keep_alive_s=15, ack_timeout_s=10.0, window=100)
-
 T = TypeVar("T")
 
 
 @asynccontextmanager
-async def opened(session: Session, url: str, *, within_s: float = 10.0, **terms: object) -> AsyncIterator[Sink]:
-    """A session of the kind that is named, with the terms that are named, else ordinary ones."""
+async def opened(
+    session: Session,
+    url: str,
+    *,
+    login: tuple[str, str] | None = None,
+    will: Message | None = None,
+    keep_alive_s: int = 15,
+    ack_timeout_s: float = 10.0,
+    window: int = 100,
+    within_s: float = 10.0,
+) -> AsyncIterator[Sink]:
+    """A session of the kind that is named."""
     address = dial.parse(url)
-    wanted = replace(TERMS, **terms)  # type: ignore[arg-type]  # tests name the terms they mean
+    username, password = login or (None, None)
+    wanted = Terms("tested", username, password, keep_alive_s, ack_timeout_s, window, will=will)
     async with contextlib.AsyncExitStack() as stack:
         with dial.translated(address, within_s):
             async with asyncio.timeout(within_s):
