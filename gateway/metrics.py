@@ -47,6 +47,8 @@ class SourceMetrics:
     undecodable: Counter
     items_good: Gauge
     items_failed: Gauge
+    own_certificate_expires: Gauge
+    server_certificate_expires: Gauge
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,13 @@ class Metrics:
         )
         self._undecodable = _counter(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
         self._items = _gauge(r, "gateway_source_monitored_items", "Variables subscribed, by state.", "source", "state")
+        self._certificates = _gauge(
+            r,
+            "gateway_source_certificate_expires_timestamp_seconds",
+            "Unix time at which a certificate ends: ours, or the server's.",
+            "source",
+            "certificate",
+        )
         self._sink_connected = _gauge(r, "gateway_sink_connected", "1 while the broker is connected.", "sink")
         self._sink_connects = _counter(r, "gateway_sink_connects", "Times the broker was connected.", "sink")
         self._messages = _counter(r, "gateway_sink_messages", "Messages the broker acknowledged.", "sink")
@@ -164,6 +173,8 @@ class Metrics:
             undecodable=self._undecodable.labels(name),
             items_good=self._items.labels(name, "good"),
             items_failed=self._items.labels(name, "failed"),
+            own_certificate_expires=self._certificates.labels(name, "own"),
+            server_certificate_expires=self._certificates.labels(name, "server"),
         )
 
     def for_sink(self, name: str) -> "SinkMetrics":

@@ -18,7 +18,9 @@ from asyncua.client.ua_session import UaSession
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
+from gateway.metrics import SourceMetrics
 from gateway.opcua.peer import peer_errors
+from gateway.opcua.security import Level, confirm, protects_password, secure
 
 CLOSE_S = 2.0
 """How long a peer may take to say goodbye."""
@@ -125,31 +127,33 @@ async def in_chunks(items: Sequence[_T], size: int, call: Callable[[Sequence[_T]
 
 
 @asynccontextmanager
-async def open_session(config: SourceConfig) -> AsyncIterator[Session]:
-    """Connect and activate a session.  Raises `Unavailable`."""
+async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
+    """Connect and activate a session.  Raises `Unavailable`, and `ConfigError` when our own files cannot be used."""
     client = Client(config.url, timeout=config.request_timeout)
     client.name = client.description = "connected-factory gateway"
-    client.application_uri = "urn:connected-factory:gateway"
     client.session_timeout = int(config.session_timeout * 1000)
     client.max_messagesize = MAX_MESSAGE_BYTES
     client.uaclient.set_max_concurrent_requests(1000)
     try:
         with peer_errors("connect", config.url):
-            await _connect(client)
+            level = await secure(client, config, metrics)
+            await _connect(client, config, level)
             session = await _introduced(client, config)
         yield session
     finally:
         await _leave(client)
 
 
-async def _connect(client: Client) -> None:
+async def _connect(client: Client, config: SourceConfig, level: Level | None) -> None:
     await client.connect_socket()
     _honour_cancellation()
     await client.send_hello()
     _limit_messages(client)
     await client.open_secure_channel()
     trust_own_clock(client)
-    await client.create_session()
+    confirm(await client.create_session(), config, level)
+    if config.username is not None and not protects_password(client):
+        raise Unavailable(f"{config.url} would have the password sent in clear: it is not sent")
     await client.activate_session(client._username, client._password, client.user_certificate)
 
 

@@ -228,7 +228,7 @@ async def open_source(config: SourceConfig, metrics: SourceMetrics, link: Link, 
     the subscription on the server for whoever comes with the mark.
     """
     quieten_library()
-    async with open_session(config) as session:
+    async with open_session(config, metrics) as session:
         publisher = Publisher(session, config.publish_requests)
         source = Source(session, config, metrics, await resolve(session, config), publisher)
         await source.subscribe(marks.decode(mark))

@@ -1,0 +1,127 @@
+"""Secured channels against node-opcua: who is trusted, how strong, which user."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.link import Link
+from gateway.metrics import Metrics
+from gateway.opcua import open_source
+from gateway.opcua.trust import TrustStore
+from tests.support.opcua_peers import node_opcua_server
+from tests.support.opcua_server import NAMESPACE, OpcuaServer
+
+COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
+
+
+def run(body: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(body(), 60))
+
+
+def config(server: OpcuaServer, pki: Path, **changes: object) -> SourceConfig:
+    plain: dict[str, object] = {
+        "name": "line", "url": server.url, "security": {"pki": pki}, "select": [{"node": COUNTER}],
+        "publishing_interval": 0.05, "keep_alive": 1, "request_timeout": 10,
+    }  # fmt: skip
+    return SourceConfig.model_validate(plain | changes)
+
+
+async def first_value(made: SourceConfig, metrics: Metrics | None = None) -> object:
+    series = (metrics or Metrics()).for_source("line")
+    async with open_source(made, series, Link("line", made.url), b"") as source, aclosing(source.batches()) as batches:
+        async for batch in batches:
+            if len(batch):
+                return next(iter(batch.values))
+    raise AssertionError("the source ended")
+
+
+async def refusal(made: SourceConfig) -> str:
+    with pytest.raises(Unavailable) as caught:
+        await first_value(made)
+    return str(caught.value)
+
+
+@asynccontextmanager
+async def trusted_server(pki: Path) -> AsyncIterator[OpcuaServer]:
+    """A secured server whose certificate was refused once and then trusted, as a person does."""
+    async with node_opcua_server(secure=True) as server:
+        text = await refusal(config(server, pki))
+        TrustStore(pki).trust(text.rpartition(" ")[2])
+        yield server
+
+
+def test_unknown_server_is_refused_and_saved_with_the_command_that_trusts_it(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with node_opcua_server(secure=True) as server:
+            text = await refusal(config(server, tmp_path))
+            [rejected] = TrustStore(tmp_path).listed("rejected")
+            assert f"gateway cert trust {rejected.thumbprint}" in text
+            assert str(rejected.path) in text
+            assert TrustStore(tmp_path).listed("trusted") == []
+
+    run(body)
+
+
+def test_trusted_server_is_connected_encrypted_and_its_expiry_is_known(tmp_path: Path) -> None:
+    async def body() -> None:
+        metrics = Metrics()
+        async with trusted_server(tmp_path) as server:
+            assert await first_value(config(server, tmp_path), metrics) == 0
+        for which in ("own", "server"):
+            name, labels = (
+                "gateway_source_certificate_expires_timestamp_seconds",
+                {"source": "line", "certificate": which},
+            )
+            assert (metrics.registry.get_sample_value(name, labels) or 0) > 1.7e9
+
+    run(body)
+
+
+@pytest.mark.parametrize("policy", ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"])
+@pytest.mark.parametrize("mode", ["Sign", "SignAndEncrypt"])
+def test_every_policy_and_mode_with_a_user(tmp_path: Path, policy: str, mode: str) -> None:
+    async def body() -> None:
+        (tmp_path / "secret").write_text("s3cret\n")
+        (tmp_path / "secret").chmod(0o600)
+        user = {"username": "operator", "password": {"file": tmp_path / "secret"}}
+        async with trusted_server(tmp_path) as server:
+            security = {"pki": tmp_path, "policy": policy, "mode": mode}
+            assert await first_value(config(server, tmp_path, security=security, **user)) == 0
+
+    run(body)
+
+
+def test_wrong_password_is_unavailable(tmp_path: Path) -> None:
+    async def body() -> None:
+        (tmp_path / "secret").write_text("wrong")
+        (tmp_path / "secret").chmod(0o600)
+        user = {"username": "operator", "password": {"file": tmp_path / "secret"}}
+        async with trusted_server(tmp_path) as server:
+            assert "BadUserAccessDenied" in await refusal(config(server, tmp_path, **user))
+
+    run(body)
+
+
+def test_auto_does_not_step_down_to_a_server_without_security(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with node_opcua_server() as server:
+            assert "offers no endpoint that is allowed" in await refusal(config(server, tmp_path))
+
+    run(body)
+
+
+def test_auto_is_never_weaker_than_before(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with trusted_server(tmp_path) as server:
+            assert await first_value(config(server, tmp_path)) == 0
+            weaker = {"pki": tmp_path, "mode": "Sign"}  # what a server shows that lost its better endpoints
+            assert "was connected with Aes256_Sha256_RsaPss, SignAndEncrypt before" in await refusal(
+                config(server, tmp_path, security=weaker)
+            )
+
+    run(body)
