@@ -5,7 +5,7 @@ of the times that parts have spent on it (Little's law, exactly, along the path)
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 
 import simpy
@@ -41,6 +41,8 @@ class Line:
         self.finished: deque[Part] = deque(maxlen=REMEMBERED)
         self.departures: list[float] | None = None
         """When somebody puts a list here, the instants of delivery."""
+        self.gatekeepers: list[Callable[[int], None]] = []
+        """Called with how many parts an entering one finds on the line."""
         self.orders: OrderBook | None = None
         self.arrivals: Arrivals | None = None
         self._serials = count(1)
@@ -102,6 +104,8 @@ class Line:
                 self.env.process(self.arrivals.come(entrance, mix, self._enter))
 
     def _enter(self, product: str) -> Part:
+        for gatekeeper in self.gatekeepers:
+            gatekeeper(self.parts)
         self._integrate()
         self.entered += 1
         return Part(f"{self.name}-{next(self._serials):08d}", product, self.env.now)

@@ -1,0 +1,48 @@
+"""`simulators verify`: the flow against queueing theory.
+
+Every anchor is a small plant of the same kind that users write, run by the same kernel, and judged by the theoretical
+standard error.  Seeds are fixed, so a run either always passes or always fails.
+"""
+
+from collections.abc import Callable, Iterator
+
+from simulators.verify import queues, renewals, serial_cases
+from simulators.verify.case import LIMIT, Case, Measure, Outcome, run
+
+__all__ = ["LIMIT", "QUICK", "Case", "Measure", "Outcome", "anchors", "run", "verify"]
+
+QUICK = 0.15
+"""The share of the full length that the quick selection runs."""
+
+
+def anchors() -> Iterator[Case]:
+    """Every anchor, in the order of the table."""
+    yield from queues.cases()
+    yield from serial_cases.cases()
+    yield from renewals.cases()
+
+
+def verify(report: Callable[[str], None], *, quick: bool = False, seed: int = 1) -> bool:
+    """Run every anchor, say each outcome as soon as it is there, and give whether all have passed.
+
+    `quick` runs all anchors for a shorter time: less sharp, under a minute.
+    """
+    cases = list(anchors())
+    outcomes: list[Outcome] = []
+    report(f"{'':>7} {'':5} {'case':<66} {'exact':>12} {'estimate':>12} {'z':>6}")
+    for number, case in enumerate(cases, 1):
+        for outcome in run(case, QUICK if quick else 1.0, 1000 * seed + number):
+            outcomes.append(outcome)
+            report(_row(f"{number}/{len(cases)}", outcome))
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    report(f"{len(cases)} anchors, {len(outcomes)} figures: {len(failed) or 'none'} with |z| of {LIMIT:g} or more")
+    return not failed
+
+
+def _row(progress: str, outcome: Outcome) -> str:
+    z = f"{outcome.z:6.2f}" if outcome.z else "exact" if outcome.estimate == outcome.exact else "  0.00"
+    verdict = "" if outcome.passed else "  FAILED"
+    return (
+        f"{progress:>7} {outcome.section:5} {outcome.name:<66.66} {outcome.exact:12.6f} {outcome.estimate:12.6f} {z:>6}"
+        f"{verdict}"
+    )

@@ -1,0 +1,104 @@
+"""Finite Markov chains: stationary averages, and how far an average over a run of length T may stray from them.
+
+For a stationary chain the variance of a long-run average is `avar / T`, and `avar` follows from the generator exactly:
+so an estimate can be judged by the theoretical standard error, and not by one that was itself estimated.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+S = TypeVar("S", bound=Hashable)
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A long-run average: its exact value, and its asymptotic variance per unit of time."""
+
+    exact: float
+    avar: float
+
+    def scaled(self, factor: float) -> "Law":
+        return Law(self.exact * factor, self.avar * factor**2)
+
+
+class Chain(Generic[S]):
+    """A Markov chain in continuous time, explored from one state.
+
+    `moves(state)` gives (rate, next state, how many it counts) for each possible move.
+    """
+
+    def __init__(self, start: S, moves: Callable[[S], Iterable[tuple[float, S, int]]]) -> None:
+        self.index: dict[S, int] = {start: 0}
+        found: list[tuple[int, int, float, int]] = []
+        waiting = [start]
+        while waiting:
+            here = waiting.pop()
+            for rate, there, counts in moves(here):
+                if there not in self.index:
+                    self.index[there] = len(self.index)
+                    waiting.append(there)
+                found.append((self.index[here], self.index[there], rate, counts))
+        size = len(self.index)
+        self._rates = np.zeros((size, size))
+        self._counts = np.zeros((size, size))
+        for here_at, there_at, rate, counts in found:
+            self._rates[here_at, there_at] += rate
+            self._counts[here_at, there_at] += rate * counts
+        self._rates -= np.diag(self._rates.sum(axis=1))
+        self.pi = _stationary(self._rates)
+
+    def average(self, reward: Callable[[S], float]) -> Law:
+        """The time average of a function of the state."""
+        values = np.array([reward(state) for state in self.index])
+        exact = float(self.pi @ values)
+        centred = values - exact
+        return Law(exact, float(2 * self.pi @ (centred * self._deviation(centred))))
+
+    def rate(self) -> Law:
+        """The rate of what the moves count."""
+        each = self._counts.sum(axis=1)
+        exact = float(self.pi @ each)
+        ahead = self._deviation(each - exact)
+        squares = float(self.pi @ each)
+        return Law(exact, squares + 2 * float(self.pi @ (self._counts @ ahead)))
+
+    def _deviation(self, centred: Vector) -> Vector:
+        solved = np.linalg.solve(np.outer(np.ones(len(self.pi)), self.pi) - self._rates, centred)
+        return np.asarray(solved - self.pi @ solved, dtype=np.float64)
+
+
+def discrete_average(start: S, moves: Callable[[S], Iterable[tuple[float, S]]], reward: Callable[[S], float]) -> Law:
+    """The average per step of a function of the state of a chain in discrete time: `moves` gives probabilities."""
+    index: dict[S, int] = {start: 0}
+    found: list[tuple[int, int, float]] = []
+    waiting = [start]
+    while waiting:
+        here = waiting.pop()
+        for probability, there in moves(here):
+            if there not in index:
+                index[there] = len(index)
+                waiting.append(there)
+            found.append((index[here], index[there], probability))
+    step = np.zeros((len(index), len(index)))
+    for here_at, there_at, probability in found:
+        step[here_at, there_at] += probability
+    pi = _stationary(step - np.eye(len(index)))
+    values = np.array([reward(state) for state in index])
+    exact = float(pi @ values)
+    centred = values - exact
+    summed = np.linalg.solve(np.eye(len(index)) - step + np.outer(np.ones(len(index)), pi), centred)
+    return Law(exact, float(2 * pi @ (centred * summed) - pi @ centred**2))
+
+
+def _stationary(rates: Vector) -> Vector:
+    """The distribution that a matrix whose rows sum to zero leaves alone."""
+    system = rates.T.copy()
+    system[-1] = 1.0
+    right = np.zeros(len(rates))
+    right[-1] = 1.0
+    return np.asarray(np.linalg.solve(system, right), dtype=np.float64)

@@ -1,0 +1,182 @@
+"""What queueing and renewal theory say, computed from the parameters.
+
+Each function gives a `Law`: the exact long-run average and its asymptotic variance.  Sources: Takacs' recursion for the
+M/G/1 workload; Pollaczek and Khinchine; Erlang; Buzacott and Shanthikumar; Gershwin, Manufacturing Systems Engineering;
+Barlow and Proschan for age replacement.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from simulators.verify.markov import Chain, Law, discrete_average
+
+DEEP = 240
+"""Where an unlimited queue is cut off; beyond is less than a rounding error at the loads used here."""
+
+
+def birth_death(arrivals: float, service: float, servers: int, most: int) -> Chain[int]:
+    """M/M/c/K: the number of parts in the system; moves count departures."""
+
+    def moves(n: int) -> Iterable[tuple[float, int, int]]:
+        if n < most:
+            yield arrivals, n + 1, 0
+        if n:
+            yield service * min(n, servers), n - 1, 1
+
+    return Chain(0, moves)
+
+
+def beyond(servers: int) -> Callable[[int], float]:
+    """How many of n wait when there are so many servers."""
+    return lambda n: float(max(n - servers, 0))
+
+
+def losses(arrivals: float, service: float, servers: int) -> Law:
+    """M/M/c/c: the rate of arrivals that find all servers busy."""
+
+    def moves(n: tuple[int, int]) -> Iterable[tuple[float, tuple[int, int], int]]:
+        count, flip = n
+        if count < servers:
+            yield arrivals, (count + 1, flip), 0
+        else:  # a move that changes nothing else is one to a twin of the state
+            yield arrivals, (count, 1 - flip), 1
+        if count:
+            yield service * count, (count - 1, flip), 0
+
+    return Chain((0, 0), moves).rate()
+
+
+def workload(arrivals: float, moments: Sequence[float]) -> Law:
+    """M/G/1: the time average of the work in the system, which equals the mean wait.  `moments`: E[S] … E[S^4]."""
+    m1, m2, m3, m4 = moments
+    idle = 1 - arrivals * m1
+    v1 = arrivals * m2 / (2 * idle)
+    v2 = arrivals / idle * (m2 / 2 * 2 * v1 + m3 / 3)
+    v3 = arrivals / idle * (3 * m2 / 2 * v2 + 3 * m3 / 3 * v1 + m4 / 4)
+    return Law(v1, (v3 - v1 * v2) / idle)
+
+
+def unreliable_moments(work: float, mttf: float, mttr: float) -> tuple[float, float, float, float]:
+    """The moments of a fixed time of work, with exponential breakdowns at work and exponential repairs in between."""
+    k1, k2, k3, k4 = (work / mttf * math.factorial(k) * mttr**k + (work if k == 1 else 0.0) for k in (1, 2, 3, 4))
+    return k1, k2 + k1**2, k3 + 3 * k2 * k1 + k1**3, k4 + 4 * k3 * k1 + 3 * k2**2 + 6 * k2 * k1**2 + k1**4
+
+
+def found_by_arrivals(arrivals: float, service: float) -> Law:
+    """D/M/1: how many parts an arrival finds in the system, averaged over arrivals."""
+    most = 150
+    mean = service / arrivals
+    chances = [math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(most)]
+
+    def moves(n: int) -> Iterable[tuple[float, int]]:
+        here = min(n + 1, most - 1)
+        for served in range(here):
+            yield chances[served], here - served
+        yield 1 - sum(chances[:here]), 0
+
+    return discrete_average(0, moves, float)
+
+
+def on_off(mttf: float, mttr: float) -> Law:
+    """The share of time up of a machine that is never starved or blocked, everything exponential."""
+    chain = Chain(True, lambda up: [(1 / mttf, False, 0)] if up else [(1 / mttr, True, 0)])
+    return chain.average(float)
+
+
+def crew_chain(machines: int, people: int, mttf: float, mttr: float) -> Chain[int]:
+    """How many machines are down when a few people repair them."""
+
+    def moves(down: int) -> Iterable[tuple[float, int, int]]:
+        if down < machines:
+            yield (machines - down) / mttf, down + 1, 0
+        if down:
+            yield min(down, people) / mttr, down - 1, 0
+
+    return Chain(0, moves)
+
+
+def closed_line(stations: int, parts: int, rate: float) -> Law:
+    """The throughput of a balanced exponential line with a fixed number of parts: W/(W+N-1) of the rate."""
+
+    def moves(at: tuple[int, ...]) -> Iterable[tuple[float, tuple[int, ...], int]]:
+        for here, count in enumerate(at):
+            if count:
+                after = list(at)
+                after[here] -= 1
+                after[(here + 1) % stations] += 1
+                yield rate, tuple(after), int(here == stations - 1)
+
+    return Chain((parts, *[0] * (stations - 1)), moves).rate()
+
+
+Pair = tuple[int, bool, bool, bool]
+"""Parts between the machines, which are up, and whether the second has just made one."""
+
+
+def geometric_pair(first: tuple[float, float], second: tuple[float, float], most: int) -> Law:
+    """Gershwin-Schick / Buzacott: two machines of unit cycle, geometric failures at work and repairs.
+
+    `first` and `second` are (p, r); `most` is N, the places of the buffer and two.
+    """
+
+    def moves(state: Pair) -> Iterable[tuple[float, Pair]]:
+        n, up1, up2, _ = state
+        for chance1, now1 in _turns(up1, n < most, *first):
+            for chance2, now2 in _turns(up2, n > 0, *second):
+                made1, made2 = now1 and n < most, now2 and n > 0
+                yield chance1 * chance2, (n + made1 - made2, now1, now2, made2)
+
+    return discrete_average((0, True, True, False), moves, lambda state: float(state[3]))
+
+
+def _turns(up: bool, works: bool, p: float, r: float) -> Iterable[tuple[float, bool]]:
+    if not up:
+        return ((r, True), (1 - r, False))
+    return ((1 - p, True), (p, False)) if works else ((1.0, True),)
+
+
+def geometric_pair_product_form(first: tuple[float, float], second: tuple[float, float], most: int) -> float:
+    """The efficiency of the same two machines by the closed product form, for N >= 4: a check of the chain."""
+    (p1, r1), (p2, r2) = first, second
+    down1, down2 = p1 + p2 - p1 * p2 - p1 * r2, p1 + p2 - p1 * p2 - p2 * r1
+    up1, up2 = r1 + r2 - r1 * r2 - r1 * p2, r1 + r2 - r1 * r2 - p1 * r2
+    y1, y2 = up1 / down1, up2 / down2
+    x = y2 / y1
+    starved = x * up1 / (r1 * p2)
+    blocked = x ** (most - 1) * up2 / (p1 * r2)
+    low = starved + x + x * y2 + x / p2 * up1 / down2
+    high = x ** (most - 1) * (1 + y1 + up2 / (p1 * down1)) + blocked
+    inside = sum(x**n for n in range(2, most - 1)) * (1 + y1) * (1 + y2)
+    return r1 / (r1 + p1) * (1 - blocked / (low + high + inside))
+
+
+def age_replacement(shape: float, scale: float, age: float, care: float, repair: float) -> Law:
+    """The share of time up of a machine with Weibull failures that is renewed at an age, by renewal-reward theory."""
+    lives = np.linspace(0.0, age, 400_001)
+    middle = (lives[1:] + lives[:-1]) / 2
+    survival = np.exp(-((lives / scale) ** shape))
+    chances = survival[:-1] - survival[1:]
+    survives = float(survival[-1])
+
+    def mean(of_failure: np.ndarray[tuple[int], np.dtype[np.float64]], of_care: float) -> float:
+        return float(chances @ of_failure) + survives * of_care
+
+    up, cycle = mean(middle, age), mean(middle + repair, age + care)
+    share = up / cycle
+    spread = mean((middle - share * (middle + repair)) ** 2, (age - share * (age + care)) ** 2)
+    return Law(share, spread / cycle)
+
+
+def scrap_after_one_rework(probability: float) -> Law:
+    """The scrap per visit of parts that are worked again once at most, by renewal-reward theory over parts."""
+    p = probability
+    share = p * p / (1 + p)
+    spread = (1 - p) * share**2 + p * (1 - p) * (2 * share) ** 2 + p * p * (1 - 2 * share) ** 2
+    return Law(share, spread / (1 + p))
+
+
+def bernoulli(probability: float) -> Law:
+    """The share of independent parts that are good."""
+    return Law(probability, probability * (1 - probability))
