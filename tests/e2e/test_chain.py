@@ -10,7 +10,7 @@ import pytest
 from tests.support.brokers import Process, mosquitto
 from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
 from tests.support.proxy import Proxy
-from tests.support.record import arrived, losses, served
+from tests.support.record import arrived, last_change, losses, served
 from tests.support.subscriber import Subscriber, subscriber
 from tests.support.threaded import proxy_thread
 
@@ -37,7 +37,7 @@ def complete(factory: Factory, checker: Subscriber, within_s: float = 30.0) -> N
 
     def all_there() -> bool:
         got = arrived(checker.changes)
-        return all(name in got and changes[-1][1] <= got[name][-1][1] for name, changes in until.items())
+        return all(name in got and last_change(changes) <= got[name][-1][1] for name, changes in until.items())
 
     wait_until(all_there, "the last values served to arrive", within_s)
     assert losses(served(factory.record), arrived(checker.changes)) == []

@@ -159,8 +159,6 @@ SOURCE: dict[str, object] = {
     "insecure": True,
     "publishing_interval": "100ms",
     "keep_alive": "1s",
-    "fields": {"site": "demo"},
-    "select": [
-        {"subtree": "i=85", "levels": ["area", "line", "machine"], "include": ["*/*/*/*"], "exclude": ["Server/**"]}
-    ],
+    "fields": {"site": "hall-1"},
+    "select": [{"subtree": "nsu=urn:connected-factory:simulator;s=hall-1", "levels": ["line", "machine"]}],
 }

@@ -26,17 +26,37 @@ def arrived(changes: list[tuple[str, str, object, str]], root: str = "factory/ha
     return dict(found)
 
 
+def last_change(changes: list[Change]) -> str:
+    """When a variable last got another value: a server does not send what did not change (Part 4, 7.22.2)."""
+    last = changes[0]
+    for change in changes:
+        if change[0] != last[0]:
+            last = change
+    return last[1]
+
+
 def losses(truth: dict[str, list[Change]], got: dict[str, list[Change]]) -> list[str]:
-    """What is wrong, in sentences: between the first and the last change that arrived, every one must be there."""
+    """What is wrong, in sentences.
+
+    From the first change that arrived to the last, every one must be there and in order; only what did not change the
+    value may be left out.
+    """
     wrong = [f"{name}: nothing arrived" for name in truth.keys() - got.keys()]
     wrong += [f"{name}: nobody served it" for name in got.keys() - truth.keys()]
     for name in sorted(truth.keys() & got.keys()):
-        expected, found = truth[name], got[name]
-        if found[0] not in expected or found[-1] not in expected:
-            wrong.append(f"{name}: {found[0]} or {found[-1]} was never served")
-            continue
-        expected = expected[expected.index(found[0]) : expected.index(found[-1]) + 1]
-        if expected != found:
-            missing = [change for change in expected if change not in found]
-            wrong.append(f"{name}: {len(missing)} of {len(expected)} missing, the first {missing[:1]}")
+        wrong += [f"{name}: {problem}" for problem in _losses_of(truth[name], got[name])]
+    return wrong
+
+
+def _losses_of(expected: list[Change], found: list[Change]) -> list[str]:
+    wrong, place = [], 0
+    for number, change in enumerate(found):
+        if change not in expected[place:]:
+            return [*wrong, f"{change} was never served, or came out of order"]
+        at = expected.index(change, place)
+        skipped = expected[place:at] if number else []
+        lost = [c for c in skipped if c[0] != found[number - 1][0]]
+        if lost:
+            wrong.append(f"{len(lost)} missing before {change}, the first is {lost[0]}")
+        place = at + 1
     return wrong
