@@ -178,6 +178,7 @@ class SourceConfig(Strict):
     username: str | None = None
     """Log in with a name and a password; never over a channel that does not protect it."""
     password: Secret | None = None
+    """Where the password of `username` is kept."""
     user_certificate: Path | None = None
     """Log in with an X.509 certificate (DER or PEM); needs `user_key`."""
     user_key: Path | None = None
