@@ -7,12 +7,15 @@ program before it has done anything; the server listens only once every variable
 
 import asyncio
 import signal
+import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import orjson
 import structlog
@@ -21,13 +24,11 @@ from rich.live import Live
 
 from simulators.clock import Clock
 from simulators.flow import Factory, Machine
+from simulators.kpis import figures
 from simulators.plant import Plant
-from simulators.server.endpoint import MODEL_URI, Access, FactoryServer, bind, prepared
-from simulators.server.machines import Place, add_machines
-from simulators.server.publisher import Publisher
+from simulators.server.endpoint import Access, bind, prepared
+from simulators.server.face import Face, build
 from simulators.server.record import Recorder, recording
-from simulators.server.space import Space
-from simulators.states import State
 from simulators.view import MachineStatus, Status, table
 
 STATUS_S = 1.0
@@ -51,70 +52,83 @@ class Settings:
 
 
 class Running:
-    """A factory that runs and is served."""
+    """A factory that runs, and the servers that show it."""
 
-    def __init__(self, settings: Settings, plant: Plant, server: FactoryServer, recorder: Recorder) -> None:
+    def __init__(self, settings: Settings, plant: Plant, recorder: Recorder) -> None:
         self.settings = settings
         self.plant = plant
-        self.server = server
         self.recorder = recorder
-        self.factory = Factory(plant, settings.seed)
+        self.factory = Factory(plant, settings.seed, start=settings.epoch)
         self.clock = Clock(self.factory.env, settings.speed)
+        self.faces: list[Face] = []
         self._next_sample = 0.0
-
-    async def build(self) -> None:
-        """Fill the address space and write every variable once."""
-        namespace = await self.server.register_namespace(MODEL_URI)
-        place = Place(Space(self.server.iserver.aspace), namespace)
-        nodes = add_machines(place, self.plant.site, self.factory.machines)
-        self.publisher = Publisher(place.space, nodes, self.settings.epoch, MODEL_URI, self.recorder)
-        self.publisher.publish_all(0.0)
-        self.recorder.flush()
 
     def after_slice(self, now_s: float) -> None:
         """Publish what the slice changed, and sample what is due."""
         changes = self.factory.take_changes()
-        if changes:
-            self.publisher.publish(changes)
+        for face in self.faces:
+            face.publish(changes)
         now = time.monotonic()
         if now >= self._next_sample:
             self._next_sample = now + 1.0 / self.settings.sample_hz
-            self.publisher.sample(now_s)
+            for face in self.faces:
+                face.sample(now_s)
         self.recorder.flush()
 
     def status(self) -> Status:
         now_s = self.clock.now_s
         machines = [
-            MachineStatus(m.path, m.state.value, m.good, m.scrap, oee(m, now_s), m.energy_j(now_s))
+            MachineStatus(m.path, m.state.value, m.good, m.scrap, figures(m.elements(now_s)).oee, m.energy_j(now_s))
             for m in self.factory.machines
         ]
+        urls = [face.server.url for face in self.faces]
         return Status(
-            endpoint=self.server.url, endpoints=[self.server.url], metrics=None, sim_time_s=now_s,
-            speed=self.clock.speed, lag_s=self.clock.lag_s, values_written=self.recorder.written,
-            sessions=len(self.server.iserver.sessions), machines=machines,
+            endpoint=urls[0], endpoints=urls, metrics=None, sim_time_s=now_s, speed=self.clock.speed,
+            lag_s=self.clock.lag_s, values_written=self.recorder.written,
+            sessions=sum(len(face.server.iserver.sessions) for face in self.faces), machines=machines,
         )  # fmt: skip
 
 
-def oee(machine: Machine, now_s: float) -> float | None:
-    """The OEE index of ISO 22400 up to now; None before anything was planned or made."""
-    spent = machine.account.seconds(now_s)
-    planned_s = sum(spent.values()) - spent[State.OFF] - spent[State.MAINTENANCE]
-    made = machine.good + machine.scrap
-    return machine.ideal_cycle_s * machine.good / planned_s if made and planned_s > 0 else None
+def shares(plant: Plant, machines: Sequence[Machine]) -> dict[str, list[Machine]]:
+    """Which server shows which machines: one server for all, for each line or for each machine, as the file says."""
+    found: dict[str, list[Machine]] = {}
+    for machine in machines:
+        key = {"plant": plant.name, "line": machine.line, "machine": machine.path}[plant.servers]
+        found.setdefault(key, []).append(machine)
+    return found
+
+
+def bind_all(endpoint: str, count: int) -> list[socket.socket]:
+    """Ports for so many servers, from that of `endpoint` on.  Raises `CannotListen`, and keeps none, when one fails."""
+    host, port = urlsplit(endpoint).hostname or "127.0.0.1", urlsplit(endpoint).port
+    first = 4840 if port is None else port
+    with ExitStack() as stack:
+        bound = []
+        for number in range(count):
+            url = f"opc.tcp://{f'[{host}]' if ':' in host else host}:{first + number if first else 0}"
+            bound.append(stack.enter_context(bind(url)))
+        stack.pop_all()
+    return bound
 
 
 async def serve(settings: Settings, plant: Plant) -> None:
-    """Serve `plant` until SIGTERM or SIGINT.  Raises `CannotListen` when the port cannot be had."""
+    """Serve `plant` until SIGTERM or SIGINT.  Raises `CannotListen` when a port cannot be had."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     log = structlog.get_logger("simulators")
-    bound = bind(settings.endpoint)
-    async with recording(settings.record) as recorder, prepared(plant.name, settings.access, bound) as server:
-        running = Running(settings, plant, server, recorder)
-        await running.build()
-        await server.start()
-        log.info("serving", endpoint=server.url, machines=len(running.factory.machines), speed=settings.speed)
+    async with AsyncExitStack() as stack:
+        recorder = await stack.enter_async_context(recording(settings.record))
+        running = Running(settings, plant, recorder)
+        groups = shares(plant, running.factory.machines)
+        bound = bind_all(settings.endpoint, len(groups))
+        for (name, machines), each in zip(groups.items(), bound, strict=True):
+            server = await stack.enter_async_context(prepared(name, settings.access, each))
+            running.faces.append(await build(server, plant.site, machines, settings.epoch, recorder))
+        recorder.flush()
+        for face in running.faces:
+            await face.server.start()
+            log.info("serving", endpoint=face.server.url, machines=len(face.machines), speed=settings.speed)
         await run_until(stop, running)
         log.info("ended", sim_time_s=round(running.clock.now_s, 1), values=recorder.written)
 
@@ -123,7 +137,7 @@ async def run_until(stop: asyncio.Event, running: Running) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(running.clock.run(running.after_slice), name="flow"),
-            group.create_task(running.server.iserver.write_clock(), name="server-clock"),
+            *(group.create_task(f.server.iserver.write_clock(), name="server-clock") for f in running.faces),
         ]
         if running.settings.status_json:
             tasks.append(group.create_task(print_status(running), name="status"))

@@ -53,10 +53,15 @@ class Access:
     """Keys of `POLICIES`."""
     anonymous: bool = True
     passwords: Mapping[str, str] = field(default_factory=dict)
+    anonymous_may_operate: bool = True
+    """Whether clients without a name may call methods and write; those with a name always may."""
     certificate: Path | None = None
     private_key: Path | None = None
     trusted: Path | None = None
     """A folder of client certificates (DER); without it, any client certificate is accepted."""
+
+    def may_operate(self, user: User) -> bool:
+        return user.name is not None or (self.anonymous and self.anonymous_may_operate)
 
 
 class Users(UserManager):

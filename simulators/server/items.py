@@ -7,15 +7,19 @@ queued without being copied, because the server never changes a DataValue it was
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from asyncua import ua
+from asyncua.common.events import Event
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService, MonitoredItemValues
 
 from simulators.server.nodes import AttributeIds, StatusCodes, status
 
+BAD = 0x8000_0000
+"""StatusCodes from here on are bad: they carry no value."""
 OVERFLOW = 0x480
 """InfoType DataValue and the Overflow bit of a StatusCode (Part 4, 7.39.1)."""
 
@@ -145,6 +149,25 @@ class Items(MonitoredItemService):
                 return float(span.High - span.Low) if isinstance(span, ua.Range) else 0.0
         return 0.0
 
+    @property
+    def event_items(self) -> bool:
+        """Whether anything here waits for events."""
+        return bool(self._monitored_events)
+
+    def notify_event(self, event: Event, sources: Sequence[ua.NodeId]) -> None:
+        """Queue an event once for each item that watches one of `sources` and whose filter lets it pass."""
+        for source in sources:
+            for mid in self._monitored_events.get(source, ()):
+                item = self._monitored_items[mid]
+                where = item.where_clause_evaluator
+                if item.mode == ua.MonitoringMode.Disabled or (where is not None and not where.eval(event)):
+                    continue
+                fields = event.to_event_fields(item.filter.SelectClauses)
+                waiting = self.isub._triggered_events.setdefault(mid, [])
+                if len(waiting) >= item.queue_size:
+                    waiting.pop(0)
+                waiting.append(ua.EventFieldList(item.client_handle, fields))
+
     def repeat_values(self) -> None:
         """Queue the present value of every reporting item that has none waiting (Part 4, 5.14.7, sendInitialValues)."""
         for handle, mid in self._monitored_datachange.items():
@@ -183,8 +206,18 @@ class Items(MonitoredItemService):
 
 def differs(old: ua.DataValue, new: ua.DataValue) -> bool:
     """Whether the values are not the same; two NaN are."""
-    before = old.Value.Value if old.Value else None
-    after = new.Value.Value if new.Value else None
-    if isinstance(before, float) and isinstance(after, float) and math.isnan(before) and math.isnan(after):
+    return not same(old, new.Value.Value if new.Value else None, None)
+
+
+def same(held: ua.DataValue | None, content: object, code: int | None) -> bool:
+    """Whether a value (and, if it is given, a status) is the one that is held; two NaN are the same."""
+    if held is None:
         return False
-    return bool(before != after)
+    if code is not None and (held.StatusCode.value if held.StatusCode else 0) != code:
+        return False
+    before = held.Value.Value if held.Value else None
+    if code is not None and code >= BAD:
+        return True  # a bad status carries no value
+    if isinstance(before, float) and isinstance(content, float) and math.isnan(before) and math.isnan(content):
+        return True
+    return bool(before == content)

@@ -4,8 +4,9 @@
 | --- | --- | --- | --- |
 | State | String | | one of the states of `simulators/states.py` |
 | StateNumber | Int32 | | its place in that list, from 0 |
-| Good, Scrap | UInt32 | | parts finished since the start |
-| Fault | String | | what it broke down with; empty when it did not |
+| SerialNumber, Defect | String | | of the last part, of the last defect |
+| Good, Scrap, Rework | UInt32 | | parts finished since the start |
+| Fault | String | | what it is down with; empty when it is not |
 | CycleTime | Double | s | of the last part |
 | IdealCycleTime | Double | s | what OEE is measured against |
 | Energy | Double | J | used since the start |
@@ -15,19 +16,22 @@ Node ids are texts that people can write: `ns=N;s=line-1/press-1/Temperature`.  
 EngineeringUnits.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from asyncua import ua
 
 from simulators.flow import Machine
 from simulators.server.nodes import ObjectIds, localized, numeric, qualified, text_id
-from simulators.server.space import DATA_VARIABLE, FOLDER_TYPE, OBJECTS, ORGANIZES, Space, Variable
+from simulators.server.space import BASE_OBJECT, DATA_VARIABLE, FOLDER_TYPE, OBJECTS, ORGANIZES, Space, Variable
 from simulators.signals import UNITS, Unit
 
 ANALOG_UNIT_RANGE = numeric(ObjectIds.AnalogUnitRangeType)
 RANGE_TYPE = numeric(ObjectIds.Range)
 UNIT_TYPE = numeric(ObjectIds.EUInformation)
+
+NOTIFIES = 1
+"""EventNotifier: clients may subscribe to events here."""
 
 Limits = tuple[float, float]
 
@@ -38,6 +42,7 @@ class MachineNodes:
 
     machine: Machine
     node_id: ua.NodeId
+    line_id: ua.NodeId
     variables: dict[str, Variable] = field(default_factory=dict)
 
 
@@ -55,27 +60,39 @@ class Place:
         return qualified(text, self.namespace)
 
 
-def add_machines(place: Place, site: str, machines: Iterable[Machine]) -> dict[str, MachineNodes]:
+def add_machines(
+    place: Place,
+    site: str,
+    machines: Iterable[Machine],
+    type_of: Callable[[Machine], ua.NodeId] = lambda m: BASE_OBJECT,
+) -> dict[str, MachineNodes]:
     """Add folders and variables for `machines`; gives their nodes by path."""
     root = place.space.add_object(place.id(site), place.name(site), OBJECTS, FOLDER_TYPE, ORGANIZES)
     lines: dict[str, ua.NodeId] = {}
     found: dict[str, MachineNodes] = {}
     for machine in machines:
         if machine.line not in lines:
-            lines[machine.line] = place.space.add_folder(place.id(machine.line), place.name(machine.line), root)
-        found[machine.path] = add_machine(place, machine, lines[machine.line])
+            lines[machine.line] = place.space.add_object(
+                place.id(machine.line), place.name(machine.line), root, FOLDER_TYPE, ORGANIZES, notifier=NOTIFIES
+            )
+        found[machine.path] = add_machine(place, machine, lines[machine.line], type_of(machine))
     return found
 
 
-def add_machine(place: Place, machine: Machine, line: ua.NodeId) -> MachineNodes:
-    node_id = place.space.add_object(place.id(machine.path), place.name(machine.name), line, reference=ORGANIZES)
-    nodes = MachineNodes(machine, node_id)
+def add_machine(place: Place, machine: Machine, line: ua.NodeId, type_id: ua.NodeId = BASE_OBJECT) -> MachineNodes:
+    node_id = place.space.add_object(
+        place.id(machine.path), place.name(machine.name), line, type_id, ORGANIZES, notifier=NOTIFIES
+    )
+    nodes = MachineNodes(machine, node_id, line)
     plain: Mapping[str, tuple[ua.VariantType, object, str]] = {
         "State": (ua.VariantType.String, "", "what the machine is doing"),
         "StateNumber": (ua.VariantType.Int32, 0, "the place of State in the list of states, from 0"),
         "Fault": (ua.VariantType.String, "", "what the machine broke down with; empty when it did not"),
+        "SerialNumber": (ua.VariantType.String, "", "serial number of the last part"),
+        "Defect": (ua.VariantType.String, "", "code of the last defect"),
         "Good": (ua.VariantType.UInt32, 0, "good parts since the start"),
         "Scrap": (ua.VariantType.UInt32, 0, "scrapped parts since the start"),
+        "Rework": (ua.VariantType.UInt32, 0, "parts sent to rework since the start"),
     }
     for name, (kind, content, description) in plain.items():
         nodes.variables[name] = place.space.add_variable(

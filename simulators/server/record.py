@@ -8,20 +8,50 @@ subscriber is owed.  Lines are in the file before any client gets what they say 
 record), and are added to what the file holds (so does one that is started again).
 """
 
+import base64
 import contextlib
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
+from asyncua import ua
 
 
 def instant(time: datetime) -> str:
     """RFC 3339, UTC, seven digits: OPC UA counts in 100 ns, Python in microseconds, so the seventh is 0."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+
+
+def plain(content: object) -> object:
+    """The JSON form of a value of any OPC UA type that we serve."""
+    if content is None or isinstance(content, bool | int | str):
+        return int(content) if isinstance(content, IntEnum) else content
+    if isinstance(content, float):
+        return float(content) if math.isfinite(content) else NOT_NUMBERS[str(float(content))]
+    if isinstance(content, list | tuple):
+        return [plain(each) for each in content]
+    if isinstance(content, bytes):
+        return base64.b64encode(content).decode()
+    if isinstance(content, datetime):
+        return instant(content)
+    if isinstance(content, ua.NodeId):
+        return content.to_string()
+    if isinstance(content, ua.StatusCode):
+        return content.value
+    if isinstance(content, ua.LocalizedText):
+        return {"locale": content.Locale, "text": content.Text}
+    if is_dataclass(content):
+        return {f.name: plain(getattr(content, f.name)) for f in fields(content) if f.name != "Encoding"}
+    return str(content)
+
+
+NOT_NUMBERS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 class Recorder:
@@ -36,9 +66,7 @@ class Recorder:
         self.written += 1
         if self._file is None:
             return
-        if isinstance(content, float) and not math.isfinite(content):
-            content = "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"
-        line = {"node": node, "value": content, "source_time": instant(source_time), "status": code}
+        line = {"node": node, "value": plain(content), "source_time": instant(source_time), "status": code}
         self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def flush(self) -> None:

@@ -29,6 +29,7 @@ from simulators.server.subscriptions import Answer, Ask, Subscriptions
 
 Judge = Callable[[ua.WriteValue, User], ua.StatusCode | None]
 """Says whether a client may write this; None when it has no opinion."""
+ReadHistory = Callable[[ua.HistoryReadParameters], list[ua.HistoryReadResult]]
 Disturb = Callable[[ua.NodeId], Awaitable[None]]
 """Called with the type of each request before it is worked on: it may wait, or raise a `ServiceError`."""
 
@@ -78,6 +79,16 @@ class Session(InternalSession):
         allowed = [v for v, verdict in zip(params.NodesToWrite, verdicts, strict=True) if verdict is None]
         written = iter(await super().write(ua.WriteParameters(allowed)) if allowed else [])
         return [next(written) if verdict is None else verdict for verdict in verdicts]
+
+    async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
+        """Methods may ask the core who calls them."""
+        self.iserver.caller = self.user if self.external else None
+        return await super().call(params)
+
+    async def history_read(self, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
+        if self.iserver.read_history is None:
+            return await super().history_read(params)
+        return self.iserver.read_history(params)
 
 
 class Connection(UaProcessor):
@@ -160,6 +171,9 @@ class Core(InternalServer):
         self.current_time_node = Node(self.isession, numeric(ObjectIds.Server_ServerStatus_CurrentTime))
         self.server_status_node = Node(self.isession, numeric(ObjectIds.Server_ServerStatus))
         self.disabled_clock = True  # ours is a task with a parent
+        self.caller: User | None = None
+        """Who called the method that runs."""
+        self.read_history: ReadHistory | None = None
         self.judge: Judge = lambda value, user: None
         self.disturb: Disturb | None = None
         self.admits: Callable[[], bool] = lambda: True

@@ -20,6 +20,7 @@ from simulators.server.nodes import value as data_value
 HAS_COMPONENT = numeric(ObjectIds.HasComponent)
 HAS_PROPERTY = numeric(ObjectIds.HasProperty)
 ORGANIZES = numeric(ObjectIds.Organizes)
+HAS_SUBTYPE = numeric(ObjectIds.HasSubtype)
 HAS_TYPE = numeric(ObjectIds.HasTypeDefinition)
 OBJECTS = numeric(ObjectIds.ObjectsFolder)
 FOLDER_TYPE = numeric(ObjectIds.FolderType)
@@ -38,10 +39,14 @@ class Variable:
     """A variable one may write."""
 
     node_id: ua.NodeId
-    text: str
-    """Its node id as people write it."""
     kind: ua.VariantType
     slot: AttributeValue
+
+    @property
+    def content(self) -> object:
+        """The value that is there."""
+        held = self.slot.value
+        return held.Value.Value if held and held.Value else None
 
 
 class Space:
@@ -66,10 +71,10 @@ class Space:
     def add_variable(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, kind: ua.VariantType, content: object,
         type_id: ua.NodeId = DATA_VARIABLE, reference: ua.NodeId = HAS_COMPONENT, data_type: ua.NodeId | None = None,
-        access: int = READ, description: str = "",
+        access: int = READ, description: str = "", rank: int | None = None,
     ) -> Variable:  # fmt: skip
         node = self._add(node_id, ua.NodeClass.Variable, name, description)
-        rank = 1 if isinstance(content, list | tuple) else -1
+        rank = rank or (1 if isinstance(content, list | tuple) else -1)
         _set(node, AttributeIds.DataType, data_type or numeric(kind.value), ua.VariantType.NodeId)
         _set(node, AttributeIds.ValueRank, rank, ua.VariantType.Int32)
         if rank == 1:
@@ -83,13 +88,27 @@ class Space:
         node.attributes[AttributeIds.Value] = slot
         self._type(node, type_id)
         self.refer(parent, node_id, reference)
-        return Variable(node_id, node_id.to_string(), kind, slot)
+        return Variable(node_id, kind, slot)
 
     def add_property(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, kind: ua.VariantType, content: object,
         data_type: ua.NodeId | None = None,
     ) -> Variable:  # fmt: skip
         return self.add_variable(node_id, name, parent, kind, content, PROPERTY_TYPE, HAS_PROPERTY, data_type)
+
+    def add_type(
+        self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, node_class: ua.NodeClass, abstract: bool
+    ) -> ua.NodeId:
+        """An object, variable, data or reference type, as a subtype of `parent`."""
+        node = self._add(node_id, node_class, name, "")
+        _set(node, AttributeIds.IsAbstract, abstract, ua.VariantType.Boolean)
+        if node_class is ua.NodeClass.VariableType:
+            _set(node, AttributeIds.DataType, numeric(ObjectIds.BaseDataType), ua.VariantType.NodeId)
+            _set(node, AttributeIds.ValueRank, -2, ua.VariantType.Int32)
+        if node_class is ua.NodeClass.ReferenceType:
+            _set(node, AttributeIds.Symmetric, False, ua.VariantType.Boolean)
+        self.refer(parent, node_id, HAS_SUBTYPE)
+        return node_id
 
     def add_method(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, method: Method | None
@@ -113,6 +132,11 @@ class Space:
         """A reference of `kind` from `source` to `target`, and its inverse."""
         self.store[source].references.append(self._description(target, kind, forward=True))
         self.store[target].references.append(self._description(source, kind, forward=False))
+
+    def nodes_of(self, namespace: int) -> list[tuple[ua.NodeId, NodeData]]:
+        """The nodes of a namespace."""
+        keys = [node_id for node_id in self.store.keys() if node_id.NamespaceIndex == namespace]  # noqa: SIM118 - no dict
+        return [(node_id, self.store[node_id]) for node_id in keys]
 
     def remove(self, node_id: ua.NodeId) -> NodeData:
         """Take a node away; gives it back for `restore`.  Its references stay, and point nowhere."""
@@ -149,6 +173,8 @@ class Space:
         return node
 
     def _type(self, node: NodeData, type_id: ua.NodeId) -> None:
+        if type_id.is_null():
+            return
         node.references.append(self._description(type_id, HAS_TYPE, forward=True))
 
     def _description(self, target: ua.NodeId, kind: ua.NodeId, forward: bool) -> ua.ReferenceDescription:

@@ -1,0 +1,143 @@
+"""All that one OPC UA server shows of the factory, and how it is kept true.
+
+Changes (state, counters, cycle times) are written one by one, in the order in which they happened, each with the
+simulated instant at which it happened: none is merged with the next, at any speed.  Signals, energy and operation
+counters are functions of simulated time; they are sampled at a rate in *wall* time, so a factory at 1000 x does not
+send 1000 x as many samples.  A value equal to the last one written is not written again.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+
+from simulators.flow import Change, Machine
+from simulators.flow.unit import Unit
+from simulators.server.endpoint import MODEL_URI, FactoryServer
+from simulators.server.events import Events
+from simulators.server.information import Information
+from simulators.server.machines import MachineNodes, Place, add_machines, title
+from simulators.server.models import TABLES, Models, table
+from simulators.server.operations import Operations
+from simulators.server.record import Recorder
+from simulators.server.sender import Sender
+from simulators.server.space import Space
+from simulators.states import Pack, State
+
+STATE_NUMBERS = {state.value: number for number, state in enumerate(State)}
+"""The value of StateNumber by the value of State."""
+VARIABLES = {
+    "state": "State", "good": "Good", "scrap": "Scrap", "rework": "Rework", "cycle_s": "CycleTime", "fault": "Fault",
+    "serial": "SerialNumber", "defect": "Defect",
+}  # fmt: skip
+"""Which variable shows which change; changes of other names are not served."""
+REMEMBERED = ("State", "Good", "Scrap", "CycleTime", "Fault")
+"""The variables whose history is kept."""
+
+
+class Face:
+    """What one server shows of some machines."""
+
+    def __init__(self, server: FactoryServer, sender: Sender, place: Place, models: Models) -> None:
+        self.server = server
+        self.sender = sender
+        self._place = place
+        self.information = Information(place, models, sender.write)
+        self.events = Events(place, server.iserver.subscriptions, (self.information.notifier,), sender.write_at)
+        core = server.iserver
+        self.operations = Operations(place, server.access.may_operate, lambda: core.caller, self._speed_changed)
+        core.judge = self.operations.judge
+        core.read_history = sender.history.read
+        self.machines: dict[str, MachineNodes] = {}
+        self._now_s = 0.0
+        self._verdicts: dict[str, bool] = {}
+        self._passed: list[tuple[Machine, Pack, float]] = []
+
+    def add(self, site: str, machines: Collection[Machine]) -> None:
+        """Build the address space for `machines`."""
+        self.machines = add_machines(self._place, site, machines, self.information.type_of)
+        for nodes in self.machines.values():
+            unit = Unit(nodes.machine)
+            shown = self.information.add(nodes, unit)
+            self.operations.add(shown)
+            self.events.add_alarm(nodes, self.information.maker)
+            if shown.packml is not None:
+                unit.on_state.append(self._remember_state(nodes.machine))
+            for name in REMEMBERED:
+                self.sender.history.keep(nodes.variables[name])
+        self.events.bind_methods()
+
+    def _remember_state(self, machine: Machine) -> Callable[[Pack, float], None]:
+        return lambda state, at_s: self._passed.append((machine, state, at_s))
+
+    def write_all(self, now_s: float) -> None:
+        """Write and record everything as it stands: the first values, before the first client comes."""
+        for nodes in self.machines.values():
+            machine, variables = nodes.machine, nodes.variables
+            for name, content in (
+                ("State", machine.state.value), ("StateNumber", STATE_NUMBERS[machine.state.value]),
+                ("Good", machine.good), ("Scrap", machine.scrap), ("Rework", machine.rework),
+                ("IdealCycleTime", machine.ideal_cycle_s), ("SpeedFactor", machine.speed),
+            ):  # fmt: skip
+                self.sender.write(variables[name], content, now_s)
+            self.information.show(machine, machine.state, now_s)
+            self.information.show_pack_state(machine, self.information.shown[machine.path].unit.state, now_s)
+        self.sample(now_s)
+        self.sender.record_rest(self._place.namespace)
+
+    def publish(self, changes: Iterable[Change]) -> None:
+        """Write changes of the flow; those of machines that another server shows are left out."""
+        for machine, state, at_s in self._passed:
+            self.information.show_pack_state(machine, state, at_s)
+        self._passed.clear()
+        for change in changes:
+            nodes = self.machines.get(change.machine)
+            name = VARIABLES.get(change.name)
+            if nodes is not None and name is not None:
+                before = nodes.variables[name].content
+                self.sender.write(nodes.variables[name], change.value, change.at_s)
+                self._follow_up(nodes, change, before)
+
+    def _follow_up(self, nodes: MachineNodes, change: Change, before: object) -> None:
+        """What else follows from a change: other variables, and events."""
+        at = self.sender.instant(change.at_s)
+        if change.name == "state":
+            state = State(str(change.value))
+            self.sender.write(nodes.variables["StateNumber"], STATE_NUMBERS[state.value], change.at_s)
+            self.information.show(nodes.machine, state, change.at_s)
+            self.events.state_changed(nodes, state.value, str(before), at)
+        elif change.name == "fault":
+            self.events.broke_down(nodes, str(change.value), nodes.machine.severity, at)
+        elif change.name in ("good", "scrap", "rework"):
+            self._verdicts[change.machine] = change.name == "good"
+        elif change.name == "serial":
+            self.events.part_done(nodes, str(change.value), self._verdicts.get(change.machine, True), at)
+
+    def sample(self, now_s: float) -> None:
+        """Write the present value of everything that is a function of time."""
+        self._now_s = now_s
+        for nodes in self.machines.values():
+            machine = nodes.machine
+            self.sender.write(nodes.variables["Energy"], machine.energy_j(now_s), now_s)
+            for name, signal in machine.signals.items():
+                self.sender.write(nodes.variables[title(name)], signal.value(now_s), now_s)
+            self.information.count(machine, now_s)
+
+    def _speed_changed(self, nodes: MachineNodes) -> None:
+        now_s = float(nodes.machine.env.now)
+        self.sender.write(nodes.variables["SpeedFactor"], nodes.machine.speed, now_s)
+        self.information.show_speed(nodes.machine, nodes.machine.state, now_s)
+
+
+async def build(
+    server: FactoryServer, site: str, machines: Collection[Machine], epoch: datetime, recorder: Recorder
+) -> Face:
+    """Fill the address space of a server that does not listen yet, and write every variable once."""
+    place = Place(Space(server.iserver.aspace), await server.register_namespace(MODEL_URI))
+    indexes = {table(name).letter: await server.register_namespace(table(name).uri) for name in TABLES}
+    models = Models(place.space, indexes)
+    for name in TABLES:
+        models.add(table(name).rows)
+    sender = Sender(place.space, epoch, await server.get_namespace_array(), recorder)
+    face = Face(server, sender, place, models)
+    face.add(site, machines)
+    face.write_all(0.0)
+    return face

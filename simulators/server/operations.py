@@ -1,0 +1,155 @@
+"""What clients may do to a machine: call its methods and write its set-points.  Both act on the flow.
+
+Every machine has the methods Start, Stop, Hold, Unhold, Suspend, Unsuspend, Complete, Reset, Abort, Clear and
+SetSpeed, and the writable set-point SpeedFactor (1 is as the plant file says).  A PackML machine has the same commands
+where OPC 30050 puts them, and SetMachSpeed in parts per minute.
+
+| refusal | when |
+| --- | --- |
+| Bad_InvalidState | the state diagram does not have this command now; nothing has changed |
+| Bad_OutOfRange | a speed outside the EURange, or not a number |
+| Bad_TypeMismatch, Bad_ArgumentsMissing | the arguments or the value are of another kind |
+| Bad_UserAccessDenied | the user may look, but not operate |
+| Bad_NotSupported | part of the standard, not of this factory (products, unit modes) |
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from asyncua import ua
+from asyncua.crypto.permission_rules import User
+
+from simulators.errors import Illegal
+from simulators.flow import Machine
+from simulators.server.information import COMMANDS, Shown, design_speed
+from simulators.server.machines import MachineNodes, Place, add_limits
+from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
+from simulators.server.space import READ, WRITE, Method
+from simulators.signals import UNITS
+from simulators.states import Cause
+
+SLOWEST, FASTEST = 0.1, 3.0
+"""EURange of SpeedFactor."""
+CAUSES: Mapping[str, Cause] = {
+    "Start": Cause.START, "Stop": Cause.STOP, "Hold": Cause.HOLD, "Unhold": Cause.UNHOLD, "Suspend": Cause.SUSPEND,
+    "Unsuspend": Cause.UNSUSPEND, "Complete": Cause.COMPLETE, "ToComplete": Cause.COMPLETE, "Reset": Cause.RESET,
+    "Abort": Cause.ABORT, "Clear": Cause.CLEAR,
+}  # fmt: skip
+OWN = ("Start", "Stop", "Hold", "Unhold", "Suspend", "Unsuspend", "Complete", "Reset", "Abort", "Clear")
+NUMBERS = (ua.VariantType.Double, ua.VariantType.Float)
+
+
+@dataclass(frozen=True, slots=True)
+class SetPoint:
+    """A variable that clients may write."""
+
+    nodes: MachineNodes
+    low: float
+    high: float
+
+
+class Operations:
+    """The methods and set-points of one server."""
+
+    def __init__(
+        self,
+        place: Place,
+        may_operate: Callable[[User], bool],
+        caller: Callable[[], User | None],
+        speed_changed: Callable[[MachineNodes], None],
+    ) -> None:
+        """`caller` gives the user who calls the method that runs."""
+        self._place = place
+        self._may_operate = may_operate
+        self._caller = caller
+        self._speed_changed = speed_changed
+        self._set_points: dict[ua.NodeId, SetPoint] = {}
+
+    def add(self, shown: Shown) -> None:
+        """Give a machine its methods and its set-point."""
+        nodes, place, space = shown.nodes, self._place, self._place.space
+        path = nodes.machine.path
+        for name in OWN:
+            space.add_method(place.id(f"{path}/{name}"), place.name(name), nodes.node_id, self._commanding(shown, name))
+        set_speed = space.add_method(
+            place.id(f"{path}/SetSpeed"), place.name("SetSpeed"), nodes.node_id, self._setting(nodes, lambda m: 1.0)
+        )
+        factor = ua.Argument(
+            ua.String("Factor"), numeric(ObjectIds.Double), ua.Int32(-1), [], localized("1 is as designed")
+        )
+        space.add_arguments(place.id(f"{path}/SetSpeed/InputArguments"), "InputArguments", set_speed, [factor])
+        variable = space.add_variable(
+            place.id(f"{path}/SpeedFactor"), place.name("SpeedFactor"), nodes.node_id, ua.VariantType.Double, 1.0,
+            numeric(ObjectIds.AnalogUnitRangeType), access=READ | WRITE, description="writable: 1 is as designed",
+        )  # fmt: skip
+        add_limits(place, variable.node_id, f"{path}/SpeedFactor", UNITS["1"], (SLOWEST, FASTEST))
+        nodes.variables["SpeedFactor"] = variable
+        self._set_points[variable.node_id] = SetPoint(nodes, SLOWEST, FASTEST)
+        if shown.packml is not None:
+            self._bind_packml(shown, shown.packml.nodes)
+
+    def _bind_packml(self, shown: Shown, nodes: Mapping[str, ua.NodeId]) -> None:
+        store = self._place.space.store
+        for level, names in COMMANDS.items():
+            for name in names:
+                store[nodes[f"{level}/{name}"]].call = self._commanding(shown, name)
+        store[nodes["SetMachSpeed"]].call = self._setting(shown.nodes, design_speed)
+        for name in ("SetUnitMode", "SetProduct", "SetParameter"):
+            store[nodes[name]].call = _not_supported
+
+    def _commanding(self, shown: Shown, name: str) -> Method:
+        return partial(self._command, shown, CAUSES[name])
+
+    async def _command(self, shown: Shown, cause: Cause, parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:
+        if not self._allowed():
+            return status(StatusCodes.BadUserAccessDenied)
+        try:
+            shown.unit.command(cause)
+        except Illegal:
+            return status(StatusCodes.BadInvalidState)
+        return status(0)
+
+    def _setting(self, nodes: MachineNodes, design: Callable[[Machine], float]) -> Method:
+        return partial(self._set_speed, nodes, design)
+
+    async def _set_speed(
+        self, nodes: MachineNodes, design: Callable[[Machine], float], parent: ua.NodeId, *arguments: ua.Variant
+    ) -> ua.StatusCode:
+        if not self._allowed():
+            return status(StatusCodes.BadUserAccessDenied)
+        if len(arguments) != 1:
+            return status(StatusCodes.BadArgumentsMissing if not arguments else StatusCodes.BadTooManyArguments)
+        if arguments[0].VariantType not in NUMBERS or not isinstance(arguments[0].Value, float):
+            return status(StatusCodes.BadTypeMismatch)
+        return self._apply(nodes, arguments[0].Value / design(nodes.machine))
+
+    def _apply(self, nodes: MachineNodes, factor: float) -> ua.StatusCode:
+        if not math.isfinite(factor) or not SLOWEST - 1e-9 <= factor <= FASTEST + 1e-9:
+            return status(StatusCodes.BadOutOfRange)
+        nodes.machine.set_speed(factor)
+        self._speed_changed(nodes)
+        return status(0)
+
+    def judge(self, written: ua.WriteValue, user: User) -> ua.StatusCode | None:
+        """What becomes of a client's write: applied or refused.  None: no set-point, asyncua refuses it."""
+        set_point = self._set_points.get(written.NodeId)
+        if set_point is None or written.AttributeId != AttributeIds.Value:
+            return None
+        if not self._may_operate(user):
+            return status(StatusCodes.BadUserAccessDenied)
+        if written.IndexRange:
+            return status(StatusCodes.BadIndexRangeInvalid)
+        value = written.Value.Value
+        if value is None or value.VariantType is not ua.VariantType.Double or not isinstance(value.Value, float):
+            return status(StatusCodes.BadTypeMismatch)
+        return self._apply(set_point.nodes, value.Value)
+
+    def _allowed(self) -> bool:
+        user = self._caller()
+        return user is not None and self._may_operate(user)
+
+
+async def _not_supported(parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:
+    return status(StatusCodes.BadNotSupported)
