@@ -30,7 +30,7 @@ from gateway.outbox.writer import Mark, Part
 _COMMIT_BYTES = 4 * 2**20
 """At most about so much is made durable at once."""
 _KEEP_INTERVAL_S = 1.0
-_RETRY_FIRST_S, _RETRY_MOST_S = 0.05, 5.0
+_RETRY_MOST_S = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -49,14 +49,16 @@ class Outbox:
     """Durable bounded FIFO of messages.  Opened by `open_outbox`."""
 
     def __init__(
-        self, config: OutboxConfig, found: Found, store: Store, on_commit: Callable[[float], None], numbered: bool
-    ) -> None:
+        self, config: OutboxConfig, found: Found, store: Store, on_commit: Callable[[float], None], numbered: bool,
+        retry_s: float,
+    ) -> None:  # fmt: skip
         self._config = config
         self._store = store
         self._ledger = found.ledger
         self._lanes = found.lanes
         self._on_commit = on_commit
         self._numbered = numbered
+        self._retry_s = retry_s
         self._segment_bytes = min(config.segment_bytes, config.max_bytes // 4)
         self._accepted = {name: (lane, seq) for name, (lane, seq, _) in found.books.streams.items()}
         self._marks = {mark.source: mark.token for mark in found.books.marks.values()}
@@ -156,7 +158,7 @@ class Outbox:
 
     async def _commit(self, group: list[_Append]) -> bool:
         """Write a group, waiting out full and broken disks; False when the outbox closes before that succeeds."""
-        store, parts, wait_s = self._store, _parts_of(group), _RETRY_FIRST_S
+        store, parts, wait_s = self._store, _parts_of(group), self._retry_s
         size = sum(append.size for append in group)
         while parts:
             if not await store.make_room(size):
@@ -319,20 +321,23 @@ async def open_outbox(
     numbered: bool = True,
     files: Files | None = None,
     clock: Clock | None = None,
+    retry_s: float = 0.05,
 ) -> AsyncIterator[Outbox]:
     """The outbox in a folder, recovered and ready.
 
     `readers` names those that exist: others that a former run knew are forgotten; without it all known are kept.
     `on_drop` is told reader, reason and number of values of each loss as it happens, `on_commit` the seconds that each
     group commit took.  `numbered` off takes messages whatever their `seq`: for what comes out of another outbox.
-    Raises `ConfigError` when somebody else has the folder or it cannot be written.
+    `retry_s` is the first wait after the disk refused, doubled up to 5 s.  Raises `ConfigError` when somebody else has
+    the folder or it cannot be written.
     """
     disk, ages = files or Files(), clock or Clock()
     found = await asyncio.to_thread(recover, disk, Path(config.path), ages, tuple(readers))
-    store = Store(config, found, disk, ages, on_drop, numbered)
-    outbox = Outbox(config, found, store, on_commit, numbered)
+    store = Store(config, found, disk, ages, on_drop, numbered, retry_s)
+    outbox = Outbox(config, found, store, on_commit, numbered, retry_s)
     failure: BaseException | None = None
     try:
+        await store.begin()
         async with asyncio.TaskGroup() as tasks:
             ticker = tasks.create_task(outbox.tick(), name="outbox: tick")
             running = tasks.create_task(outbox.run(), name="outbox: run")

@@ -22,7 +22,6 @@ from gateway.outbox.segment import Lane, Segment, number_of, place_of, salt_of
 
 _log = structlog.get_logger("gateway.outbox")
 _CHUNK_BYTES = 2**18
-_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +80,15 @@ class _Chunk:
 class Reader:
     """A durable position in the outbox.  `read` is for one task at a time."""
 
-    def __init__(self, name: str, files: Files, folder: Path, lanes: list[Lane], cursor: Cursor) -> None:
+    def __init__(
+        self, name: str, files: Files, folder: Path, lanes: list[Lane], cursor: Cursor, retry_s: float
+    ) -> None:
         self.name = name
         self._files = files
         self._folder = folder
         self._lanes = lanes
         self._slots = cursor.slots
+        self._retry_s = retry_s
         self._places = [_Place(number, values, number, values) for number, values in cursor.places]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"outbox-read-{name}")
         self._open: tuple[str, int] | None = None
@@ -131,7 +133,7 @@ class Reader:
                 )
             except OSError as error:  # no descriptors left, no permission: not damage, so nothing is skipped
                 self._cannot_read(error)
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(self._retry_s)
                 continue
             self._cannot_read(None)
             if moves != self._moves:

@@ -7,8 +7,9 @@ streams.
 
 What proves it: the note of the last run is intact and not ahead of the log, no reader is ahead of it either, the newest
 segment of each lane is whole, and what may be torn at its end was never readable.  In the same boot of the machine the
-note is exact, because it is written after each sync and before anybody may read; after a power cut it may be older,
-and then torn bytes prove nothing.
+note is exact, because it belongs to each commit and is written before anybody may read: what is behind it was never
+promised, may be in the page cache only (after a failed sync), and is rolled back.  After a power cut the note may be
+older; then all complete appends on the disk count, and torn bytes behind them prove nothing.
 """
 
 import contextlib
@@ -43,6 +44,7 @@ class State(BaseModel):
     wall_ns: int
     clock_ns: int
     ends: list[tuple[int, int]]
+    files: list[tuple[int, int]]
 
 
 class _Places(BaseModel):
@@ -111,8 +113,11 @@ def _opened(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...], 
     proven = state is not None
     for lane in lanes:
         firsts = sorted(first for index, first in filter(None, map(parse_name, names)) if index == lane.index)
-        tail = _fill(files, folder, lane, firsts, books, epochs)
+        exact = state.files[lane.index] if state and _is_same_boot(files, state) else None
+        tail = _fill(files, folder, lane, firsts, books, epochs, exact)
         books.tails[lane.index] = lane.end
+        if lane.segments:
+            books.files[lane.index] = (lane.segments[-1].first, lane.segments[-1].size)
         ahead = [places[lane.index][0] for _, places in cursors.values() if places]
         proven &= _is_proven(files, state, lane, tail, max(ahead, default=0))
         if tail is not None and tail.garbage:
@@ -142,8 +147,14 @@ def _last_clocks(state: State | None, lanes: list[Lane]) -> tuple[int, int]:
 # -- segments
 
 
-def _fill(files: Files, folder: Path, lane: Lane, firsts: list[int], books: Books, epochs: list[str]) -> Tail | None:
-    """Fill a lane from its files, and the books with what they say.  Returns the newest segment, read to its end."""
+def _fill(
+    files: Files, folder: Path, lane: Lane, firsts: list[int], books: Books, epochs: list[str],
+    exact: tuple[int, int] | None,
+) -> Tail | None:  # fmt: skip
+    """Fill a lane from its files, and the books with what they say.  Returns the newest segment, read to its end.
+
+    `exact` is where the durable records end, if that is known: first number and size of a segment.
+    """
     headers = [read_header(files, folder, lane.index, first) for first in firsts]
     tail: Tail | None = None
     for n, (first, found) in enumerate(zip(firsts, headers, strict=True)):
@@ -153,7 +164,10 @@ def _fill(files: Files, folder: Path, lane: Lane, firsts: list[int], books: Book
         if found is not None and following is not None:
             lane.segments.append(_between(*found, following[0]))
             continue
-        tail = read_tail(files, folder, lane.index, first, found[0] if found else None, found[1] if found else 0)
+        limit = None
+        if exact is not None and first >= exact[0] and n + 1 == len(firsts):
+            limit = exact[1] if first == exact[0] else found[1] if found else 0
+        tail = read_tail(files, folder, lane.index, first, found, limit)
         if n + 1 < len(firsts):
             tail.segment.end = min(tail.segment.end, firsts[n + 1])  # what is above was written again
         else:
@@ -201,10 +215,14 @@ def _is_proven(files: Files, state: State | None, lane: Lane, tail: Tail | None,
     """Whether no durable record can be missing behind the last one of this lane: see above."""
     if state is None or max(state.ends[lane.index][0], ahead) > lane.end:
         return False
-    same_boot = state.boot != "" and state.boot == files.boot()
+    same_boot = _is_same_boot(files, state)
     if not (same_boot or state.clean or state.commit == "fdatasync"):
         return False
     return tail is None or not (tail.holed or (tail.garbage and not same_boot))
+
+
+def _is_same_boot(files: Files, state: State) -> bool:
+    return state.boot != "" and state.boot == files.boot()
 
 
 def _cut(files: Files, folder: Path, tail: Tail, doubtful: bool) -> None:
@@ -215,7 +233,8 @@ def _cut(files: Files, folder: Path, tail: Tail, doubtful: bool) -> None:
         if doubtful:
             data = read_tolerant(files, fd, tail.garbage, segment.size)
             keep_damaged(files, folder, f"{segment.name}.{segment.size}", data)
-        files.truncate(fd, segment.size)
+        with contextlib.suppress(OSError):  # what is left is superseded by the first number of the next segment
+            files.truncate(fd, segment.size)
     finally:
         files.close(fd)
     _log.info("an unfinished write was cut off", segment=segment.name, bytes=tail.garbage)
@@ -240,6 +259,7 @@ def _tidy(files: Files, folder: Path, names: list[str], found: Found) -> None:
             with contextlib.suppress(OSError):
                 files.remove(folder / name)
     found.ledger.write()
+    files.sync_folder(folder)
 
 
 # -- cursors

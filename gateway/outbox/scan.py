@@ -87,19 +87,23 @@ def read_header(files: Files, folder: Path, lane: int, first: int) -> tuple[Head
     return *found, size
 
 
-def read_tail(files: Files, folder: Path, lane: int, first: int, header: Header | None, body: int) -> Tail:
-    """Read a segment to its end.  Without a header, from the first intact record on."""
+def read_tail(
+    files: Files, folder: Path, lane: int, first: int, found: tuple[Header, int, int] | None, limit: int | None
+) -> Tail:
+    """Read a segment to its end, or to what is known to be durable.  Without a header, from the first intact record."""
     data = read_file(files, folder / name_of(lane, first))
+    size, data = len(data), data[:limit]
     salt = salt_of(name_of(lane, first))
-    if header is not None:
+    if found is not None:
+        header, body, _ = found
         values, clock = header.values_before, header.clock_ns
     else:
-        found = next_entry(data, 0, salt)
-        body = found[0] if found else 0
-        values, clock = (found[1].values_before, found[1].clock_ns) if found else (0, 0)
-    tail = Tail(Segment(lane, first, first, body, body, values, values, clock, clock), holed=header is None)
+        start = next_entry(data, 0, salt)
+        body = start[0] if start else 0
+        values, clock = (start[1].values_before, start[1].clock_ns) if start else (0, 0)
+    tail = Tail(Segment(lane, first, first, body, body, values, values, clock, clock), holed=found is None)
     _walk(data, salt, tail)
-    tail.garbage = len(data) - tail.segment.size
+    tail.garbage = size - tail.segment.size
     return tail
 
 

@@ -49,7 +49,7 @@ class Store:
 
     def __init__(
         self, config: OutboxConfig, found: Found, files: Files, clock: Clock, on_drop: Callable[[str, str, int], None],
-        numbered: bool,
+        numbered: bool, retry_s: float,
     ) -> None:  # fmt: skip
         self.found = found
         self.readers: dict[str, Reader] = {}
@@ -66,6 +66,7 @@ class Store:
         self._clock = clock
         self._on_drop = on_drop
         self._numbered = numbered
+        self._retry_s = retry_s
         self._lanes = found.lanes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox-write")
         self._free_bytes: int | None = None
@@ -79,6 +80,16 @@ class Store:
     async def in_thread(self, work: Callable[[], _T]) -> _T:
         """Run in the writing thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def begin(self) -> None:
+        """Note on the disk that this run has begun, and where; before anything is promised."""
+        await self.in_thread(self._begin)
+
+    def _begin(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk: the first commit notes it or waits
+            self.writer.write_state()
+            self.found.state.sync()
+            self._free_bytes = self._files.free_bytes(self.found.folder)
 
     # -- figures
 
@@ -112,7 +123,7 @@ class Store:
         return self.readers[name]
 
     def _add_reader(self, name: str) -> None:
-        reader = Reader(name, self._files, self.found.folder, self._lanes, self.found.cursors[name])
+        reader = Reader(name, self._files, self.found.folder, self._lanes, self.found.cursors[name], self._retry_s)
         reader.on_hole = self._met_hole
         reader.on_progress = self.progress.set
         self.readers[name] = reader

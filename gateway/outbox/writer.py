@@ -42,6 +42,8 @@ class Books:
     """Of each lane: number of the next record, values of all before it."""
     tails: list[int] = field(default_factory=lambda: [0 for _ in LANES])
     """Of each lane: number behind the last record that a file holds."""
+    files: list[tuple[int, int]] = field(default_factory=lambda: [(-1, 0) for _ in LANES])
+    """Of each lane: first number of its newest segment with durable records, and its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +98,28 @@ class Writer:
             self._files.write(active.fd, data, segment.size)
             if self._commit == "fdatasync":
                 self._files.sync(active.fd)
+            after = replace(
+                segment,
+                size=segment.size + len(data),
+                end=segment.end + sum(isinstance(item, Message) for item, _ in part.items),
+                values_end=segment.values_end + values,
+                last_clock_ns=clock_ns,
+            )
+            self._note_end(after)
         except OSError:
             self._give_up(part.lane)
             raise
-        segment.size += len(data)
-        segment.end += sum(isinstance(item, Message) for item, _ in part.items)
-        segment.values_end += values
-        segment.last_clock_ns = clock_ns
-        self._book(part, segment)
-        return Written(replace(segment), self._free_bytes())
+        active.segment = after
+        self._book(part)
+        return Written(after, self._free_bytes())
 
     def begin(self, lane: int) -> Written:
         """Begin a new segment, so that the one before can go."""
         return Written(replace(self._begin(lane).segment), self._free_bytes())
 
     def write_state(self, clean: bool = False) -> None:
-        """Note how far the durable records reach: a shorter log at the next start is a damaged one."""
+        """Note how far the durable records reach: a shorter log at the next start is a damaged one, and what is
+        behind, in the same boot, was never promised to anybody."""
         body = {
             "epoch": self._epoch,
             "clean": clean,
@@ -120,8 +128,19 @@ class Writer:
             "wall_ns": self._clock.wall_ns,
             "clock_ns": self._clock.age_ns,
             "ends": self.books.ends,
+            "files": self.books.files,
         }
         self._state.write(body)
+
+    def _note_end(self, segment: Segment) -> None:
+        ends, files, lane = list(self.books.ends), list(self.books.files), segment.lane
+        self.books.ends[lane] = (segment.end, segment.values_end)
+        self.books.files[lane] = (segment.first, segment.size)
+        try:
+            self.write_state()
+        except OSError:
+            self.books.ends, self.books.files = ends, files
+            raise
 
     def sync(self) -> None:
         """For `commit: os`, at intervals and at the end."""
@@ -157,7 +176,7 @@ class Writer:
             values += item.values
         return b"".join(pieces), values, clock
 
-    def _book(self, part: Part, segment: Segment) -> None:
+    def _book(self, part: Part) -> None:
         streams = self.books.streams
         for item, _ in part.items:
             if isinstance(item, Mark):
@@ -165,10 +184,7 @@ class Writer:
             else:
                 _, _, values = streams.get(item.stream, (0, 0, 0))
                 streams[item.stream] = (part.lane, item.seq, values + item.values)
-        self.books.ends[part.lane] = (segment.end, segment.values_end)
-        self.books.tails[part.lane] = segment.end
-        with contextlib.suppress(OSError):  # an older note only makes recovery more careful
-            self.write_state()
+        self.books.tails[part.lane] = self.books.ends[part.lane][0]
 
     def _begin(self, lane: int) -> _Active:
         self._give_up(lane)

@@ -1,0 +1,234 @@
+"""The outbox against a plain model: any order of appends, reads, acknowledgements, faults, kills and power cuts.
+
+Promises: what `append` returned for comes back, whole and in order, until it was acknowledged or a loss of it was
+noted; what was delivered never has its number used again; figures match what comes out.
+"""
+
+import asyncio
+import errno
+import random
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gateway.config import OutboxConfig
+from gateway.model import Message, Priority
+from gateway.outbox import Record
+from tests.support.disk import Disk
+from tests.support.outbox_life import Life
+
+FOLDER = Path("/outbox")
+NAMES = (("alarm", Priority.EVENT), ("state", Priority.STATE), ("a", Priority.TELEMETRY), ("b", Priority.TELEMETRY))
+Key = tuple[str, int]
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """A model of streams and one reader beside the real thing on a simulated disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disk = Disk()
+        self.life: Life | None = None
+        self.known: dict[Key, Message] = {}
+        """Everything that was ever handed to `append`, of numbers that are still taken."""
+        self.promised: set[Key] = set()
+        """What `append` returned for."""
+        self.acked: set[Key] = set()
+        self.lost: set[Key] = set()
+        self.given: dict[int, Record] = {}
+        self.delivered: dict[Key, Message] = {}
+        self.pending: list[tuple[asyncio.Task[None], list[Key]]] = []
+        self.last_mark = 0
+        self.marks_tried = 0
+        self.epoch = ""
+
+    @initialize(cap=st.sampled_from([3_000, 10_000, 10**8]), policy=st.sampled_from(["drop_oldest", "block"]))
+    def begin(self, cap: int, policy: str) -> None:
+        self.blocks = policy == "block"
+        if self.blocks:
+            cap = 10**8  # waiting for room is tested by name: here nobody would make it
+        self.config = OutboxConfig.model_validate(
+            {"path": FOLDER, "max_bytes": cap, "segment_bytes": 1500, "when_full": policy, "min_free": 1}
+        )
+        self.open()
+
+    def open(self) -> None:
+        self.life = Life(self.config, self.disk.files(), lambda reader, reason, values: None, ("r",))
+        self.given.clear()
+        outbox = self.life.outbox
+        if self.epoch != outbox.epoch:
+            self.epoch = outbox.epoch
+        for stream in {stream for stream, _ in self.known}:
+            last = outbox.next_seq(stream) - 1
+            if stream.endswith(self.epoch):
+                taken = [seq for name, seq in {*self.promised, *self.delivered} if name == stream]
+                assert last >= max(taken, default=0), f"{stream} goes on at {last + 1}"
+            for key in [key for key in self.known if key[0] == stream and key[1] > last]:
+                assert key not in self.promised
+                del self.known[key]
+        mark = int(outbox.marks.get("s", b"0"))
+        assert self.last_mark <= mark <= self.marks_tried
+        self.last_mark = mark
+
+    def messages(self, choice: list[tuple[int, int]]) -> list[Message]:
+        assert self.life is not None
+        nexts: dict[str, int] = {}
+        made = []
+        for which, size in choice:
+            name, priority = NAMES[which]
+            stream = f"{name}.{self.epoch}"
+            seq = nexts.get(stream) or self.life.outbox.next_seq(stream)
+            nexts[stream] = seq + 1
+            payload = f"{stream} {seq} ".encode() * size
+            made.append(Message(f"t/{name}", payload, stream, seq, values=size, source="s", priority=priority))
+        return made
+
+    batches = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 20)), max_size=4)
+
+    @rule(choice=batches, marked=st.booleans())
+    def append(self, choice: list[tuple[int, int]], marked: bool) -> None:
+        assert self.life is not None
+        made, mark = self.messages(choice), self.next_mark(marked)
+        self.life.do(self.life.outbox.append(made, source="s", mark=mark))
+        self.known.update({(message.stream, message.seq): message for message in made})
+        self.promised.update((message.stream, message.seq) for message in made)
+        if mark:
+            self.last_mark = self.marks_tried
+        self.settle()
+
+    @rule(choice=batches, marked=st.booleans(), cancel=st.booleans())
+    def begin_append(self, choice: list[tuple[int, int]], marked: bool, cancel: bool) -> None:
+        assert self.life is not None
+        made = self.messages(choice)
+        task = self.life.begin(self.life.outbox.append(made, source="s", mark=self.next_mark(marked)))
+        self.known.update({(message.stream, message.seq): message for message in made})
+        if cancel:
+            task.cancel()
+        self.pending.append((task, [(message.stream, message.seq) for message in made]))
+
+    def next_mark(self, marked: bool) -> bytes:
+        self.marks_tried += marked
+        return str(self.marks_tried).encode() if marked else b""
+
+    def settle(self) -> None:
+        """Appends are made durable in order: with the last one, all before it were."""
+        for _, keys in self.pending:
+            self.promised.update(keys)
+        self.pending.clear()
+        assert self.life is not None
+        for loss in self.life.outbox.take_losses():
+            assert loss.cause == "outbox_full", loss
+            dropped = {(loss.stream, seq) for seq in range(loss.from_seq, loss.to_seq + 1)}
+            assert loss.values == sum(self.known[key].values for key in dropped)
+            self.lost |= dropped
+
+    @rule(most=st.integers(1, 10), size=st.sampled_from([1, 1000, 10**6]))
+    def read(self, most: int, size: int) -> None:
+        assert self.life is not None
+        if self.life.outbox.messages <= len(self.given):
+            return
+        for record in self.life.do(self.life.outbox.reader("r").read(most, size)):
+            key = (record.message.stream, record.message.seq)
+            assert record.message == self.known[key]
+            assert record.number not in self.given
+            self.given[record.number] = record
+            self.delivered[key] = record.message
+
+    @rule(which=st.lists(st.integers(0, 20), max_size=8))
+    def acknowledge(self, which: list[int]) -> None:
+        assert self.life is not None
+        for n in which:
+            if self.given:
+                number, record = sorted(self.given.items())[n % len(self.given)]
+                del self.given[number]
+                if self.life.outbox.reader("r").ack(number):
+                    self.acked.add((record.message.stream, record.message.seq))
+
+    @rule()
+    def rewind(self) -> None:
+        assert self.life is not None
+        self.life.outbox.reader("r").rewind()
+        self.given.clear()
+
+    @rule(
+        operation=st.sampled_from(["write", "sync", "rename", "sync_folder", "truncate", "open", "remove"]),
+        skip=st.integers(0, 3), error=st.sampled_from([errno.EIO, errno.ENOSPC, errno.EROFS]),
+    )  # fmt: skip
+    def fail(self, operation: str, skip: int, error: int) -> None:
+        self.disk.faults[operation] = [0] * skip + [error]
+
+    @rule()
+    def restart(self) -> None:
+        assert self.life is not None
+        self.disk.faults.clear()
+        self.life.end()
+        self.drop_pending()
+        self.open()
+
+    @rule()
+    def kill(self) -> None:
+        self.disk.kill()
+        self.after_crash()
+
+    @rule(seed=st.integers(0, 2**16))
+    def cut_power(self, seed: int) -> None:
+        self.disk.cut_power(random.Random(seed))
+        self.acked.clear()  # what was acknowledged may come again
+        self.after_crash()
+
+    def after_crash(self) -> None:
+        assert self.life is not None
+        self.disk.faults.clear()
+        self.life.forget()
+        self.drop_pending()
+        self.open()
+
+    def drop_pending(self) -> None:
+        for task, keys in self.pending:
+            if not task.cancelled() and task.exception() is None:
+                self.promised.update(keys)
+        self.pending.clear()
+
+    @invariant()
+    def figures_match(self) -> None:
+        if self.life is not None and not self.pending:
+            assert self.life.outbox.messages >= len(self.given)
+
+    def teardown(self) -> None:
+        if self.life is None:
+            return
+        try:
+            self.disk.faults.clear()
+            self.append([(0, 1)], False)
+            self.drain()
+        finally:
+            self.disk.kill()
+            self.life.forget()
+
+    def drain(self) -> None:
+        assert self.life is not None
+        self.rewind()
+        reader = self.life.outbox.reader("r")
+        got: list[Record] = []
+        counted = (reader.messages, reader.values)
+        while reader.messages > len(got):
+            got += self.life.do(reader.read(3, 500))
+        assert counted == (len(got), sum(record.message.values for record in got))
+        self.check(got)
+
+    def check(self, got: list[Record]) -> None:
+        keys = [(record.message.stream, record.message.seq) for record in got]
+        for record, key in zip(got, keys, strict=True):
+            assert record.message == self.known[key]
+        assert self.promised - self.acked - self.lost - set(keys) == set()
+        for stream in {stream for stream, _ in keys}:
+            seqs = [seq for name, seq in keys if name == stream]
+            assert seqs == sorted(set(seqs))
+
+
+TestOutbox = OutboxMachine.TestCase
+TestOutbox.settings = settings(
+    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
