@@ -171,7 +171,8 @@ class _Sheet:
         self.source_ticks = np.zeros(rows, np.int64)
         self.server_ticks = np.zeros(rows, np.int64)
         self.numbers: list[tuple[slice | list[int], NDArray[np.generic]]] = []
-        self.others: dict[int, object] = {}
+        self.others: list[tuple[int, int, int, int, int, int, object]] = []
+        """Row, handle, type, status, source ticks, server ticks and value of what is read one by one."""
         self.spoiled = 0
         self.problem = ""
 
@@ -201,12 +202,10 @@ class _Sheet:
             status = status if status & 0xC000_0000 else BAD_DECODING_ERROR
             self.spoiled += 1
             self.problem = self.problem or r.spoiled
-        self.handles[row], self.types[row], self.statuses[row] = handle, kind, status
-        self.source_ticks[row], self.server_ticks[row] = source_ticks, server_ticks
-        if value is not None:
-            self.others[row] = value
+        self.others.append((row, handle, kind, status, source_ticks, server_ticks, value))
 
     def changes(self, rows: int, lost: int, problem: str) -> Changes:
+        self._put_others()
         return Changes(
             self.handles[:rows],
             self.types[:rows],
@@ -218,6 +217,13 @@ class _Sheet:
             lost,
             self.problem or problem,
         )
+
+    def _put_others(self) -> None:
+        if self.others:
+            rows, handles, kinds, statuses, source_ticks, server_ticks, _ = zip(*self.others, strict=True)
+            where = np.array(rows)
+            self.handles[where], self.types[where], self.statuses[where] = handles, kinds, statuses
+            self.source_ticks[where], self.server_ticks[where] = source_ticks, server_ticks
 
     def _values(self, rows: int) -> Sequence[object] | NDArray[np.generic]:
         """One array where all values are numbers of one type, else a list of Python values."""
@@ -233,7 +239,7 @@ class _Sheet:
         for where, some in self.numbers:
             mixed[where] = some
         values: list[object] = mixed.tolist()
-        for row, value in self.others.items():
+        for row, *_, value in self.others:
             values[row] = value
         return values
 
@@ -247,36 +253,68 @@ def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
         return _Sheet(0).changes(0, 0, str(error) or "malformed")
     r.elements = 0
     sheet = _Sheet(total)
-    scattered: dict[int, tuple[list[int], list[int]]] = {}
+    scattered: dict[int, _Scattered] = {}
     row, problem = 0, ""
     try:
         while row < total:
-            row = _take(r, sheet, scattered, row, total)
+            row = _scan(r, scattered, row, total)
+            if row < total:
+                row = _take(r, sheet, scattered, row, total)
     except Malformed as error:
         problem = str(error)
-    for key, (rows, places) in scattered.items():
-        _gather(r.data, sheet, key, rows, places)
+    for key, some in scattered.items():
+        if some.rows:
+            _gather(r.data, sheet, key, some)
     return sheet.changes(row, total - row, problem)
 
 
-def _take(r: Reader, sheet: _Sheet, scattered: dict[int, tuple[list[int], list[int]]], row: int, total: int) -> int:
+@dataclass(frozen=True, slots=True)
+class _Scattered:
+    """Items of one layout that lie among others: their rows, and where they begin."""
+
+    size: int
+    """0 for a layout without a fixed size."""
+    rows: list[int]
+    places: list[int]
+
+
+def _scan(r: Reader, scattered: dict[int, _Scattered], row: int, total: int) -> int:
+    """Pass over items of fixed size whose follower has another layout, noting where they are; the next row.
+
+    Stops before what needs more: a run, an item without a fixed size, the end.
+    """
+    data, pos, last = r.data, r.pos, r.end - 6
+    while row < total and pos <= last:
+        mask, kind = data[pos + 4], data[pos + 5]
+        some = scattered.get(mask << 8 | kind)
+        if some is None:
+            layout = _layout(mask, kind)
+            some = scattered[mask << 8 | kind] = _Scattered(layout.size if layout else 0, [], [])
+        following = pos + some.size
+        is_run = following <= last and data[following + 4] == mask and data[following + 5] == kind
+        if is_run or not some.size or following > r.end:
+            break
+        some.rows.append(row)
+        some.places.append(pos)
+        pos, row = following, row + 1
+    r.pos = pos
+    return row
+
+
+def _take(r: Reader, sheet: _Sheet, scattered: dict[int, _Scattered], row: int, total: int) -> int:
     """Read the item at `row`, and the run it begins; the next row."""
     data, pos = r.data, r.pos
-    if pos + 6 > r.end:
-        layout, key = None, 0
-    else:
-        key = data[pos + 4] << 8 | data[pos + 5]
-        layout = _layout(key >> 8, key & 0xFF)
-    if layout is None:
+    some = scattered.get(data[pos + 4] << 8 | data[pos + 5]) if pos + 6 <= r.end else None
+    if some is None or not some.size:
         sheet.put_other(row, r)
         return row + 1
-    fit = min(total - row, (r.end - pos) // layout.size)
-    run = _run_length(data, pos, layout, fit) if fit >= RUN else 1
+    layout = _layout(data[pos + 4], data[pos + 5])
+    assert layout is not None
+    run = _run_length(data, pos, layout, min(total - row, (r.end - pos) // layout.size))
     r.step(layout.size * run)
     if run < RUN:
-        rows, places = scattered.setdefault(key if key >> 8 & 1 else key & 0xFF00, ([], []))
-        rows.extend(range(row, row + run))
-        places.extend(range(pos, pos + run * layout.size, layout.size))
+        some.rows.extend(range(row, row + run))
+        some.places.extend(range(pos, pos + run * layout.size, layout.size))
     else:
         sheet.put(slice(row, row + run), layout, np.frombuffer(data, layout.dtype, run, pos))
     return row + run
@@ -305,10 +343,10 @@ def _run_length(data: bytes, pos: int, layout: _Layout, fit: int) -> int:
     return run
 
 
-def _gather(data: bytes, sheet: _Sheet, key: int, rows: list[int], places: list[int]) -> None:
+def _gather(data: bytes, sheet: _Sheet, key: int, some: _Scattered) -> None:
     """Scattered items of one layout, as one array of records."""
     layout = _layout(key >> 8, key & 0xFF)
     assert layout is not None
     octets = np.frombuffer(data, np.uint8)
-    picked = octets[np.array(places)[:, None] + np.arange(layout.size)]
-    sheet.put(rows, layout, np.ascontiguousarray(picked).view(layout.dtype)[:, 0])
+    picked = octets[np.array(some.places)[:, None] + np.arange(layout.size)]
+    sheet.put(some.rows, layout, np.ascontiguousarray(picked).view(layout.dtype)[:, 0])
