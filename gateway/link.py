@@ -43,6 +43,8 @@ class Link:
         self.state = LinkState.CONNECTING
         self.reason = ""
         self.connects = 0
+        self.memory: object = None
+        """What the adapter keeps from one connection to the next."""
         self._on_change = on_change
         self._since = time.monotonic()
         self._notice = ""

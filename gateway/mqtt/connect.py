@@ -12,12 +12,14 @@ import math
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from gateway.config import BrokerConfig
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.model import Message
 from gateway.mqtt import dial, tls
+from gateway.mqtt.caution import CautiousSink, Experience, InnerSink
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
 from gateway.mqtt.sink import Sink, Terms, Version, VersionRefusedError
@@ -25,6 +27,10 @@ from gateway.mqtt.sink import Sink, Terms, Version, VersionRefusedError
 _LOST_BY_3 = (
     "the broker speaks MQTT 3.1.1 only: it cannot say that it refuses a message, what it refuses counts as delivered;"
     " user properties and content types are not sent; its limits are not known"
+)
+_CAUTION = (
+    "the broker cuts the connection over messages instead of only refusing them: sending one at a time for a while,"
+    " to learn which it does not take"
 )
 _LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be retained is sent as a plain message"
 
@@ -39,17 +45,27 @@ async def open_sink(
     half way; a broken session is not repaired: open another.
     """
     terms = _terms(config, default_client_id, will)
+    experience = link.memory if isinstance(link.memory, Experience) else Experience()
+    link.memory = experience
     async with AsyncExitStack() as stack:
-        sink = await _open_first(stack, config, terms)
+        session = await _open_first(stack, config, terms)
         link.up()
-        if sink.version == "3.1.1" and config.version != "3.1.1":
+        sink = CautiousSink(session, experience, config.retry_refused) if experience.is_bad else session
+        stack.callback(sink.session_over if isinstance(sink, CautiousSink) else partial(_learn, experience, session))
+        if isinstance(sink, CautiousSink):
+            link.notice(_CAUTION)
+        elif sink.version == "3.1.1" and config.version != "3.1.1":
             link.notice(_LOST_BY_3)
         elif not sink.limits.retain_available:
             link.notice(_LOST_WITHOUT_RETAIN)
         yield sink
 
 
-async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms) -> Sink:
+def _learn(experience: Experience, session: InnerSink) -> None:
+    experience.session_over(session.in_flight, session.window)
+
+
+async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms) -> InnerSink:
     """The first address that takes us; each has `connect_timeout` of its own."""
     problems: list[str] = []
     for url in (config.url, *config.fallback):
@@ -66,7 +82,7 @@ async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms)
 
 async def _open(
     stack: AsyncExitStack, config: BrokerConfig, address: dial.Address, terms: Terms, context: ssl.SSLContext | None
-) -> Sink:
+) -> InnerSink:
     versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
     for version in versions:
         sock = await dial.connect(address)
@@ -83,7 +99,7 @@ async def _open(
     raise AssertionError("there is always a last version")
 
 
-def _session(line: dial.Line, terms: Terms, version: Version) -> AbstractAsyncContextManager[Sink]:
+def _session(line: dial.Line, terms: Terms, version: Version) -> AbstractAsyncContextManager[InnerSink]:
     if version == "5" and not line.address.web_socket:
         return open_lean(line, terms)
     return open_general(line, terms, version)

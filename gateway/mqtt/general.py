@@ -32,7 +32,7 @@ from gateway.model import Message
 from gateway.mqtt.dial import Address, Line, explain
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, Limits, refusal
-from gateway.mqtt.reasons import DELIVERED, Outcome, of_puback, of_session
+from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, DELIVERED, Outcome, of_puback, of_session
 from gateway.mqtt.sink import Terms, Version, VersionRefusedError
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
@@ -79,7 +79,7 @@ class GeneralSink:
             properties=_properties(message) if self.version == "5" else None,
         )
         if info.rc != paho.MQTT_ERR_SUCCESS:
-            self.in_flight.break_off(f"{self.address} cut the connection")
+            self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True)
             return self.in_flight.failed()
         return self.in_flight.add(info.mid)
 
@@ -127,11 +127,12 @@ class GeneralSink:
         said: Properties | None,
     ) -> None:
         if flags.is_disconnect_packet_from_server and isinstance(code, ReasonCode):
-            self.in_flight.break_off(f"{self.address} ended the session: {_reason(code, said)}")
+            why = f"{self.address} ended the session: {_reason(code, said)}"
+            self.in_flight.break_off(why, was_cut=code.value in ABOUT_WHAT_WE_SENT)
         elif isinstance(code, ReasonCode) and code.value == _KEEP_ALIVE_TIMEOUT:
             self.in_flight.break_off(f"{self.address} is silent for longer than the keep-alive")
         else:
-            self.in_flight.break_off(f"{self.address} cut the connection")
+            self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True)
         if not self._client._connected.done():
             self._client._connected.set_exception(aiomqtt.MqttError("cut before the CONNACK"))
 
@@ -161,13 +162,17 @@ class GeneralSink:
         try:
             self._paho.loop_write()
         except OSError as error:
-            self.in_flight.break_off(f"{self.address} {explain(error, self._address)}")
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        why = f"{self.address} {explain(error, self._address)}"
+        self.in_flight.break_off(why, was_cut=isinstance(error, ConnectionError))
 
     def _read_failed(self, done: asyncio.Future[None]) -> None:
         """aiomqtt reports an exception while reading or writing here, and nowhere else."""
         error = None if done.cancelled() else done.exception()
         if error is not None:
-            self.in_flight.break_off(f"{self.address} {explain(error, self._address)}")
+            self._failed(error)
 
     def _accept(self, said: dict[str, int | str]) -> None:
         announced = int(said.get("MaximumPacketSize", MAX_PACKET_BYTES))

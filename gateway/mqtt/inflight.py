@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.errors import Unavailable
-from gateway.mqtt.reasons import Outcome
+from gateway.mqtt.reasons import DELIVERED, Outcome
 
 
 class InFlight:
@@ -24,6 +24,14 @@ class InFlight:
         self._open: dict[int, tuple[asyncio.Future[Outcome], float]] = {}
         self._watch: asyncio.TimerHandle | None = None
         self._broken: asyncio.Future[None] = self._loop.create_future()
+        self.verdicts = 0
+        """How many publishes the broker has settled."""
+        self.latest: Outcome = DELIVERED
+        """The latest verdict."""
+        self.was_cut = False
+        """The session is over, and the broker ended it in a way that may be about what we sent."""
+        self.left_open = 0
+        """How many publishes were open when the session broke."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -59,11 +67,17 @@ class InFlight:
     def settle(self, packet_id: int, outcome: Outcome) -> None:
         """The broker's verdict is here.  A packet id that is not open is ignored: a repeat of an old PUBACK."""
         entry = self._open.pop(packet_id, None)
-        if entry is not None and not entry[0].done():
-            entry[0].set_result(outcome)
+        if entry is not None:
+            self.verdicts += 1
+            self.latest = outcome
+            if not entry[0].done():
+                entry[0].set_result(outcome)
 
-    def break_off(self, reason: str) -> None:
-        """The session is over: every open publish fails with `Unavailable(reason)`.  Only the first call counts."""
+    def break_off(self, reason: str, *, was_cut: bool = False) -> None:
+        """The session is over: every open publish fails with `Unavailable(reason)`.  Only the first call counts.
+
+        `was_cut`: the broker ended it without a reason of its own, or with one that is about what we sent.
+        """
         if self._broken.done():
             return
         if self._watch is not None:
@@ -71,9 +85,14 @@ class InFlight:
             self._watch = None
         _fail(self._broken, reason)
         open_, self._open = self._open, {}
+        self.was_cut, self.left_open = was_cut, len(open_)
         for future, _ in open_.values():
             _fail(future, reason)
         self._on_break()
+
+    def when_broken(self, then: Callable[[str], None]) -> None:
+        """Call `then` with the reason, soon after the session broke."""
+        self._broken.add_done_callback(lambda broken: then(str(broken.exception())))
 
     async def wait_broken(self) -> None:
         """Wait until the session is over, then raise `Unavailable` with the reason."""

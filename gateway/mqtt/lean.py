@@ -18,7 +18,7 @@ from gateway.model import Message
 from gateway.mqtt.dial import Address, Line, explain
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, size_refusal, topic_refusal
-from gateway.mqtt.reasons import CONNACK_3, DELIVERED, Outcome, of_puback, of_session
+from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, of_puback, of_session
 from gateway.mqtt.sink import Terms, Version, VersionRefusedError
 
 _CONNACK, _PUBACK, _DISCONNECT, _AUTH = 0x20, 0x40, 0xE0, 0xF0
@@ -128,7 +128,7 @@ class LeanSink(asyncio.Protocol):
             silent = exc is None or isinstance(exc, ConnectionError)
             kind = VersionRefusedError if silent else Unavailable
             self._refuse(kind(f"{why} instead of answering" if silent else why))
-        self.in_flight.break_off(why)
+        self.in_flight.break_off(why, was_cut=exc is None or isinstance(exc, ConnectionError))
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -195,7 +195,8 @@ class LeanSink(asyncio.Protocol):
         said = _read(packet)
         text = said.reason_str or "" if isinstance(said, mqtt5.DisconnectPacket) else ""
         server = said.server_reference or "" if isinstance(said, mqtt5.DisconnectPacket) else ""
-        self.in_flight.break_off(f"{self.address} ended the session: {of_session(code, text, server)}")
+        why = f"{self.address} ended the session: {of_session(code, text, server)}"
+        self.in_flight.break_off(why, was_cut=code in ABOUT_WHAT_WE_SENT)
 
     def _on_nonsense(self, what: str) -> None:
         self.in_flight.break_off(f"{self.address} sent what is not MQTT 5: {what}")

@@ -95,6 +95,9 @@ _SESSION: dict[int, str] = {
     0xA0: "the connection reached its longest time",
 }
 
+ABOUT_WHAT_WE_SENT = frozenset((0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x94, 0x95, 0x99, 0x9A, 0x9B))
+"""Reasons of a DISCONNECT that may be about a message of ours; the others are about the session or the broker."""
+
 
 def of_puback(code: int, reason_text: str = "") -> Outcome:
     """The outcome for a PUBACK's reason code; `reason_text` is the broker's own reason string, if it sent one."""

@@ -97,7 +97,7 @@ class Process:
                 wait_listening(port, process)
         except BaseException:
             process.kill()
-            process.wait(10)
+            process.communicate(timeout=10)
             raise
         return process
 
@@ -113,6 +113,7 @@ def mosquitto(
     program = program_of("mosquitto")
     port = free_port()
     lines = [
+        "user root",  # else it becomes a user who may not read the files of a test
         "per_listener_settings false",
         "persistence false",
         "max_queued_messages 0",

@@ -35,6 +35,8 @@ class FakeBroker:
         self.connack: bytes | None = mqtt5.ConnAckPacket().write()
         """What answers a CONNECT; None: nothing ever does."""
         self.verdict: Verdict = lambda publish: 0
+        self.cuts_on: Callable[[mqtt5.PublishPacket], bool] = lambda publish: False
+        """After which publishes the connection is cut, as a reset that may destroy what is still on its way."""
         self.answers_pings = True
         self.connects: list[mqtt5.ConnectPacket] = []
         self.publishes: list[mqtt5.PublishPacket] = []
@@ -81,7 +83,7 @@ class FakeBroker:
             self.ended.set()
 
     def _answer(self, buffer: bytes, writer: asyncio.StreamWriter) -> bytes:
-        while True:
+        while not writer.transport.is_closing():
             try:
                 packet, size = mqtt5.read(memoryview(buffer))
             except IndexError:
@@ -89,6 +91,7 @@ class FakeBroker:
             buffer = buffer[size:]
             self.heard.set()
             self._on_packet(packet, writer)
+        return b""
 
     def _on_packet(self, packet: mqtt5.Packet, writer: asyncio.StreamWriter) -> None:
         match packet:
@@ -101,6 +104,8 @@ class FakeBroker:
                 code = self.verdict(packet)
                 if code is not None and packet.packet_id is not None:
                     writer.write(puback(packet.packet_id, code))
+                if self.cuts_on(packet):
+                    writer.transport.abort()
             case mqtt5.PingReqPacket():
                 self.pings += 1
                 if self.answers_pings:

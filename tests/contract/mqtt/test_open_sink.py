@@ -1,0 +1,172 @@
+"""`open_sink` as the pipeline uses it: versions, fail-over, links, half-open lines, secrets."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+
+import structlog
+
+from gateway.config import BrokerConfig
+from gateway.link import Link
+from gateway.mqtt.connect import open_sink
+from gateway.mqtt.reasons import Verdict
+from tests.support import brokers
+from tests.support.mqtt_fake import fake_broker
+from tests.support.mqtt_sessions import message, open_files, reason_of
+from tests.support.proxy import open_proxy
+
+
+def run(body: Coroutine[object, object, None]) -> None:
+    asyncio.run(asyncio.wait_for(body, 20))
+
+
+def config(url: str, **more: object) -> BrokerConfig:
+    return BrokerConfig.model_validate({"url": url, "ack_timeout": 0.5, "connect_timeout": 5, **more})
+
+
+def link() -> Link:
+    return Link("broker", "mqtt://somewhere")
+
+
+def test_version_5_comes_first() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker, open_sink(config(broker.url), link(), "edge") as sink:
+            assert sink.version == "5"
+            assert broker.connects[0].client_id == "edge"
+            assert broker.connects[0].clean_start
+
+    run(body())
+
+
+def test_a_broker_that_knows_only_3_is_spoken_to_in_3_and_the_loss_is_said_once(tmp_path: Path) -> None:
+    async def body() -> None:
+        one = link()
+        for _ in range(2):
+            async with open_sink(config(broker.url), one, "edge") as sink:
+                assert sink.version == "3.1.1"
+                assert (await sink.send(message())).verdict is Verdict.DELIVERED
+
+    with brokers.aedes(tmp_path) as broker, structlog.testing.capture_logs() as logs:
+        run(body())
+    warnings = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert len(warnings) == 1
+    assert "cannot say that it refuses a message" in warnings[0]["what"]
+
+
+def test_a_pinned_version_is_not_changed(tmp_path: Path) -> None:
+    async def body() -> None:
+        entering = open_sink(config(broker.url, version="5"), link(), "edge").__aenter__()
+        assert "version of MQTT" in await reason_of(entering)
+
+    with brokers.nats(tmp_path) as broker:
+        run(body())
+
+
+def test_the_link_is_up_once_the_broker_said_so_and_not_before() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker:
+            one = link()
+            broker.connack = None
+            assert broker.url in await reason_of(
+                open_sink(config(broker.url, connect_timeout=0.2), one, "edge").__aenter__()
+            )
+            assert not one.is_up
+            broker.connack = b"\x20\x03\x00\x00\x00"
+            async with open_sink(config(broker.url), one, "edge"):
+                assert one.is_up
+
+    run(body())
+
+
+def test_the_next_address_is_tried_when_the_first_does_not_take_us() -> None:
+    async def body() -> None:
+        dead = f"mqtt://127.0.0.1:{brokers.free_port()}"
+        async with (
+            fake_broker() as broker,
+            open_sink(config(dead, fallback=[broker.url]), link(), "edge") as sink,
+        ):
+            assert sink.address == broker.url
+        text = await reason_of(open_sink(config(dead, fallback=[broker.url]), link(), "edge").__aenter__())
+        assert f"{dead} refuses the connection" in text
+        assert f"{broker.url} refuses the connection" in text
+
+    run(body())
+
+
+def test_a_name_that_does_not_resolve_says_so() -> None:
+    async def body() -> None:
+        text = await reason_of(open_sink(config("mqtt://no-such-host.invalid"), link(), "edge").__aenter__())
+        assert "no-such-host.invalid does not resolve" in text
+
+    run(body())
+
+
+def test_a_half_open_line_is_noticed_by_the_missing_puback(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with (
+            open_proxy(broker.port) as proxy,
+            open_sink(config(f"mqtt://127.0.0.1:{proxy.port}"), link(), "edge") as sink,
+        ):
+            assert (await sink.send(message())).verdict is Verdict.DELIVERED
+            proxy.half_open()
+            assert "has not acknowledged" in await reason_of(sink.send(message()))
+
+    with brokers.mosquitto(tmp_path) as broker:
+        run(body())
+
+
+def test_a_slow_line_is_not_a_dead_line(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with (
+            open_proxy(broker.port) as proxy,
+            open_sink(config(f"mqtt://127.0.0.1:{proxy.port}"), link(), "edge") as sink,
+        ):
+            proxy.slow(20_000.0)
+            futures = [sink.send(message(payload=bytes(200))) for _ in range(10)]
+            assert {(await future).verdict for future in futures} == {Verdict.DELIVERED}
+
+    with brokers.mosquitto(tmp_path) as broker:
+        run(body())
+
+
+def test_a_password_is_read_again_at_every_attempt_and_its_absence_is_waited_out(tmp_path: Path) -> None:
+    async def body() -> None:
+        secret = tmp_path / "password"
+        async with fake_broker() as broker:
+            settings = config(broker.url, username="u", password={"file": str(secret)})
+            text = await reason_of(open_sink(settings, link(), "edge").__aenter__())
+            assert str(secret) in text
+            for password in ("first", "second"):
+                secret.write_text(password + "\n")
+                secret.chmod(0o600)
+                async with open_sink(settings, link(), "edge"):
+                    assert broker.connects[-1].password == password.encode()
+
+    run(body())
+
+
+def test_a_broker_that_offers_only_qos_0_is_not_trusted_with_data() -> None:
+    async def body() -> None:
+        before = open_files()
+        async with fake_broker() as broker:
+            broker.connack = b"\x20\x05\x00\x00\x02\x24\x00"
+            text = await reason_of(open_sink(config(broker.url), link(), "edge").__aenter__())
+            assert "QoS 0 only" in text
+            await broker.ended.wait()
+        await asyncio.sleep(0)
+        assert open_files() == before
+
+    run(body())
+
+
+def test_max_packet_stands_in_for_what_a_broker_does_not_announce() -> None:
+    async def body() -> None:
+        async with (
+            fake_broker() as broker,
+            open_sink(config(broker.url, max_packet="500B"), link(), "edge") as sink,
+        ):
+            outcome = await sink.send(message(payload=bytes(500)))
+            assert (outcome.verdict, outcome.reason) == (Verdict.NEVER, "too_large")
+            assert broker.publishes == []
+
+    run(body())

@@ -1,0 +1,158 @@
+"""Brokers that hang up over a message: the rest gets through, the verdict is the right one, nobody is blamed for it."""
+
+import asyncio
+from collections.abc import Coroutine
+
+from gateway.errors import Unavailable
+from gateway.model import Message
+from gateway.mqtt.caution import SESSIONS_NOT_SURVIVED, CautiousSink, Experience
+from gateway.mqtt.lean import LeanSink
+from gateway.mqtt.reasons import Outcome, Verdict
+from gateway.mqtt.sink import Sink
+from tests.support.mqtt_fake import FakeBroker, fake_broker
+from tests.support.mqtt_sessions import message, opened
+
+QUIET_S = 0.02
+
+
+def run(body: Coroutine[object, object, None]) -> None:
+    asyncio.run(asyncio.wait_for(body, 20))
+
+
+class Outbox:
+    """What a forwarder does, in small: everything without a verdict is sent again on the next session, in order."""
+
+    def __init__(self, messages: list[Message], retry_s: float = 60.0) -> None:
+        self.left = list(messages)
+        self.retry_s = retry_s
+        self.outcomes: dict[str, Outcome] = {}
+        self.experience = Experience()
+        self.sessions = 0
+
+    async def empty(self, broker: FakeBroker) -> None:
+        while self.left:
+            self.sessions += 1
+            assert self.sessions < 50, f"no end to it: {self.left}"
+            async with opened("lean", broker.url, window=10) as session:
+                assert isinstance(session, LeanSink)
+                cautious = CautiousSink(session, self.experience, self.retry_s, QUIET_S)
+                await self._serve(cautious if self.experience.is_bad else session)
+                if self.experience.is_bad:
+                    cautious.session_over()
+                else:
+                    self.experience.session_over(session.in_flight, session.window)
+
+    async def _serve(self, sink: Sink) -> None:
+        while self.left:
+            batch = self.left[: sink.window]
+            futures = [sink.send(each) for each in batch]
+            await asyncio.wait(futures)
+            for each, future in zip(batch, futures, strict=True):
+                if future.exception() is None:
+                    self.outcomes[each.topic] = future.result()
+                    self.left.remove(each)
+            if any(isinstance(future.exception(), Unavailable) for future in futures):
+                return
+
+
+def messages(*topics: str) -> list[Message]:
+    return [message(topic, seq=number) for number, topic in enumerate(topics)]
+
+
+def test_a_refusal_that_a_reset_destroys_is_heard_in_the_end_and_the_rest_is_delivered() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker:  # as mosquitto 2.0.11: refuse, then cut, with more in the pipe
+            broker.verdict = lambda publish: 0x87 if publish.topic == "closed" else 0
+            broker.cuts_on = lambda publish: publish.topic == "closed"
+            outbox = Outbox(messages("a", "b", "closed", "c", "d"))
+            await outbox.empty(broker)
+            assert outbox.outcomes["closed"].reason == "not_authorized"
+            assert all(outbox.outcomes[topic].verdict is Verdict.DELIVERED for topic in "abcd")
+
+    run(body())
+
+
+def test_what_was_refused_before_a_cut_is_answered_from_memory_until_it_is_time_to_ask_again() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker:
+            broker.verdict = lambda publish: 0x87 if publish.topic == "closed" else 0
+            broker.cuts_on = lambda publish: publish.topic == "closed"
+            outbox = Outbox([])
+            for _ in range(3):  # offered again and again, as what is refused for now is
+                outbox.left = messages("closed", "a")
+                await outbox.empty(broker)
+            before = outbox.sessions
+            outbox.left = messages("closed", "b", "closed", "c")
+            await outbox.empty(broker)
+            assert outbox.sessions == before + 1, "one more session, and it held"
+            assert outbox.outcomes["closed"].reason == "not_authorized"
+            broker.verdict, broker.cuts_on = lambda publish: 0, lambda publish: False
+            outbox.experience.refusals = {topic: (o, 0.0) for topic, (o, _) in outbox.experience.refusals.items()}
+            outbox.left = messages("closed")
+            await outbox.empty(broker)
+            assert outbox.outcomes["closed"].verdict is Verdict.DELIVERED
+
+    run(body())
+
+
+def test_what_no_session_survives_becomes_a_dead_letter_and_the_rest_is_delivered() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker:
+            broker.verdict = lambda publish: None if publish.topic == "poison" else 0
+            broker.cuts_on = lambda publish: publish.topic == "poison"
+            outbox = Outbox(messages("a", "b", "poison", "c", "d"))
+            await outbox.empty(broker)
+            assert (outbox.outcomes["poison"].verdict, outbox.outcomes["poison"].reason) == (Verdict.NEVER, "refused")
+            assert all(outbox.outcomes[topic].verdict is Verdict.DELIVERED for topic in "abcd")
+            before = outbox.sessions
+            outbox.left = [message("poison", seq=2)]  # its owner did not take the verdict in, and sends it again
+            await outbox.empty(broker)
+            assert outbox.sessions == before + 1
+            assert outbox.outcomes["poison"].verdict is Verdict.NEVER
+
+    run(body())
+
+
+def test_a_broker_that_dies_by_itself_condemns_no_message() -> None:
+    """The suspect waits until the idle connection was seen to hold; a broker that dies before says nothing about it."""
+
+    async def body() -> None:
+        async with fake_broker() as broker:
+            suspect = message("suspect", seq=7)
+            experience = Experience(short_sessions=1, suspect=(suspect.stream, suspect.seq), suspicions=2)
+            for _ in range(2 * SESSIONS_NOT_SURVIVED):
+                async with opened("lean", broker.url) as session:
+                    assert isinstance(session, LeanSink)
+                    cautious = CautiousSink(session, experience, 60.0, quiet_s=5.0)
+                    future = cautious.send(suspect)
+                    broker.cut()
+                    await asyncio.wait([future])
+                    assert isinstance(future.exception(), Unavailable)
+                    cautious.session_over()
+            assert broker.publishes == []
+            assert experience.suspicions == 2
+
+    run(body())
+
+
+def test_a_session_that_lived_long_or_ended_otherwise_makes_nobody_cautious() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker:
+            experience = Experience()
+            async with opened("lean", broker.url, window=3) as session:
+                assert isinstance(session, LeanSink)
+                for _ in range(3):
+                    await session.send(message())
+                broker.verdict = lambda publish: None
+                future = session.send(message())
+                await broker.wait_publishes(4)
+                broker.cut()
+                await asyncio.wait([future])
+                experience.session_over(session.in_flight, session.window)
+            async with opened("lean", broker.url, ack_timeout_s=0.05) as session:
+                assert isinstance(session, LeanSink)
+                await asyncio.wait([session.send(message())])
+                experience.session_over(session.in_flight, session.window)
+            assert not experience.is_bad
+
+    run(body())
