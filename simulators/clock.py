@@ -19,6 +19,8 @@ BUDGET_S = 0.005
 """The longest time that one slice may hold the event loop."""
 CHECK_EVERY = 64
 """Events between two looks at the clock."""
+SUSPENDED_S = 10.0
+"""A sleep longer than asked for by this was no sleep of ours: the computer slept, or a debugger held us."""
 LAG_LIMIT_S = 1.0
 """Seconds of wall time behind schedule at which the policies `slip` and `fail` act."""
 
@@ -118,7 +120,16 @@ class Clock:
             wait_s = self._slice(until_s)
             after_slice(self.now_s)
             if self.now_s < until_s:
-                await (self._sleep(wait_s) if wait_s > 0 else asyncio.sleep(0))
+                await self._rest(wait_s)
+
+    async def _rest(self, wait_s: float) -> None:
+        """Sleep, or only let others run.  A sleep that took much too long was a suspended computer: slip over it."""
+        before_s = self._monotonic()
+        await (self._sleep(wait_s) if wait_s > 0 else asyncio.sleep(0))
+        overslept_s = self._monotonic() - before_s - wait_s
+        if overslept_s > SUSPENDED_S and not self._paused:
+            self.slipped_s += overslept_s
+            self._anchor()
 
     def _slice(self, until_s: float) -> float:
         """Let events happen up to the target or the end of the budget; gives how long to sleep, in wall seconds."""
@@ -131,7 +142,7 @@ class Clock:
         if math.isfinite(target) and target > self._env.now:
             self._env.run(until=target)
         if math.isinf(self._speed):
-            return 0.0
+            return 0.0 if math.isfinite(self._env.peek()) else TICK_S
         return min(TICK_S, max(0.0, (self._env.peek() - target) / self._speed))
 
     def _step(self, target: float) -> bool:

@@ -17,6 +17,18 @@ from simulators.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[int | str, ...]
+BOOL = "tag:yaml.org,2002:bool"
+MERGE = "tag:yaml.org,2002:merge"
+
+
+class Yaml12(yaml.SafeLoader):
+    """Only true and false are booleans, as YAML 1.2 has it: `off` is a word, and the name of a state."""
+
+
+Yaml12.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != BOOL or first in "tTfF"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +57,8 @@ def read_yaml(path: Path) -> Located:
     """Read one YAML document.  Raises `ConfigError` when it cannot be read, is not YAML, or repeats a key."""
     try:
         text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        value: object = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=Yaml12)
+        value: object = yaml.load(text, Loader=Yaml12)
     except OSError as error:
         raise ConfigError([f"{path}:1: the file: cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
@@ -71,12 +83,31 @@ def _walk(node: yaml.Node, place: Place, located: Located) -> typing.Iterator[st
         for index, item in enumerate(node.value):
             yield from _walk(item, (*place, index), located)
     elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner, line = (*place, str(key.value)), key.start_mark.line + 1
-            if inner in located.lines:
-                yield f"{located.path}:{line}: {dotted(inner)}: stands twice, first on line {located.lines[inner]}"
-            located.lines[inner] = line
-            yield from _walk(value, inner, located)
+        yield from _walk_mapping(node, place, located)
+
+
+def _walk_mapping(node: yaml.MappingNode, place: Place, located: Located) -> typing.Iterator[str]:
+    merged = [value for key, value in node.value if key.tag == MERGE]
+    own = [(key, value) for key, value in node.value if key.tag != MERGE]
+    first: dict[str, int] = {}
+    for key, value in own:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in first:
+            yield f"{located.path}:{line}: {dotted((*place, name))}: stands twice, first on line {first[name]}"
+        first.setdefault(name, line)
+        located.lines[*place, name] = line
+        yield from _walk(value, (*place, name), located)
+    for mapping in (m for value in merged for m in (value.value if isinstance(value, yaml.SequenceNode) else [value])):
+        _adopt(mapping, place, located)
+
+
+def _adopt(node: yaml.Node, place: Place, located: Located) -> None:
+    """Note the lines of what `<<` brings in, where the mapping has no key of its own."""
+    aside = Located(located.path, None, {})
+    for _ in _walk(node, place, aside):
+        pass  # told where it stands
+    for inner, line in aside.lines.items():
+        located.lines.setdefault(inner, line)
 
 
 def validated(model: type[Model], located: Located) -> Model:

@@ -11,6 +11,7 @@ from simulators.flow.line import Line
 from simulators.flow.machine import Machine
 from simulators.flow.sensors import signals_of
 from simulators.flow.shifts import working_spans
+from simulators.flow.stress import tags_of
 from simulators.plant import Plant
 from simulators.states import State
 
@@ -26,11 +27,12 @@ class Factory:
         self.plant = plant
         self.seed = seed
         self.start = start or plant.start
-        self.env = simpy.Environment()
+        self.env = simpy.Environment(initial_time=0.0)
         self._ledger = Ledger(keeping)
         self.crews = {crew.name: Crew(self.env, crew) for crew in plant.crews}
         self.lines: Sequence[Line] = [Line(self.env, spec, seed, self._ledger, self.crews) for spec in plant.lines]
         self.machines: Sequence[Machine] = [machine for line in self.lines for machine in line.machines]
+        self.stress = [tag for spec in plant.stress for tag in tags_of(spec)]
         for machine in self.machines:
             machine.signals = signals_of(machine, seed)
         for line in self.lines:

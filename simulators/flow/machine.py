@@ -159,6 +159,18 @@ class Machine:
         for ageing in self._ageings.due_by_cycles():
             yield from self.tend(ageing)
 
+    def work(self, part: Part) -> Generator[simpy.Event, Part | None, Defect | None]:
+        """Prepare, work and look what is wrong; a defect that is put right here is worked on again at once."""
+        while True:
+            yield from self.prepare(part)
+            began_s = self.env.now
+            yield from self.spend(State.WORKING, self.work_s(part))
+            defect = self.finish(part, began_s)
+            if defect is None or defect.to != self.station.name or not is_reworked(defect, part):
+                return defect
+            self._note(self.env.now, self.path, "defect", defect.code)
+            self._count("rework", part)
+
     def work_s(self, part: Part) -> float:
         """How long the work on this part takes: drawn anew at every call."""
         return self._samplers.get(part.product, self._samplers[""])()

@@ -19,6 +19,7 @@ from simulators.plant.lines import (
     Orders,
     Plant,
     Shift,
+    Stress,
 )  # fmt: skip
 from simulators.plant.sensing import Counting, Lagging, Loading, SensorFault, SignalSpec, Wearing
 from simulators.plant.stations import (
@@ -42,7 +43,8 @@ from simulators.plant.stations import (
 __all__ = [
     "OUT", "AnyStation", "Arrivals", "Component", "Conveyor", "Counting", "Crew", "Defect", "Endless", "Failure",
     "Lagging", "Line", "Loading", "Loop", "Maintenance", "Order", "Orders", "Oven", "Plant", "Powers", "Process",
-    "Route", "SensorFault", "Setup", "Shift", "SignalSpec", "Station", "Tool", "Transport", "Wearing", "load", "schema",
+    "Route", "SensorFault", "Setup", "Shift", "SignalSpec", "Station", "Stress", "Tool", "Transport", "Wearing", "load",
+    "schema",
 ]  # fmt: skip
 
 

@@ -115,6 +115,15 @@ class Crew(Part):
     people: Annotated[int, Field(ge=1)] = 1
 
 
+class Stress(Part):
+    """Variables that do nothing but change: for load tests."""
+
+    name: Name
+    variables: Annotated[int, Field(ge=1, le=200_000)]
+    rate: Annotated[float, Field(gt=0, le=1000, description="changes of each variable per simulated second")] = 1.0
+    type: Literal["bool", "int32", "uint32", "int64", "float", "double", "string"] = "double"
+
+
 class Plant(Part):
     """A whole plant."""
 
@@ -126,10 +135,14 @@ class Plant(Part):
     )
     servers: Literal["plant", "line", "machine"] = Field("plant", description="one OPC UA server for each of these")
     crews: tuple[Crew, ...] = ()
-    lines: Annotated[tuple[Line, ...], Field(min_length=1)]
+    lines: tuple[Line, ...] = ()
+    stress: tuple[Stress, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         no_twins("line", [line.name for line in self.lines])
+        no_twins("stress", [stress.name for stress in self.stress])
+        if not self.lines and not self.stress:
+            raise ValueError("needs at least one of lines and stress")
         no_twins("crew", [crew.name for crew in self.crews])
         return self

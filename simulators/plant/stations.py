@@ -70,7 +70,9 @@ class Defect(Part):
 
     code: Name
     probability: Probability
-    to: Name | None = Field(None, description="the station that puts it right; scrap when left out")
+    to: Name | None = Field(
+        None, description="the station that puts it right, at once if it is this one; scrap when left out"
+    )
     at_most: Annotated[int, Field(ge=1)] | None = Field(
         None, description="how often one part may be sent there before it is scrap; without end when left out"
     )

@@ -13,7 +13,7 @@ GATEWAY_ORDER = (
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "errors", "located", "streams", "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock",
-    "faults", "trace", "describe", "verify", "metrics", "logs", "view", "server", "app", "cli", "__main__",
+    "faults", "trace", "capacity", "describe", "verify", "metrics", "logs", "view", "server", "app", "cli", "__main__",
 )  # fmt: skip
 ADAPTERS = {"gateway": {"opcua", "mqtt", "web"}, "simulators": {"server"}}
 HOMES = {

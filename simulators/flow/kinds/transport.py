@@ -12,9 +12,6 @@ def carry(machine: Machine) -> Steps:
     back_s = station.back.sampler(machine.seed, machine.path, "back")
     while True:
         part = yield from machine.next_part()
-        yield from machine.prepare(part)
-        began_s = machine.env.now
-        yield from machine.spend(State.WORKING, machine.work_s(part))
-        defect = machine.finish(part, began_s)
+        defect = yield from machine.work(part)
         yield from machine.pass_on(part, defect)
         yield from machine.spend(State.WORKING, back_s())
