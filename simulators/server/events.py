@@ -97,12 +97,14 @@ class Events:
 
     def state_changed(self, nodes: MachineNodes, state: str, before: str, at: datetime) -> None:
         fields: Fields = {"State": (state, TEXT), "PreviousState": (before, TEXT)}
-        self._send(nodes, self.state_type, f"{nodes.machine.path} is {state}", 100, at, fields)
+        common = self._common(nodes, self.state_type, f"{nodes.machine.path} is {state}", 100, at)
+        self._send(nodes, {**common, **fields})
 
     def part_done(self, nodes: MachineNodes, serial: str, good: bool, at: datetime) -> None:
         verdict = "good" if good else "scrap"
         fields: Fields = {"SerialNumber": (serial, TEXT), "Good": (good, BOOLEAN)}
-        self._send(nodes, self.part_type, f"{nodes.machine.path} made a part: {verdict}", 50, at, fields)
+        common = self._common(nodes, self.part_type, f"{nodes.machine.path} made a part: {verdict}", 50, at)
+        self._send(nodes, {**common, **fields})
 
     def broke_down(self, nodes: MachineNodes, fault: str, severity: str, at: datetime) -> None:
         """A failure began, or with an empty `fault` ended."""
@@ -131,22 +133,24 @@ class Events:
             "NodeId": (alarm.instance.node_id, NODE),
             "Quality": (status(0), ua.VariantType.StatusCode),
         }
-        for path, (content, _) in fields.items():
+        common = self._common(alarm.source, ALARM, message, alarm.severity, alarm.at, alarm.event_id)
+        for path, (content, _) in {**common, **fields}.items():
             variable = alarm.instance.variables.get(path)
-            if variable is not None and path != "NodeId":
+            if variable is not None:
                 self._write(variable, content, alarm.at)
-        self._send(alarm.source, ALARM, message, alarm.severity, alarm.at, fields, alarm.event_id, only)
+        self._send(alarm.source, {**common, **fields}, only)
 
-    def _send(
-        self, nodes: MachineNodes, type_id: ua.NodeId, message: str, severity: int, at: datetime, fields: Fields,
-        event_id: bytes = b"", only: Subscription | None = None,
-    ) -> None:  # fmt: skip
-        listening = [only] if only else [s for s in self._subscriptions.subscriptions.values() if _listens(s)]
-        self.sent += 1
-        if not listening:
-            return
-        event = Event(nodes.node_id)
-        common: Fields = {
+    def _common(
+        self,
+        nodes: MachineNodes,
+        type_id: ua.NodeId,
+        message: str,
+        severity: int,
+        at: datetime,
+        event_id: bytes = b"",
+    ) -> Fields:
+        """The fields of BaseEventType."""
+        return {
             "EventId": (event_id or uuid.uuid4().bytes, ua.VariantType.ByteString),
             "EventType": (type_id, NODE),
             "SourceNode": (nodes.node_id, NODE),
@@ -156,7 +160,14 @@ class Events:
             "Message": (localized(message), LOCALIZED),
             "Severity": (severity, ua.VariantType.UInt16),
         }
-        for name, (content, kind) in {**common, **fields}.items():
+
+    def _send(self, nodes: MachineNodes, fields: Fields, only: Subscription | None = None) -> None:
+        self.sent += 1
+        listening = [only] if only else [s for s in self._subscriptions.subscriptions.values() if _listens(s)]
+        if not listening:
+            return
+        event = Event(nodes.node_id)
+        for name, (content, kind) in fields.items():
             event.add_property(name, content, kind)
         sources = (nodes.node_id, nodes.line_id, *self._shared)
         for subscription in listening:

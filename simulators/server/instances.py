@@ -14,7 +14,7 @@ from asyncua import ua
 
 from simulators.server.machines import Place
 from simulators.server.models import HAS_ADDIN, HAS_RULE
-from simulators.server.nodes import AttributeIds, ObjectIds, localized, numeric
+from simulators.server.nodes import AttributeIds, ObjectIds, localized, numeric, status
 from simulators.server.space import HAS_COMPONENT, HAS_PROPERTY, HAS_SUBTYPE, HAS_TYPE, ORGANIZES, Variable
 
 MANDATORY = numeric(ObjectIds.ModellingRule_Mandatory)
@@ -172,6 +172,8 @@ ZEROS: Mapping[ua.VariantType, Callable[[], object]] = {
     ua.VariantType.LocalizedText: lambda: localized(""),
     ua.VariantType.QualifiedName: ua.QualifiedName,
     ua.VariantType.NodeId: ua.NodeId,
+    ua.VariantType.ByteString: bytes,
+    ua.VariantType.StatusCode: lambda: status(0),
     ua.VariantType.DateTime: lambda: datetime.now(UTC),
     ua.VariantType.Float: float,
     ua.VariantType.Double: float,
