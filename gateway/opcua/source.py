@@ -29,7 +29,7 @@ from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap
 from gateway.opcua import mark as marks
 from gateway.opcua import subscription as services
 from gateway.opcua.batches import Assembler
-from gateway.opcua.decode import STATUS_CHANGE, Published, read_publish, read_status_change
+from gateway.opcua.decode import STATUS_CHANGE, Part, Published, read_publish, read_status_change
 from gateway.opcua.housekeeping import keep_house
 from gateway.opcua.items import Items
 from gateway.opcua.mark import Mark
@@ -41,6 +41,7 @@ from gateway.opcua.session import Session, open_session
 from gateway.opcua.wire import Malformed
 
 MISSED_KEEP_ALIVES = 3
+GOOD_SUBSCRIPTION_TRANSFERRED = 0x002D_0000
 MOST_REPUBLISHED = 10_000
 """More missing notifications than this are not asked for one by one."""
 
@@ -72,6 +73,7 @@ class Source:
         self._replay: deque[int] = deque()
         self._heard = False
         self._taken_up = False
+        self._replaying = False
         self._last = 0  # sequence number of the last notification queued in `_ready`
         self._yielded = 0
         self.items = Items(session, table, metrics, config.name)
@@ -149,10 +151,12 @@ class Source:
     async def _receive(self) -> None:
         """Wait for one response and queue what follows from it.  What was missed comes before anything new."""
         if self._replay:
+            self._replaying = True
             again = await services.republish(self._session, self.items.subscription.id, self._replay.popleft())
             if again is not None:
                 await self._accept(again)
             return
+        self._replaying = False
         self._publisher.fill()
         try:
             body = await self._publisher.receive(MISSED_KEEP_ALIVES * self.items.subscription.keep_alive_s)
@@ -187,15 +191,20 @@ class Source:
             return
         self._deliver(published)
 
-    def _deliver(self, published: Published, gaps: tuple[Gap, ...] = ()) -> None:
+    def _deliver(self, published: Published) -> None:
         for part in published.parts:
             if part.kind == STATUS_CHANGE:
-                with peer_errors("read a status change", self._session.where):
-                    status = read_status_change(published, part)
-                raise Unavailable(f"{self._session.where} ended the subscription: {status_text(status)}")
+                self._heed(published, part)
         self._last = published.sequence
         self._metrics.notifications.inc()
-        self._ready.append(_Delivery(published, gaps))
+        self._ready.append(_Delivery(published))
+
+    def _heed(self, published: Published, part: Part) -> None:
+        """The end of a subscription.  That it was transferred may be an old message: what told our old session so."""
+        with peer_errors("read a status change", self._session.where):
+            status = read_status_change(published, part)
+        if status != GOOD_SUBSCRIPTION_TRANSFERRED or not self._replaying:
+            raise Unavailable(f"{self._session.where} ended the subscription: {status_text(status)}")
 
     async def _fill_gap(self, published: Published) -> None:
         """Read again what is missing before this message; what cannot be had is announced."""

@@ -1,0 +1,166 @@
+"""What servers limit, forget and refuse, against node-opcua and open62541."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+
+import pytest
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.link import Link
+from gateway.metrics import Metrics, SourceMetrics
+from gateway.model import Batch
+from gateway.opcua import Source, open_source
+from tests.support.opcua_peers import STACKS, node_opcua_server, open62541_server, stack_server
+from tests.support.opcua_server import NAMESPACE
+from tests.support.proxy import open_proxy
+
+COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
+
+
+def run(body: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(body(), 60))
+
+
+def config(url: str, **changes: object) -> SourceConfig:
+    plain: dict[str, object] = {
+        "name": "line", "url": url, "insecure": True, "select": [{"node": COUNTER}], "publishing_interval": 0.05,
+        "keep_alive": 0.3, "request_timeout": 5, "queue_size": 100,
+    }  # fmt: skip
+    return SourceConfig.model_validate(plain | changes)
+
+
+def opened(
+    made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None
+) -> AbstractAsyncContextManager[Source]:
+    return open_source(made, metrics or Metrics().for_source("line"), Link("line", made.url), mark)
+
+
+async def batches_until(source: Source, last: object) -> list[Batch]:
+    seen = []
+    async with aclosing(source.batches()) as batches:
+        async for batch in batches:
+            seen.append(batch)
+            if last in list(batch.values):
+                return seen
+    raise AssertionError("the source ended")
+
+
+def values(batches: list[Batch]) -> list[object]:
+    return [value for batch in batches for value in batch.values]
+
+
+def causes(batches: list[Batch]) -> list[str]:
+    return [gap.cause for batch in batches for gap in batch.gaps]
+
+
+def test_items_per_call_are_respected_and_all_variables_arrive() -> None:
+    async def body() -> None:
+        limits = {"maxMonitoredItemsPerCall": 7, "maxNodesPerBrowse": 5, "maxNodesPerRead": 4}
+        select = [{"subtree": "i=85", "include": ["line-1/v*"]}]
+        async with (
+            node_opcua_server(extra=60, operationLimits=limits) as server,
+            opened(config(server.url, select=select)) as source,
+            aclosing(source.batches()) as batches,
+        ):
+            assert len(source.table.tags) == 60
+            handles: set[int] = set()
+            async for batch in batches:
+                handles |= set(batch.handles.tolist())
+                if len(handles) == 60:
+                    break
+
+    run(body)
+
+
+def test_overflow_of_the_servers_queue_is_announced() -> None:
+    async def body() -> None:
+        select = [{"node": COUNTER, "queue_size": 3, "sampling_interval": 0}]
+        metrics = Metrics()
+        async with node_opcua_server() as server:
+            made = config(server.url, select=select, publishing_interval=0.5)
+            async with opened(made, metrics=metrics.for_source("line")) as source:
+                await server.tell("count 1 20 0.01")
+                seen = await batches_until(source, 19)
+        assert "server_overflow" in causes(seen)
+        assert (metrics.registry.get_sample_value("gateway_source_queue_overflows_total", {"source": "line"}) or 0) > 0
+
+    run(body)
+
+
+def test_full_server_is_unavailable_and_says_why() -> None:
+    async def body() -> None:
+        async with node_opcua_server(maxSessions=1) as server, opened(config(server.url)):
+            with pytest.raises(Unavailable, match="BadTooManySessions"):
+                async with opened(config(server.url)):
+                    pass
+
+    run(body)
+
+
+def test_refused_transfer_is_announced_and_goes_on() -> None:
+    async def body() -> None:
+        async with open62541_server(transfers=False) as server:
+            async with opened(config(server.url)) as source:
+                mark = (await batches_until(source, 0))[-1].mark
+            await server.tell("count 1 4 0.12")
+            async with opened(config(server.url), mark) as source:
+                seen = await batches_until(source, 3)
+                assert causes(seen) == ["subscription_recreated"]
+
+    run(body)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_restarted_server_is_subscribed_anew_and_announced(stack: str) -> None:
+    async def body() -> None:
+        async with AsyncExitStack() as first:
+            server = await first.enter_async_context(stack_server(stack))
+            async with opened(config(server.url)) as source:
+                mark = (await batches_until(source, 0))[-1].mark
+        async with stack_server(stack, port=server.port) as server, opened(config(server.url), mark) as source:
+            seen = await batches_until(source, 0)
+            assert causes(seen) == ["subscription_recreated"]
+
+    run(body)
+
+
+def test_sessions_dropped_by_the_server_are_noticed_and_the_subscription_is_taken_up() -> None:
+    async def body() -> None:
+        async with node_opcua_server() as server:
+            async with opened(config(server.url)) as source:
+                first = await batches_until(source, 0)
+                await server.tell("drop-sessions")
+                with pytest.raises(Unavailable):
+                    await batches_until(source, "never")
+            await server.tell("count 1 4 0.12")
+            async with opened(config(server.url), first[-1].mark) as source:
+                assert values(await batches_until(source, 3))[-1] == 3
+
+    run(body)
+
+
+def test_ten_kills_lose_and_repeat_nothing() -> None:
+    """Ten times the link is left without a word in the middle of the flow; the marks make one unbroken stream of it."""
+
+    async def body() -> None:
+        async with open62541_server() as server, open_proxy(server.port) as proxy:
+            mark, seen = b"", []
+            writing = asyncio.create_task(server.tell("count 1 120 0.06"))
+            made = config(f"opc.tcp://127.0.0.1:{proxy.port}/", session_timeout=10)
+            for _ in range(10):
+                async with opened(made, mark) as source, aclosing(source.batches()) as batches:
+                    for _ in range(6):
+                        batch = await anext(batches)
+                        assert not batch.gaps
+                        seen += list(batch.values)
+                        mark = batch.mark
+                    proxy.cut()
+            await writing
+            async with opened(made, mark) as source:
+                seen += values(await batches_until(source, 119))
+            first = int(str(seen[0]))
+            assert seen == list(range(first, 120))
+
+    run(body)

@@ -1,0 +1,220 @@
+"""Sequence numbers: nothing is skipped, nothing comes twice, losses are said, acknowledgements wait."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import aclosing, suppress
+from types import SimpleNamespace
+
+import pytest
+from asyncua import ua
+from asyncua.common.utils import Buffer
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.metrics import Metrics
+from gateway.model import Batch, Tag
+from gateway.opcua import mark as marks
+from gateway.opcua.selection import Item, Table
+from gateway.opcua.sequence import between, distance, predecessor, successor
+from gateway.opcua.source import Source
+from gateway.opcua.subscription import Subscription
+from tests.support import opcua_wire as wire
+
+LAST = 2**32 - 1
+CONFIG = SourceConfig.model_validate(
+    {"name": "s", "url": "opc.tcp://nowhere:1", "insecure": True, "select": [{"node": "i=1"}]}
+)
+
+
+def test_numbers_wrap_to_one() -> None:
+    assert successor(LAST) == 1
+    assert predecessor(1) == LAST
+    assert distance(LAST, 1) == 1
+    assert distance(1, LAST) == -1
+    assert distance(0, 1) == 1
+    assert between(LAST - 1, 2, 10) == [LAST, 1]
+    assert between(5, 6, 10) == []
+
+
+class FakeServer:
+    """Answers Republish for the messages it still has, as servers do; counts what it was asked."""
+
+    def __init__(self, kept: dict[int, int], empty_for_unknown: bool = False) -> None:
+        self.kept = kept
+        self.empty_for_unknown = empty_for_unknown
+        self.asked: list[int] = []
+
+    async def _send_request(self, request: ua.RepublishRequest) -> Buffer:
+        number = request.Parameters.RetransmitSequenceNumber
+        self.asked.append(number)
+        if number in self.kept:
+            return Buffer(wire.republish_response([changed(self.kept[number])], number))
+        if self.empty_for_unknown:
+            return Buffer(wire.republish_response([], 0))
+        raise ua.uaerrors.BadMessageNotAvailable
+
+
+class FakePublisher:
+    """Brings scripted responses and notes the acknowledgements; when there are no more, the link is lost."""
+
+    def __init__(self, responses: Iterable[bytes]) -> None:
+        self.responses = list(responses)
+        self.acknowledged: list[int] = []
+
+    def fill(self) -> None:
+        return
+
+    def acknowledge(self, subscription: int, sequence: int) -> None:
+        self.acknowledged.append(sequence)
+
+    async def receive(self, timeout_s: float) -> bytes:
+        if not self.responses:
+            raise Unavailable("the end of the script")
+        return self.responses.pop(0)
+
+
+def changed(value: int) -> bytes:
+    return wire.data_change([wire.item(0, wire.double(value), None, 134_000_000_000_000_000 + value)])
+
+
+def message(sequence: int, *available: int) -> bytes:
+    """A response whose value is its number."""
+    return wire.publish_response([changed(sequence)], sequence, available=available)
+
+
+def keep_alive(sequence: int) -> bytes:
+    return wire.publish_response([], sequence)
+
+
+class Run:
+    """A source over a script, read to its end."""
+
+    def __init__(self, responses: Iterable[bytes], server: FakeServer | None = None, last: int = 0) -> None:
+        self.server = server or FakeServer({})
+        self.publisher = FakePublisher(responses)
+        self.metrics = Metrics()
+        session = SimpleNamespace(where="fake", uris=(), started="", services=self.server)
+        table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
+        series = self.metrics.for_source("s")
+        self.source = Source(session, CONFIG, series, table, self.publisher)  # type: ignore[arg-type]  # obeying fakes
+        self.source.items.subscription = Subscription(7, 0.1, 1.0, 10.0)
+        self.source._last = self.source._yielded = last
+        self.batches: list[Batch] = []
+        self.acknowledged_before: list[list[int]] = []
+        asyncio.run(asyncio.wait_for(self._read(), 20))
+
+    async def _read(self) -> None:
+        with suppress(Unavailable):
+            async with aclosing(self.source.batches()) as batches:
+                async for batch in batches:
+                    self.acknowledged_before.append(list(self.publisher.acknowledged))
+                    self.batches.append(batch)
+
+    @property
+    def values(self) -> list[object]:
+        return [value for batch in self.batches for value in batch.values]
+
+    @property
+    def causes(self) -> list[str]:
+        return [gap.cause for batch in self.batches for gap in batch.gaps]
+
+
+def test_acknowledged_only_after_the_next_was_asked_for() -> None:
+    run = Run([message(1), message(2), message(3)])
+    assert run.values == [1, 2, 3]
+    assert run.acknowledged_before == [[], [1], [1, 2]]
+    assert run.publisher.acknowledged == [1, 2, 3]
+
+
+def test_missed_messages_are_read_again_before_what_follows() -> None:
+    run = Run([message(1), message(4)], FakeServer({2: 2, 3: 3}))
+    assert run.values == [1, 2, 3, 4]
+    assert run.causes == []
+    assert run.publisher.acknowledged == [1, 2, 3, 4]
+
+
+def test_keep_alive_is_not_a_message_but_shows_what_is_missing() -> None:
+    run = Run([message(1), keep_alive(2), keep_alive(2), message(2), keep_alive(4), message(4)], FakeServer({3: 3}))
+    assert run.values == [1, 2, 3, 4]
+    assert run.server.asked == [3]
+    assert run.publisher.acknowledged == [1, 2, 3, 4]
+
+
+def test_wrap_is_no_gap() -> None:
+    run = Run([message(LAST), message(1), message(2)], last=LAST - 1)
+    assert run.values == [LAST, 1, 2]
+    assert run.server.asked == []
+
+
+@pytest.mark.parametrize("empty_for_unknown", [False, True])
+def test_what_cannot_be_read_again_is_announced_once_and_the_stream_goes_on(empty_for_unknown: bool) -> None:
+    run = Run([message(1), message(4), message(5)], FakeServer({3: 3}, empty_for_unknown))
+    assert run.values == [1, 3, 4, 5]
+    assert run.causes == ["sequence_gap"]
+    assert run.server.asked == [2, 3]
+
+
+def test_gap_shown_by_a_keep_alive_is_announced_once() -> None:
+    run = Run([message(1), keep_alive(3), keep_alive(3), message(3)])
+    assert run.values == [1, 3]
+    assert run.causes == ["sequence_gap"]
+
+
+def test_repeated_message_is_acknowledged_and_not_delivered_twice() -> None:
+    run = Run([message(1), message(1), message(2)])
+    assert run.values == [1, 2]
+    assert run.publisher.acknowledged == [1, 1, 2]
+
+
+def test_senseless_response_costs_itself_and_is_read_again() -> None:
+    run = Run([message(1), message(2)[:40], message(3)], FakeServer({2: 2}))
+    assert run.values == [1, 2, 3]
+    assert 2 in run.publisher.acknowledged
+    assert run.metrics.registry.get_sample_value("gateway_source_undecodable_total", {"source": "s"}) == 1
+
+
+def test_numbers_that_begin_elsewhere_are_no_gap() -> None:
+    assert Run([message(17), message(18)]).causes == []
+
+
+def test_first_message_lost_but_available_is_read_again() -> None:
+    run = Run([message(2, 1, 2)], FakeServer({1: 1}))
+    assert run.values == [1, 2]
+
+
+def test_ended_subscription_is_unavailable() -> None:
+    ended = wire.publish_response([wire.extension(820, b"\x00\x00\x0a\x80\x00")], 2)
+    assert Run([message(1), ended]).values == [1]
+
+
+def test_overflow_is_announced_with_its_variable() -> None:
+    flagged = wire.data_change([wire.item(0, wire.double(1), 0x480, 5)])
+    run = Run([wire.publish_response([flagged], 1)])
+    assert run.causes == ["server_overflow"]
+    assert run.batches[0].gaps[0].handles == (0,)
+    assert run.batches[0].statuses.tolist() == [0x480]
+
+
+def test_handles_that_are_not_ours_are_counted_and_not_delivered() -> None:
+    odd = wire.data_change([wire.item(0, wire.double(1)), wire.item(99, wire.double(2))])
+    run = Run([wire.publish_response([odd], 1)])
+    assert run.values == [1]
+    assert run.causes == ["undecodable"]
+
+
+def test_mark_follows_the_batch_it_comes_with() -> None:
+    run = Run([message(1), message(4)], FakeServer({2: 2, 3: 3}))
+    sequences = [found.sequence for batch in run.batches if (found := _decoded(batch.mark))]
+    assert sequences == [1, 2, 3, 4]
+
+
+def _decoded(mark: bytes) -> marks.Mark | None:
+    lease = marks.Lease("u", "t", 7, "d", 0.1, 1.0, 10.0, (3,))
+    return marks.decode(mark[:16] + lease.encode())
+
+
+def test_mark_survives_encoding_and_garbage_begins_anew() -> None:
+    lease = marks.Lease("opc.tcp://x:1", "2026", 7, "digest", 0.1, 1.0, 10.0, (3, 4))
+    assert marks.decode(marks.encode(lease.encode(), LAST, 12)) == marks.Mark(lease, LAST, 12)
+    for garbage in (b"", b"OUA1", b"something else entirely", marks.encode(b"{", 1, 2), marks.encode(b"{}", 1, 2)):
+        assert marks.decode(garbage) is None
