@@ -5,14 +5,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from asyncua import ua
 from asyncua.client import Client
 from asyncua.server.binary_server_asyncio import OPCUAProtocol
 from asyncua.ua.ua_binary import struct_from_binary
 
+from simulators.flow import Factory
+from simulators.plant import load
 from simulators.server.endpoint import MODEL_URI, Access, FactoryServer, bind, prepared
+from simulators.server.face import Face, build
 from simulators.server.machines import Place
+from simulators.server.nodes import text_id
+from simulators.server.record import recording
 from simulators.server.space import OBJECTS, Space, Variable
 
 
@@ -46,6 +52,42 @@ async def served(variables: int = 1, access: Access | None = None) -> AsyncItera
         ]
         await server.start()
         yield Served(server, place, added)
+
+
+class Plant:
+    """A factory and the server that shows it; simulated time passes when the test says so."""
+
+    def __init__(self, factory: Factory, face: Face) -> None:
+        self.factory = factory
+        self.face = face
+        self.url = face.server.url
+        self.namespace = 2
+
+    def run(self, until_s: float) -> None:
+        """Let the factory work up to a simulated time, and publish what happened."""
+        self.factory.run(until_s)
+        self.face.publish(self.factory.take_changes())
+        self.face.sample(until_s)
+
+    def id(self, text: str) -> ua.NodeId:
+        return text_id(text, self.namespace)
+
+
+@asynccontextmanager
+async def plant_served(path: Path, access: Access | None = None, record: Path | None = None) -> AsyncIterator[Plant]:
+    """The plant of a file behind a server, at simulated time 0."""
+    plant = load(path)
+    factory = Factory(plant, seed=1)
+    async with (
+        recording(record) as recorder,
+        prepared(plant.name, access or Access(), bind("opc.tcp://127.0.0.1:0")) as server,
+    ):
+        face = await build(server, plant.site, factory.machines, EPOCH, recorder)
+        await server.start()
+        yield Plant(factory, face)
+
+
+EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 class Subscriber:

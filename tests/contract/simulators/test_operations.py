@@ -1,0 +1,199 @@
+"""Clients act on the flow through methods and set-points, hear of it through events, and read what was."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from asyncua import ua
+from asyncua.client import Client
+from asyncua.ua.uaerrors import BadOutOfRange, BadTypeMismatch, BadUserAccessDenied, UaStatusCodeError
+
+from simulators.server.endpoint import Access
+from tests.support.served import EPOCH, Plant, connected, plant_served
+
+MIXED = Path(__file__).parent / "mixed.yaml"
+FILLER, MILL = "line-1/filler", "line-1/mill"
+
+
+def run(body: Callable[[Plant, Client], Awaitable[None]], access: Access | None = None) -> None:
+    async def whole() -> None:
+        async with plant_served(MIXED, access) as plant, connected(plant.url) as subscriber:
+            await body(plant, subscriber.client)
+
+    asyncio.run(asyncio.wait_for(whole(), 20))
+
+
+async def call(plant: Plant, client: Client, machine: str, method: str, *arguments: ua.Variant) -> None:
+    await client.get_node(plant.id(machine)).call_method(plant.id(f"{machine}/{method}"), *arguments)
+
+
+async def read(plant: Plant, client: Client, variable: str) -> object:
+    content: object = await client.get_node(plant.id(variable)).read_value()
+    return content
+
+
+def test_abort_stops_the_machine_until_it_is_cleared_reset_and_started() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        plant.run(30)
+        await call(plant, client, FILLER, "Abort")
+        plant.run(60)
+        stopped_at = await read(plant, client, f"{FILLER}/Good")
+        plant.run(90)
+        assert await read(plant, client, f"{FILLER}/State") == "held"
+        assert await read(plant, client, f"{FILLER}/Good") == stopped_at
+        for method in ("Clear", "Reset", "Start"):
+            await call(plant, client, FILLER, method)
+        plant.run(120)
+        assert await read(plant, client, f"{FILLER}/State") in ("working", "starved", "blocked")
+        count = await read(plant, client, f"{FILLER}/Good")
+        assert isinstance(count, int)
+        assert isinstance(stopped_at, int)
+        assert count >= stopped_at + 25
+
+    run(body)
+
+
+def test_illegal_command_is_refused_and_changes_nothing() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        plant.run(30)
+        with pytest.raises(UaStatusCodeError) as caught:
+            await call(plant, client, FILLER, "Clear")
+        assert caught.value.code == ua.StatusCodes.BadInvalidState
+        plant.run(60)
+        good = await read(plant, client, f"{FILLER}/Good")
+        assert isinstance(good, int)
+        assert good > 50
+
+    run(body)
+
+
+def test_packml_levels_show_where_the_machine_is() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        async def names() -> list[object]:
+            found: list[object] = []
+            for level in ("", "/MachineState", "/MachineState/ExecuteState"):
+                node = client.get_node(plant.id(f"{FILLER}/PackML/BaseStateMachine{level}/CurrentState"))
+                value = await node.read_data_value(raise_on_bad_status=False)
+                text = value.Value.Value if value.Value else None
+                assert value.StatusCode
+                found.append(text.Text if text else value.StatusCode.name)
+            return found
+
+        plant.run(30.5)
+        assert await names() == ["Cleared", "Running", "Execute"]
+        execute = f"{FILLER}/PackML/BaseStateMachine/MachineState/ExecuteState"
+        await client.get_node(plant.id(execute)).call_method(plant.id(f"{execute}/Hold"))
+        plant.run(31)
+        assert await names() == ["Cleared", "Running", "Held"]
+        await call(plant, client, FILLER, "Abort")
+        plant.run(32)
+        assert await names() == ["Aborted", "BadStateNotActive", "BadStateNotActive"]
+
+    run(body)
+
+
+def test_speed_set_point_is_checked_and_changes_the_rate() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        node = client.get_node(plant.id("line-1/plain/SpeedFactor"))
+        for wrong, error in (
+            (ua.Variant(9.0, ua.VariantType.Double), BadOutOfRange),
+            (ua.Variant(float("nan"), ua.VariantType.Double), BadOutOfRange),
+            (ua.Variant("fast", ua.VariantType.String), BadTypeMismatch),
+        ):
+            with pytest.raises(error):
+                await node.write_value(wrong)
+        assert await node.read_value() == 1.0
+        plant.run(100)
+        before = plant.factory.machines[0].cycles
+        for path in ("plain", "filler", "mill"):
+            await client.get_node(plant.id(f"line-1/{path}/SpeedFactor")).write_value(2.0)
+        plant.run(200)
+        assert plant.factory.machines[0].cycles - before == pytest.approx(2 * before, abs=4)
+        assert await node.read_value() == 2.0
+
+    run(body)
+
+
+def test_packml_speed_is_in_parts_per_minute() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        packml = client.get_node(plant.id(f"{FILLER}/PackML"))
+        method = plant.id(f"{FILLER}/PackML/SetMachSpeed")
+        await packml.call_method(method, ua.Variant(90.0, ua.VariantType.Float))
+        assert plant.factory.machine(FILLER).speed == pytest.approx(1.5)
+        assert await read(plant, client, f"{FILLER}/PackML/Status/MachSpeed") == pytest.approx(90.0)
+        with pytest.raises(BadOutOfRange):
+            await packml.call_method(method, ua.Variant(900.0, ua.VariantType.Float))
+
+    run(body)
+
+
+def test_measurements_cannot_be_written() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        with pytest.raises(BadUserAccessDenied):
+            await client.get_node(plant.id(f"{MILL}/Temperature")).write_value(1.0)
+
+    run(body)
+
+
+def test_anonymous_may_look_but_not_touch_when_told_so() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        assert await read(plant, client, f"{MILL}/State") == "starved"
+        with pytest.raises(BadUserAccessDenied):
+            await call(plant, client, MILL, "Abort")
+        with pytest.raises(BadUserAccessDenied):
+            await client.get_node(plant.id(f"{MILL}/SpeedFactor")).write_value(2.0)
+
+    run(body, Access(anonymous_may_operate=False))
+
+
+def test_breakdown_raises_an_alarm_that_is_acknowledged() -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.events: asyncio.Queue[object] = asyncio.Queue()
+
+        def event_notification(self, event: object) -> None:
+            self.events.put_nowait(event)
+
+    async def body(plant: Plant, client: Client) -> None:
+        heard = Heard()
+        subscription = await client.create_subscription(20, heard)
+        await subscription.subscribe_events(ua.ObjectIds.Server, ua.ObjectIds.OffNormalAlarmType)
+        mill = plant.face.machines[MILL]
+        plant.face.events.broke_down(mill, "spindle", "abort", EPOCH)
+        event = await asyncio.wait_for(heard.events.get(), 5)
+        found = {name: getattr(event, name) for name in ("SourceName", "Severity", "ActiveState/Id", "AckedState/Id")}
+        assert found == {"SourceName": MILL, "Severity": 800, "ActiveState/Id": True, "AckedState/Id": False}
+        acknowledge = ua.NodeId(ua.Int32(ua.ObjectIds.AcknowledgeableConditionType_Acknowledge))
+        condition = client.get_node(plant.id(f"{MILL}/Breakdown"))
+        comment = ua.Variant(ua.LocalizedText("seen"), ua.VariantType.LocalizedText)
+        stale = ua.Variant(b"not this one", ua.VariantType.ByteString)
+        with pytest.raises(UaStatusCodeError) as caught:
+            await condition.call_method(acknowledge, stale, comment)
+        assert caught.value.code == ua.StatusCodes.BadEventIdUnknown
+        event_id = ua.Variant(getattr(event, "EventId"), ua.VariantType.ByteString)  # noqa: B009 - the library's object
+        await condition.call_method(acknowledge, event_id, comment)
+        again = await asyncio.wait_for(heard.events.get(), 5)
+        assert getattr(again, "AckedState/Id") is True
+        plant.face.events.broke_down(mill, "", "", EPOCH)
+        over = await asyncio.wait_for(heard.events.get(), 5)
+        assert (getattr(over, "ActiveState/Id"), getattr(over, "Retain")) == (False, False)  # noqa: B009
+
+    run(body)
+
+
+def test_history_gives_back_every_state_in_both_directions() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        plant.run(60)
+        node = client.get_node(plant.id("line-1/plain/Good"))
+        history = await node.read_raw_history(EPOCH, EPOCH + timedelta(seconds=61))
+        counts = [value.Value.Value for value in history if value.Value]
+        assert counts == list(range(len(counts)))
+        assert len(counts) >= 55
+        back = await node.read_raw_history(EPOCH + timedelta(seconds=61), EPOCH + timedelta(seconds=30))
+        assert [v.Value.Value for v in back if v.Value] == [c for c in reversed(counts) if c >= 30]
+        part = await node.read_raw_history(EPOCH, None, numvalues=10)
+        assert [v.Value.Value for v in part if v.Value] == counts[:10]
+
+    run(body)
