@@ -80,6 +80,16 @@ async def connect(address: Address) -> socket.socket:
 
 
 @contextmanager
+def during_handshake(address: Address) -> Iterator[None]:
+    """A cut during the TLS handshake has causes of its own."""
+    try:
+        yield
+    except ConnectionError as error:
+        why = "is it a TLS port, and does a version and a certificate suit both sides?"
+        raise Unavailable(f"{address} cut the connection in the TLS handshake: {why}") from error
+
+
+@contextmanager
 def translated(address: Address, within_s: float) -> Iterator[None]:
     """Turns what the network says into `Unavailable` with one sentence: what, where, why."""
     try:

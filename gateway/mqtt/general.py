@@ -15,9 +15,8 @@ aiomqtt wraps paho.  Seven things are ours, each because of what happens otherwi
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Literal
 
 import aiomqtt
@@ -29,6 +28,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.errors import Unavailable
 from gateway.model import Message
+from gateway.mqtt.blocking import BlockingConnect
 from gateway.mqtt.dial import Address, Line, explain
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, Limits, refusal
@@ -217,64 +217,43 @@ async def open_general(line: Line, terms: Terms, version: Version) -> AsyncItera
     """
     try:
         client = _client(line, terms, version)
-        thread = _Thread(client)
+        connecting = BlockingConnect(client, line)
         sink = GeneralSink(client, line.address, terms, version)
     except BaseException:
         line.sock.close()
         raise
     try:
-        await _enter(client, sink, line.sock)
+        await _enter(client, sink, connecting)
         yield sink
         sink.say_goodbye()
     finally:
         sink.in_flight.break_off(f"the session with {line.address} was closed")
-        await _clear(client, thread)
-        line.sock.close()
+        await _clear(client, connecting)
 
 
-async def _enter(client: aiomqtt.Client, sink: GeneralSink, sock: socket.socket) -> None:
+async def _enter(client: aiomqtt.Client, sink: GeneralSink, connecting: BlockingConnect) -> None:
     try:
         await client.__aenter__()
     except aiomqtt.MqttError as error:
         if sink.refused is not None:
             kind = VersionRefusedError if sink.refused_code == 0x84 else Unavailable
             raise kind(sink.refused) from error
+        if isinstance(error.__context__, paho.WebsocketConnectionError):
+            raise Unavailable(f"{sink.address} opens no web socket: is the path right?") from error
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise VersionRefusedError(f"{sink.address} cut the connection instead of answering") from error
     except asyncio.CancelledError:
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that may still be shaking hands
+        connecting.cut()
         raise
     if sink.in_flight.is_broken:
         await sink.wait_closed()
 
 
-class _Thread:
-    """The thread in which paho connects: has it begun, has it ended?"""
-
-    def __init__(self, client: aiomqtt.Client) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._connect = client._client_connect
-        self._begun = False
-        self._ended = asyncio.Event()
-        client._client_connect = self._run  # type: ignore[method-assign]
-
-    def _run(self) -> None:
-        self._begun = True
-        try:
-            self._connect()
-        finally:
-            self._loop.call_soon_threadsafe(self._ended.set)
-
-    async def wait_ended(self) -> None:
-        if self._begun:
-            await self._ended.wait()
-
-
-async def _clear(client: aiomqtt.Client, thread: _Thread) -> None:
-    await thread.wait_ended()
+async def _clear(client: aiomqtt.Client, connecting: BlockingConnect) -> None:
+    await connecting.wait_ended()
     client._client._sock_close()
+    connecting.close()
     if client._misc_task is not None:
         client._misc_task.cancel()
         await asyncio.wait([client._misc_task])
@@ -283,7 +262,7 @@ async def _clear(client: aiomqtt.Client, thread: _Thread) -> None:
 def _client(line: Line, terms: Terms, version: Version) -> aiomqtt.Client:
     address = line.address
     v5 = version == "5"
-    client = aiomqtt.Client(
+    return aiomqtt.Client(
         hostname=line.server_name or address.host,
         port=address.port,
         username=terms.username,
@@ -301,8 +280,6 @@ def _client(line: Line, terms: Terms, version: Version) -> aiomqtt.Client:
         logger=_QUIET,
         timeout=86_400.0,  # the attempt as a whole has one time-out, in `connect`
     )
-    client._client._create_socket_connection = lambda: line.sock  # type: ignore[method-assign]
-    return client
 
 
 def _will(message: Message, v5: bool) -> aiomqtt.Will:

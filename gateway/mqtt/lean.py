@@ -8,14 +8,14 @@ The contract is `sink.Sink`, the same as that of the general session, and the sa
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import cast
 
 import mqtt5
 
 from gateway.errors import Unavailable
 from gateway.model import Message
-from gateway.mqtt.dial import Address, Line, explain
+from gateway.mqtt.dial import Address, Line, during_handshake, explain
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, size_refusal, topic_refusal
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, of_puback, of_session
@@ -263,7 +263,10 @@ async def open_lean(line: Line, terms: Terms) -> AsyncIterator[LeanSink]:
     loop = asyncio.get_running_loop()
     try:
         name = line.server_name or line.address.host if line.tls else None
-        transport, _ = await loop.create_connection(lambda: sink, sock=line.sock, ssl=line.tls, server_hostname=name)
+        with during_handshake(line.address) if line.tls else nullcontext():
+            transport, _ = await loop.create_connection(
+                lambda: sink, sock=line.sock, ssl=line.tls, server_hostname=name
+            )
     except BaseException:
         line.sock.close()
         raise

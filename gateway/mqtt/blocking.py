@@ -1,0 +1,63 @@
+"""The part of paho that blocks: the handshakes of TLS and web sockets, in a thread that aiomqtt starts.
+
+A thread cannot be cancelled, but what it waits for can be taken away: `cut` shuts the socket down, and the thread ends
+at once.  The sockets are ours, so that none is left open when a handshake fails; paho would leave it to the collector.
+"""
+
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
+
+import aiomqtt
+
+from gateway.mqtt.dial import Line, during_handshake
+
+_HANDSHAKE_S = 60.0
+"""The attempt as a whole has a shorter time-out; this one is for the thread alone."""
+
+
+class BlockingConnect:
+    """Stands in for paho's connecting: on a socket that is already connected."""
+
+    def __init__(self, client: aiomqtt.Client, line: Line) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._line = line
+        self._sock: socket.socket = line.sock
+        self._connect = client._client_connect
+        self._begun = False
+        self._ended = asyncio.Event()
+        client._client_connect = self._run  # type: ignore[method-assign]
+        client._client._create_socket_connection = lambda: line.sock  # type: ignore[method-assign]
+        client._client._ssl_wrap_socket = self._shake_hands  # type: ignore[method-assign]
+
+    def cut(self) -> None:
+        """Wake the thread: whatever it waits for will not come."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    async def wait_ended(self) -> None:
+        """Wait until the thread has ended, if it ever began."""
+        if self._begun:
+            await self._ended.wait()
+
+    def close(self) -> None:
+        self._sock.close()
+        self._line.sock.close()
+
+    def _run(self) -> None:
+        self._begun = True
+        try:
+            self._connect()
+        finally:
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _shake_hands(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        assert self._line.tls is not None
+        name = self._line.server_name or self._line.address.host
+        wrapped = self._line.tls.wrap_socket(tcp_sock, server_hostname=name, do_handshake_on_connect=False)
+        self._sock = wrapped
+        wrapped.settimeout(_HANDSHAKE_S)
+        with during_handshake(self._line.address):
+            wrapped.do_handshake()
+        return wrapped
