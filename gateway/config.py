@@ -201,6 +201,8 @@ class SourceConfig(Strict):
     """How long to wait for the answer to one request."""
     publish_requests: Annotated[int, Field(ge=1, le=100)] = 3
     """How many PublishRequests wait at the server, so that a slow round trip does not cap the rate."""
+    structures: bool = True
+    """Read the server's definitions of structures at connect and decode them; else they are passed on as bytes."""
     retry_failed: Seconds = 60.0
     """A variable that could not be subscribed to is tried again this often."""
 

@@ -16,11 +16,11 @@ OVERFLOW = 0x480
 class Assembler:
     """Makes the batches of one source."""
 
-    def __init__(self, source: str, tags: Sequence[Tag], metrics: SourceMetrics, uris: Sequence[str]) -> None:
+    def __init__(self, source: str, tags: Sequence[Tag], metrics: SourceMetrics, dialect: Dialect) -> None:
         self._source = source
         self._tags = tags
         self._metrics = metrics
-        self._dialect = Dialect(uris)
+        self._dialect = dialect
         self.latest_ticks = 0
         """The latest timestamp seen: where a gap would begin."""
 

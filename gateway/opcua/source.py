@@ -38,7 +38,8 @@ from gateway.opcua.publisher import Publisher, Silent
 from gateway.opcua.selection import Table, resolve
 from gateway.opcua.sequence import between, distance, predecessor
 from gateway.opcua.session import Session, open_session
-from gateway.opcua.wire import Malformed
+from gateway.opcua.structures import structures_or_none
+from gateway.opcua.wire import Dialect, Malformed
 
 MISSED_KEEP_ALIVES = 3
 GOOD_SUBSCRIPTION_TRANSFERRED = 0x002D_0000
@@ -62,7 +63,13 @@ class Source:
     """A server that is connected and subscribed.  Made by `open_source`."""
 
     def __init__(
-        self, session: Session, config: SourceConfig, metrics: SourceMetrics, table: Table, publisher: Publisher
+        self,
+        session: Session,
+        config: SourceConfig,
+        metrics: SourceMetrics,
+        table: Table,
+        publisher: Publisher,
+        dialect: Dialect,
     ) -> None:
         self._session = session
         self._config = config
@@ -77,7 +84,7 @@ class Source:
         self._last = 0  # sequence number of the last notification queued in `_ready`
         self._yielded = 0
         self.items = Items(session, table, metrics, config.name)
-        self._batch_of = Assembler(config.name, table.tags, metrics, session.uris)
+        self._batch_of = Assembler(config.name, table.tags, metrics, dialect)
 
     @property
     def table(self) -> Table:
@@ -239,7 +246,9 @@ async def open_source(config: SourceConfig, metrics: SourceMetrics, link: Link, 
     quieten_library()
     async with open_session(config, metrics) as session:
         publisher = Publisher(session, config.publish_requests)
-        source = Source(session, config, metrics, await resolve(session, config), publisher)
+        table = await resolve(session, config)
+        dialect = Dialect(session.uris, await structures_or_none(session, config.structures))
+        source = Source(session, config, metrics, table, publisher, dialect)
         await source.subscribe(marks.decode(mark))
         metrics.connected.set(1)
         metrics.connects.inc()

@@ -11,6 +11,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncua import Server
 
 NAMESPACE = "urn:tests:line"
 
@@ -94,6 +98,7 @@ async def serve(port: int, machines: int) -> None:
                 unit = ua.EUInformation("http://www.opcfoundation.org/UA/units/un/cefact", 4408652,
                                         ua.LocalizedText("°C"), ua.LocalizedText("degree Celsius"))  # fmt: skip
                 await node.add_property(0, "EngineeringUnits", unit)
+    await _add_structures(server, index)
     async with server:
         print("ready", flush=True)
         while command := await asyncio.to_thread(sys.stdin.readline):
@@ -111,6 +116,33 @@ async def serve(port: int, machines: int) -> None:
                 service = server.iserver.subscription_service
                 await service.delete_subscriptions(list(service.subscriptions))
             print(f"done {command.strip()}", flush=True)
+
+
+async def _add_structures(server: "Server", index: int) -> None:
+    """Objects/recipes/Recipe: a structure with a nested one, arrays, an optional field and a union."""
+    from asyncua import ua
+    from asyncua.common.structures104 import new_struct, new_struct_field
+
+    step, _ = await new_struct(server, index, "Step", [
+        new_struct_field("Name", ua.VariantType.String), new_struct_field("Seconds", ua.VariantType.Double)
+    ])  # fmt: skip
+    limit, _ = await new_struct(server, index, "Limit", [
+        new_struct_field("Celsius", ua.VariantType.Double), new_struct_field("Level", ua.VariantType.Int32)
+    ], is_union=True)  # fmt: skip
+    await new_struct(server, index, "Recipe", [
+        new_struct_field("Id", ua.VariantType.UInt32),
+        new_struct_field("Note", ua.VariantType.String, optional=True),
+        new_struct_field("Comment", ua.VariantType.String, optional=True),
+        new_struct_field("First", step), new_struct_field("Steps", step, array=True),
+        new_struct_field("Speeds", ua.VariantType.Double, array=True), new_struct_field("Limit", limit),
+    ])  # fmt: skip
+    made = await server.load_data_type_definitions()
+    one, two = made["Step"](Name="heat", Seconds=1.5), made["Step"](Name="press", Seconds=2.5)
+    bound = made["Limit"]()
+    bound.Level = 7
+    recipe = made["Recipe"](Id=5, Note=None, Comment="ok", First=one, Steps=[one, two], Speeds=[1.0, 2.0], Limit=bound)
+    recipes = await server.nodes.objects.add_object(index, "recipes")
+    await recipes.add_variable(ua.NodeId(ua.String("Recipe"), ua.Int16(index)), "Recipe", recipe)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from gateway.link import Link
 from gateway.metrics import Metrics, SourceMetrics
 from gateway.model import Batch
 from gateway.opcua import Source, open_source
+from gateway.payload.forms import json_of
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, free_port, opcua_server
 from tests.support.proxy import Proxy, open_proxy
@@ -75,7 +76,7 @@ def test_every_change_arrives_in_order(stack: str) -> None:
 @every_stack
 def test_subtree_gives_names_fields_and_units(stack: str) -> None:
     async def body() -> None:
-        select = [{"subtree": "i=85", "levels": ["line", "machine"], "exclude": ["**/State", "*/press-2/**"]}]
+        select = [{"subtree": "i=85", "levels": ["line", "machine"], "exclude": ["**/State", "*/press-2/**", "recipes/**"]}]
         async with stack_server(stack) as server, opened(config(server.url, select=select)) as source:
             tags = {tag.name: tag for tag in source.table.tags}
             assert sorted(tags) == ["Counter", "Running", "Temperature"]
@@ -133,6 +134,24 @@ def test_unfinished_batch_comes_again_with_the_mark_before_it(stack: str) -> Non
             async with opened(config(url), mark) as source:
                 seen, _ = await values_until(source, 6)
                 assert durable + seen == list(range(7))
+
+    run(body)
+
+
+def test_structures_are_decoded_with_the_servers_own_definitions() -> None:
+    async def body() -> None:
+        select = [{"node": f"nsu={NAMESPACE};s=Recipe"}]
+        async with (
+            opcua_server() as server,
+            opened(config(server.url, select=select)) as source,
+            aclosing(source.batches()) as batches,
+        ):
+            value = next(v for batch in [await anext(batches), await anext(batches)] for v in batch.values)
+        heat = {"Name": "heat", "Seconds": 1.5}
+        assert json_of(22, value) == {
+            "Id": 5, "Comment": "ok", "First": heat, "Steps": [heat, {"Name": "press", "Seconds": 2.5}],
+            "Speeds": [1.0, 2.0], "Limit": {"Level": 7},
+        }  # fmt: skip
 
     run(body)
 

@@ -18,6 +18,7 @@ from gateway.opcua.selection import Item, Table
 from gateway.opcua.sequence import between, distance, predecessor, successor
 from gateway.opcua.source import Source
 from gateway.opcua.subscription import Subscription
+from gateway.opcua.wire import Dialect
 from tests.support import opcua_wire as wire
 
 LAST = 2**32 - 1
@@ -96,7 +97,7 @@ class Run:
         session = SimpleNamespace(where="fake", uris=(), started="", services=self.server)
         table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
         series = self.metrics.for_source("s")
-        self.source = Source(session, CONFIG, series, table, self.publisher)  # type: ignore[arg-type]  # obeying fakes
+        self.source = Source(session, CONFIG, series, table, self.publisher, Dialect())  # type: ignore[arg-type]  # obeying fakes
         self.source.items.subscription = Subscription(7, 0.1, 1.0, 10.0)
         self.source._last = self.source._yielded = last
         self.batches: list[Batch] = []

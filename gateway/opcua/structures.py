@@ -1,0 +1,248 @@
+"""Structures of one server: their definitions read from it, and readers made of them.
+
+asyncua keeps decoded types in registries global to the process, where two servers overwrite each other; here each
+session has readers of its own.  A type whose definition is not there, or uses what is not supported (several
+dimensions inside a structure), has no reader: its values keep their bytes.
+
+    data types ─ walk HasSubtype from BaseDataType ─► which built-in type each is, after all
+               └ DataTypeDefinition of each ────────► fields ─► a reader per encoding id
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from asyncua import ua
+
+from gateway.errors import Unavailable
+from gateway.model import IS_ARRAY
+from gateway.opcua.browse import children, plain
+from gateway.opcua.nodes import text_of_node
+from gateway.opcua.session import Session, content
+from gateway.opcua.wire import (
+    EXTENSION_OBJECT,
+    SCALARS,
+    Malformed,
+    Reader,
+    StructureReader,
+    read_array,
+)
+from gateway.values import Structure, Typed
+
+_BASE_DATA_TYPE = ua.NodeId(ua.Int32(ua.ObjectIds.BaseDataType), ua.Int16(0))
+_HAS_SUBTYPE = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype), ua.Int16(0))
+_HAS_ENCODING = ua.NodeId(ua.Int32(ua.ObjectIds.HasEncoding), ua.Int16(0))
+_DATA_TYPE, _OBJECT = 64, 1
+"""Node class bits."""
+_ENUMERATION, _INT32, _VARIANT = "i=29", 6, 24
+_LAST_BUILT_IN = 25
+MOST_TYPES = 50_000
+MAX_LEVELS = 50
+
+_PLAIN, _OPTIONAL, _UNION = 0, 1, 2
+"""StructureType (Part 3, 8.48); 3 and 4 are the first and the last with subtypes allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a structure."""
+
+    name: str
+    data_type: str
+    is_array: bool = False
+    is_optional: bool = False
+    allows_subtypes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a server says of one structure."""
+
+    data_type: str
+    kind: int
+    fields: tuple[Field, ...]
+
+
+FieldReader = Callable[[Reader], Typed]
+
+
+async def load_structures(session: Session) -> dict[str, StructureReader]:
+    """A reader for each encoding id of the server's structures.  Raises `Unavailable` only when the link is gone."""
+    kinds, nodes = await _data_types(session)
+    structures = [node for text, node in nodes.items() if kinds[text] == EXTENSION_OBJECT]
+    answers = await session.read_attribute(structures, ua.AttributeIds.DataTypeDefinition) if structures else []
+    definitions: dict[str, Definition] = {}
+    encodings: dict[str, str] = {}
+    without_encoding: list[ua.NodeId] = []
+    for node, answer in zip(structures, answers, strict=True):
+        said = content(answer)
+        if not isinstance(said, ua.StructureDefinition):
+            continue
+        text = text_of_node(node, session.uris)
+        definition = definition_of(text, said, session.uris)
+        if definition is None:
+            continue
+        definitions[text] = definition
+        if said.DefaultEncodingId.is_null():
+            without_encoding.append(node)
+        else:
+            encodings[text_of_node(said.DefaultEncodingId, session.uris)] = text
+    encodings |= await _encodings(session, without_encoding)
+    return readers_of(definitions, encodings, kinds)
+
+
+async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.NodeId]]:
+    """The built-in type of each data type of the server, and its node id."""
+    kinds, nodes = {"i=24": _VARIANT}, {}
+    level = [_BASE_DATA_TYPE]
+    for _ in range(MAX_LEVELS):
+        if not level or len(kinds) > MOST_TYPES:
+            break
+        below = await children(session, level, reference=_HAS_SUBTYPE, classes=_DATA_TYPE)
+        following = []
+        for parent, references in zip(level, below, strict=True):
+            inherited = kinds[text_of_node(parent, session.uris)]
+            for reference in references:
+                node = plain(reference.NodeId)
+                text = text_of_node(node, session.uris)
+                if text not in kinds:
+                    kinds[text], nodes[text] = built_in(text, inherited), node
+                    following.append(node)
+        level = following
+    return kinds, nodes
+
+
+def built_in(data_type: str, inherited: int) -> int:
+    """The built-in type that values of a data type are encoded as (Part 6, 5.1.2), given that of its supertype."""
+    if data_type == _ENUMERATION:
+        return _INT32
+    number = data_type.removeprefix("i=")
+    if data_type.startswith("i=") and number.isdecimal() and 1 <= int(number) <= _LAST_BUILT_IN and number != "24":
+        return int(number)
+    return inherited
+
+
+async def _encodings(session: Session, nodes: Sequence[ua.NodeId]) -> dict[str, str]:
+    """The binary encoding of data types that do not name it themselves."""
+    below = await children(session, nodes, reference=_HAS_ENCODING, classes=_OBJECT) if nodes else []
+    found = {}
+    for node, references in zip(nodes, below, strict=True):
+        for reference in references:
+            if reference.BrowseName.Name == "Default Binary":
+                found[text_of_node(plain(reference.NodeId), session.uris)] = text_of_node(node, session.uris)
+    return found
+
+
+def definition_of(data_type: str, said: ua.StructureDefinition, uris: Sequence[str]) -> Definition | None:
+    """A definition in our terms; None when it says what we cannot read."""
+    kind = int(said.StructureType)
+    fields = []
+    for number, field in enumerate(said.Fields or ()):
+        if field.ValueRank not in (-1, 1):
+            return None
+        optional = bool(field.IsOptional) and kind == _OPTIONAL
+        subtypes = bool(field.IsOptional) and kind in (3, 4)
+        name = field.Name or f"field{number}"
+        fields.append(Field(name, text_of_node(field.DataType, uris), field.ValueRank == 1, optional, subtypes))
+    return Definition(data_type, {3: _PLAIN, 4: _UNION}.get(kind, kind), tuple(fields))
+
+
+def readers_of(
+    definitions: Mapping[str, Definition], encodings: Mapping[str, str], kinds: Mapping[str, int]
+) -> dict[str, StructureReader]:
+    """A reader per encoding id.  Types that contain what has no reader are left out."""
+    made: dict[str, StructureReader] = {}
+    readable = {text for text in definitions if _is_readable(text, definitions, kinds, set())}
+    for text in readable:
+        made[text] = _reader(definitions[text], kinds, made, definitions)
+    return {encoding: made[text] for encoding, text in encodings.items() if text in made}
+
+
+def _is_readable(text: str, definitions: Mapping[str, Definition], kinds: Mapping[str, int], seen: set[str]) -> bool:
+    """Whether every field, and every field of what it contains, can be read."""
+    if text in seen:
+        return True
+    seen.add(text)
+    for field in definitions[text].fields:
+        kind = kinds.get(field.data_type)
+        if kind is None:
+            return False
+        inline = kind == EXTENSION_OBJECT and field.data_type != "i=22" and not field.allows_subtypes
+        if inline and (
+            field.data_type not in definitions or not _is_readable(field.data_type, definitions, kinds, seen)
+        ):
+            return False
+    return True
+
+
+def _reader(
+    definition: Definition,
+    kinds: Mapping[str, int],
+    made: Mapping[str, StructureReader],
+    definitions: Mapping[str, Definition],
+) -> StructureReader:
+    readers = [(f, _field_reader(f, kinds[f.data_type], made, definitions)) for f in definition.fields]
+    optional = [f.name for f in definition.fields if f.is_optional]
+
+    def read(r: Reader) -> Structure:
+        r.deeper()
+        if definition.kind == _UNION:
+            fields = _read_union(r, readers)
+        else:
+            mask = r.u32() if definition.kind == _OPTIONAL else 0
+            fields = {
+                f.name: field(r) for f, field in readers if not f.is_optional or mask & 1 << optional.index(f.name)
+            }
+        r.depth -= 1
+        return Structure(definition.data_type, fields)
+
+    return read
+
+
+def _read_union(r: Reader, readers: Sequence[tuple[Field, FieldReader]]) -> dict[str, Typed]:
+    """The one field that is there; 0 means none (Part 6, 5.2.8)."""
+    chosen = r.u32()
+    if chosen > len(readers):
+        raise Malformed(f"field {chosen} of a union of {len(readers)}")
+    return {readers[chosen - 1][0].name: readers[chosen - 1][1](r)} if chosen else {}
+
+
+def _field_reader(
+    field: Field, kind: int, made: Mapping[str, StructureReader], definitions: Mapping[str, Definition]
+) -> FieldReader:
+    inline = kind == EXTENSION_OBJECT and field.data_type in definitions and not field.allows_subtypes
+    if inline:
+        return _inline_reader(field, made)
+    if field.allows_subtypes and kind != EXTENSION_OBJECT:
+        kind = _VARIANT
+    if field.is_array:
+        return lambda r: Typed(kind | IS_ARRAY, read_array(r, kind))
+    scalar = SCALARS[kind]
+    return lambda r: Typed(kind, scalar(r))
+
+
+def _inline_reader(field: Field, made: Mapping[str, StructureReader]) -> FieldReader:
+    """A structure in a structure: its fields without the header of an ExtensionObject.
+
+    Looked up when it is read, because types may contain themselves.
+    """
+    if not field.is_array:
+        return lambda r: Typed(EXTENSION_OBJECT, made[field.data_type](r))
+
+    def read(r: Reader) -> Typed:
+        length = r.count(1)
+        items = None if length < 0 else [made[field.data_type](r) for _ in range(length)]
+        return Typed(EXTENSION_OBJECT | IS_ARRAY, items)
+
+    return read
+
+
+async def structures_or_none(session: Session, wanted: bool) -> dict[str, StructureReader]:
+    """The readers, or none where they are not wanted or the server does not tell."""
+    if not wanted:
+        return {}
+    try:
+        return await load_structures(session)
+    except Unavailable:
+        if not session.is_open:
+            raise
+        return {}
