@@ -122,7 +122,7 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
 async def _forward(gateway: Gateway) -> None:
     config = gateway.config
     connect = partial(open_sink, config.broker, gateway.broker, config.name)
-    await forward(gateway.shelves, connect, gateway.broker, _backoff(config), config.broker.retry_refused)
+    await forward(gateway.shelves, connect, gateway.broker, _backoff(config))
 
 
 @asynccontextmanager
@@ -146,7 +146,7 @@ async def _shelves(config: Config, metrics: Metrics) -> AsyncIterator[Shelves]:
         open_outbox(dead_config, numbered=False) as dead,
     ):
         metrics.recovered.inc(outbox.recovered_values + refused.recovered_values)
-        yield Shelves(name, outbox, refused, dead, metrics)
+        yield Shelves(name, outbox, refused, dead, metrics, config.broker.retry_refused)
 
 
 def _count_drop(metrics: Metrics, reader: str, reason: str, values: int) -> None:

@@ -45,13 +45,17 @@ OpenSink = Callable[[], AbstractAsyncContextManager[Sink]]
 class Shelves:
     """Where a record can be: in the outbox, set aside because it was refused, or among the dead letters."""
 
-    def __init__(self, broker: str, outbox: Outbox, refused: Outbox, dead: Outbox, metrics: Metrics) -> None:
+    def __init__(
+        self, broker: str, outbox: Outbox, refused: Outbox, dead: Outbox, metrics: Metrics, retry_refused_s: float
+    ) -> None:
         self.broker = broker
+        self.retry_refused_s = retry_refused_s
         self.outbox, self.refused, self.dead = outbox, refused, dead
         self.reader: Reader = outbox.reader(broker)
         self.refused_reader: Reader = refused.reader(broker)
-        self.held: set[str] = set()
-        """Streams of which something is set aside: what follows in them is set aside as well."""
+        self.held: dict[str, float] = {}
+        """Streams of which something is set aside, and when (monotonic, s) to offer it again.  What follows in them is
+        set aside as well.  The times outlive the session: some brokers cut the connection when they refuse."""
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
         self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
@@ -69,7 +73,7 @@ class Shelves:
     def hold(self, message: Message, outcome: Outcome) -> None:
         """From now on set aside whatever follows in this message's stream."""
         if message.stream not in self.held:
-            self.held.add(message.stream)
+            self.held[message.stream] = time.monotonic() + self.retry_refused_s
             self.log.warning(
                 "refused for now", topic=message.topic, reason=outcome.detail, next="kept on disk and offered again"
             )
@@ -87,15 +91,15 @@ class Shelves:
             self.metrics.refused.labels(self.broker, outcome.reason).inc()
 
 
-async def forward(shelves: Shelves, open_sink: OpenSink, link: Link, backoff: Backoff, retry_refused_s: float) -> None:
+async def forward(shelves: Shelves, open_sink: OpenSink, link: Link, backoff: Backoff) -> None:
     """Deliver for ever, through every reconnection, until cancelled."""
-    shelves.held = await _streams_refused_earlier(shelves)
+    shelves.held = dict.fromkeys(await _streams_refused_earlier(shelves), time.monotonic())
 
     async def attempt() -> None:
         async with open_sink() as sink:
             link.up()
             shelves.reader.rewind()
-            await _serve(shelves, sink, retry_refused_s)
+            await _serve(shelves, sink)
 
     await keep_connected(link, attempt, backoff)
 
@@ -110,7 +114,7 @@ async def _streams_refused_earlier(shelves: Shelves) -> set[str]:
     return streams
 
 
-async def _serve(shelves: Shelves, sink: Sink, retry_refused_s: float) -> None:
+async def _serve(shelves: Shelves, sink: Sink) -> None:
     """Deliver on one session until it breaks; always ends with `Unavailable` or a cancellation.
 
     The children never fail with `Unavailable` themselves: before CPython 3.13 a TaskGroup may then lose a cancellation.
@@ -119,9 +123,9 @@ async def _serve(shelves: Shelves, sink: Sink, retry_refused_s: float) -> None:
     async with asyncio.TaskGroup() as tasks:
         children = [
             tasks.create_task(session.deliver(), name=f"deliver to {shelves.broker}"),
-            tasks.create_task(session.set_aside(), name=f"set aside from {shelves.broker}"),
-            tasks.create_task(session.offer_again(retry_refused_s), name=f"offer again to {shelves.broker}"),
+            tasks.create_task(session.offer_again(), name=f"offer again to {shelves.broker}"),
         ]
+        setting_aside = tasks.create_task(session.set_aside(), name=f"set aside from {shelves.broker}")
         try:
             await sink.wait_closed()
             lost = Unavailable("the session ended")
@@ -129,6 +133,9 @@ async def _serve(shelves: Shelves, sink: Sink, retry_refused_s: float) -> None:
             lost = error
         for child in children:
             child.cancel()
+        await asyncio.wait(children)
+        await session.wait_set_aside()  # what is half moved would be moved twice
+        setting_aside.cancel()
     shelves.metrics.in_flight.set(0)
     raise lost
 
@@ -179,27 +186,42 @@ class _Session:
             await self._shelves.set_aside(record, outcome)
             self._shelves.reader.ack(record.number)
             self._moving[record.message.stream] -= 1
+            self._aside.task_done()
             self._slots.release()
 
-    async def offer_again(self, interval_s: float) -> None:
-        """Offer what was refused, now and at intervals; a stream that gets through flows directly again."""
-        while True:
-            await self._offer_all()
-            await asyncio.sleep(interval_s)
+    async def wait_set_aside(self) -> None:
+        """Wait until every refusal so far is durable."""
+        await self._aside.join()
 
-    async def _offer_all(self) -> None:
+    async def offer_again(self) -> None:
+        """Offer what was refused when its time has come; a stream that gets through flows directly again."""
+        held = self._shelves.held
+        while True:
+            now_s = time.monotonic()
+            due = {stream for stream, at_s in held.items() if at_s <= now_s}
+            if due:
+                await self._offer_all(due)
+            wait_s = min(held.values(), default=now_s + self._shelves.retry_refused_s) - now_s
+            await asyncio.sleep(max(0.1, wait_s))
+
+    async def _offer_all(self, due: set[str]) -> None:
+        """Offer, in order, what is set aside of the streams that are due."""
         shelves = self._shelves
         shelves.refused_reader.rewind()
-        still: set[str] = set()
-        seen = 0
-        while seen < shelves.refused.messages:
-            records = await shelves.refused_reader.read(100, READ_BYTES)
-            for record in records:
-                if record.message.stream in still or not await self._offer(record):
-                    still.add(record.message.stream)
-                    seen += 1
+        left_alone = 0
+        while left_alone < shelves.refused.messages:
+            for record in await shelves.refused_reader.read(100, READ_BYTES):
+                stream = record.message.stream
+                if stream not in due:
+                    left_alone += 1
+                elif not await self._offer(record):
+                    shelves.held[stream] = time.monotonic() + shelves.retry_refused_s
+                    due.discard(stream)
+                    left_alone += 1
         # No wait since the last look at the refused outbox: what was added meanwhile is still moving.
-        shelves.held &= still | {stream for stream, count in self._moving.items() if count}
+        for stream in due:
+            if not self._moving[stream]:
+                shelves.held.pop(stream, None)
 
     async def _offer(self, record: Record) -> bool:
         """Whether one refused record is settled now.  Waits for ever when the session breaks: that ends this task."""

@@ -160,5 +160,11 @@ SOURCE: dict[str, object] = {
     "publishing_interval": "100ms",
     "keep_alive": "1s",
     "fields": {"site": "hall-1"},
-    "select": [{"subtree": "nsu=urn:connected-factory:simulator;s=hall-1", "levels": ["line", "machine"]}],
+    "select": [
+        {
+            "subtree": "nsu=urn:connected-factory:simulator;s=hall-1",
+            "levels": ["line", "machine"],
+            "include": ["*/*/*"],
+        }
+    ],
 }

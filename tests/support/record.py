@@ -9,10 +9,12 @@ PREFIX = "nsu=urn:connected-factory:simulator;s="
 
 
 def served(record: list[dict[str, object]]) -> dict[str, list[Change]]:
-    """By variable (`line-1/press-1/State`): what the server was given, in order."""
+    """By variable of a machine (`line-1/press-1/State`): what the server was given, in order."""
     found: dict[str, list[Change]] = defaultdict(list)
     for line in record:
-        found[str(line["node"]).removeprefix(PREFIX)].append((line["value"], str(line["source_time"])))
+        name = str(line["node"]).removeprefix(PREFIX)
+        if name.count("/") == 2:
+            found[name].append((line["value"], str(line["source_time"])))
     return dict(found)
 
 
