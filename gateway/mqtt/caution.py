@@ -12,6 +12,8 @@ who is cut off is known:
 - A message that three sessions in a row did not survive, the later ones after a moment in which the idle connection
   was seen to hold, is refused for good: a dead letter, so that what follows can be delivered.
 
+The same goes for our own presence message: a broker that does not take it is spared it for a while.
+
 `Experience` is what is kept of this from one session to the next, per broker.  It holds no message, only names.
 """
 
@@ -30,6 +32,9 @@ from gateway.mqtt.sink import Sink, Version
 
 MOST_REMEMBERED = 1000
 SESSIONS_NOT_SURVIVED = 3
+PRESENCES_NOT_SURVIVED = 2
+NO_PRESENCE_S = 600.0
+"""How long a broker that does not take our presence is not asked again."""
 QUIET_S = 2.0
 """How long an idle connection must hold before a suspect is sent on it."""
 
@@ -62,6 +67,32 @@ class Experience:
     condemned: dict[tuple[str, int], None] = field(default_factory=dict)
     """Stream and sequence number of what is refused for good: the verdict falls with the end of a session, where its
     owner may be too busy to take it in, so it is given again when the message comes again."""
+
+    presence_failures: int = 0
+    """Sessions in a row that were cut over our presence."""
+    no_presence_until_s: float = 0.0
+    """Until when our presence is not offered to the broker."""
+
+    def takes_presence(self, now_s: float) -> bool:
+        return now_s >= self.no_presence_until_s
+
+    def refused_presence(self, now_s: float) -> None:
+        self.presence_failures = 0
+        self.no_presence_until_s = now_s + NO_PRESENCE_S
+
+    def hung_up_on_presence(self, now_s: float) -> None:
+        """The broker cut the connection with nothing but our presence open; twice in a row is no accident."""
+        self.presence_failures += 1
+        if self.presence_failures >= PRESENCES_NOT_SURVIVED:
+            self.refused_presence(now_s)
+
+    def presence_over(self, in_flight: InFlight, told_s: float) -> None:
+        """A session with our presence ended.  Some brokers acknowledge what they refuse, and then hang up."""
+        now_s = asyncio.get_running_loop().time()
+        if in_flight.was_cut and in_flight.verdicts <= 1 and now_s - told_s < QUIET_S:
+            self.hung_up_on_presence(now_s)
+        else:
+            self.presence_failures = 0
 
     @property
     def is_bad(self) -> bool:
@@ -143,6 +174,9 @@ class CautiousSink:
 
     async def wait_closed(self) -> None:
         await self._inner.wait_closed()
+
+    def tell(self, message: Message) -> None:
+        self._inner.tell(message)
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         known = self._experience.known(message, self._loop.time())

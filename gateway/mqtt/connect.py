@@ -12,6 +12,7 @@ import math
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 from gateway.config import BrokerConfig
@@ -22,6 +23,8 @@ from gateway.mqtt import dial, tls
 from gateway.mqtt.caution import CautiousSink, Experience, InnerSink
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
+from gateway.mqtt.presence import Presence, beating
+from gateway.mqtt.reasons import Verdict
 from gateway.mqtt.sink import Sink, Terms, Version, VersionRefusedError
 
 _LOST_BY_3 = (
@@ -37,28 +40,54 @@ _LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be r
 
 @asynccontextmanager
 async def open_sink(
-    config: BrokerConfig, link: Link, default_client_id: str, *, will: Message | None = None
+    config: BrokerConfig, link: Link, default_client_id: str, presence: Presence | None = None
 ) -> AsyncIterator[Sink]:
     """One session with the broker.  Entering it means that the broker said CONNACK with success; `link` is then up.
 
     Raises `Unavailable` with one sentence per address.  Leaving it disconnects within a second, also when cancelled
-    half way; a broken session is not repaired: open another.
+    half way; a broken session is not repaired: open another.  `presence` is published, renewed, and taken back.
     """
-    terms = _terms(config, default_client_id, will)
+    since = datetime.now(UTC)
     experience = link.memory if isinstance(link.memory, Experience) else Experience()
     link.memory = experience
+    if not experience.takes_presence(asyncio.get_running_loop().time()):
+        presence = None
+    terms = _terms(config, default_client_id, presence.will(since) if presence else None)
     async with AsyncExitStack() as stack:
         session = await _open_first(stack, config, terms)
+        if presence and await _takes(presence.birth(since), session, experience, link):
+            stack.callback(experience.presence_over, session.in_flight, asyncio.get_running_loop().time())
+            stack.enter_context(beating(session, presence, since))
         link.up()
         sink = CautiousSink(session, experience, config.retry_refused) if experience.is_bad else session
         stack.callback(sink.session_over if isinstance(sink, CautiousSink) else partial(_learn, experience, session))
-        if isinstance(sink, CautiousSink):
-            link.notice(_CAUTION)
-        elif sink.version == "3.1.1" and config.version != "3.1.1":
-            link.notice(_LOST_BY_3)
-        elif not sink.limits.retain_available:
-            link.notice(_LOST_WITHOUT_RETAIN)
+        _say_what_is_less(link, config, sink)
         yield sink
+
+
+async def _takes(birth: Message, session: InnerSink, experience: Experience, link: Link) -> bool:
+    """Whether the broker takes our presence; it goes before everything else, so a cut is about this alone."""
+    now_s = asyncio.get_running_loop().time()
+    try:
+        outcome = await session.send(birth)
+    except Unavailable:
+        if session.in_flight.was_cut:
+            experience.hung_up_on_presence(now_s)
+        raise
+    if outcome.verdict is Verdict.DELIVERED:
+        return True
+    experience.refused_presence(now_s)
+    link.notice(f"the broker does not take our presence on {birth.topic}: {outcome.detail}; it is not published")
+    return False
+
+
+def _say_what_is_less(link: Link, config: BrokerConfig, sink: Sink) -> None:
+    if isinstance(sink, CautiousSink):
+        link.notice(_CAUTION)
+    elif sink.version == "3.1.1" and config.version != "3.1.1":
+        link.notice(_LOST_BY_3)
+    elif not sink.limits.retain_available:
+        link.notice(_LOST_WITHOUT_RETAIN)
 
 
 def _learn(experience: Experience, session: InnerSink) -> None:

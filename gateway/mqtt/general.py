@@ -71,17 +71,24 @@ class GeneralSink:
             return self.in_flight.settled(outcome)
         if len(self.in_flight) >= self.window:
             raise RuntimeError(f"more than {self.window} publishes are open")
-        info = self._paho.publish(
-            message.topic,
-            message.payload,
-            qos=1,
-            retain=message.retain and self.limits.retain_available,
-            properties=_properties(message) if self.version == "5" else None,
-        )
+        info = self._publish(message, qos=1)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True)
             return self.in_flight.failed()
         return self.in_flight.add(info.mid)
+
+    def tell(self, message: Message) -> None:
+        if not self.in_flight.is_broken and refusal(message, self.limits, self.version) is None:
+            self._publish(message, qos=0)
+
+    def _publish(self, message: Message, qos: int) -> paho.MQTTMessageInfo:
+        return self._paho.publish(
+            message.topic,
+            message.payload,
+            qos=qos,
+            retain=message.retain and self.limits.retain_available,
+            properties=_properties(message) if self.version == "5" else None,
+        )
 
     async def wait_closed(self) -> None:
         await self.in_flight.wait_broken()

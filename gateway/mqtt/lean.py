@@ -70,10 +70,15 @@ class LeanSink(asyncio.Protocol):
         outcome = size_refusal(len(packet), self.limits)
         if outcome is not None:
             return in_flight.settled(outcome)
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
-        self._outgoing.append(packet)
+        self._write(packet)
         return in_flight.add(packet_id)
+
+    def tell(self, message: Message) -> None:
+        if self.in_flight.is_broken or topic_refusal(message.topic) is not None:
+            return
+        packet = _publish_packet(message, None, message.retain and self.limits.retain_available)
+        if size_refusal(len(packet), self.limits) is None:
+            self._write(packet)
 
     def _remember(self, topic: str) -> None:
         if len(self._good_topics) >= _MOST_GOOD_TOPICS:
@@ -294,11 +299,12 @@ def _connect_packet(terms: Terms) -> bytes:
     ).write()
 
 
-def _publish_packet(message: Message, packet_id: int, retain: bool) -> bytes:
+def _publish_packet(message: Message, packet_id: int | None, retain: bool) -> bytes:
+    """With QoS 1; without a packet id, QoS 0."""
     return mqtt5.PublishPacket(
         message.topic,
         message.payload,
-        qos=mqtt5.QoS.AT_LEAST_ONCE,
+        qos=mqtt5.QoS.AT_LEAST_ONCE if packet_id is not None else mqtt5.QoS.AT_MOST_ONCE,
         retain=retain,
         packet_id=packet_id,
         content_type=message.content_type or None,

@@ -65,5 +65,8 @@ class Sink(Protocol):
         futures open; one more is a bug and raises `RuntimeError`.
         """
 
+    def tell(self, message: Message) -> None:
+        """Publish with QoS 0: nobody says whether it arrived, and it takes no place in the window."""
+
     async def wait_closed(self) -> None:
         """Wait until the session breaks, then raise `Unavailable` with the reason."""

@@ -1,0 +1,112 @@
+"""Presence: one retained message that tells "nothing changed" from "nobody there".
+
+    {"gateway": "edge", "state": "online", "since": "2026-01-01T06:00:00Z", "time": "2026-01-01T06:00:30Z",
+     "heartbeat_s": 30.0, "version": "0.1.0", "config": "sha256:5f0c…", "streams": ["edge.line-1", …]}
+
+It is published when a session begins and renewed every `heartbeat`.  A gateway that leaves replaces it with
+`"state": "offline", "reason": "stopped"`; one that vanishes has left the broker a last will with `"reason": "lost"`.
+So a consumer may trust silence while the state is online and `time` is younger than two heartbeats.
+
+The first one of a session goes alone, before any data, and is acknowledged: a broker that does not take it, and perhaps
+hangs up over it, must not take the data down with it.  The later ones go with QoS 0, outside the window of the data.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+from pydantic import BaseModel
+
+from gateway.config import PresenceConfig
+from gateway.model import Message, Priority
+from gateway.mqtt.sink import Sink
+
+
+def hash_of(config: BaseModel) -> str:
+    """A short name for one configuration: equal configurations have equal names.  Secrets are not in it."""
+    return f"sha256:{hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What a gateway says of itself."""
+
+    topic: str
+    heartbeat_s: float
+    gateway: str
+    version: str
+    config: str
+    """`hash_of` the configuration."""
+    streams: Callable[[], Sequence[str]] = tuple
+    """The streams it numbers, as of now."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def birth(self, since: datetime) -> Message:
+        """It is there; also the heartbeat."""
+        return self._message(
+            {
+                "gateway": self.gateway,
+                "state": "online",
+                "since": _text(since),
+                "time": _text(self.now()),
+                "heartbeat_s": self.heartbeat_s,
+                "version": self.version,
+                "config": self.config,
+                "streams": list(self.streams()),
+            }
+        )
+
+    def goodbye(self, since: datetime) -> Message:
+        """It leaves on purpose."""
+        return self._message({**self._gone(since, "stopped"), "time": _text(self.now())})
+
+    def will(self, since: datetime) -> Message:
+        """For the broker to publish when it loses the gateway; it cannot know when that will be."""
+        return self._message(self._gone(since, "lost"))
+
+    def _gone(self, since: datetime, reason: str) -> dict[str, object]:
+        return {"gateway": self.gateway, "state": "offline", "reason": reason, "since": _text(since)}
+
+    def _message(self, body: dict[str, object]) -> Message:
+        payload = orjson.dumps(body)
+        return Message(self.topic, payload, stream="", seq=0, values=0, retain=True, priority=Priority.STATE)
+
+
+def presence_of(
+    config: PresenceConfig, gateway: str, version: str, config_hash: str, streams: Callable[[], Sequence[str]] = tuple
+) -> Presence | None:
+    """As configured; None when it is turned off."""
+    if config.topic is None:
+        return None
+    topic = config.topic.replace("{gateway}", gateway)
+    return Presence(topic, config.heartbeat, gateway, version, config_hash, streams)
+
+
+@contextmanager
+def beating(sink: Sink, presence: Presence, since: datetime) -> Iterator[None]:
+    """Renew it at every heartbeat, and take it back at the end."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def wait() -> None:
+        nonlocal timer
+        timer = loop.call_later(presence.heartbeat_s, beat)
+
+    def beat() -> None:
+        sink.tell(presence.birth(since))
+        wait()
+
+    wait()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        sink.tell(presence.goodbye(since))
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,113 @@
+"""Presence at a real broker: who subscribes later still learns whether the gateway is there."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+
+import pytest
+
+from gateway.config import BrokerConfig, PresenceConfig
+from gateway.errors import Unavailable
+from gateway.link import Link
+from gateway.mqtt.connect import open_sink
+from gateway.mqtt.presence import presence_of
+from gateway.mqtt.reasons import Verdict
+from gateway.mqtt.sink import Sink
+from tests.support import brokers
+from tests.support.mqtt_collect import collecting
+from tests.support.mqtt_sessions import message, reason_of
+
+TOPIC = "gateways/edge/presence"
+versions = pytest.mark.parametrize("version", ["5", "3.1.1"])
+
+
+def run(body: Coroutine[object, object, None]) -> None:
+    asyncio.run(asyncio.wait_for(body, 20))
+
+
+def opening(broker: brokers.Process, version: str, heartbeat: float = 30.0) -> AbstractAsyncContextManager[Sink]:
+    settings = {"url": broker.url, "version": version, "ack_timeout": 0.3, "presence": {"heartbeat": heartbeat}}
+    config = BrokerConfig.model_validate(settings)
+    presence = presence_of(config.presence, "edge", "1.2.3", "sha256:abc", lambda: ["edge.line-1"])
+    return open_sink(config, Link("broker", broker.url), "edge", presence)
+
+
+async def retained(broker: brokers.Process) -> dict[str, object]:
+    """What a consumer learns that comes only now."""
+    async with collecting(broker.port, TOPIC) as got:
+        await got.wait_count(1)
+        found: dict[str, object] = json.loads(got.payloads[0])
+        return found
+
+
+@versions
+def test_online_while_it_is_there_and_offline_once_it_left(version: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opening(broker, version) as sink:
+            await sink.send(message())  # what was told before has arrived when this is acknowledged
+            online = await retained(broker)
+            assert (online["state"], online["version"], online["config"]) == ("online", "1.2.3", "sha256:abc")
+            assert online["streams"] == ["edge.line-1"]
+        gone = await retained(broker)
+        assert (gone["state"], gone["reason"], gone["since"]) == ("offline", "stopped", online["since"])
+
+    with brokers.mosquitto(tmp_path) as broker:
+        run(body())
+
+
+@versions
+def test_a_gateway_that_vanishes_is_reported_lost_by_the_broker(version: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        async with collecting(broker.port, TOPIC) as got:
+            async with opening(broker, version) as sink:
+                await sink.send(message())
+                broker.stall()
+                await reason_of(sink.send(message()))
+            broker.go_on()
+            await got.wait_count(2)
+            assert [json.loads(payload)["state"] for payload in got.payloads] == ["online", "offline"]
+        assert (await retained(broker))["reason"] == "lost"
+
+    with brokers.mosquitto(tmp_path) as broker:
+        run(body())
+
+
+@versions
+def test_the_heartbeat_renews_it(version: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        async with collecting(broker.port, TOPIC) as got, opening(broker, version, heartbeat=0.05):
+            await got.wait_count(4)
+            assert {json.loads(payload)["state"] for payload in got.payloads} == {"online"}
+
+    with brokers.mosquitto(tmp_path) as broker:
+        run(body())
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_broker_that_hangs_up_over_it_still_gets_the_data(version: str, tmp_path: Path) -> None:
+    """mosquitto 2.0.11 cuts the connection over a publish that the access list forbids."""
+    access_list = tmp_path / "acl"
+    access_list.write_text("topic write a/#\n")
+    access_list.chmod(0o600)
+
+    async def body() -> None:
+        link = Link("broker", broker.url)
+        config = BrokerConfig.model_validate({"url": broker.url, "version": version})
+        presence = presence_of(config.presence, "edge", "1.2.3", "sha256:abc")
+        delivered = 0
+        while delivered < 10:
+            with suppress(Unavailable):
+                async with open_sink(config, link, "edge", presence) as sink:
+                    for _ in range(10):
+                        delivered += (await sink.send(message())).verdict is Verdict.DELIVERED
+            link.down("between two sessions")
+            assert link.connects < 5
+
+    with brokers.mosquitto(tmp_path, f"acl_file {access_list}") as broker:
+        run(body())
+
+
+def test_it_can_be_turned_off() -> None:
+    assert presence_of(PresenceConfig(topic=None), "edge", "1", "sha256:0") is None
