@@ -137,6 +137,14 @@ class Selection(Strict):
     change, as fast as the server can."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """How many samples the server keeps between two publishes (default: of the source)."""
+    discard: Literal["oldest", "newest"] = "oldest"
+    """What the server drops when its queue is full; it is announced in the stream either way."""
+    trigger: Literal["status", "value", "timestamp"] = "value"
+    """What counts as a change: the status; status or value; status, value or source timestamp."""
+    deadband: Annotated[float, Field(gt=0)] | None = None
+    """Changes of a number up to this much are not sent by the server, in the unit of the value."""
+    deadband_percent: Annotated[float, Field(gt=0, le=100)] | None = None
+    """The same in percent of the variable's range (EURange)."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -146,6 +154,8 @@ class Selection(Strict):
             raise ValueError("levels, include and exclude go with subtree, not with node")
         if self.subtree is not None and self.name is not None:
             raise ValueError("name goes with node, not with subtree")
+        if self.deadband is not None and self.deadband_percent is not None:
+            raise ValueError("write deadband or deadband_percent, not both")
         return self
 
 

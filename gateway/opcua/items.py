@@ -50,6 +50,7 @@ class Items:
             keep_alive_s=self.subscription.keep_alive_s,
         )
         self._tell_failed(answers)
+        self._tell_unfiltered(answers)
         self._tell_revised(answers)
         self._settle()
 
@@ -98,6 +99,12 @@ class Items:
                 "variables cannot be subscribed to: they are tried again from time to time",
                 reason=status_text(status), count=count, variables=names[:SHOWN],
             )  # fmt: skip
+
+    def _tell_unfiltered(self, answers: Sequence[Monitored]) -> None:
+        names = [self.table.items[h].text for h, answer in enumerate(answers) if answer.unfiltered]
+        if names:
+            text = "the server has no dead-band or trigger for these variables: every change is sent"
+            self._log.info(text, count=len(names), variables=names[:SHOWN])
 
     def _tell_revised(self, answers: Sequence[Monitored]) -> None:
         revised = [

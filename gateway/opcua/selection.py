@@ -8,7 +8,7 @@ taken up only where table and handles are the same (`digest`).
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from asyncua import ua
@@ -31,6 +31,16 @@ class Item:
     """The node id as text; resolved anew when the server comes to know the namespace."""
     sampling_ms: float
     queue_size: int
+    discard_oldest: bool = True
+    trigger: int = 1
+    """DataChangeTrigger (Part 4, 7.22.2): 0 status, 1 status or value, 2 also the timestamp."""
+    deadband_kind: int = 0
+    """0 none, 1 absolute, 2 percent of EURange."""
+    deadband: float = 0.0
+
+    @property
+    def has_filter(self) -> bool:
+        return self.trigger != 1 or self.deadband_kind != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
         fields = {**config.fields, **selection.fields}
         if selection.node is not None:
             name, text, unit = single[selection.node]
-            draft.add(selection.name or name, fields, unit, Item(text, *item))
+            draft.add(selection.name or name, fields, unit, replace(item, text=text))
         elif selection.subtree is not None:
             root = node_of(selection.subtree, session.uris)
             found = await _described(session, await variables_below(session, root)) if root is not None else []
@@ -80,17 +90,27 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
                 draft.missing.append(selection.subtree)
             for variable, unit in chosen:
                 levels, name = split_path(variable.path, selection.levels)
-                draft.add(name, {**fields, **levels}, unit, Item(text_of_node(variable.node, session.uris), *item))
+                text = text_of_node(variable.node, session.uris)
+                draft.add(name, {**fields, **levels}, unit, replace(item, text=text))
     digest = hashlib.sha256()
     for made in draft.items:
-        digest.update(f"{made.text}\n{made.sampling_ms} {made.queue_size}\n".encode())
+        digest.update(repr(made).encode())
     return Table(tuple(draft.tags), tuple(draft.items), digest.hexdigest()[:32], tuple(draft.missing))
 
 
-def _item(config: SourceConfig, selection: Selection) -> tuple[float, int]:
+def _item(config: SourceConfig, selection: Selection) -> Item:
+    """What to ask for the variables of this selection."""
     sampling_s = selection.sampling_interval
     sampling_s = config.publishing_interval if sampling_s is None else sampling_s
-    return sampling_s * 1000.0, selection.queue_size or config.queue_size
+    return Item(
+        "",
+        sampling_s * 1000.0,
+        selection.queue_size or config.queue_size,
+        selection.discard == "oldest",
+        ("status", "value", "timestamp").index(selection.trigger),
+        1 if selection.deadband is not None else 2 if selection.deadband_percent is not None else 0,
+        selection.deadband or selection.deadband_percent or 0.0,
+    )
 
 
 def is_chosen(path: str, selection: Selection) -> bool:

@@ -7,7 +7,7 @@ and believes what it should verify.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from asyncua import ua
@@ -24,6 +24,8 @@ from gateway.opcua.session import Session, in_chunks
 MAX_NOTIFICATIONS = 10_000
 """Values per publish response: what one batch may hold."""
 BAD_NODE_ID_UNKNOWN = 0x8034_0000
+_FILTER_REFUSED = frozenset((0x8043_0000, 0x8044_0000, 0x8045_0000, 0x808E_0000))
+"""BadMonitoredItemFilterInvalid, …Unsupported, BadFilterNotAllowed, BadDeadbandFilterInvalid."""
 
 _Response = TypeVar("_Response")
 _SERVER = ua.NodeId(ua.Int32(ua.ObjectIds.Server), ua.Int16(0))
@@ -48,6 +50,8 @@ class Monitored:
     status: int
     sampling_ms: float = 0.0
     queue_size: int = 0
+    unfiltered: bool = False
+    """The server would not filter as asked: every change is sent."""
 
 
 async def create_subscription(session: Session, config: SourceConfig) -> Subscription:
@@ -74,7 +78,10 @@ async def create_subscription(session: Session, config: SourceConfig) -> Subscri
 async def create_items(
     session: Session, subscription: Subscription, items: Sequence[tuple[int, Item]]
 ) -> list[Monitored]:
-    """Monitor these (handle, item) pairs; an answer for each, in order.  An unknown namespace is an unknown node."""
+    """Monitor these (handle, item) pairs; an answer for each, in order.  An unknown namespace is an unknown node.
+
+    Where the server has no dead-band or trigger for a variable (a string has none), it is monitored without.
+    """
     nodes = [node_of(item.text, session.uris) for _, item in items]
     asked = [(handle, item, node) for (handle, item), node in zip(items, nodes, strict=True) if node is not None]
 
@@ -89,8 +96,13 @@ async def create_items(
             raise Unavailable(f"{session.where} created {len(results)} of {len(some)} monitored items")
         return [Monitored(r.StatusCode.value, r.RevisedSamplingInterval, r.RevisedQueueSize) for r in results]
 
-    answers = iter(await in_chunks(asked, session.limits.items, create) if asked else [])
-    return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(answers) for node in nodes]
+    answers = await in_chunks(asked, session.limits.items, create) if asked else []
+    refused = [n for n, answer in enumerate(answers) if answer.status in _FILTER_REFUSED and asked[n][1].has_filter]
+    plain = [(asked[n][0], replace(asked[n][1], trigger=1, deadband_kind=0), asked[n][2]) for n in refused]
+    for n, answer in zip(refused, await in_chunks(plain, session.limits.items, create) if plain else [], strict=True):
+        answers[n] = replace(answer, unfiltered=True)
+    every = iter(answers)
+    return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(every) for node in nodes]
 
 
 def _item_request(handle: int, item: Item, node: ua.NodeId) -> ua.MonitoredItemCreateRequest:
@@ -101,7 +113,13 @@ def _item_request(handle: int, item: Item, node: ua.NodeId) -> ua.MonitoredItemC
     request.RequestedParameters.ClientHandle = ua.UInt32(handle)
     request.RequestedParameters.SamplingInterval = item.sampling_ms
     request.RequestedParameters.QueueSize = ua.UInt32(item.queue_size)
-    request.RequestedParameters.DiscardOldest = True
+    request.RequestedParameters.DiscardOldest = item.discard_oldest
+    if item.has_filter:
+        wanted = ua.DataChangeFilter()
+        wanted.Trigger = ua.DataChangeTrigger(item.trigger)
+        wanted.DeadbandType = ua.UInt32(item.deadband_kind)
+        wanted.DeadbandValue = item.deadband
+        request.RequestedParameters.Filter = wanted
     return request
 
 

@@ -89,6 +89,21 @@ def test_overflow_of_the_servers_queue_is_announced() -> None:
     run(body)
 
 
+def test_deadband_is_the_servers_where_it_has_one_and_left_out_where_not() -> None:
+    async def body() -> None:
+        nodes = [f"nsu={NAMESPACE};s=press-1.{name}" for name in ("Temperature", "State")]
+        select = [{"node": node, "deadband": 1.0, "sampling_interval": 0} for node in nodes]
+        async with node_opcua_server() as server, opened(config(server.url, select=select)) as source:
+            assert sorted(map(str, values(await batches_until(source, 20.5)))) in (["20.5"], ["20.5", "Idle"])
+            for value in (21.0, 23.0, 23.5, 30.0):
+                await server.tell(f"set press-1.Temperature {value}")
+                await server.tell("count 0 1 0.1")
+            seen = [value for value in values(await batches_until(source, 30.0)) if value not in (20.5, "Idle")]
+            assert seen == [23.0, 30.0]
+
+    run(body)
+
+
 def test_full_server_is_unavailable_and_says_why() -> None:
     async def body() -> None:
         async with node_opcua_server(maxSessions=1) as server, opened(config(server.url)):

@@ -76,7 +76,8 @@ def test_every_change_arrives_in_order(stack: str) -> None:
 @every_stack
 def test_subtree_gives_names_fields_and_units(stack: str) -> None:
     async def body() -> None:
-        select = [{"subtree": "i=85", "levels": ["line", "machine"], "exclude": ["**/State", "*/press-2/**", "recipes/**"]}]
+        exclude = ["**/State", "*/press-2/**", "recipes/**"]
+        select = [{"subtree": "i=85", "levels": ["line", "machine"], "exclude": exclude}]
         async with stack_server(stack) as server, opened(config(server.url, select=select)) as source:
             tags = {tag.name: tag for tag in source.table.tags}
             assert sorted(tags) == ["Counter", "Running", "Temperature"]
