@@ -15,6 +15,8 @@ import simpy
 
 TICK_S = 0.020
 """The longest sleep between two slices."""
+NAP_S = 0.0001
+"""The shortest: less only burns the processor."""
 BUDGET_S = 0.005
 """The longest time that one slice may hold the event loop."""
 CHECK_EVERY = 64
@@ -140,10 +142,16 @@ class Clock:
             self._judge_lag()
             return 0.0
         if math.isfinite(target) and target > self._env.now:
-            self._env.run(until=target)
+            self._stand_at(target)
         if math.isinf(self._speed):
             return 0.0 if math.isfinite(self._env.peek()) else TICK_S
-        return min(TICK_S, max(0.0, (self._env.peek() - target) / self._speed))
+        return min(TICK_S, max(NAP_S, (self._env.peek() - target) / self._speed))
+
+    def _stand_at(self, target: float) -> None:
+        """Move simulated time on over a span in which nothing happens, so that commands act at a definite time."""
+        self._env.run(until=target)
+        if self._env.peek() <= target:
+            self._env.step()  # run() leaves its own stop event behind, first in line: peek() would see only that
 
     def _step(self, target: float) -> bool:
         """Process the events before `target`.  False: the budget was used up first."""

@@ -290,6 +290,10 @@ def _law(value: object) -> str | None:
     return name if isinstance(name, str) else None
 
 
+_Written = (
+    float | str | Constant | Exponential | Uniform | Normal | Lognormal | Triangular | Gamma | Erlang | Weibull
+    | Geometric | Empirical
+)  # fmt: skip
 Distribution = Annotated[
     Annotated[Constant, Tag("constant")]
     | Annotated[Exponential, Tag("exponential")]
@@ -303,6 +307,6 @@ Distribution = Annotated[
     | Annotated[Geometric, Tag("geometric")]
     | Annotated[Empirical, Tag("empirical")],
     Discriminator(_law),
-    BeforeValidator(_plain, json_schema_input_type=object),
+    BeforeValidator(_plain, json_schema_input_type=_Written),
 ]
 """A distribution: `2s`, or a mapping with `law` and its parameters."""
