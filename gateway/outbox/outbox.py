@@ -170,8 +170,8 @@ class Outbox:
                 await self._write(parts)
             except OSError as error:
                 store.trouble.begins(f"cannot write to {self._config.path}: {error.strerror or error}")
-                if error.errno in _FULL and self._config.when_full == "drop_oldest":
-                    await store.drop_oldest()
+                if error.errno in _FULL and self._config.when_full == "drop_oldest" and wait_s > self._retry_s:
+                    await store.drop_oldest()  # not at the first try: a moment may free the disk
                 if not await self._wait(wait_s):
                     return False
                 wait_s = min(2 * wait_s, _RETRY_MOST_S)

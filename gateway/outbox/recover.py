@@ -235,6 +235,7 @@ def _cut(files: Files, folder: Path, tail: Tail, doubtful: bool) -> None:
             keep_damaged(files, folder, f"{segment.name}.{segment.size}", data)
         with contextlib.suppress(OSError):  # what is left is superseded by the first number of the next segment
             files.truncate(fd, segment.size)
+            files.sync(fd)
     finally:
         files.close(fd)
     _log.info("an unfinished write was cut off", segment=segment.name, bytes=tail.garbage)

@@ -224,4 +224,5 @@ class Writer:
         with contextlib.suppress(OSError):  # what remains behind it is superseded by the next segment's first number
             if self._files.size(active.fd) > active.segment.size:
                 self._files.truncate(active.fd, active.segment.size)
+                self._files.sync(active.fd)
         self._files.close(active.fd)

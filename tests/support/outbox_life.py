@@ -10,6 +10,7 @@ from gateway.errors import Unavailable
 from gateway.outbox import Files, Outbox, open_outbox
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 
 class Life:
@@ -43,6 +44,24 @@ class Life:
             return await asyncio.wait_for(step, 10)
 
         return self._loop.run_until_complete(bounded())
+
+    def within(self, seconds: float, step: Coroutine[None, None, T]) -> T | None:
+        """The result of a step, or None when it was cancelled after so long."""
+
+        async def bounded() -> T | None:
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(step, seconds)
+            return None
+
+        return self.do(bounded())
+
+    def now(self, step: Callable[[A], T], argument: A) -> T:
+        """Do what does not wait, on the loop."""
+
+        async def on_the_loop() -> T:
+            return step(argument)
+
+        return self.do(on_the_loop())
 
     def begin(self, step: Coroutine[None, None, T]) -> "asyncio.Task[T]":
         """Begin a step and let it go as far as it comes at once."""
