@@ -23,8 +23,17 @@ def puback(packet_id: int, code: int, reason: str = "") -> bytes:
     if code or properties:
         body += bytes([code])
     if properties:
-        body += bytes([len(properties)]) + properties
-    return bytes([0x40, len(body)]) + body
+        body += _length(len(properties)) + properties
+    return b"\x40" + _length(len(body)) + body
+
+
+def _length(number: int) -> bytes:
+    """A variable byte integer (MQTT 5, 1.5.5)."""
+    encoded = b""
+    while number >= 128:
+        encoded += bytes([number % 128 | 0x80])
+        number //= 128
+    return encoded + bytes([number])
 
 
 class FakeBroker:
