@@ -158,6 +158,7 @@ SOURCE: dict[str, object] = {
     "url": "",
     "insecure": True,
     "publishing_interval": "100ms",
+    "queue_size": 1000,
     "keep_alive": "1s",
     "fields": {"site": "hall-1"},
     "select": [
