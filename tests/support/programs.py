@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from tests.support.brokers import free_port
 
@@ -83,8 +84,11 @@ class Program:
             self.kill()
 
 
+AnyProgram = TypeVar("AnyProgram", bound=Program)
+
+
 @contextlib.contextmanager
-def running(program: Program) -> Iterator[Program]:
+def running(program: AnyProgram) -> Iterator[AnyProgram]:
     try:
         yield program
     finally:

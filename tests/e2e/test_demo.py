@@ -1,0 +1,109 @@
+"""The demo as the README shows it: one command, real parts, one JSON object at the end."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.programs import ROOT, wait_until
+
+DEMO = [sys.executable, "-m", "gateway", "demo"]
+PROMISED = {
+    "received", "delivered", "stored", "filtered", "dropped", "messages", "parts_good", "parts_scrap",
+    "endpoint", "broker", "http",
+}  # fmt: skip
+
+
+def run_demo(*options: str) -> dict[str, object]:
+    done = subprocess.run(
+        [*DEMO, *options, "--json"], cwd=ROOT, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1, done.stdout
+    summary = json.loads(done.stdout)
+    assert isinstance(summary, dict)
+    return summary
+
+
+def balanced(summary: dict[str, object]) -> bool:
+    parts = [summary[name] for name in ("delivered", "stored", "filtered", "dropped")]
+    return summary["received"] == sum(part for part in parts if isinstance(part, int))
+
+
+def test_twenty_seconds_of_demo_carry_hundreds_of_values_and_lose_none() -> None:
+    summary = run_demo("--duration", "20")
+    assert set(summary) >= PROMISED
+    assert balanced(summary)
+    assert summary["dropped"] == 0
+    assert isinstance(summary["received"], int)
+    assert summary["received"] >= 300
+    assert isinstance(summary["parts_good"], int)
+    assert summary["parts_good"] > 0
+
+
+def test_an_outage_of_the_broker_costs_nothing() -> None:
+    summary = run_demo("--duration", "22", "--outage", "6")
+    assert balanced(summary)
+    assert (summary["dropped"], summary["stored"]) == (0, 0)
+
+
+def test_taken_ports_are_replaced_by_free_ones() -> None:
+    takers = []
+    try:
+        for port in (4840, 1883, 9464):
+            taker = socket.socket()
+            takers.append(taker)
+            taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):  # somebody else has it: that serves as well
+                taker.bind(("127.0.0.1", port))
+                taker.listen()
+        summary = run_demo("--duration", "5")
+    finally:
+        for taker in takers:
+            taker.close()
+    used = {int(str(summary[name]).rsplit(":", 1)[1]) for name in ("endpoint", "broker", "http")}
+    assert not used & {4840, 1883, 9464}
+    assert balanced(summary)
+
+
+def test_ctrl_c_ends_everything_and_prints_the_sums(tmp_path: Path) -> None:
+    log = tmp_path / "demo.log"
+    with log.open("wb") as out:
+        demo = subprocess.Popen(
+            [*DEMO, "--state", str(tmp_path / "state")], cwd=ROOT, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        wait_until(lambda: "good parts" in log.read_text(), "the demo to show the flow")
+        os.kill(demo.pid, signal.SIGINT)
+        assert demo.wait(20) == 0
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+            demo.wait(10)
+    assert "delivered" in log.read_text().splitlines()[-11]
+    left = subprocess.run(["ps", "-eo", "sid,pid,args"], capture_output=True, text=True, check=True).stdout
+    assert [line for line in left.splitlines() if str(tmp_path) in line] == []
+
+
+def test_mistakes_in_the_configuration_end_it_with_78(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("sources: [{name: a, url: http://x, select: []}]\nbrokr: {url: mqtt://x}\n")
+    for command in ("validate", "run"):
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", command, str(path)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 78
+        assert len([line for line in done.stderr.splitlines() if f"{path}:" in line]) >= 3
+
+
+def test_validate_says_what_is_fine() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "validate", "config/gateway.yaml"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "is fine" in done.stdout
