@@ -63,11 +63,9 @@ class Experience:
     """How many sessions in a row that happened to the suspect."""
     refusals: dict[str, tuple[Outcome, float]] = field(default_factory=dict)
     """By topic: what the broker said before it hung up, and until when not to ask again."""
-
     condemned: dict[tuple[str, int], None] = field(default_factory=dict)
     """Stream and sequence number of what is refused for good: the verdict falls with the end of a session, where its
     owner may be too busy to take it in, so it is given again when the message comes again."""
-
     presence_failures: int = 0
     """Sessions in a row that were cut over our presence."""
     no_presence_until_s: float = 0.0
@@ -95,8 +93,14 @@ class Experience:
             self.presence_failures = 0
 
     @property
+    def is_cautious(self) -> bool:
+        """The next session sends one publish at a time."""
+        return bool(self.short_sessions or self.suspicions)
+
+    @property
     def is_bad(self) -> bool:
-        return bool(self.short_sessions or self.suspicions or self.refusals or self.condemned)
+        """There is something to remember in the next session."""
+        return bool(self.is_cautious or self.refusals or self.condemned)
 
     def known(self, message: Message, now_s: float) -> Outcome | None:
         """The verdict that would come, when that is known and it is too early to ask again."""
@@ -149,7 +153,7 @@ class CautiousSink:
         self._quiet_s = quiet_s
         self._loop = asyncio.get_running_loop()
         self._opened_s = self._loop.time()
-        self._left = inner.window if experience.short_sessions or experience.suspicions else 0
+        self._left = inner.window if experience.is_cautious else 0
         self._waiting: deque[tuple[Message, asyncio.Future[Outcome]]] = deque()
         self._alone: Message | None = None
         self._refused: tuple[Message, Outcome] | None = None

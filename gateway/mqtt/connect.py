@@ -32,9 +32,10 @@ _LOST_BY_3 = (
     " user properties and content types are not sent; its limits are not known"
 )
 _CAUTION = (
-    "the broker cuts the connection over messages instead of only refusing them: sending one at a time for a while,"
-    " to learn which it does not take"
+    "the broker cut the connection with messages open: sending one at a time for a while, to see if it was over one"
+    " of them"
 )
+_LOST_PRESENCE = "our presence is not published: the broker does not take it"
 _LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be retained is sent as a plain message"
 
 
@@ -50,22 +51,25 @@ async def open_sink(
     since = datetime.now(UTC)
     experience = link.memory if isinstance(link.memory, Experience) else Experience()
     link.memory = experience
-    if not experience.takes_presence(asyncio.get_running_loop().time()):
-        presence = None
-    terms = _terms(config, default_client_id, presence.will(since) if presence else None)
+    told = presence if experience.takes_presence(asyncio.get_running_loop().time()) else None
+    terms = _terms(config, default_client_id, told.will(since) if told else None)
     async with AsyncExitStack() as stack:
         session = await _open_first(stack, config, terms)
-        if presence and await _takes(presence.birth(since), session, experience, link):
+        if told and not await _takes(told.birth(since), session, experience):
+            told = None
+        if told:
             stack.callback(experience.presence_over, session.in_flight, asyncio.get_running_loop().time())
-            stack.enter_context(beating(session, presence, since))
+            stack.enter_context(beating(session, told, since))
         link.up()
         sink = CautiousSink(session, experience, config.retry_refused) if experience.is_bad else session
         stack.callback(sink.session_over if isinstance(sink, CautiousSink) else partial(_learn, experience, session))
-        _say_what_is_less(link, config, sink)
+        less = _what_is_less(config, session, experience) + ([_LOST_PRESENCE] if presence and not told else [])
+        if less:
+            link.notice("; ".join(less))
         yield sink
 
 
-async def _takes(birth: Message, session: InnerSink, experience: Experience, link: Link) -> bool:
+async def _takes(birth: Message, session: InnerSink, experience: Experience) -> bool:
     """Whether the broker takes our presence; it goes before everything else, so a cut is about this alone."""
     now_s = asyncio.get_running_loop().time()
     try:
@@ -74,20 +78,20 @@ async def _takes(birth: Message, session: InnerSink, experience: Experience, lin
         if session.in_flight.was_cut:
             experience.hung_up_on_presence(now_s)
         raise
-    if outcome.verdict is Verdict.DELIVERED:
-        return True
-    experience.refused_presence(now_s)
-    link.notice(f"the broker does not take our presence on {birth.topic}: {outcome.detail}; it is not published")
-    return False
+    if outcome.verdict is not Verdict.DELIVERED:
+        experience.refused_presence(now_s)
+    return outcome.verdict is Verdict.DELIVERED
 
 
-def _say_what_is_less(link: Link, config: BrokerConfig, sink: Sink) -> None:
-    if isinstance(sink, CautiousSink):
-        link.notice(_CAUTION)
-    elif sink.version == "3.1.1" and config.version != "3.1.1":
-        link.notice(_LOST_BY_3)
-    elif not sink.limits.retain_available:
-        link.notice(_LOST_WITHOUT_RETAIN)
+def _what_is_less(config: BrokerConfig, session: InnerSink, experience: Experience) -> list[str]:
+    less = []
+    if session.version == "3.1.1" and config.version != "3.1.1":
+        less.append(_LOST_BY_3)
+    if not session.limits.retain_available:
+        less.append(_LOST_WITHOUT_RETAIN)
+    if experience.is_cautious:
+        less.append(_CAUTION)
+    return less
 
 
 def _learn(experience: Experience, session: InnerSink) -> None:
