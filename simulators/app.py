@@ -67,7 +67,7 @@ class Running:
         """Publish what the slice changed, and sample what is due."""
         changes = self.factory.take_changes()
         for face in self.faces:
-            face.publish(changes)
+            face.publish(changes, now_s)
         now = time.monotonic()
         if now >= self._next_sample:
             self._next_sample = now + 1.0 / self.settings.sample_hz
@@ -91,7 +91,7 @@ class Running:
 
 def shares(plant: Plant, machines: Sequence[Machine]) -> dict[str, list[Machine]]:
     """Which server shows which machines: one server for all, for each line or for each machine, as the file says."""
-    found: dict[str, list[Machine]] = {}
+    found: dict[str, list[Machine]] = {} if machines else {plant.name: []}
     for machine in machines:
         key = {"plant": plant.name, "line": machine.line, "machine": machine.path}[plant.servers]
         found.setdefault(key, []).append(machine)
@@ -124,7 +124,8 @@ async def serve(settings: Settings, plant: Plant) -> None:
         bound = bind_all(settings.endpoint, len(groups))
         for (name, machines), each in zip(groups.items(), bound, strict=True):
             server = await stack.enter_async_context(prepared(name, settings.access, each))
-            running.faces.append(await build(server, plant.site, machines, settings.epoch, recorder))
+            stress = [] if running.faces else running.factory.stress
+            running.faces.append(await build(server, plant.site, machines, settings.epoch, recorder, stress))
         recorder.flush()
         for face in running.faces:
             await face.server.start()

@@ -1,4 +1,4 @@
-"""The command line: `simulators serve`, `verify`, `trace`, `describe`.
+"""The command line: `simulators serve`, `verify`, `trace`, `describe`, `schema`.
 
 Exit codes: 0 done, 1 could not run (a port that is taken), 78 the plant file cannot work.
 """
@@ -6,16 +6,21 @@ Exit codes: 0 done, 1 could not run (a port that is taken), 78 the plant file ca
 import asyncio
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 
 from simulators.app import Settings, serve
+from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
 from simulators.logs import LogFormat, set_up_logs
-from simulators.plant import load
+from simulators.plant import load, schema
 from simulators.server.endpoint import CannotListen
+from simulators.trace import trace
+from simulators.verify import verify
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -62,6 +67,41 @@ def serve_command(
     asyncio.run(serve(settings, load(plant)))
 
 
+@app.command("trace")
+def trace_command(
+    plant: PlantFile,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same trace.")] = 1,
+    until: Annotated[float, typer.Option(min=0, help="Simulated seconds.")] = 3600.0,
+) -> None:
+    """Print everything that happens up to a simulated time, and the hash of it."""
+    for line in trace(load(plant), seed, until):
+        print(line)
+
+
+@app.command("verify")
+def verify_command(
+    quick: Annotated[bool, typer.Option(help="All anchors, for a shorter time: under a minute.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+) -> None:
+    """Hold the flow against queueing theory; exit code 1 when a figure is off by 4 standard errors."""
+    if not verify(partial(print, flush=True), quick=quick, seed=seed):
+        sys.exit(1)
+
+
+@app.command("describe")
+def describe_command(
+    plant: PlantFile, seed: Annotated[int, typer.Option(min=0, help="Of the short run it measures.")] = 1
+) -> None:
+    """Draw a plant as text, with its bottleneck and the throughput to expect."""
+    print(describe(load(plant), seed))
+
+
+@app.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of plant files, for editors."""
+    print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
+
+
 def main() -> None:
     """Run a command; problems of configuration and of ports become a message and an exit code."""
     try:
@@ -69,6 +109,9 @@ def main() -> None:
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
         sys.exit(EXIT_CONFIG)
+    except BrokenPipeError:  # `simulators trace … | head`: nobody reads any more
+        sys.stderr.close()
+        sys.exit(0)
     except CannotListen as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

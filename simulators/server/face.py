@@ -6,10 +6,11 @@ counters are functions of simulated time; they are sampled at a rate in *wall* t
 send 1000 x as many samples.  A value equal to the last one written is not written again.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from simulators.flow import Change, Machine
+from simulators.flow.stress import StressTag
 from simulators.flow.unit import Unit
 from simulators.server.endpoint import MODEL_URI, FactoryServer
 from simulators.server.events import Events
@@ -20,6 +21,7 @@ from simulators.server.operations import Operations
 from simulators.server.record import Recorder
 from simulators.server.sender import Sender
 from simulators.server.space import Space
+from simulators.server.stress import Load
 from simulators.states import Pack, State
 
 STATE_NUMBERS = {state.value: number for number, state in enumerate(State)}
@@ -47,12 +49,14 @@ class Face:
         core.judge = self.operations.judge
         core.read_history = sender.history.read
         self.machines: dict[str, MachineNodes] = {}
-        self._now_s = 0.0
+        self.load: Load | None = None
         self._verdicts: dict[str, bool] = {}
         self._passed: list[tuple[Machine, Pack, float]] = []
 
-    def add(self, site: str, machines: Collection[Machine]) -> None:
-        """Build the address space for `machines`."""
+    def add(self, site: str, machines: Collection[Machine], stress: Sequence[StressTag] = ()) -> None:
+        """Build the address space for `machines` and load variables."""
+        if stress:
+            self.load = Load(self._place, self.sender, site, stress)
         self.machines = add_machines(self._place, site, machines, self.information.type_of)
         for nodes in self.machines.values():
             unit = Unit(nodes.machine)
@@ -80,11 +84,15 @@ class Face:
                 self.sender.write(variables[name], content, now_s)
             self.information.show(machine, machine.state, now_s)
             self.information.show_pack_state(machine, self.information.shown[machine.path].unit.state, now_s)
+        if self.load is not None:
+            self.load.write_all()
         self.sample(now_s)
         self.sender.record_rest(self._place.namespace)
 
-    def publish(self, changes: Iterable[Change]) -> None:
-        """Write changes of the flow; those of machines that another server shows are left out."""
+    def publish(self, changes: Iterable[Change], now_s: float) -> None:
+        """Write what has changed up to a simulated time; changes of machines on other servers are left out."""
+        if self.load is not None:
+            self.load.publish(now_s)
         for machine, state, at_s in self._passed:
             self.information.show_pack_state(machine, state, at_s)
         self._passed.clear()
@@ -113,7 +121,6 @@ class Face:
 
     def sample(self, now_s: float) -> None:
         """Write the present value of everything that is a function of time."""
-        self._now_s = now_s
         for nodes in self.machines.values():
             machine = nodes.machine
             self.sender.write(nodes.variables["Energy"], machine.energy_j(now_s), now_s)
@@ -128,7 +135,12 @@ class Face:
 
 
 async def build(
-    server: FactoryServer, site: str, machines: Collection[Machine], epoch: datetime, recorder: Recorder
+    server: FactoryServer,
+    site: str,
+    machines: Collection[Machine],
+    epoch: datetime,
+    recorder: Recorder,
+    stress: Sequence[StressTag] = (),
 ) -> Face:
     """Fill the address space of a server that does not listen yet, and write every variable once."""
     place = Place(Space(server.iserver.aspace), await server.register_namespace(MODEL_URI))
@@ -138,6 +150,6 @@ async def build(
         models.add(table(name).rows)
     sender = Sender(place.space, epoch, await server.get_namespace_array(), recorder)
     face = Face(server, sender, place, models)
-    face.add(site, machines)
+    face.add(site, machines, stress)
     face.write_all(0.0)
     return face

@@ -5,7 +5,6 @@ is measured from the last value *reported*, so a slow drift shows, and percent m
 queued without being copied, because the server never changes a DataValue it was given.
 """
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -119,6 +118,8 @@ class Items(MonitoredItemService):
 
     def _passes(self, item: MonitoredItemData, old: ua.DataValue, new: ua.DataValue) -> bool:
         data_filter = item.filter
+        if data_filter is None:
+            return (old.StatusCode is not new.StatusCode and old.StatusCode != new.StatusCode) or differs(old, new)
         if not isinstance(data_filter, ua.DataChangeFilter):
             return old.StatusCode != new.StatusCode or differs(old, new)
         if data_filter.DeadbandType != ua.DeadbandType.None_:
@@ -206,18 +207,17 @@ class Items(MonitoredItemService):
 
 def differs(old: ua.DataValue, new: ua.DataValue) -> bool:
     """Whether the values are not the same; two NaN are."""
-    return not same(old, new.Value.Value if new.Value else None, None)
-
-
-def same(held: ua.DataValue | None, content: object, code: int | None) -> bool:
-    """Whether a value (and, if it is given, a status) is the one that is held; two NaN are the same."""
-    if held is None:
+    before, after = old.Value.Value if old.Value else None, new.Value.Value if new.Value else None
+    if before == after:
         return False
-    if code is not None and (held.StatusCode.value if held.StatusCode else 0) != code:
+    return not (isinstance(before, float) and isinstance(after, float) and before != before and after != after)
+
+
+def same(held: ua.DataValue | None, content: object, code: int) -> bool:
+    """Whether a value and its status are what is held; two NaN are the same, and a bad status carries no value."""
+    if held is None or (held.StatusCode.value if held.StatusCode else 0) != code:
         return False
     before = held.Value.Value if held.Value else None
-    if code is not None and code >= BAD:
-        return True  # a bad status carries no value
-    if isinstance(before, float) and isinstance(content, float) and math.isnan(before) and math.isnan(content):
+    if before == content or code >= BAD:
         return True
-    return bool(before == content)
+    return isinstance(before, float) and isinstance(content, float) and before != before and content != content

@@ -67,7 +67,7 @@ def add_machines(
     type_of: Callable[[Machine], ua.NodeId] = lambda m: BASE_OBJECT,
 ) -> dict[str, MachineNodes]:
     """Add folders and variables for `machines`; gives their nodes by path."""
-    root = place.space.add_object(place.id(site), place.name(site), OBJECTS, FOLDER_TYPE, ORGANIZES)
+    root = site_of(place, site)
     lines: dict[str, ua.NodeId] = {}
     found: dict[str, MachineNodes] = {}
     for machine in machines:
@@ -77,6 +77,14 @@ def add_machines(
             )
         found[machine.path] = add_machine(place, machine, lines[machine.line], type_of(machine))
     return found
+
+
+def site_of(place: Place, site: str) -> ua.NodeId:
+    """The folder of the site, made when it is not there yet."""
+    node_id = place.id(site)
+    if node_id not in place.space.store:
+        place.space.add_object(node_id, place.name(site), OBJECTS, FOLDER_TYPE, ORGANIZES)
+    return node_id
 
 
 def add_machine(place: Place, machine: Machine, line: ua.NodeId, type_id: ua.NodeId = BASE_OBJECT) -> MachineNodes:

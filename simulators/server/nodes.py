@@ -42,4 +42,7 @@ def value(
 ) -> ua.DataValue:
     """A DataValue with both timestamps; a bad status carries no value (Part 4, 7.11.3)."""
     variant = ua.Variant(content, kind) if code < 0x8000_0000 else ua.Variant()
-    return ua.DataValue(variant, ua.StatusCode(ua.UInt32(code)), source_time, server_time)  # type: ignore[arg-type]  # a datetime is what asyncua encodes
+    return ua.DataValue(variant, GOOD if code == 0 else status(code), source_time, server_time)  # type: ignore[arg-type]  # a datetime is what asyncua encodes
+
+
+GOOD = status(0)

@@ -60,12 +60,11 @@ class Recorder:
     def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
         self._lines: list[bytes] = []
+        self.keeps = file is not None
         self.written = 0
+        """How many values have been written to variables since they were built."""
 
     def add(self, node: str, content: object, source_time: datetime, code: int) -> None:
-        self.written += 1
-        if self._file is None:
-            return
         line = {"node": node, "value": plain(content), "source_time": instant(source_time), "status": code}
         self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 

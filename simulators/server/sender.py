@@ -35,15 +35,19 @@ class Sender:
 
     def write_at(self, variable: Variable, content: object, source_time: datetime, code: int = 0) -> None:
         """Write one value as of an instant, unless it is the one that is there."""
-        if variable.node_id in self._seen and same(variable.slot.value, content, code):
+        if same(variable.slot.value, content, code) and variable.node_id in self._seen:
             return
+        self._seen.add(variable.node_id)
         self._send(variable, content, source_time, code)
 
     def _send(self, variable: Variable, content: object, source_time: datetime, code: int) -> None:
-        self._seen.add(variable.node_id)
-        source_time += self.offset
-        self._recorder.add(self.name_of(variable.node_id), content if code < BAD else None, source_time, code)
-        written = self._space.write(variable, content, source_time, datetime.now(UTC) + self.offset, code)
+        server_time = datetime.now(UTC)
+        if self.offset:
+            source_time, server_time = source_time + self.offset, server_time + self.offset
+        self._recorder.written += 1
+        if self._recorder.keeps:
+            self._recorder.add(self.name_of(variable.node_id), content if code < BAD else None, source_time, code)
+        written = self._space.write(variable, content, source_time, server_time, code)
         self.history.add(variable, written)
 
     def name_of(self, node_id: ua.NodeId) -> str:
@@ -52,6 +56,8 @@ class Sender:
 
     def record_rest(self, namespace: int) -> None:
         """Record what was never sent: names, limits, texts that stay as they were built."""
+        if not self._recorder.keeps:
+            return
         for node_id, node in self._space.nodes_of(namespace):
             slot = node.attributes.get(AttributeIds.Value)
             if slot is None or slot.value is None or node_id in self._seen:

@@ -9,12 +9,13 @@ A `Variable` is a handle to write through: type, node id and the attribute's slo
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData
 
 from simulators.server.items import Items
-from simulators.server.nodes import AttributeIds, ObjectIds, localized, numeric, status
+from simulators.server.nodes import GOOD, AttributeIds, ObjectIds, localized, numeric
 from simulators.server.nodes import value as data_value
 
 HAS_COMPONENT = numeric(ObjectIds.HasComponent)
@@ -192,8 +193,18 @@ class Space:
 
 
 def _set(node: NodeData, attribute: AttributeIds, content: object, kind: ua.VariantType) -> None:
-    variant = ua.Variant(content, kind, is_array=isinstance(content, list))
-    node.attributes[attribute] = AttributeValue(ua.DataValue(variant, status(0)))
+    held = _plain(int(content), kind) if isinstance(content, int) else _held(content, kind)
+    node.attributes[attribute] = AttributeValue(held)
+
+
+def _held(content: object, kind: ua.VariantType) -> ua.DataValue:
+    return ua.DataValue(ua.Variant(content, kind, is_array=isinstance(content, list)), GOOD)
+
+
+@cache
+def _plain(content: int, kind: ua.VariantType) -> ua.DataValue:
+    """Masks, ranks and flags: thousands of nodes have the same ones."""
+    return _held(bool(content) if kind is ua.VariantType.Boolean else content, kind)
 
 
 def _get(node: NodeData, attribute: AttributeIds) -> object:

@@ -18,6 +18,7 @@ from asyncua.server.address_space import AddressSpace
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.subscription_service import SubscriptionService
 
+from simulators.server.encode import encoded
 from simulators.server.items import Items
 from simulators.server.nodes import StatusCodes, status
 
@@ -77,7 +78,9 @@ class Subscription(InternalSubscription):
 
     def _pop_triggered_datachanges(self, result: ua.PublishResult) -> None:
         taken = self.items.take(self.most_values)
-        if taken:
+        if taken and self.pub_request_callback:
+            result.NotificationMessage.NotificationData.append(encoded(taken))
+        elif taken:  # the server's own subscriptions want objects
             result.NotificationMessage.NotificationData.append(ua.DataChangeNotification(MonitoredItems=taken))
 
     def _pop_publish_result(self) -> ua.PublishResult:

@@ -66,7 +66,7 @@ class Plant:
     def run(self, until_s: float) -> None:
         """Let the factory work up to a simulated time, and publish what happened."""
         self.factory.run(until_s)
-        self.face.publish(self.factory.take_changes())
+        self.face.publish(self.factory.take_changes(), until_s)
         self.face.sample(until_s)
 
     def id(self, text: str) -> ua.NodeId:
@@ -82,7 +82,7 @@ async def plant_served(path: Path, access: Access | None = None, record: Path | 
         recording(record) as recorder,
         prepared(plant.name, access or Access(), bind("opc.tcp://127.0.0.1:0")) as server,
     ):
-        face = await build(server, plant.site, factory.machines, EPOCH, recorder)
+        face = await build(server, plant.site, factory.machines, EPOCH, recorder, factory.stress)
         await server.start()
         yield Plant(factory, face)
 
