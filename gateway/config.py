@@ -114,22 +114,41 @@ class Secret(Strict):
             raise ConfigError([f"cannot read the secret in {self.file}: {error.strerror}"]) from error
 
 
-class Selection(Strict):
-    """Which variables: one `node`, or all below a `subtree`."""
+_NODE_ID = re.compile(r"^(nsu=[^;]+;|ns=\d{1,5};)?(i=\d{1,10}|s=.+|g=[0-9a-fA-F-]{36}|b=[A-Za-z0-9+/=]+)$", re.DOTALL)
 
-    node: str | None = None
-    """Node id of one variable, best with the namespace URI: `nsu=urn:acme:press;s=Line1.Temperature`."""
-    subtree: str | None = None
-    """Node id of an object: every variable below it is taken.  The Objects folder is `i=85`."""
+
+def _node(value: str) -> str:
+    if not _NODE_ID.match(value) and not (value.startswith("/") and len(value) > 1):
+        raise ValueError(
+            "write a node id, best with the namespace URI (nsu=urn:acme:press;s=Line1.Temperature), or the browse "
+            "names from the root, each after a slash (/Objects/line-1/press-1)"
+        )
+    return value
+
+
+NodeText = Annotated[str, AfterValidator(_node)]
+
+
+class Selection(Strict):
+    """Which variables: one `node`, all below a `subtree`, or all of every instance of a `type`."""
+
+    node: NodeText | None = None
+    """Node id of one variable, best with the namespace URI: `nsu=urn:acme:press;s=Line1.Temperature`; or its path of
+    browse names: `/Objects/line-1/press-1/Temperature`."""
+    subtree: NodeText | None = None
+    """Node id or path of an object: every variable below it is taken.  The Objects folder is `i=85`."""
+    type: NodeText | None = None
+    """Node id of an object type: every variable of every instance of it, or of a subtype, is taken, wherever it is.
+    The path of a variable begins with the name of the instance."""
     name: str | None = None
     """What consumers call this one variable (with `node`; default: its browse name)."""
     levels: tuple[str, ...] = ()
-    """With `subtree`: names for the first levels below it, as fields for the topic.  `[line, machine]` makes `press-1`
-    of `…/line-1/press-1/Temperature` the field `machine`."""
+    """With `subtree` and `type`: names for the first levels of the path, as fields for the topic.  `[line, machine]`
+    makes `press-1` of `…/line-1/press-1/Temperature` the field `machine`."""
     include: tuple[str, ...] = ()
-    """With `subtree`: patterns of paths below it to take, `*` within a level, `**` across levels (default: all)."""
+    """With `subtree` and `type`: patterns of paths to take, `*` within a level, `**` across levels (default: all)."""
     exclude: tuple[str, ...] = ()
-    """With `subtree`: patterns of paths to leave out; wins over `include`."""
+    """With `subtree` and `type`: patterns of paths to leave out; wins over `include`."""
     fields: Fields = Field(default_factory=dict)
     """Fields for the topic template, for these variables."""
     sampling_interval: SecondsOrZero | None = None
@@ -148,12 +167,15 @@ class Selection(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.node is None) == (self.subtree is None):
-            raise ValueError("name either node (one variable) or subtree (all variables below an object)")
+        if sum(kind is not None for kind in (self.node, self.subtree, self.type)) != 1:
+            raise ValueError(
+                "name one of node (one variable), subtree (all variables below an object) or type (all variables of "
+                "the instances of an object type)"
+            )
         if self.node is not None and (self.levels or self.include or self.exclude):
-            raise ValueError("levels, include and exclude go with subtree, not with node")
-        if self.subtree is not None and self.name is not None:
-            raise ValueError("name goes with node, not with subtree")
+            raise ValueError("levels, include and exclude go with subtree and type, not with node")
+        if self.node is None and self.name is not None:
+            raise ValueError("name goes with node, not with subtree or type")
         if self.deadband is not None and self.deadband_percent is not None:
             raise ValueError("write deadband or deadband_percent, not both")
         return self

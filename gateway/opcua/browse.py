@@ -4,7 +4,7 @@ BrowseNext is followed, continuation points the server has not got are done with
 spaces have loops), and the walk is bounded in depth and number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from asyncua import ua
@@ -19,7 +19,9 @@ MAX_NODES = 2_000_000
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _HIERARCHICAL = ua.NodeId(ua.Int32(ua.ObjectIds.HierarchicalReferences), ua.Int16(0))
 _OBJECTS = ua.NodeId(ua.Int32(ua.ObjectIds.ObjectsFolder), ua.Int16(0))
-OBJECT, VARIABLE = 1, 2
+_ROOT = ua.NodeId(ua.Int32(ua.ObjectIds.RootFolder), ua.Int16(0))
+_HAS_SUBTYPE = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype), ua.Int16(0))
+OBJECT, VARIABLE, OBJECT_TYPE = 1, 2, 8
 """Node class bits."""
 
 
@@ -89,14 +91,17 @@ async def _all_of(session: Session, result: ua.BrowseResult) -> list[ua.Referenc
     return references
 
 
-async def variables_below(session: Session, root: ua.NodeId) -> list[Variable]:
+async def variables_below(
+    session: Session, root: ua.NodeId, prefix: tuple[str, ...] = (), progress: Callable[[int], None] = lambda _: None
+) -> list[Variable]:
     """Every variable below `root`, by path.  Properties of variables describe them and are not taken.
 
-    Below the Objects folder, what the standard itself puts there (Server, Aliases …) is left out.
+    Below the Objects folder, what the standard itself puts there (Server, Aliases …) is left out.  `progress` is told
+    how many nodes were seen.
     """
     found: dict[ua.NodeId, Variable] = {}
     seen = {root}
-    level: list[tuple[ua.NodeId, tuple[str, ...]]] = [(root, ())]
+    level: list[tuple[ua.NodeId, tuple[str, ...]]] = [(root, prefix)]
     for _ in range(MAX_LEVELS):
         below = await children(session, [node for node, _ in level])
         following: list[tuple[ua.NodeId, tuple[str, ...]]] = []
@@ -104,6 +109,7 @@ async def variables_below(session: Session, root: ua.NodeId) -> list[Variable]:
             for reference in references:
                 _visit(reference, parent, path, found, seen, following)
         level = following
+        progress(len(seen))
         if not level:
             break
         if len(seen) > MAX_NODES:
@@ -132,6 +138,51 @@ def _visit(
         found[node] = Variable((*path, name), node)
     if not is_property:
         following.append((node, (*path, name)))
+
+
+async def node_at(session: Session, path: str) -> ua.NodeId | None:
+    """The node at `/Objects/line-1/press-1`: browse names from the root, in whatever namespace; None if not there."""
+    node = _ROOT
+    for name in path.strip("/").split("/"):
+        [references] = await children(session, [node], classes=OBJECT | VARIABLE)
+        named = [plain(r.NodeId) for r in references if r.BrowseName.Name == name]
+        if not named:
+            return None
+        node = named[0]
+    return node
+
+
+async def instances_of(session: Session, object_type: ua.NodeId) -> list[tuple[str, ua.NodeId]]:
+    """Name and node id of every object of this type or a subtype, below the Objects folder, by name."""
+    types = {object_type} | set(await _subtypes(session, object_type))
+    found: dict[ua.NodeId, str] = {}
+    seen, level = {_OBJECTS}, [_OBJECTS]
+    for _ in range(MAX_LEVELS):
+        below = await children(session, level, classes=OBJECT)
+        references = [reference for some in below for reference in some]
+        level = []
+        for reference in references:
+            node = plain(reference.NodeId)
+            if node in seen or len(seen) > MAX_NODES:
+                continue
+            seen.add(node)
+            level.append(node)
+            if plain(reference.TypeDefinition) in types:
+                found[node] = reference.BrowseName.Name or ""
+        if not level:
+            break
+    return sorted(((name, node) for node, name in found.items()), key=lambda pair: (pair[0], str(pair[1])))
+
+
+async def _subtypes(session: Session, object_type: ua.NodeId) -> list[ua.NodeId]:
+    found: list[ua.NodeId] = []
+    level = [object_type]
+    while level and len(found) < MAX_NODES:
+        below = await children(session, level, reference=_HAS_SUBTYPE, classes=OBJECT_TYPE)
+        level = [plain(reference.NodeId) for references in below for reference in references]
+        level = [node for node in level if node not in found]
+        found += level
+    return found
 
 
 def plain(node: ua.NodeId) -> ua.NodeId:

@@ -32,7 +32,7 @@ async def keep_house(session: Session, config: SourceConfig, items: Items, publi
             await _renew(session)
         elif chore == "ping":
             await _ping(session, items, publisher)
-        elif items.failed:
+        else:
             await items.retry()
         due[chore] = time.monotonic() + chores[chore]
 

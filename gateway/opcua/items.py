@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import structlog
 
 from gateway.config import SourceConfig
+from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.opcua import subscription as services
 from gateway.opcua.mark import Lease
 from gateway.opcua.peer import status_text
-from gateway.opcua.selection import Item, Table
+from gateway.opcua.selection import Item, Table, variables_of
 from gateway.opcua.session import Session
 from gateway.opcua.subscription import Monitored, Subscription
 
@@ -34,7 +35,8 @@ class Items:
         self._metrics = metrics
         self._log = structlog.get_logger("gateway.opcua").bind(source=source)
         if table.missing:
-            self._log.warning("nothing to subscribe to in these subtrees", subtrees=list(table.missing[:SHOWN]))
+            names = [selection.subtree or selection.type for selection in table.missing[:SHOWN]]
+            self._log.warning("nothing to subscribe to here: looked for again from time to time", places=names)
 
     async def create(self, config: SourceConfig) -> None:
         """Create a subscription and all its items.  Raises `Unavailable`."""
@@ -68,7 +70,13 @@ class Items:
         return ""
 
     async def retry(self) -> None:
-        """Try again what failed.  Raises `Unavailable`."""
+        """Try again what failed.  Raises `Unavailable`, also when a subtree has appeared: all is resolved anew then."""
+        for selection in self.table.missing:
+            if await variables_of(self._session, selection):
+                place = selection.subtree or selection.type
+                raise Unavailable(f"{place} has appeared at {self._session.where}: connecting again to subscribe to it")
+        if not self.failed:
+            return
         handles = sorted(self.failed)
         answers = await services.create_items(self._session, self.subscription, self._wanted(handles))
         back = {handle for handle, answer in zip(handles, answers, strict=True) if not answer.status & 0x8000_0000}

@@ -15,7 +15,7 @@ from asyncua import ua
 
 from gateway.config import Selection, SourceConfig
 from gateway.model import Tag
-from gateway.opcua.browse import Variable, children, plain, variables_below
+from gateway.opcua.browse import Variable, children, instances_of, node_at, plain, variables_below
 from gateway.opcua.nodes import node_of, text_of_node
 from gateway.opcua.session import Session, content
 
@@ -50,8 +50,8 @@ class Table:
     tags: tuple[Tag, ...]
     items: tuple[Item, ...]
     digest: str = ""
-    missing: tuple[str, ...] = ()
-    """Subtrees that are not there."""
+    missing: tuple[Selection, ...] = ()
+    """Subtrees and types that are not there, or have nothing in them."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class _Draft:
     items: list[Item] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)
     names: dict[tuple[str, frozenset[tuple[str, str]]], int] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
+    missing: list[Selection] = field(default_factory=list)
 
     def add(self, name: str, fields: dict[str, str], unit: str | None, item: Item) -> None:
         if item.text in self.nodes:
@@ -82,13 +82,12 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
         if selection.node is not None:
             name, text, unit = single[selection.node]
             draft.add(selection.name or name, fields, unit, replace(item, text=text))
-        elif selection.subtree is not None:
-            root = node_of(selection.subtree, session.uris)
-            found = await _described(session, await variables_below(session, root)) if root is not None else []
-            chosen = [(v, unit) for v, unit in found if is_chosen("/".join(v.path), selection)]
-            if not chosen:
-                draft.missing.append(selection.subtree)
-            for variable, unit in chosen:
+        else:
+            found = await variables_of(session, selection)
+            if not found:
+                draft.missing.append(selection)
+            chosen = [v for v in found if is_chosen("/".join(v.path), selection)]
+            for variable, unit in await described(session, chosen):
                 levels, name = split_path(variable.path, selection.levels)
                 text = text_of_node(variable.node, session.uris)
                 draft.add(name, {**fields, **levels}, unit, replace(item, text=text))
@@ -96,6 +95,23 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
     for made in draft.items:
         digest.update(repr(made).encode())
     return Table(tuple(draft.tags), tuple(draft.items), digest.hexdigest()[:32], tuple(draft.missing))
+
+
+async def variables_of(session: Session, selection: Selection) -> list[Variable]:
+    """The variables of a subtree, or of the instances of a type."""
+    if selection.subtree is not None:
+        root = await locate(session, selection.subtree)
+        return await variables_below(session, root) if root is not None else []
+    object_type = await locate(session, selection.type or "")
+    found: list[Variable] = []
+    for name, node in await instances_of(session, object_type) if object_type is not None else []:
+        found += await variables_below(session, node, (name,))
+    return found
+
+
+async def locate(session: Session, text: str) -> ua.NodeId | None:
+    """The node that a node id or a path of the configuration means; None where there is none."""
+    return await node_at(session, text) if text.startswith("/") else node_of(text, session.uris)
 
 
 def _item(config: SourceConfig, selection: Selection) -> Item:
@@ -136,7 +152,7 @@ def split_path(path: tuple[str, ...], levels: Sequence[str]) -> tuple[dict[str, 
 
 async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str, tuple[str, str, str | None]]:
     """Name, node id with URI, and unit of each node named by itself.  What is not there is named by its own id."""
-    nodes = {text: node_of(text, session.uris) for text in texts}
+    nodes = {text: await locate(session, text) for text in texts}
     known = [(text, node) for text, node in nodes.items() if node is not None]
     names = await session.read_attribute([node for _, node in known], ua.AttributeIds.BrowseName) if known else []
     below = await children(session, [node for _, node in known]) if known else []
@@ -146,15 +162,15 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
         path = (str(said.Name),) if isinstance(said, ua.QualifiedName) else ()
         units = [plain(r.NodeId) for r in references if r.BrowseName.Name == "EngineeringUnits"]
         variables.append(Variable(path, node, units[0] if units else None))
-    found: dict[str, tuple[str, str, str | None]] = {text: (text.rpartition("=")[2], text, None) for text in texts}
-    described = await _described(session, variables)
-    for (text, node), (variable, unit) in zip(known, described, strict=True):
+    found: dict[str, tuple[str, str, str | None]] = {text: (re.split("[=/]", text)[-1], text, None) for text in texts}
+    units_known = await described(session, variables)
+    for (text, node), (variable, unit) in zip(known, units_known, strict=True):
         shown = variable.path[0] if variable.path else found[text][0]
         found[text] = (shown, text_of_node(node, session.uris), unit)
     return found
 
 
-async def _described(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, str | None]]:
+async def described(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, str | None]]:
     """Each variable with the text of its engineering unit."""
     with_units = [v for v in variables if v.unit_node is not None]
     values = await session.read_values([v.unit_node for v in with_units if v.unit_node]) if with_units else []

@@ -82,7 +82,7 @@ async def create_items(
 
     Where the server has no dead-band or trigger for a variable (a string has none), it is monitored without.
     """
-    nodes = [node_of(item.text, session.uris) for _, item in items]
+    nodes = [None if item.text.startswith("/") else node_of(item.text, session.uris) for _, item in items]
     asked = [(handle, item, node) for (handle, item), node in zip(items, nodes, strict=True) if node is not None]
 
     async def create(some: Sequence[tuple[int, Item, ua.NodeId]]) -> list[Monitored]:

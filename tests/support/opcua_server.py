@@ -142,6 +142,13 @@ async def _add_structures(server: "Server", index: int) -> None:
     bound.Level = 7
     recipe = made["Recipe"](Id=5, Note=None, Comment="ok", First=one, Steps=[one, two], Speeds=[1.0, 2.0], Limit=bound)
     recipes = await server.nodes.objects.add_object(index, "recipes")
+    press_type = await server.nodes.base_object_type.add_object_type(
+        ua.NodeId(ua.String("PressType"), ua.Int16(index)), "PressType"
+    )
+    special_type = await press_type.add_object_type(index, "SpecialPressType")
+    for name, kind in (("typed-1", press_type), ("typed-2", special_type)):
+        instance = await recipes.add_object(index, name, objecttype=kind.nodeid)
+        await instance.add_variable(ua.NodeId(ua.String(f"{name}.Force"), ua.Int16(index)), "Force", 1.5)
     await recipes.add_variable(ua.NodeId(ua.String("Recipe"), ua.Int16(index)), "Recipe", recipe)
 
 

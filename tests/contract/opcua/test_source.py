@@ -12,6 +12,7 @@ from gateway.link import Link
 from gateway.metrics import Metrics, SourceMetrics
 from gateway.model import Batch
 from gateway.opcua import Source, open_source
+from gateway.opcua.explore import browse, connected, plan, selection_of
 from gateway.payload.forms import json_of
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, free_port, opcua_server
@@ -84,6 +85,46 @@ def test_subtree_gives_names_fields_and_units(stack: str) -> None:
             assert tags["Temperature"].fields == {"line": "line-1", "machine": "press-1"}
             assert tags["Temperature"].unit == (None if stack == "open62541" else "°C")
             assert tags["Counter"].node_id == COUNTER
+
+    run(body)
+
+
+def test_instances_of_a_type_are_found_wherever_they_are() -> None:
+    async def body() -> None:
+        select = [{"type": f"nsu={NAMESPACE};s=PressType", "levels": ["machine"]}]
+        async with opcua_server() as server, opened(config(server.url, select=select)) as source:
+            tags = [(tag.name, dict(tag.fields)) for tag in source.table.tags]
+            assert tags == [("Force", {"machine": "typed-1"}), ("Force", {"machine": "typed-2"})]
+
+    run(body)
+
+
+@every_stack
+def test_path_of_browse_names_is_as_good_as_a_node_id(stack: str) -> None:
+    async def body() -> None:
+        select = [{"node": "/Objects/line-1/press-1/Counter", "name": "c"}, {"subtree": "/Objects/line-1/press-2"}]
+        async with stack_server(stack) as server, opened(config(server.url, select=select)) as source:
+            assert source.table.tags[0].node_id == COUNTER
+            assert sorted(tag.name for tag in source.table.tags[1:]) == ["Counter", "Running", "State", "Temperature"]
+
+    run(body)
+
+
+@every_stack
+def test_plan_says_what_the_server_would_do_and_leaves_nothing_behind(stack: str) -> None:
+    async def body() -> None:
+        nobody = f"nsu={NAMESPACE};s=nobody"
+        select = [{"subtree": "/Objects/line-1"}, {"node": nobody}, {"subtree": "/Objects/nowhere"}]
+        async with stack_server(stack) as server:
+            made = config(server.url, select=select)
+            async with connected(made, series()) as session:
+                planned = await plan(session, made)
+                listed = await browse(session, "/Objects/line-1")
+        assert [t.tag.node_id for t in planned.tags if t.problem] == [nobody]
+        assert [selection.subtree for selection in planned.missing] == ["/Objects/nowhere"]
+        assert planned.most_values_per_s > 0
+        assert {(e.path, e.value) for e in listed} >= {("press-1/Temperature", 20.5), ("press-2/State", "Idle")}
+        assert selection_of(listed)[0] == {"node": COUNTER, "name": "press-1/Counter"}
 
     run(body)
 
