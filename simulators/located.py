@@ -115,8 +115,17 @@ def validated(model: type[Model], located: Located) -> Model:
     try:
         return model.model_validate(located.value)
     except ValidationError as error:
-        found = sorted((located.line_of(real(e["loc"], located)), _sentence(model, e, located)) for e in error.errors())
+        found = sorted(
+            (located.line_of(real(e["loc"], located)), _sentence(model, e, located))
+            for e in _worth_telling(error.errors())
+        )
         raise ConfigError([f"{located.path}:{line}: {text}" for line, text in found]) from error
+
+
+def _worth_telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """All but this: pydantic calls a list too short when all of its items have mistakes of their own."""
+    inner = {e["loc"][:end] for e in errors for end in range(len(e["loc"]))}
+    return [e for e in errors if e["type"] != "too_short" or e["loc"] not in inner]
 
 
 def real(place: Place, located: Located) -> Place:

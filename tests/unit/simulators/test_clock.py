@@ -1,11 +1,12 @@
 """The clock: where simulated time stands at every wall time, with a wall that only moves when told."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import simpy
 
 from simulators.clock import BUDGET_S, Clock, LatePolicy, TooSlow
 from simulators.flow import Factory
@@ -184,7 +185,7 @@ def test_history_first_then_live_at_one_to_one() -> None:
 def test_a_bug_in_the_flow_reaches_whoever_drives() -> None:
     factory = Factory(load(DEMO), seed=1)
 
-    def broken() -> object:
+    def broken() -> Generator[simpy.Event, None, None]:
         yield factory.env.timeout(1)
         raise RuntimeError("broken machine")
 

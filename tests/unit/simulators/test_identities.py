@@ -96,7 +96,8 @@ def departures(buffers: list[int], seed: int) -> list[float]:
         for i, places in enumerate([0, *buffers])
     ]
     factory = Factory(plant_of(stations), seed)
-    factory.lines[0].departures = times = []
+    times: list[float] = []
+    factory.lines[0].departures = times
     factory.run(300)
     return times
 

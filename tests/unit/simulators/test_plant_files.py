@@ -1,0 +1,130 @@
+"""The plant files that ship are right, and wrong ones are told where and why."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from simulators.describe import describe
+from simulators.errors import ConfigError
+from simulators.flow import Factory
+from simulators.flow.stress import tags_of
+from simulators.located import read_yaml
+from simulators.plant import Plant, load, schema
+
+CONFIG = Path(__file__).parents[3] / "config"
+FILES = sorted([CONFIG / "plant.yaml", *(CONFIG / "plants").glob("*.yaml")])
+ORDERLY = """\
+name: x
+site: y
+lines:
+  - name: l
+    stations:
+      - name: a
+        cycle: 2s
+      - name: b
+        cycle: 3s
+"""
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    """What is wrong with a plant file, without its path."""
+    path = tmp_path / "plant.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return [problem.removeprefix(f"{path}:") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_file_that_ships_loads_and_agrees_with_its_schema(path: Path) -> None:
+    load(path)
+    jsonschema.Draft202012Validator(schema()).validate(read_yaml(path).value)
+
+
+def test_all_plants_of_the_catalogue_are_there() -> None:
+    names = {path.stem for path in FILES}
+    assert names == {
+        "plant", "reference-line", "body-shop", "end-of-line", "bottling", "machining-cell", "smt", "plant-50",
+        "stress",
+    }  # fmt: skip
+
+
+def test_the_schema_in_the_repository_is_the_one_of_the_code() -> None:
+    assert json.loads((CONFIG / "plant.schema.json").read_text(encoding="utf-8")) == json.loads(json.dumps(schema()))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("cycle: 2s", "cycle: {law: norml, mean: 2s}"), "7: lines[0].stations[0].cycle: input tag 'norml'"),
+        (("cycle: 2s", "cycle: {law: exponential}"), "7: lines[0].stations[0].cycle.mean: is missing"),
+        (("cycle: 2s", "cycle: -1"), "7: lines[0].stations[0].cycle.value: input should be greater than or equal to 0"),
+        (("cycle: 2s", "cycle: 2s\n        buffer: -1"), "8: lines[0].stations[0].buffer: input should be greater"),
+        (("cycle: 2s", "cycle: 2s\n        buffer: 1.5"), "8: lines[0].stations[0].buffer: write a whole number"),
+        (("cycle: 2s", "cycle: 2s\n        scrap: 1.2"), "8: lines[0].stations[0].scrap: input should be less than"),
+        (("cycle: 2s", "cycle: 2s\n        kind: magic"), "6: lines[0].stations[0]: input tag 'magic'"),
+        (("cycle: 2s", "cycle: 2s\n        next: [{to: c}]"), "8: lines[0].stations[0].next[0].to: no station c"),
+        (("cycle: 2s", "cycle: 2s\n        next: [{to: out}]"), "9: lines[0].stations[1]: no route leads to b"),
+        (("cycle: 3s", "cycle: 3s\n        next: [{to: a}]"), "good parts never leave"),
+        (("cycle: 2s", "cycle: 2s\n        next: [{to: b, share: 0.5}]"), "stations[0].next: the shares add up"),
+        (
+            ("cycle: 2s", "cycle: 2s\n        failures: [{every: 5s, repair: 1s, crew: us}]"),
+            "8: lines[0].stations[0].failures[0].crew: no crew us: the plant names no crews",
+        ),
+        (("site: y", "site: y\ntimezone: Europe/Atlantis"), "3: timezone: no such time zone"),
+        (("name: b", "name: a"), "lines[0]: each machine needs a name of its own: a stands more than once"),
+        (("site: y", "site: y\nname: z"), "3: name: stands twice, first on line 1"),
+        (("site: y", "sites: y"), "2: sites: no such key: did you mean site?"),
+        (("lines:", "lines: 5\nrest:"), "3: lines: input should be a valid"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line_and_what_is_allowed(
+    tmp_path: Path, change: tuple[str, str], told: str
+) -> None:
+    found = problems(tmp_path, ORDERLY.replace(*change))
+    assert any(told in problem for problem in found), found
+
+
+@pytest.mark.parametrize("text", ["", "- a", "a: [", "a: \x00", "42"])
+def test_a_file_that_is_no_plant_is_told_so(tmp_path: Path, text: str) -> None:
+    assert problems(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_mistake_in_what_is_merged_is_told_where_it_stands(tmp_path: Path) -> None:
+    text = ORDERLY.replace("      - name: a\n        cycle: 2s", "      - &a\n        name: a\n        cycle: 2x")
+    text = text.replace("      - name: b\n        cycle: 3s", "      - {<<: *a, name: b}")
+    found = problems(tmp_path, text)
+    assert [problem.split(":")[0] for problem in found] == ["8", "8"]
+
+
+def test_off_is_a_word_and_not_a_boolean(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(ORDERLY.replace("cycle: 2s", "cycle: 2s\n        power: {off: 10W}"), encoding="utf-8")
+    assert load(path).lines[0].stations[0].power.off == 10.0
+
+
+@pytest.mark.parametrize("stem", ["plant", "end-of-line", "smt"])
+def test_describe_names_the_bottleneck_and_expects_no_more_than_it_allows(stem: str) -> None:
+    path = next(path for path in FILES if path.stem == stem)
+    text = describe(load(path))
+    most = float(text.split("at most ")[1].split()[0])
+    expected = float(text.split("expected:")[1].split()[0])
+    assert 0.7 * most < expected < 1.02 * most
+    assert text.count("◀ bottleneck") == 1
+
+
+def test_stress_values_say_which_change_they_are() -> None:
+    plant = Plant.model_validate({"name": "p", "site": "s", "stress": [{"name": "v", "variables": 4, "rate": 10}]})
+    tags = list(tags_of(plant.stress[0]))
+    assert [tag.name for tag in tags] == ["v-00000", "v-00001", "v-00002", "v-00003"]
+    for tag in tags:
+        assert tag.count(100.0) - tag.count(0.0) == 1000
+        assert tag.count(tag.changed_s(7) + 1e-9) == 7
+    assert len(Factory(plant, seed=1).stress) == 4
