@@ -114,7 +114,7 @@ def _opened(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...], 
     for lane in lanes:
         firsts = sorted(first for index, first in filter(None, map(parse_name, names)) if index == lane.index)
         exact = state.files[lane.index] if state and _is_same_boot(files, state) else None
-        tail = _fill(files, folder, lane, firsts, books, epochs, exact)
+        tail = _fill(files, folder, lane, firsts, books, epochs, exact, state.ends[lane.index][0] if state else 0)
         books.tails[lane.index] = lane.end
         if lane.segments:
             books.files[lane.index] = (lane.segments[-1].first, lane.segments[-1].size)
@@ -149,11 +149,12 @@ def _last_clocks(state: State | None, lanes: list[Lane]) -> tuple[int, int]:
 
 def _fill(
     files: Files, folder: Path, lane: Lane, firsts: list[int], books: Books, epochs: list[str],
-    exact: tuple[int, int] | None,
+    exact: tuple[int, int] | None, durable: int,
 ) -> Tail | None:  # fmt: skip
     """Fill a lane from its files, and the books with what they say.  Returns the newest segment, read to its end.
 
     `exact` is where the durable records end, if that is known: first number and size of a segment.
+    Numbers below `durable` were promised.
     """
     headers = [read_header(files, folder, lane.index, first) for first in firsts]
     tail: Tail | None = None
@@ -167,7 +168,7 @@ def _fill(
         limit = None
         if exact is not None and first >= exact[0] and n + 1 == len(firsts):
             limit = exact[1] if first == exact[0] else found[1] if found else 0
-        tail = read_tail(files, folder, lane.index, first, found, limit)
+        tail = read_tail(files, folder, (lane.index, first), found, limit, durable)
         if n + 1 < len(firsts):
             tail.segment.end = min(tail.segment.end, firsts[n + 1])  # what is above was written again
         else:

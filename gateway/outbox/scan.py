@@ -88,9 +88,14 @@ def read_header(files: Files, folder: Path, lane: int, first: int) -> tuple[Head
 
 
 def read_tail(
-    files: Files, folder: Path, lane: int, first: int, found: tuple[Header, int, int] | None, limit: int | None
-) -> Tail:
-    """Read a segment to its end, or to what is known to be durable.  Without a header, from the first intact record."""
+    files: Files, folder: Path, place: tuple[int, int], found: tuple[Header, int, int] | None, limit: int | None,
+    durable: int,
+) -> Tail:  # fmt: skip
+    """Read the segment of this lane and first number to its end, or to a limit.
+
+    Without a header, from the first intact record on.  Records below `durable` count even if their append is torn.
+    """
+    lane, first = place
     data = read_file(files, folder / name_of(lane, first))
     size, data = len(data), data[:limit]
     salt = salt_of(name_of(lane, first))
@@ -102,12 +107,12 @@ def read_tail(
         body = start[0] if start else 0
         values, clock = (start[1].values_before, start[1].clock_ns) if start else (0, 0)
     tail = Tail(Segment(lane, first, first, body, body, values, values, clock, clock), holed=found is None)
-    _walk(data, salt, tail)
+    _walk(data, salt, tail, durable)
     tail.garbage = size - tail.segment.size
     return tail
 
 
-def _walk(data: bytes, salt: int, tail: Tail) -> None:
+def _walk(data: bytes, salt: int, tail: Tail, durable: int) -> None:
     at, segment = tail.segment.body, tail.segment
     waiting: list[tuple[str, Entry]] = []
     while (found := next_entry(data, at, salt)) is not None:
@@ -118,7 +123,7 @@ def _walk(data: bytes, salt: int, tail: Tail) -> None:
         else:
             waiting.append((stream_of(data, at, entry), entry))
         at += entry.length
-        if not entry.flags & LAST:
+        if not entry.flags & LAST and entry.number >= durable:
             continue
         for stream, each in waiting:
             _, seq, values = tail.streams.get(stream, (segment.lane, 0, 0))
