@@ -8,6 +8,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -24,7 +25,7 @@ async def listening(config: HttpConfig, registry: CollectorRegistry, links: Sequ
     app = web.Application()
     app.router.add_get("/metrics", make_aiohttp_handler(registry))
     app.router.add_get("/health/live", _live)
-    app.router.add_get("/health/ready", lambda request: _ready(links))
+    app.router.add_get("/health/ready", partial(_ready, links))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -65,7 +66,7 @@ async def _live(request: web.Request) -> web.Response:
     return web.json_response({"status": "live"})
 
 
-async def _ready(links: Sequence[Link]) -> web.Response:
+async def _ready(links: Sequence[Link], request: web.Request) -> web.Response:
     ready = all(link.is_up for link in links)
     peers = {link.peer: {"state": link.state.value, "for_s": round(link.since_s, 1)} for link in links}
     return web.json_response(

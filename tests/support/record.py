@@ -51,7 +51,8 @@ def losses(truth: dict[str, list[Change]], got: dict[str, list[Change]]) -> list
 
 
 def _losses_of(expected: list[Change], found: list[Change]) -> list[str]:
-    wrong, place = [], 0
+    wrong: list[str] = []
+    place = 0
     for number, change in enumerate(found):
         if change not in expected[place:]:
             return [*wrong, f"{change} was never served, or came out of order"]
