@@ -26,6 +26,7 @@ async def opened(
     session: Session,
     url: str,
     *,
+    client_id: str = "tested",
     login: tuple[str, str] | None = None,
     will: Message | None = None,
     keep_alive_s: int = 15,
@@ -36,7 +37,7 @@ async def opened(
     """A session of the kind that is named."""
     address = dial.parse(url)
     username, password = login or (None, None)
-    wanted = Terms("tested", username, password, keep_alive_s, ack_timeout_s, window, will=will)
+    wanted = Terms(client_id, username, password, keep_alive_s, ack_timeout_s, window, will=will)
     async with contextlib.AsyncExitStack() as stack:
         with dial.translated(address, within_s):
             async with asyncio.timeout(within_s):
