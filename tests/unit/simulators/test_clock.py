@@ -140,8 +140,8 @@ def slow(policy: LatePolicy) -> tuple[Clock, Wall, Factory]:
 def test_catch_up_loses_nothing_and_reports_its_lag() -> None:
     clock, _, _ = slow(LatePolicy.CATCH_UP)
     lags: list[float] = []
-    drive(clock, 20_000, lambda now_s: lags.append(clock.lag_s))
-    assert max(lags) > 1
+    drive(clock, 10_000, lambda now_s: lags.append(clock.lag_s))
+    assert max(lags) > 0.5
     assert clock.slipped_s == 0
     assert clock.achieved_speed < 100_000
 
@@ -149,7 +149,7 @@ def test_catch_up_loses_nothing_and_reports_its_lag() -> None:
 def test_slip_bounds_the_lag() -> None:
     clock, _, _ = slow(LatePolicy.SLIP)
     lags: list[float] = []
-    drive(clock, 50_000, lambda now_s: lags.append(clock.lag_s))
+    drive(clock, 20_000, lambda now_s: lags.append(clock.lag_s))
     assert max(lags) < 1.5
     assert clock.slipped_s > 0
 

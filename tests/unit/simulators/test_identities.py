@@ -25,39 +25,32 @@ def plant_of(stations: list[dict[str, object]], **line: object) -> Plant:
 
 
 @pytest.mark.parametrize("path", PLANTS, ids=lambda p: p.stem)
-def test_parts_are_conserved_at_every_event(path: Path) -> None:
-    factory = Factory(load(path), seed=3)
-    for _ in range(3000):
+def test_parts_are_conserved_at_every_event_and_no_buffer_overflows(path: Path) -> None:
+    factory = Factory(load(path), seed=3, keeping=False)
+    for _ in range(1500):
         factory.env.step()
         for line in factory.lines:
             assert line.entered == line.delivered + line.lost + line.parts
             assert line.parts >= sum(len(buffer) for buffer in line.buffers.values())
+            assert all(len(buffer) <= buffer.capacity for buffer in line.buffers.values())
 
 
 @pytest.mark.parametrize("path", PLANTS, ids=lambda p: p.stem)
 def test_every_second_is_in_exactly_one_state(path: Path) -> None:
-    factory = Factory(load(path), seed=3)
-    factory.run(3_000.25)
+    factory = Factory(load(path), seed=3, keeping=False)
+    factory.run(800.25)
     for machine in factory.machines:
-        assert sum(machine.account.seconds(3_000.25).values()) == pytest.approx(3_000.25, rel=1e-12)
+        assert sum(machine.account.seconds(800.25).values()) == pytest.approx(800.25, rel=1e-12)
 
 
-@pytest.mark.parametrize("path", PLANTS, ids=lambda p: p.stem)
-def test_no_buffer_ever_holds_more_than_its_places(path: Path) -> None:
-    factory = Factory(load(path), seed=4)
-    for _ in range(3000):
-        factory.env.step()
-        assert all(len(b) <= b.capacity for line in factory.lines for b in line.buffers.values())
-
-
-@pytest.mark.parametrize("hours", [1.0, pytest.param(60.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("hours", [0.4, pytest.param(60.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", PLANTS, ids=lambda p: p.stem)
 def test_no_plant_that_ships_comes_to_a_standstill(path: Path, hours: float) -> None:
     monday_morning = datetime(2026, 1, 5, 6, tzinfo=UTC)
     factory = Factory(load(path), seed=5, keeping=False, start=monday_morning)
     factory.run(hours * 3600)
     before = [line.delivered for line in factory.lines]
-    factory.run((hours + 0.5) * 3600)
+    factory.run((hours + 0.3) * 3600)
     assert all(line.delivered > made for line, made in zip(factory.lines, before, strict=True))
 
 
@@ -83,10 +76,10 @@ def test_failures_at_work_take_the_same_share_of_work_everywhere() -> None:
         for i in range(4)
     ]
     factory = Factory(plant_of(stations), seed=2)
-    factory.run(10_000)
+    factory.run(4_000)
     for machine in factory.machines:
-        spent = machine.account.seconds(10_000)
-        assert spent[State.DOWN] / spent[State.WORKING] == pytest.approx(5 / 50, rel=0.02)
+        spent = machine.account.seconds(4_000)
+        assert spent[State.DOWN] / spent[State.WORKING] == pytest.approx(5 / 50, rel=0.04)
 
 
 def departures(buffers: list[int], seed: int) -> list[float]:
@@ -98,11 +91,11 @@ def departures(buffers: list[int], seed: int) -> list[float]:
     factory = Factory(plant_of(stations), seed)
     times: list[float] = []
     factory.lines[0].departures = times
-    factory.run(300)
+    factory.run(100)
     return times
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=2), st.integers(0, 1), st.integers(0, 10_000))
 def test_a_larger_buffer_never_makes_the_nth_departure_later(buffers: list[int], which: int, seed: int) -> None:
     larger = [places + (index == which) for index, places in enumerate(buffers)]
@@ -117,10 +110,10 @@ def test_a_reversed_line_makes_as_much() -> None:
             {"name": f"m{10 * mean:g}", "cycle": {"law": "exponential", "mean": mean}, "buffer": 1} for mean in means
         ]
         factory = Factory(plant_of(stations), seed=1)
-        factory.run(10_000)
+        factory.run(4_000)
         return factory.lines[0].delivered
 
-    assert made([1.0, 1.5, 0.8]) == pytest.approx(made([0.8, 1.5, 1.0]), rel=0.02)
+    assert made([1.0, 1.5, 0.8]) == pytest.approx(made([0.8, 1.5, 1.0]), rel=0.04)
 
 
 def test_another_machine_leaves_the_numbers_of_the_others_alone() -> None:
@@ -137,7 +130,7 @@ def test_another_machine_leaves_the_numbers_of_the_others_alone() -> None:
 
 def test_counts_go_up_by_one_and_states_change_at_every_change() -> None:
     factory = Factory(load(CONFIG / "plant.yaml"), seed=1)
-    factory.run(1200)
+    factory.run(600)
     changes = factory.take_changes()
     for machine in factory.machines:
         good = [c.value for c in changes if c.machine == machine.path and c.name == "good"]
