@@ -4,6 +4,7 @@ Every key is documented where it is declared; the reference and the JSON Schema 
 file and pointing at the line of a mistake is `gateway/located.py`'s.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -99,8 +100,6 @@ class Secret(Strict):
 
     def read(self) -> str:
         """The secret itself, without a trailing newline.  Raises `ConfigError` with what is missing."""
-        import os
-
         if self.env is not None:
             if self.env not in os.environ:
                 raise ConfigError([f"the environment variable {self.env} is not set: it should hold a secret"])

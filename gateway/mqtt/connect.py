@@ -39,6 +39,22 @@ _LOST_PRESENCE = "our presence is not published: the broker does not take it"
 _LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be retained is sent as a plain message"
 
 
+def check(config: BrokerConfig) -> None:
+    """Read every file and secret that a session needs, for use at start.
+
+    Raises `ConfigError` with every problem found.  What breaks later is `Unavailable`: somebody is changing it.
+    """
+    problems: list[str] = []
+    for read in (config.password.read if config.password else None, partial(tls.context, config.tls)):
+        try:
+            if read is not None:
+                read()
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(problems)
+
+
 @asynccontextmanager
 async def open_sink(
     config: BrokerConfig, link: Link, default_client_id: str, presence: Presence | None = None

@@ -1,0 +1,94 @@
+"""What a configuration of a broker may say, and that its secrets stay where they are."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.config import BrokerConfig, Secret
+from gateway.errors import ConfigError
+from gateway.mqtt import tls
+from gateway.mqtt.connect import check
+
+
+def broker(**keys: object) -> BrokerConfig:
+    return BrokerConfig.model_validate({"url": "mqtt://localhost", **keys})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"url": "http://broker"},
+        {"url": "mqtt://user:secret@broker"},
+        {"url": "mqtt://broker:99999"},
+        {"fallback": ["broker:1883"]},
+        {"keep_alive": "0.5s"},
+        {"keep_alive": "20h"},
+        {"window": 65_001},
+        {"tls": {"key": "edge.key"}},
+        {"tls": {"insecure": True}},
+        {"presence": {"topic": "gateways/+/presence"}},
+        {"password": {"file": "a", "env": "B"}},
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_refused_before_any_connection(keys: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        broker(**keys)
+
+
+@pytest.mark.parametrize("url", ["mqtt://broker.example.com", "ws://10.0.0.1/mqtt"])
+def test_a_password_does_not_cross_a_network_in_clear_unless_that_is_asked_for(url: str) -> None:
+    keys = {"url": url, "username": "u", "password": {"env": "PASSWORD"}}
+    with pytest.raises(ValidationError, match="in clear"):
+        broker(**keys)
+    with pytest.raises(ValidationError, match="in clear"):
+        broker(**{**keys, "url": "mqtts://broker.example.com", "fallback": [url]})
+    assert broker(**keys, insecure=True).insecure
+    assert broker(**{**keys, "url": url.replace("mqtt:", "mqtts:").replace("ws:", "wss:")})
+    assert broker(**{**keys, "url": "mqtt://localhost"})
+
+
+def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("hunter2\n")
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        Secret(file=path).read()
+    path.chmod(0o600)
+    assert Secret(file=path).read() == "hunter2"
+
+
+def test_a_missing_secret_says_where_it_should_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
+    with pytest.raises(ConfigError, match="NO_SUCH_SECRET"):
+        Secret(env="NO_SUCH_SECRET").read()
+    with pytest.raises(ConfigError, match="nowhere"):
+        Secret(file=tmp_path / "nowhere").read()
+
+
+def test_no_text_of_a_configuration_holds_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    config = broker(username="u", password={"env": "PASSWORD"})
+    assert config.password is not None
+    assert config.password.read() == "hunter2"
+    assert "hunter2" not in f"{config!r} {config.model_dump_json()}"
+
+
+def test_all_that_is_missing_is_found_before_the_first_connection(tmp_path: Path) -> None:
+    check(broker())
+    missing = {"password": {"file": str(tmp_path / "password")}, "tls": {"ca": str(tmp_path / "ca.pem")}}
+    with pytest.raises(ConfigError) as caught:
+        check(broker(**missing))
+    assert len(caught.value.problems) == 2
+
+
+def test_every_unusable_tls_file_is_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    config = broker(tls={"ca": str(tmp_path / "no-ca.pem"), "certificate": str(tmp_path / "no-cert.pem")})
+    with pytest.raises(ConfigError) as caught:
+        tls.context(config.tls)
+    assert len(caught.value.problems) == 2
+    with pytest.raises(ConfigError, match=r"empty\.pem: no certificate authority"):
+        tls.context(broker(tls={"ca": str(empty)}).tls)
