@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,13 +25,16 @@ from rich.live import Live
 from simulators.clock import Clock
 from simulators.flow import Factory, Machine
 from simulators.kpis import figures
+from simulators.metrics import Metrics, Pace
 from simulators.plant import Plant
 from simulators.server.endpoint import Access, bind, prepared
 from simulators.server.face import Face, build
 from simulators.server.record import Recorder, recording
+from simulators.server.web import bind_http, metrics_served
 from simulators.view import MachineStatus, Status, table
 
 STATUS_S = 1.0
+BACKFILL_SLICE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,22 @@ class Settings:
     speed: float = 1.0
     seed: int = 1
     epoch: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """The instant that simulated time 0 stands for."""
+    """The instant at which the first client may come: simulated time 0, or the end of the backfill."""
     sample_hz: float = 4.0
     """How often signals are sampled, in wall time."""
     record: Path | None = None
     status_json: bool = False
     live: bool = False
+    metrics_port: int | None = None
+    """Port of /metrics on the loopback address; None: no metrics, 0: a free port."""
+    backfill_s: float = 0.0
+    """Simulated time to live through, at full speed, before the first client may come: it ends at the epoch."""
     access: Access = field(default_factory=Access)
+
+    @property
+    def start(self) -> datetime:
+        """The instant of simulated time 0."""
+        return self.epoch - timedelta(seconds=self.backfill_s)
 
 
 class Running:
@@ -58,14 +70,17 @@ class Running:
         self.settings = settings
         self.plant = plant
         self.recorder = recorder
-        self.factory = Factory(plant, settings.seed, start=settings.epoch)
+        self.factory = Factory(plant, settings.seed, start=settings.start)
         self.clock = Clock(self.factory.env, settings.speed)
         self.faces: list[Face] = []
+        self.metrics = Metrics(self.factory.machines, self.pace)
+        self.metrics_url: str | None = None
         self._next_sample = 0.0
 
     def after_slice(self, now_s: float) -> None:
         """Publish what the slice changed, and sample what is due."""
         changes = self.factory.take_changes()
+        self.metrics.observe(changes)
         for face in self.faces:
             face.publish(changes, now_s)
         now = time.monotonic()
@@ -75,6 +90,28 @@ class Running:
                 face.sample(now_s)
         self.recorder.flush()
 
+    async def backfill(self, stop: asyncio.Event) -> None:
+        """Live through the time before the epoch, at full speed: the history of variables gets it, no record does."""
+        keeps, self.recorder.keeps = self.recorder.keeps, False
+        while self.factory.now_s < self.settings.backfill_s and not stop.is_set():
+            until_s = min(self.factory.now_s + BACKFILL_SLICE_S, self.settings.backfill_s)
+            self.factory.run(until_s)
+            changes = self.factory.take_changes()
+            for face in self.faces:
+                face.publish(changes, until_s)
+            await asyncio.sleep(0)
+        self.recorder.keeps = keeps
+
+    def pace(self) -> Pace:
+        """How the simulation keeps time."""
+        cores = [face.server.iserver for face in self.faces]
+        return Pace(
+            sim_time_s=self.clock.now_s, speed=self.clock.speed, achieved_speed=self.clock.achieved_speed,
+            lag_s=self.clock.lag_s, slipped_s=self.clock.slipped_s, sessions=sum(len(c.sessions) for c in cores),
+            subscriptions=sum(len(c.subscriptions.subscriptions) for c in cores),
+            values_written=self.recorder.written, events_sent=sum(face.events.sent for face in self.faces),
+        )  # fmt: skip
+
     def status(self) -> Status:
         now_s = self.clock.now_s
         machines = [
@@ -83,7 +120,7 @@ class Running:
         ]
         urls = [face.server.url for face in self.faces]
         return Status(
-            endpoint=urls[0], endpoints=urls, metrics=None, sim_time_s=now_s, speed=self.clock.speed,
+            endpoint=urls[0], endpoints=urls, metrics=self.metrics_url, sim_time_s=now_s, speed=self.clock.speed,
             lag_s=self.clock.lag_s, values_written=self.recorder.written,
             sessions=sum(len(face.server.iserver.sessions) for face in self.faces), machines=machines,
         )  # fmt: skip
@@ -125,8 +162,14 @@ async def serve(settings: Settings, plant: Plant) -> None:
         for (name, machines), each in zip(groups.items(), bound, strict=True):
             server = await stack.enter_async_context(prepared(name, settings.access, each))
             stress = [] if running.faces else running.factory.stress
-            running.faces.append(await build(server, plant.site, machines, settings.epoch, recorder, stress))
+            running.faces.append(await build(server, plant.site, machines, settings.start, recorder, stress))
+        await running.backfill(stop)
+        for face in running.faces:
+            face.record_rest(running.factory.now_s)
         recorder.flush()
+        if settings.metrics_port is not None:
+            bound_http = bind_http("127.0.0.1", settings.metrics_port)
+            running.metrics_url = await stack.enter_async_context(metrics_served(running.metrics.registry, bound_http))
         for face in running.faces:
             await face.server.start()
             log.info("serving", endpoint=face.server.url, machines=len(face.machines), speed=settings.speed)

@@ -18,12 +18,14 @@ from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
 from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema
-from simulators.server.endpoint import CannotListen
+from simulators.server.endpoint import CannotListen, access_for
+from simulators.server.pki import users_of
 from simulators.trace import trace
 from simulators.verify import verify
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
+PKI = Path("var/simulator-pki")
 PlantFile = Annotated[Path, typer.Argument(help="The plant file.", metavar="FILE")]
 
 
@@ -51,6 +53,19 @@ def serve_command(
     epoch: Annotated[datetime | None, typer.Option(help="The instant of simulated time 0 (UTC); default now.")] = None,
     sample_hz: Annotated[float, typer.Option(min=0.01, max=100, help="Signal samples per second of wall time.")] = 4.0,
     record: Annotated[Path | None, typer.Option(help="Write every value served to this file, as JSON lines.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Serve /metrics; 0: a free port.")] = None,
+    backfill: Annotated[float, typer.Option(min=0, help="Hours of history to live through first.")] = 0.0,
+    security: Annotated[
+        list[str] | None,
+        typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; may be repeated. Default: None on loopback."),
+    ] = None,
+    pki: Annotated[Path, typer.Option(help="Folder of our certificate, and of trusted/ ones.")] = Path(
+        "var/simulator-pki"
+    ),
+    users: Annotated[Path | None, typer.Option(help="YAML file, one `name: password` per line.")] = None,
+    anonymous: Annotated[
+        bool | None, typer.Option(help="Let clients in without a name. Default: unless there are users.")
+    ] = None,
     status_json: Annotated[
         bool, typer.Option("--status-json", "--json-status", help="One JSON line per second on standard output.")
     ] = False,
@@ -60,9 +75,11 @@ def serve_command(
     set_up_logs(log_format)
     live = not status_json and sys.stdout.isatty()
     start = epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC)
+    url = endpoint_url(endpoint, port)
+    access = access_for(url, security or (), pki, users_of(users), anonymous)
     settings = Settings(
-        endpoint=endpoint_url(endpoint, port), speed=speed, seed=seed, epoch=start, sample_hz=sample_hz,
-        record=record, status_json=status_json, live=live,
+        endpoint=url, access=access, speed=speed, seed=seed, epoch=start, sample_hz=sample_hz,
+        record=record, status_json=status_json, live=live, metrics_port=metrics_port, backfill_s=3600.0 * backfill,
     )  # fmt: skip
     asyncio.run(serve(settings, load(plant)))
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hmac
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,8 @@ from asyncua.crypto.validator import CertificateValidator, CertificateValidatorO
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.user_managers import UserManager
 
+from simulators.errors import ConfigError
+from simulators.server.pki import own_certificate, trusted_folder
 from simulators.server.sessions import Core, Listener
 
 MODEL_URI = "urn:connected-factory:simulator"
@@ -38,6 +40,8 @@ POLICIES: Mapping[str, tuple[ua.SecurityPolicyType, ...]] = {
     ),
 }
 VERSION = "0.1.0"
+SECURE = ("Basic256Sha256", "Aes256_Sha256_RsaPss")
+APPLICATION_URI = f"{MODEL_URI}:server"
 STOP_TIMEOUT_S = 2.0
 
 
@@ -62,6 +66,28 @@ class Access:
 
     def may_operate(self, user: User) -> bool:
         return user.name is not None or (self.anonymous and self.anonymous_may_operate)
+
+
+def access_for(
+    endpoint: str, security: Sequence[str], pki: Path, users: Mapping[str, str], anonymous: bool | None
+) -> Access:
+    """The access that was asked for.
+
+    Without a word about security: None on the loopback address, where only this machine can listen in, and the secure
+    policies anywhere else.  Anonymous clients are let in unless there are users.  Raises `ConfigError`.
+    """
+    host = urlsplit(endpoint).hostname or "127.0.0.1"
+    local = host == "localhost" or host.startswith("127.") or host == "::1"
+    policies = tuple(security) or (("None",) if local else SECURE)
+    unknown = [name for name in policies if name not in POLICIES]
+    if unknown:
+        raise ConfigError([f"--security {name}: allowed are {', '.join(POLICIES)}" for name in unknown])
+    secure = any(name != "None" for name in policies)
+    certificate, private_key = own_certificate(pki, APPLICATION_URI) if secure else (None, None)
+    return Access(
+        policies, anonymous if anonymous is not None else not users, dict(users), certificate=certificate,
+        private_key=private_key, trusted=trusted_folder(pki) if secure else None,
+    )  # fmt: skip
 
 
 class Users(UserManager):
@@ -99,7 +125,7 @@ class FactoryServer(Server):
         self.set_server_name(name)
         self.manufacturer_name = "connected-factory"
         self.product_uri = MODEL_URI
-        self._application_uri = f"{MODEL_URI}:server"
+        self._application_uri = APPLICATION_URI
         self.application_type = ua.ApplicationType.Server
 
     async def secure(self) -> None:

@@ -73,7 +73,7 @@ class Face:
         return lambda state, at_s: self._passed.append((machine, state, at_s))
 
     def write_all(self, now_s: float) -> None:
-        """Write and record everything as it stands: the first values, before the first client comes."""
+        """Write everything as it stands: the first values, before the first client comes."""
         for nodes in self.machines.values():
             machine, variables = nodes.machine, nodes.variables
             for name, content in (
@@ -86,6 +86,10 @@ class Face:
             self.information.show_pack_state(machine, self.information.shown[machine.path].unit.state, now_s)
         if self.load is not None:
             self.load.write_all()
+        self.sample(now_s)
+
+    def record_rest(self, now_s: float) -> None:
+        """Record what all variables hold that have not been recorded: called once, before the first client comes."""
         self.sample(now_s)
         self.sender.record_rest(self._place.namespace)
 

@@ -22,6 +22,7 @@ class Sender:
         self._recorder = recorder
         self.history = History(space)
         self._seen: set[ua.NodeId] = set()
+        self._recorded: set[ua.NodeId] = set()
         self.offset = timedelta(0)
         """How wrong the clock of this server is: a fault may set it."""
 
@@ -46,6 +47,7 @@ class Sender:
             source_time, server_time = source_time + self.offset, server_time + self.offset
         self._recorder.written += 1
         if self._recorder.keeps:
+            self._recorded.add(variable.node_id)
             self._recorder.add(self.name_of(variable.node_id), content if code < BAD else None, source_time, code)
         written = self._space.write(variable, content, source_time, server_time, code)
         self.history.add(variable, written)
@@ -55,13 +57,14 @@ class Sender:
         return f"nsu={self._uris[node_id.NamespaceIndex]};{node_id.to_string().partition(';')[2]}"
 
     def record_rest(self, namespace: int) -> None:
-        """Record what was never sent: names, limits, texts that stay as they were built."""
+        """Record every variable that has not been recorded with the value it holds."""
         if not self._recorder.keeps:
             return
         for node_id, node in self._space.nodes_of(namespace):
             slot = node.attributes.get(AttributeIds.Value)
-            if slot is None or slot.value is None or node_id in self._seen:
+            if slot is None or slot.value is None or node_id in self._recorded:
                 continue
-            value = slot.value.Value.Value if slot.value.Value else None
-            when = slot.value.SourceTimestamp or self._epoch
-            self._recorder.add(self.name_of(node_id), value, when, 0)
+            held = slot.value
+            value = held.Value.Value if held.Value else None
+            code = held.StatusCode.value if held.StatusCode else 0
+            self._recorder.add(self.name_of(node_id), value, held.SourceTimestamp or self._epoch, code)

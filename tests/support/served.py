@@ -83,6 +83,7 @@ async def plant_served(path: Path, access: Access | None = None, record: Path | 
         prepared(plant.name, access or Access(), bind("opc.tcp://127.0.0.1:0")) as server,
     ):
         face = await build(server, plant.site, factory.machines, EPOCH, recorder, factory.stress)
+        face.record_rest(0.0)
         await server.start()
         yield Plant(factory, face)
 

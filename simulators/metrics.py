@@ -1,0 +1,105 @@
+"""The simulator's own Prometheus series, `factory_*`: every one of them named and described here.
+
+What the flow counts by itself (parts, seconds per state, energy) is read from it at each scrape, so it cannot disagree
+with the flow; only cycle times are observed one by one.  Labels are machines of the plant file and small fixed sets.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from simulators.flow import Change, Machine
+from simulators.kpis import figures
+
+CYCLE_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How the simulation keeps time, at one instant."""
+
+    sim_time_s: float
+    speed: float
+    achieved_speed: float
+    lag_s: float
+    slipped_s: float
+    sessions: int
+    subscriptions: int
+    values_written: int
+    events_sent: int
+
+
+class _Factory(Collector):
+    """Reads the flow and its pace at each scrape."""
+
+    def __init__(self, machines: Sequence[Machine], pace: Callable[[], Pace]) -> None:
+        self._machines = machines
+        self._pace = pace
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        pace = self._pace()
+        yield from self._flow(pace.sim_time_s)
+        yield _gauge("factory_simulated_seconds", "Simulated time since the start.", pace.sim_time_s)
+        yield _gauge("factory_speed", "Simulated seconds per second, as asked for.", pace.speed)
+        yield _gauge("factory_achieved_speed", "Simulated seconds per second, as achieved.", pace.achieved_speed)
+        yield _gauge("factory_lag_seconds", "Wall time by which the simulation is late.", pace.lag_s)
+        yield _gauge("factory_sessions", "OPC UA sessions.", pace.sessions)
+        yield _gauge("factory_subscriptions", "OPC UA subscriptions.", pace.subscriptions)
+        yield _counter("factory_slipped_seconds", "Wall time given up by the late policy.", pace.slipped_s)
+        yield _counter("factory_values_written", "Values written to variables.", pace.values_written)
+        yield _counter("factory_events", "OPC UA events made.", pace.events_sent)
+
+    def _flow(self, now_s: float) -> Iterator[Metric]:
+        parts = CounterMetricFamily("factory_parts", "Parts finished, by verdict.", labels=("machine", "verdict"))
+        seconds = CounterMetricFamily(
+            "factory_state_seconds", "Simulated seconds spent in each state.", labels=("machine", "state")
+        )
+        energy = CounterMetricFamily("factory_energy_joules", "Electrical energy used.", labels=("machine",))
+        failures = CounterMetricFamily("factory_failures", "Breakdowns.", labels=("machine",))
+        oee = GaugeMetricFamily("factory_oee_ratio", "OEE of ISO 22400; absent while undefined.", labels=("machine",))
+        for machine in self._machines:
+            for verdict in ("good", "scrap", "rework"):
+                parts.add_metric((machine.path, verdict), getattr(machine, verdict))
+            for state, spent_s in machine.account.seconds(now_s).items():
+                seconds.add_metric((machine.path, state.value), spent_s)
+            energy.add_metric((machine.path,), machine.energy_j(now_s))
+            failures.add_metric((machine.path,), machine.failures)
+            index = figures(machine.elements(now_s)).oee
+            if index is not None:
+                oee.add_metric((machine.path,), index)
+        yield from (parts, seconds, energy, failures, oee)
+
+
+class Metrics:
+    """All series of one simulator, in a registry of their own."""
+
+    def __init__(self, machines: Sequence[Machine], pace: Callable[[], Pace]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
+        self.registry = CollectorRegistry()
+        self.registry.register(_Factory(machines, pace))
+        family = Histogram(
+            "factory_cycle_seconds", "Work time per part.", ["machine"], buckets=CYCLE_BUCKETS_S, registry=self.registry
+        )
+        self._cycles = {machine.path: family.labels(machine.path) for machine in machines}
+        self.faults = Counter("factory_faults", "Faults injected, by kind.", ["kind"], registry=self.registry)
+
+    def observe(self, changes: Iterable[Change]) -> None:
+        """Count the cycle times among some changes."""
+        for change in changes:
+            if change.name == "cycle_s":
+                self._cycles[change.machine].observe(float(change.value))
+
+
+def _gauge(name: str, text: str, number: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=number)
+
+
+def _counter(name: str, text: str, number: float) -> Metric:
+    return CounterMetricFamily(name, text, value=number)

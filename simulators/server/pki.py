@@ -1,0 +1,70 @@
+"""The simulator's own certificate, made when there is none, and the users it knows.
+
+A PKI folder holds `own.der` and `own.pem` (certificate and private key, readable by the owner alone) and may hold
+`trusted/`: with client certificates in it, only those clients are let in.  A users file is YAML: name and password.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+import structlog
+from asyncua.crypto.cert_gen import (
+    dump_private_key_as_pem,
+    generate_private_key,
+    generate_self_signed_app_certificate,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from simulators.errors import ConfigError
+from simulators.located import read_yaml
+
+DAYS = 3650
+SUBJECT = {"commonName": "connected-factory simulator", "organizationName": "connected-factory"}
+
+
+def own_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
+    """The paths of certificate and private key, made now (self-signed, RSA 2048, ten years) if they are not there."""
+    certificate, key = folder / "own.der", folder / "own.pem"
+    if certificate.is_file() and key.is_file():
+        return certificate, key
+    folder.mkdir(parents=True, exist_ok=True)
+    private_key = generate_private_key()
+    made = generate_self_signed_app_certificate(
+        private_key,
+        SUBJECT["commonName"],
+        SUBJECT,
+        [
+            x509.UniformResourceIdentifier(application_uri),
+            x509.DNSName(socket.gethostname()),
+            x509.DNSName("localhost"),
+        ],
+        extended=[ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
+        days=DAYS,
+    )
+    with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(dump_private_key_as_pem(private_key))
+    certificate.write_bytes(made.public_bytes(Encoding.DER))
+    structlog.get_logger("simulators").info("made a certificate of our own", certificate=str(certificate))
+    return certificate, key
+
+
+def trusted_folder(folder: Path) -> Path | None:
+    """The folder of trusted client certificates, if there are any."""
+    trusted = folder / "trusted"
+    return trusted if trusted.is_dir() and any(trusted.iterdir()) else None
+
+
+def users_of(path: Path | None) -> dict[str, str]:
+    """Names and passwords.  Raises `ConfigError` for anything that is not a mapping of texts."""
+    if path is None:
+        return {}
+    located = read_yaml(path)
+    if not isinstance(located.value, dict):
+        raise ConfigError([located.problem((), "write one user per line, `name: password`")])
+    wrong = [name for name, word in located.value.items() if not isinstance(name, str) or not isinstance(word, str)]
+    if wrong:
+        raise ConfigError([located.problem((name,), "name and password must be texts: quote them") for name in wrong])
+    return dict(located.value)
