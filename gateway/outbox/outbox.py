@@ -42,7 +42,10 @@ class _Append:
     mark: Mark | None
     losses: tuple[int, ...]
     size: int
+    lane: int
+    """The last of its lanes."""
     done: "asyncio.Future[None]"
+    on_stored: Callable[[], None]
 
 
 class Outbox:
@@ -86,7 +89,13 @@ class Outbox:
         return self._marks
 
     async def append(
-        self, messages: Sequence[Message], *, source: str = "", mark: bytes = b"", losses: Sequence[Loss] = ()
+        self,
+        messages: Sequence[Message],
+        *,
+        source: str = "",
+        mark: bytes = b"",
+        losses: Sequence[Loss] = (),
+        on_stored: Callable[[], None] = lambda: None,
     ) -> None:
         """Return when all of it is durable: the messages and, if there is one, the source's mark.
 
@@ -94,15 +103,23 @@ class Outbox:
         those that these messages announce.  What would take more than half of the outbox is `Rejected` and nothing of
         the append is taken.  While the disk does not take it, or the outbox is full and told to block, this waits.
         Once begun it is not undone by cancelling: it is stored once all the same.  `Unavailable` when the outbox
-        closes before it is durable.
+        closes before it is durable.  `on_stored` is called once, in the same instant in which the figures count it,
+        also when this is cancelled: for whoever keeps books.
 
         Messages of one priority and the mark are stored all or not at all.  With several priorities, a crash in the
         middle may keep some of them, but never the mark before all of them.
         """
-        append = self._accept(tuple(messages), source, mark, tuple(loss.id for loss in losses))
+        append = self._accept(tuple(messages), source, mark, tuple(loss.id for loss in losses), on_stored)
         await asyncio.shield(append.done)
 
-    def _accept(self, messages: tuple[Message, ...], source: str, mark: bytes, losses: tuple[int, ...]) -> _Append:
+    def _accept(
+        self,
+        messages: tuple[Message, ...],
+        source: str,
+        mark: bytes,
+        losses: tuple[int, ...],
+        on_stored: Callable[[], None],
+    ) -> _Append:
         if self._closing:
             raise Unavailable("the outbox is closed")
         seen: dict[str, tuple[int, int]] = {}
@@ -119,7 +136,8 @@ class Outbox:
         if source and mark:
             self._orders += 1
         kept = Mark(source, mark, self._orders) if source and mark else None
-        append = _Append(messages, kept, losses, size, asyncio.get_running_loop().create_future())
+        lane = max((int(message.priority) for message in messages), default=int(LANES[-1]))
+        append = _Append(messages, kept, losses, size, lane, asyncio.get_running_loop().create_future(), on_stored)
         append.done.add_done_callback(_retrieved)
         self._pending.append(append)
         self._open_appends += 1
@@ -151,8 +169,16 @@ class Outbox:
             self._store.progress.set()
 
     def _next_group(self) -> list[_Append]:
-        group, size = [self._pending.popleft()], 0
+        """Appends to be made durable at once.
+
+        Lanes are written one after another: an append whose mark would become durable before an earlier append's
+        messages waits for the next group.
+        """
+        group, size, lane = [self._pending.popleft()], 0, 0
         while self._pending and (size := size + group[-1].size) < _COMMIT_BYTES:
+            lane = max(lane, group[-1].lane)
+            if self._pending[0].lane < lane and self._pending[0].mark is not None:
+                break
             group.append(self._pending.popleft())
         return group
 
@@ -220,6 +246,7 @@ class Outbox:
     def _end(self, append: _Append, error: Unavailable | None) -> None:
         self._open_appends -= 1
         if error is None:
+            append.on_stored()
             append.done.set_result(None)
         else:
             append.done.set_exception(error)
@@ -282,19 +309,18 @@ def _size_of(message: Message) -> int:
 
 
 def _parts_of(group: list[_Append]) -> list[Part]:
-    """One part for each lane; the marks in the last, so that none is durable before the messages it stands for.
+    """One part for each lane, to be written in this order.
 
-    The last record of an append in a lane says so; where its mark follows, that is the mark.
+    A mark goes into the last lane of its append, so that it is not durable before the messages it stands for.  The last
+    record of an append in a lane says so; where the mark follows, that is the mark.
     """
-    lanes = {int(message.priority) for append in group for message in append.messages}
-    last = max(lanes, default=int(LANES[-1]))
-    items: dict[int, list[tuple[Message | Mark, bool]]] = {lane: [] for lane in sorted(lanes)}
+    items: dict[int, list[tuple[Message | Mark, bool]]] = {}
     for append in group:
         own: dict[int, list[Message | Mark]] = {}
         for message in append.messages:
             own.setdefault(message.priority, []).append(message)
         if append.mark is not None:
-            own.setdefault(last, []).append(append.mark)
+            own.setdefault(append.lane, []).append(append.mark)
         for lane, each in own.items():
             items.setdefault(lane, []).extend((item, n == len(each)) for n, item in enumerate(each, 1))
     return [Part(lane, items[lane]) for lane in sorted(items)]

@@ -6,6 +6,7 @@ back-pressure there is.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Protocol
 
 from gateway.link import Backoff, Link, keep_connected
@@ -47,7 +48,7 @@ async def collect(
             link.up()
             async for batch in source.batches():
                 messages = form.encode(batch, outbox.next_seq)
-                await outbox.append(messages, source=name, mark=batch.mark)
-                metrics.received.inc(len(batch))
+                count = partial(metrics.received.inc, len(batch))
+                await outbox.append(messages, source=name, mark=batch.mark, on_stored=count)
 
     await keep_connected(link, attempt, backoff)
