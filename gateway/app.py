@@ -6,7 +6,7 @@ first, the outbox gets a grace time to empty, then the broker is left; what rema
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -15,18 +15,20 @@ from platform import python_version
 import structlog
 from prometheus_client import Counter, Gauge
 
-from gateway.config import Config, OutboxConfig, SourceConfig
+from gateway.config import BrokerConfig, Config, SourceConfig
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics
 from gateway.mqtt.connect import open_sink
+from gateway.mqtt.presence import hash_of, presence_of
 from gateway.opcua import open_source
-from gateway.outbox import open_outbox
+from gateway.outbox import Outbox, open_outbox
 from gateway.payload.json import JsonFormat
 from gateway.pipeline.announce import announce
 from gateway.pipeline.collect import collect
 from gateway.pipeline.forward import Shelves, forward
 from gateway.web import serve_http
 
+DISTRIBUTION = "connected-factory"
 SHARE_OF_REFUSED = 8
 """Refused messages and dead letters may each take this part of the outbox's size."""
 
@@ -37,14 +39,26 @@ class Gateway:
 
     config: Config
     metrics: Metrics
-    shelves: Shelves
+    outbox: Outbox
+    shelves: tuple[Shelves, ...]
     sources: tuple[Link, ...]
-    broker: Link
+    brokers: tuple[Link, ...]
     http: Link
 
     @property
+    def links(self) -> tuple[Link, ...]:
+        """The peers that must be there for values to flow."""
+        return (*self.sources, *self.brokers)
+
+    @property
     def stored_values(self) -> int:
-        return self.shelves.outbox.values + self.shelves.refused.values
+        """Values on disk for the broker that is furthest behind."""
+        return max(shelves.stored_values for shelves in self.shelves)
+
+    @property
+    def stream_prefix(self) -> str:
+        """What the names of this gateway's streams begin with."""
+        return f"{self.config.name}.{self.outbox.epoch}"
 
 
 async def run(
@@ -53,17 +67,19 @@ async def run(
     """Carry values until `stop` is set, then end in order.  Raises `ConfigError` for what can never work."""
     log = structlog.get_logger("gateway")
     metrics = Metrics()
-    metrics.build.info({"version": version("connected-factory"), "python": python_version()})
-    async with _shelves(config, metrics) as shelves:
+    brokers = config.all_brokers
+    metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})
+    async with _outbox(config, metrics) as outbox, AsyncExitStack() as stack:
         gateway = Gateway(
             config=config,
             metrics=metrics,
-            shelves=shelves,
+            outbox=outbox,
+            shelves=tuple([await stack.enter_async_context(_shelves(config, b, outbox, metrics)) for b in brokers]),
             sources=tuple(_source_link(source, metrics) for source in config.sources),
-            broker=_broker_link(config, metrics),
+            brokers=tuple(_broker_link(broker, metrics) for broker in brokers),
             http=Link("http", f"{config.http.host}:{config.http.port}"),
         )
-        _show_shelves(gateway)
+        _show(gateway)
         on_running(gateway)
         log.info("started", name=config.name, sources=len(config.sources), stored_values=gateway.stored_values)
         await _serve(gateway, stop)
@@ -73,12 +89,16 @@ async def run(
 async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
     config = gateway.config
     async with asyncio.TaskGroup() as downstream:
-        links = (*gateway.sources, gateway.broker)
-        http = serve_http(config.http, gateway.metrics.registry, links, gateway.http, lambda address: None)
+        http = serve_http(config.http, gateway.metrics.registry, gateway.links, gateway.http, lambda address: None)
+        losers = (gateway.outbox, *(shelves.refused for shelves in gateway.shelves))
+        telling = announce(losers, gateway.outbox, gateway.stream_prefix, config.name)
         below = [
             downstream.create_task(http, name="http"),
-            downstream.create_task(_forward(gateway), name="forward"),
-            downstream.create_task(_announce(gateway), name="announce"),
+            downstream.create_task(telling, name="announce"),
+            *(
+                downstream.create_task(_forward(gateway, broker, shelves, link), name=f"forward to {broker.name}")
+                for broker, shelves, link in zip(config.all_brokers, gateway.shelves, gateway.brokers, strict=True)
+            ),
         ]
         async with asyncio.TaskGroup() as upstream:
             above = [
@@ -88,27 +108,18 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
             await stop.wait()
             for task in above:
                 task.cancel()
-        if gateway.broker.is_up:
+        if any(link.is_up for link in gateway.brokers):
             with suppress(TimeoutError):
-                await asyncio.wait_for(gateway.shelves.outbox.wait_empty(), config.stop_grace)
+                await asyncio.wait_for(gateway.outbox.wait_empty(), config.stop_grace)
         for task in below:
             task.cancel()
 
 
-def _stream_prefix(gateway: Gateway) -> str:
-    return f"{gateway.config.name}.{gateway.shelves.outbox.epoch}"
-
-
-async def _announce(gateway: Gateway) -> None:
-    shelves = gateway.shelves
-    await announce((shelves.outbox, shelves.refused), shelves.outbox, _stream_prefix(gateway), gateway.config.name)
-
-
 async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
-    config, outbox = gateway.config, gateway.shelves.outbox
+    config, outbox = gateway.config, gateway.outbox
     metrics = gateway.metrics.for_source(source.name)
     form = JsonFormat(
-        stream_prefix=_stream_prefix(gateway),
+        stream_prefix=gateway.stream_prefix,
         topic=config.payload.topic,
         gateway=config.name,
         max_values=config.payload.max_values,
@@ -119,38 +130,41 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
     )
 
 
-async def _forward(gateway: Gateway) -> None:
+async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, link: Link) -> None:
     config = gateway.config
-    connect = partial(open_sink, config.broker, gateway.broker, config.name)
-    await forward(gateway.shelves, connect, gateway.broker, _backoff(config))
+    presence = presence_of(
+        broker.presence, config.name, version(DISTRIBUTION), hash_of(config), lambda: sorted(gateway.outbox.streams)
+    )
+    connect = partial(open_sink, broker, link, config.name, presence)
+    await forward(shelves, connect, link, _backoff(config))
+
+
+def _outbox(config: Config, metrics: Metrics) -> AbstractAsyncContextManager[Outbox]:
+    return open_outbox(
+        config.outbox,
+        readers=tuple(broker.name for broker in config.all_brokers),
+        on_drop=partial(_count_drop, metrics),
+        on_commit=metrics.commit_seconds.observe,
+    )
 
 
 @asynccontextmanager
-async def _shelves(config: Config, metrics: Metrics) -> AsyncIterator[Shelves]:
-    aside = OutboxConfig(
-        **{
-            **config.outbox.model_dump(),
-            "max_bytes": max(2 * config.outbox.segment_bytes, config.outbox.max_bytes // SHARE_OF_REFUSED),
-            "when_full": "drop_oldest",
-        }
-    )
-    name = config.broker.name
+async def _shelves(config: Config, broker: BrokerConfig, outbox: Outbox, metrics: Metrics) -> AsyncIterator[Shelves]:
+    """The places of one broker beside the outbox: what it refused for now, and what it will never take."""
+    size = max(2 * config.outbox.segment_bytes, config.outbox.max_bytes // SHARE_OF_REFUSED)
+    aside = config.outbox.model_copy(update={"max_bytes": size, "when_full": "drop_oldest"})
+    refused_config = aside.model_copy(update={"path": config.outbox.path / "refused" / broker.name})
+    dead_config = aside.model_copy(update={"path": config.outbox.path / "dead-letters" / broker.name})
     count_drop = partial(_count_drop, metrics)
-    refused_config = aside.model_copy(update={"path": config.outbox.path / "refused"})
-    dead_config = aside.model_copy(update={"path": config.outbox.path / "dead-letters"})
     async with (
-        open_outbox(
-            config.outbox, readers=(name,), on_drop=count_drop, on_commit=metrics.commit_seconds.observe
-        ) as outbox,
-        open_outbox(refused_config, readers=(name,), on_drop=count_drop, numbered=False) as refused,
+        open_outbox(refused_config, readers=(broker.name,), on_drop=count_drop, numbered=False) as refused,
         open_outbox(dead_config, numbered=False) as dead,
     ):
-        metrics.recovered.inc(outbox.recovered_values + refused.recovered_values)
-        yield Shelves(name, outbox, refused, dead, metrics, config.broker.retry_refused)
+        yield Shelves(broker.name, outbox, refused, dead, metrics, broker.retry_refused)
 
 
-def _count_drop(metrics: Metrics, reader: str, reason: str, values: int) -> None:
-    metrics.dropped.labels(reason).inc(values)
+def _count_drop(metrics: Metrics, broker: str, reason: str, values: int) -> None:
+    metrics.dropped.labels(broker, reason).inc(values)
 
 
 def _backoff(config: Config) -> Backoff:
@@ -162,9 +176,9 @@ def _source_link(source: SourceConfig, metrics: Metrics) -> Link:
     return Link(source.name, source.url, partial(_count_edge, bound.connected, bound.connects))
 
 
-def _broker_link(config: Config, metrics: Metrics) -> Link:
-    bound = metrics.for_sink(config.broker.name)
-    return Link(config.broker.name, config.broker.url, partial(_count_edge, bound.connected, bound.connects))
+def _broker_link(broker: BrokerConfig, metrics: Metrics) -> Link:
+    bound = metrics.for_sink(broker.name)
+    return Link(broker.name, broker.url, partial(_count_edge, bound.connected, bound.connects))
 
 
 def _count_edge(connected: Gauge, connects: Counter, link: Link) -> None:
@@ -173,12 +187,12 @@ def _count_edge(connected: Gauge, connects: Counter, link: Link) -> None:
         connects.inc()
 
 
-def _show_shelves(gateway: Gateway) -> None:
+def _show(gateway: Gateway) -> None:
     """Figures that are looked up when somebody asks, not kept."""
-    metrics, outbox, refused = gateway.metrics, gateway.shelves.outbox, gateway.shelves.refused
-    metrics.stored_values.set_function(lambda: gateway.stored_values)
-    metrics.stored_messages.set_function(lambda: outbox.messages + refused.messages)
-    metrics.stored_bytes.set_function(lambda: outbox.bytes + refused.bytes)
+    metrics, outbox = gateway.metrics, gateway.outbox
+    metrics.stored_bytes.set_function(
+        lambda: outbox.bytes + sum(s.refused.bytes + s.dead.bytes for s in gateway.shelves)
+    )
     metrics.outbox_capacity.set(gateway.config.outbox.max_bytes)
     metrics.oldest_age.set_function(lambda: outbox.oldest_age_s)
-    metrics.ready.set_function(lambda: all(link.is_up for link in (*gateway.sources, gateway.broker)))
+    metrics.ready.set_function(lambda: all(link.is_up for link in gateway.links))

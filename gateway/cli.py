@@ -71,7 +71,8 @@ def validate(file: FileArgument) -> None:
     with _problems_told():
         config = load(file)
     names = ", ".join(source.name for source in config.sources)
-    typer.echo(f"{file} is fine: reads {names}, delivers to {config.broker.url}")
+    urls = ", ".join(broker.url for broker in config.all_brokers)
+    typer.echo(f"{file} is fine: reads {names}, delivers to {urls}")
 
 
 @cli.command()

@@ -404,8 +404,10 @@ class Config(Strict):
     """The gateway's name, in streams, logs and metrics."""
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     """The OPC UA servers to read from."""
-    broker: BrokerConfig
+    broker: BrokerConfig | None = None
     """The MQTT broker to deliver to."""
+    brokers: tuple[BrokerConfig, ...] = ()
+    """Several brokers instead of one: each gets every message, and one that is away does not hold up the others."""
     outbox: OutboxConfig = OutboxConfig()
     """The buffer on disk between them."""
     payload: PayloadConfig = PayloadConfig()
@@ -417,13 +419,26 @@ class Config(Strict):
     stop_grace: Seconds = 5.0
     """After SIGTERM: how long to go on delivering what is in the outbox before leaving.  The rest stays on disk."""
 
+    @property
+    def all_brokers(self) -> tuple[BrokerConfig, ...]:
+        """The one, or the several."""
+        return self.brokers or ((self.broker,) if self.broker else ())
+
+    @model_validator(mode="after")
+    def _broker_or_brokers(self) -> Self:
+        if (self.broker is None) == (not self.brokers):
+            raise ValueError("name either broker (one) or brokers (a list of them)")
+        return self
+
     @model_validator(mode="after")
     def _distinct_names(self) -> Self:
-        seen: set[str] = set()
-        for source in self.sources:
-            if source.name in seen:
-                raise ValueError(f"two sources are named {source.name!r}: names must differ")
-            seen.add(source.name)
+        for kind, names in (
+            ("sources", [s.name for s in self.sources]),
+            ("brokers", [b.name for b in self.all_brokers]),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two {kind} are named {name!r}: names must differ")
         return self
 
 

@@ -5,7 +5,7 @@ configuration or from small fixed sets, so their number is bounded.  The books, 
 
     received + recovered = delivered + stored + filtered + dropped
 
-at every scrape; `recovered` is what an earlier run left in the outbox.
+at every scrape and for every broker (`sink`); `recovered` is what an earlier run left on disk for it.
 """
 
 from dataclasses import dataclass
@@ -57,6 +57,9 @@ class SinkMetrics:
 
     connected: Gauge
     connects: Counter
+    recovered: Counter
+    stored_values: Gauge
+    stored_messages: Gauge
     delivered: Counter
     messages: Counter
     payload_bytes: Counter
@@ -75,21 +78,21 @@ class Metrics:
         r = self.registry
         self.build = Info("gateway_build", "Version of the gateway and of Python.", registry=r)
         self.ready = Gauge("gateway_ready", "1 while every source and the broker are connected.", registry=r)
-        self.recovered = Counter(
-            "gateway_values_recovered", "Values found in the outbox at start, left by an earlier run.", registry=r
+        self._recovered = _counter(
+            r, "gateway_values_recovered", "Values found on disk at start, left by an earlier run.", "sink"
         )
         self._received = _counter(r, "gateway_values_received", "Values the server delivered, now on disk.", "source")
         self._filtered = _counter(
             r, "gateway_values_filtered", "Values held back by a rule of the configuration.", "source"
         )
-        self.dropped = _counter(r, "gateway_values_dropped", "Values received and then lost, by reason.", "reason")
-        for reason in DROP_REASONS:
-            self.dropped.labels(reason)
-        self._delivered = _counter(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
-        self.stored_values = Gauge(
-            "gateway_outbox_values", "Values in the outbox: received, not yet delivered.", registry=r
+        self.dropped = _counter(
+            r, "gateway_values_dropped", "Values received and then lost to a broker, by reason.", "sink", "reason"
         )
-        self.stored_messages = Gauge("gateway_outbox_messages", "Messages in the outbox.", registry=r)
+        self._delivered = _counter(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
+        self._stored_values = _gauge(
+            r, "gateway_outbox_values", "Values on disk: received, not yet delivered to this broker.", "sink"
+        )
+        self._stored_messages = _gauge(r, "gateway_outbox_messages", "Messages on disk for this broker.", "sink")
         self.stored_bytes = Gauge("gateway_outbox_bytes", "Disk taken by the outbox.", registry=r)
         self.outbox_capacity = Gauge("gateway_outbox_capacity_bytes", "Disk the outbox may take.", registry=r)
         self.oldest_age = Gauge(
@@ -178,7 +181,12 @@ class Metrics:
         )
 
     def for_sink(self, name: str) -> "SinkMetrics":
+        for reason in DROP_REASONS:
+            self.dropped.labels(name, reason)
         return SinkMetrics(
+            recovered=self._recovered.labels(name),
+            stored_values=self._stored_values.labels(name),
+            stored_messages=self._stored_messages.labels(name),
             connected=self._sink_connected.labels(name),
             connects=self._sink_connects.labels(name),
             delivered=self._delivered.labels(name),
@@ -208,8 +216,8 @@ class Books:
         return self.received + self.recovered == self.delivered + self.stored + self.filtered + self.dropped
 
 
-def books_of(registry: CollectorRegistry) -> Books:
-    """The books as the series show them, over all sources and brokers."""
+def books_of(registry: CollectorRegistry, sink: str) -> Books:
+    """The books of one broker as the series show them, over all sources."""
     wanted = {
         "gateway_values_received_total": "received",
         "gateway_values_recovered_total": "recovered",
@@ -222,7 +230,7 @@ def books_of(registry: CollectorRegistry) -> Books:
     sums = dict.fromkeys(wanted.values(), 0)
     for family in registry.collect():
         for sample in family.samples:
-            if sample.name in wanted:
+            if sample.name in wanted and sample.labels.get("sink", sink) == sink:
                 sums[wanted[sample.name]] += round(sample.value)
     return Books(**sums)
 

@@ -68,7 +68,8 @@ def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: P
     return config.model_copy(
         update={
             "sources": (source,),
-            "broker": config.broker.model_copy(update={"url": broker.url}),
+            "broker": config.all_brokers[0].model_copy(update={"url": broker.url}),
+            "brokers": (),
             "outbox": config.outbox.model_copy(update={"path": folder / "outbox"}),
             "http": config.http.model_copy(update={"host": HOST, "port": port_or_free(config.http.port)}),
         }
@@ -113,14 +114,14 @@ async def _watch(gateways: list[app.Gateway], factory: Factory, broker: Embedded
 def _flow(gateway: app.Gateway, factory: Factory, broker: EmbeddedBroker) -> Flow:
     return Flow(
         at_s=time.monotonic(),
-        books=books_of(gateway.metrics.registry),
+        books=books_of(gateway.metrics.registry, gateway.brokers[0].peer),
         delay_sum_s=gateway.metrics.delay_sum_s,
         machines=factory.machines,
         endpoint=factory.endpoint,
         broker=broker.url,
         broker_3=broker.url_3,
         http=gateway.http.address,
-        links=(*gateway.sources, gateway.broker),
+        links=gateway.links,
         parts_good=factory.total("good"),
         parts_scrap=factory.total("scrap"),
     )

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import errno
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -82,6 +82,11 @@ class Outbox:
     def next_seq(self, stream: str) -> int:
         """The sequence number that the next message of this stream must carry: 1 for the first."""
         return self._accepted.get(stream, (0, 0))[1] + 1
+
+    @property
+    def streams(self) -> Collection[str]:
+        """Every stream it numbers."""
+        return self._accepted.keys()
 
     @property
     def marks(self) -> Mapping[str, bytes]:

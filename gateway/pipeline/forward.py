@@ -59,6 +59,14 @@ class Shelves:
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
         self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
+        self.metrics.recovered.inc(self.stored_values)
+        self.metrics.stored_values.set_function(lambda: self.stored_values)
+        self.metrics.stored_messages.set_function(lambda: self.reader.messages + self.refused_reader.messages)
+
+    @property
+    def stored_values(self) -> int:
+        """Values on disk that this broker has not acknowledged."""
+        return self.reader.values + self.refused_reader.values
 
     def count_delivered(self, record: Record, sent_at_s: float) -> None:
         message = record.message
@@ -86,7 +94,7 @@ class Shelves:
         else:
             self.log.error("refused for good", topic=message.topic, reason=outcome.detail, next="kept as a dead letter")
             await self.dead.append([message], source=message.source)
-            self.all_metrics.dropped.labels(outcome.reason).inc(message.values)
+            self.all_metrics.dropped.labels(self.broker, outcome.reason).inc(message.values)
         if outcome is not HELD:
             self.metrics.refused.labels(self.broker, outcome.reason).inc()
 

@@ -96,8 +96,6 @@ async def shelves(folder: Path, metrics: Metrics, retry_refused_s: float = 0.05)
         open_outbox(config("dead"), numbered=False) as dead,
     ):
         found = Shelves("b", outbox, refused, dead, metrics, retry_refused_s)
-        metrics.stored_values.set_function(lambda: outbox.values + refused.values)
-        metrics.recovered.inc(outbox.recovered_values + refused.recovered_values)
         yield found
 
 
@@ -135,7 +133,7 @@ def test_everything_arrives_in_order_and_leaves_the_outbox(tmp_path: Path) -> No
             await append(found.outbox, metrics, *"ab" * 50)
             await found.outbox.wait_empty()
         assert seqs(broker, "a") == seqs(broker, "b") == list(range(1, 51))
-        books = books_of(metrics.registry)
+        books = books_of(metrics.registry, "b")
         assert books.balance
         assert (books.delivered, books.messages) == (200, 100)
 
@@ -152,7 +150,7 @@ def test_a_lost_connection_repeats_at_most_a_window_and_loses_nothing(tmp_path: 
         assert broker.sessions == 2
         assert sorted(set(seqs(broker, "a"))) == list(range(1, 61))
         assert len(broker.taken) - 60 <= broker.window
-        assert books_of(metrics.registry).balance
+        assert books_of(metrics.registry, "b").balance
 
     run(body())
 
@@ -166,14 +164,14 @@ def test_a_refused_stream_waits_in_order_while_others_pass(tmp_path: Path) -> No
             await found.outbox.wait_empty()
             assert seqs(broker, "b") == list(range(1, 21))
             assert found.refused.messages == 20
-            assert books_of(metrics.registry).balance
+            assert books_of(metrics.registry, "b").balance
             allowed.add("a")
             await append(found.outbox, metrics, *"a" * 5)
             await until(lambda: len(seqs(broker, "a")) == 25 and not found.held)
             await append(found.outbox, metrics, "a")
             await found.outbox.wait_empty()
         assert seqs(broker, "a") == list(range(1, 27))
-        books = books_of(metrics.registry)
+        books = books_of(metrics.registry, "b")
         assert books.balance
         assert (books.stored, books.dropped) == (0, 0)
 
@@ -192,7 +190,7 @@ def test_what_was_refused_survives_a_restart_and_still_goes_first(tmp_path: Path
             await until(lambda: len(broker.taken) == 10)
             await found.refused.wait_empty()
         assert seqs(broker, "a") == list(range(1, 11))
-        books = books_of(metrics.registry)
+        books = books_of(metrics.registry, "b")
         assert books.balance
         assert books.recovered == 10
 
@@ -206,7 +204,7 @@ def test_what_is_never_taken_becomes_a_dead_letter_and_is_counted(tmp_path: Path
             await append(found.outbox, metrics, *"a" * 5)
             await found.outbox.wait_empty()
         assert seqs(broker, "a") == [1, 2, 4, 5]
-        books = books_of(metrics.registry)
+        books = books_of(metrics.registry, "b")
         assert books.balance
         assert books.dropped == 2
 
