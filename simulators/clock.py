@@ -13,6 +13,8 @@ from enum import StrEnum
 
 import simpy
 
+from simulators.flow.replay import stand_at
+
 TICK_S = 0.020
 """The longest sleep between two slices."""
 NAP_S = 0.0001
@@ -113,7 +115,7 @@ class Clock:
             self._roused.set()
 
     async def run(self, after_slice: Callable[[float], None], until_s: float = math.inf) -> None:
-        """Drive until cancelled, or until a simulated time.  `after_slice` gets the simulated time after every slice.
+        """Drive until cancelled, or through a simulated time.  `after_slice` gets the simulated time after each slice.
 
         Raises what the simulated processes raise, and `TooSlow` by the policy `fail`.
         """
@@ -141,29 +143,33 @@ class Clock:
         if not self._step(target):
             self._judge_lag()
             return 0.0
-        if math.isfinite(target) and target > self._env.now:
-            self._stand_at(target)
+        if math.isfinite(target):
+            stand_at(self._env, target)
         if math.isinf(self._speed):
             return 0.0 if math.isfinite(self._env.peek()) else TICK_S
         return min(TICK_S, max(NAP_S, (self._env.peek() - target) / self._speed))
 
-    def _stand_at(self, target: float) -> None:
-        """Move simulated time on over a span in which nothing happens, so that commands act at a definite time."""
-        self._env.run(until=target)
-        if self._env.peek() <= target:
-            self._env.step()  # run() leaves its own stop event behind, first in line: peek() would see only that
-
     def _step(self, target: float) -> bool:
-        """Process the events before `target`.  False: the budget was used up first."""
+        """Process the events up to and at `target`.  False: the budget was used up first.
+
+        Either way everything at the present simulated time has happened, so a command that comes now has a definite
+        place in the order of things.
+        """
         env, deadline = self._env, self._monotonic() + BUDGET_S
-        while env.peek() < target:
+        while self._is_due(target):
             for _ in range(CHECK_EVERY):
-                if env.peek() >= target:
+                if not self._is_due(target):
                     return True
                 env.step()
             if self._monotonic() >= deadline:
-                return env.peek() >= target
+                while self._is_due(float(env.now)):
+                    env.step()
+                return not self._is_due(target)
         return True
+
+    def _is_due(self, target: float) -> bool:
+        at_s = self._env.peek()
+        return at_s <= target and at_s != math.inf
 
     def _judge_lag(self) -> None:
         lag_s = self.lag_s

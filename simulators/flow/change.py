@@ -14,14 +14,28 @@ class Change(NamedTuple):
     value: Value
 
 
-class Ledger:
-    """The changes since they were last taken.  Whoever publishes takes them after each slice of time."""
+class Command(NamedTuple):
+    """What somebody ordered from outside: when (simulated seconds), of which machine, what, and with which value."""
 
-    __slots__ = ("changes", "keeping")
+    at_s: float
+    machine: str
+    name: str
+    value: Value
+
+
+class Ledger:
+    """The changes since they were last taken, and every command that was obeyed.
+
+    Whoever publishes takes the changes after each slice of time.  The commands stay: with plant and seed they tell the
+    whole run again.
+    """
+
+    __slots__ = ("changes", "commands", "keeping")
 
     def __init__(self, keeping: bool) -> None:
         self.keeping = keeping
         self.changes: list[Change] = []
+        self.commands: list[Command] = []
 
     def note(self, at_s: float, machine: str, name: str, value: Value) -> None:
         if self.keeping:

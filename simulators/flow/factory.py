@@ -5,7 +5,7 @@ from datetime import datetime
 
 import simpy
 
-from simulators.flow.change import Change, Ledger
+from simulators.flow.change import Change, Command, Ledger
 from simulators.flow.crew import Crew
 from simulators.flow.line import Line
 from simulators.flow.machine import Machine
@@ -48,6 +48,11 @@ class Factory:
     def changes(self) -> list[Change]:
         """What has happened since the changes were last taken."""
         return self._ledger.changes
+
+    @property
+    def commands(self) -> list[Command]:
+        """Every command from outside that was obeyed: see `simulators/flow/replay.py`."""
+        return self._ledger.commands
 
     def take_changes(self) -> list[Change]:
         """What has happened since the last call, oldest first."""

@@ -15,6 +15,7 @@ import simpy
 from simulators.account import Account
 from simulators.flow.ageing import Ageing, Ageings
 from simulators.flow.buffer import Buffer
+from simulators.flow.change import Command
 from simulators.flow.crew import Crew
 from simulators.flow.part import Part, Visit
 from simulators.flow.quality import Quality, Routes, is_reworked
@@ -291,6 +292,11 @@ class Machine:
             raise ValueError(f"speed must be over 0, not {speed}: hold the machine to stop it")
         self._disturb()
         self.speed = speed
+        self.journal("speed", speed)
+
+    def journal(self, name: str, value: float | str) -> None:
+        """Remember a command from outside, so that the run can be told again."""
+        self._on_line.ledger.commands.append(Command(float(self.env.now), self.path, name, value))
 
     def tend(self, ageing: Ageing) -> Steps:
         """Repair a failure, or do planned care: stopped meanwhile, and waiting for the crew if there is one."""

@@ -53,6 +53,7 @@ class Unit:
             state = ACTING[state]
             self._pass(state)
         self._ordered = None if state is Pack.EXECUTE else state
+        self.machine.journal("command", cause.name.lower())
         self._act(held)
 
     def _act(self, held: bool) -> None:

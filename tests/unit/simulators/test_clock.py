@@ -1,6 +1,8 @@
 """The clock: where simulated time stands at every wall time, with a wall that only moves when told."""
 
 import asyncio
+import contextlib
+import random
 from collections.abc import Callable, Generator
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +11,10 @@ import pytest
 import simpy
 
 from simulators.clock import BUDGET_S, Clock, LatePolicy, TooSlow
-from simulators.flow import Factory
+from simulators.errors import Illegal
+from simulators.flow import Factory, Unit, replay
 from simulators.plant import load
+from simulators.states import Cause
 from simulators.trace import hashed, line_of, trace
 
 DEMO = Path(__file__).parents[3] / "config" / "plant.yaml"
@@ -89,6 +93,27 @@ def test_sampling_signals_does_not_change_what_happens(reference: str) -> None:
     signals = [signal for machine in factory.machines for signal in machine.signals.values()]
     drive(clock_of(factory, Wall(), 50.0), 600, lambda now_s: [signal.value(now_s) for signal in signals].clear())
     assert hash_of(factory) == reference
+
+
+COMMANDS = (Cause.STOP, Cause.RESET, Cause.START, Cause.HOLD, Cause.UNHOLD, Cause.ABORT, Cause.CLEAR)
+
+
+@pytest.mark.parametrize("look_s", [0.0, BUDGET_S])
+def test_commands_replayed_from_the_journal_give_the_same_run(look_s: float) -> None:
+    factory, wall, chance = Factory(load(DEMO), seed=1), Wall(look_s), random.Random(1)
+    units = [Unit(machine) for machine in factory.machines]
+
+    def after(now_s: float) -> None:
+        unit = chance.choice(units)
+        unit.machine.set_speed(chance.uniform(0.5, 2.0))
+        with contextlib.suppress(Illegal):
+            unit.command(chance.choice(COMMANDS))
+
+    drive(clock_of(factory, wall, 300.0), 600, after)
+    again = Factory(load(DEMO), seed=1)
+    replay(again, factory.commands, 600)
+    assert len({command.value for command in factory.commands if command.name == "command"}) > 4
+    assert hash_of(again) == hash_of(factory)
 
 
 def test_simulated_time_follows_the_wall_at_the_speed() -> None:
