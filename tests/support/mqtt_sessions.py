@@ -61,11 +61,11 @@ async def reason_of(failing: Awaitable[T]) -> str:
     raise AssertionError(f"expected Unavailable, got {result!r}")
 
 
-def open_files() -> set[str]:
-    """What this process has open, for tests that nothing leaks."""
+def open_sockets() -> set[str]:
+    """The sockets this process has open, for tests that none leaks."""
     folder = "/proc/self/fd"
     found = set()
     for number in os.listdir(folder):
         with contextlib.suppress(OSError):
             found.add(f"{number} {os.readlink(f'{folder}/{number}')}")
-    return {name for name in found if folder not in name and "/proc/" not in name}
+    return {name for name in found if "socket:" in name}

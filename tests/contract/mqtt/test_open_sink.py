@@ -12,7 +12,7 @@ from gateway.mqtt.connect import open_sink
 from gateway.mqtt.reasons import Verdict
 from tests.support import brokers
 from tests.support.mqtt_fake import fake_broker
-from tests.support.mqtt_sessions import message, open_files, reason_of
+from tests.support.mqtt_sessions import message, open_sockets, reason_of
 from tests.support.proxy import open_proxy
 
 
@@ -147,14 +147,14 @@ def test_a_password_is_read_again_at_every_attempt_and_its_absence_is_waited_out
 
 def test_a_broker_that_offers_only_qos_0_is_not_trusted_with_data() -> None:
     async def body() -> None:
-        before = open_files()
+        before = open_sockets()
         async with fake_broker() as broker:
             broker.connack = b"\x20\x05\x00\x00\x02\x24\x00"
             text = await reason_of(open_sink(config(broker.url), link(), "edge").__aenter__())
             assert "QoS 0 only" in text
             await broker.ended.wait()
         await asyncio.sleep(0)
-        assert open_files() == before
+        assert open_sockets() == before
 
     run(body())
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.mqtt.reasons import Verdict
 from gateway.mqtt.sink import VersionRefusedError
 from tests.support.mqtt_fake import fake_broker, puback
-from tests.support.mqtt_sessions import SPEAKS_5, Session, message, open_files, opened, reason_of
+from tests.support.mqtt_sessions import SPEAKS_5, Session, message, open_sockets, opened, reason_of
 
 both = pytest.mark.parametrize("session", SPEAKS_5)
 
@@ -239,14 +239,14 @@ def test_a_broker_that_does_not_speak_5_is_recognised(session: Session, connack:
 @both
 def test_a_broker_that_never_answers_is_given_up(session: Session) -> None:
     async def body() -> None:
-        before = open_files()
+        before = open_sockets()
         async with fake_broker() as broker:
             broker.connack = None
             text = await reason_of(opened(session, broker.url, within_s=0.2).__aenter__())
             assert text == f"{broker.url} gave no answer within 0.2 s"
             await broker.ended.wait()
         await settled()
-        assert open_files() == before
+        assert open_sockets() == before
 
     run(body())
 
@@ -254,7 +254,7 @@ def test_a_broker_that_never_answers_is_given_up(session: Session) -> None:
 @both
 def test_cancelled_while_it_connects_nothing_is_left(session: Session) -> None:
     async def body() -> None:
-        before = open_files()
+        before = open_sockets()
         async with fake_broker() as broker:
             broker.connack = None
             entering = asyncio.ensure_future(opened(session, broker.url).__aenter__())
@@ -264,7 +264,7 @@ def test_cancelled_while_it_connects_nothing_is_left(session: Session) -> None:
                 await entering
             await broker.ended.wait()
         await settled()
-        assert open_files() == before
+        assert open_sockets() == before
 
     run(body())
 
@@ -272,7 +272,7 @@ def test_cancelled_while_it_connects_nothing_is_left(session: Session) -> None:
 @both
 def test_leaving_says_goodbye_and_leaves_nothing(session: Session) -> None:
     async def body() -> None:
-        before = open_files()
+        before = open_sockets()
         async with fake_broker() as broker:
             broker.verdict = lambda publish: None
             async with opened(session, broker.url) as sink:
@@ -282,7 +282,7 @@ def test_leaving_says_goodbye_and_leaves_nothing(session: Session) -> None:
             await broker.ended.wait()
             assert [packet.reason_code for packet in broker.goodbyes] == [0]
         await settled()
-        assert open_files() == before
+        assert open_sockets() == before
 
     run(body())
 
