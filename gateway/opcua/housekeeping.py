@@ -23,7 +23,7 @@ _STATE = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_State), ua.Int16(0)
 
 async def keep_house(session: Session, config: SourceConfig, items: Items, publisher: Publisher) -> None:
     """Do each chore when it is due, until cancelled.  Raises `Unavailable`."""
-    chores = {"renew": _renew_s(session), "ping": config.session_timeout / 3, "retry": config.retry_failed}
+    chores = {"renew": _renew_s(session), "ping": _ping_s(session, items), "retry": config.retry_failed}
     due = {chore: time.monotonic() + every_s for chore, every_s in chores.items()}
     while True:
         chore = min(due, key=lambda name: due[name])
@@ -39,6 +39,12 @@ async def keep_house(session: Session, config: SourceConfig, items: Items, publi
 
 def _renew_s(session: Session) -> float:
     return max(0.1, float(session.client.secure_channel_timeout) / 1000.0 * RENEW_AFTER)
+
+
+def _ping_s(session: Session, items: Items) -> float:
+    """Three signs of life in the shorter of the two lives, as the server revised them."""
+    session_s = float(session.client.session_timeout) / 1000.0
+    return max(0.1, min(session_s, items.subscription.lifetime_s) / 3)
 
 
 async def _renew(session: Session) -> None:

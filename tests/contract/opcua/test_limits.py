@@ -19,6 +19,9 @@ from tests.support.proxy import open_proxy
 COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
 
 
+every_stack = pytest.mark.parametrize("stack", STACKS)
+
+
 def run(body: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(body(), 60))
 
@@ -104,6 +107,30 @@ def test_deadband_is_the_servers_where_it_has_one_and_left_out_where_not() -> No
     run(body)
 
 
+@pytest.mark.parametrize("stack", ["node-opcua", "open62541"])
+def test_subscription_outlives_a_consumer_that_stalls(stack: str) -> None:
+    """The outbox may be full for longer than the server would wait; nothing is lost by it.
+
+    asyncua's server counts nothing but PublishRequests as a sign of life (against Part 4, 5.14.1): there a stall is
+    bounded by the lifetime.
+    """
+
+    async def body() -> None:
+        async with stack_server(stack) as server:
+            made = config(server.url, lifetime=1, keep_alive=0.2, publish_requests=1)
+            async with opened(made) as source, aclosing(source.batches()) as batches:
+                await anext(batches)
+                await server.tell("count 1 25 0.12")  # three lifetimes, in which nobody asks for a batch
+                seen: list[object] = []
+                while 24 not in seen:
+                    batch = await anext(batches)
+                    assert not batch.gaps
+                    seen += list(batch.values)
+                assert [value for value in seen if value] == list(range(1, 25))
+
+    run(body)
+
+
 def test_full_server_is_unavailable_and_says_why() -> None:
     async def body() -> None:
         async with node_opcua_server(maxSessions=1) as server, opened(config(server.url)):
@@ -127,7 +154,7 @@ def test_refused_transfer_is_announced_and_goes_on() -> None:
     run(body)
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@every_stack
 def test_restarted_server_is_subscribed_anew_and_announced(stack: str) -> None:
     async def body() -> None:
         async with AsyncExitStack() as first:
