@@ -4,6 +4,7 @@ A loss is written to the ledger before the bytes go, and stays until the message
 crash between the two it is announced again rather than never.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -84,22 +85,11 @@ class Ledger:
         self._queue: deque[bytes] = deque()
         self._size = files.size(self._fd)
         self._next = 1
-        for line in files.read(self._fd, self._size, 0).split(b"\n"):
-            self._take(line)
+        for loss in stored_losses(files.read(self._fd, self._size, 0)):
+            self._pending[loss.id] = loss
+        self._next = max(self._pending, default=0) + 1
         if self._size:
             self._queue.append(b"\n")  # a torn last line must not spoil the next
-
-    def _take(self, line: bytes) -> None:
-        try:
-            record = orjson.loads(line)
-            if "settled" in record:
-                self._pending.pop(record["settled"], None)
-                return
-            loss = Loss(**{**record, "readers": tuple(record["readers"])})
-            self._pending[loss.id] = loss
-            self._next = max(self._next, loss.id + 1)
-        except (orjson.JSONDecodeError, TypeError, KeyError):
-            return  # a torn or damaged line: what it said is lost with it
 
     @property
     def pending(self) -> tuple[Loss, ...]:
@@ -142,3 +132,16 @@ class Ledger:
     def close(self) -> None:
         self.write()
         self._files.close(self._fd)
+
+
+def stored_losses(ledger: bytes) -> tuple[Loss, ...]:
+    """The losses in a ledger that are not settled.  A torn or damaged line is lost with what it said."""
+    pending: dict[int, Loss] = {}
+    for line in ledger.split(b"\n"):
+        with contextlib.suppress(orjson.JSONDecodeError, TypeError, KeyError):
+            record = orjson.loads(line)
+            if "settled" in record:
+                pending.pop(record["settled"], None)
+            else:
+                pending[int(record["id"])] = Loss(**{**record, "readers": tuple(record["readers"])})
+    return tuple(pending.values())

@@ -43,6 +43,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.pending: list[tuple[asyncio.Task[None], list[Key]]] = []
         self.last_mark = 0
         self.marks_tried = 0
+        self.marked: dict[int, list[Key]] = {0: []}
+        """The messages that were appended with each mark."""
         self.epoch = ""
 
     @initialize(cap=st.sampled_from([8_000, 20_000, 10**8]), policy=st.sampled_from(["drop_oldest", "block"]))
@@ -68,6 +70,8 @@ class OutboxMachine(RuleBasedStateMachine):
         mark = int(outbox.marks.get("s", b"0"))
         assert self.last_mark <= mark <= self.marks_tried
         self.last_mark = mark
+        for stream, seq in self.marked[mark]:
+            assert outbox.next_seq(stream) > seq, "a mark is never durable before the messages it stands for"
 
     def messages(self, choice: list[tuple[int, int]]) -> list[Message]:
         assert self.life is not None
@@ -89,7 +93,8 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(choice=batches, marked=st.booleans())
     def append(self, choice: list[tuple[int, int]], marked: bool) -> None:
         assert self.life is not None
-        made, mark = self.messages(choice), self.next_mark(marked)
+        made = self.messages(choice)
+        mark = self.next_mark(marked, made)
         self.life.do(self.life.outbox.append(made, source="s", mark=mark))
         self.known.update({(message.stream, message.seq): message for message in made})
         self.promised.update((message.stream, message.seq) for message in made)
@@ -101,14 +106,16 @@ class OutboxMachine(RuleBasedStateMachine):
     def begin_append(self, choice: list[tuple[int, int]], marked: bool, cancel: bool) -> None:
         assert self.life is not None
         made = self.messages(choice)
-        task = self.life.begin(self.life.outbox.append(made, source="s", mark=self.next_mark(marked)))
+        task = self.life.begin(self.life.outbox.append(made, source="s", mark=self.next_mark(marked, made)))
         self.known.update({(message.stream, message.seq): message for message in made})
         if cancel:
             task.cancel()
         self.pending.append((task, [(message.stream, message.seq) for message in made]))
 
-    def next_mark(self, marked: bool) -> bytes:
+    def next_mark(self, marked: bool, made: list[Message]) -> bytes:
         self.marks_tried += marked
+        if marked:
+            self.marked[self.marks_tried] = [(message.stream, message.seq) for message in made]
         return str(self.marks_tried).encode() if marked else b""
 
     def settle(self) -> None:

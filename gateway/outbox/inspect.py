@@ -1,0 +1,231 @@
+"""Looking into an outbox folder from outside: what is there, without a gateway and without changing anything.
+
+All but `purge` open files for reading only and work beside a running gateway; what it does at that moment may or may
+not be seen.  `purge` needs the lock.  Long work tells how many bytes it has been through.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.errors import ConfigError
+from gateway.model import Priority
+from gateway.outbox.clock import Clock
+from gateway.outbox.files import Files
+from gateway.outbox.losses import Loss, stored_losses
+from gateway.outbox.reader import Record
+from gateway.outbox.record import MARK, Entry, entries, message_of
+from gateway.outbox.recover import Found, State, recover
+from gateway.outbox.scan import read_file, read_header
+from gateway.outbox.segment import LANES, number_of, parse_name, place_of, salt_of, segments_of
+from gateway.outbox.slots import intact
+from gateway.outbox.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentView:
+    """One segment file."""
+
+    name: str
+    priority: Priority
+    bytes: int
+    messages: int
+    """Intact ones."""
+    values: int
+    damaged_bytes: int
+    first_appended_ns: int
+    last_appended_ns: int
+    """Wall clock, nanoseconds since 1970; 0 when there is no message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderView:
+    """One reader: what it has not acknowledged."""
+
+    name: str
+    messages: int
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderView:
+    """All of an outbox."""
+
+    epoch: str
+    """Empty when the note of the last run is missing or damaged."""
+    clean: bool
+    """The last run ended in order."""
+    segments: tuple[SegmentView, ...]
+    readers: tuple[ReaderView, ...]
+    losses: tuple[Loss, ...]
+    """Not announced yet."""
+    quarantined: tuple[str, ...]
+
+
+class _Places(BaseModel):
+    places: list[tuple[int, int]]
+
+
+Progress = Callable[[int, int], None]
+"""Told bytes done and bytes in all."""
+
+
+def _no_progress(done: int, total: int) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A segment file, read whole, without what the next segment has written again."""
+
+    name: str
+    lane: int
+    first: int
+    end: int
+    data: bytes
+
+    def records(self) -> Iterator[tuple[int, Entry]]:
+        for at, entry in entries(self.data, 0, salt_of(self.name)):
+            if entry.number < self.end:
+                yield at, entry
+
+    def messages(self) -> Iterator[Record]:
+        for at, entry in self.records():
+            if entry.kind != MARK:
+                yield Record(number_of(self.lane, entry.number), message_of(self.data, at, entry), entry.appended_ns)
+
+
+def show(folder: Path, progress: Progress = _no_progress) -> FolderView:
+    """Count what is in a folder.  Raises `ConfigError` when it is not an outbox."""
+    segments, cursors = [], _cursors(folder)
+    left = {name: [0, 0] for name in cursors}
+    for file in _files(folder, progress):
+        segments.append(_segment(folder, file))
+        for _, entry in file.records():
+            for name, lows in cursors.items():
+                if entry.kind != MARK and entry.number >= lows[file.lane]:
+                    left[name][0] += 1
+                    left[name][1] += entry.values
+    state, quarantine = _state(folder), folder / "quarantine"
+    return FolderView(
+        epoch=state.epoch if state else "",
+        clean=state.clean if state else False,
+        segments=tuple(segments),
+        readers=tuple(ReaderView(name, *counts) for name, counts in sorted(left.items())),
+        losses=stored_losses(read_file(Files(), folder / "ledger")),
+        quarantined=tuple(Files().names(quarantine)) if quarantine.is_dir() else (),
+    )
+
+
+def peek(folder: Path, count: int, reader: str | None = None) -> list[Record]:
+    """The oldest messages, or the next ones of a reader; the most urgent lane first."""
+    return list(itertools.islice(export(folder, reader), count))
+
+
+def export(folder: Path, reader: str | None = None, progress: Progress = _no_progress) -> Iterator[Record]:
+    """Every intact message, or those that a reader has not acknowledged, lane by lane and each in order."""
+    cursors = _cursors(folder)
+    if reader is not None and reader not in cursors:
+        known = ", ".join(sorted(cursors)) or "none"
+        raise ConfigError([f"the outbox {folder} has no reader {reader!r}; its readers: {known}"])
+    lows = cursors[reader] if reader is not None else [0 for _ in LANES]
+    for file in _files(folder, progress):
+        for record in file.messages():
+            if place_of(record.number)[1] >= lows[file.lane]:
+                yield record
+
+
+def purge(folder: Path) -> tuple[int, int]:
+    """Remove everything that is stored; returns how many messages and values that was.
+
+    Counters and marks are kept, so numbers go on.  What was removed is not announced: whoever purges knows.  Raises
+    `ConfigError` while a gateway has the folder.
+    """
+    _names(folder)
+    files, clock = Files(), Clock()
+    found = recover(files, folder, clock, ())
+    try:
+        seen = show(folder).segments
+        _empty(files, found, clock)
+        return sum(view.messages for view in seen), sum(view.values for view in seen)
+    except OSError as error:
+        raise ConfigError([f"cannot purge the outbox {folder}: {error.strerror or error}"]) from error
+    finally:
+        for cursor in found.cursors.values():
+            cursor.slots.close()
+        found.ledger.close()
+        found.state.close()
+        files.close(found.lock)
+
+
+def _empty(files: Files, found: Found, clock: Clock) -> None:
+    """Begin empty segments with all counters, place all readers there, remove the old segments."""
+    writer = Writer(files, found.folder, found.epoch, found.books, found.state, clock, "fdatasync", False)
+    kept = {writer.begin(lane.index).segment.name for lane in found.lanes if lane.segments}
+    writer.write_state(clean=True)
+    writer.sync()
+    for cursor in found.cursors.values():
+        cursor.slots.write({"places": found.books.ends})
+        cursor.slots.sync()
+    for segment in segments_of(found.lanes):
+        if segment.name not in kept:
+            files.remove(found.folder / segment.name)
+    writer.close()
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        names = Files().names(folder)
+    except OSError as error:
+        raise ConfigError([f"cannot read the outbox {folder}: {error.strerror or error}"]) from error
+    if "LOCK" not in names:
+        raise ConfigError([f"{folder} is not the folder of an outbox"])
+    return names
+
+
+def _files(folder: Path, progress: Progress) -> Iterator[_File]:
+    names = [(name, *parsed) for name in _names(folder) if (parsed := parse_name(name))]
+    total, done = sum((folder / name).stat().st_size for name, _, _ in names), 0
+    for n, (name, lane, first) in enumerate(names):
+        data = read_file(Files(), folder / name)
+        end = names[n + 1][2] if n + 1 < len(names) and names[n + 1][1] == lane else 2**63
+        yield _File(name, lane, first, end, data)
+        done += len(data)
+        progress(done, total)
+
+
+def _segment(folder: Path, file: _File) -> SegmentView:
+    found = [entry for _, entry in file.records()]
+    messages = [entry for entry in found if entry.kind != MARK]
+    header = read_header(Files(), folder, file.lane, file.first)
+    intact_bytes = (header[1] if header else 0) + sum(entry.length for entry in found)
+    return SegmentView(
+        file.name, Priority(file.lane), len(file.data), len(messages), sum(entry.values for entry in messages),
+        len(file.data) - intact_bytes, messages[0].appended_ns if messages else 0,
+        messages[-1].appended_ns if messages else 0,
+    )  # fmt: skip
+
+
+def _cursors(folder: Path) -> dict[str, list[int]]:
+    """Of each reader: the lowest number not acknowledged in each lane."""
+    found: dict[str, list[int]] = {}
+    for name in _names(folder):
+        if name.endswith(".cursor"):
+            places = _Places.model_validate(_newest(folder / name) or {"places": [(0, 0)] * len(LANES)}).places
+            found[name.removesuffix(".cursor")] = [number for number, _ in places]
+    return found
+
+
+def _state(folder: Path) -> State | None:
+    try:
+        return State.model_validate(_newest(folder / "state"))
+    except ValidationError:
+        return None
+
+
+def _newest(path: Path) -> object:
+    slots = intact(read_file(Files(), path))
+    return max(slots, key=lambda slot: slot[0])[1] if slots else None
