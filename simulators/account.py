@@ -10,12 +10,11 @@ from simulators.states import State
 class Account:
     """Seconds per state, from `opened_s` on."""
 
-    __slots__ = ("_entered_s", "_seconds", "entries", "opened_s", "state")
+    __slots__ = ("_entered_s", "_seconds", "opened_s", "state")
 
     def __init__(self, state: State, opened_s: float = 0.0) -> None:
         self.state = state
         self.opened_s = opened_s
-        self.entries = dict.fromkeys(State, 0)
         self._seconds = dict.fromkeys(State, 0.0)
         self._entered_s = opened_s
 
@@ -24,7 +23,6 @@ class Account:
         self._seconds[self.state] += now_s - self._entered_s
         self._entered_s = now_s
         self.state = state
-        self.entries[state] += 1
 
     def seconds(self, now_s: float) -> dict[State, float]:
         """The time spent in each state up to now, in seconds."""

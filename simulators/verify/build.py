@@ -84,6 +84,16 @@ def spent(name: str, *states: State) -> Callable[[Factory], Reading]:
     return read
 
 
+def failures(name: str) -> Callable[[Factory], Reading]:
+    """Breakdowns of a machine."""
+
+    def read(factory: Factory) -> Reading:
+        machine = factory.machine(f"line/{name}")
+        return lambda now_s: machine.failures
+
+    return read
+
+
 def energy(name: str) -> Callable[[Factory], Reading]:
     """Joules of a machine."""
     return lambda factory: factory.machine(f"line/{name}").energy_j

@@ -7,10 +7,11 @@ Barlow and Proschan for age replacement.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from simulators.verify.markov import Chain, Law, discrete_average
+from simulators.verify.markov import Chain, Law, Vector, discrete_average
 
 DEEP = 240
 """Where an unlimited queue is cut off; beyond is less than a rounding error at the loads used here."""
@@ -152,21 +153,38 @@ def geometric_pair_product_form(first: tuple[float, float], second: tuple[float,
     return r1 / (r1 + p1) * (1 - blocked / (low + high + inside))
 
 
-def age_replacement(shape: float, scale: float, age: float, care: float, repair: float) -> Law:
-    """The share of time up of a machine with Weibull failures that is renewed at an age, by renewal-reward theory."""
-    lives = np.linspace(0.0, age, 400_001)
-    middle = (lives[1:] + lives[:-1]) / 2
-    survival = np.exp(-((lives / scale) ** shape))
-    chances = survival[:-1] - survival[1:]
-    survives = float(survival[-1])
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A machine with Weibull failures that take `repair`, cared for at an `age` (infinity: never), which takes `care`.
 
-    def mean(of_failure: np.ndarray[tuple[int], np.dtype[np.float64]], of_care: float) -> float:
-        return float(chances @ of_failure) + survives * of_care
+    Each life is a renewal: a reward per life has the long-run average E[reward] / E[cycle].
+    """
 
-    up, cycle = mean(middle, age), mean(middle + repair, age + care)
-    share = up / cycle
-    spread = mean((middle - share * (middle + repair)) ** 2, (age - share * (age + care)) ** 2)
-    return Law(share, spread / cycle)
+    shape: float
+    scale: float
+    age: float
+    care: float
+    repair: float
+
+    def up(self) -> Law:
+        """The share of time up."""
+        return self._law(lambda lived, failed: lived)
+
+    def failures(self) -> Law:
+        """Failures per time."""
+        return self._law(lambda lived, failed: failed)
+
+    def _law(self, reward: Callable[[Vector, Vector], Vector]) -> Law:
+        end = min(self.age, 8 * self.scale)
+        edges = np.linspace(0.0, end, 400_001)
+        survival = np.exp(-((edges / self.scale) ** self.shape))
+        chances = np.append(survival[:-1] - survival[1:], survival[-1])
+        lived = np.append((edges[1:] + edges[:-1]) / 2, end)
+        failed = np.append(np.ones(len(edges) - 1), 0.0)
+        cycles = lived + np.where(failed > 0, self.repair, self.care)
+        rewards = reward(lived, failed)
+        average = float(chances @ rewards) / float(chances @ cycles)
+        return Law(average, float(chances @ (rewards - average * cycles) ** 2) / float(chances @ cycles))
 
 
 def scrap_after_one_rework(probability: float) -> Law:
