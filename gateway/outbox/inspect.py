@@ -17,7 +17,7 @@ from gateway.outbox.clock import Clock
 from gateway.outbox.files import Files
 from gateway.outbox.losses import Loss, stored_losses
 from gateway.outbox.reader import Record
-from gateway.outbox.record import MARK, Entry, entries, message_of
+from gateway.outbox.record import MARK, Decoder, Entry, entries
 from gateway.outbox.recover import Found, State, recover
 from gateway.outbox.scan import read_file, read_header
 from gateway.outbox.segment import LANES, number_of, parse_name, place_of, salt_of, segments_of
@@ -89,13 +89,15 @@ class _File:
 
     def records(self) -> Iterator[tuple[int, Entry]]:
         for at, entry in entries(self.data, 0, salt_of(self.name)):
-            if entry.number < self.end:
+            if entry.number < self.end + (entry.kind == MARK):  # a mark has the number of the message behind it
                 yield at, entry
 
     def messages(self) -> Iterator[Record]:
+        decoder = Decoder()
         for at, entry in self.records():
             if entry.kind != MARK:
-                yield Record(number_of(self.lane, entry.number), message_of(self.data, at, entry), entry.appended_ns)
+                message = decoder.message(self.data, at, entry)
+                yield Record(number_of(self.lane, entry.number), message, entry.appended_ns)
 
 
 def show(folder: Path, progress: Progress = _no_progress) -> FolderView:

@@ -15,7 +15,7 @@ import structlog
 
 from gateway.model import Message
 from gateway.outbox.files import Files
-from gateway.outbox.record import HEAD, MARK, Entry, entry_at, length_at, message_of, next_entry
+from gateway.outbox.record import HEAD, MARK, Decoder, Entry, entry_at, length_at, next_entry
 from gateway.outbox.recover import Cursor
 from gateway.outbox.scan import Hole, read_tolerant
 from gateway.outbox.segment import Lane, Segment, number_of, place_of, salt_of
@@ -58,6 +58,8 @@ class _Place:
     """Number to read next."""
     next_values: int
     """Values of all records below `next`."""
+    reached: int = 0
+    """The furthest that `next` has been: damage below it has been counted."""
     segment: int = -1
     """First number of the segment that `offset` is for."""
     offset: int = 0
@@ -89,6 +91,7 @@ class Reader:
         self._lanes = lanes
         self._slots = cursor.slots
         self._retry_s = retry_s
+        self._decoder = Decoder()
         self._places = [_Place(number, values, number, values) for number, values in cursor.places]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"outbox-read-{name}")
         self._open: tuple[str, int] | None = None
@@ -169,10 +172,11 @@ class Reader:
             place.given[entry.number] = _Given(segment.first, offset, entry.values_before, entry.values, entry.clock_ns)
             records.append(record)
         place.next, place.next_values, place.offset = chunk.next, chunk.values, chunk.offset
-        if chunk.hole is not None:
+        if chunk.hole is not None and chunk.hole.number >= place.reached:
             self.messages -= chunk.hole.until - chunk.hole.number
             self.values -= chunk.hole.values
             self.on_hole(self, segment, chunk.hole)
+        place.reached = max(place.reached, place.next)
         self._advance(place)
         return records
 
@@ -232,7 +236,7 @@ class Reader:
 
     def has_not_met(self, lane: int, position: int) -> bool:
         """Whether this record has not been read yet, or not noticed to be damaged."""
-        return position >= self._places[lane].next
+        return position >= self._places[lane].reached
 
     def wants(self, lane: int, position: int) -> bool:
         """Whether this record is stored for this reader: given out or not, but not acknowledged."""
@@ -246,6 +250,7 @@ class Reader:
             del place.given[position]
         if place.next < segment.end:
             place.next, place.next_values, place.segment = segment.end, segment.values_end, -1
+            place.reached = max(place.reached, place.next)
         self.messages -= messages
         self.values -= values
         self._moves += 1
@@ -308,7 +313,9 @@ class Reader:
             if entry.kind != MARK and entry.number >= chunk.next:
                 chunk.next, chunk.values = entry.number + 1, entry.values_before + entry.values
                 if entry.number not in done:
-                    chunk.entries.append((at, entry, _record(data, at - base, entry)))
+                    message = self._decoder.message(data, at - base, entry)
+                    record = Record(number_of(entry.lane, entry.number), message, entry.appended_ns)
+                    chunk.entries.append((at, entry, record))
             at += entry.length
             chunk.offset = at
         return chunk
@@ -323,17 +330,6 @@ class Reader:
             data, base = read_tolerant(self._files, fd, min(size - at, max(_CHUNK_BYTES, need)), at), at
             if len(data) < min(size - base, need):
                 return data, base  # the file is shorter than it was: damage
-
-    def _keep(
-        self, chunk: _Chunk, data: bytes, at: int, base: int, entry: Entry, number: int, done: frozenset[int]
-    ) -> None:
-        if entry.kind == MARK or entry.number < number:
-            return
-        chunk.next = entry.number + 1
-        if entry.number in done:
-            return
-        record = Record(number_of(entry.lane, entry.number), message_of(data, at - base, entry), entry.appended_ns)
-        chunk.entries.append((at, entry, record))
 
     def _find_hole(self, fd: int, segment: Segment, chunk: _Chunk, at: int) -> None:
         """From damage to the next intact record, or to the end of the segment."""
@@ -354,7 +350,3 @@ class Reader:
                 self._open = None
             self._open = (name, self._files.open(self._folder / name, write=False))
         return self._open[1]
-
-
-def _record(data: bytes, at: int, entry: Entry) -> Record:
-    return Record(number_of(entry.lane, entry.number), message_of(data, at, entry), entry.appended_ns)

@@ -16,7 +16,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import orjson
@@ -32,6 +32,7 @@ MAX_RECORD_BYTES = 2**28 + 2**18
 """More than the largest MQTT packet: a longer length field is damage."""
 _CRC_END = 8
 _ARRANGEMENTS = 4096
+_PRIORITIES = tuple(Priority)
 
 
 class Entry(NamedTuple):
@@ -157,26 +158,38 @@ def entries(data: bytes, at: int, salt: int) -> Iterator[tuple[int, Entry]]:
         at = found[0] + found[1].length
 
 
-def message_of(data: bytes, at: int, entry: Entry) -> Message:
-    """The message in an intact record."""
-    ends = [at := at + HEAD.size]
-    for size in entry[13:]:
-        ends.append(at := at + size)
-    stream, topic, source, content_type, properties = (data[start:end] for start, end in pairwise(ends))
-    payload = data[at : ends[0] - HEAD.size + entry.length]
-    return Message(
-        topic=topic.decode(),
-        payload=zlib.decompress(payload) if entry.flags & DEFLATED else payload,
-        stream=stream.decode(),
-        seq=entry.seq,
-        values=entry.values,
-        source=source.decode(),
-        oldest_ticks=entry.oldest_ticks,
-        priority=Priority(entry.lane),
-        content_type=content_type.decode(),
-        retain=bool(entry.flags & RETAIN),
-        properties=tuple((key, value) for key, value in orjson.loads(properties)) if properties else (),
-    )
+class Decoder:
+    """Reads messages.  Keeps the decoded names of recent streams, because they repeat.  For one thread."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, tuple[int, ...]], tuple[str, str, str, str, tuple[tuple[str, str], ...]]] = {}
+
+    def message(self, data: bytes, at: int, entry: Entry) -> Message:
+        """The message in an intact record."""
+        lengths = entry[13:]
+        start = at + HEAD.size
+        end = start + sum(lengths)
+        key = (data[start:end], lengths)
+        names = self._known.get(key)
+        if names is None:
+            if len(self._known) >= _ARRANGEMENTS:
+                self._known.clear()
+            names = self._known[key] = _names_in(*key)
+        payload = data[end : at + entry.length]
+        if entry.flags & DEFLATED:
+            payload = zlib.decompress(payload)
+        stream, topic, source, content_type, properties = names
+        return Message(
+            topic, payload, stream, entry.seq, entry.values, source, entry.oldest_ticks, _PRIORITIES[entry.lane],
+            content_type, bool(entry.flags & RETAIN), properties,
+        )  # fmt: skip
+
+
+def _names_in(text: bytes, lengths: tuple[int, ...]) -> tuple[str, str, str, str, tuple[tuple[str, str], ...]]:
+    ends = list(accumulate(lengths, initial=0))
+    stream, topic, source, content_type, properties = (text[start:end] for start, end in pairwise(ends))
+    pairs = tuple((str(key), str(value)) for key, value in orjson.loads(properties)) if properties else ()
+    return stream.decode(), topic.decode(), source.decode(), content_type.decode(), pairs
 
 
 def mark_of(data: bytes, at: int, entry: Entry) -> tuple[str, bytes]:

@@ -118,6 +118,24 @@ def test_a_flipped_bit_costs_one_message_and_says_which(tmp_path: Path) -> None:
     assert list((tmp_path / "quarantine").iterdir())
 
 
+def test_damage_met_again_after_a_rewind_is_counted_once(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, segment_bytes=10**6, max_bytes=10**8)
+    folder.fill(5)
+    flip(folder.segments()[0], record_offset(folder.segments()[0], "a", 3))
+
+    async def body(outbox: Outbox) -> None:
+        reader = outbox.reader("r")
+        for _ in range(3):
+            records: list[Record] = []
+            while reader.messages > len(records):
+                records += await reader.read(100, 10**6)
+            reader.rewind()
+            assert (len(records), reader.messages, reader.values) == (9, 9, 27)
+
+    folder.run(body)
+    assert folder.drops == [("corrupt", 3)]
+
+
 @pytest.mark.parametrize("field", range(0, 60, 4))
 def test_damage_in_any_field_of_a_head_costs_one_message(tmp_path: Path, field: int) -> None:
     folder = Folder(tmp_path)
