@@ -139,8 +139,17 @@ class Selection(Strict):
     type: NodeText | None = None
     """Node id of an object type: every variable of every instance of it, or of a subtype, is taken, wherever it is.
     The path of a variable begins with the name of the instance."""
+    events: NodeText | None = None
+    """Node id or path of an object that tells events, such as the Server (`i=2253`): all its events are taken."""
+    event_fields: tuple[str, ...] = ()
+    """With `events`: fields to ask for, as browse names below the event type, parts joined with `/` (default: the
+    usual ones of events and alarms)."""
+    event_types: tuple[NodeText, ...] = ()
+    """With `events`: node ids of event types to take, with their subtypes (default: all)."""
+    least_severity: Annotated[int, Field(ge=1, le=1000)] = 1
+    """With `events`: events less severe are left out."""
     name: str | None = None
-    """What consumers call this one variable (with `node`; default: its browse name)."""
+    """What consumers call this one variable (with `node` and `events`; default: its browse name)."""
     levels: tuple[str, ...] = ()
     """With `subtree` and `type`: names for the first levels of the path, as fields for the topic.  `[line, machine]`
     makes `press-1` of `…/line-1/press-1/Temperature` the field `machine`."""
@@ -166,15 +175,17 @@ class Selection(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if sum(kind is not None for kind in (self.node, self.subtree, self.type)) != 1:
+        if sum(kind is not None for kind in (self.node, self.subtree, self.type, self.events)) != 1:
             raise ValueError(
-                "name one of node (one variable), subtree (all variables below an object) or type (all variables of "
-                "the instances of an object type)"
+                "name one of node (one variable), subtree (all variables below an object), type (all variables of "
+                "the instances of an object type) or events (what an object tells)"
             )
-        if self.node is not None and (self.levels or self.include or self.exclude):
-            raise ValueError("levels, include and exclude go with subtree and type, not with node")
-        if self.node is None and self.name is not None:
-            raise ValueError("name goes with node, not with subtree or type")
+        if self.events is None and (self.event_fields or self.event_types or self.least_severity > 1):
+            raise ValueError("event_fields, event_types and least_severity go with events")
+        if (self.subtree or self.type) is None and (self.levels or self.include or self.exclude):
+            raise ValueError("levels, include and exclude go with subtree and type, not with node or events")
+        if (self.node or self.events) is None and self.name is not None:
+            raise ValueError("name goes with node and events, not with subtree or type")
         if self.deadband is not None and self.deadband_percent is not None:
             raise ValueError("write deadband or deadband_percent, not both")
         return self

@@ -5,10 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from gateway.metrics import SourceMetrics
-from gateway.model import Batch, Gap, Tag
-from gateway.opcua.decode import DATA_CHANGE, Changes, Published, read_changes
-from gateway.opcua.wire import Dialect
+from gateway.model import Batch, Gap
+from gateway.opcua.decode import DATA_CHANGE, EVENTS, Changes, Part, Published, read_changes
+from gateway.opcua.events import Event, read_events
+from gateway.opcua.selection import Table
+from gateway.opcua.wire import EXTENSION_OBJECT, Dialect
 
+NOTHING = Changes(
+    np.zeros(0, np.uint32), np.zeros(0, np.uint8), [], np.zeros(0, np.uint32), np.zeros(0, np.int64),
+    np.zeros(0, np.int64),
+)  # fmt: skip
 OVERFLOW = 0x480
 """InfoType DataValue and Overflow (Part 4, 7.39.1): older values fell out of the server's queue before this one."""
 
@@ -16,20 +22,18 @@ OVERFLOW = 0x480
 class Assembler:
     """Makes the batches of one source."""
 
-    def __init__(self, source: str, tags: Sequence[Tag], metrics: SourceMetrics, dialect: Dialect) -> None:
+    def __init__(self, source: str, table: Table, metrics: SourceMetrics, dialect: Dialect) -> None:
         self._source = source
-        self._tags = tags
+        self._tags = table.tags
         self._metrics = metrics
         self._dialect = dialect
+        self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
         self.latest_ticks = 0
         """The latest timestamp seen: where a gap would begin."""
 
     def __call__(self, published: Published | None, gaps: tuple[Gap, ...]) -> Batch:
         """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced."""
-        parts = published.parts if published is not None else ()
-        changes = [
-            self._known(read_changes(published, p, self._dialect)) for p in parts if p.kind == DATA_CHANGE and published
-        ]
+        changes = [] if published is None else [self._changes(published, part) for part in published.parts]
         columns = joined(changes)
         found = [*gaps, *self._spoiled(changes), *self._overflows(columns)]
         self._count(columns)
@@ -44,6 +48,13 @@ class Assembler:
             server_ticks=columns.server_ticks,
             gaps=tuple(found),
         )
+
+    def _changes(self, published: Published, part: Part) -> Changes:
+        if part.kind == DATA_CHANGE:
+            return self._known(read_changes(published, part, self._dialect))
+        if part.kind == EVENTS:
+            return columns_of(*read_events(published, part, self._dialect, self._event_fields))
+        return NOTHING
 
     def _known(self, changes: Changes) -> Changes:
         """Without the rows whose handle is not ours: a server that invents handles must not break who trusts them."""
@@ -69,7 +80,7 @@ class Assembler:
         problems = [c.problem for c in changes if c.problem]
         if spoiled or lost:
             self._metrics.undecodable.inc(spoiled + lost)
-        if not problems or not (lost or any(not len(c.handles) for c in changes)):
+        if not lost and not any(c.problem and not len(c.handles) for c in changes):
             return []
         detail = f"values that cannot be decoded: {problems[0]}"
         return [Gap("undecodable", detail, self.latest_ticks, 0, lost or None)]
@@ -102,11 +113,7 @@ def joined(changes: Sequence[Changes]) -> Changes:
     values: list[object] = []
     for some in changes:
         values += some.values.tolist() if isinstance(some.values, np.ndarray) else some.values
-    nothing = Changes(
-        np.zeros(0, np.uint32), np.zeros(0, np.uint8), [], np.zeros(0, np.uint32), np.zeros(0, np.int64),
-        np.zeros(0, np.int64),
-    )  # fmt: skip
-    every = [nothing, *changes]
+    every = [NOTHING, *changes]
     return Changes(
         np.concatenate([c.handles for c in every]),
         np.concatenate([c.types for c in every]),
@@ -114,4 +121,19 @@ def joined(changes: Sequence[Changes]) -> Changes:
         np.concatenate([c.statuses for c in every]),
         np.concatenate([c.source_ticks for c in every]),
         np.concatenate([c.server_ticks for c in every]),
+    )
+
+
+def columns_of(events: Sequence[Event], lost: int, problem: str) -> Changes:
+    """Events as rows: the value is a structure of the fields, the source time that of the event."""
+    return Changes(
+        np.array([event.handle for event in events], np.uint32),
+        np.full(len(events), EXTENSION_OBJECT, np.uint8),
+        [event.value for event in events],
+        np.zeros(len(events), np.uint32),
+        np.array([event.source_ticks for event in events], np.int64),
+        np.array([event.server_ticks for event in events], np.int64),
+        0,
+        lost,
+        problem,
     )

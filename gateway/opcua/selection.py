@@ -16,6 +16,7 @@ from asyncua import ua
 from gateway.config import Selection, SourceConfig
 from gateway.model import Tag
 from gateway.opcua.browse import Variable, children, instances_of, node_at, plain, variables_below
+from gateway.opcua.events import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.nodes import node_of, text_of_node
 from gateway.opcua.session import Session, content
 
@@ -37,10 +38,12 @@ class Item:
     deadband_kind: int = 0
     """0 none, 1 absolute, 2 percent of EURange."""
     deadband: float = 0.0
+    events: EventFilter | None = None
+    """Not a variable but a notifier: these events."""
 
     @property
     def has_filter(self) -> bool:
-        return self.trigger != 1 or self.deadband_kind != 0
+        return self.events is None and (self.trigger != 1 or self.deadband_kind != 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,12 @@ class _Draft:
 async def resolve(session: Session, config: SourceConfig) -> Table:
     """The table of this configuration on this server, now.  Raises `Unavailable`."""
     draft = _Draft()
-    single = await _single_variables(session, [s.node for s in config.select if s.node is not None])
+    single = await _single_variables(session, [n for s in config.select if (n := s.node or s.events) is not None])
     for selection in config.select:
         item = _item(config, selection)
         fields = {**config.fields, **selection.fields}
-        if selection.node is not None:
-            name, text, unit = single[selection.node]
+        if (node := selection.node or selection.events) is not None:
+            name, text, unit = single[node]
             draft.add(selection.name or name, fields, unit, replace(item, text=text))
         else:
             found = await variables_of(session, selection)
@@ -126,7 +129,14 @@ def _item(config: SourceConfig, selection: Selection) -> Item:
         ("status", "value", "timestamp").index(selection.trigger),
         1 if selection.deadband is not None else 2 if selection.deadband_percent is not None else 0,
         selection.deadband or selection.deadband_percent or 0.0,
+        _events(selection),
     )
+
+
+def _events(selection: Selection) -> EventFilter | None:
+    if selection.events is None:
+        return None
+    return EventFilter(selection.event_fields or DEFAULT_FIELDS, selection.event_types, selection.least_severity)
 
 
 def is_chosen(path: str, selection: Selection) -> bool:

@@ -30,6 +30,7 @@ from gateway.opcua import mark as marks
 from gateway.opcua import subscription as services
 from gateway.opcua.batches import Assembler
 from gateway.opcua.decode import STATUS_CHANGE, Part, Published, read_publish, read_status_change
+from gateway.opcua.events import refresh_conditions
 from gateway.opcua.housekeeping import keep_house
 from gateway.opcua.items import Items
 from gateway.opcua.mark import Mark
@@ -84,7 +85,7 @@ class Source:
         self._last = 0  # sequence number of the last notification queued in `_ready`
         self._yielded = 0
         self.items = Items(session, table, metrics, config.name)
-        self._batch_of = Assembler(config.name, table.tags, metrics, dialect)
+        self._batch_of = Assembler(config.name, table, metrics, dialect)
 
     @property
     def table(self) -> Table:
@@ -250,6 +251,8 @@ async def open_source(config: SourceConfig, metrics: SourceMetrics, link: Link, 
         dialect = Dialect(session.uris, await structures_or_none(session, config.structures))
         source = Source(session, config, metrics, table, publisher, dialect)
         await source.subscribe(marks.decode(mark))
+        if any(item.events is not None for item in table.items):
+            await refresh_conditions(session, source.items.subscription.id)
         metrics.connected.set(1)
         metrics.connects.inc()
         link.up()

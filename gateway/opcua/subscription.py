@@ -16,6 +16,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.opcua.decode import Published, read_republish
+from gateway.opcua.events import EVENT_NOTIFIER, filter_of
 from gateway.opcua.nodes import node_of
 from gateway.opcua.peer import peer_errors
 from gateway.opcua.selection import Item
@@ -89,7 +90,7 @@ async def create_items(
         parameters = ua.CreateMonitoredItemsParameters()
         parameters.SubscriptionId = ua.UInt32(subscription.id)
         parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        parameters.ItemsToCreate = [_item_request(*one) for one in some]
+        parameters.ItemsToCreate = [_item_request(*one, session.uris) for one in some]
         with peer_errors("monitor variables", session.where):
             results = await session.services.create_monitored_items(parameters)
         if len(results) != len(some):
@@ -105,7 +106,7 @@ async def create_items(
     return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(every) for node in nodes]
 
 
-def _item_request(handle: int, item: Item, node: ua.NodeId) -> ua.MonitoredItemCreateRequest:
+def _item_request(handle: int, item: Item, node: ua.NodeId, uris: Sequence[str]) -> ua.MonitoredItemCreateRequest:
     request = ua.MonitoredItemCreateRequest()
     request.ItemToMonitor.NodeId = node
     request.ItemToMonitor.AttributeId = ua.AttributeIds.Value
@@ -114,7 +115,11 @@ def _item_request(handle: int, item: Item, node: ua.NodeId) -> ua.MonitoredItemC
     request.RequestedParameters.SamplingInterval = item.sampling_ms
     request.RequestedParameters.QueueSize = ua.UInt32(item.queue_size)
     request.RequestedParameters.DiscardOldest = item.discard_oldest
-    if item.has_filter:
+    if item.events is not None:
+        request.ItemToMonitor.AttributeId = EVENT_NOTIFIER
+        request.RequestedParameters.SamplingInterval = 0.0
+        request.RequestedParameters.Filter = filter_of(item.events, uris)
+    elif item.has_filter:
         wanted = ua.DataChangeFilter()
         wanted.Trigger = ua.DataChangeTrigger(item.trigger)
         wanted.DeadbandType = ua.UInt32(item.deadband_kind)

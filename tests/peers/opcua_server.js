@@ -68,6 +68,11 @@ async function main() {
     },
     bad: () => variables.get("press-1.Temperature").setValueFromSource(new Variant({ dataType: DataType.Null }),
       StatusCodes.BadSensorFailure),
+    event: (severity, message) => server.engine.addressSpace.rootFolder.objects.server.raiseEvent("BaseEventType", {
+      severity: { dataType: DataType.UInt16, value: Number(severity) },
+      message: { dataType: DataType.LocalizedText, value: { text: message } },
+      sourceName: { dataType: DataType.String, value: "Server" },
+    }),
     "drop-subscriptions": () => {
       const manager = server.engine;
       for (const session of Object.values(manager._sessions)) {

@@ -99,6 +99,7 @@ async def serve(port: int, machines: int) -> None:
                                         ua.LocalizedText("°C"), ua.LocalizedText("degree Celsius"))  # fmt: skip
                 await node.add_property(0, "EngineeringUnits", unit)
     await _add_structures(server, index)
+    events = await server.get_event_generator()
     async with server:
         print("ready", flush=True)
         while command := await asyncio.to_thread(sys.stdin.readline):
@@ -112,6 +113,9 @@ async def serve(port: int, machines: int) -> None:
             elif verb == "bad":
                 bad = ua.DataValue(ua.Variant(), ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSensorFailure)))
                 await server.write_attribute_value(variables["press-1.Temperature"].nodeid, bad)
+            elif verb == "event":
+                events.event.Severity = ua.UInt16(int(rest[0]))
+                await events.trigger(message=rest[1])
             elif verb == "drop-subscriptions":
                 service = server.iserver.subscription_service
                 await service.delete_subscriptions(list(service.subscriptions))

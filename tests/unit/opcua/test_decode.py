@@ -19,6 +19,7 @@ from gateway.opcua.decode import (
     read_republish,
     read_status_change,
 )
+from gateway.opcua.events import read_events
 from gateway.opcua.wire import MAX_DEPTH, Dialect, Malformed, Reader, read_variant
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, Typed
 from tests.support import opcua_wire as wire
@@ -119,6 +120,16 @@ def test_every_type_of_fixed_size(kind: int, code: str, value: object) -> None:
         assert changes.values.tolist() == [value] * copies
 
 
+def test_events_are_named_by_handle_and_those_of_others_are_lost() -> None:
+    body = struct.pack("<i", 2)
+    for handle in (1, 9):
+        body += struct.pack("<Ii", handle, 3) + b"\x0d" + struct.pack("<q", TICKS) + b"\x00" + wire.string("hot")
+    published = read_publish(wire.publish_response([wire.extension(916, body)]))
+    [event], lost, _ = read_events(published, published.parts[0], DIALECT, [(), ("Time", "Severity", "Message")])
+    assert event.value.fields == {"Time": Typed(13, TICKS), "Message": Typed(12, "hot")}
+    assert (event.handle, event.source_ticks, lost) == (1, TICKS, 1)
+
+
 # -- values ----------------------------------------------------------------------------------------------------------
 
 GUID = uuid.UUID("72962b91-fa75-4ae6-8d28-b404dc7daf63")
@@ -214,6 +225,7 @@ SAMPLE = wire.publish_response(
             + [wire.item(22, b"\x98" + struct.pack("<i", 1) + wire.double(1.0)), wire.item(23, None, wire.BAD_SENSOR)]
         ),
         wire.extension(820, struct.pack("<IB", 0, 0)),
+        wire.extension(916, struct.pack("<iIi", 1, 0, 2) + wire.double(1.0) + wire.string("hot")),
     ],
     available=(1, 2),
 )
@@ -230,6 +242,9 @@ def decoded(body: bytes) -> None:
         rows = {len(column) for column in (changes.handles, changes.types, changes.values, changes.statuses,
                                            changes.source_ticks, changes.server_ticks)}  # fmt: skip
         assert len(rows) == 1
+        events, lost, _ = read_events(published, part, DIALECT, [("A", "B")])
+        assert lost >= 0
+        assert all(event.handle == 0 for event in events)
 
 
 @settings(max_examples=400, deadline=None)
