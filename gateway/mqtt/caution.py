@@ -27,7 +27,7 @@ from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import Limits
-from gateway.mqtt.reasons import Outcome, Verdict
+from gateway.mqtt.reasons import CUT_OFF, Outcome, Verdict
 from gateway.mqtt.sink import Sink, Version
 
 MOST_REMEMBERED = 1000
@@ -37,10 +37,6 @@ NO_PRESENCE_S = 600.0
 """How long a broker that does not take our presence is not asked again."""
 QUIET_S = 2.0
 """How long an idle connection must hold before a suspect is sent on it."""
-
-CUT_OFF = Outcome(
-    Verdict.NEVER, "refused", "the broker cuts the connection whenever this message is sent, and only then"
-)
 
 
 class InnerSink(Sink, Protocol):

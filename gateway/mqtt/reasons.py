@@ -50,7 +50,13 @@ _PUBACK: dict[int, Outcome] = {
     if outcome.code is not None
 }
 
-REASONS = (*(outcome.reason for outcome in _PUBACK.values()), "unknown")
+CUT_OFF = Outcome(
+    Verdict.NEVER, "refused", "the broker cuts the connection whenever this message is sent, and only then"
+)
+"""A refusal without a PUBACK; `caution` tells how it is known."""
+
+REASONS = (*(outcome.reason for outcome in _PUBACK.values()), CUT_OFF.reason, "unknown")
+"""All values of `Outcome.reason`."""
 
 CONNACK_3: dict[int, str] = {
     1: "it does not speak this version of MQTT",

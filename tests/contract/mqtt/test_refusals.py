@@ -1,7 +1,8 @@
 """What brokers do not take: by access list, by size, by window; each with what we make of it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,9 @@ def test_refused_by_access_list_is_kept_for_later(session: Session, tmp_path: Pa
         run(body())
 
 
-async def deliver(url: str, left: list[Message]) -> dict[str, Outcome]:
+async def deliver(url: str, left: list[Message], **login: object) -> dict[str, Outcome]:
     """Until everything has a verdict, on as many sessions as that takes."""
-    config = BrokerConfig.model_validate({"url": url, "ack_timeout": 3.0})
+    config = BrokerConfig.model_validate({"url": url, "ack_timeout": 3.0, **login})
     link = Link("broker", url)
     outcomes: dict[str, Outcome] = {}
     while left:
@@ -78,16 +79,33 @@ def test_a_refused_topic_does_not_hold_up_the_others_although_mosquitto_cuts_ove
         run(body())
 
 
-def test_a_message_that_a_broker_only_cuts_over_becomes_a_dead_letter_and_the_others_arrive(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("start", "login", "poison"),
+    [
+        pytest.param(brokers.aedes, {}, message("refused/x", seq=9), id="aedes-topic"),
+        pytest.param(
+            brokers.nats, {"username": "u", "password": {"env": "NATS"}}, message("a b/c", seq=9), id="nats-topic"
+        ),
+        pytest.param(brokers.iotcore, {}, message("a", bytes(2**20), seq=9), id="iotcore-size"),
+    ],
+)
+def test_a_message_that_a_broker_only_cuts_over_becomes_a_dead_letter_and_the_others_arrive(
+    start: Callable[[Path], AbstractContextManager[brokers.Process]],
+    login: dict[str, object],
+    poison: Message,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NATS", "p")
+
     async def body() -> None:
-        outcomes = await deliver(
-            broker.url, [message(t, seq=n) for n, t in enumerate(["a", "b", "refused/x", "c", "d"])]
-        )
-        poison = outcomes.pop("refused/x")
-        assert (poison.verdict, poison.reason) == (Verdict.NEVER, "refused")
+        good = [message(f"good/{number}", seq=number) for number in range(4)]
+        outcomes = await deliver(broker.url, [*good[:2], poison, *good[2:]], **login)
+        verdict = outcomes.pop(poison.topic)
+        assert (verdict.verdict, verdict.reason) == (Verdict.NEVER, "refused")
         assert {outcome.verdict for outcome in outcomes.values()} == {Verdict.DELIVERED}
 
-    with brokers.aedes(tmp_path) as broker:
+    with start(tmp_path) as broker:
         run(body())
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.metrics import DROP_REASONS
-from gateway.mqtt.reasons import REASONS, Verdict, of_puback, of_session
+from gateway.mqtt.reasons import CUT_OFF, REASONS, Verdict, of_puback, of_session
 
 PUBACK_CODES_OF_THE_SPECIFICATION = (0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99)
 
@@ -25,6 +25,11 @@ def test_what_no_retry_can_cure_is_a_dead_letter_with_a_counted_reason(code: int
     outcome = of_puback(code)
     assert outcome.verdict is Verdict.NEVER
     assert outcome.reason in DROP_REASONS
+
+
+def test_a_broker_that_only_cuts_has_a_counted_reason_too() -> None:
+    assert CUT_OFF.reason in REASONS
+    assert CUT_OFF.reason in DROP_REASONS
 
 
 @pytest.mark.parametrize("code", [0x80, 0x83, 0x87, 0x91, 0x97, 0xEE])
