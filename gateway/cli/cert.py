@@ -1,0 +1,63 @@
+"""`gateway cert`: who we are to OPC UA servers, and which of them we trust."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.common import problems_told
+from gateway.opcua.certificates import common_name, ensure_identity, expires_at, hosts_of, make_identity, thumbprint
+from gateway.opcua.trust import TrustStore
+
+cert = typer.Typer(no_args_is_help=True, help="Certificates for OPC UA: our own, and whom we trust.")
+
+PkiOption = Annotated[Path, typer.Option("--pki", help="Folder of certificates, `security.pki` of a source.")]
+PKI = Path("var/pki")
+
+
+@cert.command()
+def show(pki: PkiOption = PKI) -> None:
+    """Show our own certificate, making it if there is none."""
+    with problems_told():
+        identity = ensure_identity(pki)
+    typer.echo(f"name         {common_name(identity.certificate)}")
+    typer.echo(f"application  {identity.application_uri}")
+    typer.echo(f"hosts        {', '.join(hosts_of(identity.certificate))}")
+    typer.echo(f"thumbprint   {thumbprint(identity.certificate)}")
+    typer.echo(f"valid until  {_day(expires_at(identity.certificate))}")
+    typer.echo(f"file         {identity.certificate_path}  (give this to servers that must trust us)")
+
+
+@cert.command("list")
+def show_all(pki: PkiOption = PKI) -> None:
+    """List the certificates that are trusted, rejected, or known as issuers."""
+    for listed in TrustStore(pki).listed():
+        until = _day(expires_at(listed.certificate))
+        typer.echo(f"{listed.folder:9} {listed.thumbprint}  until {until}  {common_name(listed.certificate)}")
+
+
+@cert.command()
+def trust(
+    which: Annotated[str, typer.Argument(metavar="THUMBPRINT|FILE", help="A rejected one (its beginning), or a file.")],
+    pki: PkiOption = PKI,
+) -> None:
+    """Trust a certificate: one that was rejected, by thumbprint, or one in a file.
+
+    A running gateway takes it up at its next attempt to connect.
+    """
+    with problems_told():
+        listed = TrustStore(pki).trust(which)
+    typer.echo(f"trusted: {common_name(listed.certificate)}, {listed.thumbprint}")
+
+
+@cert.command()
+def renew(pki: PkiOption = PKI) -> None:
+    """Make a new key and certificate of our own; the old ones are kept as *.old.  Servers must trust it anew."""
+    with problems_told():
+        make_identity(pki, datetime.now(UTC))
+    show(pki)
+
+
+def _day(timestamp_s: float) -> str:
+    return datetime.fromtimestamp(timestamp_s, UTC).date().isoformat()

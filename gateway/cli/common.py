@@ -1,0 +1,110 @@
+"""What the commands share: options, exit codes, and running until asked to stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from gateway.errors import EXIT_CONFIG, ConfigError, Rejected, Unavailable
+
+Result = TypeVar("Result")
+
+EXIT_UNAVAILABLE = 69
+"""A peer that a command needs is not there (`EX_UNAVAILABLE` of sysexits.h)."""
+
+
+class LogFormat(StrEnum):
+    CONSOLE = "console"
+    JSON = "json"
+
+
+LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Log lines for people, or as JSON for machines.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration, such as config/gateway.yaml.")]
+
+
+@contextmanager
+def problems_told() -> Iterator[None]:
+    """Print what can never work, one problem a line, and end with exit code 78; a peer that is away ends with 69."""
+    problems: list[str] = []
+    code = EXIT_CONFIG
+    try:
+        yield
+    except* ConfigError as group:
+        problems = [problem for error in _leaves(group) for problem in error.problems]
+    except* (Unavailable, Rejected) as group:
+        problems = [str(error) for error in _all(group)]
+        code = EXIT_UNAVAILABLE
+    if problems:
+        for problem in problems:
+            typer.echo(f"gateway: {problem}", err=True)
+        raise typer.Exit(code)
+
+
+def _leaves(group: BaseExceptionGroup[ConfigError]) -> Iterator[ConfigError]:
+    for error in _all(group):
+        assert isinstance(error, ConfigError)
+        yield error
+
+
+def _all(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _all(error)
+        else:
+            yield error
+
+
+def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, Result]]) -> Result:
+    """Run until it ends or is asked to stop: SIGTERM and SIGINT set the event, a second SIGINT ends at once."""
+
+    async def main() -> Result:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def stop_once() -> None:
+            stop.set()
+            loop.remove_signal_handler(signal.SIGINT)
+
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(signal.SIGINT, stop_once)
+        return await work(stop)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """A spinner with a count on standard error, for work whose end is not known."""
+    with _progress() as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done: progress.update(task, completed=done, description=f"{what}: {done}")
+
+
+@contextmanager
+def measuring(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, for work whose end is known."""
+    with _progress() as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -1,0 +1,64 @@
+"""`gateway demo`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from gateway.cli.common import LogFormat, LogOption, problems_told, until_stopped
+from gateway.config import load
+from gateway.demo.run import DemoOptions, printed
+from gateway.demo.run import demo as run_demo
+from gateway.demo.view import LineView, LiveView, NoView, View
+from gateway.logs import set_up_logs
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def demo(
+    duration: Annotated[
+        float | None, typer.Option(min=1, help="End after so many seconds.  [default: on Ctrl-C]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Show nothing but one JSON object at the end.")] = False,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep the outbox in this folder.  [default: a temporary one]")
+    ] = None,
+    outage: Annotated[
+        float | None, typer.Option(min=1, help="Stop the broker after 10 s, for so many seconds: nothing gets lost.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0.01, help="How many times faster than real time the factory runs.")
+    ] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random in the factory.")] = None,
+    plant: Annotated[Path, typer.Option(help="The simulated plant.")] = REPOSITORY / "config" / "plant.yaml",
+    config: Annotated[Path, typer.Option(help="The gateway's configuration.")] = REPOSITORY / "config" / "gateway.yaml",
+    log_format: LogOption = LogFormat.CONSOLE,
+) -> None:
+    """A connected factory on this machine: simulated machines, OPC UA, the gateway, an MQTT broker, metrics.
+
+    Takes the usual ports (4840, 1883, 9464) when they are free and any others when they are not.
+    """
+    set_up_logs(log_format.value)
+    with problems_told(), _view(as_json) as view:
+        options = DemoOptions(load(config), plant, duration, state, speed, seed, outage)
+        summary = until_stopped(lambda stop: run_demo(options, view, stop))
+    if as_json:
+        typer.echo(printed(summary))
+    else:
+        typer.echo("\n".join(f"{name.replace('_', ' '):>12}  {value}" for name, value in summary.items()))
+
+
+@contextmanager
+def _view(as_json: bool) -> Iterator[View]:
+    if as_json:
+        yield NoView()
+    elif sys.stdout.isatty():
+        with Live(console=Console(), auto_refresh=False) as live:
+            yield LiveView(live)
+    else:
+        yield LineView(Console(soft_wrap=True))

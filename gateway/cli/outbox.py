@@ -1,0 +1,117 @@
+"""`gateway outbox`: what is on the disk, for people."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+
+from gateway.cli.common import measuring, problems_told
+from gateway.outbox import Record
+from gateway.outbox import inspect as folders
+
+outbox = typer.Typer(no_args_is_help=True, help="Look into an outbox, take messages out of it, or empty it.")
+
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(metavar="FOLDER", help="`outbox.path` of a configuration, or refused/…, dead-letters/… below it."),
+]
+ReaderOption = Annotated[
+    str | None,
+    typer.Option("--broker", help="Only what this broker has not acknowledged.  [default: all that is there]"),
+]
+
+
+@outbox.command()
+def show(folder: FolderArgument) -> None:
+    """Show how much is stored, for whom, in which files, and what was lost or damaged."""
+    with problems_told(), measuring("reading") as progress:
+        view = folders.show(folder, progress)
+    typer.echo(
+        f"epoch {view.epoch or 'unknown'}, last run {'ended in order' if view.clean else 'did not end in order'}"
+    )
+    for reader in view.readers:
+        typer.echo(f"for {reader.name}: {reader.messages} messages, {reader.values} values to deliver")
+    for segment in view.segments:
+        damage = f", {segment.damaged_bytes} bytes damaged" if segment.damaged_bytes else ""
+        since = (
+            f", {_instant(segment.first_appended_ns)} to {_instant(segment.last_appended_ns)}"
+            if segment.messages
+            else ""
+        )
+        typer.echo(
+            f"{segment.name}: {segment.priority.name.lower()}, {decimal(segment.bytes)}, {segment.messages} messages,"
+            f" {segment.values} values{since}{damage}"
+        )
+    for loss in view.losses:
+        typer.echo(
+            f"lost and not announced yet: {loss.values} values of {loss.stream or 'some streams'} ({loss.cause})"
+        )
+    for name in view.quarantined:
+        typer.echo(f"kept aside as damaged: {name}")
+
+
+@outbox.command()
+def peek(
+    folder: FolderArgument,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    broker: ReaderOption = None,
+) -> None:
+    """Print the oldest messages, one line of JSON each."""
+    with problems_told():
+        for record in folders.peek(folder, count, broker):
+            typer.echo(_line(record))
+
+
+@outbox.command()
+def export(
+    folder: FolderArgument,
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, one line of JSON per message.")],
+    broker: ReaderOption = None,
+) -> None:
+    """Copy messages into a file.  The outbox stays as it is, and a gateway may run on it meanwhile."""
+    count = 0
+    with problems_told(), measuring("exporting") as progress, to.open("w", encoding="utf-8") as out:
+        for record in folders.export(folder, broker, progress):
+            out.write(_line(record) + "\n")
+            count += 1
+    typer.echo(f"{count} messages written to {to}")
+
+
+@outbox.command()
+def purge(
+    folder: FolderArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove everything that is stored, for good.  No gateway may be running on it."""
+    if not yes:
+        typer.confirm(f"Remove everything stored in {folder}, for good?", abort=True)
+    with problems_told():
+        messages, values = folders.purge(folder)
+    typer.echo(f"removed {messages} messages with {values} values")
+
+
+def _line(record: Record) -> str:
+    """A message as JSON: its payload as text where it is text, else as base64."""
+    message = record.message
+    body: dict[str, object] = {
+        "number": record.number,
+        "stored": _instant(record.appended_at_ns),
+        "topic": message.topic,
+        "stream": message.stream,
+        "seq": message.seq,
+        "values": message.values,
+        "content_type": message.content_type,
+    }
+    try:
+        body["payload"] = message.payload.decode("utf-8")
+    except UnicodeDecodeError:
+        body["payload_base64"] = base64.b64encode(message.payload).decode("ascii")
+    return json.dumps(body, ensure_ascii=False)
+
+
+def _instant(unix_ns: int) -> str:
+    return datetime.fromtimestamp(unix_ns / 1e9, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,56 @@
+"""`gateway run`, `validate`, `schema`, `version`."""
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from gateway import app
+from gateway.cli.common import FileArgument, LogFormat, LogOption, problems_told, until_stopped
+from gateway.config import Config, load
+from gateway.logs import set_up_logs
+from gateway.payload.json import json_schema
+
+SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {"config": Config.model_json_schema, "json": json_schema}
+
+
+def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Peers that are away are waited for, for ever.  Exit code 0 after a clean stop, 78 when the configuration cannot
+    work.
+    """
+    set_up_logs(log_format.value)
+    with problems_told():
+        config = load(file)
+        until_stopped(lambda stop: app.run(config, stop))
+
+
+def validate(file: FileArgument) -> None:
+    """Check a configuration without connecting to anything.
+
+    Tells every mistake at once, each with file and line, what is wrong and what is allowed.  Exit code 78 if there is
+    any.
+    """
+    with problems_told():
+        config = load(file)
+    names = ", ".join(source.name for source in config.sources)
+    urls = ", ".join(broker.url for broker in config.all_brokers)
+    typer.echo(f"{file} is fine: reads {names}, delivers to {urls}")
+
+
+def schema(
+    what: Annotated[str, typer.Argument(metavar="|".join(SCHEMAS), help="The configuration file, or a message.")],
+) -> None:
+    """Print a JSON Schema: of the configuration (for editors), or of a message."""
+    if what not in SCHEMAS:
+        typer.echo(f"gateway schema: no schema named {what!r}: there are {', '.join(SCHEMAS)}", err=True)
+        raise typer.Exit(2)
+    typer.echo(json.dumps(SCHEMAS[what](), indent=2))
+
+
+def show_version() -> None:
+    """Print the version."""
+    typer.echo(version("connected-factory"))
