@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-unit check format clean
+.PHONY: help demo install test test-unit chaos check format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -37,6 +37,10 @@ test: $(VENV)/made-test ## everything: style, types, all tests (installs the pee
 
 test-unit: $(VENV)/made-test ## the fast part of the tests
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
+
+chaos: $(VENV)/made-test ## a long campaign of faults (ARGS="--faults 200 --seed 7"), and its verdict
+	@sh tests/install-peers
+	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
 
 check: $(VENV)/made-test ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

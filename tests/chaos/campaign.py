@@ -1,0 +1,244 @@
+"""A seeded campaign of faults against the whole chain, and the verdict: is every hole explained?
+
+    python -m tests.chaos.campaign --faults 200 --seed 7
+
+Simulators, proxy, gateway, proxy, mosquitto, and a checking subscriber, all as real processes.  One fault after
+another is drawn from the seed: programs are killed, links are cut, stalled, half-opened and slowed.  Then everything is
+healed and the simulators' own record is compared with what arrived.  A value that did not arrive must be covered by a
+gap that was announced in its stream; numbers must be contiguous; order must hold.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.brokers import Process, mosquitto
+from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
+from tests.support.proxy import Proxy
+from tests.support.record import Change, arrived, last_change, served
+from tests.support.subscriber import Subscriber, rows_of, subscriber
+from tests.support.threaded import ThreadedProxy, proxy_thread
+
+TOPIC_ROOT = "factory/hall-1/"
+
+
+@dataclass
+class Plant:
+    """Everything that runs."""
+
+    factory: Factory
+    server_link: ThreadedProxy
+    gateway: Gateway
+    broker_link: ThreadedProxy
+    broker: Process
+    checker: Subscriber
+
+
+@dataclass
+class Report:
+    """What was done, and what was found."""
+
+    seed: int
+    faults: Counter[str] = field(default_factory=Counter)
+    values_served: int = 0
+    values_arrived: int = 0
+    values_explained: int = 0
+    """Missing, and covered by an announced gap."""
+    gaps: Counter[str] = field(default_factory=Counter)
+    unexplained: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        gaps = ", ".join(f"{name} {count}" for name, count in sorted(self.gaps.items())) or "none"
+        lines = [
+            f"seed {self.seed}: {self.faults.total()} faults ({faults})",
+            f"{self.values_served} values served, {self.values_arrived} arrived, {self.values_explained} missing and"
+            f" explained by a gap (announced: {gaps})",
+            f"unexplained: {len(self.unexplained)}",
+        ]
+        return "\n".join([*lines, *self.unexplained[:20]])
+
+
+@contextmanager
+def plant(folder: Path) -> Iterator[Plant]:
+    """Everything started and flowing."""
+    source = {**SOURCE, "lifetime": "60s", "session_timeout": "10s", "request_timeout": "3s"}
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        broker = enter(mosquitto(folder, "max_inflight_messages 0"))
+        factory = enter(running(Factory(folder, "--sample-hz", "10")))
+        factory.wait_said("serving")
+        checker = enter(subscriber(broker.url))
+        server_link, broker_link = enter(proxy_thread(factory.port)), enter(proxy_thread(broker.port))
+        sources = [{**source, "url": f"opc.tcp://127.0.0.1:{server_link.port}"}]
+        gateway = enter(running(Gateway(folder, "", f"mqtt://127.0.0.1:{broker_link.port}", sources=sources)))
+        checker.wait_values(50)
+        yield Plant(factory, server_link, gateway, broker_link, broker, checker)
+
+
+def kill_gateway(p: Plant, rng: random.Random) -> None:
+    p.gateway.kill()
+    time.sleep(rng.uniform(0.0, 2.0))
+    p.gateway.restart()
+
+
+def stop_gateway(p: Plant, rng: random.Random) -> None:
+    p.gateway.stop()
+    p.gateway.restart()
+
+
+def kill_server(p: Plant, rng: random.Random) -> None:
+    started = p.factory.said("serving")
+    p.factory.kill()
+    time.sleep(rng.uniform(0.0, 3.0))
+    p.factory.restart()
+    p.factory.wait_said("serving", times=started + 1)
+
+
+def kill_broker(p: Plant, rng: random.Random) -> None:
+    """The gateway is kept out until the checker is back: a broker forgets who was subscribed."""
+    p.broker_link.do(Proxy.refuse)
+    time.sleep(0.5)  # what it has acknowledged reaches the checker: a broker's own durability is not on trial
+    p.broker.kill()
+    time.sleep(rng.uniform(0.0, 3.0))
+    p.broker.restart()
+    assert p.checker.connected.wait(30)
+    p.broker_link.do(Proxy.heal)
+
+
+def on_link(which: str, fault: Callable[[Proxy], None], longest_s: float) -> Callable[[Plant, random.Random], None]:
+    def do(p: Plant, rng: random.Random) -> None:
+        link = p.server_link if which == "server" else p.broker_link
+        link.do(fault)
+        time.sleep(rng.uniform(0.1, longest_s))
+        link.do(Proxy.heal)
+
+    return do
+
+
+def slow(proxy: Proxy) -> None:
+    proxy.slow(3000)
+
+
+FAULTS: dict[str, tuple[int, Callable[[Plant, random.Random], None]]] = {
+    "gateway killed": (3, kill_gateway),
+    "gateway stopped": (1, stop_gateway),
+    "server killed": (1, kill_server),
+    "broker killed": (1, kill_broker),
+    **{f"{w} link cut": (3, on_link(w, Proxy.cut, 0.5)) for w in ("server", "broker")},
+    **{f"{w} link refused": (1, on_link(w, Proxy.refuse, 3.0)) for w in ("server", "broker")},
+    **{f"{w} link stalled": (2, on_link(w, Proxy.stall, 6.0)) for w in ("server", "broker")},
+    **{f"{w} link half open": (1, on_link(w, Proxy.half_open, 6.0)) for w in ("server", "broker")},
+    **{f"{w} link slow": (1, on_link(w, slow, 3.0)) for w in ("server", "broker")},
+}
+"""Name: (how often relative to the others, what is done)."""
+
+
+def campaign(folder: Path, seed: int, faults: int, say: Callable[[str], None] = lambda line: None) -> Report:
+    """Do so many faults, heal, and judge."""
+    rng, report = random.Random(seed), Report(seed)
+    names, weights = list(FAULTS), [weight for weight, _ in FAULTS.values()]
+    with plant(folder) as p:
+        for number in range(1, faults + 1):
+            name = rng.choices(names, weights)[0]
+            say(f"{number}/{faults} {name}")
+            FAULTS[name][1](p, rng)
+            report.faults[name] += 1
+            time.sleep(rng.uniform(0.2, 1.5))
+        say("healed: waiting for everything to arrive")
+        p.gateway.wait_ready(120)
+        until = served(p.factory.record)
+        wait_until(lambda: _all_there(until, arrived(p.checker.changes)), "the last values served", 120)
+        judge(report, served(p.factory.record), p.checker)
+    return report
+
+
+def _all_there(until: dict[str, list[Change]], got: dict[str, list[Change]]) -> bool:
+    return all(name in got and last_change(changes) <= got[name][-1][1] for name, changes in until.items())
+
+
+def judge(report: Report, truth: dict[str, list[Change]], checker: Subscriber) -> None:
+    """Compare the record with what arrived; fill in the report."""
+    got = arrived(checker.changes)
+    gaps = announced(checker)
+    report.gaps.update(str(gap["cause"]) for gap in checker.gaps)
+    report.unexplained += checker.missing
+    for name, expected in truth.items():
+        found = got.get(name, [])
+        report.values_served += len(expected)
+        report.values_arrived += len(found)
+        for time_text, problem in holes(expected, found):
+            if any(names is None or name.split("/")[-1] in names for names in covering(gaps, name, time_text)):
+                report.values_explained += 1
+            else:
+                report.unexplained.append(f"{name}: {problem}")
+
+
+def holes(expected: list[Change], found: list[Change]) -> Iterator[tuple[str, str]]:
+    """(source time, sentence) of every change that was served after the first that arrived and is not there."""
+    place, previous = 0, None
+    for change in found:
+        if change not in expected[place:]:
+            yield change[1], f"{change} was never served, or came out of order"
+            continue
+        at = expected.index(change, place)
+        if previous is not None:
+            last = previous[0]
+            for skipped in expected[place:at]:
+                if skipped[0] != last:
+                    yield skipped[1], f"{skipped} is missing"
+                last = skipped[0]
+        place, previous = at + 1, change
+
+
+def announced(checker: Subscriber) -> dict[str, list[tuple[str, str, list[str] | None]]]:
+    """By topic below the root: (from, to, names or None for all) of every gap."""
+    topics = {str(body["stream"]): topic.removeprefix(TOPIC_ROOT) for topic, body in list(checker.messages)}
+    found: dict[str, list[tuple[str, str, list[str] | None]]] = {}
+    for stream, bodies in checker.streams.items():
+        for body in bodies:
+            rows = rows_of({"values": body.get("gaps", [])})
+            for gap in rows:
+                names = gap.get("names")
+                entry = (
+                    str(gap.get("from_time", "")),
+                    str(gap.get("to_time", "9")),
+                    names if isinstance(names, list) else None,
+                )
+                found.setdefault(topics[stream], []).append(entry)
+    return found
+
+
+def covering(
+    gaps: dict[str, list[tuple[str, str, list[str] | None]]], name: str, time_text: str
+) -> Iterator[list[str] | None]:
+    """The names that the gaps around an instant speak of, in the stream of this variable."""
+    for since, until, names in gaps.get(name.rsplit("/", 1)[0], []):
+        if since <= time_text <= until:
+            yield names
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--keep", type=Path, help="keep logs, record and outbox in this folder")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        report = campaign(folder, options.seed, options.faults, lambda line: print(line, file=sys.stderr, flush=True))
+    print(report.text)
+    return 1 if report.unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""A short campaign in every run; `make chaos` does a long one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.campaign import campaign
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_hole_is_unexplained_after_a_dozen_faults(tmp_path: Path) -> None:
+    report = campaign(tmp_path, seed=20, faults=12)
+    assert report.unexplained == [], report.text
+    assert report.values_arrived > 500
