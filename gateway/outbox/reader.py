@@ -189,17 +189,17 @@ class Reader:
             return False
         self.messages -= 1
         self.values -= given.values
-        place.done.add(position)
-        self._advance(place)
+        if position == place.low:
+            self._advance(place)
+        else:
+            place.done.add(position)
         return True
 
     def _advance(self, place: _Place) -> None:
         low = next(iter(place.given), place.next)
         if low == place.low:
             return
-        if len(place.done) < low - place.low:
-            place.done = {number for number in place.done if number >= low}
-        else:
+        if place.done:
             place.done.difference_update(range(place.low, low))
         place.low = low
         place.low_values = place.given[low].values_before if low in place.given else place.next_values

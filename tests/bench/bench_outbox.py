@@ -2,8 +2,8 @@
 
     python tests/bench/bench_outbox.py [--folder DIR] [--seconds S]
 
-Three shapes: batches of 1 000 values in one message of about 60 kB, one at a time and eight side by side (as with
-several sources), and small messages of one value and 100 bytes in appends of 100.  Everything that goes in is read and
+Batches of 1 000 values in one message of about 60 kB, and small messages of one value and 100 bytes in appends of 100;
+each from one writer and from eight side by side (as with several sources), whose appends share a sync.  Everything that goes in is read and
 acknowledged while it runs.  The baseline writes the same bytes with one write and one fdatasync per append and reads
 nothing back.
 """
@@ -42,6 +42,7 @@ SHAPES = (
     Shape("1 message of 1 000 values, 1 writer", "values", 60_000, 1000, 1, 1, 500_000),
     Shape("1 message of 1 000 values, 8 writers", "values", 60_000, 1000, 1, 8, None),
     Shape("100 messages of 100 bytes, 1 writer", "messages", 100, 1, 100, 1, 50_000),
+    Shape("100 messages of 100 bytes, 8 writers", "messages", 100, 1, 100, 8, 50_000),
 )
 
 
