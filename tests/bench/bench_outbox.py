@@ -3,9 +3,9 @@
     python tests/bench/bench_outbox.py [--folder DIR] [--seconds S]
 
 Batches of 1 000 values in one message of about 60 kB, and small messages of one value and 100 bytes in appends of 100;
-each from one writer and from eight side by side (as with several sources), whose appends share a sync.  Everything that goes in is read and
-acknowledged while it runs.  The baseline writes the same bytes with one write and one fdatasync per append and reads
-nothing back.
+each from one writer and from eight side by side (as with several sources), whose appends share a sync.  Everything that
+goes in is read and acknowledged while it runs.  The baseline writes the same bytes with one write and one fdatasync per
+append and reads nothing back.
 """
 
 import argparse
