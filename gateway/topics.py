@@ -18,8 +18,13 @@ def fields_of(template: str) -> tuple[str, ...]:
     return tuple(_FIELD.findall(template))
 
 
-def problems_of(template: str, known: Iterable[str]) -> list[str]:
-    """What is wrong with a template, in sentences; nothing when it is fine."""
+def problems_of(
+    template: str, known: Iterable[str], max_levels: int | None = None, max_bytes: int = MAX_TOPIC_BYTES
+) -> list[str]:
+    """What is wrong with a template, in sentences; nothing when it is fine.
+
+    Fields never add a level, so levels are known beforehand; of the bytes only those outside the fields are.
+    """
     allowed = sorted(set(known))
     problems = [
         f"{{{name}}} is not a field here: allowed are {', '.join(f'{{{a}}}' for a in allowed)}"
@@ -33,8 +38,10 @@ def problems_of(template: str, known: Iterable[str]) -> list[str]:
         problems.append("a topic to publish to must not contain '+', '#' or NUL")
     if not text or text.startswith("$"):
         problems.append("a topic must not be empty or begin with '$'")
-    if len(text.encode()) > MAX_TOPIC_BYTES:
-        problems.append(f"a topic has at most {MAX_TOPIC_BYTES} bytes")
+    if len(text.encode()) > max_bytes:
+        problems.append(f"a topic has at most {max_bytes} bytes")
+    if max_levels is not None and len(text.split("/")) > max_levels:
+        problems.append(f"a topic has at most {max_levels} levels here, this one has {len(text.split('/'))}")
     return problems
 
 
@@ -47,4 +54,10 @@ def escape(value: str) -> str:
 
 def expand(template: str, fields: Mapping[str, str]) -> str:
     """The topic of one tag.  Raises `KeyError` for a field that is not there: validation came first."""
-    return _FIELD.sub(lambda match: escape(fields[match[1]]), template)
+    topic = _FIELD.sub(lambda match: escape(fields[match[1]]), template)
+    return f"%24{topic[1:]}" if topic.startswith("$") else topic
+
+
+def without_field(template: str, name: str) -> str:
+    """The template without the levels that use a field; `_` when none is left."""
+    return "/".join(level for level in template.split("/") if f"{{{name}}}" not in level) or "_"

@@ -4,30 +4,43 @@
      "values": [{"name": "Temperature", "value": 61.5, "time": "2026-11-21T10:00:00.1234567Z"}]}
 
 `status` is there when it is not 0 (Good); `gaps` when values are missing before these, with cause and time range.
+
+A Unified Namespace has one topic per tag: write `{tag}` into the topic (`acme/{site}/{area}/{line}/{cell}/{tag}`).  The
+messages stay the same, with the values of one tag each, and the broker is asked to retain the last one.  Gaps and
+losses then go to the topic above the tags; see `gateway/payload/parts.py` for what `stream` and `seq` mean there.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap, Message, Tag
+from gateway.model import Batch, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.forms import json_column
-from gateway.payload.instants import text_of, texts_of
-from gateway.topics import expand
+from gateway.payload.instants import texts_of
+from gateway.payload.parts import (
+    MAX_BYTES,
+    Layout,
+    Limits,
+    NextSeq,
+    Numbering,
+    Part,
+    Row,
+    Rows,
+    Share,
+    loss_row,
+    oldest_ticks,
+    parts,
+)
 
-NextSeq = Callable[[str], int]
-Row = dict[str, object]
 
-
-class _Described(BaseModel):
+class Described(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class JsonValue(_Described):
+class JsonValue(Described):
     """One change of one variable."""
 
     name: str
@@ -42,7 +55,7 @@ class JsonValue(_Described):
     """Server timestamp, when asked for with `server_time`."""
 
 
-class JsonGap(_Described):
+class JsonGap(Described):
     """Values that existed and will not come."""
 
     cause: str
@@ -63,7 +76,7 @@ class JsonGap(_Described):
     """Last message of this stream that will not come."""
 
 
-class JsonMessage(_Described):
+class JsonMessage(Described):
     """One message of the `json` format."""
 
     stream: str
@@ -79,155 +92,87 @@ class JsonMessage(_Described):
 class JsonFormat:
     """Encodes the batches of one source.  Keeps what it derived from the tag table until that table changes."""
 
-    def __init__(self, stream_prefix: str, topic: str, gateway: str, max_values: int, server_time: bool) -> None:
+    content_type = "application/json"
+
+    def __init__(
+        self,
+        stream_prefix: str,
+        topic: str,
+        gateway: str,
+        max_values: int,
+        server_time: bool,
+        *,
+        max_bytes: int = MAX_BYTES,
+        retain: bool = False,
+    ) -> None:
         self._stream_prefix = stream_prefix
         self._topic = topic
         self._gateway = gateway
-        self._max_values = max_values
+        self._limits = Limits(max_values, max_bytes)
         self._server_time = server_time
-        self._tags: Sequence[Tag] = ()
-        self._names: list[str] = []
-        self._topics: list[str] = []
-        self._group_of: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._retain = retain
+        self._layout = Layout((), "", topic, gateway, stream_prefix)
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
-        """The messages of a batch: grouped by topic, split at `max_values`, numbered in order."""
-        if batch.tags is not self._tags:
-            self._derive(batch)
-        gaps = self._gaps_by_group(batch)
-        numbering = _Numbering(next_seq)
-        messages = []
-        for group, rows in self._groups(batch, gaps):
-            for start in range(0, max(1, len(rows)), self._max_values):
-                part = rows[start : start + self._max_values]
-                messages.append(self._message(batch, group, part, gaps.pop(group, []), numbering))
+        """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
+        if batch.tags is not self._layout.tags:
+            self._layout = Layout(batch.tags, batch.source, self._topic, self._gateway, self._stream_prefix)
+        numbering = Numbering(next_seq)
+        found = rows_of(batch, self._layout.names, self._server_time)
+        messages: list[Message] = []
+        for share in self._layout.shares(batch):
+            encode = partial(self._payload, share.place.stream, found)
+            messages += [self._message(batch, share, part) for part in parts(share, self._limits, numbering, encode)]
         return messages
 
-    def _derive(self, batch: Batch) -> None:
-        """What depends on the tag table only: names, topics, and which topic each tag belongs to."""
-        places: dict[str, int] = {}
-        own = {"gateway": self._gateway, "source": batch.source}
-        groups = []
-        for tag in batch.tags:
-            topic = expand(self._topic, {**own, "tag": tag.name, **tag.fields})
-            groups.append(places.setdefault(topic, len(places)))
-        self._names = [tag.name for tag in batch.tags]
-        self._topics = list(places)
-        self._group_of = np.array(groups, dtype=np.int64)
-        self._tags = batch.tags
-
-    def _groups(self, batch: Batch, gaps: dict[int, list[Gap]]) -> Iterable[tuple[int, NDArray[np.intp]]]:
-        """(group, rows) for every topic that has values or gaps; rows keep their order."""
-        group_of_row = self._group_of[batch.handles]
-        present = np.unique(group_of_row).tolist()
-        if len(present) == 1:
-            yield present[0], np.arange(len(batch))
-        else:
-            for group in present:
-                yield group, np.flatnonzero(group_of_row == group)
-        for group in sorted(gaps.keys() - set(present)):
-            yield group, np.zeros(0, dtype=np.intp)
-
-    def _gaps_by_group(self, batch: Batch) -> dict[int, list[Gap]]:
-        found: dict[int, list[Gap]] = {}
-        for gap in batch.gaps:
-            groups = np.unique(self._group_of[list(gap.handles)]) if gap.handles else np.arange(len(self._topics))
-            for group in groups.tolist():
-                found.setdefault(group, []).append(gap)
-        return found
-
-    def _message(
-        self, batch: Batch, group: int, rows: NDArray[np.intp], gaps: list[Gap], numbering: "_Numbering"
-    ) -> Message:
-        topic = self._topics[group]
-        stream = f"{self._stream_prefix}/{batch.source}/{topic}"
-        seq = numbering.take(stream)
-        body: Row = {"stream": stream, "seq": seq, "values": self._rows(batch, rows)}
+    def _payload(self, stream: str, found: list[Row], rows: Rows, seq: int, gaps: list[Row]) -> bytes:
+        values = found if len(rows) == len(found) else [found[i] for i in rows.tolist()]
+        body: Row = {"stream": stream, "seq": seq, "values": values}
         if gaps:
-            body["gaps"] = [self._gap(gap, group) for gap in gaps]
-        ticks = batch.source_ticks[rows]
-        known = ticks[ticks > 0]
+            body["gaps"] = gaps
+        return self._packed(body)
+
+    def _packed(self, body: Row) -> bytes:
+        return orjson.dumps(body)
+
+    def _message(self, batch: Batch, share: Share, part: Part) -> Message:
         return Message(
-            topic=topic,
-            payload=orjson.dumps(body),
-            stream=stream,
-            seq=seq,
-            values=len(rows),
+            topic=share.place.topic,
+            payload=part.payload,
+            stream=share.place.stream,
+            seq=part.seq,
+            values=len(part.rows),
             source=batch.source,
-            oldest_ticks=int(known.min()) if len(known) else 0,
+            oldest_ticks=oldest_ticks(batch, part.rows),
+            content_type=self.content_type,
+            retain=self._retain and len(part.rows) > 0,
         )
 
-    def _rows(self, batch: Batch, rows: NDArray[np.intp]) -> list[Row]:
-        handles = batch.handles[rows].tolist()
-        values = (
-            batch.values[rows] if isinstance(batch.values, np.ndarray) else [batch.values[i] for i in rows.tolist()]
-        )
-        forms = json_column(batch.types[rows], values)
-        ticks = batch.source_ticks[rows]
-        names = self._names
-        found: list[Row] = [
-            {"name": names[h], "value": v, "time": t} for h, v, t in zip(handles, forms, texts_of(ticks), strict=True)
-        ]
-        for i in np.flatnonzero(ticks == 0).tolist():
-            del found[i]["time"]
-        statuses = batch.statuses[rows]
-        for i in np.flatnonzero(statuses).tolist():
-            found[i]["status"] = int(statuses[i])
-        if self._server_time:
-            server_ticks = batch.server_ticks[rows]
-            texts = texts_of(server_ticks)
-            for i in np.flatnonzero(server_ticks).tolist():
-                found[i]["server_time"] = texts[i]
-        return found
 
-    def _gap(self, gap: Gap, group: int) -> Row:
-        names = [self._names[h] for h in gap.handles if self._group_of[h] == group]
-        parts: Row = {
-            "cause": gap.cause,
-            "detail": gap.detail,
-            "from_time": text_of(gap.from_ticks) if gap.from_ticks else None,
-            "to_time": text_of(gap.to_ticks) if gap.to_ticks else None,
-            "count": gap.count,
-            "names": names or None,
-        }
-        return {key: value for key, value in parts.items() if value is not None}
-
-
-class _Numbering:
-    """Sequence numbers for the messages of one batch, on from what the outbox would give next."""
-
-    def __init__(self, next_seq: NextSeq) -> None:
-        self._next_seq = next_seq
-        self._taken: dict[str, int] = {}
-
-    def take(self, stream: str) -> int:
-        seq = self._taken[stream] + 1 if stream in self._taken else self._next_seq(stream)
-        self._taken[stream] = seq
-        return seq
+def rows_of(batch: Batch, names: list[str], server_time: bool) -> list[Row]:
+    """One object per value of a batch."""
+    ticks = batch.source_ticks
+    columns = zip(batch.handles.tolist(), json_column(batch.types, batch.values), texts_of(ticks), strict=True)
+    found: list[Row] = [{"name": names[h], "value": v, "time": t} for h, v, t in columns]
+    for i in np.flatnonzero(ticks == 0).tolist():
+        del found[i]["time"]
+    for i in np.flatnonzero(batch.statuses).tolist():
+        found[i]["status"] = int(batch.statuses[i])
+    if server_time:
+        texts = texts_of(batch.server_ticks)
+        for i in np.flatnonzero(batch.server_ticks).tolist():
+            found[i]["server_time"] = texts[i]
+    return found
 
 
 def announcement(loss: Loss, stream: str, topic: str, seq: int) -> Message:
     """A message without values that tells of messages lost after they were stored."""
-    gap: Row = {
-        "cause": _LOSS_CAUSES[loss.cause],
-        "detail": _LOSS_DETAILS[loss.cause],
-        "from_time": text_of(loss.from_ns // 100 + UNIX_EPOCH_TICKS) if loss.from_ns else None,
-        "to_time": text_of(loss.to_ns // 100 + UNIX_EPOCH_TICKS) if loss.to_ns else None,
-        "count": loss.values,
-        "from_seq": loss.from_seq or None,
-        "to_seq": loss.to_seq or None,
-    }
-    told = {key: value for key, value in gap.items() if value is not None}
-    body: Row = {"stream": stream, "seq": seq, "values": [], "gaps": [told]}
-    return Message(topic=topic, payload=orjson.dumps(body), stream=stream, seq=seq, values=0)
+    return Message(topic, orjson.dumps(announced(loss, stream, seq)), stream=stream, seq=seq, values=0)
 
 
-_LOSS_CAUSES = {"outbox_full": "policy_drop", "expired": "policy_drop", "corrupt": "corrupt"}
-_LOSS_DETAILS = {
-    "outbox_full": "the outbox was full: its oldest messages were dropped, as configured",
-    "expired": "these messages had waited longer than configured",
-    "corrupt": "the disk gave back something else than was written",
-}
+def announced(loss: Loss, stream: str, seq: int) -> Row:
+    """The body of an announcement."""
+    return {"stream": stream, "seq": seq, "values": [], "gaps": [loss_row(loss)]}
 
 
 def json_schema() -> dict[str, object]:

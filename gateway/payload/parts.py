@@ -1,0 +1,232 @@
+"""How the rows of a batch become messages: by topic, in parts that fit, numbered.  Shared by all formats.
+
+    Batch ─ Layout.shares ─► one share per topic ─ parts ─► rows and number of one message
+
+Topics and streams.  Without `{tag}` in the template a topic has a stream of its own.  With it every tag has a topic,
+and a counter per tag would have to be kept on disk for each: there the stream is the topic *without the levels that
+hold `{tag}`* (`acme/hall-1/line-1` for `acme/hall-1/line-1/{tag}`), and its `seq` rises over the messages of all its
+tags.  Who wants to see holes subscribes to `acme/hall-1/line-1/#`; what has no tag of its own (gaps, losses) is
+published to the stream's topic itself.
+
+Size.  A message that would be longer than `max_bytes` is split by values, never by bytes, and its parts are numbered
+like any others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap, Tag
+from gateway.outbox.losses import Loss
+from gateway.payload.instants import text_of
+from gateway.topics import expand, without_field
+
+NextSeq = Callable[[str], int]
+Row = dict[str, object]
+Rows = NDArray[np.intp]
+
+MAX_VALUES = 1000
+MAX_BYTES = 256 * 2**10
+NO_ROWS: Rows = np.zeros(0, dtype=np.intp)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large one message may become."""
+
+    max_values: int = MAX_VALUES
+    max_bytes: int = MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where messages go: one topic, and the stream that counts them."""
+
+    topic: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of a batch goes to one topic."""
+
+    place: Place
+    rows: Rows
+    gaps: list[Row] = field(default_factory=list)
+    group: int = -1
+    """Which topic of the layout; -1 where gaps go to the topic of a stream that has one topic per tag."""
+
+
+class Numbering:
+    """Sequence numbers for the messages of one batch, on from what the outbox would give next."""
+
+    def __init__(self, next_seq: NextSeq) -> None:
+        self._next_seq = next_seq
+        self._taken: dict[str, int] = {}
+
+    def next(self, stream: str) -> int:
+        """What `take` would give."""
+        return self._taken[stream] + 1 if stream in self._taken else self._next_seq(stream)
+
+    def take(self, stream: str) -> int:
+        seq = self._taken[stream] = self.next(stream)
+        return seq
+
+
+class Layout:
+    """What follows from one tag table: names, topics, streams, and which tag belongs to which."""
+
+    def __init__(self, tags: Sequence[Tag], source: str, template: str, gateway: str, stream_prefix: str) -> None:
+        self.tags = tags
+        self.names = [tag.name for tag in tags]
+        self.places: list[Place] = []
+        """By group: a group is a topic."""
+        self.streams: list[Place] = []
+        """By stream: its own topic."""
+        shared = without_field(template, "tag")
+        self.is_per_tag = shared != template
+        groups: dict[str, int] = {}
+        streams: dict[str, int] = {}
+        group_of, stream_of = [], []
+        for tag in tags:
+            fields = {"gateway": gateway, "source": source, "tag": tag.name, **tag.fields}
+            above = expand(shared, fields)
+            topic = expand(template, fields) if self.is_per_tag else above
+            stream = f"{stream_prefix}/{source}/{above}"
+            if above not in streams:
+                streams[above] = len(self.streams)
+                self.streams.append(Place(above, stream))
+            if topic not in groups:
+                groups[topic] = len(self.places)
+                self.places.append(Place(topic, stream))
+            group_of.append(groups[topic])
+            stream_of.append(streams[above])
+        self.group_of = np.array(group_of, dtype=np.int64)
+        self._stream_of = np.array(stream_of, dtype=np.int64)
+
+    def handles_of(self, group: int) -> NDArray[np.intp]:
+        """The tags of one topic, in the order of the table."""
+        return np.flatnonzero(self.group_of == group)
+
+    def shares(self, batch: Batch) -> Iterator[Share]:
+        """One share per topic that has values, then those with nothing but gaps; rows keep their order."""
+        gaps = self._gaps_by_stream(batch)
+        for group, rows in self._grouped(batch.handles):
+            place = self.places[group]
+            stream = int(self._stream_of[batch.handles[rows[0]]])
+            if self.is_per_tag and stream in gaps:
+                yield Share(self.streams[stream], NO_ROWS, gaps.pop(stream))
+            yield Share(place, rows, gaps.pop(stream, []), group)
+        for stream in sorted(gaps):
+            yield Share(self.streams[stream], NO_ROWS, gaps[stream], -1 if self.is_per_tag else stream)
+
+    def _grouped(self, handles: NDArray[np.uint32]) -> Iterator[tuple[int, Rows]]:
+        if not len(handles):
+            return
+        group_of_row = self.group_of[handles]
+        if (group_of_row == group_of_row[0]).all():
+            yield int(group_of_row[0]), np.arange(len(handles))
+            return
+        order = np.argsort(group_of_row, kind="stable")
+        bounds = np.flatnonzero(np.diff(group_of_row[order])) + 1
+        for rows in np.split(order, bounds):
+            yield int(group_of_row[rows[0]]), rows
+
+    def _gaps_by_stream(self, batch: Batch) -> dict[int, list[Row]]:
+        found: dict[int, list[Row]] = {}
+        for gap in batch.gaps:
+            concerned = np.unique(self._stream_of[list(gap.handles)]) if gap.handles else np.arange(len(self.streams))
+            for stream in concerned.tolist():
+                names = [self.names[h] for h in gap.handles if self._stream_of[h] == stream]
+                found.setdefault(stream, []).append(gap_row(gap, names))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One message of a share."""
+
+    rows: Rows
+    seq: int
+    payload: bytes
+
+
+Encode = Callable[[Rows, int, list[Row]], bytes]
+"""Rows, sequence number and gaps of one message to its payload."""
+
+
+def parts(share: Share, limits: Limits, numbering: Numbering, encode: Encode) -> Iterator[Part]:
+    """The messages of a share: at most `max_values` each, and at most `max_bytes` unless it is a single value.
+
+    The first one carries the gaps.
+    """
+    gaps = _within(share.gaps, limits.max_bytes // 2)
+    starts = range(0, max(1, len(share.rows)), limits.max_values)
+    pending = [share.rows[start : start + limits.max_values] for start in reversed(starts)]
+    while pending:
+        rows = pending.pop()
+        payload = encode(rows, numbering.next(share.place.stream), gaps)
+        if len(payload) > limits.max_bytes and len(rows) > 1:
+            pieces = min(len(rows), len(payload) // limits.max_bytes + 1)
+            pending += reversed(np.array_split(rows, pieces))
+            continue
+        yield Part(rows, numbering.take(share.place.stream), payload)
+        gaps = []
+
+
+def _within(gaps: list[Row], max_bytes: int) -> list[Row]:
+    """Gaps whose lists of names are left out where they would fill the message: then it may be any tag."""
+    if not gaps or len(orjson.dumps(gaps)) <= max_bytes:
+        return gaps
+    return [{key: value for key, value in gap.items() if key != "names"} for gap in gaps]
+
+
+def oldest_ticks(batch: Batch, rows: Rows) -> int:
+    """The earliest source timestamp that is given; 0 when none is."""
+    ticks = batch.source_ticks[rows]
+    known = ticks[ticks > 0]
+    return int(known.min()) if len(known) else 0
+
+
+def gap_row(gap: Gap, names: Sequence[str]) -> Row:
+    """What a message says of a gap; what is not known is left out."""
+    return _known(
+        {
+            "cause": gap.cause,
+            "detail": gap.detail,
+            "from_time": text_of(gap.from_ticks) if gap.from_ticks else None,
+            "to_time": text_of(gap.to_ticks) if gap.to_ticks else None,
+            "count": gap.count,
+            "names": list(names) or None,
+        }
+    )
+
+
+def loss_row(loss: Loss) -> Row:
+    """What a message says of messages that were lost after they were numbered."""
+    return _known(
+        {
+            "cause": _LOSS_CAUSES[loss.cause],
+            "detail": _LOSS_DETAILS[loss.cause],
+            "from_time": text_of(loss.from_ns // 100 + UNIX_EPOCH_TICKS) if loss.from_ns else None,
+            "to_time": text_of(loss.to_ns // 100 + UNIX_EPOCH_TICKS) if loss.to_ns else None,
+            "count": loss.values,
+            "from_seq": loss.from_seq or None,
+            "to_seq": loss.to_seq or None,
+        }
+    )
+
+
+def _known(row: Row) -> Row:
+    return {key: value for key, value in row.items() if value is not None}
+
+
+_LOSS_CAUSES = {"outbox_full": "policy_drop", "expired": "policy_drop", "corrupt": "corrupt"}
+_LOSS_DETAILS = {
+    "outbox_full": "the outbox was full: its oldest messages were dropped, as configured",
+    "expired": "these messages had waited longer than configured",
+    "corrupt": "the disk gave back something else than was written",
+}
