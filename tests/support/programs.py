@@ -119,13 +119,13 @@ class Factory(Program):
 class Gateway(Program):
     """`gateway run` with a configuration for tests: one source, one broker, quick reconnects, state in `folder`."""
 
-    def __init__(self, folder: Path, opcua: str, broker: str, **changes: object) -> None:
+    def __init__(self, folder: Path, opcua: str, broker_url: str, **changes: object) -> None:
         self.http_port = free_port()
         self.config_path = folder / "gateway.yaml"
         config: dict[str, object] = {
             "name": "edge",
             "sources": [{**SOURCE, "url": opcua}],
-            "broker": {"url": broker, "ack_timeout": "3s", "keep_alive": "3s", "retry_refused": "1s"},
+            "broker": {"url": broker_url, "ack_timeout": "3s", "keep_alive": "3s", "retry_refused": "1s"},
             "outbox": {"path": str(folder / "outbox")},
             "http": {"port": self.http_port},
             "reconnect": {"first": "100ms", "most": "500ms"},

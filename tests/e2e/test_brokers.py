@@ -1,0 +1,62 @@
+"""Several brokers side by side: one that is away does not hold up the others, and gets everything when it is back."""
+
+from pathlib import Path
+
+from tests.support.brokers import mosquitto
+from tests.support.programs import Factory, Gateway, running, wait_until
+from tests.support.proxy import Proxy
+from tests.support.record import arrived, losses, served
+from tests.support.subscriber import subscriber
+from tests.support.threaded import proxy_thread
+
+
+def test_a_broker_that_is_away_does_not_hold_up_the_other(tmp_path: Path) -> None:
+    with (
+        mosquitto(tmp_path / "near") as near,
+        mosquitto(tmp_path / "far") as far,
+        proxy_thread(far.port) as way,
+        running(Factory(tmp_path, "--speed", "5")) as factory,
+        subscriber(near.url) as at_near,
+        subscriber(far.url) as at_far,
+    ):
+        factory.wait_said("serving")
+        common = {"ack_timeout": "3s", "keep_alive": "3s"}
+        brokers = [
+            {"name": "near", "url": near.url, **common},
+            {"name": "far", "url": f"mqtt://127.0.0.1:{way.port}", **common},
+        ]
+        way.do(Proxy.refuse)
+        with running(Gateway(tmp_path, factory.url, "", broker=None, brokers=brokers)) as gateway:
+            at_near.wait_values(300)
+            assert at_far.messages == []
+            assert gateway.metrics['gateway_outbox_values{sink="far"}'] >= 300
+            way.do(Proxy.heal)
+            count = len(at_near.changes)
+            at_far.wait_values(count)
+            wait_until(lambda: gateway.metrics['gateway_outbox_values{sink="far"}'] < 100, "the backlog to drain")
+            for checker in (at_near, at_far):
+                assert losses(served(factory.record), arrived(checker.changes)) == []
+                assert checker.missing == []
+            assert gateway.stop() == 0
+
+
+def test_presence_tells_nothing_changed_from_nobody_there(tmp_path: Path) -> None:
+    with (
+        mosquitto(tmp_path) as broker,
+        running(Factory(tmp_path)) as factory,
+        subscriber(broker.url, "gateways/#") as checker,
+    ):
+        factory.wait_said("serving")
+
+        def states() -> list[object]:
+            return [body["state"] for topic, body in checker.messages if topic == "gateways/edge/presence"]
+
+        with running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
+            wait_until(lambda: states() == ["online"], "the birth message")
+            gateway.stop()
+            wait_until(lambda: states() == ["online", "offline"], "the goodbye")
+            gateway.restart()
+            wait_until(lambda: len(states()) == 3, "the second birth message")
+            gateway.kill()
+            wait_until(lambda: len(states()) == 4, "the last will")
+        assert [body.get("reason") for _, body in checker.messages] == [None, "stopped", None, "lost"]
