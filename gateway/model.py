@@ -86,6 +86,8 @@ class Batch:
     """Discontinuities noticed before these values."""
     mark: bytes = b""
     """Where the source would go on after this batch: stored with it in one transaction, given back after a restart."""
+    historical: bool = False
+    """Read from the server's history, to fill in a time in which nobody was subscribed: older than what came before."""
 
     def __len__(self) -> int:
         return len(self.handles)

@@ -1,6 +1,7 @@
 """Notification messages into `model.Batch`: columns, gaps seen in them, and the counts that follow from them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,7 +36,13 @@ class Assembler:
         """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced."""
         changes = [] if published is None else [self._changes(published, part) for part in published.parts]
         columns = joined(changes)
-        found = [*gaps, *self._spoiled(changes), *self._overflows(columns)]
+        return self._batch(columns, (*gaps, *self._spoiled(changes), *self._overflows(columns)))
+
+    def historical(self, columns: Changes) -> Batch:
+        """The batch of a page of history."""
+        return replace(self._batch(columns, ()), historical=True)
+
+    def _batch(self, columns: Changes, gaps: tuple[Gap, ...]) -> Batch:
         self._count(columns)
         return Batch(
             source=self._source,
@@ -46,7 +53,7 @@ class Assembler:
             statuses=columns.statuses,
             source_ticks=columns.source_ticks,
             server_ticks=columns.server_ticks,
-            gaps=tuple(found),
+            gaps=gaps,
         )
 
     def _changes(self, published: Published, part: Part) -> Changes:

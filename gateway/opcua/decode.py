@@ -86,7 +86,7 @@ class Changes:
 def read_publish(body: bytes) -> Published:
     """Find the parts of a PublishResponse.  Raises `Malformed`."""
     r = Reader(body, 0, len(body), _PLAIN)
-    _skip_response_header(r)
+    skip_response_header(r)
     subscription = r.u32()
     available = tuple(int(str(n)) for n in read_array(r, 7) or ())
     more = r.u8() != 0
@@ -98,7 +98,7 @@ def read_publish(body: bytes) -> Published:
 def read_republish(body: bytes) -> Published:
     """Find the parts of a RepublishResponse.  Raises `Malformed`."""
     r = Reader(body, 0, len(body), _PLAIN)
-    _skip_response_header(r)
+    skip_response_header(r)
     sequence, publish_ticks, parts = _read_message(r)
     return Published(body, sequence, parts, publish_ticks)
 
@@ -106,7 +106,7 @@ def read_republish(body: bytes) -> Published:
 _PLAIN = Dialect()
 
 
-def _skip_response_header(r: Reader) -> None:
+def skip_response_header(r: Reader) -> None:
     """Part 4, 7.33: time, handle, result (checked by whoever received it), diagnostics, strings, additional header."""
     read_node_id(r)
     r.step(16)

@@ -16,7 +16,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -31,6 +31,7 @@ from gateway.opcua import subscription as services
 from gateway.opcua.batches import Assembler
 from gateway.opcua.decode import STATUS_CHANGE, Part, Published, read_publish, read_status_change
 from gateway.opcua.events import refresh_conditions
+from gateway.opcua.history import read_history, with_history
 from gateway.opcua.housekeeping import keep_house
 from gateway.opcua.items import Items
 from gateway.opcua.mark import Mark
@@ -60,6 +61,15 @@ class _Delivery:
     gaps: tuple[Gap, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Absence:
+    """A time without a subscription that has not been accounted for yet."""
+
+    before: Mark
+    until_ticks: int
+    detail: str
+
+
 class Source:
     """A server that is connected and subscribed.  Made by `open_source`."""
 
@@ -82,6 +92,8 @@ class Source:
         self._heard = False
         self._taken_up = False
         self._replaying = False
+        self._absence: _Absence | None = None
+        self._dialect = dialect
         self._last = 0  # sequence number of the last notification queued in `_ready`
         self._yielded = 0
         self.items = Items(session, table, metrics, config.name)
@@ -102,8 +114,13 @@ class Source:
         A batch may have no rows and only gaps, or only a mark.  Raises `Unavailable` when the server is lost.
         """
         while True:
-            while not self._ready:
+            async with aclosing(self._fill_in()) as history:
+                async for batch in history:
+                    yield batch
+            while not self._ready and self._absence is None:
                 await self._receive()
+            if not self._ready:
+                continue
             published, gaps = self._ready[0].published, self._ready[0].gaps
             if published is not None:
                 self._yielded = published.sequence
@@ -117,10 +134,10 @@ class Source:
 
     async def subscribe(self, mark: Mark | None) -> None:
         """Take up the subscription of the mark, or create one.  Raises `Unavailable`."""
-        since = self._batch_of.latest_ticks = mark.ticks if mark else 0
+        self._batch_of.latest_ticks = mark.ticks if mark else 0
         why = await self._take_up(mark) if mark else ""
         if mark is None or why:
-            await self._create(why, since)
+            await self._create(why, mark)
 
     async def _take_up(self, mark: Mark) -> str:
         """Go on with the subscription of an earlier session; why not, if not."""
@@ -144,15 +161,39 @@ class Source:
         self._log.info("subscription taken up", subscription=lease.subscription, to_read_again=len(self._replay))
         return ""
 
-    async def _create(self, why: str, since_ticks: int) -> None:
+    async def _create(self, why: str, before: Mark | None) -> None:
+        """A new subscription; `before` is how far the earlier one came, and `why` it is none any more."""
         self._taken_up, self._last, self._yielded = False, 0, 0
         await self.items.create(self._config)
-        gaps: tuple[Gap, ...] = ()
-        if why:
+        if before is None:
+            self._ready.append(_Delivery(None))
+        else:
             detail = f"the subscription had to be created again: {why}"
-            gaps = (Gap("subscription_recreated", detail, since_ticks, now_ticks()),)
-            self._log.warning("values may be lost", cause=gaps[0].cause, detail=detail)
-        self._ready.append(_Delivery(None, gaps))
+            self._absence = _Absence(before, now_ticks(), detail)
+            self._log.warning("subscribed anew: values may be missing", detail=detail)
+
+    async def _fill_in(self) -> AsyncGenerator[Batch, None]:
+        """What was missed while there was no subscription, from the server's history; the rest is announced.
+
+        Until all of it is durable the mark stays that of before, so that a crash in between begins again.
+        """
+        absence = self._absence
+        if absence is None:
+            return
+        mark, since, until = absence.before, absence.before.ticks, absence.until_ticks
+        every = list(enumerate(self.table.items))
+        told = await with_history(self._session, every) if self._config.backfill != "off" and since else []
+        missed = {handle for handle, _ in every} - {handle for handle, _ in told}
+        pages = read_history(self._session, told, since, until, self._dialect)
+        async with aclosing(pages):
+            async for changes, failed in pages:
+                missed |= set(failed)
+                if len(changes.handles):
+                    old = marks.encode(mark.lease.encode(), mark.sequence, mark.ticks)
+                    yield replace(self._batch_of.historical(changes), mark=old)
+        gap = Gap("subscription_recreated", absence.detail, since, until, None, tuple(sorted(missed)))
+        self._ready.appendleft(_Delivery(None, (gap,) if missed else ()))
+        self._absence = None
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -173,7 +214,8 @@ class Source:
                 raise
             # Some servers hand a subscription over and then never send for it.
             await services.delete_subscription(self._session, self.items.subscription.id)
-            await self._create("the server handed it over and sent nothing for it", self._batch_of.latest_ticks)
+            before = marks.decode(marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks))
+            await self._create("the server handed it over and sent nothing for it", before)
             return
         if body is None:
             return

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ async def serve(port: int, machines: int) -> None:
     await _add_structures(server, index)
     events = await server.get_event_generator()
     async with server:
+        kept = variables["press-2.Counter"]
+        history = server.iserver.history_manager.storage
+        await history.new_historized_node(kept.nodeid, timedelta(days=1), 10_000)
+        for level in (ua.AttributeIds.AccessLevel, ua.AttributeIds.UserAccessLevel):
+            await kept.set_attr_bit(level, ua.AccessLevel.HistoryRead)
         print("ready", flush=True)
         while command := await asyncio.to_thread(sys.stdin.readline):
             verb, *rest = command.split()
@@ -113,6 +119,10 @@ async def serve(port: int, machines: int) -> None:
             elif verb == "bad":
                 bad = ua.DataValue(ua.Variant(), ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSensorFailure)))
                 await server.write_attribute_value(variables["press-1.Temperature"].nodeid, bad)
+            elif verb == "history":  # writes A to B-1 to the variable whose history is kept
+                for value in range(int(rest[0]), int(rest[1])):
+                    await kept.write_value(value, ua.VariantType.Int64)
+                    await history.save_node_value(kept.nodeid, await kept.read_data_value())
             elif verb == "event":
                 events.event.Severity = ua.UInt16(int(rest[0]))
                 await events.trigger(message=rest[1])

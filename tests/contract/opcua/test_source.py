@@ -204,11 +204,40 @@ def test_changed_selection_is_announced(stack: str) -> None:
         async with stack_server(stack) as server:
             async with opened(config(server.url)) as source:
                 _, batch = await values_until(source, 0)
-            other = config(server.url, select=[{"node": f"nsu={NAMESPACE};s=press-2.Counter"}])
+            other = config(server.url, select=[{"node": f"nsu={NAMESPACE};s=press-2.State"}])
             async with opened(other, batch.mark) as source, aclosing(source.batches()) as batches:
                 first = await anext(batches)
                 assert [gap.cause for gap in first.gaps] == ["subscription_recreated"]
                 assert first.gaps[0].to_ticks >= first.gaps[0].from_ticks > 0
+
+    run(body)
+
+
+@pytest.mark.parametrize("backfill", ["before", "off"])
+def test_history_fills_in_what_was_missed_and_only_the_rest_is_announced(backfill: str) -> None:
+    async def body() -> None:
+        select = [{"node": f"nsu={NAMESPACE};s=press-2.Counter"}, {"node": COUNTER}]
+        async with opcua_server() as server:
+            made = config(server.url, select=select, backfill=backfill)
+            async with opened(made) as source:
+                await server.tell("history 1 3")
+                _, batch = await values_until(source, 2)
+                await server.tell("drop-subscriptions")
+            await server.tell("history 3 8")
+            async with opened(made, batch.mark) as source, aclosing(source.batches()) as batches:
+                first = await anext(batches)
+                if backfill == "off":
+                    assert [(gap.cause, gap.handles) for gap in first.gaps] == [("subscription_recreated", (0, 1))]
+                    return
+                assert (first.historical, list(first.values), set(first.handles.tolist())) == (
+                    True,
+                    [3, 4, 5, 6, 7],
+                    {0},
+                )
+                assert first.mark == batch.mark  # a crash here begins again
+                second = await anext(batches)
+                assert [(gap.cause, gap.handles) for gap in second.gaps] == [("subscription_recreated", (1,))]
+                assert second.mark != batch.mark
 
     run(body)
 
