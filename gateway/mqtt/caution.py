@@ -179,6 +179,8 @@ class CautiousSink:
         self._inner.tell(message)
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
+        if self._inner.in_flight.is_broken:
+            return self._inner.in_flight.failed()
         known = self._experience.known(message, self._loop.time())
         if known is not None:
             return self._inner.in_flight.settled(known)

@@ -135,6 +135,23 @@ def test_a_broker_that_dies_by_itself_condemns_no_message() -> None:
     run(body())
 
 
+def test_what_is_sent_after_the_end_fails_and_does_not_wait() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker, opened("lean", broker.url) as session:
+            assert isinstance(session, LeanSink)
+            broker.verdict = lambda publish: None
+            cautious = CautiousSink(session, Experience(short_sessions=1), 60.0, QUIET_S)
+            before = [cautious.send(each) for each in messages("a", "b", "c")]
+            await broker.wait_publishes(1)
+            broker.cut()
+            await asyncio.wait(before)
+            after = [cautious.send(each) for each in messages("d", "e", "f")]
+            await asyncio.wait(after)
+            assert all(isinstance(future.exception(), Unavailable) for future in before + after)
+
+    run(body())
+
+
 def test_a_session_that_lived_long_or_ended_otherwise_makes_nobody_cautious() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
