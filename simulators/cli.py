@@ -16,6 +16,7 @@ import typer
 from simulators.app import Settings, serve
 from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
+from simulators.faults import load_faults
 from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema
 from simulators.server.endpoint import CannotListen, access_for
@@ -55,6 +56,10 @@ def serve_command(
     record: Annotated[Path | None, typer.Option(help="Write every value served to this file, as JSON lines.")] = None,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Serve /metrics; 0: a free port.")] = None,
     backfill: Annotated[float, typer.Option(min=0, help="Hours of history to live through first.")] = 0.0,
+    faults: Annotated[Path | None, typer.Option(help="What goes wrong when (YAML).")] = None,
+    fault_log: Annotated[
+        Path | None, typer.Option(help="Write each fault's beginning and end here (JSON lines).")
+    ] = None,
     security: Annotated[
         list[str] | None,
         typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; may be repeated. Default: None on loopback."),
@@ -78,7 +83,8 @@ def serve_command(
     url = endpoint_url(endpoint, port)
     access = access_for(url, security or (), pki, users_of(users), anonymous)
     settings = Settings(
-        endpoint=url, access=access, speed=speed, seed=seed, epoch=start, sample_hz=sample_hz,
+        endpoint=url, access=access, faults=load_faults(faults) if faults else (), fault_log=fault_log,
+        speed=speed, seed=seed, epoch=start, sample_hz=sample_hz,
         record=record, status_json=status_json, live=live, metrics_port=metrics_port, backfill_s=3600.0 * backfill,
     )  # fmt: skip
     asyncio.run(serve(settings, load(plant)))

@@ -6,8 +6,12 @@ counters are functions of simulated time; they are sampled at a rate in *wall* t
 send 1000 x as many samples.  A value equal to the last one written is not written again.
 """
 
+import random
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+
+from asyncua.server.address_space import NodeData
 
 from simulators.flow import Change, Machine
 from simulators.flow.stress import StressTag
@@ -20,7 +24,7 @@ from simulators.server.models import TABLES, Models, table
 from simulators.server.operations import Operations
 from simulators.server.record import Recorder
 from simulators.server.sender import Sender
-from simulators.server.space import Space
+from simulators.server.space import Space, Variable
 from simulators.server.stress import Load
 from simulators.states import Pack, State
 
@@ -50,16 +54,20 @@ class Face:
         core.read_history = sender.history.read
         self.machines: dict[str, MachineNodes] = {}
         self.load: Load | None = None
+        self._removed: dict[object, list[NodeData]] = {}
         self._verdicts: dict[str, bool] = {}
         self._passed: list[tuple[Machine, Pack, float]] = []
 
-    def add(self, site: str, machines: Collection[Machine], stress: Sequence[StressTag] = ()) -> None:
-        """Build the address space for `machines` and load variables."""
+    def add(self, site: str, units: Collection[Unit], stress: Sequence[StressTag] = (), now_s: float = 0.0) -> None:
+        """Build the address space for machines, each with the PackML unit that outlives its server, and for load."""
         if stress:
-            self.load = Load(self._place, self.sender, site, stress)
+            self.load = Load(self._place, self.sender, site, stress, now_s)
+        by_path = {unit.machine.path: unit for unit in units}
+        machines = [unit.machine for unit in units]
         self.machines = add_machines(self._place, site, machines, self.information.type_of)
         for nodes in self.machines.values():
-            unit = Unit(nodes.machine)
+            unit = by_path[nodes.machine.path]
+            unit.on_state.clear()
             shown = self.information.add(nodes, unit)
             self.operations.add(shown)
             self.events.add_alarm(nodes, self.information.maker)
@@ -68,6 +76,14 @@ class Face:
             for name in REMEMBERED:
                 self.sender.history.keep(nodes.variables[name])
         self.events.bind_methods()
+
+    def remove_nodes(self, key: object, variables: Iterable[Variable]) -> None:
+        """Take variables out of the address space, until `restore_nodes` with the same key."""
+        self._removed[key] = [self._place.space.remove(variable.node_id) for variable in variables]
+
+    def restore_nodes(self, key: object) -> None:
+        for node in self._removed.pop(key, ()):
+            self._place.space.restore(node)
 
     def _remember_state(self, machine: Machine) -> Callable[[Pack, float], None]:
         return lambda state, at_s: self._passed.append((machine, state, at_s))
@@ -79,13 +95,15 @@ class Face:
             for name, content in (
                 ("State", machine.state.value), ("StateNumber", STATE_NUMBERS[machine.state.value]),
                 ("Good", machine.good), ("Scrap", machine.scrap), ("Rework", machine.rework),
-                ("IdealCycleTime", machine.ideal_cycle_s), ("SpeedFactor", machine.speed),
+                ("IdealCycleTime", machine.ideal_cycle_s), ("SpeedFactor", machine.speed), ("Fault", machine.fault),
             ):  # fmt: skip
                 self.sender.write(variables[name], content, now_s)
             self.information.show(machine, machine.state, now_s)
+            if machine.fault:
+                self.events.broke_down(nodes, machine.fault, machine.severity, self.sender.instant(now_s))
             self.information.show_pack_state(machine, self.information.shown[machine.path].unit.state, now_s)
         if self.load is not None:
-            self.load.write_all()
+            self.load.write_all(now_s)
         self.sample(now_s)
 
     def record_rest(self, now_s: float) -> None:
@@ -138,22 +156,35 @@ class Face:
         self.information.show_speed(nodes.machine, nodes.machine.state, now_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one server is to show."""
+
+    name: str
+    site: str
+    units: Sequence[Unit]
+    stress: Sequence[StressTag]
+    epoch: datetime
+    """The instant of simulated time 0."""
+
+
 async def build(
-    server: FactoryServer,
-    site: str,
-    machines: Collection[Machine],
-    epoch: datetime,
-    recorder: Recorder,
-    stress: Sequence[StressTag] = (),
+    server: FactoryServer, plan: Plan, recorder: Recorder, now_s: float = 0.0, shuffle: random.Random | None = None
 ) -> Face:
-    """Fill the address space of a server that does not listen yet, and write every variable once."""
-    place = Place(Space(server.iserver.aspace), await server.register_namespace(MODEL_URI))
-    indexes = {table(name).letter: await server.register_namespace(table(name).uri) for name in TABLES}
-    models = Models(place.space, indexes)
+    """Fill the address space of a server that does not listen yet, and write every variable once.
+
+    `shuffle` gives the namespaces other indexes than they usually have.
+    """
+    uris = [MODEL_URI, *(table(name).uri for name in TABLES)]
+    if shuffle is not None:
+        shuffle.shuffle(uris)
+    indexes = {uri: await server.register_namespace(uri) for uri in uris}
+    place = Place(Space(server.iserver.aspace), indexes[MODEL_URI])
+    models = Models(place.space, {table(name).letter: indexes[table(name).uri] for name in TABLES})
     for name in TABLES:
         models.add(table(name).rows)
-    sender = Sender(place.space, epoch, await server.get_namespace_array(), recorder)
+    sender = Sender(place.space, plan.epoch, await server.get_namespace_array(), recorder)
     face = Face(server, sender, place, models)
-    face.add(site, machines, stress)
-    face.write_all(0.0)
+    face.add(plan.site, plan.units, plan.stress, now_s)
+    face.write_all(now_s)
     return face

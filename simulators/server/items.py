@@ -95,6 +95,9 @@ class Items(MonitoredItemService):
     def _delete_monitored_items(self, mid: int) -> ua.StatusCode:
         self.queues.pop(mid, None)
         self.due.pop(mid, None)
+        item = self._monitored_items.get(mid)
+        if item is not None and item.read_value_id is not None and item.read_value_id.NodeId not in self.aspace:
+            self.aspace._handle_to_attribute_map.pop(item.callback_handle or 0, None)  # the node has been taken away
         return super()._delete_monitored_items(mid)
 
     async def datachange_callback(self, handle: int, value: ua.DataValue, error: ua.StatusCode | None = None) -> None:
@@ -211,13 +214,3 @@ def differs(old: ua.DataValue, new: ua.DataValue) -> bool:
     if before == after:
         return False
     return not (isinstance(before, float) and isinstance(after, float) and before != before and after != after)
-
-
-def same(held: ua.DataValue | None, content: object, code: int) -> bool:
-    """Whether a value and its status are what is held; two NaN are the same, and a bad status carries no value."""
-    if held is None or (held.StatusCode.value if held.StatusCode else 0) != code:
-        return False
-    before = held.Value.Value if held.Value else None
-    if before == content or code >= BAD:
-        return True
-    return isinstance(before, float) and isinstance(content, float) and before != before and content != content

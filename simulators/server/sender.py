@@ -1,11 +1,16 @@
-"""The one way in which values reach variables: once if they differ, recorded, remembered, and with both timestamps."""
+"""The one way in which values reach variables: once if they differ, recorded, remembered, and with both timestamps.
+
+Here is also where faults of values come in: the truth passes the distortions that are active, and what is written (and
+recorded) is what comes out.
+"""
 
 from datetime import UTC, datetime, timedelta
 
 from asyncua import ua
 
+from simulators.server.distortion import Distortion, Shown
 from simulators.server.history import History
-from simulators.server.items import BAD, same
+from simulators.server.items import BAD
 from simulators.server.nodes import AttributeIds
 from simulators.server.record import Recorder
 from simulators.server.space import Space, Variable
@@ -21,10 +26,11 @@ class Sender:
         self._uris = uris
         self._recorder = recorder
         self.history = History(space)
-        self._seen: set[ua.NodeId] = set()
-        self._recorded: set[ua.NodeId] = set()
+        self.distortions: list[Distortion] = []
         self.offset = timedelta(0)
-        """How wrong the clock of this server is: a fault may set it."""
+        """How wrong the clock of this server is."""
+        self._truth: dict[ua.NodeId, tuple[Variable, Shown]] = {}
+        self._recorded: set[ua.NodeId] = set()
 
     def instant(self, at_s: float) -> datetime:
         """The moment that a simulated time stands for."""
@@ -36,12 +42,29 @@ class Sender:
 
     def write_at(self, variable: Variable, content: object, source_time: datetime, code: int = 0) -> None:
         """Write one value as of an instant, unless it is the one that is there."""
-        if same(variable.slot.value, content, code) and variable.node_id in self._seen:
+        known = self._truth.get(variable.node_id)
+        if known is not None and same(known[1], content, code):
             return
-        self._seen.add(variable.node_id)
-        self._send(variable, content, source_time, code)
+        truth = Shown(content, source_time, code)
+        self._truth[variable.node_id] = (variable, truth)
+        self._send(variable, truth)
 
-    def _send(self, variable: Variable, content: object, source_time: datetime, code: int) -> None:
+    def _send(self, variable: Variable, truth: Shown) -> None:
+        if not self.distortions:
+            self._write(variable, truth)
+            return
+        name, shown = str(variable.node_id.Identifier), truth
+        for distortion in self.distortions:
+            if distortion.fits(name):
+                changed = distortion.apply(name, shown)
+                if changed is None:
+                    return
+                shown = changed
+        if not shows(variable, shown):
+            self._write(variable, shown)
+
+    def _write(self, variable: Variable, shown: Shown) -> None:
+        content, source_time, code = shown
         server_time = datetime.now(UTC)
         if self.offset:
             source_time, server_time = source_time + self.offset, server_time + self.offset
@@ -49,8 +72,23 @@ class Sender:
         if self._recorder.keeps:
             self._recorded.add(variable.node_id)
             self._recorder.add(self.name_of(variable.node_id), content if code < BAD else None, source_time, code)
-        written = self._space.write(variable, content, source_time, server_time, code)
-        self.history.add(variable, written)
+        self.history.add(variable, self._space.write(variable, content, source_time, server_time, code))
+
+    def fitting(self, distortion: Distortion) -> list[Variable]:
+        """The variables that a distortion concerns."""
+        return [v for v, _ in self._truth.values() if distortion.fits(str(v.node_id.Identifier))]
+
+    def show_again(self, variables: list[Variable], source_time: datetime) -> None:
+        """Send the truth of some variables once more, through the distortions that are active now."""
+        for variable in variables:
+            content, known_time, code = self._truth[variable.node_id][1]
+            truth = Shown(content, max(source_time, known_time), code)
+            if self.distortions or not shows(variable, truth):
+                self._send(variable, truth)
+
+    def announce(self, variable: Variable, source_time: datetime, code: int) -> None:
+        """Write a status in place of the truth."""
+        self._write(variable, Shown(None, source_time, code))
 
     def name_of(self, node_id: ua.NodeId) -> str:
         """The node id as text with the namespace URI, which stays when the index changes."""
@@ -68,3 +106,21 @@ class Sender:
             value = held.Value.Value if held.Value else None
             code = held.StatusCode.value if held.StatusCode else 0
             self._recorder.add(self.name_of(node_id), value, held.SourceTimestamp or self._epoch, code)
+
+
+def shows(variable: Variable, shown: Shown) -> bool:
+    """Whether the variable has this value and status already: then nobody would be told."""
+    held = variable.slot.value
+    if held is None or held.StatusCode is None:
+        return False
+    return same(Shown(variable.content, shown.source_time, held.StatusCode.value), shown.content, shown.code)
+
+
+def same(known: Shown, content: object, code: int) -> bool:
+    """Whether a value and its status are what is known; two NaN are the same, and a bad status carries no value."""
+    if known.code != code:
+        return False
+    before = known.content
+    if before == content or code >= BAD:
+        return True
+    return isinstance(before, float) and isinstance(content, float) and before != before and content != content

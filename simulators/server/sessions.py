@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -219,11 +219,9 @@ class Core(InternalServer):
     def sessions(self) -> list[InternalSession]:
         return list(self._external_sessions.values())
 
-    async def write_clock(self) -> None:
-        """Keep Server_ServerStatus current, once a second, until cancelled."""
-        while True:
-            status = copy(await self.server_status_node.read_value())
-            status.CurrentTime = datetime.now(UTC)
-            await self.server_status_node.write_value(status)
-            await self.current_time_node.write_value(status.CurrentTime)
-            await asyncio.sleep(1.0)
+    async def write_clock(self, offset: timedelta) -> None:
+        """Bring Server_ServerStatus up to date, by a clock that may be wrong."""
+        status = copy(await self.server_status_node.read_value())
+        status.CurrentTime = datetime.now(UTC) + offset
+        await self.server_status_node.write_value(status)
+        await self.current_time_node.write_value(status.CurrentTime)

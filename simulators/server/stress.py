@@ -24,7 +24,7 @@ KINDS = {
 class Load:
     """The load variables of one server."""
 
-    def __init__(self, place: Place, sender: Sender, site: str, tags: Sequence[StressTag]) -> None:
+    def __init__(self, place: Place, sender: Sender, site: str, tags: Sequence[StressTag], now_s: float) -> None:
         self._sender = sender
         self._tags = tags
         self._variables: list[Variable] = []
@@ -34,19 +34,20 @@ class Load:
             entry = tag.name.rpartition("-")[0]
             if entry not in folders:
                 folders[entry] = place.space.add_folder(place.id(entry), place.name(entry), root)
-            first = tag.value(tag.count(0.0))
+            first = tag.value(tag.count(now_s))
             self._variables.append(
                 place.space.add_variable(
                     place.id(f"{entry}/{tag.name}"), place.name(tag.name), folders[entry], KINDS[tag.type], first
                 )
             )
-        self._due = [(tag.changed_s(tag.count(0.0) + 1), number, tag.count(0.0) + 1) for number, tag in enumerate(tags)]
+        counts = [tag.count(now_s) + 1 for tag in tags]
+        self._due = [(tag.changed_s(counts[number]), number, counts[number]) for number, tag in enumerate(tags)]
         heapify(self._due)
 
-    def write_all(self) -> None:
-        """Write the first values."""
+    def write_all(self, now_s: float) -> None:
+        """Write the present values."""
         for tag, variable in zip(self._tags, self._variables, strict=True):
-            self._sender.write(variable, tag.value(tag.count(0.0)), 0.0)
+            self._sender.write(variable, tag.value(tag.count(now_s)), now_s)
 
     def publish(self, now_s: float) -> None:
         """Write every change that was due up to a simulated time."""

@@ -13,9 +13,10 @@ from asyncua.server.binary_server_asyncio import OPCUAProtocol
 from asyncua.ua.ua_binary import struct_from_binary
 
 from simulators.flow import Factory
+from simulators.flow.unit import Unit
 from simulators.plant import load
 from simulators.server.endpoint import MODEL_URI, Access, FactoryServer, bind, prepared
-from simulators.server.face import Face, build
+from simulators.server.face import Face, Plan, build
 from simulators.server.machines import Place
 from simulators.server.nodes import text_id
 from simulators.server.record import recording
@@ -82,7 +83,8 @@ async def plant_served(path: Path, access: Access | None = None, record: Path | 
         recording(record) as recorder,
         prepared(plant.name, access or Access(), bind("opc.tcp://127.0.0.1:0")) as server,
     ):
-        face = await build(server, plant.site, factory.machines, EPOCH, recorder, factory.stress)
+        units = [Unit(machine) for machine in factory.machines]
+        face = await build(server, Plan(plant.name, plant.site, units, factory.stress, EPOCH), recorder)
         face.record_rest(0.0)
         await server.start()
         yield Plant(factory, face)

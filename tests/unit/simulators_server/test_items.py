@@ -9,10 +9,12 @@ from asyncua import ua
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulators.server.distortion import Shown
 from simulators.server.history import select
-from simulators.server.items import OVERFLOW, ItemQueue, same
+from simulators.server.items import OVERFLOW, ItemQueue
 from simulators.server.nodes import localized, text_id, value
 from simulators.server.record import Recorder, instant, plain
+from simulators.server.sender import same
 
 NOW = datetime(2026, 11, 21, 10, 45, 0, 250_000, tzinfo=UTC)
 
@@ -43,18 +45,17 @@ def test_a_queue_keeps_its_size_and_marks_every_loss(size: int, count: int, disc
 
 
 @pytest.mark.parametrize(
-    ("held", "content", "code", "expected"),
+    ("known", "known_code", "content", "code", "expected"),
     [
-        (number(1.0), 1.0, 0, True),
-        (number(1.0), 2.0, 0, False),
-        (number(1.0), 1.0, 0x4000_0000, False),
-        (number(math.nan), math.nan, 0, True),
-        (number(1.0, 0x8000_0000), 5.0, 0x8000_0000, True),
-        (None, None, 0, False),
+        (1.0, 0, 1.0, 0, True),
+        (1.0, 0, 2.0, 0, False),
+        (1.0, 0, 1.0, 0x4000_0000, False),
+        (math.nan, 0, math.nan, 0, True),
+        (None, 0x8000_0000, 5.0, 0x8000_0000, True),
     ],
 )
-def test_only_what_differs_is_sent(held: ua.DataValue | None, content: object, code: int, expected: bool) -> None:
-    assert same(held, content, code) is expected
+def test_only_what_differs_is_sent(known: object, known_code: int, content: object, code: int, expected: bool) -> None:
+    assert same(Shown(known, NOW, known_code), content, code) is expected
 
 
 @pytest.mark.parametrize(

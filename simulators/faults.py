@@ -1,0 +1,240 @@
+"""Faults with ground truth: what goes wrong, when, and a line of JSON for each beginning and end.
+
+A fault file lists faults, each at a simulated time (`at`) or again and again (`every`, a distribution, drawn from the
+seed, counted from the end of the one before).  Same file, same seed, same simulated times.  This module decides;
+`simulators/server/injection.py` does it to a server.
+
+    faults:
+      - {kind: server_restart, at: 60s, lasts: 10s, namespaces: shuffled}
+      - {kind: freeze, every: {law: exponential, mean: 5min}, lasts: 30s, nodes: "line-1/test/*"}
+"""
+
+import fnmatch
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from simulators.distributions import Distribution, Duration, Positive
+from simulators.located import read_yaml, validated
+
+Pattern = Annotated[str, Field(description="of names such as line-1/test/Temperature, with * and ?")]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Planned(Part):
+    """What every fault has."""
+
+    at: Duration | None = Field(None, description="simulated time at which it begins")
+    every: Distribution | None = Field(None, description="time to the next one, instead of `at`")
+    lasts: Positive = Field(10.0, description="how long, in simulated time; faults that are moments ignore it")
+
+    @model_validator(mode="after")
+    def _when(self) -> Self:
+        if (self.at is None) == (self.every is None):
+            raise ValueError("needs either `at` or `every`")
+        return self
+
+
+class ServerRestart(Planned):
+    """The server goes away, with all sessions and subscriptions, and comes back."""
+
+    kind: Literal["server_restart"]
+    namespaces: Literal["same", "shuffled"] = "same"
+
+
+class DropConnections(Planned):
+    """Every TCP connection is cut; sessions and subscriptions live on."""
+
+    kind: Literal["drop_connections"]
+
+
+class KillSessions(Planned):
+    """Every session is closed, with its subscriptions; clients are not told."""
+
+    kind: Literal["kill_sessions"]
+
+
+class KillSubscriptions(Planned):
+    kind: Literal["kill_subscriptions"]
+    notice: bool = Field(False, description="send a StatusChangeNotification (Bad_Timeout) first")
+
+
+class RefuseConnections(Planned):
+    kind: Literal["refuse_connections"]
+
+
+class SessionLimit(Planned):
+    kind: Literal["session_limit"]
+    limit: Annotated[int, Field(ge=0)]
+
+
+class SlowAnswers(Planned):
+    kind: Literal["slow_answers"]
+    delay: Positive = Field(description="wall seconds before each request is worked on")
+
+
+class ErrorAnswers(Planned):
+    kind: Literal["error_answers"]
+    rate: Annotated[float, Field(gt=0, le=1, description="share of the requests")]
+    code: str = Field("BadTooManyOperations", description="name of a status code")
+
+
+class Freeze(Planned):
+    """Values stay as they are, with status Good."""
+
+    kind: Literal["freeze"]
+    nodes: Pattern
+
+
+class Status(Planned):
+    """Values come with one status code after another."""
+
+    kind: Literal["status"]
+    nodes: Pattern
+    codes: Annotated[tuple[str, ...], Field(min_length=1)] = ("BadSensorFailure", "UncertainLastUsableValue")
+    period: Positive = 5.0
+
+
+class ClockError(Planned):
+    """The server's clock is wrong: by a fixed time from the beginning on, and by more and more."""
+
+    kind: Literal["clock"]
+    offset: float = Field(0.0, description="seconds; negative: slow")
+    drift: float = Field(0.0, description="seconds per simulated second")
+
+
+class Rollover(Planned):
+    """Counters jump to just below 2^32 and roll over soon; they stay shifted."""
+
+    kind: Literal["rollover"]
+    nodes: Pattern
+    left: Annotated[int, Field(ge=0, description="counts until the roll-over")] = 3
+
+
+class RepeatTime(Planned):
+    """Values change, but their source time does not."""
+
+    kind: Literal["repeat_time"]
+    nodes: Pattern
+
+
+class DisorderTime(Planned):
+    """The source time of every second value lies in the past."""
+
+    kind: Literal["disorder_time"]
+    nodes: Pattern
+    by: Positive = 1.0
+
+
+class RemoveNode(Planned):
+    kind: Literal["remove_node"]
+    nodes: Pattern
+
+
+Fault = (
+    ServerRestart | DropConnections | KillSessions | KillSubscriptions | RefuseConnections | SessionLimit | SlowAnswers
+    | ErrorAnswers | Freeze | Status | ClockError | Rollover | RepeatTime | DisorderTime | RemoveNode
+)  # fmt: skip
+MOMENTS = (DropConnections, KillSessions, KillSubscriptions)
+
+
+class FaultFile(Part):
+    faults: tuple[Annotated[Fault, Field(discriminator="kind")], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Active:
+    """One occurrence of a fault."""
+
+    number: int
+    fault: Fault
+    began_s: float
+    ends_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A fault begins or ends."""
+
+    at_s: float
+    begins: bool
+    active: Active
+
+
+class Schedule:
+    """Which faults begin and end when."""
+
+    def __init__(self, faults: Sequence[Fault], seed: int) -> None:
+        self.active: list[Active] = []
+        self._faults = faults
+        self._due: list[tuple[float, int, Edge]] = []
+        self._count = 0
+        self._draws = [
+            fault.every.sampler(seed, f"faults/{number}", "every") if fault.every is not None else None
+            for number, fault in enumerate(faults)
+        ]
+        for number, (fault, draw) in enumerate(zip(faults, self._draws, strict=True)):
+            self._plan(number, draw() if draw is not None else fault.at or 0.0)
+
+    def _plan(self, number: int, at_s: float) -> None:
+        fault = self._faults[number]
+        ends_s = at_s if isinstance(fault, MOMENTS) else at_s + fault.lasts
+        self._push(Edge(at_s, True, Active(number, fault, at_s, ends_s)))
+
+    def _push(self, edge: Edge) -> None:
+        self._count += 1
+        heappush(self._due, (edge.at_s, self._count, edge))
+
+    def due(self, now_s: float) -> Iterator[Edge]:
+        """The beginnings and ends up to a simulated time, in order; each is given once."""
+        while self._due and self._due[0][0] <= now_s:
+            edge = heappop(self._due)[2]
+            if edge.begins:
+                self.active.append(edge.active)
+                self._push(Edge(edge.active.ends_s, False, edge.active))
+            else:
+                self.active.remove(edge.active)
+                draw = self._draws[edge.active.number]
+                if draw is not None:
+                    self._plan(edge.active.number, edge.at_s + draw())
+            yield edge
+
+
+class FaultLog:
+    """The ground truth: one line per beginning and end, in the file before anything else happens."""
+
+    def __init__(self, file: BinaryIO | None) -> None:
+        self._file = file
+
+    def add(self, edge: Edge, affected: Sequence[str]) -> None:
+        fault = edge.active.fault
+        line = {
+            "at_s": edge.at_s,
+            "wall": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "event": "begin" if edge.begins else "end",
+            "fault": edge.active.number,
+            "kind": fault.kind,
+            "parameters": fault.model_dump(exclude={"kind", "at", "every"}),
+            "affected": list(affected),
+        }
+        if self._file is not None:
+            self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            self._file.flush()
+
+
+def load_faults(path: Path) -> tuple[Fault, ...]:
+    """Read a fault file.  Raises `ConfigError` with every mistake and its line."""
+    return validated(FaultFile, read_yaml(path)).faults
+
+
+def matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern)

@@ -1,0 +1,197 @@
+"""Does to servers what the fault schedule says (`simulators/faults.py`), and writes down what it did.
+
+Everything happens between two slices of simulated time, in the order of the schedule.  What has to wait for a server
+(closing sessions) is handed to one task that does it in that order.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+
+from simulators.faults import (
+    MOMENTS,
+    Active,
+    ClockError,
+    DropConnections,
+    Edge,
+    ErrorAnswers,
+    FaultLog,
+    KillSessions,
+    KillSubscriptions,
+    RefuseConnections,
+    RemoveNode,
+    Schedule,
+    ServerRestart,
+    SessionLimit,
+    SlowAnswers,
+    Status,
+)
+from simulators.server.distortion import Distortion, distortion_of
+from simulators.server.face import Face
+from simulators.server.nodes import ObjectIds, StatusCodes, numeric, status
+from simulators.server.sessions import Core
+from simulators.server.subscriptions import Subscription
+
+USUAL_SESSION_LIMIT = 100
+UNDISTURBED = frozenset(
+    numeric(getattr(ObjectIds, f"{name}Request_Encoding_DefaultBinary"))
+    for name in ("CreateSession", "ActivateSession", "CloseSession", "CloseSecureChannel", "GetEndpoints", "Publish")
+)
+"""Requests that are never answered with an error: without them there is no client to be disturbed."""
+
+Restart = Callable[[Face, ServerRestart, float], None]
+"""Takes a server away until a simulated time."""
+
+
+class Injection:
+    """Applies a schedule to the servers of one simulator."""
+
+    def __init__(
+        self, schedule: Schedule, log: FaultLog, faces: Sequence[Face | None], restart: Restart, seed: int,
+        count: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """`faces` may change under us: None is a server that is away.  `count` is told the kind of each fault."""
+        self._schedule = schedule
+        self._log = log
+        self._faces = faces
+        self._restart = restart
+        self._rng = random.Random(seed)
+        self._count = count
+        self._now_s = 0.0
+        self._turns: dict[Active, int] = {}
+        self._work: asyncio.Queue[Callable[[], Awaitable[object]]] = asyncio.Queue()
+
+    async def work(self) -> None:
+        """Do what has to be waited for, until cancelled."""
+        while True:
+            await (await self._work.get())()
+
+    def step(self, now_s: float) -> None:
+        """Begin and end what is due."""
+        self._now_s = now_s
+        for edge in self._schedule.due(now_s):
+            moment = isinstance(edge.active.fault, MOMENTS)
+            if edge.begins:
+                self._count(edge.active.fault.kind)
+            if edge.begins or not moment:
+                self._log.add(edge, self._apply(edge))
+        for active in self._schedule.active:
+            self._keep_up(active)
+
+    def adopt(self, face: Face) -> None:
+        """A server is new, or back: what is active concerns it too."""
+        self._refresh(face.server.iserver)
+        for active in self._schedule.active:
+            self._distort(face, active)
+
+    def _apply(self, edge: Edge) -> list[str]:
+        affected: list[str] = []
+        for face in [face for face in self._faces if face is not None]:
+            core = face.server.iserver
+            self._refresh(core)
+            if edge.begins:
+                affected += self._strike(face, core, edge.active) + self._distort(face, edge.active)
+            else:
+                affected += self._heal(face, edge.active)
+        return affected
+
+    def _refresh(self, core: Core) -> None:
+        """Set what follows from the faults that are active, whatever it was before."""
+        faults = [active.fault for active in self._schedule.active]
+        core.admits = lambda: not any(isinstance(a.fault, RefuseConnections) for a in self._schedule.active)
+        core.session_limit = min((f.limit for f in faults if isinstance(f, SessionLimit)), default=USUAL_SESSION_LIMIT)
+        core.disturb = self._disturb if any(isinstance(f, SlowAnswers | ErrorAnswers) for f in faults) else None
+
+    async def _disturb(self, request: ua.NodeId) -> None:
+        for active in tuple(self._schedule.active):
+            fault = active.fault
+            if isinstance(fault, SlowAnswers):
+                await asyncio.sleep(fault.delay)
+            elif isinstance(fault, ErrorAnswers) and request not in UNDISTURBED and self._rng.random() < fault.rate:
+                raise ServiceError(int(getattr(StatusCodes, fault.code)))
+
+    def _strike(self, face: Face, core: Core, active: Active) -> list[str]:
+        """Faults of connections, sessions and whole servers."""
+        fault = active.fault
+        if isinstance(fault, ServerRestart):
+            self._restart(face, fault, active.ends_s)
+            return [face.server.url]
+        if isinstance(fault, DropConnections):
+            peers = [str(transport.get_extra_info("peername")) for transport in core.asyncio_transports]
+            for transport in tuple(core.asyncio_transports):
+                transport.abort()
+            return peers
+        if isinstance(fault, KillSessions):
+            for session in core.sessions:
+                self._work.put_nowait(session.close_session)
+            return [session.name for session in core.sessions]
+        if isinstance(fault, KillSubscriptions):
+            doomed = [s for s in core.subscriptions.subscriptions.values() if isinstance(s, Subscription)]
+            for subscription in doomed:
+                self._work.put_nowait(_killing(core, subscription, fault.notice))
+            return [str(subscription.data.SubscriptionId) for subscription in doomed]
+        return []
+
+    def _distort(self, face: Face, active: Active) -> list[str]:
+        """Faults of values, of nodes and of the clock."""
+        sender, began = face.sender, face.sender.instant(self._now_s)
+        distortion = distortion_of(active, began, lambda: self._now_s)
+        if distortion is None:
+            return []
+        variables = sender.fitting(distortion)
+        if isinstance(active.fault, RemoveNode):
+            for variable in variables:
+                sender.announce(variable, began, StatusCodes.BadNodeIdUnknown)
+            face.remove_nodes(active, variables)
+        sender.distortions.append(distortion)
+        if isinstance(active.fault, Status):
+            sender.show_again(variables, began)
+        return [str(variable.node_id.Identifier) for variable in variables]
+
+    def _heal(self, face: Face, active: Active) -> list[str]:
+        sender = face.sender
+        if isinstance(active.fault, ClockError):
+            sender.offset = timedelta(0)
+        over = [d for d in sender.distortions if d.active is active and _ends(d)]
+        for distortion in over:
+            sender.distortions.remove(distortion)
+            if isinstance(active.fault, RemoveNode):
+                face.restore_nodes(active)
+            sender.show_again(sender.fitting(distortion), sender.instant(self._now_s))
+        return []
+
+    def _keep_up(self, active: Active) -> None:
+        """What changes while a fault is active: a drifting clock, the next status of a cycle."""
+        fault = active.fault
+        for face in [face for face in self._faces if face is not None]:
+            if isinstance(fault, ClockError):
+                wrong_s = fault.offset + fault.drift * (self._now_s - active.began_s)
+                face.sender.offset = timedelta(seconds=wrong_s)
+            if isinstance(fault, Status):
+                self._turn(face, active, int((self._now_s - active.began_s) / fault.period))
+
+    def _turn(self, face: Face, active: Active, turn: int) -> None:
+        if self._turns.get(active, 0) == turn:
+            return
+        self._turns[active] = turn
+        for distortion in [d for d in face.sender.distortions if d.active is active]:
+            face.sender.show_again(face.sender.fitting(distortion), face.sender.instant(self._now_s))
+
+
+def _ends(distortion: Distortion) -> bool:
+    """Counters that have rolled over stay shifted: they cannot go back."""
+    return distortion.active.fault.kind != "rollover"
+
+
+def _killing(core: Core, subscription: Subscription, notice: bool) -> Callable[[], Awaitable[object]]:
+    async def kill() -> None:
+        if notice:
+            await subscription.enqueue_statuschange(status(StatusCodes.BadTimeout))
+            await subscription.publish_results()
+        await core.subscriptions.delete_subscriptions([subscription.data.SubscriptionId])
+
+    return kill

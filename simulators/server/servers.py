@@ -1,0 +1,132 @@
+"""The servers of one simulator: built, started, taken away and brought back, closed.
+
+A restart is a real one: the server is closed with all it knew (sessions, subscriptions, history), and another is built
+on the same port from the same plan, with the namespaces in another order when the fault says so.  Machines and what
+operators told them live on.
+"""
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import structlog
+
+from simulators.faults import ServerRestart
+from simulators.server.endpoint import Access, bind, prepared
+from simulators.server.face import Face, Plan, build
+from simulators.server.record import Recorder
+
+LOOK_S = 0.02
+"""How often a server that is away looks whether its time has come."""
+
+
+class Time(Protocol):
+    """Simulated time."""
+
+    @property
+    def now_s(self) -> float: ...
+
+
+class Servers:
+    """All servers; `faces` has None where one is away."""
+
+    def __init__(self, plans: Sequence[Plan], access: Access, recorder: Recorder, time: Time) -> None:
+        self._plans = plans
+        self._access = access
+        self._recorder = recorder
+        self._time = time
+        self.faces: list[Face | None] = []
+        self.urls: list[str] = []
+        self.adopt: Callable[[Face], None] = lambda face: None
+        """Told of each server before it listens."""
+        self._lives: list[AsyncExitStack] = []
+        self._wanted: asyncio.Queue[tuple[int, ServerRestart, float]] = asyncio.Queue()
+        self._log = structlog.get_logger("simulators")
+
+    @property
+    def present(self) -> list[Face]:
+        return [face for face in self.faces if face is not None]
+
+    @asynccontextmanager
+    async def built(self, endpoint: str) -> AsyncIterator[None]:
+        """Bind all ports, then build all servers; close them at the end.  Raises `CannotListen`."""
+        bound = bind_all(endpoint, len(self._plans))
+        try:
+            for number, each in enumerate(bound):
+                self._lives.append(AsyncExitStack())
+                self.faces.append(await self._build(number, each))
+            self.urls += [face.server.url for face in self.present]
+            yield
+        finally:
+            await asyncio.gather(*(life.aclose() for life in self._lives))
+
+    async def _build(self, number: int, bound: socket.socket, shuffle: random.Random | None = None) -> Face:
+        plan = self._plans[number]
+        server = await self._lives[number].enter_async_context(prepared(plan.name, self._access, bound))
+        return await build(server, plan, self._recorder, self._time.now_s, shuffle)
+
+    def record_all(self) -> None:
+        """Bring every variable up to date and record it."""
+        for face in self.present:
+            face.record_rest(self._time.now_s)
+        self._recorder.flush()
+
+    async def listen(self) -> None:
+        """Let clients in."""
+        for face in self.present:
+            await self._open(face)
+
+    async def _open(self, face: Face) -> None:
+        self.adopt(face)
+        await face.server.start()
+        self._log.info("serving", endpoint=face.server.url, machines=len(face.machines))
+
+    def restart(self, face: Face, fault: ServerRestart, until_s: float) -> None:
+        """From this instant the server is away; `keep` closes it and brings it back."""
+        number = self.faces.index(face)
+        self.faces[number] = None
+        self._wanted.put_nowait((number, fault, until_s))
+
+    async def keep(self) -> None:
+        """Keep the clocks of the servers going, and bring back those that are away, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tell_time(), name="server-clock")
+            while True:
+                wanted = await self._wanted.get()
+                group.create_task(self._bring_back(*wanted), name="server-restart")
+
+    async def _tell_time(self) -> None:
+        while True:
+            for face in self.present:
+                await face.server.iserver.write_clock(face.sender.offset)
+            await asyncio.sleep(1.0)
+
+    async def _bring_back(self, number: int, fault: ServerRestart, until_s: float) -> None:
+        url = self.urls[number]
+        self._log.info("server away", endpoint=url, until_s=until_s)
+        await self._lives[number].aclose()
+        while self._time.now_s < until_s:  # noqa: ASYNC110 - simulated time has no event to wait for
+            await asyncio.sleep(LOOK_S)
+        shuffle = random.Random(until_s) if fault.namespaces == "shuffled" else None
+        face = await self._build(number, bind(url), shuffle)
+        face.write_all(self._time.now_s)  # simulated time went on while it was built
+        face.record_rest(self._time.now_s)
+        self.faces[number] = face
+        await self._open(face)
+
+
+def bind_all(endpoint: str, count: int) -> list[socket.socket]:
+    """Ports for so many servers, from that of `endpoint` on.  Raises `CannotListen`, and keeps none, when one fails."""
+    host, port = urlsplit(endpoint).hostname or "127.0.0.1", urlsplit(endpoint).port
+    first = 4840 if port is None else port
+    with ExitStack() as stack:
+        bound = []
+        for number in range(count):
+            url = f"opc.tcp://{f'[{host}]' if ':' in host else host}:{first + number if first else 0}"
+            bound.append(stack.enter_context(bind(url)))
+        stack.pop_all()
+    return bound
