@@ -109,12 +109,14 @@ class Buffer:
 
     def rouse(self) -> None:
         """A machine in line is ready again, a carrier has come back, or there is supply: hand over what can be had."""
-        self.admit()
         while (first := self._first_ready()) is not None:
+            waiting = self._takers.pop(first)  # before taking, which may let others in
             part = self.take()
             if part is None:
-                return
-            self._takers.pop(first)[1].succeed(part)
+                self._takers.insert(first, waiting)
+                break
+            waiting[1].succeed(part)
+        self.admit()
 
     def admit(self) -> None:
         """Let in whoever has waited longest outside, as long as there is room."""
@@ -139,6 +141,9 @@ class Buffer:
         first = self._first_ready() if self._takers else None
         if first is None and len(self._parts) >= self.capacity:
             first = 0
+            if self._parts:  # the one that has waited longest goes in, the new one takes its place
+                self._parts.append(part)
+                part = self._parts.popleft()
         if first is not None:
             self._takers.pop(first)[1].succeed(part)
         else:

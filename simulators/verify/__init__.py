@@ -11,7 +11,7 @@ from simulators.verify.case import LIMIT, Case, Measure, Outcome, run
 
 __all__ = ["LIMIT", "QUICK", "Case", "Measure", "Outcome", "anchors", "run", "verify"]
 
-QUICK = 0.15
+QUICK = 0.1
 """The share of the full length that the quick selection runs."""
 
 

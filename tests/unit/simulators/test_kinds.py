@@ -214,3 +214,12 @@ def test_shifts_that_touch_are_one_span() -> None:
     shifts = [Shift.model_validate({"from": a, "to": b}) for a, b in (("06:00", "14:00"), ("14:00", "22:00"))]
     begin, end = next(working_spans(shifts, "UTC", datetime(2026, 1, 5, tzinfo=UTC)))
     assert (begin, end) == (6 * 3600, 22 * 3600)
+
+
+def test_a_machine_that_is_ready_again_takes_the_part_that_has_waited_longest() -> None:
+    factory = factory_of([{"name": "a", "cycle": 1}, {"name": "b", "cycle": 1, "buffer": 1}])
+    factory.machines[1].stop(State.DOWN)
+    factory.run(10)
+    factory.machines[1].release(State.DOWN)
+    factory.run(20)
+    assert [part.serial[-1] for part in factory.lines[0].finished][:4] == ["1", "2", "3", "4"]
