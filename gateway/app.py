@@ -29,6 +29,8 @@ from gateway.pipeline.forward import Shelves, forward
 from gateway.web import serve_http
 
 DISTRIBUTION = "connected-factory"
+GOODBYE_S = 2.0
+"""How long leaving the brokers may take."""
 SHARE_OF_REFUSED = 8
 """Refused messages and dead letters may each take this part of the outbox's size."""
 
@@ -92,13 +94,11 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
         http = serve_http(config.http, gateway.metrics.registry, gateway.links, gateway.http, lambda address: None)
         losers = (gateway.outbox, *(shelves.refused for shelves in gateway.shelves))
         telling = announce(losers, gateway.outbox, gateway.stream_prefix, config.name)
-        below = [
-            downstream.create_task(http, name="http"),
-            downstream.create_task(telling, name="announce"),
-            *(
-                downstream.create_task(_forward(gateway, broker, shelves, link), name=f"forward to {broker.name}")
-                for broker, shelves, link in zip(config.all_brokers, gateway.shelves, gateway.brokers, strict=True)
-            ),
+        below = [downstream.create_task(http, name="http"), downstream.create_task(telling, name="announce")]
+        leave = asyncio.Event()
+        forwarding = [
+            downstream.create_task(_forward(gateway, broker, shelves, link, leave), name=f"forward to {broker.name}")
+            for broker, shelves, link in zip(config.all_brokers, gateway.shelves, gateway.brokers, strict=True)
         ]
         async with asyncio.TaskGroup() as upstream:
             above = [
@@ -111,7 +111,9 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
         if any(link.is_up for link in gateway.brokers):
             with suppress(TimeoutError):
                 await asyncio.wait_for(gateway.outbox.wait_empty(), config.stop_grace)
-        for task in below:
+            leave.set()
+            await asyncio.wait(forwarding, timeout=GOODBYE_S)
+        for task in (*forwarding, *below):
             task.cancel()
 
 
@@ -130,13 +132,13 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
     )
 
 
-async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, link: Link) -> None:
+async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, link: Link, leave: asyncio.Event) -> None:
     config = gateway.config
     presence = presence_of(
         broker.presence, config.name, version(DISTRIBUTION), hash_of(config), lambda: sorted(gateway.outbox.streams)
     )
     connect = partial(open_sink, broker, link, config.name, presence)
-    await forward(shelves, connect, link, _backoff(config))
+    await forward(shelves, connect, link, _backoff(config), leave)
 
 
 def _outbox(config: Config, metrics: Metrics) -> AbstractAsyncContextManager[Outbox]:

@@ -99,15 +99,15 @@ class Shelves:
             self.metrics.refused.labels(self.broker, outcome.reason).inc()
 
 
-async def forward(shelves: Shelves, open_sink: OpenSink, link: Link, backoff: Backoff) -> None:
-    """Deliver for ever, through every reconnection, until cancelled."""
+async def forward(shelves: Shelves, open_sink: OpenSink, link: Link, backoff: Backoff, leave: asyncio.Event) -> None:
+    """Deliver for ever, through every reconnection, until cancelled; or until told to leave, with a goodbye."""
     shelves.held = dict.fromkeys(await _streams_refused_earlier(shelves), time.monotonic())
 
     async def attempt() -> None:
         async with open_sink() as sink:
             link.up()
             shelves.reader.rewind()
-            await _serve(shelves, sink)
+            await _serve(shelves, sink, leave)
 
     await keep_connected(link, attempt, backoff)
 
@@ -122,30 +122,40 @@ async def _streams_refused_earlier(shelves: Shelves) -> set[str]:
     return streams
 
 
-async def _serve(shelves: Shelves, sink: Sink) -> None:
-    """Deliver on one session until it breaks; always ends with `Unavailable` or a cancellation.
+async def _serve(shelves: Shelves, sink: Sink, leave: asyncio.Event) -> None:
+    """Deliver on one session until told to leave; raises `Unavailable` when it breaks.
 
     The children never fail with `Unavailable` themselves: before CPython 3.13 a TaskGroup may then lose a cancellation.
     """
     session = _Session(shelves, sink)
     async with asyncio.TaskGroup() as tasks:
-        children = [
+        lost = tasks.create_task(_loss_of(sink), name=f"session with {shelves.broker}")
+        left = tasks.create_task(leave.wait(), name=f"leave {shelves.broker}")
+        work = [
             tasks.create_task(session.deliver(), name=f"deliver to {shelves.broker}"),
             tasks.create_task(session.offer_again(), name=f"offer again to {shelves.broker}"),
         ]
         setting_aside = tasks.create_task(session.set_aside(), name=f"set aside from {shelves.broker}")
-        try:
-            await sink.wait_closed()
-            lost = Unavailable("the session ended")
-        except Unavailable as error:
-            lost = error
-        for child in children:
-            child.cancel()
-        await asyncio.wait(children)
+        await asyncio.wait([lost, left], return_when=asyncio.FIRST_COMPLETED)
+        for task in work:
+            task.cancel()
+        await asyncio.wait(work)
         await session.wait_set_aside()  # what is half moved would be moved twice
+        lost.cancel()
+        left.cancel()
         setting_aside.cancel()
     shelves.metrics.in_flight.set(0)
-    raise lost
+    if not lost.cancelled():
+        raise lost.result()
+
+
+async def _loss_of(sink: Sink) -> Unavailable:
+    """Why the session broke, once it has."""
+    try:
+        await sink.wait_closed()
+    except Unavailable as error:
+        return error
+    return Unavailable("the session ended")
 
 
 class _Session:

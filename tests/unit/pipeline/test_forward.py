@@ -33,11 +33,13 @@ class Broker:
     taken: list[tuple[str, int]] = field(default_factory=list)
     break_after: int | None = None
     sessions: int = 0
+    left_in_order: int = 0
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:
         self.sessions += 1
         yield Session(self)
+        self.left_in_order += 1
 
 
 class Session:
@@ -113,13 +115,24 @@ async def until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def forwarding(found: Shelves, broker: Broker) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(forward(found, broker.session, Link("b", ""), AT_ONCE), name="forward")
+        leave = asyncio.Event()
+        tasks.create_task(forward(found, broker.session, Link("b", ""), AT_ONCE, leave), name="forward")
         yield
-        task.cancel()
+        leave.set()
 
 
 def run(body: Coroutine[None, None, None]) -> None:
     asyncio.run(asyncio.wait_for(body, 20))
+
+
+def test_told_to_leave_it_ends_the_session_in_order(tmp_path: Path) -> None:
+    async def body() -> None:
+        broker = Broker()
+        async with shelves(tmp_path, Metrics()) as found, forwarding(found, broker):
+            await until(lambda: broker.sessions == 1)
+        assert broker.left_in_order == 1
+
+    run(body())
 
 
 def seqs(broker: Broker, stream: str) -> list[int]:
