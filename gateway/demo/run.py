@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import app
-from gateway.config import Config
+from gateway.config import BackoffConfig, Config
 from gateway.demo.parts import HOST, EmbeddedBroker, Factory, embedded_broker, port_or_free, simulators
 from gateway.demo.view import Flow, View
 from gateway.errors import ConfigError
@@ -71,6 +71,7 @@ def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: P
             "broker": config.all_brokers[0].model_copy(update={"url": broker.url}),
             "brokers": (),
             "outbox": config.outbox.model_copy(update={"path": folder / "outbox"}),
+            "reconnect": BackoffConfig(first=0.5, most=2.0),  # nobody wants to watch a long wait
             "http": config.http.model_copy(update={"host": HOST, "port": port_or_free(config.http.port)}),
         }
     )

@@ -186,8 +186,8 @@ class _Session:
             return  # the session broke: the record is read again on the next one
         outcome = future.result()
         if outcome.verdict is Verdict.DELIVERED:
-            self._shelves.reader.ack(record.number)
-            self._shelves.count_delivered(record, sent_at_s)
+            if self._shelves.reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+                self._shelves.count_delivered(record, sent_at_s)
             self._slots.release()
         else:
             self._refuse(record, outcome)
