@@ -22,7 +22,7 @@ from gateway.mqtt.connect import open_sink
 from gateway.mqtt.presence import hash_of, presence_of
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
-from gateway.payload.json import JsonFormat
+from gateway.payload.choose import announcement_for, format_for
 from gateway.pipeline.announce import announce
 from gateway.pipeline.collect import collect
 from gateway.pipeline.forward import Shelves, forward
@@ -93,7 +93,8 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as downstream:
         http = serve_http(config.http, gateway.metrics.registry, gateway.links, gateway.http, lambda address: None)
         losers = (gateway.outbox, *(shelves.refused for shelves in gateway.shelves))
-        telling = announce(losers, gateway.outbox, gateway.stream_prefix, config.name)
+        told = announcement_for(config.payload)
+        telling = announce(losers, gateway.outbox, gateway.stream_prefix, config.name, told)
         below = [downstream.create_task(http, name="http"), downstream.create_task(telling, name="announce")]
         leave = asyncio.Event()
         forwarding = [
@@ -120,13 +121,7 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
 async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
     config, outbox = gateway.config, gateway.outbox
     metrics = gateway.metrics.for_source(source.name)
-    form = JsonFormat(
-        stream_prefix=gateway.stream_prefix,
-        topic=config.payload.topic,
-        gateway=config.name,
-        max_values=config.payload.max_values,
-        server_time=config.payload.server_time,
-    )
+    form = format_for(config, source.name, gateway.stream_prefix)
     await collect(
         source.name, partial(open_source, source, metrics, link), form, outbox, link, metrics, _backoff(config)
     )

@@ -505,7 +505,8 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
             known = {"gateway", "source", "tag", *_names(source, "fields"), *_names(selection, "fields", "levels")}
             place: Place = ("payload", "topic") if _at(raw, "payload", "topic") else ("sources", s, "select", n)
             problems += [
-                (place, f"for {dotted(('sources', s, 'select', n))}: {p}") for p in problems_of(template, known, *limits)
+                (place, f"for {dotted(('sources', s, 'select', n))}: {p}")
+                for p in problems_of(template, known, *limits)
             ]
     return problems
 

@@ -10,26 +10,33 @@ from collections.abc import Sequence
 from gateway.model import Message
 from gateway.outbox import Outbox
 from gateway.outbox.losses import Loss
+from gateway.payload.choose import Announcement
 from gateway.payload.json import announcement
 
 INTERVAL_S = 1.0
 
 
-async def announce(losers: Sequence[Outbox], outbox: Outbox, stream_prefix: str, gateway: str) -> None:
-    """Announce for ever, through `outbox`, what any of the `losers` lost."""
+async def announce(
+    losers: Sequence[Outbox],
+    outbox: Outbox,
+    stream_prefix: str,
+    gateway: str,
+    told: Announcement = announcement,
+) -> None:
+    """Announce for ever, through `outbox`, what any of the `losers` lost, in the format of `told`."""
     while True:
         for loser in losers:
             for loss in loser.take_losses():
-                await outbox.append([_message(outbox, loss, stream_prefix, gateway)])
+                await outbox.append([_message(outbox, loss, stream_prefix, gateway, told)])
                 await loser.append([], losses=[loss])
         await asyncio.sleep(INTERVAL_S)
 
 
-def _message(outbox: Outbox, loss: Loss, stream_prefix: str, gateway: str) -> Message:
+def _message(outbox: Outbox, loss: Loss, stream_prefix: str, gateway: str, told: Announcement) -> Message:
     """On the topic of the stream that lost something; where that is unknown, on one that speaks for the gateway."""
     if loss.stream:
         _, source, topic = loss.stream.split("/", 2)
     else:
         source, topic = "gateway", f"gateways/{gateway}/losses"
     stream = f"{stream_prefix}/{source}/{topic}"
-    return announcement(loss, stream, topic, outbox.next_seq(stream))
+    return told(loss, stream, topic, outbox.next_seq(stream))

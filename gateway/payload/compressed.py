@@ -1,0 +1,35 @@
+"""gzip (RFC 1952) or Zstandard (RFC 8878) around the payload of any format.
+
+The content type stays that of the payload; the user property `content-encoding` says `gzip` or `zstd`.  MQTT 3.1.1 has
+neither: there a reader knows it by the first bytes, `1f 8b` or `28 b5 2f fd`.  Level 1 of both: more costs several
+times as much and saves a tenth.
+"""
+
+import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import zstandard
+
+from gateway.model import Message
+
+Coding = Literal["gzip", "zstd"]
+Compress = Callable[[bytes], bytes]
+PROPERTY = "content-encoding"
+_LEVEL = 1
+
+
+def compressor(coding: Coding) -> Callable[[Message], Message]:
+    """What makes a compressed message of a plain one.  Equal payloads stay equal."""
+    compress: Compress = _gzip if coding == "gzip" else zstandard.ZstdCompressor(level=_LEVEL).compress
+
+    def compressed(message: Message) -> Message:
+        properties = (*message.properties, (PROPERTY, coding))
+        return replace(message, payload=compress(message.payload), properties=properties)
+
+    return compressed
+
+
+def _gzip(payload: bytes) -> bytes:
+    return gzip.compress(payload, _LEVEL, mtime=0)
