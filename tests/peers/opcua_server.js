@@ -66,6 +66,7 @@ async function main() {
         if (period) await new Promise((done) => setTimeout(done, Number(period) * 1000));
       }
     },
+    run: (first, last, period) => { commands.count(first, last, period); },
     bad: () => variables.get("press-1.Temperature").setValueFromSource(new Variant({ dataType: DataType.Null }),
       StatusCodes.BadSensorFailure),
     event: (severity, message) => server.engine.addressSpace.rootFolder.objects.server.raiseEvent("BaseEventType", {

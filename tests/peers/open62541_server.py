@@ -7,6 +7,7 @@ tests/support/opcua_server.py.  It imports nothing of the project.
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 
 import o6
 
@@ -34,22 +35,21 @@ async def main(port: int, machines: int, options: dict[str, object]) -> None:
     for number in range(int(str(options.get("extra", 0)))):
         await server.addVariable(f"v{number}", line, float(number), nodeId=f"ns=1;s=v{number}")
     server.start()
-    while not await listens(port):
-        await asyncio.sleep(0.02)  # noqa: ASYNC110 - the binding says nothing when it listens
+    while not await listens(port):  # noqa: ASYNC110 - the binding says nothing when it listens
+        await asyncio.sleep(0.02)
     print("ready", flush=True)
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    running = []
     while line_read := await reader.readline():
         verb, *rest = line_read.decode().split()
         if verb == "set":
             await variables[rest[0]](float(rest[1]))
         elif verb == "count":
-            for value in range(int(rest[0]), int(rest[1])):
-                await variables["press-1.Counter"](value)
-                await asyncio.sleep(float(rest[2]) if len(rest) > 2 else 0)
-        elif verb == "write":  # seconds, period: as fast as asked, every variable
-            await hammer(server, variables, float(rest[0]), float(rest[1]))
+            await count(variables["press-1.Counter"], *rest)
+        elif verb == "run":  # like count, beside other commands
+            running.append(asyncio.create_task(count(variables["press-1.Counter"], *rest)))
         print(f"done {line_read.decode().strip()}", flush=True)
 
 
@@ -62,14 +62,10 @@ async def listens(port: int) -> bool:
     return True
 
 
-async def hammer(server: o6.Server, variables: dict[str, object], seconds: float, period: float) -> None:
-    loop = asyncio.get_running_loop()
-    end, number = loop.time() + seconds, 0
-    while loop.time() < end:
-        number += 1
-        for variable in variables.values():
-            await variable(number)
-        await asyncio.sleep(period)
+async def count(counter: Callable[[int], Awaitable[None]], first: str, last: str, period: str = "0") -> None:
+    for value in range(int(first), int(last)):
+        await counter(value)
+        await asyncio.sleep(float(period))
 
 
 if __name__ == "__main__":

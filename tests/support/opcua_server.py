@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncua import Server
+    from asyncua import Node, Server
 
 NAMESPACE = "urn:tests:line"
 
@@ -108,14 +108,15 @@ async def serve(port: int, machines: int) -> None:
         for level in (ua.AttributeIds.AccessLevel, ua.AttributeIds.UserAccessLevel):
             await kept.set_attr_bit(level, ua.AccessLevel.HistoryRead)
         print("ready", flush=True)
+        running = []
         while command := await asyncio.to_thread(sys.stdin.readline):
             verb, *rest = command.split()
             if verb == "set":
                 await variables[rest[0]].write_value(float(rest[1]))
             elif verb == "count":
-                for value in range(int(rest[0]), int(rest[1])):
-                    await variables["press-1.Counter"].write_value(value, ua.VariantType.Int64)
-                    await asyncio.sleep(float(rest[2]) if len(rest) > 2 else 0)
+                await _count(variables["press-1.Counter"], *rest)
+            elif verb == "run":  # like count, beside other commands
+                running.append(asyncio.create_task(_count(variables["press-1.Counter"], *rest)))
             elif verb == "bad":
                 bad = ua.DataValue(ua.Variant(), ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSensorFailure)))
                 await server.write_attribute_value(variables["press-1.Temperature"].nodeid, bad)
@@ -130,6 +131,14 @@ async def serve(port: int, machines: int) -> None:
                 service = server.iserver.subscription_service
                 await service.delete_subscriptions(list(service.subscriptions))
             print(f"done {command.strip()}", flush=True)
+
+
+async def _count(counter: "Node", first: str, last: str, period: str = "0") -> None:
+    from asyncua import ua
+
+    for value in range(int(first), int(last)):
+        await counter.write_value(value, ua.VariantType.Int64)
+        await asyncio.sleep(float(period))
 
 
 async def _add_structures(server: "Server", index: int) -> None:

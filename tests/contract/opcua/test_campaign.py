@@ -1,0 +1,135 @@
+"""A seeded campaign of faults on one source: every value arrives, or its absence is announced, in order.
+
+The seed is in the name of the test that fails; `OPCUA_CAMPAIGN_FAULTS` and `OPCUA_CAMPAIGN_SEED` make a longer or
+another one.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing, suppress
+
+import pytest
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.link import Link
+from gateway.metrics import Metrics
+from gateway.opcua import open_source
+from tests.support.opcua_peers import stack_server
+from tests.support.opcua_server import NAMESPACE, OpcuaServer
+from tests.support.proxy import Proxy, open_proxy
+
+FAULTS = int(os.environ.get("OPCUA_CAMPAIGN_FAULTS", "8"))
+SEED = int(os.environ.get("OPCUA_CAMPAIGN_SEED", "1"))
+PERIOD_S = 0.13
+
+
+class Record:
+    """What was made durable: values and gaps in their order, and the mark of the last."""
+
+    def __init__(self) -> None:
+        self.rows: list[int | str] = []
+        self.mark = b""
+        self.changed = asyncio.Condition()
+
+    @property
+    def last(self) -> int:
+        return max((row for row in self.rows if isinstance(row, int)), default=0)
+
+    async def put(self, rows: list[int | str], mark: bytes) -> None:
+        async with self.changed:
+            self.rows += rows
+            self.mark = mark
+            self.changed.notify_all()
+
+    async def wait_beyond(self, value: int) -> None:
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.last > value)
+
+
+def unexplained(rows: list[int | str]) -> list[str]:
+    """Jumps without an announcement, and values that go back without one."""
+    wrong: list[str] = []
+    before, announced = next((row for row in rows if isinstance(row, int)), 0) - 1, False
+    for row in rows:
+        if isinstance(row, str):
+            announced = True
+            continue
+        if row != before + 1 and not (announced and row >= before):
+            wrong.append(f"{before} then {row}")
+        before, announced = row, False
+    return wrong
+
+
+async def collect(made: SourceConfig, record: Record, rng: random.Random) -> None:
+    """Read for ever, and now and then lose a batch before it is durable."""
+    series = Metrics().for_source("line")
+    while True:
+        with suppress(Unavailable):
+            async with (
+                open_source(made, series, Link("line", made.url), record.mark) as source,
+                aclosing(source.batches()) as batches,
+            ):
+                async for batch in batches:
+                    if rng.random() < 0.03:
+                        break  # as if killed here
+                    values = [int(str(value)) for value in batch.values]
+                    await record.put([*(gap.cause for gap in batch.gaps), *values], batch.mark)
+        await asyncio.sleep(rng.uniform(0, 0.3))
+
+
+async def fault(server: OpcuaServer, proxy: Proxy, stack: str, rng: random.Random) -> str:
+    kinds = ["cut", "cut", "stall", "half_open", "refuse", "slow"]
+    kinds += ["drop-sessions", "drop-subscriptions"] if stack == "node-opcua" else []
+    kind = rng.choice(kinds)
+    if kind.startswith("drop"):
+        await server.tell(kind)
+    elif kind == "slow":
+        proxy.slow(2000)
+    else:
+        getattr(proxy, kind)()
+    await asyncio.sleep(rng.uniform(0.1, 2.0))
+    proxy.heal()
+    return kind
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("stack", ["node-opcua", "open62541"])
+@pytest.mark.parametrize("seed", [SEED])
+def test_no_unexplained_gap_in_a_campaign(stack: str, seed: int) -> None:
+    async def body() -> None:
+        rng = random.Random(f"{stack} {seed}")
+        record, happened = Record(), []
+        async with stack_server(stack) as server, open_proxy(server.port) as proxy:
+            made = SourceConfig.model_validate(
+                {"name": "line", "url": f"opc.tcp://127.0.0.1:{proxy.port}/", "insecure": True, "queue_size": 1000,
+                 "select": [{"node": f"nsu={NAMESPACE};s=press-1.Counter"}], "publishing_interval": 0.05,
+                 "keep_alive": 0.5, "request_timeout": 2, "session_timeout": 10}
+            )  # fmt: skip
+            task = asyncio.create_task(collect(made, record, rng))
+            await server.tell(f"run 1 {FAULTS * 200 + 1000} {PERIOD_S}")
+            for _ in range(FAULTS):
+                await asyncio.wait_for(record.wait_beyond(record.last), 30)
+                happened.append(await fault(server, proxy, stack, rng))
+            await asyncio.wait_for(record.wait_beyond(record.last + 5), 60)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        assert unexplained(record.rows) == [], (happened, record.rows)
+        print(f"{stack}: {len(happened)} faults, {record.last} values, seed {seed}")
+
+    run(body)
+
+
+def run(body: Callable[[], Coroutine[None, None, None]]) -> None:
+    asyncio.run(body())
+
+
+def test_checker_sees_what_it_should() -> None:
+    assert unexplained([4, 5, 6, "gap", 9, 10]) == []
+    assert unexplained([1, 2, "gap", 2, 3]) == []
+    assert unexplained([1, 2, 4]) == ["2 then 4"]
+    assert unexplained([1, 2, 2, 3]) == ["2 then 2"]
+    assert unexplained([1, 2, "gap", 1]) == ["2 then 1"]
