@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from simulators.streams import Sampler, blocks, stream
 
 _DURATION = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h|d)\s*$")
 _DURATION_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
+SHORTEST_S = 0.001
 Draw = Callable[[int], NDArray[np.float64]]
 
 
@@ -310,3 +311,13 @@ Distribution = Annotated[
     BeforeValidator(_plain, json_schema_input_type=_Written),
 ]
 """A distribution: `2s`, or a mapping with `law` and its parameters."""
+
+
+def _lasts(law: Law) -> Law:
+    if law.mean_s < SHORTEST_S:
+        raise ValueError(f"must last at least 1ms on average, not {law.mean_s:g} s: simulated time would stand still")
+    return law
+
+
+Lasting = Annotated[Distribution, AfterValidator(_lasts)]
+"""A distribution of times that let simulated time pass."""

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
-from simulators.distributions import Constant, Distribution, Duration
+from simulators.distributions import Constant, Distribution, Duration, Lasting
 from simulators.plant.quantities import Name, Part, no_twins
 from simulators.plant.stations import OUT, AnyStation, Station
 
@@ -40,7 +40,7 @@ class Arrivals(Part):
     """Raw parts come one by one."""
 
     kind: Literal["arrivals"]
-    every: Distribution
+    every: Lasting
     when_full: Literal["wait", "lose"] = Field("wait", description="what an arriving part does when there is no room")
 
 

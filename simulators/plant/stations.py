@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from simulators.distributions import Distribution, Duration, Positive
+from simulators.distributions import Distribution, Duration, Lasting, Positive
 from simulators.plant.quantities import Name, Part, Places, Power, Probability, no_twins
 from simulators.plant.sensing import USUAL_SIGNALS, SignalSpec
 
@@ -26,7 +26,7 @@ class Failure(Part):
     """A reason to break down."""
 
     name: Name = "failure"
-    every: Distribution = Field(description="time to the next failure, in what `counts` names")
+    every: Lasting = Field(description="time to the next failure, in what `counts` names")
     repair: Distribution
     counts: Literal["operating", "calendar", "cycles"] = Field(
         "operating",
@@ -96,8 +96,8 @@ class Station(Part):
 
     kind: str
     name: Name
-    cycle: Distribution
-    cycles: dict[Name, Distribution] = Field(default_factory=dict, description="cycle by product, where it differs")
+    cycle: Lasting
+    cycles: dict[Name, Lasting] = Field(default_factory=dict, description="cycle by product, where it differs")
     ideal: Positive | None = Field(None, description="ideal cycle time for the indicators; the mean when left out")
     machines: Annotated[int, Field(ge=1, le=200)] = 1
     buffer: Places = Field(0, description="places for parts waiting in front of the station, or `unlimited`")

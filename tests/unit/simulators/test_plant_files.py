@@ -1,10 +1,14 @@
 """The plant files that ship are right, and wrong ones are told where and why."""
 
 import json
+import re
+import tempfile
 from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simulators.describe import describe
 from simulators.errors import ConfigError
@@ -128,3 +132,41 @@ def test_stress_values_say_which_change_they_are() -> None:
         assert tag.count(100.0) - tag.count(0.0) == 1000
         assert tag.count(tag.changed_s(7) + 1e-9) == 7
     assert len(Factory(plant, seed=1).stress) == 4
+
+
+@pytest.mark.parametrize("key", ["cycle: 0s", "cycle: 2s\n        failures: [{every: 0s, repair: 1s}]"])
+def test_times_in_which_nothing_passes_are_refused(tmp_path: Path, key: str) -> None:
+    assert "must last at least 1ms" in problems(tmp_path, ORDERLY.replace("cycle: 2s", key))[0]
+
+
+SCALARS = st.sampled_from(
+    [
+        "-1", "0", "1.2", "1e400", ".nan", "null", "[]", "{}", "[1, 2]", "{a: 1}", "yes", "''", "2 parsecs",
+        "2026-01-01", "*x", "!!int x",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(FILES), st.integers(0, 10_000), st.integers(0, 3), SCALARS)
+def test_whatever_a_file_says_it_is_a_plant_or_a_mistake_with_a_place(
+    path: Path, place: int, how: int, scalar: str
+) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    at = place % len(lines)
+    key = lines[at].partition(":")[0]
+    lines[at : at + 1] = [[], [lines[at]] * 2, [f"{key}: {scalar}"], [f"{lines[at]}{scalar}"]][how]
+    with tempfile.TemporaryDirectory() as folder:
+        changed = Path(folder) / "plant.yaml"
+        changed.write_text("\n".join(lines), encoding="utf-8")
+        told = problems_or_none(changed)
+    assert told is None or (told and all(re.match(rf"{re.escape(str(changed))}:\d+: ", problem) for problem in told))
+
+
+def problems_or_none(path: Path) -> list[str] | None:
+    """What is wrong with a file; None: nothing."""
+    try:
+        load(path)
+    except ConfigError as error:
+        return error.problems
+    return None
