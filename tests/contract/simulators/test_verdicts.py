@@ -1,0 +1,47 @@
+"""The commands that only compute, as processes: the trace is the same in every process, and the anchors hold."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def simulators(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    """Run `simulators` with an order of sets and dictionaries of its own."""
+    command, environment = [sys.executable, "-m", "simulators", *arguments], {**os.environ, "PYTHONHASHSEED": hash_seed}
+    return subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("plant", ["config/plant.yaml", "config/plants/end-of-line.yaml"])
+def test_every_process_traces_the_same(plant: str) -> None:
+    runs = [simulators("trace", plant, "--seed", "7", "--until", "1800", hash_seed=seed) for seed in ("1", "2")]
+    last = [run.stdout.splitlines()[-1] for run in runs]
+    assert last[0].startswith("sha256 ")
+    assert runs[0].stdout == runs[1].stdout
+    other = simulators("trace", plant, "--seed", "8", "--until", "1800")
+    assert other.stdout.splitlines()[-1] != last[0]
+
+
+@pytest.mark.slow
+def test_the_quick_verification_passes() -> None:
+    run = simulators("verify", "--quick")
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    assert "FAILED" not in run.stdout
+
+
+def test_describe_draws_a_plant() -> None:
+    run = simulators("describe", "config/plants/smt.yaml")
+    assert run.returncode == 0, run.stderr
+    assert "bottleneck: printer" in run.stdout
+
+
+def test_a_plant_that_cannot_work_ends_with_78_and_says_why(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: x\nsite: y\nlines: [{name: l, stations: [{name: a, cycle: 1s, buffer: -1}]}]\n")
+    run = simulators("describe", str(broken))
+    assert run.returncode == 78
+    assert f"{broken}:3: lines[0].stations[0].buffer:" in run.stderr
