@@ -6,6 +6,7 @@ program before it has done anything; the server listens only once every variable
 """
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -159,6 +160,7 @@ async def serve(settings: Settings, plant: Plant) -> None:
         fault_log = stack.enter_context(settings.fault_log.open("ab")) if settings.fault_log else None
         running = Running(settings, plant, recorder, FaultLog(fault_log))
         await stack.enter_async_context(running.servers.built(settings.endpoint))
+        gc.freeze()  # the address spaces stay: the collector need not go through them again and again
         await running.backfill(stop)
         running.servers.record_all()
         if settings.metrics_port is not None:

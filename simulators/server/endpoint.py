@@ -24,6 +24,7 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.user_managers import UserManager
 
 from simulators.errors import ConfigError
+from simulators.server.nodes import collection_paused
 from simulators.server.pki import own_certificate, trusted_folder
 from simulators.server.sessions import Core, Listener
 
@@ -174,7 +175,8 @@ async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIter
     """A server with the standard address space, not yet listening; closed at the end, within `STOP_TIMEOUT_S`."""
     server = FactoryServer(name, access, bound)
     try:
-        await server.init()
+        with collection_paused():
+            await server.init()
         await server.set_build_info(MODEL_URI, "connected-factory", name, VERSION, "0", datetime.now(UTC))
         await server.secure()
         yield server

@@ -21,6 +21,7 @@ from simulators.server.events import Events
 from simulators.server.information import Information
 from simulators.server.machines import MachineNodes, Place, add_machines, title
 from simulators.server.models import TABLES, Models, table
+from simulators.server.nodes import collection_paused
 from simulators.server.operations import Operations
 from simulators.server.record import Recorder
 from simulators.server.sender import Sender
@@ -181,10 +182,11 @@ async def build(
     indexes = {uri: await server.register_namespace(uri) for uri in uris}
     place = Place(Space(server.iserver.aspace), indexes[MODEL_URI])
     models = Models(place.space, {table(name).letter: indexes[table(name).uri] for name in TABLES})
-    for name in TABLES:
-        models.add(table(name).rows)
     sender = Sender(place.space, plan.epoch, await server.get_namespace_array(), recorder)
-    face = Face(server, sender, place, models)
-    face.add(plan.site, plan.units, plan.stress, now_s)
+    with collection_paused():
+        for name in TABLES:
+            models.add(table(name).rows)
+        face = Face(server, sender, place, models)
+        face.add(plan.site, plan.units, plan.stress, now_s)
     face.write_all(now_s)
     return face
