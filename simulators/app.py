@@ -24,8 +24,7 @@ from simulators.clock import Clock
 from simulators.faults import Fault, FaultLog, Schedule
 from simulators.flow import Factory
 from simulators.flow.unit import Unit
-from simulators.kpis import figures
-from simulators.metrics import Metrics, Pace
+from simulators.metrics import Metrics, Pace, oee
 from simulators.plant import Plant
 from simulators.server.endpoint import Access
 from simulators.server.face import Plan
@@ -127,7 +126,7 @@ class Running:
     def status(self) -> Status:
         now_s, pace = self.clock.now_s, self.pace()
         machines = [
-            MachineStatus(m.path, m.state.value, m.good, m.scrap, figures(m.elements(now_s)).oee, m.energy_j(now_s))
+            MachineStatus(m.path, m.state.value, m.good, m.scrap, oee(m, now_s), m.energy_j(now_s))
             for m in self.factory.machines
         ]
         return Status(

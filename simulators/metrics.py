@@ -63,7 +63,7 @@ class _Factory(Collector):
         )
         energy = CounterMetricFamily("factory_energy_joules", "Electrical energy used.", labels=("machine",))
         failures = CounterMetricFamily("factory_failures", "Breakdowns.", labels=("machine",))
-        oee = GaugeMetricFamily("factory_oee_ratio", "OEE of ISO 22400; absent while undefined.", labels=("machine",))
+        ratio = GaugeMetricFamily("factory_oee_ratio", "OEE of ISO 22400; absent while undefined.", labels=("machine",))
         for machine in self._machines:
             for verdict in ("good", "scrap", "rework"):
                 parts.add_metric((machine.path, verdict), getattr(machine, verdict))
@@ -71,10 +71,10 @@ class _Factory(Collector):
                 seconds.add_metric((machine.path, state.value), spent_s)
             energy.add_metric((machine.path,), machine.energy_j(now_s))
             failures.add_metric((machine.path,), machine.failures)
-            index = figures(machine.elements(now_s)).oee
+            index = oee(machine, now_s)
             if index is not None:
-                oee.add_metric((machine.path,), index)
-        yield from (parts, seconds, energy, failures, oee)
+                ratio.add_metric((machine.path,), index)
+        yield from (parts, seconds, energy, failures, ratio)
 
 
 class Metrics:
@@ -95,6 +95,11 @@ class Metrics:
         for change in changes:
             if change.name == "cycle_s":
                 self._cycles[change.machine].observe(float(change.value))
+
+
+def oee(machine: Machine, now_s: float) -> float | None:
+    """The OEE index up to now; None while undefined, and for belts: they carry many parts at a time, and make none."""
+    return None if machine.station.kind == "conveyor" else figures(machine.elements(now_s)).oee
 
 
 def _gauge(name: str, text: str, number: float) -> Metric:

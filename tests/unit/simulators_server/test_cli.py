@@ -1,0 +1,65 @@
+"""The commands do what their help says."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from simulators.cli import app, endpoint_url
+from simulators.view import MachineStatus, Status, duration, table
+
+PLANT = Path(__file__).parents[3] / "config" / "plant.yaml"
+
+
+def told(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_trace_ends_with_the_same_hash_for_the_same_seed() -> None:
+    first, again, other = (told("trace", str(PLANT), "--until", "120", "--seed", seed) for seed in ("1", "1", "2"))
+    assert first == again
+    assert first.splitlines()[-1].startswith("sha256 ")
+    assert first.splitlines()[-1] != other.splitlines()[-1]
+
+
+def test_describe_names_the_bottleneck() -> None:
+    assert "bottleneck: packaging" in told("describe", str(PLANT))
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(told("schema"))["title"] == "Plant"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port", "expected"),
+    [
+        ("opc.tcp://127.0.0.1:4840", None, "opc.tcp://127.0.0.1:4840"),
+        ("opc.tcp://127.0.0.1:4840", 0, "opc.tcp://127.0.0.1:0"),
+        ("opc.tcp://localhost", 5000, "opc.tcp://localhost:5000"),
+    ],
+)
+def test_port_takes_the_place_of_that_of_the_endpoint(endpoint: str, port: int | None, expected: str) -> None:
+    assert endpoint_url(endpoint, port) == expected
+
+
+def test_table_shows_state_counts_and_oee_where_there_is_one() -> None:
+    machines = [
+        MachineStatus("line-1/a", "working", 12, 1, 0.823, 3.6e6),
+        MachineStatus("line-1/b", "down", 0, 0, None, 0.0),
+    ]
+    url = "opc.tcp://127.0.0.1:4840"
+    status = Status(url, [url], None, 93_784.2, 10.0, 0.3, 1000, 2, machines)
+    out = StringIO()
+    Console(file=out, width=120).print(table(status))
+    for part in ("1d 02:03:04 at 10x, lag 0.3 s", "line-1/a", "working", "12", "82.3%", "1.000", "2 sessions"):
+        assert part in out.getvalue()
+    assert [line.split("│")[5].strip() for line in out.getvalue().splitlines() if "line-1/b" in line] == ["-"]
+
+
+def test_duration_is_readable() -> None:
+    assert (duration(59.9), duration(3_600)) == ("00:00:59", "01:00:00")
