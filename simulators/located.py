@@ -131,11 +131,20 @@ def _worth_telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
 def real(place: Place, located: Located) -> Place:
     """The place without the names of union members that pydantic puts between the keys of the file."""
     kept: Place = ()
+    here, named = located.value, False
     for index, part in enumerate(place):
         last = index == len(place) - 1
-        if (*kept, part) in located.lines or (last and isinstance(part, str) and not _is_member(part)):
-            kept = (*kept, part)
+        if not named and not last and isinstance(here, dict) and part in (here.get("kind"), here.get("law")):
+            named = True  # `kind: orders` may well have a key `orders`
+        elif (*kept, part) in located.lines or (last and isinstance(part, str) and not _is_member(part)):
+            kept, here, named = (*kept, part), _inside(here, part), False
     return kept
+
+
+def _inside(value: object, part: int | str) -> object:
+    if isinstance(value, dict):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
 def _is_member(part: str) -> bool:

@@ -86,6 +86,9 @@ def _several_servers() -> Iterator[Case]:
         plant = _queue(exponential(1 / rate), exponential(1), 0, servers)
         lost = Measure("lost per time", law, build.turned_away, known * rate)
         yield Case("3.1", f"Erlang B c={servers} a={rate:g}", plant, (lost,), 60_000.0)
+    erlang = Erlang(law="erlang", mean=1, phases=2)
+    lost = Measure("lost per time", theory.losses_in_two_phases(2.0, 1.0, 3), build.turned_away, 2 * 0.21052632)
+    yield Case("3.1", "Erlang B c=3 a=2, Erlang service", _queue(exponential(0.5), erlang, 0, 3), (lost,), 60_000.0)
 
 
 def _tandem() -> Iterator[Case]:

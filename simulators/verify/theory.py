@@ -49,6 +49,23 @@ def losses(arrivals: float, service: float, servers: int) -> Law:
     return Chain((0, 0), moves).rate()
 
 
+def losses_in_two_phases(arrivals: float, service: float, servers: int) -> Law:
+    """M/E2/c/c: the same rate of losses, since only the mean of the service matters; but another variance."""
+
+    def moves(at: tuple[int, int, int]) -> Iterable[tuple[float, tuple[int, int, int], int]]:
+        first, second, flip = at
+        if first + second < servers:
+            yield arrivals, (first + 1, second, flip), 0
+        else:
+            yield arrivals, (first, second, 1 - flip), 1
+        if first:
+            yield 2 * service * first, (first - 1, second + 1, flip), 0
+        if second:
+            yield 2 * service * second, (first, second - 1, flip), 0
+
+    return Chain((0, 0, 0), moves).rate()
+
+
 def workload(arrivals: float, moments: Sequence[float]) -> Law:
     """M/G/1: the time average of the work in the system, which equals the mean wait.  `moments`: E[S] … E[S^4]."""
     m1, m2, m3, m4 = moments

@@ -138,6 +138,26 @@ def test_a_change_of_speed_neither_sprints_nor_freezes() -> None:
     assert wall.now_s - 1000 == pytest.approx(10 + 190 / 100, abs=0.1)
 
 
+def test_a_change_of_speed_ends_the_sleep_that_is_under_way() -> None:
+    factory = Factory(load(DEMO), seed=1)
+    clock = Clock(factory.env)
+
+    async def body() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(clock.run(lambda now_s: None, 3600))
+            await asyncio.sleep(0)
+            clock.set_speed(float("inf"))
+
+    asyncio.run(asyncio.wait_for(body(), 5))
+    assert factory.now_s == 3600
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("nan")])
+def test_a_speed_that_is_none_is_refused(speed: float) -> None:
+    with pytest.raises(ValueError, match="pause to stand still"):
+        Clock(Factory(load(DEMO), seed=1).env, speed)
+
+
 def test_a_pause_stops_simulated_time_and_resume_goes_on_from_there() -> None:
     factory, wall = Factory(load(DEMO), seed=1), Wall()
     clock = clock_of(factory, wall, 1.0)

@@ -91,6 +91,60 @@ def test_a_mistake_is_told_with_its_line_and_what_is_allowed(
     assert any(told in problem for problem in found), found
 
 
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("loops: [{name: o, carriers: 1, first: x, last: b}]", "loops[0].first: no station x on this line"),
+        ("loops: [{name: o, carriers: 1, first: b, last: a}]", "loops[0].last: a must not stand before b"),
+        (
+            "loops: &o [{name: o, carriers: 1, first: a, last: b}, {name: q, carriers: 1, first: a, last: a}]",
+            "only one loop",
+        ),
+        ("source: {kind: magic}", "source: input tag 'magic'"),
+        ("source: {kind: arrivals}", "source.every: is missing"),
+        ("source: {kind: orders, orders: []}", "source.orders: tuple should have at least 1 item"),
+        ("shifts: [{from: 6, to: '14:00', days: [monday]}]", "shifts[0].days[0]: input should be 'mon'"),
+        ("mix: {a: 0}", "mix.a: input should be greater than 0"),
+    ],
+)
+def test_a_mistake_of_a_line_is_told(tmp_path: Path, keys: str, told: str) -> None:
+    found = problems(tmp_path, ORDERLY.replace("    stations:", f"    {keys}\n    stations:"))
+    assert any(told in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("scrap: 0.6\n        defects: [{code: d, probability: 0.5}]", "scrap and defects add up to 1.1"),
+        ("defects: [{code: d, probability: 0.5, to: z}]", "defects[0].to: no station z"),
+        (
+            "blocking: before\n        defects: [{code: d, probability: 0.5, to: a}]",
+            "blocking before service needs one",
+        ),
+        ("next: [{to: b, product: x}]", "next: needs a route without product"),
+        ("power: {working: 3 horses}", "power.working: write a power as a number and a unit"),
+        (
+            "signals: [{kind: lag, name: t, unit: K, high: 1, working: 1, idle: 0}]",
+            "signals[0].unit: no such unit: 'K'",
+        ),
+        (
+            "kind: conveyor\n        places: 3\n        failures: [{every: 1h, repair: 1s}]",
+            "no working time of its own",
+        ),
+        ("kind: oven", "batch: is missing"),
+        ("failures: [{name: x, every: 1h, repair: 1s}, {name: x, every: 1h, repair: 1s}]", "x stands more than once"),
+        ("maintenance: [{by: moon, every: 1h, takes: 1s}]", "maintenance[0].by: input should be 'age', 'calendar' or"),
+    ],
+)
+def test_a_mistake_of_a_station_is_told(tmp_path: Path, keys: str, told: str) -> None:
+    found = problems(tmp_path, ORDERLY.replace("cycle: 2s", f"cycle: 2s\n        {keys}"))
+    assert any(told in problem for problem in found), found
+
+
+def test_a_plant_of_nothing_is_refused(tmp_path: Path) -> None:
+    assert "at least one of lines and stress" in problems(tmp_path, "name: x\nsite: y\n")[0]
+
+
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "a: \x00", "42"])
 def test_a_file_that_is_no_plant_is_told_so(tmp_path: Path, text: str) -> None:
     assert problems(tmp_path, text)
@@ -132,6 +186,25 @@ def test_stress_values_say_which_change_they_are() -> None:
         assert tag.count(100.0) - tag.count(0.0) == 1000
         assert tag.count(tag.changed_s(7) + 1e-9) == 7
     assert len(Factory(plant, seed=1).stress) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("bool", True),
+        ("int32", 7),
+        ("uint32", 7),
+        ("int64", 7),
+        ("float", 0.7),
+        ("double", 0.7),
+        ("string", "v-00000-7"),
+    ],
+)
+def test_stress_variables_have_the_type_they_are_said_to_have(kind: str, value: object) -> None:
+    tree = {"name": "p", "site": "s", "stress": [{"name": "v", "variables": 1, "type": kind}]}
+    tag = Factory(Plant.model_validate(tree), seed=1).stress[0]
+    assert tag.value(7) == value
+    assert type(tag.value(7)) is type(value)
 
 
 @pytest.mark.parametrize("key", ["cycle: 0s", "cycle: 2s\n        failures: [{every: 0s, repair: 1s}]"])
