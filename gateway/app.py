@@ -22,10 +22,11 @@ from gateway.mqtt.connect import open_sink
 from gateway.mqtt.presence import hash_of, presence_of
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
-from gateway.payload.choose import announcement_for, format_for
+from gateway.payload.choose import announcement_for, format_for, keep_alives_for
 from gateway.pipeline.announce import announce
 from gateway.pipeline.collect import collect
 from gateway.pipeline.forward import Shelves, forward
+from gateway.pipeline.keep_alive import keeping_alive
 from gateway.web import serve_http
 
 DISTRIBUTION = "connected-factory"
@@ -93,7 +94,7 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as downstream:
         http = serve_http(config.http, gateway.metrics.registry, gateway.links, gateway.http, lambda address: None)
         losers = (gateway.outbox, *(shelves.refused for shelves in gateway.shelves))
-        told = announcement_for(config.payload)
+        told = announcement_for(config)
         telling = announce(losers, gateway.outbox, gateway.stream_prefix, config.name, told)
         below = [downstream.create_task(http, name="http"), downstream.create_task(telling, name="announce")]
         leave = asyncio.Event()
@@ -122,9 +123,10 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
     config, outbox = gateway.config, gateway.outbox
     metrics = gateway.metrics.for_source(source.name)
     form = format_for(config, source.name, gateway.stream_prefix)
-    await collect(
-        source.name, partial(open_source, source, metrics, link), form, outbox, link, metrics, _backoff(config)
-    )
+    async with keeping_alive(keep_alives_for(form), outbox, link, config.payload.pubsub.keep_alive):
+        await collect(
+            source.name, partial(open_source, source, metrics, link), form, outbox, link, metrics, _backoff(config)
+        )
 
 
 async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, link: Link, leave: asyncio.Event) -> None:

@@ -3,22 +3,29 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from gateway.config import Config, PayloadConfig
+from gateway.config import Config
 from gateway.model import Batch, Message
 from gateway.outbox.losses import Loss
+from gateway.payload.cloudevents import EventEnvelope, events_schema
 from gateway.payload.columns import ColumnsFormat, columns_announcement, columns_schema
 from gateway.payload.compressed import compressor
+from gateway.payload.frames import FramesFormat, WriterNumbers
 from gateway.payload.json import JsonFormat, announcement, json_schema
 from gateway.payload.packed import PackedFormat, packed_announcement
 from gateway.payload.parts import Limits, NextSeq
+from gateway.payload.pubsub import NetworkEnvelope, pubsub_schema
 
 Announcement = Callable[[Loss, str, str, int], Message]
 """Loss, stream, topic and sequence number to the message that tells of it."""
+KeepAlives = Callable[[NextSeq], list[Message]]
+"""Makes a keep-alive for each writer that was silent since the last call."""
 
 SCHEMAS: Mapping[str, Callable[[], dict[str, object]]] = {
     "json": json_schema,
     "json-columns": columns_schema,
     "msgpack": json_schema,
+    "opcua-pubsub": pubsub_schema,
+    "cloudevents": events_schema,
 }
 """The JSON Schema of the messages of each format; of `msgpack`, after unpacking."""
 
@@ -38,24 +45,68 @@ def format_for(config: Config, source: str, stream_prefix: str) -> Format:
     return _Compressed(form, compressor(config.payload.compress))
 
 
-def announcement_for(config: PayloadConfig) -> Announcement:
+def keep_alives_for(form: Format) -> KeepAlives | None:
+    """What makes the keep-alives of a format; None when it has none."""
+    if isinstance(form, _Compressed):
+        return form.keep_alives
+    return form.keep_alives if isinstance(form, FramesFormat) else None
+
+
+def announcement_for(config: Config) -> Announcement:
     """How losses are told in the configured format."""
-    plain = _ANNOUNCEMENTS[config.format]
-    if config.compress == "none":
+    plain = _announcement(config)
+    if config.payload.compress == "none":
         return plain
-    compressed = compressor(config.compress)
+    compressed = compressor(config.payload.compress)
     return lambda loss, stream, topic, seq: compressed(plain(loss, stream, topic, seq))
 
 
-_ANNOUNCEMENTS: Mapping[str, Announcement] = {
-    "json": announcement,
-    "json-columns": columns_announcement,
-    "msgpack": packed_announcement,
-}
+def _announcement(config: Config) -> Announcement:
+    match config.payload.format:
+        case "json":
+            return announcement
+        case "json-columns":
+            return columns_announcement
+        case "msgpack":
+            return packed_announcement
+        case "opcua-pubsub":
+            return network_envelope(config).announcement
+        case "cloudevents":
+            return lambda loss, stream, topic, seq: _events(config, stream.split("/", 2)[1]).announcement(
+                loss, stream, topic, seq
+            )
+
+
+def network_envelope(config: Config) -> NetworkEnvelope:
+    """The publisher that this gateway is to OPC UA PubSub: also makes its status and its last will."""
+    pubsub = config.payload.pubsub
+    return NetworkEnvelope(config.name, pubsub.prefix, pubsub.encoding)
+
+
+def _events(config: Config, source: str) -> EventEnvelope:
+    events = config.payload.cloudevents
+    return EventEnvelope(events.source or f"urn:connected-factory:{config.name}:{source}", events.mode)
+
+
+def _frames(config: Config, source: str, stream_prefix: str) -> FramesFormat:
+    payload = config.payload
+    names = [each.name for each in config.sources]
+    return FramesFormat(
+        stream_prefix,
+        payload.topic,
+        config.name,
+        network_envelope(config) if payload.format == "opcua-pubsub" else _events(config, source),
+        Limits(payload.max_values, payload.max_bytes),
+        server_time=payload.server_time,
+        key_frame_every=payload.pubsub.key_frame_every,
+        numbers=WriterNumbers(1 + names.index(source), len(names)),
+    )
 
 
 def _plain(config: Config, source: str, stream_prefix: str) -> Format:
     payload = config.payload
+    if payload.format in ("opcua-pubsub", "cloudevents"):
+        return _frames(config, source, stream_prefix)
     if payload.format == "json-columns":
         return ColumnsFormat(
             stream_prefix,
@@ -84,3 +135,7 @@ class _Compressed:
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         return [self._compressed(message) for message in self._form.encode(batch, next_seq)]
+
+    def keep_alives(self, next_seq: NextSeq) -> list[Message]:
+        plain = keep_alives_for(self._form)
+        return [self._compressed(message) for message in plain(next_seq)] if plain else []

@@ -1,0 +1,339 @@
+"""DataSets of a change-driven gateway: key frames, delta frames, keep-alives, metadata.
+
+Every topic of the template is a DataSetWriter, every tag a field.  A message is one DataSetMessage, so that `seq` and
+SequenceNumber are the same count; a tag that changed twice in a batch makes a second message, because a field stands
+once in a payload.
+
+- A delta frame has the fields that changed.
+- A key frame has all fields, the unchanged ones with their last value; one is sent as soon as every field is known, and
+  again after every `key_frame_every` messages (0: never).  One that would be longer than `max_bytes` goes as a delta
+  frame.  Repeated values are not counted as values.
+- A keep-alive has no payload, a stream of its own (`…/keepalive`), and names the sequence number that comes next
+  (Part 14, 7.2.3).
+- Metadata precedes the first frame that needs it, and comes again: with a new version when something new was learned of
+  a field's type, with the same after every 256 messages and when the outbox did not take it.  Versions are seconds
+  since 2000 (VersionTime, Part 4, 7.43); they rise, also across restarts.
+
+The only thing that is not a function of the batches is the clock, which is given.  How frames look on the wire is an
+`Envelope`: `opcua-pubsub` or `cloudevents`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Message
+from gateway.payload.forms import Json
+from gateway.payload.metadata import FieldTypes
+from gateway.payload.part6 import Encoding, fields_of
+from gateway.payload.parts import (
+    Layout,
+    Limits,
+    NextSeq,
+    Numbering,
+    Place,
+    Row,
+    Rows,
+    Share,
+    oldest_ticks,
+    parts,
+)
+
+Kind = Literal["ua-keyframe", "ua-deltaframe", "ua-keepalive"]
+Payload = dict[str, Json]
+REPEAT_AFTER = 256
+"""Messages of one writer between two of its metadata."""
+YEAR_2000_TICKS = UNIX_EPOCH_TICKS + 946_684_800 * TICKS_PER_SECOND
+
+
+@dataclass(slots=True)
+class Writer:
+    """One DataSetWriter: a topic of the template."""
+
+    number: int
+    """DataSetWriterId: unique in the gateway."""
+    name: str
+    group: str
+    """WriterGroup: the source."""
+    data: Place
+    metadata: Place
+    handles: Sequence[int]
+    last: dict[int, Json] = field(default_factory=dict)
+    """The last form of each field."""
+    since_key: int = -1
+    """Messages since the last key frame; -1 before the first."""
+    version: int = 0
+    """Of the metadata that was sent last; 0 for none."""
+    described: int = 0
+    """Sequence number of the metadata that was sent last; 0 for none."""
+    since_described: int = 0
+    """Messages since then."""
+    must_describe: bool = True
+    """Something new was learned of its fields."""
+    was_active: bool = False
+    """Since keep-alives were asked for last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One DataSetMessage to be."""
+
+    writer: Writer
+    place: Place
+    seq: int
+    kind: Kind
+    number: int
+    """SequenceNumber."""
+    payload: Payload | None
+    gaps: list[Row]
+    now_ticks: int
+    newest_ticks: int
+    """Latest source timestamp inside; 0 if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """What an envelope makes of a frame."""
+
+    payload: bytes
+    content_type: str
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+class Envelope(Protocol):
+    """How frames and metadata look on the wire."""
+
+    @property
+    def encoding(self) -> Encoding: ...
+
+    def places(self, topic: str, group: str, name: str) -> tuple[str, str]:
+        """Topics of data and metadata of a writer, given the topic that the template says."""
+
+    def wrap(self, frame: Frame) -> Wrapped: ...
+
+    def describe(self, writer: Writer, place: Place, seq: int, metadata: dict[str, object], now_ticks: int) -> Wrapped:
+        """A metadata message."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterNumbers:
+    """DataSetWriterIds of one source: `first`, `first` + `step` … so that no two sources share one."""
+
+    first: int = 1
+    step: int = 1
+
+    def of(self, place: int) -> int:
+        return (self.first + self.step * place - 1) % 65_535 + 1
+
+
+def now_ticks() -> int:
+    """The wall clock in OPC UA ticks."""
+    return time.time_ns() // 100 + UNIX_EPOCH_TICKS
+
+
+class FramesFormat:
+    """Encodes the batches of one source into DataSetMessages."""
+
+    def __init__(
+        self,
+        stream_prefix: str,
+        topic: str,
+        gateway: str,
+        envelope: Envelope,
+        limits: Limits,
+        *,
+        server_time: bool = False,
+        key_frame_every: int = 100,
+        numbers: WriterNumbers | None = None,
+        now: Callable[[], int] = now_ticks,
+    ) -> None:
+        self._stream_prefix = stream_prefix
+        self._topic = topic
+        self._gateway = gateway
+        self._envelope = envelope
+        self._limits = limits
+        self._server_time = server_time
+        self._key_frame_every = key_frame_every
+        self._numbers = numbers or WriterNumbers()
+        self._now = now
+        self._layout = Layout((), "", topic, gateway, stream_prefix)
+        self._types = FieldTypes(())
+        self._writers: list[Writer] = []
+        self._version = 0
+
+    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+        """The messages of a batch, metadata before the data that needs it."""
+        if batch.tags is not self._layout.tags:
+            self._derive(batch)
+        for handle in self._types.learn(batch):
+            self._writers[int(self._layout.group_of[handle])].must_describe = True
+        numbering = Numbering(next_seq)
+        found = fields_of(batch, self._envelope.encoding, self._server_time)
+        messages: list[Message] = []
+        for share in self._layout.shares(batch):
+            writer = self._writers[share.group]
+            messages += self._metadata_if_due(writer, batch, numbering)
+            for distinct in _distinct(replace(share, place=writer.data), batch):
+                messages += self._frames(writer, distinct, batch, found, numbering)
+        return messages
+
+    def keep_alives(self, next_seq: NextSeq) -> list[Message]:
+        """A keep-alive for each writer that sent nothing since this was asked last."""
+        messages = []
+        for writer in self._writers:
+            if not writer.was_active:
+                place = Place(writer.data.topic, f"{writer.data.stream}/keepalive")
+                seq, number = next_seq(place.stream), next_seq(writer.data.stream)
+                frame = Frame(writer, place, seq, "ua-keepalive", number, None, [], self._now(), 0)
+                messages.append(_message(place, seq, self._envelope.wrap(frame), writer.group))
+            writer.was_active = False
+        return messages
+
+    def _derive(self, batch: Batch) -> None:
+        layout = self._layout = Layout(batch.tags, batch.source, self._topic, self._gateway, self._stream_prefix)
+        self._types = FieldTypes(batch.tags)
+        self._writers = []
+        names: set[str] = set()
+        for group, place in enumerate(layout.places):
+            name = _unique(place.topic.replace("/", "."), names)
+            data, metadata = self._envelope.places(place.topic, batch.source, name)
+            stream = f"{self._stream_prefix}/{batch.source}"
+            handles = layout.handles_of(group).tolist()
+            self._writers.append(
+                Writer(
+                    self._numbers.of(group),
+                    name,
+                    batch.source,
+                    Place(data, f"{stream}/{data}"),
+                    Place(metadata, f"{stream}/{metadata}"),
+                    handles,
+                )
+            )
+
+    def _metadata_if_due(self, writer: Writer, batch: Batch, numbering: Numbering) -> list[Message]:
+        place, now = writer.metadata, self._now()
+        if writer.must_describe:
+            writer.version = self._version = max(self._version + 1, (now - YEAR_2000_TICKS) // TICKS_PER_SECOND)
+        elif writer.since_described < REPEAT_AFTER and numbering.next(place.stream) > writer.described:
+            return []
+        writer.must_describe, writer.since_described = False, 0
+        writer.described = numbering.take(place.stream)
+        body: dict[str, object] = {
+            "Name": writer.name,
+            "Fields": [self._types.field(h, batch.tags[h]) for h in writer.handles],
+            "ConfigurationVersion": {"MajorVersion": writer.version, "MinorVersion": writer.version},
+        }
+        structures = self._types.structures(writer.handles)
+        if structures:
+            body["StructureDataTypes"] = structures
+        wrapped = self._envelope.describe(writer, place, writer.described, body, now)
+        return [replace(_message(place, writer.described, wrapped, batch.source), retain=True)]
+
+    def _frames(
+        self, writer: Writer, share: Share, batch: Batch, found: list[Json], numbering: Numbering
+    ) -> Iterator[Message]:
+        draft = _Draft(self._envelope, writer, batch, found, self._layout.names, self._now(), self._limits.max_bytes,
+                       self._key_frame_every)  # fmt: skip
+        for part in parts(share, self._limits, numbering, draft.encode):
+            message = _message(share.place, part.seq, draft.wrapped, batch.source)
+            yield replace(message, values=len(part.rows), oldest_ticks=oldest_ticks(batch, part.rows))
+            draft.settle(part.rows)
+
+
+class _Draft:
+    """The frame that is being made: tried until it fits, then settled."""
+
+    def __init__(
+        self, envelope: Envelope, writer: Writer, batch: Batch, found: list[Json], names: list[str], now: int,
+        max_bytes: int, key_frame_every: int,
+    ) -> None:  # fmt: skip
+        self._envelope = envelope
+        self._writer = writer
+        self._batch = batch
+        self._found = found
+        self._names = names
+        self._now = now
+        self._max_bytes = max_bytes
+        self._key_frame_every = key_frame_every
+        self._is_key = False
+        self.wrapped = Wrapped(b"", "")
+
+    def encode(self, rows: Rows, seq: int, gaps: list[Row]) -> bytes:
+        fields = self._fields(rows)
+        known = {**self._writer.last, **fields} if self._is_key_due and len(rows) else {}
+        self._is_key = len(known) == len(self._writer.handles) > 0
+        self.wrapped = self._wrap(known if self._is_key else fields, rows, seq, gaps)
+        if self._is_key and len(self.wrapped.payload) > self._max_bytes:
+            self._is_key = False
+            self.wrapped = self._wrap(fields, rows, seq, gaps)
+        return self.wrapped.payload
+
+    @property
+    def _is_key_due(self) -> bool:
+        every = self._key_frame_every
+        return every > 0 and not 0 <= self._writer.since_key < every
+
+    def settle(self, rows: Rows) -> None:
+        """What was encoded last is sent."""
+        writer = self._writer
+        writer.last.update(self._fields(rows))
+        writer.was_active = True
+        writer.since_described += 1
+        if self._is_key:
+            writer.since_key = 0
+        elif writer.since_key >= 0:
+            writer.since_key += 1
+
+    def _fields(self, rows: Rows) -> dict[int, Json]:
+        handles = self._batch.handles[rows].tolist()
+        return {h: self._found[i] for h, i in zip(handles, rows.tolist(), strict=True)}
+
+    def _wrap(self, fields: dict[int, Json], rows: Rows, seq: int, gaps: list[Row]) -> Wrapped:
+        kind: Kind = "ua-keyframe" if self._is_key else "ua-deltaframe"
+        newest = int(self._batch.source_ticks[rows].max()) if len(rows) else 0
+        payload = {self._names[h]: form for h, form in fields.items()}
+        place = self._writer.data
+        return self._envelope.wrap(Frame(self._writer, place, seq, kind, seq, payload, gaps, self._now, newest))
+
+
+def _message(place: Place, seq: int, wrapped: Wrapped, source: str) -> Message:
+    return Message(
+        place.topic,
+        wrapped.payload,
+        stream=place.stream,
+        seq=seq,
+        values=0,
+        source=source,
+        content_type=wrapped.content_type,
+        properties=wrapped.properties,
+    )
+
+
+def _distinct(share: Share, batch: Batch) -> Iterator[Share]:
+    """The share in pieces with no tag twice: all first changes, then all second ones, and so on."""
+    handles = batch.handles[share.rows]
+    if len(np.unique(handles)) == len(handles):
+        yield share
+        return
+    order = np.argsort(handles, kind="stable")
+    changes = np.diff(handles[order], prepend=handles[order[0]]) != 0
+    begins = np.maximum.accumulate(np.where(changes, np.arange(len(order)), 0))
+    turn = np.empty(len(order), np.intp)
+    turn[order] = np.arange(len(order)) - begins
+    gaps = share.gaps
+    for n in range(int(turn.max()) + 1):
+        yield replace(share, rows=share.rows[turn == n], gaps=gaps)
+        gaps = []
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """The name, with a number behind it where another has it."""
+    candidate, n = name, 1
+    while candidate in taken:
+        n += 1
+        candidate = f"{name}~{n}"
+    taken.add(candidate)
+    return candidate

@@ -1,0 +1,221 @@
+"""The `opcua-pubsub` format: OPC UA Part 14 (1.05), JSON over MQTT.
+
+    <prefix>/json/data/<PublisherId>/<WriterGroup>/<DataSetWriter>        ua-data, one DataSetMessage each
+    <prefix>/json/metadata/<PublisherId>/<WriterGroup>/<DataSetWriter>    ua-metadata, retained
+    <prefix>/json/status/<PublisherId>                                    ua-status, retained, and the last will
+
+PublisherId is the gateway's name, WriterGroup the source's, DataSetWriter the topic of the template with dots for
+slashes.  Frames, versions and keep-alives are those of `gateway/payload/frames.py`, fields those of
+`gateway/payload/part6.py`.
+
+    {"MessageId": "edge-1.k3x9q2/line-1/opcua/json/data/edge-1/line-1/factory.press-1#17", "MessageType": "ua-data",
+     "PublisherId": "edge-1", "WriterGroupName": "line-1", "Messages": [{"DataSetWriterId": 1,
+     "DataSetWriterName": "factory.press-1", "SequenceNumber": 17, "MetaDataVersion": {…}, "Timestamp": "…",
+     "MessageType": "ua-deltaframe",
+     "Payload": {"Temperature": {"UaType": 11, "Value": 61.5, "SourceTimestamp": "…"}}}]}
+
+MessageId is `<stream>#<seq>`: unique, the same when a message is delivered again, and it tells a gateway that lost
+its disk and counts from 1 again.  SequenceNumber is `seq` modulo 2^32.  `Gaps` beside the payload is ours (readers skip
+what they do not know): discontinuities as in `json`.  A gap without values comes in a delta frame without fields.
+
+Not here: enumerations in the metadata (a batch does not carry their names), ua-connection, ua-application,
+ua-endpoints, actions, and events.  Metadata is one message, however many fields there are.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import orjson
+from pydantic import ConfigDict, Field, JsonValue
+
+from gateway.model import Message, Priority
+from gateway.outbox.losses import Loss
+from gateway.payload.frames import Frame, Wrapped, Writer
+from gateway.payload.instants import text_of
+from gateway.payload.json import Described, JsonGap
+from gateway.payload.part6 import Encoding
+from gateway.payload.parts import Place, Row, loss_row
+from gateway.topics import escape
+
+CONTENT_TYPE = "application/json"
+
+
+class ConfigurationVersion(Described):
+    """ConfigurationVersionDataType: seconds since 2000-01-01 at which the metadata changed."""
+
+    MajorVersion: int = Field(ge=0, le=0xFFFFFFFF)
+    MinorVersion: int = Field(ge=0, le=0xFFFFFFFF)
+
+
+class DataSetMessage(Described):
+    """Table 185 of Part 14."""
+
+    DataSetWriterId: int | None = Field(default=None, ge=1, le=0xFFFF)
+    DataSetWriterName: str
+    SequenceNumber: int = Field(ge=0, le=0xFFFFFFFF)
+    """`seq` of the stream modulo 2^32; in a keep-alive, the one that comes next."""
+    MetaDataVersion: ConfigurationVersion | None = None
+    Timestamp: str
+    MessageType: Literal["ua-keyframe", "ua-deltaframe", "ua-keepalive"]
+    Payload: dict[str, JsonValue] | None = None
+    """Name of the field to its value, in the configured encoding; not there in a keep-alive."""
+    Gaps: list[JsonGap] | None = None
+    """Discontinuities before these values; an addition of ours."""
+
+
+class DataMessage(Described):
+    """A NetworkMessage with data."""
+
+    MessageId: str
+    MessageType: Literal["ua-data"]
+    PublisherId: str
+    WriterGroupName: str
+    Messages: list[DataSetMessage] = Field(min_length=1, max_length=1)
+
+
+class FieldMetaData(Described):
+    """FieldMetaData of Part 14, 6.2.3.2.4; what has its default value is left out."""
+
+    Name: str
+    BuiltInType: int = Field(ge=1, le=25)
+    DataType: str
+    ValueRank: int
+    DataSetFieldId: str
+    Properties: list[dict[str, JsonValue]] | None = None
+    """`EngineeringUnits`, where the server told it."""
+
+
+class MetaData(Described):
+    """DataSetMetaDataType of Part 14, 6.2.3.2.3; what has its default value is left out."""
+
+    Name: str
+    Fields: list[FieldMetaData]
+    ConfigurationVersion: ConfigurationVersion
+    StructureDataTypes: list[dict[str, JsonValue]] | None = None
+
+
+class MetaDataMessage(Described):
+    """A NetworkMessage with metadata.  Retained."""
+
+    MessageId: str
+    MessageType: Literal["ua-metadata"]
+    PublisherId: str
+    DataSetWriterId: int = Field(ge=1, le=0xFFFF)
+    WriterGroupName: str
+    DataSetWriterName: str
+    Timestamp: str
+    MetaData: MetaData
+
+
+class StatusMessage(Described):
+    """A NetworkMessage with the state of the gateway.  Retained."""
+
+    model_config = ConfigDict(extra="forbid")
+    MessageId: str
+    MessageType: Literal["ua-status"]
+    PublisherId: str
+    IsCyclic: Literal[False]
+    Status: int = Field(ge=0, le=4)
+    """PubSubState: 0 disabled, 1 paused, 2 operational, 3 error, 4 pre-operational."""
+
+
+class State(IntEnum):
+    """PubSubState (Part 14, 6.2.1)."""
+
+    DISABLED = 0
+    PAUSED = 1
+    OPERATIONAL = 2
+    ERROR = 3
+    PRE_OPERATIONAL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEnvelope:
+    """NetworkMessages of one publisher."""
+
+    publisher: str
+    prefix: str
+    encoding: Encoding
+
+    def places(self, topic: str, group: str, name: str) -> tuple[str, str]:
+        tail = f"{escape(self.publisher)}/{escape(group)}/{escape(name)}"
+        return f"{self.prefix}/json/data/{tail}", f"{self.prefix}/json/metadata/{tail}"
+
+    def wrap(self, frame: Frame) -> Wrapped:
+        writer = frame.writer
+        message: Row = {
+            "DataSetWriterId": writer.number,
+            "DataSetWriterName": writer.name,
+            "SequenceNumber": frame.number & 0xFFFFFFFF,
+            "MetaDataVersion": _version(writer),
+            "Timestamp": text_of(frame.now_ticks),
+            "MessageType": frame.kind,
+        }
+        if frame.payload is not None:
+            message["Payload"] = frame.payload
+        if frame.gaps:
+            message["Gaps"] = frame.gaps
+        body = self._head("ua-data", frame.place, frame.seq)
+        return _wrapped(body | {"WriterGroupName": writer.group, "Messages": [message]})
+
+    def describe(self, writer: Writer, place: Place, seq: int, metadata: dict[str, object], now_ticks: int) -> Wrapped:
+        body = self._head("ua-metadata", place, seq)
+        body |= {
+            "DataSetWriterId": writer.number,
+            "WriterGroupName": writer.group,
+            "DataSetWriterName": writer.name,
+            "Timestamp": text_of(now_ticks),
+            "MetaData": metadata,
+        }
+        return _wrapped(body)
+
+    def announcement(self, loss: Loss, stream: str, topic: str, seq: int) -> Message:
+        """A delta frame without fields that tells of messages lost after they were stored."""
+        _, source, _ = stream.split("/", 2)
+        message: Row = {
+            "DataSetWriterName": topic.rsplit("/", 1)[-1],
+            "SequenceNumber": seq & 0xFFFFFFFF,
+            "Timestamp": loss_row(loss).get("to_time", text_of(0)),
+            "MessageType": "ua-deltaframe",
+            "Payload": {},
+            "Gaps": [loss_row(loss)],
+        }
+        body = self._head("ua-data", Place(topic, stream), seq) | {"WriterGroupName": source, "Messages": [message]}
+        return Message(topic, orjson.dumps(body), stream=stream, seq=seq, values=0)
+
+    def status(self, state: State, now_ticks: int) -> Message:
+        """The retained state of the publisher.  The middleware tells when we vanish: not cyclic, without Timestamp."""
+        topic = f"{self.prefix}/json/status/{escape(self.publisher)}"
+        body: Row = {
+            "MessageId": f"{self.publisher}/status/{int(state)}#{now_ticks}",
+            "MessageType": "ua-status",
+            "PublisherId": self.publisher,
+            "IsCyclic": False,
+            "Status": int(state),
+        }
+        return Message(topic, orjson.dumps(body), stream="", seq=0, values=0, retain=True, priority=Priority.STATE)
+
+    def will(self, now_ticks: int) -> Message:
+        """What the broker is to say when it loses us (Part 14, 7.2.5.5.5): Error."""
+        return self.status(State.ERROR, now_ticks)
+
+    def _head(self, kind: str, place: Place, seq: int) -> Row:
+        return {"MessageId": f"{place.stream}#{seq}", "MessageType": kind, "PublisherId": self.publisher}
+
+
+def _version(writer: Writer) -> Row:
+    return {"MajorVersion": writer.version, "MinorVersion": writer.version}
+
+
+def _wrapped(body: Row) -> Wrapped:
+    return Wrapped(orjson.dumps(body), CONTENT_TYPE)
+
+
+def pubsub_schema() -> dict[str, object]:
+    """The JSON Schema (2020-12) of the three kinds of message."""
+    kinds = [kind.model_json_schema() for kind in (DataMessage, MetaDataMessage, StatusMessage)]
+    definitions: dict[str, object] = {}
+    for kind in kinds:
+        definitions |= kind.pop("$defs", {})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": kinds, "$defs": definitions}
