@@ -107,6 +107,10 @@ class Buffer:
             self.admit()
         return event
 
+    def give_up(self, event: simpy.Event) -> None:
+        """Leave the line for a part that has not come."""
+        self._takers = [(taker, other) for taker, other in self._takers if other is not event]
+
     def rouse(self) -> None:
         """A machine in line is ready again, a carrier has come back, or there is supply: hand over what can be had."""
         while (first := self._first_ready()) is not None:

@@ -28,15 +28,24 @@ def _fill(machine: Machine, station: Oven) -> Generator[simpy.Event, Part | None
     parts = [(yield from machine.next_part())]
     deadline_s = machine.env.now + station.patience
     while len(parts) < station.batch:
-        if not station.patience:
-            parts.append((yield from machine.next_part()))
-            continue
-        part = machine.inflow.take()
+        part = (yield from machine.next_part()) if not station.patience else (yield from _one_by(deadline_s, machine))
         if part is None:
-            if machine.env.now >= deadline_s:
-                break
-            machine.turn(State.STARVED)
-            yield machine.env.timeout(min(1.0, deadline_s - machine.env.now))
-        else:
-            parts.append(part)
+            break
+        parts.append(part)
     return parts
+
+
+def _one_by(deadline_s: float, machine: Machine) -> Generator[simpy.Event, Part | None, Part | None]:
+    """Another part, if one comes before the deadline."""
+    part = machine.inflow.take() if machine.ready else None
+    left_s = deadline_s - machine.env.now
+    if part is not None or left_s <= 0:
+        return part
+    machine.turn(State.STARVED)
+    coming = machine.inflow.wait_part(machine)
+    yield coming | machine.env.timeout(left_s)
+    if coming.triggered:
+        part = coming.value
+        return part
+    machine.inflow.give_up(coming)
+    return None
