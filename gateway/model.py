@@ -31,6 +31,8 @@ class Tag:
     fields: Mapping[str, str] = field(default_factory=dict)
     """What topic templates may use: `site`, `line`, `machine` …"""
     unit: str | None = None
+    selection: int = 0
+    """Which selection of its source took it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ GAP_CAUSES = (
     "policy_drop",
     "corrupt",
     "rejected",
+    "held_lost",
 )
 
 
@@ -76,7 +79,7 @@ class Batch:
     """OPC UA built-in type ids (Part 6, 5.1.2: Boolean 1, Int32 6, Double 11, String 12 …), plus `IS_ARRAY` and
     `IS_MATRIX`; 0 where the value is null."""
     values: Sequence[object] | NDArray[np.generic]
-    """Python values: bool, int, float, str, bytes, None; DateTime as ticks; see `gateway/opcua/types` for the rest.
+    """Python values: bool, int, float, str, bytes, None; DateTime as ticks; see `gateway/values.py` for the rest.
     A numpy array where all values are of one numeric type."""
     statuses: NDArray[np.uint32]
     """The full 32-bit StatusCode."""

@@ -30,7 +30,9 @@ class Assembler:
         self._dialect = dialect
         self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
         self.latest_ticks = 0
-        """The latest timestamp seen: where a gap would begin."""
+        """The latest source timestamp seen: where a gap would begin.
+
+        Not the server's: a source clock that is behind it would put what is missing before its gap."""
 
     def __call__(self, published: Published | None, gaps: tuple[Gap, ...]) -> Batch:
         """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced."""
@@ -109,8 +111,8 @@ class Assembler:
         self._metrics.good.inc(good)
         self._metrics.uncertain.inc(uncertain)
         self._metrics.bad.inc(bad + other)
-        latest = max(int(columns.source_ticks.max()), int(columns.server_ticks.max()))
-        self.latest_ticks = max(self.latest_ticks, latest)
+        ticks = np.where(columns.source_ticks > 0, columns.source_ticks, columns.server_ticks)
+        self.latest_ticks = max(self.latest_ticks, int(ticks.max()))
 
 
 def joined(changes: Sequence[Changes]) -> Changes:

@@ -18,6 +18,8 @@ from gateway.opcua.selection import Item, Table, variables_of
 from gateway.opcua.session import Session
 from gateway.opcua.subscription import Monitored, Subscription
 
+MOST_IN_MARK = 500
+"""The mark goes to the disk with every batch."""
 SHOWN = 5
 """So many examples are named in one log line."""
 
@@ -60,9 +62,12 @@ class Items:
         """Go on with the items of a subscription that was transferred to us; why not, if not."""
         if lease.digest != self.table.digest:
             return "the selection has changed since"
-        self.failed = set(lease.failed)
-        expected = set(range(len(self.table.items))) - self.failed
+        every = set(range(len(self.table.items)))
         handles = await services.client_handles(self._session, lease.subscription)
+        if lease.failed is None and handles is None:
+            return "nobody knows any more which variables it monitors"
+        expected = every - set(lease.failed) if lease.failed is not None else every & (handles or set())
+        self.failed = every - expected
         if handles is not None and handles != expected:
             return f"the server monitors {len(handles)} variables where {len(expected)} were asked for"
         self.subscription = Subscription(lease.subscription, lease.interval_s, lease.keep_alive_s, lease.lifetime_s)
@@ -95,7 +100,7 @@ class Items:
         s = self.subscription
         self.lease = Lease(
             self._session.where, self._session.started, s.id, self.table.digest, s.interval_s, s.keep_alive_s,
-            s.lifetime_s, tuple(sorted(self.failed)),
+            s.lifetime_s, tuple(sorted(self.failed)) if len(self.failed) <= MOST_IN_MARK else None,
         ).encode()  # fmt: skip
 
     def _tell_failed(self, answers: Sequence[Monitored]) -> None:

@@ -25,8 +25,8 @@ class Lease:
     interval_s: float
     keep_alive_s: float
     lifetime_s: float
-    failed: tuple[int, ...] = ()
-    """Handles that are not monitored."""
+    failed: tuple[int, ...] | None = ()
+    """Handles that are not monitored; None when they are too many to say with every batch."""
 
     def encode(self) -> bytes:
         return json.dumps({name: getattr(self, name) for name in self.__slots__}).encode()
@@ -55,7 +55,8 @@ def decode(mark: bytes) -> Mark | None:
     _, sequence, ticks = _HEAD.unpack_from(mark)
     try:
         fields = json.loads(mark[_HEAD.size :])
-        fields["failed"] = tuple(int(handle) for handle in fields["failed"])
+        if fields["failed"] is not None:
+            fields["failed"] = tuple(int(handle) for handle in fields["failed"])
         return Mark(Lease(**fields), sequence, ticks)
     except (ValueError, TypeError, KeyError):
         return None

@@ -65,13 +65,13 @@ class _Draft:
     names: dict[tuple[str, frozenset[tuple[str, str]]], int] = field(default_factory=dict)
     missing: list[Selection] = field(default_factory=list)
 
-    def add(self, name: str, fields: dict[str, str], unit: str | None, item: Item) -> None:
+    def add(self, name: str, fields: dict[str, str], unit: str | None, item: Item, selection: int) -> None:
         if item.text in self.nodes:
             return
         self.nodes.add(item.text)
         key = (name, frozenset(fields.items()))
         count = self.names[key] = self.names.get(key, 0) + 1
-        self.tags.append(Tag(name if count == 1 else f"{name}~{count}", item.text, fields, unit))
+        self.tags.append(Tag(name if count == 1 else f"{name}~{count}", item.text, fields, unit, selection))
         self.items.append(item)
 
 
@@ -79,12 +79,12 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
     """The table of this configuration on this server, now.  Raises `Unavailable`."""
     draft = _Draft()
     single = await _single_variables(session, [n for s in config.select if (n := s.node or s.events) is not None])
-    for selection in config.select:
+    for index, selection in enumerate(config.select):
         item = _item(config, selection)
         fields = {**config.fields, **selection.fields}
         if (node := selection.node or selection.events) is not None:
             name, text, unit = single[node]
-            draft.add(selection.name or name, fields, unit, replace(item, text=text))
+            draft.add(selection.name or name, fields, unit, replace(item, text=text), index)
         else:
             found = await variables_of(session, selection)
             if not found:
@@ -93,7 +93,7 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
             for variable, unit in await described(session, chosen):
                 levels, name = split_path(variable.path, selection.levels)
                 text = text_of_node(variable.node, session.uris)
-                draft.add(name, {**fields, **levels}, unit, replace(item, text=text))
+                draft.add(name, {**fields, **levels}, unit, replace(item, text=text), index)
     digest = hashlib.sha256()
     for made in draft.items:
         digest.update(repr(made).encode())

@@ -25,7 +25,7 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
-from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
 from gateway.opcua import mark as marks
 from gateway.opcua import subscription as services
 from gateway.opcua.batches import Assembler
@@ -183,7 +183,9 @@ class Source:
         mark, since, until = absence.before, absence.before.ticks, absence.until_ticks
         every = list(enumerate(self.table.items))
         told = await with_history(self._session, every) if self._config.backfill != "off" and since else []
-        missed = {handle for handle, _ in every} - {handle for handle, _ in told}
+        # A server that was restarted may have forgotten what it kept: what it still tells is taken, and proves nothing.
+        restarted = mark.lease.started != self._session.started
+        missed = {handle for handle, _ in every} - ({handle for handle, _ in told} if not restarted else set())
         pages = read_history(self._session, told, since, until, self._dialect)
         async with aclosing(pages):
             async for changes, failed in pages:
@@ -219,6 +221,7 @@ class Source:
             return
         if body is None:
             return
+        self._metrics.last_response.set_to_current_time()
         try:
             published = read_publish(body)
         except Malformed as error:
@@ -247,6 +250,8 @@ class Source:
                 self._heed(published, part)
         self._last = published.sequence
         self._metrics.notifications.inc()
+        if published.publish_ticks and not self._replaying:
+            self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
         self._ready.append(_Delivery(published))
 
     def _heed(self, published: Published, part: Part) -> None:
@@ -289,7 +294,9 @@ async def open_source(config: SourceConfig, metrics: SourceMetrics, link: Link, 
     quieten_library()
     async with open_session(config, metrics) as session:
         publisher = Publisher(session, config.publish_requests)
+        since_s = time.monotonic()
         table = await resolve(session, config)
+        metrics.browse_seconds.set(time.monotonic() - since_s)
         dialect = Dialect(session.uris, await structures_or_none(session, config.structures))
         source = Source(session, config, metrics, table, publisher, dialect)
         await source.subscribe(marks.decode(mark))

@@ -217,5 +217,7 @@ def _decoded(mark: bytes) -> marks.Mark | None:
 def test_mark_survives_encoding_and_garbage_begins_anew() -> None:
     lease = marks.Lease("opc.tcp://x:1", "2026", 7, "digest", 0.1, 1.0, 10.0, (3, 4))
     assert marks.decode(marks.encode(lease.encode(), LAST, 12)) == marks.Mark(lease, LAST, 12)
+    many = marks.Lease("opc.tcp://x:1", "2026", 7, "digest", 0.1, 1.0, 10.0, None)
+    assert marks.decode(marks.encode(many.encode(), 1, 12)) == marks.Mark(many, 1, 12)
     for garbage in (b"", b"OUA1", b"something else entirely", marks.encode(b"{", 1, 2), marks.encode(b"{}", 1, 2)):
         assert marks.decode(garbage) is None
