@@ -20,7 +20,7 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 
-from simulators.clock import Clock
+from simulators.clock import Clock, LatePolicy
 from simulators.faults import Fault, FaultLog, Schedule
 from simulators.flow import Factory
 from simulators.flow.unit import Unit
@@ -44,6 +44,7 @@ class Settings:
 
     endpoint: str = "opc.tcp://127.0.0.1:4840"
     speed: float = 1.0
+    late: LatePolicy = LatePolicy.CATCH_UP
     seed: int = 1
     epoch: datetime = field(default_factory=lambda: datetime.now(UTC))
     """The instant at which the first client may come: simulated time 0, or the end of the backfill."""
@@ -74,8 +75,10 @@ class Running:
         self.plant = plant
         self.recorder = recorder
         self.factory = Factory(plant, settings.seed, start=settings.start)
-        self.clock = Clock(self.factory.env, settings.speed)
-        self.servers = Servers(plans(plant, self.factory, settings.start), settings.access, recorder, self.clock)
+        self.clock = Clock(self.factory.env, settings.speed, settings.late)
+        self.servers = Servers(
+            plans(plant, self.factory, settings.start, self.clock), settings.access, recorder, self.clock
+        )
         self.metrics = Metrics(self.factory.machines, self.pace)
         self.metrics_url: str | None = None
         self.injection = Injection(
@@ -136,7 +139,7 @@ class Running:
         )  # fmt: skip
 
 
-def plans(plant: Plant, factory: Factory, start: datetime) -> list[Plan]:
+def plans(plant: Plant, factory: Factory, start: datetime, clock: Clock) -> list[Plan]:
     """Which server shows what: one server for all, for each line or for each machine, as the file says."""
     found: dict[str, list[Unit]] = {} if factory.machines else {plant.name: []}
     for machine in factory.machines:
@@ -144,7 +147,7 @@ def plans(plant: Plant, factory: Factory, start: datetime) -> list[Plan]:
         found.setdefault(key, []).append(Unit(machine))
     loads = [factory.stress, *([] for _ in range(len(found) - 1))]
     return [
-        Plan(name, plant.site, units, load, start)
+        Plan(name, plant.site, units, load, start, clock)
         for (name, units), load in zip(found.items(), loads, strict=True)
     ]  # fmt: skip
 

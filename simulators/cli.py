@@ -14,6 +14,7 @@ import orjson
 import typer
 
 from simulators.app import Settings, serve
+from simulators.clock import LatePolicy, TooSlow
 from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
 from simulators.faults import load_faults
@@ -48,6 +49,7 @@ def common() -> None:
 def serve_command(
     plant: PlantFile,
     speed: Annotated[float, typer.Option(min=0.001, help="Simulated seconds per second.")] = 1.0,
+    late: Annotated[LatePolicy, typer.Option(help="When the simulation cannot keep up.")] = LatePolicy.CATCH_UP,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same factory.")] = 1,
     endpoint: Annotated[str, typer.Option(help="Where to listen.")] = "opc.tcp://127.0.0.1:4840",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Another port; 0 takes a free one.")] = None,
@@ -84,7 +86,7 @@ def serve_command(
     access = access_for(url, security or (), pki, users_of(users), anonymous)
     settings = Settings(
         endpoint=url, access=access, faults=load_faults(faults) if faults else (), fault_log=fault_log,
-        speed=speed, seed=seed, epoch=start, sample_hz=sample_hz,
+        speed=speed, late=late, seed=seed, epoch=start, sample_hz=sample_hz,
         record=record, status_json=status_json, live=live, metrics_port=metrics_port, backfill_s=3600.0 * backfill,
     )  # fmt: skip
     asyncio.run(serve(settings, load(plant)))
@@ -135,6 +137,14 @@ def main() -> None:
     except BrokenPipeError:  # `simulators trace … | head`: nobody reads any more
         sys.stderr.close()
         sys.exit(0)
-    except CannotListen as error:
+    except (CannotListen, TooSlow) as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ExceptionGroup as group:  # what ended one of the tasks that `serve` runs
+        expected: BaseException | None = group.subgroup((CannotListen, TooSlow))
+        if expected is None:
+            raise
+        while isinstance(expected, BaseExceptionGroup):
+            expected = expected.exceptions[0]
+        print(f"error: {expected}", file=sys.stderr)
         sys.exit(1)

@@ -23,6 +23,7 @@ from simulators.server.machines import MachineNodes, Place, add_machines, title
 from simulators.server.models import TABLES, Models, table
 from simulators.server.nodes import collection_paused
 from simulators.server.operations import Operations
+from simulators.server.pacing import Pace, Simulation
 from simulators.server.record import Recorder
 from simulators.server.sender import Sender
 from simulators.server.space import Space, Variable
@@ -55,6 +56,7 @@ class Face:
         core.read_history = sender.history.read
         self.machines: dict[str, MachineNodes] = {}
         self.load: Load | None = None
+        self.simulation: Simulation | None = None
         self._removed: dict[object, list[NodeData]] = {}
         self._verdicts: dict[str, bool] = {}
         self._passed: list[tuple[Machine, Pack, float]] = []
@@ -144,6 +146,8 @@ class Face:
 
     def sample(self, now_s: float) -> None:
         """Write the present value of everything that is a function of time."""
+        if self.simulation is not None:
+            self.simulation.show(now_s)
         for nodes in self.machines.values():
             machine = nodes.machine
             self.sender.write(nodes.variables["Energy"], machine.energy_j(now_s), now_s)
@@ -167,6 +171,8 @@ class Plan:
     stress: Sequence[StressTag]
     epoch: datetime
     """The instant of simulated time 0."""
+    pace: Pace | None = None
+    """The clock that clients may see and move."""
 
 
 async def build(
@@ -188,5 +194,7 @@ async def build(
             models.add(table(name).rows)
         face = Face(server, sender, place, models)
         face.add(plan.site, plan.units, plan.stress, now_s)
+        if plan.pace is not None:
+            face.simulation = Simulation(place, plan.site, sender, face.operations, plan.pace)
     face.write_all(now_s)
     return face

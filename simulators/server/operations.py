@@ -26,7 +26,7 @@ from simulators.flow import Machine
 from simulators.server.information import COMMANDS, Shown, design_speed
 from simulators.server.machines import MachineNodes, Place, add_limits
 from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
-from simulators.server.space import READ, WRITE, Method
+from simulators.server.space import READ, WRITE, Method, Variable
 from simulators.signals import UNITS
 from simulators.states import Cause
 
@@ -45,9 +45,9 @@ NUMBERS = (ua.VariantType.Double, ua.VariantType.Float)
 class SetPoint:
     """A variable that clients may write."""
 
-    nodes: MachineNodes
     low: float
     high: float
+    apply: Callable[[float], None]
 
 
 class Operations:
@@ -86,9 +86,13 @@ class Operations:
         )  # fmt: skip
         add_limits(place, variable.node_id, f"{path}/SpeedFactor", UNITS["1"], (SLOWEST, FASTEST))
         nodes.variables["SpeedFactor"] = variable
-        self._set_points[variable.node_id] = SetPoint(nodes, SLOWEST, FASTEST)
+        self.add_set_point(variable, SLOWEST, FASTEST, partial(self._speed_up, nodes))
         if shown.packml is not None:
             self._bind_packml(shown, shown.packml.nodes)
+
+    def add_set_point(self, variable: Variable, low: float, high: float, apply: Callable[[float], None]) -> None:
+        """From now on clients may write a number from `low` to `high` to a variable; `apply` makes it so."""
+        self._set_points[variable.node_id] = SetPoint(low, high, apply)
 
     def _bind_packml(self, shown: Shown, nodes: Mapping[str, ua.NodeId]) -> None:
         store = self._place.space.store
@@ -103,7 +107,7 @@ class Operations:
         return partial(self._command, shown, CAUSES[name])
 
     async def _command(self, shown: Shown, cause: Cause, parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:
-        if not self._allowed():
+        if not self.allowed():
             return status(StatusCodes.BadUserAccessDenied)
         try:
             shown.unit.command(cause)
@@ -117,20 +121,18 @@ class Operations:
     async def _set_speed(
         self, nodes: MachineNodes, design: Callable[[Machine], float], parent: ua.NodeId, *arguments: ua.Variant
     ) -> ua.StatusCode:
-        if not self._allowed():
+        if not self.allowed():
             return status(StatusCodes.BadUserAccessDenied)
         if len(arguments) != 1:
             return status(StatusCodes.BadArgumentsMissing if not arguments else StatusCodes.BadTooManyArguments)
         if arguments[0].VariantType not in NUMBERS or not isinstance(arguments[0].Value, float):
             return status(StatusCodes.BadTypeMismatch)
-        return self._apply(nodes, arguments[0].Value / design(nodes.machine))
+        set_point = SetPoint(SLOWEST, FASTEST, partial(self._speed_up, nodes))
+        return _apply(set_point, arguments[0].Value / design(nodes.machine))
 
-    def _apply(self, nodes: MachineNodes, factor: float) -> ua.StatusCode:
-        if not math.isfinite(factor) or not SLOWEST - 1e-9 <= factor <= FASTEST + 1e-9:
-            return status(StatusCodes.BadOutOfRange)
+    def _speed_up(self, nodes: MachineNodes, factor: float) -> None:
         nodes.machine.set_speed(factor)
         self._speed_changed(nodes)
-        return status(0)
 
     def judge(self, written: ua.WriteValue, user: User) -> ua.StatusCode | None:
         """What becomes of a client's write: applied or refused.  None: no set-point, asyncua refuses it."""
@@ -144,11 +146,19 @@ class Operations:
         value = written.Value.Value
         if value is None or value.VariantType is not ua.VariantType.Double or not isinstance(value.Value, float):
             return status(StatusCodes.BadTypeMismatch)
-        return self._apply(set_point.nodes, value.Value)
+        return _apply(set_point, value.Value)
 
-    def _allowed(self) -> bool:
+    def allowed(self) -> bool:
+        """Whether the user who calls the method that runs may operate."""
         user = self._caller()
         return user is not None and self._may_operate(user)
+
+
+def _apply(set_point: SetPoint, number: float) -> ua.StatusCode:
+    if not math.isfinite(number) or not set_point.low * (1 - 1e-9) <= number <= set_point.high * (1 + 1e-9):
+        return status(StatusCodes.BadOutOfRange)
+    set_point.apply(number)
+    return status(0)
 
 
 async def _not_supported(parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:

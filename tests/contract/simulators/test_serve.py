@@ -64,6 +64,53 @@ def test_taken_port_is_said_with_its_cure() -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_simulation_that_must_not_be_late_says_so_and_ends() -> None:
+    command = [
+        *COMMAND,
+        str(ROOT / "config" / "plants" / "plant-50.yaml"),
+        "--port",
+        "0",
+        "--speed",
+        "1000000",
+        "--late",
+        "fail",
+    ]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "error: the simulation is" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_clients_see_and_move_simulated_time(tmp_path: Path) -> None:
+    async def move(url: str) -> list[float]:
+        async with connected(url) as client:
+            simulation = client.client.get_node(text_id("hall-1/Simulation", 2))
+            time_node = client.client.get_node(text_id("hall-1/Simulation/SimulatedTime", 2))
+
+            async def seconds() -> float:
+                return float(await time_node.read_value())
+
+            await simulation.call_method(text_id("hall-1/Simulation/Pause", 2))
+            paused = await seconds()
+            for _ in range(200):  # round trips, during which time would go on
+                still = await seconds()
+            speed = client.client.get_node(text_id("hall-1/Simulation/Speed", 2))
+            await speed.write_value(500.0)
+            await simulation.call_method(text_id("hall-1/Simulation/Resume", 2))
+            began = asyncio.get_running_loop().time()
+            while (now := await seconds()) < paused + 100:
+                pass  # each look is a round trip
+            assert asyncio.get_running_loop().time() - began < 10
+            return [paused, still, now]
+
+    with running(Factory(tmp_path)) as program:
+        assert isinstance(program, Factory)
+        program.wait_said("serving")
+        paused, still, now = asyncio.run(asyncio.wait_for(move(program.url), 30))
+    assert still == paused
+    assert now >= paused + 100
+
+
 def test_bad_plant_file_gives_every_problem_with_its_line(tmp_path: Path) -> None:
     text = PLANT.read_text(encoding="utf-8").replace("scrap: 0.02", "scrap: 1.2").replace("buffer: 4", "buffer: -1")
     plant = tmp_path / "plant.yaml"

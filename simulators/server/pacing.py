@@ -1,0 +1,89 @@
+"""Objects / site / Simulation: how simulated time passes, to be seen and changed while it runs.
+
+| node | type | |
+| --- | --- | --- |
+| SimulatedTime | Double, s | since the start |
+| Speed | Double, writable | simulated seconds per second |
+| Lag | Double, s | wall time by which the simulation is late |
+| Paused | Boolean | |
+| Pause, Resume | methods | simulated time stands still, goes on |
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from asyncua import ua
+
+from simulators.server.machines import Place, add_limits, site_of
+from simulators.server.nodes import ObjectIds, StatusCodes, numeric, status
+from simulators.server.operations import Operations
+from simulators.server.sender import Sender
+from simulators.server.space import READ, WRITE
+from simulators.signals import UNITS
+
+SLOWEST, FASTEST = 0.001, 1e6
+ANALOG = numeric(ObjectIds.AnalogUnitRangeType)
+
+
+class Pace(Protocol):
+    """The clock, as far as clients may see and move it."""
+
+    @property
+    def now_s(self) -> float: ...
+    @property
+    def speed(self) -> float: ...
+    @property
+    def lag_s(self) -> float: ...
+    @property
+    def paused(self) -> bool: ...
+    def set_speed(self, speed: float) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Simulation:
+    """The `Simulation` object of one server."""
+
+    def __init__(self, place: Place, site: str, sender: Sender, operations: Operations, pace: Pace) -> None:
+        self._sender = sender
+        self._pace = pace
+        self._operations = operations
+        space, text = place.space, f"{site}/Simulation"
+        node_id = space.add_object(place.id(text), place.name("Simulation"), site_of(place, site))
+        self._variables = {
+            name: space.add_variable(
+                place.id(f"{text}/{name}"), place.name(name), node_id, ua.VariantType.Double, 0.0, ANALOG,
+                access=READ | WRITE if name == "Speed" else READ,
+            )
+            for name in ("SimulatedTime", "Speed", "Lag")
+        }  # fmt: skip
+        for name, variable in self._variables.items():
+            unit, limits = ("1", (SLOWEST, FASTEST)) if name == "Speed" else ("s", (0.0, 1e10))
+            add_limits(place, variable.node_id, f"{text}/{name}", UNITS[unit], limits)
+        self._paused = space.add_variable(
+            place.id(f"{text}/Paused"), place.name("Paused"), node_id, ua.VariantType.Boolean, False
+        )
+        space.add_method(place.id(f"{text}/Pause"), place.name("Pause"), node_id, self._doing(pace.pause))
+        space.add_method(place.id(f"{text}/Resume"), place.name("Resume"), node_id, self._doing(pace.resume))
+        operations.add_set_point(self._variables["Speed"], SLOWEST, FASTEST, self._set_speed)
+
+    def show(self, now_s: float) -> None:
+        """Write how things stand."""
+        self._sender.write(self._variables["SimulatedTime"], now_s, now_s)
+        self._sender.write(self._variables["Speed"], self._pace.speed, now_s)
+        self._sender.write(self._variables["Lag"], self._pace.lag_s, now_s)
+        self._sender.write(self._paused, self._pace.paused, now_s)
+
+    def _set_speed(self, speed: float) -> None:
+        self._pace.set_speed(speed)
+        self.show(self._pace.now_s)
+
+    def _doing(self, what: Callable[[], None]) -> Callable[..., Awaitable[ua.StatusCode]]:
+        async def method(parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:
+            if not self._operations.allowed():
+                return status(StatusCodes.BadUserAccessDenied)
+            what()
+            self.show(self._pace.now_s)
+            return status(0)
+
+        return method
