@@ -1,5 +1,6 @@
 """Notification messages into `model.Batch`: columns, gaps seen in them, and the counts that follow from them."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.decode import DATA_CHANGE, EVENTS, Changes, Part, Published, read_changes
 from gateway.opcua.events import Event, read_events
+from gateway.opcua.heartbeat import Heartbeats
 from gateway.opcua.selection import Table
 from gateway.opcua.wire import EXTENSION_OBJECT, Dialect
 
@@ -29,6 +31,7 @@ class Assembler:
         self._metrics = metrics
         self._dialect = dialect
         self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
+        self.heartbeats = Heartbeats(table.items)
         self.latest_ticks = 0
         """The latest source timestamp seen: where a gap would begin.
 
@@ -38,7 +41,12 @@ class Assembler:
         """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced."""
         changes = [] if published is None else [self._changes(published, part) for part in published.parts]
         columns = joined(changes)
+        self.heartbeats.note(columns, time.monotonic())
         return self._batch(columns, (*gaps, *self._spoiled(changes), *self._overflows(columns)))
+
+    def repeated(self, columns: Changes) -> Batch:
+        """The batch of a heartbeat."""
+        return self._batch(columns, ())
 
     def historical(self, columns: Changes) -> Batch:
         """The batch of a page of history."""

@@ -29,7 +29,7 @@ from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
 from gateway.opcua import mark as marks
 from gateway.opcua import subscription as services
 from gateway.opcua.batches import Assembler
-from gateway.opcua.decode import STATUS_CHANGE, Part, Published, read_publish, read_status_change
+from gateway.opcua.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
 from gateway.opcua.events import refresh_conditions
 from gateway.opcua.history import read_history, with_history
 from gateway.opcua.housekeeping import keep_house
@@ -55,10 +55,12 @@ def now_ticks() -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """What becomes one batch: a notification message, or only gaps."""
+    """What becomes one batch: a notification message, only gaps, or heartbeats."""
 
     published: Published | None
     gaps: tuple[Gap, ...] = ()
+    repeated: Changes | None = None
+    """Heartbeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Source:
         self._heard = False
         self._taken_up = False
         self._replaying = False
+        self._silent_at_s = 0.0
         self._absence: _Absence | None = None
         self._dialect = dialect
         self._last = 0  # sequence number of the last notification queued in `_ready`
@@ -114,17 +117,21 @@ class Source:
         A batch may have no rows and only gaps, or only a mark.  Raises `Unavailable` when the server is lost.
         """
         while True:
-            async with aclosing(self._fill_in()) as history:
-                async for batch in history:
-                    yield batch
+            if self._absence is not None:
+                async with aclosing(self._fill_in()) as history:
+                    async for batch in history:
+                        yield batch
             while not self._ready and self._absence is None:
                 await self._receive()
             if not self._ready:
                 continue
-            published, gaps = self._ready[0].published, self._ready[0].gaps
+            delivery, published = self._ready[0], self._ready[0].published
             if published is not None:
                 self._yielded = published.sequence
-            batch = self._batch_of(published, gaps)
+            if delivery.repeated is not None:
+                batch = self._batch_of.repeated(delivery.repeated)
+            else:
+                batch = self._batch_of(published, delivery.gaps)
             yield replace(batch, mark=marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks))
             self._ready.popleft()
             if published is not None:
@@ -210,7 +217,7 @@ class Source:
         self._replaying = False
         self._publisher.fill()
         try:
-            body = await self._publisher.receive(MISSED_KEEP_ALIVES * self.items.subscription.keep_alive_s)
+            body = await self._next_response()
         except Silent:
             if self._heard or not self._taken_up:
                 raise
@@ -231,6 +238,25 @@ class Source:
         if published.subscription == self.items.subscription.id:
             self._heard = True
             await self._accept(published)
+
+    async def _next_response(self) -> bytes | None:
+        """One response, or None where there is none: given back empty-handed, or it is time for heartbeats.
+
+        Raises `Silent` after three keep-alives without a word, however many heartbeats fall into that time.
+        """
+        silence_s = MISSED_KEEP_ALIVES * self.items.subscription.keep_alive_s
+        heartbeats, now_s = self._batch_of.heartbeats, time.monotonic()
+        silent_at_s = self._silent_at_s or now_s + silence_s
+        self._silent_at_s = 0.0
+        try:
+            return await self._publisher.receive(heartbeats.wait_s(now_s, max(0.0, silent_at_s - now_s)))
+        except Silent as error:
+            repeated = heartbeats.due(time.monotonic())
+            if repeated is None:
+                raise Silent(f"{self._session.where} has been silent for {silence_s:.1f} s") from error
+            self._silent_at_s = silent_at_s
+            self._ready.append(_Delivery(None, (), repeated))
+            return None
 
     async def _accept(self, published: Published) -> None:
         """Put a message into its place in the sequence; a keep-alive carries the number of the next message."""
