@@ -3,11 +3,12 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from simulators.errors import ConfigError
-from simulators.faults import Active, FaultLog, Schedule, load_faults
+from simulators.faults import Active, Fault, FaultLog, Schedule, load_faults
 from simulators.server.distortion import Shown, distortion_of
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -74,6 +75,11 @@ def test_log_has_one_json_line_per_edge(tmp_path: Path) -> None:
     assert (line["at_s"], line["event"], line["kind"]) == (10.0, "begin", "freeze")
     assert line["parameters"] == {"lasts": 20.0, "nodes": "line-1/*"}
     assert line["affected"] == ["line-1/a/Good"]
+
+
+def test_the_fault_file_that_ships_has_every_kind_of_fault() -> None:
+    shipped = load_faults(Path(__file__).parents[3] / "config" / "faults.yaml")
+    assert {type(fault) for fault in shipped} == set(get_args(Fault))
 
 
 def distorted(folder: Path, line: str, truths: list[object], now_s: float = 0.0) -> list[Shown | None]:
