@@ -28,6 +28,7 @@ from gateway.pipeline.collect import collect
 from gateway.pipeline.forward import Shelves, forward
 from gateway.pipeline.keep_alive import keeping_alive
 from gateway.web import serve_http
+from gateway.shaping import Shaper
 
 DISTRIBUTION = "connected-factory"
 GOODBYE_S = 2.0
@@ -125,13 +126,21 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
     form = format_for(config, source.name, gateway.stream_prefix)
     async with keeping_alive(keep_alives_for(form), outbox, link, config.payload.pubsub.keep_alive):
         await collect(
-            source.name, partial(open_source, source, metrics, link), form, outbox, link, metrics, _backoff(config)
+            source.name,
+            partial(open_source, source, metrics, link),
+            form,
+            outbox,
+            link,
+            metrics,
+            _backoff(config),
+            shaper,
         )
 
 
 async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, link: Link, leave: asyncio.Event) -> None:
     config = gateway.config
     presence = presence_of(
+    shaper = Shaper(source) if source.is_shaped else None
         broker.presence, config.name, version(DISTRIBUTION), hash_of(config), lambda: sorted(gateway.outbox.streams)
     )
     connect = partial(open_sink, broker, link, config.name, presence)

@@ -128,6 +128,105 @@ def _node(value: str) -> str:
 NodeText = Annotated[str, AfterValidator(_node)]
 
 
+class AggregateConfig(Strict):
+    """Aggregates over windows of source time, instead of the values themselves."""
+
+    window: Seconds
+    """Length of a window; windows lie side by side."""
+    functions: Annotated[
+        tuple[Literal["min", "max", "mean", "last", "count", "time_weighted_mean"], ...], Field(min_length=1)
+    ]
+    """What to tell of a window, each as a variable of its own: `Temperature.mean`.  Only Good numbers count; any other
+    value ends the window early and is sent as it is."""
+    grace: SecondsOrZero = 2.0
+    """A window without further values is closed this long after its end, so that late values still count."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.functions)) < len(self.functions):
+            raise ValueError("name each function once")
+        return self
+
+
+_FINITE = Field(allow_inf_nan=False)
+_POSITIVE = Field(gt=0, allow_inf_nan=False)
+
+
+class ShapingConfig(Strict):
+    """What happens to values here, before they are sent: scale, then dead-band and rate limit, or a swinging door, or
+    aggregates; then names.  What is held back counts as filtered."""
+
+    scale: Annotated[float, _FINITE] = 1.0
+    """Numbers are multiplied by this; they become Double.  `deadband`, `range` and `swinging_door` are in
+    the unit after it."""
+    offset: Annotated[float, _FINITE] = 0.0
+    """Then this is added."""
+    unit: str | None = None
+    """The unit after scaling, where it is another one."""
+    deadband: Annotated[float, _POSITIVE] | None = None
+    """A number that differs from the last one sent by no more than this is held back."""
+    deadband_percent: Annotated[float, Field(gt=0, le=100)] | None = None
+    """The same in percent of `range`."""
+    deadband_percent_of_last: Annotated[float, _POSITIVE] | None = None
+    """The same in percent of the last value sent."""
+    range: tuple[Annotated[float, _FINITE], Annotated[float, _FINITE]] | None = None
+    """Lowest and highest value, for `deadband_percent`."""
+    at_least: Seconds | None = None
+    """With a dead-band or a swinging door: a value is sent when the last one sent is this old (swinging door: default
+    60 s).  Nothing is made up: where no value comes, none is sent."""
+    rate_limit: Seconds | None = None
+    """At most one value per this time: the first, and at the end of the time the newest of the others.  A change of
+    status is always sent."""
+    swinging_door: Annotated[float, _POSITIVE] | None = None
+    """Compress: what is left out lies within plus or minus this of the line between the values sent."""
+    aggregate: AggregateConfig | None = None
+    """Send aggregates over windows."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Other names for variables: the present one to the new one.  Aggregates follow: `New.mean`."""
+    fields: Fields = Field(default_factory=dict)
+    """More fields for the topic template; they win over those of the selection."""
+
+    @model_validator(mode="after")
+    def _scale_is_not_zero(self) -> Self:
+        if self.scale == 0:
+            raise ValueError("scale: 0 makes every value the same")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        bands = [
+            key
+            for key in ("deadband", "deadband_percent", "deadband_percent_of_last")
+            if getattr(self, key) is not None
+        ]
+        if len(bands) > 1:
+            raise ValueError(f"{' and '.join(bands)} contradict each other: keep one")
+        thin = [*bands, *(["rate_limit"] if self.rate_limit is not None else [])]
+        whole = [key for key in ("swinging_door", "aggregate") if getattr(self, key) is not None]
+        if len(whole) > 1 or (whole and thin):
+            raise ValueError(
+                f"{' and '.join([*thin, *whole])} contradict each other: a swinging door or an aggregate speaks of all "
+                "values, so nothing else may hold any back"
+            )
+        if self.at_least is not None and not (bands or self.swinging_door is not None):
+            raise ValueError("at_least goes with a dead-band or swinging_door")
+        return self
+
+    @model_validator(mode="after")
+    def _range_fits(self) -> Self:
+        if (self.range is None) != (self.deadband_percent is None):
+            raise ValueError("deadband_percent and range go together")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError("write range as [lowest, highest]")
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if len(set(self.rename.values())) < len(self.rename) or not all(self.rename.values()):
+            raise ValueError("rename: new names must differ and not be empty")
+        return self
+
+
 class Selection(Strict):
     """Which variables: one `node`, all below a `subtree`, or all of every instance of a `type`."""
 
@@ -172,6 +271,16 @@ class Selection(Strict):
     """Changes of a number up to this much are not sent by the server, in the unit of the value."""
     deadband_percent: Annotated[float, Field(gt=0, le=100)] | None = None
     """The same in percent of the variable's range (EURange)."""
+    heartbeat: Seconds | None = None
+    """Send the last value once more when nothing has changed for this long (default: never)."""
+    shape: ShapingConfig | None = None
+    """What happens to the values here, before they are sent (default: `shape` of the source; `{}` for nothing)."""
+
+    @model_validator(mode="after")
+    def _events_have_their_shape(self) -> Self:
+        if self.events is not None and self.shape is not None:
+            raise ValueError("shape goes with node, subtree and type, not with events")
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -250,6 +359,15 @@ class SourceConfig(Strict):
     """Read the server's definitions of structures at connect and decode them; else they are passed on as bytes."""
     retry_failed: Seconds = 60.0
     """A variable that could not be subscribed to is tried again this often."""
+    shape: ShapingConfig | None = None
+    """What happens to values here, before they are sent: for all selections that have no `shape` of their own."""
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether there is any rule."""
+        nothing = ShapingConfig()
+        rules = [s.shape if s.shape is not None else self.shape for s in self.select if s.events is None]
+        return any(rule is not None and rule != nothing for rule in rules)
 
     @model_validator(mode="after")
     def _secure_or_said_so(self) -> Self:
@@ -532,6 +650,7 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
         selections = _at(source, "select")
         for n, selection in enumerate(selections if isinstance(selections, list) else []):
             known = {"gateway", "source", "tag", *_names(source, "fields"), *_names(selection, "fields", "levels")}
+            known |= _names(_at(selection, "shape") or _at(source, "shape"), "fields")
             place: Place = ("payload", "topic") if _at(raw, "payload", "topic") else ("sources", s, "select", n)
             problems += [
                 (place, f"for {dotted(('sources', s, 'select', n))}: {p}")

@@ -5,9 +5,12 @@ configuration or from small fixed sets, so their number is bounded.  The books, 
 
     received + recovered = delivered + stored + filtered + dropped
 
-at every scrape and for every broker (`sink`); `recovered` is what an earlier run left on disk for it.
+at every scrape and for every broker (`sink`); `recovered` is what an earlier run left on disk for it.  A value counts
+as received when it is durable and its fate is known; what a rule holds for a while (`held`) is not in the books yet,
+and what a rule makes of several values (`derived`) counts as received like them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -24,6 +27,8 @@ DROP_REASONS = (
     "refused",
 )
 """Why a value that was received is not delivered: the values of the `reason` label."""
+FILTER_RULES = ("deadband", "rate_limit", "swinging_door", "aggregate")
+"""Which rule held a value back: the values of the `rule` label."""
 
 DELAY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 ACK_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -37,7 +42,10 @@ class SourceMetrics:
     connected: Gauge
     connects: Counter
     received: Counter
-    filtered: Counter
+    filtered: Mapping[str, Counter]
+    """By rule."""
+    derived: Counter
+    held: Gauge
     good: Counter
     uncertain: Counter
     bad: Counter
@@ -83,7 +91,13 @@ class Metrics:
         )
         self._received = _counter(r, "gateway_values_received", "Values the server delivered, now on disk.", "source")
         self._filtered = _counter(
-            r, "gateway_values_filtered", "Values held back by a rule of the configuration.", "source"
+            r, "gateway_values_filtered", "Values held back by a rule of the configuration.", "source", "rule"
+        )
+        self._derived = _counter(
+            r, "gateway_values_derived", "Values made by a rule, such as a mean; they count as received.", "source"
+        )
+        self._waiting = _gauge(
+            r, "gateway_values_held", "Values that wait in a window or a rule; not yet received nor filtered.", "source"
         )
         self.dropped = _counter(
             r, "gateway_values_dropped", "Values received and then lost to a broker, by reason.", "sink", "reason"
@@ -166,7 +180,9 @@ class Metrics:
             connected=self._source_connected.labels(name),
             connects=self._source_connects.labels(name),
             received=self._received.labels(name),
-            filtered=self._filtered.labels(name),
+            filtered={rule: self._filtered.labels(name, rule) for rule in FILTER_RULES},
+            derived=self._derived.labels(name),
+            held=self._waiting.labels(name),
             good=self._values.labels(name, "good"),
             uncertain=self._values.labels(name, "uncertain"),
             bad=self._values.labels(name, "bad"),

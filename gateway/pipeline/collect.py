@@ -2,17 +2,31 @@
 
 The next batch is asked for after the last one is durable: that is what acknowledges it to the server, and all the
 back-pressure there is.
+
+Where rules are configured (`gateway/shaping`), values may be held for a while.  They outlive a reconnection, are let go
+at a regular end, and after a kill the next process announces how many there were: that number is stored with the mark.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+import structlog
+
 from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import SourceMetrics
-from gateway.model import Batch, Message
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Message
 from gateway.outbox import Outbox
+from gateway.shaping import Shaped, Shaper
+from gateway.shaping.mark import lost, unwrap, wrap
+
+FLUSH_EVERY_S = 0.1
+DRAIN_S = 2.0
+"""How long the end may wait for the outbox to take what was held."""
 
 
 class Source(Protocol):
@@ -32,6 +46,98 @@ OpenSource = Callable[[bytes], AbstractAsyncContextManager[Source]]
 """Connects, going on from a mark of an earlier connection (empty for none)."""
 
 
+def steady_ticks() -> Callable[[], int]:
+    """A clock that begins with UTC and never jumps."""
+    offset = time.time_ns() - time.monotonic_ns()
+    return lambda: (time.monotonic_ns() + offset) // 100 + UNIX_EPOCH_TICKS
+
+
+class Intake:
+    """From the batches of one source into the outbox, by way of the rules if there are any.
+
+    Shaping, encoding and the outbox's acceptance happen without a wait in between, so what two tasks store keeps the
+    order in which it was shaped.  All counts move in the instant in which the outbox's do.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        form: Format,
+        outbox: Outbox,
+        metrics: SourceMetrics,
+        shaper: Shaper | None,
+        now_ticks: Callable[[], int],
+    ) -> None:
+        self._name = name
+        self._form = form
+        self._outbox = outbox
+        self._metrics = metrics
+        self._shaper = shaper
+        self._now_ticks = now_ticks
+        self._mark = self.mark
+        self._lost = lost(outbox.marks.get(name, b""))
+
+    @property
+    def mark(self) -> bytes:
+        """Where the source goes on."""
+        return unwrap(self._outbox.marks.get(self._name, b""))
+
+    async def store(self, batch: Batch) -> None:
+        """Return when the batch is durable, or held."""
+        if self._lost:
+            batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
+        self._mark = batch.mark or self._mark
+        if self._shaper is None:
+            count = partial(self._metrics.received.inc, len(batch))
+            messages = self._form.encode(batch, self._outbox.next_seq)
+            await self._outbox.append(messages, source=self._name, mark=batch.mark, on_stored=count)
+            return
+        await self._put(self._shaper, self._shaper.take(batch, self._now_ticks()))
+
+    async def flush_regularly(self) -> None:
+        """Let go of what was held long enough, until cancelled."""
+        while self._shaper is not None:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            if self._shaper.held:
+                await self._let_go(self._shaper, self._shaper.flush(self._now_ticks()))
+
+    async def drain(self) -> None:
+        """Let go of all that is held, for the end; in bounded time."""
+        if self._shaper is None or not self._shaper.held:
+            return
+        try:
+            await asyncio.wait_for(self._let_go(self._shaper, self._shaper.drain()), DRAIN_S)
+        except TimeoutError:
+            log = structlog.get_logger("gateway.shaping").bind(source=self._name)
+            log.warning("values that were held are not durable yet", next="what is lost of them is announced")
+
+    async def _let_go(self, shaper: Shaper, shaped: Shaped) -> None:
+        if shaped.received:
+            await self._put(shaper, shaped)
+
+    async def _put(self, shaper: Shaper, shaped: Shaped) -> None:
+        seqs: dict[str, int] = {}
+
+        def next_seq(stream: str) -> int:
+            return seqs.get(stream) or self._outbox.next_seq(stream)
+
+        messages: list[Message] = []
+        for batch in shaped.batches:
+            made = self._form.encode(batch, next_seq)
+            seqs |= {message.stream: message.seq + 1 for message in made}
+            messages += made
+        mark = wrap(self._mark, shaper.held, shaper.since_ticks)
+        count = partial(self._count, shaped, shaper.held)
+        await self._outbox.append(messages, source=self._name, mark=mark, on_stored=count)
+
+    def _count(self, shaped: Shaped, held: int) -> None:
+        self._metrics.received.inc(shaped.received)
+        self._metrics.derived.inc(shaped.derived)
+        self._metrics.held.set(held)
+        for rule, values in shaped.filtered.items():
+            self._metrics.filtered[rule].inc(values)
+
+
 async def collect(
     name: str,
     open_source: OpenSource,
@@ -40,15 +146,25 @@ async def collect(
     link: Link,
     metrics: SourceMetrics,
     backoff: Backoff,
+    shaper: Shaper | None = None,
+    now_ticks: Callable[[], int] | None = None,
 ) -> None:
-    """Read one server for ever, through every reconnection, until cancelled."""
+    """Read one server for ever, through every reconnection, until cancelled; then let go of what `shaper` holds."""
+    intake = Intake(name, form, outbox, metrics, shaper, now_ticks or steady_ticks())
 
     async def attempt() -> None:
-        async with open_source(outbox.marks.get(name, b"")) as source:
+        async with open_source(intake.mark) as source:
             link.up()
             async for batch in source.batches():
-                messages = form.encode(batch, outbox.next_seq)
-                count = partial(metrics.received.inc, len(batch))
-                await outbox.append(messages, source=name, mark=batch.mark, on_stored=count)
+                await intake.store(batch)
 
-    await keep_connected(link, attempt, backoff)
+    if shaper is None:
+        await keep_connected(link, attempt, backoff)
+        return
+    async with asyncio.TaskGroup() as group:
+        flushing = group.create_task(intake.flush_regularly(), name=f"flush {name}")
+        try:
+            await keep_connected(link, attempt, backoff)
+        finally:
+            flushing.cancel()
+            await intake.drain()

@@ -1,0 +1,110 @@
+"""What follows from one tag table and the rules: names consumers see, rows for aggregates, the way of each tag."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.config import ShapingConfig, SourceConfig
+from gateway.model import TICKS_PER_SECOND, Tag
+from gateway.shaping.door import Door
+from gateway.shaping.sample import Way
+from gateway.shaping.thin import Band, Thin
+from gateway.shaping.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """The rules of one tag table.  `tags` begins with the tags of the source, renamed, in their order; the
+    aggregates of tag *h* follow at `aggregates[h]`."""
+
+    before: Sequence[Tag]
+    tags: Sequence[Tag]
+    ways: dict[int, Way]
+    has_way: NDArray[np.bool_]
+    aggregates: dict[int, int]
+    scales: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    is_scaled: NDArray[np.bool_]
+
+
+def shape_of(source: SourceConfig, tag: Tag) -> ShapingConfig | None:
+    """The rules of a tag: those of the selection that took it, else of the source; events have none."""
+    selection = source.select[tag.selection]
+    if selection.events is not None:
+        return None
+    return selection.shape if selection.shape is not None else source.shape
+
+
+def shapes_of(source: SourceConfig, before: Sequence[Tag]) -> Shapes:
+    """Everything anew for a tag table."""
+    rules = [shape_of(source, tag) for tag in before]
+    tags = [tag if rule is None else _named(tag, rule) for tag, rule in zip(before, rules, strict=True)]
+    ways = {h: way for h, rule in enumerate(rules) if rule is not None and (way := way_of(rule)) is not None}
+    aggregates: dict[int, int] = {}
+    for handle, rule in enumerate(rules):
+        if rule is not None and rule.aggregate is not None:
+            aggregates[handle] = len(tags)
+            tag = tags[handle]
+            tags += [replace(tag, name=f"{tag.name}.{function}") for function in rule.aggregate.functions]
+    scales = np.array([1.0 if rule is None else rule.scale for rule in rules], np.float64)
+    offsets = np.array([0.0 if rule is None else rule.offset for rule in rules], np.float64)
+    has_way = np.zeros(len(before), np.bool_)
+    has_way[list(ways)] = True
+    unique = _unique(tags)
+    # The same table object where nothing is called otherwise: formats derive from it once.
+    shown = before if unique == list(before) else tuple(unique)
+    return Shapes(before, shown, ways, has_way, aggregates, scales, offsets, (scales != 1.0) | (offsets != 0.0))
+
+
+def way_of(rule: ShapingConfig) -> Way | None:
+    """A fresh state for one tag; None where its values pass as they come."""
+    if rule.aggregate is not None:
+        wanted = rule.aggregate
+        return Window(_ticks(wanted.window), wanted.functions, _ticks(wanted.grace))
+    if rule.swinging_door is not None:
+        return Door(rule.swinging_door, _ticks(rule.at_least or DOOR_HOLD_S))
+    band = _band(rule)
+    if band is None and rule.rate_limit is None:
+        return None
+    return Thin(band, _ticks(rule.rate_limit) if rule.rate_limit else 0)
+
+
+DOOR_HOLD_S = 60.0
+"""The newest value waits in a swinging door at most this long where `at_least` says nothing else."""
+
+
+def _band(rule: ShapingConfig) -> Band | None:
+    most = _ticks(rule.at_least) if rule.at_least else None
+    if rule.deadband is not None:
+        return Band(absolute=rule.deadband, most_ticks=most)
+    if rule.deadband_percent is not None and rule.range is not None:
+        return Band(absolute=rule.deadband_percent / 100 * (rule.range[1] - rule.range[0]), most_ticks=most)
+    if rule.deadband_percent_of_last is not None:
+        return Band(share=rule.deadband_percent_of_last / 100, most_ticks=most)
+    return None
+
+
+def _named(tag: Tag, rule: ShapingConfig) -> Tag:
+    fields = {**tag.fields, **rule.fields} if rule.fields else tag.fields
+    name, unit = rule.rename.get(tag.name, tag.name), rule.unit or tag.unit
+    return replace(tag, name=name, fields=fields, unit=unit)
+
+
+def _unique(tags: Sequence[Tag]) -> list[Tag]:
+    """Names stay unique among tags with the same fields, as they were before: the second one is `name~2`."""
+    seen: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    made: list[Tag] = []
+    for tag in tags:
+        fields, name, count = frozenset(tag.fields.items()), tag.name, 1
+        while (name, fields) in seen:
+            count += 1
+            name = f"{tag.name}~{count}"
+        seen.add((name, fields))
+        made.append(tag if name == tag.name else replace(tag, name=name))
+    return made
+
+
+def _ticks(seconds: float) -> int:
+    return max(1, round(seconds * TICKS_PER_SECOND)) if seconds else 0
