@@ -23,7 +23,10 @@ class Unit:
         self.on_state: list[Callable[[Pack, float], None]] = []
         """Called with each state passed through, and the simulated time."""
         self._ordered: Pack | None = None
-        self._follow(machine.state, 0.0)
+        self._spent: dict[tuple[PackMode, Pack], float] = {}
+        self._entered_s = float(machine.env.now)
+        self._entered_mode = self.mode
+        self._follow(machine.state, float(machine.env.now))
         machine.followers.append(self._follow)
 
     @property
@@ -39,6 +42,18 @@ class Unit:
     def blocked(self) -> bool:
         """EquipmentBlocked of PackML."""
         return self.machine.state is State.BLOCKED
+
+    def state_s(self, now_s: float) -> float:
+        """StateCurrentTime of PackML: the seconds since the state was entered, or the mode changed in it."""
+        return now_s - self._entered_s
+
+    def cumulative_s(self, now_s: float) -> dict[tuple[PackMode, Pack], float]:
+        """StateCumulativeTime of PackML: the seconds spent in each mode and state up to now.
+
+        They add up to the time since the unit was made; acting states take none.
+        """
+        key = self._entered_mode, self.state
+        return {**self._spent, key: self._spent.get(key, 0.0) + now_s - self._entered_s}
 
     def command(self, cause: Cause) -> None:
         """Obey, and act on the machine.  Raises `Illegal`, and nothing has changed, when that is not possible now."""
@@ -70,9 +85,18 @@ class Unit:
             goal = Pack.HELD
         for step in way(self.state, goal, self.edition):
             self._pass(step, now_s)
+        if self.mode is not self._entered_mode:
+            self._book(now_s)
 
     def _pass(self, state: Pack, now_s: float | None = None) -> None:
-        self.state = state
         at_s = float(self.machine.env.now) if now_s is None else now_s
+        self._book(at_s)
+        self.state = state
         for listener in self.on_state:
             listener(state, at_s)
+
+    def _book(self, now_s: float) -> None:
+        """Add the time in the present state and mode to the account."""
+        key = self._entered_mode, self.state
+        self._spent[key] = self._spent.get(key, 0.0) + now_s - self._entered_s
+        self._entered_s, self._entered_mode = now_s, self.mode

@@ -149,3 +149,17 @@ def test_no_sequence_of_commands_loses_time_or_the_way_back(commands: list[Cause
         assert held == (unit.state is not Pack.EXECUTE)
     factory.run(1000)
     assert sum(unit.machine.account.seconds(1000).values()) == pytest.approx(1000)
+    assert sum(unit.cumulative_s(1000).values()) == pytest.approx(1000)
+
+
+def test_the_times_of_the_states_add_up_to_the_times_of_the_modes() -> None:
+    care = {"by": "calendar", "every": 100, "takes": 20, "when": "at_once"}
+    factory, unit = unit_of(failures=[{"every": 33, "repair": 4}], maintenance=[care])
+    factory.run(1000)
+    spent = unit.cumulative_s(1000)
+    account = unit.machine.account.seconds(1000)
+    cared = sum(seconds for (mode, _), seconds in spent.items() if mode is PackMode.MAINTENANCE)
+    assert cared == pytest.approx(account[State.MAINTENANCE])
+    assert spent[PackMode.PRODUCTION, Pack.EXECUTE] == pytest.approx(account[State.WORKING])
+    assert spent[PackMode.PRODUCTION, Pack.ABORTED] == pytest.approx(account[State.DOWN])
+    assert sum(spent.values()) == pytest.approx(1000)
