@@ -5,9 +5,11 @@ is measured from the last value *reported*, so a slow drift shows, and percent m
 queued without being copied, because the server never changes a DataValue it was given.
 """
 
+import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from asyncua import ua
 from asyncua.common.events import Event
@@ -15,7 +17,7 @@ from asyncua.server.address_space import AddressSpace
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService, MonitoredItemValues
 
-from simulators.server.nodes import AttributeIds, StatusCodes, status
+from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
 
 BAD = 0x8000_0000
 """StatusCodes from here on are bad: they carry no value."""
@@ -62,6 +64,7 @@ class Items(MonitoredItemService):
     def __init__(self, subscription: InternalSubscription, aspace: AddressSpace) -> None:
         super().__init__(subscription, aspace)
         self.queues: dict[int, ItemQueue] = {}
+        self._overflow: dict[int, ua.EventFieldList] = {}
         self.due: dict[int, ItemQueue] = {}
         """The queues that hold something to report, in the order in which they got their first value."""
 
@@ -167,10 +170,18 @@ class Items(MonitoredItemService):
                 if item.mode == ua.MonitoringMode.Disabled or (where is not None and not where.eval(event)):
                     continue
                 fields = event.to_event_fields(item.filter.SelectClauses)
-                waiting = self.isub._triggered_events.setdefault(mid, [])
-                if len(waiting) >= item.queue_size:
-                    waiting.pop(0)
-                waiting.append(ua.EventFieldList(item.client_handle, fields))
+                self._queue_event(mid, item, ua.EventFieldList(item.client_handle, fields))
+
+    def _queue_event(self, mid: int, item: MonitoredItemData, fields: ua.EventFieldList) -> None:
+        """A full queue loses its oldest event, and says so with one overflow event in front (Part 4, 7.22.3)."""
+        waiting = self.isub._triggered_events.setdefault(mid, [])
+        if len(waiting) >= item.queue_size:
+            marked = bool(waiting) and waiting[0] is self._overflow.get(mid)
+            del waiting[1 if marked else 0 : 2]
+            if not marked:
+                self._overflow[mid] = overflow_event(item)
+                waiting.insert(0, self._overflow[mid])
+        waiting.append(fields)
 
     def repeat_values(self) -> None:
         """Queue the present value of every reporting item that has none waiting (Part 4, 5.14.7, sendInitialValues)."""
@@ -206,6 +217,23 @@ class Items(MonitoredItemService):
             else:
                 taken.extend(queue.waiting.popleft() for _ in range(room))
         return taken
+
+
+def overflow_event(item: MonitoredItemData) -> ua.EventFieldList:
+    """What stands for the events that a full queue has lost."""
+    event, now = Event(numeric(ObjectIds.Server)), datetime.now(UTC)
+    for name, content, kind in (
+        ("EventId", os.urandom(16), ua.VariantType.ByteString),
+        ("EventType", numeric(ObjectIds.EventQueueOverflowEventType), ua.VariantType.NodeId),
+        ("SourceNode", numeric(ObjectIds.Server), ua.VariantType.NodeId),
+        ("SourceName", "Server", ua.VariantType.String),
+        ("Time", now, ua.VariantType.DateTime),
+        ("ReceiveTime", now, ua.VariantType.DateTime),
+        ("Message", localized("events were lost: the queue was full"), ua.VariantType.LocalizedText),
+        ("Severity", 500, ua.VariantType.UInt16),
+    ):
+        event.add_property(name, content, kind)
+    return ua.EventFieldList(item.client_handle, event.to_event_fields(item.filter.SelectClauses))
 
 
 def differs(old: ua.DataValue, new: ua.DataValue) -> bool:

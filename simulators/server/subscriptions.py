@@ -31,6 +31,10 @@ Ask = Callable[[int], "PublishRequestData | None"]
 MOST_VALUES = 10_000
 """Values in one notification message, unless the client asks for fewer: about 350 kB, 40 ms to encode."""
 SHORTEST_INTERVAL_MS = 10.0
+MOST_KEPT_BYTES = 64 * 2**20
+"""What one subscription may keep for Republish."""
+FEW_MESSAGES = 100
+"""So many messages are never too much: the largest has some 350 kB."""
 
 
 class Owner(Protocol):
@@ -85,8 +89,18 @@ class Subscription(InternalSubscription):
 
     def _pop_publish_result(self) -> ua.PublishResult:
         result = super()._pop_publish_result()
+        self._forget_what_is_too_much()
         result.MoreNotifications = bool(self._publishing_enabled and self.items.due)
         return result
+
+    def _forget_what_is_too_much(self) -> None:
+        """A client that never acknowledges does not fill our memory: the oldest messages cannot be republished."""
+        kept = self._not_acknowledged_results
+        if len(kept) <= FEW_MESSAGES:
+            return
+        size = sum(_size(result) for result in kept.values())
+        while size > MOST_KEPT_BYTES and len(kept) > 1:
+            size -= _size(kept.pop(next(iter(kept))))
 
     async def _subscription_loop(self) -> None:
         """Publish once per interval, measured from the start so that it does not drift."""
@@ -202,3 +216,8 @@ class Subscriptions(SubscriptionService):
         if send_initial_values:
             subscription.items.repeat_values()
         return ua.TransferResult(AvailableSequenceNumbers=[ua.UInt32(n) for n in subscription.unacknowledged])
+
+
+def _size(result: ua.PublishResult) -> int:
+    """About how many bytes a message has."""
+    return sum(len(getattr(data, "Body", None) or b"") + 100 for data in result.NotificationMessage.NotificationData)

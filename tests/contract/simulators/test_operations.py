@@ -11,7 +11,7 @@ from asyncua.client import Client
 from asyncua.ua.uaerrors import BadOutOfRange, BadTypeMismatch, BadUserAccessDenied, UaStatusCodeError
 
 from simulators.server.endpoint import Access
-from tests.support.served import EPOCH, Plant, connected, plant_served
+from tests.support.served import EPOCH, Plant, connected, plant_served, values
 
 MIXED = Path(__file__).parent / "mixed.yaml"
 FILLER, MILL = "line-1/filler", "line-1/mill"
@@ -197,3 +197,36 @@ def test_history_gives_back_every_state_in_both_directions() -> None:
         assert [v.Value.Value for v in part if v.Value] == counts[:10]
 
     run(body)
+
+
+def test_full_event_queue_says_what_it_lost() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        subscription = await client.create_subscription(100_000, None)
+        heard: asyncio.Queue[list[ua.EventFieldList]] = asyncio.Queue()
+        await subscription.subscribe_events(ua.ObjectIds.Server, queuesize=3)
+        inner = next(iter(plant.face.server.iserver.subscriptions.subscriptions.values()))
+        mill = plant.face.machines[MILL]
+        for n in range(6):
+            plant.face.events.part_done(mill, f"part-{n}", True, EPOCH)
+        heard.put_nowait(next(iter(inner._triggered_events.values())))
+        kinds = [fields.EventFields[1].Value for fields in await heard.get()]
+        overflow = ua.NodeId(ua.Int32(ua.ObjectIds.EventQueueOverflowEventType))
+        assert kinds == [overflow, plant.face.events.part_type, plant.face.events.part_type]
+
+    run(body)
+
+
+def test_load_variables_change_as_often_as_they_say_and_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "load.yaml"
+    path.write_text(
+        "name: load\nsite: bench\nstress:\n  - {name: n, variables: 3, rate: 10, type: uint32}\n", encoding="utf-8"
+    )
+
+    async def whole() -> None:
+        async with plant_served(path) as plant, connected(plant.url) as client:
+            await client.subscribe(plant.id("n/n-00001"), queue=1000)
+            for now_s in (0.35, 2.0, 2.05, 10.0):
+                plant.run(now_s)
+            assert values(await client.publish()) == list(range(101))
+
+    asyncio.run(asyncio.wait_for(whole(), 20))
