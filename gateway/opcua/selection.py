@@ -40,6 +40,8 @@ class Item:
     deadband: float = 0.0
     events: EventFilter | None = None
     """Not a variable but a notifier: these events."""
+    heartbeat_s: float = field(default=0.0, repr=False)
+    """Ours alone: it is not in the digest, because the server need not know it."""
 
     @property
     def has_filter(self) -> bool:
@@ -130,6 +132,7 @@ def _item(config: SourceConfig, selection: Selection) -> Item:
         1 if selection.deadband is not None else 2 if selection.deadband_percent is not None else 0,
         selection.deadband or selection.deadband_percent or 0.0,
         _events(selection),
+        selection.heartbeat or 0.0,
     )
 
 

@@ -11,12 +11,15 @@ const extra = JSON.parse(options || "{}");
 async function main() {
   const manager = new OPCUACertificateManager({ rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
   await manager.initialize();
+  const users = new OPCUACertificateManager({ rootFolder: `${pki}/users`, automaticallyAcceptUnknownCertificate: true });
+  await users.initialize();
   const secure = extra.secure === true;
   const server = new OPCUAServer({
     port: Number(port),
     hostname: "127.0.0.1",
     resourcePath: "/",
     serverCertificateManager: manager,
+    userCertificateManager: users,
     securityModes: secure ? [MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt] : [MessageSecurityMode.None],
     securityPolicies: secure
       ? [SecurityPolicy.Basic256Sha256, SecurityPolicy.Aes128_Sha256_RsaOaep, SecurityPolicy.Aes256_Sha256_RsaPss]

@@ -12,6 +12,7 @@ from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.opcua import open_source
+from gateway.opcua.certificates import ensure_identity
 from gateway.opcua.trust import TrustStore
 from tests.support.opcua_peers import node_opcua_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer
@@ -47,9 +48,9 @@ async def refusal(made: SourceConfig) -> str:
 
 
 @asynccontextmanager
-async def trusted_server(pki: Path) -> AsyncIterator[OpcuaServer]:
+async def trusted_server(pki: Path, anonymous: bool = True) -> AsyncIterator[OpcuaServer]:
     """A secured server whose certificate was refused once and then trusted, as a person does."""
-    async with node_opcua_server(secure=True) as server:
+    async with node_opcua_server(secure=True, anonymous=anonymous) as server:
         text = await refusal(config(server, pki))
         TrustStore(pki).trust(text.rpartition(" ")[2])
         yield server
@@ -92,6 +93,17 @@ def test_every_policy_and_mode_with_a_user(tmp_path: Path, policy: str, mode: st
         async with trusted_server(tmp_path) as server:
             security = {"pki": tmp_path, "policy": policy, "mode": mode}
             assert await first_value(config(server, tmp_path, security=security, **user)) == 0
+
+    run(body)
+
+
+def test_user_may_be_a_certificate(tmp_path: Path) -> None:
+    async def body() -> None:
+        user = ensure_identity(tmp_path / "user")
+        files = {"user_certificate": user.certificate_path, "user_key": user.key_path}
+        async with trusted_server(tmp_path, anonymous=False) as server:
+            assert await first_value(config(server, tmp_path, **files)) == 0
+            assert "Bad" in await refusal(config(server, tmp_path))  # nobody is not let in
 
     run(body)
 

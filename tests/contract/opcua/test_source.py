@@ -198,6 +198,23 @@ def test_structures_are_decoded_with_the_servers_own_definitions() -> None:
     run(body)
 
 
+def test_heartbeat_repeats_and_does_not_hide_a_silent_server() -> None:
+    async def body() -> None:
+        select = [{"node": COUNTER, "heartbeat": 0.2}]
+        async with server_behind_proxy() as (_, proxy, url), opened(config(url, select=select)) as source:
+            seen: list[object] = []
+            async with aclosing(source.batches()) as batches:
+                while len(seen) < 4:
+                    seen += list((await anext(batches)).values)
+                proxy.stall()
+                seen += list((await anext(batches)).values)
+                with pytest.raises(Unavailable, match=r"silent for 0\.9 s"):
+                    seen += [value async for batch in batches for value in batch.values]
+            assert set(seen) == {0}
+
+    run(body)
+
+
 @every_stack
 def test_changed_selection_is_announced(stack: str) -> None:
     async def body() -> None:
