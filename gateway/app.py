@@ -27,8 +27,8 @@ from gateway.pipeline.announce import announce
 from gateway.pipeline.collect import collect
 from gateway.pipeline.forward import Shelves, forward
 from gateway.pipeline.keep_alive import keeping_alive
-from gateway.web import serve_http
 from gateway.shaping import Shaper
+from gateway.web import serve_http
 
 DISTRIBUTION = "connected-factory"
 GOODBYE_S = 2.0
@@ -124,6 +124,7 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
     config, outbox = gateway.config, gateway.outbox
     metrics = gateway.metrics.for_source(source.name)
     form = format_for(config, source.name, gateway.stream_prefix)
+    shaper = Shaper(source) if source.is_shaped else None
     async with keeping_alive(keep_alives_for(form), outbox, link, config.payload.pubsub.keep_alive):
         await collect(
             source.name,
@@ -140,7 +141,6 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
 async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, link: Link, leave: asyncio.Event) -> None:
     config = gateway.config
     presence = presence_of(
-    shaper = Shaper(source) if source.is_shaped else None
         broker.presence, config.name, version(DISTRIBUTION), hash_of(config), lambda: sorted(gateway.outbox.streams)
     )
     connect = partial(open_sink, broker, link, config.name, presence)
