@@ -20,6 +20,7 @@ from gateway.link import Backoff, Link
 from gateway.metrics import Metrics
 from gateway.mqtt.connect import open_sink
 from gateway.mqtt.presence import hash_of, presence_of
+from gateway.mqtt.tls import expires_s
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
 from gateway.payload.choose import announcement_for, format_for, keep_alives_for
@@ -33,6 +34,8 @@ from gateway.web import serve_http
 DISTRIBUTION = "connected-factory"
 GOODBYE_S = 2.0
 """How long leaving the brokers may take."""
+LOOK_EVERY_S = 0.25
+"""How often the event loop is looked at."""
 SHARE_OF_REFUSED = 8
 """Refused messages and dead letters may each take this part of the outbox's size."""
 
@@ -72,6 +75,8 @@ async def run(
     log = structlog.get_logger("gateway")
     metrics = Metrics()
     brokers = config.all_brokers
+    metrics.started.set_to_current_time()
+    metrics.config_hash.info({"hash": hash_of(config)})
     metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})
     async with _outbox(config, metrics) as outbox, AsyncExitStack() as stack:
         gateway = Gateway(
@@ -97,7 +102,11 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
         losers = (gateway.outbox, *(shelves.refused for shelves in gateway.shelves))
         told = announcement_for(config)
         telling = announce(losers, gateway.outbox, gateway.stream_prefix, config.name, told)
-        below = [downstream.create_task(http, name="http"), downstream.create_task(telling, name="announce")]
+        below = [
+            downstream.create_task(http, name="http"),
+            downstream.create_task(telling, name="announce"),
+            downstream.create_task(_watch_loop(gateway.metrics), name="event loop lag"),
+        ]
         leave = asyncio.Event()
         forwarding = [
             downstream.create_task(_forward(gateway, broker, shelves, link, leave), name=f"forward to {broker.name}")
@@ -171,6 +180,15 @@ async def _shelves(config: Config, broker: BrokerConfig, outbox: Outbox, metrics
         yield Shelves(broker.name, outbox, refused, dead, metrics, broker.retry_refused)
 
 
+async def _watch_loop(metrics: Metrics) -> None:
+    """Observe for ever by how much the event loop is late."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due_s = loop.time() + LOOK_EVERY_S
+        await asyncio.sleep(LOOK_EVERY_S)
+        metrics.loop_lag.observe(max(0.0, loop.time() - due_s))
+
+
 def _count_drop(metrics: Metrics, broker: str, reason: str, values: int) -> None:
     metrics.dropped.labels(broker, reason).inc(values)
 
@@ -202,5 +220,7 @@ def _show(gateway: Gateway) -> None:
         lambda: outbox.bytes + sum(s.refused.bytes + s.dead.bytes for s in gateway.shelves)
     )
     metrics.outbox_capacity.set(gateway.config.outbox.max_bytes)
+    for broker, shelves in zip(gateway.config.all_brokers, gateway.shelves, strict=True):
+        shelves.metrics.certificate_expires.set_function(partial(expires_s, broker.tls.certificate))
     metrics.oldest_age.set_function(lambda: outbox.oldest_age_s)
     metrics.ready.set_function(lambda: all(link.is_up for link in gateway.links))

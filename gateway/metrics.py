@@ -13,7 +13,7 @@ and what a rule makes of several values (`derived`) counts as received like them
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import disable_created_metrics as _disable_created_metrics
 
 DROP_REASONS = (
@@ -32,6 +32,10 @@ FILTER_RULES = ("deadband", "rate_limit", "swinging_door", "aggregate")
 
 DELAY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 ACK_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+CLOUD_UNITS_BYTES = {"4k": 4096, "5k": 5120}
+"""Sizes in which clouds count messages; a message costs at least one of them."""
 SYNC_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 
@@ -53,6 +57,10 @@ class SourceMetrics:
     overflows: Counter
     sequence_gaps: Counter
     undecodable: Counter
+    batch_values: Histogram
+    last_response: Gauge
+    clock_offset: Gauge
+    browse_seconds: Gauge
     items_good: Gauge
     items_failed: Gauge
     own_certificate_expires: Gauge
@@ -71,6 +79,11 @@ class SinkMetrics:
     delivered: Counter
     messages: Counter
     payload_bytes: Counter
+    cloud_units: dict[int, Counter]
+    """By the size of a unit in bytes."""
+    dead_letters: Gauge
+    held_messages: Gauge
+    certificate_expires: Gauge
     refused: Counter
     in_flight: Gauge
     ack_seconds: Histogram
@@ -84,8 +97,25 @@ class Metrics:
         _disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
         self.registry = registry or CollectorRegistry()
         r = self.registry
+        self._bind_process(r)
+        self._bind_books(r)
+        self._bind_sources(r)
+        self._bind_sinks(r)
+
+    def _bind_process(self, r: CollectorRegistry) -> None:
+        ProcessCollector(registry=r)
         self.build = Info("gateway_build", "Version of the gateway and of Python.", registry=r)
         self.ready = Gauge("gateway_ready", "1 while every source and the broker are connected.", registry=r)
+        self.config_hash = Info("gateway_config_hash", "Hash of the configuration in use.", registry=r)
+        self.started = Gauge("gateway_start_time_seconds", "Unix time at which the gateway was started.", registry=r)
+        self.loop_lag = Histogram(
+            "gateway_event_loop_lag_seconds",
+            "By how much the event loop is late, looked at four times a second.",
+            buckets=LAG_BUCKETS_S,
+            registry=r,
+        )
+
+    def _bind_books(self, r: CollectorRegistry) -> None:
         self._recovered = _counter(
             r, "gateway_values_recovered", "Values found on disk at start, left by an earlier run.", "sink"
         )
@@ -118,9 +148,14 @@ class Metrics:
             buckets=SYNC_BUCKETS_S,
             registry=r,
         )
-        self._bind_families(r)
+        self._imbalance = _gauge(
+            r,
+            "gateway_books_imbalance_values",
+            "received + recovered - delivered - stored - filtered - dropped: 0, or values are lost in silence.",
+            "sink",
+        )
 
-    def _bind_families(self, r: CollectorRegistry) -> None:
+    def _bind_sources(self, r: CollectorRegistry) -> None:
         self._source_connected = _gauge(
             r, "gateway_source_connected", "1 while the OPC UA server is connected.", "source"
         )
@@ -144,11 +179,45 @@ class Metrics:
             "source",
             "certificate",
         )
+        self._batch_values = Histogram(
+            "gateway_source_batch_values",
+            "Values of one publish response.",
+            ["source"],
+            buckets=BATCH_BUCKETS,
+            registry=r,
+        )
+        self._last_response = _gauge(
+            r, "gateway_source_last_response_timestamp_seconds", "Unix time of the server's last answer.", "source"
+        )
+        self._clock_offset = _gauge(
+            r,
+            "gateway_source_clock_offset_seconds",
+            "The server's clock less ours, at its last notification; transport included.",
+            "source",
+        )
+        self._browse_seconds = _gauge(
+            r, "gateway_source_browse_seconds", "Time the last look for the variables took.", "source"
+        )
+
+    def _bind_sinks(self, r: CollectorRegistry) -> None:
         self._sink_connected = _gauge(r, "gateway_sink_connected", "1 while the broker is connected.", "sink")
         self._sink_connects = _counter(r, "gateway_sink_connects", "Times the broker was connected.", "sink")
         self._messages = _counter(r, "gateway_sink_messages", "Messages the broker acknowledged.", "sink")
         self._payload_bytes = _counter(
             r, "gateway_sink_payload_bytes", "Payload bytes the broker acknowledged.", "sink"
+        )
+        self._cloud_units = _counter(
+            r, "gateway_sink_cloud_units", "Acknowledged payloads in units that clouds charge for.", "sink", "unit"
+        )
+        self._dead_letters = _gauge(r, "gateway_sink_dead_letter_messages", "Dead letters on disk.", "sink")
+        self._held = _gauge(
+            r, "gateway_sink_refused_messages", "Messages on disk that the broker refuses for now.", "sink"
+        )
+        self._sink_certificates = _gauge(
+            r,
+            "gateway_sink_certificate_expires_timestamp_seconds",
+            "Unix time at which our client certificate for this broker ends; NaN without one.",
+            "sink",
         )
         self.refused = _counter(
             r, "gateway_sink_refusals", "Publishes the broker refused, by reason code.", "sink", "reason"
@@ -164,6 +233,12 @@ class Metrics:
             buckets=DELAY_BUCKETS_S,
             registry=r,
         )
+
+    def _imbalance_of(self, sink: str) -> float:
+        received, filtered = _sum(self._received), _sum(self._filtered)
+        recovered, delivered = _sum(self._recovered, sink), _sum(self._delivered, sink)
+        stored, dropped = _sum(self._stored_values, sink), _sum(self.dropped, sink)
+        return received + recovered - delivered - stored - filtered - dropped
 
     @property
     def delay_sum_s(self) -> float:
@@ -190,6 +265,10 @@ class Metrics:
             overflows=self._overflows.labels(name),
             sequence_gaps=self._gaps.labels(name),
             undecodable=self._undecodable.labels(name),
+            batch_values=self._batch_values.labels(name),
+            last_response=self._last_response.labels(name),
+            clock_offset=self._clock_offset.labels(name),
+            browse_seconds=self._browse_seconds.labels(name),
             items_good=self._items.labels(name, "good"),
             items_failed=self._items.labels(name, "failed"),
             own_certificate_expires=self._certificates.labels(name, "own"),
@@ -199,6 +278,7 @@ class Metrics:
     def for_sink(self, name: str) -> "SinkMetrics":
         for reason in DROP_REASONS:
             self.dropped.labels(name, reason)
+        self._imbalance.labels(name).set_function(lambda: self._imbalance_of(name))
         return SinkMetrics(
             recovered=self._recovered.labels(name),
             stored_values=self._stored_values.labels(name),
@@ -208,6 +288,10 @@ class Metrics:
             delivered=self._delivered.labels(name),
             messages=self._messages.labels(name),
             payload_bytes=self._payload_bytes.labels(name),
+            cloud_units={size: self._cloud_units.labels(name, unit) for unit, size in CLOUD_UNITS_BYTES.items()},
+            dead_letters=self._dead_letters.labels(name),
+            held_messages=self._held.labels(name),
+            certificate_expires=self._sink_certificates.labels(name),
             refused=self.refused,
             in_flight=self._in_flight.labels(name),
             ack_seconds=self._ack_seconds.labels(name),
@@ -249,6 +333,11 @@ def books_of(registry: CollectorRegistry, sink: str) -> Books:
             if sample.name in wanted and sample.labels.get("sink", sink) == sink:
                 sums[wanted[sample.name]] += round(sample.value)
     return Books(**sums)
+
+
+def _sum(family: Counter | Gauge, sink: str = "") -> float:
+    samples = (sample for metric in family.collect() for sample in metric.samples)
+    return sum(s.value for s in samples if not sink or s.labels["sink"] == sink)
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:

@@ -4,8 +4,11 @@ Reading afresh at every connect is how a renewed certificate comes into use.  Th
 always checked; there is no switch to turn that off.
 """
 
+import math
 import ssl
 from pathlib import Path
+
+from cryptography import x509
 
 from gateway.config import TlsConfig
 from gateway.errors import ConfigError
@@ -24,6 +27,15 @@ def context(config: TlsConfig) -> ssl.SSLContext:
     if problems:
         raise ConfigError(problems)
     return made
+
+
+def expires_s(certificate: Path | None) -> float:
+    """Unix time at which a certificate ends; NaN without one, or when it cannot be read."""
+    try:
+        data = certificate.read_bytes() if certificate else b""
+        return x509.load_pem_x509_certificate(data).not_valid_after_utc.timestamp()
+    except (OSError, ValueError):
+        return math.nan
 
 
 def _load_authorities(made: ssl.SSLContext, ca: Path | None, problems: list[str]) -> None:

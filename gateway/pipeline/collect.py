@@ -84,6 +84,7 @@ class Intake:
 
     async def store(self, batch: Batch) -> None:
         """Return when the batch is durable, or held."""
+        self._metrics.batch_values.observe(len(batch))
         if self._lost:
             batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
         self._mark = batch.mark or self._mark
@@ -98,8 +99,12 @@ class Intake:
         """Let go of what was held long enough, until cancelled."""
         while self._shaper is not None:
             await asyncio.sleep(FLUSH_EVERY_S)
-            if self._shaper.held:
-                await self._let_go(self._shaper, self._shaper.flush(self._now_ticks()))
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Let go of what was held long enough."""
+        if self._shaper is not None and self._shaper.held:
+            await self._let_go(self._shaper, self._shaper.flush(self._now_ticks()))
 
     async def drain(self) -> None:
         """Let go of all that is held, for the end; in bounded time."""

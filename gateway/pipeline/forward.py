@@ -62,6 +62,8 @@ class Shelves:
         self.metrics.recovered.inc(self.stored_values)
         self.metrics.stored_values.set_function(lambda: self.stored_values)
         self.metrics.stored_messages.set_function(lambda: self.reader.messages + self.refused_reader.messages)
+        self.metrics.held_messages.set_function(lambda: self.refused_reader.messages)
+        self.metrics.dead_letters.set_function(lambda: self.dead.messages)
 
     @property
     def stored_values(self) -> int:
@@ -73,6 +75,8 @@ class Shelves:
         self.metrics.delivered.inc(message.values)
         self.metrics.messages.inc()
         self.metrics.payload_bytes.inc(len(message.payload))
+        for unit_bytes, units in self.metrics.cloud_units.items():
+            units.inc(max(1, -(-len(message.payload) // unit_bytes)))
         self.metrics.ack_seconds.observe(time.monotonic() - sent_at_s)
         if message.oldest_ticks:
             delay_s = time.time() - (message.oldest_ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
