@@ -9,6 +9,7 @@ gap that was announced in its stream; numbers must be contiguous; order must hol
 """
 
 import argparse
+import json
 import random
 import sys
 import tempfile
@@ -156,9 +157,17 @@ def campaign(folder: Path, seed: int, faults: int, say: Callable[[str], None] = 
         say("healed: waiting for everything to arrive")
         p.gateway.wait_ready(120)
         until = served(p.factory.record)
+        _keep(folder / "arrived.jsonl", p.checker)
         wait_until(lambda: _all_there(until, arrived(p.checker.changes)), "the last values served", 120)
         judge(report, served(p.factory.record), p.checker)
+        _keep(folder / "arrived.jsonl", p.checker)
     return report
+
+
+def _keep(path: Path, checker: Subscriber) -> None:
+    """What arrived, as it arrived, for whoever has to find out why."""
+    lines = (json.dumps({"topic": topic, **body}) for topic, body in list(checker.messages))
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def _all_there(until: dict[str, list[Change]], got: dict[str, list[Change]]) -> bool:
