@@ -3,7 +3,7 @@
 import base64
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -37,7 +37,7 @@ def tags_of(count: int, machine: Callable[[int], str] = lambda n: "press") -> li
 
 
 def batch_of(
-    rows: list[tuple[int, object]],
+    rows: Sequence[tuple[int, object]],
     *,
     tags: list[Tag] | None = None,
     handles: list[int] | None = None,

@@ -1,0 +1,103 @@
+"""Choosing a format: every one there is obeys the same contract and its own schema."""
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from gateway.config import Config, PayloadConfig, load
+from gateway.errors import ConfigError
+from gateway.model import Gap, Message
+from gateway.outbox.losses import Loss
+from gateway.payload.choose import SCHEMAS, announcement_for, format_for, keep_alives_for
+from tests.support.payloads import TICKS, Counting, batch_of
+
+FILE = """
+sources:
+  - {name: line-1, url: "opc.tcp://127.0.0.1:4840", insecure: true, select: [{subtree: i=85, levels: [machine]}]}
+broker: {url: "mqtt://127.0.0.1"}
+payload: {topic: "factory/{machine}", %s}
+"""
+FORMATS = sorted(SCHEMAS)
+
+
+def config(folder: Path, payload: str) -> Config:
+    path = folder / "gateway.yaml"
+    path.write_text(FILE % payload, encoding="utf-8")
+    return load(path)
+
+
+def body_of(message: Message) -> object:
+    payload = (
+        gzip.decompress(message.payload) if ("content-encoding", "gzip") in message.properties else message.payload
+    )
+    return msgspec.msgpack.decode(payload) if message.content_type == "application/msgpack" else json.loads(payload)
+
+
+def test_there_is_a_schema_for_every_format() -> None:
+    assert set(SCHEMAS) == set(PayloadConfig.model_fields["format"].annotation.__args__)  # type: ignore[union-attr]
+    for schema in SCHEMAS.values():
+        jsonschema.Draft202012Validator.check_schema(schema())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_numbers_counts_and_fits_its_schema(tmp_path: Path, name: str) -> None:
+    settings = "cloudevents: {mode: structured}" if name == "cloudevents" else "compress: gzip"
+    chosen = config(tmp_path, f"format: {name}, max_bytes: 2KiB, {settings}")
+    form, counting = format_for(chosen, "line-1", "edge.e1"), Counting()
+    gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS)
+    batch = replace(batch_of([(11, 1.5), (12, "x"), (0, None)] * 40), gaps=(gap,))
+    messages = [m for _ in range(3) for m in counting.append(form.encode(batch, counting.next_seq))]
+    assert sum(m.values for m in messages) == 3 * len(batch)
+    validator = jsonschema.Draft202012Validator(SCHEMAS[name]())
+    for message in messages:
+        validator.validate(body_of(message))
+    assert sum("server_overflow" in str(body_of(m)) for m in messages) == 3
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_announces_losses(tmp_path: Path, name: str) -> None:
+    mode = ", cloudevents: {mode: structured}" if name == "cloudevents" else ", compress: gzip"
+    told = announcement_for(config(tmp_path, f"format: {name}{mode}"))
+    for stream, topic in (
+        ("e.1/line-1/factory/press", "factory/press"),
+        ("e.1/gateway/gateways/e/losses", "gateways/e/losses"),
+    ):
+        loss = Loss(1, stream, 3, 5, 3, 30, "corrupt", 0, 0, ("broker",))
+        message = told(loss, stream, topic, 6)
+        jsonschema.Draft202012Validator(SCHEMAS[name]()).validate(body_of(message))
+        assert (message.topic, message.stream, message.seq, message.values) == (topic, stream, 6, 0)
+        assert "corrupt" in str(body_of(message))
+
+
+def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
+    for name in FORMATS:
+        form = format_for(config(tmp_path, f"format: {name}"), "line-1", "e.1")
+        assert (keep_alives_for(form) is not None) == (name in ("opcua-pubsub", "cloudevents"))
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ("format: xml", "'json', 'json-columns', 'msgpack', 'opcua-pubsub' or 'cloudevents'"),
+        ("format: cloudevents, compress: gzip", "cloudevents has no word for compression"),
+        ("max_topic_levels: 1", "at most 1 levels here, this one has 2"),
+        ("max_topic_bytes: 5", "at most 5 bytes"),
+        ("max_bytes: 10B", "greater than or equal to 1024"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_validation(tmp_path: Path, payload: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, payload)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["json-columns", "opcua-pubsub", "cloudevents"])
+def test_one_topic_per_tag_is_for_formats_of_single_values(name: str) -> None:
+    with pytest.raises(ValueError, match=r"leave \{tag\} out of the topic"):
+        PayloadConfig.model_validate({"format": name, "topic": "acme/{tag}"})
+    assert PayloadConfig.model_validate({"topic": "acme/{tag}"}).retains

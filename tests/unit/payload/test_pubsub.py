@@ -1,0 +1,246 @@
+"""OPC UA PubSub: read back by a subscriber written from Part 6 and Part 14."""
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import pytest
+from asyncua import ua
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.model import Batch, Gap, Message
+from gateway.outbox.losses import Loss
+from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_TICKS, FramesFormat, WriterNumbers
+from gateway.payload.part6 import SYMBOLS, Encoding
+from gateway.payload.parts import Limits
+from gateway.payload.pubsub import NetworkEnvelope, State, pubsub_schema
+from gateway.values import Structure, Typed
+from tests.support.part6 import as_read, data_value, value
+from tests.support.payloads import TICKS, Counting, batch_of, batches, tags_of
+
+VALIDATOR = jsonschema.Draft202012Validator(pubsub_schema())
+NOW = TICKS + 10**8
+DATA, METADATA = "opcua/json/data/edge/line-1/factory.press", "opcua/json/metadata/edge/line-1/factory.press"
+
+
+def form(
+    encoding: Encoding = "verbose", every: int = 0, limits: Limits | None = None, server_time: bool = False
+) -> FramesFormat:
+    return FramesFormat(
+        "edge.e1", "factory/{machine}", "edge", NetworkEnvelope("edge", "opcua", encoding), limits or Limits(),
+        server_time=server_time, key_frame_every=every, now=lambda: NOW,
+    )  # fmt: skip
+
+
+Body = dict[str, object]
+
+
+def opened(messages: list[Message]) -> list[tuple[str, Body]]:
+    """Kind and content (the one DataSetMessage, or the MetaData) of each message."""
+    found = []
+    for message in messages:
+        body = json.loads(message.payload)
+        VALIDATOR.validate(body)
+        assert body["MessageId"] == f"{message.stream}#{message.seq}"
+        if body["MessageType"] == "ua-metadata":
+            assert message.retain
+            found.append(("ua-metadata", body["MetaData"]))
+        else:
+            (data,) = body["Messages"]
+            found.append((data["MessageType"], data))
+    return found
+
+
+def payload(body: Body) -> Body:
+    fields = body["Payload"]
+    assert isinstance(fields, dict)
+    return fields
+
+
+def by_tag(batch: Batch) -> dict[str, list[tuple[object, int, int]]]:
+    found: dict[str, list[tuple[object, int, int]]] = {}
+    for row, handle in enumerate(batch.handles.tolist()):
+        read = as_read(batch.values[row], int(batch.types[row]))
+        found.setdefault(batch.tags[handle].name, []).append(
+            (read, int(batch.statuses[row]), int(batch.source_ticks[row]))
+        )
+    return found
+
+
+@settings(max_examples=40)
+@given(batches(), st.sampled_from(["verbose", "compact"]))
+def test_a_subscriber_of_the_specification_gets_every_value_back(batch: Batch, encoding: Encoding) -> None:
+    counting = Counting()
+    seen: dict[str, list[tuple[object, int, int]]] = {}
+    for kind, body in opened(counting.append(form(encoding).encode(batch, counting.next_seq))):
+        if kind != "ua-metadata":
+            for name, field in payload(body).items():
+                assert isinstance(field, dict)
+                seen.setdefault(name, []).append(data_value(field))
+    assert seen == by_tag(batch)
+
+
+@settings(max_examples=40)
+@given(batches())
+def test_raw_fields_are_the_values_alone_typed_by_the_batch(batch: Batch) -> None:
+    kinds: dict[str, list[int]] = {}
+    for row, handle in enumerate(batch.handles.tolist()):
+        kinds.setdefault(batch.tags[handle].name, []).append(int(batch.types[row]) & 0x3F)
+    seen: dict[str, list[object]] = {}
+    counting = Counting()
+    for kind, body in opened(counting.append(form("raw").encode(batch, counting.next_seq))):
+        for name, field in payload(body).items() if kind != "ua-metadata" else ():
+            seen.setdefault(name, []).append(value(kinds[name].pop(0), field))
+    assert seen == {name: [read for read, _, _ in rows] for name, rows in by_tag(batch).items()}
+
+
+def test_a_message_reads_as_documented() -> None:
+    metadata, data = form().encode(batch_of([(11, 61.5)], statuses=[0x80310000]), lambda stream: 17)
+    assert (metadata.topic, data.topic) == (METADATA, DATA)
+    version = (NOW - YEAR_2000_TICKS) // 10**7
+    assert json.loads(data.payload) == {
+        "MessageId": f"edge.e1/line-1/{DATA}#17",
+        "MessageType": "ua-data",
+        "PublisherId": "edge",
+        "WriterGroupName": "line-1",
+        "Messages": [
+            {
+                "DataSetWriterId": 1,
+                "DataSetWriterName": "factory.press",
+                "SequenceNumber": 17,
+                "MetaDataVersion": {"MajorVersion": version, "MinorVersion": version},
+                "Timestamp": "2025-08-18T14:13:30.1234567Z",
+                "MessageType": "ua-deltaframe",
+                "Payload": {
+                    "tag0": {
+                        "UaType": 11,
+                        "Value": 61.5,
+                        "Status": {"Code": 0x80310000, "Symbol": "BadNoCommunication"},
+                        "SourceTimestamp": "2025-08-18T14:13:20.1234567Z",
+                    }
+                },
+            }
+        ],
+    }
+
+
+def test_a_key_frame_has_all_fields_and_comes_as_soon_as_all_are_known() -> None:
+    counting, encoder, tags = Counting(), form(every=3), tags_of(2)
+    kinds = []
+    for n, handle in enumerate((0, 1, 0, 0, 0, 1)):
+        batch = batch_of([(6, n)], tags=tags, handles=[handle])
+        messages = counting.append(encoder.encode(batch, counting.next_seq))
+        (last,) = opened(messages)[-1:]
+        kinds.append((last[0], [data_value(f)[0] for f in payload(last[1]).values() if isinstance(f, dict)]))
+        assert messages[-1].values == 1
+    assert kinds == [
+        ("ua-deltaframe", [0]), ("ua-keyframe", [0, 1]), ("ua-deltaframe", [2]), ("ua-deltaframe", [3]),
+        ("ua-deltaframe", [4]), ("ua-keyframe", [4, 5]),
+    ]  # fmt: skip
+
+
+def test_a_key_frame_that_is_too_long_goes_as_a_delta_frame() -> None:
+    counting, encoder, tags = Counting(), form(every=1, limits=Limits(1000, 1500)), tags_of(20)
+    for handle in range(20):
+        batch = batch_of([(12, "x" * 50)], tags=tags, handles=[handle])
+        last = opened(counting.append(encoder.encode(batch, counting.next_seq)))[-1]
+    assert last[0] == "ua-deltaframe"
+    assert len(payload(last[1])) == 1
+
+
+def test_metadata_names_fields_types_and_units() -> None:
+    rows: list[tuple[int, object]] = [(11, 1.5), (6 | 0x80, [1, 2]), (0, None)]
+    _, metadata = opened(form().encode(batch_of(rows), lambda stream: 1))[0]
+    fields = metadata["Fields"]
+    assert isinstance(fields, list)
+    assert [(f["Name"], f["BuiltInType"], f["DataType"], f["ValueRank"]) for f in fields] == [
+        ("tag0", 11, "i=11", -1), ("tag1", 6, "i=6", 1), ("tag2", 24, "i=24", -2),
+    ]  # fmt: skip
+    assert fields[1]["Properties"] == [{"Key": "EngineeringUnits", "Value": {"UaType": 21, "Value": {"Text": "°C"}}}]
+
+
+def test_metadata_describes_structures_and_those_inside_them() -> None:
+    outer = Structure("nsu=urn:u;i=8", {"n": Typed(6, 1), "inner": Typed(22, Structure("i=9", {"x": Typed(11, 1.0)}))})
+    _, metadata = opened(form().encode(batch_of([(22, outer)]), lambda stream: 1))[0]
+    fields, types = metadata["Fields"], metadata["StructureDataTypes"]
+    assert isinstance(fields, list)
+    assert isinstance(types, list)
+    assert fields[0]["DataType"] == "nsu=urn:u;i=8"
+    assert [t["DataTypeId"] for t in types] == ["nsu=urn:u;i=8", "i=9"]
+    assert types[0]["StructureDefinition"]["Fields"][1] == {"Name": "inner", "DataType": "i=9", "ValueRank": -1}
+
+
+def test_what_is_learned_makes_a_new_version_and_what_is_known_does_not() -> None:
+    counting, encoder, tags = Counting(), form(), tags_of(2)
+    versions = []
+    for rows, handles in (([(6, 1)], [0]), ([(6, 2)], [0]), ([(11, 3.0)], [1]), ([(12, "x")], [1]), ([(11, 3.0)], [1])):
+        messages = encoder.encode(batch_of(list(rows), tags=tags, handles=handles), counting.next_seq)
+        versions.append([b["ConfigurationVersion"] for k, b in opened(counting.append(messages)) if k == "ua-metadata"])
+    assert [len(v) for v in versions] == [1, 0, 1, 1, 0]
+    numbers = [v[0]["MajorVersion"] for v in versions if v and isinstance(v[0], dict)]
+    assert numbers == sorted(set(numbers))
+
+
+def test_metadata_is_repeated_in_case_it_was_dropped() -> None:
+    counting, encoder, batch = Counting(), form(), batch_of([(6, 1)])
+    topics = [
+        m.topic for _ in range(REPEAT_AFTER + 1) for m in counting.append(encoder.encode(batch, counting.next_seq))
+    ]
+    assert [n for n, topic in enumerate(topics) if topic == METADATA] == [0, REPEAT_AFTER + 1]
+
+
+def test_a_silent_writer_gets_a_keep_alive_that_names_the_next_number() -> None:
+    counting, encoder = Counting(), form()
+    counting.append(encoder.encode(batch_of([(6, 1)]), counting.next_seq))
+    assert encoder.keep_alives(counting.next_seq) == []
+    ((kind, body),) = opened(counting.append(encoder.keep_alives(counting.next_seq)))
+    assert (kind, body["SequenceNumber"], "Payload" in body) == ("ua-keepalive", 2, False)
+    after = opened(counting.append(encoder.encode(batch_of([(6, 1)]), counting.next_seq)))[-1]
+    assert after[1]["SequenceNumber"] == 2
+
+
+def test_gaps_are_told_with_values_and_without() -> None:
+    gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS, None, (0,))
+    for batch in (replace(batch_of([(6, 1)]), gaps=(gap,)), replace(batch_of([], tags=tags_of(1)), gaps=(gap,))):
+        kind, body = opened(form().encode(batch, lambda stream: 1))[-1]
+        assert kind == "ua-deltaframe"
+        assert isinstance(body["Gaps"], list)
+        assert body["Gaps"][0]["cause"] == "server_overflow"
+
+
+def test_a_loss_is_told_on_the_topic_of_the_data() -> None:
+    loss = Loss(1, f"edge.e1/line-1/{DATA}", 3, 5, 3, 30, "outbox_full", 10**18, 10**18, ("broker",))
+    message = NetworkEnvelope("edge", "opcua", "verbose").announcement(loss, loss.stream, DATA, 9)
+    ((_, body),) = opened([message])
+    assert isinstance(body["Gaps"], list)
+    assert (body["DataSetWriterName"], body["Gaps"][0]["from_seq"]) == ("factory.press", 3)
+
+
+def test_the_status_is_retained_and_the_will_says_error() -> None:
+    envelope = NetworkEnvelope("edge", "opcua", "verbose")
+    online, will = envelope.status(State.OPERATIONAL, NOW), envelope.will(NOW)
+    for message, state in ((online, 2), (will, 3)):
+        body = json.loads(message.payload)
+        VALIDATOR.validate(body)
+        assert (message.topic, message.retain, body["Status"]) == ("opcua/json/status/edge", True, state)
+        assert "Timestamp" not in body
+
+
+def test_numbers_of_writers_differ_between_sources() -> None:
+    taken = [WriterNumbers(1 + source, 3).of(n) for source in range(3) for n in range(100)]
+    assert len(set(taken)) == 300
+
+
+def test_topics_that_look_alike_with_dots_keep_apart() -> None:
+    tags = tags_of(2, lambda n: ("a.b", "a/b")[n])
+    batch = batch_of([(6, 1), (6, 2)], tags=tags)
+    encoder = FramesFormat(
+        "e", "{machine}", "edge", NetworkEnvelope("edge", "opcua", "raw"), Limits(), now=lambda: NOW, key_frame_every=0
+    )
+    assert len({m.topic for m in encoder.encode(batch, lambda stream: 1)}) == 4
+
+
+@pytest.mark.parametrize(("code", "symbol"), SYMBOLS.items())
+def test_symbols_are_those_of_the_specification(code: int, symbol: str) -> None:
+    assert ua.status_codes.get_name_and_doc(code)[0] == symbol
