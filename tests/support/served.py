@@ -147,7 +147,7 @@ def items(result: ua.PublishResult) -> list[ua.MonitoredItemNotification]:
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Subscriber]:
     """A client with a session; at the end it goes politely."""
-    client = Client(url, timeout=5)
+    client = Client(url, timeout=5, watchdog_intervall=60.0)  # its own probes are not part of a test
     await client.connect()
     try:
         yield Subscriber(client)
