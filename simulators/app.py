@@ -54,7 +54,9 @@ class Settings:
     status_json: bool = False
     live: bool = False
     metrics_port: int | None = None
-    """Port of /metrics on the loopback address; None: no metrics, 0: a free port."""
+    """Port of /metrics; None: no metrics, 0: a free port."""
+    metrics_host: str = "127.0.0.1"
+    """Address of /metrics: this machine only, unless told otherwise."""
     backfill_s: float = 0.0
     """Simulated time to live through, at full speed, before the first client may come: it ends at the epoch."""
     faults: tuple[Fault, ...] = ()
@@ -166,7 +168,7 @@ async def serve(settings: Settings, plant: Plant) -> None:
         await running.backfill(stop)
         running.servers.record_all()
         if settings.metrics_port is not None:
-            bound = bind_http("127.0.0.1", settings.metrics_port)
+            bound = bind_http(settings.metrics_host, settings.metrics_port)
             running.metrics_url = await stack.enter_async_context(metrics_served(running.metrics.registry, bound))
             structlog.get_logger("simulators").info("serving metrics", metrics=running.metrics_url)
         await running.servers.listen()

@@ -57,6 +57,7 @@ def serve_command(
     sample_hz: Annotated[float, typer.Option(min=0.01, max=100, help="Signal samples per second of wall time.")] = 4.0,
     record: Annotated[Path | None, typer.Option(help="Write every value served to this file, as JSON lines.")] = None,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Serve /metrics; 0: a free port.")] = None,
+    metrics_host: Annotated[str, typer.Option(help="Where /metrics listens.")] = "127.0.0.1",
     backfill: Annotated[float, typer.Option(min=0, help="Hours of history to live through first.")] = 0.0,
     faults: Annotated[Path | None, typer.Option(help="What goes wrong when (YAML).")] = None,
     fault_log: Annotated[
@@ -87,7 +88,8 @@ def serve_command(
     settings = Settings(
         endpoint=url, access=access, faults=load_faults(faults) if faults else (), fault_log=fault_log,
         speed=speed, late=late, seed=seed, epoch=start, sample_hz=sample_hz,
-        record=record, status_json=status_json, live=live, metrics_port=metrics_port, backfill_s=3600.0 * backfill,
+        record=record, status_json=status_json, live=live, metrics_port=metrics_port,
+        metrics_host=metrics_host, backfill_s=3600.0 * backfill,
     )  # fmt: skip
     asyncio.run(serve(settings, load(plant)))
 

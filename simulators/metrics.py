@@ -13,7 +13,10 @@ from prometheus_client.registry import Collector
 
 from simulators.flow import Change, Machine
 from simulators.kpis import figures
+from simulators.states import State
 
+ELEMENTS = ("pbt", "apt", "aust", "adet", "down", "care", "ideal")
+"""The time elements that are shown: see `kpis.Elements`."""
 CYCLE_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0)
 
 
@@ -64,6 +67,7 @@ class _Factory(Collector):
         energy = CounterMetricFamily("factory_energy_joules", "Electrical energy used.", labels=("machine",))
         failures = CounterMetricFamily("factory_failures", "Breakdowns.", labels=("machine",))
         ratio = GaugeMetricFamily("factory_oee_ratio", "OEE of ISO 22400; absent while undefined.", labels=("machine",))
+        yield from self._elements(now_s)
         for machine in self._machines:
             for verdict in ("good", "scrap", "rework"):
                 parts.add_metric((machine.path, verdict), getattr(machine, verdict))
@@ -75,6 +79,24 @@ class _Factory(Collector):
             if index is not None:
                 ratio.add_metric((machine.path,), index)
         yield from (parts, seconds, energy, failures, ratio)
+
+    def _elements(self, now_s: float) -> Iterator[Metric]:
+        """What OEE is made of, to be summed over machines and time before it is divided; belts make no parts."""
+        elements = CounterMetricFamily(
+            "factory_element_seconds", "Time elements of ISO 22400, simulated.", labels=("machine", "element")
+        )
+        states = GaugeMetricFamily(
+            "factory_machine_state", "1 for the state the machine is in, else 0.", labels=("machine", "state")
+        )
+        for machine in self._machines:
+            for state in State:
+                states.add_metric((machine.path, state.value), float(machine.state is state))
+            if machine.station.kind == "conveyor":
+                continue
+            found = machine.elements(now_s)
+            for element in ELEMENTS:
+                elements.add_metric((machine.path, element), getattr(found, f"{element}_s"))
+        yield from (elements, states)
 
 
 class Metrics:
