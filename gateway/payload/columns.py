@@ -133,7 +133,7 @@ class ColumnsFormat:
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch, each list of tags before the data that needs it."""
-        if batch.tags is not self._layout.tags:
+        if not self._layout.covers(batch.tags):
             self._derive(batch)
         numbering = Numbering(next_seq)
         messages: list[Message] = []

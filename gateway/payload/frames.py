@@ -166,7 +166,7 @@ class FramesFormat:
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch, metadata before the data that needs it."""
-        if batch.tags is not self._layout.tags:
+        if not self._layout.covers(batch.tags):
             self._derive(batch)
         for handle in self._types.learn(batch):
             self._writers[int(self._layout.group_of[handle])].must_describe = True

@@ -115,7 +115,7 @@ class JsonFormat:
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
-        if batch.tags is not self._layout.tags:
+        if not self._layout.covers(batch.tags):
             self._layout = Layout(batch.tags, batch.source, self._topic, self._gateway, self._stream_prefix)
         numbering = Numbering(next_seq)
         found = rows_of(batch, self._layout.names, self._server_time)

@@ -14,6 +14,7 @@ like any others.  One value that is longer by itself goes alone: whether that fi
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import eq
 
 import numpy as np
 import orjson
@@ -107,6 +108,12 @@ class Layout:
         self.group_of = np.array(group_of, dtype=np.int64)
         self._stream_of = np.array(stream_of, dtype=np.int64)
 
+    def covers(self, tags: Sequence[Tag]) -> bool:
+        """Whether this is the layout of a tag table.  An equal one, as after a reconnection, is as good."""
+        if tags is not self.tags and len(tags) == len(self.tags) and all(map(eq, tags, self.tags)):
+            self.tags = tags
+        return tags is self.tags
+
     def handles_of(self, group: int) -> NDArray[np.intp]:
         """The tags of one topic, in the order of the table."""
         return np.flatnonzero(self.group_of == group)
@@ -187,6 +194,8 @@ def _within(gaps: list[Row], max_bytes: int) -> list[Row]:
 def oldest_ticks(batch: Batch, rows: Rows) -> int:
     """The earliest source timestamp that is given; 0 when none is."""
     ticks = batch.source_ticks[rows]
+    if len(ticks) == 1:  # with one topic per tag most messages
+        return max(0, int(ticks[0]))
     known = ticks[ticks > 0]
     return int(known.min()) if len(known) else 0
 

@@ -182,6 +182,15 @@ def test_what_is_learned_makes_a_new_version_and_what_is_known_does_not() -> Non
     assert numbers == sorted(set(numbers))
 
 
+def test_an_equal_tag_table_is_no_reason_for_a_new_version() -> None:
+    counting, encoder = Counting(), form()
+    for expected in (1, 0):
+        messages = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags_of(2), handles=[1]), counting.next_seq))
+        assert [kind for kind, _ in opened(messages)].count("ua-metadata") == expected
+    other = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags_of(3), handles=[1]), counting.next_seq))
+    assert opened(other)[0][0] == "ua-metadata"
+
+
 def test_metadata_is_repeated_in_case_it_was_dropped() -> None:
     counting, encoder, batch = Counting(), form(), batch_of([(6, 1)])
     topics = [
