@@ -121,9 +121,11 @@ class Running:
         """How the simulation keeps time."""
         faces = self.servers.present
         cores = [face.server.iserver for face in faces]
+        late_s = max((f.load.behind_s(self.clock.now_s) for f in faces if f.load), default=0.0) / self.clock.speed
         return Pace(
             sim_time_s=self.clock.now_s, speed=self.clock.speed, achieved_speed=self.clock.achieved_speed,
-            lag_s=self.clock.lag_s, slipped_s=self.clock.slipped_s, sessions=sum(len(c.sessions) for c in cores),
+            lag_s=max(self.clock.lag_s, late_s), slipped_s=self.clock.slipped_s,
+            sessions=sum(len(c.sessions) for c in cores),
             subscriptions=sum(len(c.subscriptions.subscriptions) for c in cores),
             values_written=self.recorder.written, events_sent=sum(face.events.sent for face in faces),
         )  # fmt: skip

@@ -4,6 +4,7 @@ Every change is written, each with the instant at which it was due, in the order
 which change it is (`simulators/flow/stress.py`).
 """
 
+import time
 from collections.abc import Sequence
 from heapq import heapify, heapreplace
 
@@ -14,6 +15,9 @@ from simulators.server.machines import Place, site_of
 from simulators.server.sender import Sender
 from simulators.server.space import Variable
 
+BUDGET_S = 0.1
+CHECK_EVERY = 256
+"""Writes between two looks at the clock."""
 KINDS = {
     "bool": ua.VariantType.Boolean, "int32": ua.VariantType.Int32, "uint32": ua.VariantType.UInt32,
     "int64": ua.VariantType.Int64, "float": ua.VariantType.Float, "double": ua.VariantType.Double,
@@ -27,7 +31,7 @@ class Load:
     def __init__(self, place: Place, sender: Sender, site: str, tags: Sequence[StressTag], now_s: float) -> None:
         self._sender = sender
         self._tags = tags
-        self._variables: list[Variable] = []
+        self.variables: list[Variable] = []
         root = site_of(place, site)
         folders: dict[str, ua.NodeId] = {}
         for tag in tags:
@@ -35,7 +39,7 @@ class Load:
             if entry not in folders:
                 folders[entry] = place.space.add_folder(place.id(entry), place.name(entry), root)
             first = tag.value(tag.count(now_s))
-            self._variables.append(
+            self.variables.append(
                 place.space.add_variable(
                     place.id(f"{entry}/{tag.name}"), place.name(tag.name), folders[entry], KINDS[tag.type], first
                 )
@@ -46,14 +50,24 @@ class Load:
 
     def write_all(self, now_s: float) -> None:
         """Write the present values."""
-        for tag, variable in zip(self._tags, self._variables, strict=True):
+        for tag, variable in zip(self._tags, self.variables, strict=True):
             self._sender.write(variable, tag.value(tag.count(now_s)), now_s)
 
     def publish(self, now_s: float) -> None:
-        """Write every change that was due up to a simulated time."""
-        due, tags = self._due, self._tags
+        """Write the changes that were due up to a simulated time, for at most `BUDGET_S` of wall time.
+
+        What is left is written next time: a machine that cannot keep up falls behind, but goes on answering.
+        """
+        due, tags, began_s, written = self._due, self._tags, time.monotonic(), 0
         while due and due[0][0] <= now_s:
+            written += 1
+            if not written % CHECK_EVERY and time.monotonic() - began_s > BUDGET_S:
+                return
             at_s, number, count = due[0]
             tag = tags[number]
             heapreplace(due, (tag.changed_s(count + 1), number, count + 1))
-            self._sender.write(self._variables[number], tag.value(count), at_s)
+            self._sender.write(self.variables[number], tag.value(count), at_s)
+
+    def behind_s(self, now_s: float) -> float:
+        """By how much simulated time the oldest change that is not written is late."""
+        return max(0.0, now_s - self._due[0][0]) if self._due else 0.0

@@ -199,6 +199,23 @@ def test_history_gives_back_every_state_in_both_directions() -> None:
     run(body)
 
 
+def test_overload_leaves_time_to_answer_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "load.yaml"
+    path.write_text("name: load\nsite: b\nstress:\n  - {name: n, variables: 1000, rate: 1000}\n", encoding="utf-8")
+
+    async def whole() -> None:
+        async with plant_served(path) as plant:
+            load = plant.face.load
+            assert load is not None
+            load.publish(0.5)  # half a million changes: far more than fit into one go
+            first = sum(float(str(variable.content)) for variable in load.variables)
+            assert load.behind_s(0.5) > 0
+            load.publish(0.5)
+            assert sum(float(str(variable.content)) for variable in load.variables) > first > 0
+
+    asyncio.run(asyncio.wait_for(whole(), 20))
+
+
 def test_full_event_queue_says_what_it_lost() -> None:
     async def body(plant: Plant, client: Client) -> None:
         subscription = await client.create_subscription(100_000, None)
