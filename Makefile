@@ -36,7 +36,7 @@ test: $(VENV)/made-test ## everything: style, types, all tests (installs the pee
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-unit: $(VENV)/made-test ## the fast part of the tests
-	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -q tests/unit -m "not slow" -n auto $(ARGS)
 
 chaos: $(VENV)/made-test ## a long campaign of faults (ARGS="--faults 200 --seed 7"), and its verdict
 	@sh tests/install-peers

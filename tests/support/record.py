@@ -13,7 +13,7 @@ def served(record: list[dict[str, object]]) -> dict[str, list[Change]]:
     found: dict[str, list[Change]] = defaultdict(list)
     for line in record:
         name = str(line["node"]).removeprefix(PREFIX)
-        if name.count("/") == 2:
+        if name.startswith("line-1/") and name.count("/") == 2:
             found[name].append((line["value"], str(line["source_time"])))
     return dict(found)
 
