@@ -27,7 +27,8 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 
 def config(url: str, **changes: object) -> SourceConfig:
     plain: dict[str, object] = {
-        "name": "line", "url": url, "insecure": True, "select": [{"node": COUNTER}], "publishing_interval": 0.05,
+        "name": "line", "url": url, "insecure": True, "publishing_interval": 0.05,
+        "select": [{"node": COUNTER, "sampling_interval": 0}],
         "keep_alive": 0.3, "request_timeout": 3, "queue_size": 100,
     }  # fmt: skip
     return SourceConfig.model_validate(plain | changes)
