@@ -2,5 +2,12 @@
 
 A format groups the values of a batch by topic, encodes each group, and numbers the messages of each stream.  One stream
 is one topic of one source in one outbox: its `seq` rises by one per message, so whoever subscribes to any set of topics
-sees repeats and gaps by himself.
+sees repeats and gaps by himself.  (With one topic per tag a stream is the level above the tags.)
+
+    choose        which one: format_for, announcement_for, keep_alives_for, SCHEMAS
+    parts         topics, streams, numbers, sizes: shared by all
+    json          one object per value                      packed       the same as MessagePack
+    columns       one array per field                       compressed   gzip or Zstandard around any of them
+    frames        data sets: key and delta frames           pubsub, cloudevents   how they look on the wire
+    forms, part6  how a value looks                         metadata, instants
 """

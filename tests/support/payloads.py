@@ -39,7 +39,7 @@ def tags_of(count: int, machine: Callable[[int], str] = lambda n: "press") -> li
 def batch_of(
     rows: Sequence[tuple[int, object]],
     *,
-    tags: list[Tag] | None = None,
+    tags: Sequence[Tag] | None = None,
     handles: list[int] | None = None,
     statuses: list[int] | None = None,
     ticks: list[int] | None = None,

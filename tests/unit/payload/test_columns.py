@@ -62,6 +62,7 @@ class Reader:
     def _ticks(self, body: dict[str, list[object]], n: int) -> int:
         time = body["time"][n]
         if isinstance(time, int):
+            assert -1 <= time < 2**53
             return 0 if time == -1 else read_instant(str(body["start"])) + time
         return 0 if time is None else read_instant(str(time))
 

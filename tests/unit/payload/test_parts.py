@@ -87,6 +87,13 @@ def test_whatever_the_limits_every_value_arrives_once_and_in_order(batch: Batch,
     assert all(m.values <= values for m in messages)
 
 
+def test_the_pieces_of_one_tag_stay_in_order() -> None:
+    batch = batch_of([(6, n) for n in range(100)], tags=unified(1).tags, handles=[0] * 100)
+    messages = JsonFormat("e", "f", "edge", 70, False, max_bytes=1024).encode(batch, Counting().next_seq)
+    assert [row["value"] for m in messages for row in json.loads(m.payload)["values"]] == list(range(100))
+    assert [m.seq for m in messages] == list(range(1, len(messages) + 1))
+
+
 def test_a_single_long_value_goes_alone_and_the_others_fit() -> None:
     rows: list[tuple[int, object]] = [(12, "short"), (12, "x" * MAX_BYTES), (12, "short")]
     counting = Counting()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.model import Batch, Gap, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_TICKS, FramesFormat, WriterNumbers
-from gateway.payload.part6 import SYMBOLS, Encoding
+from gateway.payload.part6 import SYMBOLS, Encoding, status_form
 from gateway.payload.parts import Limits
 from gateway.payload.pubsub import NetworkEnvelope, State, pubsub_schema
 from gateway.values import Structure, Typed
@@ -248,6 +248,11 @@ def test_topics_that_look_alike_with_dots_keep_apart() -> None:
         "e", "{machine}", "edge", NetworkEnvelope("edge", "opcua", "raw"), Limits(), now=lambda: NOW, key_frame_every=0
     )
     assert len({m.topic for m in encoder.encode(batch, lambda stream: 1)}) == 4
+
+
+def test_information_bits_do_not_hide_the_symbol() -> None:
+    assert status_form(0x8031_0480, "verbose") == {"Code": 0x8031_0480, "Symbol": "BadNoCommunication"}
+    assert status_form(0x8031_0480, "compact") == {"Code": 0x8031_0480}
 
 
 @pytest.mark.parametrize(("code", "symbol"), SYMBOLS.items())

@@ -1,0 +1,65 @@
+"""Keep-alives: a silent topic says that it is there, but only while its server is."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+
+from gateway.config import OutboxConfig
+from gateway.link import Link
+from gateway.outbox import open_outbox
+from gateway.outbox.reader import Record
+from gateway.payload.frames import FramesFormat
+from gateway.payload.parts import Limits
+from gateway.payload.pubsub import NetworkEnvelope
+from gateway.pipeline.keep_alive import keeping_alive
+from tests.support.payloads import batch_of
+
+
+def run(body: Coroutine[object, object, None]) -> None:
+    asyncio.run(asyncio.wait_for(body, 20))
+
+
+def form() -> FramesFormat:
+    return FramesFormat("e.1", "f/{machine}", "edge", NetworkEnvelope("edge", "opcua", "raw"), Limits())
+
+
+def test_a_silent_writer_is_told_through_the_outbox(tmp_path: Path) -> None:
+    async def body() -> None:
+        config, encoder, link = OutboxConfig(path=tmp_path / "outbox"), form(), Link("line-1", "opc.tcp://h")
+        async with open_outbox(config, readers=("broker",)) as outbox:
+            await outbox.append(encoder.encode(batch_of([(6, 1)]), outbox.next_seq))
+            link.up()
+            async with keeping_alive(encoder.keep_alives, outbox, link, 0.01):
+                records: list[Record] = []
+                while len(records) < 4:
+                    records += await outbox.reader("broker").read(10, 10**6)
+            assert b"ua-keepalive" in records[2].message.payload
+            assert [r.message.seq for r in records[2:4]] == [1, 2]
+
+    run(body())
+
+
+def test_a_format_without_keep_alives_sends_none(tmp_path: Path) -> None:
+    async def body() -> None:
+        link = Link("line-1", "opc.tcp://h")
+        async with open_outbox(OutboxConfig(path=tmp_path / "outbox"), readers=("broker",)) as outbox:
+            async with keeping_alive(None, outbox, link, 0.001):
+                pass
+            assert outbox.messages == 0
+
+    run(body())
+
+
+def test_leaving_ends_it_also_while_the_server_is_away(tmp_path: Path) -> None:
+    async def body() -> None:
+        encoder, link, asked = form(), Link("line-1", "opc.tcp://h"), asyncio.Event()
+        async with open_outbox(OutboxConfig(path=tmp_path / "outbox"), readers=("broker",)) as outbox:
+            await outbox.append(encoder.encode(batch_of([(6, 1)]), outbox.next_seq))
+            encoder.keep_alives(outbox.next_seq)
+            link.down("away")
+            async with keeping_alive(encoder.keep_alives, outbox, link, 0.001):
+                asyncio.get_running_loop().call_later(0.05, asked.set)
+                await asked.wait()
+            assert outbox.messages == 2
+
+    run(body())
