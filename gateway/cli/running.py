@@ -11,9 +11,9 @@ from gateway import app
 from gateway.cli.common import FileArgument, LogFormat, LogOption, problems_told, until_stopped
 from gateway.config import Config, load
 from gateway.logs import set_up_logs
-from gateway.payload.json import json_schema
+from gateway.payload.choose import SCHEMAS as FORMATS
 
-SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {"config": Config.model_json_schema, "json": json_schema}
+SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {"config": Config.model_json_schema, **FORMATS}
 
 
 def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
