@@ -19,13 +19,19 @@ def served(record: list[dict[str, object]]) -> dict[str, list[Change]]:
 
 
 def arrived(changes: list[tuple[str, str, object, str]], root: str = "factory/hall-1/") -> dict[str, list[Change]]:
-    """By variable: what the subscriber got, in order; the same value at the same instant counts once."""
-    found: dict[str, list[Change]] = defaultdict(list)
+    """By variable: what the subscriber got, in order.
+
+    The same value at the same source time counts once: a first value after subscribing anew, or a page of history read
+    again after a crash, says nothing new.
+    """
+    found: dict[str, dict[Change, None]] = defaultdict(dict)
     for topic, name, value, time in changes:
-        kept = found[f"{topic.removeprefix(root)}/{name}"]
-        if (value, time) not in kept[-3:]:
-            kept.append((value, time))
-    return dict(found)
+        found[f"{topic.removeprefix(root)}/{name}"].setdefault((_hashable(value), time))
+    return {name: list(kept) for name, kept in found.items()}
+
+
+def _hashable(value: object) -> object:
+    return value if isinstance(value, int | float | str | None) else repr(value)
 
 
 def last_change(changes: list[Change]) -> str:
