@@ -1,0 +1,208 @@
+"""Each alert fires when it should, and at no other time: judged by promtool over made-up series."""
+
+import runpy
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.brokers import program_of
+
+FOLDER = Path(__file__).parents[3] / "docker" / "prometheus"
+RULES = sorted((FOLDER / "rules").glob("*.yml"))
+Series = dict[str, str]
+G = 'instance="gateway",site="contoso"'
+SOURCE = f'{{source="munich",{G}}}'
+SINK = f'{{sink="broker",{G}}}'
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series that set an alert off, series just as bad as may be, and series that go back and forth."""
+
+    alert: str
+    fires: Series
+    quiet: Series
+    flaps: Series
+
+
+def _flat(value: float) -> str:
+    return f"{value}+0"
+
+
+def _level(alert: str, name: str, labels: str, bad: float, good: float) -> Case:
+    series = name + labels
+    turns = " ".join(str(v) for v in [good, good, good, bad] * 60)
+    return Case(alert, {series: f"{_flat(bad)}x240"}, {series: f"{_flat(good)}x240"}, {series: turns})
+
+
+def _count(alert: str, name: str, labels: str, most: int = 0) -> Case:
+    """A counter: it fires after a step by more than `most` and holds; what it may rise by and a reset are quiet."""
+    series = name + labels
+    step = f"0x180 {most + 2}x60"
+    return Case(alert, {series: step}, {series: f"0x180 {most}x60"}, {series: "5x180 0x60"})
+
+
+def _histogram(alert: str, name: str, labels: str, slow_le: float, fast_le: float) -> Case:
+    def series(all_below: float) -> Series:
+        inner = labels[1:-1]
+        return {
+            f'{name}_bucket{{le="{le}",{inner}}}': ("0+10x240" if bound >= all_below else "0x240")
+            for le, bound in (
+                (f"{fast_le:g}", fast_le), (f"{slow_le / 1.01:g}", slow_le / 1.01), (f"{slow_le:g}", slow_le),
+                ("+Inf", float("inf")),
+            )
+        }  # fmt: skip
+
+    return Case(alert, series(slow_le), series(fast_le), series(fast_le))
+
+
+HEARD = f"gateway_source_last_response_timestamp_seconds{SOURCE}"
+CONNECTED = f"gateway_source_connected{SOURCE}"
+ENDS = "gateway_source_certificate_expires_timestamp_seconds"
+CERTIFICATE = '{source="munich",certificate="own",instance="gateway",site="contoso"}'
+DAY = 86400
+QUALITY = '{{source="munich",quality="{}",instance="gateway",site="contoso"}}'
+BUSY = {f"gateway_source_values_total{QUALITY.format('good')}": "0+80x240"}
+CASES = [
+    _level("GatewayDown", "up", '{job="gateway",instance="gateway"}', 0, 1),
+    Case(
+        "GatewayRestarts",
+        {f"gateway_start_time_seconds{{{G}}}": "1x180 2 3 4 5 6 6x55"},
+        {f"gateway_start_time_seconds{{{G}}}": "1x180 2 3 4 4x57"},
+        {f"gateway_start_time_seconds{{{G}}}": "1x240"},
+    ),
+    _level("SourceDisconnected", "gateway_source_connected", SOURCE, 0, 1),
+    _level("SinkDisconnected", "gateway_sink_connected", SINK, 0, 1),
+    Case(
+        "SourceSilent",
+        {HEARD: "1000x240", CONNECTED: "1x240"},
+        {HEARD: "1+30x240", CONNECTED: "1x240"},
+        {HEARD: "0x240", CONNECTED: "1x240"},
+    ),
+    _count("SourceFlapping", "gateway_source_connects_total", SOURCE, 4),
+    _count("SinkFlapping", "gateway_sink_connects_total", SINK, 4),
+    Case(
+        "BacklogGrowing",
+        {f"gateway_outbox_values{SINK}": "0+100x240"},
+        {f"gateway_outbox_values{SINK}": "20000x240"},
+        {f"gateway_outbox_values{SINK}": " ".join(["5000", "5200"] * 120)},
+    ),
+    Case(
+        "BacklogTimeToFull",
+        {f"gateway_outbox_bytes{{{G}}}": "0+100x240", f"gateway_outbox_capacity_bytes{{{G}}}": "50000x240"},
+        {f"gateway_outbox_bytes{{{G}}}": "0+100x240", f"gateway_outbox_capacity_bytes{{{G}}}": "1000000x240"},
+        {f"gateway_outbox_bytes{{{G}}}": "90000x240", f"gateway_outbox_capacity_bytes{{{G}}}": "120000x240"},
+    ),
+    _level("OldestMessageTooOld", "gateway_outbox_oldest_age_seconds", f"{{{G}}}", 1000, 800),
+    _level("OldestMessageDaysOld", "gateway_outbox_oldest_age_seconds", f"{{{G}}}", 7 * DAY, 5 * DAY),
+    _count("DataLoss", "gateway_values_dropped_total", '{sink="broker",reason="expired",instance="gateway"}'),
+    _level("ConservationViolated", "gateway_books_imbalance_values", SINK, 3, 0),
+    _count("NotificationGaps", "gateway_source_sequence_gaps_total", SOURCE),
+    _count("ServerQueueOverflow", "gateway_source_queue_overflows_total", SOURCE),
+    _count("ValuesUndecodable", "gateway_source_undecodable_total", SOURCE),
+    _level("VariablesFailed", "gateway_source_monitored_items", f'{{state="failed",source="munich",{G}}}', 2, 0),
+    Case(
+        "BadQualityRatio",
+        BUSY | {f"gateway_source_values_total{QUALITY.format('bad')}": "0+20x240"},
+        BUSY | {f"gateway_source_values_total{QUALITY.format('bad')}": "0+5x240"},
+        BUSY | {f"gateway_source_values_total{QUALITY.format('bad')}": "0x192 40x45"},
+    ),
+    _level("ClockSkew", "gateway_source_clock_offset_seconds", SOURCE, -6, -4),
+    _histogram("AckLatencyHigh", "gateway_sink_ack_seconds", SINK, 5.0, 1.0),
+    _histogram("DelayHigh", "gateway_delay_seconds", f'{{source="munich",sink="broker",{G}}}', 60.0, 10.0),
+    _level("RefusedByBroker", "gateway_sink_refused_messages", SINK, 2, 0),
+    _level("CertificateExpires30d", ENDS, CERTIFICATE, 20 * DAY, 40 * DAY),
+    _level("CertificateExpires7d", "gateway_sink_certificate_expires_timestamp_seconds", SINK, 5 * DAY, 10 * DAY),
+    _histogram("EventLoopLate", "gateway_event_loop_lag_seconds", f"{{{G}}}", 1.0, 0.1),
+    Case(
+        "OEELow",
+        {
+            'factory_element_seconds_total{element="apt",machine="l/m",line="l"}': "0+10x240",
+            'factory_element_seconds_total{element="pbt",machine="l/m",line="l"}': "0+30x240",
+            'factory_element_seconds_total{element="ideal",machine="l/m",line="l"}': "0+9x240",
+            'factory_parts_total{verdict="good",machine="l/m",line="l"}': "0+2x240",
+        },
+        {
+            'factory_element_seconds_total{element="apt",machine="l/m",line="l"}': "0+28x240",
+            'factory_element_seconds_total{element="pbt",machine="l/m",line="l"}': "0+30x240",
+            'factory_element_seconds_total{element="ideal",machine="l/m",line="l"}': "0+27x240",
+            'factory_parts_total{verdict="good",machine="l/m",line="l"}': "0+2x240",
+        },
+        {
+            'factory_element_seconds_total{element="apt",machine="l/m",line="l"}': "0x240",
+            'factory_element_seconds_total{element="pbt",machine="l/m",line="l"}': "0x240",
+            'factory_element_seconds_total{element="ideal",machine="l/m",line="l"}': "0x240",
+            'factory_parts_total{verdict="good",machine="l/m",line="l"}': "0x240",
+        },
+    ),
+]  # fmt: skip
+AT = "98m"  # the series have a sample every 30 s for two hours; what steps does so at 90 minutes
+BAD_FOR_A_MOMENT_AT = "97m30s"
+AWAKE = {'up{job="gateway",instance="alive"}': "1x240"}
+
+
+def alerts() -> list[str]:
+    (group,) = yaml.safe_load((FOLDER / "rules" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+    return [rule["alert"] for rule in group["rules"]]
+
+
+def judge(folder: Path, wanted: list[tuple[str, Series, bool]], at: str = AT) -> None:
+    """Let promtool say for each alert and its series whether it fires at a time as wanted."""
+    tests = [
+        {
+            "interval": "30s",
+            "input_series": [{"series": name, "values": values} for name, values in series.items()],
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) > bool 0',
+                    "eval_time": at,
+                    "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+                }
+            ],
+        }
+        for alert, series, fires in wanted
+    ]
+    path = folder / "test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(p) for p in RULES], "tests": tests}), encoding="utf-8")
+    done = subprocess.run(
+        [program_of("promtool"), "test", "rules", str(path)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_fires(tmp_path: Path) -> None:
+    judge(tmp_path, [(case.alert, case.fires, True) for case in CASES])
+
+
+def test_every_alert_stays_quiet_when_all_is_just_well(tmp_path: Path) -> None:
+    judge(tmp_path, [(case.alert, AWAKE | case.quiet, False) for case in CASES])
+
+
+def test_every_alert_stays_quiet_when_it_is_bad_for_a_moment_only(tmp_path: Path) -> None:
+    judge(tmp_path, [(case.alert, AWAKE | case.flaps, False) for case in CASES], BAD_FOR_A_MOMENT_AT)
+
+
+def test_without_data_only_the_missing_gateway_is_told(tmp_path: Path) -> None:
+    judge(tmp_path, [(alert, {"unrelated": "1x240"}, alert == "GatewayDown") for alert in alerts()])
+
+
+@pytest.mark.parametrize(("at", "fires"), [("89m", False), ("91m", True), ("95m", True), ("99m", True)])
+def test_a_loss_is_told_at_once_and_for_the_whole_window(at: str, fires: bool, tmp_path: Path) -> None:
+    losses = ("DataLoss", "NotificationGaps")
+    judge(tmp_path, [(case.alert, case.fires, fires) for case in CASES if case.alert in losses], at)
+
+
+def test_every_alert_has_a_case() -> None:
+    assert {case.alert for case in CASES} == set(alerts())
+
+
+def test_the_rule_file_is_the_one_its_table_makes() -> None:
+    made = runpy.run_path(str(FOLDER / "rules.py"))["text"]()
+    assert (FOLDER / "rules" / "alerts.yml").read_text(encoding="utf-8") == made
+
+
+def test_promtool_takes_the_rules() -> None:
+    subprocess.run([program_of("promtool"), "check", "rules", *map(str, RULES)], check=True, timeout=60)
