@@ -83,6 +83,8 @@ class ColumnsMessage(Described):
     server_time: list[int] | list[str | None] | None = None
     """Server timestamps, when asked for."""
     gaps: list[JsonGap] | None = None
+    historical: bool | None = None
+    """True when the values were read from the server's history; else left out."""
     """Discontinuities before these values."""
 
 
@@ -168,6 +170,8 @@ class ColumnsFormat:
             body["status"] = statuses
         if gaps:
             body["gaps"] = gaps
+        if batch.historical:
+            body["historical"] = True
         return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _times(self, batch: Batch, rows: Rows) -> Row:

@@ -87,6 +87,9 @@ class JsonMessage(Described):
     """The values, per tag in the order in which the server sent them."""
     gaps: list[JsonGap] | None = None
     """Discontinuities before these values."""
+    historical: bool | None = None
+    """True when the values were read from the server's history, to fill in what was missed; else left out.  Some may
+    have come before: the same value with the same time is the same change."""
 
 
 class JsonFormat:
@@ -121,15 +124,17 @@ class JsonFormat:
         found = rows_of(batch, self._layout.names, self._server_time)
         messages: list[Message] = []
         for share in self._layout.shares(batch):
-            encode = partial(self._payload, share.place.stream, found)
+            encode = partial(self._payload, batch, share.place.stream, found)
             messages += [self._message(batch, share, part) for part in parts(share, self._limits, numbering, encode)]
         return messages
 
-    def _payload(self, stream: str, found: list[Row], rows: Rows, seq: int, gaps: list[Row]) -> bytes:
+    def _payload(self, batch: Batch, stream: str, found: list[Row], rows: Rows, seq: int, gaps: list[Row]) -> bytes:
         values = found if len(rows) == len(found) else [found[i] for i in rows.tolist()]
         body: Row = {"stream": stream, "seq": seq, "values": values}
         if gaps:
             body["gaps"] = gaps
+        if batch.historical:
+            body["historical"] = True
         return self._packed(body)
 
     def _packed(self, body: Row) -> bytes:

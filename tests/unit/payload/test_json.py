@@ -4,6 +4,7 @@ import json
 import math
 import uuid
 from collections import Counter
+from dataclasses import replace
 
 import jsonschema
 import numpy as np
@@ -200,3 +201,9 @@ def test_whatever_comes_every_value_is_in_the_message(rows: list[tuple[int, obje
     (body,) = encode(batch([v for _, v in rows], [t for t, _ in rows]))
     assert isinstance(body["values"], list)
     assert [r["name"] for r in body["values"]] == [f"tag{i}" for i in range(len(rows))]
+
+
+def test_what_comes_from_history_says_so() -> None:
+    (live,) = encode(batch([1.0], [11]))
+    (old,) = encode(replace(batch([1.0], [11]), historical=True))
+    assert ("historical" in live, old["historical"]) == (False, True)
