@@ -83,9 +83,9 @@ class ColumnsMessage(Described):
     server_time: list[int] | list[str | None] | None = None
     """Server timestamps, when asked for."""
     gaps: list[JsonGap] | None = None
+    """Discontinuities before these values."""
     historical: bool | None = None
     """True when the values were read from the server's history; else left out."""
-    """Discontinuities before these values."""
 
 
 class ListedTag(Described):
