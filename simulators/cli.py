@@ -65,7 +65,7 @@ def serve_command(
     ] = None,
     security: Annotated[
         list[str] | None,
-        typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; may be repeated. Default: None on loopback."),
+        typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; may be repeated. Default: as the file says."),
     ] = None,
     pki: Annotated[Path, typer.Option(help="Folder of our certificate, and of trusted/ ones.")] = Path(
         "var/simulator-pki"
@@ -84,14 +84,15 @@ def serve_command(
     live = not status_json and sys.stdout.isatty()
     start = epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC)
     url = endpoint_url(endpoint, port)
-    access = access_for(url, security or (), pki, users_of(users), anonymous)
+    loaded = load(plant)
+    access = access_for(security or loaded.security, pki, users_of(users), anonymous)
     settings = Settings(
         endpoint=url, access=access, faults=load_faults(faults) if faults else (), fault_log=fault_log,
         speed=speed, late=late, seed=seed, epoch=start, sample_hz=sample_hz,
         record=record, status_json=status_json, live=live, metrics_port=metrics_port,
         metrics_host=metrics_host, backfill_s=3600.0 * backfill,
     )  # fmt: skip
-    asyncio.run(serve(settings, load(plant)))
+    asyncio.run(serve(settings, loaded))
 
 
 @app.command("trace")

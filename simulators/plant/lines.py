@@ -134,6 +134,10 @@ class Plant(Part):
         datetime(2026, 1, 5, tzinfo=UTC), description="the instant of simulated time 0: a Monday, midnight in UTC"
     )
     servers: Literal["plant", "line", "machine"] = Field("plant", description="one OPC UA server for each of these")
+    security: tuple[Literal["None", "Basic256Sha256", "Aes256_Sha256_RsaPss"], ...] = Field(
+        (),
+        description="security policies of the servers; the secure ones when nothing is said, None when it is asked for",
+    )
     crews: tuple[Crew, ...] = ()
     lines: tuple[Line, ...] = ()
     stress: tuple[Stress, ...] = ()

@@ -69,17 +69,13 @@ class Access:
         return user.name is not None or (self.anonymous and self.anonymous_may_operate)
 
 
-def access_for(
-    endpoint: str, security: Sequence[str], pki: Path, users: Mapping[str, str], anonymous: bool | None
-) -> Access:
+def access_for(security: Sequence[str], pki: Path, users: Mapping[str, str], anonymous: bool | None) -> Access:
     """The access that was asked for.
 
-    Without a word about security: None on the loopback address, where only this machine can listen in, and the secure
-    policies anywhere else.  Anonymous clients are let in unless there are users.  Raises `ConfigError`.
+    Without a word about security it is the secure policies: None must be asked for.  Anonymous clients are let in
+    unless there are users.  Raises `ConfigError`.
     """
-    host = urlsplit(endpoint).hostname or "127.0.0.1"
-    local = host == "localhost" or host.startswith("127.") or host == "::1"
-    policies = tuple(security) or (("None",) if local else SECURE)
+    policies = tuple(security) or SECURE
     unknown = [name for name in policies if name not in POLICIES]
     if unknown:
         raise ConfigError([f"--security {name}: allowed are {', '.join(POLICIES)}" for name in unknown])

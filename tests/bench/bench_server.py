@@ -34,7 +34,19 @@ ITEM_HEAD = b"\x01\x00\x2b\x03\x01"
 @contextlib.contextmanager
 def simulator(plant: Path, *options: str) -> Iterator[dict[str, object]]:
     """`simulators serve`; gives its first status line."""
-    command = [sys.executable, "-m", "simulators", "serve", str(plant), "--port", "0", "--status-json", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "simulators",
+        "serve",
+        str(plant),
+        "--security",
+        "None",
+        "--port",
+        "0",
+        "--status-json",
+        *options,
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout

@@ -39,7 +39,7 @@ async def state_seen(client: Client) -> object:
 
 
 def run(folder: Path, policies: tuple[str, ...], policy: str | None, name: str = "", password: str = "") -> object:
-    access = access_for("opc.tcp://127.0.0.1:0", policies, folder / "server", USERS, None)
+    access = access_for(policies, folder / "server", USERS, None)
 
     async def whole() -> object:
         async with served(access=access) as fixture:
@@ -75,7 +75,7 @@ def test_only_trusted_clients_come_in_where_some_are_named(tmp_path: Path) -> No
         trusted = tmp_path / "server" / "trusted"
         trusted.mkdir(parents=True, exist_ok=True)
         (trusted / "one.der").write_bytes((client if known else stranger).read_bytes())
-        access = access_for("opc.tcp://127.0.0.1:0", ("Basic256Sha256",), tmp_path / "server", USERS, None)
+        access = access_for(("Basic256Sha256",), tmp_path / "server", USERS, None)
         async with served(access=access) as fixture:
             return await state_seen(await client_of(fixture, tmp_path, "Basic256Sha256", "operator", "correct horse"))
 
@@ -84,14 +84,14 @@ def test_only_trusted_clients_come_in_where_some_are_named(tmp_path: Path) -> No
         asyncio.run(asyncio.wait_for(whole(known=False), 30))
 
 
-def test_without_a_word_loopback_is_open_and_anything_else_is_secure(tmp_path: Path) -> None:
-    assert access_for("opc.tcp://127.0.0.1:4840", (), tmp_path, {}, None).policies == ("None",)
-    elsewhere = access_for("opc.tcp://0.0.0.0:4840", (), tmp_path, {}, None)
-    assert elsewhere.policies == ("Basic256Sha256", "Aes256_Sha256_RsaPss")
-    assert elsewhere.private_key is not None
-    assert elsewhere.private_key.stat().st_mode & 0o077 == 0
+def test_without_a_word_it_is_secure_and_none_must_be_asked_for(tmp_path: Path) -> None:
+    assert access_for(("None",), tmp_path, {}, None).policies == ("None",)
+    silent = access_for((), tmp_path, {}, None)
+    assert silent.policies == ("Basic256Sha256", "Aes256_Sha256_RsaPss")
+    assert silent.private_key is not None
+    assert silent.private_key.stat().st_mode & 0o077 == 0
     with pytest.raises(ConfigError, match="allowed are None, Basic256Sha256"):
-        access_for("opc.tcp://127.0.0.1:4840", ("Basic128",), tmp_path, {}, None)
+        access_for(("Basic128",), tmp_path, {}, None)
 
 
 def test_users_file_with_a_number_for_a_password_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from simulators.server.nodes import text_id
 from tests.support.programs import ROOT, Factory, running, wait_until
 from tests.support.served import connected, items
 
-COMMAND = [sys.executable, "-m", "simulators", "serve"]
+COMMAND = [sys.executable, "-m", "simulators", "serve", "--security", "None"]
 PLANT = ROOT / "config" / "plant.yaml"
 
 
