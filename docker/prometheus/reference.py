@@ -1,0 +1,61 @@
+"""The reference of all series: `python docker/prometheus/reference.py` writes docker/prometheus/METRICS.md.
+
+What is in the table is what the programs register, so it cannot disagree with them; a test says so when it is old.
+"""
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+
+from gateway.metrics import Metrics as GatewayMetrics
+from simulators.metrics import Metrics as FactoryMetrics
+from simulators.metrics import Pace
+
+TARGET = Path(__file__).parent / "METRICS.md"
+ROW = "| `{}` | {} | {} | {} |"
+
+
+def gateway() -> CollectorRegistry:
+    """Every family of the gateway with at least one child, so that its labels show."""
+    metrics = GatewayMetrics()
+    metrics.for_source("x")
+    sink = metrics.for_sink("x")
+    sink.delay_seconds.labels("x", "x")
+    metrics.refused.labels("x", "x")
+    metrics.build.info({"version": "", "python": ""})
+    metrics.config_hash.info({"hash": ""})
+    return metrics.registry
+
+
+def factory() -> CollectorRegistry:
+    return FactoryMetrics((), lambda: Pace(0, 0, 0, 0, 0, 0, 0, 0, 0)).registry
+
+
+def _labels(family: Metric) -> str:
+    found = {label for sample in family.samples for label in sample.labels} - {"le"}
+    return " ".join(f"`{label}`" for label in sorted(found))
+
+
+def _row(family: Metric) -> str:
+    suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+    return ROW.format(family.name + suffix, family.type, _labels(family), family.documentation)
+
+
+def table(registry: CollectorRegistry) -> str:
+    families = sorted(registry.collect(), key=lambda family: family.name)
+    rows = [_row(family) for family in families if not family.name.startswith("process_")]
+    return "\n".join(["| series | kind | labels | meaning |", "| --- | --- | --- | --- |", *rows])
+
+
+def text() -> str:
+    return (
+        "# Metrics\n\nWritten by docker/prometheus/reference.py. Labels come from the configuration or small fixed "
+        "sets.\n\n## The gateway\n\nAnd the usual `process_*`.\n\n"
+        f"{table(gateway())}\n\n## The simulators\n\n`machine` is `line/machine`; "
+        f"`state` and `verdict` and `element` are fixed sets.\n\n{table(factory())}\n"
+    )
+
+
+if __name__ == "__main__":
+    TARGET.write_text(text(), encoding="utf-8")

@@ -1,0 +1,49 @@
+"""The series themselves: named by the rules, described, bounded, and what they add up to."""
+
+import runpy
+import time
+from pathlib import Path
+
+from prometheus_client import generate_latest
+
+from gateway.metrics import Metrics
+
+REFERENCE = Path(__file__).parents[3] / "docker" / "prometheus" / "reference.py"
+
+
+def test_the_reference_is_current() -> None:
+    made = runpy.run_path(str(REFERENCE))["text"]()
+    assert (REFERENCE.parent / "METRICS.md").read_text(encoding="utf-8") == made
+
+
+def test_every_series_has_a_sentence_and_base_units() -> None:
+    for family in Metrics().registry.collect():
+        assert family.documentation.endswith("."), family.name
+        assert not family.name.endswith(("_ms", "_millis", "_kb", "_percent", "_minutes")), family.name
+
+
+def test_an_imbalance_is_what_the_books_lack() -> None:
+    metrics = Metrics()
+    source, sink = metrics.for_source("line-1"), metrics.for_sink("broker")
+    metrics.for_sink("other")
+    source.received.inc(10)
+    sink.recovered.inc(5)
+    sink.delivered.inc(7)
+    sink.stored_values.set(6)
+    metrics.dropped.labels("broker", "expired").inc(2)
+    assert metrics.registry.get_sample_value("gateway_books_imbalance_values", {"sink": "broker"}) == 0
+    sink.delivered.inc()
+    assert metrics.registry.get_sample_value("gateway_books_imbalance_values", {"sink": "broker"}) == -1
+    assert metrics.registry.get_sample_value("gateway_books_imbalance_values", {"sink": "other"}) == 10
+
+
+def test_fifty_servers_and_four_brokers_stay_under_a_megabyte() -> None:
+    metrics = Metrics()
+    for source in range(50):
+        metrics.for_source(f"source-{source}").received.inc(10_000)
+        for sink in range(4):
+            metrics.for_sink(f"broker-{sink}").delay_seconds.labels(f"source-{source}", f"broker-{sink}").observe(1.0)
+    since_s = time.process_time()
+    text = generate_latest(metrics.registry)
+    assert len(text) < 1_000_000
+    assert time.process_time() - since_s < 1.0  # measured: about 0.05 s; a slow machine is no failure
