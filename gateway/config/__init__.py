@@ -1,0 +1,150 @@
+"""The configuration: one frozen tree, decoded strictly, checked before any I/O.
+
+Every key is documented where it is declared; the reference and the JSON Schema are generated from here.  Reading a
+file and pointing at the line of a mistake is `gateway/located.py`'s.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gateway.config.broker import BrokerConfig, PresenceConfig, TlsConfig
+from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
+from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict
+from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
+from gateway.config.source import SecurityConfig, SourceConfig
+from gateway.located import Place, dotted, read_yaml, validated
+from gateway.topics import MAX_TOPIC_BYTES, problems_of
+
+__all__ = [
+    "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "Config", "HttpConfig", "OutboxConfig",
+    "PayloadConfig", "PresenceConfig", "PubSubConfig", "Secret", "SecurityConfig", "Selection", "ShapingConfig",
+    "SourceConfig", "TlsConfig", "load",
+]  # fmt: skip
+
+
+class OutboxConfig(Strict):
+    """The buffer on disk between the servers and the brokers."""
+
+    path: Path = Path("var/outbox")
+    """A folder of its own."""
+    max_bytes: Bytes = 2**30
+    """How much disk it may take."""
+    segment_bytes: Bytes = 8 * 2**20
+    """Size of one file: what is dropped or freed at once."""
+    commit: Literal["fdatasync", "os"] = "fdatasync"
+    """`fdatasync`: acknowledged means on the disk.  `os`: survives a crash of the gateway, not a power cut."""
+    when_full: Literal["drop_oldest", "block"] = "drop_oldest"
+    """Drop the oldest values and announce it, or stop taking values from the servers until there is room."""
+    max_age: Seconds | None = None
+    """Drop what has waited longer than this, and announce it.  Whole files at once, so it may wait a little longer."""
+    min_free: Bytes = 64 * 2**20
+    """How much of the disk always stays free for others: below that the outbox counts as full."""
+    compress: Literal["none", "zlib"] = "none"
+    """`zlib` packs each message on the disk: less disk for more processor."""
+
+
+class HttpConfig(Strict):
+    """Metrics and health."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on: this machine only, unless you say otherwise."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    """Port to listen on; 0 takes a free one."""
+
+
+class BackoffConfig(Strict):
+    """How long to wait before connecting again: a random time up to a ceiling that doubles from `first` to `most`."""
+
+    first: Seconds = 0.5
+    """Ceiling of the first wait."""
+    most: Seconds = 30.0
+    """Ceiling of all later waits."""
+
+
+class Config(Strict):
+    """The whole configuration of one gateway."""
+
+    name: Name = "gateway"
+    """The gateway's name, in streams, logs and metrics."""
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    """The OPC UA servers to read from."""
+    broker: BrokerConfig | None = None
+    """The MQTT broker to deliver to."""
+    brokers: tuple[BrokerConfig, ...] = ()
+    """Several brokers instead of one: each gets every message, and one that is away does not hold up the others."""
+    outbox: OutboxConfig = OutboxConfig()
+    """The buffer on disk between them."""
+    payload: PayloadConfig = PayloadConfig()
+    """What messages look like and where they go."""
+    http: HttpConfig = HttpConfig()
+    """Where metrics and health are shown."""
+    reconnect: BackoffConfig = BackoffConfig()
+    """How long to wait before connecting again."""
+    stop_grace: Seconds = 5.0
+    """After SIGTERM: how long to go on delivering what is in the outbox before leaving.  The rest stays on disk."""
+
+    @property
+    def all_brokers(self) -> tuple[BrokerConfig, ...]:
+        """The one, or the several."""
+        return self.brokers or ((self.broker,) if self.broker else ())
+
+    @model_validator(mode="after")
+    def _broker_or_brokers(self) -> Self:
+        if (self.broker is None) == (not self.brokers):
+            raise ValueError("name either broker (one) or brokers (a list of them)")
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> Self:
+        for kind, names in (
+            ("sources", [s.name for s in self.sources]),
+            ("brokers", [b.name for b in self.all_brokers]),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two {kind} are named {name!r}: names must differ")
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file.  Raises `ConfigError` with every problem, each with file and line."""
+    located = read_yaml(path)
+    return validated(Config, located, topic_problems(located.value))
+
+
+def topic_problems(raw: object) -> list[tuple[Place, str]]:
+    """What is wrong with the topic template, given the fields the selections name.
+
+    Looks at the file as it was read, so that these mistakes are told together with all others.
+    """
+    template = _at(raw, "payload", "topic") or PayloadConfig().topic
+    if not isinstance(template, str):
+        return []
+    levels, size = _at(raw, "payload", "max_topic_levels"), _at(raw, "payload", "max_topic_bytes")
+    limits = (levels if isinstance(levels, int) else None, size if isinstance(size, int) else MAX_TOPIC_BYTES)
+    sources = _at(raw, "sources")
+    problems: list[tuple[Place, str]] = []
+    for s, source in enumerate(sources if isinstance(sources, list) else []):
+        selections = _at(source, "select")
+        for n, selection in enumerate(selections if isinstance(selections, list) else []):
+            known = {"gateway", "source", "tag", *_names(source, "fields"), *_names(selection, "fields", "levels")}
+            known |= _names(_at(selection, "shape") or _at(source, "shape"), "fields")
+            place: Place = ("payload", "topic") if _at(raw, "payload", "topic") else ("sources", s, "select", n)
+            problems += [
+                (place, f"for {dotted(('sources', s, 'select', n))}: {p}")
+                for p in problems_of(template, known, *limits)
+            ]
+    return problems
+
+
+def _at(raw: object, *keys: str) -> object:
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, dict) else None
+    return raw
+
+
+def _names(raw: object, *keys: str) -> set[str]:
+    found = [_at(raw, key) for key in keys]
+    return {str(name) for part in found if isinstance(part, dict | list) for name in part}

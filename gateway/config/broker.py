@@ -1,0 +1,93 @@
+"""One MQTT broker: where it is, TLS, presence, the window."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict, url_of
+
+
+class TlsConfig(Strict):
+    """TLS to one broker.  The broker's certificate and name are always checked; files are read at every connect."""
+
+    ca: Path | None = None
+    """PEM file with the certificate authorities that may vouch for the broker (default: those of the system)."""
+    certificate: Path | None = None
+    """PEM file with our client certificate, and the chain up to its authority."""
+    key: Path | None = None
+    """PEM file with the key of our certificate (default: it is in the file of `certificate`)."""
+    key_password: Secret | None = None
+    """Where the password of the key is kept."""
+    minimum: Literal["1.2", "1.3"] = "1.2"
+    """The oldest TLS version that is accepted."""
+    server_name: str | None = None
+    """The name to ask for (SNI) and to find in the certificate (default: the host of the address)."""
+    alpn: tuple[str, ...] = ()
+    """Application protocols to offer, such as `x-amzn-mqtt-ca` on port 443."""
+
+    @model_validator(mode="after")
+    def _key_of_something(self) -> Self:
+        if self.certificate is None and (self.key is not None or self.key_password is not None):
+            raise ValueError("a key needs the certificate that it belongs to: add certificate")
+        return self
+
+
+class PresenceConfig(Strict):
+    """Whether consumers can tell that nothing changed from that nobody is there: one retained message."""
+
+    topic: Annotated[str, Field(pattern=r"^[^+#\x00]{1,1000}$")] | None = "gateways/{gateway}/presence"
+    """Where it is kept; `{gateway}` is the gateway's name.  `null` turns it off, for brokers that retain nothing."""
+    heartbeat: Seconds = 30.0
+    """It is renewed this often."""
+
+
+_BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
+_BrokerUrl = Annotated[str, url_of(*_BROKER_SCHEMES)]
+
+
+class BrokerConfig(Strict):
+    """One MQTT broker."""
+
+    name: Name = "broker"
+    """Its name in logs and metrics."""
+    url: _BrokerUrl
+    """`mqtt://host:1883`, `mqtts://host:8883` with TLS, or a web socket: `ws://host:80/mqtt`, `wss://host:443/mqtt`."""
+    fallback: tuple[_BrokerUrl, ...] = ()
+    """More addresses of the same broker, tried in order when the first one does not take us."""
+    version: Literal["auto", "5", "3.1.1"] = "auto"
+    """MQTT version; `auto` is 5, and 3.1.1 when the broker refuses 5."""
+    client_id: Annotated[str, Field(max_length=65535)] | None = None
+    """MQTT client identifier (default: the gateway's name).  Two clients of one name throw each other out."""
+    username: str | None = None
+    """Who we are to the broker."""
+    password: Secret | None = None
+    """Where the password is kept."""
+    tls: TlsConfig = TlsConfig()
+    """For `mqtts://` and `wss://`."""
+    insecure: bool = False
+    """Allow the password to cross a network without TLS."""
+    keep_alive: Annotated[Seconds, Field(ge=1, le=65535)] = 15.0
+    """MQTT keep-alive: a silent link counts as lost after one and a half of these."""
+    connect_timeout: Seconds = 10.0
+    """How long connecting may take."""
+    window: Annotated[int, Field(ge=1, le=65000)] = 100
+    """How many publishes may wait for their PUBACK; the broker's Receive Maximum may lower it."""
+    max_packet: Bytes | None = None
+    """The largest packet to send, for brokers that have a limit and do not announce it."""
+    ack_timeout: Seconds = 20.0
+    """A publish without PUBACK for this long means that the link is dead."""
+    retry_refused: Seconds = 30.0
+    """What the broker refuses for now (not authorised, quota) is kept on disk and offered again this often."""
+    presence: PresenceConfig = PresenceConfig()
+    """The gateway's own retained message."""
+
+    @model_validator(mode="after")
+    def _password_is_covered(self) -> Self:
+        for url in (self.url, *self.fallback):
+            parts = urlsplit(url)
+            far = parts.hostname not in ("localhost", "127.0.0.1", "::1")
+            if self.password and far and parts.scheme in ("mqtt", "ws") and not self.insecure:
+                raise ValueError(f"the password would cross the network to {url} in clear: use TLS, or insecure: true")
+        return self

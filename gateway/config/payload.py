@@ -1,0 +1,74 @@
+"""What messages look like and where they go."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gateway.config.quantities import Bytes, Seconds, Strict
+
+
+class PubSubConfig(Strict):
+    """Data sets, for the formats `opcua-pubsub` and `cloudevents`."""
+
+    prefix: Annotated[str, Field(pattern=r"^[^+#\x00$][^+#\x00]{0,200}$")] = "opcua"
+    """First levels of every topic of `opcua-pubsub`."""
+    encoding: Literal["verbose", "compact", "raw"] = "verbose"
+    """How a field looks (Part 6, 5.4): `verbose` and `compact` tell type, status and times, `raw` the value alone."""
+    key_frame_every: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """A frame with all fields is sent at first and after so many messages of a topic; 0 never sends one."""
+    keep_alive: Seconds = 10.0
+    """A topic without values for so long gets a keep-alive, while the server is connected."""
+
+
+class CloudEventsConfig(Strict):
+    """Events, for the format `cloudevents`."""
+
+    mode: Literal["binary", "structured"] = "binary"
+    """`binary`: attributes are MQTT 5 user properties.  `structured`: one JSON object, also for MQTT 3.1.1."""
+    source: Annotated[str, Field(min_length=1, pattern=r"^[!-~]+$")] | None = None
+    """Attribute `source`, a URI or a path (default: `urn:connected-factory:GATEWAY:SOURCE`)."""
+
+
+class PayloadConfig(Strict):
+    """What a message looks like and where it goes."""
+
+    format: Literal["json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents"] = "json"
+    """How values are encoded: `json` for people and any program; `json-columns` for volume: a fifth of the cost;
+    `msgpack`: as `json`, in MessagePack; `opcua-pubsub`: OPC UA Part 14; `cloudevents`: CloudEvents with the OPC UA
+    extension.  `gateway schema FORMAT` prints the form."""
+    topic: str = "factory/{site}/{line}/{machine}"
+    """Topic template: `{gateway}`, `{source}`, `{tag}`, and what `fields` and `levels` of the selections name.  With
+    `{tag}` every variable has a topic of its own (Unified Namespace): `acme/{site}/{line}/{machine}/{tag}`."""
+    retain: bool | None = None
+    """Ask the broker to keep the last message of each topic (default: when the topic holds `{tag}`)."""
+    server_time: bool = False
+    """Also send the server timestamp of each value."""
+    max_values: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """At most this many values in one message."""
+    max_bytes: Annotated[Bytes, Field(ge=1024)] = 256 * 2**10
+    """A longer payload is split by values, before compression.  One value that is longer by itself goes alone."""
+    compress: Literal["none", "gzip", "zstd"] = "none"
+    """Compress payloads; the user property `content-encoding` tells."""
+    max_topic_levels: Annotated[int, Field(ge=1)] | None = None
+    """Refuse a topic with more levels, for brokers with such a limit (AWS IoT Core: 8)."""
+    max_topic_bytes: Annotated[int, Field(ge=1, le=65535)] = 65535
+    """Refuse a topic that is longer even before its fields are filled in (AWS IoT Core: 256)."""
+    pubsub: PubSubConfig = PubSubConfig()
+    """Data sets, for `opcua-pubsub` and `cloudevents`."""
+    cloudevents: CloudEventsConfig = CloudEventsConfig()
+    """Events, for `cloudevents`."""
+
+    @property
+    def retains(self) -> bool:
+        """Whether messages with values are retained."""
+        return "{tag}" in self.topic if self.retain is None else self.retain
+
+    @model_validator(mode="after")
+    def _topic_fits_format(self) -> Self:
+        if "{tag}" in self.topic and self.format not in ("json", "msgpack"):
+            raise ValueError(
+                f"{self.format} puts many tags into a message: leave {{tag}} out of the topic, or use json or msgpack"
+            )
+        if self.format == "cloudevents" and self.compress != "none":
+            raise ValueError("cloudevents has no word for compression: leave compress out")
+        return self

@@ -1,0 +1,102 @@
+"""One OPC UA server: where it is, how the channel is secured, how it is read."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gateway.config.quantities import Fields, Name, Seconds, Secret, Strict, url_of
+from gateway.config.selection import Selection, ShapingConfig
+
+
+class SecurityConfig(Strict):
+    """How the channel to one OPC UA server is secured.  `security: {}` takes the strongest the server offers."""
+
+    policy: Literal["auto", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"] = "auto"
+    """SecurityPolicy; `auto` takes the strongest the server offers, and never a weaker one than before."""
+    mode: Literal["auto", "Sign", "SignAndEncrypt"] = "auto"
+    """`auto` encrypts where the server can, and signs otherwise."""
+    pki: Path = Path("var/pki")
+    """Folder of certificates: `own`, `trusted`, `rejected`, `issuers`, `crl`.  Made at first start, with a certificate
+    of our own; `gateway cert` shows and changes what is in it."""
+    check_host: bool = True
+    """The certificate of a server that is trusted through its issuer must name the host of `url`.  A certificate that
+    is trusted itself need not."""
+
+
+class SourceConfig(Strict):
+    """One OPC UA server."""
+
+    name: Name
+    """Its name in logs, metrics and streams."""
+    url: Annotated[str, url_of("opc.tcp")]
+    """Endpoint URL, `opc.tcp://host:4840`."""
+    insecure: bool = False
+    """Use SecurityPolicy None for this server: nothing is encrypted and nobody is checked."""
+    security: SecurityConfig | None = None
+    """How the channel is secured; needed unless `insecure`."""
+    username: str | None = None
+    """Log in with a name and a password; never over a channel that does not protect it."""
+    password: Secret | None = None
+    """Where the password of `username` is kept."""
+    user_certificate: Path | None = None
+    """Log in with an X.509 certificate (DER or PEM); needs `user_key`."""
+    user_key: Path | None = None
+    """Private key of `user_certificate` (PEM or DER); its mode must not let others read it (0600)."""
+    select: Annotated[tuple[Selection, ...], Field(min_length=1)]
+    """Which variables to subscribe to."""
+    fields: Fields = Field(default_factory=dict)
+    """Fields for the topic template, for all variables of this server."""
+    publishing_interval: Seconds = 0.25
+    """How often the server sends what changed."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """How many samples per variable the server keeps between two publishes, and while we are slow."""
+    keep_alive: Seconds = 5.0
+    """The server says at least this often that it is there; after three silent ones the link counts as lost."""
+    lifetime: Seconds = 600.0
+    """How long the server keeps our subscription while we are away."""
+    session_timeout: Seconds = 60.0
+    """How long the server keeps our session while we are away."""
+    request_timeout: Seconds = 10.0
+    """How long to wait for the answer to one request."""
+    publish_requests: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many PublishRequests wait at the server, so that a slow round trip does not cap the rate."""
+    backfill: Literal["off", "before"] = "before"
+    """Where a subscription was lost and the server keeps history: read what was missed and deliver it before the live
+    values.  What cannot be read is announced either way."""
+    structures: bool = True
+    """Read the server's definitions of structures at connect and decode them; else they are passed on as bytes."""
+    retry_failed: Seconds = 60.0
+    """A variable that could not be subscribed to is tried again this often."""
+    shape: ShapingConfig | None = None
+    """What happens to values here, before they are sent: for all selections that have no `shape` of their own."""
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether there is any rule."""
+        nothing = ShapingConfig()
+        rules = [s.shape if s.shape is not None else self.shape for s in self.select if s.events is None]
+        return any(rule is not None and rule != nothing for rule in rules)
+
+    @model_validator(mode="after")
+    def _secure_or_said_so(self) -> Self:
+        if not self.insecure and self.security is None:
+            raise ValueError(
+                "nothing says how to secure this server: write security: {} (takes the strongest it offers), or "
+                "insecure: true for SecurityPolicy None, which encrypts nothing and checks nobody"
+            )
+        if self.insecure and self.security is not None:
+            raise ValueError("security and insecure: true contradict each other: keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _one_user(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together")
+        if (self.user_certificate is None) != (self.user_key is None):
+            raise ValueError("user_certificate and user_key go together")
+        if self.username is not None and self.user_certificate is not None:
+            raise ValueError("log in with username or with user_certificate, not with both")
+        if self.insecure and self.password is not None:
+            raise ValueError("the password would cross the network in clear: use security instead of insecure: true")
+        return self
