@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-unit chaos check format clean
+.PHONY: help demo install test test-unit chaos compose-test grafana-check generated check format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -41,6 +41,17 @@ test-unit: $(VENV)/made-test ## the fast part of the tests
 chaos: $(VENV)/made-test ## a long campaign of faults (ARGS="--faults 200 --seed 7"), and its verdict
 	@sh tests/install-peers
 	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
+
+compose-test: $(VENV)/made-test ## the docker compose stack in real containers: a plant lives, a broker is pulled (root, minutes)
+	@COMPOSE_TEST=1 $(BIN)/python -m pytest tests/e2e/test_compose.py $(ARGS)
+
+grafana-check: ## ask a real Grafana whether it takes the dashboards (needs docker and its registry)
+	@docker/grafana/check
+
+generated: $(VENV)/made-test ## write dashboards, alerts and the reference of metrics anew
+	@$(BIN)/python -W ignore docker/grafana/make.py
+	@$(BIN)/python docker/prometheus/rules.py
+	@$(BIN)/python docker/prometheus/reference.py
 
 check: $(VENV)/made-test ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -21,6 +21,7 @@ from gateway.metrics import Metrics
 from gateway.mqtt.connect import open_sink
 from gateway.mqtt.presence import hash_of, presence_of
 from gateway.mqtt.tls import expires_s
+from gateway.notify import notify
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
 from gateway.payload.choose import announcement_for, format_for, keep_alives_for
@@ -118,6 +119,7 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
                 for source, link in zip(config.sources, gateway.sources, strict=True)
             ]
             await stop.wait()
+            notify("STOPPING=1")
             for task in above:
                 task.cancel()
         if any(link.is_up for link in gateway.brokers):
@@ -181,9 +183,11 @@ async def _shelves(config: Config, broker: BrokerConfig, outbox: Outbox, metrics
 
 
 async def _watch_loop(metrics: Metrics) -> None:
-    """Observe for ever by how much the event loop is late."""
+    """Observe for ever by how much the event loop is late, and feed the watchdog."""
     loop = asyncio.get_running_loop()
+    notify("READY=1")
     while True:
+        notify("WATCHDOG=1")
         due_s = loop.time() + LOOK_EVERY_S
         await asyncio.sleep(LOOK_EVERY_S)
         metrics.loop_lag.observe(max(0.0, loop.time() - due_s))

@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
-    "errors", "model", "values", "topics", "located", "config", "metrics", "logs", "link", "outbox", "payload",
-    "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "app", "demo", "cli", "__main__",
+    "errors", "model", "values", "topics", "located", "config", "metrics", "logs", "notify", "link", "outbox",
+    "payload", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "app", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "errors", "located", "streams", "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock",

@@ -1,0 +1,42 @@
+"""What a user starts: configurations that load, plants that are plants, no secret and no open port in the files."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.config import load
+from simulators.plant import load as load_plant
+
+ROOT = Path(__file__).parents[3]
+DOCKER = ROOT / "docker"
+
+
+@pytest.mark.parametrize("path", sorted((DOCKER / "gateway").glob("*.yaml")), ids=lambda p: p.name)
+def test_a_configuration_of_the_stack_loads(path: Path) -> None:
+    assert load(path).http.host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(("name", "ideal_s"), [("munich", 6), ("seattle", 10)])
+def test_the_plants_of_the_stack(name: str, ideal_s: float) -> None:
+    (line,) = load_plant(ROOT / "config" / "plants" / f"{name}.yaml").lines
+    assert {station.ideal for station in line.stations} == {ideal_s}
+
+
+def test_every_service_is_hardened_and_listens_on_loopback_only() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"], name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert ":latest" not in service["image"], name
+
+
+def test_kubernetes_manifests_are_yaml_with_limits() -> None:
+    workload, service = yaml.safe_load_all((DOCKER / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8"))
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["memory"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert service["spec"]["selector"] == workload["spec"]["selector"]["matchLabels"]
