@@ -59,6 +59,8 @@ class Settings:
     """Address of /metrics: this machine only, unless told otherwise."""
     backfill_s: float = 0.0
     """Simulated time to live through, at full speed, before the first client may come: it ends at the epoch."""
+    follow_wall: bool = False
+    """Live through what passed since the epoch too, so that at speed 1 simulated instants are those of the wall."""
     faults: tuple[Fault, ...] = ()
     fault_log: Path | None = None
     access: Access = field(default_factory=Access)
@@ -67,6 +69,13 @@ class Settings:
     def start(self) -> datetime:
         """The instant of simulated time 0."""
         return self.epoch - timedelta(seconds=self.backfill_s)
+
+
+    @property
+    def due_s(self) -> float:
+        """The simulated time at which a first client should find the factory, now."""
+        passed_s = (datetime.now(UTC) - self.epoch).total_seconds() if self.follow_wall else 0.0
+        return self.backfill_s + max(0.0, passed_s)
 
 
 class Running:
@@ -108,10 +117,11 @@ class Running:
             face.publish(changes, now_s)
 
     async def backfill(self, stop: asyncio.Event) -> None:
-        """Live through the time before the epoch, at full speed: the history of variables gets it, no record does."""
+        """Live through the time before the first client, at full speed: histories get it, no record does."""
         keeps, self.recorder.keeps = self.recorder.keeps, False
-        while self.factory.now_s < self.settings.backfill_s and not stop.is_set():
-            until_s = min(self.factory.now_s + BACKFILL_SLICE_S, self.settings.backfill_s)
+        due_s = self.settings.due_s
+        while self.factory.now_s < due_s and not stop.is_set():
+            until_s = min(self.factory.now_s + BACKFILL_SLICE_S, due_s)
             self.factory.run(until_s)
             self.publish(until_s)
             await asyncio.sleep(0)

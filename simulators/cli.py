@@ -90,7 +90,7 @@ def serve_command(
         endpoint=url, access=access, faults=load_faults(faults) if faults else (), fault_log=fault_log,
         speed=speed, late=late, seed=seed, epoch=start, sample_hz=sample_hz,
         record=record, status_json=status_json, live=live, metrics_port=metrics_port,
-        metrics_host=metrics_host, backfill_s=3600.0 * backfill,
+        metrics_host=metrics_host, backfill_s=3600.0 * backfill, follow_wall=epoch is None and speed == 1.0,
     )  # fmt: skip
     asyncio.run(serve(settings, loaded))
 

@@ -1,6 +1,8 @@
 """What the commands share: options, exit codes, and running until asked to stop."""
 
 import asyncio
+import importlib
+import importlib.util
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -80,11 +82,11 @@ def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, Result]]
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
+    """uvloop's, where it is installed (`pip install connected-factory[speed]`)."""
+    if importlib.util.find_spec("uvloop") is None:
         return None
-    return uvloop.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
 
 
 @contextmanager
