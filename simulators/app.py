@@ -70,7 +70,6 @@ class Settings:
         """The instant of simulated time 0."""
         return self.epoch - timedelta(seconds=self.backfill_s)
 
-
     @property
     def due_s(self) -> float:
         """The simulated time at which a first client should find the factory, now."""
