@@ -8,6 +8,7 @@ import math
 import re
 import runpy
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
@@ -78,6 +79,16 @@ def test_every_dashboard_can_be_asked_for_its_parts() -> None:
 class Prometheus(Process):
     """A server of its own, with the rules of the stack."""
 
+    @property
+    def ready(self) -> bool:
+        """It listens before it answers: 503 until its storage is open."""
+        try:
+            with OPENER.open(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+
     def ask(self, expr: str) -> list[dict[str, object]]:
         """The instant vector of an expression; a query that is wrong raises."""
         data = urllib.parse.urlencode({"query": expr}).encode()
@@ -106,7 +117,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     plant = ROOT / "config" / "plant.yaml"
     with (
         mosquitto(folder) as broker,
-        running(Factory(folder, "--speed", "10", "--metrics-port", str(metrics_port), plant=plant)) as factory,
+        running(
+            Factory(folder, "--security", "None", "--speed", "10", "--metrics-port", str(metrics_port), plant=plant)
+        ) as factory,
     ):
         factory.wait_said("serving")
         source = {**SOURCE, "url": factory.url, "publishing_interval": "250ms"}
@@ -138,7 +151,9 @@ def started(folder: Path, gateway_port: int, factory_port: int) -> Prometheus:
         program_of("prometheus"), f"--config.file={path}", f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
-    return Prometheus(command, (port,), folder / "prometheus.log")
+    prometheus = Prometheus(command, (port,), folder / "prometheus.log")
+    wait_until(lambda: prometheus.ready, "Prometheus to be ready")
+    return prometheus
 
 
 def filled(expr: str) -> str:
