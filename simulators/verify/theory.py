@@ -170,6 +170,103 @@ def geometric_pair_product_form(first: tuple[float, float], second: tuple[float,
     return r1 / (r1 + p1) * (1 - blocked / (low + high + inside))
 
 
+def continuous_pair(first: tuple[float, float], second: tuple[float, float], room: float) -> Law:
+    """Two machines of equal speed, a fluid in place of parts, exponential failures at work and repairs.
+
+    `first` and `second` are (p, r), `room` is what the buffer holds, in seconds of work.  The efficiency is exact.  Its
+    variance is that of `geometric_pair` in short cycles, extrapolated to cycles of no length.
+    """
+    step = max(0.25, room / 100)
+    fine, coarse = (_in_cycles_of(length, first, second, room) for length in (step, 2 * step))
+    return Law(continuous_efficiency(first, second, room), 2 * fine.avar - coarse.avar)
+
+
+def _in_cycles_of(length: float, first: tuple[float, float], second: tuple[float, float], room: float) -> Law:
+    """The efficiency of the two machines when every cycle takes so long; its variance per second."""
+    (p1, r1), (p2, r2) = first, second
+    law = geometric_pair((p1 * length, r1 * length), (p2 * length, r2 * length), round(room / length) + 1)
+    return Law(law.exact, law.avar * length)
+
+
+def continuous_efficiency(first: tuple[float, float], second: tuple[float, float], room: float) -> float:
+    """The closed form of `continuous_pair`."""
+    (p1, r1), (p2, r2) = first, second
+    tilt = (p2 * r1 - p1 * r2) * (p1 + p2 + r1 + r2) / ((p1 + p2) * (r1 + r2))
+    full, inside = math.exp(tilt * room), math.expm1(tilt * room) / tilt if tilt else room
+    ratio = (r1 + r2) / (p1 + p2)
+    empty_end, full_end = (1 + (p1 + p2) / r1) / p2, full * (1 + (p1 + p2) / r2) / p1
+    return ((1 + ratio) * inside + 1 / p2 + full / p1) / (empty_end + full_end + (2 + ratio + 1 / ratio) * inside)
+
+
+Mode = tuple[float, float]
+"""p and r of one machine of a rigid line: failures per unit of work, repairs per unit of time."""
+
+
+def rigid_line(modes: Sequence[Mode]) -> Chain[int]:
+    """Buzacott: machines without buffers that move together, so whoever fails stops all.  Moves count failures.
+
+    State 0 is at work; state i waits for the repair of machine i, and no other can fail meanwhile.
+    """
+
+    def moves(down: int) -> Iterable[tuple[float, int, int]]:
+        if down:
+            return [(modes[down - 1][1], 0, 0)]
+        return [(p, i, 1) for i, (p, _) in enumerate(modes, 1)]
+
+    return Chain(0, moves)
+
+
+def rigid_line_by_cycles(modes: Sequence[Mode]) -> Law:
+    """The same in whole cycles: parts per cycle time.
+
+    Every part is a renewal, of one cycle and, with chance p for each machine, a geometric repair of mean 1/r.
+    """
+    mean = 1 + sum(p / r for p, r in modes)
+    spread = sum(p * (2 - r) / r**2 - (p / r) ** 2 for p, r in modes)
+    return Law(1 / mean, spread / mean**3)
+
+
+Slot = tuple[int, bool]
+"""Parts between two machines at the end of a slot, and whether the second has made one in it."""
+
+
+def bernoulli_pair(first: float, second: float, most: int, *, at_once: bool = False) -> Law:
+    """Two machines that finish a part with a fixed probability in every slot they can work in: parts per slot.
+
+    At most `most` parts are between them, and a part is worked on from the slot after it came.  `at_once` is the
+    convention of Li and Meerkov: the first machine can fill the place that the second frees in the same slot.
+    Otherwise a place is free from the next slot on.
+    """
+    return discrete_average((0, False), _slots(first, second, most, at_once), lambda slot: float(slot[1]))
+
+
+def bernoulli_pair_holds(first: float, second: float, most: int, parts: int) -> Law:
+    """The share of slots that begin with so many parts between the two machines, places free from the next slot on."""
+    return discrete_average((0, False), _slots(first, second, most, False), lambda slot: float(slot[0] == parts))
+
+
+def _slots(first: float, second: float, most: int, at_once: bool) -> Callable[[Slot], Iterable[tuple[float, Slot]]]:
+    def moves(state: Slot) -> Iterable[tuple[float, Slot]]:
+        n, _ = state
+        for chance2, made2 in _made(second, n > 0):
+            for chance1, made1 in _made(first, n < most or (at_once and made2)):
+                yield chance1 * chance2, (n + made1 - made2, made2)
+
+    return moves
+
+
+def _made(chance: float, can_work: bool) -> Iterable[tuple[float, bool]]:
+    return ((chance, True), (1 - chance, False)) if can_work else ((1.0, False),)
+
+
+def li_meerkov(first: float, second: float, most: int) -> float:
+    """The parts per slot of two Bernoulli machines by the closed form, for their convention: a check of the chain."""
+    if first == second:
+        return second * (1 - (1 - first) / (most + 1 - first))
+    ratio = first * (1 - second) / (second * (1 - first))
+    return second * (1 - (1 - first) * (1 - ratio) / (1 - first / second * ratio**most))
+
+
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """A machine with Weibull failures that take `repair`, cared for at an `age` (infinity: never), which takes `care`.
