@@ -116,15 +116,21 @@ class Running:
             face.publish(changes, now_s)
 
     async def backfill(self, stop: asyncio.Event) -> None:
-        """Live through the time before the first client, at full speed: histories get it, no record does."""
+        """Live through the time before the epoch, at full speed: histories get it, no record does."""
         keeps, self.recorder.keeps = self.recorder.keeps, False
-        due_s = self.settings.due_s
-        while self.factory.now_s < due_s and not stop.is_set():
-            until_s = min(self.factory.now_s + BACKFILL_SLICE_S, due_s)
+        while self.factory.now_s < self.settings.backfill_s and not stop.is_set():
+            until_s = min(self.factory.now_s + BACKFILL_SLICE_S, self.settings.backfill_s)
             self.factory.run(until_s)
             self.publish(until_s)
             await asyncio.sleep(0)
         self.recorder.keeps = keeps
+
+    def catch_up(self) -> None:
+        """Live through what passed while the servers were built: seconds, and on record."""
+        due_s = self.settings.due_s
+        if due_s > self.factory.now_s:
+            self.factory.run(due_s)
+            self.publish(due_s)
 
     def pace(self) -> Pace:
         """How the simulation keeps time."""
@@ -178,6 +184,7 @@ async def serve(settings: Settings, plant: Plant) -> None:
         gc.freeze()  # the address spaces stay: the collector need not go through them again and again
         await running.backfill(stop)
         running.servers.record_all()
+        running.catch_up()
         if settings.metrics_port is not None:
             bound = bind_http(settings.metrics_host, settings.metrics_port)
             running.metrics_url = await stack.enter_async_context(metrics_served(running.metrics.registry, bound))
