@@ -22,6 +22,8 @@ from gateway.errors import ConfigError
 HOST = "127.0.0.1"
 START_S = 60.0
 STOP_S = 5.0
+PORT_TAKEN = 1
+"""Exit code of the simulators when they cannot listen."""
 
 _BROKER = """
 id = 0
@@ -67,8 +69,7 @@ def port_or_free(preferred: int) -> int:
 class EmbeddedBroker:
     """A real broker (rumqttd) in a child process, one port for each version of MQTT.  Starting and stopping block."""
 
-    def __init__(self, folder: Path) -> None:
-        port, port_3 = port_or_free(1883), port_or_free(1884)
+    def __init__(self, folder: Path, port: int, port_3: int) -> None:
         self.url, self.url_3 = f"mqtt://{HOST}:{port}", f"mqtt://{HOST}:{port_3}"
         self._settings = folder / "broker.toml"
         self._settings.write_text(_BROKER.format(host=HOST, port=port, port_3=port_3), encoding="utf-8")
@@ -90,8 +91,12 @@ class EmbeddedBroker:
 
 @asynccontextmanager
 async def embedded_broker(folder: Path) -> AsyncIterator[EmbeddedBroker]:
-    broker = EmbeddedBroker(folder)
-    await asyncio.to_thread(broker.start)
+    broker = EmbeddedBroker(folder, port_or_free(1883), port_or_free(1884))
+    try:
+        await asyncio.to_thread(broker.start)
+    except OSError:  # somebody took a port between our look and its own
+        broker = EmbeddedBroker(folder, port_or_free(0), port_or_free(0))
+        await asyncio.to_thread(broker.start)
     try:
         yield broker
     finally:
@@ -120,25 +125,37 @@ class Factory:
 @asynccontextmanager
 async def simulators(plant: Path, *options: str) -> AsyncIterator[Factory]:
     """The simulated factory as a process of its own; entered once its OPC UA server listens."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "simulators", "serve", str(plant), "--status-json", *options,
-        stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the gateway: it ends the simulators after it has stopped reading
-    )  # fmt: skip
+    process, first = await _started(plant, port_or_free(4840), *options)
+    if not first and await process.wait() == PORT_TAKEN:  # between our look and its own
+        process, first = await _started(plant, 0, *options)
+    if not first:
+        raise ConfigError([f"the simulators ended at once (exit code {await process.wait()}): see above"])
     assert process.stdout is not None
-    factory = Factory()
+    factory = Factory(json.loads(first))
     try:
         async with asyncio.TaskGroup() as tasks:
-            first = await asyncio.wait_for(process.stdout.readline(), START_S)
-            if not first:
-                raise ConfigError([f"the simulators ended at once (exit code {await process.wait()}): see above"])
-            factory.status = json.loads(first)
             follow = tasks.create_task(_follow(process.stdout, factory), name="status of the simulators")
             yield factory
             await _end(process)
             await follow  # the last line it wrote is the final count
     finally:
         await _end(process)
+
+
+async def _started(plant: Path, port: int, *options: str) -> tuple[asyncio.subprocess.Process, bytes]:
+    """A process of the simulators and the first line of its status; no line when it ended instead."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "simulators", "serve", str(plant), "--status-json", "--security", "None",
+        "--port", str(port), *options,
+        stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the gateway: it ends the simulators after it has stopped reading
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        return process, await asyncio.wait_for(process.stdout.readline(), START_S)
+    except BaseException:
+        await _end(process)
+        raise
 
 
 async def _follow(lines: asyncio.StreamReader, factory: Factory) -> None:

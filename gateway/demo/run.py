@@ -46,7 +46,7 @@ async def demo(options: DemoOptions, view: View, stop: asyncio.Event) -> dict[st
 
 
 def _simulator_options(options: DemoOptions) -> list[str]:
-    found = ["--port", str(port_or_free(4840)), "--speed", str(options.speed)]
+    found = ["--speed", str(options.speed)]
     return found if options.seed is None else [*found, "--seed", str(options.seed)]
 
 
