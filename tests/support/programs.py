@@ -102,7 +102,7 @@ class Factory(Program):
         self.port = free_port()
         self.record_path = folder / "record.jsonl"
         super().__init__(
-            "simulators", folder, "simulators", "serve", str(plant), "--port", str(self.port),
+            "simulators", folder, "simulators", "serve", str(plant), "--security", "None", "--port", str(self.port),
             "--record", str(self.record_path), "--log-format", "json", *options,
         )  # fmt: skip
 

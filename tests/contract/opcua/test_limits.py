@@ -23,7 +23,7 @@ every_stack = pytest.mark.parametrize("stack", STACKS)
 
 
 def run(body: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(body(), 60))
+    asyncio.run(asyncio.wait_for(body(), 110))
 
 
 def config(url: str, **changes: object) -> SourceConfig:
