@@ -102,7 +102,11 @@ async def _outage(broker: EmbeddedBroker, for_s: float | None) -> None:
     await asyncio.sleep(OUTAGE_AFTER_S)
     await asyncio.to_thread(broker.stop)
     await asyncio.sleep(for_s)
-    await asyncio.to_thread(broker.start)
+    while not broker.is_running:
+        try:
+            await asyncio.to_thread(broker.start)
+        except OSError:  # somebody took its port meanwhile: the gateway waits, and so do we
+            await asyncio.sleep(1.0)
 
 
 async def _watch(gateways: list[app.Gateway], factory: Factory, broker: EmbeddedBroker, view: View) -> None:
