@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.programs import ROOT, wait_until
+
+pytestmark = pytest.mark.xdist_group("usual ports")  # one demo at a time has them
 
 DEMO = [sys.executable, "-m", "gateway", "demo"]
 PROMISED = {
