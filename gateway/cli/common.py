@@ -38,7 +38,7 @@ def problems_told() -> Iterator[None]:
     try:
         yield
     except* ConfigError as group:
-        problems = [problem for error in _leaves(group) for problem in error.problems]
+        problems = [p for error in _all(group) if isinstance(error, ConfigError) for p in error.problems]
     except* (Unavailable, Rejected) as group:
         problems = [str(error) for error in _all(group)]
         code = EXIT_UNAVAILABLE
@@ -46,12 +46,6 @@ def problems_told() -> Iterator[None]:
         for problem in problems:
             typer.echo(f"gateway: {problem}", err=True)
         raise typer.Exit(code)
-
-
-def _leaves(group: BaseExceptionGroup[ConfigError]) -> Iterator[ConfigError]:
-    for error in _all(group):
-        assert isinstance(error, ConfigError)
-        yield error
 
 
 def _all(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
