@@ -19,7 +19,7 @@ from gateway.config import BrokerConfig, Config, SourceConfig
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics
 from gateway.mqtt.connect import open_sink
-from gateway.mqtt.presence import hash_of, presence_of
+from gateway.mqtt.presence import Presence, hash_of, presence_of
 from gateway.mqtt.tls import expires_s
 from gateway.notify import notify
 from gateway.opcua import open_source
@@ -151,11 +151,16 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
 
 async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, link: Link, leave: asyncio.Event) -> None:
     config = gateway.config
-    presence = presence_of(
+    connect = partial(open_sink, broker, link, config.name, _presence(gateway, broker))
+    await forward(shelves, connect, link, _backoff(config), leave)
+
+
+def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
+    """What says at this broker whether the gateway is there."""
+    config = gateway.config
+    return presence_of(
         broker.presence, config.name, version(DISTRIBUTION), hash_of(config), lambda: sorted(gateway.outbox.streams)
     )
-    connect = partial(open_sink, broker, link, config.name, presence)
-    await forward(shelves, connect, link, _backoff(config), leave)
 
 
 def _outbox(config: Config, metrics: Metrics) -> AbstractAsyncContextManager[Outbox]:

@@ -7,6 +7,9 @@ It is published when a session begins and renewed every `heartbeat`.  A gateway 
 `"state": "offline", "reason": "stopped"`; one that vanishes has left the broker a last will with `"reason": "lost"`.
 So a consumer may trust silence while the state is online and `time` is younger than two heartbeats.
 
+A format with a status message of its own (OPC UA PubSub) brings another `Presence`; a session has one, because it has
+one last will.
+
 The first one of a session goes alone, before any data, and is acknowledged: a broker that does not take it, and perhaps
 hangs up over it, must not take the data down with it.  The later ones go with QoS 0, outside the window of the data.
 """
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import orjson
 from pydantic import BaseModel
@@ -31,9 +35,29 @@ def hash_of(config: BaseModel) -> str:
     return f"sha256:{hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]}"
 
 
+class Presence(Protocol):
+    """What a gateway says of itself while a session lasts.  All messages go to one topic, retained.
+
+    `since` is when the session began to be opened: equal in all messages of one session, the will included.
+    """
+
+    @property
+    def heartbeat_s(self) -> float | None:
+        """`birth` is told again this often; None for a state that is told only when it changes."""
+
+    def birth(self, since: datetime) -> Message:
+        """It is there; also the heartbeat."""
+
+    def goodbye(self, since: datetime) -> Message:
+        """It leaves on purpose."""
+
+    def will(self, since: datetime) -> Message:
+        """For the broker to publish when it loses the gateway; it cannot know when that will be."""
+
+
 @dataclass(frozen=True, slots=True)
-class Presence:
-    """What a gateway says of itself."""
+class GatewayPresence:
+    """The presence message of our own formats."""
 
     topic: str
     heartbeat_s: float
@@ -78,23 +102,23 @@ class Presence:
 
 def presence_of(
     config: PresenceConfig, gateway: str, version: str, config_hash: str, streams: Callable[[], Sequence[str]] = tuple
-) -> Presence | None:
+) -> GatewayPresence | None:
     """As configured; None when it is turned off."""
     if config.topic is None:
         return None
     topic = config.topic.replace("{gateway}", gateway)
-    return Presence(topic, config.heartbeat, gateway, version, config_hash, streams)
+    return GatewayPresence(topic, config.heartbeat, gateway, version, config_hash, streams)
 
 
 @contextmanager
 def beating(sink: Sink, presence: Presence, since: datetime) -> Iterator[None]:
     """Renew it at every heartbeat, and take it back at the end."""
     loop = asyncio.get_running_loop()
-    timer: asyncio.TimerHandle
+    timer: asyncio.TimerHandle | None = None
 
     def wait() -> None:
         nonlocal timer
-        timer = loop.call_later(presence.heartbeat_s, beat)
+        timer = None if presence.heartbeat_s is None else loop.call_later(presence.heartbeat_s, beat)
 
     def beat() -> None:
         sink.tell(presence.birth(since))
@@ -104,7 +128,8 @@ def beating(sink: Sink, presence: Presence, since: datetime) -> Iterator[None]:
     try:
         yield
     finally:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()
         sink.tell(presence.goodbye(since))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from gateway.config import BrokerConfig, PresenceConfig
 from gateway.errors import Unavailable
 from gateway.link import Link
+from gateway.model import Message
 from gateway.mqtt.connect import open_sink
 from gateway.mqtt.presence import presence_of
 from gateway.mqtt.reasons import Verdict
@@ -106,6 +108,39 @@ def test_a_broker_that_hangs_up_over_it_still_gets_the_data(version: str, tmp_pa
             assert link.connects < 5
 
     with brokers.mosquitto(tmp_path, f"acl_file {access_list}") as broker:
+        run(body())
+
+
+class OnlyAState:
+    """The presence of a format that has a status message of its own, told when it changes and never renewed."""
+
+    heartbeat_s = None
+
+    def birth(self, since: datetime) -> Message:
+        return message("opcua/json/status/edge", b"up", retain=True)
+
+    def goodbye(self, since: datetime) -> Message:
+        return message("opcua/json/status/edge", b"down", retain=True)
+
+    def will(self, since: datetime) -> Message:
+        return message("opcua/json/status/edge", b"error", retain=True)
+
+
+@pytest.mark.parametrize("ends_with", ["down", "error"])
+@versions
+def test_a_format_may_bring_its_own(version: str, ends_with: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        config = BrokerConfig.model_validate({"url": broker.url, "version": version, "ack_timeout": 0.3})
+        async with collecting(broker.port, OnlyAState().birth(datetime.now(UTC)).topic) as got:
+            async with open_sink(config, Link("broker", broker.url), "edge", OnlyAState()) as sink:
+                if ends_with == "error":
+                    broker.stall()
+                    await reason_of(sink.send(message()))
+            broker.go_on()
+            await got.wait_count(2)
+            assert got.payloads == [b"up", ends_with.encode()]
+
+    with brokers.mosquitto(tmp_path) as broker:
         run(body())
 
 
