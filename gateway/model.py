@@ -20,6 +20,14 @@ IS_MATRIX = 0x40
 """Flags beside the built-in type id in `Batch.types`, as in the Variant's encoding byte (Part 6, 5.2.2.16)."""
 
 
+class Priority(IntEnum):
+    """What is delivered first and dropped last has the lowest number."""
+
+    EVENT = 0
+    STATE = 1
+    TELEMETRY = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Tag:
     """One configured variable: where it is on the server, what consumers call it."""
@@ -33,6 +41,8 @@ class Tag:
     unit: str | None = None
     selection: int = 0
     """Which selection of its source took it."""
+    priority: Priority = Priority.TELEMETRY
+    """Which lane of the outbox its values take; EVENT for what tells events, which have topics of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +104,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.handles)
-
-
-class Priority(IntEnum):
-    """What is dropped last has the lowest number."""
-
-    EVENT = 0
-    STATE = 1
-    TELEMETRY = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,13 +115,15 @@ def load(path: Path) -> Config:
 
 
 def topic_problems(raw: object) -> list[tuple[Place, str]]:
-    """What is wrong with the topic template, given the fields the selections name.
+    """What is wrong with the topic templates, given the fields the selections name.
 
     Looks at the file as it was read, so that these mistakes are told together with all others.
     """
-    template = _at(raw, "payload", "topic") or PayloadConfig().topic
-    if not isinstance(template, str):
+    values = _at(raw, "payload", "topic") or PayloadConfig().topic
+    events = _at(raw, "payload", "events_topic") or f"{values}/events"
+    if not isinstance(values, str) or not isinstance(events, str):
         return []
+    given = "events_topic" if _at(raw, "payload", "events_topic") else "topic"
     levels, size = _at(raw, "payload", "max_topic_levels"), _at(raw, "payload", "max_topic_bytes")
     limits = (levels if isinstance(levels, int) else None, size if isinstance(size, int) else MAX_TOPIC_BYTES)
     sources = _at(raw, "sources")
@@ -131,7 +133,8 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
         for n, selection in enumerate(selections if isinstance(selections, list) else []):
             known = {"gateway", "source", "tag", *_names(source, "fields"), *_names(selection, "fields", "levels")}
             known |= _names(_at(selection, "shape") or _at(source, "shape"), "fields")
-            place: Place = ("payload", "topic") if _at(raw, "payload", "topic") else ("sources", s, "select", n)
+            template, key = (events, given) if _at(selection, "events") else (values, "topic")
+            place: Place = ("payload", key) if _at(raw, "payload", key) else ("sources", s, "select", n)
             problems += [
                 (place, f"for {dotted(('sources', s, 'select', n))}: {p}")
                 for p in problems_of(template, known, *limits)

@@ -39,6 +39,9 @@ class PayloadConfig(Strict):
     topic: str = "factory/{site}/{line}/{machine}"
     """Topic template: `{gateway}`, `{source}`, `{tag}`, and what `fields` and `levels` of the selections name.  With
     `{tag}` every variable has a topic of its own (Unified Namespace): `acme/{site}/{line}/{machine}/{tag}`."""
+    events_topic: str | None = None
+    """Topic template for events and alarms, with the fields of their selection (default: that of `topic`, and `events`
+    below it).  They are delivered before state changes and telemetry, dropped after them, and never retained."""
     retain: bool | None = None
     """Ask the broker to keep the last message of each topic (default: when the topic holds `{tag}`)."""
     server_time: bool = False
@@ -65,7 +68,7 @@ class PayloadConfig(Strict):
 
     @model_validator(mode="after")
     def _topic_fits_format(self) -> Self:
-        if "{tag}" in self.topic and self.format not in ("json", "msgpack"):
+        if "{tag}" in f"{self.topic} {self.events_topic}" and self.format not in ("json", "msgpack"):
             raise ValueError(
                 f"{self.format} puts many tags into a message: leave {{tag}} out of the topic, or use json or msgpack"
             )

@@ -165,6 +165,9 @@ class Selection(Strict):
     """Changes of a number up to this much are not sent by the server, in the unit of the value."""
     deadband_percent: Annotated[float, Field(gt=0, le=100)] | None = None
     """The same in percent of the variable's range (EURange)."""
+    priority: Literal["state", "telemetry"] = "telemetry"
+    """What is delivered first after an outage and dropped last: events, then `state`, then `telemetry`.  For changes of
+    state, modes and the like."""
     heartbeat: Seconds | None = None
     """Send the last value once more when nothing has changed for this long (default: never)."""
     shape: ShapingConfig | None = None
@@ -172,6 +175,8 @@ class Selection(Strict):
 
     @model_validator(mode="after")
     def _events_have_their_shape(self) -> Self:
+        if self.events is not None and self.priority != "telemetry":
+            raise ValueError("priority goes with node, subtree and type: events come before all of them anyway")
         if self.events is not None and self.shape is not None:
             raise ValueError("shape goes with node, subtree and type, not with events")
         return self

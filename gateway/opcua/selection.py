@@ -14,7 +14,7 @@ from functools import lru_cache
 from asyncua import ua
 
 from gateway.config import Selection, SourceConfig
-from gateway.model import Tag
+from gateway.model import Priority, Tag
 from gateway.opcua.browse import Variable, children, instances_of, node_at, plain, variables_below
 from gateway.opcua.events import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.nodes import node_of, text_of_node
@@ -67,13 +67,15 @@ class _Draft:
     names: dict[tuple[str, frozenset[tuple[str, str]]], int] = field(default_factory=dict)
     missing: list[Selection] = field(default_factory=list)
 
-    def add(self, name: str, fields: dict[str, str], unit: str | None, item: Item, selection: int) -> None:
+    def add(
+        self, name: str, fields: dict[str, str], unit: str | None, item: Item, selection: tuple[int, Priority]
+    ) -> None:
         if item.text in self.nodes:
             return
         self.nodes.add(item.text)
         key = (name, frozenset(fields.items()))
         count = self.names[key] = self.names.get(key, 0) + 1
-        self.tags.append(Tag(name if count == 1 else f"{name}~{count}", item.text, fields, unit, selection))
+        self.tags.append(Tag(name if count == 1 else f"{name}~{count}", item.text, fields, unit, *selection))
         self.items.append(item)
 
 
@@ -82,11 +84,11 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
     draft = _Draft()
     single = await _single_variables(session, [n for s in config.select if (n := s.node or s.events) is not None])
     for index, selection in enumerate(config.select):
-        item = _item(config, selection)
+        item, taken_by = _item(config, selection), (index, _priority(selection))
         fields = {**config.fields, **selection.fields}
         if (node := selection.node or selection.events) is not None:
             name, text, unit = single[node]
-            draft.add(selection.name or name, fields, unit, replace(item, text=text), index)
+            draft.add(selection.name or name, fields, unit, replace(item, text=text), taken_by)
         else:
             found = await variables_of(session, selection)
             if not found:
@@ -95,7 +97,7 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
             for variable, unit in await described(session, chosen):
                 levels, name = split_path(variable.path, selection.levels)
                 text = text_of_node(variable.node, session.uris)
-                draft.add(name, {**fields, **levels}, unit, replace(item, text=text), index)
+                draft.add(name, {**fields, **levels}, unit, replace(item, text=text), taken_by)
     digest = hashlib.sha256()
     for made in draft.items:
         digest.update(repr(made).encode())
@@ -134,6 +136,12 @@ def _item(config: SourceConfig, selection: Selection) -> Item:
         _events(selection),
         selection.heartbeat or 0.0,
     )
+
+
+def _priority(selection: Selection) -> Priority:
+    if selection.events is not None:
+        return Priority.EVENT
+    return Priority.STATE if selection.priority == "state" else Priority.TELEMETRY
 
 
 def _events(selection: Selection) -> EventFilter | None:

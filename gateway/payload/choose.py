@@ -100,6 +100,7 @@ def _frames(config: Config, source: str, stream_prefix: str) -> FramesFormat:
         server_time=payload.server_time,
         key_frame_every=payload.pubsub.key_frame_every,
         numbers=WriterNumbers(1 + names.index(source), len(names)),
+        events_topic=payload.events_topic or "",
     )
 
 
@@ -115,6 +116,7 @@ def _plain(config: Config, source: str, stream_prefix: str) -> Format:
             Limits(payload.max_values, payload.max_bytes),
             server_time=payload.server_time,
             retain=payload.retains,
+            events_topic=payload.events_topic or "",
         )
     form = PackedFormat if payload.format == "msgpack" else JsonFormat
     return form(
@@ -125,6 +127,7 @@ def _plain(config: Config, source: str, stream_prefix: str) -> Format:
         payload.server_time,
         max_bytes=payload.max_bytes,
         retain=payload.retains,
+        events_topic=payload.events_topic or "",
     )
 
 

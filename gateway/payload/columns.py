@@ -10,8 +10,9 @@ no reader loses a digit; where values lie further apart than that (28 years), `t
 `status` has a StatusCode for each value, and is there when any is not 0 (Good); `server_time` is like `time`.  Values
 have the forms of `gateway/payload/forms.py`; `gaps` are those of `json`.
 
-The list of tags goes to `{topic}/tags/0`, and `/1`, `/2` … where it does not fit one message: retained, with a stream
-of its own, and named by a hash of its content, so that an unchanged list has the same name after a restart.
+The list of tags goes to `{topic}/tags/0`, and `/1`, `/2` … where it does not fit one message (that of tags with
+`priority: state` to `{topic}/tags/state/0` …): retained, with a stream of its own, and named by a hash of its content,
+so that an unchanged list has the same name after a restart.
 
     {"stream": "…/tags/0", "seq": 1, "version": "9f86d081884c7d65", "first": 0, "count": 2,
      "tags": [{"name": "Temperature", "node_id": "nsu=urn:x;s=T", "unit": "°C"}, {"name": "Running", …}]}
@@ -31,7 +32,7 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gateway.model import Batch, Message, Tag
+from gateway.model import Batch, Message, Priority, Tag
 from gateway.outbox.losses import Loss
 from gateway.payload.forms import DOUBLE, FLOAT, Json, json_column
 from gateway.payload.instants import text_of, texts_of
@@ -42,9 +43,12 @@ from gateway.payload.parts import (
     NextSeq,
     Numbering,
     Part,
+    Place,
     Row,
     Rows,
     Share,
+    Topics,
+    is_state,
     loss_row,
     oldest_ticks,
     parts,
@@ -122,14 +126,15 @@ class ColumnsFormat:
         *,
         server_time: bool = False,
         retain: bool = False,
+        events_topic: str = "",
     ) -> None:
         self._stream_prefix = stream_prefix
-        self._topic = topic
+        self._topics = Topics(topic, events_topic)
         self._gateway = gateway
         self._limits = limits
         self._server_time = server_time
         self._retain = retain
-        self._layout = Layout((), "", topic, gateway, stream_prefix)
+        self._layout = Layout((), "", self._topics, gateway, stream_prefix)
         self._lists: list[_TagList] = []
         self._place_of: NDArray[np.uint32] = np.zeros(0, np.uint32)
 
@@ -149,14 +154,14 @@ class ColumnsFormat:
         return messages
 
     def _derive(self, batch: Batch) -> None:
-        layout = self._layout = Layout(batch.tags, batch.source, self._topic, self._gateway, self._stream_prefix)
+        layout = self._layout = Layout(batch.tags, batch.source, self._topics, self._gateway, self._stream_prefix)
         self._place_of = np.zeros(len(batch.tags), np.uint32)
         self._lists = []
         for group, place in enumerate(layout.places):
             handles = layout.handles_of(group)
             self._place_of[handles] = np.arange(len(handles))
             tags = [batch.tags[h] for h in handles.tolist()]
-            self._lists.append(_TagList(place.stream, place.topic, tags, self._limits.max_bytes))
+            self._lists.append(_TagList(place, tags, self._limits.max_bytes))
 
     def _payload(self, batch: Batch, stream: str, version: str, rows: Rows, seq: int, gaps: list[Row]) -> bytes:
         statuses = batch.statuses[rows]
@@ -189,7 +194,8 @@ class ColumnsFormat:
             values=len(part.rows),
             source=batch.source,
             oldest_ticks=oldest_ticks(batch, part.rows),
-            retain=self._retain and len(part.rows) > 0,
+            priority=share.place.priority,
+            retain=self._retain and is_state(batch, share, part),
         )
 
 
@@ -234,13 +240,13 @@ class _Sent:
 class _TagList:
     """The list of tags of one topic, ready to be sent, and whether it was."""
 
-    def __init__(self, stream: str, topic: str, tags: list[Tag], max_bytes: int) -> None:
+    def __init__(self, place: Place, tags: list[Tag], max_bytes: int) -> None:
         rows = [_listed(tag) for tag in tags]
         self.version = hashlib.sha256(orjson.dumps(rows)).hexdigest()[:16]
         self.since = 0
         """Data messages since it was sent."""
-        self._stream = stream
-        self._topic = topic
+        self._place = place
+        self._tail = "tags/state" if place.priority is Priority.STATE else "tags"
         self._count = len(rows)
         self._pieces = _pieces(rows, max_bytes)
         self._sent: _Sent | None = None
@@ -256,13 +262,20 @@ class _TagList:
         return messages
 
     def _message(self, n: int, first: int, rows: list[Row], source: str, numbering: Numbering) -> Message:
-        stream = f"{self._stream}/tags/{n}"
+        stream = f"{self._place.stream}/{self._tail}/{n}"
         seq = numbering.take(stream)
         body: Row = {
             "stream": stream, "seq": seq, "version": self.version, "first": first, "count": self._count, "tags": rows,
         }  # fmt: skip
         return Message(
-            f"{self._topic}/tags/{n}", orjson.dumps(body), stream=stream, seq=seq, values=0, source=source, retain=True
+            f"{self._place.topic}/{self._tail}/{n}",
+            orjson.dumps(body),
+            stream=stream,
+            seq=seq,
+            values=0,
+            source=source,
+            priority=self._place.priority,
+            retain=True,
         )
 
 

@@ -25,7 +25,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Message
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Message, Priority
 from gateway.payload.forms import Json
 from gateway.payload.metadata import FieldTypes
 from gateway.payload.part6 import Encoding, fields_of
@@ -38,8 +38,10 @@ from gateway.payload.parts import (
     Row,
     Rows,
     Share,
+    Topics,
     oldest_ticks,
     parts,
+    stream_of,
 )
 
 Kind = Literal["ua-keyframe", "ua-deltaframe", "ua-keepalive"]
@@ -148,10 +150,11 @@ class FramesFormat:
         server_time: bool = False,
         key_frame_every: int = 100,
         numbers: WriterNumbers | None = None,
+        events_topic: str = "",
         now: Callable[[], int] = now_ticks,
     ) -> None:
         self._stream_prefix = stream_prefix
-        self._topic = topic
+        self._topics = Topics(topic, events_topic)
         self._gateway = gateway
         self._envelope = envelope
         self._limits = limits
@@ -159,7 +162,7 @@ class FramesFormat:
         self._key_frame_every = key_frame_every
         self._numbers = numbers or WriterNumbers()
         self._now = now
-        self._layout = Layout((), "", topic, gateway, stream_prefix)
+        self._layout = Layout((), "", self._topics, gateway, stream_prefix)
         self._types = FieldTypes(())
         self._writers: list[Writer] = []
         self._version = 0
@@ -185,7 +188,7 @@ class FramesFormat:
         messages = []
         for writer in self._writers:
             if not writer.was_active:
-                place = Place(writer.data.topic, f"{writer.data.stream}/keepalive")
+                place = replace(writer.data, stream=f"{writer.data.stream}/keepalive")
                 seq, number = next_seq(place.stream), next_seq(writer.data.stream)
                 frame = Frame(writer, place, seq, "ua-keepalive", number, None, [], self._now(), 0)
                 messages.append(_message(place, seq, self._envelope.wrap(frame), writer.group))
@@ -193,25 +196,30 @@ class FramesFormat:
         return messages
 
     def _derive(self, batch: Batch) -> None:
-        layout = self._layout = Layout(batch.tags, batch.source, self._topic, self._gateway, self._stream_prefix)
+        layout = self._layout = Layout(batch.tags, batch.source, self._topics, self._gateway, self._stream_prefix)
         self._types = FieldTypes(batch.tags)
         self._writers = []
         names: set[str] = set()
+        described: set[str] = set()
         for group, place in enumerate(layout.places):
             name = _unique(place.topic.replace("/", "."), names)
             data, metadata = self._envelope.places(place.topic, batch.source, name)
-            stream = f"{self._stream_prefix}/{batch.source}"
+            metadata = metadata if metadata not in described else f"{metadata}/{place.priority.name.lower()}"
+            described.add(metadata)
             handles = layout.handles_of(group).tolist()
             self._writers.append(
                 Writer(
                     self._numbers.of(group),
                     name,
                     batch.source,
-                    Place(data, f"{stream}/{data}"),
-                    Place(metadata, f"{stream}/{metadata}"),
+                    self._place(data, batch.source, place.priority),
+                    self._place(metadata, batch.source, place.priority),
                     handles,
                 )
             )
+
+    def _place(self, topic: str, source: str, priority: Priority) -> Place:
+        return Place(topic, stream_of(self._stream_prefix, source, topic, priority), priority)
 
     def _metadata_if_due(self, writer: Writer, batch: Batch, numbering: Numbering) -> list[Message]:
         place, now = writer.metadata, self._now()
@@ -273,13 +281,16 @@ class _Draft:
 
     @property
     def _is_key_due(self) -> bool:
-        every = self._key_frame_every
-        return every > 0 and not 0 <= self._writer.since_key < every
+        every, writer = self._key_frame_every, self._writer
+        if self._batch.historical or writer.data.priority is Priority.EVENT:
+            return False  # the past is not what holds now, and an event happens once
+        return every > 0 and not 0 <= writer.since_key < every
 
     def settle(self, rows: Rows) -> None:
         """What was encoded last is sent."""
         writer = self._writer
-        writer.last.update(self._fields(rows))
+        if not self._batch.historical:
+            writer.last.update(self._fields(rows))
         writer.was_active = True
         writer.since_described += 1
         if self._is_key:
@@ -307,6 +318,7 @@ def _message(place: Place, seq: int, wrapped: Wrapped, source: str) -> Message:
         seq=seq,
         values=0,
         source=source,
+        priority=place.priority,
         content_type=wrapped.content_type,
         properties=wrapped.properties,
     )

@@ -30,6 +30,8 @@ from gateway.payload.parts import (
     Row,
     Rows,
     Share,
+    Topics,
+    is_state,
     loss_row,
     oldest_ticks,
     parts,
@@ -107,19 +109,20 @@ class JsonFormat:
         *,
         max_bytes: int = MAX_BYTES,
         retain: bool = False,
+        events_topic: str = "",
     ) -> None:
         self._stream_prefix = stream_prefix
-        self._topic = topic
+        self._topics = Topics(topic, events_topic)
         self._gateway = gateway
         self._limits = Limits(max_values, max_bytes)
         self._server_time = server_time
         self._retain = retain
-        self._layout = Layout((), "", topic, gateway, stream_prefix)
+        self._layout = Layout((), "", self._topics, gateway, stream_prefix)
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
         if not self._layout.covers(batch.tags):
-            self._layout = Layout(batch.tags, batch.source, self._topic, self._gateway, self._stream_prefix)
+            self._layout = Layout(batch.tags, batch.source, self._topics, self._gateway, self._stream_prefix)
         numbering = Numbering(next_seq)
         found = rows_of(batch, self._layout.names, self._server_time)
         messages: list[Message] = []
@@ -149,8 +152,9 @@ class JsonFormat:
             values=len(part.rows),
             source=batch.source,
             oldest_ticks=oldest_ticks(batch, part.rows),
+            priority=share.place.priority,
             content_type=self.content_type,
-            retain=self._retain and len(part.rows) > 0,
+            retain=self._retain and is_state(batch, share, part),
         )
 
 

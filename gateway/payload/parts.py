@@ -8,19 +8,23 @@ hold `{tag}`* (`acme/hall-1/line-1` for `acme/hall-1/line-1/{tag}`), and its `se
 tags.  Who wants to see holes subscribes to `acme/hall-1/line-1/#`; what has no tag of its own (gaps, losses) is
 published to the stream's topic itself.
 
+Priorities.  A stream has one priority, because each has a lane of its own in the outbox.  Where it is not telemetry the
+stream says so (`edge-1.k3x9q2.state/line-1/…`), so that state changes and telemetry may share a topic; events have a
+topic of their own.
+
 Size.  A message that would be longer than `max_bytes` is split by values, never by bytes, and its parts are numbered
 like any others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import eq
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap, Tag
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap, Priority, Tag
 from gateway.outbox.losses import Loss
 from gateway.payload.instants import text_of
 from gateway.topics import expand, without_field
@@ -42,12 +46,39 @@ class Limits:
     max_bytes: int = MAX_BYTES
 
 
+_IN_STREAM = {Priority.EVENT: ".event", Priority.STATE: ".state", Priority.TELEMETRY: ""}
+
+
+def stream_of(prefix: str, source: str, topic: str, priority: Priority = Priority.TELEMETRY) -> str:
+    """The name of the stream that counts the messages of a source on a topic."""
+    return f"{prefix}{_IN_STREAM[priority]}/{source}/{topic}"
+
+
+def priority_of(stream: str) -> Priority:
+    """The priority of a stream with this name."""
+    head = stream.partition("/")[0]
+    return next((p for p, text in _IN_STREAM.items() if text and head.endswith(text)), Priority.TELEMETRY)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The two topic templates.  Without one of their own, events go to `events` below the topic of values."""
+
+    values: str
+    events: str = ""
+
+    @property
+    def of_events(self) -> str:
+        return self.events or f"{self.values}/events"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where messages go: one topic, and the stream that counts them."""
 
     topic: str
     stream: str
+    priority: Priority = Priority.TELEMETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +111,31 @@ class Numbering:
 class Layout:
     """What follows from one tag table: names, topics, streams, and which tag belongs to which."""
 
-    def __init__(self, tags: Sequence[Tag], source: str, template: str, gateway: str, stream_prefix: str) -> None:
+    def __init__(self, tags: Sequence[Tag], source: str, topics: Topics, gateway: str, stream_prefix: str) -> None:
         self.tags = tags
         self.names = [tag.name for tag in tags]
         self.places: list[Place] = []
-        """By group: a group is a topic."""
+        """By group: a group is a topic, and on it one priority."""
         self.streams: list[Place] = []
         """By stream: its own topic."""
-        shared = without_field(template, "tag")
-        self.is_per_tag = shared != template
-        groups: dict[str, int] = {}
-        streams: dict[str, int] = {}
-        group_of, stream_of = [], []
+        self.is_per_tag = "{tag}" in topics.values or "{tag}" in topics.events
+        above_tag = {template: without_field(template, "tag") for template in (topics.values, topics.of_events)}
+        groups: dict[Place, int] = {}
+        streams: dict[Place, int] = {}
+        group_of, stream_numbers = [], []
         for tag in tags:
+            template = topics.of_events if tag.priority is Priority.EVENT else topics.values
             fields = {"gateway": gateway, "source": source, "tag": tag.name, **tag.fields}
-            above = expand(shared, fields)
-            topic = expand(template, fields) if self.is_per_tag else above
-            stream = f"{stream_prefix}/{source}/{above}"
-            if above not in streams:
-                streams[above] = len(self.streams)
-                self.streams.append(Place(above, stream))
-            if topic not in groups:
-                groups[topic] = len(self.places)
-                self.places.append(Place(topic, stream))
-            group_of.append(groups[topic])
-            stream_of.append(streams[above])
+            above = expand(above_tag[template], fields)
+            stream = Place(above, stream_of(stream_prefix, source, above, tag.priority), tag.priority)
+            place = replace(stream, topic=expand(template, fields))
+            for known, found in ((streams, stream), (groups, place)):
+                known.setdefault(found, len(known))
+            group_of.append(groups[place])
+            stream_numbers.append(streams[stream])
+        self.places, self.streams = list(groups), list(streams)
         self.group_of = np.array(group_of, dtype=np.int64)
-        self._stream_of = np.array(stream_of, dtype=np.int64)
+        self._stream_of = np.array(stream_numbers, dtype=np.int64)
 
     def covers(self, tags: Sequence[Tag]) -> bool:
         """Whether this is the layout of a tag table.  An equal one, as after a reconnection, is as good."""
@@ -189,6 +218,11 @@ def _within(gaps: list[Row], max_bytes: int) -> list[Row]:
     if not gaps or len(orjson.dumps(gaps)) <= max_bytes:
         return gaps
     return [{key: value for key, value in gap.items() if key != "names"} for gap in gaps]
+
+
+def is_state(batch: Batch, share: Share, part: Part) -> bool:
+    """Whether a message is what consumers should find on a retained topic: not an event, not the past, not empty."""
+    return len(part.rows) > 0 and not batch.historical and share.place.priority is not Priority.EVENT
 
 
 def oldest_ticks(batch: Batch, rows: Rows) -> int:

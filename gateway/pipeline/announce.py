@@ -6,12 +6,14 @@ the announcement rather than losing it.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.model import Message
 from gateway.outbox import Outbox
 from gateway.outbox.losses import Loss
 from gateway.payload.choose import Announcement
 from gateway.payload.json import announcement
+from gateway.payload.parts import priority_of, stream_of
 
 INTERVAL_S = 1.0
 
@@ -38,5 +40,6 @@ def _message(outbox: Outbox, loss: Loss, stream_prefix: str, gateway: str, told:
         _, source, topic = loss.stream.split("/", 2)
     else:
         source, topic = "gateway", f"gateways/{gateway}/losses"
-    stream = f"{stream_prefix}/{source}/{topic}"
-    return told(loss, stream, topic, outbox.next_seq(stream))
+    priority = priority_of(loss.stream)
+    stream = stream_of(stream_prefix, source, topic, priority)
+    return replace(told(loss, stream, topic, outbox.next_seq(stream)), priority=priority)
