@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from asyncua import ua
 
+import gateway.opcua.subscription as services
 from gateway.config import Selection, SourceConfig
 from gateway.errors import Rejected
 from gateway.metrics import SourceMetrics
 from gateway.model import Tag
-from gateway.opcua import subscription as services
 from gateway.opcua.browse import variables_below
 from gateway.opcua.nodes import text_of_node
 from gateway.opcua.peer import quieten_library, status_text

@@ -8,8 +8,8 @@ import time
 
 from asyncua import ua
 
+import gateway.opcua.subscription as services
 from gateway.config import SourceConfig
-from gateway.opcua import subscription as services
 from gateway.opcua.items import Items
 from gateway.opcua.peer import peer_errors
 from gateway.opcua.publisher import Publisher

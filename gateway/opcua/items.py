@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import structlog
 
+import gateway.opcua.subscription as services
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
-from gateway.opcua import subscription as services
 from gateway.opcua.mark import Lease
 from gateway.opcua.peer import status_text
 from gateway.opcua.selection import Item, Table, variables_of

@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+import gateway.opcua.mark as marks
+import gateway.opcua.subscription as services
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
-from gateway.opcua import mark as marks
-from gateway.opcua import subscription as services
 from gateway.opcua.batches import Assembler
 from gateway.opcua.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
 from gateway.opcua.events import refresh_conditions

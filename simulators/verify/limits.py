@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Literal
 
+import simulators.verify.build as build
+import simulators.verify.theory as theory
 from simulators.distributions import Geometric
 from simulators.plant import Failure
 from simulators.states import State
-from simulators.verify import build, theory
 from simulators.verify.build import constant, exponential
 from simulators.verify.case import Case, Measure
 

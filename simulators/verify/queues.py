@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+import simulators.verify.build as build
+import simulators.verify.theory as theory
 from simulators.distributions import Distribution, Erlang, Uniform
 from simulators.plant import Arrivals, Crew, Failure, Plant
 from simulators.states import State
-from simulators.verify import build, theory
 from simulators.verify.build import constant, exponential
 from simulators.verify.case import Case, Measure
 from simulators.verify.markov import Law

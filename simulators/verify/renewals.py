@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import simulators.verify.build as build
+import simulators.verify.theory as theory
 from simulators.distributions import Weibull
 from simulators.plant import Arrivals, Defect, Failure, Loop, Maintenance, Order, Orders, Plant, Setup, Tool
 from simulators.states import State
-from simulators.verify import build, theory
 from simulators.verify.build import constant, exponential
 from simulators.verify.case import Case, Measure
 from simulators.verify.markov import Law
