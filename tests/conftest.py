@@ -1,9 +1,13 @@
-"""What every test shares: with CI=true, a test skipped for a missing tool is a failure."""
+"""What every test shares: with CI=true, a test skipped for a missing tool is a failure; no example has a time limit."""
 
 import os
 from collections.abc import Generator
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 @pytest.hookimpl(wrapper=True)
