@@ -21,7 +21,7 @@ from simulators.faults import load_faults
 from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema
 from simulators.server.endpoint import CannotListen, access_for
-from simulators.server.pki import users_of
+from simulators.server.pki import show_certificate, users_of
 from simulators.trace import trace
 from simulators.verify import verify
 
@@ -67,9 +67,12 @@ def serve_command(
         list[str] | None,
         typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; may be repeated. Default: as the file says."),
     ] = None,
-    pki: Annotated[Path, typer.Option(help="Folder of our certificate, and of trusted/ ones.")] = Path(
-        "var/simulator-pki"
-    ),
+    pki: Annotated[
+        Path, typer.Option(help="Folder of our certificate; where it has trusted/, only the clients in there come in.")
+    ] = PKI,
+    certificate_copy: Annotated[
+        Path | None, typer.Option(help="Put a copy of our certificate (not the key) here, for clients to trust.")
+    ] = None,
     users: Annotated[Path | None, typer.Option(help="YAML file, one `name: password` per line.")] = None,
     anonymous: Annotated[
         bool | None, typer.Option(help="Let clients in without a name. Default: unless there are users.")
@@ -86,6 +89,8 @@ def serve_command(
     url = endpoint_url(endpoint, port)
     loaded = load(plant)
     access = access_for(security or loaded.security, pki, users_of(users), anonymous)
+    if certificate_copy and access.certificate:
+        show_certificate(access.certificate, certificate_copy)
     settings = Settings(
         endpoint=url, access=access, faults=load_faults(faults) if faults else (), fault_log=fault_log,
         speed=speed, late=late, seed=seed, epoch=start, sample_hz=sample_hz,

@@ -35,6 +35,9 @@ def demo(
         float, typer.Option(min=0.01, help="How many times faster than real time the factory runs.")
     ] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random in the factory.")] = None,
+    let_all_in: Annotated[
+        bool, typer.Option("--open", help="Also let OPC UA clients in that have no certificate: SecurityPolicy None.")
+    ] = False,
     plant: Annotated[Path, typer.Option(help="The simulated plant.")] = REPOSITORY / "config" / "plant.yaml",
     config: Annotated[Path, typer.Option(help="The gateway's configuration.")] = REPOSITORY / "config" / "gateway.yaml",
     log_format: LogOption = LogFormat.CONSOLE,
@@ -45,7 +48,7 @@ def demo(
     """
     set_up_logs(log_format.value)
     with problems_told(), _view(as_json) as view:
-        options = DemoOptions(load(config), plant, duration, state, speed, seed, outage)
+        options = DemoOptions(load(config), plant, duration, state, speed, seed, let_all_in, outage)
         summary = until_stopped(lambda stop: run_demo(options, view, stop))
     if as_json:
         typer.echo(printed(summary))

@@ -2,11 +2,15 @@
 
 Everything listens on loopback, on the usual port when it is free and on any free one otherwise, and ends with the
 demo.
+
+Gateway and simulators talk SignAndEncrypt: each makes a key and a certificate of its own in the state of the demo, and
+gets the certificate, never the key, of the other.
 """
 
 import asyncio
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import sys
@@ -18,6 +22,8 @@ from pathlib import Path
 import iotcore
 
 from gateway.errors import ConfigError
+from gateway.opcua.certificates import ensure_identity
+from gateway.opcua.trust import TrustStore
 
 HOST = "127.0.0.1"
 START_S = 60.0
@@ -122,6 +128,25 @@ class Factory:
         return sum(int(str(machine.get(key, 0))) for machine in self.machines)
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The folders of certificates of the two that talk OPC UA."""
+
+    gateway: Path
+    simulators: Path
+
+    def begin(self) -> None:
+        """Make the gateway's identity and let the simulators trust it.  Blocks while the key is made."""
+        shown = ensure_identity(self.gateway).certificate_path
+        trusted = self.simulators / "trusted"
+        trusted.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shown, trusted / "gateway.der")
+
+    def complete(self) -> None:
+        """Let the gateway trust the simulators, which have made their identity by now."""
+        TrustStore(self.gateway).trust(str(self.simulators / "own.der"))
+
+
 @asynccontextmanager
 async def simulators(plant: Path, *options: str) -> AsyncIterator[Factory]:
     """The simulated factory as a process of its own; entered once its OPC UA server listens."""
@@ -145,7 +170,7 @@ async def simulators(plant: Path, *options: str) -> AsyncIterator[Factory]:
 async def _started(plant: Path, port: int, *options: str) -> tuple[asyncio.subprocess.Process, bytes]:
     """A process of the simulators and the first line of its status; no line when it ended instead."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "simulators", "serve", str(plant), "--status-json", "--security", "None",
+        sys.executable, "-m", "simulators", "serve", str(plant), "--status-json",
         "--port", str(port), *options,
         stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the gateway: it ends the simulators after it has stopped reading

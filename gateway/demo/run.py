@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import app
-from gateway.config import BackoffConfig, Config
-from gateway.demo.parts import HOST, EmbeddedBroker, Factory, embedded_broker, port_or_free, simulators
+from gateway.config import BackoffConfig, Config, SecurityConfig
+from gateway.demo.parts import HOST, EmbeddedBroker, Factory, Trust, embedded_broker, port_or_free, simulators
 from gateway.demo.view import Flow, View
 from gateway.errors import ConfigError
 from gateway.metrics import books_of
 
+SECURE = ("Basic256Sha256", "Aes256_Sha256_RsaPss")
+"""What the simulators speak."""
 REFRESH_S = 0.5
 OUTAGE_AFTER_S = 10.0
 
@@ -30,6 +32,8 @@ class DemoOptions:
     state: Path | None = None
     speed: float = 1.0
     seed: int | None = None
+    open: bool = False
+    """Let OPC UA clients without a certificate in as well; the gateway goes on with its own."""
     outage_s: float | None = None
     """Stop the broker for so long, `OUTAGE_AFTER_S` after the start."""
 
@@ -37,16 +41,21 @@ class DemoOptions:
 async def demo(options: DemoOptions, view: View, stop: asyncio.Event) -> dict[str, object]:
     """Run until `stop` is set or the duration is over; returns the summary.  Raises `ConfigError`."""
     with _state_folder(options.state) as folder:
+        trust = Trust(folder / "pki", folder / "simulator-pki")
+        await asyncio.to_thread(trust.begin)
         async with (
             embedded_broker(folder) as broker,
-            simulators(options.plant, *_simulator_options(options)) as factory,
+            simulators(options.plant, *_simulator_options(options, trust)) as factory,
         ):
-            config = _pointed(options.config, factory, broker, folder)
+            trust.complete()
+            config = _pointed(options.config, factory, broker, folder, trust)
             return await _run(config, factory, broker, options, view, stop)
 
 
-def _simulator_options(options: DemoOptions) -> list[str]:
-    found = ["--speed", str(options.speed)]
+def _simulator_options(options: DemoOptions, trust: Trust) -> list[str]:
+    policies = [*SECURE, *(["None"] if options.open else [])]
+    found = ["--speed", str(options.speed), "--pki", str(trust.simulators)]
+    found += [text for policy in policies for text in ("--security", policy)]
     return found if options.seed is None else [*found, "--seed", str(options.seed)]
 
 
@@ -60,11 +69,12 @@ def _state_folder(chosen: Path | None) -> Iterator[Path]:
         yield chosen
 
 
-def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: Path) -> Config:
-    """The user's configuration with the addresses of the demo's parts."""
+def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: Path, trust: Trust) -> Config:
+    """The user's configuration with the addresses of the demo's parts, and their security."""
     if len(config.sources) != 1:
         raise ConfigError(["the demo has one OPC UA server: its configuration must have one source"])
-    source = config.sources[0].model_copy(update={"url": factory.endpoint})
+    security = SecurityConfig(pki=trust.gateway, mode="SignAndEncrypt")
+    source = config.sources[0].model_copy(update={"url": factory.endpoint, "insecure": False, "security": security})
     return config.model_copy(
         update={
             "sources": (source,),
@@ -83,7 +93,7 @@ async def _run(
     gateways: list[app.Gateway] = []
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(app.run(config, stop, gateways.append), name="gateway")
-        watching = tasks.create_task(_watch(gateways, factory, broker, view), name="view")
+        watching = tasks.create_task(_watch(gateways, factory, broker, options, view), name="view")
         outage = tasks.create_task(_outage(broker, options.outage_s), name="outage")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), options.duration_s)
@@ -91,7 +101,7 @@ async def _run(
         await running
         watching.cancel()
         outage.cancel()
-    flow = _flow(gateways[0], factory, broker)
+    flow = _flow(gateways[0], factory, broker, options)
     return flow.summary()
 
 
@@ -109,20 +119,23 @@ async def _outage(broker: EmbeddedBroker, for_s: float | None) -> None:
             await asyncio.sleep(1.0)
 
 
-async def _watch(gateways: list[app.Gateway], factory: Factory, broker: EmbeddedBroker, view: View) -> None:
+async def _watch(
+    gateways: list[app.Gateway], factory: Factory, broker: EmbeddedBroker, options: DemoOptions, view: View
+) -> None:
     while True:
         if gateways:
-            view.show(_flow(gateways[0], factory, broker))
+            view.show(_flow(gateways[0], factory, broker, options))
         await asyncio.sleep(REFRESH_S)
 
 
-def _flow(gateway: app.Gateway, factory: Factory, broker: EmbeddedBroker) -> Flow:
+def _flow(gateway: app.Gateway, factory: Factory, broker: EmbeddedBroker, options: DemoOptions) -> Flow:
     return Flow(
         at_s=time.monotonic(),
         books=books_of(gateway.metrics.registry, gateway.brokers[0].peer),
         delay_sum_s=gateway.metrics.delay_sum_s,
         machines=factory.machines,
         endpoint=factory.endpoint,
+        who_may_read="any client" if options.open else "encrypted, for the gateway; --open lets any client in",
         broker=broker.url,
         broker_3=broker.url_3,
         http=gateway.http.address,

@@ -29,6 +29,8 @@ class Flow:
     delay_sum_s: float
     machines: Sequence[dict[str, object]]
     endpoint: str
+    who_may_read: str
+    """Of the OPC UA server."""
     broker: str
     broker_3: str
     http: str
@@ -132,7 +134,7 @@ def addresses(flow: Flow) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     host, port = flow.broker.removeprefix("mqtt://").split(":")
     rows = (
-        ("OPC UA", flow.endpoint, "point any client at it"),
+        ("OPC UA", flow.endpoint, flow.who_may_read),
         ("MQTT 5", flow.broker, f"mosquitto_sub -V 5 -h {host} -p {port} -t 'factory/#' -v"),
         ("MQTT 3.1.1", flow.broker_3, ""),
         ("HTTP", flow.http, "/metrics  /health/live  /health/ready"),

@@ -13,15 +13,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from asyncua import Server, ua
+from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.crypto.truststore import TrustStore
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.user_managers import UserManager
+from cryptography.x509 import Certificate
 
 from simulators.errors import ConfigError
 from simulators.server.nodes import collection_paused
@@ -63,7 +66,7 @@ class Access:
     certificate: Path | None = None
     private_key: Path | None = None
     trusted: Path | None = None
-    """A folder of client certificates (DER); without it, any client certificate is accepted."""
+    """A folder of client certificates (DER), read at every session; without it, any certificate is accepted."""
 
     def may_operate(self, user: User) -> bool:
         return user.name is not None or (self.anonymous and self.anonymous_may_operate)
@@ -135,10 +138,7 @@ class FactoryServer(Server):
             await self.load_certificate(access.certificate)
             await self.load_private_key(access.private_key)
         if access.trusted:
-            store = TrustStore([access.trusted], [])
-            await store.load()
-            options = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
-            self.iserver.certificate_validator = CertificateValidator(options, store)
+            self.iserver.certificate_validator = partial(admit, access.trusted)
 
     async def start(self) -> None:
         """Begin to accept clients."""
@@ -147,6 +147,16 @@ class FactoryServer(Server):
         self.bserver = Listener(self.iserver, self._bound, self.limits)
         self.bserver.set_policies(self._policies)
         await self.bserver.start()
+
+
+async def admit(trusted: Path, certificate: Certificate, description: ua.ApplicationDescription) -> None:
+    """Let a client in whose certificate the folder trusts now.  Raises `ServiceError`."""
+    if not any(trusted.iterdir()):  # asyncua takes no trust for any trust
+        raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
+    store = TrustStore([trusted], [])
+    await store.load()
+    options = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
+    await CertificateValidator(options, store)(certificate, description)
 
 
 def bind(url: str) -> socket.socket:

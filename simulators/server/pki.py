@@ -1,7 +1,8 @@
 """The simulator's own certificate, made when there is none, and the users it knows.
 
 A PKI folder holds `own.der` and `own.pem` (certificate and private key, readable by the owner alone) and may hold
-`trusted/`: with client certificates in it, only those clients are let in.  A users file is YAML: name and password.
+`trusted/`: where that is, only the clients whose certificates are in it at that moment are let in, none when it is
+empty.  A users file is YAML: name and password.
 """
 
 import os
@@ -52,9 +53,22 @@ def own_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
 
 
 def trusted_folder(folder: Path) -> Path | None:
-    """The folder of trusted client certificates, if there are any."""
+    """The folder of trusted client certificates, if there is one."""
     trusted = folder / "trusted"
-    return trusted if trusted.is_dir() and any(trusted.iterdir()) else None
+    return trusted if trusted.is_dir() else None
+
+
+def show_certificate(certificate: Path, copy: Path) -> None:
+    """Put a copy of the certificate, never of the key, where clients look for whom to trust; whole or not at all.
+
+    Raises `ConfigError`.
+    """
+    fresh = copy.with_name(f".{copy.name}.new")
+    try:
+        fresh.write_bytes(certificate.read_bytes())
+        os.replace(fresh, copy)
+    except OSError as error:
+        raise ConfigError([f"cannot write our certificate to {copy}: {error.strerror or error}"]) from error
 
 
 def users_of(path: Path | None) -> dict[str, str]:

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 
+from gateway.opcua.certificates import load
 from tests.support.programs import ROOT, wait_until
 
 pytestmark = pytest.mark.xdist_group("usual ports")  # one demo at a time has them
@@ -47,6 +49,15 @@ def test_twenty_seconds_of_demo_carry_hundreds_of_values_and_lose_none() -> None
     assert summary["received"] >= 300
     assert isinstance(summary["parts_good"], int)
     assert summary["parts_good"] > 0
+
+
+def test_gateway_and_simulators_talk_encrypted_and_show_each_other_certificates_only(tmp_path: Path) -> None:
+    summary = run_demo("--duration", "5", "--state", str(tmp_path))
+    strongest = json.loads((tmp_path / "pki" / "strongest.json").read_text())
+    assert strongest == {summary["endpoint"]: [1, 2]}  # SignAndEncrypt, Aes256_Sha256_RsaPss
+    shown = [*(tmp_path / "pki" / "trusted").iterdir(), *(tmp_path / "simulator-pki" / "trusted").iterdir()]
+    assert len({load(path.read_bytes()).fingerprint(SHA256()) for path in shown}) == 2
+    assert not [path for path in shown if b"PRIVATE" in path.read_bytes()]
 
 
 def test_an_outage_of_the_broker_costs_nothing() -> None:

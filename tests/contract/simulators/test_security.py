@@ -1,6 +1,7 @@
 """A secured server offers what it was asked for, knows its users, and trusts the certificates it was given."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,20 @@ def test_only_trusted_clients_come_in_where_some_are_named(tmp_path: Path) -> No
     assert asyncio.run(asyncio.wait_for(whole(known=True), 30)) == 0
     with pytest.raises(UaError):
         asyncio.run(asyncio.wait_for(whole(known=False), 30))
+
+
+def test_a_client_is_let_in_once_its_certificate_is_in_the_folder(tmp_path: Path) -> None:
+    async def whole() -> object:
+        trusted = tmp_path / "server" / "trusted"
+        trusted.mkdir(parents=True)
+        access = access_for(("Basic256Sha256",), tmp_path / "server", {}, None)
+        async with served(access=access) as fixture:
+            with pytest.raises(UaError):
+                await state_seen(await client_of(fixture, tmp_path, "Basic256Sha256"))
+            shutil.copy(tmp_path / "client" / "own.der", trusted)
+            return await state_seen(await client_of(fixture, tmp_path, "Basic256Sha256"))
+
+    assert asyncio.run(asyncio.wait_for(whole(), 30)) == 0
 
 
 def test_without_a_word_it_is_secure_and_none_must_be_asked_for(tmp_path: Path) -> None:
