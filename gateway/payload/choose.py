@@ -12,7 +12,7 @@ from gateway.payload.compressed import compressor
 from gateway.payload.frames import FramesFormat, WriterNumbers
 from gateway.payload.json import JsonFormat, announcement, json_schema
 from gateway.payload.packed import PackedFormat, packed_announcement
-from gateway.payload.parts import Limits, NextSeq
+from gateway.payload.parts import Limits, NextSeq, Terms
 from gateway.payload.pubsub import NetworkEnvelope, pubsub_schema
 
 Announcement = Callable[[Loss, str, str, int], Message]
@@ -88,47 +88,38 @@ def _events(config: Config, source: str) -> EventEnvelope:
     return EventEnvelope(events.source or f"urn:connected-factory:{config.name}:{source}", events.mode)
 
 
-def _frames(config: Config, source: str, stream_prefix: str) -> FramesFormat:
+def _frames(config: Config, source: str, terms: Terms) -> FramesFormat:
     payload = config.payload
     names = [each.name for each in config.sources]
     return FramesFormat(
-        stream_prefix,
-        payload.topic,
-        config.name,
+        terms,
         network_envelope(config) if payload.format == "opcua-pubsub" else _events(config, source),
-        Limits(payload.max_values, payload.max_bytes),
-        server_time=payload.server_time,
         key_frame_every=payload.pubsub.key_frame_every,
         numbers=WriterNumbers(1 + names.index(source), len(names)),
-        events_topic=payload.events_topic or "",
     )
 
 
 def _plain(config: Config, source: str, stream_prefix: str) -> Format:
     payload = config.payload
-    if payload.format in ("opcua-pubsub", "cloudevents"):
-        return _frames(config, source, stream_prefix)
-    if payload.format == "json-columns":
-        return ColumnsFormat(
-            stream_prefix,
-            payload.topic,
-            config.name,
-            Limits(payload.max_values, payload.max_bytes),
-            server_time=payload.server_time,
-            retain=payload.retains,
-            events_topic=payload.events_topic or "",
-        )
-    form = PackedFormat if payload.format == "msgpack" else JsonFormat
-    return form(
+    limits = Limits(payload.max_values, payload.max_bytes)
+    terms = Terms(
         stream_prefix,
         payload.topic,
         config.name,
-        payload.max_values,
+        limits,
         payload.server_time,
-        max_bytes=payload.max_bytes,
-        retain=payload.retains,
-        events_topic=payload.events_topic or "",
+        payload.retains,
+        payload.events_topic or "",
     )
+    match payload.format:
+        case "json":
+            return JsonFormat(terms)
+        case "msgpack":
+            return PackedFormat(terms)
+        case "json-columns":
+            return ColumnsFormat(terms)
+        case "opcua-pubsub" | "cloudevents":
+            return _frames(config, source, terms)
 
 
 class _Compressed:

@@ -37,23 +37,9 @@ from gateway.outbox.losses import Loss
 from gateway.payload.forms import DOUBLE, FLOAT, Json, json_column
 from gateway.payload.instants import text_of, texts_of
 from gateway.payload.json import Described, JsonGap
-from gateway.payload.parts import (
-    Layout,
-    Limits,
-    NextSeq,
-    Numbering,
-    Part,
-    Place,
-    Row,
-    Rows,
-    Share,
-    Topics,
-    is_state,
-    loss_row,
-    oldest_ticks,
-    parts,
-)
+from gateway.payload.parts import NextSeq, Numbering, Place, Row, Rows, Terms, given, loss_row, parts, taken
 
+CONTENT_TYPE = "application/json"
 REPEAT_AFTER = 256
 """Messages of one topic between two lists of its tags."""
 LONGEST_OFFSET = 2**53 - 1
@@ -117,24 +103,9 @@ class TagsMessage(Described):
 class ColumnsFormat:
     """Encodes the batches of one source."""
 
-    def __init__(
-        self,
-        stream_prefix: str,
-        topic: str,
-        gateway: str,
-        limits: Limits,
-        *,
-        server_time: bool = False,
-        retain: bool = False,
-        events_topic: str = "",
-    ) -> None:
-        self._stream_prefix = stream_prefix
-        self._topics = Topics(topic, events_topic)
-        self._gateway = gateway
-        self._limits = limits
-        self._server_time = server_time
-        self._retain = retain
-        self._layout = Layout((), "", self._topics, gateway, stream_prefix)
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._layout = terms.layout()
         self._lists: list[_TagList] = []
         self._place_of: NDArray[np.uint32] = np.zeros(0, np.uint32)
 
@@ -142,37 +113,37 @@ class ColumnsFormat:
         """The messages of a batch, each list of tags before the data that needs it."""
         if not self._layout.covers(batch.tags):
             self._derive(batch)
-        numbering = Numbering(next_seq)
+        terms, numbering = self._terms, Numbering(next_seq)
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             listed = self._lists[share.group]
             messages += listed.messages_if_due(batch.source, numbering)
             encode = partial(self._payload, batch, share.place.stream, listed.version)
-            made = [self._message(batch, share, part) for part in parts(share, self._limits, numbering, encode)]
+            made = list(parts(share, terms.limits, numbering, encode))
             listed.since += len(made)
-            messages += made
+            messages += [terms.message(batch, share, part, CONTENT_TYPE) for part in made]
         return messages
 
     def _derive(self, batch: Batch) -> None:
-        layout = self._layout = Layout(batch.tags, batch.source, self._topics, self._gateway, self._stream_prefix)
+        layout = self._layout = self._terms.layout(batch.tags, batch.source)
         self._place_of = np.zeros(len(batch.tags), np.uint32)
         self._lists = []
         for group, place in enumerate(layout.places):
             handles = layout.handles_of(group)
             self._place_of[handles] = np.arange(len(handles))
             tags = [batch.tags[h] for h in handles.tolist()]
-            self._lists.append(_TagList(place, tags, self._limits.max_bytes))
+            self._lists.append(_TagList(place, tags, self._terms.limits.max_bytes))
 
     def _payload(self, batch: Batch, stream: str, version: str, rows: Rows, seq: int, gaps: list[Row]) -> bytes:
-        statuses = batch.statuses[rows]
+        statuses = taken(batch.statuses, rows)
         body: Row = {"stream": stream, "seq": seq}
         if len(rows):
             body["tags"] = version
         body |= self._times(batch, rows)
-        body["tag"] = self._place_of[batch.handles[rows]]
+        body["tag"] = self._place_of[taken(batch.handles, rows)]
         body["value"] = value_column(batch, rows)
-        if statuses.any():
-            body["status"] = statuses
+        if np.count_nonzero(statuses):
+            body["status"] = np.ascontiguousarray(statuses)
         if gaps:
             body["gaps"] = gaps
         if batch.historical:
@@ -180,31 +151,18 @@ class ColumnsFormat:
         return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _times(self, batch: Batch, rows: Rows) -> Row:
-        columns = {"time": batch.source_ticks[rows]}
-        if self._server_time:
-            columns["server_time"] = batch.server_ticks[rows]
+        columns = {"time": taken(batch.source_ticks, rows)}
+        if self._terms.server_time:
+            columns["server_time"] = taken(batch.server_ticks, rows)
         return time_columns(columns)
-
-    def _message(self, batch: Batch, share: Share, part: Part) -> Message:
-        return Message(
-            topic=share.place.topic,
-            payload=part.payload,
-            stream=share.place.stream,
-            seq=part.seq,
-            values=len(part.rows),
-            source=batch.source,
-            oldest_ticks=oldest_ticks(batch, part.rows),
-            priority=share.place.priority,
-            retain=self._retain and is_state(batch, share, part),
-        )
 
 
 def value_column(batch: Batch, rows: Rows) -> Column:
     """The values of some rows: numbers stay the array that they are where JSON has a number for each."""
-    types, values = batch.types[rows], batch.values
+    types, values = taken(batch.types, rows), batch.values
     if not isinstance(values, np.ndarray):
-        return json_column(types, [values[i] for i in rows.tolist()])
-    numbers = values[rows]
+        return json_column(types, values if len(rows) == len(values) else [values[i] for i in rows.tolist()])
+    numbers = np.ascontiguousarray(taken(values, rows))
     type_id = int(types[0]) if len(types) else 0
     if type_id in _LONG_INTEGERS or (type_id in (FLOAT, DOUBLE) and not np.isfinite(numbers).all()):
         return json_column(types, numbers)
@@ -213,14 +171,13 @@ def value_column(batch: Batch, rows: Rows) -> Column:
 
 def time_columns(columns: Mapping[str, NDArray[np.int64]]) -> Row:
     """Ticks as offsets from the earliest of all columns, or as texts where that would be too far."""
-    known = [ticks[ticks > 0] for ticks in columns.values()]
-    present = np.concatenate(known) if len(known) > 1 else known[0]
-    if not len(present):
+    present = [known for ticks in columns.values() if len(known := given(ticks))]
+    if not present:
         return {name: np.full(len(ticks), NO_TIME, np.int64) for name, ticks in columns.items()}
-    start = int(present.min())
-    if int(present.max()) - start > LONGEST_OFFSET:
+    start = min(int(known[known.argmin()]) for known in present)
+    if max(int(known[known.argmax()]) for known in present) - start > LONGEST_OFFSET:
         return {name: _texts(ticks) for name, ticks in columns.items()}
-    every = len(present) == sum(map(len, columns.values()))
+    every = sum(map(len, present)) == sum(map(len, columns.values()))
     offsets: Row = {"start": text_of(start)}
     for name, ticks in columns.items():
         offsets[name] = ticks - start if every else np.where(ticks > 0, ticks - start, NO_TIME)

@@ -30,15 +30,13 @@ from gateway.payload.forms import Json
 from gateway.payload.metadata import FieldTypes
 from gateway.payload.part6 import Encoding, fields_of
 from gateway.payload.parts import (
-    Layout,
-    Limits,
     NextSeq,
     Numbering,
     Place,
     Row,
     Rows,
     Share,
-    Topics,
+    Terms,
     oldest_ticks,
     parts,
     stream_of,
@@ -141,28 +139,19 @@ class FramesFormat:
 
     def __init__(
         self,
-        stream_prefix: str,
-        topic: str,
-        gateway: str,
+        terms: Terms,
         envelope: Envelope,
-        limits: Limits,
         *,
-        server_time: bool = False,
         key_frame_every: int = 100,
         numbers: WriterNumbers | None = None,
-        events_topic: str = "",
         now: Callable[[], int] = now_ticks,
     ) -> None:
-        self._stream_prefix = stream_prefix
-        self._topics = Topics(topic, events_topic)
-        self._gateway = gateway
+        self._terms = terms
         self._envelope = envelope
-        self._limits = limits
-        self._server_time = server_time
         self._key_frame_every = key_frame_every
         self._numbers = numbers or WriterNumbers()
         self._now = now
-        self._layout = Layout((), "", self._topics, gateway, stream_prefix)
+        self._layout = terms.layout()
         self._types = FieldTypes(())
         self._writers: list[Writer] = []
         self._version = 0
@@ -174,7 +163,7 @@ class FramesFormat:
         for handle in self._types.learn(batch):
             self._writers[int(self._layout.group_of[handle])].must_describe = True
         numbering = Numbering(next_seq)
-        found = fields_of(batch, self._envelope.encoding, self._server_time)
+        found = fields_of(batch, self._envelope.encoding, self._terms.server_time)
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             writer = self._writers[share.group]
@@ -196,7 +185,7 @@ class FramesFormat:
         return messages
 
     def _derive(self, batch: Batch) -> None:
-        layout = self._layout = Layout(batch.tags, batch.source, self._topics, self._gateway, self._stream_prefix)
+        layout = self._layout = self._terms.layout(batch.tags, batch.source)
         self._types = FieldTypes(batch.tags)
         self._writers = []
         names: set[str] = set()
@@ -219,7 +208,7 @@ class FramesFormat:
             )
 
     def _place(self, topic: str, source: str, priority: Priority) -> Place:
-        return Place(topic, stream_of(self._stream_prefix, source, topic, priority), priority)
+        return Place(topic, stream_of(self._terms.stream_prefix, source, topic, priority), priority)
 
     def _metadata_if_due(self, writer: Writer, batch: Batch, numbering: Numbering) -> list[Message]:
         place, now = writer.metadata, self._now()
@@ -243,9 +232,9 @@ class FramesFormat:
     def _frames(
         self, writer: Writer, share: Share, batch: Batch, found: list[Json], numbering: Numbering
     ) -> Iterator[Message]:
-        draft = _Draft(self._envelope, writer, batch, found, self._layout.names, self._now(), self._limits.max_bytes,
-                       self._key_frame_every)  # fmt: skip
-        for part in parts(share, self._limits, numbering, draft.encode):
+        draft = _Draft(self._envelope, writer, batch, found, self._layout.names, self._now(),
+                       self._terms.limits.max_bytes, self._key_frame_every)  # fmt: skip
+        for part in parts(share, self._terms.limits, numbering, draft.encode):
             message = _message(share.place, part.seq, draft.wrapped, batch.source)
             yield replace(message, values=len(part.rows), oldest_ticks=oldest_ticks(batch, part.rows))
             draft.settle(part.rows)

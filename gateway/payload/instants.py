@@ -1,6 +1,6 @@
 """OPC UA ticks as RFC 3339 text: UTC, all seven digits (100 ns)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gateway.model import TICKS_PER_SECOND
 
-_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1601, 1, 1)
 LAST_TICKS = 2_650_467_743_999_999_999
 """9999-12-31T23:59:59.9999999Z: what Part 6 (5.4.2.6) makes of anything later."""
 
@@ -35,11 +35,12 @@ def texts_of(ticks: NDArray[np.int64]) -> list[str]:
 
 def text_of(ticks: int) -> str:
     """The same for one instant."""
-    return texts_of(np.array([ticks], dtype=np.int64))[0]
+    second, fraction = divmod(min(max(ticks, 0), LAST_TICKS), TICKS_PER_SECOND)
+    return f"{_prefix(second)}{fraction:07d}Z"
 
 
 def _prefix(second: int) -> str:
-    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.")
+    return (_EPOCH + timedelta(seconds=second)).isoformat() + "."
 
 
 @cache

@@ -20,22 +20,7 @@ from gateway.model import Batch, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.forms import json_column
 from gateway.payload.instants import texts_of
-from gateway.payload.parts import (
-    MAX_BYTES,
-    Layout,
-    Limits,
-    NextSeq,
-    Numbering,
-    Part,
-    Row,
-    Rows,
-    Share,
-    Topics,
-    is_state,
-    loss_row,
-    oldest_ticks,
-    parts,
-)
+from gateway.payload.parts import NextSeq, Numbering, Row, Rows, Terms, loss_row, parts
 
 
 class Described(BaseModel):
@@ -99,36 +84,21 @@ class JsonFormat:
 
     content_type = "application/json"
 
-    def __init__(
-        self,
-        stream_prefix: str,
-        topic: str,
-        gateway: str,
-        max_values: int,
-        server_time: bool,
-        *,
-        max_bytes: int = MAX_BYTES,
-        retain: bool = False,
-        events_topic: str = "",
-    ) -> None:
-        self._stream_prefix = stream_prefix
-        self._topics = Topics(topic, events_topic)
-        self._gateway = gateway
-        self._limits = Limits(max_values, max_bytes)
-        self._server_time = server_time
-        self._retain = retain
-        self._layout = Layout((), "", self._topics, gateway, stream_prefix)
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._layout = terms.layout()
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
         if not self._layout.covers(batch.tags):
-            self._layout = Layout(batch.tags, batch.source, self._topics, self._gateway, self._stream_prefix)
-        numbering = Numbering(next_seq)
-        found = rows_of(batch, self._layout.names, self._server_time)
+            self._layout = self._terms.layout(batch.tags, batch.source)
+        terms, numbering = self._terms, Numbering(next_seq)
+        found = rows_of(batch, self._layout.names, terms.server_time)
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             encode = partial(self._payload, batch, share.place.stream, found)
-            messages += [self._message(batch, share, part) for part in parts(share, self._limits, numbering, encode)]
+            made = parts(share, terms.limits, numbering, encode)
+            messages += [terms.message(batch, share, part, self.content_type) for part in made]
         return messages
 
     def _payload(self, batch: Batch, stream: str, found: list[Row], rows: Rows, seq: int, gaps: list[Row]) -> bytes:
@@ -142,20 +112,6 @@ class JsonFormat:
 
     def _packed(self, body: Row) -> bytes:
         return orjson.dumps(body)
-
-    def _message(self, batch: Batch, share: Share, part: Part) -> Message:
-        return Message(
-            topic=share.place.topic,
-            payload=part.payload,
-            stream=share.place.stream,
-            seq=part.seq,
-            values=len(part.rows),
-            source=batch.source,
-            oldest_ticks=oldest_ticks(batch, part.rows),
-            priority=share.place.priority,
-            content_type=self.content_type,
-            retain=self._retain and is_state(batch, share, part),
-        )
 
 
 def rows_of(batch: Batch, names: list[str], server_time: bool) -> list[Row]:

@@ -26,6 +26,7 @@ from gateway.model import Batch, Tag
 from gateway.opcua.decode import Changes, read_changes, read_publish
 from gateway.opcua.wire import Dialect
 from gateway.payload.json import JsonFormat
+from gateway.payload.parts import Terms
 from tests.support import opcua_wire as wire
 
 VALUES = 1000
@@ -108,7 +109,7 @@ async def asyncua_us(body: bytes) -> tuple[float, float]:
 
 
 def figures() -> dict[str, float]:
-    form = JsonFormat("bench", "factory/{machine}", "bench", VALUES, server_time=False)
+    form = JsonFormat(Terms("bench", "factory/{machine}", "bench"))
     numbers: dict[str, float] = {}
     for kind, body in (("uniform", uniform()), ("mixed", mixed()), ("strings", strings())):
         numbers[f"{kind}: decode"] = cpu_us(partial(decoded, body), 20)

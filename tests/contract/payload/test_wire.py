@@ -14,7 +14,7 @@ from gateway.payload.cloudevents import EventEnvelope
 from gateway.payload.columns import ColumnsFormat
 from gateway.payload.frames import FramesFormat
 from gateway.payload.json import JsonFormat
-from gateway.payload.parts import Limits
+from gateway.payload.parts import Terms
 from tests.support import brokers
 from tests.support.mqtt_sessions import ALL, SPEAKS_5, Session, opened
 from tests.support.payloads import Counting, batch_of
@@ -57,7 +57,7 @@ def subscribed(broker: brokers.Process) -> aiomqtt.Client:
 
 @pytest.mark.parametrize("session", SPEAKS_5)
 def test_attributes_of_a_binary_event_arrive_as_user_properties(session: Session, tmp_path: Path) -> None:
-    form = FramesFormat("e.1", "f/{machine}", "edge", EventEnvelope("urn:x", "binary"), Limits())
+    form = FramesFormat(Terms("e.1", "f/{machine}", "edge"), EventEnvelope("urn:x", "binary"))
     metadata, event = form.encode(batch_of([(11, 61.5)]), lambda stream: 1)
 
     async def body() -> None:
@@ -75,7 +75,7 @@ def test_attributes_of_a_binary_event_arrive_as_user_properties(session: Session
 
 @pytest.mark.parametrize("session", ALL)
 def test_a_structured_event_needs_no_properties(session: Session, tmp_path: Path) -> None:
-    form = FramesFormat("e.1", "f/{machine}", "edge", EventEnvelope("urn:x", "structured"), Limits())
+    form = FramesFormat(Terms("e.1", "f/{machine}", "edge"), EventEnvelope("urn:x", "structured"))
 
     async def body() -> None:
         async with subscribed(broker) as client:
@@ -91,7 +91,7 @@ def test_a_structured_event_needs_no_properties(session: Session, tmp_path: Path
 
 @pytest.mark.parametrize("session", ALL)
 def test_who_comes_late_gets_the_list_of_tags_before_the_data(session: Session, tmp_path: Path) -> None:
-    counting, form = Counting(), ColumnsFormat("e.1", "f/{machine}", "edge", Limits())
+    counting, form = Counting(), ColumnsFormat(Terms("e.1", "f/{machine}", "edge"))
 
     async def body() -> None:
         batch = batch_of([(11, 61.5), (11, 62.5)])
@@ -111,7 +111,7 @@ def test_who_comes_late_gets_the_list_of_tags_before_the_data(session: Session, 
 @pytest.mark.parametrize("session", ALL)
 def test_the_last_value_of_every_tag_is_retained(session: Session, tmp_path: Path) -> None:
     tags = [Tag(f"T{n}", f"i={n}", {"site": "hall"}) for n in range(2)]
-    form, counting = JsonFormat("e.1", "acme/{site}/{tag}", "edge", 1000, False, retain=True), Counting()
+    form, counting = JsonFormat(Terms("e.1", "acme/{site}/{tag}", "edge", retain=True)), Counting()
 
     async def body() -> None:
         for values in ((1, 2), (3, 4)):

@@ -12,7 +12,7 @@ from gateway.model import Batch, Gap, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.cloudevents import EventEnvelope, Mode, events_schema
 from gateway.payload.frames import FramesFormat
-from gateway.payload.parts import Limits
+from gateway.payload.parts import Terms
 from tests.support.part6 import as_read, data_value
 from tests.support.payloads import TICKS, Counting, batch_of, batches
 
@@ -22,7 +22,7 @@ SOURCE = "urn:connected-factory:edge:line-1"
 
 def form(mode: Mode, every: int = 100) -> FramesFormat:
     return FramesFormat(
-        "edge.e1", "factory/{machine}", "edge", EventEnvelope(SOURCE, mode), Limits(),
+        Terms("edge.e1", "factory/{machine}", "edge"), EventEnvelope(SOURCE, mode),
         key_frame_every=every, now=lambda: TICKS + 10**7,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from gateway.model import Batch, Gap, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.columns import REPEAT_AFTER, ColumnsFormat, columns_announcement, columns_schema
-from gateway.payload.parts import Limits
+from gateway.payload.parts import Limits, Terms
 from tests.support.payloads import (
     TICKS,
     Counting,
@@ -31,7 +31,7 @@ VALIDATOR = jsonschema.Draft202012Validator(columns_schema())
 
 
 def form(limits: Limits | None = None, server_time: bool = False) -> ColumnsFormat:
-    return ColumnsFormat("edge.e1", "factory/{machine}", "edge", limits or Limits(), server_time=server_time)
+    return ColumnsFormat(Terms("edge.e1", "factory/{machine}", "edge", limits or Limits(), server_time))
 
 
 class Reader:

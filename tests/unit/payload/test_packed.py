@@ -15,6 +15,7 @@ from gateway.outbox.losses import Loss
 from gateway.payload.compressed import compressor
 from gateway.payload.json import JsonFormat, announcement, json_schema
 from gateway.payload.packed import PackedFormat, packed_announcement
+from gateway.payload.parts import Limits, Terms
 from tests.support.payloads import Counting, batch_of, batches
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
@@ -57,7 +58,7 @@ def whole(data: bytes) -> object:
 
 def encoded(form: type[JsonFormat], batch: Batch) -> list[Message]:
     counting = Counting()
-    return counting.append(form("e", "f/{machine}", "edge", 1000, True).encode(batch, counting.next_seq))
+    return counting.append(form(Terms("e", "f/{machine}", "edge", server_time=True)).encode(batch, counting.next_seq))
 
 
 @settings(max_examples=50)
@@ -73,7 +74,7 @@ def test_unpacked_it_is_the_object_of_json(batch: Batch) -> None:
 
 def test_long_texts_and_many_values_too() -> None:
     batch = batch_of([(12, "x" * length) for length in (31, 32, 255, 256, 70_000)] * 5)
-    (packed,) = PackedFormat("e", "f", "edge", 1000, False, max_bytes=10**7).encode(batch, lambda stream: 1)
+    (packed,) = PackedFormat(Terms("e", "f", "edge", Limits(1000, 10**7))).encode(batch, lambda stream: 1)
     body = whole(packed.payload)
     VALIDATOR.validate(body)
 

@@ -13,7 +13,7 @@ from gateway.model import Batch, Gap, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_TICKS, FramesFormat, WriterNumbers
 from gateway.payload.part6 import SYMBOLS, Encoding, status_form
-from gateway.payload.parts import Limits
+from gateway.payload.parts import Limits, Terms
 from gateway.payload.pubsub import NetworkEnvelope, State, pubsub_schema
 from gateway.values import Structure, Typed
 from tests.support.part6 import as_read, data_value, value
@@ -28,8 +28,8 @@ def form(
     encoding: Encoding = "verbose", every: int = 0, limits: Limits | None = None, server_time: bool = False
 ) -> FramesFormat:
     return FramesFormat(
-        "edge.e1", "factory/{machine}", "edge", NetworkEnvelope("edge", "opcua", encoding), limits or Limits(),
-        server_time=server_time, key_frame_every=every, now=lambda: NOW,
+        Terms("edge.e1", "factory/{machine}", "edge", limits or Limits(), server_time),
+        NetworkEnvelope("edge", "opcua", encoding), key_frame_every=every, now=lambda: NOW,
     )  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def test_topics_that_look_alike_with_dots_keep_apart() -> None:
     tags = tags_of(2, lambda n: ("a.b", "a/b")[n])
     batch = batch_of([(6, 1), (6, 2)], tags=tags)
     encoder = FramesFormat(
-        "e", "{machine}", "edge", NetworkEnvelope("edge", "opcua", "raw"), Limits(), now=lambda: NOW, key_frame_every=0
+        Terms("e", "{machine}", "edge"), NetworkEnvelope("edge", "opcua", "raw"), now=lambda: NOW, key_frame_every=0
     )
     assert len({m.topic for m in encoder.encode(batch, lambda stream: 1)}) == 4
 

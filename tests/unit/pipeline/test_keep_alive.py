@@ -9,7 +9,7 @@ from gateway.link import Link
 from gateway.outbox import open_outbox
 from gateway.outbox.reader import Record
 from gateway.payload.frames import FramesFormat
-from gateway.payload.parts import Limits
+from gateway.payload.parts import Terms
 from gateway.payload.pubsub import NetworkEnvelope
 from gateway.pipeline.keep_alive import keeping_alive
 from tests.support.payloads import batch_of
@@ -20,7 +20,7 @@ def run(body: Coroutine[object, object, None]) -> None:
 
 
 def form() -> FramesFormat:
-    return FramesFormat("e.1", "f/{machine}", "edge", NetworkEnvelope("edge", "opcua", "raw"), Limits())
+    return FramesFormat(Terms("e.1", "f/{machine}", "edge"), NetworkEnvelope("edge", "opcua", "raw"))
 
 
 def test_a_silent_writer_is_told_through_the_outbox(tmp_path: Path) -> None:

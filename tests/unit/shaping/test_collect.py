@@ -19,6 +19,7 @@ from gateway.metrics import Metrics, SourceMetrics, books_of
 from gateway.model import Batch, Tag
 from gateway.outbox import Outbox, Record, open_outbox
 from gateway.payload.json import JsonFormat
+from gateway.payload.parts import Limits, Terms
 from gateway.pipeline.collect import Intake, Source, collect
 from gateway.shaping import Shaper
 
@@ -52,7 +53,7 @@ def batch_of(rows: list[Row], number: int) -> Batch:
 
 
 def form() -> JsonFormat:
-    return JsonFormat("p", "f/{line}", "g", 3, False)
+    return JsonFormat(Terms("p", "f/{line}", "g", Limits(3)))
 
 
 @dataclass
