@@ -1,4 +1,5 @@
-"""The `json-columns` format: one array per field, for volume.  A fifth of the cost of `json`, a third of its bytes.
+"""The `json-columns` format: one array per field, for volume.  With 1 000 numbers in a message an eighth of the cost
+of `json` and a quarter of its bytes; with 100, two fifths of the cost.
 
     {"stream": "edge-1.k3x9q2/line-1/factory/press-1", "seq": 17, "tags": "9f86d081884c7d65",
      "start": "2026-11-21T10:00:00.1234567Z",
@@ -171,13 +172,14 @@ def value_column(batch: Batch, rows: Rows) -> Column:
 
 def time_columns(columns: Mapping[str, NDArray[np.int64]]) -> Row:
     """Ticks as offsets from the earliest of all columns, or as texts where that would be too far."""
-    present = [known for ticks in columns.values() if len(known := given(ticks))]
-    if not present:
+    together = np.concatenate(list(columns.values())) if len(columns) > 1 else next(iter(columns.values()))
+    known = given(together)
+    if not len(known):
         return {name: np.full(len(ticks), NO_TIME, np.int64) for name, ticks in columns.items()}
-    start = min(int(known[known.argmin()]) for known in present)
-    if max(int(known[known.argmax()]) for known in present) - start > LONGEST_OFFSET:
+    start = int(known[known.argmin()])
+    if int(known[known.argmax()]) - start > LONGEST_OFFSET:
         return {name: _texts(ticks) for name, ticks in columns.items()}
-    every = sum(map(len, present)) == sum(map(len, columns.values()))
+    every = len(known) == len(together)
     offsets: Row = {"start": text_of(start)}
     for name, ticks in columns.items():
         offsets[name] = ticks - start if every else np.where(ticks > 0, ticks - start, NO_TIME)

@@ -18,8 +18,9 @@
 """
 
 import base64
-import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
+from math import isfinite, isnan
 
 import numpy as np
 import orjson
@@ -55,15 +56,22 @@ def json_column(types: NDArray[np.uint8], values: Sequence[object] | NDArray[np.
     if isinstance(values, np.ndarray):
         return _numeric_column(int(types[0]) if len(types) else 0, values)
     column: list[Json] = list(values)  # type: ignore[arg-type]  # the others are replaced below
-    for row in np.flatnonzero(~IS_PLAIN[types]).tolist():
+    for row in _rows(~IS_PLAIN[types]):
         column[row] = json_of(int(types[row]), values[row])
-    for type_id in (DOUBLE, FLOAT):
-        rows = np.flatnonzero(types == type_id).tolist()
-        if rows:
-            numbers = np.array([values[row] for row in rows], dtype=np.float64)
-            for row, form in zip(rows, _numeric_column(type_id, numbers), strict=True):
-                column[row] = form
+    doubles = types == DOUBLE
+    if not isfinite(sum(compress(values, doubles.tobytes()))):  # type: ignore[arg-type]  # floats all of them
+        for row in _rows(doubles):
+            column[row] = _float(values[row])
+    singles = _rows(types == FLOAT)
+    if singles:
+        numbers = np.array([values[row] for row in singles], dtype=np.float64)
+        for row, form in zip(singles, _numeric_column(FLOAT, numbers), strict=True):
+            column[row] = form
     return column
+
+
+def _rows(chosen: NDArray[np.bool_]) -> list[int]:
+    return chosen.nonzero()[0].tolist()
 
 
 def _numeric_column(type_id: int, values: NDArray[np.generic]) -> list[Json]:
@@ -84,15 +92,15 @@ def _singles(values: NDArray[np.float32]) -> list[Json]:
 
 def _float(value: object) -> Json:
     assert isinstance(value, float | int)
-    if math.isfinite(value):
+    if isfinite(value):
         return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _single(value: object) -> Json:
     """The shortest decimal that is this 32-bit number, not the longer one of its 64-bit copy."""
     assert isinstance(value, float | int)
-    return float(str(np.float32(value))) if math.isfinite(value) else _float(value)
+    return float(str(np.float32(value))) if isfinite(value) else _float(value)
 
 
 def _bytes(value: object) -> Json:

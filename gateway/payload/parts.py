@@ -240,8 +240,10 @@ def parts(share: Share, limits: Limits, numbering: Numbering, encode: Encode) ->
     The first one carries the gaps.
     """
     gaps = _within(share.gaps, limits.max_bytes // 2)
-    starts = range(0, max(1, len(share.rows)), limits.max_values)
-    pending = [share.rows[start : start + limits.max_values] for start in reversed(starts)]
+    pending = [share.rows]
+    if len(share.rows) > limits.max_values:
+        starts = range(0, len(share.rows), limits.max_values)
+        pending = [share.rows[start : start + limits.max_values] for start in reversed(starts)]
     while pending:
         rows = pending.pop()
         payload = encode(rows, numbering.next(share.place.stream), gaps)
@@ -267,7 +269,10 @@ def is_state(batch: Batch, share: Share, part: Part) -> bool:
 
 def oldest_ticks(batch: Batch, rows: Rows) -> int:
     """The earliest source timestamp that is given; 0 when none is."""
-    known = given(taken(batch.source_ticks, rows))
+    ticks = batch.source_ticks[rows]
+    if len(ticks) == 1:  # with one topic per tag most messages
+        return max(0, int(ticks[0]))
+    known = given(ticks)
     return int(known[known.argmin()]) if len(known) else 0
 
 

@@ -36,18 +36,18 @@ DIALECT = Dialect(("http://opcfoundation.org/UA/",))
 TAGS = tuple(Tag(f"Temperature-{n}", f"nsu=urn:x;i={n}", {"machine": "press-1"}) for n in range(VALUES))
 
 
-def uniform() -> bytes:
+def uniform(count: int = VALUES) -> bytes:
     """Doubles only."""
     items = [
-        wire.item(n, wire.double(n * 1.37), None, TICKS + n * 10_007, TICKS + n * 10_007 + 5) for n in range(VALUES)
+        wire.item(n, wire.double(n * 1.37), None, TICKS + n * 10_007, TICKS + n * 10_007 + 5) for n in range(count)
     ]
     return wire.publish_response([wire.data_change(items)])
 
 
-def mixed() -> bytes:
+def mixed(count: int = VALUES) -> bytes:
     """Doubles, integers and booleans in turn, as machines have them."""
     kinds = (wire.double(1.5), b"\x06" + struct.pack("<i", 7), b"\x01\x01", b"\x0a" + struct.pack("<f", 2.5))
-    items = [wire.item(n, kinds[n % 4], None, TICKS + n * 10_007, TICKS + n * 10_007 + 5) for n in range(VALUES)]
+    items = [wire.item(n, kinds[n % 4], None, TICKS + n * 10_007, TICKS + n * 10_007 + 5) for n in range(count)]
     return wire.publish_response([wire.data_change(items)])
 
 

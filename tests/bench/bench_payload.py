@@ -2,9 +2,9 @@
 
     python -m tests.bench.bench_payload [--json]
 
-Batches of 1 000 scalar numbers of one topic, every timestamp different, as the decoder gives them: doubles alone, and
-doubles, integers, booleans and floats in turn.  `with decode` begins at the bytes of the publish response.  Each figure
-is the best of several rounds of process CPU time.
+Batches of 1 000 and of 100 scalar numbers of one topic, every timestamp different, as the decoder gives them: doubles
+alone, and doubles, integers, booleans and floats in turn.  `share` is the part of what `json` costs.  `with decode`
+begins at the bytes of the publish response.  Each figure is the best of several rounds of process CPU time.
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 
 from gateway.config import CloudEventsConfig, Config, PayloadConfig, PubSubConfig
 from gateway.model import Batch, Message
@@ -75,19 +76,22 @@ class Stored:
 
 def figures() -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    bodies: dict[str, Callable[[], bytes]] = {"doubles": uniform, "mixed": mixed}
-    for kind, body in bodies.items():
-        response = body()
+    bodies: dict[str, Callable[[int], bytes]] = {"doubles": uniform, "mixed": mixed}
+    for (kind, body), count in product(bodies.items(), (VALUES, 100)):
+        response, per_value = body(count), VALUES / count
         batch = batch_of(decoded(response))
         for name, _, form in formats():
             stored = Stored()
             stored.encode(form, batch)  # lists of tags and metadata go once, not with every batch
             messages = stored.encode(form, batch)
-            assert sum(message.values for message in messages) == VALUES
-            found[f"{kind}: {name}"] = {
-                "encode_us": cpu_us(partial(stored.encode, form, batch), TIMES),
-                "with_decode_us": cpu_us(partial(_both, stored, form, response), TIMES),
-                "bytes": sum(len(message.payload) for message in messages) / VALUES,
+            assert sum(message.values for message in messages) == count
+            encode_us = cpu_us(partial(stored.encode, form, batch), TIMES) * per_value
+            json_us = found[f"{count} {kind}: json"]["encode_us"] if name != "json" else encode_us
+            found[f"{count} {kind}: {name}"] = {
+                "encode_us": encode_us,
+                "share": encode_us / json_us,
+                "with_decode_us": cpu_us(partial(_both, stored, form, response), TIMES) * per_value,
+                "bytes": sum(len(message.payload) for message in messages) / count,
             }
     return found
 
@@ -101,9 +105,10 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps(numbers))
         return
-    print(f"{'per value':36} {'encode':>12} {'with decode':>12} {'payload':>12}")
+    print(f"{'per value':40} {'encode':>12} {'share':>6} {'with decode':>12} {'payload':>12}")
     for name, each in numbers.items():
-        print(f"{name:36} {each['encode_us']:9.3f} µs {each['with_decode_us']:9.3f} µs {each['bytes']:8.1f} bytes")
+        costs = f"{each['encode_us']:9.3f} µs {each['share']:6.0%} {each['with_decode_us']:9.3f} µs"
+        print(f"{name:40} {costs} {each['bytes']:8.1f} bytes")
 
 
 if __name__ == "__main__":
