@@ -1,8 +1,8 @@
 """Structures of one server: their definitions read from it, and readers made of them.
 
 asyncua keeps decoded types in registries global to the process, where two servers overwrite each other; here each
-session has readers of its own.  A type whose definition is not there, or uses what is not supported (several
-dimensions inside a structure), has no reader: its values keep their bytes.
+session has readers of its own.  A type whose definition is not there, or says what Part 6 has no encoding for, has
+no reader: its values keep their bytes.
 
     data types ─ walk HasSubtype from BaseDataType ─► which built-in type each is, after all
                └ DataTypeDefinition of each ────────► fields ─► a reader per encoding id
@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from asyncua import ua
 
 from gateway.errors import Unavailable
-from gateway.model import IS_ARRAY
+from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.opcua.browse import children, plain
 from gateway.opcua.nodes import text_of_node
 from gateway.opcua.session import Session, content
 from gateway.opcua.wire import (
+    DECIMAL,
     EXTENSION_OBJECT,
     SCALARS,
     Malformed,
     Reader,
     StructureReader,
     read_array,
+    read_elements,
+    read_matrix,
 )
 from gateway.values import Structure, Typed
 
@@ -35,6 +38,8 @@ _DATA_TYPE, _OBJECT = 64, 1
 """Node class bits."""
 _ENUMERATION, _INT32, _VARIANT = "i=29", 6, 24
 _LAST_BUILT_IN = 25
+_WITH_HEADER = ("i=22", DECIMAL)
+"""Structure, which may be any, and Decimal, which has no fields."""
 MOST_TYPES = 50_000
 MAX_LEVELS = 50
 
@@ -48,9 +53,15 @@ class Field:
 
     name: str
     data_type: str
-    is_array: bool = False
+    dimensions: int = 0
+    """0 for a scalar, 1 for an array, more for a matrix."""
     is_optional: bool = False
     allows_subtypes: bool = False
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether a structure in this field comes without the header of an ExtensionObject (Part 6, 5.2.6)."""
+        return self.data_type not in _WITH_HEADER and not self.allows_subtypes
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,8 @@ def built_in(data_type: str, inherited: int) -> int:
     """The built-in type that values of a data type are encoded as (Part 6, 5.1.2), given that of its supertype."""
     if data_type == _ENUMERATION:
         return _INT32
+    if data_type == DECIMAL:
+        return EXTENSION_OBJECT
     number = data_type.removeprefix("i=")
     if data_type.startswith("i=") and number.isdecimal() and 1 <= int(number) <= _LAST_BUILT_IN and number != "24":
         return int(number)
@@ -137,12 +150,13 @@ def definition_of(data_type: str, said: ua.StructureDefinition, uris: Sequence[s
     kind = int(said.StructureType)
     fields = []
     for number, field in enumerate(said.Fields or ()):
-        if field.ValueRank not in (-1, 1):
-            return None
+        if field.ValueRank != -1 and field.ValueRank < 1:
+            return None  # a field is a scalar or has fixed dimensions (Part 3, 8.51)
         optional = bool(field.IsOptional) and kind == _OPTIONAL
         subtypes = bool(field.IsOptional) and kind in (3, 4)
         name = field.Name or f"field{number}"
-        fields.append(Field(name, text_of_node(field.DataType, uris), field.ValueRank == 1, optional, subtypes))
+        dimensions = max(0, field.ValueRank)
+        fields.append(Field(name, text_of_node(field.DataType, uris), dimensions, optional, subtypes))
     return Definition(data_type, {3: _PLAIN, 4: _UNION}.get(kind, kind), tuple(fields))
 
 
@@ -166,8 +180,7 @@ def _is_readable(text: str, definitions: Mapping[str, Definition], kinds: Mappin
         kind = kinds.get(field.data_type)
         if kind is None:
             return False
-        inline = kind == EXTENSION_OBJECT and field.data_type != "i=22" and not field.allows_subtypes
-        if inline and (
+        if (kind == EXTENSION_OBJECT and field.is_inline) and (
             field.data_type not in definitions or not _is_readable(field.data_type, definitions, kinds, seen)
         ):
             return False
@@ -209,12 +222,13 @@ def _read_union(r: Reader, readers: Sequence[tuple[Field, FieldReader]]) -> dict
 def _field_reader(
     field: Field, kind: int, made: Mapping[str, StructureReader], definitions: Mapping[str, Definition]
 ) -> FieldReader:
-    inline = kind == EXTENSION_OBJECT and field.data_type in definitions and not field.allows_subtypes
-    if inline:
+    if kind == EXTENSION_OBJECT and field.is_inline:
         return _inline_reader(field, made)
     if field.allows_subtypes and kind != EXTENSION_OBJECT:
         kind = _VARIANT
-    if field.is_array:
+    if field.dimensions > 1:
+        return lambda r: Typed(kind | IS_ARRAY | IS_MATRIX, read_matrix(r, lambda r, n: read_elements(r, kind, n)))
+    if field.dimensions:
         return lambda r: Typed(kind | IS_ARRAY, read_array(r, kind))
     scalar = SCALARS[kind]
     return lambda r: Typed(kind, scalar(r))
@@ -225,13 +239,17 @@ def _inline_reader(field: Field, made: Mapping[str, StructureReader]) -> FieldRe
 
     Looked up when it is read, because types may contain themselves.
     """
-    if not field.is_array:
+    if not field.dimensions:
         return lambda r: Typed(EXTENSION_OBJECT, made[field.data_type](r))
 
+    def elements(r: Reader, length: int) -> list[object]:
+        return [made[field.data_type](r) for _ in range(r.claim(length, 1))]
+
     def read(r: Reader) -> Typed:
-        length = r.count(1)
-        items = None if length < 0 else [made[field.data_type](r) for _ in range(length)]
-        return Typed(EXTENSION_OBJECT | IS_ARRAY, items)
+        if field.dimensions > 1:
+            return Typed(EXTENSION_OBJECT | IS_ARRAY | IS_MATRIX, read_matrix(r, elements))
+        length = r.i32()
+        return Typed(EXTENSION_OBJECT | IS_ARRAY, None if length < 0 else elements(r, length))
 
     return read
 

@@ -9,6 +9,7 @@ asyncua is not used here: its types live in registries global to the process, an
 """
 
 import base64
+import math
 import struct
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -58,8 +59,10 @@ class Reader:
     def count(self, least_size: int) -> int:
         """The length of an array (-1: null) whose elements take at least `least_size` bytes each."""
         length = self.i32()
-        if length < 0:
-            return -1
+        return self.claim(length, least_size) if length >= 0 else -1
+
+    def claim(self, length: int, least_size: int) -> int:
+        """So many elements follow, of at least `least_size` bytes each."""
         self.elements += length
         if length * max(least_size, 1) > self.end - self.pos or self.elements > MAX_ELEMENTS:
             raise Malformed(f"an array of {length} elements in {self.end - self.pos} bytes")
@@ -176,12 +179,20 @@ def _localized_text(r: Reader) -> LocalizedText:
     return LocalizedText(locale, r.text() if mask & 2 else None)
 
 
-def read_structure(r: Reader) -> Structure | RawStructure:
-    """An ExtensionObject (5.2.2.15); unknown ones keep their bytes."""
+DECIMAL = "i=50"
+_LONGEST_DECIMAL = 258
+
+
+def read_structure(r: Reader) -> Structure | RawStructure | None:
+    """An ExtensionObject (5.2.2.15); unknown ones keep their bytes, and one of nothing is null."""
     type_id = read_node_id(r)
     encoding = r.u8()
+    if type_id == "i=0" and not encoding:
+        return None
     body = (r.octets() or b"") if encoding in (1, 2) else b""
     known = r.dialect.structures.get(type_id) if encoding == 1 else None
+    if known is None and type_id == DECIMAL and 3 <= len(body) <= _LONGEST_DECIMAL:
+        return _decimal(body)
     if known is None:
         return RawStructure(type_id, body)
     inner = Reader(body, 0, len(body), r.dialect)
@@ -194,6 +205,13 @@ def read_structure(r: Reader) -> Structure | RawStructure:
     finally:
         r.elements = inner.elements
     return RawStructure(type_id, body) if inner.spoiled or inner.pos != inner.end else structure
+
+
+def _decimal(body: bytes) -> Structure:
+    """A Decimal (5.1.10): the digits are exact, so they stay text."""
+    digits = str(int.from_bytes(body[2:], "little", signed=True))
+    scale = int.from_bytes(body[:2], "little", signed=True)
+    return Structure(DECIMAL, {"Scale": Typed(4, scale), "Value": Typed(12, digits)})
 
 
 def _sampled(r: Reader) -> Sampled:
@@ -274,11 +292,15 @@ _LEAST_SIZE = {12: 4, 14: 16, 15: 4, 16: 4, 17: 2, 18: 2, 20: 6, 21: 1, 22: 3}
 
 def read_array(r: Reader, kind: int) -> list[object] | None:
     """An array of built-in type `kind` with its length before it; None for a null array."""
+    length = r.i32()
+    return read_elements(r, kind, length) if length >= 0 else None
+
+
+def read_elements(r: Reader, kind: int, length: int) -> list[object]:
+    """So many values of built-in type `kind`.  Raises `Malformed` where the bytes cannot hold them."""
     code = NUMBER_CODES.get(kind)
     size = struct.calcsize("<" + code) if code else _LEAST_SIZE.get(kind, 1)
-    length = r.count(size)
-    if length < 0:
-        return None
+    r.claim(length, size)
     if kind == 0 and length:
         raise Malformed("an array of nothing")
     if code is None:
@@ -306,14 +328,24 @@ def read_variant(r: Reader) -> tuple[int, object]:
     items = read_array(r, kind)
     if encoding & IS_MATRIX:
         dimensions = read_array(r, 6) or []
-        nested = _reshaped(r, items or [], [int(str(d)) for d in dimensions])
+        nested = reshaped(r, items or [], [int(str(d)) for d in dimensions])
         r.depth -= 1
         return shown | IS_ARRAY | IS_MATRIX, nested
     r.depth -= 1
     return (shown | IS_ARRAY, items) if items is not None else (0, None)
 
 
-def _reshaped(r: Reader, items: list[object], dimensions: Sequence[int]) -> list[object]:
+def read_matrix(r: Reader, elements: Callable[[Reader, int], list[object]]) -> list[object] | None:
+    """A field of a structure with several dimensions (5.2.5): their lengths, then all elements, the last dimension
+    fastest; None for a null one."""
+    dimensions = read_array(r, 6)
+    if dimensions is None:
+        return None
+    lengths = [max(0, int(str(length))) for length in dimensions]
+    return reshaped(r, elements(r, math.prod(lengths)), lengths)
+
+
+def reshaped(r: Reader, items: list[object], dimensions: Sequence[int]) -> list[object]:
     """Nested row by row.  Dimensions that do not fit the number of elements spoil the value."""
     total = 1
     for dimension in dimensions:

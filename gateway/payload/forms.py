@@ -12,6 +12,8 @@
 | QualifiedName | string, `namespace:name` (the name alone in namespace 0) |
 | LocalizedText | `{"locale": …, "text": …}`, parts that are not there left out |
 | ExtensionObject | object of its fields; undecoded `{"type_id": …, "body": base64}` |
+| Decimal | `{"Scale": …, "Value": "digits"}`: the value is the digits times ten to the minus scale |
+| DiagnosticInfo | object of the fields that are there |
 | DataValue | `{"value", "status", "time", "server_time"}`, parts that are not there left out |
 | arrays, matrices | arrays, nested row by row |
 | null | null |
@@ -163,4 +165,5 @@ _FORMS: Mapping[int, Callable[[object], Json]] = {
     22: _structure,
     23: _sampled,
     24: _typed,
+    25: _structure,
 }

@@ -28,7 +28,8 @@ Field = dict[str, Json]
 
 _FLAGS = IS_ARRAY | IS_MATRIX
 STATUS_CODE, QUALIFIED_NAME, LOCALIZED_TEXT, EXTENSION_OBJECT, DATA_VALUE, VARIANT = 19, 20, 21, 22, 23, 24
-_OWN = np.array([t & _FLAGS or STATUS_CODE <= t <= VARIANT for t in range(256)], dtype=np.bool_)
+DIAGNOSTIC_INFO = 25
+_OWN = np.array([t & _FLAGS or STATUS_CODE <= t <= DIAGNOSTIC_INFO for t in range(256)], dtype=np.bool_)
 """Types whose form differs from that of `json`."""
 
 SYMBOLS: Mapping[int, str] = {
@@ -170,9 +171,23 @@ def _structure(value: object, encoding: Encoding) -> Json:
     fields: Field = {"UaTypeId": value.type_id} if is_typed else {}
     for name, field in value.fields.items():
         form = form_of(field.type, field.value, encoding)
+        if field.type & IS_MATRIX and form is not None and is_typed:
+            form = {"Array": form, "Dimensions": dimensions_of(field.value)}
         if form is not None or encoding != "compact":
             fields[name] = form
     return fields
+
+
+_DIAGNOSTICS = {
+    "symbolic_id": "SymbolicId", "namespace_uri": "NamespaceUri", "locale": "Locale", "localized_text": "LocalizedText",
+    "additional_info": "AdditionalInfo", "inner_status": "InnerStatusCode", "inner": "InnerDiagnosticInfo",
+}  # fmt: skip
+
+
+def _diagnostics(value: object, encoding: Encoding) -> Json:
+    """A DiagnosticInfo (5.4.2.13), which has no type id."""
+    assert isinstance(value, Structure)
+    return {_DIAGNOSTICS[name]: form_of(field.type, field.value, encoding) for name, field in value.fields.items()}
 
 
 def _variant(value: object, encoding: Encoding) -> Json:
@@ -210,4 +225,5 @@ _FORMS: Mapping[int, Callable[[object, Encoding], Json]] = {
     EXTENSION_OBJECT: _structure,
     DATA_VALUE: _data_value,
     VARIANT: _variant,
+    DIAGNOSTIC_INFO: _diagnostics,
 }
