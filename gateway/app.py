@@ -13,11 +13,11 @@ from importlib.metadata import version
 from platform import python_version
 
 import structlog
-from prometheus_client import Counter, Gauge
 
 from gateway.config import BrokerConfig, Config, SourceConfig
 from gateway.link import Backoff, Link
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
+from gateway.mqtt import credentials
 from gateway.mqtt.connect import open_sink
 from gateway.mqtt.presence import Presence, hash_of, presence_of
 from gateway.mqtt.tls import expires_s
@@ -77,7 +77,7 @@ async def run(
     metrics = Metrics()
     brokers = config.all_brokers
     metrics.started.set_to_current_time()
-    metrics.config_hash.info({"hash": hash_of(config)})
+    metrics.config_taken(hash_of(config))
     metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})
     async with _outbox(config, metrics) as outbox, AsyncExitStack() as stack:
         gateway = Gateway(
@@ -208,18 +208,22 @@ def _backoff(config: Config) -> Backoff:
 
 def _source_link(source: SourceConfig, metrics: Metrics) -> Link:
     bound = metrics.for_source(source.name)
-    return Link(source.name, source.url, partial(_count_edge, bound.connected, bound.connects))
+    return Link(source.name, source.url, partial(_count_edge, bound), partial(_count_failure, bound))
 
 
 def _broker_link(broker: BrokerConfig, metrics: Metrics) -> Link:
     bound = metrics.for_sink(broker.name)
-    return Link(broker.name, broker.url, partial(_count_edge, bound.connected, bound.connects))
+    return Link(broker.name, broker.url, partial(_count_edge, bound), partial(_count_failure, bound))
 
 
-def _count_edge(connected: Gauge, connects: Counter, link: Link) -> None:
-    connected.set(link.is_up)
+def _count_edge(bound: SourceMetrics | SinkMetrics, link: Link) -> None:
+    bound.connected.set(link.is_up)
     if link.is_up:
-        connects.inc()
+        bound.connects.inc()
+
+
+def _count_failure(bound: SourceMetrics | SinkMetrics, link: Link, cause: str) -> None:
+    (bound.disconnects if link.is_up else bound.connect_failures)[cause].inc()
 
 
 def _show(gateway: Gateway) -> None:
@@ -231,5 +235,6 @@ def _show(gateway: Gateway) -> None:
     metrics.outbox_capacity.set(gateway.config.outbox.max_bytes)
     for broker, shelves in zip(gateway.config.all_brokers, gateway.shelves, strict=True):
         shelves.metrics.certificate_expires.set_function(partial(expires_s, broker.tls.certificate))
+        shelves.metrics.credential_expires.set_function(partial(credentials.expires_s, broker.password))
     metrics.oldest_age.set_function(lambda: outbox.oldest_age_s)
     metrics.ready.set_function(lambda: all(link.is_up for link in gateway.links))

@@ -4,6 +4,13 @@
 item.  Anything else is a bug and ends the process; the outbox makes that safe.
 """
 
+import socket
+import ssl
+
+CAUSES = ("refused", "unreachable", "name", "tls", "timeout", "cut", "answer")
+"""Why a peer is away: nobody listens there, no way to it, its name does not resolve, TLS or a certificate, it says
+nothing in time, it cut the connection, or what it answered (it said no, or made no sense).  A metric label."""
+
 EXIT_CONFIG = 78
 """Exit code of a configuration that cannot work (`EX_CONFIG` of sysexits.h)."""
 
@@ -19,6 +26,15 @@ class ConfigError(Exception):
 class Unavailable(Exception):  # noqa: N818 - it names a state of the peer, not a mistake of ours
     """A peer is gone, or not ready for us: try again later.  The message says what is missing and why."""
 
+    def __init__(self, text: str, cause: str = "") -> None:
+        super().__init__(text)
+        self._cause = cause
+
+    @property
+    def cause(self) -> str:
+        """One of `CAUSES`: what was said, or else what follows from the error behind this one."""
+        return self._cause or cause_of(self.__cause__)
+
 
 class Rejected(Exception):  # noqa: N818 - it names a verdict, not a mistake of ours
     """This item will never be accepted.
@@ -29,3 +45,23 @@ class Rejected(Exception):  # noqa: N818 - it names a verdict, not a mistake of 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+def cause_of(error: BaseException | None) -> str:
+    """Which of `CAUSES` an error of the network, or the one behind it, stands for."""
+    while error is not None:
+        for kind, cause in _KINDS:
+            if isinstance(error, kind):
+                return cause
+        error = error.__cause__
+    return "answer"
+
+
+_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (ssl.SSLError, "tls"),
+    (TimeoutError, "timeout"),
+    (ConnectionRefusedError, "refused"),
+    (ConnectionError, "cut"),
+    (socket.gaierror, "name"),
+    (OSError, "unreachable"),
+)

@@ -37,7 +37,13 @@ class Backoff:
 class Link:
     """The state of one connection.  `peer` is its name in logs and metrics, `address` what people may check."""
 
-    def __init__(self, peer: str, address: str, on_change: Callable[["Link"], None] = lambda link: None) -> None:
+    def __init__(
+        self,
+        peer: str,
+        address: str,
+        on_change: Callable[["Link"], None] = lambda link: None,
+        on_failure: Callable[["Link", str], None] = lambda link, cause: None,
+    ) -> None:
         self.peer = peer
         self.address = address
         self.state = LinkState.CONNECTING
@@ -46,6 +52,7 @@ class Link:
         self.memory: object = None
         """What the adapter keeps from one connection to the next."""
         self._on_change = on_change
+        self._on_failure = on_failure
         self._since = time.monotonic()
         self._notice = ""
         self._log = structlog.get_logger("gateway.link").bind(peer=peer, address=address)
@@ -66,7 +73,9 @@ class Link:
         self._log.info("connected", after_s=round(self.since_s, 1))
         self._enter(LinkState.UP, "")
 
-    def down(self, reason: str) -> None:
+    def down(self, reason: str, cause: str = "answer") -> None:
+        """Not connected, or still not: `reason` for people, `cause` one of `errors.CAUSES`."""
+        self._on_failure(self, cause)
         if self.state is LinkState.DOWN:
             if reason != self.reason:
                 self._log.debug("still not connected", reason=reason, for_s=round(self.since_s, 1))
@@ -104,7 +113,7 @@ async def keep_connected(
         try:
             await attempt()
         except Unavailable as error:
-            link.down(str(error))
+            link.down(str(error), error.cause)
         else:
             return
         # Before CPython 3.13 a TaskGroup inside `attempt` may lose a cancellation that arrives while a child fails.

@@ -88,6 +88,9 @@ class _Factory(Collector):
         states = GaugeMetricFamily(
             "factory_machine_state", "1 for the state the machine is in, else 0.", labels=("machine", "state")
         )
+        ideal = GaugeMetricFamily(
+            "factory_ideal_cycle_seconds", "Work time of a part at the planned speed.", labels=("machine",)
+        )
         for machine in self._machines:
             for state in State:
                 states.add_metric((machine.path, state.value), float(machine.state is state))
@@ -96,7 +99,8 @@ class _Factory(Collector):
             found = machine.elements(now_s)
             for element in ELEMENTS:
                 elements.add_metric((machine.path, element), getattr(found, f"{element}_s"))
-        yield from (elements, states)
+            ideal.add_metric((machine.path,), machine.ideal_cycle_s)
+        yield from (elements, states, ideal)
 
 
 class Metrics:

@@ -20,8 +20,8 @@ def gateway() -> CollectorRegistry:
     """Every family of the gateway with at least one child, so that its labels show."""
     metrics = GatewayMetrics()
     metrics.for_source("x")
-    sink = metrics.for_sink("x")
-    sink.delay_seconds.labels("x", "x")
+    metrics.for_sink("x")
+    metrics.delay_seconds("x", "x")
     metrics.refused.labels("x", "x")
     metrics.build.info({"version": "", "python": ""})
     metrics.config_hash.info({"hash": ""})

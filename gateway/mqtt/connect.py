@@ -116,7 +116,7 @@ def _learn(experience: Experience, session: InnerSink) -> None:
 
 async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms) -> InnerSink:
     """The first address that takes us; each has `connect_timeout` of its own."""
-    problems: list[str] = []
+    problems, cause = list[str](), ""
     for url in (config.url, *config.fallback):
         address = dial.parse(url)
         try:
@@ -126,7 +126,8 @@ async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms)
                     return await _open(stack, config, address, terms, context)
         except Unavailable as error:
             problems.append(str(error))
-    raise Unavailable("; ".join(problems))
+            cause = error.cause
+    raise Unavailable("; ".join(problems), cause)
 
 
 async def _open(

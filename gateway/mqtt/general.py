@@ -26,7 +26,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.errors import Unavailable
+from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.blocking import BlockingConnect
 from gateway.mqtt.dial import Address, Line, explain
@@ -73,7 +73,7 @@ class GeneralSink:
             raise RuntimeError(f"more than {self.window} publishes are open")
         info = self._publish(message, qos=1)
         if info.rc != paho.MQTT_ERR_SUCCESS:
-            self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True)
+            self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True, cause="cut")
             return self.in_flight.failed()
         return self.in_flight.add(info.mid)
 
@@ -137,9 +137,9 @@ class GeneralSink:
             why = f"{self.address} ended the session: {_reason(code, said)}"
             self.in_flight.break_off(why, was_cut=code.value in ABOUT_WHAT_WE_SENT)
         elif isinstance(code, ReasonCode) and code.value == _KEEP_ALIVE_TIMEOUT:
-            self.in_flight.break_off(f"{self.address} is silent for longer than the keep-alive")
+            self.in_flight.break_off(f"{self.address} is silent for longer than the keep-alive", cause="timeout")
         else:
-            self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True)
+            self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True, cause="cut")
         if not self._client._connected.done():
             self._client._connected.set_exception(aiomqtt.MqttError("cut before the CONNACK"))
 
@@ -173,7 +173,7 @@ class GeneralSink:
 
     def _failed(self, error: BaseException) -> None:
         why = f"{self.address} {explain(error, self._address)}"
-        self.in_flight.break_off(why, was_cut=isinstance(error, ConnectionError))
+        self.in_flight.break_off(why, was_cut=isinstance(error, ConnectionError), cause=cause_of(error))
 
     def _read_failed(self, done: asyncio.Future[None]) -> None:
         """aiomqtt reports an exception while reading or writing here, and nowhere else."""

@@ -73,8 +73,8 @@ class InFlight:
             if not entry[0].done():
                 entry[0].set_result(outcome)
 
-    def break_off(self, reason: str, *, was_cut: bool = False) -> None:
-        """The session is over: every open publish fails with `Unavailable(reason)`.  Only the first call counts.
+    def break_off(self, reason: str, *, was_cut: bool = False, cause: str = "answer") -> None:
+        """The session is over: every open publish fails with `Unavailable(reason, cause)`.  Only the first call counts.
 
         `was_cut`: the broker ended it without a reason of its own, or with one that is about what we sent.
         """
@@ -83,11 +83,11 @@ class InFlight:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        _fail(self._broken, reason)
+        _fail(self._broken, reason, cause)
         open_, self._open = self._open, {}
         self.was_cut, self.left_open = was_cut, len(open_)
         for future, _ in open_.values():
-            _fail(future, reason)
+            _fail(future, reason, cause)
         self._on_break()
 
     def when_broken(self, then: Callable[[str], None]) -> None:
@@ -107,10 +107,11 @@ class InFlight:
         if due > self._loop.time():
             self._watch = self._loop.call_at(due, self._check)
         else:
-            self.break_off(f"{self._address} has not acknowledged a publish for {self._ack_timeout_s:g} s")
+            why = f"{self._address} has not acknowledged a publish for {self._ack_timeout_s:g} s"
+            self.break_off(why, cause="timeout")
 
 
-def _fail(future: asyncio.Future[Outcome] | asyncio.Future[None], reason: str) -> None:
+def _fail(future: asyncio.Future[Outcome] | asyncio.Future[None], reason: str, cause: str = "answer") -> None:
     if not future.done():
-        future.set_exception(Unavailable(reason))
+        future.set_exception(Unavailable(reason, cause))
         future.exception()  # marks it as seen: an owner that has gone is no mistake

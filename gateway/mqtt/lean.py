@@ -13,7 +13,7 @@ from typing import cast
 
 import mqtt5
 
-from gateway.errors import Unavailable
+from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.dial import Address, Line, during_handshake, explain
 from gateway.mqtt.inflight import InFlight
@@ -132,8 +132,10 @@ class LeanSink(asyncio.Protocol):
         if not self.accepted.done():
             silent = exc is None or isinstance(exc, ConnectionError)
             kind = VersionRefusedError if silent else Unavailable
-            self._refuse(kind(f"{why} instead of answering" if silent else why))
-        self.in_flight.break_off(why, was_cut=exc is None or isinstance(exc, ConnectionError))
+            cause = "cut" if silent else cause_of(exc)
+            self._refuse(kind(f"{why} instead of answering" if silent else why, cause))
+        was_cut = exc is None or isinstance(exc, ConnectionError)
+        self.in_flight.break_off(why, was_cut=was_cut, cause="cut" if exc is None else cause_of(exc))
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -242,7 +244,7 @@ class LeanSink(asyncio.Protocol):
         now = self._loop.time()
         if now - self._heard >= 1.5 * self._keep_alive_s:
             self.in_flight.break_off(
-                f"{self.address} is silent for {now - self._heard:.1f} s, more than the keep-alive"
+                f"{self.address} is silent for {now - self._heard:.1f} s, more than the keep-alive", cause="timeout"
             )
             return
         if now - min(self._heard, self._said) >= 0.7 * self._keep_alive_s:

@@ -328,14 +328,14 @@ async def open_source(config: SourceConfig, metrics: SourceMetrics, link: Link, 
         await source.subscribe(marks.decode(mark))
         if any(item.events is not None for item in table.items):
             await refresh_conditions(session, source.items.subscription.id)
-        metrics.connected.set(1)
-        metrics.connects.inc()
         link.up()
+        metrics.subscriptions.set(1)
         try:
             async with _beside(keep_house(session, config, source.items, publisher), publisher, config.name):
                 yield source
         finally:
             metrics.connected.set(0)
+            metrics.subscriptions.set(0)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Protocol
 
 import structlog
+from prometheus_client import Histogram
 
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link, keep_connected
@@ -58,6 +59,7 @@ class Shelves:
         set aside as well.  The times outlive the session: some brokers cut the connection when they refuse."""
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
+        self._delays: dict[str, Histogram] = {}
         self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
         self.metrics.recovered.inc(self.stored_values)
         self.metrics.stored_values.set_function(lambda: self.stored_values)
@@ -80,7 +82,13 @@ class Shelves:
         self.metrics.ack_seconds.observe(time.monotonic() - sent_at_s)
         if message.oldest_ticks:
             delay_s = time.time() - (message.oldest_ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
-            self.metrics.delay_seconds.labels(message.source, self.broker).observe(max(0.0, delay_s))
+            self._delay_of(message.source).observe(max(0.0, delay_s))
+
+    def _delay_of(self, source: str) -> Histogram:
+        found = self._delays.get(source)
+        if found is None:
+            found = self._delays[source] = self.all_metrics.delay_seconds(source, self.broker)
+        return found
 
     def hold(self, message: Message, outcome: Outcome) -> None:
         """From now on set aside whatever follows in this message's stream."""
@@ -187,6 +195,7 @@ class _Session:
     def _settle(self, record: Record, sent_at_s: float, future: "asyncio.Future[Outcome]") -> None:
         self._shelves.metrics.in_flight.dec()
         if future.cancelled() or future.exception() is not None:
+            self._shelves.metrics.repeated.inc()
             return  # the session broke: the record is read again on the next one
         outcome = future.result()
         if outcome.verdict is Verdict.DELIVERED:

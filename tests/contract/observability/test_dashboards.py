@@ -224,8 +224,12 @@ def test_a_broker_that_is_pulled_moves_the_panels_it_should_move(stack: Stack) -
     wait_until(lambda: figure(expr["delivery: Which brokers are connected?"]) == 0, "the panel to show it")
     wait_until(lambda: figure(expr["delivery: Is the backlog growing?"]) > 50, "the backlog to show")
     assert figure(expr["gateway: Is all connected?"]) == 0
+    assert stack.gateway.metrics['gateway_sink_disconnects_total{cause="cut",sink="broker"}'] == 1
+    assert stack.gateway.metrics['gateway_sink_connect_failures_total{cause="refused",sink="broker"}'] > 0
     stack.broker.restart()
     wait_listening(stack.broker.port, stack.broker.process)
     wait_until(lambda: figure(expr["delivery: Which brokers are connected?"]) == 1, "the panel to show it is back")
     wait_until(lambda: figure(expr["delivery: Is the backlog growing?"]) < 50, "the backlog to drain")
     assert figure(expr["gateway: Do the books balance?"]) == 0
+    assert stack.gateway.total("gateway_sink_connects_total") == 2
+    assert stack.gateway.total("gateway_source_connects_total") == 1

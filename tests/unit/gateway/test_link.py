@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+import socket
+import ssl
 
 import pytest
 
-from gateway.errors import Unavailable
+from gateway.errors import CAUSES, Unavailable
 from gateway.link import Backoff, Link, LinkState, keep_connected
 
 AT_ONCE = Backoff(first_s=0.0, most_s=0.0)
@@ -75,3 +77,32 @@ def test_a_cancellation_that_a_failing_child_would_hide_ends_the_loop() -> None:
             await task
 
     asyncio.run(asyncio.wait_for(body(), 5))
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ConnectionRefusedError(), "refused"),
+        (ConnectionResetError(), "cut"),
+        (TimeoutError(), "timeout"),
+        (ssl.SSLCertVerificationError(), "tls"),
+        (socket.gaierror(), "name"),
+        (OSError(113, "No route to host"), "unreachable"),
+        (ValueError(), "answer"),
+    ],
+)
+def test_a_failure_is_told_with_its_cause(error: Exception, cause: str) -> None:
+    told: list[str] = []
+
+    async def attempt() -> None:
+        if told:
+            return
+        try:
+            raise error
+        except type(error) as behind:
+            raise Unavailable("gone") from behind
+
+    link = Link("a", "b", on_failure=lambda link, why: told.append(why))
+    asyncio.run(asyncio.wait_for(keep_connected(link, attempt, AT_ONCE), 5))
+    assert told == [cause]
+    assert cause in CAUSES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
-from gateway.metrics import Metrics
+from gateway.metrics import MOST_SOURCES, OTHER, Metrics
 
 REFERENCE = Path(__file__).parents[3] / "docker" / "prometheus" / "reference.py"
 
@@ -42,8 +42,30 @@ def test_fifty_servers_and_four_brokers_stay_under_a_megabyte() -> None:
     for source in range(50):
         metrics.for_source(f"source-{source}").received.inc(10_000)
         for sink in range(4):
-            metrics.for_sink(f"broker-{sink}").delay_seconds.labels(f"source-{source}", f"broker-{sink}").observe(1.0)
+            metrics.for_sink(f"broker-{sink}")
+            metrics.delay_seconds(f"source-{source}", f"broker-{sink}").observe(1.0)
     since_s = time.process_time()
     text = generate_latest(metrics.registry)
     assert len(text) < 1_000_000
     assert time.process_time() - since_s < 1.0  # measured: about 0.05 s; a slow machine is no failure
+
+
+def test_sources_beyond_the_cap_share_their_histograms_and_are_counted() -> None:
+    metrics = Metrics()
+    for source in range(MOST_SOURCES + 7):
+        metrics.for_source(f"source-{source}").batch_values.observe(1)
+        metrics.delay_seconds(f"source-{source}", "broker").observe(1.0)
+    count = metrics.registry.get_sample_value
+    assert count("gateway_series_left_out", {"page": "metrics"}) == 7
+    assert count("gateway_source_batch_values_count", {"source": OTHER}) == 7
+    assert count("gateway_delay_seconds_count", {"source": OTHER, "sink": "broker"}) == 7
+
+
+def test_a_refused_configuration_leaves_the_earlier_one_and_says_so() -> None:
+    metrics = Metrics()
+    metrics.config_taken("abc")
+    taken_s = metrics.registry.get_sample_value("gateway_config_last_reload_success_timestamp_seconds")
+    metrics.config_refused()
+    assert metrics.registry.get_sample_value("gateway_config_last_reload_success") == 0
+    assert metrics.registry.get_sample_value("gateway_config_last_reload_success_timestamp_seconds") == taken_s
+    assert metrics.registry.get_sample_value("gateway_config_hash_info", {"hash": "abc"}) == 1

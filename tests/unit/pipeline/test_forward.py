@@ -163,6 +163,9 @@ def test_a_lost_connection_repeats_at_most_a_window_and_loses_nothing(tmp_path: 
         assert broker.sessions == 2
         assert sorted(set(seqs(broker, "a"))) == list(range(1, 61))
         assert len(broker.taken) - 60 <= broker.window
+        repeated = metrics.registry.get_sample_value("gateway_sink_messages_repeated_total", {"sink": "b"})
+        assert repeated is not None
+        assert len(broker.taken) - 60 <= repeated <= broker.window
         assert books_of(metrics.registry, "b").balance
 
     run(body())

@@ -10,11 +10,14 @@ as received when it is durable and its fate is known; what a rule holds for a wh
 and what a rule makes of several values (`derived`) counts as received like them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import disable_created_metrics as _disable_created_metrics
+
+from gateway.errors import CAUSES
+from gateway.metrics.books import Books, books_of
+from gateway.metrics.bound import SinkMetrics, SourceMetrics
+
+__all__ = ["DROP_REASONS", "FILTER_RULES", "Books", "Metrics", "SinkMetrics", "SourceMetrics", "books_of"]
 
 DROP_REASONS = (
     "outbox_full",
@@ -36,58 +39,12 @@ LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 CLOUD_UNITS_BYTES = {"4k": 4096, "5k": 5120}
 """Sizes in which clouds count messages; a message costs at least one of them."""
+PAGES = ("metrics", "tags")
+"""`/metrics` and `/metrics/tags`: the values of the `page` label."""
+MOST_SOURCES = 100
+"""So many sources have histograms of their own; the others share those of `OTHER`."""
+OTHER = "other"
 SYNC_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceMetrics:
-    """The series of one OPC UA server, bound."""
-
-    connected: Gauge
-    connects: Counter
-    received: Counter
-    filtered: Mapping[str, Counter]
-    """By rule."""
-    derived: Counter
-    held: Gauge
-    good: Counter
-    uncertain: Counter
-    bad: Counter
-    notifications: Counter
-    overflows: Counter
-    sequence_gaps: Counter
-    undecodable: Counter
-    batch_values: Histogram
-    last_response: Gauge
-    clock_offset: Gauge
-    browse_seconds: Gauge
-    items_good: Gauge
-    items_failed: Gauge
-    own_certificate_expires: Gauge
-    server_certificate_expires: Gauge
-
-
-@dataclass(frozen=True, slots=True)
-class SinkMetrics:
-    """The series of one broker, bound."""
-
-    connected: Gauge
-    connects: Counter
-    recovered: Counter
-    stored_values: Gauge
-    stored_messages: Gauge
-    delivered: Counter
-    messages: Counter
-    payload_bytes: Counter
-    cloud_units: dict[int, Counter]
-    """By the size of a unit in bytes."""
-    dead_letters: Gauge
-    held_messages: Gauge
-    certificate_expires: Gauge
-    refused: Counter
-    in_flight: Gauge
-    ack_seconds: Histogram
-    delay_seconds: Histogram
 
 
 class Metrics:
@@ -96,6 +53,8 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         _disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
         self.registry = registry or CollectorRegistry()
+        self._sources: set[str] = set()
+        self._beyond: set[str] = set()
         r = self.registry
         self._bind_process(r)
         self._bind_books(r)
@@ -105,6 +64,24 @@ class Metrics:
     def _bind_process(self, r: CollectorRegistry) -> None:
         ProcessCollector(registry=r)
         self.build = Info("gateway_build", "Version of the gateway and of Python.", registry=r)
+        self.reload_success = Gauge(
+            "gateway_config_last_reload_success",
+            "1 when the configuration was taken as it is now, 0 when the last change of it was refused.",
+            registry=r,
+        )
+        self.reloaded = Gauge(
+            "gateway_config_last_reload_success_timestamp_seconds",
+            "Unix time at which a configuration was last taken, at start or later.",
+            registry=r,
+        )
+        self.left_out = _gauge(
+            r,
+            "gateway_series_left_out",
+            "What a page does not show by itself because of its cap: sources (counted as `other`), or tags.",
+            "page",
+        )
+        for page in PAGES:
+            self.left_out.labels(page)
         self.ready = Gauge("gateway_ready", "1 while every source and the broker are connected.", registry=r)
         self.config_hash = Info("gateway_config_hash", "Hash of the configuration in use.", registry=r)
         self.started = Gauge("gateway_start_time_seconds", "Unix time at which the gateway was started.", registry=r)
@@ -160,6 +137,13 @@ class Metrics:
             r, "gateway_source_connected", "1 while the OPC UA server is connected.", "source"
         )
         self._source_connects = _counter(r, "gateway_source_connects", "Times the server was connected.", "source")
+        self._source_disconnects = _counter(
+            r, "gateway_source_disconnects", "Times the server was lost, by cause.", "source", "cause"
+        )
+        self._source_connect_failures = _counter(
+            r, "gateway_source_connect_failures", "Attempts to connect that failed, by cause.", "source", "cause"
+        )
+        self._subscriptions = _gauge(r, "gateway_source_subscriptions", "Subscriptions held at the server.", "source")
         self._values = _counter(
             r, "gateway_source_values", "Values read from the server, by quality.", "source", "quality"
         )
@@ -202,6 +186,18 @@ class Metrics:
     def _bind_sinks(self, r: CollectorRegistry) -> None:
         self._sink_connected = _gauge(r, "gateway_sink_connected", "1 while the broker is connected.", "sink")
         self._sink_connects = _counter(r, "gateway_sink_connects", "Times the broker was connected.", "sink")
+        self._sink_disconnects = _counter(
+            r, "gateway_sink_disconnects", "Times the broker was lost, by cause.", "sink", "cause"
+        )
+        self._sink_connect_failures = _counter(
+            r, "gateway_sink_connect_failures", "Attempts to connect that failed, by cause.", "sink", "cause"
+        )
+        self._throttled = _counter(
+            r, "gateway_sink_throttled_seconds", "Time publishing waited for a rate limit of ours or a quota.", "sink"
+        )
+        self._repeated = _counter(
+            r, "gateway_sink_messages_repeated", "Publishes begun again: the broker may have had them before.", "sink"
+        )
         self._messages = _counter(r, "gateway_sink_messages", "Messages the broker acknowledged.", "sink")
         self._payload_bytes = _counter(
             r, "gateway_sink_payload_bytes", "Payload bytes the broker acknowledged.", "sink"
@@ -217,6 +213,12 @@ class Metrics:
             r,
             "gateway_sink_certificate_expires_timestamp_seconds",
             "Unix time at which our client certificate for this broker ends; NaN without one.",
+            "sink",
+        )
+        self._sink_credentials = _gauge(
+            r,
+            "gateway_sink_credential_expires_timestamp_seconds",
+            "Unix time at which our password ends, where it is a token that says so; else NaN.",
             "sink",
         )
         self.refused = _counter(
@@ -250,10 +252,37 @@ class Metrics:
             if sample.name == "gateway_delay_seconds_sum"
         )
 
+    def config_taken(self, digest: str) -> None:
+        """A configuration is in use from now on."""
+        self.config_hash.info({"hash": digest})
+        self.reload_success.set(1)
+        self.reloaded.set_to_current_time()
+
+    def config_refused(self) -> None:
+        """A changed configuration was not taken; the earlier one stays in use."""
+        self.reload_success.set(0)
+
+    def delay_seconds(self, source: str, sink: str) -> Histogram:
+        """The delays from one server to one broker.  A source may be one that only an earlier configuration had."""
+        return self._delay_seconds.labels(self._shown(source), sink)
+
+    def _shown(self, source: str) -> str:
+        """The label of a source in histograms, which are long: its name, or beyond the cap `other`."""
+        if source not in self._sources and len(self._sources) < MOST_SOURCES:
+            self._sources.add(source)
+        if source in self._sources:
+            return source
+        self._beyond.add(source)
+        self.left_out.labels("metrics").set(len(self._beyond))
+        return OTHER
+
     def for_source(self, name: str) -> SourceMetrics:
         return SourceMetrics(
             connected=self._source_connected.labels(name),
             connects=self._source_connects.labels(name),
+            disconnects={cause: self._source_disconnects.labels(name, cause) for cause in CAUSES},
+            connect_failures={cause: self._source_connect_failures.labels(name, cause) for cause in CAUSES},
+            subscriptions=self._subscriptions.labels(name),
             received=self._received.labels(name),
             filtered={rule: self._filtered.labels(name, rule) for rule in FILTER_RULES},
             derived=self._derived.labels(name),
@@ -265,7 +294,7 @@ class Metrics:
             overflows=self._overflows.labels(name),
             sequence_gaps=self._gaps.labels(name),
             undecodable=self._undecodable.labels(name),
-            batch_values=self._batch_values.labels(name),
+            batch_values=self._batch_values.labels(self._shown(name)),
             last_response=self._last_response.labels(name),
             clock_offset=self._clock_offset.labels(name),
             browse_seconds=self._browse_seconds.labels(name),
@@ -285,6 +314,8 @@ class Metrics:
             stored_messages=self._stored_messages.labels(name),
             connected=self._sink_connected.labels(name),
             connects=self._sink_connects.labels(name),
+            disconnects={cause: self._sink_disconnects.labels(name, cause) for cause in CAUSES},
+            connect_failures={cause: self._sink_connect_failures.labels(name, cause) for cause in CAUSES},
             delivered=self._delivered.labels(name),
             messages=self._messages.labels(name),
             payload_bytes=self._payload_bytes.labels(name),
@@ -292,47 +323,13 @@ class Metrics:
             dead_letters=self._dead_letters.labels(name),
             held_messages=self._held.labels(name),
             certificate_expires=self._sink_certificates.labels(name),
+            credential_expires=self._sink_credentials.labels(name),
+            throttled_seconds=self._throttled.labels(name),
+            repeated=self._repeated.labels(name),
             refused=self.refused,
             in_flight=self._in_flight.labels(name),
             ack_seconds=self._ack_seconds.labels(name),
-            delay_seconds=self._delay_seconds,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """Where every value is, now.  `received + recovered = delivered + stored + filtered + dropped`."""
-
-    received: int
-    recovered: int
-    delivered: int
-    stored: int
-    filtered: int
-    dropped: int
-    messages: int
-
-    @property
-    def balance(self) -> bool:
-        return self.received + self.recovered == self.delivered + self.stored + self.filtered + self.dropped
-
-
-def books_of(registry: CollectorRegistry, sink: str) -> Books:
-    """The books of one broker as the series show them, over all sources."""
-    wanted = {
-        "gateway_values_received_total": "received",
-        "gateway_values_recovered_total": "recovered",
-        "gateway_values_delivered_total": "delivered",
-        "gateway_outbox_values": "stored",
-        "gateway_values_filtered_total": "filtered",
-        "gateway_values_dropped_total": "dropped",
-        "gateway_sink_messages_total": "messages",
-    }
-    sums = dict.fromkeys(wanted.values(), 0)
-    for family in registry.collect():
-        for sample in family.samples:
-            if sample.name in wanted and sample.labels.get("sink", sink) == sink:
-                sums[wanted[sample.name]] += round(sample.value)
-    return Books(**sums)
 
 
 def _sum(family: Counter | Gauge, sink: str = "") -> float:

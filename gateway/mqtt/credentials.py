@@ -1,0 +1,41 @@
+"""When a password ends, where it is a token that says so: a JSON Web Token, or a shared access signature."""
+
+import base64
+import binascii
+import json
+import math
+from urllib.parse import parse_qs
+
+from gateway.config import Secret
+from gateway.errors import ConfigError
+
+
+def expires_s(password: Secret | None) -> float:
+    """Unix time at which the password ends; NaN without one, when it cannot be read, or when it does not say."""
+    try:
+        return token_expires_s(password.read()) if password else math.nan
+    except ConfigError:
+        return math.nan
+
+
+def token_expires_s(token: str) -> float:
+    """`exp` of a JSON Web Token (RFC 7519, 4.1.4), or `se` of a shared access signature; NaN for anything else."""
+    if token.startswith("SharedAccessSignature "):
+        said: object = next(iter(parse_qs(token.partition(" ")[2]).get("se", [])), None)
+    else:
+        said = _claims(token).get("exp")
+    try:
+        return float(said) if isinstance(said, int | float | str) else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _claims(token: str) -> dict[str, object]:
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
