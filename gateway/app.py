@@ -24,7 +24,8 @@ from gateway.mqtt.tls import expires_s
 from gateway.notify import notify
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
-from gateway.payload.choose import announcement_for, format_for, keep_alives_for
+from gateway.payload.choose import announcement_for, describes_types, format_for, keep_alives_for, network_envelope
+from gateway.payload.pubsub import StatusPresence
 from gateway.pipeline.announce import announce
 from gateway.pipeline.collect import collect
 from gateway.pipeline.forward import Shelves, forward
@@ -139,7 +140,7 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
     async with keeping_alive(keep_alives_for(form), outbox, link, config.payload.pubsub.keep_alive):
         await collect(
             source.name,
-            partial(open_source, source, metrics, link),
+            partial(open_source, source, metrics, link, enumerations=describes_types(config.payload.format)),
             form,
             outbox,
             link,
@@ -158,6 +159,8 @@ async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, lin
 def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
     """What says at this broker whether the gateway is there."""
     config = gateway.config
+    if config.payload.format == "opcua-pubsub" and broker.presence.topic is not None:
+        return StatusPresence(network_envelope(config))
     return presence_of(
         broker.presence, config.name, version(DISTRIBUTION), hash_of(config), lambda: sorted(gateway.outbox.streams)
     )

@@ -29,6 +29,16 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Enumeration:
+    """A data type of a server whose values are numbers with names."""
+
+    type_id: str
+    name: str
+    members: tuple[tuple[int, str], ...]
+    """Number and name of each."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """One configured variable: where it is on the server, what consumers call it."""
 
@@ -43,6 +53,8 @@ class Tag:
     """Which selection of its source took it."""
     priority: Priority = Priority.TELEMETRY
     """Which lane of the outbox its values take; EVENT for what tells events, which have topics of their own."""
+    enumeration: Enumeration | None = None
+    """What its numbers mean, where they are names and somebody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)

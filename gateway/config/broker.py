@@ -38,7 +38,8 @@ class PresenceConfig(Strict):
     """Whether consumers can tell that nothing changed from that nobody is there: one retained message."""
 
     topic: Annotated[str, Field(pattern=r"^[^+#\x00]{1,1000}$")] | None = "gateways/{gateway}/presence"
-    """Where it is kept; `{gateway}` is the gateway's name.  `null` turns it off, for brokers that retain nothing."""
+    """Where it is kept; `{gateway}` is the gateway's name.  `null` turns it off, for brokers that retain nothing.  With
+    the payload format `opcua-pubsub` it is the status message of that format, on the topic of that format."""
     heartbeat: Seconds = 30.0
     """It is renewed this often."""
 

@@ -30,6 +30,7 @@ from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
 from gateway.opcua.batches import Assembler
 from gateway.opcua.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
+from gateway.opcua.enumerations import with_enumerations
 from gateway.opcua.events import refresh_conditions
 from gateway.opcua.history import read_history, with_history
 from gateway.opcua.housekeeping import keep_house
@@ -311,17 +312,22 @@ class Source:
 
 
 @asynccontextmanager
-async def open_source(config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes) -> AsyncIterator[Source]:
+async def open_source(
+    config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes, *, enumerations: bool = False
+) -> AsyncIterator[Source]:
     """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
 
-    `mark` is that of the last durable batch, or empty.  Leaving closes session and socket in bounded time and leaves
-    the subscription on the server for whoever comes with the mark.
+    `mark` is that of the last durable batch, or empty.  With `enumerations` the tags say what their numbers mean.
+    Leaving closes session and socket in bounded time and leaves the subscription on the server for whoever comes with
+    the mark.
     """
     quieten_library()
     async with open_session(config, metrics) as session:
         publisher = Publisher(session, config.publish_requests)
         since_s = time.monotonic()
         table = await resolve(session, config)
+        if enumerations:
+            table = replace(table, tags=await with_enumerations(session, table.tags))
         metrics.browse_seconds.set(time.monotonic() - since_s)
         dialect = Dialect(session.uris, await structures_or_none(session, config.structures))
         source = Source(session, config, metrics, table, publisher, dialect)

@@ -52,6 +52,11 @@ def keep_alives_for(form: Format) -> KeepAlives | None:
     return form.keep_alives if isinstance(form, FramesFormat) else None
 
 
+def describes_types(name: str) -> bool:
+    """Whether a format tells its readers what the types of the server are."""
+    return name in ("opcua-pubsub", "cloudevents")
+
+
 def announcement_for(config: Config) -> Announcement:
     """How losses are told in the configured format."""
     plain = _announcement(config)

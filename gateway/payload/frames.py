@@ -226,6 +226,9 @@ class FramesFormat:
         structures = self._types.structures(writer.handles)
         if structures:
             body["StructureDataTypes"] = structures
+        enumerations = self._types.enumerations((h, batch.tags[h]) for h in writer.handles)
+        if enumerations:
+            body["EnumDataTypes"] = enumerations
         wrapped = self._envelope.describe(writer, place, writer.described, body, now)
         return [replace(_message(place, writer.described, wrapped, batch.source), retain=True)]
 

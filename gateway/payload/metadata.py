@@ -2,19 +2,20 @@
 
 A batch carries the built-in type of each value but no definitions, so a field whose tag has not had a value yet is a
 Variant (24, BaseDataType), and so is one whose type changed.  Structures are described by the fields that their values
-had, in the order in which they had them.  Whatever is learned makes a new version.
+had, in the order in which they had them.  Enumerations come with the tag, as the server describes them.  Whatever is
+learned makes a new version, and so does a table in which a description is another.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.model import IS_ARRAY, IS_MATRIX, Batch, Tag
+from gateway.model import IS_ARRAY, IS_MATRIX, Batch, Enumeration, Tag
 from gateway.values import Structure, Typed
 
-ANY_TYPE = 24
+INT32, ANY_TYPE = 6, 24
 _UNKNOWN = 255
 _FLAGS = IS_ARRAY | IS_MATRIX
 SCALAR, ONE_DIMENSION, ONE_OR_MORE, ANY_RANK = -1, 1, 0, -2
@@ -77,7 +78,7 @@ class FieldTypes:
         described: Json = {
             "Name": tag.name,
             "BuiltInType": kind,
-            "DataType": self._structure_of.get(handle, f"i={kind}"),
+            "DataType": _type_id(tag, kind) or self._structure_of.get(handle, f"i={kind}"),
             "ValueRank": rank,
             "DataSetFieldId": str(uuid.uuid5(_NAMESPACE, tag.node_id)),
         }
@@ -85,6 +86,11 @@ class FieldTypes:
             unit = {"UaType": 21, "Value": {"Text": tag.unit}}
             described["Properties"] = [{"Key": EU_INFORMATION, "Value": unit}]
         return described
+
+    def enumerations(self, tags: Iterable[tuple[int, Tag]]) -> list[Json]:
+        """EnumDescriptions (Part 14, 6.2.3.2.5) that the fields of these tags need."""
+        wanted = [tag.enumeration for handle, tag in tags if _type_id(tag, int(self._types[handle]) & ~_FLAGS)]
+        return [_enumeration(each) for each in dict.fromkeys(wanted) if each is not None]
 
     def structures(self, handles: Sequence[int]) -> list[Json]:
         """StructureDescriptions that the fields of these tags need, with those inside them."""
@@ -96,6 +102,20 @@ class FieldTypes:
                 wanted.append(name)
                 pending += _used_by(self._structures[name])
         return [self._structures[name] for name in wanted]
+
+
+def _type_id(tag: Tag, kind: int) -> str | None:
+    """The enumeration of a tag whose values are the numbers that it names."""
+    return tag.enumeration.type_id if tag.enumeration is not None and kind == INT32 else None
+
+
+def _enumeration(each: Enumeration) -> Json:
+    return {
+        "DataTypeId": each.type_id,
+        "Name": each.name,
+        "EnumDefinition": {"Fields": [{"Value": value, "Name": name} for value, name in each.members]},
+        "BuiltInType": INT32,
+    }
 
 
 def _rank(seen: int) -> int:

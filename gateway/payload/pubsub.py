@@ -18,11 +18,15 @@ MessageId is `<stream>#<seq>`: unique, the same when a message is delivered agai
 its disk and counts from 1 again.  SequenceNumber is `seq` modulo 2^32.  `Gaps` beside the payload is ours (readers skip
 what they do not know): discontinuities as in `json`.  A gap without values comes in a delta frame without fields.
 
-Not here: enumerations in the metadata (a batch does not carry their names), ua-connection, ua-application,
-ua-endpoints, actions, and events.  Metadata is one message, however many fields there are.
+The status is the gateway's presence in this format: Operational while a session lasts, Disabled after a goodbye, Error
+as the last will.  It is not cyclic: the broker tells when we vanish (7.2.5.5.5).
+
+Not here: ua-connection, ua-application, ua-endpoints, actions, and events as `ua-event`.  Metadata is one message,
+however many fields there are.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 from typing import Literal
 
@@ -93,6 +97,7 @@ class MetaData(Described):
     Fields: list[FieldMetaData]
     ConfigurationVersion: ConfigurationVersion
     StructureDataTypes: list[dict[str, JsonValue]] | None = None
+    EnumDataTypes: list[dict[str, JsonValue]] | None = None
 
 
 class MetaDataMessage(Described):
@@ -184,11 +189,11 @@ class NetworkEnvelope:
         body = self._head("ua-data", Place(topic, stream), seq) | {"WriterGroupName": source, "Messages": [message]}
         return Message(topic, orjson.dumps(body), stream=stream, seq=seq, values=0)
 
-    def status(self, state: State, now_ticks: int) -> Message:
+    def status(self, state: State, since: datetime) -> Message:
         """The retained state of the publisher.  The middleware tells when we vanish: not cyclic, without Timestamp."""
         topic = f"{self.prefix}/json/status/{escape(self.publisher)}"
         body: Row = {
-            "MessageId": f"{self.publisher}/status/{int(state)}#{now_ticks}",
+            "MessageId": f"{self.publisher}/status/{int(state)}#{since.isoformat()}",
             "MessageType": "ua-status",
             "PublisherId": self.publisher,
             "IsCyclic": False,
@@ -196,12 +201,26 @@ class NetworkEnvelope:
         }
         return Message(topic, orjson.dumps(body), stream="", seq=0, values=0, retain=True, priority=Priority.STATE)
 
-    def will(self, now_ticks: int) -> Message:
-        """What the broker is to say when it loses us (Part 14, 7.2.5.5.5): Error."""
-        return self.status(State.ERROR, now_ticks)
-
     def _head(self, kind: str, place: Place, seq: int) -> Row:
         return {"MessageId": f"{place.stream}#{seq}", "MessageType": kind, "PublisherId": self.publisher}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPresence:
+    """The state of the publisher as the presence of a session: see `gateway/mqtt/presence.py`."""
+
+    envelope: NetworkEnvelope
+    heartbeat_s: None = None
+
+    def birth(self, since: datetime) -> Message:
+        return self.envelope.status(State.OPERATIONAL, since)
+
+    def goodbye(self, since: datetime) -> Message:
+        return self.envelope.status(State.DISABLED, since)
+
+    def will(self, since: datetime) -> Message:
+        """Error: what the broker is to say when it loses us (Part 14, 7.2.5.5.5)."""
+        return self.envelope.status(State.ERROR, since)
 
 
 def _version(writer: Writer) -> Row:

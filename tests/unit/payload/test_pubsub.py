@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import jsonschema
 import pytest
@@ -9,12 +10,12 @@ from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import Batch, Gap, Message
+from gateway.model import Batch, Enumeration, Gap, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_TICKS, FramesFormat, WriterNumbers
 from gateway.payload.part6 import SYMBOLS, Encoding, status_form
 from gateway.payload.parts import Limits, Terms
-from gateway.payload.pubsub import NetworkEnvelope, State, pubsub_schema
+from gateway.payload.pubsub import NetworkEnvelope, StatusPresence, pubsub_schema
 from gateway.values import Structure, Typed
 from tests.support.part6 import as_read, data_value, value
 from tests.support.payloads import TICKS, Counting, batch_of, batches, tags_of
@@ -171,6 +172,41 @@ def test_metadata_describes_structures_and_those_inside_them() -> None:
     assert types[0]["StructureDefinition"]["Fields"][1] == {"Name": "inner", "DataType": "i=9", "ValueRank": -1}
 
 
+MODE = Enumeration("nsu=urn:u;i=11", "Mode", ((0, "Off"), (1, "On")))
+
+
+def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_numbers() -> None:
+    tags = [replace(tag, enumeration=MODE) for tag in tags_of(3)]
+    rows: list[tuple[int, object]] = [(6, 1), (6 | 0x80, [0, 1]), (12, "no number")]
+    _, metadata = opened(form().encode(batch_of(rows, tags=tags), lambda stream: 1))[0]
+    fields = metadata["Fields"]
+    assert isinstance(fields, list)
+    assert [(f["BuiltInType"], f["DataType"]) for f in fields] == [
+        (6, "nsu=urn:u;i=11"), (6, "nsu=urn:u;i=11"), (12, "i=12"),
+    ]  # fmt: skip
+    assert metadata["EnumDataTypes"] == [
+        {
+            "DataTypeId": "nsu=urn:u;i=11",
+            "Name": "Mode",
+            "EnumDefinition": {"Fields": [{"Value": 0, "Name": "Off"}, {"Value": 1, "Name": "On"}]},
+            "BuiltInType": 6,
+        }
+    ]
+
+
+def test_another_meaning_of_a_number_makes_a_new_version() -> None:
+    counting, encoder = Counting(), form()
+    versions = []
+    for members in (MODE.members, MODE.members, (*MODE.members, (2, "Auto"))):
+        tags = [replace(tag, enumeration=replace(MODE, members=members)) for tag in tags_of(1)]
+        messages = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags), counting.next_seq))
+        versions += [body["ConfigurationVersion"] for kind, body in opened(messages) if kind == "ua-metadata"]
+    first, second = versions
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert first["MajorVersion"] < second["MajorVersion"]
+
+
 def test_what_is_learned_makes_a_new_version_and_what_is_known_does_not() -> None:
     counting, encoder, tags = Counting(), form(), tags_of(2)
     versions = []
@@ -227,9 +263,8 @@ def test_a_loss_is_told_on_the_topic_of_the_data() -> None:
 
 
 def test_the_status_is_retained_and_the_will_says_error() -> None:
-    envelope = NetworkEnvelope("edge", "opcua", "verbose")
-    online, will = envelope.status(State.OPERATIONAL, NOW), envelope.will(NOW)
-    for message, state in ((online, 2), (will, 3)):
+    status, since = StatusPresence(NetworkEnvelope("edge", "opcua", "verbose")), datetime(2026, 1, 1, tzinfo=UTC)
+    for message, state in ((status.birth(since), 2), (status.goodbye(since), 0), (status.will(since), 3)):
         body = json.loads(message.payload)
         VALIDATOR.validate(body)
         assert (message.topic, message.retain, body["Status"]) == ("opcua/json/status/edge", True, state)
