@@ -67,8 +67,13 @@ class Subscription(InternalSubscription):
         self.user = owner.user
         self.most_values = most_values
 
+    @property
+    def due(self) -> bool:
+        """Whether there are data changes to publish."""
+        return bool(self.items.due)
+
     def has_published_results(self) -> bool:
-        if self._triggered_statuschanges or (self._publishing_enabled and self.items.due):
+        if self._triggered_statuschanges or (self._publishing_enabled and self.due):
             return True
         return super().has_published_results()
 
@@ -76,7 +81,7 @@ class Subscription(InternalSubscription):
         """Publish what waits, in as many messages as it takes and as there are requests for."""
         published = await super().publish_results(requestdata)
         more = published
-        while more and self._publishing_enabled and self.items.due:
+        while more and self._publishing_enabled and self.due:
             more = await super().publish_results()
         return published
 
@@ -90,7 +95,7 @@ class Subscription(InternalSubscription):
     def _pop_publish_result(self) -> ua.PublishResult:
         result = super()._pop_publish_result()
         self._forget_what_is_too_much()
-        result.MoreNotifications = bool(self._publishing_enabled and self.items.due)
+        result.MoreNotifications = self._publishing_enabled and self.due
         return result
 
     def _forget_what_is_too_much(self) -> None:
@@ -140,6 +145,9 @@ class Subscription(InternalSubscription):
 class Subscriptions(SubscriptionService):
     """The subscriptions of one server."""
 
+    kind = Subscription
+    """What a new one is made of."""
+
     def of(self, owner: Owner) -> list[Subscription]:
         subscriptions = self.subscriptions.values()
         return [s for s in subscriptions if isinstance(s, Subscription) and s.session_id == owner.session_id]
@@ -158,7 +166,7 @@ class Subscriptions(SubscriptionService):
         self._sub_id_counter += 1
         result = ua.CreateSubscriptionResult(SubscriptionId=ua.UInt32(self._sub_id_counter))
         self._revise(result, params)
-        subscription = Subscription(
+        subscription = self.kind(
             result, self.aspace, answer, ask, owner,
             forget=lambda: self.subscriptions.pop(result.SubscriptionId, None),
             most_values=min(params.MaxNotificationsPerPublish or MOST_VALUES, MOST_VALUES),

@@ -1,0 +1,231 @@
+"""A subscriber that checks 20 000 values per second and more, as they come: numbering, order, holes, truth, delay.
+
+It knows what `tests/support/load_server.py` serves: in tick *t* the value of tag *n* is `t * tags + n`.  So every value
+says where it belongs, and nothing has to be kept but the last tick of each tag.  Repeats are told by `stream` and `seq`
+alone, as any consumer would.  Reads `json-columns`.
+"""
+
+import threading
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import numpy as np
+import orjson
+import paho.mqtt.client as paho
+from numpy.typing import NDArray
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+Ints = NDArray[np.int64]
+MOST_PROBLEMS = 50
+NEVER = -1
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Values of one topic that did not come, between two ticks."""
+
+    stream: str
+    first_tick: int
+    last_tick: int
+    values: int
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A gap as it was announced in a stream."""
+
+    stream: str
+    cause: str
+    since_s: float
+    until_s: float
+    count: int | None
+
+
+@dataclass
+class LoadChecker:
+    """What has arrived, and what is wrong with it.  Filled by the thread of the MQTT client."""
+
+    tags: int
+    began_s: float
+    """When tick 0 was, Unix time."""
+    period_s: float
+    values: int = 0
+    """Values that arrived, without repeats."""
+    messages: int = 0
+    repeated_messages: int = 0
+    repeated_values: int = 0
+    disordered: int = 0
+    """Values that came after a later one of their tag, or a second time under another number."""
+    overflowed: int = 0
+    """Values whose status is not Good."""
+    holes: list[Hole] = field(default_factory=list)
+    gaps: list[Announced] = field(default_factory=list)
+    numbers_missing: list[str] = field(default_factory=list)
+    """Holes in the numbering of streams."""
+    problems: Counter[str] = field(default_factory=Counter)
+    first: Ints = field(init=False)
+    last: Ints = field(init=False)
+    """By tag: the first and the last tick that arrived."""
+    delays_s: "array[float]" = field(default_factory=lambda: array("f"))
+    """By message, while `quiet`: from the source timestamp of its newest value to here."""
+    quiet: bool = False
+    arrived_at_s: float = 0.0
+    """When the last message came (monotonic)."""
+    connected: threading.Event = field(default_factory=threading.Event)
+    _seqs: dict[str, int] = field(default_factory=dict)
+    _lists: dict[str, Ints] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.first, self.last = np.full((2, self.tags), NEVER, np.int64)
+
+    # -- what a test asks
+
+    @property
+    def lag_s(self) -> float:
+        """How old the newest value is of the tag that is furthest behind."""
+        newest = int(self.last.min())
+        return time.time() - self.began_s - newest * self.period_s if newest != NEVER else float("inf")
+
+    @property
+    def owed(self) -> int:
+        """Values between the first and the last tick of every tag: what arrived and what is missing in between."""
+        seen = self.last != NEVER
+        return int((self.last[seen] - self.first[seen] + 1).sum())
+
+    @property
+    def missing(self) -> int:
+        return sum(hole.values for hole in self.holes)
+
+    @property
+    def unexplained(self) -> list[Hole]:
+        """Holes that no gap announced in their stream covers."""
+        return [hole for hole in self.holes if not any(self._covers(gap, hole) for gap in self.gaps)]
+
+    def _covers(self, gap: Announced, hole: Hole) -> bool:
+        since, until = (self.began_s + tick * self.period_s for tick in (hole.first_tick, hole.last_tick))
+        return gap.stream == hole.stream and gap.since_s <= since + 1e-6 and until <= gap.until_s + 1e-6
+
+    # -- what arrives
+
+    def take(self, payload: bytes) -> None:
+        """One message."""
+        now_s = time.time()
+        self.arrived_at_s = time.monotonic()
+        body = orjson.loads(payload)
+        stream, seq, rows = body["stream"], body["seq"], len(body.get("tag", ()))
+        self.messages += 1
+        last = self._seqs.get(stream, 0)
+        if seq <= last:
+            self.repeated_messages += 1
+            self.repeated_values += rows
+            return
+        if seq != last + 1:
+            self._note(self.numbers_missing, f"{stream}: {last} is followed by {seq}")
+        self._seqs[stream] = seq
+        self.gaps += [_announced(stream, gap) for gap in body.get("gaps", ())]
+        if "version" in body:
+            numbers = np.array([int(tag["node_id"].rpartition("=")[2]) for tag in body["tags"]])
+            known = self._lists.get(body["version"], np.zeros(0, np.int64))
+            self._lists[body["version"]] = np.concatenate((known[: body["first"]], numbers))
+        elif rows:
+            self._check(stream, body, now_s)
+
+    def _check(self, stream: str, body: dict[str, list[int]], now_s: float) -> None:
+        tags = self._lists[str(body["tags"])][np.array(body["tag"])]
+        ticks, owners = np.divmod(np.array(body["value"], np.int64), self.tags)
+        times = np.array(body["time"], np.int64)
+        self.problems["values of another tag"] += int((owners != tags).sum())
+        drift = times - times[0] - ((ticks - ticks[0]) * round(self.period_s * 1e7))
+        self.problems["wrong source times"] += int((drift != 0).sum())
+        start_s = datetime.fromisoformat(str(body["start"])).timestamp()
+        early_s = self.began_s + int(ticks.min()) * self.period_s
+        self.problems["wrong source times"] += abs(start_s - early_s) > 2e-6
+        self.overflowed += int(np.count_nonzero(body.get("status", ())))
+        self.values += len(ticks)
+        self._follow(stream, tags, ticks)
+        if self.quiet:
+            self.delays_s.append(now_s - self.began_s - int(ticks.max()) * self.period_s)
+
+    def _follow(self, stream: str, tags: Ints, ticks: Ints) -> None:
+        """Each value must be the successor of the one before of its tag."""
+        order = np.argsort(tags, kind="stable")
+        tags, ticks = tags[order], ticks[order]
+        begins = np.append(True, tags[1:] != tags[:-1])
+        before = np.where(begins, self.last[tags], np.roll(ticks, 1))
+        fresh = begins & (before == NEVER)
+        self.first[tags[fresh]] = ticks[fresh]
+        step = np.where(fresh, 1, ticks - before)
+        ends = np.append(begins[1:], True)
+        self.last[tags[ends]] = np.maximum(self.last[tags[ends]], ticks[ends])
+        self.disordered += int((step < 1).sum())
+        late = step > 1
+        if late.any():
+            hole = Hole(
+                stream, int((before[late] + 1).min()), int((ticks[late] - 1).max()), int((step[late] - 1).sum())
+            )
+            self.holes.append(hole)
+
+    def _note(self, where: list[str], text: str) -> None:
+        if len(where) < MOST_PROBLEMS:
+            where.append(text)
+
+
+def _announced(stream: str, gap: dict[str, str | int]) -> Announced:
+    since, until, count = gap.get("from_time"), gap.get("to_time"), gap.get("count")
+    return Announced(
+        stream, str(gap["cause"]), _instant_s(since, 0.0), _instant_s(until, float("inf")),
+        count if isinstance(count, int) else None,
+    )  # fmt: skip
+
+
+def _instant_s(text: str | int | None, otherwise: float) -> float:
+    return datetime.fromisoformat(str(text)).timestamp() if text else otherwise
+
+
+@contextmanager
+def load_checker(
+    url: str, topic: str, tags: int, began_s: float, period_s: float, client_id: str = "checker"
+) -> Iterator[LoadChecker]:
+    """Subscribed when entered; comes back by itself when the broker does."""
+    address = urlsplit(url)
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5)
+    checker = LoadChecker(tags, began_s, period_s)
+
+    def on_connect(
+        _: paho.Client, __: object, ___: paho.ConnectFlags, ____: ReasonCode, _____: Properties | None
+    ) -> None:
+        client.subscribe(topic, qos=1)
+
+    def on_subscribe(_: paho.Client, __: object, ___: int, ____: list[ReasonCode], _____: Properties | None) -> None:
+        checker.connected.set()
+
+    def on_disconnect(
+        _: paho.Client, __: object, ___: paho.DisconnectFlags, ____: ReasonCode, _____: Properties | None
+    ) -> None:
+        checker.connected.clear()
+
+    def on_message(_: paho.Client, __: object, message: paho.MQTTMessage) -> None:
+        try:
+            checker.take(message.payload)
+        except (ValueError, KeyError, IndexError, TypeError) as error:  # the client would swallow it
+            checker.problems[f"unreadable: {error!r}"] += 1
+
+    client.on_connect, client.on_subscribe = on_connect, on_subscribe
+    client.on_disconnect, client.on_message = on_disconnect, on_message
+    client.reconnect_delay_set(1, 1)
+    client.connect(str(address.hostname), address.port or 1883, keepalive=60)
+    client.loop_start()
+    try:
+        assert checker.connected.wait(10)
+        yield checker
+    finally:
+        client.disconnect()
+        client.loop_stop()
