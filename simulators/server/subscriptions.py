@@ -145,7 +145,7 @@ class Subscription(InternalSubscription):
 class Subscriptions(SubscriptionService):
     """The subscriptions of one server."""
 
-    kind = Subscription
+    kind: type[Subscription] = Subscription
     """What a new one is made of."""
 
     def of(self, owner: Owner) -> list[Subscription]:

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -88,8 +89,11 @@ class Watch:
 
 def soak(plan: Plan, folder: Path, say: Say = lambda line: None) -> Outcome:
     """Run, and judge what happened."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with load_chain(folder, plan.values_per_second) as chain:
+    running = folder / "run"
+    shutil.rmtree(running, ignore_errors=True)
+    running.mkdir(parents=True)
+    (folder / "samples.jsonl").unlink(missing_ok=True)
+    with load_chain(running, plan.values_per_second) as chain:
         watch = Watch(chain, folder / "samples.jsonl")
         pulled: list[Pulled] = []
         failures: list[str] = []
@@ -168,7 +172,11 @@ def main() -> int:
     add("--values-per-second", type=int, default=20_000, help="load: 10 changes a second of so many tags as it takes")
     add("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="which plugs, when and for how long")
     add("--plug-every", type=float, metavar="S", help="seconds between plugs (default: 150, less in a short run)")
-    add("--report", type=Path, help="keep report, samples, logs and outbox in this folder (default: nowhere)")
+    add(
+        "--report",
+        type=Path,
+        help="keep report, samples, logs and outbox in this folder, in place of an earlier run's",
+    )
     options = parser.parse_args()
     began_s = time.monotonic()
 

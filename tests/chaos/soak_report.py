@@ -184,4 +184,5 @@ def _catching_up(plugs: list[Pulled]) -> str:
         return "no plug was pulled"
     times = sorted(plug.caught_up_s for plug in plugs)
     worst = max(plugs, key=lambda plug: plug.caught_up_s)
-    return f"median {times[len(times) // 2]:.1f} s, longest {worst.caught_up_s:.1f} s ({worst.name} for {worst.seconds:.0f} s)"
+    longest = f"longest {worst.caught_up_s:.1f} s ({worst.name} for {worst.seconds:.0f} s)"
+    return f"median {times[len(times) // 2]:.1f} s, {longest}"

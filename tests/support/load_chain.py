@@ -16,7 +16,6 @@ from tests.support.brokers import Process, mosquitto
 from tests.support.load_checker import LoadChecker, load_checker
 from tests.support.load_server import LoadServer, source_of
 from tests.support.programs import Gateway, running, wait_until
-from tests.support.proxy import Proxy
 from tests.support.threaded import ThreadedProxy, proxy_thread
 
 RATE_HZ = 10.0
@@ -41,7 +40,7 @@ class LoadChain:
     def wait_caught_up(self, within_s: float = 120.0) -> float:
         """Wait until what arrives is live; gives how long that took, in seconds."""
         began_s = time.monotonic()
-        wait_until(lambda: self.checker.lag_s < CAUGHT_UP_S, f"live values: {self.state}", within_s)
+        wait_until(lambda: self.checker.lag_s < CAUGHT_UP_S, "live values", within_s)
         return time.monotonic() - began_s
 
     def wait_checker_idle(self, quiet_s: float = 0.5) -> None:
@@ -55,12 +54,8 @@ class LoadChain:
     def finish(self, within_s: float = 180.0) -> int:
         """Make no more values and wait until the last of every tag has arrived; gives its tick."""
         last = self.server.finish()
-        wait_until(lambda: int(self.checker.last.min()) >= last, f"tick {last} of every tag: {self.state}", within_s)
+        wait_until(lambda: int(self.checker.last.min()) >= last, f"tick {last} of every tag", within_s)
         return last
-
-    @property
-    def state(self) -> str:
-        return f"{self.checker.lag_s:.1f} s behind, ticks {self.checker.last.min()} to {self.checker.last.max()}"
 
 
 @contextmanager

@@ -214,7 +214,7 @@ def load_checker(
 
     def on_message(_: paho.Client, __: object, message: paho.MQTTMessage) -> None:
         try:
-            checker.take(message.payload)
+            checker.take(bytes(message.payload))
         except (ValueError, KeyError, IndexError, TypeError) as error:  # the client would swallow it
             checker.problems[f"unreadable: {error!r}"] += 1
 

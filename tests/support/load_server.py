@@ -2,11 +2,11 @@
 
     python -m tests.support.load_server PORT TAGS HZ
 
-Objects / load / m-00 … m-09 / <number>: all variables change together, HZ times a second.  In tick *t* the value of tag
-*n* is `t * TAGS + n`, so whoever reads one value knows whose it is and which.  Sessions, subscriptions, acknowledgements,
-Republish and transfer are those of `simulators/server`; only the queue of a subscription is replaced by two numbers, the
-next tick and the last one due, from which a whole DataChangeNotification is made in one go.  A queue that runs over
-(`queue_size` ticks) drops its oldest ticks and sets the overflow bit, as Part 4, 5.13.1.5 says.
+Objects / load / m-00 … m-09 / <number>: all variables change together, HZ times a second.  In tick *t* the value of
+tag *n* is `t * TAGS + n`, so whoever reads one value knows whose it is and which.  Sessions, subscriptions,
+acknowledgements, Republish and transfer are those of `simulators/server`; only the queue of a subscription is replaced
+by two numbers, the next tick and the last one due, from which a whole DataChangeNotification is made in one go.  A
+queue that runs over (`queue_size` ticks) drops its oldest ticks and sets the overflow bit (Part 4, 5.13.1.5).
 
 Log lines are JSON on standard error: `serving` with the instant of tick 0; SIGUSR1 ends the making of values, and
 `finished` tells the last tick.
@@ -172,7 +172,8 @@ async def serve(port: int, tags: int, rate_hz: float) -> None:
         production = Production(tags, 1.0 / rate_hz, time.time_ns() // 1_000_000_000 * 1_000_000_000)
         assert production.due(time.time_ns() + 10**9) >= 0
         longest_s = (2**31 / tags - 1) * production.period_s
-        server.iserver.subscriptions.kind = type("Load", (LoadSubscription,), {"production": production})
+        LoadSubscription.production = production
+        server.iserver.subscriptions.kind = LoadSubscription
         await server.start()
         tell("serving", began_ns=production.began_ns, values_run_out_after_s=math.floor(longest_s))
         finish = asyncio.Event()
