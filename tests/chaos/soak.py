@@ -126,14 +126,15 @@ def pulls(plan: Plan, chain: LoadChain, watch: Watch, say: Say) -> Iterator[Pull
     """One plug after another until the time is over; each is given when the chain has caught up with it."""
     rng = random.Random(plan.seed)
     names, end_s = drawn(rng), time.monotonic() + plan.minutes * 60
+    longest_s = min(LONGEST_PLUG_S, plan.plug_every_s / 2)
     while True:
         pause_s = rng.uniform(0.6, 1.4) * plan.plug_every_s
         if not _quiet(chain, watch, min(pause_s, end_s - time.monotonic()), say):
             return
-        if time.monotonic() + LONGEST_PLUG_S >= end_s:
+        if time.monotonic() + longest_s >= end_s:
             _quiet(chain, watch, end_s - time.monotonic(), say)
             return
-        name, seconds = next(names), rng.uniform(3.0, min(LONGEST_PLUG_S, plan.plug_every_s / 2))
+        name, seconds = next(names), rng.uniform(min(3.0, longest_s), longest_s)
         chain.checker.quiet = False
         say(f"plug: {name} for {seconds:.0f} s")
         PLUGS[name](chain, seconds)
