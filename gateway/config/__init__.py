@@ -87,13 +87,26 @@ class Config(Strict):
 
     @property
     def all_brokers(self) -> tuple[BrokerConfig, ...]:
-        """The one, or the several."""
-        return self.brokers or ((self.broker,) if self.broker else ())
+        """The one, or the several.  None falls back to a version of MQTT that loses what the format needs."""
+        brokers = self.brokers or ((self.broker,) if self.broker else ())
+        if self.payload.needs_mqtt_5:
+            return tuple(broker.model_copy(update={"version": "5"}) for broker in brokers)
+        return brokers
 
     @model_validator(mode="after")
     def _broker_or_brokers(self) -> Self:
         if (self.broker is None) == (not self.brokers):
             raise ValueError("name either broker (one) or brokers (a list of them)")
+        return self
+
+    @model_validator(mode="after")
+    def _format_fits_version(self) -> Self:
+        for broker in (*self.brokers, *((self.broker,) if self.broker else ())):
+            if self.payload.needs_mqtt_5 and broker.version == "3.1.1":
+                raise ValueError(
+                    f"binary cloudevents need MQTT 5, and {broker.name!r} is to speak 3.1.1: set cloudevents.mode to "
+                    "structured, or the version to 5"
+                )
         return self
 
     @model_validator(mode="after")

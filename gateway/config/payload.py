@@ -24,7 +24,8 @@ class CloudEventsConfig(Strict):
     """Events, for the format `cloudevents`."""
 
     mode: Literal["binary", "structured"] = "binary"
-    """`binary`: attributes are MQTT 5 user properties.  `structured`: one JSON object, also for MQTT 3.1.1."""
+    """`binary`: attributes are MQTT 5 user properties, so brokers must speak MQTT 5.  `structured`: one JSON object,
+    also for MQTT 3.1.1."""
     source: Annotated[str, Field(min_length=1, pattern=r"^[!-~]+$")] | None = None
     """Attribute `source`, a URI or a path (default: `urn:connected-factory:GATEWAY:SOURCE`)."""
 
@@ -60,6 +61,11 @@ class PayloadConfig(Strict):
     """Data sets, for `opcua-pubsub` and `cloudevents`."""
     cloudevents: CloudEventsConfig = CloudEventsConfig()
     """Events, for `cloudevents`."""
+
+    @property
+    def needs_mqtt_5(self) -> bool:
+        """Whether messages mean nothing without their user properties."""
+        return self.format == "cloudevents" and self.cloudevents.mode == "binary"
 
     @property
     def retains(self) -> bool:

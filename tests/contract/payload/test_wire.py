@@ -2,21 +2,30 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 
 import aiomqtt
+import jsonschema
 import pytest
 
+from gateway.config import BrokerConfig
+from gateway.errors import Unavailable
+from gateway.link import Link
 from gateway.model import Message, Tag
+from gateway.mqtt.connect import open_sink
 from gateway.mqtt.reasons import Verdict
-from gateway.payload.cloudevents import EventEnvelope
+from gateway.payload.cloudevents import STRUCTURED, EventEnvelope
 from gateway.payload.columns import ColumnsFormat
 from gateway.payload.frames import FramesFormat
 from gateway.payload.json import JsonFormat
 from gateway.payload.parts import Terms
+from gateway.payload.pubsub import NetworkEnvelope, StatusPresence, pubsub_schema
 from tests.support import brokers
-from tests.support.mqtt_sessions import ALL, SPEAKS_5, Session, opened
+from tests.support.cloud_events import read_event
+from tests.support.mqtt_collect import collecting
+from tests.support.mqtt_sessions import ALL, SPEAKS_5, Session, message, opened
 from tests.support.payloads import Counting, batch_of
 
 
@@ -24,24 +33,30 @@ def run(body: Coroutine[object, object, None]) -> None:
     asyncio.run(asyncio.wait_for(body, 20))
 
 
-async def publish(session: Session, url: str, messages: Sequence[Message]) -> None:
-    async with opened(session, url) as sink:
+async def publish(
+    session: Session, url: str, messages: Sequence[Message], login: tuple[str, str] | None = None
+) -> None:
+    async with opened(session, url, login=login) as sink:
         for message in messages:
             assert (await sink.send(message)).verdict is Verdict.DELIVERED
 
 
 async def received(client: aiomqtt.Client, count: int) -> list[aiomqtt.Message]:
     found = []
-    async for message in client.messages:
-        found.append(message)
+    async for each in client.messages:
+        found.append(each)
         if len(found) == count:
             break
     return found
 
 
-def body_of(message: aiomqtt.Message) -> dict[str, object]:
+def raw(message: aiomqtt.Message) -> bytes:
     assert isinstance(message.payload, bytes)
-    found: dict[str, object] = json.loads(message.payload)
+    return message.payload
+
+
+def body_of(message: aiomqtt.Message) -> dict[str, object]:
+    found: dict[str, object] = json.loads(raw(message))
     return found
 
 
@@ -67,7 +82,9 @@ def test_attributes_of_a_binary_event_arrive_as_user_properties(session: Session
             for got, sent in zip(await received(client, 2), (metadata, event), strict=True):
                 told = vars(got.properties)  # the library keeps them as attributes
                 assert tuple(told["UserProperty"]) == sent.properties
-                assert (told["ContentType"], got.payload) == ("application/json", sent.payload)
+                read = read_event(raw(got), told["ContentType"], told["UserProperty"])
+                assert read.get_id() == f"{sent.stream}#{sent.seq}"
+            assert read.get_data() == {"tag0": {"Value": 61.5, "SourceTimestamp": "2025-08-18T14:13:20.1234567Z"}}
 
     with brokers.mosquitto(tmp_path) as broker:
         run(body())
@@ -75,15 +92,64 @@ def test_attributes_of_a_binary_event_arrive_as_user_properties(session: Session
 
 @pytest.mark.parametrize("session", ALL)
 def test_a_structured_event_needs_no_properties(session: Session, tmp_path: Path) -> None:
-    form = FramesFormat(Terms("e.1", "f/{machine}", "edge"), EventEnvelope("urn:x", "structured"))
-
     async def body() -> None:
         async with subscribed(broker) as client:
-            await client.subscribe("f/press", qos=1)
-            await publish(session, broker.url, form.encode(batch_of([(11, 61.5)]), lambda stream: 1))
+            await structured_events_arrive(client, partial(publish, session, broker.url))
+
+    with brokers.mosquitto(tmp_path) as broker:
+        run(body())
+
+
+def test_structured_events_pass_a_broker_that_knows_mqtt_3_only(tmp_path: Path) -> None:
+    async def body() -> None:
+        client = aiomqtt.Client(
+            "127.0.0.1", broker.port, username="u", password="p", protocol=aiomqtt.ProtocolVersion.V311
+        )
+        async with client:
+            await structured_events_arrive(client, partial(publish, "general-3.1.1", broker.url, login=("u", "p")))
+
+    with brokers.nats(tmp_path) as broker:
+        run(body())
+
+
+async def structured_events_arrive(
+    client: aiomqtt.Client, publishing: Callable[[Sequence[Message]], Awaitable[None]]
+) -> None:
+    form = FramesFormat(Terms("e.1", "f/{machine}", "edge"), EventEnvelope("urn:x", "structured"))
+    await client.subscribe("f/#", qos=1)
+    await publishing(form.encode(batch_of([(11, 61.5)]), lambda stream: 1))
+    events = [read_event(raw(got), STRUCTURED) for got in await received(client, 2)]
+    assert [event.get_type() for event in events] == ["ua-metadata", "ua-keyframe"]
+    assert events[1].get_data() == {"tag0": {"Value": 61.5, "SourceTimestamp": "2025-08-18T14:13:20.1234567Z"}}
+
+
+@pytest.mark.parametrize("ends_with", ["a goodbye", "a loss"])
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_the_status_of_the_publisher_is_retained_and_true(version: str, ends_with: str, tmp_path: Path) -> None:
+    config = BrokerConfig.model_validate({"url": "mqtt://localhost", "version": version, "ack_timeout": 0.3})
+    presence = StatusPresence(NetworkEnvelope("edge", "opcua", "verbose"))
+
+    async def status_now() -> object:
+        async with subscribed(broker) as client:
+            await client.subscribe("opcua/json/status/#", qos=1)
             (got,) = await received(client, 1)
-            assert isinstance(got.payload, bytes)
-            assert json.loads(got.payload)["type"] == "ua-keyframe"
+            assert got.retain
+            body = body_of(got)
+            jsonschema.validate(body, pubsub_schema())
+            return body["MessageType"], body["PublisherId"], body["Status"]
+
+    async def body() -> None:
+        link, there = Link("broker", broker.url), config.model_copy(update={"url": broker.url})
+        async with collecting(broker.port, "opcua/json/status/#") as told:
+            async with open_sink(there, link, "edge", presence) as sink:
+                assert await status_now() == ("ua-status", "edge", 2)
+                if ends_with == "a loss":
+                    broker.stall()
+                    with pytest.raises(Unavailable):
+                        await sink.send(message())
+            broker.go_on()
+            await told.wait_count(2)
+        assert await status_now() == ("ua-status", "edge", 0 if ends_with == "a goodbye" else 3)
 
     with brokers.mosquitto(tmp_path) as broker:
         run(body())

@@ -96,6 +96,18 @@ def test_what_cannot_work_is_refused_at_validation(tmp_path: Path, payload: str,
     assert said in str(caught.value)
 
 
+def test_events_in_user_properties_go_to_brokers_of_mqtt_5_only(tmp_path: Path) -> None:
+    assert [b.version for b in config(tmp_path, "format: cloudevents").all_brokers] == ["5"]
+    structured = "format: cloudevents, cloudevents: {mode: structured}"
+    assert [b.version for b in config(tmp_path, structured).all_brokers] == ["auto"]
+    old = FILE.replace('127.0.0.1"}', '127.0.0.1", version: "3.1.1"}')
+    (tmp_path / "old.yaml").write_text(old % "format: cloudevents", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"need MQTT 5.*set cloudevents\.mode to structured"):
+        load(tmp_path / "old.yaml")
+    (tmp_path / "old.yaml").write_text(old % structured, encoding="utf-8")
+    assert load(tmp_path / "old.yaml").all_brokers[0].version == "3.1.1"
+
+
 @pytest.mark.parametrize("name", ["json-columns", "opcua-pubsub", "cloudevents"])
 def test_one_topic_per_tag_is_for_formats_of_single_values(name: str) -> None:
     with pytest.raises(ValueError, match=r"leave \{tag\} out of the topic"):

@@ -3,20 +3,18 @@
 import json
 from dataclasses import replace
 
-import jsonschema
-from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, settings
 
 from gateway.model import Batch, Gap, Message
 from gateway.outbox.losses import Loss
-from gateway.payload.cloudevents import EventEnvelope, Mode, events_schema
+from gateway.payload.cloudevents import EventEnvelope, Mode
 from gateway.payload.frames import FramesFormat
 from gateway.payload.parts import Terms
+from tests.support.cloud_events import read_event
 from tests.support.part6 import as_read, data_value
 from tests.support.payloads import TICKS, Counting, batch_of, batches
 
-VALIDATOR = jsonschema.Draft202012Validator(events_schema())
 SOURCE = "urn:connected-factory:edge:line-1"
 
 
@@ -28,18 +26,7 @@ def form(mode: Mode, every: int = 100) -> FramesFormat:
 
 
 def event_of(message: Message) -> CloudEvent:
-    """As a subscriber makes it: the MQTT binding, 3.1 for binary mode, 3.2 for structured."""
-    if message.content_type.startswith("application/cloudevents"):
-        VALIDATOR.validate(json.loads(message.payload))
-        event = JSONFormat().read(CloudEvent, message.payload)
-        assert isinstance(event, CloudEvent)
-        return event
-    attributes: dict[str, object] = {**dict(message.properties), "datacontenttype": message.content_type}
-    assert len(attributes) == len(message.properties) + 1
-    body = {**attributes, "data": json.loads(message.payload)}
-    event = JSONFormat().read(CloudEvent, json.dumps(body))
-    assert isinstance(event, CloudEvent)
-    return event
+    return read_event(message.payload, message.content_type, message.properties)
 
 
 @settings(max_examples=30)
