@@ -1,5 +1,6 @@
 """`gateway cert`: who we are to OPC UA servers, and which of them we trust."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.common import problems_told
+from gateway.errors import ConfigError
 from gateway.opcua.certificates import common_name, ensure_identity, expires_at, hosts_of, make_identity, thumbprint
 from gateway.opcua.trust import TrustStore
 
@@ -27,6 +29,21 @@ def show(pki: PkiOption = PKI) -> None:
     typer.echo(f"thumbprint   {thumbprint(identity.certificate)}")
     typer.echo(f"valid until  {_day(expires_at(identity.certificate))}")
     typer.echo(f"file         {identity.certificate_path}  (give this to servers that must trust us)")
+
+
+@cert.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to put it.")],
+    pki: PkiOption = PKI,
+) -> None:
+    """Put a copy of our own certificate, never of the key, into a file; made now if there is none."""
+    with problems_told():
+        identity = ensure_identity(pki)
+        try:
+            shutil.copyfile(identity.certificate_path, file)
+        except OSError as error:
+            raise ConfigError([f"cannot write our certificate to {file}: {error.strerror or error}"]) from error
+    typer.echo(f"{common_name(identity.certificate)}, {thumbprint(identity.certificate)}: {file}")
 
 
 @cert.command("list")

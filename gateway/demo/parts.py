@@ -18,12 +18,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import iotcore
+from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError
 from gateway.opcua.certificates import ensure_identity
 from gateway.opcua.trust import TrustStore
+
+if TYPE_CHECKING:
+    import iotcore
 
 HOST = "127.0.0.1"
 START_S = 60.0
@@ -87,6 +89,8 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         if self._process is None:
+            import iotcore  # here alone: an image of the daemon has no broker in it
+
             self._process = iotcore.Broker(config_path=str(self._settings)).start()
 
     def stop(self) -> None:

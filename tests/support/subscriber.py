@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -36,14 +37,21 @@ class Subscriber:
         return dict(streams)
 
     @property
-    def missing(self) -> list[str]:
-        """Every hole in the numbering of a stream."""
+    def holes(self) -> list[str]:
+        """Every hole in the numbering of a stream, after the first message that was seen of it."""
         return [
             f"{stream}: {seq_of(a)} is followed by {seq_of(b)}"
             for stream, bodies in self.streams.items()
             for a, b in itertools.pairwise(bodies)
             if seq_of(b) != seq_of(a) + 1
-        ] + [f"{stream} begins with {seq_of(b[0])}" for stream, b in self.streams.items() if seq_of(b[0]) != 1]
+        ]
+
+    @property
+    def missing(self) -> list[str]:
+        """Every hole in the numbering of a stream from 1 on."""
+        return self.holes + [
+            f"{stream} begins with {seq_of(b[0])}" for stream, b in self.streams.items() if seq_of(b[0]) != 1
+        ]
 
     @property
     def changes(self) -> list[tuple[str, str, object, str]]:
@@ -79,8 +87,11 @@ def _list(value: object) -> list[dict[str, object]]:
 
 
 @contextmanager
-def subscriber(url: str, topic: str = "factory/#") -> Iterator[Subscriber]:
-    """Subscribed when entered; comes back by itself when the broker does."""
+def subscriber(url: str, *topics: str, user: tuple[str, str] | None = None, kept_s: int = 0) -> Iterator[Subscriber]:
+    """Subscribed when entered; comes back by itself when the broker does.
+
+    For `kept_s` seconds the broker keeps its session, and with it what comes meanwhile.
+    """
     address = urlsplit(url)
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id="checker", protocol=MQTTProtocolVersion.MQTTv5)
     found = Subscriber(client)
@@ -88,7 +99,7 @@ def subscriber(url: str, topic: str = "factory/#") -> Iterator[Subscriber]:
     def on_connect(
         _: paho.Client, __: object, ___: paho.ConnectFlags, ____: ReasonCode, _____: Properties | None
     ) -> None:
-        client.subscribe(topic, qos=1)
+        client.subscribe([(topic, 1) for topic in topics or ("factory/#",)])
 
     def on_subscribe(_: paho.Client, __: object, ___: int, ____: list[ReasonCode], _____: Properties | None) -> None:
         found.connected.set()
@@ -104,7 +115,12 @@ def subscriber(url: str, topic: str = "factory/#") -> Iterator[Subscriber]:
     client.on_connect, client.on_subscribe = on_connect, on_subscribe
     client.on_disconnect, client.on_message = on_disconnect, on_message
     client.reconnect_delay_set(1, 1)
-    client.connect(str(address.hostname), address.port or 1883, keepalive=5)
+    if user:
+        client.username_pw_set(*user)
+    keeping = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left its annotation out
+    keeping.SessionExpiryInterval = kept_s
+    start = paho.MQTT_CLEAN_START_FIRST_ONLY
+    client.connect(str(address.hostname), address.port or 1883, keepalive=5, clean_start=start, properties=keeping)
     client.loop_start()
     try:
         assert found.connected.wait(10)
