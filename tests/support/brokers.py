@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.node import PEERS, node_for
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on now."""
@@ -179,10 +181,7 @@ def iotcore(folder: Path, max_payload: int = 1_048_576, max_inflight: int = 100)
 @contextlib.contextmanager
 def aedes(folder: Path) -> Iterator[Process]:
     """aedes, MQTT 3.1.1 only: `ports[0]` is TCP, `ports[1]` web sockets.  It cuts who publishes below `refused/`."""
-    program = program_of("node")
-    script = Path(__file__).parents[1] / "peers" / "aedes.mjs"
-    if not (script.parent / "node_modules" / "aedes").exists():
-        pytest.skip("npm ci was not run in tests/peers")
+    program, script = node_for("aedes"), PEERS / "aedes.mjs"
     ports = (free_port(), free_port())
     folder.mkdir(parents=True, exist_ok=True)
     broker = Process([program, str(script), *map(str, ports)], ports, folder / f"aedes-{ports[0]}.log")

@@ -6,7 +6,6 @@ depend on: it lives in a virtual environment of its own, made here when it is fi
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.node import PEERS, node_for
 from tests.support.opcua_server import OpcuaServer, free_port, opcua_server, started
 
-PEERS = Path(__file__).parents[1] / "peers"
 STACKS = ("asyncua", "node-opcua", "open62541")
 O6 = "o6==2.2.0"
 
@@ -28,11 +27,10 @@ O6 = "o6==2.2.0"
 @asynccontextmanager
 async def node_opcua_server(machines: int = 2, port: int = 0, **options: object) -> AsyncIterator[OpcuaServer]:
     """A node-opcua server; `options` are those of tests/peers/opcua_server.js."""
-    if shutil.which("node") is None or not (PEERS / "node_modules" / "node-opcua").is_dir():
-        pytest.skip("node-opcua is not installed: run tests/install-peers")
+    node = node_for("node-opcua")
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="node-opcua-") as pki:
-        command = ("node", str(PEERS / "opcua_server.js"), str(port), str(machines), pki, json.dumps(options))
+        command = (node, str(PEERS / "opcua_server.js"), str(port), str(machines), pki, json.dumps(options))
         async with started(port, *command) as server:
             yield server
 

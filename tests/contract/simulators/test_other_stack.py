@@ -1,27 +1,19 @@
 """A client of another stack (node-opcua) finds the machines, everything their types demand, a method and an event."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from tests.support.programs import ROOT, Factory, running
-
-PEERS = ROOT / "tests" / "peers"
-
-pytestmark = [
-    pytest.mark.skipif(shutil.which("node") is None, reason="needs node"),
-    pytest.mark.skipif(not (PEERS / "node_modules" / "node-opcua").exists(), reason="needs tests/install-peers"),
-]
+from tests.support.node import PEERS, node_for
+from tests.support.programs import Factory, running
 
 
 def test_node_opcua_reads_every_mandatory_node_calls_a_method_and_gets_an_event(tmp_path: Path) -> None:
+    node = node_for("node-opcua")
     with running(Factory(tmp_path, plant=Path(__file__).parent / "mixed.yaml")) as program:
         assert isinstance(program, Factory)
         program.wait_said("serving")
-        command = ["node", "inspect-machines.js", program.url, "mill", "Abort"]
+        command = [node, "inspect-machines.js", program.url, "mill", "Abort"]
         ended = subprocess.run(command, cwd=PEERS, capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 0, ended.stderr
     report = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
