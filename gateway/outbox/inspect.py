@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from gateway.errors import ConfigError
 from gateway.model import Priority
@@ -22,6 +22,7 @@ from gateway.outbox.recover import Found, State, recover
 from gateway.outbox.scan import read_file, read_header
 from gateway.outbox.segment import LANES, number_of, parse_name, place_of, salt_of, segments_of
 from gateway.outbox.slots import intact
+from gateway.outbox.stretch import Places
 from gateway.outbox.writer import Writer
 
 
@@ -65,12 +66,12 @@ class FolderView:
     quarantined: tuple[str, ...]
 
 
-class _Places(BaseModel):
-    places: list[tuple[int, int]]
-
-
 Progress = Callable[[int, int], None]
 """Told bytes done and bytes in all."""
+
+
+_ALL = Places(places=[(0, 0)] * len(LANES))
+"""The cursor of who has acknowledged nothing."""
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -107,8 +108,8 @@ def show(folder: Path, progress: Progress = _no_progress) -> FolderView:
     for file in _files(folder, progress):
         segments.append(_segment(folder, file))
         for _, entry in file.records():
-            for name, lows in cursors.items():
-                if entry.kind != MARK and entry.number >= lows[file.lane]:
+            for name, at in cursors.items():
+                if entry.kind != MARK and at.wants(file.lane, entry.number):
                     left[name][0] += 1
                     left[name][1] += entry.values
     state, quarantine = _state(folder), folder / "quarantine"
@@ -133,10 +134,10 @@ def export(folder: Path, reader: str | None = None, progress: Progress = _no_pro
     if reader is not None and reader not in cursors:
         known = ", ".join(sorted(cursors)) or "none"
         raise ConfigError([f"the outbox {folder} has no reader {reader!r}; its readers: {known}"])
-    lows = cursors[reader] if reader is not None else [0 for _ in LANES]
+    at = cursors[reader] if reader is not None else _ALL
     for file in _files(folder, progress):
         for record in file.messages():
-            if place_of(record.number)[1] >= lows[file.lane]:
+            if at.wants(*place_of(record.number)):
                 yield record
 
 
@@ -211,14 +212,13 @@ def _segment(folder: Path, file: _File) -> SegmentView:
     )  # fmt: skip
 
 
-def _cursors(folder: Path) -> dict[str, list[int]]:
-    """Of each reader: the lowest number not acknowledged in each lane."""
-    found: dict[str, list[int]] = {}
-    for name in _names(folder):
-        if name.endswith(".cursor"):
-            places = _Places.model_validate(_newest(folder / name) or {"places": [(0, 0)] * len(LANES)}).places
-            found[name.removesuffix(".cursor")] = [number for number, _ in places]
-    return found
+def _cursors(folder: Path) -> dict[str, Places]:
+    """Of each reader: what it has acknowledged."""
+    return {
+        name.removesuffix(".cursor"): Places.model_validate(_newest(folder / name) or _ALL.model_dump())
+        for name in _names(folder)
+        if name.endswith(".cursor")
+    }
 
 
 def _state(folder: Path) -> State | None:

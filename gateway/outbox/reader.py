@@ -1,24 +1,29 @@
 """One reader: where it stands in each lane, what it was given, what it has acknowledged.
 
 Its lanes are served by priority, and each in order.  The durable cursor of a lane is the lowest record that was not
-acknowledged; what was acknowledged above it is only remembered in memory.
+acknowledged; the few that were acknowledged above it, out of order, are only remembered in memory.
+
+A reader may leave behind what it has not read yet, and go on with what comes from then on; what was left behind is
+read apart (`read_behind`).  That makes a second stretch in the lane (`stretch.py`), and the cursor holds both.  State
+changes are never left behind: they hold what is needed to understand the rest.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import structlog
 
-from gateway.model import Message
+from gateway.model import Message, Priority
+from gateway.outbox.cursors import Cursor
 from gateway.outbox.files import Files
 from gateway.outbox.record import HEAD, MARK, Decoder, Entry, entry_at, length_at, next_entry
-from gateway.outbox.recover import Cursor
 from gateway.outbox.scan import Hole, read_tolerant
 from gateway.outbox.segment import Lane, Segment, number_of, place_of, salt_of
+from gateway.outbox.stretch import MOST_STRETCHES, Given, Stretch, places_of, stretches_of
 
 _log = structlog.get_logger("gateway.outbox")
 _CHUNK_BYTES = 2**18
@@ -35,47 +40,17 @@ class Record:
 
 
 @dataclass(slots=True)
-class _Given:
-    """A record that was given out and not acknowledged."""
-
-    segment: int
-    """First number of the segment it is in."""
-    offset: int
-    values_before: int
-    values: int
-    clock_ns: int
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where a reader stands in one lane."""
-
-    low: int
-    """Lowest number not acknowledged: the durable cursor."""
-    low_values: int
-    """Values of all records below `low`."""
-    next: int
-    """Number to read next."""
-    next_values: int
-    """Values of all records below `next`."""
-    reached: int = 0
-    """The furthest that `next` has been: damage below it has been counted."""
-    segment: int = -1
-    """First number of the segment that `offset` is for."""
-    offset: int = 0
-    """Where to look for it in that segment; 0 for the beginning."""
-    given: "OrderedDict[int, _Given]" = field(default_factory=OrderedDict)
-    done: set[int] = field(default_factory=set)
-    """Acknowledged above `low`."""
-
-
-@dataclass(slots=True)
 class _Chunk:
-    entries: list[tuple[int, Entry, Record]] = field(default_factory=list)
-    offset: int = 0
-    next: int = 0
-    values: int = 0
+    offset: int
+    next: int
+    values: int
     """Values of all records below `next`."""
+    end: int
+    """Where to stop, at the latest."""
+    end_values: int
+    """Values of all records below `end`."""
+    done: frozenset[int]
+    entries: list[tuple[int, Entry, Record]] = field(default_factory=list)
     hole: Hole | None = None
 
 
@@ -92,10 +67,11 @@ class Reader:
         self._slots = cursor.slots
         self._retry_s = retry_s
         self._decoder = Decoder()
-        self._places = [_Place(number, values, number, values) for number, values in cursor.places]
+        self._lane_stretches = [stretches_of(lane.index, cursor.at) for lane in lanes]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"outbox-read-{name}")
         self._open: tuple[str, int] | None = None
-        self._woken = asyncio.Event()
+        self._woken = (asyncio.Event(), asyncio.Event())
+        """For who waits in `read`, and in `read_behind`."""
         self._moves = 0
         self._unsaved = False
         self._read_error: OSError | None = None
@@ -107,32 +83,41 @@ class Reader:
         self._count()
 
     def _count(self) -> None:
-        for lane, place in zip(self._lanes, self._places, strict=True):
+        for lane, stretches in zip(self._lanes, self._lane_stretches, strict=True):
             for segment in lane.segments:
-                if segment.end <= place.low:
-                    continue
-                before = place.low_values if segment.first <= place.low else segment.values_before
-                self.messages += segment.end - max(segment.first, place.low)
-                self.values += segment.values_end - before
+                for stretch in stretches:
+                    messages, values = stretch.count_in(segment)
+                    self.messages += messages
+                    self.values += values
 
     async def read(self, max_messages: int, max_bytes: int) -> list[Record]:
         """The next records, at least one, waiting for it; at most so many, and payloads of about so many bytes.
 
         Cancelling it loses nothing: what was not returned is read again.
         """
-        loop = asyncio.get_running_loop()
+        return await self._read(max_messages, max_bytes, behind=False)
+
+    async def read_behind(self, max_messages: int, max_bytes: int) -> list[Record]:
+        """The same from what was left behind, oldest first.  May go on beside `read`, for one task at a time."""
+        return await self._read(max_messages, max_bytes, behind=True)
+
+    async def _read(self, max_messages: int, max_bytes: int, *, behind: bool) -> list[Record]:
+        loop, woken = asyncio.get_running_loop(), self._woken[behind]
         while True:
-            self._woken.clear()
-            found = self._next_segment()
+            woken.clear()
+            found = self._next_segment(behind)
             if found is None:
-                await self._woken.wait()
+                await woken.wait()
                 continue
-            segment, place = found
+            segment, stretch = found
             moves = self._moves
-            start = _Chunk(offset=place.offset or segment.body, next=place.next, values=place.next_values)
+            end, values = stretch.end_in(segment)
+            start = _Chunk(
+                stretch.offset or segment.body, stretch.next, stretch.next_values, end, values, frozenset(stretch.done)
+            )
             try:
                 chunk = await loop.run_in_executor(
-                    self._thread, self._read_chunk, segment, start, max_messages, max_bytes, frozenset(place.done)
+                    self._thread, self._read_chunk, segment, start, max_messages, max_bytes
                 )
             except OSError as error:  # no descriptors left, no permission: not damage, so nothing is skipped
                 self._cannot_read(error)
@@ -141,7 +126,7 @@ class Reader:
             self._cannot_read(None)
             if moves != self._moves:
                 continue  # rewound or dropped meanwhile
-            records = self._take(place, segment, chunk)
+            records = self._take(stretch, segment, chunk)
             if records:
                 return records
 
@@ -154,64 +139,87 @@ class Reader:
         else:
             _log.info("stored messages can be read again", reader=self.name)
 
-    def _next_segment(self) -> tuple[Segment, _Place] | None:
-        for lane, place in zip(self._lanes, self._places, strict=True):
-            segment = lane.holding(place.next)
-            if segment is None:
-                continue
-            if place.segment != segment.first:
-                place.segment, place.offset = segment.first, 0
-            if place.next <= segment.first:
-                place.next, place.next_values = segment.first, segment.values_before
-            return segment, place
+    def _next_segment(self, behind: bool) -> tuple[Segment, Stretch] | None:
+        for lane, stretches in zip(self._lanes, self._lane_stretches, strict=True):
+            for stretch in stretches[:-1] if behind else stretches[-1:]:
+                segment = stretch.enter(lane)
+                if segment is not None:
+                    return segment, stretch
         return None
 
-    def _take(self, place: _Place, segment: Segment, chunk: _Chunk) -> list[Record]:
+    def _take(self, stretch: Stretch, segment: Segment, chunk: _Chunk) -> list[Record]:
         records: list[Record] = []
         for offset, entry, record in chunk.entries:
-            place.given[entry.number] = _Given(segment.first, offset, entry.values_before, entry.values, entry.clock_ns)
+            stretch.given[entry.number] = Given(
+                segment.first, offset, entry.values_before, entry.values, entry.clock_ns
+            )
             records.append(record)
-        place.next, place.next_values, place.offset = chunk.next, chunk.values, chunk.offset
-        if chunk.hole is not None and chunk.hole.number >= place.reached:
+        stretch.next, stretch.next_values, stretch.offset = chunk.next, chunk.values, chunk.offset
+        if chunk.hole is not None and chunk.hole.number >= stretch.reached:
             self.messages -= chunk.hole.until - chunk.hole.number
             self.values -= chunk.hole.values
             self.on_hole(self, segment, chunk.hole)
-        place.reached = max(place.reached, place.next)
-        self._advance(place)
+        stretch.reached = max(stretch.reached, stretch.next)
+        self._advance(segment.lane, stretch)
         return records
+
+    def leave_behind(self) -> bool:
+        """What was not read yet is for `read_behind`, and `read` goes on with what comes from now on.
+
+        False when there was nothing, or when too many pieces have been left behind already.
+        """
+        left = False
+        for lane, stretches in zip(self._lanes, self._lane_stretches, strict=True):
+            last = stretches[-1]
+            if lane.index == Priority.STATE or last.next >= lane.end or len(stretches) >= MOST_STRETCHES:
+                continue
+            last.end, last.end_values = lane.end, lane.values_end
+            stretches.append(Stretch(lane.end, lane.values_end))
+            left = True
+        self._moves += left  # what is being read just now is read again, by whom it is for
+        self._woken[True].set()
+        self._note(left)
+        return left
+
+    @property
+    def left_behind(self) -> int:
+        """Messages that were left behind and are not acknowledged; unread damage counts as well."""
+        return sum(
+            each.end - each.low - len(each.done) for stretches in self._lane_stretches for each in stretches[:-1]
+        )
 
     def ack(self, number: int) -> bool:
         """This record is delivered.  False when it was not this reader's to acknowledge (dropped, or already done)."""
         lane, position = place_of(number)
-        place = self._places[lane]
-        given = place.given.pop(position, None)
-        if given is None:
+        stretch = next((each for each in self._lane_stretches[lane] if each.holds(position)), None)
+        given = stretch.given.pop(position, None) if stretch is not None else None
+        if stretch is None or given is None:
             return False
         self.messages -= 1
         self.values -= given.values
-        if position == place.low:
-            self._advance(place)
+        if position == stretch.low:
+            self._advance(lane, stretch)
         else:
-            place.done.add(position)
+            stretch.done.add(position)
         return True
 
-    def _advance(self, place: _Place) -> None:
-        low = next(iter(place.given), place.next)
-        if low == place.low:
-            return
-        if place.done:
-            place.done.difference_update(range(place.low, low))
-        place.low = low
-        place.low_values = place.given[low].values_before if low in place.given else place.next_values
-        if not self._unsaved:
+    def _advance(self, lane: int, stretch: Stretch) -> None:
+        moved = stretch.advance()
+        if stretch.low >= stretch.end:
+            self._lane_stretches[lane].remove(stretch)
+        self._note(moved)
+
+    def _note(self, moved: bool) -> None:
+        """Save the cursor once for all that is acknowledged at this moment."""
+        if moved and not self._unsaved:
             self._unsaved = True
-            asyncio.get_running_loop().call_soon(self.save)  # once for all that is acknowledged at this moment
+            asyncio.get_running_loop().call_soon(self.save)
 
     def save(self) -> bool:
         """Note the cursor in the operating system: that survives the process.  False when it could not be written."""
         if self._unsaved:
             try:
-                self._slots.write({"places": [(place.low, place.low_values) for place in self._places]})
+                self._slots.write(places_of(self._lane_stretches))
             except OSError:
                 return False  # tried again at the next interval; until then a crash repeats more
             self._unsaved = False
@@ -225,54 +233,53 @@ class Reader:
     def rewind(self) -> None:
         """Everything that was not acknowledged is read again, in order.  For after a lost connection."""
         self._moves += 1
-        for place in self._places:
-            first = next(iter(place.given), None)
-            if first is not None:
-                given = place.given[first]
-                place.next, place.next_values = first, given.values_before
-                place.segment, place.offset = given.segment, given.offset
-                place.given.clear()
-        self._woken.set()
+        for stretches in self._lane_stretches:
+            for stretch in stretches:
+                stretch.rewind()
+            for before, after in reversed(list(pairwise(stretches))):
+                if before.touches(after):
+                    before.absorb(after)
+                    stretches.remove(after)
+        self._wake()
 
     def has_not_met(self, lane: int, position: int) -> bool:
         """Whether this record has not been read yet, or not noticed to be damaged."""
-        return position >= self._places[lane].reached
+        return any(each.holds(position) and position >= each.reached for each in self._lane_stretches[lane])
 
     def wants(self, lane: int, position: int) -> bool:
         """Whether this record is stored for this reader: given out or not, but not acknowledged."""
-        place = self._places[lane]
-        return position >= place.low and position not in place.done
+        return any(each.holds(position) and position not in each.done for each in self._lane_stretches[lane])
 
     def skip(self, lane: int, segment: Segment, messages: int, values: int) -> None:
         """A segment is dropped, and with it so much that this reader still wanted."""
-        place = self._places[lane]
-        for position in [position for position in place.given if position < segment.end]:
-            del place.given[position]
-        if place.next < segment.end:
-            place.next, place.next_values, place.segment = segment.end, segment.values_end, -1
-            place.reached = max(place.reached, place.next)
         self.messages -= messages
         self.values -= values
         self._moves += 1
-        self._advance(place)
-        self._woken.set()
+        for stretch in [each for each in self._lane_stretches[lane] if each.low < segment.end]:
+            stretch.skip(segment)
+            self._advance(lane, stretch)
+        self._wake()
 
     def wake(self, messages: int, values: int) -> None:
         """So much more is durable."""
         self.messages += messages
         self.values += values
-        self._woken.set()
+        self._woken[False].set()
+
+    def _wake(self) -> None:
+        for woken in self._woken:
+            woken.set()
 
     def low(self, lane: int) -> int:
-        return self._places[lane].low
+        return self._lane_stretches[lane][0].low
 
     @property
     def oldest_clock_ns(self) -> int | None:
         """When the oldest stored record came, by the age clock; None when there is none."""
         oldest: int | None = None
-        for lane, place in zip(self._lanes, self._places, strict=True):
-            given = next(iter(place.given.values()), None)
-            segment = lane.holding(place.low)
+        for lane, (first, *_) in zip(self._lanes, self._lane_stretches, strict=True):
+            given = next(iter(first.given.values()), None)
+            segment = lane.holding(first.low)
             if given is None and segment is None:
                 continue
             clock = given.clock_ns if given else segment.clock_ns if segment else 0
@@ -292,19 +299,17 @@ class Reader:
 
     # -- in the reading thread
 
-    def _read_chunk(
-        self, segment: Segment, chunk: _Chunk, max_messages: int, max_bytes: int, done: frozenset[int]
-    ) -> _Chunk:
+    def _read_chunk(self, segment: Segment, chunk: _Chunk, max_messages: int, max_bytes: int) -> _Chunk:
         """Read intact records from here on; stop at the limits, at the end of what is durable, or at damage."""
         try:
             fd = self._file(segment.name)
         except FileNotFoundError:
-            chunk.hole = Hole(chunk.next, segment.end, max(0, segment.values_end - chunk.values))
-            chunk.next, chunk.values = segment.end, segment.values_end
+            chunk.hole = Hole(chunk.next, chunk.end, max(0, chunk.end_values - chunk.values))
+            chunk.next, chunk.values = chunk.end, chunk.end_values
             return chunk
         salt, at = salt_of(segment.name), chunk.offset
         data, base, stop = b"", at, at + max_bytes
-        while chunk.next < segment.end and len(chunk.entries) < max_messages and (at < stop or not chunk.entries):
+        while chunk.next < chunk.end and len(chunk.entries) < max_messages and (at < stop or not chunk.entries):
             data, base = self._window(fd, data, base, at, segment.size)
             entry = entry_at(data, at - base, salt)
             if entry is None:
@@ -312,7 +317,7 @@ class Reader:
                 break
             if entry.kind != MARK and entry.number >= chunk.next:
                 chunk.next, chunk.values = entry.number + 1, entry.values_before + entry.values
-                if entry.number not in done:
+                if entry.number not in chunk.done:
                     message = self._decoder.message(data, at - base, entry)
                     record = Record(number_of(entry.lane, entry.number), message, entry.appended_ns)
                     chunk.entries.append((at, entry, record))
@@ -335,7 +340,7 @@ class Reader:
         """From damage to the next intact record, or to the end of the segment."""
         data = read_tolerant(self._files, fd, segment.size - at, at)
         found = next_entry(data, 1, salt_of(segment.name))
-        until, values, behind = segment.end, segment.values_end, segment.size
+        until, values, behind = chunk.end, chunk.end_values, segment.size
         if found is not None and found[1].number < until:
             until, values, behind = found[1].number, found[1].values_before, at + found[0]
         until = max(until, chunk.next)

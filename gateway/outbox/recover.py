@@ -22,11 +22,13 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigError
 from gateway.outbox.clock import Clock
+from gateway.outbox.cursors import Cursor, at_the_oldest, fitted, furthest, read_cursors
 from gateway.outbox.files import Files
 from gateway.outbox.losses import Ledger, Loss
 from gateway.outbox.scan import Tail, read_header, read_tail, read_tolerant
 from gateway.outbox.segment import LANES, Header, Lane, Segment, parse_name, token_bytes
 from gateway.outbox.slots import Slots
+from gateway.outbox.stretch import Places
 from gateway.outbox.writer import Books, Mark
 
 _log = structlog.get_logger("gateway.outbox")
@@ -45,18 +47,6 @@ class State(BaseModel):
     clock_ns: int
     ends: list[tuple[int, int]]
     files: list[tuple[int, int]]
-
-
-class _Places(BaseModel):
-    places: list[tuple[int, int]]
-
-
-@dataclass(slots=True)
-class Cursor:
-    """How far one reader has come: of each lane, the lowest number not acknowledged and the values before it."""
-
-    slots: Slots
-    places: list[tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -109,7 +99,7 @@ def _opened(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...], 
     slots = Slots(files, folder / "state")
     state = _validated(State, slots.found)
     books, lanes, epochs = Books(), [Lane(index) for index in range(len(LANES))], [state.epoch] if state else []
-    cursors = _cursors(files, folder, names, readers)
+    cursors = read_cursors(files, folder, names, readers)
     proven = state is not None
     for lane in lanes:
         firsts = sorted(first for index, first in filter(None, map(parse_name, names)) if index == lane.index)
@@ -118,8 +108,8 @@ def _opened(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...], 
         books.tails[lane.index] = lane.end
         if lane.segments:
             books.files[lane.index] = (lane.segments[-1].first, lane.segments[-1].size)
-        ahead = [places[lane.index][0] for _, places in cursors.values() if places]
-        proven &= _is_proven(files, state, lane, tail, max(ahead, default=0))
+        ahead = max((furthest(places, lane.index) for _, places in cursors.values()), default=0)
+        proven &= _is_proven(files, state, lane, tail, ahead)
         if tail is not None and tail.garbage:
             _cut(files, folder, tail, doubtful=not proven)
     epoch = epochs[0] if proven else secrets.token_hex(4)
@@ -267,65 +257,23 @@ def _tidy(files: Files, folder: Path, names: list[str], found: Found) -> None:
 # -- cursors
 
 
-def _cursors(
-    files: Files, folder: Path, names: list[str], readers: tuple[str, ...]
-) -> dict[str, tuple[Slots, list[tuple[int, int]]]]:
-    """The cursors of all readers that count; empty places for those that are new or damaged."""
-    stored = {name.removesuffix(".cursor") for name in names if name.endswith(".cursor")}
-    for name in sorted(stored - set(readers) if readers else ()):
-        _log.info("a reader that is not configured any more was forgotten", reader=name)
-        files.remove(folder / f"{name}.cursor")
-        stored.discard(name)
-    return {name: _cursor(files, folder, name) for name in sorted(stored | set(readers))}
-
-
-def _cursor(files: Files, folder: Path, name: str) -> tuple[Slots, list[tuple[int, int]]]:
-    slots = Slots(files, folder / f"{name}.cursor")
-    try:
-        places = _Places.model_validate(slots.found).places
-        if len(places) == len(LANES):
-            return slots, places
-    except ValidationError:
-        pass
-    if not slots.was_new:
-        _log.warning("a damaged cursor: everything stored is delivered again", reader=name)
-    return slots, []
-
-
-def open_cursor(files: Files, folder: Path, name: str, lanes: list[Lane]) -> Cursor:
-    """The cursor of a reader that was not known when the outbox was opened, at the oldest record."""
-    return Cursor(_cursor(files, folder, name)[0], [_start(lane) for lane in lanes])
-
-
-def _start(lane: Lane) -> tuple[int, int]:
-    """The oldest record and the values before it."""
-    if lane.segments:
-        return lane.segments[0].first, lane.segments[0].values_before
-    return lane.end, lane.values_end
-
-
-def _place_cursors(found: Found, state: State | None, cursors: dict[str, tuple[Slots, list[tuple[int, int]]]]) -> None:
+def _place_cursors(found: Found, state: State | None, cursors: dict[str, tuple[Slots, Places | None]]) -> None:
     """Bring cursors and lanes together: what a reader still wanted and is not there is lost.
 
     A lane goes on behind the highest number that was ever durable or acknowledged, so that no number is used twice.
     """
-    found.cursors = {name: Cursor(slots, list(places)) for name, (slots, places) in cursors.items()}
-    for cursor in found.cursors.values():
-        cursor.places = cursor.places or [_start(lane) for lane in found.lanes]
+    start = at_the_oldest(found.lanes)
+    kept = [(lane.end, lane.values_end) for lane in found.lanes]
+    durable = state.ends if state else [(0, 0) for _ in found.lanes]
     for lane in found.lanes:
-        kept, values = lane.end, lane.values_end
-        durable = state.ends[lane.index] if state else (0, 0)
-        lane.end = max(kept, durable[0], *(cursor.places[lane.index][0] for cursor in found.cursors.values()), 0)
-        for name, cursor in found.cursors.items():
-            number, before = cursor.places[lane.index]
-            start, start_values = _start(lane) if lane.segments else (kept, values)
-            if number < start:
-                _lose(found, name, start - number, start_values - before)
-                number, before = start, start_values
-            if max(number, kept) < durable[0]:
-                _lose(found, name, durable[0] - max(number, kept), durable[1] - max(before, values))
-            cursor.places[lane.index] = (lane.end, values) if number >= kept else (number, before)
-        found.books.ends[lane.index] = (lane.end, values)
+        ahead = (furthest(places, lane.index) for _, places in cursors.values())
+        lane.end = max(lane.end, durable[lane.index][0], *ahead, 0)
+        found.books.ends[lane.index] = (lane.end, lane.values_end)
+    for name, (slots, places) in cursors.items():
+        at, lost = fitted(places or start, found.lanes, kept, durable)
+        found.cursors[name] = Cursor(slots, at)
+        for messages, values in lost:
+            _lose(found, name, messages, values)
 
 
 def _lose(found: Found, reader: str, messages: int, values: int) -> None:

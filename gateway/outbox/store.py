@@ -15,10 +15,11 @@ import structlog
 
 from gateway.config import OutboxConfig
 from gateway.outbox.clock import Clock
+from gateway.outbox.cursors import open_cursor
 from gateway.outbox.files import Files
 from gateway.outbox.losses import Cause, Item, Loss, losses_of
 from gateway.outbox.reader import Reader
-from gateway.outbox.recover import Found, keep_damaged, open_cursor
+from gateway.outbox.recover import Found, keep_damaged
 from gateway.outbox.scan import Hole, missing, read_file, read_header, read_items
 from gateway.outbox.segment import Lane, Segment
 from gateway.outbox.writer import Writer, Written

@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from gateway.config import OutboxConfig
 from gateway.errors import Unavailable
 from gateway.outbox import Files, Outbox, open_outbox
 
 T = TypeVar("T")
-A = TypeVar("A")
+P = ParamSpec("P")
 
 
 class Life:
@@ -55,11 +55,11 @@ class Life:
 
         return self.do(bounded())
 
-    def now(self, step: Callable[[A], T], argument: A) -> T:
+    def now(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what does not wait, on the loop."""
 
         async def on_the_loop() -> T:
-            return step(argument)
+            return step(*args, **kwargs)
 
         return self.do(on_the_loop())
 

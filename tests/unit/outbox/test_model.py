@@ -130,17 +130,24 @@ class OutboxMachine(RuleBasedStateMachine):
             assert loss.values == sum(self.known[key].values for key in dropped)
             self.lost |= dropped
 
-    @rule(most=st.integers(1, 10), size=st.sampled_from([1, 1000, 10**6]))
-    def read(self, most: int, size: int) -> None:
+    @rule(most=st.integers(1, 10), size=st.sampled_from([1, 1000, 10**6]), behind=st.booleans())
+    def read(self, most: int, size: int, behind: bool) -> None:
         assert self.life is not None
-        if self.life.outbox.messages <= len(self.given):
+        reader = self.life.outbox.reader("r")
+        if reader.messages <= len(self.given) or (behind and not reader.left_behind):
             return
-        for record in self.life.within(0.2, self.life.outbox.reader("r").read(most, size)) or []:
+        read = reader.read_behind if behind else reader.read
+        for record in self.life.within(0.2, read(most, size)) or []:
             key = (record.message.stream, record.message.seq)
             assert record.message == self.known[key]
             assert record.number not in self.given
             self.given[record.number] = record
             self.delivered[key] = record.message
+
+    @rule()
+    def leave_behind(self) -> None:
+        assert self.life is not None
+        self.life.now(self.life.outbox.reader("r").leave_behind)
 
     @rule(which=st.lists(st.integers(0, 20), max_size=8))
     def acknowledge(self, which: list[int]) -> None:
@@ -218,6 +225,9 @@ class OutboxMachine(RuleBasedStateMachine):
         reader = self.life.outbox.reader("r")
         got: list[Record] = []
         counted = (reader.messages, reader.values)
+        behind = reader.left_behind
+        while len(got) < behind:
+            got += self.life.do(reader.read_behind(3, 500))
         while reader.messages > len(got):
             got += self.life.do(reader.read(3, 500))
         assert counted == (len(got), sum(record.message.values for record in got))
