@@ -187,7 +187,7 @@ async def _shelves(config: Config, broker: BrokerConfig, outbox: Outbox, metrics
         open_outbox(refused_config, readers=(broker.name,), on_drop=count_drop, numbered=False) as refused,
         open_outbox(dead_config, numbered=False) as dead,
     ):
-        yield Shelves(broker.name, outbox, refused, dead, metrics, broker.retry_refused)
+        yield Shelves(broker.name, outbox, refused, dead, metrics, broker.retry_refused, broker.replay, broker.expiry)
 
 
 async def _watch_loop(metrics: Metrics) -> None:

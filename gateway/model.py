@@ -138,3 +138,5 @@ class Message:
     retain: bool = False
     properties: tuple[tuple[str, str], ...] = ()
     """MQTT 5 user properties."""
+    expiry_s: int = 0
+    """MQTT 5 message expiry, from now on; 0 for none.  Not stored: it is worked out when the message is sent."""

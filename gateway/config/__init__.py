@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.config.broker import BrokerConfig, PresenceConfig, TlsConfig
+from gateway.config.broker import BrokerConfig, PresenceConfig, ReplayConfig, TlsConfig
 from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
 from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict
 from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
@@ -19,8 +19,8 @@ from gateway.topics import MAX_TOPIC_BYTES, problems_of
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "Config", "HttpConfig", "OutboxConfig",
-    "PayloadConfig", "PresenceConfig", "PubSubConfig", "Secret", "SecurityConfig", "Selection", "ShapingConfig",
-    "SourceConfig", "TlsConfig", "load",
+    "PayloadConfig", "PresenceConfig", "PubSubConfig", "ReplayConfig", "Secret", "SecurityConfig", "Selection",
+    "ShapingConfig", "SourceConfig", "TlsConfig", "load",
 ]  # fmt: skip
 
 

@@ -44,6 +44,19 @@ class PresenceConfig(Strict):
     """It is renewed this often."""
 
 
+class ReplayConfig(Strict):
+    """How what was stored during an outage is delivered beside what is new."""
+
+    order: Literal["in-order", "newest-first"] = "in-order"
+    """`in-order`: every stream in the order of its numbers.  `newest-first`: what is new passes at once and the backlog
+    follows, oldest first; consumers put it in order by `seq`."""
+    delay: Seconds = 1.0
+    """What waited longer than this is a backlog.  It goes out as fast as the link takes it without delaying the PUBACK
+    of anything else by more than this."""
+    max_rate: Bytes | None = None
+    """At most so many bytes of payload of a backlog per second, for brokers and links that are billed or throttled."""
+
+
 _BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
 _BrokerUrl = Annotated[str, url_of(*_BROKER_SCHEMES)]
 
@@ -81,6 +94,11 @@ class BrokerConfig(Strict):
     """A publish without PUBACK for this long means that the link is dead."""
     retry_refused: Seconds = 30.0
     """What the broker refuses for now (not authorised, quota) is kept on disk and offered again this often."""
+    expiry: Annotated[Seconds, Field(ge=1)] | None = None
+    """MQTT 5 message expiry: how long after a value was stored here the broker may still give it to a consumer that was
+    away.  The time in the outbox counts; what is older by then reaches only those who are connected."""
+    replay: ReplayConfig = ReplayConfig()
+    """What was stored during an outage."""
     presence: PresenceConfig = PresenceConfig()
     """The gateway's own retained message."""
 

@@ -110,6 +110,12 @@ class Metrics:
             r, "gateway_values_dropped", "Values received and then lost to a broker, by reason.", "sink", "reason"
         )
         self._delivered = _counter(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
+        self._replayed = _counter(
+            r, "gateway_values_replayed", "Values delivered out of a backlog, later than `replay.delay`.", "sink"
+        )
+        self._left_behind = _gauge(
+            r, "gateway_outbox_left_behind_messages", "Messages on disk that newer ones may pass.", "sink"
+        )
         self._stored_values = _gauge(
             r, "gateway_outbox_values", "Values on disk: received, not yet delivered to this broker.", "sink"
         )
@@ -317,6 +323,8 @@ class Metrics:
             disconnects={cause: self._sink_disconnects.labels(name, cause) for cause in CAUSES},
             connect_failures={cause: self._sink_connect_failures.labels(name, cause) for cause in CAUSES},
             delivered=self._delivered.labels(name),
+            replayed=self._replayed.labels(name),
+            left_behind=self._left_behind.labels(name),
             messages=self._messages.labels(name),
             payload_bytes=self._payload_bytes.labels(name),
             cloud_units={size: self._cloud_units.labels(name, unit) for unit, size in CLOUD_UNITS_BYTES.items()},

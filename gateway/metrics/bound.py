@@ -53,6 +53,8 @@ class SinkMetrics:
     stored_values: Gauge
     stored_messages: Gauge
     delivered: Counter
+    replayed: Counter
+    left_behind: Gauge
     messages: Counter
     payload_bytes: Counter
     cloud_units: dict[int, Counter]

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class Reader:
         return await self._read(max_messages, max_bytes, behind=True)
 
     async def _read(self, max_messages: int, max_bytes: int, *, behind: bool) -> list[Record]:
-        loop, woken = asyncio.get_running_loop(), self._woken[behind]
+        woken = self._woken[behind]
         while True:
             woken.clear()
             found = self._next_segment(behind)
@@ -111,14 +112,9 @@ class Reader:
                 continue
             segment, stretch = found
             moves = self._moves
-            end, values = stretch.end_in(segment)
-            start = _Chunk(
-                stretch.offset or segment.body, stretch.next, stretch.next_values, end, values, frozenset(stretch.done)
-            )
+            start = _chunk(stretch, segment)
             try:
-                chunk = await loop.run_in_executor(
-                    self._thread, self._read_chunk, segment, start, max_messages, max_bytes
-                )
+                chunk = await self._in_thread(partial(self._read_chunk, segment, start, max_messages, max_bytes))
             except OSError as error:  # no descriptors left, no permission: not damage, so nothing is skipped
                 self._cannot_read(error)
                 await asyncio.sleep(self._retry_s)
@@ -187,6 +183,30 @@ class Reader:
         return sum(
             each.end - each.low - len(each.done) for stretches in self._lane_stretches for each in stretches[:-1]
         )
+
+    @property
+    def unread(self) -> int:
+        """Messages that `read` would give; unread damage counts as well."""
+        return sum(lane.end - s[-1].next for lane, s in zip(self._lanes, self._lane_stretches, strict=True))
+
+    async def retained_ahead(self) -> set[str]:
+        """The topics of the retained messages that were acknowledged before what was left behind.
+
+        For the time before `read` and `read_behind`.
+        """
+        topics: set[str] = set()
+        for lane, stretches in zip(self._lanes, self._lane_stretches, strict=True):
+            for before, after in pairwise(stretches):
+                between = Stretch(before.end, before.end_values, after.low, after.low_values)
+                while (segment := between.enter(lane)) is not None:
+                    start = _chunk(between, segment)
+                    chunk = await self._in_thread(partial(self._read_chunk, segment, start, 1000, _CHUNK_BYTES))
+                    topics |= {record.message.topic for *_, record in chunk.entries if record.message.retain}
+                    between.next, between.next_values, between.offset = chunk.next, chunk.values, chunk.offset
+        return topics
+
+    async def _in_thread(self, work: Callable[[], _Chunk]) -> _Chunk:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def ack(self, number: int) -> bool:
         """This record is delivered.  False when it was not this reader's to acknowledge (dropped, or already done)."""
@@ -355,3 +375,10 @@ class Reader:
                 self._open = None
             self._open = (name, self._files.open(self._folder / name, write=False))
         return self._open[1]
+
+
+def _chunk(stretch: Stretch, segment: Segment) -> _Chunk:
+    """What to read next of a stretch, out of this segment."""
+    end, values = stretch.end_in(segment)
+    offset = stretch.offset or segment.body
+    return _Chunk(offset, stretch.next, stretch.next_values, end, values, frozenset(stretch.done))

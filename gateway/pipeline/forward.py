@@ -7,6 +7,10 @@
 - *Never* (too large, invalid): the record moves to the dead letters and counts as dropped with its reason.
 
 A lost connection forgets what was in flight; the next one begins again at the oldest record without a verdict.
+
+What waited for longer than `replay.delay` is a backlog, and goes out at a pace that leaves room (`pace.py`).  In order,
+what is new follows behind it; newest first, what is new passes, and the backlog has a task of its own.  Then a retained
+message out of the backlog must not take the place of a newer one on the same topic: it is sent as a plain message.
 """
 
 import asyncio
@@ -14,18 +18,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Protocol
 
 import structlog
 from prometheus_client import Histogram
 
+from gateway.config import ReplayConfig
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import Metrics
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
 from gateway.mqtt.reasons import Outcome, Verdict
 from gateway.outbox import Outbox, Reader, Record
+from gateway.pipeline.pace import FIRST_BYTES, Pace
 
 READ_BYTES = 4 * 2**20
 HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
@@ -47,16 +55,24 @@ class Shelves:
     """Where a record can be: in the outbox, set aside because it was refused, or among the dead letters."""
 
     def __init__(
-        self, broker: str, outbox: Outbox, refused: Outbox, dead: Outbox, metrics: Metrics, retry_refused_s: float
-    ) -> None:
+        self, broker: str, outbox: Outbox, refused: Outbox, dead: Outbox, metrics: Metrics, retry_refused_s: float,
+        replay: ReplayConfig | None = None, expiry_s: float | None = None,
+    ) -> None:  # fmt: skip
         self.broker = broker
         self.retry_refused_s = retry_refused_s
+        self.replay = replay or ReplayConfig()
+        self.expiry_s = expiry_s
         self.outbox, self.refused, self.dead = outbox, refused, dead
         self.reader: Reader = outbox.reader(broker)
         self.refused_reader: Reader = refused.reader(broker)
         self.held: dict[str, float] = {}
         """Streams of which something is set aside, and when (monotonic, s) to offer it again.  What follows in them is
         set aside as well.  The times outlive the session: some brokers cut the connection when they refuse."""
+        self.passed: set[str] = set()
+        """Topics of retained messages that passed what was left behind."""
+        self._lost_too: dict[tuple[str, int], int] = {}
+        """What is set aside although the outbox dropped it meanwhile, and counted and told it: stream and number, and
+        how many values.  It is not offered again."""
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
         self._delays: dict[str, Histogram] = {}
@@ -66,15 +82,29 @@ class Shelves:
         self.metrics.stored_messages.set_function(lambda: self.reader.messages + self.refused_reader.messages)
         self.metrics.held_messages.set_function(lambda: self.refused_reader.messages)
         self.metrics.dead_letters.set_function(lambda: self.dead.messages)
+        self.metrics.left_behind.set_function(lambda: self.reader.left_behind)
 
     @property
     def stored_values(self) -> int:
         """Values on disk that this broker has not acknowledged."""
-        return self.reader.values + self.refused_reader.values
+        return self.reader.values + self.refused_reader.values - sum(self._lost_too.values())
 
-    def count_delivered(self, record: Record, sent_at_s: float) -> None:
+    def is_old(self, record: Record) -> bool:
+        """Whether it waited so long that it belongs to a backlog."""
+        return time.time() - record.appended_at_ns / 1e9 > self.replay.delay
+
+    def to_send(self, record: Record) -> Message:
+        """The message with what is left of its time."""
+        if self.expiry_s is None:
+            return record.message
+        left_s = self.expiry_s - max(0.0, time.time() - record.appended_at_ns / 1e9)
+        return replace(record.message, expiry_s=max(1, int(left_s)))
+
+    def count_delivered(self, record: Record, sent_at_s: float, replayed: bool = False) -> None:
         message = record.message
         self.metrics.delivered.inc(message.values)
+        if replayed:
+            self.metrics.replayed.inc(message.values)
         self.metrics.messages.inc()
         self.metrics.payload_bytes.inc(len(message.payload))
         for unit_bytes, units in self.metrics.cloud_units.items():
@@ -98,27 +128,46 @@ class Shelves:
                 "refused for now", topic=message.topic, reason=outcome.detail, next="kept on disk and offered again"
             )
 
-    async def set_aside(self, record: Record, outcome: Outcome) -> None:
-        """Make the refusal durable; only then may the record leave the outbox."""
+    async def set_aside(self, record: Record, outcome: Outcome, reader: Reader) -> None:
+        """Make the refusal durable; in the same instant the record leaves the outbox that `reader` reads."""
         message = record.message
         if outcome.verdict is Verdict.LATER:
-            await self.refused.append([message], source=message.source)
+            stored = partial(self._moved, record)
+            await self.refused.append([message], source=message.source, on_stored=stored)
         else:
             self.log.error("refused for good", topic=message.topic, reason=outcome.detail, next="kept as a dead letter")
-            await self.dead.append([message], source=message.source)
-            self.all_metrics.dropped.labels(self.broker, outcome.reason).inc(message.values)
+            stored = partial(self._buried, record, outcome, reader)
+            await self.dead.append([message], source=message.source, on_stored=stored)
         if outcome is not HELD:
             self.metrics.refused.labels(self.broker, outcome.reason).inc()
+
+    def _moved(self, record: Record) -> None:
+        if not self.reader.ack(record.number):
+            self._lost_too[record.message.stream, record.message.seq] = record.message.values
+
+    def _buried(self, record: Record, outcome: Outcome, reader: Reader) -> None:
+        if reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+            self.all_metrics.dropped.labels(self.broker, outcome.reason).inc(record.message.values)
+
+    def forget_lost(self, record: Record) -> bool:
+        """Whether this refused record is one that counts as dropped; then it is gone now."""
+        if self._lost_too.pop((record.message.stream, record.message.seq), None) is None:
+            return False
+        self.refused_reader.ack(record.number)
+        return True
 
 
 async def forward(shelves: Shelves, open_sink: OpenSink, link: Link, backoff: Backoff, leave: asyncio.Event) -> None:
     """Deliver for ever, through every reconnection, until cancelled; or until told to leave, with a goodbye."""
     shelves.held = dict.fromkeys(await _streams_refused_earlier(shelves), time.monotonic())
+    shelves.passed |= await shelves.reader.retained_ahead()
 
     async def attempt() -> None:
         async with open_sink() as sink:
             link.up()
             shelves.reader.rewind()
+            if shelves.replay.order == "newest-first" and shelves.reader.unread > sink.window:
+                shelves.reader.leave_behind()
             await _serve(shelves, sink, leave)
 
     await keep_connected(link, attempt, backoff)
@@ -145,6 +194,7 @@ async def _serve(shelves: Shelves, sink: Sink, leave: asyncio.Event) -> None:
         left = tasks.create_task(leave.wait(), name=f"leave {shelves.broker}")
         work = [
             tasks.create_task(session.deliver(), name=f"deliver to {shelves.broker}"),
+            tasks.create_task(session.catch_up(), name=f"catch up with {shelves.broker}"),
             tasks.create_task(session.offer_again(), name=f"offer again to {shelves.broker}"),
         ]
         setting_aside = tasks.create_task(session.set_aside(), name=f"set aside from {shelves.broker}")
@@ -180,30 +230,90 @@ class _Session:
         self._aside: asyncio.Queue[tuple[Record, Outcome]] = asyncio.Queue()  # bounded by the slots its items hold
         self._moving: Counter[str] = Counter()
         """By stream: records on their way from the outbox to where refused ones are kept."""
+        self._is_in_order = shelves.replay.order == "in-order"
+        share = sink.window if self._is_in_order else max(1, sink.window // 2)
+        self._pace = Pace(shelves.replay.delay, share, shelves.replay.max_rate)
+        self._paced_one_settled = asyncio.Event()
 
     async def deliver(self) -> None:
+        """What is new; in order, that is everything."""
         shelves = self._shelves
         while True:
-            for record in await shelves.reader.read(self._sink.window, READ_BYTES):
-                await self._slots.acquire()
-                if record.message.stream in shelves.held:
-                    self._refuse(record, HELD)
-                    continue
-                shelves.metrics.in_flight.inc()
-                self._sink.send(record.message).add_done_callback(partial(self._settle, record, time.monotonic()))
+            for record in await shelves.reader.read(self._sink.window, self._most_bytes):
+                is_old = shelves.is_old(record)
+                if is_old and self._is_in_order:
+                    await self._wait_room(record)
+                elif is_old:
+                    shelves.reader.leave_behind()  # the link does not keep up: what comes next shall not wait as well
+                if record.message.retain and shelves.reader.left_behind:
+                    shelves.passed.add(record.message.topic)
+                await self._send(record, shelves.to_send(record), is_old, paced=is_old and self._is_in_order)
 
-    def _settle(self, record: Record, sent_at_s: float, future: "asyncio.Future[Outcome]") -> None:
+    async def catch_up(self) -> None:
+        """What was left behind."""
+        shelves = self._shelves
+        while True:
+            for record in await shelves.reader.read_behind(self._pace.most_messages, self._most_bytes):
+                await self._wait_room(record)
+                message = shelves.to_send(record)
+                if message.retain and message.topic in shelves.passed:
+                    message = replace(message, retain=False)
+                await self._send(record, message, is_old=True, paced=True)
+            if not shelves.reader.left_behind:
+                shelves.passed.clear()
+
+    @property
+    def _most_bytes(self) -> int:
+        """How much to read at once: no more of a backlog than may be in flight, so that what is urgent is next."""
+        return min(READ_BYTES, max(FIRST_BYTES, int(self._pace.allowance_bytes)))
+
+    async def _wait_room(self, record: Record) -> None:
+        """Wait until the backlog may have this in flight as well."""
+        size = len(record.message.payload)
+        while (wait_s := self._pace.wait_s(size, time.monotonic())) > 0:
+            self._paced_one_settled.clear()
+            if wait_s < inf:
+                await asyncio.sleep(wait_s)
+            else:
+                await self._paced_one_settled.wait()
+
+    async def _send(self, record: Record, message: Message, is_old: bool, paced: bool) -> None:
+        await self._slots.acquire()
+        if message.stream in self._shelves.held:
+            self._refuse(record, HELD)
+            return
+        now_s = time.monotonic()
+        if paced:
+            self._pace.sent(len(message.payload), now_s)
+        self._shelves.metrics.in_flight.inc()
+        self._sink.send(message).add_done_callback(partial(self._settle, record, now_s, is_old, paced))
+
+    def _settle(
+        self, record: Record, sent_at_s: float, is_old: bool, paced: bool, future: "asyncio.Future[Outcome]"
+    ) -> None:
         self._shelves.metrics.in_flight.dec()
         if future.cancelled() or future.exception() is not None:
             self._shelves.metrics.repeated.inc()
             return  # the session broke: the record is read again on the next one
         outcome = future.result()
+        self._learn(record, sent_at_s, paced, outcome)
         if outcome.verdict is Verdict.DELIVERED:
             if self._shelves.reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
-                self._shelves.count_delivered(record, sent_at_s)
+                self._shelves.count_delivered(record, sent_at_s, is_old)
             self._slots.release()
         else:
             self._refuse(record, outcome)
+
+    def _learn(self, record: Record, sent_at_s: float, paced: bool, outcome: Outcome) -> None:
+        size, now_s = len(record.message.payload), time.monotonic()
+        if outcome.code is None:  # decided here, not by the broker
+            if paced:
+                self._pace.gone(size)
+        elif paced:
+            self._pace.answered(size, now_s - sent_at_s, now_s)
+        else:
+            self._pace.saw(now_s - sent_at_s, now_s)
+        self._paced_one_settled.set()
 
     def _refuse(self, record: Record, outcome: Outcome) -> None:
         if outcome.verdict is Verdict.LATER:
@@ -214,8 +324,7 @@ class _Session:
     async def set_aside(self) -> None:
         while True:
             record, outcome = await self._aside.get()
-            await self._shelves.set_aside(record, outcome)
-            self._shelves.reader.ack(record.number)
+            await self._shelves.set_aside(record, outcome, self._shelves.reader)
             self._moving[record.message.stream] -= 1
             self._aside.task_done()
             self._slots.release()
@@ -243,6 +352,8 @@ class _Session:
         while left_alone < shelves.refused.messages:
             for record in await shelves.refused_reader.read(100, READ_BYTES):
                 stream = record.message.stream
+                if shelves.forget_lost(record):
+                    continue
                 if stream not in due:
                     left_alone += 1
                 elif not await self._offer(record):
@@ -258,17 +369,16 @@ class _Session:
         """Whether one refused record is settled now.  Waits for ever when the session breaks: that ends this task."""
         await self._slots.acquire()
         sent_at_s = time.monotonic()
+        shelves = self._shelves
         try:
-            outcome = await self._sink.send(record.message)
+            outcome = await self._sink.send(shelves.to_send(record))
         except Unavailable:
             await asyncio.Event().wait()
         self._slots.release()
-        shelves = self._shelves
         if outcome.verdict is Verdict.LATER:
             return False
-        if outcome.verdict is Verdict.DELIVERED:
+        if outcome.verdict is Verdict.NEVER:
+            await shelves.set_aside(record, outcome, shelves.refused_reader)
+        elif shelves.refused_reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
             shelves.count_delivered(record, sent_at_s)
-        else:
-            await shelves.set_aside(record, outcome)
-        shelves.refused_reader.ack(record.number)
         return True

@@ -1,0 +1,159 @@
+"""Forwarding under test: a broker that obeys physics, and the shelves around it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.config import OutboxConfig, ReplayConfig
+from gateway.errors import Unavailable
+from gateway.link import Backoff, Link
+from gateway.metrics import Metrics
+from gateway.model import Message
+from gateway.mqtt.reasons import DELIVERED, Outcome, Verdict
+from gateway.outbox import Outbox, open_outbox
+from gateway.pipeline.forward import Shelves, forward
+
+LATER = Outcome(Verdict.LATER, "not_authorized", "no", 0x87)
+NEVER = Outcome(Verdict.NEVER, "too_large", "too large")
+AT_ONCE = Backoff(0.0, 0.0)
+
+
+def message(stream: str, seq: int, *, size: int = 20, retain: bool = False) -> Message:
+    return Message(topic=stream, payload=b"x" * size, stream=stream, seq=seq, values=2, retain=retain)
+
+
+@dataclass
+class Broker:
+    """A broker that obeys physics: a session that broke stays broken, and what it took is taken."""
+
+    verdict: Callable[[Message], Outcome | None] = lambda message: DELIVERED
+    """None: not yet; `answer` tells later."""
+    window: int = 4
+    taken: list[tuple[str, int]] = field(default_factory=list)
+    got: list[Message] = field(default_factory=list)
+    """What was taken, whole."""
+    waiting: list[tuple[Message, "asyncio.Future[Outcome]"]] = field(default_factory=list)
+    """What has no verdict yet."""
+    break_after: int | None = None
+    sessions: int = 0
+    left_in_order: int = 0
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["Session"]:
+        self.sessions += 1
+        yield Session(self)
+        self.left_in_order += 1
+
+    def answer(self, outcome: Outcome) -> None:
+        """The verdict for all that waits for one."""
+        for _, future in self.waiting:
+            if not future.done():
+                future.set_result(outcome)
+        self.waiting.clear()
+
+
+class Session:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._broken = asyncio.Event()
+        self.open: set[asyncio.Future[Outcome]] = set()
+
+    @property
+    def window(self) -> int:
+        return self._broker.window
+
+    def send(self, message: Message) -> asyncio.Future[Outcome]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+        if self._broken.is_set():
+            future.set_exception(Unavailable("broken"))
+            return future
+        self.open.add(future)
+        assert len(self.open) <= self.window
+        future.add_done_callback(self.open.discard)
+        loop.call_soon(self._answer, message, future)
+        return future
+
+    def _answer(self, message: Message, future: asyncio.Future[Outcome]) -> None:
+        broker = self._broker
+        if self._broken.is_set() or future.done():
+            return
+        outcome = broker.verdict(message)
+        if outcome is None:
+            broker.waiting.append((message, future))
+            return
+        if outcome is DELIVERED:
+            broker.taken.append((message.stream, message.seq))
+            broker.got.append(message)
+        if broker.break_after is not None and len(broker.taken) >= broker.break_after:
+            broker.break_after = None
+            self._break()
+            return  # taken, but the PUBACK never came: it will be sent again
+        future.set_result(outcome)
+
+    def _break(self) -> None:
+        self._broken.set()
+        for future in list(self.open):
+            future.set_exception(Unavailable("broken"))
+
+    async def wait_closed(self) -> None:
+        await self._broken.wait()
+        raise Unavailable("the connection broke")
+
+
+@asynccontextmanager
+async def shelves(
+    folder: Path,
+    metrics: Metrics,
+    retry_refused_s: float = 0.05,
+    replay: ReplayConfig | None = None,
+    expiry_s: float | None = None,
+    main: dict[str, int] | None = None,
+    refused: dict[str, int] | None = None,
+) -> AsyncIterator[Shelves]:
+    """`main` and `refused` are settings of these outboxes."""
+    settings = {"main": main or {}, "refused": refused or {}, "dead": {}}
+
+    def config(name: str) -> OutboxConfig:
+        return OutboxConfig.model_validate({"path": folder / name, "commit": "os", **settings[name]})
+
+    def count_drop(reader: str, reason: str, values: int) -> None:
+        metrics.dropped.labels(reader, reason).inc(values)
+
+    async with (
+        open_outbox(config("main"), readers=("b",), on_drop=count_drop) as outbox,
+        open_outbox(config("refused"), readers=("b",), on_drop=count_drop, numbered=False) as aside,
+        open_outbox(config("dead"), numbered=False) as dead,
+    ):
+        found = Shelves("b", outbox, aside, dead, metrics, retry_refused_s, replay, expiry_s)
+        yield found
+
+
+async def append(outbox: Outbox, metrics: Metrics, *streams: str, size: int = 20, retain: bool = False) -> None:
+    for stream in streams:
+        await outbox.append([message(stream, outbox.next_seq(stream), size=size, retain=retain)])
+        metrics.for_source("s").received.inc(2)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def forwarding(found: Shelves, broker: Broker) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        leave = asyncio.Event()
+        tasks.create_task(forward(found, broker.session, Link("b", ""), AT_ONCE, leave), name="forward")
+        yield
+        leave.set()
+
+
+def run(body: Coroutine[None, None, None]) -> None:
+    asyncio.run(asyncio.wait_for(body, 20))
+
+
+def seqs(broker: Broker, stream: str) -> list[int]:
+    return [seq for s, seq in broker.taken if s == stream]
