@@ -3,7 +3,7 @@
 What is in flight is a queue somewhere: in a socket, on the line, in the broker.  A publish behind it gets its PUBACK
 later by the time that queue takes.  So what tells is that time: the fastest PUBACK of the last minutes is the link
 without a queue, all above it is the queue.  While the queue is shorter than a third of the bound, more of the backlog
-may be in flight, else less: the allowance moves in proportion (as LEDBAT does, RFC 6817), by half of what was acknowledged,
+may be in flight, else less: the allowance moves in proportion (as LEDBAT does, RFC 6817), by half of what was taken,
 which settles without swinging.  The rest of the bound is left for swings and for the others' own way.
 
 A message that is larger than the allowance still goes when no other is in flight: a single message that the link needs
