@@ -1,16 +1,39 @@
 """Topic templates: `factory/{site}/{line}/{machine}` and what may stand in them.
 
-Values from a server may hold anything; what MQTT forbids in a topic name or gives a meaning to (`/`, `+`, `#`, NUL and
-other control characters, a leading `$`) is percent-encoded, so different values stay different topics (MQTT 5, 4.7).
+Values from a server may hold anything.  What MQTT forbids in a topic name or gives a meaning to (`/`, `+`, `#`, control
+characters and other code points that a broker may cut the connection over, a leading `$`: MQTT 5, 1.5.4 and 4.7) is
+percent-encoded, so different values stay different topics; so are characters that a broker forbids beyond that.  A
+topic that would be longer than allowed has its longest levels cut, with a hash of the whole behind the cut.  So
+whatever a server calls a thing makes a topic that the broker takes; the template is checked before anything runs.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 MAX_TOPIC_BYTES = 65_535
+SHORT_BYTES = 16
+"""A level is not cut to fewer bytes than this; most of them are the hash."""
 
+_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF))
+_FORBIDDEN = "\x00-\x1f\x7f-\x9f\ufeff\ud800-\udfff" + _NONCHARACTERS
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_UNSAFE = re.compile(r"[/+#%\x00-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
+_UNSAFE = re.compile(f"[/+#%{_FORBIDDEN}]")
+_NOT_IN_TEMPLATE = re.compile(f"[+#{_FORBIDDEN}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one broker wants beyond what MQTT says."""
+
+    max_bytes: int = MAX_TOPIC_BYTES
+    forbidden: str = ""
+    """Characters that it does not take in a topic."""
+    max_levels: int | None = None
+
+
+ANY_BROKER = Rules()
 
 
 def fields_of(template: str) -> tuple[str, ...]:
@@ -18,12 +41,10 @@ def fields_of(template: str) -> tuple[str, ...]:
     return tuple(_FIELD.findall(template))
 
 
-def problems_of(
-    template: str, known: Iterable[str], max_levels: int | None = None, max_bytes: int = MAX_TOPIC_BYTES
-) -> list[str]:
+def problems_of(template: str, known: Iterable[str], rules: Rules = ANY_BROKER) -> list[str]:
     """What is wrong with a template, in sentences; nothing when it is fine.
 
-    Fields never add a level, so levels are known beforehand; of the bytes only those outside the fields are.
+    Fields never add a level, so levels are known beforehand; of their bytes so many are as cannot be cut.
     """
     allowed = sorted(set(known))
     problems = [
@@ -34,28 +55,57 @@ def problems_of(
     text = _FIELD.sub("x", template)
     if "{" in text or "}" in text:
         problems.append("a brace is left open or closed twice: write {field}")
-    if re.search(r"[+#\x00]", text):
-        problems.append("a topic to publish to must not contain '+', '#' or NUL")
+    if _NOT_IN_TEMPLATE.search(text):
+        problems.append("a topic to publish to must not contain '+', '#' or control characters")
+    if forbidden := sorted(set(text) & set(rules.forbidden)):
+        problems.append(f"a topic must not contain {' or '.join(map(repr, forbidden))} here")
     if not text or text.startswith("$"):
         problems.append("a topic must not be empty or begin with '$'")
-    if len(text.encode()) > max_bytes:
-        problems.append(f"a topic has at most {max_bytes} bytes")
-    if max_levels is not None and len(text.split("/")) > max_levels:
-        problems.append(f"a topic has at most {max_levels} levels here, this one has {len(text.split('/'))}")
+    if len(_FIELD.sub("x" * SHORT_BYTES, template).encode(errors="replace")) > rules.max_bytes:
+        problems.append(f"a topic has at most {rules.max_bytes} bytes, {SHORT_BYTES} of them for each field")
+    levels = len(text.split("/"))
+    if rules.max_levels is not None and levels > rules.max_levels:
+        problems.append(f"a topic has at most {rules.max_levels} levels here, this one has {levels}")
     return problems
 
 
-def escape(value: str) -> str:
-    """One level of a topic: what MQTT forbids there is percent-encoded as UTF-8; nothing at all becomes `_`."""
+def escape(value: str, forbidden: str = "") -> str:
+    """One level of a topic: what must not be there is percent-encoded as UTF-8; nothing at all becomes `_`."""
     if not value:
         return "_"
-    return _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode(errors="replace")), value)
+    escaped = _UNSAFE.sub(_encoded, value)
+    return re.sub(f"[{re.escape(forbidden)}]", _encoded, escaped) if forbidden else escaped
 
 
-def expand(template: str, fields: Mapping[str, str]) -> str:
+def _encoded(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode(errors="replace"))
+
+
+def expand(template: str, fields: Mapping[str, str], rules: Rules = ANY_BROKER) -> str:
     """The topic of one tag.  Raises `KeyError` for a field that is not there: validation came first."""
-    topic = _FIELD.sub(lambda match: escape(fields[match[1]]), template)
-    return f"%24{topic[1:]}" if topic.startswith("$") else topic
+    topic = _FIELD.sub(lambda match: escape(fields[match[1]], rules.forbidden), template)
+    topic = f"%24{topic[1:]}" if topic.startswith("$") else topic
+    return topic if len(topic) * 4 <= rules.max_bytes else shortened(topic, rules.max_bytes)
+
+
+def shortened(topic: str, max_bytes: int) -> str:
+    """The topic with its longest levels cut until it fits, if levels of `SHORT_BYTES` can make it fit."""
+    levels = topic.split("/")
+    while (excess := len(topic.encode()) - max_bytes) > 0:
+        longest = max(levels, key=lambda level: len(level.encode()))
+        size = len(longest.encode())
+        if size <= SHORT_BYTES:
+            break
+        levels[levels.index(longest)] = _cut(longest, max(SHORT_BYTES, size - excess))
+        topic = "/".join(levels)
+    return topic
+
+
+def _cut(level: str, size_bytes: int) -> str:
+    """At most so many bytes of a level: its beginning, and a hash of all of it."""
+    digest = hashlib.blake2b(level.encode(), digest_size=5).hexdigest()
+    head = level.encode()[: size_bytes - len(digest) - 1].decode(errors="ignore")
+    return f"{re.sub('%[0-9A-F]?$', '', head)}~{digest}"
 
 
 def without_field(template: str, name: str) -> str:

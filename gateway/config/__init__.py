@@ -10,12 +10,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.config.broker import BrokerConfig, PresenceConfig, ReplayConfig, TlsConfig
-from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
+from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig, longest_topic
 from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict
 from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
 from gateway.config.source import SecurityConfig, SourceConfig
 from gateway.located import Place, dotted, read_yaml, validated
-from gateway.topics import MAX_TOPIC_BYTES, problems_of
+from gateway.topics import ANY_BROKER, MAX_TOPIC_BYTES, Rules, problems_of
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "Config", "HttpConfig", "OutboxConfig",
@@ -137,8 +137,11 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
     if not isinstance(values, str) or not isinstance(events, str):
         return []
     given = "events_topic" if _at(raw, "payload", "events_topic") else "topic"
-    levels, size = _at(raw, "payload", "max_topic_levels"), _at(raw, "payload", "max_topic_bytes")
-    limits = (levels if isinstance(levels, int) else None, size if isinstance(size, int) else MAX_TOPIC_BYTES)
+    rules = _rules(raw)
+    form, prefix = (
+        str(_at(raw, "payload", *keys) or default)
+        for keys, default in ((("format",), "json"), (("pubsub", "prefix"), "opcua"))
+    )
     sources = _at(raw, "sources")
     problems: list[tuple[Place, str]] = []
     for s, source in enumerate(sources if isinstance(sources, list) else []):
@@ -147,12 +150,23 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
             known = {"gateway", "source", "tag", *_names(source, "fields"), *_names(selection, "fields", "levels")}
             known |= _names(_at(selection, "shape") or _at(source, "shape"), "fields")
             template, key = (events, given) if _at(selection, "events") else (values, "topic")
+            longest = longest_topic(template, form, prefix, _at(selection, "priority") == "state")
+            told = problems_of(template, known, rules if longest == template else ANY_BROKER)
+            told += [f"{p}, as {form} makes it: {longest}" for p in problems_of(longest, known, rules) if p not in told]
             place: Place = ("payload", key) if _at(raw, "payload", key) else ("sources", s, "select", n)
-            problems += [
-                (place, f"for {dotted(('sources', s, 'select', n))}: {p}")
-                for p in problems_of(template, known, *limits)
-            ]
+            problems += [(place, f"for {dotted(('sources', s, 'select', n))}: {p}") for p in told]
     return problems
+
+
+def _rules(raw: object) -> Rules:
+    levels, size, forbidden = (
+        _at(raw, "payload", key) for key in ("max_topic_levels", "max_topic_bytes", "topic_escape")
+    )
+    return Rules(
+        size if isinstance(size, int) else MAX_TOPIC_BYTES,
+        forbidden if isinstance(forbidden, str) else "",
+        levels if isinstance(levels, int) else None,
+    )
 
 
 def _at(raw: object, *keys: str) -> object:

@@ -37,7 +37,7 @@ class TlsConfig(Strict):
 class PresenceConfig(Strict):
     """Whether consumers can tell that nothing changed from that nobody is there: one retained message."""
 
-    topic: Annotated[str, Field(pattern=r"^[^+#\x00]{1,1000}$")] | None = "gateways/{gateway}/presence"
+    topic: Annotated[str, Field(pattern=r"^[^+#\x00-\x1f\x7f-\x9f]{1,1000}$")] | None = "gateways/{gateway}/presence"
     """Where it is kept; `{gateway}` is the gateway's name.  `null` turns it off, for brokers that retain nothing.  With
     the payload format `opcua-pubsub` it is the status message of that format, on the topic of that format."""
     heartbeat: Seconds = 30.0

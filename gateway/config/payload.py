@@ -5,12 +5,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.config.quantities import Bytes, Seconds, Strict
+from gateway.topics import Rules
+
+_MOST_TOPIC_BYTES = 60_000
+"""Less than MQTT allows, because names of streams hold the topic and more."""
 
 
 class PubSubConfig(Strict):
     """Data sets, for the formats `opcua-pubsub` and `cloudevents`."""
 
-    prefix: Annotated[str, Field(pattern=r"^[^+#\x00$][^+#\x00]{0,200}$")] = "opcua"
+    prefix: Annotated[str, Field(pattern=r"^[^+#$\x00-\x1f\x7f-\x9f][^+#\x00-\x1f\x7f-\x9f]{0,200}$")] = "opcua"
     """First levels of every topic of `opcua-pubsub`."""
     encoding: Literal["verbose", "compact", "raw"] = "verbose"
     """How a field looks (Part 6, 5.4): `verbose` and `compact` tell type, status and times, `raw` the value alone."""
@@ -28,6 +32,19 @@ class CloudEventsConfig(Strict):
     also for MQTT 3.1.1."""
     source: Annotated[str, Field(min_length=1, pattern=r"^[!-~]+$")] | None = None
     """Attribute `source`, a URI or a path (default: `urn:connected-factory:GATEWAY:SOURCE`)."""
+
+
+def below_topic(form: str, has_states: bool) -> str:
+    """The longest that a format puts below the topic of values."""
+    lane = "/telemetry" if has_states else ""
+    return {"json-columns": f"/tags{lane}/000", "cloudevents": f"/metadata{lane}"}.get(form, "")
+
+
+def longest_topic(template: str, form: str, prefix: str, has_states: bool) -> str:
+    """The longest topic template that a format makes of the one that is configured."""
+    if form == "opcua-pubsub":  # whatever the template makes is one level
+        return f"{prefix}/json/metadata/{{gateway}}/{{source}}/{{tag}}"
+    return template + below_topic(form, has_states)
 
 
 class PayloadConfig(Strict):
@@ -54,9 +71,13 @@ class PayloadConfig(Strict):
     compress: Literal["none", "gzip", "zstd"] = "none"
     """Compress payloads; the user property `content-encoding` tells."""
     max_topic_levels: Annotated[int, Field(ge=1)] | None = None
-    """Refuse a topic with more levels, for brokers with such a limit (AWS IoT Core: 8)."""
+    """Refuse a template with more levels, for brokers with such a limit (AWS IoT Core: 8)."""
     max_topic_bytes: Annotated[int, Field(ge=1, le=65535)] = 65535
-    """Refuse a topic that is longer even before its fields are filled in (AWS IoT Core: 256)."""
+    """The longest topic, for brokers with such a limit (AWS IoT Core: 256).  A template that is longer by itself is
+    refused; names from a server that make it longer are cut and get a hash."""
+    topic_escape: Annotated[str, Field(pattern=r"^[^/%~{}]*$")] = ""
+    """More characters to percent-encode in the names that fill the template, for brokers that forbid them: `". "` for
+    NATS, which takes neither dots nor spaces."""
     pubsub: PubSubConfig = PubSubConfig()
     """Data sets, for `opcua-pubsub` and `cloudevents`."""
     cloudevents: CloudEventsConfig = CloudEventsConfig()
@@ -66,6 +87,11 @@ class PayloadConfig(Strict):
     def needs_mqtt_5(self) -> bool:
         """Whether messages mean nothing without their user properties."""
         return self.format == "cloudevents" and self.cloudevents.mode == "binary"
+
+    @property
+    def rules(self) -> Rules:
+        """What topics must keep to."""
+        return Rules(min(self.max_topic_bytes, _MOST_TOPIC_BYTES), self.topic_escape)
 
     @property
     def retains(self) -> bool:

@@ -1,9 +1,11 @@
 """Which format: the one place that knows them all."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from gateway.config import Config
+from gateway.config.payload import below_topic
 from gateway.model import Batch, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.cloudevents import EventEnvelope, events_schema
@@ -85,7 +87,7 @@ def _announcement(config: Config) -> Announcement:
 def network_envelope(config: Config) -> NetworkEnvelope:
     """The publisher that this gateway is to OPC UA PubSub: also makes its status and its last will."""
     pubsub = config.payload.pubsub
-    return NetworkEnvelope(config.name, pubsub.prefix, pubsub.encoding)
+    return NetworkEnvelope(config.name, pubsub.prefix, pubsub.encoding, config.payload.rules)
 
 
 def _events(config: Config, source: str) -> EventEnvelope:
@@ -106,7 +108,7 @@ def _frames(config: Config, source: str, terms: Terms) -> FramesFormat:
 
 def _plain(config: Config, source: str, stream_prefix: str) -> Format:
     payload = config.payload
-    limits = Limits(payload.max_values, payload.max_bytes)
+    limits, rules = Limits(payload.max_values, payload.max_bytes), payload.rules
     terms = Terms(
         stream_prefix,
         payload.topic,
@@ -115,6 +117,7 @@ def _plain(config: Config, source: str, stream_prefix: str) -> Format:
         payload.server_time,
         payload.retains,
         payload.events_topic or "",
+        replace(rules, max_bytes=max(1, rules.max_bytes - len(below_topic(payload.format, has_states=True)))),
     )
     match payload.format:
         case "json":

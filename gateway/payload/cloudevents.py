@@ -23,6 +23,7 @@ the other.)  Events go to the topic of the template; metadata, retained, to `{to
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +41,8 @@ from gateway.payload.parts import Place, Row, loss_row
 Mode = Literal["binary", "structured"]
 STRUCTURED = "application/cloudevents+json"
 DATA = "application/json"
+_MOST_PROPERTY_BYTES = 60_000
+"""Less than MQTT 5 allows for a string (1.5.4)."""
 
 
 class Event(Described):
@@ -84,7 +87,7 @@ class EventEnvelope:
             event["time"] = text_of(frame.newest_ticks)
         event |= _version(frame.writer)
         if frame.gaps:
-            event["gaps"] = orjson.dumps(frame.gaps).decode()
+            event["gaps"] = _told(frame.gaps)
         return self._wrapped(event, dict(frame.payload or {}))
 
     def describe(self, writer: Writer, place: Place, seq: int, metadata: dict[str, object], now_ticks: int) -> Wrapped:
@@ -95,7 +98,7 @@ class EventEnvelope:
         """An event without data that tells of messages lost after they were stored."""
         event = self._event("ua-deltaframe", topic.replace("/", "."), stream, seq, 0)
         event["time"] = event["recordedtime"] = loss_row(loss).get("to_time", text_of(0))
-        event["gaps"] = orjson.dumps([loss_row(loss)]).decode()
+        event["gaps"] = _told([loss_row(loss)])
         made = self._wrapped(event, {})
         return Message(
             topic, made.payload, stream=stream, seq=seq, values=0, content_type=made.content_type,
@@ -120,6 +123,17 @@ class EventEnvelope:
         if self.mode == "structured":
             return Wrapped(orjson.dumps(event | {"datacontenttype": DATA, "data": data}), STRUCTURED)
         return Wrapped(orjson.dumps(data), DATA, tuple((name, str(value)) for name, value in event.items()))
+
+
+def _told(gaps: list[Row]) -> str:
+    """Gaps as JSON text in ASCII that fits a user property: brokers cut the connection over control characters.
+
+    Where it would be too long, the names of tags are left out, and then all gaps but the first.
+    """
+    nameless = [{key: value for key, value in gap.items() if key != "names"} for gap in gaps]
+    others = {"detail": f"{nameless[0].get('detail', '')}; and {len(gaps) - 1} more gaps"}
+    texts = (json.dumps(each, separators=(",", ":")) for each in (gaps, nameless, [nameless[0] | others]))
+    return next((text for text in texts if len(text) <= _MOST_PROPERTY_BYTES), "[]")
 
 
 def _trace(name: str) -> str:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap, Message, Priority, Tag
 from gateway.outbox.losses import Loss
 from gateway.payload.instants import text_of
-from gateway.topics import expand, without_field
+from gateway.topics import ANY_BROKER, Rules, expand, without_field
 
 NextSeq = Callable[[str], int]
 Row = dict[str, object]
@@ -68,6 +68,7 @@ class Topics:
 
     values: str
     events: str = ""
+    rules: Rules = ANY_BROKER
 
     @property
     def of_events(self) -> str:
@@ -89,9 +90,11 @@ class Terms:
     """Ask the broker to keep the last message with values of each topic."""
     events_topic: str = ""
     """The template for events; empty for `events` below the other."""
+    rules: Rules = ANY_BROKER
+    """What the broker wants of topics."""
 
     def layout(self, tags: Sequence[Tag] = (), source: str = "") -> "Layout":
-        return Layout(tags, source, Topics(self.topic, self.events_topic), self.gateway, self.stream_prefix)
+        return Layout(tags, source, Topics(self.topic, self.events_topic, self.rules), self.gateway, self.stream_prefix)
 
     def message(self, batch: Batch, share: "Share", part: "Part", content_type: str) -> Message:
         """One part of a share, ready for the outbox."""
@@ -163,9 +166,9 @@ class Layout:
         for tag in tags:
             template = topics.of_events if tag.priority is Priority.EVENT else topics.values
             fields = {"gateway": gateway, "source": source, "tag": tag.name, **tag.fields}
-            above = expand(above_tag[template], fields)
+            above = expand(above_tag[template], fields, topics.rules)
             stream = Place(above, stream_of(stream_prefix, source, above, tag.priority), tag.priority)
-            place = replace(stream, topic=expand(template, fields))
+            place = replace(stream, topic=expand(template, fields, topics.rules))
             for known, found in ((streams, stream), (groups, place)):
                 known.setdefault(found, len(known))
             group_of.append(groups[place])

@@ -40,7 +40,7 @@ from gateway.payload.instants import text_of
 from gateway.payload.json import Described, JsonGap
 from gateway.payload.part6 import Encoding
 from gateway.payload.parts import Place, Row, loss_row
-from gateway.topics import escape
+from gateway.topics import ANY_BROKER, Rules, escape, shortened
 
 CONTENT_TYPE = "application/json"
 
@@ -142,10 +142,13 @@ class NetworkEnvelope:
     publisher: str
     prefix: str
     encoding: Encoding
+    rules: Rules = ANY_BROKER
+    """What the broker wants of topics."""
 
     def places(self, topic: str, group: str, name: str) -> tuple[str, str]:
-        tail = f"{escape(self.publisher)}/{escape(group)}/{escape(name)}"
-        return f"{self.prefix}/json/data/{tail}", f"{self.prefix}/json/metadata/{tail}"
+        tail = "/".join(escape(each, self.rules.forbidden) for each in (self.publisher, group, name))
+        data, metadata = (f"{self.prefix}/json/{kind}/{tail}" for kind in ("data", "metadata"))
+        return shortened(data, self.rules.max_bytes), shortened(metadata, self.rules.max_bytes)
 
     def wrap(self, frame: Frame) -> Wrapped:
         writer = frame.writer
@@ -191,7 +194,7 @@ class NetworkEnvelope:
 
     def status(self, state: State, since: datetime) -> Message:
         """The retained state of the publisher.  The middleware tells when we vanish: not cyclic, without Timestamp."""
-        topic = f"{self.prefix}/json/status/{escape(self.publisher)}"
+        topic = f"{self.prefix}/json/status/{escape(self.publisher, self.rules.forbidden)}"
         body: Row = {
             "MessageId": f"{self.publisher}/status/{int(state)}#{since.isoformat()}",
             "MessageType": "ua-status",

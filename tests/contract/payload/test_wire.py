@@ -22,6 +22,7 @@ from gateway.payload.frames import FramesFormat
 from gateway.payload.json import JsonFormat
 from gateway.payload.parts import Terms
 from gateway.payload.pubsub import NetworkEnvelope, StatusPresence, pubsub_schema
+from gateway.topics import Rules
 from tests.support import brokers
 from tests.support.cloud_events import read_event
 from tests.support.mqtt_collect import collecting
@@ -192,4 +193,29 @@ def test_the_last_value_of_every_tag_is_retained(session: Session, tmp_path: Pat
             }
 
     with brokers.mosquitto(tmp_path) as broker:
+        run(body())
+
+
+NAMES = ("a/b", "+", "#", "$SYS", "\x00", "\x01", "\x85", "\ufeff", "\ufdd0", "\ufffe", "\U0001ffff", "%", " ", ".",
+         "", "ä", "\u202e", "*", ">", "x" * 1000)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "session"), [*(("mosquitto", each) for each in ALL), ("nats", "general-3.1.1")])
+def test_no_name_of_a_variable_is_one_that_a_broker_cannot_take(name: str, session: Session, tmp_path: Path) -> None:
+    """mosquitto cuts the connection over control characters and noncharacters, NATS over dots and spaces."""
+    is_nats = name == "nats"
+    tags = [Tag(name, f"i={n}", {}) for n, name in enumerate(NAMES)]
+    form = JsonFormat(Terms("e.1", "f/{tag}", "edge", rules=Rules(200, ". " if is_nats else "")))
+    sent = form.encode(batch_of([(6, 1)] * len(NAMES), tags=tags), Counting().next_seq)
+    login = ("u", "p") if is_nats else None
+
+    async def body() -> None:
+        username, password = login or (None, None)
+        async with collecting(broker.port, "f/#", username=username, password=password) as got:
+            await publish(session, broker.url, sent, login)
+            await got.wait_count(len(NAMES))
+        assert sorted(topic for topic, _ in got.messages) == sorted(m.topic for m in sent)
+        assert len({m.topic for m in sent}) == len(NAMES)
+
+    with (brokers.nats if is_nats else brokers.mosquitto)(tmp_path) as broker:
         run(body())

@@ -1,10 +1,12 @@
 """Topics: what a server calls a thing never breaks a topic, and different names stay different topics."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.topics import escape, expand, problems_of
+from gateway.topics import SHORT_BYTES, Rules, escape, expand, problems_of
 
 
 def test_a_template_is_filled_in() -> None:
@@ -28,9 +30,44 @@ def test_different_names_stay_different(a: str, b: str) -> None:
         assert escape(a) != escape(b)
 
 
+def is_legal(topic: str) -> bool:
+    """MQTT 5, 1.5.4 and 4.7: what a broker may not, or need not, take."""
+    return 0 < len(topic.encode()) <= 65_535 and all(
+        unicodedata.category(c) not in ("Cc", "Cs") and ord(c) & 0xFFFE != 0xFFFE and not 0xFDD0 <= ord(c) <= 0xFDEF
+        for c in topic
+    )
+
+
+@given(st.lists(st.text(), min_size=3, max_size=3), st.integers(3 * SHORT_BYTES + 10, 200), st.sampled_from(["", ". "]))
+def test_whatever_a_server_calls_things_the_topic_is_legal_and_short_enough(
+    names: list[str], most: int, forbidden: str
+) -> None:
+    template, rules = "{a}/x-{b}/{c}", Rules(most, forbidden)
+    assert problems_of(template, "abc", rules) == []
+    topic = expand(template, dict(zip("abc", names, strict=True)), rules)
+    assert is_legal(topic)
+    assert len(topic.encode()) <= most
+    assert topic.count("/") == 2
+    assert not set(topic) & {*"+#", *forbidden}
+
+
+@given(st.text("äb/ .", min_size=40), st.text("äb/ .", min_size=40))
+def test_names_that_are_cut_stay_different(a: str, b: str) -> None:
+    if a != b:
+        assert expand("{n}", {"n": a}, Rules(20)) != expand("{n}", {"n": b}, Rules(20))
+
+
+def test_only_what_is_too_long_is_cut_and_its_beginning_stays() -> None:
+    topic = expand("{site}/{tag}", {"site": "hall-1", "tag": "x" * 100}, Rules(40))
+    assert topic.startswith("hall-1/xxxxxxxx")
+    assert len(topic) == 40
+
+
 @pytest.mark.parametrize(
     ("template", "said"),
     [
+        ("a\x85b", "control characters"),
+        ("a\ufffeb", "control characters"),
         ("a/{b}", "{b} is not a field here"),
         ("a/{tag", "a brace is left open"),
         ("a/#", "must not contain '+', '#'"),

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.config import Config, PayloadConfig, load
 from gateway.errors import ConfigError
-from gateway.model import Gap, Message
+from gateway.model import Gap, Message, Priority, Tag
 from gateway.outbox.losses import Loss
 from gateway.payload.choose import SCHEMAS, announcement_for, format_for, keep_alives_for
 from tests.support.payloads import TICKS, Counting, batch_of
@@ -60,6 +60,18 @@ def test_every_format_numbers_counts_and_fits_its_schema(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_no_topic_of_any_format_is_longer_than_allowed_or_has_what_is_forbidden(tmp_path: Path, name: str) -> None:
+    chosen = config(tmp_path, f"format: {name}, max_topic_bytes: 140, topic_escape: '. '")
+    tags = [
+        Tag("x", f"i={n}", {"machine": f"press {n}. " + "/ü." * 200}, priority=Priority(1 + n % 2)) for n in range(40)
+    ]
+    messages = format_for(chosen, "line-1", "e").encode(batch_of([(6, 1)] * 40, tags=tags), lambda stream: 1)
+    assert all(len(m.topic.encode()) <= 140 for m in messages)
+    assert not any(set(m.topic) & set(". ") for m in messages)
+    assert len({(m.topic, m.priority) for m in messages if m.values}) == 40
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_every_format_announces_losses(tmp_path: Path, name: str) -> None:
     mode = ", cloudevents: {mode: structured}" if name == "cloudevents" else ", compress: gzip"
     told = announcement_for(config(tmp_path, f"format: {name}{mode}"))
@@ -87,6 +99,12 @@ def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
         ("format: cloudevents, compress: gzip", "cloudevents has no word for compression"),
         ("max_topic_levels: 1", "at most 1 levels here, this one has 2"),
         ("max_topic_bytes: 5", "at most 5 bytes"),
+        ("max_topic_bytes: 20", "at most 20 bytes, 16 of them for each field"),
+        ("format: json-columns, max_topic_levels: 3", "4, as json-columns makes it: factory/{machine}/tags/000"),
+        ("format: cloudevents, max_topic_levels: 2", "3, as cloudevents makes it: factory/{machine}/metadata"),
+        ("format: opcua-pubsub, max_topic_levels: 5", "6, as opcua-pubsub makes it"),
+        ("format: opcua-pubsub, topic_escape: '.', pubsub: {prefix: a.b}", "must not contain '.' here"),
+        ("topic_escape: y", "must not contain 'y' here"),
         ("max_bytes: 10B", "greater than or equal to 1024"),
     ],
 )

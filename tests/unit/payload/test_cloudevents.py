@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 
+import pytest
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, settings
 
-from gateway.model import Batch, Gap, Message
+from gateway.model import Batch, Gap, Message, Tag
 from gateway.outbox.losses import Loss
 from gateway.payload.cloudevents import EventEnvelope, Mode
 from gateway.payload.frames import FramesFormat
@@ -94,3 +95,16 @@ def test_gaps_and_losses_are_told() -> None:
     loss = Loss(1, "edge.e1/line-1/factory/press", 3, 5, 3, 30, "outbox_full", 10**18, 10**18, ("broker",))
     event = event_of(EventEnvelope(SOURCE, "structured").announcement(loss, loss.stream, "factory/press", 9))
     assert json.loads(str(event.get_extension("gaps")))[0]["from_seq"] == 3
+
+
+@pytest.mark.parametrize(("names", "gaps_told"), [(1, 400), (3000, 3)])
+def test_gaps_fit_a_user_property_whatever_the_tags_are_called(names: int, gaps_told: int) -> None:
+    tags = [Tag(f"\x85\ufffe{'x' * 20}{n}", f"i={n}", {"machine": "press"}) for n in range(names)]
+    gap = Gap("server_overflow", "the \x9f queue", TICKS, TICKS, None, tuple(range(names)))
+    batch = replace(batch_of([(6, 1)], tags=tags), gaps=(gap,) * gaps_told)
+    event = form("binary").encode(batch, lambda stream: 1)[-1]
+    text = dict(event.properties)["gaps"]
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) < 65_535
+    assert json.loads(text)[0]["cause"] == "server_overflow"
