@@ -59,8 +59,10 @@ class LoadChain:
 
 
 @contextmanager
-def load_chain(folder: Path, values_per_second: int, *, links: bool = True, **changes: object) -> Iterator[LoadChain]:
-    """Everything started and flowing; `changes` go into the gateway's configuration."""
+def load_chain(
+    folder: Path, values_per_second: int, *, links: bool = True, kind: type[Gateway] = Gateway, **changes: object
+) -> Iterator[LoadChain]:
+    """Everything started and flowing; `changes` go into the gateway's configuration, `kind` is how it is run."""
     tags = max(1, round(values_per_second / RATE_HZ))
     with ExitStack() as stack:
         enter = stack.enter_context
@@ -76,7 +78,7 @@ def load_chain(folder: Path, values_per_second: int, *, links: bool = True, **ch
             "payload": {"format": "json-columns", "topic": "load/{machine}"},
             **changes,
         }
-        gateway = enter(running(Gateway(folder, "", url, **options)))
+        gateway = enter(running(kind(folder, "", url, **options)))
         chain = LoadChain(server, gateway, broker, checker, server_link, broker_link)
         chain.wait_caught_up(60)
         yield chain

@@ -119,6 +119,8 @@ class Factory(Program):
 class Gateway(Program):
     """`gateway run` with a configuration for tests: one source, one broker, quick reconnects, state in `folder`."""
 
+    RUN: tuple[str, ...] = ("gateway", "run")
+
     def __init__(self, folder: Path, opcua: str, broker_url: str, **changes: object) -> None:
         self.http_port = free_port()
         self.config_path = folder / "gateway.yaml"
@@ -132,7 +134,7 @@ class Gateway(Program):
             **changes,
         }
         self.config_path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-        super().__init__("gateway", folder, "gateway", "run", str(self.config_path), "--log-format", "json")
+        super().__init__("gateway", folder, *self.RUN, str(self.config_path), "--log-format", "json")
 
     @property
     def metrics(self) -> dict[str, float]:
