@@ -24,6 +24,7 @@ from gateway.mqtt.tls import expires_s
 from gateway.notify import notify
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
+from gateway.pauses import spare_the_collector
 from gateway.payload.choose import announcement_for, describes_types, format_for, keep_alives_for, network_envelope
 from gateway.payload.pubsub import StatusPresence
 from gateway.pipeline.announce import announce
@@ -108,6 +109,7 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
             downstream.create_task(http, name="http"),
             downstream.create_task(telling, name="announce"),
             downstream.create_task(_watch_loop(gateway.metrics), name="event loop lag"),
+            downstream.create_task(spare_the_collector(gateway.links), name="spare the collector"),
         ]
         leave = asyncio.Event()
         forwarding = [

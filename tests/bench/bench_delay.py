@@ -26,7 +26,8 @@ Floats = NDArray[np.float64]
 Stamps = np.ndarray[tuple[int], np.dtype[np.void]]
 
 GOAL_MS = 20.0
-WARM_UP_S = 3.0
+WARM_UP_S = 10.0
+"""Connecting and the one collection that follows it are not what is measured."""
 TURNS = 2
 MEMORY = Path("/dev/shm")
 """tmpfs: what is measured is the absence of a disk."""

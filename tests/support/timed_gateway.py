@@ -114,9 +114,9 @@ def wound_up(watch: StopWatch) -> None:
         watch.on_sent(message)
         return send(self, message)
 
-    def timed_count(self: Shelves, record: Record, sent_at_s: float) -> None:
+    def timed_count(self: Shelves, record: Record, sent_at_s: float, replayed: bool = False) -> None:
         watch.on_acknowledged(record.message)
-        count_delivered(self, record, sent_at_s)
+        count_delivered(self, record, sent_at_s, replayed)
 
     UASocketProtocol.data_received, UASocketProtocol._call_callback = timed_read, timed_callback  # type: ignore[method-assign]
     Intake.store, LeanSink.send, Shelves.count_delivered = timed_store, timed_send, timed_count  # type: ignore[method-assign]

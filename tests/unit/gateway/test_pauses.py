@@ -1,0 +1,35 @@
+"""The collector is spared what stays, once everything is connected, and not for ever waited for."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.link import Link
+from gateway.pauses import spare_the_collector
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+def test_what_is_there_is_frozen_once_every_peer_is_connected() -> None:
+    async def body() -> None:
+        links = [Link("a", ""), Link("b", "")]
+        sparing = asyncio.create_task(spare_the_collector(links, settled_s=0.01))
+        links[0].up()
+        await asyncio.sleep(0.05)
+        assert gc.get_freeze_count() == 0
+        links[1].up()
+        await sparing
+        assert gc.get_freeze_count() > 10_000
+
+    asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_a_peer_that_is_away_is_not_waited_for_for_ever() -> None:
+    asyncio.run(asyncio.wait_for(spare_the_collector([Link("a", "")], settled_s=0.01, longest_s=0.05), 20))
+    assert gc.get_freeze_count() > 0
