@@ -76,12 +76,14 @@ class Gap:
 GAP_CAUSES = (
     "server_overflow",
     "subscription_recreated",
+    "not_read",
     "sequence_gap",
     "undecodable",
     "policy_drop",
     "corrupt",
     "rejected",
     "held_lost",
+    "node_removed",
 )
 
 

@@ -47,6 +47,9 @@ class SourceConfig(Strict):
     """Which variables to subscribe to."""
     fields: Fields = Field(default_factory=dict)
     """Fields for the topic template, for all variables of this server."""
+    mode: Literal["auto", "subscribe", "poll"] = "auto"
+    """`subscribe`: the server tells what has changed.  `poll`: every variable is read at its sampling interval, and
+    what has changed since is sent.  `auto` subscribes, and polls where the server has no subscriptions."""
     publishing_interval: Seconds = 0.25
     """How often the server sends what changed."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 20
@@ -61,11 +64,15 @@ class SourceConfig(Strict):
     """How long to wait for the answer to one request."""
     publish_requests: Annotated[int, Field(ge=1, le=100)] = 3
     """How many PublishRequests wait at the server, so that a slow round trip does not cap the rate."""
-    backfill: Literal["off", "before"] = "before"
-    """Where a subscription was lost and the server keeps history: read what was missed and deliver it before the live
-    values.  What cannot be read is announced either way."""
+    backfill: Literal["off", "before", "beside"] = "before"
+    """Where a subscription was lost and the server keeps history: read what was missed and deliver it `before` the live
+    values, or `beside` them, page by page, without keeping them waiting.  It is marked as historical, in the same
+    stream; values `beside` are not thinned by `shape`.  What cannot be read is announced either way."""
     structures: bool = True
     """Read the server's definitions of structures at connect and decode them; else they are passed on as bytes."""
+    rebrowse: Seconds = 600.0
+    """With `subtree` and `type`: look this often for variables that came or went, beside what the server tells of its
+    own accord (ModelChangeEvents).  What came is subscribed to, what went is announced."""
     retry_failed: Seconds = 60.0
     """A variable that could not be subscribed to is tried again this often."""
     shape: ShapingConfig | None = None

@@ -162,6 +162,22 @@ class Metrics:
         )
         self._undecodable = _counter(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
         self._items = _gauge(r, "gateway_source_monitored_items", "Variables subscribed, by state.", "source", "state")
+        self._revised = _gauge(
+            r, "gateway_source_revised_items", "Variables of which the server changed interval or queue.", "source"
+        )
+        self._publishing_interval = _gauge(
+            r, "gateway_source_publishing_interval_seconds", "How often the server sends, as it revised it.", "source"
+        )
+        self._keep_alive = _gauge(
+            r, "gateway_source_keep_alive_seconds", "The server's longest silence, as it revised it.", "source"
+        )
+        self._polled = _gauge(r, "gateway_source_polled", "1 while the server is read cyclically.", "source")
+        self._lost_cycles = _counter(
+            r,
+            "gateway_source_lost_cycles",
+            "Cycles of polling that were left out: the one before took longer.",
+            "source",
+        )
         self._certificates = _gauge(
             r,
             "gateway_source_certificate_expires_timestamp_seconds",
@@ -306,6 +322,11 @@ class Metrics:
             browse_seconds=self._browse_seconds.labels(name),
             items_good=self._items.labels(name, "good"),
             items_failed=self._items.labels(name, "failed"),
+            items_revised=self._revised.labels(name),
+            publishing_interval=self._publishing_interval.labels(name),
+            keep_alive=self._keep_alive.labels(name),
+            polled=self._polled.labels(name),
+            lost_cycles=self._lost_cycles.labels(name),
             own_certificate_expires=self._certificates.labels(name, "own"),
             server_certificate_expires=self._certificates.labels(name, "server"),
         )

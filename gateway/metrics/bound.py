@@ -35,6 +35,11 @@ class SourceMetrics:
     browse_seconds: Gauge
     items_good: Gauge
     items_failed: Gauge
+    items_revised: Gauge
+    publishing_interval: Gauge
+    keep_alive: Gauge
+    polled: Gauge
+    lost_cycles: Counter
     own_certificate_expires: Gauge
     server_certificate_expires: Gauge
 

@@ -1,5 +1,6 @@
 """Notification messages into `model.Batch`: columns, gaps seen in them, and the counts that follow from them."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from gateway.metrics import SourceMetrics
-from gateway.model import Batch, Gap
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap
 from gateway.opcua.decode import DATA_CHANGE, EVENTS, Changes, Part, Published, read_changes
-from gateway.opcua.events import Event, read_events
+from gateway.opcua.events import MODEL_CHANGES, Event, read_events
 from gateway.opcua.heartbeat import Heartbeats
 from gateway.opcua.selection import Table
 from gateway.opcua.wire import EXTENSION_OBJECT, Dialect
@@ -22,24 +23,41 @@ OVERFLOW = 0x480
 """InfoType DataValue and Overflow (Part 4, 7.39.1): older values fell out of the server's queue before this one."""
 
 
+def now_ticks() -> int:
+    """The wall clock."""
+    return time.time_ns() // 100 + UNIX_EPOCH_TICKS
+
+
 class Assembler:
     """Makes the batches of one source."""
 
     def __init__(self, source: str, table: Table, metrics: SourceMetrics, dialect: Dialect) -> None:
         self._source = source
-        self._tags = table.tags
         self._metrics = metrics
         self._dialect = dialect
-        self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
         self.heartbeats = Heartbeats(table.items)
+        self.model_changed = asyncio.Event()
+        """Set when the server says that its address space has changed."""
+        self.learn(table)
         self.latest_ticks = 0
         """The latest source timestamp seen: where a gap would begin.
 
         Not the server's: a source clock that is behind it would put what is missing before its gap."""
 
+    def learn(self, table: Table) -> None:
+        """This is the table now; the handles of the one before mean the same in it."""
+        self._tags = table.tags
+        self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
+        self.heartbeats.learn(table.items)
+
     def __call__(self, published: Published | None, gaps: tuple[Gap, ...]) -> Batch:
         """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced."""
-        changes = [] if published is None else [self._changes(published, part) for part in published.parts]
+        return self.read(
+            [] if published is None else [self._changes(published, part) for part in published.parts], gaps
+        )
+
+    def read(self, changes: Sequence[Changes], gaps: tuple[Gap, ...] = ()) -> Batch:
+        """The batch of what was read, with what is wrong with it announced."""
         columns = joined(changes)
         self.heartbeats.note(columns, time.monotonic())
         return self._batch(columns, (*gaps, *self._spoiled(changes), *self._overflows(columns)))
@@ -70,7 +88,11 @@ class Assembler:
         if part.kind == DATA_CHANGE:
             return self._known(read_changes(published, part, self._dialect))
         if part.kind == EVENTS:
-            return columns_of(*read_events(published, part, self._dialect, self._event_fields))
+            events, lost, problem = read_events(published, part, self._dialect, self._event_fields)
+            ours = [event for event in events if event.handle != MODEL_CHANGES]
+            if len(ours) < len(events):
+                self.model_changed.set()
+            return columns_of(ours, lost, problem)
         return NOTHING
 
     def _known(self, changes: Changes) -> Changes:

@@ -161,6 +161,23 @@ def _layout(mask: int, kind: int) -> _Layout | None:
     return _Layout(dtype.itemsize, kind if mask & 1 else 0, dtype)
 
 
+def read_item(r: Reader) -> tuple[int, object, int, int, int, str]:
+    """A DataValue: type, value, status, source and server ticks, and what is wrong with it.
+
+    A value that cannot be decoded keeps its bytes.  Raises `Malformed` when its end cannot be found.
+    """
+    r.depth, r.spoiled = 0, ""
+    mask = r.u8()
+    start = r.pos
+    kind, value = read_variant(r) if mask & 1 else (0, None)
+    end = r.pos
+    status, source_ticks, server_ticks = read_stamps(r, mask)
+    if r.spoiled:
+        kind, value = BYTE_STRING, r.data[start:end]
+        status = status if status & 0xC000_0000 else BAD_DECODING_ERROR
+    return kind, value, status, source_ticks, server_ticks, r.spoiled
+
+
 class _Sheet:
     """Columns while they are being filled."""
 
@@ -191,17 +208,11 @@ class _Sheet:
 
     def put_other(self, row: int, r: Reader) -> None:
         """Read one item of any layout.  Raises `Malformed` when its end cannot be found."""
-        r.depth, r.spoiled = 0, ""
-        handle, mask = r.u32(), r.u8()
-        start = r.pos
-        kind, value = read_variant(r) if mask & 1 else (0, None)
-        end = r.pos
-        status, source_ticks, server_ticks = read_stamps(r, mask)
-        if r.spoiled:
-            kind, value = BYTE_STRING, r.data[start:end]
-            status = status if status & 0xC000_0000 else BAD_DECODING_ERROR
+        handle = r.u32()
+        kind, value, status, source_ticks, server_ticks, problem = read_item(r)
+        if problem:
             self.spoiled += 1
-            self.problem = self.problem or r.spoiled
+            self.problem = self.problem or problem
         self.others.append((row, handle, kind, status, source_ticks, server_ticks, value))
 
     def changes(self, rows: int, lost: int, problem: str) -> Changes:

@@ -31,6 +31,10 @@ _DECLARED_AT = {
     "ActiveState": ua.ObjectIds.AlarmConditionType,
 }
 """Some servers take a field only from the type that declares it; all others are those of every event."""
+MODEL_CHANGES = 0xFFFF_FFFF
+"""The client handle of an item of our own: it tells that the address space has changed, and is nobody's tag."""
+_MODEL_FIELDS = ("EventType",)
+_SERVER = ua.NodeId(ua.Int32(ua.ObjectIds.Server), ua.Int16(0))
 _CONDITION = ua.NodeId(ua.Int32(ua.ObjectIds.ConditionType), ua.Int16(0))
 _REFRESH = ua.NodeId(ua.Int32(ua.ObjectIds.ConditionType_ConditionRefresh), ua.Int16(0))
 _DATE_TIME, _NODE_ID, _STRUCTURE = 13, 17, 22
@@ -63,6 +67,19 @@ def filter_of(wanted: EventFilter, uris: Sequence[str]) -> ua.EventFilter:
     made.SelectClauses = [_operand(path, uris) for path in wanted.fields]
     made.WhereClause = _where(wanted, uris)
     return made
+
+
+def model_changes_request() -> ua.MonitoredItemCreateRequest:
+    """Ask the Server object for BaseModelChangeEvents (Part 3, 9.32), which say that nodes came or went."""
+    request = ua.MonitoredItemCreateRequest()
+    request.ItemToMonitor.NodeId, request.ItemToMonitor.AttributeId = _SERVER, EVENT_NOTIFIER
+    request.MonitoringMode = ua.MonitoringMode.Reporting
+    request.RequestedParameters.ClientHandle = ua.UInt32(MODEL_CHANGES)
+    request.RequestedParameters.QueueSize = ua.UInt32(1)
+    request.RequestedParameters.DiscardOldest = True
+    types = (f"i={ua.ObjectIds.BaseModelChangeEventType}",)
+    request.RequestedParameters.Filter = filter_of(EventFilter(_MODEL_FIELDS, types), ())
+    return request
 
 
 def _operand(path: str, uris: Sequence[str]) -> ua.SimpleAttributeOperand:
@@ -144,7 +161,7 @@ def read_events(
 ) -> tuple[list[Event], int, str]:
     """The events of an EventNotificationList, how many were lost, and why.  Never raises.
 
-    `fields` are the names asked for, by handle; events of other handles are counted as lost.
+    `fields` are the names asked for, by handle; events of other handles are counted as lost, but for MODEL_CHANGES.
     """
     r = Reader(published.body, part.start, part.end, dialect)
     events: list[Event] = []
@@ -165,7 +182,7 @@ def _read_event(r: Reader, fields: Sequence[tuple[str, ...]]) -> Event | None:
     r.depth, r.spoiled = 0, ""
     handle = r.u32()
     values = [Typed(*read_variant(r)) for _ in range(max(0, r.count(1)))]
-    names = fields[handle] if handle < len(fields) else ()
+    names = fields[handle] if handle < len(fields) else _MODEL_FIELDS if handle == MODEL_CHANGES else ()
     if not names:
         return None
     found = {name: typed for name, typed in zip(names, values, strict=False) if typed.type}

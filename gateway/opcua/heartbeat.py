@@ -17,10 +17,14 @@ class Heartbeats:
     """When which variable is to be repeated."""
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self._period_s = {handle: item.heartbeat_s for handle, item in enumerate(items) if item.heartbeat_s}
-        self._wanted = np.array([bool(item.heartbeat_s) for item in items], bool)
         self._rows: dict[int, _Row] = {}
         self._due_s: dict[int, float] = {}
+        self.learn(items)
+
+    def learn(self, items: Sequence[Item]) -> None:
+        """These are the items now; those known before are at their places."""
+        self._period_s = {handle: item.heartbeat_s for handle, item in enumerate(items) if item.heartbeat_s}
+        self._wanted = np.array([bool(item.heartbeat_s) for item in items], bool)
 
     def note(self, changes: Changes, now_s: float) -> None:
         """These rows go out now: their variables need no repetition for a period."""

@@ -1,15 +1,16 @@
-"""What a session needs beside its values: a fresh channel, a sign of life, another try for what failed.
+"""What a session needs beside its values: a fresh channel, a sign of life, another try for what failed, another look.
 
 It runs beside the batches for as long as the source is open; when it fails, whoever waits for the next batch is told.
 """
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from asyncua import ua
 
 import gateway.opcua.subscription as services
-from gateway.config import SourceConfig
 from gateway.opcua.items import Items
 from gateway.opcua.peer import peer_errors
 from gateway.opcua.publisher import Publisher
@@ -17,45 +18,78 @@ from gateway.opcua.session import Session, trust_own_clock
 
 RENEW_AFTER = 0.75
 """Part 4, 5.5.2: ask for a new security token when this part of its life is over."""
+SETTLE_S = 1.0
+"""A change of the address space is seldom the only one: so long is waited for the others."""
 
 _STATE = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_State), ua.Int16(0))
 
 
-async def keep_house(session: Session, config: SourceConfig, items: Items, publisher: Publisher) -> None:
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to be done again and again."""
+
+    every_s: float
+    do: Callable[[], Awaitable[None]]
+    sooner: asyncio.Event | None = None
+    """Set when it should be done soon, and not only when its time has come."""
+
+
+async def keep_house(chores: Sequence[Chore]) -> None:
     """Do each chore when it is due, until cancelled.  Raises `Unavailable`."""
-    chores = {"renew": _renew_s(session), "ping": _ping_s(session, items), "retry": config.retry_failed}
-    due = {chore: time.monotonic() + every_s for chore, every_s in chores.items()}
+    due = [time.monotonic() + chore.every_s for chore in chores]
     while True:
-        chore = min(due, key=lambda name: due[name])
-        await asyncio.sleep(due[chore] - time.monotonic())
-        if chore == "renew":
-            await _renew(session)
-        elif chore == "ping":
-            await _ping(session, items, publisher)
-        else:
-            await items.retry()
-        due[chore] = time.monotonic() + chores[chore]
+        number = min(range(len(due)), key=due.__getitem__)
+        hurried = await _wait(due[number] - time.monotonic(), [chore.sooner for chore in chores])
+        if hurried is not None:
+            await asyncio.sleep(SETTLE_S)
+            number = hurried
+        chore = chores[number]
+        if chore.sooner is not None:
+            chore.sooner.clear()
+        await chore.do()
+        due[number] = time.monotonic() + chore.every_s
 
 
-def _renew_s(session: Session) -> float:
-    return max(0.1, float(session.client.secure_channel_timeout) / 1000.0 * RENEW_AFTER)
+async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | None:
+    """Wait for a time, or for the first of the events: which."""
+    waiting = {asyncio.ensure_future(event.wait()): n for n, event in enumerate(events) if event is not None}
+    if not waiting:
+        await asyncio.sleep(for_s)
+        return None
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=max(0.0, for_s), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    return min((waiting[task] for task in done), default=None)
 
 
-def _ping_s(session: Session, items: Items) -> float:
-    """Three signs of life in the shorter of the two lives, as the server revised them."""
-    session_s = float(session.client.session_timeout) / 1000.0
-    return max(0.1, min(session_s, items.subscription.lifetime_s) / 3)
+def renewal(session: Session) -> Chore:
+    """A new security token in time."""
+
+    async def renew() -> None:
+        with peer_errors("renew the secure channel", session.where):
+            await session.client.open_secure_channel(renew=True)
+            trust_own_clock(session.client)
+            session.client.uaclient.revolve_security_token()
+
+    return Chore(max(0.1, float(session.client.secure_channel_timeout) / 1000.0 * RENEW_AFTER), renew)
 
 
-async def _renew(session: Session) -> None:
-    with peer_errors("renew the secure channel", session.where):
-        await session.client.open_secure_channel(renew=True)
-        trust_own_clock(session.client)
-        session.client.uaclient.revolve_security_token()
+def sign_of_life(session: Session) -> Chore:
+    """Three in the life of the session, as the server revised it."""
+
+    async def ping() -> None:
+        await session.read_values([_STATE])
+
+    return Chore(max(0.1, float(session.client.session_timeout) / 3000.0), ping)
 
 
-async def _ping(session: Session, items: Items, publisher: Publisher) -> None:
-    """Keep the session, and the subscription too while nobody takes its values and no request names it."""
-    await session.read_values([_STATE])
-    if publisher.is_idle:
-        await services.touch(session, items.subscription.id)
+def sign_of_interest(session: Session, items: Items, publisher: Publisher) -> Chore:
+    """Keep the subscription while nobody takes its values and no request names it."""
+
+    async def touch() -> None:
+        if publisher.is_idle:
+            await services.touch(session, items.subscription.id)
+
+    return Chore(max(0.1, items.subscription.lifetime_s / 3), touch)

@@ -6,10 +6,24 @@ batch, so all but three numbers is encoded once per subscription.
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 _HEAD = struct.Struct("<4sIq")
 _MAGIC = b"OUA1"
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A time in which nobody listened, and that has to be accounted for."""
+
+    since_ticks: int
+    """The latest timestamp seen before it; 0 where nothing was."""
+    until_ticks: int
+    cause: str
+    """One of `model.GAP_CAUSES`."""
+    detail: str
+    restarted: bool = False
+    """The server was started anew in between: its history may have forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +34,7 @@ class Lease:
     started: str
     """Start time of the server: after a restart its numbers mean something else."""
     subscription: int
+    """0 where the server is polled."""
     digest: str
     """Of the table of tags: its handles are the subscription's client handles."""
     interval_s: float
@@ -27,9 +42,15 @@ class Lease:
     lifetime_s: float
     failed: tuple[int, ...] | None = ()
     """Handles that are not monitored; None when they are too many to say with every batch."""
+    added: tuple[str, ...] | None = ()
+    """Node ids that came while it was in use, in the order of their handles, the last of the table; None when they are
+    too many to say."""
+    owed: tuple[Absence, ...] = ()
+    """What is being filled in beside the live values."""
 
     def encode(self) -> bytes:
-        return json.dumps({name: getattr(self, name) for name in self.__slots__}).encode()
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps(fields | {"owed": [astuple(absence) for absence in self.owed]}).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +78,9 @@ def decode(mark: bytes) -> Mark | None:
         fields = json.loads(mark[_HEAD.size :])
         if fields["failed"] is not None:
             fields["failed"] = tuple(int(handle) for handle in fields["failed"])
+        if fields.get("added") is not None:
+            fields["added"] = tuple(fields["added"])
+        fields["owed"] = tuple(Absence(*absence) for absence in fields.get("owed", ()))
         return Mark(Lease(**fields), sequence, ticks)
     except (ValueError, TypeError, KeyError):
         return None

@@ -13,7 +13,7 @@ from gateway.errors import Unavailable
 from gateway.opcua.peer import peer_errors
 from gateway.opcua.session import Session
 
-_Arrival = asyncio.Future[Buffer] | BaseException
+_Arrival = asyncio.Future[Buffer] | BaseException | None
 _Acks = list[ua.SubscriptionAcknowledgement]
 
 
@@ -59,8 +59,12 @@ class Publisher:
         """Whoever receives next gets this error, after what has arrived before it."""
         self._inbox.put_nowait(error)
 
+    def wake(self) -> None:
+        """Whoever receives next gets None: there is something to look at elsewhere."""
+        self._inbox.put_nowait(None)
+
     async def receive(self, timeout_s: float) -> bytes | None:
-        """The next response in the order of arrival, or None when the server gave a request back empty-handed.
+        """The next response in the order of arrival; None when woken, or when the server gave a request back empty.
 
         Raises `Unavailable` when the link breaks, `Silent` after `timeout_s` without a word.
         """
@@ -69,6 +73,8 @@ class Publisher:
                 arrival = await self._inbox.get()
         except TimeoutError as error:
             raise Silent(f"{self._session.where} has been silent for {timeout_s:.1f} s") from error
+        if arrival is None:
+            return None
         if isinstance(arrival, BaseException):
             raise arrival
         with peer_errors("receive values", self._session.where):

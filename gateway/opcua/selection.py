@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 
 from asyncua import ua
 
@@ -57,6 +58,8 @@ class Table:
     digest: str = ""
     missing: tuple[Selection, ...] = ()
     """Subtrees and types that are not there, or have nothing in them."""
+    is_named: bool = False
+    """The tags say what the numbers of enumerations mean."""
 
 
 @dataclass(slots=True)
@@ -98,10 +101,42 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
                 levels, name = split_path(variable.path, selection.levels)
                 text = text_of_node(variable.node, session.uris)
                 draft.add(name, {**fields, **levels}, unit, replace(item, text=text), taken_by)
+    return Table(tuple(draft.tags), tuple(draft.items), digest_of(draft.items), tuple(draft.missing))
+
+
+def digest_of(items: Sequence[Item]) -> str:
+    """What a subscription monitors, in the order of its handles."""
     digest = hashlib.sha256()
-    for made in draft.items:
-        digest.update(repr(made).encode())
-    return Table(tuple(draft.tags), tuple(draft.items), digest.hexdigest()[:32], tuple(draft.missing))
+    for item in items:
+        digest.update(repr(item).encode())
+    return digest.hexdigest()[:32]
+
+
+def arranged(table: Table, last: Sequence[str]) -> Table:
+    """The table with these node ids at its end, in this order: as it was when they came one after another."""
+    place = {text: number for number, text in enumerate(last, len(table.items))}
+    if not any(item.text in place for item in table.items):
+        return table
+    order = sorted(range(len(table.items)), key=lambda handle: place.get(table.items[handle].text, handle))
+    tags, items = tuple(table.tags[handle] for handle in order), tuple(table.items[handle] for handle in order)
+    return replace(table, tags=tags, items=items, digest=digest_of(items))
+
+
+def extended(table: Table, found: Table) -> Table:
+    """The table with what `found` has beyond it at its end: handles stay what they are."""
+    known = {item.text for item in table.items}
+    names = {(tag.name, frozenset(tag.fields.items())) for tag in table.tags}
+    tags, items = list(table.tags), list(table.items)
+    for tag, item in zip(found.tags, found.items, strict=True):
+        if item.text in known:
+            continue
+        name, fields = tag.name, frozenset(tag.fields.items())
+        candidates = (name if number == 1 else f"{name}~{number}" for number in count(1))
+        name = next(candidate for candidate in candidates if (candidate, fields) not in names)
+        names.add((name, fields))
+        tags.append(replace(tag, name=name))
+        items.append(item)
+    return Table(tuple(tags), tuple(items), digest_of(items), found.missing, table.is_named)
 
 
 async def variables_of(session: Session, selection: Selection) -> list[Variable]:

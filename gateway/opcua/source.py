@@ -1,6 +1,6 @@
-"""One OPC UA server as the gateway sees it: an async context that yields batches.
+"""One OPC UA server with its subscription: what it sends, in order, as batches.
 
-    open_source ── session ── table of tags ── subscription: taken up again, or created
+    subscription: taken up again, or created
          │
          └─ batches(): publish response ─► in sequence? else read the missed ones again ─► columns ─► yield
                                                                              │
@@ -15,8 +15,8 @@ subscription where the mark says.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import structlog
@@ -25,33 +25,25 @@ import gateway.opcua.mark as marks
 import gateway.opcua.subscription as services
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
-from gateway.link import Link
 from gateway.metrics import SourceMetrics
-from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
-from gateway.opcua.batches import Assembler
+from gateway.model import TICKS_PER_SECOND, Batch, Gap
+from gateway.opcua.backfill import Backfill
+from gateway.opcua.batches import Assembler, now_ticks
 from gateway.opcua.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
-from gateway.opcua.enumerations import with_enumerations
 from gateway.opcua.events import refresh_conditions
-from gateway.opcua.history import read_history, with_history
-from gateway.opcua.housekeeping import keep_house
 from gateway.opcua.items import Items
-from gateway.opcua.mark import Mark
-from gateway.opcua.peer import peer_errors, quieten_library, status_text
+from gateway.opcua.mark import Absence, Mark
+from gateway.opcua.peer import peer_errors, status_text
 from gateway.opcua.publisher import Publisher, Silent
-from gateway.opcua.selection import Table, resolve
+from gateway.opcua.selection import Table
 from gateway.opcua.sequence import between, distance, predecessor
-from gateway.opcua.session import Session, open_session
-from gateway.opcua.structures import structures_or_none
+from gateway.opcua.session import Session
 from gateway.opcua.wire import Dialect, Malformed
 
 MISSED_KEEP_ALIVES = 3
 GOOD_SUBSCRIPTION_TRANSFERRED = 0x002D_0000
 MOST_REPUBLISHED = 10_000
 """More missing notifications than this are not asked for one by one."""
-
-
-def now_ticks() -> int:
-    return time.time_ns() // 100 + UNIX_EPOCH_TICKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +54,6 @@ class _Delivery:
     gaps: tuple[Gap, ...] = ()
     repeated: Changes | None = None
     """Heartbeats."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Absence:
-    """A time without a subscription that has not been accounted for yet."""
-
-    before: Mark
-    until_ticks: int
-    detail: str
 
 
 class Source:
@@ -96,12 +79,11 @@ class Source:
         self._taken_up = False
         self._replaying = False
         self._silent_at_s = 0.0
-        self._absence: _Absence | None = None
-        self._dialect = dialect
         self._last = 0  # sequence number of the last notification queued in `_ready`
         self._yielded = 0
-        self.items = Items(session, table, metrics, config.name)
         self._batch_of = Assembler(config.name, table, metrics, dialect)
+        self.items = Items(session, config, table, metrics, self._batch_of, self._tell)
+        self.backfill = Backfill(session, config, dialect, self._batch_of, publisher.wake)
 
     @property
     def table(self) -> Table:
@@ -112,18 +94,38 @@ class Source:
     def publisher(self) -> Publisher:
         return self._publisher
 
+    @property
+    def model_changed(self) -> asyncio.Event:
+        """Set when the server says that its address space has changed."""
+        return self._batch_of.model_changed
+
+    async def retry(self) -> None:
+        """Try again what could not be subscribed to.  Raises `Unavailable`."""
+        await self.items.retry()
+
+    async def refresh(self) -> None:
+        """Look for variables that came or went.  Raises `Unavailable`."""
+        await self.items.refresh()
+
+    def fail(self, error: BaseException) -> None:
+        """Whoever waits for a batch gets this error, after what has arrived before it."""
+        self._publisher.fail(error)
+
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield what the server sends, in order.  Asking for the next batch says that the earlier one is durable.
 
         A batch may have no rows and only gaps, or only a mark.  Raises `Unavailable` when the server is lost.
         """
         while True:
-            if self._absence is not None:
-                async with aclosing(self._fill_in()) as history:
+            if self.backfill.is_first:
+                async with aclosing(self.backfill.first()) as history:
                     async for batch in history:
-                        yield batch
-            while not self._ready and self._absence is None:
+                        yield batch if batch.mark else replace(batch, mark=self._mark())
+            while not self._ready and not self.backfill.ready and not self.backfill.is_first:
                 await self._receive()
+            if self.backfill.ready:
+                yield self._beside()
+                self.backfill.took()
             if not self._ready:
                 continue
             delivery, published = self._ready[0], self._ready[0].published
@@ -133,10 +135,24 @@ class Source:
                 batch = self._batch_of.repeated(delivery.repeated)
             else:
                 batch = self._batch_of(published, delivery.gaps)
-            yield replace(batch, mark=marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks))
+            yield replace(batch, mark=self._mark())
             self._ready.popleft()
             if published is not None:
                 self._publisher.acknowledge(self.items.subscription.id, published.sequence)
+
+    def _mark(self) -> bytes:
+        return marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks)
+
+    def _beside(self) -> Batch:
+        """What was read from the history; when it was the last, the mark owes it no more."""
+        batch = self.backfill.next()
+        self._owe()
+        return replace(batch, mark=self._mark())
+
+    def _owe(self) -> None:
+        if self.items.owed != self.backfill.owed:
+            self.items.owed = self.backfill.owed
+            self.items.settle()
 
     # -- subscribing ---------------------------------------------------------------------------------------------
 
@@ -146,10 +162,18 @@ class Source:
         why = await self._take_up(mark) if mark else ""
         if mark is None or why:
             await self._create(why, mark)
+        elif self._has_events:
+            await refresh_conditions(self._session, self.items.subscription.id)
+
+    @property
+    def _has_events(self) -> bool:
+        return any(item.events is not None for item in self.table.items)
 
     async def _take_up(self, mark: Mark) -> str:
         """Go on with the subscription of an earlier session; why not, if not."""
         lease = mark.lease
+        if not lease.subscription:
+            return "the server was polled before"
         if (lease.url, lease.started) != (self._config.url, self._session.started):
             return "the server was restarted, or is another one"
         available = await services.transfer(self._session, lease.subscription)
@@ -167,43 +191,37 @@ class Source:
             else:
                 self._replay.append(number)
         self._log.info("subscription taken up", subscription=lease.subscription, to_read_again=len(self._replay))
+        if lease.owed:
+            await self._account(None, mark)
         return ""
 
     async def _create(self, why: str, before: Mark | None) -> None:
         """A new subscription; `before` is how far the earlier one came, and `why` it is none any more."""
         self._taken_up, self._last, self._yielded = False, 0, 0
-        await self.items.create(self._config)
+        await self.items.create()
+        if self._has_events:
+            await refresh_conditions(self._session, self.items.subscription.id)
         if before is None:
             self._ready.append(_Delivery(None))
-        else:
-            detail = f"the subscription had to be created again: {why}"
-            self._absence = _Absence(before, now_ticks(), detail)
-            self._log.warning("subscribed anew: values may be missing", detail=detail)
-
-    async def _fill_in(self) -> AsyncGenerator[Batch, None]:
-        """What was missed while there was no subscription, from the server's history; the rest is announced.
-
-        Until all of it is durable the mark stays that of before, so that a crash in between begins again.
-        """
-        absence = self._absence
-        if absence is None:
             return
-        mark, since, until = absence.before, absence.before.ticks, absence.until_ticks
-        every = list(enumerate(self.table.items))
-        told = await with_history(self._session, every) if self._config.backfill != "off" and since else []
-        # A server that was restarted may have forgotten what it kept: what it still tells is taken, and proves nothing.
-        restarted = mark.lease.started != self._session.started
-        missed = {handle for handle, _ in every} - ({handle for handle, _ in told} if not restarted else set())
-        pages = read_history(self._session, told, since, until, self._dialect)
-        async with aclosing(pages):
-            async for changes, failed in pages:
-                missed |= set(failed)
-                if len(changes.handles):
-                    old = marks.encode(mark.lease.encode(), mark.sequence, mark.ticks)
-                    yield replace(self._batch_of.historical(changes), mark=old)
-        gap = Gap("subscription_recreated", absence.detail, since, until, None, tuple(sorted(missed)))
-        self._ready.appendleft(_Delivery(None, (gap,) if missed else ()))
-        self._absence = None
+        detail = f"the subscription had to be created again: {why}"
+        self._log.warning("subscribed anew: values may be missing", detail=detail)
+        restarted = before.lease.started != self._session.started
+        absence = Absence(before.ticks, now_ticks(), "subscription_recreated", detail, restarted)
+        await self._account(absence, before)
+
+    async def _account(self, absence: Absence | None, before: Mark) -> None:
+        """See to an absence, and to those that were being filled in when the mark was made."""
+        mark = marks.encode(before.lease.encode(), before.sequence, before.ticks)
+        gaps = await self.backfill.owe(self.table.items, absence, before.lease.owed, mark)
+        self._owe()
+        if not self.backfill.is_first:
+            self._ready.append(_Delivery(None, tuple(gaps)))
+
+    def _tell(self, gap: Gap) -> None:
+        """Announce something that did not come from the server's messages."""
+        self._ready.append(_Delivery(None, (gap,)))
+        self._publisher.wake()
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -224,7 +242,7 @@ class Source:
                 raise
             # Some servers hand a subscription over and then never send for it.
             await services.delete_subscription(self._session, self.items.subscription.id)
-            before = marks.decode(marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks))
+            before = marks.decode(self._mark())
             await self._create("the server handed it over and sent nothing for it", before)
             return
         if body is None:
@@ -309,56 +327,3 @@ class Source:
     def _announce(self, gap: Gap) -> None:
         self._log.warning("values are lost", cause=gap.cause, detail=gap.detail)
         self._ready.append(_Delivery(None, (gap,)))
-
-
-@asynccontextmanager
-async def open_source(
-    config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes, *, enumerations: bool = False
-) -> AsyncIterator[Source]:
-    """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
-
-    `mark` is that of the last durable batch, or empty.  With `enumerations` the tags say what their numbers mean.
-    Leaving closes session and socket in bounded time and leaves the subscription on the server for whoever comes with
-    the mark.
-    """
-    quieten_library()
-    async with open_session(config, metrics) as session:
-        publisher = Publisher(session, config.publish_requests)
-        since_s = time.monotonic()
-        table = await resolve(session, config)
-        if enumerations:
-            table = replace(table, tags=await with_enumerations(session, table.tags))
-        metrics.browse_seconds.set(time.monotonic() - since_s)
-        dialect = Dialect(session.uris, await structures_or_none(session, config.structures))
-        source = Source(session, config, metrics, table, publisher, dialect)
-        await source.subscribe(marks.decode(mark))
-        if any(item.events is not None for item in table.items):
-            await refresh_conditions(session, source.items.subscription.id)
-        link.up()
-        metrics.subscriptions.set(1)
-        try:
-            async with _beside(keep_house(session, config, source.items, publisher), publisher, config.name):
-                yield source
-        finally:
-            metrics.connected.set(0)
-            metrics.subscriptions.set(0)
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[None, None, None], publisher: Publisher, name: str) -> AsyncIterator[None]:
-    """Run `work` for as long as the body.  If it fails, whoever waits for a batch gets its error.
-
-    Not a TaskGroup: that would wrap the body's own `Unavailable` in a group, and its errors race with cancellation.
-    """
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            publisher.fail(error)
-
-    task = asyncio.create_task(work, name=f"opcua-house-{name}")
-    task.add_done_callback(ended)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

@@ -6,7 +6,7 @@ and believes what it should verify.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,9 +16,9 @@ from asyncua.ua.ua_binary import struct_from_binary
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.opcua.decode import Published, read_republish
-from gateway.opcua.events import EVENT_NOTIFIER, filter_of
+from gateway.opcua.events import EVENT_NOTIFIER, MODEL_CHANGES, filter_of, model_changes_request
 from gateway.opcua.nodes import node_of
-from gateway.opcua.peer import peer_errors
+from gateway.opcua.peer import peer_errors, status_text
 from gateway.opcua.selection import Item
 from gateway.opcua.session import Session, in_chunks
 
@@ -54,9 +54,29 @@ class Monitored:
     unfiltered: bool = False
     """The server would not filter as asked: every change is sent."""
 
+    @property
+    def is_good(self) -> bool:
+        return not self.status & 0x8000_0000
+
+    def differs_from(self, item: Item) -> bool:
+        """Whether the server made something else of sampling interval or queue than was asked for."""
+        asked = (item.sampling_ms, item.queue_size)
+        return self.is_good and item.events is None and (self.sampling_ms, self.queue_size) != asked
+
+
+class NoSubscriptions(Unavailable):
+    """The server has got no subscriptions at all."""
+
+
+_NO_SUBSCRIPTIONS = frozenset((0x800B_0000, 0x8040_0000, 0x803D_0000))
+"""BadServiceUnsupported, BadNotImplemented, BadNotSupported.  Not BadTooManySubscriptions: somebody gives one back."""
+
 
 async def create_subscription(session: Session, config: SourceConfig) -> Subscription:
-    """An empty subscription.  Keep-alive and lifetime are counts of the publishing interval (Part 4, 5.14.2)."""
+    """An empty subscription.  Keep-alive and lifetime are counts of the publishing interval (Part 4, 5.14.2).
+
+    Raises `NoSubscriptions` where the server has not got the service, else `Unavailable`.
+    """
     keep_alive_count = max(1, math.ceil(config.keep_alive / config.publishing_interval))
     request = ua.CreateSubscriptionRequest()
     wanted = request.Parameters
@@ -67,9 +87,14 @@ async def create_subscription(session: Session, config: SourceConfig) -> Subscri
     wanted.MaxNotificationsPerPublish = ua.UInt32(MAX_NOTIFICATIONS)
     wanted.PublishingEnabled = True
     with peer_errors("create a subscription", session.where):
-        data = await session.services._send_request(request)
-        answer = struct_from_binary(ua.CreateSubscriptionResponse, data)
-        answer.ResponseHeader.ServiceResult.check()
+        try:
+            data = await session.services._send_request(request)
+            answer = struct_from_binary(ua.CreateSubscriptionResponse, data)
+            answer.ResponseHeader.ServiceResult.check()
+        except ua.UaStatusCodeError as error:
+            if error.code in _NO_SUBSCRIPTIONS:
+                raise NoSubscriptions(f"{session.where} has no subscriptions: {status_text(error.code)}") from error
+            raise
     made = answer.Parameters
     interval_s = max(made.RevisedPublishingInterval, 1.0) / 1000.0
     keep_alive_s = interval_s * max(made.RevisedMaxKeepAliveCount, 1)
@@ -162,8 +187,38 @@ async def republish(session: Session, subscription_id: int, sequence: int) -> Pu
     return published if published.parts and published.sequence == sequence else None
 
 
-async def client_handles(session: Session, subscription_id: int) -> frozenset[int] | None:
-    """The handles the server monitors (GetMonitoredItems, Part 5, 9.1); None where it does not tell."""
+async def watch_model(session: Session, subscription: Subscription) -> bool:
+    """Have it told when the address space changes; False where the server does not."""
+    parameters = ua.CreateMonitoredItemsParameters()
+    parameters.SubscriptionId = ua.UInt32(subscription.id)
+    parameters.ItemsToCreate = [model_changes_request()]
+    with peer_errors("watch the address space", session.where):
+        results = await session.services.create_monitored_items(parameters)
+    return len(results) == 1 and results[0].StatusCode.is_good()
+
+
+async def delete_items(session: Session, subscription_id: int, handles: Collection[int]) -> bool:
+    """Stop monitoring these handles; False where the server does not tell which items they are."""
+    known = await monitored_ids(session, subscription_id)
+    if known is None:
+        return False
+
+    async def delete(some: Sequence[int]) -> list[ua.StatusCode]:
+        parameters = ua.DeleteMonitoredItemsParameters()
+        parameters.SubscriptionId = ua.UInt32(subscription_id)
+        parameters.MonitoredItemIds = [ua.UInt32(number) for number in some]
+        with peer_errors("stop monitoring", session.where):
+            return await session.services.delete_monitored_items(parameters)
+
+    wanted = [known[handle] for handle in handles if handle in known]
+    if wanted:
+        await in_chunks(wanted, session.limits.items, delete)
+    return True
+
+
+async def monitored_ids(session: Session, subscription_id: int) -> dict[int, int] | None:
+    """The handles the server monitors, with its own numbers for them (GetMonitoredItems, Part 5, 9.1); None where it
+    does not tell.  What watches the address space is not among them."""
     request = ua.CallMethodRequest()
     request.ObjectId, request.MethodId = _SERVER, _GET_MONITORED_ITEMS
     request.InputArguments = [ua.Variant(subscription_id, ua.VariantType.UInt32)]
@@ -174,7 +229,10 @@ async def client_handles(session: Session, subscription_id: int) -> frozenset[in
             return None
     if not result.StatusCode.is_good() or len(result.OutputArguments) != 2:
         return None
-    return frozenset(int(handle) for handle in result.OutputArguments[1].Value or ())
+    numbers, handles = (argument.Value or () for argument in result.OutputArguments)
+    known = {int(handle): int(number) for handle, number in zip(handles, numbers, strict=False)}
+    known.pop(MODEL_CHANGES, None)
+    return known
 
 
 async def delete_subscription(session: Session, subscription_id: int) -> None:

@@ -90,7 +90,8 @@ class Shaper:
         if batch.tags is not shapes.tags:
             batch = replace(batch, tags=shapes.tags)
         judged = shapes.has_way[batch.handles]
-        if not judged.any():
+        is_past = batch.historical and self._source.backfill == "beside"  # older than what the ways have seen
+        if is_past or not judged.any():
             return batch
         rows: list[tuple[int, Sample]] = []
         for handle, sample, is_judged in zip(batch.handles.tolist(), _samples(batch, now_ticks), judged, strict=True):

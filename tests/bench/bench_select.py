@@ -17,7 +17,7 @@ import structlog
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import Metrics
-from gateway.opcua import open_source
+from gateway.opcua import Source, open_source
 from tests.support.opcua_peers import node_opcua_server, open62541_server
 
 
@@ -36,6 +36,7 @@ async def measure(count: int, stack: str) -> None:
         print(f"{stack}, {count} variables; {resident_mib():.0f} MiB before")
         began, cpu = time.monotonic(), time.process_time()
         async with open_source(config, Metrics().for_source("bench"), Link("bench", server.url), b"") as source:
+            assert isinstance(source, Source)
             seconds, cpu_s = time.monotonic() - began, time.process_time() - cpu
             print(f"browsed and subscribed {len(source.table.tags)} in {seconds:.1f} s, CPU {cpu_s:.1f} s")
             seen: set[int] = set()

@@ -1,8 +1,8 @@
 """What servers limit, forget and refuse, against node-opcua and open62541."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import pytest
 
@@ -35,10 +35,12 @@ def config(url: str, **changes: object) -> SourceConfig:
     return SourceConfig.model_validate(plain | changes)
 
 
-def opened(
-    made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None
-) -> AbstractAsyncContextManager[Source]:
-    return open_source(made, metrics or Metrics().for_source("line"), Link("line", made.url), mark)
+@asynccontextmanager
+async def opened(made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None) -> AsyncIterator[Source]:
+    series = metrics or Metrics().for_source("line")
+    async with open_source(made, series, Link("line", made.url), mark) as source:
+        assert isinstance(source, Source)
+        yield source
 
 
 async def batches_until(source: Source, last: object) -> list[Batch]:

@@ -41,6 +41,7 @@ def series() -> SourceMetrics:
 @asynccontextmanager
 async def opened(made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None) -> AsyncIterator[Source]:
     async with open_source(made, metrics or series(), Link("line", made.url), mark) as source:
+        assert isinstance(source, Source)
         yield source
 
 

@@ -65,6 +65,9 @@ class FakePublisher:
     def fill(self) -> None:
         return
 
+    def wake(self) -> None:
+        return
+
     def acknowledge(self, subscription: int, sequence: int) -> None:
         self.acknowledged.append(sequence)
 

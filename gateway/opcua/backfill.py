@@ -1,0 +1,157 @@
+"""What was missed while nobody listened: read from the server's history, and announced where that is not possible.
+
+    absence ─ which variables have history ─┬─ off      all is announced
+                                            ├─ before   pages, then the gap that remains, then live values
+                                            └─ beside   the gap that is known now, then live values; pages between them
+
+*Before* keeps the mark of before the absence until all of it is durable.  *Beside* cannot: live values move the mark
+on.  There the mark says what is still owed (`Lease.owed`), so that a crash in between begins the filling-in again.
+
+Pages are read one at a time: the next is asked for when the last one is durable.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from asyncua import ua
+
+from gateway.config import SourceConfig
+from gateway.model import Batch, Gap
+from gateway.opcua.batches import Assembler
+from gateway.opcua.decode import Changes
+from gateway.opcua.history import read_history, with_history
+from gateway.opcua.mark import Absence
+from gateway.opcua.selection import Item
+from gateway.opcua.session import Session
+from gateway.opcua.wire import Dialect
+
+_Told = Sequence[tuple[int, ua.NodeId]]
+"""Handles and nodes of the variables whose history can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Debt:
+    """One absence, and what can be done about it."""
+
+    absence: Absence
+    told: _Told
+    missed: frozenset[int]
+    """Handles that have to be announced whatever the history says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """All of an absence has been read; `gap` is what could not be."""
+
+    absence: Absence
+    gap: Gap | None
+
+
+class Backfill:
+    """Fills in the absences of one source."""
+
+    def __init__(
+        self, session: Session, config: SourceConfig, dialect: Dialect, batch_of: Assembler, wake: Callable[[], None]
+    ) -> None:
+        """`wake` is called when there is something in `ready`."""
+        self._session = session
+        self._mode = config.backfill
+        self._dialect = dialect
+        self._batch_of = batch_of
+        self._wake = wake
+        self._first: list[_Debt] = []
+        self._mark = b""
+        self._beside: asyncio.Queue[_Debt] = asyncio.Queue()
+        self._taken = asyncio.Event()
+        self.ready: deque[Changes | Settled] = deque()
+        """What was read beside the live values and waits to be delivered: one at a time."""
+        self.owed: tuple[Absence, ...] = ()
+        """Absences that the mark has to remember."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether something is to be filled in before any live value."""
+        return bool(self._first)
+
+    async def owe(
+        self, items: Sequence[Item], absence: Absence | None, earlier: Sequence[Absence], mark: bytes
+    ) -> list[Gap]:
+        """Take on an absence, and those an earlier run still owed; `mark` is that of before.
+
+        What is returned has to be announced now.  Raises `Unavailable`.
+        """
+        debts = [await self._debt(items, each) for each in (*earlier, *([absence] if absence else []))]
+        if self._mode == "before":
+            self._first, self._mark = debts, mark
+            return []
+        if self._mode == "beside":
+            self.owed = tuple(debt.absence for debt in debts)
+            for debt in debts:
+                self._beside.put_nowait(debt)
+            debts = [debt for debt in debts if debt.absence is absence]  # the others were announced when they were new
+        return [gap for debt in debts if (gap := _gap_of(debt.absence, debt.missed))]
+
+    async def _debt(self, items: Sequence[Item], absence: Absence) -> _Debt:
+        wanted = self._mode != "off" and absence.since_ticks
+        told = await with_history(self._session, list(enumerate(items))) if wanted else []
+        # A server that was restarted may have forgotten what it kept: what it still tells is taken, and proves nothing.
+        proven = set() if absence.restarted else {handle for handle, _ in told}
+        return _Debt(absence, told, frozenset(range(len(items))) - proven)
+
+    async def first(self) -> AsyncGenerator[Batch, None]:
+        """What comes before the live values; the last batch has no values and tells what is missing, if anything is."""
+        gaps = []
+        for debt in self._first:
+            failed: set[int] = set()
+            async with aclosing(self._pages(debt)) as pages:
+                async for changes, bad in pages:
+                    failed |= set(bad)
+                    if len(changes.handles):
+                        yield replace(self._batch_of.historical(changes), mark=self._mark)
+            gaps += [gap for gap in [_gap_of(debt.absence, debt.missed | failed)] if gap]
+        self._first = []
+        yield self._batch_of(None, tuple(gaps))
+
+    async def run(self) -> None:
+        """Read what is owed beside the live values, for ever.  Raises `Unavailable`."""
+        while True:
+            debt = await self._beside.get()
+            failed: set[int] = set()
+            async with aclosing(self._pages(debt)) as pages:
+                async for changes, bad in pages:
+                    failed |= set(bad)
+                    if len(changes.handles):
+                        await self._offer(changes)
+            await self._offer(Settled(debt.absence, _gap_of(debt.absence, failed - debt.missed)))
+
+    async def _offer(self, found: Changes | Settled) -> None:
+        self._taken.clear()
+        self.ready.append(found)
+        self._wake()
+        await self._taken.wait()
+
+    def next(self) -> Batch:
+        """The batch of what is ready.  Call `took` when it is durable."""
+        found = self.ready[0]
+        if isinstance(found, Changes):
+            return self._batch_of.historical(found)
+        self.owed = tuple(absence for absence in self.owed if absence is not found.absence)
+        return self._batch_of(None, (found.gap,) if found.gap else ())
+
+    def took(self) -> None:
+        """What was ready is durable."""
+        self.ready.popleft()
+        self._taken.set()
+
+    def _pages(self, debt: _Debt) -> AsyncGenerator[tuple[Changes, list[int]], None]:
+        absence = debt.absence
+        return read_history(self._session, debt.told, absence.since_ticks, absence.until_ticks, self._dialect)
+
+
+def _gap_of(absence: Absence, handles: frozenset[int] | set[int]) -> Gap | None:
+    if not handles:
+        return None
+    return Gap(absence.cause, absence.detail, absence.since_ticks, absence.until_ticks, None, tuple(sorted(handles)))

@@ -1,0 +1,124 @@
+"""Opening a source: connect, resolve the selection, subscribe or poll; then it yields batches.
+
+open_source ── session ── table of tags ─┬─ Source    a subscription, taken up or created
+                                         └─ Polling   where the server has none, or the configuration says so
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import structlog
+
+import gateway.opcua.mark as marks
+from gateway.config import SourceConfig
+from gateway.link import Link
+from gateway.metrics import SourceMetrics
+from gateway.opcua.enumerations import with_enumerations
+from gateway.opcua.growth import is_growing
+from gateway.opcua.housekeeping import Chore, keep_house, renewal, sign_of_interest, sign_of_life
+from gateway.opcua.peer import quieten_library
+from gateway.opcua.poll import Polling
+from gateway.opcua.publisher import Publisher
+from gateway.opcua.selection import Table, arranged, resolve
+from gateway.opcua.session import Session, open_session
+from gateway.opcua.source import Source
+from gateway.opcua.structures import structures_or_none
+from gateway.opcua.subscription import NoSubscriptions
+from gateway.opcua.wire import Dialect
+
+
+@asynccontextmanager
+async def open_source(
+    config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes, *, enumerations: bool = False
+) -> AsyncIterator[Source | Polling]:
+    """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
+
+    `mark` is that of the last durable batch, or empty.  With `enumerations` the tags say what their numbers mean.
+    Leaving closes session and socket in bounded time and leaves the subscription on the server for whoever comes with
+    the mark.
+    """
+    quieten_library()
+    async with open_session(config, metrics) as session:
+        publisher = Publisher(session, config.publish_requests)
+        since_s = time.monotonic()
+        before = marks.decode(mark)
+        table = arranged(await resolve(session, config), (before.lease.added or ()) if before else ())
+        if enumerations:
+            table = replace(table, tags=await with_enumerations(session, table.tags), is_named=True)
+        metrics.browse_seconds.set(time.monotonic() - since_s)
+        dialect = Dialect(session.uris, await structures_or_none(session, config.structures))
+        source = await _begun(session, config, metrics, table, publisher, dialect, before)
+        metrics.polled.set(isinstance(source, Polling))
+        link.up()
+        metrics.subscriptions.set(isinstance(source, Source))
+        chores = _chores(session, config, source, publisher)
+        try:
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(_beside(keep_house(chores), source.fail, f"house-{config.name}"))
+                if config.backfill == "beside":
+                    filling = _beside(source.backfill.run(), source.fail, f"history-{config.name}")
+                    await stack.enter_async_context(filling)
+                yield source
+        finally:
+            metrics.connected.set(0)
+            metrics.subscriptions.set(0)
+
+
+async def _begun(
+    session: Session,
+    config: SourceConfig,
+    metrics: SourceMetrics,
+    table: Table,
+    publisher: Publisher,
+    dialect: Dialect,
+    before: marks.Mark | None,
+) -> Source | Polling:
+    """Subscribe, or poll where there is nothing to subscribe to."""
+    if config.mode != "poll":
+        source = Source(session, config, metrics, table, publisher, dialect)
+        try:
+            await source.subscribe(before)
+        except NoSubscriptions as error:
+            if config.mode == "subscribe":
+                raise
+            log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+            log.warning("the server has no subscriptions: its variables are read cyclically", reason=str(error))
+        else:
+            return source
+    polling = Polling(session, config, metrics, table, dialect)
+    await polling.begin(before)
+    return polling
+
+
+def _chores(session: Session, config: SourceConfig, source: Source | Polling, publisher: Publisher) -> list[Chore]:
+    chores = [renewal(session), sign_of_life(session), Chore(config.retry_failed, source.retry)]
+    if isinstance(source, Source):
+        chores.append(sign_of_interest(session, source.items, publisher))
+    if is_growing(config):
+        chores.append(Chore(config.rebrowse, source.refresh, source.model_changed))
+    return chores
+
+
+@asynccontextmanager
+async def _beside(
+    work: Coroutine[None, None, None], fail: Callable[[BaseException], None], name: str
+) -> AsyncIterator[None]:
+    """Run `work` for as long as the body.  If it fails, whoever waits for a batch gets its error.
+
+    Not a TaskGroup: that would wrap the body's own `Unavailable` in a group, and its errors race with cancellation.
+    """
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            fail(error)
+
+    task = asyncio.create_task(work, name=f"opcua-{name}")
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
