@@ -29,6 +29,8 @@ async function main() {
     serverCapabilities: {
       maxSessions: extra.maxSessions || 50,
       maxBrowseContinuationPoints: 10,
+      maxMonitoredItems: 1_000_000,
+      maxMonitoredItemsPerSubscription: 1_000_000,
       operationLimits: extra.operationLimits || {},
     },
     serverInfo: { applicationUri: "urn:tests:node-opcua" },
@@ -49,9 +51,14 @@ async function main() {
         value: { dataType: DataType[dataType], value } }));
     }
   }
+  const many = [];
+  let group = folder;
   for (let number = 0; number < (extra.extra || 0); number++) {
-    own.addVariable({ componentOf: folder, browseName: `v${number}`, nodeId: `s=v${number}`, dataType: "Double",
-      value: { dataType: DataType.Double, value: number } });
+    if (extra.per_group && number % extra.per_group === 0) {
+      group = own.addObject({ browseName: `group-${number / extra.per_group}`, componentOf: folder });
+    }
+    many.push(own.addVariable({ componentOf: group, browseName: `v${number}`, nodeId: `s=v${number}`, dataType: "Double",
+      value: { dataType: DataType.Double, value: number } }));
   }
   if (extra.array) {
     const array = own.addVariable({ componentOf: folder, browseName: "Array", nodeId: "s=Array", dataType: "Int32", valueRank: 1,
