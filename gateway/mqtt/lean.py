@@ -1,8 +1,8 @@
 """The lean session: MQTT 5 over TCP and TLS on the `mqtt5` codec, without anything that a gateway does not need.
 
 It exists for speed: one buffer out, one buffer in, and no thread, lock, queue or task per message.  What is sent within
-one turn of the event loop leaves in one write.  A PUBACK is read by hand, because it is most of what comes in, and
-because brokers send reason codes there that the codec does not know (0x95 of mosquitto).  All else is the codec's work.
+one turn of the event loop leaves in one write.  What comes in is read by hand: a PUBACK because it is most of it, all
+else because brokers send codes and texts over which the codec stumbles.  What goes out is the codec's work.
 The contract is `sink.Sink`, the same as that of the general session, and the same tests hold it.
 """
 
@@ -18,6 +18,19 @@ from gateway.model import Message
 from gateway.mqtt.dial import Address, Line, during_handshake, explain
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, size_refusal, topic_refusal
+from gateway.mqtt.properties import (
+    MAXIMUM_PACKET_SIZE,
+    MAXIMUM_QOS,
+    REASON_STRING,
+    RECEIVE_MAXIMUM,
+    RETAIN_AVAILABLE,
+    SERVER_KEEP_ALIVE,
+    SERVER_REFERENCE,
+    TOPIC_ALIAS_MAXIMUM,
+    Properties,
+    read_properties,
+    text_of,
+)
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, of_puback, of_session
 from gateway.mqtt.sink import Terms, Version, VersionRefusedError
 
@@ -146,24 +159,22 @@ class LeanSink(asyncio.Protocol):
             kind = packet[0] & 0xF0
             body = packet[_header_length(packet) :]
             if kind == _PUBACK:
-                self._on_puback(packet, body)
+                self._on_puback(body)
             elif kind == _CONNACK:
-                self._on_connack(packet, body)
+                self._on_connack(body)
             elif kind == _DISCONNECT:
-                self._on_disconnect(packet, body)
+                self._on_disconnect(body)
             elif kind == _AUTH:
                 self.in_flight.break_off(f"{self.address} asks for an authentication that is not offered")
         except (ValueError, IndexError) as error:
             self._on_nonsense(str(error))
 
-    def _on_puback(self, packet: bytes, body: bytes) -> None:
+    def _on_puback(self, body: bytes) -> None:
         packet_id = body[0] << 8 | body[1]
         code = body[2] if len(body) > 2 else 0
-        said = _read(packet) if len(body) > 4 else None
-        text = said.reason_str or "" if isinstance(said, mqtt5.PubAckPacket) else ""
-        self.in_flight.settle(packet_id, of_puback(code, text))
+        self.in_flight.settle(packet_id, of_puback(code, text_of(body, 3, REASON_STRING)))
 
-    def _on_connack(self, packet: bytes, body: bytes) -> None:
+    def _on_connack(self, body: bytes) -> None:
         if self.accepted.done():
             self._on_nonsense("a second CONNACK")
             return
@@ -172,36 +183,36 @@ class LeanSink(asyncio.Protocol):
             kind = VersionRefusedError if code in (0, 1) else Unavailable
             self._refuse(kind(f"{self.address} refuses the session: {CONNACK_3.get(code, CONNACK_3[1])}"))
             return
-        said = _read(packet)
-        if code >= 0x80 or not isinstance(said, mqtt5.ConnAckPacket):
-            text = said.reason_str or "" if isinstance(said, mqtt5.ConnAckPacket) else ""
-            server = said.server_reference or "" if isinstance(said, mqtt5.ConnAckPacket) else ""
+        if code >= 0x80:
+            text, server = text_of(body, 2, REASON_STRING), text_of(body, 2, SERVER_REFERENCE)
             kind = VersionRefusedError if code == 0x84 else Unavailable
             self._refuse(kind(f"{self.address} refuses the session: {of_session(code, text, server)}"))
             return
-        self._accept(said)
+        self._accept(read_properties(body, 2))
 
-    def _accept(self, said: mqtt5.ConnAckPacket) -> None:
-        announced = said.max_packet_size or MAX_PACKET_BYTES
+    def _accept(self, said: Properties) -> None:
+        def number(name: int, default: int) -> int:
+            return int(said.get(name, default))
+
+        announced = number(MAXIMUM_PACKET_SIZE, MAX_PACKET_BYTES)
+        keep_alive = said.get(SERVER_KEEP_ALIVE)
         self.limits = Limits(
-            receive_maximum=said.receive_max,
+            receive_maximum=number(RECEIVE_MAXIMUM, 65_535),
             maximum_packet_bytes=min(announced, self._terms.maximum_packet_bytes or announced),
-            maximum_qos=int(said.max_qos),
-            retain_available=said.retain_available,
-            topic_alias_maximum=said.topic_alias_max,
-            server_keep_alive_s=said.server_keep_alive,
+            maximum_qos=number(MAXIMUM_QOS, 2),
+            retain_available=bool(number(RETAIN_AVAILABLE, 1)),
+            topic_alias_maximum=number(TOPIC_ALIAS_MAXIMUM, 0),
+            server_keep_alive_s=int(keep_alive) if keep_alive is not None else None,
         )
         self.window = min(self._terms.window, self.limits.receive_maximum)
-        if said.server_keep_alive is not None:
-            self._keep_alive_s = float(said.server_keep_alive)
+        if self.limits.server_keep_alive_s is not None:
+            self._keep_alive_s = float(self.limits.server_keep_alive_s)
         self.accepted.set_result(None)
         self._beat()
 
-    def _on_disconnect(self, packet: bytes, body: bytes) -> None:
+    def _on_disconnect(self, body: bytes) -> None:
         code = body[0] if body else 0
-        said = _read(packet)
-        text = said.reason_str or "" if isinstance(said, mqtt5.DisconnectPacket) else ""
-        server = said.server_reference or "" if isinstance(said, mqtt5.DisconnectPacket) else ""
+        text, server = text_of(body, 1, REASON_STRING), text_of(body, 1, SERVER_REFERENCE)
         why = f"{self.address} ended the session: {of_session(code, text, server)}"
         self.in_flight.break_off(why, was_cut=code in ABOUT_WHAT_WE_SENT)
 
@@ -323,14 +334,6 @@ def _will(message: Message) -> mqtt5.Will:
         content_type=message.content_type or None,
         user_properties=list(message.properties),
     )
-
-
-def _read(packet: bytes) -> mqtt5.Packet | None:
-    """The packet as the codec reads it; None where it carries a code the codec does not know."""
-    try:
-        return mqtt5.read(memoryview(packet))[0]
-    except (ValueError, IndexError):
-        return None
 
 
 def _header_length(packet: bytes) -> int:

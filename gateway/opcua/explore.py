@@ -17,7 +17,7 @@ from gateway.metrics import SourceMetrics
 from gateway.model import Tag
 from gateway.opcua.browse import variables_below
 from gateway.opcua.nodes import text_of_node
-from gateway.opcua.peer import quieten_library, status_text
+from gateway.opcua.peer import status_text, tame_library
 from gateway.opcua.selection import Item, Table, described, locate, resolve
 from gateway.opcua.session import Session, content, open_session
 from gateway.opcua.subscription import Monitored, Subscription
@@ -74,7 +74,7 @@ class Plan:
 @asynccontextmanager
 async def connected(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
     """A session to look around with.  Raises `Unavailable`."""
-    quieten_library()
+    tame_library()
     async with open_session(config, metrics) as session:
         yield session
 

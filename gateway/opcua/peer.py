@@ -1,15 +1,18 @@
-"""The edge to asyncua: its errors become ours, in one place, and its logs stay quiet.
+"""The edge to asyncua: its errors become ours, in one place, its logs stay quiet, and its decoder stays bounded.
 
 Whatever a peer does wrong, from not answering to answering nonsense, is `Unavailable` with a sentence that says what
 we were doing, where, and what happened.
 """
 
 import logging
+import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua import ua_binary
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from gateway.errors import Unavailable
@@ -20,6 +23,7 @@ _NONSENSE = (
     UnsupportedAlgorithm, Malformed,
 )  # fmt: skip
 """What asyncua raises when a peer's bytes are not what they should be."""
+_MOST_DIMENSIONS = 32
 
 
 @contextmanager
@@ -48,8 +52,58 @@ def status_text(code: int) -> str:
     return f"{name or 'status'} (0x{code:08X})"
 
 
-def quieten_library() -> None:
+def tame_library() -> None:
+    """Before anything is asked of a server: asyncua is to be quiet, and bounded."""
+    _quieten()
+    _bound()
+
+
+def _quieten() -> None:
     """asyncua logs each failure itself, often with a traceback; ours are told once, by the link."""
     logging.getLogger("asyncua").setLevel(logging.WARNING)
     for name in ("client.ua_client.UASocketProtocol", "client.ua_session.UaSession", "client.client", "uaprotocol"):
         logging.getLogger(f"asyncua.{name}").setLevel(logging.CRITICAL + 1)
+
+
+def _bound() -> None:
+    """What asyncua decodes for us may say of itself that it is large only as far as its bytes go.
+
+    Without this, 6 bytes (an array of 2**31 Nulls, which take no bytes) or 20 (dimensions of a million elements that
+    are not there) cost it gigabytes, and a text of -9 bytes sends it backwards, for ever; wherever a Variant may be:
+    also in the header of any answer.
+    """
+    for owner, name, bounded in (
+        (Buffer, "read", _read), (Buffer, "skip", _skip), (ua_binary, "_reshape", _exactly),
+        (ua_binary.Primitives1, "Null", _NullArrays()),
+    ):  # fmt: skip
+        setattr(owner, name, bounded)
+
+
+class _NullArrays:
+    """An array of Nulls says nothing, and is not sent by anybody."""
+
+    def unpack_array(self, data: object, length: int) -> Sequence[None]:
+        if length > 0:
+            raise ua.UaError(f"an array of {length} Nulls")
+        return ()
+
+
+_reshape, _forward_read, _forward_skip = ua_binary._reshape, Buffer.read, Buffer.skip
+
+
+def _read(buffer: Buffer, size: int) -> bytes:
+    if size < 0:
+        raise ua.UaError(f"{size} bytes wanted")
+    return _forward_read(buffer, size)
+
+
+def _skip(buffer: Buffer, size: int) -> None:
+    if size < 0:
+        raise ua.UaError(f"{size} bytes to pass over")
+    _forward_skip(buffer, size)
+
+
+def _exactly(flat: list[object], dimensions: list[int]) -> list[object]:
+    if len(dimensions) > _MOST_DIMENSIONS or math.prod(max(0, length) for length in dimensions) != len(flat):
+        raise ua.UaError(f"{len(flat)} elements are not of the dimensions {dimensions[:_MOST_DIMENSIONS]}")
+    return _reshape(flat, dimensions) if flat else flat

@@ -43,6 +43,9 @@ _WITH_HEADER = ("i=22", DECIMAL)
 MOST_TYPES = 50_000
 MAX_LEVELS = 50
 
+_MOST_OPTIONAL = 32
+"""Bits of the mask that says which fields are there."""
+
 _PLAIN, _OPTIONAL, _UNION = 0, 1, 2
 """StructureType (Part 3, 8.48); 3 and 4 are the first and the last with subtypes allowed."""
 
@@ -157,6 +160,8 @@ def definition_of(data_type: str, said: ua.StructureDefinition, uris: Sequence[s
         name = field.Name or f"field{number}"
         dimensions = max(0, field.ValueRank)
         fields.append(Field(name, text_of_node(field.DataType, uris), dimensions, optional, subtypes))
+    if sum(field.is_optional for field in fields) > _MOST_OPTIONAL:
+        return None
     return Definition(data_type, {3: _PLAIN, 4: _UNION}.get(kind, kind), tuple(fields))
 
 
@@ -165,26 +170,33 @@ def readers_of(
 ) -> dict[str, StructureReader]:
     """A reader per encoding id.  Types that contain what has no reader are left out."""
     made: dict[str, StructureReader] = {}
-    readable = {text for text in definitions if _is_readable(text, definitions, kinds, set())}
-    for text in readable:
+    for text in _readable(definitions, kinds):
         made[text] = _reader(definitions[text], kinds, made, definitions)
     return {encoding: made[text] for encoding, text in encodings.items() if text in made}
 
 
-def _is_readable(text: str, definitions: Mapping[str, Definition], kinds: Mapping[str, int], seen: set[str]) -> bool:
-    """Whether every field, and every field of what it contains, can be read."""
-    if text in seen:
-        return True
-    seen.add(text)
-    for field in definitions[text].fields:
-        kind = kinds.get(field.data_type)
-        if kind is None:
-            return False
-        if (kind == EXTENSION_OBJECT and field.is_inline) and (
-            field.data_type not in definitions or not _is_readable(field.data_type, definitions, kinds, seen)
-        ):
-            return False
-    return True
+def _readable(definitions: Mapping[str, Definition], kinds: Mapping[str, int]) -> set[str]:
+    """The types all of whose fields can be read, and all fields of what they contain.
+
+    From what cannot be read to what contains it, in time linear in the number of fields: a chain of types may be longer
+    than Python's stack.
+    """
+    containing: dict[str, list[str]] = {}
+    unreadable: list[str] = []
+    for text, definition in definitions.items():
+        inline = [f for f in definition.fields if kinds.get(f.data_type) == EXTENSION_OBJECT and f.is_inline]
+        for field in inline:
+            containing.setdefault(field.data_type, []).append(text)
+        if any(f.data_type not in kinds for f in definition.fields):
+            unreadable.append(text)
+    unreadable += [text for text in containing if text not in definitions]
+    spoiled = set(unreadable)
+    while unreadable:
+        for text in containing.get(unreadable.pop(), ()):
+            if text not in spoiled:
+                spoiled.add(text)
+                unreadable.append(text)
+    return definitions.keys() - spoiled
 
 
 def _reader(
@@ -194,21 +206,29 @@ def _reader(
     definitions: Mapping[str, Definition],
 ) -> StructureReader:
     readers = [(f, _field_reader(f, kinds[f.data_type], made, definitions)) for f in definition.fields]
-    optional = [f.name for f in definition.fields if f.is_optional]
+    bits = _optional_bits(definition)
 
     def read(r: Reader) -> Structure:
         r.deeper()
+        r.structure()
         if definition.kind == _UNION:
             fields = _read_union(r, readers)
         else:
             mask = r.u32() if definition.kind == _OPTIONAL else 0
-            fields = {
-                f.name: field(r) for f, field in readers if not f.is_optional or mask & 1 << optional.index(f.name)
-            }
+            fields = {f.name: field(r) for (f, field), bit in zip(readers, bits, strict=True) if not bit or mask & bit}
         r.depth -= 1
         return Structure(definition.data_type, fields)
 
     return read
+
+
+def _optional_bits(definition: Definition) -> list[int]:
+    """The bit of each field in the mask before an encoded structure (Part 6, 5.2.7); 0 where it is always there."""
+    bits, following = [], 1
+    for field in definition.fields:
+        bits.append(following if field.is_optional else 0)
+        following <<= field.is_optional
+    return bits
 
 
 def _read_union(r: Reader, readers: Sequence[tuple[Field, FieldReader]]) -> dict[str, Typed]:

@@ -37,7 +37,7 @@ class Malformed(Exception):  # noqa: N818 - it describes the bytes
 class Reader:
     """A position in some bytes that never leaves them."""
 
-    __slots__ = ("data", "depth", "dialect", "elements", "end", "pos", "spoiled")
+    __slots__ = ("data", "depth", "dialect", "elements", "end", "pos", "spoiled", "structures")
 
     def __init__(self, data: bytes, pos: int, end: int, dialect: "Dialect") -> None:
         self.data = data
@@ -46,6 +46,7 @@ class Reader:
         self.dialect = dialect
         self.depth = 0
         self.elements = 0
+        self.structures = 0
         self.spoiled = ""
 
     def step(self, size: int) -> int:
@@ -72,6 +73,12 @@ class Reader:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise Malformed(f"nested deeper than {MAX_DEPTH}")
+
+    def structure(self) -> None:
+        """One more structure is read: only as many as there are bytes, and a few, because empty ones take none."""
+        self.structures += 1
+        if self.structures > len(self.data) + MAX_DEPTH:
+            raise Malformed(f"{self.structures} structures in {len(self.data)} bytes")
 
     def u8(self) -> int:
         return self.data[self.step(1)]

@@ -69,3 +69,24 @@ def open_sockets() -> set[str]:
         with contextlib.suppress(OSError):
             found.add(f"{number} {os.readlink(f'{folder}/{number}')}")
     return {name for name in found if "socket:" in name}
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written; obeys `abort` and `close`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True

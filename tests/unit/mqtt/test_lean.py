@@ -12,30 +12,9 @@ from gateway.mqtt.dial import parse
 from gateway.mqtt.lean import LeanSink
 from gateway.mqtt.sink import Terms
 from tests.support.mqtt_fake import puback
-from tests.support.mqtt_sessions import message
+from tests.support.mqtt_sessions import Wire, message
 
 TERMS = Terms("tested", None, None, keep_alive_s=60, ack_timeout_s=60.0, window=1000)
-
-
-class Wire(asyncio.Transport):
-    """Keeps what is written; obeys `abort` and `close`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.closed = True
 
 
 def on_a_session(body: Callable[[LeanSink], None]) -> None:

@@ -1,0 +1,93 @@
+"""The properties at the end of an incoming MQTT 5 packet (2.2.2).
+
+Read here and not by the codec, because its reader panics (a `BaseException`) over text that is not UTF-8: a broker must
+not be able to end the gateway.  Every length is checked against the bytes that are there.
+"""
+
+from collections.abc import Callable, Mapping
+
+RECEIVE_MAXIMUM, MAXIMUM_PACKET_SIZE, MAXIMUM_QOS, RETAIN_AVAILABLE = 0x21, 0x27, 0x24, 0x25
+TOPIC_ALIAS_MAXIMUM, SERVER_KEEP_ALIVE, REASON_STRING, SERVER_REFERENCE = 0x22, 0x13, 0x1F, 0x1C
+
+Properties = Mapping[int, int | str | bytes]
+_Reader = Callable[[bytes, int], tuple[int | str | bytes, int]]
+
+
+def _integer(size: int) -> _Reader:
+    def read(data: bytes, at: int) -> tuple[int, int]:
+        return int.from_bytes(_slice(data, at, size), "big"), at + size
+
+    return read
+
+
+def _slice(data: bytes, at: int, size: int) -> bytes:
+    if at + size > len(data):
+        raise ValueError("a property that goes beyond its packet")
+    return data[at : at + size]
+
+
+def _octets(data: bytes, at: int) -> tuple[bytes, int]:
+    size = int.from_bytes(_slice(data, at, 2), "big")
+    return _slice(data, at + 2, size), at + 2 + size
+
+
+def _text(data: bytes, at: int) -> tuple[str, int]:
+    octets, at = _octets(data, at)
+    return octets.decode("utf-8"), at
+
+
+def _pair(data: bytes, at: int) -> tuple[str, int]:
+    return _text(data, _text(data, at)[1])
+
+
+_KINDS: Mapping[int, _Reader] = {
+    **dict.fromkeys((0x24, 0x25, 0x28, 0x29, 0x2A), _integer(1)),
+    **dict.fromkeys((0x13, 0x21, 0x22), _integer(2)),
+    **dict.fromkeys((0x11, 0x27), _integer(4)),
+    **dict.fromkeys((0x12, 0x15, 0x1A, 0x1C, 0x1F), _text),
+    0x16: _octets,
+    0x26: _pair,
+}
+"""Those of CONNACK, PUBACK, DISCONNECT and AUTH."""
+_NOT_ZERO = frozenset((RECEIVE_MAXIMUM, MAXIMUM_PACKET_SIZE))
+_AT_MOST_ONE = frozenset((MAXIMUM_QOS, RETAIN_AVAILABLE))
+
+
+def read_properties(body: bytes, at: int) -> Properties:
+    """The properties that begin here and fill the rest of `body`.  Raises `ValueError` when they make no sense."""
+    length, at = variable_integer(body, at)
+    if at + length != len(body):
+        raise ValueError("properties of another length than their packet has")
+    found: dict[int, int | str | bytes] = {}
+    while at < len(body):
+        name = body[at]
+        read = _KINDS.get(name)
+        if read is None:
+            raise ValueError(f"a property 0x{name:02x}")
+        value, at = read(body, at + 1)
+        if (name in _NOT_ZERO and value == 0) or (name in _AT_MOST_ONE and value not in (0, 1)):
+            raise ValueError(f"a property 0x{name:02x} of {value!r}")
+        found[name] = value
+    return found
+
+
+def text_of(body: bytes, at: int, name: int) -> str:
+    """One text among the properties; empty where it is not there, or they make no sense."""
+    if len(body) <= at:
+        return ""
+    try:
+        return str(read_properties(body, at).get(name, ""))
+    except ValueError:
+        return ""
+
+
+def variable_integer(data: bytes, at: int) -> tuple[int, int]:
+    """A Variable Byte Integer (1.5.5) and where it ends.  Raises `ValueError`."""
+    value = 0
+    for shift in (0, 7, 14, 21):
+        [byte] = _slice(data, at, 1)
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("a length of more than four bytes")

@@ -1,0 +1,87 @@
+"""A hostile server can neither stall nor bloat the gateway: what fuzzing and thinking found, one promise each."""
+
+import struct
+import time
+import tracemalloc
+
+import pytest
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import variant_from_binary
+
+from gateway.errors import Unavailable
+from gateway.opcua.peer import peer_errors, tame_library
+from gateway.opcua.structures import Definition, Field, definition_of, readers_of
+from gateway.opcua.wire import Dialect, Reader, read_structure
+from gateway.values import Structure
+from tests.support import opcua_wire as wire
+
+STRUCTURE, INT32 = 22, 6
+
+
+def read(definitions: list[Definition], data_type: str, body: bytes) -> object:
+    known = {definition.data_type: definition for definition in definitions}
+    kinds = {"i=6": INT32} | dict.fromkeys(known, STRUCTURE)
+    dialect = Dialect((), readers_of(known, {f"i={n}": text for n, text in enumerate(known, 5000)}, kinds))
+    encoded = wire.extension(5000 + list(known).index(data_type), body)
+    return read_structure(Reader(encoded, 0, len(encoded), dialect))
+
+
+def test_empty_structures_in_empty_structures_cost_no_more_than_their_bytes() -> None:
+    """Each type holds the next twice: 2 ** 30 structures in no bytes at all."""
+    types = [Definition(f"i={n}", 0, (Field("a", f"i={n + 1}"), Field("b", f"i={n + 1}"))) for n in range(100, 130)]
+    began = time.process_time()
+    assert not isinstance(read([*types, Definition("i=130", 0, ())], "i=100", b""), Structure)
+    assert time.process_time() - began < 0.1
+
+
+def test_an_empty_structure_is_read() -> None:
+    outer = Definition("i=100", 0, (Field("a", "i=101"), Field("b", "i=101"), Field("n", "i=6")))
+    found = read([outer, Definition("i=101", 0, ())], "i=100", struct.pack("<i", 5))
+    assert isinstance(found, Structure)
+    assert found.fields["n"].value == 5
+
+
+def test_a_chain_of_types_may_be_longer_than_the_stack() -> None:
+    types = [Definition(f"i={n}", 0, (Field("next", f"i={n + 1}"),)) for n in range(1000, 6000)]
+    began = time.process_time()
+    assert isinstance(read([*types, Definition("i=6000", 0, (Field("n", "i=6"),))], "i=5990", bytes(4)), Structure)
+    assert not isinstance(read([*types, Definition("i=6000", 0, (Field("n", "i=0"),))], "i=5990", bytes(4)), Structure)
+    assert time.process_time() - began < 5
+
+
+def test_more_optional_fields_than_the_mask_has_bits_are_not_read() -> None:
+    said = ua.StructureDefinition()
+    said.StructureType = ua.StructureType.StructureWithOptionalFields
+    field = ua.StructureField(Name="x", DataType=ua.NodeId(ua.Int32(6)), ValueRank=ua.Int32(-1), IsOptional=True)
+    said.Fields = [field] * 32
+    assert definition_of("i=100", said, ()) is not None
+    said.Fields = [field] * 33
+    assert definition_of("i=100", said, ()) is None
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        pytest.param(b"\x80" + struct.pack("<i", 2**31 - 1), id="an array of Nulls"),
+        pytest.param(b"\xc6" + struct.pack("<iiiii", 1, 7, 2, 1000, 1000), id="dimensions without elements"),
+        pytest.param(b"\x8f" + struct.pack("<ii", 2**31 - 1, -4), id="texts of less than nothing"),
+        pytest.param(b"\xd8" + struct.pack("<i", 50) + b"\xc6" + struct.pack("<iii", 0, 1, 900_000) * 50, id="nested"),
+    ],
+)
+def test_what_the_library_decodes_is_no_larger_than_its_bytes(bomb: bytes) -> None:
+    tame_library()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unavailable), peer_errors("read", "here"):
+            variant_from_binary(Buffer(bomb))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_library_still_reads_matrices() -> None:
+    tame_library()
+    body = b"\xc6" + struct.pack("<i6i", 6, *range(6)) + struct.pack("<iii", 2, 2, 3)
+    assert variant_from_binary(Buffer(body)).Value == [[0, 1, 2], [3, 4, 5]]
+    assert variant_from_binary(Buffer(b"\x80" + struct.pack("<i", -1))).Value is None
