@@ -19,7 +19,7 @@ from gateway.metrics import SourceMetrics
 from gateway.opcua.enumerations import with_enumerations
 from gateway.opcua.growth import is_growing
 from gateway.opcua.housekeeping import Chore, keep_house, renewal, sign_of_interest, sign_of_life
-from gateway.opcua.peer import quieten_library
+from gateway.opcua.peer import tame_library
 from gateway.opcua.poll import Polling
 from gateway.opcua.publisher import Publisher
 from gateway.opcua.selection import Table, arranged, resolve
@@ -40,7 +40,7 @@ async def open_source(
     Leaving closes session and socket in bounded time and leaves the subscription on the server for whoever comes with
     the mark.
     """
-    quieten_library()
+    tame_library()
     async with open_session(config, metrics) as session:
         publisher = Publisher(session, config.publish_requests)
         since_s = time.monotonic()

@@ -32,13 +32,8 @@ from gateway.opcua.batches import Assembler, now_ticks
 from gateway.opcua.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
 from gateway.opcua.events import refresh_conditions
 from gateway.opcua.items import Items
-<<<<<<< HEAD
 from gateway.opcua.mark import Absence, Mark
 from gateway.opcua.peer import peer_errors, status_text
-=======
-from gateway.opcua.mark import Mark
-from gateway.opcua.peer import peer_errors, status_text, tame_library
->>>>>>> 6105dcd (Fuzzing with atheris: five targets; hostile answers, type definitions and broker texts are bounded)
 from gateway.opcua.publisher import Publisher, Silent
 from gateway.opcua.selection import Table
 from gateway.opcua.sequence import between, distance, predecessor
@@ -332,59 +327,3 @@ class Source:
     def _announce(self, gap: Gap) -> None:
         self._log.warning("values are lost", cause=gap.cause, detail=gap.detail)
         self._ready.append(_Delivery(None, (gap,)))
-<<<<<<< HEAD
-=======
-
-
-@asynccontextmanager
-async def open_source(
-    config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes, *, enumerations: bool = False
-) -> AsyncIterator[Source]:
-    """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
-
-    `mark` is that of the last durable batch, or empty.  With `enumerations` the tags say what their numbers mean.
-    Leaving closes session and socket in bounded time and leaves the subscription on the server for whoever comes with
-    the mark.
-    """
-    tame_library()
-    async with open_session(config, metrics) as session:
-        publisher = Publisher(session, config.publish_requests)
-        since_s = time.monotonic()
-        table = await resolve(session, config)
-        if enumerations:
-            table = replace(table, tags=await with_enumerations(session, table.tags))
-        metrics.browse_seconds.set(time.monotonic() - since_s)
-        dialect = Dialect(session.uris, await structures_or_none(session, config.structures))
-        source = Source(session, config, metrics, table, publisher, dialect)
-        await source.subscribe(marks.decode(mark))
-        if any(item.events is not None for item in table.items):
-            await refresh_conditions(session, source.items.subscription.id)
-        link.up()
-        metrics.subscriptions.set(1)
-        try:
-            async with _beside(keep_house(session, config, source.items, publisher), publisher, config.name):
-                yield source
-        finally:
-            metrics.connected.set(0)
-            metrics.subscriptions.set(0)
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[None, None, None], publisher: Publisher, name: str) -> AsyncIterator[None]:
-    """Run `work` for as long as the body.  If it fails, whoever waits for a batch gets its error.
-
-    Not a TaskGroup: that would wrap the body's own `Unavailable` in a group, and its errors race with cancellation.
-    """
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            publisher.fail(error)
-
-    task = asyncio.create_task(work, name=f"opcua-house-{name}")
-    task.add_done_callback(ended)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
->>>>>>> 6105dcd (Fuzzing with atheris: five targets; hostile answers, type definitions and broker texts are bounded)
