@@ -1,9 +1,9 @@
 """Sessions and connections: who may come in, which session a request belongs to, and where publishes go.
 
 What differs from asyncua's own: the authentication token of a session is 32 random bytes instead of a counter, so that
-nobody takes over a session by guessing; TransferSubscriptions moves the subscription *and* the publish requests it is
-answered with; the requests of a dead connection are forgotten at once; a peer that stops reading is not read from
-either, so that its answers do not pile up.
+nobody takes over a session by guessing; subscriptions outlive a session that times out; TransferSubscriptions moves the
+subscription *and* the publish requests it is answered with; the requests of a dead connection are forgotten at once; a
+peer that stops reading is not read from either, so that its answers do not pile up.
 """
 
 import asyncio
@@ -53,6 +53,12 @@ class Session(InternalSession):
         if external:
             self.auth_token = opaque_id(os.urandom(32))
             core.register_external_session(self)
+
+    async def close_session(self, delete_subs: bool = True) -> None:
+        """What times out leaves its subscriptions behind: they live for their own lifetime, and whoever has the same
+        user may take them up (Part 4, 5.14.1.1 and 5.14.7).  asyncua's own deletes them."""
+        timed_out = self._timeout_task is not None and asyncio.current_task() is self._timeout_task
+        await super().close_session(delete_subs and not timed_out)
 
     async def create_subscription(
         self,

@@ -131,6 +131,26 @@ def test_values_written_while_disconnected_are_kept_for_the_next_session() -> No
     run(body)
 
 
+def test_a_subscription_outlives_the_session_that_timed_out() -> None:
+    async def body(fixture: Served) -> None:
+        core = fixture.server.iserver
+        core.min_session_timeout_ms = 100.0
+        old = Client(fixture.server.url, timeout=5)
+        old.session_timeout = 200
+        await old.connect()
+        lost = Subscriber(old)
+        await lost.subscribe(fixture.variables[0].node_id)
+        await lost.publish(1)
+        old.disconnect_socket()
+        await until(lambda: not core.sessions)
+        fixture.write(0, 1.0)
+        async with connected(fixture.server.url) as new:
+            await new.take_over(lost.subscription_id)
+            assert values(await new.publish()) == [1.0]
+
+    run(body)
+
+
 def test_republish_gives_what_was_not_acknowledged_and_refuses_the_rest() -> None:
     async def body(fixture: Served) -> None:
         async with connected(fixture.server.url) as client:
