@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from gateway.opcua.certificates import load
-from tests.support.programs import ROOT, wait_until
+from tests.support.programs import ROOT, processes_that_name, wait_until
 
 pytestmark = pytest.mark.xdist_group("usual ports")  # one demo at a time has them
 
@@ -101,8 +101,7 @@ def test_ctrl_c_ends_everything_and_prints_the_sums(tmp_path: Path) -> None:
             demo.kill()
             demo.wait(10)
     assert "delivered" in log.read_text().splitlines()[-11]
-    left = subprocess.run(["ps", "-eo", "sid,pid,args"], capture_output=True, text=True, check=True).stdout
-    assert [line for line in left.splitlines() if str(tmp_path) in line] == []
+    assert processes_that_name(str(tmp_path)) == []
 
 
 def test_mistakes_in_the_configuration_end_it_with_78(tmp_path: Path) -> None:

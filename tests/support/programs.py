@@ -25,6 +25,15 @@ def wait_until(condition: Callable[[], bool], what: str, within_s: float = 30.0)
         time.sleep(0.05)
 
 
+def processes_that_name(text: str) -> list[str]:
+    """The command lines of this machine's processes that contain a text (Linux)."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found.append(process.read_text("utf-8", "replace").replace("\0", " "))
+    return [line for line in found if text in line]
+
+
 class Program:
     """One process; its standard error goes to a log file that tests read."""
 
