@@ -53,7 +53,7 @@ grafana-check: ## ask a real Grafana whether it takes the dashboards (needs dock
 	@docker/grafana/check
 
 generated: $(VENV)/made-test ## write dashboards, alerts and the reference of metrics anew
-	@$(BIN)/python -W ignore docker/grafana/make.py
+	@$(BIN)/python -W ignore -m docker.grafana.make
 	@$(BIN)/python docker/prometheus/rules.py
 	@$(BIN)/python docker/prometheus/reference.py
 

@@ -2,8 +2,9 @@
 
     python docker/prometheus/rules.py          writes docker/prometheus/rules/alerts.yml
 
-Every alert says what is wrong in one sentence and what to do about it (`runbook`).  What needs no time to be sure of, a
-loss for example, fires at once and stays for its window; everything else waits, so that one bad scrape wakes nobody.
+Every alert says what is wrong in one sentence, what to do about it in another (`description`), and where the whole of
+that stands (`runbook_url`: a section of RUNBOOK.md).  What needs no time to be sure of, a loss for example, fires at
+once and stays for its window; everything else waits, so that one bad scrape wakes nobody.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import yaml
 
 TARGET = Path(__file__).parent / "rules" / "alerts.yml"
+RUNBOOK = "docker/prometheus/RUNBOOK.md"
 DAY_S = 86400
 _ENDS = (
     "(gateway_source_certificate_expires_timestamp_seconds > 0) or gateway_sink_certificate_expires_timestamp_seconds"
@@ -28,7 +30,7 @@ class Alert:
     """How long it has to hold: Prometheus' `for`."""
     severity: str
     summary: str
-    runbook: str
+    description: str
 
 
 ALERTS = (
@@ -40,6 +42,9 @@ ALERTS = (
           "The gateway {{ $labels.instance }} was restarted {{ $value }} times in 15 minutes.",
           "Read the last log lines before each start: an error that is nobody's ends the process on purpose. Nothing "
           "is lost by it, but while it starts nobody reads."),
+    Alert("ConfigurationRefused", "gateway_config_last_reload_success == 0", "1m", "warning",
+          "The gateway {{ $labels.instance }} did not take its changed configuration.",
+          "The log names file, line and reason. It works on with the earlier one, and would not start with this one."),
     Alert("SourceDisconnected", "gateway_source_connected == 0", "2m", "critical",
           "No connection to the OPC UA server {{ $labels.source }}.",
           "The log says why, once. Check the server and the network, then certificates (`gateway cert`). The gateway "
@@ -106,6 +111,9 @@ ALERTS = (
     Alert("DelayHigh", "source:gateway_delay_seconds:p95_5m > 30", "10m", "warning",
           "Values of {{ $labels.source }} reach {{ $labels.sink }} after {{ $value }} s.",
           "If nothing waits on disk, the server itself is late: compare ClockSkew."),
+    Alert("ThrottledByQuota", "rate(gateway_sink_throttled_seconds_total[5m]) > 0.1", "10m", "warning",
+          "Publishing to {{ $labels.sink }} is held back for {{ $value | humanizePercentage }} of the time.",
+          "A rate limit of ours or a quota of the broker: raise it, or send less."),
     Alert("RefusedByBroker", "gateway_sink_refused_messages > 0", "5m", "warning",
           "{{ $labels.sink }} refuses {{ $value }} messages for now.",
           "Not authorised, or a quota: the log names topic and reason. They are kept on disk and offered again."),
@@ -115,10 +123,16 @@ ALERTS = (
     Alert("CertificateExpires7d", f"({_ENDS}) - time() < {7 * DAY_S}", "1h", "critical",
           "A certificate ends in {{ $value | humanizeDuration }}.",
           "`gateway cert` renews ours; the server's own has to be renewed there, and trusted here."),
+    Alert("CredentialNotRenewed", "gateway_sink_credential_expires_timestamp_seconds - time() < 600", "1m", "critical",
+          "The token for {{ $labels.sink }} ends in {{ $value | humanizeDuration }}.",
+          "Nothing has renewed it. Renew it where broker.password says; it is read at the next connection."),
     Alert("EventLoopLate",
           "histogram_quantile(0.99, rate(gateway_event_loop_lag_seconds_bucket[5m])) > 0.5", "5m", "warning",
           "The gateway {{ $labels.instance }} is {{ $value }} s late with its own work.",
           "The machine has not enough processor for it: fewer values, a cheaper payload format, or a faster machine."),
+    Alert("SeriesLeftOut", "gateway_series_left_out > 0", "5m", "info",
+          "The page {{ $labels.page }} of {{ $labels.instance }} leaves out {{ $value }} sources or tags.",
+          "It is longer than its cap. Choose fewer tags, or raise http.max_tags."),
     Alert("OEELow", "machine:factory_oee:ratio_1h < 0.5", "30m", "info",
           "OEE of {{ $labels.machine }} is {{ $value | humanizePercentage }}.",
           "The machine dashboard shows which of availability, effectiveness and quality it is, and the stops behind."),
@@ -133,7 +147,11 @@ def document() -> dict[str, object]:
             "expr": alert.expr,
             "for": alert.wait,
             "labels": {"severity": alert.severity},
-            "annotations": {"summary": alert.summary, "runbook": alert.runbook},
+            "annotations": {
+                "summary": alert.summary,
+                "description": alert.description,
+                "runbook_url": f"{RUNBOOK}#{alert.name.lower()}",
+            },
         }
         for alert in ALERTS
     ]

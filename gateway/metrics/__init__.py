@@ -252,7 +252,7 @@ class Metrics:
         )
         self._delay_seconds = Histogram(
             "gateway_delay_seconds",
-            "From the oldest source timestamp of a message to its PUBACK.",
+            "From the oldest source timestamp of a message to its PUBACK, where that is not more than 1 s ahead.",
             ["source", "sink"],
             buckets=DELAY_BUCKETS_S,
             registry=r,

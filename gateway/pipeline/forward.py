@@ -36,6 +36,7 @@ from gateway.outbox import Outbox, Reader, Record
 from gateway.pipeline.pace import FIRST_BYTES, Pace
 
 READ_BYTES = 4 * 2**20
+MOST_AHEAD_S = 1.0
 HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
 
 
@@ -112,7 +113,8 @@ class Shelves:
         self.metrics.ack_seconds.observe(time.monotonic() - sent_at_s)
         if message.oldest_ticks:
             delay_s = time.time() - (message.oldest_ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
-            self._delay_of(message.source).observe(max(0.0, delay_s))
+            if delay_s > -MOST_AHEAD_S:  # a clock further ahead than that says nothing about delays
+                self._delay_of(message.source).observe(max(0.0, delay_s))
 
     def _delay_of(self, source: str) -> Histogram:
         found = self._delays.get(source)

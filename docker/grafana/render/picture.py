@@ -1,0 +1,50 @@
+"""Chromium without a window, for pictures of pages, and small PNG files of them."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+_QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--hide-scrollbars",
+)  # fmt: skip
+COLORS = 256
+
+
+def chromium() -> str | None:
+    """Where the browser is, if it is."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def take(page: Path, picture: Path, width: int, height: int) -> Path:
+    """A picture of a page of our own, in few colours."""
+    _run(page, f"--window-size={width},{height}", f"--screenshot={picture}")
+    shrink(picture)
+    return picture
+
+
+def dom_of(page: Path) -> str:
+    """The page as the browser understood it."""
+    return _run(page, "--dump-dom")
+
+
+def shrink(picture: Path) -> None:
+    """The same picture with a palette, which is a third of the size."""
+    with Image.open(picture) as found:
+        small = found.convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    small.save(picture, optimize=True)
+
+
+def _run(page: Path, *options: str) -> str:
+    program = chromium()
+    assert program is not None, "chromium is not installed"
+    with tempfile.TemporaryDirectory() as profile:
+        done = subprocess.run(
+            [program, *_QUIET, f"--user-data-dir={profile}", *options, page.resolve().as_uri()],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+    return done.stdout

@@ -1,0 +1,109 @@
+"""Every query of every panel and rule, answered by a real Prometheus over a real run; and faults move panels."""
+
+import math
+import subprocess
+import urllib.request
+
+import pytest
+
+from tests.support.brokers import program_of, wait_listening
+from tests.support.panels import queries, query
+from tests.support.programs import wait_until
+from tests.support.prometheus import Stack
+
+pytestmark = pytest.mark.slow
+EMPTY_WHEN_WELL = ("plant: What wants attention?",)
+
+
+def test_every_query_of_every_panel_has_a_finite_answer(stack: Stack) -> None:
+    def wrong() -> list[str]:
+        found = []
+        for title, expr in queries():
+            values = [series.last for series in stack.prometheus.ask(expr)]
+            if not any(map(math.isfinite, values)) and title not in EMPTY_WHEN_WELL:
+                found.append(f"{title}: {expr} is {values}")
+            if any(value < -60 for value in values):
+                found.append(f"{title}: {expr} is {values}")
+        return found
+
+    def answered() -> bool:
+        return not wrong()
+
+    try:
+        wait_until(answered, "every panel to have an answer", 40)
+    except AssertionError:
+        pytest.fail("\n".join(wrong()))
+
+
+def test_every_rule_is_taken_and_evaluated_without_an_error(stack: Stack) -> None:
+    rules = stack.prometheus.rules
+    assert len(rules) > 45
+    assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
+    for rule in rules:
+        if rule["type"] == "recording":
+            assert stack.prometheus.ask(rule["name"]), rule["name"]
+
+
+def test_ratios_are_ratios_and_the_books_balance(stack: Stack) -> None:
+    for kind in ("availability", "effectiveness", "quality", "oee"):
+        expr = f"min(machine:factory_{kind}:ratio_1h)"
+        # The first rates of a young server are extrapolated from two scrapes.
+        wait_until(lambda expr=expr: 0 < stack.prometheus.figure(expr) <= 1.2, f"{expr} to be a ratio", 60)  # type: ignore[misc]
+    assert stack.prometheus.figure("max(abs(gateway_books_imbalance_values))") == 0
+
+
+@pytest.mark.parametrize("program", ["gateway", "factory"])
+def test_promtool_finds_nothing_wrong_with_the_live_series(program: str, stack: Stack) -> None:
+    with urllib.request.urlopen(stack.prometheus.target(program), timeout=5) as answer:
+        text = answer.read()
+    done = subprocess.run(
+        [program_of("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_a_machine_that_breaks_down_moves_its_state_and_its_availability(stack: Stack) -> None:
+    figure = stack.prometheus.figure
+    state = query("plant: What is each machine doing?").replace('line=~".*"', 'machine="line-1/press"')
+    wait_until(lambda: figure(state) == 6, "the press to be shown as down")
+    wait_until(lambda: figure(state) == 1, "the press to be shown as working")
+    available = 'machine:factory_availability:ratio_1h{machine="line-1/press"}'
+    wait_until(lambda: 0.5 < figure(available) < 0.8, "4 of 6 seconds of work to show", 40)
+    lost = query("machine: Which losses are the greatest?")
+    found = {series.labels["state"]: series.last for series in stack.prometheus.ask(lost)}
+    assert found["down"] > 0.05 > found["maintenance"]
+
+
+def test_a_broker_that_is_pulled_moves_the_panels_it_should_move(stack: Stack) -> None:
+    figure = stack.prometheus.figure
+    connected, backlog = query("delivery: Which brokers are connected?"), query("delivery: Is the backlog growing?")
+    delivered = query("delivery: How much is delivered?")
+    assert figure(connected) == 1
+    stack.broker.kill()
+    wait_until(lambda: figure(connected) == 0, "the panel to show it")
+    wait_until(lambda: figure(backlog) > 50, "the backlog to show")
+    wait_until(lambda: figure(delivered) == 0, "the deliveries to stop")
+    assert figure(query("gateway: Is all connected?")) == 0
+    assert stack.gateway.metrics['gateway_sink_disconnects_total{cause="cut",sink="broker"}'] == 1
+    assert stack.gateway.metrics['gateway_sink_connect_failures_total{cause="refused",sink="broker"}'] > 0
+    stack.broker.restart()
+    wait_listening(stack.broker.port, stack.broker.process)
+    wait_until(lambda: figure(connected) == 1, "the panel to show it is back")
+    wait_until(lambda: figure(backlog) < 50, "the backlog to drain")
+    wait_until(lambda: figure(delivered) > 0, "the deliveries to go on")
+    assert figure(query("gateway: Do the books balance?")) == 0
+    assert stack.gateway.total("gateway_sink_connects_total") == 2
+    assert stack.gateway.total("gateway_source_connects_total") == 1
+
+
+def test_a_server_that_goes_away_moves_the_panels_it_should_move(stack: Stack) -> None:
+    figure = stack.prometheus.figure
+    connected, comes_in = query("gateway: Which servers are connected?"), query("gateway: How much comes in?")
+    assert figure(connected) == 1
+    stack.factory.restart()
+    wait_until(lambda: figure(connected) == 0, "the panel to show it")
+    wait_until(lambda: figure(connected) == 1, "the panel to show it is back", 60)
+    wait_until(lambda: figure(comes_in) > 0, "values to come in again")
+    lost = query("gateway: Why were connections lost?")
+    wait_until(lambda: max(s.last for s in stack.prometheus.ask(lost)) > 0, "the loss to show")
+    assert figure(query("gateway: Do the books balance?")) == 0

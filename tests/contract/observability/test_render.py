@@ -1,0 +1,39 @@
+"""Our renderer draws a dashboard from live data: the browser's own reading of the page, and its pixels."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from docker.grafana.render.__main__ import render
+from docker.grafana.render.board import Span
+from docker.grafana.render.picture import chromium, dom_of
+from tests.support.panels import panels
+from tests.support.prometheus import Stack
+
+pytestmark = pytest.mark.slow
+GREEN = (0x73, 0xBF, 0x69)
+
+
+def near(pixel: tuple[int, ...], color: tuple[int, ...]) -> bool:
+    return all(abs(a - b) < 40 for a, b in zip(pixel, color, strict=True))
+
+
+def test_a_dashboard_is_drawn_from_live_data(stack: Stack, tmp_path: Path) -> None:
+    if chromium() is None:
+        pytest.skip("chromium is not installed")
+    until_s = time.time()
+    page, picture = render(stack.prometheus.url, ["plant"], tmp_path, Span(until_s - 30, until_s, 1.0), {})
+    titles = [str(panel["title"]) for board, panel in panels() if board == "plant"]
+    dom = dom_of(page)
+    assert re.findall(r"<h2>(.*?)</h2>", dom) == titles
+    drawn = {title: int(n) for n, title in re.findall(r'data-series="(\d+)"[^>]*><h2>(.*?)</h2>', dom)}
+    assert all(drawn[title] for title in titles if title != "What wants attention?")
+    assert "line-1/press" in dom
+    with Image.open(picture) as found:
+        assert found.width == 1440
+        colors = found.convert("RGB").getcolors(2**24) or []
+    assert picture.stat().st_size < 200_000
+    assert sum(count for count, color in colors if isinstance(color, tuple) and near(color, GREEN)) > 5000

@@ -1,0 +1,103 @@
+"""The pictures of the README, from a live run: `make pictures` (or `python -m tests.pictures.take --minutes 6`).
+
+Two simulated plants, mosquitto, a gateway and Prometheus run for some minutes, all real, on free loopback ports; in the
+middle the broker is gone for a while.  Then our renderer draws every dashboard into docker/pictures, and the terminal
+shows what `gateway demo` and `simulators describe` print.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from docker.grafana.render.__main__ import BOARDS, render
+from docker.grafana.render.board import Span
+from tests.support.brokers import Process, free_port, mosquitto
+from tests.support.programs import ROOT, SOURCE, Factory, Gateway, running
+from tests.support.prometheus import Prometheus, prometheus
+
+OUT = ROOT / "docker" / "pictures"
+PLANTS = {"plants/munich": 20, "plants/seattle": 20, "plant": 1}
+"""Plant files and how fast to live; one at the wall's pace, whose timestamps say how old values are on arrival."""
+OUTAGE_S = 30.0
+WARM_UP_S = 60.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """What runs."""
+
+    prometheus: Prometheus
+    broker: Process
+    gateway: Gateway
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[Site]:
+    """Two plants, a broker, a gateway that reads both, and Prometheus; all connected when entered."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(mosquitto(folder))
+        sources, ports = [], {}
+        for n, (plant, speed) in enumerate(PLANTS.items()):
+            name = Path(plant).name
+            place = folder / name
+            place.mkdir()
+            ports[f"factory-{name}"] = free_port()
+            options = ("--speed", str(speed), "--seed", str(n + 4), "--metrics-port", str(ports[f"factory-{name}"]))
+            factory = stack.enter_context(running(Factory(place, *options, plant=ROOT / "config" / f"{plant}.yaml")))
+            factory.wait_said("serving")
+            root = "hall-1" if name == "plant" else "contoso"
+            select = {"subtree": f"nsu=urn:connected-factory:simulator;s={root}", "levels": ["line", "machine"]}
+            sources.append(SOURCE | {"name": name, "url": factory.url, "fields": {"site": root}, "select": [
+                select | {"include": ["*/*/*"]}]})  # fmt: skip
+        broker_config = {"url": broker.url, "window": 200}
+        changes = {"sources": sources, "broker": broker_config, "outbox": {
+            "path": str(folder / "outbox"), "max_bytes": "64MiB", "segment_bytes": "1MiB"}}  # fmt: skip
+        gateway = stack.enter_context(running(Gateway(folder, "", broker.url, **changes)))
+        gateway.wait_ready()
+        server = stack.enter_context(prometheus(folder, {"edge-1": gateway.http_port}, ports))
+        yield Site(server, broker, gateway)
+
+
+def lived(found: Site, minutes: float) -> None:
+    """Let it run for so long after the first figures, the broker being away in the middle."""
+    time.sleep(WARM_UP_S)
+    half_s = (60 * minutes - OUTAGE_S) / 2
+    time.sleep(half_s)
+    found.broker.kill()
+    time.sleep(OUTAGE_S)
+    found.broker.restart()
+    time.sleep(half_s)
+
+
+def boards(found: Site, minutes: float, out: Path) -> None:
+    """Every dashboard as a picture."""
+    until_s = time.time()
+    span = Span(until_s - 60 * minutes, until_s, 1.0)
+    for path in render(found.prometheus.url, sorted(p.stem for p in BOARDS.glob("*.json")), out, span, {}):
+        if path.suffix == ".html":
+            path.unlink()
+        else:
+            print(path, path.stat().st_size)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(prog="tests.pictures.take", description="Take the pictures of the README.")
+    asked.add_argument("--minutes", type=float, default=6)
+    asked.add_argument("--out", type=Path, default=OUT)
+    asked.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, and say where")
+    told = asked.parse_args()
+    with tempfile.TemporaryDirectory() as folder, site(Path(folder)) as found:
+        if told.keep:
+            print(found.prometheus.url, found.broker.process.pid, flush=True)
+        lived(found, told.minutes)
+        boards(found, told.minutes, told.out)
+        while told.keep:
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The committed dashboards as tests ask for them: panels and their queries, by title."""
+
+import json
+
+from docker.grafana.render.board import Span, filled
+from tests.support.programs import ROOT
+
+BOARDS = sorted((ROOT / "docker" / "grafana" / "dashboards").glob("*.json"))
+LIVE = Span(0.0, 60.0, 2.5)
+"""What `$__rate_interval` (10 s) and `$__range` become against a young server."""
+
+
+def panels() -> list[tuple[str, dict[str, object]]]:
+    """(dashboard, panel) of every panel."""
+    return [(path.stem, panel) for path in BOARDS for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]]
+
+
+def targets(panel: dict[str, object]) -> list[dict[str, str]]:
+    found = panel["targets"]
+    assert isinstance(found, list)
+    return found
+
+
+def queries() -> list[tuple[str, str]]:
+    """(`dashboard: title`, expression) of every query, with every variable at *All*."""
+    return [
+        (f"{board}: {panel['title']}", filled(target["expr"], LIVE, {}))
+        for board, panel in panels()
+        for target in targets(panel)
+    ]
+
+
+def query(title: str) -> str:
+    """The first query of one panel."""
+    return next(expr for found, expr in queries() if found == title)

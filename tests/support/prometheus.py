@@ -1,0 +1,96 @@
+"""A Prometheus of its own for tests and pictures, with the rules and jobs of the stack, on a free loopback port."""
+
+import json
+import math
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from docker.grafana.render import ask
+from docker.grafana.render.ask import Series
+from tests.support.brokers import Process, free_port, program_of
+from tests.support.programs import ROOT, Factory, Gateway, wait_until
+
+RULES = ROOT / "docker" / "prometheus" / "rules"
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Prometheus(Process):
+    """A server of its own, with the rules of the stack."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ready(self) -> bool:
+        """It listens before it answers: 503 until its storage is open."""
+        try:
+            with _OPENER.open(f"{self.url}/-/ready", timeout=5):
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+
+    def ask(self, expr: str) -> list[Series]:
+        """The instant vector of an expression; a query that is wrong raises."""
+        return ask.instant(self.url, expr)
+
+    def figure(self, expr: str) -> float:
+        """The one number of an expression, NaN when it has none."""
+        found = self.ask(expr)
+        return found[0].last if found else math.nan
+
+    def target(self, job: str) -> str:
+        """Where it scrapes a job."""
+        with _OPENER.open(f"{self.url}/api/v1/targets", timeout=10) as answer:
+            active = json.load(answer)["data"]["activeTargets"]
+        return str(next(target["scrapeUrl"] for target in active if target["labels"]["job"] == job))
+
+    @property
+    def rules(self) -> list[dict[str, str]]:
+        """Every rule it took, as it tells of them."""
+        with _OPENER.open(f"{self.url}/api/v1/rules", timeout=10) as answer:
+            return [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Simulators, broker, gateway and Prometheus, running for real."""
+
+    prometheus: Prometheus
+    broker: Process
+    gateway: Gateway
+    factory: Factory
+
+
+@contextmanager
+def prometheus(folder: Path, gateways: Mapping[str, int], factories: Mapping[str, int]) -> Iterator[Prometheus]:
+    """Scraping every second the ports of gateways and factories, by the name that becomes `instance`."""
+    config = yaml.safe_load((RULES.parent / "prometheus.yml").read_text(encoding="utf-8"))
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(RULES / "*.yml")]
+    for job, ports in zip(config["scrape_configs"], (gateways, factories), strict=True):
+        del job["dns_sd_configs"], job["relabel_configs"]
+        job["static_configs"] = [
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"site": "contoso", "instance": name}}
+            for name, port in ports.items()
+        ]
+    path = folder / "prometheus.yml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    port = free_port()
+    command = [
+        program_of("prometheus"), f"--config.file={path}", f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    server = Prometheus(command, (port,), folder / "prometheus.log")
+    try:
+        wait_until(lambda: server.ready, "Prometheus to be ready")
+        yield server
+    finally:
+        server.end()
