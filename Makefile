@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-unit chaos soak compose-test grafana-check generated check format clean
+.PHONY: pictures help demo install test test-unit chaos soak compose-test grafana-check generated check format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -51,6 +51,10 @@ compose-test: $(VENV)/made-test ## the docker compose stack in real containers: 
 
 grafana-check: ## ask a real Grafana whether it takes the dashboards (needs docker and its registry)
 	@docker/grafana/check
+
+pictures: $(VENV)/made-test ## take the pictures of the README anew, from a live run (10 minutes)
+	@sh tests/install-peers
+	@$(BIN)/python -W ignore -m tests.pictures.take $(ARGS)
 
 generated: $(VENV)/made-test ## write dashboards, alerts and the reference of metrics anew
 	@$(BIN)/python -W ignore -m docker.grafana.make

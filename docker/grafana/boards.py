@@ -86,8 +86,8 @@ PLANT = Board(
         (
             Panel("gauge", "How well does each line do?", "OEE of the last hour, of summed time elements (ISO 22400): "
                   "the share of the planned time in which good parts were made at the planned speed.",
-                  ((f"max by (line) (line:factory_oee:ratio_1h{{{LINE}}})", "{{line}}"),), "percentunit", 8, 7, RATIO, 1,
-                  alerts=("OEELow",)),
+                  ((f"max by (line) (line:factory_oee:ratio_1h{{{LINE}}})", "{{line}}"),), "percentunit", 8, 7, RATIO,
+                  1, alerts=("OEELow",)),
             Panel("stat", "How many good parts an hour?", "Good parts that leave the slowest machine of each line, per "
                   "hour of the plant's own time.",
                   ((f"max by (line) (line:factory_good_parts:per_hour_5m{{{LINE}}})", "{{line}}"),), "short", 6, 7),
@@ -109,8 +109,8 @@ PLANT = Board(
                    (f"min by (line) (line:factory_oee:min_1h{{{LINE}}})", "{{line}}, its lowest machine")),
                   "percentunit", 8, 8, RATIO, 1, filled=False, dashed=" lowest machine$", alerts=("OEELow",)),
             Panel("lines", "How much do the lines make?", "Good parts per hour of the plant's own time, over five "
-                  "minutes.", ((f"max by (line) (line:factory_good_parts:per_hour_5m{{{LINE}}})", "{{line}}"),), "short",
-                  filled=False),
+                  "minutes.", ((f"max by (line) (line:factory_good_parts:per_hour_5m{{{LINE}}})", "{{line}}"),),
+                  "short", filled=False),
             Panel("lines", "How much power is drawn?", "Electrical power of all machines of a line.",
                   ((f"sum by (line) (machine:factory_power:watts_1m{{{LINE}}})", "{{line}}"),), "watt", filled=False),
         ),

@@ -218,6 +218,7 @@ class Reader:
         self.messages -= 1
         self.values -= given.values
         if position == stretch.low:
+            stretch.since_ns = max(stretch.since_ns, given.clock_ns)
             self._advance(lane, stretch)
         else:
             stretch.done.add(position)
@@ -280,8 +281,11 @@ class Reader:
             self._advance(lane, stretch)
         self._wake()
 
-    def wake(self, messages: int, values: int) -> None:
-        """So much more is durable."""
+    def wake(self, messages: int, values: int, clock_ns: int) -> None:
+        """So much more is durable, since `clock_ns` of the age clock."""
+        if not self.messages:
+            for stretches in self._lane_stretches:
+                stretches[-1].since_ns = clock_ns
         self.messages += messages
         self.values += values
         self._woken[False].set()
@@ -302,7 +306,7 @@ class Reader:
             segment = lane.holding(first.low)
             if given is None and segment is None:
                 continue
-            clock = given.clock_ns if given else segment.clock_ns if segment else 0
+            clock = given.clock_ns if given else max(first.since_ns, segment.clock_ns) if segment else 0
             oldest = clock if oldest is None else min(oldest, clock)
         return oldest
 

@@ -146,7 +146,7 @@ class Store:
         self.attach(lane, written)
         lane.end, lane.values_end = written.segment.end, written.segment.values_end
         for reader in self.readers.values():
-            reader.wake(messages, values)
+            reader.wake(messages, values, written.segment.last_clock_ns)
 
     def attach(self, lane: Lane, written: Written) -> None:
         self._free_bytes = written.free_bytes

@@ -71,6 +71,8 @@ class Stretch:
     """First number of the segment that `offset` is for."""
     offset: int = 0
     """Where to look for `next` in that segment; 0 for the beginning."""
+    since_ns: int = 0
+    """No record in it came before this, by the age clock."""
     given: "OrderedDict[int, Given]" = field(default_factory=OrderedDict)
     done: set[int] = field(default_factory=set)
     """Acknowledged above `low`."""
@@ -122,6 +124,7 @@ class Stretch:
             given = self.given[first]
             self.next, self.next_values = first, given.values_before
             self.segment, self.offset = given.segment, given.offset
+            self.since_ns = given.clock_ns
             self.given.clear()
 
     def skip(self, segment: Segment) -> None:

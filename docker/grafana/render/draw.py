@@ -44,10 +44,10 @@ def stat(panel: Panel, curves: Sequence[Curve], width: float, height: float, the
     w, h = width / across, height / down
     longest = max(len(_shown(panel, curve.series.last)[0]) for curve in curves)
     size = min(0.42 * h, w / (0.62 * max(4, longest)), 46)
-    tiles = [
-        f'<g transform="translate({n % across * w:.1f},{n // across * h:.1f})">{_tile(panel, curve, w, h, size, theme)}</g>'
-        for n, curve in enumerate(curves)
-    ]
+    tiles = []
+    for n, curve in enumerate(curves):
+        x, y = n % across * w, n // across * h
+        tiles.append(f'<g transform="translate({x:.1f},{y:.1f})">{_tile(panel, curve, w, h, size, theme)}</g>')
     return svg(width, height, "".join(tiles))
 
 

@@ -1,5 +1,6 @@
 """Each alert fires when it should, and at no other time: judged by promtool over made-up series."""
 
+import re
 import runpy
 import subprocess
 from dataclasses import dataclass
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from gateway.cli import cli
 from tests.support.brokers import program_of
+from tests.support.panels import panels
 
 FOLDER = Path(__file__).parents[3] / "docker" / "prometheus"
 RULES = sorted((FOLDER / "rules").glob("*.yml"))
@@ -113,6 +117,20 @@ CASES = [
     _level("ClockSkew", "gateway_source_clock_offset_seconds", SOURCE, -6, -4),
     _histogram("AckLatencyHigh", "gateway_sink_ack_seconds", SINK, 5.0, 1.0),
     _histogram("DelayHigh", "gateway_delay_seconds", f'{{source="munich",sink="broker",{G}}}', 60.0, 10.0),
+    _level("ConfigurationRefused", "gateway_config_last_reload_success", f"{{{G}}}", 0, 1),
+    Case(
+        "ThrottledByQuota",
+        {f"gateway_sink_throttled_seconds_total{SINK}": "0+6x240"},
+        {f"gateway_sink_throttled_seconds_total{SINK}": "0+2x240"},
+        {f"gateway_sink_throttled_seconds_total{SINK}": "0x192 120x45"},
+    ),
+    Case(
+        "CredentialNotRenewed",
+        {f"gateway_sink_credential_expires_timestamp_seconds{SINK}": "6000x240"},
+        {f"gateway_sink_credential_expires_timestamp_seconds{SINK}": "7000x240"},
+        {f"gateway_sink_credential_expires_timestamp_seconds{SINK}": "9000x194 6000 9000x44"},
+    ),
+    _level("SeriesLeftOut", "gateway_series_left_out", f'{{page="tags",{G}}}', 3, 0),
     _level("RefusedByBroker", "gateway_sink_refused_messages", SINK, 2, 0),
     _level("CertificateExpires30d", ENDS, CERTIFICATE, 20 * DAY, 40 * DAY),
     _level("CertificateExpires7d", "gateway_sink_certificate_expires_timestamp_seconds", SINK, 5 * DAY, 10 * DAY),
@@ -197,6 +215,38 @@ def test_a_loss_is_told_at_once_and_for_the_whole_window(at: str, fires: bool, t
 
 def test_every_alert_has_a_case() -> None:
     assert {case.alert for case in CASES} == set(alerts())
+
+
+def sections() -> dict[str, str]:
+    """The runbook's sections by title."""
+    parts = (FOLDER / "RUNBOOK.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    return {title: text for title, _, text in (part.partition("\n") for part in parts)}
+
+
+def test_every_alert_leads_to_a_section_of_the_runbook_that_says_what_to_do() -> None:
+    (group,) = yaml.safe_load((FOLDER / "rules" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+    anchors = {title.lower(): text for title, text in sections().items()}
+    for rule in group["rules"]:
+        path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert (FOLDER.parents[1] / path).is_file()
+        for word in ("**Means**", "**At stake**", "**Look**", "**Do**"):
+            assert word in anchors[anchor], f"{rule['alert']} does not say {word}"
+    assert set(sections()) == set(alerts())
+
+
+def test_the_runbook_names_only_what_there_is() -> None:
+    text = " ".join(" ".join(sections().values()).split())
+    series = (FOLDER / "METRICS.md").read_text(encoding="utf-8")
+    for name in set(re.findall(r"`(gateway_\w+)`", text)):
+        assert f"`{name}`" in series, name
+    for command in set(re.findall(r"`gateway ([a-z]+(?: [a-z]+)?)", text)):
+        words = command.split() if command.split()[0] in ("cert", "outbox") else command.split()[:1]
+        done = CliRunner().invoke(cli, [*words, "--help"])
+        assert done.exit_code == 0, command
+    titles = {str(panel["title"]) for _, panel in panels()}
+    assert set(re.findall(r"\*([A-Z][^*]*\?)\*", text)) <= titles
+    for other in set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", text)):
+        assert other in alerts(), other
 
 
 def test_the_rule_file_is_the_one_its_table_makes() -> None:

@@ -387,6 +387,33 @@ def test_a_jump_of_the_clock_moves_no_age_and_expires_nothing(tmp_path: Path, ju
     assert (len(drained.records), drained.losses) == (2, [])
 
 
+def test_the_age_is_that_of_the_oldest_message_not_of_the_file_it_is_in(tmp_path: Path) -> None:
+    wall = Wall()
+    folder = Folder(tmp_path, clock=wall.clock())
+    ages: list[float] = []
+
+    async def body(outbox: Outbox) -> None:
+        reader = outbox.reader("r")
+        await outbox.append([message(outbox.next_seq("a"))])
+        for record in await reader.read(10, 10**6):
+            reader.ack(record.number)
+        wall.pass_s(600)
+        for _ in range(2):
+            await outbox.append([message(outbox.next_seq("a"))])
+            ages.append(outbox.oldest_age_s)
+            wall.pass_s(5)
+        first, _ = await reader.read(10, 10**6)
+        reader.rewind()
+        ages.append(outbox.oldest_age_s)
+        await reader.read(10, 10**6)
+        reader.ack(first.number)
+        reader.rewind()
+        ages.append(outbox.oldest_age_s)
+
+    folder.run(body)
+    assert ages == [pytest.approx(age) for age in (0, 5, 10, 5)]
+
+
 def test_messages_older_than_the_limit_are_dropped_and_told(tmp_path: Path) -> None:
     wall = Wall()
     folder = Folder(tmp_path, clock=wall.clock(), max_age=3600)

@@ -1,0 +1,136 @@
+"""Every recording rule gives the figure it should, none without data, and the same when what it reads restarts."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.brokers import program_of
+
+RULES = Path(__file__).parents[3] / "docker" / "prometheus" / "rules" / "recording.yml"
+F = 'job="factory",site="contoso",instance="f"'
+LINE = f'{{{F},line="l"}}'
+
+
+def machine(name: str, **labels: str) -> str:
+    more = "".join(f',{key}="{value}"' for key, value in labels.items())
+    return f'{{{F},line="l",machine="l/{name}"{more}}}'
+
+
+def counter(per_step: float, restart: bool) -> str:
+    """121 samples; with a restart it begins again from 0 half way."""
+    return f"0+{per_step}x60 0+{per_step}x59" if restart else f"0+{per_step}x120"
+
+
+def factory(restart: bool) -> dict[str, str]:
+    """Two machines: `a` is available 80 % and fast 75 %, `b` all of it; 90 % and 100 % good; 60 s per step."""
+    figures = {
+        "a": {"pbt": 60, "apt": 48, "ideal": 36, "good": 9, "scrap": 1, "working": 48, "down": 12, "joules": 1200},
+        "b": {"pbt": 60, "apt": 60, "ideal": 60, "good": 18, "scrap": 0, "working": 60, "down": 0, "joules": 2400},
+    }
+    series = {}
+    for name, figure in figures.items():
+        for element in ("pbt", "apt", "ideal"):
+            series[f"factory_element_seconds_total{machine(name, element=element)}"] = counter(figure[element], restart)
+        for verdict in ("good", "scrap"):
+            series[f"factory_parts_total{machine(name, verdict=verdict)}"] = counter(figure[verdict], restart)
+        for state in ("working", "down"):
+            series[f"factory_state_seconds_total{machine(name, state=state)}"] = counter(figure[state], restart)
+        series[f"factory_energy_joules_total{machine(name)}"] = counter(figure["joules"], restart)
+        series[f"factory_ideal_cycle_seconds{machine(name)}"] = "6+0x120"
+        series[f"factory_cycle_seconds_sum{machine(name)}"] = counter(70, restart)
+        series[f"factory_cycle_seconds_count{machine(name)}"] = counter(10, restart)
+    for number, state in enumerate(("working", "setup", "starved", "blocked", "held", "down", "maintenance", "off")):
+        series[f"factory_machine_state{machine('a', state=state)}"] = f"{int(number == 5)}+0x120"
+        series[f"factory_machine_state{machine('b', state=state)}"] = f"{int(number == 0)}+0x120"
+    belt = machine("belt", verdict="good")
+    return series | {f"factory_parts_total{belt}": "0+0x120"}  # makes no parts: it must not be the slowest
+
+
+G = 'site="contoso",instance="g"'
+
+
+def gateway(restart: bool) -> dict[str, str]:
+    """60 values received and delivered a second by two servers, 10 % bad; PUBACKs and delays all in one bucket."""
+    series = {
+        f'gateway_values_received_total{{source="{name}",{G}}}': counter(1800, restart) for name in ("m", "s")
+    } | {f'gateway_values_delivered_total{{sink="k",{G}}}': counter(3600, restart)}
+    for quality, each in (("good", 90), ("uncertain", 4), ("bad", 6)):
+        series[f'gateway_source_values_total{{source="m",quality="{quality}",{G}}}'] = counter(each, restart)
+    for name, labels in (("sink_ack", 'sink="k"'), ("delay", 'source="m",sink="k"')):
+        for le, each in (("1", 0), ("2", 20), ("+Inf", 20)):
+            series[f'gateway_{name}_seconds_bucket{{le="{le}",{labels},{G}}}'] = counter(each, restart)
+    return series
+
+
+A, B = machine("a"), machine("b")
+WANTED: dict[str, dict[str, float]] = {
+    "machine:factory_availability:ratio_1h": {A: 0.8, B: 1},
+    "machine:factory_effectiveness:ratio_1h": {A: 0.75, B: 1},
+    "machine:factory_quality:ratio_1h": {A: 0.9, B: 1},  # the belt made nothing: no ratio
+    "machine:factory_oee:ratio_1h": {A: 0.54, B: 1},
+    "line:factory_availability:ratio_1h": {LINE: 0.9},  # 108 / 120: of sums, not a mean of ratios
+    "line:factory_effectiveness:ratio_1h": {LINE: 0.889},
+    "line:factory_quality:ratio_1h": {LINE: 0.964},
+    "line:factory_oee:ratio_1h": {LINE: 0.771},
+    "line:factory_oee:min_1h": {LINE: 0.54},
+    "line:factory_good_parts:per_hour_5m": {LINE: 540},
+    "machine:factory_cycle_seconds:mean_5m": {A: 7, B: 7},
+    "machine:factory_power:watts_1m": {A: 20, B: 40},
+    "machine:factory_state:index": {A: 6, B: 1},
+    "site:gateway_values:rate1m": {f"{{{G}}}": 60},
+    "sink:gateway_delivered_values:rate1m": {f'{{sink="k",{G}}}': 60},
+    "sink:gateway_ack_seconds:p95_5m": {f'{{sink="k",{G}}}': 1.95},
+    "source:gateway_delay_seconds:p95_5m": {f'{{source="m",sink="k",{G}}}': 1.95},
+    "source:gateway_bad_values:ratio_5m": {f'{{source="m",{G}}}': 0.1},
+}
+
+
+def judge(folder: Path, series: dict[str, str], wanted: dict[str, dict[str, float]], at: str = "118m") -> None:
+    """Let promtool evaluate the rules over a sample a minute, and compare to three digits."""
+    checks = [
+        {
+            "expr": f"round({record}, 0.001)",
+            "eval_time": at,
+            "exp_samples": [{"labels": labels, "value": value} for labels, value in samples.items()],
+        }
+        for record, samples in wanted.items()
+    ]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": checks,
+    }
+    path = folder / "test.yml"
+    document = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    done = subprocess.run(
+        [program_of("promtool"), "test", "rules", str(path)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_recording_rule_has_a_case() -> None:
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    assert {rule["record"] for group in groups for rule in group["rules"]} == set(WANTED)
+
+
+def test_every_rule_gives_its_figure(tmp_path: Path) -> None:
+    judge(tmp_path, factory(False) | gateway(False), WANTED)
+
+
+@pytest.mark.parametrize("at", ["59m", "75m", "118m"])
+def test_a_restart_of_what_is_read_does_not_move_a_ratio(at: str, tmp_path: Path) -> None:
+    ratios = {record: samples for record, samples in WANTED.items() if "ratio" in record or "min" in record}
+    judge(tmp_path, factory(True) | gateway(True), ratios, at)
+
+
+def test_without_data_there_is_no_figure(tmp_path: Path) -> None:
+    judge(tmp_path, {"unrelated": "1x120"}, {record: {} for record in WANTED})
+
+
+def test_what_stands_still_has_no_figure_rather_than_a_wrong_one(tmp_path: Path) -> None:
+    still = {name: "5+0x120" for name in factory(False) if "_total" in name or "cycle_seconds_" in name}
+    quiet = [record for record in WANTED if record.startswith(("machine", "line")) and "state" not in record]
+    judge(tmp_path, still, {record: {} for record in quiet})
