@@ -17,6 +17,7 @@ import structlog
 from gateway.config import BrokerConfig, Config, SourceConfig
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
+from gateway.metrics.tags import TagGauges
 from gateway.mqtt import credentials
 from gateway.mqtt.connect import open_sink
 from gateway.mqtt.presence import Presence, hash_of, presence_of
@@ -49,6 +50,7 @@ class Gateway:
 
     config: Config
     metrics: Metrics
+    tags: TagGauges
     outbox: Outbox
     shelves: tuple[Shelves, ...]
     sources: tuple[Link, ...]
@@ -85,6 +87,7 @@ async def run(
         gateway = Gateway(
             config=config,
             metrics=metrics,
+            tags=TagGauges(config, metrics.left_out.labels("tags")),
             outbox=outbox,
             shelves=tuple([await stack.enter_async_context(_shelves(config, b, outbox, metrics)) for b in brokers]),
             sources=tuple(_source_link(source, metrics) for source in config.sources),
@@ -101,7 +104,8 @@ async def run(
 async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
     config = gateway.config
     async with asyncio.TaskGroup() as downstream:
-        http = serve_http(config.http, gateway.metrics.registry, gateway.links, gateway.http, lambda address: None)
+        pages = {"/metrics": gateway.metrics.registry, "/metrics/tags": gateway.tags.registry}
+        http = serve_http(config.http, pages, gateway.links, gateway.http, lambda address: None)
         losers = (gateway.outbox, *(shelves.refused for shelves in gateway.shelves))
         told = announcement_for(config)
         telling = announce(losers, gateway.outbox, gateway.stream_prefix, config.name, told)
@@ -143,7 +147,7 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
         await collect(
             source.name,
             partial(open_source, source, metrics, link, enumerations=describes_types(config.payload.format)),
-            form,
+            gateway.tags.watching(source, form, lambda: link.is_up),
             outbox,
             link,
             metrics,

@@ -8,7 +8,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
+from gateway.config import Config
 from gateway.metrics import Metrics as GatewayMetrics
+from gateway.metrics.tags import TagGauges
 from simulators.metrics import Metrics as FactoryMetrics
 from simulators.metrics import Pace
 
@@ -26,6 +28,14 @@ def gateway() -> CollectorRegistry:
     metrics.build.info({"version": "", "python": ""})
     metrics.config_hash.info({"hash": ""})
     return metrics.registry
+
+
+def tags() -> CollectorRegistry:
+    """The page of chosen tags."""
+    select = ({"node": "i=1", "metric": True, "fields": {"site": "x"}},)
+    raw = {"sources": [{"name": "x", "url": "opc.tcp://x", "insecure": True, "select": select}],
+           "broker": {"url": "mqtt://x"}, "payload": {"topic": "{site}"}}  # fmt: skip
+    return TagGauges(Config.model_validate(raw), GatewayMetrics().left_out.labels("tags")).registry
 
 
 def factory() -> CollectorRegistry:
@@ -52,7 +62,10 @@ def text() -> str:
     return (
         "# Metrics\n\nWritten by docker/prometheus/reference.py. Labels come from the configuration or small fixed "
         "sets.\n\n## The gateway\n\nAnd the usual `process_*`.\n\n"
-        f"{table(gateway())}\n\n## The simulators\n\n`machine` is `line/machine`; "
+        f"{table(gateway())}\n\n## Chosen tags\n\nOn a page of their own, `/metrics/tags`: the numbers of selections "
+        "that say `metric: true`, as consumers get them. The labels are `source`, `tag`, `unit` and the fields of the "
+        "configuration.\n\n"
+        f"{table(tags())}\n\n## The simulators\n\n`machine` is `line/machine`; "
         f"`state` and `verdict` and `element` are fixed sets.\n\n{table(factory())}\n"
     )
 

@@ -52,6 +52,8 @@ class HttpConfig(Strict):
     """Address to listen on: this machine only, unless you say otherwise."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Port to listen on; 0 takes a free one."""
+    max_tags: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """How many tags `/metrics/tags` shows at most, of all sources together (about 150 bytes and 10 µs each)."""
 
 
 class BackoffConfig(Strict):

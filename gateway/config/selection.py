@@ -170,6 +170,9 @@ class Selection(Strict):
     state, modes and the like."""
     heartbeat: Seconds | None = None
     """Send the last value once more when nothing has changed for this long (default: never)."""
+    metric: bool = False
+    """Show the last values of these variables on `/metrics/tags` too, as gauges for Prometheus: numbers only, at most
+    `http.max_tags` of them."""
     shape: ShapingConfig | None = None
     """What happens to the values here, before they are sent (default: `shape` of the source; `{}` for nothing)."""
 
@@ -179,6 +182,8 @@ class Selection(Strict):
             raise ValueError("priority goes with node, subtree and type: events come before all of them anyway")
         if self.events is not None and self.shape is not None:
             raise ValueError("shape goes with node, subtree and type, not with events")
+        if self.events is not None and self.metric:
+            raise ValueError("metric goes with node, subtree and type, not with events")
         return self
 
     @model_validator(mode="after")

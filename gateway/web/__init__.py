@@ -1,4 +1,4 @@
-"""What the gateway shows over HTTP: `/metrics`, `/health/live`, `/health/ready`.
+"""What the gateway shows over HTTP: pages of metrics, `/health/live`, `/health/ready`.
 
 Carrying values matters more than showing figures: a port that is taken is waited for like any peer that is away.
 Health says which peers are there and for how long, nothing of the configuration.
@@ -6,7 +6,7 @@ Health says which peers are there and for how long, nothing of the configuration
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -20,10 +20,16 @@ from gateway.link import Backoff, Link, keep_connected
 
 
 @asynccontextmanager
-async def listening(config: HttpConfig, registry: CollectorRegistry, links: Sequence[Link]) -> AsyncIterator[str]:
-    """Serve until left; yields the address, `http://host:port`.  Raises `Unavailable` when it cannot listen."""
+async def listening(
+    config: HttpConfig, pages: Mapping[str, CollectorRegistry], links: Sequence[Link]
+) -> AsyncIterator[str]:
+    """Serve `pages` (path to registry) and health until left; yields the address, `http://host:port`.
+
+    Raises `Unavailable` when it cannot listen.
+    """
     app = web.Application()
-    app.router.add_get("/metrics", make_aiohttp_handler(registry))
+    for path, registry in pages.items():
+        app.router.add_get(path, make_aiohttp_handler(registry))
     app.router.add_get("/health/live", _live)
     app.router.add_get("/health/ready", partial(_ready, links))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -45,7 +51,7 @@ async def listening(config: HttpConfig, registry: CollectorRegistry, links: Sequ
 
 async def serve_http(
     config: HttpConfig,
-    registry: CollectorRegistry,
+    pages: Mapping[str, CollectorRegistry],
     links: Sequence[Link],
     link: Link,
     on_listening: Callable[[str], None],
@@ -53,7 +59,7 @@ async def serve_http(
     """Serve for ever, waiting for the port when it is taken."""
 
     async def attempt() -> None:
-        async with listening(config, registry, links) as address:
+        async with listening(config, pages, links) as address:
             link.address = address
             link.up()
             on_listening(address)

@@ -22,7 +22,9 @@ async def serving(
     Counter("things", "Things.", registry=registry).inc(3)
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
-        http = serve_http(HttpConfig(port=port), registry, links, link or Link("http", ""), address.set_result)
+        http = serve_http(
+            HttpConfig(port=port), {"/metrics": registry}, links, link or Link("http", ""), address.set_result
+        )
         task = tasks.create_task(http, name="http")
         async with aiohttp.ClientSession() as session:
             await check(await address, session)

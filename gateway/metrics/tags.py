@@ -1,0 +1,146 @@
+"""`/metrics/tags`: the last values of chosen variables as gauges, on a page of its own.
+
+For people who have Prometheus and nothing else yet.  Off unless a selection says `metric: true`; a cap bounds the page,
+and what the cap leaves out is counted (`gateway_series_left_out`) and logged once.  Only numbers are shown, as
+consumers get them: scaled, shaped, renamed.  A value whose status is bad is NaN, a server that is away has no values at
+all, and what was read from a server's history is older than what is shown, so it is not.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.config import Config, SourceConfig
+from gateway.model import Batch, Message, Tag
+
+FIRST_NUMBER, LAST_NUMBER = 1, 11
+"""Boolean to Double among the built-in types (Part 6, 5.1.2): what a gauge can show."""
+BAD = 0x8000_0000
+_OURS = ("source", "tag", "unit")
+
+
+class Format(Protocol):
+    """How a batch becomes messages."""
+
+    def encode(self, batch: Batch, next_seq: Callable[[str], int]) -> list[Message]: ...
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """What one source shows."""
+
+    selections: frozenset[int]
+    is_up: Callable[[], bool]
+    tags: Sequence[Tag] = ()
+    labels: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Of the tags that are shown, by handle."""
+    is_shown: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    values: dict[int, float] = field(default_factory=dict)
+    """By handle, once there is one."""
+    left_out: int = 0
+
+
+class TagGauges(Collector):
+    """The page, in a registry of its own."""
+
+    def __init__(self, config: Config, left_out: Gauge) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self._most = config.http.max_tags
+        self._left_out = left_out
+        self._fields = sorted({name for source in config.sources for name in _fields(source)} - set(_OURS))
+        self._sources: dict[str, _Chosen] = {}
+        self._log = structlog.get_logger("gateway.metrics")
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "gateway_tag_value",
+            "Last value of a chosen variable; NaN while its status is bad.",
+            labels=[*_OURS, *self._fields],
+        )
+        for chosen in self._sources.values():
+            if chosen.is_up():
+                for handle, value in chosen.values.items():
+                    family.add_metric(chosen.labels[handle], value)
+        yield family
+
+    def watching(self, source: SourceConfig, form: Format, is_up: Callable[[], bool]) -> Format:
+        """The same format, looked at on the way; as it is when nothing of this source was chosen."""
+        selections = frozenset(n for n, selection in enumerate(source.select) if selection.metric)
+        if not selections:
+            return form
+        self._sources[source.name] = _Chosen(selections, is_up)
+        return _Watched(form, self)
+
+    def take(self, batch: Batch) -> None:
+        """Note the last value of each chosen tag."""
+        chosen = self._sources[batch.source]
+        if batch.tags is not chosen.tags:
+            self._choose(batch.source, chosen, batch.tags)
+        if batch.historical or not len(batch.handles):
+            return
+        numbers = (batch.types >= FIRST_NUMBER) & (batch.types <= LAST_NUMBER)
+        for row in np.flatnonzero(chosen.is_shown[batch.handles]).tolist():
+            handle, value = int(batch.handles[row]), batch.values[row]
+            if batch.statuses[row] & BAD:
+                if handle in chosen.values:
+                    chosen.values[handle] = np.nan
+            elif numbers[row]:
+                chosen.values[handle] = float(value)  # type: ignore[arg-type]  # its type says that it is a number
+
+    def _choose(self, source: str, chosen: _Chosen, tags: Sequence[Tag]) -> None:
+        """A new table of tags: which of them are shown, within what the other sources leave of the cap."""
+        room = self._most - sum(len(other.labels) for name, other in self._sources.items() if name != source)
+        wanted = [handle for handle, tag in enumerate(tags) if tag.selection in chosen.selections]
+        taken: dict[tuple[str, ...], int] = {}
+        for handle in wanted:
+            if len(taken) < room:
+                taken.setdefault(self._labels(source, tags[handle]), handle)
+        chosen.tags, chosen.values = tags, {}
+        chosen.labels = {handle: labels for labels, handle in taken.items()}
+        chosen.is_shown = np.zeros(len(tags), np.bool_)
+        chosen.is_shown[list(chosen.labels)] = True
+        self._tell(source, chosen, [tags[handle].node_id for handle in wanted if handle not in chosen.labels])
+
+    def _tell(self, source: str, chosen: _Chosen, missing: Sequence[str]) -> None:
+        if missing and len(missing) != chosen.left_out:
+            why = "more than http.max_tags, or several with the same name and fields"
+            self._log.warning("chosen tags are not shown", source=source, count=len(missing), first=missing[0], why=why)
+        chosen.left_out = len(missing)
+        self._left_out.set(sum(each.left_out for each in self._sources.values()))
+
+    def _labels(self, source: str, tag: Tag) -> tuple[str, ...]:
+        return (source, tag.name, tag.unit or "", *(tag.fields.get(name, "") for name in self._fields))
+
+
+class _Watched:
+    """A format whose batches are looked at."""
+
+    def __init__(self, form: Format, gauges: TagGauges) -> None:
+        self._form = form
+        self._gauges = gauges
+
+    def encode(self, batch: Batch, next_seq: Callable[[str], int]) -> list[Message]:
+        self._gauges.take(batch)
+        return self._form.encode(batch, next_seq)
+
+
+def _fields(source: SourceConfig) -> set[str]:
+    """The names of the fields that chosen tags of a source may have."""
+    chosen = [selection for selection in source.select if selection.metric]
+    shapes = [shape for selection in chosen if (shape := selection.shape or source.shape) is not None]
+    given: list[Mapping[str, str]] = [source.fields, *(s.fields for s in chosen), *(s.fields for s in shapes)]
+    return (
+        {name for names in given for name in names} | {level for s in chosen for level in s.levels} if chosen else set()
+    )
