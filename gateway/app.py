@@ -25,6 +25,7 @@ from gateway.mqtt.tls import expires_s
 from gateway.notify import notify
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
+from gateway.outbox.inspect import forget
 from gateway.pauses import spare_the_collector
 from gateway.payload.choose import announcement_for, describes_types, format_for, keep_alives_for, network_envelope
 from gateway.payload.pubsub import StatusPresence
@@ -40,6 +41,8 @@ GOODBYE_S = 2.0
 """How long leaving the brokers may take."""
 LOOK_EVERY_S = 0.25
 """How often the event loop is looked at."""
+SET_ASIDE = ("refused", "dead-letters")
+"""Folders below that of the outbox, with an outbox in each for every broker."""
 SHARE_OF_REFUSED = 8
 """Refused messages and dead letters may each take this part of the outbox's size."""
 
@@ -84,6 +87,7 @@ async def run(
     metrics.config_taken(hash_of(config))
     metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})
     async with _outbox(config, metrics) as outbox, AsyncExitStack() as stack:
+        await asyncio.to_thread(_forget_brokers, config)
         gateway = Gateway(
             config=config,
             metrics=metrics,
@@ -186,14 +190,21 @@ async def _shelves(config: Config, broker: BrokerConfig, outbox: Outbox, metrics
     """The places of one broker beside the outbox: what it refused for now, and what it will never take."""
     size = max(2 * config.outbox.segment_bytes, config.outbox.max_bytes // SHARE_OF_REFUSED)
     aside = config.outbox.model_copy(update={"max_bytes": size, "when_full": "drop_oldest"})
-    refused_config = aside.model_copy(update={"path": config.outbox.path / "refused" / broker.name})
-    dead_config = aside.model_copy(update={"path": config.outbox.path / "dead-letters" / broker.name})
+    refused_config, dead_config = (
+        aside.model_copy(update={"path": config.outbox.path / kind / broker.name}) for kind in SET_ASIDE
+    )
     count_drop = partial(_count_drop, metrics)
     async with (
         open_outbox(refused_config, readers=(broker.name,), on_drop=count_drop, numbered=False) as refused,
         open_outbox(dead_config, numbered=False) as dead,
     ):
         yield Shelves(broker.name, outbox, refused, dead, metrics, broker.retry_refused, broker.replay, broker.expiry)
+
+
+def _forget_brokers(config: Config) -> None:
+    """What was set aside for brokers that are not configured any more takes no disk; the outbox forgets its reader."""
+    for kind in SET_ASIDE:
+        forget(config.outbox.path / kind, [broker.name for broker in config.all_brokers])
 
 
 async def _watch_loop(metrics: Metrics) -> None:

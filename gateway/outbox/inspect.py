@@ -5,10 +5,12 @@ not be seen.  `purge` needs the lock.  Long work tells how many bytes it has bee
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
 from gateway.errors import ConfigError
@@ -24,6 +26,8 @@ from gateway.outbox.segment import LANES, number_of, parse_name, place_of, salt_
 from gateway.outbox.slots import intact
 from gateway.outbox.stretch import Places
 from gateway.outbox.writer import Writer
+
+_log = structlog.get_logger("gateway.outbox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,18 @@ def purge(folder: Path) -> tuple[int, int]:
         found.ledger.close()
         found.state.close()
         files.close(found.lock)
+
+
+def forget(folder: Path, kept: Collection[str]) -> None:
+    """Remove the outboxes in a folder of outboxes whose names are not among these, and say what was in them.
+
+    For brokers that are not configured any more: nobody will ever read what is there.
+    """
+    for other in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if other.name not in kept and (other / "LOCK").exists():
+            messages, values = purge(other)
+            shutil.rmtree(other)
+            _log.warning("a broker is not configured any more", removed=str(other), messages=messages, values=values)
 
 
 def _empty(files: Files, found: Found, clock: Clock) -> None:

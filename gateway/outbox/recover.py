@@ -13,6 +13,7 @@ older; then all complete appends on the disk count, and torn bytes behind them p
 """
 
 import contextlib
+import errno
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Unavailable
 from gateway.outbox.clock import Clock
 from gateway.outbox.cursors import Cursor, at_the_oldest, fitted, furthest, read_cursors
 from gateway.outbox.files import Files
@@ -34,6 +35,8 @@ from gateway.outbox.writer import Books, Mark
 _log = structlog.get_logger("gateway.outbox")
 _QUARANTINE_BYTES = 64 * 2**20
 _QUARANTINE_FILES = 100
+_PASSING = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Errors of a disk or a machine, not of a configuration."""
 
 
 class State(BaseModel):
@@ -66,13 +69,14 @@ class Found:
 
 
 def recover(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...]) -> Found:
-    """Open a folder.  Raises `ConfigError` only for what a person has to put right."""
+    """Open a folder.  Raises `ConfigError` only for what a person has to put right, and `Unavailable` for a disk that
+    may be well again: full, read-only after an error, out of descriptors."""
     lock = _lock(files, folder)
     try:
         return _opened(files, folder, clock, readers, lock)
     except OSError as error:
         files.close(lock)
-        raise ConfigError([f"cannot use the outbox folder {folder}: {error.strerror or error}"]) from error
+        raise _cannot_use(folder, error) from error
     except BaseException:
         files.close(lock)
         raise
@@ -90,8 +94,13 @@ def _lock(files: Files, folder: Path) -> int:
             files.truncate(fd, 0)
             files.write(fd, files.process().encode(), 0)
     except OSError as error:
-        raise ConfigError([f"cannot use the outbox folder {folder}: {error.strerror or error}"]) from error
+        raise _cannot_use(folder, error) from error
     return fd
+
+
+def _cannot_use(folder: Path, error: OSError) -> ConfigError | Unavailable:
+    text = f"cannot use the outbox folder {folder}: {error.strerror or error}"
+    return Unavailable(text) if error.errno in _PASSING else ConfigError([text])
 
 
 def _opened(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...], lock: int) -> Found:

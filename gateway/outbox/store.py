@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -285,7 +286,12 @@ class Store:
         known = missing(items, segment.lane, before[0].streams if before else None, streams) if self._numbered else []
         if len(known) > count:
             known = []  # the counters are of another time: better not to guess
-        return known, count - len(known), max(0, values - sum(item.values for item in known))
+        left = max(0, values - sum(item.values for item in known))
+        if (
+            known and len(known) == count
+        ):  # in the newest segment the counters know of the messages, not of their values
+            return [*known[:-1], replace(known[-1], values=known[-1].values + left)], 0, 0
+        return known, count - len(known), left
 
     # -- now and then
 

@@ -91,6 +91,7 @@ class Writer:
         """Make a part durable, in a new segment if the active one is full."""
         active = self._active[part.lane]
         if active is None or active.segment.size >= segment_bytes:
+            self._finish(active)
             active = self._begin(part.lane)
         segment = active.segment
         data, values, clock_ns = self._encoded(part, salt_of(segment.name))
@@ -112,6 +113,12 @@ class Writer:
         active.segment = after
         self._book(part)
         return Written(after, self._free_bytes())
+
+    def _finish(self, active: _Active | None) -> None:
+        """With `commit: os` nobody syncs a segment once it was left: so a power cut costs the newest ones alone."""
+        if active is not None and self._commit == "os":
+            with contextlib.suppress(OSError):  # no more was promised
+                self._files.sync(active.fd)
 
     def begin(self, lane: int) -> Written:
         """Begin a new segment, so that the one before can go."""

@@ -10,7 +10,7 @@ from gateway.config import OutboxConfig
 from gateway.errors import ConfigError
 from gateway.model import Message
 from gateway.outbox import Outbox, open_outbox
-from gateway.outbox.inspect import export, peek, purge, show
+from gateway.outbox.inspect import export, forget, peek, purge, show
 
 
 def run(folder: Path, body: Callable[[Outbox], Awaitable[None]]) -> None:
@@ -84,3 +84,18 @@ def test_what_is_not_an_outbox_is_told_and_not_touched(tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
             purge(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_set_aside_for_brokers_that_are_gone_is_removed_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("here", "gone"):
+        run(tmp_path / name, fill)
+    (tmp_path / "something else").mkdir()
+    forget(tmp_path, ["here"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "something else"]
+    assert sum(segment.messages for segment in show(tmp_path / "here").segments) == 20
+    told = capsys.readouterr().out
+    assert "messages=20" in told
+    assert "values=60" in told
+    forget(tmp_path / "nothing", [])

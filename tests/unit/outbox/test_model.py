@@ -57,6 +57,10 @@ class OutboxMachine(RuleBasedStateMachine):
         )
         self.open()
 
+    def configure(self, compress: str) -> None:
+        """Another start, another setting: what is there was written with the one before."""
+        self.config = self.config.model_copy(update={"compress": compress})
+
     def open(self) -> None:
         self.life = Life(self.config, self.disk.files(), lambda reader, reason, values: None, ("r",))
         self.given.clear()
@@ -86,6 +90,7 @@ class OutboxMachine(RuleBasedStateMachine):
             made.append(Message(f"t/{name}", payload, stream, seq, values=size, source="s", priority=priority))
         return made
 
+    compressions = st.sampled_from(["none", "zlib"])
     batches = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 20)), max_size=4).filter(
         lambda choice: sum(size for _, size in choice) < 50
     )
@@ -172,21 +177,24 @@ class OutboxMachine(RuleBasedStateMachine):
     def fail(self, operation: str, skip: int, error: int) -> None:
         self.disk.faults[operation] = [0] * skip + [error]
 
-    @rule()
-    def restart(self) -> None:
+    @rule(compress=compressions)
+    def restart(self, compress: str) -> None:
         assert self.life is not None
+        self.configure(compress)
         self.disk.faults.clear()
         self.life.end()
         self.drop_pending()
         self.open()
 
-    @rule()
-    def kill(self) -> None:
+    @rule(compress=compressions)
+    def kill(self, compress: str) -> None:
+        self.configure(compress)
         self.disk.kill()
         self.after_crash()
 
-    @rule(seed=st.integers(0, 2**16))
-    def cut_power(self, seed: int) -> None:
+    @rule(seed=st.integers(0, 2**16), compress=compressions)
+    def cut_power(self, seed: int, compress: str) -> None:
+        self.configure(compress)
         self.disk.cut_power(random.Random(seed))
         self.after_crash()
 

@@ -176,3 +176,48 @@ def test_an_error_of_the_owner_passes_through_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         run(tmp_path, body)
+
+
+def test_each_reader_has_its_own_place_and_the_slowest_holds_the_disk(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        await fill(outbox, 50)
+        assert seqs(await drain(outbox.reader("fast"))) == list(range(1, 51))
+        assert (outbox.reader("fast").messages, outbox.reader("slow").messages, outbox.messages) == (0, 50, 50)
+        before = outbox.bytes
+        assert seqs(await drain(outbox.reader("slow"))) == list(range(1, 51))
+        await asyncio.wait_for(outbox.wait_empty(), 5)
+        await until(lambda: outbox.bytes < before / 2)  # freed once a second
+
+    asyncio.run(asyncio.wait_for(lived(tmp_path, ("fast", "slow"), body), 20))
+
+
+def test_a_reader_that_is_not_configured_any_more_does_not_hold_the_disk(tmp_path: Path) -> None:
+    """A broker taken out of the configuration is forgotten at the start, and what waited for it alone is freed."""
+
+    async def one_is_away(outbox: Outbox) -> None:
+        await fill(outbox, 50)
+        await drain(outbox.reader("here"))
+
+    async def it_is_gone(outbox: Outbox) -> None:
+        assert (outbox.messages, outbox.take_losses()) == (0, [])
+        await fill(outbox, 5)
+        assert seqs(await drain(outbox.reader("here"))) == list(range(51, 56))
+        await until(lambda: len(list(tmp_path.glob("*.seg"))) == 1)
+
+    async def it_is_back(outbox: Outbox) -> None:
+        assert outbox.reader("gone").messages < 50, "it begins at the oldest record there is, as a new one does"
+
+    for readers, body in ((("here", "gone"), one_is_away), (("here",), it_is_gone), (("here", "gone"), it_is_back)):
+        asyncio.run(asyncio.wait_for(lived(tmp_path, readers, body), 20))
+    assert (tmp_path / "gone.cursor").exists()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nothing tells of; the whole test has a time-out."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def lived(folder: Path, readers: tuple[str, ...], body: Callable[[Outbox], Awaitable[None]]) -> None:
+    async with open_outbox(OutboxConfig(path=folder, segment_bytes=1000), readers=readers) as outbox:
+        await body(outbox)
