@@ -13,6 +13,9 @@ from gateway.cli.common import measuring, problems_told
 from gateway.outbox import Record
 from gateway.outbox import inspect as folders
 
+EXIT_IO = 74
+"""A file cannot be written (`EX_IOERR` of sysexits.h)."""
+
 outbox = typer.Typer(no_args_is_help=True, help="Look into an outbox, take messages out of it, or empty it.")
 
 FolderArgument = Annotated[
@@ -72,12 +75,20 @@ def export(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, one line of JSON per message.")],
     broker: ReaderOption = None,
 ) -> None:
-    """Copy messages into a file.  The outbox stays as it is, and a gateway may run on it meanwhile."""
+    """Copy messages into a file.  The outbox stays as it is, and a gateway may run on it meanwhile.
+
+    Exit code 130 after Ctrl-C, 74 when the file cannot be written: it has the messages up to there.
+    """
     count = 0
-    with problems_told(), measuring("exporting") as progress, to.open("w", encoding="utf-8") as out:
-        for record in folders.export(folder, broker, progress):
-            out.write(_line(record) + "\n")
-            count += 1
+    try:
+        with problems_told(), measuring("exporting") as progress, to.open("w", encoding="utf-8") as out:
+            for record in folders.export(folder, broker, progress):
+                out.write(_line(record) + "\n")
+                count += 1
+    except (KeyboardInterrupt, OSError) as error:
+        why, code = (f"cannot write: {error}", EXIT_IO) if isinstance(error, OSError) else ("interrupted", 130)
+        typer.echo(f"gateway: {why}; {to} has the first {count} messages and not all", err=True)
+        raise typer.Exit(code) from error
     typer.echo(f"{count} messages written to {to}")
 
 
@@ -89,8 +100,8 @@ def purge(
     """Remove everything that is stored, for good.  No gateway may be running on it."""
     if not yes:
         typer.confirm(f"Remove everything stored in {folder}, for good?", abort=True)
-    with problems_told():
-        messages, values = folders.purge(folder)
+    with problems_told(), measuring("counting") as progress:
+        messages, values = folders.purge(folder, progress)
     typer.echo(f"removed {messages} messages with {values} values")
 
 

@@ -145,7 +145,7 @@ def export(folder: Path, reader: str | None = None, progress: Progress = _no_pro
                 yield record
 
 
-def purge(folder: Path) -> tuple[int, int]:
+def purge(folder: Path, progress: Progress = _no_progress) -> tuple[int, int]:
     """Remove everything that is stored; returns how many messages and values that was.
 
     Counters and marks are kept, so numbers go on.  What was removed is not announced: whoever purges knows.  Raises
@@ -155,7 +155,7 @@ def purge(folder: Path) -> tuple[int, int]:
     files, clock = Files(), Clock()
     found = recover(files, folder, clock, ())
     try:
-        seen = show(folder).segments
+        seen = show(folder, progress).segments
         _empty(files, found, clock)
         return sum(view.messages for view in seen), sum(view.values for view in seen)
     except OSError as error:

@@ -1,6 +1,7 @@
 """Looking into a folder: figures match, nothing changes, a purge keeps the counters."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from gateway.outbox.inspect import export, forget, peek, purge, show
 
 
 def run(folder: Path, body: Callable[[Outbox], Awaitable[None]]) -> None:
-    async def life() -> None:
-        async with open_outbox(OutboxConfig(path=folder, segment_bytes=1000), readers=("r",)) as outbox:
-            await body(outbox)
+    asyncio.run(asyncio.wait_for(lived(folder, body), 10))
 
-    asyncio.run(asyncio.wait_for(life(), 10))
+
+async def lived(folder: Path, body: Callable[[Outbox], Awaitable[None]], segment_bytes: int = 1000) -> None:
+    async with open_outbox(OutboxConfig(path=folder, segment_bytes=segment_bytes), readers=("r",)) as outbox:
+        await body(outbox)
 
 
 async def fill(outbox: Outbox) -> None:
@@ -99,3 +101,19 @@ def test_what_was_set_aside_for_brokers_that_are_gone_is_removed_and_told(
     assert "messages=20" in told
     assert "values=60" in told
     forget(tmp_path / "nothing", [])
+
+
+def test_looking_into_a_large_folder_takes_no_more_memory_than_a_few_of_its_files(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        for n in range(1, 61):
+            await outbox.append([Message("t/a", bytes(100_000), "a", n, values=1)])
+
+    asyncio.run(asyncio.wait_for(lived(tmp_path, body, segment_bytes=100_000), 20))
+    tracemalloc.start()
+    try:
+        seen = sum(1 for _ in export(tmp_path)), len(show(tmp_path).segments)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert seen == (60, 60)
+    assert peak_bytes < 15 * 100_000

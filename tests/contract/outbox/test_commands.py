@@ -1,0 +1,53 @@
+"""`gateway outbox` as people use it: it can be stopped, and says what it leaves behind."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.config import OutboxConfig
+from gateway.model import Message
+from gateway.outbox import open_outbox
+from tests.support.programs import wait_until
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """About 40 MB of small messages: seconds of work."""
+    path = tmp_path_factory.mktemp("outbox")
+
+    async def fill() -> None:
+        async with open_outbox(OutboxConfig(path=path, commit="os"), readers=("broker",)) as outbox:
+            for first in range(1, 150_001, 5_000):
+                await outbox.append([Message("t", b"x" * 150, "s", first + n, values=1) for n in range(5_000)])
+
+    asyncio.run(asyncio.wait_for(fill(), 60))
+    return path
+
+
+def begun(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gateway", "outbox", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_ctrl_c_ends_an_export_and_says_that_the_file_is_not_whole(folder: Path, tmp_path: Path) -> None:
+    to = tmp_path / "messages"
+    child = begun("export", str(folder), str(to))
+    wait_until(lambda: to.exists() and to.stat().st_size > 100_000, "the export to begin")
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=20)
+    written = len(to.read_text().splitlines())
+    assert child.returncode == 130
+    assert f"interrupted; {to} has the first {written} messages and not all" in " ".join(errors.split())
+    assert "Traceback" not in errors
+
+
+def test_a_file_that_cannot_be_written_is_told(folder: Path, tmp_path: Path) -> None:
+    child = begun("export", str(folder), str(tmp_path / "missing" / "messages"))
+    _, errors = child.communicate(timeout=20)
+    assert child.returncode == 74
+    assert "cannot write" in errors
+    assert "Traceback" not in errors
