@@ -146,17 +146,26 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
     )
     sources = _at(raw, "sources")
     problems: list[tuple[Place, str]] = []
+    given_fields: set[str] = set()
     for s, source in enumerate(sources if isinstance(sources, list) else []):
         selections = _at(source, "select")
         for n, selection in enumerate(selections if isinstance(selections, list) else []):
             known = {"gateway", "source", "tag", *_names(source, "fields"), *_names(selection, "fields", "levels")}
             known |= _names(_at(selection, "shape") or _at(source, "shape"), "fields")
+            given_fields |= known - {"gateway", "source", "tag"}
             template, key = (events, given) if _at(selection, "events") else (values, "topic")
             longest = longest_topic(template, form, prefix, _at(selection, "priority") == "state")
             told = problems_of(template, known, rules if longest == template else ANY_BROKER)
             told += [f"{p}, as {form} makes it: {longest}" for p in problems_of(longest, known, rules) if p not in told]
             place: Place = ("payload", key) if _at(raw, "payload", key) else ("sources", s, "select", n)
             problems += [(place, f"for {dotted(('sources', s, 'select', n))}: {p}") for p in told]
+    wanted = _at(raw, "payload", "fields")
+    for name in wanted if isinstance(wanted, list) else []:
+        if name not in given_fields:
+            known_here = ", ".join(sorted(given_fields)) or "none"
+            problems.append(
+                (("payload", "fields"), f"{name!r} is not a field of any selection: there are {known_here}")
+            )
     return problems
 
 

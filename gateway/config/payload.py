@@ -64,6 +64,9 @@ class PayloadConfig(Strict):
     """Ask the broker to keep the last message of each topic (default: when the topic holds `{tag}`)."""
     server_time: bool = False
     """Also send the server timestamp of each value."""
+    fields: tuple[str, ...] = ()
+    """Fields that are told in messages too, beside the topic: with each value (`json`, `msgpack`), in the list of tags
+    (`json-columns`), in the metadata (`opcua-pubsub`, `cloudevents`).  Where a variable has none it is left out."""
     max_values: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """At most this many values in one message."""
     max_bytes: Annotated[Bytes, Field(ge=1024)] = 256 * 2**10

@@ -118,6 +118,7 @@ def _plain(config: Config, source: str, stream_prefix: str) -> Format:
         payload.retains,
         payload.events_topic or "",
         replace(rules, max_bytes=max(1, rules.max_bytes - len(below_topic(payload.format, has_states=True)))),
+        payload.fields,
     )
     match payload.format:
         case "json":

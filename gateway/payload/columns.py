@@ -85,6 +85,8 @@ class ListedTag(Described):
     name: str
     node_id: str
     unit: str | None = None
+    fields: dict[str, str] | None = None
+    """Fields of the variable, when asked for with `fields`."""
 
 
 class TagsMessage(Described):
@@ -132,7 +134,7 @@ class ColumnsFormat:
         for group, place in enumerate(layout.places):
             handles = layout.handles_of(group)
             self._place_of[handles] = np.arange(len(handles))
-            tags = [batch.tags[h] for h in handles.tolist()]
+            tags = [_listed(tag, self._terms.told_of(tag)) for tag in map(batch.tags.__getitem__, handles.tolist())]
             self._lists.append(_TagList(place, tags, self._terms.limits.max_bytes))
 
     def _payload(self, batch: Batch, stream: str, version: str, rows: Rows, seq: int, gaps: list[Row]) -> bytes:
@@ -199,8 +201,7 @@ class _Sent:
 class _TagList:
     """The list of tags of one topic, ready to be sent, and whether it was."""
 
-    def __init__(self, place: Place, tags: list[Tag], max_bytes: int) -> None:
-        rows = [_listed(tag) for tag in tags]
+    def __init__(self, place: Place, rows: list[Row], max_bytes: int) -> None:
         self.version = hashlib.sha256(orjson.dumps(rows)).hexdigest()[:16]
         self.since = 0
         """Data messages since it was sent."""
@@ -238,9 +239,9 @@ class _TagList:
         )
 
 
-def _listed(tag: Tag) -> Row:
+def _listed(tag: Tag, fields: dict[str, str]) -> Row:
     row: Row = {"name": tag.name, "node_id": tag.node_id}
-    return row | {"unit": tag.unit} if tag.unit else row
+    return row | ({"unit": tag.unit} if tag.unit else {}) | ({"fields": fields} if fields else {})
 
 
 def _pieces(rows: list[Row], max_bytes: int) -> list[tuple[int, list[Row]]]:

@@ -220,7 +220,7 @@ class FramesFormat:
         writer.described = numbering.take(place.stream)
         body: dict[str, object] = {
             "Name": writer.name,
-            "Fields": [self._types.field(h, batch.tags[h]) for h in writer.handles],
+            "Fields": [self._types.field(h, batch.tags[h], self._terms.told_of(batch.tags[h])) for h in writer.handles],
             "ConfigurationVersion": {"MajorVersion": writer.version, "MinorVersion": writer.version},
         }
         structures = self._types.structures(writer.handles)

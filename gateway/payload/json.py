@@ -40,6 +40,8 @@ class JsonValue(Described):
     """OPC UA StatusCode; left out when it is 0 (Good)."""
     server_time: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z$")
     """Server timestamp, when asked for with `server_time`."""
+    fields: dict[str, str] | None = None
+    """Fields of the variable, when asked for with `fields`."""
 
 
 class JsonGap(Described):
@@ -87,13 +89,18 @@ class JsonFormat:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._layout = terms.layout()
+        self._fields: list[dict[str, str]] = []
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
         if not self._layout.covers(batch.tags):
             self._layout = self._terms.layout(batch.tags, batch.source)
+            self._fields = [self._terms.told_of(tag) for tag in batch.tags] if self._terms.fields else []
         terms, numbering = self._terms, Numbering(next_seq)
         found = rows_of(batch, self._layout.names, terms.server_time)
+        for row, handle in zip(found, batch.handles.tolist(), strict=True) if self._fields else ():
+            if self._fields[handle]:
+                row["fields"] = self._fields[handle]
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             encode = partial(self._payload, batch, share.place.stream, found)

@@ -7,7 +7,7 @@ learned makes a new version, and so does a table in which a description is anoth
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +71,8 @@ class FieldTypes:
             if isinstance(field.value, Structure):
                 self._describe(field.value)
 
-    def field(self, handle: int, tag: Tag) -> Json:
-        """FieldMetaData of one tag."""
+    def field(self, handle: int, tag: Tag, told: Mapping[str, str]) -> Json:
+        """FieldMetaData of one tag, with the fields that are told of it as properties."""
         seen = int(self._types[handle])
         kind, rank = (ANY_TYPE, ANY_RANK) if seen in (_UNKNOWN, ANY_TYPE) else (seen & ~_FLAGS, _rank(seen))
         described: Json = {
@@ -82,10 +82,9 @@ class FieldTypes:
             "ValueRank": rank,
             "DataSetFieldId": str(uuid.uuid5(_NAMESPACE, tag.node_id)),
         }
-        if tag.unit:
-            unit = {"UaType": 21, "Value": {"Text": tag.unit}}
-            described["Properties"] = [{"Key": EU_INFORMATION, "Value": unit}]
-        return described
+        unit = [{"Key": EU_INFORMATION, "Value": {"UaType": 21, "Value": {"Text": tag.unit}}}] if tag.unit else []
+        properties = unit + [{"Key": name, "Value": {"UaType": 12, "Value": text}} for name, text in told.items()]
+        return described | {"Properties": properties} if properties else described
 
     def enumerations(self, tags: Iterable[tuple[int, Tag]]) -> list[Json]:
         """EnumDescriptions (Part 14, 6.2.3.2.5) that the fields of these tags need."""

@@ -92,6 +92,12 @@ class Terms:
     """The template for events; empty for `events` below the other."""
     rules: Rules = ANY_BROKER
     """What the broker wants of topics."""
+    fields: tuple[str, ...] = ()
+    """Fields of the tags that are told beside the topic."""
+
+    def told_of(self, tag: Tag) -> dict[str, str]:
+        """The fields of a tag that are told."""
+        return {name: tag.fields[name] for name in self.fields if name in tag.fields}
 
     def layout(self, tags: Sequence[Tag] = (), source: str = "") -> "Layout":
         return Layout(tags, source, Topics(self.topic, self.events_topic, self.rules), self.gateway, self.stream_prefix)

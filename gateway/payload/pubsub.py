@@ -87,7 +87,7 @@ class FieldMetaData(Described):
     ValueRank: int
     DataSetFieldId: str
     Properties: list[dict[str, JsonValue]] | None = None
-    """`EngineeringUnits`, where the server told it."""
+    """`EngineeringUnits`, where the server told it, and the fields of `payload.fields`."""
 
 
 class MetaData(Described):

@@ -47,7 +47,7 @@ def shapes_of(source: SourceConfig, before: Sequence[Tag]) -> Shapes:
         if rule is not None and rule.aggregate is not None:
             aggregates[handle] = len(tags)
             tag = tags[handle]
-            tags += [replace(tag, name=f"{tag.name}.{function}") for function in rule.aggregate.functions]
+            tags += [_aggregate(tag, function) for function in rule.aggregate.functions]
     scales = np.array([1.0 if rule is None else rule.scale for rule in rules], np.float64)
     offsets = np.array([0.0 if rule is None else rule.offset for rule in rules], np.float64)
     has_way = np.zeros(len(before), np.bool_)
@@ -90,6 +90,11 @@ def _named(tag: Tag, rule: ShapingConfig) -> Tag:
     fields = {**tag.fields, **rule.fields} if rule.fields else tag.fields
     name, unit = rule.rename.get(tag.name, tag.name), rule.unit or tag.unit
     return replace(tag, name=name, fields=fields, unit=unit)
+
+
+def _aggregate(tag: Tag, function: str) -> Tag:
+    """What consumers see of one aggregate of a tag; a number of values has no unit."""
+    return replace(tag, name=f"{tag.name}.{function}", unit=None if function == "count" else tag.unit)
 
 
 def _unique(tags: Sequence[Tag]) -> list[Tag]:

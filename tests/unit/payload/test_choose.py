@@ -60,6 +60,21 @@ def test_every_format_numbers_counts_and_fits_its_schema(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_fields_that_are_asked_for_are_told_beside_the_topic(tmp_path: Path, name: str) -> None:
+    chosen = config(tmp_path, f"format: {name}, fields: [machine]")
+    tags = [Tag("x", "i=1", {"machine": "press", "site": "hall"}), Tag("y", "i=2", {})]
+    form = format_for(
+        chosen.model_copy(update={"payload": chosen.payload.model_copy(update={"topic": "f"})}), "line-1", "e"
+    )
+    bodies = [body_of(m) for m in form.encode(batch_of([(6, 1), (6, 2)], tags=tags), lambda stream: 1)]
+    for body in bodies if name != "cloudevents" else ():
+        jsonschema.Draft202012Validator(SCHEMAS[name]()).validate(body)
+    told = json.dumps(bodies)
+    assert told.count('"press"') == 1
+    assert "hall" not in told
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_no_topic_of_any_format_is_longer_than_allowed_or_has_what_is_forbidden(tmp_path: Path, name: str) -> None:
     chosen = config(tmp_path, f"format: {name}, max_topic_bytes: 140, topic_escape: '. '")
     tags = [
@@ -104,6 +119,7 @@ def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
         ("format: cloudevents, max_topic_levels: 2", "3, as cloudevents makes it: factory/{machine}/metadata"),
         ("format: opcua-pubsub, max_topic_levels: 5", "6, as opcua-pubsub makes it"),
         ("format: opcua-pubsub, topic_escape: '.', pubsub: {prefix: a.b}", "must not contain '.' here"),
+        ("fields: [machine, hall]", "'hall' is not a field of any selection: there are machine"),
         ("topic_escape: y", "must not contain 'y' here"),
         ("max_bytes: 10B", "greater than or equal to 1024"),
     ],

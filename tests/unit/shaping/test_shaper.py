@@ -57,6 +57,13 @@ def test_numbers_in_one_array_are_scaled_at_once() -> None:
     assert list(made.batches[0].values) == [6.0, 8.0]
 
 
+def test_aggregates_have_the_unit_of_their_tag_but_a_number_of_values_has_none() -> None:
+    shaper = Shaper(source({"unit": "K", "aggregate": {"window": "1min", "functions": ["mean", "count"]}}, None))
+    shaper.take(batch([(0, 1, 1.0)]), 0)
+    (made,) = shaper.drain().batches
+    assert [(tag.name, tag.unit) for tag in made.tags[2:]] == [("T.mean", "K"), ("T.count", None)]
+
+
 def test_a_selections_own_shape_replaces_that_of_the_source() -> None:
     shaper = Shaper(source(None, {}, shape={"deadband": 5}))
     shaped = shaper.take(batch([(0, 1, 1.0), (0, 2, 2.0), (1, 1, 1.0), (1, 2, 2.0)]), 0)

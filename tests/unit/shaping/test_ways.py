@@ -160,6 +160,38 @@ def test_a_window_tells_all_functions_of_source_time() -> None:
     assert made.filtered() == {"aggregate": 3}
 
 
+@given(st.lists(st.tuples(st.integers(0, 7), st.floats(-100, 100)), min_size=1, max_size=40))
+def test_aggregates_are_those_of_the_values_in_each_window(steps: list[tuple[int, float]]) -> None:
+    """Against the definitions, value by value: windows of ten seconds, the last value before a window holds into it."""
+    functions = ("min", "max", "mean", "last", "count", "time_weighted_mean")
+    made = way(ShapingConfig(aggregate=AggregateConfig(window=10, functions=functions)))
+    series, now = [], 1000
+    for step, value in steps:
+        now += step
+        series.append((now, value))
+    end = now - now % 10 + 10
+    rows = [r for t, v in [*series, (end + 10, 0.0)] for r in made.take(sample(t, v), 0)]
+    for start in range(1000, end, 10):
+        inside = [(t, v) for t, v in series if start <= t < start + 10]
+        told = [r.value for r in rows if r.ticks == start * S]
+        if not inside:
+            assert told == []
+            continue
+        values = [v for _, v in inside]
+        before = [v for t, v in series if t < start][-1:]
+        held = [(start, v) for v in before] + inside
+        area = sum(v * (until - t) for (t, v), (until, _) in zip(held, [*held[1:], (start + 10, 0.0)], strict=True))
+        expected = [
+            min(values),
+            max(values),
+            sum(values) / len(values),
+            values[-1],
+            len(values),
+            area / (start + 10 - held[0][0]),
+        ]
+        assert told == [pytest.approx(e, abs=1e-9) for e in expected]
+
+
 def test_a_bad_value_ends_a_window_early_and_is_never_averaged() -> None:
     made = way(ShapingConfig(aggregate=AggregateConfig(window=10, functions=("mean",))))
     made.take(sample(0, 1.0), 0)
