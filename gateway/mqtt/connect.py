@@ -10,8 +10,9 @@ MQTT 5 over TCP and TLS is spoken by the lean session, 3.1.1 and web sockets by 
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -25,7 +26,7 @@ from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
 from gateway.mqtt.presence import Presence, beating
 from gateway.mqtt.reasons import Verdict
-from gateway.mqtt.sink import Sink, Terms, Version, VersionRefusedError
+from gateway.mqtt.sink import RetainRefusedError, Sink, Terms, Version, VersionRefusedError
 
 _LOST_BY_3 = (
     "the broker speaks MQTT 3.1.1 only: it cannot say that it refuses a message, what it refuses counts as delivered;"
@@ -135,10 +136,8 @@ async def _open(
 ) -> InnerSink:
     versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
     for version in versions:
-        sock = await dial.connect(address)
-        line = dial.Line(sock, address, context, config.tls.server_name or address.host)
         try:
-            sink = await stack.enter_async_context(_session(line, terms, version))
+            sink = await _enter(stack, partial(_line, config, address, context), terms, version)
         except VersionRefusedError:
             if version == versions[-1]:
                 raise
@@ -147,6 +146,24 @@ async def _open(
             raise Unavailable(f"{address} offers QoS 0 only: it cannot acknowledge what it takes")
         return sink
     raise AssertionError("there is always a last version")
+
+
+async def _line(config: BrokerConfig, address: dial.Address, context: ssl.SSLContext | None) -> dial.Line:
+    sock = await dial.connect(address)
+    return dial.Line(sock, address, context, config.tls.server_name or address.host)
+
+
+async def _enter(
+    stack: AsyncExitStack, connect: Callable[[], Awaitable[dial.Line]], terms: Terms, version: Version
+) -> InnerSink:
+    """A session in one version; without a retained last will where the broker cannot retain one."""
+    try:
+        return await stack.enter_async_context(_session(await connect(), terms, version))
+    except RetainRefusedError:
+        if terms.will is None or not terms.will.retain:
+            raise
+        plain = replace(terms, will=replace(terms.will, retain=False))
+        return await stack.enter_async_context(_session(await connect(), plain, version))
 
 
 def _session(line: dial.Line, terms: Terms, version: Version) -> AbstractAsyncContextManager[InnerSink]:

@@ -31,9 +31,9 @@ from gateway.model import Message
 from gateway.mqtt.blocking import BlockingConnect
 from gateway.mqtt.dial import Address, Line, explain
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, Limits, refusal
+from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, Limits, is_text, refusal
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, DELIVERED, Outcome, of_puback, of_session
-from gateway.mqtt.sink import Terms, Version, VersionRefusedError
+from gateway.mqtt.sink import Terms, Version, VersionRefusedError, refused
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # every fact it would report reaches us as an outcome or as Unavailable
@@ -204,10 +204,12 @@ def _dict(properties: Properties | None) -> dict[str, int | str]:
     return properties.__dict__ if properties is not None else {}
 
 
-def _properties(message: Message) -> Properties | None:
-    if not message.content_type and not message.properties:
-        return None
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho left its annotation out
+def _properties(message: Message, kind: int = PacketTypes.PUBLISH) -> Properties:
+    properties = Properties(kind)  # type: ignore[no-untyped-call]  # paho left its annotation out
+    if is_text(message):
+        properties.PayloadFormatIndicator = 1
+    if message.expiry_s:
+        properties.MessageExpiryInterval = message.expiry_s
     if message.content_type:
         properties.ContentType = message.content_type
     if message.properties:
@@ -243,8 +245,7 @@ async def _enter(client: aiomqtt.Client, sink: GeneralSink, connecting: Blocking
         await client.__aenter__()
     except aiomqtt.MqttError as error:
         if sink.refused is not None:
-            kind = VersionRefusedError if sink.refused_code == 0x84 else Unavailable
-            raise kind(sink.refused) from error
+            raise refused(sink.refused_code, sink.refused) from error
         if isinstance(error.__context__, paho.WebsocketConnectionError):
             raise Unavailable(f"{sink.address} opens no web socket: is the path right?") from error
         if isinstance(error.__context__, OSError):
@@ -290,8 +291,5 @@ def _client(line: Line, terms: Terms, version: Version) -> aiomqtt.Client:
 
 
 def _will(message: Message, v5: bool) -> aiomqtt.Will:
-    properties = None
-    if v5 and message.content_type:
-        properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
-        properties.ContentType = message.content_type
+    properties = _properties(message, PacketTypes.WILLMESSAGE) if v5 else None
     return aiomqtt.Will(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)

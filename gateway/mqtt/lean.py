@@ -4,11 +4,17 @@ It exists for speed: one buffer out, one buffer in, and no thread, lock, queue o
 one turn of the event loop leaves in one write.  What comes in is read by hand: a PUBACK because it is most of it, all
 else because brokers send codes and texts over which the codec stumbles.  What goes out is the codec's work.
 The contract is `sink.Sink`, the same as that of the general session, and the same tests hold it.
+
+Topic aliases (MQTT 5, 3.3.2.3.4): as many as the broker allows, for the first topics of the session.  An alias is used
+once the broker has taken the publish that set it, so it never stands for a topic that a broker refused to learn; and
+since no publish is ever repeated within a session, and every session begins without aliases, a repeat names its topic.
+Refused: giving the aliases to the latest topics instead, which with more topics than aliases saves nothing at all.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import cast
 
 import mqtt5
@@ -17,7 +23,7 @@ from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.dial import Address, Line, during_handshake, explain
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, size_refusal, topic_refusal
+from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, is_text, size_refusal, topic_refusal
 from gateway.mqtt.properties import (
     MAXIMUM_PACKET_SIZE,
     MAXIMUM_QOS,
@@ -31,8 +37,8 @@ from gateway.mqtt.properties import (
     read_properties,
     text_of,
 )
-from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, of_puback, of_session
-from gateway.mqtt.sink import Terms, Version, VersionRefusedError
+from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, Verdict, of_puback, of_session
+from gateway.mqtt.sink import Terms, Version, VersionRefusedError, refused
 
 _CONNACK, _PUBACK, _DISCONNECT, _AUTH = 0x20, 0x40, 0xE0, 0xF0
 _MOST_INCOMING_BYTES = 2**20
@@ -40,6 +46,8 @@ _MOST_INCOMING_BYTES = 2**20
 _GOODBYE_S = 1.0
 """How long a closing connection may take to send what is left."""
 _MOST_GOOD_TOPICS = 10_000
+_ALIAS_BYTES = 3
+"""What an alias adds to a packet."""
 _PING = mqtt5.PingReqPacket().write()
 
 
@@ -57,6 +65,8 @@ class LeanSink(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._last_id = 0
         self._good_topics: set[str] = set()
+        self._aliases: dict[str, int] = {}
+        """By topic; not above 0 while the broker has not taken the publish that sets it."""
         self._keep_alive_s = float(terms.keep_alive_s)
         self._heard = self._said = self._loop.time()
         self._pulse: asyncio.TimerHandle | None = None
@@ -79,12 +89,37 @@ class LeanSink(asyncio.Protocol):
                 return in_flight.settled(outcome)
             self._remember(message.topic)
         packet_id = self._free_id()
-        packet = _publish_packet(message, packet_id, message.retain and self.limits.retain_available)
+        packet, new_alias = self._packet(message, packet_id)
         outcome = size_refusal(len(packet), self.limits)
         if outcome is not None:
             return in_flight.settled(outcome)
         self._write(packet)
-        return in_flight.add(packet_id)
+        future = in_flight.add(packet_id)
+        if new_alias:
+            self._aliases[message.topic] = -new_alias
+            future.add_done_callback(partial(self._learnt, message.topic, new_alias))
+        return future
+
+    def _packet(self, message: Message, packet_id: int) -> tuple[bytes, int]:
+        """The PUBLISH, and the alias that it sets; 0 for none."""
+        retain = message.retain and self.limits.retain_available
+        known = self._aliases.get(message.topic, 0)
+        if known > 0:
+            return _publish_packet(message, packet_id, retain, known, has_topic=False), 0
+        alias = 0 if known else self._new_alias(message.topic)
+        packet = _publish_packet(message, packet_id, retain, alias)
+        if alias and len(packet) > self.limits.maximum_packet_bytes:
+            return _publish_packet(message, packet_id, retain), 0
+        return packet, alias
+
+    def _new_alias(self, topic: str) -> int:
+        """A free alias where it pays; 0 for none."""
+        count = len(self._aliases)
+        return count + 1 if count < self.limits.topic_alias_maximum and len(topic) > _ALIAS_BYTES else 0
+
+    def _learnt(self, topic: str, alias: int, future: asyncio.Future[Outcome]) -> None:
+        if not future.cancelled() and future.exception() is None and future.result().verdict is Verdict.DELIVERED:
+            self._aliases[topic] = alias
 
     def tell(self, message: Message) -> None:
         if self.in_flight.is_broken or topic_refusal(message.topic) is not None:
@@ -185,8 +220,7 @@ class LeanSink(asyncio.Protocol):
             return
         if code >= 0x80:
             text, server = text_of(body, 2, REASON_STRING), text_of(body, 2, SERVER_REFERENCE)
-            kind = VersionRefusedError if code == 0x84 else Unavailable
-            self._refuse(kind(f"{self.address} refuses the session: {of_session(code, text, server)}"))
+            self._refuse(refused(code, f"{self.address} refuses the session: {of_session(code, text, server)}"))
             return
         self._accept(read_properties(body, 2))
 
@@ -312,15 +346,20 @@ def _connect_packet(terms: Terms) -> bytes:
     ).write()
 
 
-def _publish_packet(message: Message, packet_id: int | None, retain: bool) -> bytes:
+def _publish_packet(
+    message: Message, packet_id: int | None, retain: bool, alias: int = 0, has_topic: bool = True
+) -> bytes:
     """With QoS 1; without a packet id, QoS 0."""
     return mqtt5.PublishPacket(
-        message.topic,
+        message.topic if has_topic else "",
         message.payload,
         qos=mqtt5.QoS.AT_LEAST_ONCE if packet_id is not None else mqtt5.QoS.AT_MOST_ONCE,
         retain=retain,
         packet_id=packet_id,
+        payload_format_indicator=int(is_text(message)),
+        message_expiry_interval=message.expiry_s or None,
         content_type=message.content_type or None,
+        topic_alias=alias or None,
         user_properties=list(message.properties) if message.properties else None,
     ).write()
 
@@ -331,6 +370,7 @@ def _will(message: Message) -> mqtt5.Will:
         payload=message.payload,
         qos=mqtt5.QoS.AT_LEAST_ONCE,
         retain=message.retain,
+        payload_format_indicator=int(is_text(message)),
         content_type=message.content_type or None,
         user_properties=list(message.properties),
     )

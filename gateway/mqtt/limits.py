@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gateway.model import Message
 from gateway.mqtt.reasons import Outcome, Verdict
+from gateway.payload.compressed import PROPERTY
 
 MAX_PACKET_BYTES = 268_435_460
 """The longest packet: a Remaining Length of 268 435 455 (MQTT 5, 1.5.5) and the header that says so."""
@@ -36,9 +37,18 @@ def packet_bytes(message: Message, version: str = "5") -> int:
     size = 2 + len(message.topic.encode()) + 2 + len(message.payload)
     if version == "5":
         properties = 3 + len(message.content_type.encode()) if message.content_type else 0
+        properties += 2 * is_text(message) + 5 * (message.expiry_s > 0)
         properties += sum(5 + len(key.encode()) + len(value.encode()) for key, value in message.properties)
         size += properties + _length_bytes(properties)
     return 1 + _length_bytes(size) + size
+
+
+def is_text(message: Message) -> bool:
+    """Whether the payload is UTF-8, as the payload format indicator says (MQTT 5, 3.3.2.3.2)."""
+    kind = message.content_type.partition(";")[0]
+    if not kind.endswith("json") and not kind.startswith("text/"):
+        return False
+    return not any(key == PROPERTY for key, _ in message.properties)
 
 
 def _length_bytes(length: int) -> int:

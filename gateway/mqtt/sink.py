@@ -38,6 +38,18 @@ class VersionRefusedError(Unavailable):
     """The broker does not speak this version of MQTT, or hung up on it without a word."""
 
 
+class RetainRefusedError(Unavailable):
+    """The broker retains nothing, and refuses a session whose last will asks for it (MQTT 5, 3.2.2.3.5)."""
+
+
+_KINDS: dict[int, type[Unavailable]] = {0x84: VersionRefusedError, 0x9A: RetainRefusedError}
+
+
+def refused(code: int, text: str) -> Unavailable:
+    """The error for a CONNACK of MQTT 5 that refuses the session with this reason code."""
+    return _KINDS.get(code, Unavailable)(text)
+
+
 class Sink(Protocol):
     """One session with one broker."""
 

@@ -51,6 +51,7 @@ class FakeBroker:
         self.publishes: list[mqtt5.PublishPacket] = []
         self.goodbyes: list[mqtt5.DisconnectPacket] = []
         self.pings = 0
+        self.received_bytes = 0
         self.ended = asyncio.Event()
         """Set when a connection is over."""
         self.heard = asyncio.Event()
@@ -85,6 +86,7 @@ class FakeBroker:
         try:
             with contextlib.suppress(ConnectionError):
                 while data := await reader.read(65536):
+                    self.received_bytes += len(data)
                     buffer = self._answer(buffer + data, writer)
         finally:
             self._writers.discard(writer)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import Message
-from gateway.mqtt.limits import Limits, packet_bytes, refusal, topic_problem
+from gateway.mqtt.limits import Limits, is_text, packet_bytes, refusal, topic_problem
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200)
 
@@ -20,20 +20,23 @@ def message(topic: str = "a/b", payload: bytes = b"", **more: object) -> Message
     length=st.integers(0, 20_000),
     content_type=st.sampled_from(["", "application/json", "text/plain; charset=utf-8"]),
     properties=st.lists(st.tuples(TEXT, TEXT), max_size=4),
+    expiry_s=st.sampled_from([0, 1, 2**32 - 1]),
 )
 def test_the_size_is_that_of_an_independent_encoder(
-    topic: str, length: int, content_type: str, properties: list[tuple[str, str]]
+    topic: str, length: int, content_type: str, properties: list[tuple[str, str]], expiry_s: int
 ) -> None:
-    ours = packet_bytes(message(topic, bytes(length), content_type=content_type, properties=tuple(properties)))
+    made = message(topic, bytes(length), content_type=content_type, properties=tuple(properties), expiry_s=expiry_s)
     packet = mqtt5.PublishPacket(
         topic,
         bytes(length),
         qos=mqtt5.QoS.AT_LEAST_ONCE,
         packet_id=1,
+        payload_format_indicator=int(bool(content_type)),
+        message_expiry_interval=expiry_s or None,
         content_type=content_type or None,
         user_properties=properties,
     )
-    assert ours == len(packet.write())
+    assert packet_bytes(made) == len(packet.write())
 
 
 @pytest.mark.parametrize("topic", ["", "a/+/b", "a/#", "a\0b", "x" * 65_536, "\ud800"])
@@ -59,3 +62,17 @@ def test_what_is_split_to_the_room_for_the_payload_fits(maximum: int) -> None:
     room = limits.payload_bytes(message(payload=bytes(10)))
     assert refusal(message(payload=bytes(room)), limits, "5") is None
     assert refusal(message(payload=bytes(room + 5)), limits, "5") is not None
+
+
+@pytest.mark.parametrize(
+    ("content_type", "properties", "text"),
+    [
+        ("application/json", (), True),
+        ("application/cloudevents+json; charset=utf-8", (("id", "1"),), True),
+        ("application/json", (("content-encoding", "gzip"),), False),
+        ("application/msgpack", (), False),
+        ("", (), False),
+    ],
+)
+def test_only_what_is_utf_8_says_so(content_type: str, properties: tuple[tuple[str, str], ...], text: bool) -> None:
+    assert is_text(message(content_type=content_type, properties=properties)) == text

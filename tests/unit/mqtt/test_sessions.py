@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 
 import mqtt5
 import pytest
@@ -61,10 +62,20 @@ def test_a_refusal_carries_the_brokers_own_words(session: Session) -> None:
 def test_everything_of_a_message_arrives(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
-            await sink.send(message("x/ü", b"payload", retain=True))
+            await sink.send(replace(message("x/ü", b"payload", retain=True), expiry_s=7))
             got = broker.publishes[0]
             assert (got.topic, got.payload, got.retain, got.qos) == ("x/ü", b"payload", True, 1)
             assert (got.content_type, got.user_properties) == ("application/json", [("k", "v")])
+            assert (got.payload_format_indicator, got.message_expiry_interval) == (1, 7)
+
+
+@both
+def test_without_expiry_and_text_nothing_is_said_of_them(session: Session) -> None:
+    async def body() -> None:
+        async with fake_broker() as broker, opened(session, broker.url) as sink:
+            await sink.send(replace(message(), content_type="application/msgpack"))
+            got = broker.publishes[0]
+            assert (got.payload_format_indicator, got.message_expiry_interval) == (0, None)
 
     run(body())
 
@@ -309,6 +320,8 @@ def test_the_last_will_is_announced(session: Session) -> None:
             will = broker.connects[0].will
             assert will is not None
             assert (will.topic, will.payload, will.retain, will.qos) == ("gone", b"offline", True, 1)
+            assert (will.content_type, will.user_properties) == ("application/json", [("k", "v")])
+            assert will.payload_format_indicator == 1
 
     run(body())
 
