@@ -1,42 +1,90 @@
 """`gateway watch`."""
 
 import asyncio
+import os
+import sys
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.live import Live
 
 from gateway.cli.common import until_stopped
+from gateway.cli.streams import Streams
+from gateway.cli.watch_view import LineView, PictureView, View
 from gateway.link import Backoff, Link, keep_connected
-from gateway.mqtt.watch import Numbering
+from gateway.mqtt.watch import Arrived, Login
 from gateway.mqtt.watch import watch as watch_broker
+from gateway.payload.read import PayloadReader, Reading, UnreadableError
+
+REDRAW_S = 0.5
+PASSWORD = "MQTT_PASSWORD"
 
 
 def watch(
     url: Annotated[str, typer.Argument(metavar="URL", help="The broker, such as mqtt://127.0.0.1:1883.")],
     topic: Annotated[str, typer.Argument(help="What to subscribe to.")] = "factory/#",
+    lines: Annotated[
+        bool, typer.Option("--lines", help="One line for each message instead of the picture of all streams.")
+    ] = False,
+    username: Annotated[
+        str | None, typer.Option(help=f"Who subscribes; the password is taken from the environment, {PASSWORD}.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the authorities to trust, for mqtts://.")] = None,
 ) -> None:
-    """Subscribe to a broker, print what arrives, and check that nothing is missing.
+    """Subscribe to a broker, show what arrives in any of the gateway's formats, and check that nothing is missing.
 
     Every message carries its stream and number, so repeats and holes show.  Exit code 1 when anything was missing.
     """
-    numbering = Numbering()
-    until_stopped(lambda stop: _watch(url, topic, numbering, stop))
-    typer.echo(
-        f"{numbering.messages} messages, {numbering.values} values, {numbering.repeats} repeats, "
-        f"{numbering.missing} messages missing"
-    )
-    if numbering.missing:
+    login = Login(username, os.environ.get(PASSWORD) if username else None, ca)
+    watcher = Watcher()
+    if lines or not sys.stdout.isatty():
+        until_stopped(lambda stop: _watch(url, topic, login, watcher, LineView(typer.echo), stop))
+    else:
+        with Live(console=Console(), auto_refresh=False) as live:
+            until_stopped(lambda stop: _watch(url, topic, login, watcher, PictureView(live), stop))
+    typer.echo(watcher.streams.summary)
+    if watcher.streams.total("missing"):
         raise typer.Exit(1)
 
 
-async def _watch(url: str, topic: str, numbering: Numbering, stop: asyncio.Event) -> None:
+class Watcher:
+    """Takes messages in and says what is odd about each."""
+
+    def __init__(self) -> None:
+        self.streams = Streams()
+        self._reader = PayloadReader()
+
+    def see(self, arrived: Arrived, now_s: float) -> tuple[Reading | None, str]:
+        """What a message says, if it can be read, and what is odd about it."""
+        try:
+            reading = self._reader.read(arrived.packet)
+        except UnreadableError as error:
+            self.streams.unreadable += 1
+            return None, f"{len(arrived.packet.payload)} bytes, not readable: {error}"
+        if arrived.retained or not reading.stream:
+            return reading, "retained" if arrived.retained else ""
+        delay_s = now_s - reading.newest.timestamp() if reading.newest else None
+        return reading, self.streams.see(reading, now_s, delay_s)
+
+
+async def _watch(url: str, topic: str, login: Login, watcher: Watcher, view: View, stop: asyncio.Event) -> None:
     async def attempt() -> None:
-        async for line in watch_broker(url, topic, numbering):
+        async for arrived in watch_broker(url, topic, login):
             link.up()
-            typer.echo(line)
+            view.message(arrived.packet.topic, *watcher.see(arrived, time.time()))
+
+    async def redraw() -> None:
+        while True:
+            view.draw(watcher.streams, link, time.time())
+            await asyncio.sleep(REDRAW_S)
 
     link = Link("broker", url)
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(keep_connected(link, attempt, Backoff(0.2, 1.0)), name="watch")
+        drawing = tasks.create_task(redraw(), name="picture")
         await stop.wait()
         following.cancel()
+        drawing.cancel()

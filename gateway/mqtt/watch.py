@@ -1,74 +1,84 @@
-"""A subscriber for people: shows what arrives, and checks every stream's numbering as any consumer can.
+"""A subscriber for people: every message as it comes, with its MQTT 5 properties.  It is not part of the data path."""
 
-It is not part of the data path.  It reads the `json` format; other payloads are shown by their size.
-"""
-
+import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 import aiomqtt
-import orjson
 
 from gateway.errors import Unavailable
 from gateway.mqtt.dial import parse
+from gateway.payload.read import Packet
 
 CONNECT_S = 10.0
-SHOWN_VALUES = 4
+_UNSUPPORTED = (0x01, 0x84)
+"""Reason codes of a broker that does not speak MQTT 5."""
 
 
-@dataclass(slots=True)
-class Numbering:
-    """What has been seen of every stream.  `seq` rises by one; what is not above the last is a repeat."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who subscribes, and whom to trust."""
 
-    last: dict[str, int] = field(default_factory=dict)
-    messages: int = 0
-    values: int = 0
-    repeats: int = 0
-    missing: int = 0
+    username: str | None = None
+    password: str | None = None
+    ca: Path | None = None
 
-    def check(self, stream: str, seq: int, values: int) -> str:
-        """Account for one message; what is odd about it, or nothing."""
-        self.messages += 1
-        last = self.last.get(stream)
-        if last is not None and seq <= last:
-            self.repeats += 1
-            return "repeat"
-        self.values += values
-        self.last[stream] = seq
-        if last is not None and seq > last + 1:
-            self.missing += seq - last - 1
-            return f"missing {last + 1} to {seq - 1}"
-        return ""
+    def __repr__(self) -> str:
+        return f"Login({self.username!r})"
 
 
-async def watch(url: str, topic: str, numbering: Numbering) -> AsyncIterator[str]:
-    """One line of text per message, for ever.  Raises `Unavailable` when the broker is lost."""
-    address = parse(url)
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One message."""
+
+    packet: Packet
+    retained: bool
+    """The broker kept it from before: it is not news."""
+
+
+async def watch(url: str, topic: str, login: Login) -> AsyncIterator[Arrived]:
+    """Every message from now on, for ever: in MQTT 5, or 3.1.1 where that is all there is.
+
+    Raises `Unavailable` when the broker is lost or does not take us.
+    """
     try:
-        async with aiomqtt.Client(
-            address.host, address.port, timeout=CONNECT_S, protocol=aiomqtt.ProtocolVersion.V5
-        ) as client:
-            await client.subscribe(topic, qos=1)
-            async for message in client.messages:
-                payload = message.payload if isinstance(message.payload, bytes) else b""
-                yield line_of(str(message.topic), payload, numbering)
+        async for message in _messages(url, topic, login, aiomqtt.ProtocolVersion.V5):
+            yield message
+    except aiomqtt.MqttError as error:
+        if not _is_old(error):
+            raise Unavailable(f"{url} is lost: {error}") from error
+    try:
+        async for message in _messages(url, topic, login, aiomqtt.ProtocolVersion.V311):
+            yield message
     except aiomqtt.MqttError as error:
         raise Unavailable(f"{url} is lost: {error}") from error
 
 
-def line_of(topic: str, payload: bytes, numbering: Numbering) -> str:
-    """A message in one line: topic, number, the first values, and what is odd about its number."""
-    try:
-        body = orjson.loads(payload)
-        stream, seq, rows = str(body["stream"]), int(body["seq"]), list(body["values"])
-        shown = "  ".join(f"{row['name']} {_short(row['value'])}" for row in rows[:SHOWN_VALUES])
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return f"{topic}  {len(payload)} bytes"
-    more = f"  (+{len(rows) - SHOWN_VALUES})" if len(rows) > SHOWN_VALUES else ""
-    gaps = "".join(f"  GAP {gap['cause']}: {gap['detail']}" for gap in body.get("gaps") or ())
-    odd = numbering.check(stream, seq, len(rows))
-    return f"{topic}  #{seq}  {shown}{more}{gaps}" + (f"  {odd.upper()}" if odd else "")
+def _is_old(error: aiomqtt.MqttError) -> bool:
+    return isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) in _UNSUPPORTED
 
 
-def _short(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+async def _messages(url: str, topic: str, login: Login, version: aiomqtt.ProtocolVersion) -> AsyncIterator[Arrived]:
+    address = parse(url)
+    context = ssl.create_default_context(cafile=login.ca) if address.tls else None
+    async with aiomqtt.Client(
+        address.host,
+        address.port,
+        username=login.username,
+        password=login.password,
+        timeout=CONNECT_S,
+        protocol=version,
+        tls_context=context,
+        transport="websockets" if address.web_socket else "tcp",
+        websocket_path=address.path if address.web_socket else None,
+    ) as client:
+        await client.subscribe(topic, qos=1)
+        async for message in client.messages:
+            yield Arrived(_packet(message), bool(message.retain))
+
+
+def _packet(message: aiomqtt.Message) -> Packet:
+    payload = message.payload if isinstance(message.payload, bytes) else b""
+    said = message.properties.__dict__ if message.properties is not None else {}  # paho keeps them as attributes
+    return Packet(str(message.topic), payload, str(said.get("ContentType", "")), dict(said.get("UserProperty", ())))

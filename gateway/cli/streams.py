@@ -1,0 +1,132 @@
+"""What a watcher keeps of every stream: how much comes, how late, and whether anything is missing.
+
+Any consumer can do the same: `seq` rises by one.  A number above the next leaves a hole; a number in a hole fills it
+(with `replay.order: newest-first` a backlog comes after what is new); any other that is not above the last is a repeat.
+What was stored before we looked is older than the first number seen, and no repeat.  Retained messages are the broker's
+memory, not news: they are shown and not counted.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.payload.read import Reading
+
+WINDOW_S = 5.0
+"""Rates and delays are those of the last seconds."""
+SLICE_S = 0.25
+MOST_HOLES = 1000
+MOST_STREAMS = 10_000
+
+
+@dataclass(slots=True)
+class _Slice:
+    """What came in a part of a second."""
+
+    begun_s: float
+    messages: int = 0
+    values: int = 0
+    delays: int = 0
+    delay_sum_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream, as far as it was seen."""
+
+    name: str
+    messages: int = 0
+    values: int = 0
+    repeats: int = 0
+    late: int = 0
+    """Messages that filled a hole, or are from before the first one seen."""
+    missing: int = 0
+    """Messages that should have come and have not."""
+    latest: Sequence[tuple[str, object]] = ()
+    first: int = 0
+    last: int = 0
+    _holes: list[tuple[int, int]] = field(default_factory=list)
+    """Of each hole the first and the last number; the oldest is forgotten when there are too many, and stays missing."""
+    _recent: deque[_Slice] = field(default_factory=deque)
+
+    def see(self, reading: Reading, now_s: float, delay_s: float | None) -> str:
+        """Account for one message; what is odd about its number, or nothing."""
+        self.messages += 1
+        odd = self._odd(reading.seq)
+        if odd != "repeat":
+            self.values += len(reading.values)
+            self._note(len(reading.values), now_s, delay_s)
+        self.latest = reading.values or self.latest
+        return odd
+
+    def _note(self, values: int, now_s: float, delay_s: float | None) -> None:
+        if not self._recent or now_s - self._recent[-1].begun_s > SLICE_S:
+            self._recent.append(_Slice(now_s))
+            self._forget(now_s)
+        latest = self._recent[-1]
+        latest.messages += 1
+        latest.values += values
+        if delay_s is not None:
+            latest.delays += 1
+            latest.delay_sum_s += delay_s
+
+    def _forget(self, now_s: float) -> None:
+        while self._recent and now_s - self._recent[0].begun_s > WINDOW_S:
+            self._recent.popleft()
+
+    def _odd(self, seq: int) -> str:
+        if not self.last:
+            self.first = self.last = seq
+            return ""
+        if seq > self.last:
+            before, self.last = self.last, seq
+            if seq == before + 1:
+                return ""
+            self.missing += seq - before - 1
+            self._holes = [*self._holes[1 - MOST_HOLES :], (before + 1, seq - 1)]
+            return f"missing {before + 1} to {seq - 1}" if seq > before + 2 else f"missing {seq - 1}"
+        if seq < self.first or self._fills(seq):
+            self.late += 1
+            return "late"
+        self.repeats += 1
+        return "repeat"
+
+    def _fills(self, seq: int) -> bool:
+        for n, (low, high) in enumerate(self._holes):
+            if low <= seq <= high:
+                self._holes[n : n + 1] = [(a, b) for a, b in ((low, seq - 1), (seq + 1, high)) if a <= b]
+                self.missing -= 1
+                return True
+        return False
+
+    def rates(self, now_s: float) -> tuple[float, float, float | None]:
+        """Messages and values per second, and the mean delay in seconds, over the last seconds."""
+        self._forget(now_s)
+        delays = sum(each.delays for each in self._recent)
+        mean_s = sum(each.delay_sum_s for each in self._recent) / delays if delays else None
+        messages, values = (sum(getattr(each, what) for each in self._recent) for what in ("messages", "values"))
+        return messages / WINDOW_S, values / WINDOW_S, mean_s
+
+
+class Streams:
+    """All streams of one watcher."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Stream] = {}
+        self.unreadable = 0
+
+    def see(self, reading: Reading, now_s: float, delay_s: float | None) -> str:
+        if reading.stream not in self.by_name and len(self.by_name) >= MOST_STREAMS:
+            return "not counted: too many streams"
+        return self.by_name.setdefault(reading.stream, Stream(reading.stream)).see(reading, now_s, delay_s)
+
+    def total(self, what: str) -> int:
+        return sum(int(getattr(stream, what)) for stream in self.by_name.values())
+
+    @property
+    def summary(self) -> str:
+        text = (
+            f"{self.total('messages')} messages, {self.total('values')} values, {self.total('repeats')} repeats, "
+            f"{self.total('missing')} messages missing"
+        )
+        return text + (f", {self.unreadable} not readable" if self.unreadable else "")

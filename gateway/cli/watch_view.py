@@ -1,0 +1,109 @@
+"""What `gateway watch` shows: a picture of all streams that stays in place, or a line for each message."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gateway.cli.streams import Stream, Streams
+from gateway.link import Link
+from gateway.payload.read import Reading
+
+SHOWN_VALUES = 4
+SHOWN_STREAMS = 30
+SHOWN_EVENTS = 8
+
+
+class View(Protocol):
+    """Somewhere to show what arrives."""
+
+    def message(self, topic: str, reading: Reading | None, odd: str) -> None:
+        """A message came; None for one that cannot be read, with why in `odd`."""
+
+    def draw(self, streams: Streams, link: Link, now_s: float) -> None:
+        """Time has passed."""
+
+
+class LineView:
+    """One line for each message."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def message(self, topic: str, reading: Reading | None, odd: str) -> None:
+        self._say(line_of(topic, reading, odd))
+
+    def draw(self, streams: Streams, link: Link, now_s: float) -> None:
+        return
+
+
+def line_of(topic: str, reading: Reading | None, odd: str) -> str:
+    """A message in one line: topic, number, the first values, gaps, and what is odd about it."""
+    if reading is None:
+        return f"{topic}  {odd}"
+    number = f"#{reading.seq}" if reading.stream else ""
+    gaps = "  ".join(f"GAP {gap}" for gap in reading.gaps)
+    return "  ".join(part for part in (topic, number, _values(reading.values), reading.note, gaps, odd.upper()) if part)
+
+
+class PictureView:
+    """A table of the streams, and under it the latest of what is worth a word."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._events: deque[str] = deque(maxlen=SHOWN_EVENTS)
+
+    def message(self, topic: str, reading: Reading | None, odd: str) -> None:
+        if reading is None or reading.gaps or odd not in ("", "retained"):
+            self._events.append(line_of(topic, reading, odd))
+
+    def draw(self, streams: Streams, link: Link, now_s: float) -> None:
+        self._live.update(picture(streams, link, now_s, list(self._events)), refresh=True)
+
+
+def picture(streams: Streams, link: Link, now_s: float, events: list[str]) -> RenderableType:
+    """Rate, delay, holes and repeats of each stream."""
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    for column in ("stream", "messages", "values", "values/s", "delay", "missing", "repeats", "late", "latest"):
+        is_text = column in ("stream", "latest")
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=True, ratio=2 if is_text else None)
+    shown = sorted(streams.by_name.values(), key=lambda stream: (-stream.missing, stream.name))
+    for stream in shown[:SHOWN_STREAMS]:
+        table.add_row(*_row(stream, now_s))
+    more = len(shown) - SHOWN_STREAMS
+    state = Text(f"{link.address} {link.state.value}", style="green" if link.is_up else "bold red")
+    parts: list[RenderableType] = [state, Text(streams.summary), Text(), table]
+    if more > 0:
+        parts.append(Text(f"… and {more} more streams", style="dim"))
+    return Group(*parts, Text(), *(Text(event, style="yellow", no_wrap=True) for event in events))
+
+
+def _row(stream: Stream, now_s: float) -> list[RenderableType]:
+    _, values_per_s, delay_s = stream.rates(now_s)
+    delay = "–" if delay_s is None else f"{delay_s * 1000:.0f} ms" if delay_s < 10 else f"{delay_s:.0f} s"
+    return [
+        stream.name,
+        str(stream.messages),
+        str(stream.values),
+        f"{values_per_s:.1f}",
+        delay,
+        Text(str(stream.missing), style="bold red" if stream.missing else "dim"),
+        Text(str(stream.repeats), style="yellow" if stream.repeats else "dim"),
+        Text(str(stream.late), style="yellow" if stream.late else "dim"),
+        Text(_values(stream.latest), style="dim"),
+    ]
+
+
+def _values(values: object) -> str:
+    rows = list(values) if isinstance(values, list | tuple) else []
+    more = f"  (+{len(rows) - SHOWN_VALUES})" if len(rows) > SHOWN_VALUES else ""
+    return "  ".join(f"{name} {_short(value)}" for name, value in rows[:SHOWN_VALUES]) + more
+
+
+def _short(value: object) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else text[:59] + "…"

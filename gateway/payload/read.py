@@ -1,0 +1,252 @@
+"""Reading back what the gateway sends, in every format: which message of which stream, and what is inside.
+
+For people who look (`gateway watch`).  It takes members it does not know, and says of a message what it cannot read
+rather than guess.  Of `json-columns` it keeps the lists of tags, so one reader must see all messages of a topic.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import orjson
+import zstandard
+
+from gateway.payload.cloudevents import STRUCTURED
+from gateway.payload.compressed import PROPERTY
+from gateway.payload.packed import CONTENT_TYPE as PACKED
+
+MOST_BYTES = 64 * 2**20
+"""The largest payload after unpacking."""
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_STATUS = ("disabled", "paused", "operational", "error", "pre-operational")
+"""PubSubState (Part 14, 6.2.1)."""
+
+Row = Mapping[str, object]
+
+
+class UnreadableError(Exception):
+    """This message cannot be read; the text says why, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A message as it came."""
+
+    topic: str
+    payload: bytes
+    content_type: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """User properties, of MQTT 5 only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a message says."""
+
+    stream: str = ""
+    """Empty for what belongs to no stream, such as the gateway's presence."""
+    seq: int = 0
+    values: Sequence[tuple[str, object]] = ()
+    """Name and value, in order."""
+    newest: datetime | None = None
+    """The latest source timestamp inside."""
+    gaps: Sequence[str] = ()
+    """What is told to be missing."""
+    note: str = ""
+    """What it is, where it is not values."""
+
+
+class PayloadReader:
+    """Reads messages of any format.  Not for several brokers at once."""
+
+    def __init__(self) -> None:
+        self._lists: dict[str, dict[int, str]] = {}
+        """Names of tags by version and number."""
+
+    def read(self, packet: Packet) -> Reading:
+        """Raises `UnreadableError`."""
+        try:
+            payload = _unpacked(packet)
+            if "specversion" in packet.properties:
+                return _event({**packet.properties, "data": _json(payload)})
+            if packet.content_type == PACKED or (not packet.content_type and _is_map(payload)):
+                return _plain(_row(msgspec.msgpack.decode(payload)))
+            return self._of(_row(_json(payload)), packet)
+        except KeyError as error:
+            raise UnreadableError(f"it has no {error}") from error
+        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+            raise UnreadableError(str(error)) from error
+
+    def _of(self, body: Row, packet: Packet) -> Reading:
+        if packet.content_type == STRUCTURED or "specversion" in body:
+            return _event(body)
+        kind = body.get("MessageType")
+        if kind is not None:
+            return _network(body, str(kind))
+        if "first" in body and "version" in body:
+            return self._list(body)
+        if "tag" in body:
+            return self._columns(body)
+        if "values" in body:
+            return _plain(body)
+        if "state" in body and "gateway" in body:
+            return Reading(note=f"gateway {body['gateway']} is {body['state']}")
+        raise UnreadableError("JSON, but not of this gateway")
+
+    def _list(self, body: Row) -> Reading:
+        first, version = _number(body["first"]), str(body["version"])
+        names = {first + n: str(_row(tag)["name"]) for n, tag in enumerate(_rows(body["tags"]))}
+        self._lists.setdefault(version, {}).update(names)
+        return Reading(str(body["stream"]), _number(body["seq"]), note=f"list {version} of {body['count']} tags")
+
+    def _columns(self, body: Row) -> Reading:
+        names = self._lists.get(str(body.get("tags")), {})
+        numbers, values = [_number(each) for each in _rows(body["tag"])], _rows(body["value"])
+        lacks = any(number not in names for number in numbers)
+        return Reading(
+            str(body["stream"]),
+            _number(body["seq"]),
+            [(names.get(number, f"tag {number}"), value) for number, value in zip(numbers, values, strict=True)],
+            _latest(_column_times(body)),
+            _gaps(body.get("gaps")),
+            f"the list {body.get('tags')} has not come yet: it is retained on the topic's tags/#" if lacks else "",
+        )
+
+
+def _unpacked(packet: Packet) -> bytes:
+    payload = packet.payload
+    coding = packet.properties.get(PROPERTY) or next((c for m, c in _MAGIC.items() if payload.startswith(m)), "")
+    try:
+        if coding == "gzip":
+            unpacking = zlib.decompressobj(wbits=31)
+            payload = unpacking.decompress(payload, MOST_BYTES)
+            if not unpacking.eof:
+                raise UnreadableError("gzip that is cut off, or too long")
+        elif coding == "zstd":
+            payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=MOST_BYTES)
+        elif coding:
+            raise UnreadableError(f"the content encoding {coding!r} is not known")
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise UnreadableError(f"{coding}: {error}") from error
+    return payload
+
+
+def _is_map(payload: bytes) -> bool:
+    """Whether it begins as a map of MessagePack does; JSON never does."""
+    return payload[:1] > b"\x7f" and (payload[0] & 0xF0 == 0x80 or payload[0] in (0xDE, 0xDF))
+
+
+def _json(payload: bytes) -> object:
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableError(f"neither JSON nor MessagePack: {error}") from error
+
+
+def _plain(body: Row) -> Reading:
+    """`json`, and `msgpack` once it is unpacked."""
+    rows = [_row(each) for each in _rows(body["values"])]
+    return Reading(
+        str(body["stream"]),
+        _number(body["seq"]),
+        [(str(row["name"]), row["value"]) for row in rows],
+        _latest(_instant(row.get("time")) for row in rows),
+        _gaps(body.get("gaps")),
+        "out of the server's history" if body.get("historical") else "",
+    )
+
+
+def _column_times(body: Row) -> Iterator[datetime | None]:
+    start = _instant(body.get("start"))
+    for time in _rows(body["time"]):
+        if isinstance(time, int):
+            yield start + timedelta(microseconds=time / 10) if start is not None and time >= 0 else None
+        else:
+            yield _instant(time)
+
+
+def _network(body: Row, kind: str) -> Reading:
+    """`opcua-pubsub`."""
+    if kind == "ua-status":
+        status = _number(body["Status"])
+        name = _STATUS[status] if 0 <= status < len(_STATUS) else str(status)
+        return Reading(note=f"publisher {body['PublisherId']} is {name}")
+    stream, seq = _identity(body["MessageId"])
+    if kind == "ua-metadata":
+        fields = _rows(_row(body["MetaData"])["Fields"])
+        return Reading(stream, seq, note=f"metadata of {body['DataSetWriterName']}: {len(fields)} fields")
+    if kind != "ua-data":
+        raise UnreadableError(f"messages of type {kind} are not shown")
+    message = _row(_rows(body["Messages"])[0])
+    fields_ = _row(message.get("Payload") or {})
+    frame = "keep-alive" if message.get("MessageType") == "ua-keepalive" else ""
+    newest = _latest(_source_times(fields_)) or (_instant(message.get("Timestamp")) if fields_ else None)
+    return Reading(stream, seq, _fields(fields_), newest, _gaps(message.get("Gaps")), frame)
+
+
+def _event(event: Row) -> Reading:
+    """`cloudevents`."""
+    kind = str(event["type"])
+    stream, seq = _identity(event["id"])
+    data = _row(event.get("data") or {})
+    if kind == "ua-metadata":
+        return Reading(stream, seq, note=f"metadata of {event.get('subject')}: {len(_rows(data['Fields']))} fields")
+    told = event.get("gaps")
+    return Reading(
+        stream, seq, _fields(data), _instant(event.get("time")) if data else None,
+        _gaps(orjson.loads(told) if isinstance(told, str) else told), "keep-alive" if kind == "ua-keepalive" else "",
+    )  # fmt: skip
+
+
+def _fields(data: Row) -> list[tuple[str, object]]:
+    """A field is a DataValue with its value in `Value`, or the value alone."""
+    return [(name, _value(each)) for name, each in data.items()]
+
+
+def _value(each: object) -> object:
+    is_data_value = isinstance(each, dict) and ("Value" in each or "SourceTimestamp" in each or "StatusCode" in each)
+    return each.get("Value") if is_data_value and isinstance(each, dict) else each
+
+
+def _source_times(data: Row) -> Iterator[datetime | None]:
+    for each in data.values():
+        if isinstance(each, dict):
+            yield _instant(each.get("SourceTimestamp"))
+
+
+def _identity(text: object) -> tuple[str, int]:
+    """Stream and number of `<stream>#<seq>`."""
+    stream, _, seq = str(text).rpartition("#")
+    return stream, int(seq)
+
+
+def _gaps(told: object) -> list[str]:
+    return [f"{_row(gap)['cause']}: {_row(gap).get('detail', '')}" for gap in _rows(told or [])]
+
+
+def _latest(times: Iterator[datetime | None]) -> datetime | None:
+    return max((time for time in times if time is not None), default=None)
+
+
+def _instant(text: object) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if isinstance(text, str) else None
+
+
+def _row(value: object) -> Row:
+    if not isinstance(value, dict):
+        raise UnreadableError("an object was expected")
+    return value
+
+
+def _rows(value: object) -> Sequence[object]:
+    if not isinstance(value, list):
+        raise UnreadableError("an array was expected")
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise UnreadableError("a whole number was expected")
+    return value
