@@ -46,7 +46,7 @@ class Stream:
     first: int = 0
     last: int = 0
     _holes: list[tuple[int, int]] = field(default_factory=list)
-    """Of each hole the first and the last number; the oldest is forgotten when there are too many, and stays missing."""
+    """Of each hole its first and last number.  Of too many the oldest is forgotten, and stays missing."""
     _recent: deque[_Slice] = field(default_factory=deque)
 
     def see(self, reading: Reading, now_s: float, delay_s: float | None) -> str:

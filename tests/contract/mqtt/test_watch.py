@@ -1,0 +1,72 @@
+"""`gateway watch` at real brokers: in MQTT 5 and 3.1.1, any format, and what is kept is told from what is new."""
+
+import asyncio
+import gzip
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.watch import Watcher
+from gateway.model import Message
+from gateway.mqtt.watch import Arrived, Login, watch
+from tests.support import brokers
+from tests.support.mqtt_sessions import Session, opened, reason_of
+
+Starting = Callable[[Path], AbstractContextManager[brokers.Process]]
+
+
+def message(seq: int) -> Message:
+    payload = b'{"stream":"s","seq":%d,"values":[{"name":"a","value":%d}]}' % (seq, seq)
+    return Message("factory/x", payload, "s", seq, 1)
+
+
+def packed(plain: Message) -> Message:
+    return replace(plain, payload=gzip.compress(plain.payload), properties=(("content-encoding", "gzip"),))
+
+
+@pytest.mark.parametrize(
+    ("starting", "session"), [(brokers.mosquitto, "lean"), (brokers.aedes, "general-3.1.1")], ids=["5", "3.1.1"]
+)
+def test_holes_and_repeats_are_seen_and_what_was_kept_is_no_news(
+    starting: Starting, session: Session, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        watcher = Watcher()
+        seen: asyncio.Queue[tuple[Arrived, str]] = asyncio.Queue()
+
+        async def follow() -> None:
+            async for arrived in watch(broker.url, "factory/#", Login()):
+                seen.put_nowait((arrived, watcher.see(arrived, time.time())[1]))
+
+        async with opened(session, broker.url) as sink, asyncio.TaskGroup() as tasks:
+            await sink.send(replace(message(7), retain=True))
+            following = tasks.create_task(follow(), name="watch")
+            arrived, odd = await seen.get()
+            assert (arrived.retained, odd) == (True, "retained")
+            told = []
+            for each in (message(1), packed(message(2)), message(5), message(5), replace(message(6), payload=b"?")):
+                await sink.send(each)
+                told.append((await seen.get())[1])
+            assert told[:4] == ["", "", "missing 3 to 4", "repeat"]
+            assert "not readable" in told[4]
+            following.cancel()
+        assert watcher.streams.summary == "4 messages, 3 values, 1 repeats, 2 messages missing, 1 not readable"
+
+    with starting(tmp_path) as broker:
+        asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_a_broker_that_is_not_there_says_so(tmp_path: Path) -> None:
+    async def body() -> None:
+        messages = watch(f"mqtt://127.0.0.1:{brokers.free_port()}", "#", Login())
+        assert "is lost" in await reason_of(messages.__anext__())
+
+    asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_a_login_shows_no_password() -> None:
+    assert "secret" not in repr(Login("me", "secret"))

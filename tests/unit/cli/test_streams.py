@@ -1,0 +1,76 @@
+"""What a watcher keeps of a stream: holes, what fills them, repeats, rate and delay."""
+
+import io
+
+import pytest
+from gateway.cli.streams import MOST_HOLES, Stream, Streams
+from gateway.cli.watch_view import line_of, picture
+from gateway.payload.read import Reading
+from rich.console import Console
+
+from gateway.link import Link
+
+
+def seen(*seqs: int) -> Stream:
+    stream = Stream("s")
+    for seq in seqs:
+        stream.see(Reading("s", seq, [("a", 1)]), 0.0, None)
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("seqs", "missing", "repeats", "late"),
+    [
+        ((1, 2, 3), 0, 0, 0),
+        ((5, 6), 0, 0, 0),  # whoever comes later misses nothing
+        ((1, 2, 2, 1, 3), 0, 2, 0),
+        ((1, 5), 3, 0, 0),
+        ((1, 5, 2, 3), 1, 0, 2),
+        ((1, 5, 3, 3), 2, 1, 1),
+        ((1, 5, 2, 3, 4, 6), 0, 0, 3),
+        ((5, 3, 6), 0, 0, 1),  # from before we looked: a backlog behind what is new
+        ((1, 2, 3, 4, 2, 3, 4, 5), 0, 3, 0),  # what a lost connection repeats
+    ],
+)
+def test_holes_fills_and_repeats(seqs: tuple[int, ...], missing: int, repeats: int, late: int) -> None:
+    stream = seen(*seqs)
+    assert (stream.missing, stream.repeats, stream.late) == (missing, repeats, late)
+    assert stream.values == len(seqs) - repeats
+
+
+def test_holes_are_bounded_and_stay_missing() -> None:
+    stream = seen(*range(1, 2 * (MOST_HOLES + 10), 2))
+    assert stream.missing == MOST_HOLES + 9
+    assert len(stream._holes) == MOST_HOLES
+
+
+def test_rate_and_delay_are_those_of_the_last_seconds() -> None:
+    stream = Stream("s")
+    for n in range(100):
+        stream.see(Reading("s", n + 1, [("a", 1), ("b", 2)]), n / 10, 0.5 if n < 90 else 0.1)
+    messages, values, delay_s = stream.rates(9.9)
+    assert messages == pytest.approx(10, rel=0.1)
+    assert values == pytest.approx(20, rel=0.1)
+    assert delay_s is not None
+    assert 0.1 < delay_s < 0.5
+    assert stream.rates(30.0) == (0.0, 0.0, None)
+
+
+def test_the_picture_has_what_people_look_for() -> None:
+    streams = Streams()
+    for seq in (1, 2, 2, 9):
+        streams.see(Reading("edge.x/line-1/press", seq, [("Temperature", 61.5)]), 1.0, 0.012)
+    console = Console(width=160, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(picture(streams, Link("broker", "mqtt://h"), 2.0, ["press  #9  MISSING 3 to 8"]))
+    text = capture.get()
+    for expected in ("edge.x/line-1/press", "12 ms", "Temperature 61.500", "MISSING 3 to 8", "6 messages missing"):
+        assert expected in text
+
+
+def test_a_line_says_what_there_is() -> None:
+    reading = Reading("s", 7, [(f"t{n}", 1.0) for n in range(6)], gaps=["policy_drop: full"])
+    assert line_of("a/b", reading, "repeat") == (
+        "a/b  #7  t0 1.000  t1 1.000  t2 1.000  t3 1.000  (+2)  GAP policy_drop: full  REPEAT"
+    )
+    assert line_of("a/b", None, "3 bytes, not readable: x") == "a/b  3 bytes, not readable: x"
