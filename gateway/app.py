@@ -19,7 +19,7 @@ from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
 from gateway.metrics.tags import TagGauges
 from gateway.mqtt import credentials
-from gateway.mqtt.connect import open_sink
+from gateway.mqtt.connect import check, open_sink
 from gateway.mqtt.presence import Presence, hash_of, presence_of
 from gateway.mqtt.tls import expires_s
 from gateway.notify import notify
@@ -83,6 +83,7 @@ async def run(
     log = structlog.get_logger("gateway")
     metrics = Metrics()
     brokers = config.all_brokers
+    check(brokers)
     metrics.started.set_to_current_time()
     metrics.config_taken(hash_of(config))
     metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})

@@ -22,6 +22,9 @@ class TlsConfig(Strict):
     """Where the password of the key is kept."""
     minimum: Literal["1.2", "1.3"] = "1.2"
     """The oldest TLS version that is accepted."""
+    ciphers: Annotated[str, Field(min_length=1)] | None = None
+    """Cipher suites for TLS 1.2 as an OpenSSL list, such as `ECDHE+AESGCM` (default: those of Python; TLS 1.3 has its
+    own, which are all good)."""
     server_name: str | None = None
     """The name to ask for (SNI) and to find in the certificate (default: the host of the address)."""
     alpn: tuple[str, ...] = ()

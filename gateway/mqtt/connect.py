@@ -10,7 +10,7 @@ MQTT 5 over TCP and TLS is spoken by the lean session, 3.1.1 and web sockets by 
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,18 +40,21 @@ _LOST_PRESENCE = "our presence is not published: the broker does not take it"
 _LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be retained is sent as a plain message"
 
 
-def check(config: BrokerConfig) -> None:
-    """Read every file and secret that a session needs, for use at start.
+def check(configs: Sequence[BrokerConfig]) -> None:
+    """Read every file and secret that the sessions need, for use at start.
 
     Raises `ConfigError` with every problem found.  What breaks later is `Unavailable`: somebody is changing it.
     """
     problems: list[str] = []
-    for read in (config.password.read if config.password else None, partial(tls.context, config.tls)):
-        try:
-            if read is not None:
+    for config in configs:
+        reads: list[Callable[[], object]] = [config.password.read] if config.password else []
+        if any(dial.parse(url).tls for url in (config.url, *config.fallback)):
+            reads.append(partial(tls.context, config.tls))
+        for read in reads:
+            try:
                 read()
-        except ConfigError as error:
-            problems.extend(error.problems)
+            except ConfigError as error:
+                problems += [f"{config.name}: {problem}" for problem in error.problems]
     if problems:
         raise ConfigError(problems)
 

@@ -19,6 +19,8 @@ def context(config: TlsConfig) -> ssl.SSLContext:
     problems: list[str] = []
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_3 if config.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
+    if config.ciphers is not None:
+        _choose_ciphers(made, config.ciphers, problems)
     if config.alpn:
         made.set_alpn_protocols(list(config.alpn))
     _load_authorities(made, config.ca, problems)
@@ -36,6 +38,13 @@ def expires_s(certificate: Path | None) -> float:
         return x509.load_pem_x509_certificate(data).not_valid_after_utc.timestamp()
     except (OSError, ValueError):
         return math.nan
+
+
+def _choose_ciphers(made: ssl.SSLContext, ciphers: str, problems: list[str]) -> None:
+    try:
+        made.set_ciphers(ciphers)
+    except ssl.SSLError:
+        problems.append(f"tls.ciphers: no cipher suite of this machine's OpenSSL is named by {ciphers!r}")
 
 
 def _load_authorities(made: ssl.SSLContext, ca: Path | None, problems: list[str]) -> None:
