@@ -13,7 +13,8 @@ stream says so (`edge-1.k3x9q2.state/line-1/…`), so that state changes and tel
 topic of their own.
 
 Size.  A message that would be longer than `max_bytes` is split by values, never by bytes, and its parts are numbered
-like any others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.
+like any others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.  What a broker
+announced as its largest packet counts from then on; what is longer and stored already becomes a dead letter.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,30 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 MAX_VALUES = 1000
 MAX_BYTES = 256 * 2**10
+LEAST_BYTES = 64
+"""No message is split to less than this because of a broker: a single value would not fit either."""
+_HEADERS_BYTES = 400
+"""More than the headers, the content type and the attributes of an event take, the stream's name in them aside."""
 NO_ROWS: Rows = np.zeros(0, dtype=np.intp)
+
+
+class Packets:
+    """The largest packet that every broker takes, as far as the brokers have said by now."""
+
+    def __init__(self) -> None:
+        self._most_bytes: dict[str, int] = {}
+
+    def learn(self, broker: str, most_bytes: int) -> bool:
+        """What a broker announced, or what is configured for it; whether that is news."""
+        is_news = self._most_bytes.get(broker) != most_bytes
+        self._most_bytes[broker] = most_bytes
+        return is_news
+
+    def room(self, place: "Place") -> int:
+        """The longest payload that fits beside the topic, the headers and what a format says in properties."""
+        most = min(self._most_bytes.values(), default=sys.maxsize)
+        beside = len(place.topic.encode()) + 2 * len(place.stream.encode()) + _HEADERS_BYTES
+        return max(LEAST_BYTES, most - beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +70,11 @@ class Limits:
 
     max_values: int = MAX_VALUES
     max_bytes: int = MAX_BYTES
+    packets: Packets = field(default_factory=Packets)
+
+    def bytes_at(self, place: "Place") -> int:
+        """The longest payload for a place."""
+        return min(self.max_bytes, self.packets.room(place))
 
 
 _IN_STREAM = {Priority.EVENT: ".event", Priority.STATE: ".state", Priority.TELEMETRY: ""}
@@ -248,7 +277,8 @@ def parts(share: Share, limits: Limits, numbering: Numbering, encode: Encode) ->
 
     The first one carries the gaps.
     """
-    gaps = _within(share.gaps, limits.max_bytes // 2)
+    max_bytes = limits.bytes_at(share.place)
+    gaps = _within(share.gaps, max_bytes // 2)
     pending = [share.rows]
     if len(share.rows) > limits.max_values:
         starts = range(0, len(share.rows), limits.max_values)
@@ -256,8 +286,8 @@ def parts(share: Share, limits: Limits, numbering: Numbering, encode: Encode) ->
     while pending:
         rows = pending.pop()
         payload = encode(rows, numbering.next(share.place.stream), gaps)
-        if len(payload) > limits.max_bytes and len(rows) > 1:
-            pieces = min(len(rows), len(payload) // limits.max_bytes + 1)
+        if len(payload) > max_bytes and len(rows) > 1:
+            pieces = min(len(rows), len(payload) // max_bytes + 1)
             pending += reversed(np.array_split(rows, pieces))
             continue
         yield Part(rows, numbering.take(share.place.stream), payload)
