@@ -7,7 +7,7 @@ first, the outbox gets a grace time to empty, then the broker is left; what rema
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from platform import python_version
@@ -21,6 +21,7 @@ from gateway.metrics.tags import TagGauges
 from gateway.mqtt import credentials
 from gateway.mqtt.connect import check, open_sink
 from gateway.mqtt.presence import Presence, hash_of, presence_of
+from gateway.mqtt.sink import Sink
 from gateway.mqtt.tls import expires_s
 from gateway.notify import notify
 from gateway.opcua import open_source
@@ -28,6 +29,7 @@ from gateway.outbox import Outbox, open_outbox
 from gateway.outbox.inspect import forget
 from gateway.pauses import spare_the_collector
 from gateway.payload.choose import announcement_for, describes_types, format_for, keep_alives_for, network_envelope
+from gateway.payload.parts import Packets
 from gateway.payload.pubsub import StatusPresence
 from gateway.pipeline.announce import announce
 from gateway.pipeline.collect import collect
@@ -59,6 +61,7 @@ class Gateway:
     sources: tuple[Link, ...]
     brokers: tuple[Link, ...]
     http: Link
+    packets: Packets = field(default_factory=Packets)
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -146,7 +149,7 @@ async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
 async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
     config, outbox = gateway.config, gateway.outbox
     metrics = gateway.metrics.for_source(source.name)
-    form = format_for(config, source.name, gateway.stream_prefix)
+    form = format_for(config, source.name, gateway.stream_prefix, gateway.packets)
     shaper = Shaper(source) if source.is_shaped else None
     async with keeping_alive(keep_alives_for(form), outbox, link, config.payload.pubsub.keep_alive):
         await collect(
@@ -163,8 +166,21 @@ async def _collect(gateway: Gateway, source: SourceConfig, link: Link) -> None:
 
 async def _forward(gateway: Gateway, broker: BrokerConfig, shelves: Shelves, link: Link, leave: asyncio.Event) -> None:
     config = gateway.config
-    connect = partial(open_sink, broker, link, config.name, _presence(gateway, broker))
+    if broker.max_packet is not None:
+        gateway.packets.learn(broker.name, broker.max_packet)
+    connect = partial(_connected, gateway, broker, link)
     await forward(shelves, connect, link, _backoff(config), leave)
+
+
+@asynccontextmanager
+async def _connected(gateway: Gateway, broker: BrokerConfig, link: Link) -> AsyncIterator[Sink]:
+    """A session, from which the formats learn how long a message may be."""
+    async with open_sink(broker, link, gateway.config.name, _presence(gateway, broker)) as sink:
+        most = sink.limits.maximum_packet_bytes
+        if gateway.packets.learn(broker.name, most) and most < gateway.config.payload.max_bytes:
+            log = structlog.get_logger("gateway").bind(broker=broker.name)
+            log.info("messages are split to what the broker takes", most_bytes=most)
+        yield sink
 
 
 def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:

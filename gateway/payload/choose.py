@@ -14,7 +14,7 @@ from gateway.payload.compressed import compressor
 from gateway.payload.frames import FramesFormat, WriterNumbers
 from gateway.payload.json import JsonFormat, announcement, json_schema
 from gateway.payload.packed import PackedFormat, packed_announcement
-from gateway.payload.parts import Limits, NextSeq, Terms
+from gateway.payload.parts import Limits, NextSeq, Packets, Terms
 from gateway.payload.pubsub import NetworkEnvelope, pubsub_schema
 
 Announcement = Callable[[Loss, str, str, int], Message]
@@ -39,9 +39,9 @@ class Format(Protocol):
         """The messages of a batch, numbered on from what `next_seq` says of each stream."""
 
 
-def format_for(config: Config, source: str, stream_prefix: str) -> Format:
-    """The configured format for one source."""
-    form = _plain(config, source, stream_prefix)
+def format_for(config: Config, source: str, stream_prefix: str, packets: Packets | None = None) -> Format:
+    """The configured format for one source.  `packets` is what the brokers say meanwhile of their largest packet."""
+    form = _plain(config, source, stream_prefix, packets or Packets())
     if config.payload.compress == "none":
         return form
     return _Compressed(form, compressor(config.payload.compress))
@@ -106,9 +106,9 @@ def _frames(config: Config, source: str, terms: Terms) -> FramesFormat:
     )
 
 
-def _plain(config: Config, source: str, stream_prefix: str) -> Format:
+def _plain(config: Config, source: str, stream_prefix: str, packets: Packets) -> Format:
     payload = config.payload
-    limits, rules = Limits(payload.max_values, payload.max_bytes), payload.rules
+    limits, rules = Limits(payload.max_values, payload.max_bytes, packets), payload.rules
     terms = Terms(
         stream_prefix,
         payload.topic,

@@ -135,7 +135,7 @@ class ColumnsFormat:
             handles = layout.handles_of(group)
             self._place_of[handles] = np.arange(len(handles))
             tags = [_listed(tag, self._terms.told_of(tag)) for tag in map(batch.tags.__getitem__, handles.tolist())]
-            self._lists.append(_TagList(place, tags, self._terms.limits.max_bytes))
+            self._lists.append(_TagList(place, tags, self._terms.limits.bytes_at(place)))
 
     def _payload(self, batch: Batch, stream: str, version: str, rows: Rows, seq: int, gaps: list[Row]) -> bytes:
         statuses = taken(batch.statuses, rows)

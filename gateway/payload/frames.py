@@ -236,7 +236,7 @@ class FramesFormat:
         self, writer: Writer, share: Share, batch: Batch, found: list[Json], numbering: Numbering
     ) -> Iterator[Message]:
         draft = _Draft(self._envelope, writer, batch, found, self._layout.names, self._now(),
-                       self._terms.limits.max_bytes, self._key_frame_every)  # fmt: skip
+                       self._terms.limits.bytes_at(share.place), self._key_frame_every)  # fmt: skip
         for part in parts(share, self._terms.limits, numbering, draft.encode):
             message = _message(share.place, part.seq, draft.wrapped, batch.source)
             yield replace(message, values=len(part.rows), oldest_ticks=oldest_ticks(batch, part.rows))

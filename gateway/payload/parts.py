@@ -13,10 +13,11 @@ stream says so (`edge-1.k3x9q2.state/line-1/…`), so that state changes and tel
 topic of their own.
 
 Size.  A message that would be longer than `max_bytes` is split by values, never by bytes, and its parts are numbered
-like any others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.  What a broker
-announced as its largest packet counts from then on; what is longer and stored already becomes a dead letter.
+like any others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.  What a
+broker announced as its largest packet counts from then on; what is longer and stored already becomes a dead letter.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import eq

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from hypothesis import strategies as st
 
+from gateway.config import Config
 from gateway.model import IS_ARRAY, IS_MATRIX, Batch, Gap, Message, Tag
 from gateway.values import LocalizedText, QualifiedName, Structure, Typed
 
@@ -56,6 +57,16 @@ def batch_of(
         source_ticks=np.array(ticks or [TICKS + i for i in range(n)], np.int64),
         server_ticks=np.array([t + 1 for t in ticks or range(TICKS, TICKS + n)], np.int64),
         gaps=gaps,
+    )
+
+
+def config_of(payload: dict[str, object]) -> Config:
+    return Config.model_validate(
+        {
+            "sources": [{"name": "line-1", "url": "opc.tcp://h", "insecure": True, "select": [{"node": "i=1"}]}],
+            "broker": {"url": "mqtt://h", "version": "5"},
+            "payload": {"topic": "factory/{machine}", **payload},
+        }
     )
 
 

@@ -3,12 +3,12 @@
 import io
 
 import pytest
-from gateway.cli.streams import MOST_HOLES, Stream, Streams
-from gateway.cli.watch_view import line_of, picture
-from gateway.payload.read import Reading
 from rich.console import Console
 
+from gateway.cli.streams import MOST_HOLES, Stream, Streams
+from gateway.cli.watch_view import line_of, picture
 from gateway.link import Link
+from gateway.payload.read import Reading
 
 
 def seen(*seqs: int) -> Stream:

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.config import Config
 from gateway.model import Batch, Gap, Message
 from gateway.payload.choose import format_for
 from gateway.payload.read import Packet, PayloadReader, Reading, UnreadableError
-from tests.support.payloads import TICKS, Counting, batch_of
+from tests.support.payloads import TICKS, Counting, batch_of, config_of
 
 GAP = Gap("server_overflow", "the server's queue ran over", count=3, handles=(0,))
 VARIANTS: dict[str, dict[str, object]] = {
@@ -27,16 +26,6 @@ VARIANTS: dict[str, dict[str, object]] = {
     "cloudevents binary": {"format": "cloudevents"},
     "cloudevents structured": {"format": "cloudevents", "cloudevents": {"mode": "structured"}},
 }
-
-
-def config_of(payload: dict[str, object]) -> Config:
-    return Config.model_validate(
-        {
-            "sources": [{"name": "line-1", "url": "opc.tcp://h", "insecure": True, "select": [{"node": "i=1"}]}],
-            "broker": {"url": "mqtt://h", "version": "5"},
-            "payload": {"topic": "factory/{machine}", **payload},
-        }
-    )
 
 
 def packet_of(message: Message, version_5: bool = True) -> Packet:
