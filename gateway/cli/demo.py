@@ -12,6 +12,7 @@ from rich.live import Live
 
 from gateway.cli.common import LogFormat, LogOption, problems_told, until_stopped
 from gateway.config import load
+from gateway.demo.graph import graph
 from gateway.demo.run import DemoOptions, printed
 from gateway.demo.run import demo as run_demo
 from gateway.demo.view import LineView, LiveView, NoView, View
@@ -49,11 +50,13 @@ def demo(
     set_up_logs(log_format.value)
     with problems_told(), _view(as_json) as view:
         options = DemoOptions(load(config), plant, duration, state, speed, seed, let_all_in, outage)
-        summary = until_stopped(lambda stop: run_demo(options, view, stop))
+        flow = until_stopped(lambda stop: run_demo(options, view, stop))
     if as_json:
-        typer.echo(printed(summary))
-    else:
-        typer.echo("\n".join(f"{name.replace('_', ' '):>12}  {value}" for name, value in summary.items()))
+        typer.echo(printed(flow))
+        return
+    if not sys.stdout.isatty():  # there the picture stays
+        Console(soft_wrap=True).print(graph(flow.history, flow.books))
+    typer.echo("\n".join(f"{name.replace('_', ' '):>12}  {value}" for name, value in flow.figures.items()))
 
 
 @contextmanager

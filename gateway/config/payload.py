@@ -70,8 +70,8 @@ class PayloadConfig(Strict):
     max_values: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """At most this many values in one message."""
     max_bytes: Annotated[Bytes, Field(ge=1024)] = 256 * 2**10
-    """A longer payload is split by values, before compression; a broker that takes less is obeyed.  One value that is longer
-    by itself goes alone."""
+    """A longer payload is split by values, before compression; a broker that takes less is obeyed.  One value that is
+    longer by itself goes alone."""
     compress: Literal["none", "gzip", "zstd"] = "none"
     """Compress payloads; the user property `content-encoding` tells."""
     max_topic_levels: Annotated[int, Field(ge=1)] | None = None

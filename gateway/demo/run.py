@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway import app
 from gateway.config import BackoffConfig, Config, SecurityConfig
+from gateway.demo.graph import History
 from gateway.demo.parts import HOST, EmbeddedBroker, Factory, Trust, embedded_broker, port_or_free, simulators
 from gateway.demo.view import Flow, View
 from gateway.errors import ConfigError
@@ -38,8 +39,8 @@ class DemoOptions:
     """Stop the broker for so long, `OUTAGE_AFTER_S` after the start."""
 
 
-async def demo(options: DemoOptions, view: View, stop: asyncio.Event) -> dict[str, object]:
-    """Run until `stop` is set or the duration is over; returns the summary.  Raises `ConfigError`."""
+async def demo(options: DemoOptions, view: View, stop: asyncio.Event) -> Flow:
+    """Run until `stop` is set or the duration is over; returns how things were at the end.  Raises `ConfigError`."""
     with _state_folder(options.state) as folder:
         trust = Trust(folder / "pki", folder / "simulator-pki")
         await asyncio.to_thread(trust.begin)
@@ -89,11 +90,12 @@ def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: P
 
 async def _run(
     config: Config, factory: Factory, broker: EmbeddedBroker, options: DemoOptions, view: View, stop: asyncio.Event
-) -> dict[str, object]:
+) -> Flow:
     gateways: list[app.Gateway] = []
+    history = History()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(app.run(config, stop, gateways.append), name="gateway")
-        watching = tasks.create_task(_watch(gateways, factory, broker, options, view), name="view")
+        watching = tasks.create_task(_watch(gateways, factory, broker, options, view, history), name="view")
         outage = tasks.create_task(_outage(broker, options.outage_s), name="outage")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), options.duration_s)
@@ -101,8 +103,7 @@ async def _run(
         await running
         watching.cancel()
         outage.cancel()
-    flow = _flow(gateways[0], factory, broker, options)
-    return flow.summary()
+    return _flow(gateways[0], factory, broker, options, history)
 
 
 async def _outage(broker: EmbeddedBroker, for_s: float | None) -> None:
@@ -120,18 +121,23 @@ async def _outage(broker: EmbeddedBroker, for_s: float | None) -> None:
 
 
 async def _watch(
-    gateways: list[app.Gateway], factory: Factory, broker: EmbeddedBroker, options: DemoOptions, view: View
-) -> None:
+    gateways: list[app.Gateway], factory: Factory, broker: EmbeddedBroker, options: DemoOptions, view: View,
+    history: History,
+) -> None:  # fmt: skip
     while True:
         if gateways:
-            view.show(_flow(gateways[0], factory, broker, options))
+            view.show(_flow(gateways[0], factory, broker, options, history))
         await asyncio.sleep(REFRESH_S)
 
 
-def _flow(gateway: app.Gateway, factory: Factory, broker: EmbeddedBroker, options: DemoOptions) -> Flow:
+def _flow(
+    gateway: app.Gateway, factory: Factory, broker: EmbeddedBroker, options: DemoOptions, history: History
+) -> Flow:
+    now_s, books = time.monotonic(), books_of(gateway.metrics.registry, gateway.brokers[0].peer)
+    history.update(now_s, books, gateway.brokers[0].is_up)
     return Flow(
-        at_s=time.monotonic(),
-        books=books_of(gateway.metrics.registry, gateway.brokers[0].peer),
+        at_s=now_s,
+        books=books,
         delay_sum_s=gateway.metrics.delay_sum_s,
         machines=factory.machines,
         endpoint=factory.endpoint,
@@ -142,9 +148,10 @@ def _flow(gateway: app.Gateway, factory: Factory, broker: EmbeddedBroker, option
         links=gateway.links,
         parts_good=factory.total("good"),
         parts_scrap=factory.total("scrap"),
+        history=history,
     )
 
 
-def printed(summary: dict[str, object]) -> str:
+def printed(flow: Flow) -> str:
     """The summary as one JSON object."""
-    return json.dumps(summary)
+    return json.dumps(flow.summary())

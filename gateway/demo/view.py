@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.demo.graph import History, graph
 from gateway.link import Link
 from gateway.metrics import Books
 
@@ -37,9 +38,15 @@ class Flow:
     links: Sequence[Link]
     parts_good: int
     parts_scrap: int
+    history: History
 
     def summary(self) -> dict[str, object]:
-        """The figures under the names that `--json` promises."""
+        """All that `--json` promises."""
+        return {**self.figures, "history": self.history.summary()}
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """The sums and addresses under the names that `--json` promises."""
         return {
             "received": self.books.received,
             "delivered": self.books.delivered,
@@ -120,7 +127,15 @@ class LiveView:
         rate, delay_s = self._rates.update(flow)
         self._live.update(
             Panel(
-                Group(addresses(flow), Text(), machine_table(flow.machines), Text(), flow_table(flow, rate, delay_s)),
+                Group(
+                    addresses(flow),
+                    Text(),
+                    machine_table(flow.machines),
+                    Text(),
+                    flow_table(flow, rate, delay_s),
+                    Text(),
+                    graph(flow.history, flow.books),
+                ),
                 title="connected factory",
                 subtitle="Ctrl-C ends it",
                 border_style="blue",

@@ -1,0 +1,106 @@
+"""The last minutes as a graph of characters: values delivered, values on disk, and whether the broker was there.
+
+Pull the broker's plug and the first falls to nothing while the second climbs; when it is back, the first shoots up
+until the second is empty, and what was delivered in all is what was received.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from gateway.metrics import Books
+
+SLICE_S = 1.0
+KEPT_S = 600
+COLUMNS = 80
+HEIGHT = 4
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(slots=True)
+class Slice:
+    """What happened in one second."""
+
+    delivered: int = 0
+    """Values delivered in it."""
+    stored: int = 0
+    """Values on disk at its end."""
+    is_up: bool = True
+    """The broker was connected all the time."""
+
+
+class History:
+    """The last minutes, second by second."""
+
+    def __init__(self) -> None:
+        self.slices: deque[Slice] = deque(maxlen=int(KEPT_S / SLICE_S))
+        self._delivered = 0
+        self._ends_s: float | None = None
+
+    def update(self, at_s: float, books: Books, is_up: bool) -> None:
+        """How things are at a later instant; what was delivered since the last one belongs to this slice."""
+        if self._ends_s is None:
+            self._ends_s = at_s
+        while at_s >= self._ends_s:
+            self._ends_s += SLICE_S
+            self.slices.append(Slice(stored=self.slices[-1].stored if self.slices else 0, is_up=is_up))
+        latest = self.slices[-1]
+        latest.delivered += books.delivered - self._delivered
+        latest.stored = books.stored
+        latest.is_up &= is_up
+        self._delivered = books.delivered
+
+    @property
+    def columns(self) -> list[Slice]:
+        """The slices, several in one where there are more than fit; the delivered are the mean of those."""
+        slices = list(self.slices)
+        size = max(1, -(-len(slices) // COLUMNS))
+        return [_merged(slices[start : start + size]) for start in range(0, len(slices), size)]
+
+    def summary(self) -> dict[str, object]:
+        """The picture's data, second by second."""
+        return {
+            "slice_s": SLICE_S,
+            "delivered": [each.delivered for each in self.slices],
+            "stored": [each.stored for each in self.slices],
+            "broker_up": [each.is_up for each in self.slices],
+        }
+
+
+def _merged(slices: Sequence[Slice]) -> Slice:
+    mean = round(sum(each.delivered for each in slices) / len(slices))
+    return Slice(mean, max(each.stored for each in slices), all(each.is_up for each in slices))
+
+
+def bars(numbers: Sequence[int], height: int) -> list[str]:
+    """One column for each number, in so many lines, the highest first.  What is not 0 shows at least a trace."""
+    most = max(numbers, default=0)
+    eighths = [max(1, round(8 * height * n / most)) if n > 0 else 0 for n in numbers]
+    return ["".join(_EIGHTHS[min(8, max(0, n - 8 * line))] for n in eighths) for line in reversed(range(height))]
+
+
+def graph(history: History, books: Books) -> RenderableType:
+    """Delivered above, stored below, the broker as a line between them."""
+    columns = history.columns
+    delivered, stored = [each.delivered for each in columns], [each.stored for each in columns]
+    broker = Text().join(Text("─" if each.is_up else "╳", style="" if each.is_up else "bold red") for each in columns)
+    return Group(
+        Text(f"delivered per second, at most {max(delivered, default=0)}", style="bold"),
+        *(Text(line, style="green") for line in bars(delivered, HEIGHT)),
+        broker,
+        Text(f"on disk, at most {max(stored, default=0)}", style="bold"),
+        *(Text(line, style="yellow") for line in bars(stored, HEIGHT)),
+        Text(f"the last {len(history.slices) * SLICE_S:.0f} s; {verdict(books)}"),
+    )
+
+
+def verdict(books: Books) -> str:
+    """Whether anything is missing, in words."""
+    if not books.balance:
+        return "the books do not balance"
+    left = f", {books.stored} of them on disk" if books.stored else ""
+    lost = f"{books.dropped} dropped" if books.dropped else "nothing is missing"
+    return f"{books.received + books.recovered} values received{left}, {lost}"
