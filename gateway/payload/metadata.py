@@ -109,10 +109,11 @@ def _type_id(tag: Tag, kind: int) -> str | None:
 
 
 def _enumeration(each: Enumeration) -> Json:
+    """EnumField (Part 3, 8.52) has the number as Int64, which is text in JSON (Part 6, 5.4.2.3)."""
     return {
         "DataTypeId": each.type_id,
         "Name": each.name,
-        "EnumDefinition": {"Fields": [{"Value": value, "Name": name} for value, name in each.members]},
+        "EnumDefinition": {"Fields": [{"Value": str(value), "Name": name} for value, name in each.members]},
         "BuiltInType": INT32,
     }
 

@@ -188,7 +188,7 @@ def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_n
         {
             "DataTypeId": "nsu=urn:u;i=11",
             "Name": "Mode",
-            "EnumDefinition": {"Fields": [{"Value": 0, "Name": "Off"}, {"Value": 1, "Name": "On"}]},
+            "EnumDefinition": {"Fields": [{"Value": "0", "Name": "Off"}, {"Value": "1", "Name": "On"}]},
             "BuiltInType": 6,
         }
     ]
