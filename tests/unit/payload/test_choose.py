@@ -4,12 +4,12 @@ Who reads each format in the tests, other than who writes it:
 
 | format | schema (`gateway schema …`) | reader | tests |
 | --- | --- | --- | --- |
-| `json` | `json_schema` | the table of forms, read back (`tests/support/payloads.py`) | `test_json`, `test_parts` |
-| `json-columns` | `columns_schema` | from its description (`test_columns.Reader`) | `test_columns`, contract `test_wire` |
+| `json` | `json_schema` | the table of forms (`tests/support/payloads.py`) | `test_json`, `test_parts` |
+| `json-columns` | `columns_schema` | from its description (`test_columns.Reader`) | `test_columns`, `test_wire` |
 | `msgpack` | `json_schema`, unpacked | from the MessagePack specification (`test_packed.unpack`) | `test_packed` |
-| `opcua-pubsub` | `pubsub_schema` | from Parts 6 and 14 (`tests/support/part6.py`), all encodings | `test_pubsub`, `test_wire` |
-| `cloudevents` | `events_schema` | the SDK (`tests/support/cloud_events.py`), both modes | `test_cloudevents`, `test_wire` |
-| `gzip`, `zstd` | that of the format inside | the programs gzip and zstd | `test_packed`, contract `test_programs` |
+| `opcua-pubsub` | `pubsub_schema` | from Parts 6, 14 (`tests/support/part6.py`) | `test_pubsub`, `test_wire` |
+| `cloudevents` | `events_schema` | the SDK (`tests/support/cloud_events.py`) | `test_cloudevents`, `test_wire` |
+| `gzip`, `zstd` | that of what is inside | the programs gzip and zstd | `test_packed`, `test_programs` |
 
 All of them pass a real broker in `tests/e2e/test_examples.py`.
 """
