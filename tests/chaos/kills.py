@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.support.load_chain import LoadChain, books_of, load_chain
 from tests.support.load_checker import LoadChecker
+from tests.support.programs import wait_until
 
 WINDOW = 100
 """`broker.window`: publishes without a PUBACK, and so the most that may come again after one kill."""
@@ -78,7 +79,9 @@ def kills(
             if not number % max(1, count // 20):
                 say(f"{number}/{count} kills, {chain.checker.values / 1e6:.2f} million values, {repeated} repeats")
         say("no more kills: waiting for everything to arrive")
+        chain.gateway.wait_ready(BACK_WITHIN_S)
         chain.finish(300.0)
+        wait_until(lambda: not books_of(chain.gateway.metrics).stored, "everything stored to be acknowledged")
         books = books_of(chain.gateway.metrics)
         exit_code = chain.gateway.stop(30.0)
         judge(report, chain.checker)

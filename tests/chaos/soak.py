@@ -29,6 +29,7 @@ from pathlib import Path
 from tests.chaos.plugs import PLUGS, drawn
 from tests.chaos.soak_report import Outcome, Pulled, Sample, judged, text_of
 from tests.support.load_chain import LoadChain, books_of, cpu_s, load_chain, open_files, resident_kib
+from tests.support.programs import wait_until
 
 SAMPLE_S = 5.0
 LONGEST_PLUG_S = 30.0
@@ -103,6 +104,7 @@ def soak(plan: Plan, folder: Path, say: Say = lambda line: None) -> Outcome:
         say("the load ends: waiting for everything to arrive")
         with noting(failures):
             chain.finish()
+        wait_until(lambda: not books_of(chain.gateway.metrics).stored, "everything stored to be acknowledged")
         watch.look()
         books = books_of(chain.gateway.metrics)
         exit_code = chain.gateway.stop(30.0)
