@@ -72,16 +72,16 @@ class LoadSubscription(Subscription):
     production: Production
     _next: int | None = None
     _rows: NDArray[np.void] | None = None
+    _items = _shortest = 0
 
     def _layout(self) -> NDArray[np.void] | None:
-        """One tick as rows, the values being the numbers of the tags; None while nothing is subscribed to."""
+        """One tick as rows, the values being the numbers of the tags; None while no tag is subscribed to."""
         monitored = self.items._monitored_items
-        if self._rows is None or len(self._rows) != len(monitored):
-            known = [
-                (item.client_handle, int(str(item.read_value_id.NodeId.Identifier)))
-                for item in monitored.values()
-                if item.read_value_id is not None
-            ]
+        if self._rows is None or self._items != len(monitored):
+            asked = [(item, item.read_value_id) for item in monitored.values() if item.read_value_id is not None]
+            ours = [(item, str(node.NodeId.Identifier)) for item, node in asked if node.NodeId.NamespaceIndex]
+            known = [(item.client_handle, int(number)) for item, number in ours]
+            self._items, self._shortest = len(monitored), min((item.queue_size for item, _ in ours), default=0)
             rows = np.zeros(len(known), ROW)
             rows["handle"], rows["value"] = np.array(known).T if known else ([], [])
             rows["mask"], rows["type"] = MASK, INT32
@@ -102,10 +102,9 @@ class LoadSubscription(Subscription):
         if layout is None or not self.due or self._next is None:
             return
         due = self.production.due(time.time_ns())
-        shortest = min(item.queue_size for item in self.items._monitored_items.values())
-        overflowed = due - self._next + 1 > shortest
+        overflowed = due - self._next + 1 > self._shortest
         if overflowed:
-            self._next = due - shortest + 1
+            self._next = due - self._shortest + 1
         count = min(due - self._next + 1, max(1, self.most_values // len(layout)))
         rows = self._rows_of(layout, np.arange(self._next, self._next + count, dtype=np.int64))
         rows["status"][: len(layout)] = OVERFLOW if overflowed else 0
