@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo install test test-unit chaos soak compose-test grafana-check generated check format clean
+.PHONY: pictures help demo install test test-unit chaos soak kills compose-test grafana-check generated check format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -45,6 +45,10 @@ chaos: $(VENV)/made-test ## a long campaign of faults (ARGS="--faults 200 --seed
 soak: $(VENV)/made-test ## load for hours with plugs pulled (ARGS="--minutes 120 --report var/soak"), and its verdict
 	@sh tests/install-peers
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+kills: $(VENV)/made-test ## kill -9 of the gateway under load (ARGS="--kills 200 --seed 7"), and its verdict
+	@sh tests/install-peers
+	@$(BIN)/python -m tests.chaos.kills $(ARGS)
 
 compose-test: $(VENV)/made-test ## the docker compose stack in real containers: a plant lives, a broker is pulled (root, minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest tests/e2e/test_compose.py $(ARGS)

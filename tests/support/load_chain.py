@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.brokers import Process, mosquitto
 from tests.support.load_checker import LoadChecker, load_checker
@@ -60,27 +61,36 @@ class LoadChain:
 
 @contextmanager
 def load_chain(
-    folder: Path, values_per_second: int, *, links: bool = True, kind: type[Gateway] = Gateway, **changes: object
+    folder: Path,
+    values_per_second: int,
+    *,
+    links: bool = True,
+    kind: type[Gateway] = Gateway,
+    source: Mapping[str, object] = MappingProxyType({}),
+    **changes: object,
 ) -> Iterator[LoadChain]:
-    """Everything started and flowing; `changes` go into the gateway's configuration, `kind` is how it is run."""
+    """Everything started and flowing.
+
+    `source` and `changes` go into the gateway's configuration, `kind` is how it is run.
+    """
     tags = max(1, round(values_per_second / RATE_HZ))
     with ExitStack() as stack:
         enter = stack.enter_context
         broker = enter(mosquitto(folder, "max_inflight_messages 0"))
         server = enter(running(LoadServer(folder, tags, RATE_HZ)))
-        server.wait_said("serving")
+        server.wait_said("serving", within_s=90)
         checker = enter(load_checker(broker.url, "load/#", tags, server.began_ns / 1e9, 1 / RATE_HZ))
         server_link = enter(proxy_thread(server.port)) if links else None
         broker_link = enter(proxy_thread(broker.port)) if links else None
         url = f"mqtt://127.0.0.1:{broker_link.port}" if broker_link else broker.url
         options: dict[str, object] = {
-            "sources": [source_of(server, server_link.port if server_link else server.port)],
+            "sources": [source_of(server_link.port if server_link else server.port, **source)],
             "payload": {"format": "json-columns", "topic": "load/{machine}"},
             **changes,
         }
         gateway = enter(running(kind(folder, "", url, **options)))
         chain = LoadChain(server, gateway, broker, checker, server_link, broker_link)
-        chain.wait_caught_up(60)
+        chain.wait_caught_up(120)
         yield chain
 
 

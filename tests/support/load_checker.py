@@ -8,7 +8,7 @@ alone, as any consumer would.  Reads `json-columns`.
 import threading
 import time
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,8 +24,16 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 Ints = NDArray[np.int64]
-MOST_PROBLEMS = 50
 NEVER = -1
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Sequence numbers of one stream that did not come, the first and the last."""
+
+    stream: str
+    first_seq: int
+    last_seq: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Hole:
     first_tick: int
     last_tick: int
     values: int
+    skipped: Skipped | None
+    """The numbers that are missing in front of the message that shows it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class Announced:
     since_s: float
     until_s: float
     count: int | None
+    seqs: range
+    """The numbers that will not come, where it names them."""
 
 
 @dataclass
@@ -68,8 +80,7 @@ class LoadChecker:
     """Values whose status is not Good."""
     holes: list[Hole] = field(default_factory=list)
     gaps: list[Announced] = field(default_factory=list)
-    numbers_missing: list[str] = field(default_factory=list)
-    """Holes in the numbering of streams."""
+    skipped: list[Skipped] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
     first: Ints = field(init=False)
     last: Ints = field(init=False)
@@ -106,10 +117,33 @@ class LoadChecker:
 
     @property
     def unexplained(self) -> list[Hole]:
-        """Holes that no gap announced in their stream covers."""
-        return [hole for hole in self.holes if not any(self._covers(gap, hole) for gap in self.gaps)]
+        """Holes that no gap announced in their stream covers, by its numbers or by its times."""
+        told = self._numbers_told()
+        return [
+            hole
+            for hole in self.holes
+            if not _is_told(hole.skipped, told) and not any(self._covers(gap, hole) for gap in self.gaps)
+        ]
+
+    @property
+    def numbers_missing(self) -> list[str]:
+        """Holes in the numbering of streams that no gap names."""
+        told = self._numbers_told()
+        return [
+            f"{each.stream}: {each.first_seq - 1} is followed by {each.last_seq + 1}"
+            for each in self.skipped
+            if not _is_told(each, told)
+        ]
+
+    def _numbers_told(self) -> dict[str, set[int]]:
+        told: dict[str, set[int]] = defaultdict(set)
+        for gap in self.gaps:
+            told[gap.stream].update(gap.seqs)
+        return told
 
     def _covers(self, gap: Announced, hole: Hole) -> bool:
+        if gap.seqs:
+            return False
         since, until = (self.began_s + tick * self.period_s for tick in (hole.first_tick, hole.last_tick))
         return gap.stream == hole.stream and gap.since_s <= since + 1e-6 and until <= gap.until_s + 1e-6
 
@@ -127,8 +161,8 @@ class LoadChecker:
             self.repeated_messages += 1
             self.repeated_values += rows
             return
-        if seq != last + 1:
-            self._note(self.numbers_missing, f"{stream}: {last} is followed by {seq}")
+        skipped = Skipped(stream, last + 1, seq - 1) if seq != last + 1 else None
+        self.skipped += [skipped] if skipped else []
         self._seqs[stream] = seq
         self.gaps += [_announced(stream, gap) for gap in body.get("gaps", ())]
         if "version" in body:
@@ -136,9 +170,9 @@ class LoadChecker:
             known = self._lists.get(body["version"], np.zeros(0, np.int64))
             self._lists[body["version"]] = np.concatenate((known[: body["first"]], numbers))
         elif rows:
-            self._check(stream, body, now_s)
+            self._check(stream, body, now_s, skipped)
 
-    def _check(self, stream: str, body: dict[str, list[int]], now_s: float) -> None:
+    def _check(self, stream: str, body: dict[str, list[int]], now_s: float, skipped: Skipped | None) -> None:
         tags = self._lists[str(body["tags"])][np.array(body["tag"])]
         ticks, owners = np.divmod(np.array(body["value"], np.int64), self.tags)
         times = np.array(body["time"], np.int64)
@@ -150,11 +184,11 @@ class LoadChecker:
         self.problems["wrong source times"] += abs(start_s - early_s) > 2e-6
         self.overflowed += int(np.count_nonzero(body.get("status", ())))
         self.values += len(ticks)
-        self._follow(stream, tags, ticks)
+        self._follow(stream, tags, ticks, skipped)
         if self.quiet:
             self.delays_s.append(now_s - self.began_s - int(ticks.max()) * self.period_s)
 
-    def _follow(self, stream: str, tags: Ints, ticks: Ints) -> None:
+    def _follow(self, stream: str, tags: Ints, ticks: Ints, skipped: Skipped | None) -> None:
         """Each value must be the successor of the one before of its tag."""
         order = np.argsort(tags, kind="stable")
         tags, ticks = tags[order], ticks[order]
@@ -168,22 +202,23 @@ class LoadChecker:
         self.disordered += int((step < 1).sum())
         late = step > 1
         if late.any():
-            hole = Hole(
-                stream, int((before[late] + 1).min()), int((ticks[late] - 1).max()), int((step[late] - 1).sum())
-            )
-            self.holes.append(hole)
-
-    def _note(self, where: list[str], text: str) -> None:
-        if len(where) < MOST_PROBLEMS:
-            where.append(text)
+            first, last, values = (before[late] + 1).min(), (ticks[late] - 1).max(), (step[late] - 1).sum()
+            self.holes.append(Hole(stream, int(first), int(last), int(values), skipped))
 
 
 def _announced(stream: str, gap: dict[str, str | int]) -> Announced:
     since, until, count = gap.get("from_time"), gap.get("to_time"), gap.get("count")
     return Announced(
         stream, str(gap["cause"]), _instant_s(since, 0.0), _instant_s(until, float("inf")),
-        count if isinstance(count, int) else None,
+        count if isinstance(count, int) else None, range(int(gap.get("from_seq", 0)), int(gap.get("to_seq", -1)) + 1),
     )  # fmt: skip
+
+
+def _is_told(skipped: Skipped | None, told: dict[str, set[int]]) -> bool:
+    """Whether announced gaps name all of these numbers; what is not about numbers is not told by them."""
+    if skipped is None:
+        return False
+    return told[skipped.stream].issuperset(range(skipped.first_seq, skipped.last_seq + 1))
 
 
 def _instant_s(text: str | int | None, otherwise: float) -> float:

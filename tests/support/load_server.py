@@ -145,12 +145,13 @@ class LoadServer(Program):
         return told
 
 
-def source_of(server: LoadServer, port: int) -> dict[str, object]:
-    """The configuration of a gateway's source for this server, reached through `port`."""
+def source_of(port: int, **changes: object) -> dict[str, object]:
+    """The configuration of a gateway's source for a load server, reached through `port`."""
     return {
         "name": "load", "url": f"opc.tcp://127.0.0.1:{port}", "insecure": True, "publishing_interval": "100ms",
         "queue_size": 3000, "keep_alive": "1s", "session_timeout": "10s", "request_timeout": "3s",
         "select": [{"subtree": f"nsu={MODEL_URI};s=load", "levels": ["machine"], "include": ["*/*"]}],
+        **changes,
     }  # fmt: skip
 
 

@@ -65,6 +65,16 @@ def test_a_hole_in_the_numbering_is_seen() -> None:
     assert checked(message(1, 5), message(3, 6)).numbers_missing == ["s: 1 is followed by 3"]
 
 
+def test_a_hole_in_the_numbering_that_a_gap_names_is_explained() -> None:
+    def after(first: int, last: int) -> LoadChecker:
+        gap = {"cause": "policy_drop", "from_seq": first, "to_seq": last, "count": 8}
+        return checked(message(1, 5), message(4, 8, gaps=[gap]))
+
+    assert (after(2, 3).numbers_missing, after(2, 3).unexplained) == ([], [])
+    assert after(2, 2).numbers_missing == ["s: 1 is followed by 4"]
+    assert len(after(2, 2).unexplained) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
