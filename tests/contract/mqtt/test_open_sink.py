@@ -101,20 +101,6 @@ def test_a_name_that_does_not_resolve_says_so() -> None:
     run(body())
 
 
-def test_a_half_open_line_is_noticed_by_the_missing_puback(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with (
-            open_proxy(broker.port) as proxy,
-            open_sink(config(f"mqtt://127.0.0.1:{proxy.port}"), link(), "edge") as sink,
-        ):
-            assert (await sink.send(message())).verdict is Verdict.DELIVERED
-            proxy.half_open()
-            assert "has not acknowledged" in await reason_of(sink.send(message()))
-
-    with brokers.mosquitto(tmp_path) as broker:
-        run(body())
-
-
 def test_a_slow_line_is_not_a_dead_line(tmp_path: Path) -> None:
     async def body() -> None:
         async with (
