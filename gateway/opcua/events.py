@@ -31,8 +31,9 @@ _DECLARED_AT = {
     "ActiveState": ua.ObjectIds.AlarmConditionType,
 }
 """Some servers take a field only from the type that declares it; all others are those of every event."""
-MODEL_CHANGES = 0xFFFF_FFFF
-"""The client handle of an item of our own: it tells that the address space has changed, and is nobody's tag."""
+MODEL_CHANGES = 0x7FFF_FFFF
+"""The client handle of an item of our own: it tells that the address space has changed, and is nobody's tag.  Not the
+largest number there is: node-opcua takes that for none."""
 _MODEL_FIELDS = ("EventType",)
 _SERVER = ua.NodeId(ua.Int32(ua.ObjectIds.Server), ua.Int16(0))
 _CONDITION = ua.NodeId(ua.Int32(ua.ObjectIds.ConditionType), ua.Int16(0))

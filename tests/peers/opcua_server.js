@@ -8,6 +8,20 @@ const { OPCUAServer, OPCUACertificateManager, MessageSecurityMode, SecurityPolic
 const [port, machines, pki, options] = process.argv.slice(2);
 const extra = JSON.parse(options || "{}");
 
+// A limit alarm on a temperature: above 90 it is active, severity 800.
+function addAlarm(space, own, folder, temperature) {
+  folder.setEventNotifier(1);
+  folder.addReference({ referenceType: "HasEventSource", nodeId: temperature });
+  space.rootFolder.objects.server.addReference({ referenceType: "HasNotifier", nodeId: folder });
+  const alarm = own.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+    browseName: "Hot", conditionName: "Hot", conditionSource: temperature, inputNode: temperature,
+    organizedBy: folder, highHighLimit: 100, highLimit: 90, lowLimit: -10, lowLowLimit: -20,
+  });
+  alarm.setEnabledState(true);
+  alarm.severity.setValueFromSource({ dataType: DataType.UInt16, value: 800 });
+  return alarm;
+}
+
 async function main() {
   const manager = new OPCUACertificateManager({ rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
   await manager.initialize();
@@ -38,9 +52,11 @@ async function main() {
   await server.initialize();
   const space = server.engine.addressSpace;
   const own = space.registerNamespace("urn:tests:line");
+  if (extra.subscriptions === false) server._on_CreateSubscriptionRequest = undefined;  // the stack refuses what it has not got
+  space.installAlarmsAndConditionsService();
   const folder = own.addObject({ browseName: "line-1", organizedBy: space.rootFolder.objects });
   const variables = new Map();
-  for (let number = 1; number <= Number(machines); number++) {
+  const addMachine = (number) => {
     const machine = own.addObject({ browseName: `press-${number}`, componentOf: folder });
     for (const [name, dataType, value] of [["Counter", "Int32", 0], ["Temperature", "Double", 20.5],
                                            ["State", "String", "Idle"], ["Running", "Boolean", true]]) {
@@ -50,7 +66,12 @@ async function main() {
         ...(name === "Temperature" ? { engineeringUnits: standardUnits.degree_celsius, engineeringUnitsRange: { low: 0, high: 100 } } : {}),
         value: { dataType: DataType[dataType], value } }));
     }
-  }
+    return machine;
+  };
+  for (let number = 1; number <= Number(machines); number++) addMachine(number);
+  if (extra.history) space.installHistoricalDataNode(variables.get("press-2.Counter"));
+  const modelChanged = () => space.rootFolder.objects.server.raiseEvent("BaseModelChangeEventType", {});
+  const hot = extra.alarm ? addAlarm(space, own, folder, variables.get("press-1.Temperature")) : undefined;
   const many = [];
   let group = folder;
   for (let number = 0; number < (extra.extra || 0); number++) {
@@ -77,6 +98,14 @@ async function main() {
       }
     },
     run: (first, last, period) => { commands.count(first, last, period); },
+    history: (first, last) => {  // writes to the variable whose history is kept
+      for (let value = Number(first); value < Number(last); value++) {
+        variables.get("press-2.Counter").setValueFromSource({ dataType: DataType.Int32, value });
+      }
+    },
+    add: (number, tells) => { addMachine(number); if (tells) modelChanged(); },
+    remove: (number, tells) => { space.deleteNode(folder.getComponentByName(`press-${number}`, own.index)); if (tells) modelChanged(); },
+    acknowledged: () => hot.ackedState.id.readValue().value.value,
     bad: () => variables.get("press-1.Temperature").setValueFromSource(new Variant({ dataType: DataType.Null }),
       StatusCodes.BadSensorFailure),
     event: (severity, message) => server.engine.addressSpace.rootFolder.objects.server.raiseEvent("BaseEventType", {

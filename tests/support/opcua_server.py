@@ -127,6 +127,9 @@ async def serve(port: int, machines: int) -> None:
             elif verb == "event":
                 events.event.Severity = ua.UInt16(int(rest[0]))
                 await events.trigger(message=rest[1])
+            elif verb == "instance":  # one more of the type of press
+                kind = server.get_node(ua.NodeId(ua.String("PressType"), ua.Int16(index)))
+                await _add_instance(line, kind, index, rest[0], 2.5)
             elif verb == "drop-subscriptions":
                 service = server.iserver.subscription_service
                 await service.delete_subscriptions(list(service.subscriptions))
@@ -170,9 +173,15 @@ async def _add_structures(server: "Server", index: int) -> None:
     )
     special_type = await press_type.add_object_type(index, "SpecialPressType")
     for name, kind in (("typed-1", press_type), ("typed-2", special_type)):
-        instance = await recipes.add_object(index, name, objecttype=kind.nodeid)
-        await instance.add_variable(ua.NodeId(ua.String(f"{name}.Force"), ua.Int16(index)), "Force", 1.5)
+        await _add_instance(recipes, kind, index, name, 1.5)
     await recipes.add_variable(ua.NodeId(ua.String("Recipe"), ua.Int16(index)), "Recipe", recipe)
+
+
+async def _add_instance(parent: "Node", kind: "Node", index: int, name: str, force: float) -> None:
+    from asyncua import ua
+
+    instance = await parent.add_object(index, name, objecttype=kind.nodeid)
+    await instance.add_variable(ua.NodeId(ua.String(f"{name}.Force"), ua.Int16(index)), "Force", force)
 
 
 if __name__ == "__main__":

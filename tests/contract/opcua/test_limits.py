@@ -1,46 +1,20 @@
 """What servers limit, forget and refuse, against node-opcua and open62541."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
-from gateway.config import SourceConfig
 from gateway.errors import Unavailable
-from gateway.link import Link
-from gateway.metrics import Metrics, SourceMetrics
+from gateway.metrics import Metrics
 from gateway.model import Batch
-from gateway.opcua import Source, open_source
+from gateway.opcua import Source
 from tests.support.opcua_peers import STACKS, node_opcua_server, open62541_server, stack_server
 from tests.support.opcua_server import NAMESPACE
+from tests.support.opcua_source import COUNTER, config, opened, run
 from tests.support.proxy import open_proxy
 
-COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
-
-
 every_stack = pytest.mark.parametrize("stack", STACKS)
-
-
-def run(body: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(body(), 110))
-
-
-def config(url: str, **changes: object) -> SourceConfig:
-    plain: dict[str, object] = {
-        "name": "line", "url": url, "insecure": True, "publishing_interval": 0.05,
-        "select": [{"node": COUNTER, "sampling_interval": 0}],
-        "keep_alive": 0.3, "request_timeout": 5, "queue_size": 100,
-    }  # fmt: skip
-    return SourceConfig.model_validate(plain | changes)
-
-
-@asynccontextmanager
-async def opened(made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None) -> AsyncIterator[Source]:
-    series = metrics or Metrics().for_source("line")
-    async with open_source(made, series, Link("line", made.url), mark) as source:
-        assert isinstance(source, Source)
-        yield source
 
 
 async def batches_until(source: Source, last: object) -> list[Batch]:
@@ -77,7 +51,7 @@ def test_items_per_call_are_respected_and_all_variables_arrive() -> None:
                 if len(handles) == 60:
                     break
 
-    run(body)
+    run(body, 110)
 
 
 def test_overflow_of_the_servers_queue_is_announced() -> None:
@@ -92,7 +66,7 @@ def test_overflow_of_the_servers_queue_is_announced() -> None:
         assert "server_overflow" in causes(seen)
         assert (metrics.registry.get_sample_value("gateway_source_queue_overflows_total", {"source": "line"}) or 0) > 0
 
-    run(body)
+    run(body, 110)
 
 
 def test_deadband_is_the_servers_where_it_has_one_and_left_out_where_not() -> None:
@@ -107,7 +81,7 @@ def test_deadband_is_the_servers_where_it_has_one_and_left_out_where_not() -> No
             seen = [value for value in values(await batches_until(source, 30.0)) if value not in (20.5, "Idle")]
             assert seen == [23.0, 30.0]
 
-    run(body)
+    run(body, 110)
 
 
 @pytest.mark.parametrize("stack", ["node-opcua", "open62541"])
@@ -131,7 +105,7 @@ def test_subscription_outlives_a_consumer_that_stalls(stack: str) -> None:
                     seen += list(batch.values)
                 assert [value for value in seen if value] == list(range(1, 25))
 
-    run(body)
+    run(body, 110)
 
 
 def test_full_server_is_unavailable_and_says_why() -> None:
@@ -141,7 +115,7 @@ def test_full_server_is_unavailable_and_says_why() -> None:
                 async with opened(config(server.url)):
                     pass
 
-    run(body)
+    run(body, 110)
 
 
 def test_refused_transfer_is_announced_and_goes_on() -> None:
@@ -154,7 +128,7 @@ def test_refused_transfer_is_announced_and_goes_on() -> None:
                 seen = await batches_until(source, 3)
                 assert causes(seen) == ["subscription_recreated"]
 
-    run(body)
+    run(body, 110)
 
 
 @every_stack
@@ -168,7 +142,7 @@ def test_restarted_server_is_subscribed_anew_and_announced(stack: str) -> None:
             seen = await batches_until(source, 0)
             assert causes(seen) == ["subscription_recreated"]
 
-    run(body)
+    run(body, 110)
 
 
 def test_sessions_dropped_by_the_server_are_noticed_and_the_subscription_is_taken_up() -> None:
@@ -183,7 +157,7 @@ def test_sessions_dropped_by_the_server_are_noticed_and_the_subscription_is_take
             async with opened(config(server.url), first[-1].mark) as source:
                 assert values(await batches_until(source, 3))[-1] == 3
 
-    run(body)
+    run(body, 110)
 
 
 def test_ten_kills_lose_and_repeat_nothing() -> None:
@@ -208,4 +182,4 @@ def test_ten_kills_lose_and_repeat_nothing() -> None:
             first = int(str(seen[0]))
             assert seen == list(range(first, 120))
 
-    run(body)
+    run(body, 110)

@@ -1,49 +1,21 @@
 """A source against a real server in another process, through a proxy that breaks the line."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from gateway.config import SourceConfig
 from gateway.errors import Unavailable
-from gateway.link import Link
-from gateway.metrics import Metrics, SourceMetrics
+from gateway.metrics import Metrics
 from gateway.model import Batch
-from gateway.opcua import Source, open_source
+from gateway.opcua import Source
 from gateway.opcua.explore import browse, connected, plan, selection_of
 from gateway.payload.forms import json_of
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, free_port, opcua_server
+from tests.support.opcua_source import COUNTER, config, opened, run, series
 from tests.support.proxy import Proxy, open_proxy
-
-COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
-
-
-def run(body: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(body(), 40))
-
-
-def config(url: str, **changes: object) -> SourceConfig:
-    plain: dict[str, object] = {
-        "name": "line", "url": url, "insecure": True, "publishing_interval": 0.05,
-        "select": [{"node": COUNTER, "sampling_interval": 0}],
-        "keep_alive": 0.3, "request_timeout": 3, "queue_size": 100,
-    }  # fmt: skip
-    return SourceConfig.model_validate(plain | changes)
-
-
-def series() -> SourceMetrics:
-    return Metrics().for_source("line")
-
-
-@asynccontextmanager
-async def opened(made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None) -> AsyncIterator[Source]:
-    async with open_source(made, metrics or series(), Link("line", made.url), mark) as source:
-        assert isinstance(source, Source)
-        yield source
-
 
 every_stack = pytest.mark.parametrize("stack", STACKS)
 
