@@ -83,12 +83,13 @@ class Backfill:
 
         What is returned has to be announced now.  Raises `Unavailable`.
         """
-        debts = [await self._debt(items, each) for each in (*earlier, *([absence] if absence else []))]
+        new = [each for each in (*earlier, *([absence] if absence else [])) if each not in self.owed]
+        debts = [await self._debt(items, each) for each in new]
         if self._mode == "before":
             self._first, self._mark = debts, mark
             return []
         if self._mode == "beside":
-            self.owed = tuple(debt.absence for debt in debts)
+            self.owed += tuple(new)
             for debt in debts:
                 self._beside.put_nowait(debt)
             debts = [debt for debt in debts if debt.absence is absence]  # the others were announced when they were new

@@ -113,7 +113,7 @@ def differs(last: object, now: object, band: float) -> bool:
     """Whether a value is another one, by more than `band` where it is a number or has numbers in an array."""
     if isinstance(last, float) and isinstance(now, float) and (math.isnan(last) or math.isnan(now)):
         return not (math.isnan(last) and math.isnan(now))
-    if band and isinstance(last, int | float) and isinstance(now, int | float):
+    if band and not isinstance(now, bool) and isinstance(last, int | float) and isinstance(now, int | float):
         return abs(now - last) > band
     if isinstance(last, list) and isinstance(now, list):
         return len(last) != len(now) or any(differs(a, b, band) for a, b in zip(last, now, strict=True))

@@ -1,29 +1,20 @@
 """Events of servers, as rows beside the values."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-
 import pytest
 
-from gateway.config import SourceConfig
-from gateway.link import Link
-from gateway.metrics import Metrics
-from gateway.opcua import open_source
+from gateway.config import Config, SourceConfig
+from gateway.model import Priority
+from gateway.payload.choose import format_for
 from gateway.values import LocalizedText, Structure, Typed
-from tests.support.opcua_peers import stack_server
-from tests.support.opcua_server import NAMESPACE
-
-
-def run(body: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(body(), 60))
+from tests.support.opcua_peers import node_opcua_server, stack_server
+from tests.support.opcua_source import COUNTER, Seen, opened, reading, run
+from tests.support.opcua_source import config as plain_config
+from tests.support.payloads import Counting
 
 
 def config(url: str, **changes: object) -> SourceConfig:
-    select = [{"events": "i=2253", "name": "Alarms", **changes}, {"node": f"nsu={NAMESPACE};s=press-1.Counter"}]
-    return SourceConfig.model_validate(
-        {"name": "line", "url": url, "insecure": True, "select": select, "publishing_interval": 0.05, "keep_alive": 1}
-    )
+    select = [{"events": "i=2253", "name": "Alarms", **changes}, {"node": COUNTER}]
+    return plain_config(url, select=select, keep_alive=1)
 
 
 @pytest.mark.parametrize("stack", ["asyncua", "node-opcua"])
@@ -31,18 +22,13 @@ def test_events_come_beside_values_with_their_fields_and_time(stack: str) -> Non
     async def body() -> None:
         async with stack_server(stack) as server:
             made = config(server.url, least_severity=300, event_types=["i=2041"])
-            series = Metrics().for_source("line")
-            async with (
-                open_source(made, series, Link("line", made.url), b"") as source,
-                aclosing(source.batches()) as batches,
-            ):
-                await anext(batches)
+            async with opened(made) as source, reading(source) as seen:
+                await seen.more(1)
                 await server.tell("event 200 small")
                 await server.tell("event 700 hot")
-                async for batch in batches:
-                    rows = [n for n, handle in enumerate(batch.handles.tolist()) if handle == 0]
-                    if rows:
-                        break
+                await seen.until(lambda seen: 0 in seen.batches[-1].handles)
+            batch = seen.batches[-1]
+            rows = [n for n, handle in enumerate(batch.handles.tolist()) if handle == 0]
             [row] = rows
             value = batch.values[row]
             assert isinstance(value, Structure)
@@ -57,3 +43,56 @@ def test_events_come_beside_values_with_their_fields_and_time(stack: str) -> Non
             assert source.table.tags[0].name == "Alarms"
 
     run(body)
+
+
+ALARM_FIELDS = ("ConditionName", "ActiveState/Id", "AckedState/Id", "Retain")
+
+
+def states(seen: Seen) -> list[tuple[object, ...]]:
+    """What every alarm event said of its condition."""
+    found = [value.fields for value in seen.values if isinstance(value, Structure) and "ConditionName" in value.fields]
+    return [tuple(fields[name].value if name in fields else None for name in ALARM_FIELDS) for fields in found]
+
+
+HOT = ("Hot", True, False, True)
+
+
+def test_standing_alarms_are_told_again_after_every_reconnection() -> None:
+    """Part 9, 5.5.7: ConditionRefresh, against the alarms of another stack."""
+
+    async def body() -> None:
+        async with node_opcua_server(alarm=True) as server:
+            made = config(server.url)
+            async with opened(made) as source, reading(source) as before:
+                await before.until_value(0)
+                await server.tell("set press-1.Temperature 95")
+                await before.until(lambda seen: HOT in states(seen))
+            async with opened(made, before.batches[-1].mark) as source, reading(source) as after:  # taken up
+                await after.until(lambda seen: HOT in states(seen))
+            await server.tell("drop-subscriptions")
+            async with opened(made, after.batches[-1].mark) as source, reading(source) as anew:
+                await anew.until(lambda seen: HOT in states(seen))
+                assert anew.causes == ["subscription_recreated"]
+                await server.tell("set press-1.Temperature 20")
+                await anew.until(lambda seen: any(active is False for _, active, _, _ in states(seen)))
+
+    run(body, 60)
+
+
+def test_alarms_come_on_their_own_topic_and_before_telemetry() -> None:
+    async def body() -> None:
+        async with node_opcua_server(alarm=True) as server:
+            made = config(server.url)
+            whole = Config.model_validate(
+                {"sources": [made], "broker": {"url": "mqtt://localhost"}, "payload": {"topic": "plant/{source}"}}
+            )
+            form, counting = format_for(whole, "line", "gw.e1"), Counting()
+            async with opened(made) as source, reading(source) as seen:
+                await server.tell("set press-1.Temperature 95")
+                await seen.until(lambda seen: HOT in states(seen))
+            messages = [m for batch in seen.batches for m in counting.append(form.encode(batch, counting.next_seq))]
+            assert {(m.topic, m.priority) for m in messages} == {
+                ("plant/line", Priority.TELEMETRY), ("plant/line/events", Priority.EVENT)
+            }  # fmt: skip
+
+    run(body, 60)

@@ -118,3 +118,12 @@ def test_what_was_held_travels_with_the_mark() -> None:
 def test_what_contradicts_itself_is_refused(shape: object, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         source(shape)
+
+
+def test_history_beside_live_values_is_scaled_and_not_judged_by_later_ones() -> None:
+    for backfill, expected in (("beside", [1.0, 2.0]), ("before", [])):
+        shaper = Shaper(source({"deadband": 5.0, "scale": 0.5}, None, backfill=backfill))
+        shaper.take(batch([(0, 9.0, 1)]), 0)
+        past = replace(batch([(0, 1.0, 2), (0, 2.0, 4)]), historical=True)
+        [made] = shaper.take(past, 0).batches
+        assert [value for _, value in shown(made)] == expected

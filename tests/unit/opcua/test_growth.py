@@ -1,0 +1,88 @@
+"""Tables that grow keep their handles, and chores are done when something hurries them."""
+
+import asyncio
+from dataclasses import replace
+
+from gateway.model import Tag
+from gateway.opcua.housekeeping import SETTLE_S, Chore, keep_house
+from gateway.opcua.mark import Absence, Lease, Mark, decode, encode
+from gateway.opcua.selection import Item, Table, arranged, digest_of, extended
+
+
+def table(*names: str) -> Table:
+    items = tuple(Item(f"i={name}", 100.0, 10) for name in names)
+    return Table(tuple(Tag(name, f"i={name}") for name in names), items, digest_of(items))
+
+
+def names(found: Table) -> list[str]:
+    return [tag.name for tag in found.tags]
+
+
+def test_what_comes_stands_at_the_end_and_handles_stay() -> None:
+    grown = extended(table("b", "d"), table("a", "b", "c", "d"))
+    assert names(grown) == ["b", "d", "a", "c"]
+    assert names(extended(grown, table("b", "d"))) == ["b", "d", "a", "c"]  # what went keeps its place
+
+
+def test_a_name_that_is_taken_gets_a_number() -> None:
+    other = table("1", "2")
+    renamed = replace(other, tags=tuple(replace(tag, name="b") for tag in other.tags))
+    assert names(extended(table("b"), renamed)) == ["b", "b~2", "b~3"]
+
+
+def test_a_grown_table_is_found_again_in_the_same_order() -> None:
+    grown = extended(extended(table("b", "d"), table("b", "c", "d")), table("a", "b", "c", "d"))
+    again = arranged(table("a", "b", "c", "d"), ["i=c", "i=a"])
+    assert (names(again), again.digest) == (names(grown), grown.digest)
+    assert arranged(table("a"), ["i=z"]) == table("a")
+
+
+def test_the_mark_keeps_what_is_owed_and_what_came() -> None:
+    owed = (Absence(1, 2, "not_read", "why", True), Absence(3, 4, "subscription_recreated", "so"))
+    lease = Lease("u", "t", 7, "d", 0.1, 1.0, 10.0, (), ("i=c", "i=a"), owed)
+    assert decode(encode(lease.encode(), 5, 6)) == Mark(lease, 5, 6)
+    many = replace(lease, added=None)
+    assert decode(encode(many.encode(), 5, 6)) == Mark(many, 5, 6)
+
+
+def test_a_chore_is_done_soon_when_something_hurries_it() -> None:
+    async def body() -> None:
+        loop, hurry, done = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        count = 0
+
+        async def look() -> None:
+            nonlocal count
+            count += 1
+            done.set()
+
+        async def never() -> None:
+            raise AssertionError("its time has not come")
+
+        house = asyncio.create_task(keep_house([Chore(600, never), Chore(600, look, hurry)]))
+        began = loop.time()
+        hurry.set()
+        await done.wait()
+        house.cancel()
+        await asyncio.wait([house])
+        assert (count, hurry.is_set()) == (1, False)
+        assert loop.time() - began >= SETTLE_S
+
+    asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_a_chore_that_is_due_is_done_again_and_again() -> None:
+    async def body() -> None:
+        thrice, count = asyncio.Event(), 0
+
+        async def tick() -> None:
+            nonlocal count
+            count += 1
+            if count == 3:
+                thrice.set()
+
+        house = asyncio.create_task(keep_house([Chore(0.01, tick), Chore(600, tick, asyncio.Event())]))
+        await thrice.wait()
+        house.cancel()
+        await asyncio.wait([house])
+
+    asyncio.run(asyncio.wait_for(body(), 20))
