@@ -15,19 +15,21 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from asyncua import ua
 
 from gateway.config import SourceConfig
 from gateway.model import Batch, Gap
-from gateway.opcua.batches import Assembler
+from gateway.opcua.batches import LEAD_TICKS, Assembler, now_ticks
 from gateway.opcua.decode import Changes
-from gateway.opcua.history import read_history, with_history
-from gateway.opcua.mark import Absence
+from gateway.opcua.history import read_history, ticks_of, with_history
+from gateway.opcua.mark import Absence, Mark
 from gateway.opcua.selection import Item
-from gateway.opcua.session import Session
+from gateway.opcua.session import Session, content
 from gateway.opcua.wire import Dialect
 
+_CURRENT_TIME = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_CurrentTime), ua.Int16(0))
 _Told = Sequence[tuple[int, ua.NodeId]]
 """Handles and nodes of the variables whose history can be read."""
 
@@ -149,7 +151,20 @@ class Backfill:
 
     def _pages(self, debt: _Debt) -> AsyncGenerator[tuple[Changes, list[int]], None]:
         absence = debt.absence
-        return read_history(self._session, debt.told, absence.since_ticks, absence.until_ticks, self._dialect)
+        until = absence.until_ticks + LEAD_TICKS
+        return read_history(self._session, debt.told, absence.since_ticks, until, self._dialect)
+
+
+async def absence_after(session: Session, before: Mark, cause: str, detail: str) -> Absence:
+    """The absence between a mark and now, by the server's clock.  Raises `Unavailable`.
+
+    A mark from the future means that the clock was set back: then nobody knows when the absence began.
+    """
+    [answer] = await session.read_values([_CURRENT_TIME])
+    said = content(answer)
+    until = ticks_of(said) if isinstance(said, datetime) else now_ticks()
+    since = before.ticks if before.ticks <= until + LEAD_TICKS else 0
+    return Absence(since, max(since, until), cause, detail, before.lease.started != session.started)
 
 
 def _gap_of(absence: Absence, handles: frozenset[int] | set[int]) -> Gap | None:

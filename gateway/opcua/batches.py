@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gateway.metrics import SourceMetrics
-from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
 from gateway.opcua.decode import DATA_CHANGE, EVENTS, Changes, Part, Published, read_changes
 from gateway.opcua.events import MODEL_CHANGES, Event, read_events
 from gateway.opcua.heartbeat import Heartbeats
@@ -19,6 +19,8 @@ NOTHING = Changes(
     np.zeros(0, np.uint32), np.zeros(0, np.uint8), [], np.zeros(0, np.uint32), np.zeros(0, np.int64),
     np.zeros(0, np.int64),
 )  # fmt: skip
+LEAD_TICKS = 60 * TICKS_PER_SECOND
+"""How far the clock of a source may be ahead of its server's: so far beyond the present its history is read."""
 OVERFLOW = 0x480
 """InfoType DataValue and Overflow (Part 4, 7.39.1): older values fell out of the server's queue before this one."""
 
@@ -42,7 +44,8 @@ class Assembler:
         self.latest_ticks = 0
         """The latest source timestamp seen: where a gap would begin.
 
-        Not the server's: a source clock that is behind it would put what is missing before its gap."""
+        Not the server's: a source clock that is behind it would put what is missing before its gap.  Never ahead of the
+        server's clock: one variable with a time in the future, or a clock that was set back, would put it after."""
 
     def learn(self, table: Table) -> None:
         """This is the table now; the handles of the one before mean the same in it."""
@@ -52,15 +55,16 @@ class Assembler:
 
     def __call__(self, published: Published | None, gaps: tuple[Gap, ...]) -> Batch:
         """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced."""
-        return self.read(
-            [] if published is None else [self._changes(published, part) for part in published.parts], gaps
-        )
+        if published is None:
+            return self.read([], gaps)
+        return self.read([self._changes(published, part) for part in published.parts], gaps, published.publish_ticks)
 
-    def read(self, changes: Sequence[Changes], gaps: tuple[Gap, ...] = ()) -> Batch:
-        """The batch of what was read, with what is wrong with it announced."""
+    def read(self, changes: Sequence[Changes], gaps: tuple[Gap, ...] = (), server_ticks: int = 0) -> Batch:
+        """The batch of what was read, with what is wrong with it announced; `server_ticks` is the server's clock."""
         columns = joined(changes)
         self.heartbeats.note(columns, time.monotonic())
-        return self._batch(columns, (*gaps, *self._spoiled(changes), *self._overflows(columns)))
+        gaps = (*gaps, *self._spoiled(changes), *self._overflows(columns))
+        return self._batch(columns, gaps, server_ticks)
 
     def repeated(self, columns: Changes) -> Batch:
         """The batch of a heartbeat."""
@@ -70,8 +74,14 @@ class Assembler:
         """The batch of a page of history."""
         return replace(self._batch(columns, ()), historical=True)
 
-    def _batch(self, columns: Changes, gaps: tuple[Gap, ...]) -> Batch:
+    @property
+    def until_ticks(self) -> int:
+        """Where a gap would end."""
+        return max(now_ticks(), self.latest_ticks)
+
+    def _batch(self, columns: Changes, gaps: tuple[Gap, ...], server_ticks: int = 0) -> Batch:
         self._count(columns)
+        self._note_time(columns, server_ticks or now_ticks())
         return Batch(
             source=self._source,
             tags=self._tags,
@@ -141,8 +151,11 @@ class Assembler:
         self._metrics.good.inc(good)
         self._metrics.uncertain.inc(uncertain)
         self._metrics.bad.inc(bad + other)
+
+    def _note_time(self, columns: Changes, server_ticks: int) -> None:
         ticks = np.where(columns.source_ticks > 0, columns.source_ticks, columns.server_ticks)
-        self.latest_ticks = max(self.latest_ticks, int(ticks.max()))
+        ticks = ticks[ticks <= server_ticks + LEAD_TICKS]
+        self.latest_ticks = min(max(self.latest_ticks, int(ticks.max()) if len(ticks) else 0), server_ticks)
 
 
 def joined(changes: Sequence[Changes]) -> Changes:

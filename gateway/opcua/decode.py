@@ -106,13 +106,18 @@ def read_republish(body: bytes) -> Published:
 _PLAIN = Dialect()
 
 
-def skip_response_header(r: Reader) -> None:
-    """Part 4, 7.33: time, handle, result (checked by whoever received it), diagnostics, strings, additional header."""
+def skip_response_header(r: Reader) -> int:
+    """Part 4, 7.33: time, handle, result (checked by whoever received it), diagnostics, strings, additional header.
+
+    The time: the server's clock in ticks.
+    """
     read_node_id(r)
-    r.step(16)
+    ticks = r.i64()
+    r.step(8)
     read_diagnostics(r)
     read_array(r, 12)
     read_structure(r)
+    return ticks
 
 
 def _read_message(r: Reader) -> tuple[int, int, tuple[Part, ...]]:

@@ -111,6 +111,12 @@ def _instant(ticks: int) -> datetime:
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(ticks - UNIX_EPOCH_TICKS) // 10)
 
 
+def ticks_of(instant: datetime) -> int:
+    """The ticks of what asyncua made of a DateTime."""
+    since = instant.replace(tzinfo=instant.tzinfo or UTC) - datetime.fromtimestamp(0, UTC)
+    return UNIX_EPOCH_TICKS + since // timedelta(microseconds=1) * 10
+
+
 def _answers(body: bytes, dialect: Dialect, count: int) -> list[_Answer]:
     r = Reader(body, 0, len(body), dialect)
     skip_header(r)

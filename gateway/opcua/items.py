@@ -13,7 +13,7 @@ import gateway.opcua.subscription as services
 from gateway.config import SourceConfig
 from gateway.metrics import SourceMetrics
 from gateway.model import Gap
-from gateway.opcua.batches import Assembler, now_ticks
+from gateway.opcua.batches import Assembler
 from gateway.opcua.growth import growth_of, is_growing, something_appeared
 from gateway.opcua.mark import Absence, Lease
 from gateway.opcua.peer import status_text
@@ -52,7 +52,6 @@ class Items:
         self._metrics = metrics
         self._batch_of = batch_of
         self._announce = announce
-        self._added: list[str] = []
         self._gone: set[int] = set()
         self._revised: set[int] = set()
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
@@ -88,7 +87,6 @@ class Items:
         if handles is not None and handles != expected:
             return f"the server monitors {len(handles)} variables where {len(expected)} were asked for"
         self.subscription = Subscription(lease.subscription, lease.interval_s, lease.keep_alive_s, lease.lifetime_s)
-        self._added = list(lease.added or ())
         self.settle()
         return ""
 
@@ -113,7 +111,6 @@ class Items:
         self.table = growth.table
         if growth.came:
             self._batch_of.learn(self.table)  # before the server is told of the handles: it may be quick
-            self._added += [self.table.items[handle].text for handle in growth.came]
             await self._monitor(growth.came)
             self._log.info("new variables", count=len(growth.came), variables=self._names(growth.came))
         self._gone &= set(growth.went)
@@ -123,7 +120,7 @@ class Items:
             if await services.delete_items(self._session, self.subscription.id, went):
                 self.failed |= set(went)
             self._log.warning("variables are gone from the server", count=len(went), variables=self._names(went))
-            self._announce(removal(went, self._batch_of.latest_ticks))
+            self._announce(removal(went, self._batch_of))
         if growth.came or went:
             self.settle()
 
@@ -152,7 +149,7 @@ class Items:
         self._metrics.publishing_interval.set(s.interval_s)
         self._metrics.keep_alive.set(s.keep_alive_s)
         failed = tuple(sorted(self.failed)) if len(self.failed) <= MOST_IN_MARK else None
-        added = tuple(self._added) if len(self._added) <= MOST_ADDED_IN_MARK else None
+        added = self.table.added if len(self.table.added) <= MOST_ADDED_IN_MARK else None
         self.lease = Lease(
             self._session.where, self._session.started, s.id, self.table.digest, s.interval_s, s.keep_alive_s,
             s.lifetime_s, failed, added, self.owed,
@@ -193,7 +190,7 @@ def tell_missing(log: structlog.stdlib.BoundLogger, table: Table) -> None:
         log.warning("nothing to subscribe to here: looked for again from time to time", places=names)
 
 
-def removal(handles: Sequence[int], since_ticks: int) -> Gap:
+def removal(handles: Sequence[int], batch_of: Assembler) -> Gap:
     """The announcement that variables are gone."""
     detail = "these variables are gone from the server's address space"
-    return Gap("node_removed", detail, since_ticks, now_ticks(), None, tuple(handles))
+    return Gap("node_removed", detail, batch_of.latest_ticks, batch_of.until_ticks, None, tuple(handles))

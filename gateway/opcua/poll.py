@@ -24,13 +24,13 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
-from gateway.opcua.backfill import Backfill
-from gateway.opcua.batches import Assembler, joined, now_ticks
+from gateway.opcua.backfill import Backfill, absence_after
+from gateway.opcua.batches import Assembler, joined
 from gateway.opcua.browse import children, plain
 from gateway.opcua.decode import Changes
 from gateway.opcua.growth import growth_of, something_appeared
 from gateway.opcua.items import SHOWN, removal, tell_missing
-from gateway.opcua.mark import Absence, Lease, Mark
+from gateway.opcua.mark import Lease, Mark
 from gateway.opcua.nodes import node_of
 from gateway.opcua.peer import peer_errors, status_text
 from gateway.opcua.reading import PERCENT, ChangeFilter, read_request, read_results
@@ -85,6 +85,7 @@ class Polling:
         self._gaps: list[Gap] = []
         self._woken = asyncio.Event()
         self._lease = b""
+        self._server_ticks = 0
         self._error: BaseException | None = None
         self._batch_of = Assembler(config.name, table, metrics, dialect)
         self.backfill = Backfill(session, config, dialect, self._batch_of, self._woken.set)
@@ -112,9 +113,7 @@ class Polling:
         await self._take_in(handles)
         self._batch_of.latest_ticks = mark.ticks if mark else 0
         if mark is not None:
-            restarted = mark.lease.started != self._session.started
-            detail = "the server was not read in this time"
-            absence = Absence(mark.ticks, now_ticks(), "not_read", detail, restarted)
+            absence = await absence_after(self._session, mark, "not_read", "the server was not read in this time")
             before = marks.encode(mark.lease.encode(), mark.sequence, mark.ticks)
             self._gaps += await self.backfill.owe(self._table.items, absence, mark.lease.owed, before)
         self._settle()
@@ -147,7 +146,8 @@ class Polling:
             return []
         gaps, self._gaps = tuple(self._gaps), []
         changes = await self._read_due(cycle) if cycle is not None and cycle.due_s <= time.monotonic() else None
-        batches = [] if changes is None and not gaps else [self._batch_of.read([changes] if changes else [], gaps)]
+        read = [changes] if changes is not None else []
+        batches = [self._batch_of.read(read, gaps, self._server_ticks)] if read or gaps else []
         repeated = self._batch_of.heartbeats.due(time.monotonic())
         batches += [self._batch_of.repeated(repeated)] if repeated is not None else []
         return [batch for batch in batches if len(batch) or batch.gaps]
@@ -174,7 +174,8 @@ class Polling:
             self._metrics.lost_cycles.inc(missed)
         if missed >= MOST_LOST:
             detail = f"{missed} cycles of {cycle.interval_s:g} s were left out: reading or storing took longer"
-            self._gaps.append(Gap("not_read", detail, began_ticks, now_ticks(), None, tuple(cycle.handles)))
+            until_ticks = max(began_ticks, self._batch_of.until_ticks)
+            self._gaps.append(Gap("not_read", detail, began_ticks, until_ticks, None, tuple(cycle.handles)))
         return changes
 
     async def _read(self, handles: Sequence[int]) -> Changes:
@@ -197,7 +198,8 @@ class Polling:
                         f"{self._session.where} reads fewer than {len(handles)} variables at once"
                     ) from error
                 raise
-            return [read_results(body, handles, self._dialect)]
+            changes, self._server_ticks = read_results(body, handles, self._dialect)
+            return [changes]
 
     # -- what is read --------------------------------------------------------------------------------------------
 
@@ -225,7 +227,7 @@ class Polling:
             self._gone |= set(went)
             self._failed |= set(went)
             self._log.warning("variables are gone from the server", count=len(went), variables=self._names(went))
-            self._gaps.append(removal(went, self._batch_of.latest_ticks))
+            self._gaps.append(removal(went, self._batch_of))
             self._arrange()
         self._woken.set()
 

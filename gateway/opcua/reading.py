@@ -35,13 +35,14 @@ def read_request(nodes: Sequence[ua.NodeId]) -> ua.ReadRequest:
     return request
 
 
-def read_results(body: bytes, handles: Sequence[int], dialect: Dialect) -> Changes:
-    """The results of a ReadResponse, one for each handle.  Raises `Malformed` when it has another number of them.
+def read_results(body: bytes, handles: Sequence[int], dialect: Dialect) -> tuple[Changes, int]:
+    """The results of a ReadResponse, one for each handle, and the server's clock in ticks.
 
+    Raises `Malformed` when it has another number of them.
     A value that cannot be decoded keeps its bytes; what comes after a value without an end is counted as lost.
     """
     r = Reader(body, 0, len(body), dialect)
-    skip_response_header(r)
+    ticks = skip_response_header(r)
     if r.count(1) != len(handles):
         raise Malformed("another number of results than of variables")
     rows: list[_Row] = []
@@ -54,7 +55,7 @@ def read_results(body: bytes, handles: Sequence[int], dialect: Dialect) -> Chang
             break
         spoiled, problem = spoiled + bool(what), problem or what
         rows.append((kind, value, status, source_ticks, server_ticks))
-    return columns(handles[: len(rows)], rows, spoiled, len(handles) - len(rows), problem)
+    return columns(handles[: len(rows)], rows, spoiled, len(handles) - len(rows), problem), ticks
 
 
 def columns(

@@ -58,6 +58,8 @@ class Table:
     digest: str = ""
     missing: tuple[Selection, ...] = ()
     """Subtrees and types that are not there, or have nothing in them."""
+    added: tuple[str, ...] = ()
+    """Node ids that came while the table was in use: the last of it, in this order."""
     is_named: bool = False
     """The tags say what the numbers of enumerations mean."""
 
@@ -119,7 +121,7 @@ def arranged(table: Table, last: Sequence[str]) -> Table:
         return table
     order = sorted(range(len(table.items)), key=lambda handle: place.get(table.items[handle].text, handle))
     tags, items = tuple(table.tags[handle] for handle in order), tuple(table.items[handle] for handle in order)
-    return replace(table, tags=tags, items=items, digest=digest_of(items))
+    return replace(table, tags=tags, items=items, digest=digest_of(items), added=tuple(last))
 
 
 def extended(table: Table, found: Table) -> Table:
@@ -136,7 +138,8 @@ def extended(table: Table, found: Table) -> Table:
         names.add((name, fields))
         tags.append(replace(tag, name=name))
         items.append(item)
-    return Table(tuple(tags), tuple(items), digest_of(items), found.missing, table.is_named)
+    added = (*table.added, *(item.text for item in items[len(table.items) :]))
+    return Table(tuple(tags), tuple(items), digest_of(items), found.missing, added, table.is_named)
 
 
 async def variables_of(session: Session, selection: Selection) -> list[Variable]:

@@ -27,7 +27,7 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
-from gateway.opcua.backfill import Backfill
+from gateway.opcua.backfill import Backfill, absence_after
 from gateway.opcua.batches import Assembler, now_ticks
 from gateway.opcua.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
 from gateway.opcua.events import refresh_conditions
@@ -206,9 +206,7 @@ class Source:
             return
         detail = f"the subscription had to be created again: {why}"
         self._log.warning("subscribed anew: values may be missing", detail=detail)
-        restarted = before.lease.started != self._session.started
-        absence = Absence(before.ticks, now_ticks(), "subscription_recreated", detail, restarted)
-        await self._account(absence, before)
+        await self._account(await absence_after(self._session, before, "subscription_recreated", detail), before)
 
     async def _account(self, absence: Absence | None, before: Mark) -> None:
         """See to an absence, and to those that were being filled in when the mark was made."""
@@ -259,7 +257,7 @@ class Source:
             await self._accept(published)
 
     async def _next_response(self) -> bytes | None:
-        """One response, or None where there is none: given back empty-handed, or it is time for heartbeats.
+        """One response, or None where there is none: given back empty-handed, woken, or it is time for heartbeats.
 
         Raises `Silent` after three keep-alives without a word, however many heartbeats fall into that time.
         """
@@ -268,7 +266,9 @@ class Source:
         silent_at_s = self._silent_at_s or now_s + silence_s
         self._silent_at_s = 0.0
         try:
-            return await self._publisher.receive(heartbeats.wait_s(now_s, max(0.0, silent_at_s - now_s)))
+            body = await self._publisher.receive(heartbeats.wait_s(now_s, max(0.0, silent_at_s - now_s)))
+            self._silent_at_s = silent_at_s if body is None else 0.0
+            return body
         except Silent as error:
             repeated = heartbeats.due(time.monotonic())
             if repeated is None:
@@ -321,7 +321,7 @@ class Source:
                 self._deliver(again)
         if lost:
             detail = f"{lost} notifications are missing in the server's sequence and it has not got them any more"
-            self._announce(Gap("sequence_gap", detail, self._batch_of.latest_ticks, now_ticks()))
+            self._announce(Gap("sequence_gap", detail, self._batch_of.latest_ticks, self._batch_of.until_ticks))
             self._last = predecessor(published.sequence)
 
     def _announce(self, gap: Gap) -> None:

@@ -43,12 +43,17 @@ def message(sequence: int, parts: Sequence[bytes], ticks: int = 0) -> bytes:
 
 
 def publish_response(
-    parts: Sequence[bytes], sequence: int = 1, subscription: int = 7, available: Sequence[int] = (), more: bool = False
+    parts: Sequence[bytes],
+    sequence: int = 1,
+    subscription: int = 7,
+    available: Sequence[int] = (),
+    more: bool = False,
+    ticks: int = 0,
 ) -> bytes:
     """A whole PublishResponse, from the node id of its encoding on."""
     head = struct.pack("<BBH", 1, 0, 829) + RESPONSE_HEADER + struct.pack("<I", subscription)
     numbers = struct.pack("<i", len(available)) + b"".join(struct.pack("<I", n) for n in available)
-    return head + numbers + bytes([more]) + message(sequence, parts) + struct.pack("<ii", -1, -1)
+    return head + numbers + bytes([more]) + message(sequence, parts, ticks) + struct.pack("<ii", -1, -1)
 
 
 def republish_response(parts: Sequence[bytes], sequence: int) -> bytes:

@@ -27,16 +27,16 @@ def result(variant: bytes, status: int | None = None) -> bytes:
 
 
 def test_results_become_rows_of_their_handles() -> None:
-    read = read_results(response([result(wire.double(1.5)), result(wire.string("x"), 7)]), [4, 2], Dialect())
+    read, _ = read_results(response([result(wire.double(1.5)), result(wire.string("x"), 7)]), [4, 2], Dialect())
     assert (read.handles.tolist(), list(read.values)) == ([4, 2], [1.5, "x"])
     assert (read.types.tolist(), read.statuses.tolist(), read.source_ticks.tolist()) == ([11, 12], [0, 7], [5, 5])
 
 
 def test_a_result_that_cannot_be_decoded_costs_itself_and_one_without_an_end_the_rest() -> None:
     spoiled = result(b"\x0c\x02\x00\x00\x00\xff\xfe")
-    read = read_results(response([spoiled, result(wire.double(1.0))]), [0, 1], Dialect())
+    read, _ = read_results(response([spoiled, result(wire.double(1.0))]), [0, 1], Dialect())
     assert (read.statuses.tolist(), read.spoiled, read.lost) == ([BAD_DECODING_ERROR, 0], 1, 0)
-    cut = read_results(response([result(wire.double(1.0)), result(b"\x3f")]), [0, 1], Dialect())
+    cut, _ = read_results(response([result(wire.double(1.0)), result(b"\x3f")]), [0, 1], Dialect())
     assert (list(cut.values), cut.lost) == ([1.0], 1)
     assert cut.problem
 

@@ -22,6 +22,7 @@ from gateway.opcua.wire import Dialect
 from tests.support import opcua_wire as wire
 
 LAST = 2**32 - 1
+NOW = 134_000_000_000_000_000
 CONFIG = SourceConfig.model_validate(
     {"name": "s", "url": "opc.tcp://nowhere:1", "insecure": True, "select": [{"node": "i=1"}]}
 )
@@ -197,6 +198,20 @@ def test_overflow_is_announced_with_its_variable() -> None:
     assert run.causes == ["server_overflow"]
     assert run.batches[0].gaps[0].handles == (0,)
     assert run.batches[0].statuses.tolist() == [0x480]
+
+
+def begins(*ticks: int) -> list[int]:
+    """Where a gap would begin after each message, whose source timestamps these are; the server's clock says NOW."""
+    parts = [wire.data_change([wire.item(0, wire.double(1), None, tick)]) for tick in ticks]
+    run = Run([wire.publish_response([part], n, ticks=NOW) for n, part in enumerate(parts, 1)])
+    return [found.ticks for batch in run.batches if (found := _decoded(batch.mark))]
+
+
+def test_a_time_in_the_future_does_not_move_where_a_gap_would_begin() -> None:
+    """One variable of the year 2099, or a clock that was set back, must not put what is missing before the gap."""
+    assert begins(NOW - 5, NOW + 10**16, NOW - 3) == [NOW - 5, NOW - 5, NOW - 3]
+    assert begins(NOW - 5, NOW + 10**7) == [NOW - 5, NOW]  # a second ahead is a clock like any other
+    assert begins(NOW + 10**16) == [0]  # nobody knows
 
 
 def test_handles_that_are_not_ours_are_counted_and_not_delivered() -> None:

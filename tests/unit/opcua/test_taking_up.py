@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -33,6 +34,7 @@ class FakeServices:
 
     def __init__(self, handles: tuple[int, ...] = (0,)) -> None:
         self.handles = handles
+        self.now = datetime.now(UTC)
         self.deleted: list[int] = []
 
     async def transfer_subscriptions(self, request: ua.TransferSubscriptionsParameters) -> list[ua.TransferResult]:
@@ -83,7 +85,12 @@ class FakePublisher:
 
 
 async def _read(services: FakeServices, started: str, publisher: FakePublisher, batches: list[Batch]) -> None:
-    session = SimpleNamespace(where=URL, uris=(), started=started, services=services, limits=Limits())
+    async def read_values(nodes: list[ua.NodeId]) -> list[ua.DataValue]:
+        return [ua.DataValue(ua.Variant(services.now)) for _ in nodes]
+
+    session = SimpleNamespace(
+        where=URL, uris=(), started=started, services=services, limits=Limits(), read_values=read_values
+    )
     series = Metrics().for_source("s")
     source = Source(session, CONFIG, series, TABLE, publisher, Dialect())  # type: ignore[arg-type]  # obeying fakes
     await source.subscribe(MARK)
@@ -130,3 +137,13 @@ def test_subscription_of_a_server_that_was_restarted_is_not_touched() -> None:
     batches, _ = read(services, started="tuesday")
     assert services.deleted == []
     assert causes(batches) == ["subscription_recreated"]
+
+
+def test_mark_from_the_future_says_nothing_about_when_the_absence_began() -> None:
+    """The server's clock was set back: what is missing lies before the mark's time."""
+    services = FakeServices(handles=())
+    services.now = datetime(2024, 1, 1, tzinfo=UTC)
+    batches, _ = read(services)
+    [gap] = batches[0].gaps
+    assert gap.from_ticks == 0
+    assert gap.to_ticks < MARK.ticks
