@@ -97,6 +97,14 @@ async function main() {
         if (period) await new Promise((done) => setTimeout(done, Number(period) * 1000));
       }
     },
+    stir: async (seconds) => {  // every variable of `extra` once, spread over so many seconds
+      for (let first = 0; first < many.length; first += 1000) {
+        for (const variable of many.slice(first, first + 1000)) {
+          variable.setValueFromSource({ dataType: DataType.Double, value: variable.readValue().value.value + 1 });
+        }
+        await new Promise((done) => setTimeout(done, Number(seconds) * 1e6 / many.length));
+      }
+    },
     run: (first, last, period) => { commands.count(first, last, period); },
     history: (first, last) => {  // writes to the variable whose history is kept
       for (let value = Number(first); value < Number(last); value++) {

@@ -7,6 +7,7 @@ tests/support/opcua_server.py.  It imports nothing of the project.
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
 import o6
@@ -32,8 +33,12 @@ async def main(port: int, machines: int, options: dict[str, object]) -> None:
         for name, value in (("Counter", 0), ("Temperature", 20.5), ("State", "Idle"), ("Running", True)):
             path = f"press-{number}.{name}"
             variables[path] = await server.addVariable(name, machine, value, nodeId=f"ns=1;s={path}")
+    many, group, per_group = [], line, int(str(options.get("per_group", 0)))
     for number in range(int(str(options.get("extra", 0)))):
-        await server.addVariable(f"v{number}", line, float(number), nodeId=f"ns=1;s=v{number}")
+        if per_group and number % per_group == 0:
+            name = f"group-{number // per_group}"
+            group = await server.addObject(name, line, nodeId=f"ns=1;s={name}")
+        many.append(await server.addVariable(f"v{number}", group, float(number), nodeId=f"ns=1;s=v{number}"))
     server.start()
     while not await listens(port):  # noqa: ASYNC110 - the binding says nothing when it listens
         await asyncio.sleep(0.02)
@@ -48,6 +53,8 @@ async def main(port: int, machines: int, options: dict[str, object]) -> None:
             await variables[rest[0]](float(rest[1]))
         elif verb == "count":
             await count(variables["press-1.Counter"], *rest)
+        elif verb == "stir":
+            await stir(many, float(rest[0]))
         elif verb == "run":  # like count, beside other commands
             running.append(asyncio.create_task(count(variables["press-1.Counter"], *rest)))
         print(f"done {line_read.decode().strip()}", flush=True)
@@ -66,6 +73,15 @@ async def count(counter: Callable[[int], Awaitable[None]], first: str, last: str
     for value in range(int(first), int(last)):
         await counter(value)
         await asyncio.sleep(float(period))
+
+
+async def stir(variables: list[Callable[[float], Awaitable[None]]], seconds: float) -> None:
+    """Every variable of `extra` once, spread over so many seconds."""
+    value = time.monotonic()
+    for first in range(0, len(variables), 1000):
+        for variable in variables[first : first + 1000]:
+            await variable(value)
+        await asyncio.sleep(seconds * 1000 / len(variables))
 
 
 if __name__ == "__main__":
