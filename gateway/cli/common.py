@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 
 EXIT_UNAVAILABLE = 69
 """A peer that a command needs is not there (`EX_UNAVAILABLE` of sysexits.h)."""
+EXIT_INTERRUPTED = 130
+"""What a shell says of a program that Ctrl-C has ended."""
 
 
 class LogFormat(StrEnum):
@@ -75,6 +77,28 @@ def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, Result]]
         return runner.run(main())
 
 
+def until_interrupted(work: Callable[[], Coroutine[None, None, Result]]) -> Result:
+    """Run until it ends.  Ctrl-C and SIGTERM end it in order, at any time: exit code 130; a second Ctrl-C at once."""
+
+    async def main() -> Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            loop.remove_signal_handler(signal.SIGINT)
+            task.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, stop)
+        loop.add_signal_handler(signal.SIGINT, stop)
+        return await work()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(main())
+        except asyncio.CancelledError:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's, where it is installed (`pip install connected-factory[speed]`)."""
     if importlib.util.find_spec("uvloop") is None:
@@ -84,11 +108,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int], None]]:
-    """A spinner with a count on standard error, for work whose end is not known."""
+def counting(what: str) -> Iterator[Callable[[str, int], None]]:
+    """A spinner on standard error, for work whose end is not known: what is being done, and how far it is."""
     with _progress() as progress:
         task = progress.add_task(what, total=None)
-        yield lambda done: progress.update(task, completed=done, description=f"{what}: {done}")
+        yield lambda what, done: progress.update(task, completed=done, description=f"{what}: {done}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from asyncua import ua
 
 from gateway.errors import Unavailable
 from gateway.opcua.peer import peer_errors
-from gateway.opcua.session import Session, in_chunks
+from gateway.opcua.session import Session, in_chunks, untold
 
 MAX_LEVELS = 100
 MAX_NODES = 2_000_000
@@ -42,14 +42,17 @@ async def children(
     *,
     reference: ua.NodeId = _HIERARCHICAL,
     classes: int = OBJECT | VARIABLE,
+    progress: Callable[[int], None] = untold,
 ) -> list[list[ua.ReferenceDescription]]:
     """The forward references of each node.  A node the server refuses has none."""
+    if not nodes:
+        return []
 
     async def browse(some: Sequence[ua.NodeId]) -> list[list[ua.ReferenceDescription]]:
         with peer_errors("browse", session.where):
             return await _browse(session, some, reference, classes)
 
-    return await in_chunks(nodes, session.limits.browse, browse)
+    return await in_chunks(nodes, session.limits.browse, browse, progress)
 
 
 async def _browse(
@@ -91,30 +94,54 @@ async def _all_of(session: Session, result: ua.BrowseResult) -> list[ua.Referenc
     return references
 
 
-async def variables_below(
-    session: Session, root: ua.NodeId, prefix: tuple[str, ...] = (), progress: Callable[[int], None] = lambda _: None
-) -> list[Variable]:
-    """Every variable below `root`, by path.  Properties of variables describe them and are not taken.
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What there is below a node."""
+
+    variables: list[Variable]
+    """By path."""
+    closed: list[tuple[str, ...]]
+    """Objects at the greatest depth, which were not looked into."""
+
+
+async def variables_below(session: Session, root: ua.NodeId, prefix: tuple[str, ...] = ()) -> list[Variable]:
+    """Every variable below `root`, by path.  Raises `Unavailable`."""
+    return (await survey(session, root, prefix)).variables
+
+
+async def survey(
+    session: Session,
+    root: ua.NodeId,
+    prefix: tuple[str, ...] = (),
+    *,
+    depth: int = MAX_LEVELS,
+    progress: Callable[[int], None] = untold,
+) -> Survey:
+    """What there is below `root`, so many levels deep.  Properties of variables describe them and are not taken.
 
     Below the Objects folder, what the standard itself puts there (Server, Aliases …) is left out.  `progress` is told
-    how many nodes were seen.
+    how many nodes more were looked into.  Raises `Unavailable`.
     """
     found: dict[ua.NodeId, Variable] = {}
     seen = {root}
     level: list[tuple[ua.NodeId, tuple[str, ...]]] = [(root, prefix)]
-    for _ in range(MAX_LEVELS):
-        below = await children(session, [node for node, _ in level])
+    closed: list[tuple[str, ...]] = []
+    for deep in range(min(depth, MAX_LEVELS) + 1):
+        if deep == depth:  # of what lies there, variables are looked into for their properties only
+            closed = [path for node, path in level if node not in found]
+            level = [(node, path) for node, path in level if node in found]
+        below = await children(session, [node for node, _ in level], progress=progress)
         following: list[tuple[ua.NodeId, tuple[str, ...]]] = []
         for (parent, path), references in zip(level, below, strict=True):
             for reference in references:
-                _visit(reference, parent, path, found, seen, following)
-        level = following
-        progress(len(seen))
+                if deep < depth or reference.ReferenceTypeId == _HAS_PROPERTY:
+                    _visit(reference, parent, path, found, seen, following)
+        level = following if deep < depth else []
         if not level:
             break
         if len(seen) > MAX_NODES:
             raise Unavailable(f"more than {MAX_NODES} nodes below {root} at {session.where}: choose a smaller subtree")
-    return sorted(found.values(), key=lambda variable: variable.path)
+    return Survey(sorted(found.values(), key=lambda variable: variable.path), sorted(closed))
 
 
 def _visit(

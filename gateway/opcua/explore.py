@@ -15,7 +15,7 @@ from gateway.config import Selection, SourceConfig
 from gateway.errors import Rejected
 from gateway.metrics import SourceMetrics
 from gateway.model import Tag
-from gateway.opcua.browse import variables_below
+from gateway.opcua.browse import MAX_LEVELS, Variable, survey
 from gateway.opcua.nodes import text_of_node
 from gateway.opcua.peer import status_text, tame_library
 from gateway.opcua.selection import Item, Table, described, locate, resolve
@@ -79,23 +79,70 @@ async def connected(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterat
         yield session
 
 
-async def browse(
-    session: Session, root: str = "i=85", with_values: bool = True, progress: Callable[[int], None] = lambda _: None
-) -> list[Entry]:
-    """Every variable below `root` (node id or path), by path.  Raises `Rejected` when there is no such node."""
-    node = await locate(session, root)
+Told = Callable[[str, int], None]
+"""Progress: what is being done, and how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to show of a server."""
+
+    root: str = "i=85"
+    """A node id or a path of browse names."""
+    is_chosen: Callable[[str], bool] = lambda path: True
+    """Which paths."""
+    depth: int = MAX_LEVELS
+    """How many levels below the root are looked into."""
+    limit: int = 0
+    """At most so many variables; 0 for all."""
+    with_values: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Browsed:
+    """What a server showed."""
+
+    entries: list[Entry]
+    closed: list[str]
+    """Paths of objects that were not looked into."""
+    matching: int
+    """How many variables were wanted, also beyond the limit."""
+
+
+async def browse(session: Session, wish: Wish, told: Told = lambda what, done: None) -> Browsed:
+    """The variables below a node, by path; values and units are read only of those that will be shown.
+
+    Raises `Rejected` when there is no such node, `Unavailable` when the server is lost.
+    """
+    node = await locate(session, wish.root)
     if node is None:
-        raise Rejected("node_id", f"{session.where} has no node {root}")
-    found = await described(session, await variables_below(session, node, progress=progress))
-    read = await session.read_values([variable.node for variable, _ in found]) if with_values and found else []
-    values = read or [ua.DataValue()] * len(found)
-    return [
-        Entry(
-            "/".join(variable.path), text_of_node(variable.node, session.uris), _type_name(value), content(value),
-            _status(value), unit,
-        )
-        for (variable, unit), value in zip(found, values, strict=True)
-    ]  # fmt: skip
+        raise Rejected("node_id", f"{session.where} has no node {wish.root}")
+    found = await survey(session, node, depth=wish.depth, progress=_count(told, "nodes looked into"))
+    matching = [variable for variable in found.variables if wish.is_chosen("/".join(variable.path))]
+    shown = await described(session, matching[: wish.limit or None])
+    nodes = [variable.node for variable, _ in shown]
+    read = await session.read_values(nodes, _count(told, "values read")) if wish.with_values and nodes else []
+    values = read or [ua.DataValue()] * len(shown)
+    entries = [_entry(session, *pair, value) for pair, value in zip(shown, values, strict=True)]
+    return Browsed(entries, ["/".join(path) for path in found.closed], len(matching))
+
+
+def _count(told: Told, what: str) -> Callable[[int], None]:
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        told(what, done)
+
+    return more
+
+
+def _entry(session: Session, variable: Variable, unit: str | None, value: ua.DataValue) -> Entry:
+    return Entry(
+        "/".join(variable.path), text_of_node(variable.node, session.uris), _type_name(value), content(value),
+        _status(value), unit,
+    )  # fmt: skip
 
 
 def _type_name(value: ua.DataValue) -> str:
@@ -114,12 +161,13 @@ def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
     return [{"node": entry.node_id, "name": entry.path} for entry in entries]
 
 
-async def plan(session: Session, config: SourceConfig) -> Plan:
+async def plan(session: Session, config: SourceConfig, told: Told = lambda what, done: None) -> Plan:
     """Resolve and subscribe, note what the server says, and delete the subscription.  Raises `Unavailable`."""
-    table: Table = await resolve(session, config)
+    table: Table = await resolve(session, config, _count(told, "nodes looked into"))
     subscription = await services.create_subscription(session, config)
     try:
-        answers = await services.create_items(session, subscription, list(enumerate(table.items)))
+        items = list(enumerate(table.items))
+        answers = await services.create_items(session, subscription, items, _count(told, "variables subscribed to"))
     finally:
         await services.delete_subscription(session, subscription.id)
     rows = zip(table.tags, table.items, answers, strict=True)

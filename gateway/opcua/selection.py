@@ -7,7 +7,7 @@ taken up only where table and handles are the same (`digest`).
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import count
@@ -16,10 +16,10 @@ from asyncua import ua
 
 from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
-from gateway.opcua.browse import Variable, children, instances_of, node_at, plain, variables_below
+from gateway.opcua.browse import Variable, children, instances_of, node_at, plain, survey
 from gateway.opcua.events import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.nodes import node_of, text_of_node
-from gateway.opcua.session import Session, content
+from gateway.opcua.session import Session, content, untold
 
 NO_LEVEL = "-"
 """The field of a level that a variable does not have, lying higher up."""
@@ -84,8 +84,11 @@ class _Draft:
         self.items.append(item)
 
 
-async def resolve(session: Session, config: SourceConfig) -> Table:
-    """The table of this configuration on this server, now.  Raises `Unavailable`."""
+async def resolve(session: Session, config: SourceConfig, progress: Callable[[int], None] = untold) -> Table:
+    """The table of this configuration on this server, now.  `progress` is told how many nodes more were looked into.
+
+    Raises `Unavailable`.
+    """
     draft = _Draft()
     single = await _single_variables(session, [n for s in config.select if (n := s.node or s.events) is not None])
     for index, selection in enumerate(config.select):
@@ -95,7 +98,7 @@ async def resolve(session: Session, config: SourceConfig) -> Table:
             name, text, unit = single[node]
             draft.add(selection.name or name, fields, unit, replace(item, text=text), taken_by)
         else:
-            found = await variables_of(session, selection)
+            found = await variables_of(session, selection, progress)
             if not found:
                 draft.missing.append(selection)
             chosen = [v for v in found if is_chosen("/".join(v.path), selection)]
@@ -142,15 +145,17 @@ def extended(table: Table, found: Table) -> Table:
     return Table(tuple(tags), tuple(items), digest_of(items), found.missing, added, table.is_named)
 
 
-async def variables_of(session: Session, selection: Selection) -> list[Variable]:
+async def variables_of(
+    session: Session, selection: Selection, progress: Callable[[int], None] = untold
+) -> list[Variable]:
     """The variables of a subtree, or of the instances of a type."""
     if selection.subtree is not None:
         root = await locate(session, selection.subtree)
-        return await variables_below(session, root) if root is not None else []
+        return (await survey(session, root, progress=progress)).variables if root is not None else []
     object_type = await locate(session, selection.type or "")
     found: list[Variable] = []
     for name, node in await instances_of(session, object_type) if object_type is not None else []:
-        found += await variables_below(session, node, (name,))
+        found += (await survey(session, node, (name,), progress=progress)).variables
     return found
 
 

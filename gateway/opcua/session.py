@@ -36,6 +36,10 @@ _NAMESPACES, _START_TIME = 2255, 2257
 _LIMITS = {"read": 11705, "browse": 11710, "translate": 11712, "items": 11714, "history": 12165, "call": 11709}
 
 
+def untold(done: int) -> None:
+    """Progress that nobody wants to know of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Operations per call the server allows; 0, or nothing said, means no limit and gets ours."""
@@ -78,17 +82,21 @@ class Session:
             raise Unavailable(f"the connection to {self.where} is closed")
         return protocol
 
-    async def read_values(self, nodes: Sequence[ua.NodeId]) -> list[ua.DataValue]:
+    async def read_values(
+        self, nodes: Sequence[ua.NodeId], progress: Callable[[int], None] = untold
+    ) -> list[ua.DataValue]:
         """The Value attribute of each node, in calls the server allows, several at a time."""
-        return await self.read_attribute(nodes, ua.AttributeIds.Value)
+        return await self.read_attribute(nodes, ua.AttributeIds.Value, progress)
 
-    async def read_attribute(self, nodes: Sequence[ua.NodeId], attribute: ua.AttributeIds) -> list[ua.DataValue]:
+    async def read_attribute(
+        self, nodes: Sequence[ua.NodeId], attribute: ua.AttributeIds, progress: Callable[[int], None] = untold
+    ) -> list[ua.DataValue]:
         async def read(some: Sequence[ua.NodeId]) -> list[ua.DataValue]:
             with peer_errors("read", self.where):
                 found = await self.services.read_attributes(list(some), attribute)
                 return _same_length(found, some)
 
-        return await in_chunks(nodes, self.limits.read, read)
+        return await in_chunks(nodes, self.limits.read, read, progress)
 
 
 def _same_length(found: list[_R], asked: Sequence[_T]) -> list[_R]:
@@ -97,14 +105,22 @@ def _same_length(found: list[_R], asked: Sequence[_T]) -> list[_R]:
     return found
 
 
-async def in_chunks(items: Sequence[_T], size: int, call: Callable[[Sequence[_T]], Awaitable[list[_R]]]) -> list[_R]:
+async def in_chunks(
+    items: Sequence[_T],
+    size: int,
+    call: Callable[[Sequence[_T]], Awaitable[list[_R]]],
+    progress: Callable[[int], None] = untold,
+) -> list[_R]:
     """`call` on slices of at most `size`, `WIDTH` at a time; the results in the order of `items`.
 
-    Raises the first `Unavailable`; the other calls are cancelled by then.
+    `progress` is told of each slice that is done how long it was.  Raises the first `Unavailable`; the other calls are
+    cancelled by then.
     """
     parts = [items[i : i + size] for i in range(0, len(items), size)]
     if len(parts) == 1:
-        return await call(parts[0])
+        found = await call(parts[0])
+        progress(len(parts[0]))
+        return found
     results: list[list[_R]] = [[] for _ in parts]
     failures: list[Unavailable] = []
     todo = iter(enumerate(parts))
@@ -115,6 +131,7 @@ async def in_chunks(items: Sequence[_T], size: int, call: Callable[[Sequence[_T]
                 return
             try:
                 results[index] = await call(part)
+                progress(len(part))
             except Unavailable as error:
                 failures.append(error)
 

@@ -6,7 +6,7 @@ and believes what it should verify.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from gateway.opcua.events import EVENT_NOTIFIER, MODEL_CHANGES, filter_of, model
 from gateway.opcua.nodes import node_of
 from gateway.opcua.peer import peer_errors, status_text
 from gateway.opcua.selection import Item
-from gateway.opcua.session import Session, in_chunks
+from gateway.opcua.session import Session, in_chunks, untold
 
 MAX_NOTIFICATIONS = 10_000
 """Values per publish response: what one batch may hold."""
@@ -102,7 +102,10 @@ async def create_subscription(session: Session, config: SourceConfig) -> Subscri
 
 
 async def create_items(
-    session: Session, subscription: Subscription, items: Sequence[tuple[int, Item]]
+    session: Session,
+    subscription: Subscription,
+    items: Sequence[tuple[int, Item]],
+    progress: Callable[[int], None] = untold,
 ) -> list[Monitored]:
     """Monitor these (handle, item) pairs; an answer for each, in order.  An unknown namespace is an unknown node.
 
@@ -122,7 +125,7 @@ async def create_items(
             raise Unavailable(f"{session.where} created {len(results)} of {len(some)} monitored items")
         return [Monitored(r.StatusCode.value, r.RevisedSamplingInterval, r.RevisedQueueSize) for r in results]
 
-    answers = await in_chunks(asked, session.limits.items, create) if asked else []
+    answers = await in_chunks(asked, session.limits.items, create, progress) if asked else []
     refused = [n for n, answer in enumerate(answers) if answer.status in _FILTER_REFUSED and asked[n][1].has_filter]
     plain = [(asked[n][0], replace(asked[n][1], trigger=1, deadband_kind=0), asked[n][2]) for n in refused]
     for n, answer in zip(refused, await in_chunks(plain, session.limits.items, create) if plain else [], strict=True):

@@ -1,0 +1,150 @@
+"""`gateway browse` and `gateway plan` as a person meets them, in a terminal, at a server with many variables."""
+
+import asyncio
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.opcua_server import OpcuaServer, opcua_server
+
+MACHINES = 400
+"""With four variables each."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OpcuaServer]:
+    opened = opcua_server(machines=MACHINES)
+    with asyncio.Runner() as runner:
+        yield runner.run(opened.__aenter__())
+        runner.run(opened.__aexit__(None, None, None))
+
+
+class Terminal:
+    """A command with a terminal on both ends, and all that it wrote there."""
+
+    def __init__(self, *arguments: str) -> None:
+        master, slave = pty.openpty()
+        self.master = master
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", *arguments], stdin=slave, stdout=slave, stderr=slave, close_fds=True
+        )
+        os.close(slave)
+        self.text = ""
+
+    def read_until(self, text: str) -> None:
+        while text not in self.text:
+            self.text += os.read(self.master, 65536).decode(errors="replace")
+
+    def read_all(self) -> str:
+        try:
+            while more := os.read(self.master, 65536):
+                self.text += more.decode(errors="replace")
+        except OSError:  # Linux says so when the other end is closed
+            pass
+        self.process.wait(20)
+        return self.text.replace("\r\n", "\n")
+
+
+@contextmanager
+def terminal(*arguments: str) -> Iterator[Terminal]:
+    made = Terminal(*arguments)
+    try:
+        yield made
+    finally:
+        made.process.kill()
+        made.process.wait()
+        os.close(made.master)
+
+
+def test_a_terminal_gets_progress_a_screenful_and_what_is_left(server: OpcuaServer) -> None:
+    with terminal("browse", server.url, "--insecure", "--root", "/Objects/line-1") as made:
+        text = made.read_all()
+    assert "nodes looked into: " in text
+    assert "values read: 1000" in text
+    assert f"1000 variables; {4 * MACHINES - 1000} more match" in text
+    assert made.process.returncode == 0
+
+
+def test_match_and_limit_read_no_more_than_is_shown(server: OpcuaServer) -> None:
+    narrowed = ("--match", "*/Counter", "--limit", "7")
+    with terminal("browse", server.url, "--insecure", "--root", "/Objects/line-1", *narrowed) as made:
+        text = made.read_all()
+    assert "values read: 7" in text
+    assert f"7 variables; {MACHINES - 7} more match" in text
+    assert "Temperature" not in text
+
+
+def test_depth_names_what_was_not_looked_into(server: OpcuaServer) -> None:
+    with terminal("browse", server.url, "--insecure", "--root", "/Objects/line-1", "--depth", "1") as made:
+        text = made.read_all()
+    assert "press-7/ …\n" in text
+    assert f"0 variables; {MACHINES} objects not looked into: --depth" in text
+
+
+def test_a_pipe_gets_everything(server: OpcuaServer) -> None:
+    command = [sys.executable, "-m", "gateway", "browse", server.url, "--insecure", "--root", "/Objects/line-1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert len([line for line in done.stdout.splitlines() if line.startswith("  ")]) == 4 * MACHINES
+
+
+def test_plan_folds_what_is_alike_and_tells_the_load(server: OpcuaServer, tmp_path: Path) -> None:
+    path = configured(server, tmp_path)
+    with terminal("plan", str(path)) as made:
+        text = made.read_all()
+    assert f"… {4 * MACHINES - 3} more like these" in text
+    assert "nsu=urn:nobody;i=1" in text
+    assert "BadNodeIdUnknown" in text
+    assert f"{4 * MACHINES + 1} variables, 1 problems" in text
+    assert f"at most {40 * MACHINES} values/s" in text
+    assert made.process.returncode == 1
+
+
+def test_plan_shows_every_line_on_request(server: OpcuaServer, tmp_path: Path) -> None:
+    with terminal("plan", str(configured(server, tmp_path)), "--all") as made:
+        text = made.read_all()
+    assert text.count("/Counter  ") == MACHINES
+
+
+@pytest.mark.parametrize("command", ["browse", "plan"])
+def test_ctrl_c_ends_it_while_the_server_is_silent(server: OpcuaServer, tmp_path: Path, command: str) -> None:
+    what = (server.url, "--insecure") if command == "browse" else (str(configured(server, tmp_path)),)
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        with terminal(command, *what) as made:
+            made.read_until("connecting to")
+            began = time.monotonic()
+            made.process.send_signal(signal.SIGINT)
+            text = made.read_all()
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    assert made.process.returncode == 130
+    assert time.monotonic() - began < 8
+    assert "Traceback" not in text
+
+
+def configured(server: OpcuaServer, folder: Path) -> Path:
+    path = folder / "gateway.yaml"
+    path.write_text(
+        f"""
+name: edge
+sources:
+  - name: line
+    url: {server.url}
+    insecure: true
+    publishing_interval: 100ms
+    select: [{{subtree: /Objects/line-1}}, {{node: "nsu=urn:nobody;i=1"}}]
+broker: {{url: "mqtt://127.0.0.1:1"}}
+payload: {{topic: "x/{{source}}"}}
+outbox: {{path: {folder}/outbox}}
+""",
+        encoding="utf-8",
+    )
+    return path
