@@ -9,6 +9,8 @@ import pytest
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch
+from gateway.opcua import Source
+from gateway.opcua.explore import Wish, browse, connected, plan, selection_of
 from gateway.payload.forms import json_of
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, free_port, opcua_server
