@@ -62,7 +62,7 @@ class Outbox:
         self._on_commit = on_commit
         self._numbered = numbered
         self._retry_s = retry_s
-        self._segment_bytes = min(config.segment_bytes, config.max_bytes // 4)
+        self._segment_bytes = _segment_bytes(config)
         self._accepted = {name: (lane, seq) for name, (lane, seq, _) in found.books.streams.items()}
         self._marks = {mark.source: mark.token for mark in found.books.marks.values()}
         self._orders = max((mark.order for mark in found.books.marks.values()), default=0)
@@ -256,6 +256,14 @@ class Outbox:
         else:
             append.done.set_exception(error)
 
+    def keep_within(self, config: OutboxConfig) -> None:
+        """Take the bounds of another configuration of the same folder: sizes, age, and what to do when full."""
+        self._config = config
+        self._segment_bytes = _segment_bytes(config)
+        self._store.keep_within(config)
+        self._store.woken.set()
+        self._store.progress.set()
+
     def stop_taking(self) -> None:
         """No more appends; `run` ends when the pending ones are durable, or refused."""
         self._closing = True
@@ -267,6 +275,10 @@ class Outbox:
     def reader(self, name: str) -> Reader:
         """The reader of this name: the same one each time.  A new one begins at the oldest record."""
         return self._store.reader(name)
+
+    async def forget(self, name: str) -> None:
+        """Drop a reader that will not come back, with its place; what nobody else wants is freed."""
+        await self._store.forget(name)
 
     async def wait_empty(self) -> None:
         """Wait until every reader has acknowledged everything."""
@@ -311,6 +323,10 @@ class Outbox:
 
 def _size_of(message: Message) -> int:
     return HEAD.size + len(message.payload) + 2 * len(message.topic) + len(message.stream) + 64
+
+
+def _segment_bytes(config: OutboxConfig) -> int:
+    return min(config.segment_bytes, config.max_bytes // 4)
 
 
 def _parts_of(group: list[_Append]) -> list[Part]:

@@ -130,6 +130,25 @@ class Store:
         reader.on_progress = self.progress.set
         self.readers[name] = reader
 
+    async def forget(self, name: str) -> None:
+        """Nobody reads under this name any more: what only this reader wanted is freed."""
+        reader = self.readers.pop(name)
+        del self.found.cursors[name]
+        reader.close()
+
+        def remove() -> None:
+            reader.let_go()
+            self._files.remove(self.found.folder / f"{name}.cursor")
+
+        with contextlib.suppress(OSError):  # then the next start forgets it
+            await self.in_thread(remove)
+        self.woken.set()
+        self.progress.set()
+
+    def keep_within(self, config: OutboxConfig) -> None:
+        """Other bounds from now on."""
+        self._config = config
+
     def _met_hole(self, reader: Reader, segment: Segment, hole: Hole) -> None:
         """Damage was met while reading: count it now, find out what it was when there is time."""
         _log.error(

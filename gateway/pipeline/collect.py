@@ -65,22 +65,24 @@ class Intake:
         form: Format,
         outbox: Outbox,
         metrics: SourceMetrics,
-        shaper: Shaper | None,
-        now_ticks: Callable[[], int],
+        shaper: Shaper | None = None,
+        now_ticks: Callable[[], int] | None = None,
     ) -> None:
-        self._name = name
+        self.name = name
         self._form = form
         self._outbox = outbox
         self._metrics = metrics
         self._shaper = shaper
-        self._now_ticks = now_ticks
+        self._ruled = asyncio.Event()
+        self._rule(shaper)
+        self._now_ticks = now_ticks or steady_ticks()
         self._mark = self.mark
         self._lost = lost(outbox.marks.get(name, b""))
 
     @property
     def mark(self) -> bytes:
         """Where the source goes on."""
-        return unwrap(self._outbox.marks.get(self._name, b""))
+        return unwrap(self._outbox.marks.get(self.name, b""))
 
     async def store(self, batch: Batch) -> None:
         """Return when the batch is durable, or held."""
@@ -91,13 +93,14 @@ class Intake:
         if self._shaper is None:
             count = partial(self._metrics.received.inc, len(batch))
             messages = self._form.encode(batch, self._outbox.next_seq)
-            await self._outbox.append(messages, source=self._name, mark=batch.mark, on_stored=count)
+            await self._outbox.append(messages, source=self.name, mark=batch.mark, on_stored=count)
             return
         await self._put(self._shaper, self._shaper.take(batch, self._now_ticks()))
 
     async def flush_regularly(self) -> None:
         """Let go of what was held long enough, until cancelled."""
-        while self._shaper is not None:
+        while True:
+            await self._ruled.wait()
             await asyncio.sleep(FLUSH_EVERY_S)
             await self.flush()
 
@@ -106,6 +109,20 @@ class Intake:
         if self._shaper is not None and self._shaper.held:
             await self._let_go(self._shaper, self._shaper.flush(self._now_ticks()))
 
+    async def change(self, form: Format, shaper: Shaper | None) -> None:
+        """Go on with other rules; what the old ones hold is let go first, in its place.  Not undone by cancelling."""
+        old, self._form = self._shaper, form
+        self._rule(shaper)
+        if old is not None and old.held:
+            await self._let_go(old, old.drain())
+
+    def _rule(self, shaper: Shaper | None) -> None:
+        self._shaper = shaper
+        if shaper is None:
+            self._ruled.clear()
+        else:
+            self._ruled.set()
+
     async def drain(self) -> None:
         """Let go of all that is held, for the end; in bounded time."""
         if self._shaper is None or not self._shaper.held:
@@ -113,7 +130,7 @@ class Intake:
         try:
             await asyncio.wait_for(self._let_go(self._shaper, self._shaper.drain()), DRAIN_S)
         except TimeoutError:
-            log = structlog.get_logger("gateway.shaping").bind(source=self._name)
+            log = structlog.get_logger("gateway.shaping").bind(source=self.name)
             log.warning("values that were held are not durable yet", next="what is lost of them is announced")
 
     async def _let_go(self, shaper: Shaper, shaped: Shaped) -> None:
@@ -133,7 +150,7 @@ class Intake:
             messages += made
         mark = wrap(self._mark, shaper.held, shaper.since_ticks)
         count = partial(self._count, shaped, shaper.held)
-        await self._outbox.append(messages, source=self._name, mark=mark, on_stored=count)
+        await self._outbox.append(messages, source=self.name, mark=mark, on_stored=count)
 
     def _count(self, shaped: Shaped, held: int) -> None:
         self._metrics.received.inc(shaped.received)
@@ -143,19 +160,8 @@ class Intake:
             self._metrics.filtered[rule].inc(values)
 
 
-async def collect(
-    name: str,
-    open_source: OpenSource,
-    form: Format,
-    outbox: Outbox,
-    link: Link,
-    metrics: SourceMetrics,
-    backoff: Backoff,
-    shaper: Shaper | None = None,
-    now_ticks: Callable[[], int] | None = None,
-) -> None:
-    """Read one server for ever, through every reconnection, until cancelled; then let go of what `shaper` holds."""
-    intake = Intake(name, form, outbox, metrics, shaper, now_ticks or steady_ticks())
+async def collect(intake: Intake, open_source: OpenSource, link: Link, backoff: Backoff) -> None:
+    """Read one server for ever, through every reconnection, until cancelled; then let go of what the rules hold."""
 
     async def attempt() -> None:
         async with open_source(intake.mark) as source:
@@ -163,11 +169,8 @@ async def collect(
             async for batch in source.batches():
                 await intake.store(batch)
 
-    if shaper is None:
-        await keep_connected(link, attempt, backoff)
-        return
     async with asyncio.TaskGroup() as group:
-        flushing = group.create_task(intake.flush_regularly(), name=f"flush {name}")
+        flushing = group.create_task(intake.flush_regularly(), name=f"flush {intake.name}")
         try:
             await keep_connected(link, attempt, backoff)
         finally:

@@ -184,14 +184,13 @@ def test_reconnections_and_a_regular_end_lose_nothing(given_rows: list[list[Row]
         server = Server(series(given_rows), {b for b in breaks if b < len(given_rows)})
         expected = len(server.breaks) + 1
         bound, shaper = metrics.for_source("s"), Shaper(SOURCE)
+        intake = Intake("s", form(), outbox, bound, shaper, lambda: 0)
 
         def connect(mark: bytes) -> AbstractAsyncContextManager[Source]:
             return server.connect(mark)
 
         link = Link("s", "fake")
-        task = asyncio.create_task(
-            collect("s", connect, form(), outbox, link, bound, Backoff(0.0, 0.0), shaper, lambda: 0)
-        )
+        task = asyncio.create_task(collect(intake, connect, link, Backoff(0.0, 0.0)))
         await server.ended.wait()
         task.cancel()
         await asyncio.wait([task])
@@ -225,15 +224,33 @@ def test_what_was_held_at_a_kill_is_announced_with_its_number(tmp_path: Path) ->
     life(after, tmp_path)
 
 
+@settings(max_examples=8, deadline=None)
+@given(st.lists(rows, min_size=1, max_size=8), st.integers(0, 7), st.booleans(), st.booleans())
+def test_rules_exchanged_in_between_lose_nothing(
+    given_rows: list[list[Row]], at: int, ruled_before: bool, ruled_after: bool
+) -> None:
+    async def body(outbox: Outbox, metrics: Metrics) -> None:
+        before, after = (Shaper(SOURCE) if ruled else None for ruled in (ruled_before, ruled_after))
+        intake, sent = Intake("s", form(), outbox, metrics.for_source("s"), before, lambda: 0), 0
+        for number, batch in enumerate(series(given_rows)):
+            sent += len(batch)
+            await intake.store(batch)
+            if number == at:
+                await intake.change(form(), after)
+                assert_exact(outbox, metrics, sent)
+        await intake.drain()
+        assert_exact(outbox, metrics, sent)
+        assert intake.mark == series(given_rows)[-1].mark
+
+    life(body)
+
+
 def test_a_window_is_told_although_no_value_comes() -> None:
     async def body(outbox: Outbox, metrics: Metrics) -> None:
         now = 0
         server = Server([batch_of([(4, 1000, 1.0, 0)], 0)], set())
-        bound = metrics.for_source("s")
-        link, clock = Link("s", "fake"), lambda: now
-        task = asyncio.create_task(
-            collect("s", server.connect, form(), outbox, link, bound, Backoff(0.0, 0.0), Shaper(SOURCE), clock)
-        )
+        intake = Intake("s", form(), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: now)
+        task = asyncio.create_task(collect(intake, server.connect, Link("s", "fake"), Backoff(0.0, 0.0)))
         await server.ended.wait()
         now = 6 * S
         records = await outbox.reader("b").read(10, 10**6)

@@ -1,0 +1,139 @@
+"""What a changed configuration asks for: who is ended, begun, connected again, or changed in place, and what must wait.
+
+Pure comparison.  A `Picture` is a configuration and what the files it names held when it was taken, so that a new
+password or certificate in the same file is a change too.  Whoever is not named in a `Change` is not touched.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from gateway.config import Config, PayloadConfig, SourceConfig
+
+_FIXED: Mapping[tuple[str, ...], str] = {
+    ("name",): "it is part of the name of every stream",
+    ("reconnect",): "connections that are being waited for go by it",
+    ("outbox", "path"): "the outbox is open there",
+    ("outbox", "commit"): "the outbox is open",
+    ("outbox", "compress"): "the outbox is open",
+}
+"""What needs a restart, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one source or broker depends on, as digests."""
+
+    connection: str
+    """A change of it needs a new connection."""
+    rules: str = ""
+    """A change of it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A configuration, and what follows from it and from its files for each source and broker."""
+
+    config: Config
+    sources: Mapping[str, Terms]
+    brokers: Mapping[str, Terms]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of the sources, or of the brokers, by name."""
+
+    ended: tuple[str, ...]
+    begun: tuple[str, ...]
+    connected_again: tuple[str, ...]
+    changed: tuple[str, ...]
+    """In place: the connection stays."""
+
+
+def picture_of(config: Config) -> Picture:
+    """Reads the files that the configuration names; what cannot be read counts as empty."""
+    return Picture(
+        config,
+        {source.name: _terms_of(config, source) for source in config.sources},
+        {broker.name: Terms(_digest(broker, _presence_of(config))) for broker in config.all_brokers},
+    )
+
+
+def change_of(before: Mapping[str, Terms], now: Mapping[str, Terms]) -> Change:
+    both = [name for name in now if name in before]
+    again = tuple(name for name in both if now[name].connection != before[name].connection)
+    return Change(
+        ended=tuple(name for name in before if name not in now),
+        begun=tuple(name for name in now if name not in before),
+        connected_again=again,
+        changed=tuple(name for name in both if name not in again and now[name].rules != before[name].rules),
+    )
+
+
+def in_effect(running: Config, wanted: Config) -> tuple[Config, list[str]]:
+    """The wanted configuration as far as it can be had without a restart; and what needs one, with the reason."""
+    kept, needs_restart = wanted, []
+    for path, reason in _FIXED.items():
+        old, new = _at(running, path), _at(wanted, path)
+        if old != new:
+            kept = _with(kept, path, old)
+            needs_restart.append(f"{'.'.join(path)} ({reason})")
+    return kept, needs_restart
+
+
+def _at(config: BaseModel, path: tuple[str, ...]) -> object:
+    found: object = config
+    for name in path:
+        found = getattr(found, name)
+    return found
+
+
+def _with(config: Config, path: tuple[str, ...], value: object) -> Config:
+    first, *rest = path
+    if rest:
+        (name,) = rest
+        value = getattr(config, first).model_copy(update={name: value})
+    return config.model_copy(update={first: value})
+
+
+def _terms_of(config: Config, source: SourceConfig) -> Terms:
+    """Shaping and payload are rules, but for formats whose writers are numbered and kept alive with the connection."""
+    if config.payload.format in ("opcua-pubsub", "cloudevents"):
+        names = ",".join(each.name for each in config.sources)
+        return Terms(_digest(source, config.payload) + names)
+    bare = tuple(selection.model_copy(update={"shape": None}) for selection in source.select)
+    connection = source.model_copy(update={"select": bare, "shape": None})
+    return Terms(_digest(connection), _digest(config.payload, source.shape, *(s.shape for s in source.select)))
+
+
+def _presence_of(config: Config) -> PayloadConfig | None:
+    """The format that says in its own way whether the gateway is there."""
+    return config.payload if config.payload.format == "opcua-pubsub" else None
+
+
+def _digest(*parts: BaseModel | None) -> str:
+    """Of configurations and of what is in the files that they name."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.model_dump_json().encode() if part is not None else b"-")
+        for path in sorted(_files_of(part)):
+            digest.update(_content(path))
+    return digest.hexdigest()
+
+
+def _files_of(part: object) -> Iterator[Path]:
+    if isinstance(part, Path):
+        yield part
+    elif isinstance(part, BaseModel):
+        for name in type(part).model_fields:
+            yield from _files_of(getattr(part, name))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return b""
