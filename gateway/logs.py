@@ -50,9 +50,13 @@ def set_up_logs(form: LogFormat, level: int = logging.INFO) -> None:
             ],
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
+    logging.getLogger().handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: int) -> None:
+    """Log what is at least as grave as this from now on."""
+    logging.getLogger().setLevel(level)
     for name, least in _LIBRARIES.items():
         logging.getLogger(name).setLevel(max(least, level))
 

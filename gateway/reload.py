@@ -104,9 +104,10 @@ def _terms_of(config: Config, source: SourceConfig) -> Terms:
     if config.payload.format in ("opcua-pubsub", "cloudevents"):
         names = ",".join(each.name for each in config.sources)
         return Terms(_digest(source, config.payload) + names)
-    bare = tuple(selection.model_copy(update={"shape": None}) for selection in source.select)
+    bare = tuple(selection.model_copy(update={"shape": None, "metric": False}) for selection in source.select)
     connection = source.model_copy(update={"select": bare, "shape": None})
-    return Terms(_digest(connection), _digest(config.payload, source.shape, *(s.shape for s in source.select)))
+    shown = "".join(str(int(selection.metric)) for selection in source.select)
+    return Terms(_digest(connection), _digest(config.payload, source.shape, *(s.shape for s in source.select)) + shown)
 
 
 def _presence_of(config: Config) -> PayloadConfig | None:

@@ -1,8 +1,12 @@
 """`gateway run`, `validate`, `schema`, `version`."""
 
+import asyncio
 import json
+import signal
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,13 +23,20 @@ SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {"config": Config.model_js
 def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
-    Peers that are away are waited for, for ever.  Exit code 0 after a clean stop, 78 when the configuration cannot
+    SIGHUP takes the file as it is then; one with a mistake changes nothing.  Peers that are away are waited for, for
+    ever.  Exit code 0 after a clean stop, 78 when the configuration cannot
     work.
     """
     set_up_logs(log_format.value)
     with problems_told():
         config = load(file)
-        until_stopped(lambda stop: app.run(config, stop))
+        until_stopped(partial(_running, file, config))
+
+
+async def _running(file: Path, config: Config, stop: asyncio.Event) -> None:
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    await app.run(config, stop, reload=app.Reload(asked, partial(load, file)))
 
 
 def validate(file: FileArgument) -> None:

@@ -84,6 +84,8 @@ class Config(Strict):
     """Where metrics and health are shown."""
     reconnect: BackoffConfig = BackoffConfig()
     """How long to wait before connecting again."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
     stop_grace: Seconds = 5.0
     """After SIGTERM: how long to go on delivering what is in the outbox before leaving.  The rest stays on disk."""
 

@@ -16,6 +16,7 @@ from gateway.demo.parts import HOST, EmbeddedBroker, Factory, Trust, embedded_br
 from gateway.demo.view import Flow, View
 from gateway.errors import ConfigError
 from gateway.metrics import books_of
+from gateway.peers import Gateway
 
 SECURE = ("Basic256Sha256", "Aes256_Sha256_RsaPss")
 """What the simulators speak."""
@@ -91,7 +92,7 @@ def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: P
 async def _run(
     config: Config, factory: Factory, broker: EmbeddedBroker, options: DemoOptions, view: View, stop: asyncio.Event
 ) -> Flow:
-    gateways: list[app.Gateway] = []
+    gateways: list[Gateway] = []
     history = History()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(app.run(config, stop, gateways.append), name="gateway")
@@ -121,7 +122,7 @@ async def _outage(broker: EmbeddedBroker, for_s: float | None) -> None:
 
 
 async def _watch(
-    gateways: list[app.Gateway], factory: Factory, broker: EmbeddedBroker, options: DemoOptions, view: View,
+    gateways: list[Gateway], factory: Factory, broker: EmbeddedBroker, options: DemoOptions, view: View,
     history: History,
 ) -> None:  # fmt: skip
     while True:
@@ -130,11 +131,10 @@ async def _watch(
         await asyncio.sleep(REFRESH_S)
 
 
-def _flow(
-    gateway: app.Gateway, factory: Factory, broker: EmbeddedBroker, options: DemoOptions, history: History
-) -> Flow:
-    now_s, books = time.monotonic(), books_of(gateway.metrics.registry, gateway.brokers[0].peer)
-    history.update(now_s, books, gateway.brokers[0].is_up)
+def _flow(gateway: Gateway, factory: Factory, broker: EmbeddedBroker, options: DemoOptions, history: History) -> Flow:
+    (link,) = gateway.brokers.values()
+    now_s, books = time.monotonic(), books_of(gateway.metrics.registry, link.peer)
+    history.update(now_s, books, link.is_up)
     return Flow(
         at_s=now_s,
         books=books,

@@ -55,6 +55,8 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._sources: set[str] = set()
         self._beyond: set[str] = set()
+        self._before: dict[str, float] = {}
+        """By broker: values that were received, and not filtered, before it was configured."""
         r = self.registry
         self._bind_process(r)
         self._bind_books(r)
@@ -259,7 +261,7 @@ class Metrics:
         )
 
     def _imbalance_of(self, sink: str) -> float:
-        received, filtered = _sum(self._received), _sum(self._filtered)
+        received, filtered = _sum(self._received) - self._before.get(sink, 0.0), _sum(self._filtered)
         recovered, delivered = _sum(self._recovered, sink), _sum(self._delivered, sink)
         stored, dropped = _sum(self._stored_values, sink), _sum(self.dropped, sink)
         return received + recovered - delivered - stored - filtered - dropped
@@ -283,6 +285,24 @@ class Metrics:
     def config_refused(self) -> None:
         """A changed configuration was not taken; the earlier one stays in use."""
         self.reload_success.set(0)
+
+    def sink_begins(self, name: str, found_values: int) -> None:
+        """From here on a broker has books, with so many values found on disk."""
+        self._before[name] = _sum(self._received) - _sum(self._filtered)
+        self._recovered.labels(name).inc(found_values)
+
+    def source_ends(self, name: str) -> None:
+        """A source is configured no more: its state is not shown, its counts stay in the books."""
+        self._forget({"source": name}, Gauge)
+
+    def sink_ends(self, name: str) -> None:
+        """A broker is configured no more: nothing of it is shown."""
+        self._forget({"sink": name}, Gauge, Counter, Histogram)
+
+    def _forget(self, labels: dict[str, str], *kinds: type[Gauge] | type[Counter] | type[Histogram]) -> None:
+        for family in vars(self).values():
+            if isinstance(family, kinds) and labels.keys() <= set(family._labelnames):
+                family.remove_by_labels(labels)
 
     def delay_seconds(self, source: str, sink: str) -> Histogram:
         """The delays from one server to one broker.  A source may be one that only an earlier configuration had."""

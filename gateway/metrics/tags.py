@@ -53,11 +53,21 @@ class TagGauges(Collector):
     def __init__(self, config: Config, left_out: Gauge) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        self._most = config.http.max_tags
         self._left_out = left_out
-        self._fields = sorted({name for source in config.sources for name in _fields(source)} - set(_OURS))
         self._sources: dict[str, _Chosen] = {}
+        self.configure(config)
         self._log = structlog.get_logger("gateway.metrics")
+
+    def configure(self, config: Config) -> None:
+        """Take the cap and the labels of a configuration; what is shown is chosen anew."""
+        self._most = config.http.max_tags
+        self._fields = sorted({name for source in config.sources for name in _fields(source)} - set(_OURS))
+        for chosen in self._sources.values():
+            chosen.tags, chosen.labels, chosen.values = (), {}, {}
+
+    def forget(self, source: str) -> None:
+        """Show nothing of a source any more."""
+        self._sources.pop(source, None)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not scrape."""
@@ -77,6 +87,7 @@ class TagGauges(Collector):
 
     def watching(self, source: SourceConfig, form: Format, is_up: Callable[[], bool]) -> Format:
         """The same format, looked at on the way; as it is when nothing of this source was chosen."""
+        self.forget(source.name)
         selections = frozenset(n for n, selection in enumerate(source.select) if selection.metric)
         if not selections:
             return form

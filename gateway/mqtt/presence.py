@@ -63,8 +63,8 @@ class GatewayPresence:
     heartbeat_s: float
     gateway: str
     version: str
-    config: str
-    """`hash_of` the configuration."""
+    config: Callable[[], str]
+    """`hash_of` the configuration, as of now."""
     streams: Callable[[], Sequence[str]] = tuple
     """The streams it numbers, as of now."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -79,7 +79,7 @@ class GatewayPresence:
                 "time": _text(self.now()),
                 "heartbeat_s": self.heartbeat_s,
                 "version": self.version,
-                "config": self.config,
+                "config": self.config(),
                 "streams": list(self.streams()),
             }
         )
@@ -101,7 +101,11 @@ class GatewayPresence:
 
 
 def presence_of(
-    config: PresenceConfig, gateway: str, version: str, config_hash: str, streams: Callable[[], Sequence[str]] = tuple
+    config: PresenceConfig,
+    gateway: str,
+    version: str,
+    config_hash: Callable[[], str],
+    streams: Callable[[], Sequence[str]] = tuple,
 ) -> GatewayPresence | None:
     """As configured; None when it is turned off."""
     if config.topic is None:

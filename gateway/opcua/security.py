@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from asyncua import Client, ua
 from asyncua.crypto import security_policies as policies
 from asyncua.crypto.uacrypto import CertProperties
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
@@ -73,6 +74,15 @@ def strongest(
         if fits_policy and security.mode in ("auto", list(_MODES)[level.mode]):
             allowed.append((level, endpoint))
     return max(allowed, key=lambda pair: pair[0], default=None)
+
+
+def check(config: SourceConfig) -> None:
+    """Read every secret and key that a session needs.  Raises `ConfigError`; what breaks later is waited out."""
+    if config.password is not None:
+        config.password.read()
+    if config.security is not None:
+        ensure_identity(config.security.pki)
+    _user_certificate(config)
 
 
 async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -> Level | None:
@@ -155,15 +165,21 @@ def _set_user(client: Client, config: SourceConfig) -> None:
     if config.username is not None and config.password is not None:
         client.set_user(config.username)
         client.set_password(config.password.read())
-    if config.user_certificate is not None and config.user_key is not None:
-        try:
-            if config.user_key.stat().st_mode & 0o077:
-                path = config.user_key
-                raise ConfigError([f"{path} holds a private key but others may read it: chmod 600 {path}"])
-            client.user_certificate = load(config.user_certificate.read_bytes())
-            client.user_private_key = _private_key(config.user_key.read_bytes())
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError([f"cannot use the user certificate {config.user_certificate}: {error}"]) from error
+    user = _user_certificate(config)
+    if user is not None:
+        client.user_certificate, client.user_private_key = user
+
+
+def _user_certificate(config: SourceConfig) -> tuple[x509.Certificate, PrivateKeyTypes] | None:
+    certificate, key = config.user_certificate, config.user_key
+    if certificate is None or key is None:
+        return None
+    try:
+        if key.stat().st_mode & 0o077:
+            raise ConfigError([f"{key} holds a private key but others may read it: chmod 600 {key}"])
+        return load(certificate.read_bytes()), _private_key(key.read_bytes())
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError([f"cannot use the user certificate {certificate}: {error}"]) from error
 
 
 def _private_key(data: bytes) -> PrivateKeyTypes:

@@ -58,6 +58,10 @@ class Packets:
         self._most_bytes[broker] = most_bytes
         return is_news
 
+    def forget(self, broker: str) -> None:
+        """It is not configured any more."""
+        self._most_bytes.pop(broker, None)
+
     def room(self, place: "Place") -> int:
         """The longest payload that fits beside the topic, the headers and what a format says in properties."""
         most = min(self._most_bytes.values(), default=sys.maxsize)

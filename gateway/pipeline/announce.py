@@ -6,8 +6,10 @@ the announcement rather than losing it.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.outbox import Outbox
 from gateway.outbox.losses import Loss
@@ -27,10 +29,11 @@ async def announce(
 ) -> None:
     """Announce for ever, through `outbox`, what any of the `losers` lost, in the format of `told`."""
     while True:
-        for loser in losers:
+        for loser in tuple(losers):
             for loss in loser.take_losses():
                 await outbox.append([_message(outbox, loss, stream_prefix, gateway, told)])
-                await loser.append([], losses=[loss])
+                with suppress(Unavailable):  # its broker was taken out of the configuration meanwhile
+                    await loser.append([], losses=[loss])
         await asyncio.sleep(INTERVAL_S)
 
 

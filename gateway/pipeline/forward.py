@@ -78,7 +78,7 @@ class Shelves:
         self.metrics = metrics.for_sink(broker)
         self._delays: dict[str, Histogram] = {}
         self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
-        self.metrics.recovered.inc(self.stored_values)
+        metrics.sink_begins(broker, self.stored_values)
         self.metrics.stored_values.set_function(lambda: self.stored_values)
         self.metrics.stored_messages.set_function(lambda: self.reader.messages + self.refused_reader.messages)
         self.metrics.held_messages.set_function(lambda: self.refused_reader.messages)

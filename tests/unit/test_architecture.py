@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
     "errors", "model", "values", "topics", "located", "config", "metrics", "logs", "notify", "link", "outbox",
-    "payload", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "pauses", "app", "demo", "cli", "__main__",
+    "payload", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "pauses", "reload", "peers", "app", "demo",
+    "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "errors", "located", "streams", "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock",

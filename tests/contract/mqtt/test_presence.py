@@ -32,7 +32,7 @@ def run(body: Coroutine[object, object, None]) -> None:
 def opening(broker: brokers.Process, version: str, heartbeat: float = 30.0) -> AbstractAsyncContextManager[Sink]:
     settings = {"url": broker.url, "version": version, "ack_timeout": 0.3, "presence": {"heartbeat": heartbeat}}
     config = BrokerConfig.model_validate(settings)
-    presence = presence_of(config.presence, "edge", "1.2.3", "sha256:abc", lambda: ["edge.line-1"])
+    presence = presence_of(config.presence, "edge", "1.2.3", lambda: "sha256:abc", lambda: ["edge.line-1"])
     return open_sink(config, Link("broker", broker.url), "edge", presence)
 
 
@@ -97,7 +97,7 @@ def test_a_broker_that_hangs_up_over_it_still_gets_the_data(version: str, tmp_pa
     async def body() -> None:
         link = Link("broker", broker.url)
         config = BrokerConfig.model_validate({"url": broker.url, "version": version})
-        presence = presence_of(config.presence, "edge", "1.2.3", "sha256:abc")
+        presence = presence_of(config.presence, "edge", "1.2.3", lambda: "sha256:abc")
         delivered = 0
         while delivered < 10:
             with suppress(Unavailable):
@@ -145,4 +145,4 @@ def test_a_format_may_bring_its_own(version: str, ends_with: str, tmp_path: Path
 
 
 def test_it_can_be_turned_off() -> None:
-    assert presence_of(PresenceConfig(topic=None), "edge", "1", "sha256:0") is None
+    assert presence_of(PresenceConfig(topic=None), "edge", "1", lambda: "sha256:0") is None

@@ -1,0 +1,277 @@
+"""The sources and brokers of a running gateway: each begins, changes and ends alone, and no other is touched by it.
+
+All of it is done by the task that runs the gateway, so that what is opened is closed where it was opened.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+
+import structlog
+
+from gateway.config import BrokerConfig, Config, OutboxConfig, SourceConfig
+from gateway.link import Backoff, Link
+from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
+from gateway.metrics.tags import TagGauges
+from gateway.mqtt import credentials
+from gateway.mqtt.connect import open_sink
+from gateway.mqtt.presence import Presence, hash_of, presence_of
+from gateway.mqtt.sink import Sink
+from gateway.mqtt.tls import expires_s
+from gateway.opcua import open_source
+from gateway.outbox import Outbox, open_outbox
+from gateway.outbox.inspect import forget
+from gateway.payload.choose import describes_types, format_for, keep_alives_for, network_envelope
+from gateway.payload.parts import Packets
+from gateway.payload.pubsub import StatusPresence
+from gateway.pipeline.collect import Intake, collect
+from gateway.pipeline.forward import Shelves, forward
+from gateway.pipeline.keep_alive import keeping_alive
+from gateway.shaping import Shaper
+
+DISTRIBUTION = "connected-factory"
+GOODBYE_S = 2.0
+"""How long leaving a broker may take."""
+SET_ASIDE = ("refused", "dead-letters")
+"""Folders below that of the outbox, with an outbox in each for every broker."""
+SHARE_OF_REFUSED = 8
+"""Refused messages and dead letters may each take this part of the outbox's size."""
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running gateway, for whoever shows it.  What is in it changes with the configuration."""
+
+    config: Config
+    metrics: Metrics
+    tags: TagGauges
+    outbox: Outbox
+    http: Link
+    packets: Packets = field(default_factory=Packets)
+    shelves: dict[str, Shelves] = field(default_factory=dict)
+    """By broker."""
+    sources: dict[str, Link] = field(default_factory=dict)
+    brokers: dict[str, Link] = field(default_factory=dict)
+    links: list[Link] = field(default_factory=list)
+    """The peers that must be there for values to flow."""
+    losers: list[Outbox] = field(default_factory=list)
+    """What may lose messages after they were stored."""
+
+    @property
+    def stored_values(self) -> int:
+        """Values on disk for the broker that is furthest behind."""
+        return max(shelves.stored_values for shelves in self.shelves.values())
+
+    @property
+    def stream_prefix(self) -> str:
+        """What the names of this gateway's streams begin with."""
+        return f"{self.config.name}.{self.outbox.epoch}"
+
+    def refresh(self) -> None:
+        """After a peer came or went."""
+        self.links[:] = (*self.sources.values(), *self.brokers.values())
+        self.losers[:] = (self.outbox, *(shelves.refused for shelves in self.shelves.values()))
+
+
+class Tasks:
+    """Tasks of one group by name, each of which can be ended alone."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def begin(self, name: str, work: Coroutine[None, None, None]) -> None:
+        self._tasks[name] = self._group.create_task(work, name=name)
+
+    async def end(self, name: str, grace_s: float = 0.0) -> None:
+        """Cancel it if it does not end by itself within the grace; return when it has ended."""
+        task = self._tasks.pop(name)
+        if grace_s:
+            await asyncio.wait([task], timeout=grace_s)
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def wait(self, names: Sequence[str], grace_s: float) -> None:
+        """Wait until these have ended, but no longer than the grace."""
+        await asyncio.wait([self._tasks[name] for name in names], timeout=grace_s)
+
+    def cancel(self) -> None:
+        """Cancel them all, and do not wait."""
+        for task in self._tasks.values():
+            task.cancel()
+
+
+class Peers:
+    """Begins and ends sources in one group of tasks, and brokers in another."""
+
+    def __init__(self, gateway: Gateway, above: Tasks, below: Tasks, stack: AsyncExitStack) -> None:
+        self._gateway = gateway
+        self._above = above
+        self._below = below
+        self._stack = stack
+        self._intakes: dict[str, Intake] = {}
+        self._leave: dict[str, asyncio.Event] = {}
+        self._opened: dict[str, AsyncExitStack] = {}
+
+    # -- sources
+
+    def begin_source(self, source: SourceConfig) -> None:
+        gateway, name = self._gateway, source.name
+        config, metrics = gateway.config, gateway.metrics.for_source(name)
+        link = gateway.sources[name] = Link(name, source.url, partial(_edge, metrics), partial(_failure, metrics))
+        form = format_for(config, name, gateway.stream_prefix, gateway.packets)
+        watched = gateway.tags.watching(source, form, lambda: link.is_up)
+        intake = self._intakes[name] = Intake(name, watched, gateway.outbox, metrics, _shaper(source))
+        connect = partial(open_source, source, metrics, link, enumerations=describes_types(config.payload.format))
+        gateway.refresh()
+
+        async def work() -> None:
+            every_s = config.payload.pubsub.keep_alive
+            async with keeping_alive(keep_alives_for(form), gateway.outbox, link, every_s):
+                await collect(intake, connect, link, backoff_of(config))
+
+        self._above.begin(f"collect {name}", work())
+
+    async def change_source(self, source: SourceConfig) -> None:
+        """Other shaping or another payload, on the connection that there is."""
+        gateway = self._gateway
+        link = gateway.sources[source.name]
+        form = format_for(gateway.config, source.name, gateway.stream_prefix, gateway.packets)
+        watched = gateway.tags.watching(source, form, lambda: link.is_up)
+        await self._intakes[source.name].change(watched, _shaper(source))
+
+    async def leave_source(self, name: str) -> None:
+        """Disconnect; the server keeps the subscription for whoever comes back."""
+        await self._above.end(f"collect {name}")
+        self._gateway.tags.forget(name)
+        del self._intakes[name], self._gateway.sources[name]
+        self._gateway.refresh()
+
+    # -- brokers
+
+    async def open_broker(self, config: Config, broker: BrokerConfig) -> None:
+        """Its places on the disk.  Raises `ConfigError` when they cannot be had."""
+        opened = AsyncExitStack()
+        self._stack.push_async_exit(opened)
+        gateway = self._gateway
+        shelves = await opened.enter_async_context(_shelves(config, broker, gateway.outbox, gateway.metrics))
+        self._opened[broker.name] = opened
+        gateway.shelves[broker.name] = shelves
+
+    def begin_broker(self, broker: BrokerConfig) -> None:
+        """Deliver to a broker whose places are open."""
+        gateway, name = self._gateway, broker.name
+        shelves, metrics = gateway.shelves[name], gateway.metrics.for_sink(name)
+        shelves.retry_refused_s, shelves.replay, shelves.expiry_s = broker.retry_refused, broker.replay, broker.expiry
+        metrics.certificate_expires.set_function(partial(expires_s, broker.tls.certificate))
+        metrics.credential_expires.set_function(partial(credentials.expires_s, broker.password))
+        link = gateway.brokers[name] = Link(name, broker.url, partial(_edge, metrics), partial(_failure, metrics))
+        leave = self._leave[name] = asyncio.Event()
+        gateway.refresh()
+        if broker.max_packet is not None:
+            gateway.packets.learn(name, broker.max_packet)
+        connect = partial(_connected, gateway, broker, link)
+        self._below.begin(f"forward to {name}", forward(shelves, connect, link, backoff_of(gateway.config), leave))
+
+    async def leave_broker(self, name: str) -> None:
+        """With a goodbye where it is connected; what it has not acknowledged stays on disk."""
+        self._leave.pop(name).set()
+        await self._below.end(f"forward to {name}", GOODBYE_S if self._gateway.brokers[name].is_up else 0.0)
+        del self._gateway.brokers[name]
+        self._gateway.refresh()
+
+    async def say_goodbye(self) -> None:
+        """Leave all brokers at once."""
+        for leave in self._leave.values():
+            leave.set()
+        await self._below.wait([f"forward to {name}" for name in self._leave], GOODBYE_S)
+
+    async def forget_broker(self, name: str) -> int:
+        """It will not come back: its place in the outbox is given up.  How many values it had not got."""
+        shelves = self._gateway.shelves.pop(name)
+        self._gateway.refresh()
+        left = shelves.stored_values
+        await self._opened.pop(name).aclose()
+        await self._gateway.outbox.forget(name)
+        self._gateway.metrics.sink_ends(name)
+        self._gateway.packets.forget(name)
+        return left
+
+    def keep_within(self, config: Config) -> None:
+        """Other bounds of the outbox and of the places beside it."""
+        self._gateway.outbox.keep_within(config.outbox)
+        for name, shelves in self._gateway.shelves.items():
+            refused, dead = _beside(config.outbox, name)
+            shelves.refused.keep_within(refused)
+            shelves.dead.keep_within(dead)
+
+
+def backoff_of(config: Config) -> Backoff:
+    return Backoff(config.reconnect.first, config.reconnect.most)
+
+
+def count_drop(metrics: Metrics, broker: str, reason: str, values: int) -> None:
+    metrics.dropped.labels(broker, reason).inc(values)
+
+
+def _shaper(source: SourceConfig) -> Shaper | None:
+    return Shaper(source) if source.is_shaped else None
+
+
+@asynccontextmanager
+async def _connected(gateway: Gateway, broker: BrokerConfig, link: Link) -> AsyncIterator[Sink]:
+    """A session, from which the formats learn how long a message may be."""
+    async with open_sink(broker, link, gateway.config.name, _presence(gateway, broker)) as sink:
+        most = sink.limits.maximum_packet_bytes
+        if gateway.packets.learn(broker.name, most) and most < gateway.config.payload.max_bytes:
+            log = structlog.get_logger("gateway").bind(broker=broker.name)
+            log.info("messages are split to what the broker takes", most_bytes=most)
+        yield sink
+
+
+def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
+    """What says at this broker whether the gateway is there."""
+    config = gateway.config
+    if config.payload.format == "opcua-pubsub" and broker.presence.topic is not None:
+        return StatusPresence(network_envelope(config))
+    streams: Callable[[], list[str]] = lambda: sorted(gateway.outbox.streams)  # noqa: E731 - as of then
+    return presence_of(broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.config), streams)
+
+
+def _beside(outbox: OutboxConfig, broker: str) -> tuple[OutboxConfig, OutboxConfig]:
+    """Where and within what bounds what a broker refused is kept: for now, and for good."""
+    size = max(2 * outbox.segment_bytes, outbox.max_bytes // SHARE_OF_REFUSED)
+    aside = outbox.model_copy(update={"max_bytes": size, "when_full": "drop_oldest"})
+    refused, dead = (aside.model_copy(update={"path": outbox.path / kind / broker}) for kind in SET_ASIDE)
+    return refused, dead
+
+
+def forget_brokers(config: Config) -> None:
+    """What was set aside for brokers that are not configured any more takes no disk; the outbox forgets its reader."""
+    for kind in SET_ASIDE:
+        forget(config.outbox.path / kind, [broker.name for broker in config.all_brokers])
+
+
+@asynccontextmanager
+async def _shelves(config: Config, broker: BrokerConfig, outbox: Outbox, metrics: Metrics) -> AsyncIterator[Shelves]:
+    """The places of one broker beside the outbox: what it refused for now, and what it will never take."""
+    refused_config, dead_config = _beside(config.outbox, broker.name)
+    on_drop = partial(count_drop, metrics)
+    async with (
+        open_outbox(refused_config, readers=(broker.name,), on_drop=on_drop, numbered=False) as refused,
+        open_outbox(dead_config, numbered=False) as dead,
+    ):
+        yield Shelves(broker.name, outbox, refused, dead, metrics, broker.retry_refused, broker.replay, broker.expiry)
+
+
+def _edge(bound: SourceMetrics | SinkMetrics, link: Link) -> None:
+    bound.connected.set(link.is_up)
+    if link.is_up:
+        bound.connects.inc()
+
+
+def _failure(bound: SourceMetrics | SinkMetrics, link: Link, cause: str) -> None:
+    (bound.disconnects if link.is_up else bound.connect_failures)[cause].inc()
