@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.brokers import Process, mosquitto
+from tests.support.chain import complete
 from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
 from tests.support.proxy import Proxy
-from tests.support.record import arrived, last_change, losses, served
-from tests.support.subscriber import Subscriber, subscriber
+from tests.support.record import arrived, served
+from tests.support.subscriber import subscriber
 from tests.support.threaded import proxy_thread
 
 SPEED = ("--speed", "5")
@@ -31,35 +32,12 @@ def factory(tmp_path: Path) -> Iterator[Factory]:
         yield program
 
 
-def complete(factory: Factory, checker: Subscriber, within_s: float = 30.0) -> None:
-    """Everything served until now arrives, in order, nothing missing, every hole in the numbering explained."""
-    until = served(factory.record)
-
-    def all_there() -> bool:
-        got = arrived(checker.changes)
-        return all(name in got and last_change(changes) <= got[name][-1][1] for name, changes in until.items())
-
-    wait_until(all_there, "the last values served to arrive", within_s)
-    got = arrived(checker.changes)  # before the record is read: what arrives later may not be in it
-    assert losses(served(factory.record), got) == []
-    assert checker.missing == []
-
-
-def balanced(gateway: Gateway) -> bool:
-    metrics = gateway.metrics
-    names = ("values_received", "values_recovered", "values_delivered", "values_filtered", "values_dropped")
-    received, recovered, delivered, filtered, dropped = (
-        sum(v for k, v in metrics.items() if k.startswith(f"gateway_{name}_total")) for name in names
-    )
-    return received + recovered == delivered + metrics['gateway_outbox_values{sink="broker"}'] + filtered + dropped
-
-
 def test_every_value_arrives_in_order_and_the_books_balance(tmp_path: Path, broker: Process, factory: Factory) -> None:
     with subscriber(broker.url) as checker, running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
         checker.wait_values(300)
         complete(factory, checker)
         assert gateway.total("gateway_values_dropped_total") == 0
-        assert balanced(gateway)
+        assert gateway.balanced
         assert gateway.stop() == 0
         assert gateway.said("stopped", stored_values=0) == 1
 
@@ -97,7 +75,7 @@ def test_a_broker_killed_for_twenty_seconds_costs_no_value(tmp_path: Path, broke
         proxy.do(Proxy.heal)
         gateway.wait_said("connected", times=2, peer="broker")
         complete(factory, checker)
-        assert balanced(gateway)
+        assert gateway.balanced
 
 
 def test_a_refused_topic_is_kept_and_delivered_once_it_is_allowed(tmp_path: Path, factory: Factory) -> None:
@@ -117,7 +95,7 @@ def test_a_refused_topic_is_kept_and_delivered_once_it_is_allowed(tmp_path: Path
         complete(factory, checker)
         assert gateway.total("gateway_sink_refusals_total") > 0
         assert gateway.total("gateway_values_dropped_total") == 0
-        assert balanced(gateway)
+        assert gateway.balanced
 
 
 def test_a_server_killed_and_restarted_is_read_again_and_the_gap_is_announced(
@@ -136,7 +114,7 @@ def test_a_server_killed_and_restarted_is_read_again_and_the_gap_is_announced(
         got = arrived(checker.changes)
         assert all(set(changes) <= {*before[name], *served(factory.record)[name]} for name, changes in got.items())
         assert checker.missing == []
-        assert balanced(gateway)
+        assert gateway.balanced
 
 
 def test_a_server_away_at_start_is_waited_for(tmp_path: Path, broker: Process, factory: Factory) -> None:
@@ -158,7 +136,7 @@ def test_a_gateway_killed_and_restarted_loses_nothing(tmp_path: Path, broker: Pr
         checker.wait_values(1000)
         complete(factory, checker)
         assert checker.gaps == []
-        assert balanced(gateway)
+        assert gateway.balanced
 
 
 def test_a_variable_that_does_not_exist_is_told_and_costs_no_other(

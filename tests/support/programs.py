@@ -133,7 +133,7 @@ class Gateway(Program):
     def __init__(self, folder: Path, opcua: str, broker_url: str, **changes: object) -> None:
         self.http_port = free_port()
         self.config_path = folder / "gateway.yaml"
-        config: dict[str, object] = {
+        self.config: dict[str, object] = {
             "name": "edge",
             "sources": [{**SOURCE, "url": opcua}],
             "broker": {"url": broker_url, "ack_timeout": "3s", "keep_alive": "3s", "retry_refused": "1s"},
@@ -142,8 +142,30 @@ class Gateway(Program):
             "reconnect": {"first": "100ms", "most": "500ms"},
             **changes,
         }
-        self.config_path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+        self._write()
         super().__init__("gateway", folder, *self.RUN, str(self.config_path), "--log-format", "json")
+
+    def _write(self) -> None:
+        self.config_path.write_text(json.dumps(self.config), encoding="utf-8")  # JSON is YAML
+
+    def reload(self, **changes: object) -> None:
+        """Change the file and send SIGHUP; returns when the gateway has said what became of it."""
+        told = ("configuration taken", "the new configuration is refused, the earlier one stays in use")
+        before = sum(map(self.said, told))
+        self.config = self.config | changes
+        self._write()
+        self.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: sum(map(self.said, told)) > before, f"the gateway to reload; it said\n{self.log[-3000:]}")
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the books of the one broker balance."""
+        metrics = self.metrics
+        names = ("values_received", "values_recovered", "values_delivered", "values_filtered", "values_dropped")
+        received, recovered, delivered, filtered, dropped = (
+            sum(v for k, v in metrics.items() if k.startswith(f"gateway_{name}_total")) for name in names
+        )
+        return received + recovered == delivered + metrics['gateway_outbox_values{sink="broker"}'] + filtered + dropped
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -1,0 +1,155 @@
+"""SIGHUP under live data: the file as it is then is in effect, nothing is lost, and nobody is touched without need."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.brokers import Process, mosquitto
+from tests.support.chain import complete
+from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
+from tests.support.subscriber import subscriber
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Process]:
+    with mosquitto(tmp_path, "max_inflight_messages 0") as process:
+        yield process
+
+
+@pytest.fixture
+def factory(tmp_path: Path) -> Iterator[Factory]:
+    program = Factory(tmp_path, "--speed", "5")
+    with running(program):
+        program.wait_said("serving")
+        yield program
+
+
+def connects(gateway: Gateway, kind: str, name: str) -> float:
+    return gateway.metrics[f'gateway_{kind}_connects_total{{{kind}="{name}"}}']
+
+
+def test_nothing_is_lost_by_reloads_in_the_middle(tmp_path: Path, broker: Process, factory: Factory) -> None:
+    source = {**SOURCE, "url": factory.url}
+    with subscriber(broker.url) as checker, running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
+        checker.wait_values(100)
+        gateway.reload(outbox={"path": str(tmp_path / "outbox"), "max_bytes": "64MiB"}, log_level="debug")
+        gateway.reload(payload={"max_values": 7})
+        assert gateway.said("configuration taken", sources_changed=["line-1"]) == 1
+        assert connects(gateway, "source", "line-1") == 1
+        assert gateway.metrics["gateway_outbox_capacity_bytes"] == 64 * 2**20
+        checker.wait_values(200)
+        gateway.reload(sources=[{**source, "request_timeout": "9s"}])
+        gateway.wait_said("subscription taken up")
+        assert gateway.said("configuration taken", sources_connected_again=["line-1"]) == 1
+        checker.wait_values(400)
+        complete(factory, checker)
+        assert checker.gaps == []
+        assert connects(gateway, "sink", "broker") == 1
+        assert gateway.balanced
+        assert gateway.stop() == 0
+
+
+def test_other_shaping_takes_effect_on_the_same_connection(tmp_path: Path, broker: Process, factory: Factory) -> None:
+    with subscriber(broker.url) as checker, running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
+        checker.wait_values(50)
+        renamed = {"rename": {"Temperature": "Warmth"}, "aggregate": {"window": "1s", "functions": ["mean"]}}
+        gateway.reload(sources=[{**SOURCE, "url": factory.url, "shape": renamed}])
+        wait_until(lambda: any("Warmth" in name for _, name, _, _ in checker.changes), "the new name to arrive")
+        gateway.reload(sources=[{**SOURCE, "url": factory.url}])
+        before = len(checker.changes)
+        checker.wait_values(before + 100)
+        assert connects(gateway, "source", "line-1") == 1
+        assert checker.missing == []
+        wait_until(lambda: gateway.balanced, "the books to balance")
+
+
+def test_a_faulty_file_changes_nothing_and_every_mistake_is_told(
+    tmp_path: Path, broker: Process, factory: Factory
+) -> None:
+    with subscriber(broker.url) as checker, running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
+        checker.wait_values(50)
+        good = dict(gateway.config)
+        gateway.reload(brokr={}, name="two words", broker={"url": "http://x"})
+        assert gateway.metrics["gateway_config_last_reload_success"] == 0
+        (refused,) = [e for e in gateway.events if str(e["event"]).startswith("the new configuration is refused")]
+        problems = refused["problems"]
+        assert isinstance(problems, list)
+        assert len(problems) >= 3
+        gateway.config = good
+        secret = {"username": "u", "password": {"file": str(tmp_path / "nowhere")}}
+        gateway.reload(broker={"url": broker.url, **secret})
+        assert "nowhere" in str(gateway.events[-1])
+        gateway.config = good
+        gateway.reload()
+        assert gateway.metrics["gateway_config_last_reload_success"] == 1
+        assert connects(gateway, "source", "line-1") == connects(gateway, "sink", "broker") == 1
+        complete(factory, checker)
+
+
+def test_what_needs_a_restart_is_said_by_name_and_not_done(tmp_path: Path, broker: Process, factory: Factory) -> None:
+    with running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
+        gateway.wait_ready()
+        gateway.reload(name="other", outbox={"path": str(tmp_path / "elsewhere")})
+        gateway.wait_said("changes that need a restart are not in effect")
+        assert "outbox.path (" in gateway.log
+        assert not (tmp_path / "elsewhere").exists()
+
+
+def test_peers_come_and_go_alone(tmp_path: Path, broker: Process, factory: Factory) -> None:
+    second = {**SOURCE, "name": "line-2", "url": factory.url, "fields": {"site": "hall-2"}}
+    first, near = {**SOURCE, "url": factory.url}, {"url": broker.url}
+    (tmp_path / "far").mkdir()
+    with (
+        mosquitto(tmp_path / "far", "max_inflight_messages 0") as far,
+        subscriber(broker.url) as at_near,
+        running(Gateway(tmp_path, factory.url, broker.url)) as gateway,
+    ):
+        at_near.wait_values(50)
+        both = [{"name": "broker", **near}, {"name": "far", "url": far.url}]
+        del gateway.config["broker"]
+        gateway.reload(sources=[first, second], brokers=both)
+        with subscriber(far.url) as at_far:
+            at_far.wait_values(50)
+            wait_until(lambda: any("hall-2" in topic for topic, _ in at_far.messages), "the second source")
+            assert set(gateway.metrics) >= {'gateway_books_imbalance_values{sink="far"}'}
+            wait_until(lambda: gateway.metrics['gateway_books_imbalance_values{sink="far"}'] == 0, "books")
+            gateway.reload(sources=[first], brokers=both[:1])
+            seen = len(at_far.messages)
+            before = len(at_near.changes)
+            at_near.wait_values(before + 100)
+            assert len(at_far.messages) <= seen + 20  # what was on its way
+        assert not [name for name in gateway.metrics if 'sink="far"' in name]
+        assert not [n for n in gateway.metrics if n.startswith("gateway_source_connected") and "line-2" in n]
+        assert connects(gateway, "source", "line-1") == 1
+        assert gateway.ready
+        assert at_near.missing == []
+        wait_until(
+            lambda: gateway.metrics['gateway_books_imbalance_values{sink="broker"}'] == 0, "the books to balance"
+        )
+
+
+def test_systemd_is_told_when_a_reload_begins_and_ends(
+    tmp_path: Path, broker: Process, factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        def next_state() -> str:
+            while (state := systemd.recv(200).decode()) == "WATCHDOG=1":
+                pass
+            return state
+
+        with running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
+            assert next_state() == "READY=1"
+            os.kill(gateway.process.pid, signal.SIGHUP)
+            reloading, monotonic = next_state().split("\n")
+            assert (reloading, monotonic.split("=")[0]) == ("RELOADING=1", "MONOTONIC_USEC")
+            assert next_state() == "READY=1"
+            gateway.process.send_signal(signal.SIGTERM)
+            assert next_state() == "STOPPING=1"

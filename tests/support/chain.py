@@ -1,0 +1,19 @@
+"""The whole chain, judged from both ends."""
+
+from tests.support.programs import Factory, wait_until
+from tests.support.record import arrived, last_change, losses, served
+from tests.support.subscriber import Subscriber
+
+
+def complete(factory: Factory, checker: Subscriber, within_s: float = 30.0) -> None:
+    """Everything served until now arrives, in order, nothing missing, every hole in the numbering explained."""
+    until = served(factory.record)
+
+    def all_there() -> bool:
+        got = arrived(checker.changes)
+        return all(name in got and last_change(changes) <= got[name][-1][1] for name, changes in until.items())
+
+    wait_until(all_there, "the last values served to arrive", within_s)
+    got = arrived(checker.changes)  # before the record is read: what arrives later may not be in it
+    assert losses(served(factory.record), got) == []
+    assert checker.missing == []

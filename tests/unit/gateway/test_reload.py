@@ -1,0 +1,84 @@
+"""What a changed configuration asks for: nobody is touched who is not concerned."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Config
+from gateway.reload import Change, change_of, in_effect, picture_of
+
+SOURCE = {"name": "a", "url": "opc.tcp://h:1", "insecure": True, "select": [{"node": "i=1"}]}
+OTHER = {**SOURCE, "name": "b"}
+BROKER = {"name": "near", "url": "mqtt://h:1"}
+FAR = {"name": "far", "url": "mqtt://h:2"}
+NOTHING = Change((), (), (), ())
+
+
+def config(**changes: object) -> Config:
+    plain = {"sources": [SOURCE, OTHER], "brokers": [BROKER, FAR]}
+    return Config.model_validate(plain | changes)
+
+
+def changes(before: Config, now: Config) -> tuple[Change, Change]:
+    old, new = picture_of(before), picture_of(now)
+    return change_of(old.sources, new.sources), change_of(old.brokers, new.brokers)
+
+
+def test_the_same_again_touches_nobody() -> None:
+    assert changes(config(), config()) == (NOTHING, NOTHING)
+    assert changes(config(), config(outbox={"max_bytes": "2GiB"}, log_level="debug")) == (NOTHING, NOTHING)
+
+
+def test_one_that_comes_or_goes_is_begun_or_ended_alone() -> None:
+    assert changes(config(sources=[OTHER]), config()) == (Change((), ("a",), (), ()), NOTHING)
+    assert changes(config(), config(brokers=[BROKER])) == (NOTHING, Change(("far",), (), (), ()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"url": "opc.tcp://h:2"},
+        {"queue_size": 7},
+        {"select": [{"node": "i=2"}]},
+        {"fields": {"site": "x"}},
+    ],
+)
+def test_what_concerns_the_connection_of_a_source_connects_it_again(source: dict[str, object]) -> None:
+    now = config(sources=[{**SOURCE, **source}, OTHER])
+    assert changes(config(), now) == (Change((), (), ("a",), ()), NOTHING)
+
+
+@pytest.mark.parametrize(
+    "source", [{"shape": {"deadband": 1}}, {"select": [{"node": "i=1", "shape": {"rate_limit": "1s"}}]}]
+)
+def test_shaping_is_changed_in_place(source: dict[str, object]) -> None:
+    now = config(sources=[{**SOURCE, **source}, OTHER])
+    assert changes(config(), now) == (Change((), (), (), ("a",)), NOTHING)
+
+
+def test_payload_is_changed_in_place_unless_its_writers_are_numbered() -> None:
+    topics, pubsub = config(payload={"topic": "x/{source}"}), config(payload={"format": "opcua-pubsub"})
+    assert changes(config(), topics) == (Change((), (), (), ("a", "b")), NOTHING)
+    assert changes(config(), pubsub) == (Change((), (), ("a", "b"), ()), Change((), (), ("near", "far"), ()))
+    alone = config(sources=[SOURCE], payload={"format": "opcua-pubsub"})
+    assert changes(pubsub, alone) == (Change(("b",), (), ("a",), ()), NOTHING)
+
+
+def test_another_password_in_the_same_file_connects_that_broker_again(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("one")
+    secret.chmod(0o600)
+    near = {**BROKER, "username": "u", "password": {"file": str(secret)}, "insecure": True}
+    made = config(brokers=[near, FAR])
+    before = picture_of(made)
+    secret.write_text("two")
+    assert change_of(before.brokers, picture_of(made).brokers) == Change((), (), ("near",), ())
+
+
+def test_what_needs_a_restart_is_named_and_stays_as_it_was() -> None:
+    wanted = config(name="other", outbox={"path": "elsewhere", "max_bytes": "2GiB"}, stop_grace="9s")
+    kept, named = in_effect(config(), wanted)
+    assert (kept.name, kept.outbox.path, kept.outbox.max_bytes, kept.stop_grace) == (
+        "gateway", Path("var/outbox"), 2**31, 9.0,
+    )  # fmt: skip
+    assert [text.split()[0] for text in named] == ["name", "outbox.path"]
