@@ -6,12 +6,14 @@ Grafana is left out: the laboratory has no stand-in for it.
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.compose import LAB, Stack, stack_up
 from tests.support.programs import wait_until
 from tests.support.subscriber import Subscriber, subscriber
+from tests.support.systemd import CONFIG, UNIT, machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PROFILES = ("--profile", "two-sites", "--profile", "chaos")
@@ -104,6 +106,25 @@ def test_a_second_site_and_a_broker_that_freezes(stack: Stack, viewer: Subscribe
     stack.wait_figure("min(gateway_ready)", lambda ready: ready == 1, 60)
     stack.wait_figure("sum(gateway_outbox_values)", lambda values: values < 50, 60)
     nothing_lost(stack, viewer)
+
+
+def test_the_unit_file_works_under_a_real_systemd(stack: Stack, tmp_path: Path) -> None:
+    with machine(stack, tmp_path) as host:
+        wait_until(lambda: host.shown("ExecMainStatus") == "78", "a gateway without a configuration to end")
+        assert host.shown("ActiveState") == "failed"  # and is not started again
+        host.configure(CONFIG)
+        host.says(f"systemctl start {UNIT}")
+        wait_until(lambda: host.shown("ActiveState") == "active", "the gateway to say that it is ready")
+        assert "CapEff:\t0000000000000000" in host.says(f"cat /proc/{host.shown('MainPID')}/status")
+        host.configure({**CONFIG, "name": "other", "log_level": "debug"})
+        host.says(f"systemctl reload {UNIT}")
+        wait_until(lambda: "name (it is part" in host.says(f"journalctl -u {UNIT} -o cat"), "the reload", 20)
+        host.says(f"kill -STOP {host.shown('MainPID')}")
+        wait_until(lambda: host.shown("NRestarts") == "1", "the watchdog to start it again", 30)
+        assert "Watchdog timeout" in host.says(f"journalctl -u {UNIT} -o cat")
+        wait_until(lambda: host.shown("ActiveState") == "active", "the gateway to be back")
+        host.says(f"systemctl stop {UNIT}")
+        assert (host.shown("ActiveState"), host.shown("ExecMainStatus")) == ("inactive", "0")
 
 
 def test_no_service_may_do_more_than_it_needs(stack: Stack) -> None:

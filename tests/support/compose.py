@@ -40,7 +40,7 @@ class Stack:
         self.mqtt = f"mqtt://127.0.0.1:{ports['MQTT_PORT']}"
         self.up_at_s = 0.0
         """When `up` was typed (monotonic)."""
-        self._environment = {**os.environ, **STAND_INS, **environment, **{k: str(v) for k, v in ports.items()}}
+        self.environment = {**os.environ, **STAND_INS, **environment, **{k: str(v) for k, v in ports.items()}}
         self._project = f"cf-test-{os.getpid()}"
 
     def compose(self, *arguments: str, within_s: float = 300.0, **environment: str) -> str:
@@ -54,13 +54,16 @@ class Stack:
     def inspect(self, service: str) -> dict[str, dict[str, object]]:
         """What the engine knows of the container of a service."""
         container = self.compose("ps", "-q", service).strip()
-        found = json.loads(self._run(["docker", "inspect", container], 30, {}))[0]
+        found = json.loads(self.docker("inspect", container))[0]
         assert isinstance(found, dict)
         return found
 
+    def docker(self, *arguments: str, within_s: float = 60.0) -> str:
+        return self._run(["docker", *arguments], within_s, {})
+
     def _run(self, command: list[str], within_s: float, environment: dict[str, str]) -> str:
         done = subprocess.run(
-            command, env=self._environment | environment, capture_output=True, text=True, timeout=within_s, check=False
+            command, env=self.environment | environment, capture_output=True, text=True, timeout=within_s, check=False
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return done.stdout

@@ -1,7 +1,10 @@
 """What a user starts: configurations that load, plants that are plants, no secret and no open port in the files."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -10,6 +13,7 @@ from simulators.plant import load as load_plant
 
 ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
+UNIT = DOCKER / "systemd" / "connected-factory-gateway.service"
 
 
 @pytest.mark.parametrize("path", sorted((DOCKER / "gateway").glob("*.yaml")), ids=lambda p: p.name)
@@ -32,6 +36,19 @@ def test_every_service_is_hardened_and_listens_on_loopback_only() -> None:
         assert service["mem_limit"], name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         assert ":latest" not in service["image"], name
+
+
+@pytest.mark.parametrize("version", ["1.29", kubernetes_validate.latest_version()])
+def test_kubernetes_manifests_follow_the_published_schemas(version: str) -> None:
+    for manifest in yaml.safe_load_all((DOCKER / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8")):
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_the_unit_is_hardened() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(UNIT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout[-500:]
 
 
 def test_kubernetes_manifests_are_yaml_with_limits() -> None:
