@@ -70,7 +70,7 @@ def test_a_message_past_its_expiry_is_not_given_to_who_comes_later(session: Sess
 def test_a_broker_that_cannot_acknowledge_gets_no_data(most: int, tmp_path: Path) -> None:
     async def body() -> None:
         config = BrokerConfig.model_validate({"url": broker.url})
-        presence = presence_of(config.presence, "edge", "1", "sha256:0")
+        presence = presence_of(config.presence, "edge", "1", lambda: "sha256:0")
         opening = open_sink(config, Link("broker", broker.url), "edge", presence)
         if most == 0:
             assert "quality of service" in await reason_of(opening.__aenter__())
@@ -89,7 +89,7 @@ def test_a_broker_that_retains_nothing_gets_data_and_a_plain_presence(version: s
     async def body() -> None:
         link = Link("broker", broker.url)
         config = BrokerConfig.model_validate({"url": broker.url, "version": version})
-        presence = presence_of(config.presence, "edge", "1", "sha256:0")
+        presence = presence_of(config.presence, "edge", "1", lambda: "sha256:0")
         async with collecting(broker.port) as got, open_sink(config, link, "edge", presence) as sink:
             assert sink.version == "5"
             assert (await sink.send(message(retain=True))).verdict is Verdict.DELIVERED
