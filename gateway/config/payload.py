@@ -79,7 +79,7 @@ class PayloadConfig(Strict):
     max_topic_bytes: Annotated[int, Field(ge=1, le=65535)] = 65535
     """The longest topic, for brokers with such a limit (AWS IoT Core: 256).  A template that is longer by itself is
     refused; names from a server that make it longer are cut and get a hash."""
-    topic_escape: Annotated[str, Field(pattern=r"^[^/%~{}]*$")] = ""
+    topic_escape: Annotated[str, Field(pattern=r"^[^A-Za-z0-9_/%~{}]*$")] = ""
     """More characters to percent-encode in the names that fill the template, for brokers that forbid them: `". "` for
     NATS, which takes neither dots nor spaces."""
     pubsub: PubSubConfig = PubSubConfig()

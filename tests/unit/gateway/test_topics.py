@@ -78,3 +78,8 @@ def test_only_what_is_too_long_is_cut_and_its_beginning_stays() -> None:
 )
 def test_what_is_wrong_with_a_template_is_said(template: str, said: str) -> None:
     assert any(said in problem for problem in problems_of(template, ["tag"]))
+
+
+def test_what_a_broker_forbids_must_not_stand_in_a_template_either() -> None:
+    assert problems_of("a.b/{x}", ["x"], Rules(forbidden=". ")) == ["a topic must not contain '.' here"]
+    assert problems_of("a/{x}", ["x"], Rules(forbidden=". ")) == []
