@@ -34,6 +34,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from docker.grafana.boards import BOARDS, CALM, Board, Panel
 
 FOLDER = Path(__file__).parent / "dashboards"
+UNKNOWN = frozenset(("auto", "auto_count", "auto_min", "footer"))
+"""What the SDK adds and Grafana's published types do not know."""
 RUNBOOK = "docker/prometheus/RUNBOOK.md"
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 Built = bargauge.Panel | gauge.Panel | stat.Panel | timeseries.Panel | statetimeline.Panel | table.Panel
@@ -59,7 +61,15 @@ def made(board: Board) -> str:
     for row in board.rows:
         for panel in row:
             found = found.with_panel(_panel(panel))
-    return json.dumps(json.loads(JSONEncoder(sort_keys=True, indent=2).encode(found.build())), indent=2) + "\n"
+    raw = json.loads(JSONEncoder(sort_keys=True, indent=2).encode(found.build()))
+    return json.dumps(without(raw, UNKNOWN), indent=2) + "\n"
+
+
+def without(raw: object, names: frozenset[str]) -> object:
+    """JSON without some keys, at any depth."""
+    if isinstance(raw, dict):
+        return {key: without(value, names) for key, value in raw.items() if key not in names}
+    return [without(each, names) for each in raw] if isinstance(raw, list) else raw
 
 
 def _variable(label: str, series: str) -> dashboard.QueryVariable:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from docker.grafana.render.__main__ import BOARDS, render
 from docker.grafana.render.board import Span
+from tests.pictures.terminal import as_svg, frame
 from tests.support.brokers import Process, free_port, mosquitto
 from tests.support.programs import ROOT, SOURCE, Factory, Gateway, running
 from tests.support.prometheus import Prometheus, prometheus
@@ -39,7 +40,7 @@ class Site:
 def site(folder: Path) -> Iterator[Site]:
     """Two plants, a broker, a gateway that reads both, and Prometheus; all connected when entered."""
     with ExitStack() as stack:
-        broker = stack.enter_context(mosquitto(folder))
+        broker = stack.enter_context(mosquitto(folder, "set_tcp_nodelay true"))
         sources, ports = [], {}
         for n, (plant, speed) in enumerate(PLANTS.items()):
             name = Path(plant).name
@@ -84,6 +85,14 @@ def boards(found: Site, minutes: float, out: Path) -> None:
             print(path, path.stat().st_size)
 
 
+def terminals(out: Path) -> None:
+    """The demo in the middle of an outage, and a plant described."""
+    demo = frame(["gateway", "demo", "--outage", "20", "--speed", "5"], 108, 40, at_s=24)
+    as_svg(demo, "gateway demo --outage 20 --speed 5", 108, out / "demo.svg")
+    plant = "config/plants/body-shop.yaml"
+    as_svg(frame(["simulators", "describe", plant], 84, 60), f"simulators describe {plant}", 84, out / "describe.svg")
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(prog="tests.pictures.take", description="Take the pictures of the README.")
     asked.add_argument("--minutes", type=float, default=6)
@@ -95,6 +104,7 @@ def main() -> None:
             print(found.prometheus.url, found.broker.process.pid, flush=True)
         lived(found, told.minutes)
         boards(found, told.minutes, told.out)
+        terminals(told.out)
         while told.keep:
             time.sleep(1)
 

@@ -33,7 +33,8 @@ def test_the_files_are_those_the_code_makes() -> None:
 def test_a_dashboard_survives_grafanas_own_schema(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     read = Dashboard.from_json(json.loads(text))
-    assert json.loads(JSONEncoder().encode(read)) == json.loads(text)
+    again = make.without(json.loads(JSONEncoder().encode(read)), make.UNKNOWN)
+    assert again == json.loads(text)
     assert all(type(panel).__name__ == "Panel" for panel in read.panels or [])
 
 
