@@ -118,8 +118,10 @@ class TagGauges(Collector):
         for handle in wanted:
             if len(taken) < room:
                 taken.setdefault(self._labels(source, tags[handle]), handle)
-        chosen.tags, chosen.values = tags, {}
+        known = {chosen.labels[handle]: value for handle, value in chosen.values.items()}
+        chosen.tags = tags
         chosen.labels = {handle: labels for labels, handle in taken.items()}
+        chosen.values = {handle: known[labels] for handle, labels in chosen.labels.items() if labels in known}
         chosen.is_shown = np.zeros(len(tags), np.bool_)
         chosen.is_shown[list(chosen.labels)] = True
         self._tell(source, chosen, [tags[handle].node_id for handle in wanted if handle not in chosen.labels])

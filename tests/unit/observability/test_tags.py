@@ -41,12 +41,14 @@ class Page:
         self.gauges = TagGauges(config, self.metrics.left_out.labels("tags"))
         self._form = self.gauges.watching(config.sources[0], Nothing(), lambda: self.is_up)
 
-    def take(self, *rows: tuple[int, int, object], status: int = 0, historical: bool = False) -> None:
+    def take(
+        self, *rows: tuple[int, int, object], status: int = 0, historical: bool = False, tags: tuple[Tag, ...] = TAGS
+    ) -> None:
         """Rows of (handle, type, value)."""
         handles, types, values = zip(*rows, strict=True)
         ticks = np.ones(len(rows), np.int64)
         batch = Batch(
-            "line", TAGS, np.array(handles, np.uint32), np.array(types, np.uint8), list(values),
+            "line", tags, np.array(handles, np.uint32), np.array(types, np.uint8), list(values),
             np.full(len(rows), status, np.uint32), ticks, ticks,
         )  # fmt: skip
         self._form.encode(replace(batch, historical=historical), lambda stream: 1)
@@ -99,6 +101,16 @@ def test_beyond_the_cap_tags_are_left_out_and_counted() -> None:
     assert page.value("press", "Temperature", "°C") == 20.5
     assert page.value("oven", "Temperature", "°C") is None
     assert page.left_out == 3
+
+
+def test_a_table_that_changes_keeps_what_is_known() -> None:
+    page = Page()
+    page.take((0, DOUBLE, 20.5), (3, DOUBLE, 180.0))
+    page.take((0, DOUBLE, 181.0), tags=TAGS[3:])
+    assert page.value("oven", "Temperature", "°C") == 181
+    page.take((1, BOOLEAN, True), tags=TAGS)
+    assert page.value("oven", "Temperature", "°C") == 181
+    assert page.value("press", "Temperature", "°C") is None
 
 
 def test_nothing_is_looked_at_where_nothing_is_chosen() -> None:
