@@ -33,10 +33,13 @@ def dom_of(page: Path) -> str:
 
 
 def shrink(picture: Path) -> None:
-    """The same picture with a palette, which is a third of the size."""
+    """The same picture with its most frequent colours only, which is a third of the size; the others move to those."""
     with Image.open(picture) as found:
-        small = found.convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    small.save(picture, optimize=True)
+        whole = found.convert("RGB")
+    counted = sorted(whole.getcolors(whole.width * whole.height) or [], reverse=True)[:COLORS]
+    kept = Image.new("P", (1, 1))
+    kept.putpalette([part for _, color in counted if isinstance(color, tuple) for part in color])
+    whole.quantize(palette=kept, dither=Image.Dither.NONE).save(picture, optimize=True)
 
 
 def _run(page: Path, *options: str) -> str:
