@@ -20,7 +20,7 @@ from datetime import datetime
 from asyncua import ua
 
 from gateway.config import SourceConfig
-from gateway.model import Batch, Gap
+from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.batches import LEAD_TICKS, Assembler, now_ticks
 from gateway.opcua.decode import Changes
 from gateway.opcua.history import read_history, ticks_of, with_history
@@ -29,6 +29,8 @@ from gateway.opcua.selection import Item
 from gateway.opcua.session import Session, content
 from gateway.opcua.wire import Dialect
 
+JUMP_TICKS = 5 * TICKS_PER_SECOND
+"""Two clocks that have drifted further apart in an absence: one of them was set."""
 _CURRENT_TIME = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_CurrentTime), ua.Int16(0))
 _Told = Sequence[tuple[int, ua.NodeId]]
 """Handles and nodes of the variables whose history can be read."""
@@ -78,17 +80,15 @@ class Backfill:
         """Whether something is to be filled in before any live value."""
         return bool(self._first)
 
-    async def owe(
-        self, items: Sequence[Item], absence: Absence | None, earlier: Sequence[Absence], mark: bytes
-    ) -> list[Gap]:
-        """Take on an absence, and those an earlier run still owed; `mark` is that of before.
+    async def owe(self, items: Sequence[Item], absence: Absence | None, before: Mark) -> list[Gap]:
+        """Take on an absence, and those that were still owed when the mark of before was made.
 
         What is returned has to be announced now.  Raises `Unavailable`.
         """
-        new = [each for each in (*earlier, *([absence] if absence else [])) if each not in self.owed]
+        new = [each for each in (*before.lease.owed, *([absence] if absence else [])) if each not in self.owed]
         debts = [await self._debt(items, each) for each in new]
         if self._mode == "before":
-            self._first, self._mark = debts, mark
+            self._first, self._mark = debts, before.encode()
             return []
         if self._mode == "beside":
             self.owed += tuple(new)
@@ -100,8 +100,7 @@ class Backfill:
     async def _debt(self, items: Sequence[Item], absence: Absence) -> _Debt:
         wanted = self._mode != "off" and absence.since_ticks
         told = await with_history(self._session, list(enumerate(items))) if wanted else []
-        # A server that was restarted may have forgotten what it kept: what it still tells is taken, and proves nothing.
-        proven = set() if absence.restarted else {handle for handle, _ in told}
+        proven = set() if absence.unproven else {handle for handle, _ in told}
         return _Debt(absence, told, frozenset(range(len(items))) - proven)
 
     async def first(self) -> AsyncGenerator[Batch, None]:
@@ -158,13 +157,15 @@ class Backfill:
 async def absence_after(session: Session, before: Mark, cause: str, detail: str) -> Absence:
     """The absence between a mark and now, by the server's clock.  Raises `Unavailable`.
 
-    A mark from the future means that the clock was set back: then nobody knows when the absence began.
+    A server that was restarted may have forgotten what it kept, and one whose clock was set has other times for it:
+    what it still tells is taken, and proves nothing.  A mark from the future does not say when the absence began.
     """
     [answer] = await session.read_values([_CURRENT_TIME])
     said = content(answer)
     until = ticks_of(said) if isinstance(said, datetime) else now_ticks()
     since = before.ticks if before.ticks <= until + LEAD_TICKS else 0
-    return Absence(since, max(since, until), cause, detail, before.lease.started != session.started)
+    is_set = bool(before.offset_ticks) and abs(until - now_ticks() - before.offset_ticks) > JUMP_TICKS
+    return Absence(since, max(since, until), cause, detail, is_set or before.lease.started != session.started)
 
 
 def _gap_of(absence: Absence, handles: frozenset[int] | set[int]) -> Gap | None:

@@ -1,15 +1,15 @@
 """The mark: what a source must know to go on where it stopped, also after `kill -9`.
 
 It is stored with the values it follows, in one transaction, and given back at the next open.  It changes with every
-batch, so all but three numbers is encoded once per subscription.
+batch, so all but a few numbers are encoded once per subscription.
 """
 
 import json
 import struct
 from dataclasses import astuple, dataclass
 
-_HEAD = struct.Struct("<4sIq")
-_MAGIC = b"OUA1"
+_HEAD = struct.Struct("<4sIqq")
+_MAGIC = b"OUA2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Absence:
     cause: str
     """One of `model.GAP_CAUSES`."""
     detail: str
-    restarted: bool = False
-    """The server was started anew in between: its history may have forgotten."""
+    unproven: bool = False
+    """The server was started anew in between, or a clock was set: what its history tells proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,23 @@ class Mark:
     """The last notification that is durable."""
     ticks: int
     """The latest timestamp seen: where a gap would begin."""
+    offset_ticks: int = 0
+    """The server's clock less ours then; 0 where it is not known."""
+
+    def encode(self) -> bytes:
+        return encode(self.lease.encode(), self.sequence, self.ticks, self.offset_ticks)
 
 
-def encode(lease: bytes, sequence: int, ticks: int) -> bytes:
+def encode(lease: bytes, sequence: int, ticks: int, offset_ticks: int = 0) -> bytes:
     """A mark, from an encoded lease."""
-    return _HEAD.pack(_MAGIC, sequence, ticks) + lease
+    return _HEAD.pack(_MAGIC, sequence, ticks, offset_ticks) + lease
 
 
 def decode(mark: bytes) -> Mark | None:
     """The mark, or None where there is none that we understand: then everything begins anew."""
     if len(mark) < _HEAD.size or not mark.startswith(_MAGIC):
         return None
-    _, sequence, ticks = _HEAD.unpack_from(mark)
+    _, sequence, ticks, offset_ticks = _HEAD.unpack_from(mark)
     try:
         fields = json.loads(mark[_HEAD.size :])
         if fields["failed"] is not None:
@@ -81,6 +86,6 @@ def decode(mark: bytes) -> Mark | None:
         if fields.get("added") is not None:
             fields["added"] = tuple(fields["added"])
         fields["owed"] = tuple(Absence(*absence) for absence in fields.get("owed", ()))
-        return Mark(Lease(**fields), sequence, ticks)
+        return Mark(Lease(**fields), sequence, ticks, offset_ticks)
     except (ValueError, TypeError, KeyError):
         return None

@@ -25,7 +25,7 @@ from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.backfill import Backfill, absence_after
-from gateway.opcua.batches import Assembler, joined
+from gateway.opcua.batches import Assembler, joined, now_ticks
 from gateway.opcua.browse import children, plain
 from gateway.opcua.decode import Changes
 from gateway.opcua.growth import growth_of, something_appeared
@@ -86,6 +86,7 @@ class Polling:
         self._woken = asyncio.Event()
         self._lease = b""
         self._server_ticks = 0
+        self._offset_ticks = 0
         self._error: BaseException | None = None
         self._batch_of = Assembler(config.name, table, metrics, dialect)
         self.backfill = Backfill(session, config, dialect, self._batch_of, self._woken.set)
@@ -114,8 +115,7 @@ class Polling:
         self._batch_of.latest_ticks = mark.ticks if mark else 0
         if mark is not None:
             absence = await absence_after(self._session, mark, "not_read", "the server was not read in this time")
-            before = marks.encode(mark.lease.encode(), mark.sequence, mark.ticks)
-            self._gaps += await self.backfill.owe(self._table.items, absence, mark.lease.owed, before)
+            self._gaps += await self.backfill.owe(self._table.items, absence, mark)
         self._settle()
         self._log.info("polling", variables=len(self._nodes), failed=len(self._failed), read_at_once=self._most)
 
@@ -135,7 +135,7 @@ class Polling:
                 yield self._marked(batch)
 
     def _marked(self, batch: Batch) -> Batch:
-        return replace(batch, mark=marks.encode(self._lease, 0, self._batch_of.latest_ticks))
+        return replace(batch, mark=marks.encode(self._lease, 0, self._batch_of.latest_ticks, self._offset_ticks))
 
     async def _turn(self) -> list[Batch]:
         """Wait for what is due, and do it: a cycle, heartbeats, announcements."""
@@ -199,6 +199,7 @@ class Polling:
                     ) from error
                 raise
             changes, self._server_ticks = read_results(body, handles, self._dialect)
+            self._offset_ticks = self._server_ticks - now_ticks()
             return [changes]
 
     # -- what is read --------------------------------------------------------------------------------------------

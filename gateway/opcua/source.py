@@ -79,6 +79,7 @@ class Source:
         self._taken_up = False
         self._replaying = False
         self._silent_at_s = 0.0
+        self._offset_ticks = 0
         self._last = 0  # sequence number of the last notification queued in `_ready`
         self._yielded = 0
         self._batch_of = Assembler(config.name, table, metrics, dialect)
@@ -141,7 +142,7 @@ class Source:
                 self._publisher.acknowledge(self.items.subscription.id, published.sequence)
 
     def _mark(self) -> bytes:
-        return marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks)
+        return marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks, self._offset_ticks)
 
     def _beside(self) -> Batch:
         """What was read from the history; when it was the last, the mark owes it no more."""
@@ -210,8 +211,7 @@ class Source:
 
     async def _account(self, absence: Absence | None, before: Mark) -> None:
         """See to an absence, and to those that were being filled in when the mark was made."""
-        mark = marks.encode(before.lease.encode(), before.sequence, before.ticks)
-        gaps = await self.backfill.owe(self.table.items, absence, before.lease.owed, mark)
+        gaps = await self.backfill.owe(self.table.items, absence, before)
         self._owe()
         if not self.backfill.is_first:
             self._ready.append(_Delivery(None, tuple(gaps)))
@@ -296,7 +296,8 @@ class Source:
         self._last = published.sequence
         self._metrics.notifications.inc()
         if published.publish_ticks and not self._replaying:
-            self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
+            self._offset_ticks = published.publish_ticks - now_ticks()
+            self._metrics.clock_offset.set(self._offset_ticks / TICKS_PER_SECOND)
         self._ready.append(_Delivery(published))
 
     def _heed(self, published: Published, part: Part) -> None:

@@ -8,6 +8,15 @@ const { OPCUAServer, OPCUACertificateManager, MessageSecurityMode, SecurityPolic
 const [port, machines, pki, options] = process.argv.slice(2);
 const extra = JSON.parse(options || "{}");
 
+// The clock of this process, so many milliseconds beside the true one.
+const TrueDate = Date;
+let shift = 0;
+class ShiftedDate extends TrueDate {
+  constructor(...given) { if (given.length) super(...given); else super(TrueDate.now() + shift); }
+  static now() { return TrueDate.now() + shift; }
+}
+globalThis.Date = ShiftedDate;
+
 // A limit alarm on a temperature: above 90 it is active, severity 800.
 function addAlarm(space, own, folder, temperature) {
   folder.setEventNotifier(1);
@@ -69,7 +78,7 @@ async function main() {
     return machine;
   };
   for (let number = 1; number <= Number(machines); number++) addMachine(number);
-  if (extra.history) space.installHistoricalDataNode(variables.get("press-2.Counter"));
+  if (extra.history) space.installHistoricalDataNode(variables.get(extra.history === true ? "press-2.Counter" : extra.history));
   const modelChanged = () => space.rootFolder.objects.server.raiseEvent("BaseModelChangeEventType", {});
   const hot = extra.alarm ? addAlarm(space, own, folder, variables.get("press-1.Temperature")) : undefined;
   const many = [];
@@ -137,6 +146,11 @@ async function main() {
       for (const session of Object.values(server.engine._sessions)) {
         server.engine.closeSession(session.authenticationToken, false, "Terminated");
       }
+    },
+    clock: (seconds) => { shift += Number(seconds) * 1000; },
+    transfers: (allowed) => {
+      if (allowed === "no") server._on_TransferSubscriptionsRequest = undefined;
+      else delete server._on_TransferSubscriptionsRequest;
     },
     sessions: () => Object.keys(server.engine._sessions).length,
     quit: async () => { await server.shutdown(0); process.exit(0); },

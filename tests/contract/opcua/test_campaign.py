@@ -7,8 +7,8 @@ another one.
 import asyncio
 import os
 import random
-from collections.abc import Callable, Coroutine
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
 
@@ -16,8 +16,9 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.metrics import Metrics
+from gateway.model import Batch
 from gateway.opcua import open_source
-from tests.support.opcua_peers import stack_server
+from tests.support.opcua_peers import node_opcua_server, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer
 from tests.support.proxy import Proxy, open_proxy
 
@@ -34,16 +35,23 @@ class Record:
     def __init__(self) -> None:
         self.rows: list[int | str] = []
         self.mark = b""
+        self._known: set[tuple[int, int]] = set()
         self.changed = asyncio.Condition()
 
     @property
     def last(self) -> int:
         return max((row for row in self.rows if isinstance(row, int)), default=0)
 
-    async def put(self, rows: list[int | str], mark: bytes) -> None:
+    async def put(self, batch: Batch) -> None:
+        """The counter's rows.  What history repeats is the same value with the same time: the same change."""
+        gaps = [gap.cause for gap in batch.gaps if not gap.handles or 0 in gap.handles]
+        rows = zip(batch.handles.tolist(), batch.values, batch.source_ticks.tolist(), strict=True)
+        changes = [(int(str(value)), ticks) for handle, value, ticks in rows if handle == 0]
+        new = [change for change in changes if change not in self._known]
         async with self.changed:
-            self.rows += rows
-            self.mark = mark
+            self._known.update(new)
+            self.rows += [*gaps, *(value for value, _ in new)]
+            self.mark = batch.mark or self.mark
             self.changed.notify_all()
 
     async def wait_beyond(self, value: int) -> None:
@@ -77,24 +85,40 @@ async def collect(made: SourceConfig, record: Record, rng: random.Random) -> Non
                 async for batch in batches:
                     if rng.random() < 0.03:
                         break  # as if killed here
-                    values = [int(str(value)) for value in batch.values]
-                    await record.put([*(gap.cause for gap in batch.gaps), *values], batch.mark)
+                    await record.put(batch)
         await asyncio.sleep(rng.uniform(0, 0.3))
 
 
+NODE_OPCUA = ("drop-sessions", "drop-subscriptions", "transfers no", "clock 40", "clock -40")
+"""What this server can be told to do to itself, beside what happens to the link."""
+
+
 async def fault(server: OpcuaServer, proxy: Proxy, stack: str, rng: random.Random) -> str:
-    kinds = ["cut", "cut", "stall", "half_open", "refuse", "slow"]
-    kinds += ["drop-sessions", "drop-subscriptions"] if stack == "node-opcua" else []
-    kind = rng.choice(kinds)
-    if kind.startswith("drop"):
+    kinds = ["cut", "cut", "stall", "half_open", "refuse", "slow", *(NODE_OPCUA if stack == "node-opcua" else ())]
+    kind = str(rng.choice(kinds))
+    if kind in NODE_OPCUA:
         await server.tell(kind)
+        if rng.random() < 0.5:
+            proxy.cut()
     elif kind == "slow":
         proxy.slow(2000)
     else:
         getattr(proxy, kind)()
     await asyncio.sleep(rng.uniform(0.1, 2.0))
+    if kind == "transfers no":
+        await server.tell("transfers yes")
     proxy.heal()
     return kind
+
+
+@asynccontextmanager
+async def limited_server(stack: str) -> AsyncIterator[OpcuaServer]:
+    """A server with history and narrow limits where the stack has them: sessions, items and nodes per call."""
+    limits = {"maxMonitoredItemsPerCall": 3, "maxNodesPerRead": 7, "maxNodesPerBrowse": 4}
+    kept = {"history": "press-1.Counter", "maxSessions": 5}
+    narrow = node_opcua_server(2, 0, extra=10, operationLimits=limits, **kept)
+    async with narrow if stack == "node-opcua" else stack_server(stack) as server:
+        yield server
 
 
 @pytest.mark.timeout(3600)
@@ -104,10 +128,11 @@ def test_no_unexplained_gap_in_a_campaign(stack: str, seed: int) -> None:
     async def body() -> None:
         rng = random.Random(f"{stack} {seed}")
         record, happened = Record(), []
-        async with stack_server(stack) as server, open_proxy(server.port) as proxy:
+        async with limited_server(stack) as server, open_proxy(server.port) as proxy:
             made = SourceConfig.model_validate(
                 {"name": "line", "url": f"opc.tcp://127.0.0.1:{proxy.port}/", "insecure": True, "queue_size": 1000,
-                 "select": [{"node": f"nsu={NAMESPACE};s=press-1.Counter", "sampling_interval": 0}],
+                 "select": [{"node": f"nsu={NAMESPACE};s=press-1.Counter", "sampling_interval": 0},
+                            {"subtree": "/Objects/line-1", "include": ["v*"]}],
                  "publishing_interval": 0.05,
                  "keep_alive": 0.5, "request_timeout": 2, "session_timeout": 10}
             )  # fmt: skip

@@ -40,7 +40,7 @@ def test_a_grown_table_is_found_again_in_the_same_order() -> None:
 def test_the_mark_keeps_what_is_owed_and_what_came() -> None:
     owed = (Absence(1, 2, "not_read", "why", True), Absence(3, 4, "subscription_recreated", "so"))
     lease = Lease("u", "t", 7, "d", 0.1, 1.0, 10.0, (), ("i=c", "i=a"), owed)
-    assert decode(encode(lease.encode(), 5, 6)) == Mark(lease, 5, 6)
+    assert decode(encode(lease.encode(), 5, 6, -7)) == Mark(lease, 5, 6, -7)
     many = replace(lease, added=None)
     assert decode(encode(many.encode(), 5, 6)) == Mark(many, 5, 6)
 

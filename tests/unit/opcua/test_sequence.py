@@ -229,7 +229,7 @@ def test_mark_follows_the_batch_it_comes_with() -> None:
 
 def _decoded(mark: bytes) -> marks.Mark | None:
     lease = marks.Lease("u", "t", 7, "d", 0.1, 1.0, 10.0, (3,))
-    return marks.decode(mark[:16] + lease.encode())
+    return marks.decode(mark[:24] + lease.encode())
 
 
 def test_mark_survives_encoding_and_garbage_begins_anew() -> None:
