@@ -75,7 +75,8 @@ def picture(streams: Streams, link: Link, now_s: float, events: list[str]) -> Re
     for stream in shown[:SHOWN_STREAMS]:
         table.add_row(*_row(stream, now_s))
     more = len(shown) - SHOWN_STREAMS
-    state = Text(f"{link.address} {link.state.value}", style="green" if link.is_up else "bold red")
+    why = f": {link.reason}" if link.reason else ""
+    state = Text(f"{link.address} {link.state.value}{why}", style="green" if link.is_up else "bold red")
     parts: list[RenderableType] = [state, Text(streams.summary), Text(), table]
     if more > 0:
         parts.append(Text(f"… and {more} more streams", style="dim"))
