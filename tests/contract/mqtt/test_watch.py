@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -58,6 +60,38 @@ def test_holes_and_repeats_are_seen_and_what_was_kept_is_no_news(
 
     with starting(tmp_path) as broker:
         asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_the_command_ends_with_1_when_something_is_missing(tmp_path: Path) -> None:
+    async def body(watching: asyncio.subprocess.Process, url: str) -> None:
+        assert watching.stdout is not None
+        line = asyncio.create_task(watching.stdout.readline())
+        async with opened("lean", url) as sink:
+            seq = 0
+            while not line.done():  # nothing tells when it has subscribed
+                seq += 1
+                await sink.send(message(seq))
+                await asyncio.wait([line], timeout=0.1)
+            await sink.send(message(seq + 2))
+            while b"MISSING" not in await watching.stdout.readline():
+                pass
+        watching.send_signal(signal.SIGINT)
+        rest = (await watching.stdout.read()).decode()
+        assert "1 messages missing" in rest
+        assert await watching.wait() == 1
+
+    async def run(url: str) -> None:
+        command = (sys.executable, "-m", "gateway", "watch", url, "--lines")
+        watching = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        try:
+            await body(watching, url)
+        finally:
+            if watching.returncode is None:
+                watching.kill()
+                await watching.wait()
+
+    with brokers.mosquitto(tmp_path) as broker:
+        asyncio.run(asyncio.wait_for(run(broker.url), 60))
 
 
 def test_a_broker_that_is_not_there_says_so(tmp_path: Path) -> None:
