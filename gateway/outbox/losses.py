@@ -32,8 +32,10 @@ class Loss:
     values: int
     cause: Cause
     from_ns: int
+    """Source time of the oldest value in them, or when the first was appended where no value has one; nanoseconds since
+    1970, 0 where unknown."""
     to_ns: int
-    """When the messages were appended, nanoseconds since 1970; 0 where unknown."""
+    """When the last of them was appended: values are older."""
     readers: tuple[str, ...]
     """Who will not get them; others have had them already."""
 
@@ -48,6 +50,8 @@ class Item:
     seq: int
     values: int
     appended_ns: int
+    oldest_ns: int = 0
+    """Source time of its oldest value, nanoseconds since 1970; 0 where unknown."""
 
 
 def losses_of(items: Iterable[tuple[Item, tuple[str, ...]]], cause: Cause, next_id: Callable[[], int]) -> list[Loss]:
@@ -61,15 +65,20 @@ def losses_of(items: Iterable[tuple[Item, tuple[str, ...]]], cause: Cause, next_
         loss = open_.get(key)
         if loss is None or item.seq != loss.to_seq + 1:
             done += [loss] if loss else []
-            loss = Loss(next_id(), item.stream, item.seq, item.seq - 1, 0, 0, cause, item.appended_ns, 0, readers)
+            loss = Loss(next_id(), item.stream, item.seq, item.seq - 1, 0, 0, cause, _since(item), 0, readers)
         open_[key] = replace(
             loss,
             to_seq=item.seq,
             messages=loss.messages + 1,
             values=loss.values + item.values,
+            from_ns=min(loss.from_ns, _since(item)),
             to_ns=item.appended_ns,
         )
     return sorted([*done, *open_.values()], key=lambda loss: loss.id)
+
+
+def _since(item: Item) -> int:
+    return item.oldest_ns or item.appended_ns
 
 
 class Ledger:

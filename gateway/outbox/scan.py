@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.model import UNIX_EPOCH_TICKS
 from gateway.outbox.files import Files
 from gateway.outbox.losses import Item
 from gateway.outbox.record import LAST, MARK, Entry, entries, mark_of, next_entry, stream_of
@@ -145,7 +146,9 @@ def read_items(files: Files, folder: Path, segment: Segment) -> tuple[list[Item]
             continue
         if entry.number > number:
             holes.append(Hole(number, entry.number, max(0, entry.values_before - values)))
-        items.append(Item(entry.number, stream_of(data, at, entry), entry.seq, entry.values, entry.appended_ns))
+        oldest_ns = (entry.oldest_ticks - UNIX_EPOCH_TICKS) * 100 if entry.oldest_ticks else 0
+        stream = stream_of(data, at, entry)
+        items.append(Item(entry.number, stream, entry.seq, entry.values, entry.appended_ns, oldest_ns))
         number, values = entry.number + 1, entry.values_before + entry.values
     if number < segment.end:
         holes.append(Hole(number, segment.end, max(0, segment.values_end - values)))

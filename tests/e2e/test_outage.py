@@ -13,6 +13,7 @@ import pytest
 
 from simulators.server.endpoint import MODEL_URI
 from tests.support.load_chain import Books, LoadChain, books_of, load_chain
+from tests.support.load_checker import Hole
 from tests.support.programs import wait_until
 from tests.support.proxy import Proxy
 
@@ -63,6 +64,13 @@ def told(chain: LoadChain) -> int:
     return sum(gap.count or 0 for gap in chain.checker.gaps)
 
 
+def told_by_time(chain: LoadChain, hole: Hole) -> bool:
+    """Whether the gaps announced in the stream of a hole also tell when the missing values were measured."""
+    checker, gaps = chain.checker, [gap for gap in chain.checker.gaps if gap.stream == hole.stream]
+    first_s, last_s = (checker.began_s + tick * checker.period_s for tick in (hole.first_tick, hole.last_tick))
+    return min(gap.since_s for gap in gaps) <= first_s + 1e-6 and last_s <= max(gap.until_s for gap in gaps)
+
+
 @pytest.mark.slow
 def test_a_full_outbox_drops_the_oldest_of_the_lowest_priority_and_the_books_balance_to_the_value(
     tmp_path: Path,
@@ -82,6 +90,7 @@ def test_a_full_outbox_drops_the_oldest_of_the_lowest_priority_and_the_books_bal
         assert {gap.cause for gap in checker.gaps} == {"policy_drop"}
         assert (checker.unexplained, checker.numbers_missing, checker.disordered) == ([], [], 0)
         assert not [hole for hole in checker.holes if ".state/" in hole.stream], "state changes are dropped last"
+        assert all(told_by_time(chain, hole) for hole in checker.holes)
 
 
 @pytest.mark.slow

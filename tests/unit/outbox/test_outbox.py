@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.config import OutboxConfig
 from gateway.errors import ConfigError, Rejected
-from gateway.model import Message, Priority
+from gateway.model import UNIX_EPOCH_TICKS, Message, Priority
 from gateway.outbox import Outbox, Reader, Record, open_outbox
 
 
@@ -151,6 +152,21 @@ def test_a_full_outbox_drops_the_oldest_and_says_what(tmp_path: Path) -> None:
         assert (losses[0].stream, losses[0].from_seq, losses[-1].to_seq) == ("a", 1, 100 - left)
         assert seqs(await drain(outbox.reader("r"))) == list(range(101 - left, 101))
         assert outbox.take_losses() == []
+
+    run(tmp_path, body, max_bytes=50_000)
+
+
+def test_a_loss_begins_with_the_oldest_value_in_it_not_when_it_was_stored(tmp_path: Path) -> None:
+    measured_ns = 1_000_000_000 * 100
+
+    async def body(outbox: Outbox) -> None:
+        ticks = UNIX_EPOCH_TICKS + measured_ns // 100
+        for _ in range(100):
+            seq = outbox.next_seq("a")
+            await outbox.append([replace(message(seq, size=1000), oldest_ticks=ticks + seq)])
+        losses = outbox.take_losses()
+        assert losses[0].from_ns == measured_ns + 100
+        assert losses[-1].to_ns > losses[0].from_ns
 
     run(tmp_path, body, max_bytes=50_000)
 
