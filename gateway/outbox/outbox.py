@@ -261,8 +261,6 @@ class Outbox:
         self._config = config
         self._segment_bytes = _segment_bytes(config)
         self._store.keep_within(config)
-        self._store.woken.set()
-        self._store.progress.set()
 
     def stop_taking(self) -> None:
         """No more appends; `run` ends when the pending ones are durable, or refused."""

@@ -148,6 +148,8 @@ class Store:
     def keep_within(self, config: OutboxConfig) -> None:
         """Other bounds from now on."""
         self._config = config
+        self.woken.set()
+        self.progress.set()
 
     def _met_hole(self, reader: Reader, segment: Segment, hole: Hole) -> None:
         """Damage was met while reading: count it now, find out what it was when there is time."""

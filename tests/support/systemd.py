@@ -47,7 +47,7 @@ class Machine:
     container: str
 
     def says(self, script: str) -> str:
-        return self.stack.docker("exec", self.container, "sh", "-c", f"{script}; true")
+        return self.stack.docker("exec", self.container, "sh", "-c", f"{script}\ntrue")
 
     def shown(self, name: str) -> str:
         """One property of the unit."""

@@ -228,6 +228,33 @@ def test_a_reader_that_is_not_configured_any_more_does_not_hold_the_disk(tmp_pat
     assert (tmp_path / "gone.cursor").exists()
 
 
+def test_a_reader_that_is_forgotten_while_it_runs_frees_the_disk_at_once(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        await fill(outbox, 50)
+        await drain(outbox.reader("here"))
+        before = outbox.bytes
+        await outbox.forget("gone")
+        assert (outbox.messages, (tmp_path / "gone.cursor").exists()) == (0, False)
+        await until(lambda: outbox.bytes < before / 2)
+        await fill(outbox, 5)
+        assert seqs(await drain(outbox.reader("here"))) == list(range(51, 56))
+        assert outbox.reader("gone").messages < 50  # a new one
+
+    asyncio.run(asyncio.wait_for(lived(tmp_path, ("here", "gone"), body), 20))
+
+
+def test_who_waits_for_room_goes_on_when_the_bounds_are_wider(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            filling = tasks.create_task(fill(outbox, 100, size=1000))
+            await until(lambda: outbox.trouble is not None)
+            outbox.keep_within(OutboxConfig(path=tmp_path, max_bytes=2**20, when_full="block"))
+            await filling
+        assert (outbox.messages, outbox.trouble) == (100, None)
+
+    run(tmp_path, body, max_bytes=20_000, when_full="block")
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what nothing tells of; the whole test has a time-out."""
     while not condition():  # noqa: ASYNC110
