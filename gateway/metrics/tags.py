@@ -68,6 +68,7 @@ class TagGauges(Collector):
     def forget(self, source: str) -> None:
         """Show nothing of a source any more."""
         self._sources.pop(source, None)
+        self._count()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not scrape."""
@@ -96,7 +97,9 @@ class TagGauges(Collector):
 
     def take(self, batch: Batch) -> None:
         """Note the last value of each chosen tag."""
-        chosen = self._sources[batch.source]
+        chosen = self._sources.get(batch.source)
+        if chosen is None:  # forgotten while the batch was under way
+            return
         if batch.tags is not chosen.tags:
             self._choose(batch.source, chosen, batch.tags)
         if batch.historical or not len(batch.handles):
@@ -131,6 +134,9 @@ class TagGauges(Collector):
             why = "more than http.max_tags, or several with the same name and fields"
             self._log.warning("chosen tags are not shown", source=source, count=len(missing), first=missing[0], why=why)
         chosen.left_out = len(missing)
+        self._count()
+
+    def _count(self) -> None:
         self._left_out.set(sum(each.left_out for each in self._sources.values()))
 
     def _labels(self, source: str, tag: Tag) -> tuple[str, ...]:
@@ -154,6 +160,5 @@ def _fields(source: SourceConfig) -> set[str]:
     chosen = [selection for selection in source.select if selection.metric]
     shapes = [shape for selection in chosen if (shape := selection.shape or source.shape) is not None]
     given: list[Mapping[str, str]] = [source.fields, *(s.fields for s in chosen), *(s.fields for s in shapes)]
-    return (
-        {name for names in given for name in names} | {level for s in chosen for level in s.levels} if chosen else set()
-    )
+    names = {name for names in given for name in names} | {level for s in chosen for level in s.levels}
+    return names if chosen else set()

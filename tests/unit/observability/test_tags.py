@@ -113,6 +113,15 @@ def test_a_table_that_changes_keeps_what_is_known() -> None:
     assert page.value("press", "Temperature", "°C") is None
 
 
+def test_a_source_that_was_forgotten_is_not_shown_and_its_last_batch_harms_nobody() -> None:
+    page = Page(most=1)
+    page.take((0, DOUBLE, 20.5), (3, DOUBLE, 180.0))
+    page.gauges.forget("line")
+    page.take((0, DOUBLE, 20.5))
+    assert page.value("press", "Temperature", "°C") is None
+    assert page.left_out == 0
+
+
 def test_nothing_is_looked_at_where_nothing_is_chosen() -> None:
     page, form = Page(), Nothing()
     raw = {"sources": [{"name": "x", "url": "opc.tcp://x", "insecure": True, "select": [{"node": "i=1"}]}],
