@@ -256,8 +256,8 @@ DELIVERY = Board(
             Panel("lines", "How much is sent again?", "Messages per second begun again after a session broke: the "
                   "broker may have had them before.",
                   ((f"rate(gateway_sink_messages_repeated_total{{{GATE}}}[$__rate_interval])", "{{sink}}"),), "ops"),
-            Panel("lines", "Is publishing held back?", "Share of the time in which publishing waited for a rate "
-                  "limit or a quota.",
+            Panel("lines", "Is publishing held back?", "Share of the time in which a backlog waited for "
+                  "replay.max_rate.",
                   ((f"rate(gateway_sink_throttled_seconds_total{{{GATE}}}[$__rate_interval])", "{{sink}}"),),
                   "percentunit", most=1, alerts=("ThrottledByQuota",)),
         ),

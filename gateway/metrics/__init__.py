@@ -217,7 +217,7 @@ class Metrics:
             r, "gateway_sink_connect_failures", "Attempts to connect that failed, by cause.", "sink", "cause"
         )
         self._throttled = _counter(
-            r, "gateway_sink_throttled_seconds", "Time publishing waited for a rate limit of ours or a quota.", "sink"
+            r, "gateway_sink_throttled_seconds", "Time a backlog waited for `replay.max_rate`.", "sink"
         )
         self._repeated = _counter(
             r, "gateway_sink_messages_repeated", "Publishes begun again: the broker may have had them before.", "sink"

@@ -276,6 +276,7 @@ class _Session:
             self._paced_one_settled.clear()
             if wait_s < inf:
                 await asyncio.sleep(wait_s)
+                self._shelves.metrics.throttled_seconds.inc(wait_s)
             else:
                 await self._paced_one_settled.wait()
 

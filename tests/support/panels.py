@@ -1,6 +1,7 @@
 """The committed dashboards as tests ask for them: panels and their queries, by title."""
 
 import json
+import re
 
 from docker.grafana.render.board import Span, filled
 from tests.support.programs import ROOT
@@ -28,6 +29,16 @@ def queries() -> list[tuple[str, str]]:
         for board, panel in panels()
         for target in targets(panel)
     ]
+
+
+def variables() -> list[tuple[str, str, str]]:
+    """(dashboard, series, label) of every variable: Grafana offers the label's values."""
+    found = []
+    for path in BOARDS:
+        for variable in json.loads(path.read_text(encoding="utf-8"))["templating"]["list"]:
+            match = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"])
+            found += [(path.stem, match[1], match[2])] if match else []
+    return found
 
 
 def query(title: str) -> str:

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from tests.support.brokers import program_of, wait_listening
-from tests.support.panels import queries, query
+from tests.support.panels import queries, query, variables
 from tests.support.programs import wait_until
 from tests.support.prometheus import Stack
 
@@ -33,6 +33,12 @@ def test_every_query_of_every_panel_has_a_finite_answer(stack: Stack) -> None:
         wait_until(answered, "every panel to have an answer", 40)
     except AssertionError:
         pytest.fail("\n".join(wrong()))
+
+
+def test_every_variable_has_values(stack: Stack) -> None:
+    for title, series, label in variables():
+        found = {each.labels.get(label, "") for each in stack.prometheus.ask(series)}
+        assert found - {""}, f"{title}: {label} of {series}"
 
 
 def test_every_rule_is_taken_and_evaluated_without_an_error(stack: Stack) -> None:

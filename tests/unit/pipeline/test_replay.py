@@ -62,6 +62,7 @@ def test_in_order_everything_follows_the_backlog(tmp_path: Path) -> None:
                 await found.outbox.wait_empty()
         assert seqs(broker, "a") == list(range(1, 71))
         assert (metrics.registry.get_sample_value("gateway_values_replayed_total", {"sink": "b"}) or 0) >= 120
+        assert (metrics.registry.get_sample_value("gateway_sink_throttled_seconds_total", {"sink": "b"}) or 0) > 0
 
     run(body())
 
