@@ -11,6 +11,15 @@ from asyncua import ua
 
 from gateway.errors import Unavailable
 from gateway.opcua.peer import peer_errors
+from gateway.opcua.references import (
+    BROWSE,
+    BROWSE_NEXT,
+    Page,
+    Reference,
+    browse_next_request,
+    browse_request,
+    read_pages,
+)
 from gateway.opcua.session import Session, in_chunks, untold
 
 MAX_LEVELS = 100
@@ -43,12 +52,12 @@ async def children(
     reference: ua.NodeId = _HIERARCHICAL,
     classes: int = OBJECT | VARIABLE,
     progress: Callable[[int], None] = untold,
-) -> list[list[ua.ReferenceDescription]]:
+) -> list[list[Reference]]:
     """The forward references of each node.  A node the server refuses has none."""
     if not nodes:
         return []
 
-    async def browse(some: Sequence[ua.NodeId]) -> list[list[ua.ReferenceDescription]]:
+    async def browse(some: Sequence[ua.NodeId]) -> list[list[Reference]]:
         with peer_errors("browse", session.where):
             return await _browse(session, some, reference, classes)
 
@@ -57,40 +66,29 @@ async def children(
 
 async def _browse(
     session: Session, nodes: Sequence[ua.NodeId], reference: ua.NodeId, classes: int
-) -> list[list[ua.ReferenceDescription]]:
-    parameters = ua.BrowseParameters()
-    parameters.NodesToBrowse = [_description(node, reference, classes) for node in nodes]
-    results = await session.services.browse(parameters)
-    if len(results) != len(nodes):
-        raise Unavailable(f"{session.where} answered {len(results)} of {len(nodes)} browse operations")
+) -> list[list[Reference]]:
+    pages = await _pages(session, BROWSE, browse_request(nodes, reference, classes), len(nodes))
     found = []
-    for node, result in zip(nodes, results, strict=True):
-        if result.StatusCode.value == ua.StatusCodes.BadNoContinuationPoints and len(nodes) > 1:
+    for node, page in zip(nodes, pages, strict=True):
+        if page.status == ua.StatusCodes.BadNoContinuationPoints and len(nodes) > 1:
             found += await _browse(session, [node], reference, classes)
         else:
-            found.append(await _all_of(session, result))
+            found.append(await _all_of(session, page))
     return found
 
 
-def _description(node: ua.NodeId, reference: ua.NodeId, classes: int) -> ua.BrowseDescription:
-    description = ua.BrowseDescription()
-    description.NodeId = node
-    description.BrowseDirection = ua.BrowseDirection.Forward
-    description.ReferenceTypeId = reference
-    description.IncludeSubtypes = True
-    description.NodeClassMask = ua.UInt32(classes)
-    description.ResultMask = ua.UInt32(ua.BrowseResultMask.All)
-    return description
+async def _pages(session: Session, request: int, body: bytes, count: int) -> list[Page]:
+    pages = read_pages(await session.ask(request, body), session.uris)
+    if len(pages) != count:
+        raise Unavailable(f"{session.where} answered {len(pages)} of {count} browse operations")
+    return pages
 
 
-async def _all_of(session: Session, result: ua.BrowseResult) -> list[ua.ReferenceDescription]:
-    references = list(result.References or ())
-    while result.ContinuationPoint:
-        more = ua.BrowseNextParameters()
-        more.ReleaseContinuationPoints = False
-        more.ContinuationPoints = [result.ContinuationPoint]
-        [result] = await session.services.browse_next(more)
-        references += result.References or ()
+async def _all_of(session: Session, page: Page) -> list[Reference]:
+    references = page.references
+    while page.continuation:
+        [page] = await _pages(session, BROWSE_NEXT, browse_next_request([page.continuation]), 1)
+        references += page.references
     return references
 
 
@@ -134,7 +132,7 @@ async def survey(
         following: list[tuple[ua.NodeId, tuple[str, ...]]] = []
         for (parent, path), references in zip(level, below, strict=True):
             for reference in references:
-                if deep < depth or reference.ReferenceTypeId == _HAS_PROPERTY:
+                if deep < depth or reference.kind == _HAS_PROPERTY:
                     _visit(reference, parent, path, found, seen, following)
         level = following if deep < depth else []
         if not level:
@@ -145,15 +143,15 @@ async def survey(
 
 
 def _visit(
-    reference: ua.ReferenceDescription,
+    reference: Reference,
     parent: ua.NodeId,
     path: tuple[str, ...],
     found: dict[ua.NodeId, Variable],
     seen: set[ua.NodeId],
     following: list[tuple[ua.NodeId, tuple[str, ...]]],
 ) -> None:
-    node, name = plain(reference.NodeId), reference.BrowseName.Name or ""
-    is_property = reference.ReferenceTypeId == _HAS_PROPERTY
+    node, name = reference.node, reference.name
+    is_property = reference.kind == _HAS_PROPERTY
     if is_property and parent in found:
         if name == "EngineeringUnits":
             found[parent] = Variable(path, parent, node)
@@ -161,7 +159,7 @@ def _visit(
     if node in seen or (parent == _OBJECTS and node.NamespaceIndex == 0):
         return
     seen.add(node)
-    if reference.NodeClass == ua.NodeClass.Variable:
+    if reference.node_class == VARIABLE:
         found[node] = Variable((*path, name), node)
     if not is_property:
         following.append((node, (*path, name)))
@@ -172,7 +170,7 @@ async def node_at(session: Session, path: str) -> ua.NodeId | None:
     node = _ROOT
     for name in path.strip("/").split("/"):
         [references] = await children(session, [node], classes=OBJECT | VARIABLE)
-        named = [plain(r.NodeId) for r in references if r.BrowseName.Name == name]
+        named = [r.node for r in references if r.name == name]
         if not named:
             return None
         node = named[0]
@@ -189,13 +187,13 @@ async def instances_of(session: Session, object_type: ua.NodeId) -> list[tuple[s
         references = [reference for some in below for reference in some]
         level = []
         for reference in references:
-            node = plain(reference.NodeId)
+            node = reference.node
             if node in seen or len(seen) > MAX_NODES:
                 continue
             seen.add(node)
             level.append(node)
-            if plain(reference.TypeDefinition) in types:
-                found[node] = reference.BrowseName.Name or ""
+            if reference.definition in types:
+                found[node] = reference.name
         if not level:
             break
     return sorted(((name, node) for node, name in found.items()), key=lambda pair: (pair[0], str(pair[1])))
@@ -206,12 +204,7 @@ async def _subtypes(session: Session, object_type: ua.NodeId) -> list[ua.NodeId]
     level = [object_type]
     while level and len(found) < MAX_NODES:
         below = await children(session, level, reference=_HAS_SUBTYPE, classes=OBJECT_TYPE)
-        level = [plain(reference.NodeId) for references in below for reference in references]
+        level = [reference.node for references in below for reference in references]
         level = [node for node in level if node not in found]
         found += level
     return found
-
-
-def plain(node: ua.NodeId) -> ua.NodeId:
-    """The node id of an expanded one on the same server."""
-    return ua.NodeId(node.Identifier, node.NamespaceIndex, node.NodeIdType)

@@ -107,17 +107,20 @@ _PLAIN = Dialect()
 
 
 def skip_response_header(r: Reader) -> int:
-    """Part 4, 7.33: time, handle, result (checked by whoever received it), diagnostics, strings, additional header.
+    """The server's clock in ticks; the result whoever received the answer has checked."""
+    return read_response_header(r)[0]
 
-    The time: the server's clock in ticks.
-    """
+
+def read_response_header(r: Reader) -> tuple[int, int]:
+    """Time (in ticks) and result of a header (Part 4, 7.33); the handle, diagnostics and extensions are passed over."""
     read_node_id(r)
     ticks = r.i64()
-    r.step(8)
+    r.step(4)
+    result = r.u32()
     read_diagnostics(r)
     read_array(r, 12)
     read_structure(r)
-    return ticks
+    return ticks, result
 
 
 def _read_message(r: Reader) -> tuple[int, int, tuple[Part, ...]]:

@@ -13,7 +13,7 @@ from asyncua import ua
 
 from gateway.errors import Unavailable
 from gateway.model import Enumeration, Tag
-from gateway.opcua.browse import VARIABLE, children, plain
+from gateway.opcua.browse import VARIABLE, children
 from gateway.opcua.nodes import node_of, text_of_node
 from gateway.opcua.session import Session, content
 
@@ -83,10 +83,10 @@ def _defined(said: object) -> Members | None:
 async def _from_properties(session: Session, data_types: Sequence[ua.NodeId]) -> dict[ua.NodeId, Members | None]:
     below = await children(session, data_types, reference=_HAS_PROPERTY, classes=VARIABLE) if data_types else []
     holders = {
-        plain(reference.NodeId): node
+        reference.node: node
         for node, references in zip(data_types, below, strict=True)
         for reference in references
-        if reference.BrowseName.Name in _NAMES
+        if reference.name in _NAMES
     }
     values = await session.read_values(list(holders)) if holders else []
     return {node: _listed(content(value)) for node, value in zip(holders.values(), values, strict=True)}

@@ -16,11 +16,12 @@ from gateway.errors import Rejected
 from gateway.metrics import SourceMetrics
 from gateway.model import Tag
 from gateway.opcua.browse import MAX_LEVELS, Variable, survey
+from gateway.opcua.monitoring import Monitored
 from gateway.opcua.nodes import text_of_node
 from gateway.opcua.peer import status_text, tame_library
 from gateway.opcua.selection import Item, Table, described, locate, resolve
 from gateway.opcua.session import Session, content, open_session
-from gateway.opcua.subscription import Monitored, Subscription
+from gateway.opcua.subscription import Subscription
 
 _NAMES = {int(kind.value): kind.name for kind in ua.VariantType}
 

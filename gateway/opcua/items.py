@@ -16,10 +16,11 @@ from gateway.model import Gap
 from gateway.opcua.batches import Assembler
 from gateway.opcua.growth import growth_of, is_growing, something_appeared
 from gateway.opcua.mark import Absence, Lease
+from gateway.opcua.monitoring import Monitored
 from gateway.opcua.peer import status_text
 from gateway.opcua.selection import Item, Table
 from gateway.opcua.session import Session
-from gateway.opcua.subscription import Monitored, Subscription
+from gateway.opcua.subscription import Subscription
 
 MOST_IN_MARK = 500
 MOST_ADDED_IN_MARK = 100

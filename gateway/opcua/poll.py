@@ -25,8 +25,6 @@ from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.backfill import Backfill, absence_after
-from gateway.opcua.batches import Assembler, joined, now_ticks
-from gateway.opcua.browse import children, plain
 from gateway.opcua.decode import Changes
 from gateway.opcua.growth import growth_of, something_appeared
 from gateway.opcua.items import SHOWN, removal, tell_missing
@@ -255,10 +253,10 @@ class Polling:
         wanted = [handle for handle in handles if self._table.items[handle].deadband_kind == PERCENT]
         below = await children(self._session, [self._nodes[handle] for handle in wanted]) if wanted else []
         ranges = [
-            (handle, plain(reference.NodeId))
+            (handle, reference.node)
             for handle, references in zip(wanted, below, strict=True)
             for reference in references
-            if reference.BrowseName.Name == "EURange"
+            if reference.name == "EURange"
         ]
         answers = await self._session.read_values([node for _, node in ranges]) if ranges else []
         for (handle, _), answer in zip(ranges, answers, strict=True):

@@ -16,7 +16,7 @@ from asyncua import ua
 
 from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
-from gateway.opcua.browse import Variable, children, instances_of, node_at, plain, survey
+from gateway.opcua.browse import Variable, children, instances_of, node_at, survey
 from gateway.opcua.events import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.nodes import node_of, text_of_node
 from gateway.opcua.session import Session, content, untold
@@ -224,7 +224,7 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
     for (_, node), name, references in zip(known, names, below, strict=True):
         said = content(name)
         path = (str(said.Name),) if isinstance(said, ua.QualifiedName) else ()
-        units = [plain(r.NodeId) for r in references if r.BrowseName.Name == "EngineeringUnits"]
+        units = [r.node for r in references if r.name == "EngineeringUnits"]
         variables.append(Variable(path, node, units[0] if units else None))
     found: dict[str, tuple[str, str, str | None]] = {text: (re.split("[=/]", text)[-1], text, None) for text in texts}
     units_known = await described(session, variables)

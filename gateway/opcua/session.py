@@ -6,6 +6,7 @@ Subscriptions are left alive on the server: the next session, or the next proces
 """
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ from typing import TypeVar
 from asyncua import Client, ua
 from asyncua.client.ua_client import UASocketProtocol, UASocketState
 from asyncua.client.ua_session import UaSession
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
+from gateway.opcua.decode import read_response_header
 from gateway.opcua.peer import peer_errors
 from gateway.opcua.security import Level, confirm, protects_password, secure
+from gateway.opcua.wire import Dialect, Reader
 
 CLOSE_S = 2.0
 """How long a peer may take to say goodbye."""
@@ -81,6 +86,30 @@ class Session:
         if protocol is None or protocol.state is not UASocketState.OPEN:
             raise Unavailable(f"the connection to {self.where} is closed")
         return protocol
+
+    async def ask(self, request: int, body: bytes) -> Reader:
+        """Send a request whose body is encoded already; its answer, behind the header.
+
+        `request` is the number of its binary encoding's node id.  Raises what the library raises: `peer_errors`.
+        """
+        protocol, header = self.protocol, ua.RequestHeader()
+        protocol._setup_request_header(header, self.request_timeout_s)
+        protocol.revolve_security_token()
+        number = protocol._request_id + 1
+        octets = b"".join((struct.pack("<BBH", 1, 0, request), struct_to_binary(header), body))
+        message = protocol._connection.message_to_binary(octets, request_id=number)
+        protocol._request_id = number
+        answer: asyncio.Future[Buffer] = asyncio.get_running_loop().create_future()
+        protocol._callbackmap[number] = answer
+        if protocol.transport is None:
+            raise ConnectionError("the connection is closed")
+        protocol.transport.write(message)
+        async with asyncio.timeout(self.request_timeout_s):
+            data = await answer
+        protocol.check_answer(data, "")
+        r = Reader(octets := bytes(data), 0, len(octets), Dialect(self.uris))
+        ua.StatusCode(ua.UInt32(read_response_header(r)[1])).check()
+        return r
 
     async def read_values(
         self, nodes: Sequence[ua.NodeId], progress: Callable[[int], None] = untold

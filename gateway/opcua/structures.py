@@ -15,7 +15,7 @@ from asyncua import ua
 
 from gateway.errors import Unavailable
 from gateway.model import IS_ARRAY, IS_MATRIX
-from gateway.opcua.browse import children, plain
+from gateway.opcua.browse import children
 from gateway.opcua.nodes import text_of_node
 from gateway.opcua.session import Session, content
 from gateway.opcua.wire import (
@@ -116,7 +116,7 @@ async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.No
         for parent, references in zip(level, below, strict=True):
             inherited = kinds[text_of_node(parent, session.uris)]
             for reference in references:
-                node = plain(reference.NodeId)
+                node = reference.node
                 text = text_of_node(node, session.uris)
                 if text not in kinds:
                     kinds[text], nodes[text] = built_in(text, inherited), node
@@ -143,8 +143,8 @@ async def _encodings(session: Session, nodes: Sequence[ua.NodeId]) -> dict[str, 
     found = {}
     for node, references in zip(nodes, below, strict=True):
         for reference in references:
-            if reference.BrowseName.Name == "Default Binary":
-                found[text_of_node(plain(reference.NodeId), session.uris)] = text_of_node(node, session.uris)
+            if reference.name == "Default Binary":
+                found[text_of_node(reference.node, session.uris)] = text_of_node(node, session.uris)
     return found
 
 

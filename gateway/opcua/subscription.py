@@ -16,7 +16,8 @@ from asyncua.ua.ua_binary import struct_from_binary
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.opcua.decode import Published, read_republish
-from gateway.opcua.events import EVENT_NOTIFIER, MODEL_CHANGES, filter_of, model_changes_request
+from gateway.opcua.events import MODEL_CHANGES, model_changes_request
+from gateway.opcua.monitoring import CREATE, Monitored, create_request, item_request, read_created
 from gateway.opcua.nodes import node_of
 from gateway.opcua.peer import peer_errors, status_text
 from gateway.opcua.selection import Item
@@ -42,26 +43,6 @@ class Subscription:
     keep_alive_s: float
     """The server says something at least this often."""
     lifetime_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Monitored:
-    """The server's answer about one item."""
-
-    status: int
-    sampling_ms: float = 0.0
-    queue_size: int = 0
-    unfiltered: bool = False
-    """The server would not filter as asked: every change is sent."""
-
-    @property
-    def is_good(self) -> bool:
-        return not self.status & 0x8000_0000
-
-    def differs_from(self, item: Item) -> bool:
-        """Whether the server made something else of sampling interval or queue than was asked for."""
-        asked = (item.sampling_ms, item.queue_size)
-        return self.is_good and item.events is None and (self.sampling_ms, self.queue_size) != asked
 
 
 class NoSubscriptions(Unavailable):
@@ -115,15 +96,12 @@ async def create_items(
     asked = [(handle, item, node) for (handle, item), node in zip(items, nodes, strict=True) if node is not None]
 
     async def create(some: Sequence[tuple[int, Item, ua.NodeId]]) -> list[Monitored]:
-        parameters = ua.CreateMonitoredItemsParameters()
-        parameters.SubscriptionId = ua.UInt32(subscription.id)
-        parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        parameters.ItemsToCreate = [_item_request(*one, session.uris) for one in some]
+        body = create_request(subscription.id, [item_request(*one, session.uris) for one in some])
         with peer_errors("monitor variables", session.where):
-            results = await session.services.create_monitored_items(parameters)
+            results = read_created(await session.ask(CREATE, body))
         if len(results) != len(some):
             raise Unavailable(f"{session.where} created {len(results)} of {len(some)} monitored items")
-        return [Monitored(r.StatusCode.value, r.RevisedSamplingInterval, r.RevisedQueueSize) for r in results]
+        return results
 
     answers = await in_chunks(asked, session.limits.items, create, progress) if asked else []
     refused = [n for n, answer in enumerate(answers) if answer.status in _FILTER_REFUSED and asked[n][1].has_filter]
@@ -132,28 +110,6 @@ async def create_items(
         answers[n] = replace(answer, unfiltered=True)
     every = iter(answers)
     return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(every) for node in nodes]
-
-
-def _item_request(handle: int, item: Item, node: ua.NodeId, uris: Sequence[str]) -> ua.MonitoredItemCreateRequest:
-    request = ua.MonitoredItemCreateRequest()
-    request.ItemToMonitor.NodeId = node
-    request.ItemToMonitor.AttributeId = ua.AttributeIds.Value
-    request.MonitoringMode = ua.MonitoringMode.Reporting
-    request.RequestedParameters.ClientHandle = ua.UInt32(handle)
-    request.RequestedParameters.SamplingInterval = item.sampling_ms
-    request.RequestedParameters.QueueSize = ua.UInt32(item.queue_size)
-    request.RequestedParameters.DiscardOldest = item.discard_oldest
-    if item.events is not None:
-        request.ItemToMonitor.AttributeId = EVENT_NOTIFIER
-        request.RequestedParameters.SamplingInterval = 0.0
-        request.RequestedParameters.Filter = filter_of(item.events, uris)
-    elif item.has_filter:
-        wanted = ua.DataChangeFilter()
-        wanted.Trigger = ua.DataChangeTrigger(item.trigger)
-        wanted.DeadbandType = ua.UInt32(item.deadband_kind)
-        wanted.DeadbandValue = item.deadband
-        request.RequestedParameters.Filter = wanted
-    return request
 
 
 async def transfer(session: Session, subscription_id: int) -> tuple[int, ...] | None:

@@ -29,13 +29,15 @@ from gateway.mqtt.dial import parse
 from gateway.mqtt.lean import LeanSink
 from gateway.mqtt.sink import Terms
 from gateway.opcua.batches import Assembler
-from gateway.opcua.decode import read_publish
+from gateway.opcua.decode import read_publish, read_response_header
 from gateway.opcua.events import DEFAULT_FIELDS, EventFilter
+from gateway.opcua.monitoring import read_created
 from gateway.opcua.peer import peer_errors, tame_library
+from gateway.opcua.references import read_pages
 from gateway.opcua.selection import Item, Table
 from gateway.opcua.session import content
 from gateway.opcua.structures import Definition, built_in, definition_of, readers_of
-from gateway.opcua.wire import Dialect, Malformed, StructureReader
+from gateway.opcua.wire import Dialect, Malformed, Reader, StructureReader
 from gateway.outbox.record import MARK, Decoder, Encoder, Stamp, entries
 from gateway.outbox.scan import read_header, read_items, read_tail
 from gateway.outbox.segment import Header, encode_header, name_of, salt_of
@@ -211,18 +213,26 @@ def _structures_seeds() -> list[bytes]:
 
 # -- answers ---------------------------------------------------------------------------------------------------------
 
-_ANSWERS: tuple[type, ...] = (ua.ReadResponse, ua.BrowseResponse, ua.CreateMonitoredItemsResponse, ua.CallResponse)
+_ANSWERS: tuple[type, ...] = (ua.ReadResponse, ua.CallResponse, ua.CreateSessionResponse)
 
 
 def answers(data: bytes) -> None:
     """The first byte says what was asked."""
     tame_library()
-    kind = _ANSWERS[data[0] % len(_ANSWERS)] if data else ua.ReadResponse
+    kind, body = (data[0] % (len(_ANSWERS) + 2) if data else 0), data[1:]
     try:
         with peer_errors("fuzz", "here"):
-            response: object = struct_from_binary(kind, Buffer(data[1:]))
-            if isinstance(response, ua.ReadResponse):
-                _ = [content(result) for result in response.Results or ()]
+            if kind < len(_ANSWERS):
+                response: object = struct_from_binary(_ANSWERS[kind], Buffer(body))
+                if isinstance(response, ua.ReadResponse):
+                    _ = [content(result) for result in response.Results or ()]
+                return
+            r = Reader(body, 0, len(body), Dialect(URIS))
+            read_response_header(r)
+            if kind == len(_ANSWERS):
+                assert all(each.name.encode() for page in read_pages(r, URIS) for each in page.references if each.name)
+            else:
+                read_created(r)
     except Unavailable:
         return
 
@@ -240,8 +250,8 @@ def _answers_seeds() -> list[bytes]:
     browse = wire.RESPONSE_HEADER + struct.pack("<iIii", 1, 0, -1, 1) + reference + struct.pack("<i", -1)
     item = struct.pack("<IIdI", 0, 7, 100.0, 2) + b"\x00\x00\x00"
     created = wire.RESPONSE_HEADER + struct.pack("<i", 2) + item * 2 + struct.pack("<i", -1)
-    return [b"\x00" + read, b"\x01" + struct.pack("<BBH", 1, 0, 530) + browse,
-            b"\x02" + struct.pack("<BBH", 1, 0, 754) + created]  # fmt: skip
+    return [b"\x00" + read, b"\x03" + struct.pack("<BBH", 1, 0, 530) + browse,
+            b"\x04" + struct.pack("<BBH", 1, 0, 754) + created]  # fmt: skip
 
 
 # -- mqtt ------------------------------------------------------------------------------------------------------------
@@ -352,7 +362,9 @@ _DECODER = ("gateway/opcua/decode.py", "gateway/opcua/wire.py")
 TARGETS: Mapping[str, Target] = {
     "publish": Target(publish, _publish_seeds, (*_DECODER, "gateway/opcua/events.py", "gateway/opcua/batches.py")),
     "structures": Target(structures, _structures_seeds, (*_DECODER, "gateway/opcua/structures.py"), 2048),
-    "answers": Target(answers, _answers_seeds, ("gateway/opcua/peer.py",)),
+    "answers": Target(
+        answers, _answers_seeds, tuple(f"gateway/opcua/{n}.py" for n in ("peer", "references", "monitoring"))
+    ),
     "mqtt": Target(
         mqtt, _mqtt_seeds, ("gateway/mqtt/lean.py", "gateway/mqtt/inflight.py", "gateway/mqtt/properties.py"), 1024
     ),

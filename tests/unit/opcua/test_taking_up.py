@@ -1,6 +1,7 @@
 """What becomes of a subscription that was handed over: gone on with, or given up when it stays silent."""
 
 import asyncio
+import struct
 from contextlib import aclosing
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from gateway.opcua.publisher import Silent
 from gateway.opcua.selection import Item, Table
 from gateway.opcua.session import Limits
 from gateway.opcua.source import Source
-from gateway.opcua.wire import Dialect
+from gateway.opcua.wire import Dialect, Reader
 from tests.support import opcua_wire as wire
 
 URL = "opc.tcp://nowhere:1"
@@ -50,10 +51,11 @@ class FakeServices:
     async def delete_subscriptions(self, ids: list[int]) -> None:
         self.deleted += ids
 
-    async def create_monitored_items(
-        self, parameters: ua.CreateMonitoredItemsParameters
-    ) -> list[ua.MonitoredItemCreateResult]:
-        return [ua.MonitoredItemCreateResult() for _ in parameters.ItemsToCreate]
+    async def ask(self, request: int, body: bytes) -> Reader:
+        """CreateMonitoredItems of one item."""
+        assert (request, body[8:12]) == (751, struct.pack("<i", 1))
+        answer = struct.pack("<iIIdI", 1, 0, 1, 100.0, 10) + bytes(3)
+        return Reader(answer, 0, len(answer), Dialect())
 
     async def _send_request(self, request: object) -> Buffer:
         if isinstance(request, ua.RepublishRequest):
@@ -89,8 +91,9 @@ async def _read(services: FakeServices, started: str, publisher: FakePublisher, 
         return [ua.DataValue(ua.Variant(services.now)) for _ in nodes]
 
     session = SimpleNamespace(
-        where=URL, uris=(), started=started, services=services, limits=Limits(), read_values=read_values
-    )
+        where=URL, uris=(), started=started, services=services, limits=Limits(), read_values=read_values,
+        ask=services.ask,
+    )  # fmt: skip
     series = Metrics().for_source("s")
     source = Source(session, CONFIG, series, TABLE, publisher, Dialect())  # type: ignore[arg-type]  # obeying fakes
     await source.subscribe(MARK)
