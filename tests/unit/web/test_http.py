@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 from gateway.config import HttpConfig
 from gateway.link import Link
 from gateway.web import serve_http
+from tests.bench.bench_scrape import MOST_BYTES, scraped
 
 
 async def serving(
@@ -68,3 +69,10 @@ def test_a_taken_port_is_waited_for() -> None:
     asyncio.run(asyncio.wait_for(serving(port, [], check, Link("http", "", on_change)), 20))
     assert "another program has it" in said[0]
     assert said[1:] == [""]
+
+
+def test_a_scrape_at_ten_thousand_tags_stays_under_a_megabyte() -> None:
+    """The time (goal: 50 ms) is for `python -m tests.bench.bench_scrape`: a busy machine is no failure."""
+    found = asyncio.run(asyncio.wait_for(scraped(10_000, rounds=1), 30))
+    assert 10_000 < found["/metrics"].size_bytes < MOST_BYTES
+    assert found["/metrics/tags"].size_bytes > 10_000 * 50  # all of them are there
