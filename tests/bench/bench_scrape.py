@@ -94,9 +94,8 @@ async def scraped(tags: int, rounds: int = ROUNDS) -> dict[str, Scrape]:
 def main(counts: Sequence[str]) -> None:
     for tags in map(int, counts or ("10000", "100000")):
         for path, scrape in asyncio.run(scraped(tags)).items():
-            print(
-                f"{tags:7} tags  {path:14} {scrape.size_bytes:10} bytes  {scrape.ms:8.1f} ms  CPU {scrape.cpu_ms:8.1f} ms"
-            )
+            took = f"{scrape.ms:8.1f} ms, CPU {scrape.cpu_ms:8.1f} ms"
+            print(f"{tags:7} tags  {path:14} {scrape.size_bytes:10} bytes  {took}", flush=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ async def node_opcua_server(machines: int = 2, port: int = 0, **options: object)
     with tempfile.TemporaryDirectory(prefix="node-opcua-") as pki:
         command = (
             node,
-            *NODE_OPTIONS,
+            *(NODE_OPTIONS if options.get("extra") else ()),
             str(PEERS / "opcua_server.js"),
             str(port),
             str(machines),
