@@ -25,6 +25,8 @@ from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.backfill import Backfill, absence_after
+from gateway.opcua.batches import Assembler, joined, now_ticks
+from gateway.opcua.browse import children
 from gateway.opcua.decode import Changes
 from gateway.opcua.growth import growth_of, something_appeared
 from gateway.opcua.items import SHOWN, removal, tell_missing
