@@ -99,7 +99,8 @@ class BrokerConfig(Strict):
     """What the broker refuses for now (not authorised, quota) is kept on disk and offered again this often."""
     expiry: Annotated[Seconds, Field(ge=1)] | None = None
     """MQTT 5 message expiry: how long after a value was stored here the broker may still give it to a consumer that was
-    away.  The time in the outbox counts; what is older by then reaches only those who are connected."""
+    away.  The time in the outbox counts; what is older by then reaches only those who are connected.  Retained
+    messages do not expire."""
     replay: ReplayConfig = ReplayConfig()
     """What was stored during an outage."""
     presence: PresenceConfig = PresenceConfig()

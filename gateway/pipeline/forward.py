@@ -95,8 +95,8 @@ class Shelves:
         return time.time() - record.appended_at_ns / 1e9 > self.replay.delay
 
     def to_send(self, record: Record) -> Message:
-        """The message with what is left of its time."""
-        if self.expiry_s is None:
+        """The message with what is left of its time.  What is to be retained stays: last values, and descriptions."""
+        if self.expiry_s is None or record.message.retain:
             return record.message
         left_s = self.expiry_s - max(0.0, time.time() - record.appended_at_ns / 1e9)
         return replace(record.message, expiry_s=max(1, int(left_s)))

@@ -131,10 +131,13 @@ def test_the_time_in_the_outbox_is_part_of_the_expiry(tmp_path: Path, waited_s: 
     run(body())
 
 
-def test_without_expiry_messages_go_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("expiry_s", "retain"), [(None, False), (100.0, True)])
+def test_without_expiry_and_where_it_is_kept_a_message_goes_as_it_is(
+    tmp_path: Path, expiry_s: float | None, retain: bool
+) -> None:
     async def body() -> None:
-        async with shelves(tmp_path, Metrics()) as found:
-            record = Record(0, message("a", 1), 0)
+        async with shelves(tmp_path, Metrics(), expiry_s=expiry_s) as found:
+            record = Record(0, message("a", 1, retain=retain), 0)
             assert found.to_send(record) is record.message
 
     run(body())
