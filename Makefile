@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo install test test-unit chaos soak kills compose-test grafana-check generated check format clean
+.PHONY: pictures help demo install test test-unit chaos fuzz soak kills compose-test grafana-check generated check format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -49,6 +49,10 @@ soak: $(VENV)/made-test ## load for hours with plugs pulled (ARGS="--minutes 120
 kills: $(VENV)/made-test ## kill -9 of the gateway under load (ARGS="--kills 200 --seed 7"), and its verdict
 	@sh tests/install-peers
 	@$(BIN)/python -m tests.chaos.kills $(ARGS)
+
+fuzz: $(VENV)/made-test ## coverage-guided fuzzing (ARGS="--seconds 300 publish mqtt"); needs a wheel of atheris
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 compose-test: $(VENV)/made-test ## the docker compose stack in real containers: a plant lives, a broker is pulled (root, minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest tests/e2e/test_compose.py $(ARGS)
