@@ -31,6 +31,8 @@ from gateway.opcua.wire import Dialect
 
 JUMP_TICKS = 5 * TICKS_PER_SECOND
 """Two clocks that have drifted further apart in an absence: one of them was set."""
+STALE_TICKS = 2 * TICKS_PER_SECOND
+"""CurrentTime is brought up to date now and then, by many servers once a second: so old may be what is read."""
 _CURRENT_TIME = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_CurrentTime), ua.Int16(0))
 _Told = Sequence[tuple[int, ua.NodeId]]
 """Handles and nodes of the variables whose history can be read."""
@@ -162,10 +164,19 @@ async def absence_after(session: Session, before: Mark, cause: str, detail: str)
     """
     [answer] = await session.read_values([_CURRENT_TIME])
     said = content(answer)
-    until = ticks_of(said) if isinstance(said, datetime) else now_ticks()
+    now = now_ticks()
+    told = ticks_of(said) if isinstance(said, datetime) else now
+    until = not_before(told, now)
     since = before.ticks if before.ticks <= until + LEAD_TICKS else 0
-    is_set = bool(before.offset_ticks) and abs(until - now_ticks() - before.offset_ticks) > JUMP_TICKS
+    is_set = bool(before.offset_ticks) and abs(told - now - before.offset_ticks) > JUMP_TICKS
     return Absence(since, max(since, until), cause, detail, is_set or before.lease.started != session.started)
+
+
+def not_before(told_ticks: int, now_ticks: int) -> int:
+    """An instant by the server's clock that is not before the present, when it tells `told_ticks` and we have
+    `now_ticks`: a gap that ended earlier than the absence would leave values without a word."""
+    until = told_ticks + STALE_TICKS
+    return max(until, now_ticks) if abs(told_ticks - now_ticks) <= JUMP_TICKS else until
 
 
 def _gap_of(absence: Absence, handles: frozenset[int] | set[int]) -> Gap | None:
