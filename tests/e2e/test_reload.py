@@ -11,6 +11,7 @@ import pytest
 from tests.support.brokers import Process, mosquitto
 from tests.support.chain import complete
 from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
+from tests.support.record import arrived, losses, served
 from tests.support.subscriber import subscriber
 
 
@@ -22,7 +23,7 @@ def broker(tmp_path: Path) -> Iterator[Process]:
 
 @pytest.fixture
 def factory(tmp_path: Path) -> Iterator[Factory]:
-    program = Factory(tmp_path, "--speed", "5")
+    program = Factory(tmp_path)
     with running(program):
         program.wait_said("serving")
         yield program
@@ -30,6 +31,14 @@ def factory(tmp_path: Path) -> Iterator[Factory]:
 
 def connects(gateway: Gateway, kind: str, name: str) -> float:
     return gateway.metrics[f'gateway_{kind}_connects_total{{{kind}="{name}"}}']
+
+
+def names_of(gap: dict[str, object]) -> list[str]:
+    return gap["names"] if isinstance(gap["names"], list) else []
+
+
+def variable_of(loss: str) -> str:
+    return loss.split(":")[0].rsplit("/", 1)[-1]
 
 
 def test_nothing_is_lost_by_reloads_in_the_middle(tmp_path: Path, broker: Process, factory: Factory) -> None:
@@ -51,6 +60,29 @@ def test_nothing_is_lost_by_reloads_in_the_middle(tmp_path: Path, broker: Proces
         assert connects(gateway, "sink", "broker") == 1
         assert gateway.balanced
         assert gateway.stop() == 0
+
+
+def test_what_another_selection_costs_is_read_from_history_or_announced(
+    tmp_path: Path, broker: Process, factory: Factory
+) -> None:
+    (everything,) = SOURCE["select"] if isinstance(SOURCE["select"], list) else []
+    narrow = {**SOURCE, "url": factory.url, "select": [{**everything, "exclude": ["**/Temperature"]}]}
+    with (
+        subscriber(broker.url) as checker,
+        running(Gateway(tmp_path, factory.url, broker.url, sources=[narrow])) as gateway,
+    ):
+        checker.wait_values(100)
+        assert "Temperature" not in {name for _, name, _, _ in checker.changes}
+        gateway.reload(sources=[{**SOURCE, "url": factory.url}])
+        wait_until(lambda: any(name == "Temperature" for _, name, _, _ in checker.changes), "what was added")
+        before = len(checker.changes)
+        checker.wait_values(before + 100)
+        got = arrived(checker.changes)  # before the record is read: what arrives later may not be in it
+        named = {name for gap in checker.gaps for name in names_of(gap)}
+        lost = [loss for loss in losses(served(factory.record), got) if variable_of(loss) not in named]
+        assert lost == []
+        assert {gap["cause"] for gap in checker.gaps} == {"subscription_recreated"}
+        assert checker.missing == []
 
 
 def test_other_shaping_takes_effect_on_the_same_connection(tmp_path: Path, broker: Process, factory: Factory) -> None:
