@@ -196,8 +196,10 @@ def _print_sums(found: Plan) -> int:
     for selection in found.missing:
         typer.secho(f"nothing found for {selection.subtree or selection.type or selection.node}", fg="red")
     failed = sum(bool(planned.problem) for planned in found.tags) + len(found.missing)
+    how = f"published every {found.subscription.interval_s:g} s"
     typer.echo(
-        f"{len(found.tags)} variables, {failed} problems; published every {found.subscription.interval_s:g} s; "
+        f"{len(found.tags)} variables, {failed} problems; "
+        f"{'read cyclically: no subscription' if found.is_polled else how}; "
         f"at most {found.most_values_per_s:.0f} values/s if all of them change all the time"
     )
     return failed

@@ -17,11 +17,12 @@ from gateway.metrics import SourceMetrics
 from gateway.model import Tag
 from gateway.opcua.browse import MAX_LEVELS, Variable, survey
 from gateway.opcua.monitoring import Monitored
-from gateway.opcua.nodes import text_of_node
+from gateway.opcua.nodes import node_of, text_of_node
 from gateway.opcua.peer import status_text, tame_library
+from gateway.opcua.poll import NOT_THERE
 from gateway.opcua.selection import Item, Table, described, locate, resolve
 from gateway.opcua.session import Session, content, open_session
-from gateway.opcua.subscription import Subscription
+from gateway.opcua.subscription import NoSubscriptions, Subscription
 
 _NAMES = {int(kind.value): kind.name for kind in ua.VariantType}
 
@@ -64,6 +65,8 @@ class Plan:
     tags: tuple[PlannedTag, ...]
     missing: tuple[Selection, ...]
     """Subtrees and types with nothing in them."""
+    is_polled: bool = False
+    """There is no subscription: the variables would be read cyclically."""
 
     @property
     def most_values_per_s(self) -> float:
@@ -165,11 +168,39 @@ def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
 async def plan(session: Session, config: SourceConfig, told: Told = lambda what, done: None) -> Plan:
     """Resolve and subscribe, note what the server says, and delete the subscription.  Raises `Unavailable`."""
     table: Table = await resolve(session, config, _count(told, "nodes looked into"))
-    subscription = await services.create_subscription(session, config)
+    found = None if config.mode == "poll" else await _subscribed(session, config, table, told)
+    subscription, answers = found or await _polled(session, config, table)
+    rows = zip(table.tags, table.items, answers, strict=True)
+    return Plan(subscription, tuple(PlannedTag(*row) for row in rows), table.missing, found is None)
+
+
+async def _subscribed(
+    session: Session, config: SourceConfig, table: Table, told: Told
+) -> tuple[Subscription, list[Monitored]] | None:
+    """What the server says to the subscription; None where it has none, and polling will do."""
+    try:
+        subscription = await services.create_subscription(session, config)
+    except NoSubscriptions:
+        if config.mode == "subscribe":
+            raise
+        return None
     try:
         items = list(enumerate(table.items))
-        answers = await services.create_items(session, subscription, items, _count(told, "variables subscribed to"))
+        count = _count(told, "variables subscribed to")
+        return subscription, await services.create_items(session, subscription, items, count)
     finally:
         await services.delete_subscription(session, subscription.id)
-    rows = zip(table.tags, table.items, answers, strict=True)
-    return Plan(subscription, tuple(PlannedTag(*row) for row in rows), table.missing)
+
+
+async def _polled(session: Session, config: SourceConfig, table: Table) -> tuple[Subscription, list[Monitored]]:
+    """What a cycle would meet: each variable is read once."""
+    nodes = [None if i.text.startswith("/") or i.events else node_of(i.text, session.uris) for i in table.items]
+    known = [node for node in nodes if node is not None]
+    values = iter(await session.read_values(known) if known else [])
+    answers = []
+    for item, node in zip(table.items, nodes, strict=True):
+        status = next(values).StatusCode if node is not None else None
+        code = services.BAD_NODE_ID_UNKNOWN if node is None else status.value if status is not None else 0
+        every_ms = item.sampling_ms or config.publishing_interval * 1000.0
+        answers.append(Monitored(code if code in NOT_THERE else 0, every_ms, 1))
+    return Subscription(0, config.publishing_interval, 0.0, 0.0), answers

@@ -41,7 +41,7 @@ from gateway.opcua.wire import Dialect
 MOST_LOST = 3
 """So many cycles left out in a row are announced as a gap."""
 _UNKNOWN = 0x8034_0000
-_NOT_THERE = frozenset((0x801F_0000, 0x8033_0000, 0x8034_0000, 0x8035_0000, 0x803A_0000))
+NOT_THERE = frozenset((0x801F_0000, 0x8033_0000, 0x8034_0000, 0x8035_0000, 0x803A_0000))
 """BadUserAccessDenied, BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid, BadNotReadable."""
 
 
@@ -144,8 +144,8 @@ class Polling:
         due_s = cycle.due_s if cycle is not None else now_s + self._config.retry_failed
         if not self._gaps and not await self._wait(self._batch_of.heartbeats.wait_s(now_s, max(0.0, due_s - now_s))):
             return []
-        gaps, self._gaps = tuple(self._gaps), []
         changes = await self._read_due(cycle) if cycle is not None and cycle.due_s <= time.monotonic() else None
+        gaps, self._gaps = tuple(self._gaps), []
         read = [changes] if changes is not None else []
         batches = [self._batch_of.read(read, gaps, self._server_ticks)] if read or gaps else []
         repeated = self._batch_of.heartbeats.due(time.monotonic())
@@ -243,7 +243,7 @@ class Polling:
                 self._nodes[handle] = node
         known = [handle for handle in handles if handle in self._nodes]
         read = await self._read(known)
-        refused = {h: s for h, s in zip(read.handles.tolist(), read.statuses.tolist(), strict=True) if s in _NOT_THERE}
+        refused = {h: s for h, s in zip(read.handles.tolist(), read.statuses.tolist(), strict=True) if s in NOT_THERE}
         self._failed |= {handle for handle in handles if handle not in self._nodes or handle in refused}
         if not again:
             self._tell_failed(handles, refused)

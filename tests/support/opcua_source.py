@@ -14,7 +14,7 @@ from tests.support.opcua_server import NAMESPACE
 COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
 
 
-def run(body: Callable[[], Awaitable[None]], seconds: float = 40) -> None:
+def run(body: Callable[[], Awaitable[None]], seconds: float = 110) -> None:
     asyncio.run(asyncio.wait_for(body(), seconds))
 
 
@@ -26,6 +26,11 @@ def config(url: str, **changes: object) -> SourceConfig:
         "keep_alive": 0.3, "request_timeout": 5, "queue_size": 100,
     }  # fmt: skip
     return SourceConfig.model_validate(plain | changes)
+
+
+def patient(url: str, **changes: object) -> SourceConfig:
+    """The same, for tests that are not about silence: a busy machine may be slow."""
+    return config(url, **{"keep_alive": 3, "request_timeout": 20, "session_timeout": 100, **changes})
 
 
 def series() -> SourceMetrics:

@@ -7,14 +7,13 @@ from gateway.model import Priority
 from gateway.payload.choose import format_for
 from gateway.values import LocalizedText, Structure, Typed
 from tests.support.opcua_peers import node_opcua_server, stack_server
-from tests.support.opcua_source import COUNTER, Seen, opened, reading, run
-from tests.support.opcua_source import config as plain_config
+from tests.support.opcua_source import COUNTER, Seen, opened, patient, reading, run
 from tests.support.payloads import Counting
 
 
 def config(url: str, **changes: object) -> SourceConfig:
     select = [{"events": "i=2253", "name": "Alarms", **changes}, {"node": COUNTER}]
-    return plain_config(url, select=select, keep_alive=1)
+    return patient(url, select=select)
 
 
 @pytest.mark.parametrize("stack", ["asyncua", "node-opcua"])
@@ -76,7 +75,7 @@ def test_standing_alarms_are_told_again_after_every_reconnection() -> None:
                 await server.tell("set press-1.Temperature 20")
                 await anew.until(lambda seen: any(active is False for _, active, _, _ in states(seen)))
 
-    run(body, 60)
+    run(body)
 
 
 def test_alarms_come_on_their_own_topic_and_before_telemetry() -> None:
@@ -95,4 +94,4 @@ def test_alarms_come_on_their_own_topic_and_before_telemetry() -> None:
                 ("plant/line", Priority.TELEMETRY), ("plant/line/events", Priority.EVENT)
             }  # fmt: skip
 
-    run(body, 60)
+    run(body)
