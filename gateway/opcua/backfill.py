@@ -156,8 +156,10 @@ class Backfill:
         return read_history(self._session, debt.told, absence.since_ticks, until, self._dialect)
 
 
-async def absence_after(session: Session, before: Mark, cause: str, detail: str) -> Absence:
-    """The absence between a mark and now, by the server's clock.  Raises `Unavailable`.
+async def absence_after(session: Session, before: Mark, cause: str, detail: str) -> tuple[Absence, int]:
+    """The absence between a mark and now, by the server's clock; and that clock less ours, in ticks.
+
+    Raises `Unavailable`.
 
     A server that was restarted may have forgotten what it kept, and one whose clock was set has other times for it:
     what it still tells is taken, and proves nothing.  A mark from the future does not say when the absence began.

@@ -114,7 +114,7 @@ class Polling:
         await self._take_in(handles)
         self._batch_of.latest_ticks = mark.ticks if mark else 0
         if mark is not None:
-            absence = await absence_after(self._session, mark, "not_read", "the server was not read in this time")
+            absence, _ = await absence_after(self._session, mark, "not_read", "the server was not read in this time")
             self._gaps += await self.backfill.owe(self._table.items, absence, mark)
         self._settle()
         self._log.info("polling", variables=len(self._nodes), failed=len(self._failed), read_at_once=self._most)

@@ -185,6 +185,7 @@ class Source:
             await services.delete_subscription(self._session, lease.subscription)
             return why
         self._last = self._yielded = mark.sequence
+        self._offset_ticks = mark.offset_ticks
         self._taken_up, self._heard = True, False
         for number in sorted(available, key=lambda n: distance(mark.sequence, n)):
             if distance(mark.sequence, number) <= 0:
@@ -207,7 +208,8 @@ class Source:
             return
         detail = f"the subscription had to be created again: {why}"
         self._log.warning("subscribed anew: values may be missing", detail=detail)
-        await self._account(await absence_after(self._session, before, "subscription_recreated", detail), before)
+        absence, self._offset_ticks = await absence_after(self._session, before, "subscription_recreated", detail)
+        await self._account(absence, before)
 
     async def _account(self, absence: Absence | None, before: Mark) -> None:
         """See to an absence, and to those that were being filled in when the mark was made."""
