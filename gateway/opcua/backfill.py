@@ -171,7 +171,8 @@ async def absence_after(session: Session, before: Mark, cause: str, detail: str)
     until = not_before(told, now)
     since = before.ticks if before.ticks <= until + LEAD_TICKS else 0
     is_set = bool(before.offset_ticks) and abs(told - now - before.offset_ticks) > JUMP_TICKS
-    return Absence(since, max(since, until), cause, detail, is_set or before.lease.started != session.started)
+    unproven = is_set or before.lease.started != session.started
+    return Absence(since, max(since, until), cause, detail, unproven), told - now
 
 
 def not_before(told_ticks: int, now_ticks: int) -> int:
