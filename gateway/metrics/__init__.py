@@ -16,6 +16,7 @@ from prometheus_client import disable_created_metrics as _disable_created_metric
 from gateway.errors import CAUSES
 from gateway.metrics.books import Books, books_of
 from gateway.metrics.bound import SinkMetrics, SourceMetrics
+from gateway.metrics.sources import FILTER_RULES, SourceFamilies, counter, gauge
 
 __all__ = ["DROP_REASONS", "FILTER_RULES", "Books", "Metrics", "SinkMetrics", "SourceMetrics", "books_of"]
 
@@ -30,13 +31,9 @@ DROP_REASONS = (
     "refused",
 )
 """Why a value that was received is not delivered: the values of the `reason` label."""
-FILTER_RULES = ("deadband", "rate_limit", "swinging_door", "aggregate")
-"""Which rule held a value back: the values of the `rule` label."""
-
 DELAY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 ACK_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 CLOUD_UNITS_BYTES = {"4k": 4096, "5k": 5120}
 """Sizes in which clouds count messages; a message costs at least one of them."""
 PAGES = ("metrics", "tags")
@@ -60,7 +57,7 @@ class Metrics:
         r = self.registry
         self._bind_process(r)
         self._bind_books(r)
-        self._bind_sources(r)
+        self._families = SourceFamilies(r)
         self._bind_sinks(r)
 
     def _bind_process(self, r: CollectorRegistry) -> None:
@@ -76,7 +73,7 @@ class Metrics:
             "Unix time at which a configuration was last taken, at start or later.",
             registry=r,
         )
-        self.left_out = _gauge(
+        self.left_out = gauge(
             r,
             "gateway_series_left_out",
             "What a page does not show by itself because of its cap: sources (counted as `other`), or tags.",
@@ -95,33 +92,23 @@ class Metrics:
         )
 
     def _bind_books(self, r: CollectorRegistry) -> None:
-        self._recovered = _counter(
+        self._recovered = counter(
             r, "gateway_values_recovered", "Values found on disk at start, left by an earlier run.", "sink"
         )
-        self._received = _counter(r, "gateway_values_received", "Values the server delivered, now on disk.", "source")
-        self._filtered = _counter(
-            r, "gateway_values_filtered", "Values held back by a rule of the configuration.", "source", "rule"
-        )
-        self._derived = _counter(
-            r, "gateway_values_derived", "Values made by a rule, such as a mean; they count as received.", "source"
-        )
-        self._waiting = _gauge(
-            r, "gateway_values_held", "Values that wait in a window or a rule; not yet received nor filtered.", "source"
-        )
-        self.dropped = _counter(
+        self.dropped = counter(
             r, "gateway_values_dropped", "Values received and then lost to a broker, by reason.", "sink", "reason"
         )
-        self._delivered = _counter(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
-        self._replayed = _counter(
+        self._delivered = counter(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
+        self._replayed = counter(
             r, "gateway_values_replayed", "Values delivered out of a backlog, later than `replay.delay`.", "sink"
         )
-        self._left_behind = _gauge(
+        self._left_behind = gauge(
             r, "gateway_outbox_left_behind_messages", "Messages on disk that newer ones may pass.", "sink"
         )
-        self._stored_values = _gauge(
+        self._stored_values = gauge(
             r, "gateway_outbox_values", "Values on disk: received, not yet delivered to this broker.", "sink"
         )
-        self._stored_messages = _gauge(r, "gateway_outbox_messages", "Messages on disk for this broker.", "sink")
+        self._stored_messages = gauge(r, "gateway_outbox_messages", "Messages on disk for this broker.", "sink")
         self.stored_bytes = Gauge("gateway_outbox_bytes", "Disk taken by the outbox.", registry=r)
         self.outbox_capacity = Gauge("gateway_outbox_capacity_bytes", "Disk the outbox may take.", registry=r)
         self.oldest_age = Gauge(
@@ -133,122 +120,53 @@ class Metrics:
             buckets=SYNC_BUCKETS_S,
             registry=r,
         )
-        self._imbalance = _gauge(
+        self._imbalance = gauge(
             r,
             "gateway_books_imbalance_values",
             "received + recovered - delivered - stored - filtered - dropped: 0, or values are lost in silence.",
             "sink",
         )
 
-    def _bind_sources(self, r: CollectorRegistry) -> None:
-        self._source_connected = _gauge(
-            r, "gateway_source_connected", "1 while the OPC UA server is connected.", "source"
-        )
-        self._source_connects = _counter(r, "gateway_source_connects", "Times the server was connected.", "source")
-        self._source_disconnects = _counter(
-            r, "gateway_source_disconnects", "Times the server was lost, by cause.", "source", "cause"
-        )
-        self._source_connect_failures = _counter(
-            r, "gateway_source_connect_failures", "Attempts to connect that failed, by cause.", "source", "cause"
-        )
-        self._subscriptions = _gauge(r, "gateway_source_subscriptions", "Subscriptions held at the server.", "source")
-        self._values = _counter(
-            r, "gateway_source_values", "Values read from the server, by quality.", "source", "quality"
-        )
-        self._notifications = _counter(r, "gateway_source_notifications", "Publish responses with data.", "source")
-        self._overflows = _counter(
-            r, "gateway_source_queue_overflows", "Values flagged: the server's queue ran over.", "source"
-        )
-        self._gaps = _counter(
-            r, "gateway_source_sequence_gaps", "Notifications missing in the server's sequence.", "source"
-        )
-        self._undecodable = _counter(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
-        self._items = _gauge(r, "gateway_source_monitored_items", "Variables subscribed, by state.", "source", "state")
-        self._revised = _gauge(
-            r, "gateway_source_revised_items", "Variables of which the server changed interval or queue.", "source"
-        )
-        self._publishing_interval = _gauge(
-            r, "gateway_source_publishing_interval_seconds", "How often the server sends, as it revised it.", "source"
-        )
-        self._keep_alive = _gauge(
-            r, "gateway_source_keep_alive_seconds", "The server's longest silence, as it revised it.", "source"
-        )
-        self._polled = _gauge(r, "gateway_source_polled", "1 while the server is read cyclically.", "source")
-        self._lost_cycles = _counter(
-            r,
-            "gateway_source_lost_cycles",
-            "Cycles of polling that were left out: the one before took longer.",
-            "source",
-        )
-        self._certificates = _gauge(
-            r,
-            "gateway_source_certificate_expires_timestamp_seconds",
-            "Unix time at which a certificate ends: ours, or the server's.",
-            "source",
-            "certificate",
-        )
-        self._batch_values = Histogram(
-            "gateway_source_batch_values",
-            "Values of one publish response.",
-            ["source"],
-            buckets=BATCH_BUCKETS,
-            registry=r,
-        )
-        self._last_response = _gauge(
-            r, "gateway_source_last_response_timestamp_seconds", "Unix time of the server's last answer.", "source"
-        )
-        self._clock_offset = _gauge(
-            r,
-            "gateway_source_clock_offset_seconds",
-            "The server's clock less ours, at its last notification; transport included.",
-            "source",
-        )
-        self._browse_seconds = _gauge(
-            r, "gateway_source_browse_seconds", "Time the last look for the variables took.", "source"
-        )
-
     def _bind_sinks(self, r: CollectorRegistry) -> None:
-        self._sink_connected = _gauge(r, "gateway_sink_connected", "1 while the broker is connected.", "sink")
-        self._sink_connects = _counter(r, "gateway_sink_connects", "Times the broker was connected.", "sink")
-        self._sink_disconnects = _counter(
+        self._sink_connected = gauge(r, "gateway_sink_connected", "1 while the broker is connected.", "sink")
+        self._sink_connects = counter(r, "gateway_sink_connects", "Times the broker was connected.", "sink")
+        self._sink_disconnects = counter(
             r, "gateway_sink_disconnects", "Times the broker was lost, by cause.", "sink", "cause"
         )
-        self._sink_connect_failures = _counter(
+        self._sink_connect_failures = counter(
             r, "gateway_sink_connect_failures", "Attempts to connect that failed, by cause.", "sink", "cause"
         )
-        self._throttled = _counter(
+        self._throttled = counter(
             r, "gateway_sink_throttled_seconds", "Time a backlog waited for `replay.max_rate`.", "sink"
         )
-        self._repeated = _counter(
+        self._repeated = counter(
             r, "gateway_sink_messages_repeated", "Publishes begun again: the broker may have had them before.", "sink"
         )
-        self._messages = _counter(r, "gateway_sink_messages", "Messages the broker acknowledged.", "sink")
-        self._payload_bytes = _counter(
-            r, "gateway_sink_payload_bytes", "Payload bytes the broker acknowledged.", "sink"
-        )
-        self._cloud_units = _counter(
+        self._messages = counter(r, "gateway_sink_messages", "Messages the broker acknowledged.", "sink")
+        self._payload_bytes = counter(r, "gateway_sink_payload_bytes", "Payload bytes the broker acknowledged.", "sink")
+        self._cloud_units = counter(
             r, "gateway_sink_cloud_units", "Acknowledged payloads in units that clouds charge for.", "sink", "unit"
         )
-        self._dead_letters = _gauge(r, "gateway_sink_dead_letter_messages", "Dead letters on disk.", "sink")
-        self._held = _gauge(
+        self._dead_letters = gauge(r, "gateway_sink_dead_letter_messages", "Dead letters on disk.", "sink")
+        self._held = gauge(
             r, "gateway_sink_refused_messages", "Messages on disk that the broker refuses for now.", "sink"
         )
-        self._sink_certificates = _gauge(
+        self._sink_certificates = gauge(
             r,
             "gateway_sink_certificate_expires_timestamp_seconds",
             "Unix time at which our client certificate for this broker ends; NaN without one.",
             "sink",
         )
-        self._sink_credentials = _gauge(
+        self._sink_credentials = gauge(
             r,
             "gateway_sink_credential_expires_timestamp_seconds",
             "Unix time at which our password ends, where it is a token that says so; else NaN.",
             "sink",
         )
-        self.refused = _counter(
+        self.refused = counter(
             r, "gateway_sink_refusals", "Publishes the broker refused, by reason code.", "sink", "reason"
         )
-        self._in_flight = _gauge(r, "gateway_sink_in_flight", "Publishes waiting for their PUBACK.", "sink")
+        self._in_flight = gauge(r, "gateway_sink_in_flight", "Publishes waiting for their PUBACK.", "sink")
         self._ack_seconds = Histogram(
             "gateway_sink_ack_seconds", "From publish to PUBACK.", ["sink"], buckets=ACK_BUCKETS_S, registry=r
         )
@@ -261,7 +179,7 @@ class Metrics:
         )
 
     def _imbalance_of(self, sink: str) -> float:
-        received, filtered = _sum(self._received) - self._before.get(sink, 0.0), _sum(self._filtered)
+        received, filtered = _sum(self._families.received) - self._before.get(sink, 0.0), _sum(self._families.filtered)
         recovered, delivered = _sum(self._recovered, sink), _sum(self._delivered, sink)
         stored, dropped = _sum(self._stored_values, sink), _sum(self.dropped, sink)
         return received + recovered - delivered - stored - filtered - dropped
@@ -288,7 +206,7 @@ class Metrics:
 
     def sink_begins(self, name: str, found_values: int) -> None:
         """From here on a broker has books, with so many values found on disk."""
-        self._before[name] = _sum(self._received) - _sum(self._filtered)
+        self._before[name] = _sum(self._families.received) - _sum(self._families.filtered)
         self._recovered.labels(name).inc(found_values)
 
     def source_ends(self, name: str) -> None:
@@ -319,37 +237,8 @@ class Metrics:
         return OTHER
 
     def for_source(self, name: str) -> SourceMetrics:
-        return SourceMetrics(
-            connected=self._source_connected.labels(name),
-            connects=self._source_connects.labels(name),
-            disconnects={cause: self._source_disconnects.labels(name, cause) for cause in CAUSES},
-            connect_failures={cause: self._source_connect_failures.labels(name, cause) for cause in CAUSES},
-            subscriptions=self._subscriptions.labels(name),
-            received=self._received.labels(name),
-            filtered={rule: self._filtered.labels(name, rule) for rule in FILTER_RULES},
-            derived=self._derived.labels(name),
-            held=self._waiting.labels(name),
-            good=self._values.labels(name, "good"),
-            uncertain=self._values.labels(name, "uncertain"),
-            bad=self._values.labels(name, "bad"),
-            notifications=self._notifications.labels(name),
-            overflows=self._overflows.labels(name),
-            sequence_gaps=self._gaps.labels(name),
-            undecodable=self._undecodable.labels(name),
-            batch_values=self._batch_values.labels(self._shown(name)),
-            last_response=self._last_response.labels(name),
-            clock_offset=self._clock_offset.labels(name),
-            browse_seconds=self._browse_seconds.labels(name),
-            items_good=self._items.labels(name, "good"),
-            items_failed=self._items.labels(name, "failed"),
-            items_revised=self._revised.labels(name),
-            publishing_interval=self._publishing_interval.labels(name),
-            keep_alive=self._keep_alive.labels(name),
-            polled=self._polled.labels(name),
-            lost_cycles=self._lost_cycles.labels(name),
-            own_certificate_expires=self._certificates.labels(name, "own"),
-            server_certificate_expires=self._certificates.labels(name, "server"),
-        )
+        """The series of one server."""
+        return self._families.bound(name, self._shown(name))
 
     def for_sink(self, name: str) -> "SinkMetrics":
         for reason in DROP_REASONS:
@@ -384,11 +273,3 @@ class Metrics:
 def _sum(family: Counter | Gauge, sink: str = "") -> float:
     samples = (sample for metric in family.collect() for sample in metric.samples)
     return sum(s.value for s in samples if not sink or s.labels["sink"] == sink)
-
-
-def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:
-    return Counter(name, text, labels, registry=registry)
-
-
-def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
-    return Gauge(name, text, labels, registry=registry)

@@ -1,0 +1,140 @@
+"""The series of OPC UA servers: their families, and what is bound to one server's name."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway.errors import CAUSES
+from gateway.metrics.bound import SourceMetrics
+
+FILTER_RULES = ("deadband", "rate_limit", "swinging_door", "aggregate")
+"""Which rule held a value back: the values of the `rule` label."""
+
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+
+
+class SourceFamilies:
+    """The families whose label is the server."""
+
+    def __init__(self, r: CollectorRegistry) -> None:
+        self._declare_books(r)
+        self._declare(r)
+
+    def _declare_books(self, r: CollectorRegistry) -> None:
+        self.received = counter(r, "gateway_values_received", "Values the server delivered, now on disk.", "source")
+        self.filtered = counter(
+            r, "gateway_values_filtered", "Values held back by a rule of the configuration.", "source", "rule"
+        )
+        self._derived = counter(
+            r, "gateway_values_derived", "Values made by a rule, such as a mean; they count as received.", "source"
+        )
+        self._waiting = gauge(
+            r, "gateway_values_held", "Values that wait in a window or a rule; not yet received nor filtered.", "source"
+        )
+
+    def _declare(self, r: CollectorRegistry) -> None:
+        self._source_connected = gauge(
+            r, "gateway_source_connected", "1 while the OPC UA server is connected.", "source"
+        )
+        self._source_connects = counter(r, "gateway_source_connects", "Times the server was connected.", "source")
+        self._source_disconnects = counter(
+            r, "gateway_source_disconnects", "Times the server was lost, by cause.", "source", "cause"
+        )
+        self._source_connect_failures = counter(
+            r, "gateway_source_connect_failures", "Attempts to connect that failed, by cause.", "source", "cause"
+        )
+        self._subscriptions = gauge(r, "gateway_source_subscriptions", "Subscriptions held at the server.", "source")
+        self._values = counter(
+            r, "gateway_source_values", "Values read from the server, by quality.", "source", "quality"
+        )
+        self._notifications = counter(r, "gateway_source_notifications", "Publish responses with data.", "source")
+        self._overflows = counter(
+            r, "gateway_source_queue_overflows", "Values flagged: the server's queue ran over.", "source"
+        )
+        self._gaps = counter(
+            r, "gateway_source_sequence_gaps", "Notifications missing in the server's sequence.", "source"
+        )
+        self._undecodable = counter(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
+        self._items = gauge(r, "gateway_source_monitored_items", "Variables subscribed, by state.", "source", "state")
+        self._revised = gauge(
+            r, "gateway_source_revised_items", "Variables of which the server changed interval or queue.", "source"
+        )
+        self._publishing_interval = gauge(
+            r, "gateway_source_publishing_interval_seconds", "How often the server sends, as it revised it.", "source"
+        )
+        self._keep_alive = gauge(
+            r, "gateway_source_keep_alive_seconds", "The server's longest silence, as it revised it.", "source"
+        )
+        self._polled = gauge(r, "gateway_source_polled", "1 while the server is read cyclically.", "source")
+        self._lost_cycles = counter(
+            r,
+            "gateway_source_lost_cycles",
+            "Cycles of polling that were left out: the one before took longer.",
+            "source",
+        )
+        self._certificates = gauge(
+            r,
+            "gateway_source_certificate_expires_timestamp_seconds",
+            "Unix time at which a certificate ends: ours, or the server's.",
+            "source",
+            "certificate",
+        )
+        self._batch_values = Histogram(
+            "gateway_source_batch_values",
+            "Values of one publish response.",
+            ["source"],
+            buckets=BATCH_BUCKETS,
+            registry=r,
+        )
+        self._last_response = gauge(
+            r, "gateway_source_last_response_timestamp_seconds", "Unix time of the server's last answer.", "source"
+        )
+        self._clock_offset = gauge(
+            r,
+            "gateway_source_clock_offset_seconds",
+            "The server's clock less ours, at its last notification; transport included.",
+            "source",
+        )
+        self._browse_seconds = gauge(
+            r, "gateway_source_browse_seconds", "Time the last look for the variables took.", "source"
+        )
+
+    def bound(self, name: str, shown: str) -> SourceMetrics:
+        """The series of one server, which histograms call `shown`."""
+        return SourceMetrics(
+            connected=self._source_connected.labels(name),
+            connects=self._source_connects.labels(name),
+            disconnects={cause: self._source_disconnects.labels(name, cause) for cause in CAUSES},
+            connect_failures={cause: self._source_connect_failures.labels(name, cause) for cause in CAUSES},
+            subscriptions=self._subscriptions.labels(name),
+            received=self.received.labels(name),
+            filtered={rule: self.filtered.labels(name, rule) for rule in FILTER_RULES},
+            derived=self._derived.labels(name),
+            held=self._waiting.labels(name),
+            good=self._values.labels(name, "good"),
+            uncertain=self._values.labels(name, "uncertain"),
+            bad=self._values.labels(name, "bad"),
+            notifications=self._notifications.labels(name),
+            overflows=self._overflows.labels(name),
+            sequence_gaps=self._gaps.labels(name),
+            undecodable=self._undecodable.labels(name),
+            batch_values=self._batch_values.labels(shown),
+            last_response=self._last_response.labels(name),
+            clock_offset=self._clock_offset.labels(name),
+            browse_seconds=self._browse_seconds.labels(name),
+            items_good=self._items.labels(name, "good"),
+            items_failed=self._items.labels(name, "failed"),
+            items_revised=self._revised.labels(name),
+            publishing_interval=self._publishing_interval.labels(name),
+            keep_alive=self._keep_alive.labels(name),
+            polled=self._polled.labels(name),
+            lost_cycles=self._lost_cycles.labels(name),
+            own_certificate_expires=self._certificates.labels(name, "own"),
+            server_certificate_expires=self._certificates.labels(name, "server"),
+        )
+
+
+def counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=registry)
+
+
+def gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, registry=registry)
