@@ -86,9 +86,9 @@ def boards(found: Site, minutes: float, out: Path) -> None:
 
 
 def terminals(out: Path) -> None:
-    """The demo in the middle of an outage, and a plant described."""
-    demo = frame(["gateway", "demo", "--outage", "20", "--speed", "5"], 108, 40, at_s=24)
-    as_svg(demo, "gateway demo --outage 20 --speed 5", 108, out / "demo.svg")
+    """The demo after its broker was away, and a plant described."""
+    demo = frame(["gateway", "demo", "--outage", "20"], 108, 40, "broker down", 26.0)
+    as_svg(demo, "gateway demo --outage 20", 108, out / "demo.svg")
     plant = "config/plants/body-shop.yaml"
     as_svg(frame(["simulators", "describe", plant], 84, 60), f"simulators describe {plant}", 84, out / "describe.svg")
 
