@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,20 +102,37 @@ def test_taken_ports_are_replaced_by_free_ones() -> None:
     assert balanced(summary)
 
 
-def test_ctrl_c_ends_everything_and_prints_the_sums(tmp_path: Path) -> None:
-    log = tmp_path / "demo.log"
+@contextlib.contextmanager
+def demo_shown(folder: Path, *options: str) -> Iterator[Path]:
+    """A demo that shows its flow in a log, ended as Ctrl-C does."""
+    log = folder / "demo.log"
     with log.open("wb") as out:
-        demo = subprocess.Popen(
-            [*DEMO, "--state", str(tmp_path / "state")], cwd=ROOT, stdout=out, stderr=out, start_new_session=True
-        )
+        command = [*DEMO, "--state", str(folder / "state"), *options]
+        demo = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
     try:
         wait_until(lambda: "good parts" in log.read_text(), "the demo to show the flow")
+        yield log
         os.kill(demo.pid, signal.SIGINT)
         assert demo.wait(20) == 0
     finally:
         if demo.poll() is None:
             demo.kill()
             demo.wait(10)
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 69), (("--open",), 0)])
+def test_opc_ua_clients_without_a_certificate_come_in_where_that_was_asked_for(
+    tmp_path: Path, options: tuple[str, ...], code: int
+) -> None:
+    with demo_shown(tmp_path, *options) as log:
+        (endpoint,) = set(re.findall(r"opc\.tcp://127\.0\.0\.1:\d+", log.read_text()))
+        browse = [sys.executable, "-m", "gateway", "browse", endpoint, "--insecure"]
+        assert subprocess.run(browse, cwd=ROOT, capture_output=True, timeout=60, check=False).returncode == code
+
+
+def test_ctrl_c_ends_everything_and_prints_the_sums(tmp_path: Path) -> None:
+    with demo_shown(tmp_path) as log:
+        pass
     assert "delivered" in log.read_text().splitlines()[-11]
     assert processes_that_name(str(tmp_path)) == []
 
