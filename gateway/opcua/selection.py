@@ -69,7 +69,9 @@ class _Draft:
     tags: list[Tag] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)
-    names: dict[tuple[str, frozenset[tuple[str, str]]], int] = field(default_factory=dict)
+    names: dict[tuple[str, int], int] = field(default_factory=dict)
+    fields: dict[frozenset[tuple[str, str]], tuple[int, dict[str, str]]] = field(default_factory=dict)
+    """Tags that have the same fields share them: of 100 000 variables few machines are different."""
     missing: list[Selection] = field(default_factory=list)
 
     def add(
@@ -78,9 +80,11 @@ class _Draft:
         if item.text in self.nodes:
             return
         self.nodes.add(item.text)
-        key = (name, frozenset(fields.items()))
-        count = self.names[key] = self.names.get(key, 0) + 1
-        self.tags.append(Tag(name if count == 1 else f"{name}~{count}", item.text, fields, unit, *selection))
+        number, shared = self.fields.setdefault(frozenset(fields.items()), (len(self.fields), fields))
+        count = self.names[name, number] = self.names.get((name, number), 0) + 1
+        # A copy, because the name lies among all that browsing leaves behind and would keep that memory from being freed.
+        shown = f"{name}~{count}" if count > 1 else "".join((name[:1], name[1:]))
+        self.tags.append(Tag(shown, item.text, shared, unit, *selection))
         self.items.append(item)
 
 
