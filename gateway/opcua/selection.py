@@ -82,7 +82,7 @@ class _Draft:
         self.nodes.add(item.text)
         number, shared = self.fields.setdefault(frozenset(fields.items()), (len(self.fields), fields))
         count = self.names[name, number] = self.names.get((name, number), 0) + 1
-        # A copy, because the name lies among all that browsing leaves behind and would keep that memory from being freed.
+        # A copy: the name itself lies among what browsing leaves behind, and would keep that memory from being freed.
         shown = f"{name}~{count}" if count > 1 else "".join((name[:1], name[1:]))
         self.tags.append(Tag(shown, item.text, shared, unit, *selection))
         self.items.append(item)
