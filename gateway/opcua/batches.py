@@ -30,6 +30,30 @@ def now_ticks() -> int:
     return time.time_ns() // 100 + UNIX_EPOCH_TICKS
 
 
+class ServerClock:
+    """How far the server's clock is from ours.
+
+    After it was set back, the former distance is kept until the clock has passed where it had been: its times exist
+    twice until then, and no history can be asked about them.
+    """
+
+    def __init__(self) -> None:
+        self.offset_ticks = 0
+        """The server's clock less ours; 0 where it is not known."""
+        self._peak_ticks = 0
+
+    def begin(self, *offsets_ticks: int) -> None:
+        """Of these distances the largest holds; 0 is none."""
+        known = [offset for offset in offsets_ticks if offset]
+        self.offset_ticks = max(known, default=0)
+        self._peak_ticks = now_ticks() + self.offset_ticks if known else 0
+
+    def note(self, server_ticks: int) -> None:
+        """This is the server's clock now."""
+        if server_ticks >= self._peak_ticks:
+            self._peak_ticks, self.offset_ticks = server_ticks, server_ticks - now_ticks()
+
+
 class Assembler:
     """Makes the batches of one source."""
 

@@ -25,7 +25,7 @@ from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.backfill import Backfill, absence_after
-from gateway.opcua.batches import Assembler, joined, now_ticks
+from gateway.opcua.batches import Assembler, ServerClock, joined
 from gateway.opcua.browse import children
 from gateway.opcua.decode import Changes
 from gateway.opcua.growth import growth_of, something_appeared
@@ -86,7 +86,7 @@ class Polling:
         self._woken = asyncio.Event()
         self._lease = b""
         self._server_ticks = 0
-        self._offset_ticks = 0
+        self._clock = ServerClock()
         self._error: BaseException | None = None
         self._batch_of = Assembler(config.name, table, metrics, dialect)
         self.backfill = Backfill(session, config, dialect, self._batch_of, self._woken.set)
@@ -111,6 +111,7 @@ class Polling:
     async def begin(self, mark: Mark | None) -> None:
         """Find out what can be read, and what was missed since the mark.  Raises `Unavailable`."""
         handles = range(len(self._table.items))
+        self._clock.begin(mark.offset_ticks if mark else 0)
         await self._take_in(handles)
         self._batch_of.latest_ticks = mark.ticks if mark else 0
         if mark is not None:
@@ -135,7 +136,7 @@ class Polling:
                 yield self._marked(batch)
 
     def _marked(self, batch: Batch) -> Batch:
-        return replace(batch, mark=marks.encode(self._lease, 0, self._batch_of.latest_ticks, self._offset_ticks))
+        return replace(batch, mark=marks.encode(self._lease, 0, self._batch_of.latest_ticks, self._clock.offset_ticks))
 
     async def _turn(self) -> list[Batch]:
         """Wait for what is due, and do it: a cycle, heartbeats, announcements."""
@@ -199,7 +200,7 @@ class Polling:
                     ) from error
                 raise
             changes, self._server_ticks = read_results(body, handles, self._dialect)
-            self._offset_ticks = self._server_ticks - now_ticks()
+            self._clock.note(self._server_ticks)
             return [changes]
 
     # -- what is read --------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.backfill import Backfill, absence_after
-from gateway.opcua.batches import Assembler, now_ticks
+from gateway.opcua.batches import Assembler, ServerClock, now_ticks
 from gateway.opcua.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
 from gateway.opcua.events import refresh_conditions
 from gateway.opcua.items import Items
@@ -79,7 +79,7 @@ class Source:
         self._taken_up = False
         self._replaying = False
         self._silent_at_s = 0.0
-        self._offset_ticks = 0
+        self._clock = ServerClock()
         self._last = 0  # sequence number of the last notification queued in `_ready`
         self._yielded = 0
         self._batch_of = Assembler(config.name, table, metrics, dialect)
@@ -142,7 +142,7 @@ class Source:
                 self._publisher.acknowledge(self.items.subscription.id, published.sequence)
 
     def _mark(self) -> bytes:
-        return marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks, self._offset_ticks)
+        return marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks, self._clock.offset_ticks)
 
     def _beside(self) -> Batch:
         """What was read from the history; when it was the last, the mark owes it no more."""
@@ -185,7 +185,7 @@ class Source:
             await services.delete_subscription(self._session, lease.subscription)
             return why
         self._last = self._yielded = mark.sequence
-        self._offset_ticks = mark.offset_ticks
+        self._clock.begin(mark.offset_ticks)
         self._taken_up, self._heard = True, False
         for number in sorted(available, key=lambda n: distance(mark.sequence, n)):
             if distance(mark.sequence, number) <= 0:
@@ -208,7 +208,8 @@ class Source:
             return
         detail = f"the subscription had to be created again: {why}"
         self._log.warning("subscribed anew: values may be missing", detail=detail)
-        absence, self._offset_ticks = await absence_after(self._session, before, "subscription_recreated", detail)
+        absence, offset_ticks = await absence_after(self._session, before, "subscription_recreated", detail)
+        self._clock.begin(before.offset_ticks, offset_ticks)
         await self._account(absence, before)
 
     async def _account(self, absence: Absence | None, before: Mark) -> None:
@@ -298,8 +299,8 @@ class Source:
         self._last = published.sequence
         self._metrics.notifications.inc()
         if published.publish_ticks and not self._replaying:
-            self._offset_ticks = published.publish_ticks - now_ticks()
-            self._metrics.clock_offset.set(self._offset_ticks / TICKS_PER_SECOND)
+            self._clock.note(published.publish_ticks)
+            self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
         self._ready.append(_Delivery(published))
 
     def _heed(self, published: Published, part: Part) -> None:
