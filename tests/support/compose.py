@@ -68,6 +68,15 @@ class Stack:
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return done.stdout
 
+    @contextmanager
+    def paused(self, service: str) -> Iterator[None]:
+        """A service stands still: nothing it would do falls into a moment that is another's."""
+        self.compose("pause", service)
+        try:
+            yield
+        finally:
+            self.compose("unpause", service)
+
     def figure(self, expr: str) -> float | None:
         """The first number of an expression, if there is one."""
         url = f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expr})}"
