@@ -218,7 +218,7 @@ class Metrics:
         self._forget({"sink": name}, Gauge, Counter, Histogram)
 
     def _forget(self, labels: dict[str, str], *kinds: type[Gauge] | type[Counter] | type[Histogram]) -> None:
-        for family in vars(self).values():
+        for family in (*vars(self).values(), *vars(self._families).values()):
             if isinstance(family, kinds) and labels.keys() <= set(family._labelnames):
                 family.remove_by_labels(labels)
 

@@ -1,8 +1,11 @@
 """What was missed while nobody listened: read from the server's history, and announced where that is not possible.
 
     absence ─ which variables have history ─┬─ off      all is announced
-                                            ├─ before   pages, then the gap that remains, then live values
+                                            ├─ before   the gap that is known now, pages, then live values
                                             └─ beside   the gap that is known now, then live values; pages between them
+
+What is known to be missing is announced before anything that comes after it; what turns out to be missing while pages
+are read, when they are through.
 
 *Before* keeps the mark of before the absence until all of it is durable.  *Beside* cannot: live values move the mark
 on.  There the mark says what is still owed (`Lease.owed`), so that a crash in between begins the filling-in again.
@@ -106,7 +109,10 @@ class Backfill:
         return _Debt(absence, told, frozenset(range(len(items))) - proven)
 
     async def first(self) -> AsyncGenerator[Batch, None]:
-        """What comes before the live values; the last batch has no values and tells what is missing, if anything is."""
+        """What goes before the live values; the last batch has no values, and tells what could not be read."""
+        known = tuple(gap for debt in self._first if (gap := _gap_of(debt.absence, debt.missed)))
+        if known:
+            yield replace(self._batch_of(None, known), mark=self._mark)
         gaps = []
         for debt in self._first:
             failed: set[int] = set()
@@ -115,7 +121,7 @@ class Backfill:
                     failed |= set(bad)
                     if len(changes.handles):
                         yield replace(self._batch_of.historical(changes), mark=self._mark)
-            gaps += [gap for gap in [_gap_of(debt.absence, debt.missed | failed)] if gap]
+            gaps += [gap for gap in [_gap_of(debt.absence, failed - debt.missed)] if gap]
         self._first = []
         yield self._batch_of(None, tuple(gaps))
 
