@@ -8,7 +8,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -136,3 +136,16 @@ def _tls(error: ssl.SSLError) -> str:
         "tlsv1 alert protocol version": "it does not offer the TLS version that is asked for",
     }
     return hints.get(reason, reason)
+
+
+def receipt_at_once(transport: asyncio.BaseTransport | None) -> None:
+    """Let the kernel tell the broker now that its bytes are here, not up to 40 ms later.
+
+    Brokers that leave Nagle's algorithm on (mosquitto does) hold back the next PUBACKs until they know that of the one
+    before.  The kernel forgets the wish, so this is called whenever something was received.  Does nothing where there
+    is no TCP_QUICKACK (it is Linux's own).
+    """
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is not None and hasattr(socket, "TCP_QUICKACK"):
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -21,7 +21,7 @@ import mqtt5
 
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
-from gateway.mqtt.dial import Address, Line, during_handshake, explain
+from gateway.mqtt.dial import Address, Line, during_handshake, explain, receipt_at_once
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, is_text, size_refusal, topic_refusal
 from gateway.mqtt.properties import (
@@ -152,6 +152,7 @@ class LeanSink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
+        receipt_at_once(self._transport)
         buffer = self._incoming + data if self._incoming else data
         position, size = 0, len(buffer)
         settle = self.in_flight.settle
