@@ -110,10 +110,10 @@ class Backfill:
 
     async def first(self) -> AsyncGenerator[Batch, None]:
         """What goes before the live values; the last batch has no values, and tells what could not be read."""
-        known = tuple(gap for debt in self._first if (gap := _gap_of(debt.absence, debt.missed)))
-        if known:
-            yield replace(self._batch_of(None, known), mark=self._mark)
-        gaps = []
+        gaps = [gap for debt in self._first if (gap := _gap_of(debt.absence, debt.missed))]
+        if gaps and any(debt.told for debt in self._first):
+            yield replace(self._batch_of(None, tuple(gaps)), mark=self._mark)
+            gaps = []
         for debt in self._first:
             failed: set[int] = set()
             async with aclosing(self._pages(debt)) as pages:

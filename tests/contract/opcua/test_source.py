@@ -220,15 +220,14 @@ def test_history_fills_in_what_was_missed_and_only_the_rest_is_announced(backfil
                 if backfill == "off":
                     assert [(gap.cause, gap.handles) for gap in first.gaps] == [("subscription_recreated", (0, 1))]
                     return
-                assert (first.historical, list(first.values), set(first.handles.tolist())) == (
-                    True,
-                    [3, 4, 5, 6, 7],
-                    {0},
-                )
-                assert first.mark == batch.mark  # a crash here begins again
+                assert [(gap.cause, gap.handles) for gap in first.gaps] == [("subscription_recreated", (1,))]
                 second = await anext(batches)
-                assert [(gap.cause, gap.handles) for gap in second.gaps] == [("subscription_recreated", (1,))]
-                assert second.mark != batch.mark
+                assert second.historical
+                assert (list(second.values), set(second.handles.tolist())) == ([3, 4, 5, 6, 7], {0})
+                assert first.mark == second.mark == batch.mark  # a crash here begins again
+                third = await anext(batches)
+                assert (third.gaps, len(third.handles)) == ((), 0)
+                assert third.mark != batch.mark
 
     run(body)
 
