@@ -96,7 +96,8 @@ class Session:
     def _break(self) -> None:
         self._broken.set()
         for future in list(self.open):
-            future.set_exception(Unavailable("broken"))
+            if not future.done():  # its verdict came in this turn of the loop
+                future.set_exception(Unavailable("broken"))
 
     async def wait_closed(self) -> None:
         await self._broken.wait()
