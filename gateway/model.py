@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -120,9 +121,11 @@ class Batch:
         return len(self.handles)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One MQTT message to be, with all that the outbox and the broker need to know of it."""
+class Message(msgspec.Struct, frozen=True):
+    """One MQTT message to be, with all that the outbox and the broker need to know of it.
+
+    A struct, because there may be one per value: a frozen dataclass takes nine times as long to make.
+    """
 
     topic: str
     payload: bytes

@@ -16,6 +16,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
+import msgspec
+
 from gateway.config import BrokerConfig
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
@@ -165,7 +167,7 @@ async def _enter(
     except RetainRefusedError:
         if terms.will is None or not terms.will.retain:
             raise
-        plain = replace(terms, will=replace(terms.will, retain=False))
+        plain = replace(terms, will=msgspec.structs.replace(terms.will, retain=False))
         return await stack.enter_async_context(_session(await connect(), plain, version))
 
 

@@ -195,13 +195,13 @@ class _Sheet:
         self.statuses = np.zeros(rows, np.uint32)
         self.source_ticks = np.zeros(rows, np.int64)
         self.server_ticks = np.zeros(rows, np.int64)
-        self.numbers: list[tuple[slice | list[int], NDArray[np.generic]]] = []
+        self.numbers: list[tuple[slice | NDArray[np.intp], NDArray[np.generic]]] = []
         self.others: list[tuple[int, int, int, int, int, int, object]] = []
         """Row, handle, type, status, source ticks, server ticks and value of what is read one by one."""
         self.spoiled = 0
         self.problem = ""
 
-    def put(self, rows: slice | list[int], layout: _Layout, records: NDArray[np.void]) -> None:
+    def put(self, rows: slice | NDArray[np.intp], layout: _Layout, records: NDArray[np.void]) -> None:
         names = records.dtype.names or ()
         self.handles[rows] = records["handle"]
         self.types[rows] = layout.kind
@@ -272,7 +272,7 @@ def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
         return _Sheet(0).changes(0, 0, str(error) or "malformed")
     r.elements = 0
     sheet = _Sheet(total)
-    scattered: dict[int, _Scattered] = {}
+    scattered: dict[bytes, _Scattered] = {}
     row, problem = 0, ""
     try:
         while row < total:
@@ -281,9 +281,9 @@ def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
                 row = _take(r, sheet, scattered, row, total)
     except Malformed as error:
         problem = str(error)
-    for key, some in scattered.items():
+    for sign, some in scattered.items():
         if some.rows:
-            _gather(r.data, sheet, key, some)
+            _gather(r.data, sheet, sign, some)
     return sheet.changes(row, total - row, problem)
 
 
@@ -297,33 +297,33 @@ class _Scattered:
     places: list[int]
 
 
-def _scan(r: Reader, scattered: dict[int, _Scattered], row: int, total: int) -> int:
+def _scan(r: Reader, scattered: dict[bytes, _Scattered], row: int, total: int) -> int:
     """Pass over items of fixed size whose follower has another layout, noting where they are; the next row.
 
     Stops before what needs more: a run, an item without a fixed size, the end.
     """
-    data, pos, last = r.data, r.pos, r.end - 6
-    while row < total and pos <= last:
-        mask, kind = data[pos + 4], data[pos + 5]
-        some = scattered.get(mask << 8 | kind)
+    data, pos, end = r.data, r.pos, r.end
+    sign = data[pos + 4 : pos + 6]
+    while row < total and pos <= end - 6:
+        some = scattered.get(sign)
         if some is None:
-            layout = _layout(mask, kind)
-            some = scattered[mask << 8 | kind] = _Scattered(layout.size if layout else 0, [], [])
+            layout = _layout(*sign)
+            some = scattered[sign] = _Scattered(layout.size if layout else 0, [], [])
         following = pos + some.size
-        is_run = following <= last and data[following + 4] == mask and data[following + 5] == kind
-        if is_run or not some.size or following > r.end:
+        next_sign = data[following + 4 : following + 6]
+        if next_sign == sign or not some.size or following > end:
             break
         some.rows.append(row)
         some.places.append(pos)
-        pos, row = following, row + 1
+        pos, row, sign = following, row + 1, next_sign
     r.pos = pos
     return row
 
 
-def _take(r: Reader, sheet: _Sheet, scattered: dict[int, _Scattered], row: int, total: int) -> int:
+def _take(r: Reader, sheet: _Sheet, scattered: dict[bytes, _Scattered], row: int, total: int) -> int:
     """Read the item at `row`, and the run it begins; the next row."""
     data, pos = r.data, r.pos
-    some = scattered.get(data[pos + 4] << 8 | data[pos + 5]) if pos + 6 <= r.end else None
+    some = scattered.get(data[pos + 4 : pos + 6]) if pos + 6 <= r.end else None
     if some is None or not some.size:
         sheet.put_other(row, r)
         return row + 1
@@ -362,10 +362,9 @@ def _run_length(data: bytes, pos: int, layout: _Layout, fit: int) -> int:
     return run
 
 
-def _gather(data: bytes, sheet: _Sheet, key: int, some: _Scattered) -> None:
-    """Scattered items of one layout, as one array of records."""
-    layout = _layout(key >> 8, key & 0xFF)
+def _gather(data: bytes, sheet: _Sheet, sign: bytes, some: _Scattered) -> None:
+    """Scattered items of one layout, as one array of records: a record begins at every byte, these are wanted."""
+    layout = _layout(*sign)
     assert layout is not None
-    octets = np.frombuffer(data, np.uint8)
-    picked = octets[np.array(some.places)[:, None] + np.arange(layout.size)]
-    sheet.put(some.rows, layout, np.ascontiguousarray(picked).view(layout.dtype)[:, 0])
+    anywhere = np.ndarray((len(data) - layout.size + 1,), f"V{layout.size}", data, strides=(1,))
+    sheet.put(np.array(some.rows), layout, anywhere[some.places].view(layout.dtype))

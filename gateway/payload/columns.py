@@ -35,10 +35,10 @@ from pydantic import Field
 
 from gateway.model import Batch, Message, Priority, Tag
 from gateway.outbox.losses import Loss
-from gateway.payload.forms import DOUBLE, FLOAT, Json, json_column
+from gateway.payload.forms import DOUBLE, FLOAT, Json, is_finite, json_column
 from gateway.payload.instants import text_of, texts_of
 from gateway.payload.json import Described, JsonGap
-from gateway.payload.parts import NextSeq, Numbering, Place, Row, Rows, Terms, given, loss_row, parts, taken
+from gateway.payload.parts import NextSeq, Numbering, Place, Row, Rows, Terms, earliest, loss_row, parts, taken
 
 CONTENT_TYPE = "application/json"
 REPEAT_AFTER = 256
@@ -143,7 +143,7 @@ class ColumnsFormat:
         if len(rows):
             body["tags"] = version
         body |= self._times(batch, rows)
-        body["tag"] = self._place_of[taken(batch.handles, rows)]
+        body["tag"] = self._place_of.take(taken(batch.handles, rows))
         body["value"] = value_column(batch, rows)
         if np.count_nonzero(statuses):
             body["status"] = np.ascontiguousarray(statuses)
@@ -167,7 +167,7 @@ def value_column(batch: Batch, rows: Rows) -> Column:
         return json_column(types, values if len(rows) == len(values) else [values[i] for i in rows.tolist()])
     numbers = np.ascontiguousarray(taken(values, rows))
     type_id = int(types[0]) if len(types) else 0
-    if type_id in _LONG_INTEGERS or (type_id in (FLOAT, DOUBLE) and not np.isfinite(numbers).all()):
+    if type_id in _LONG_INTEGERS or (type_id in (FLOAT, DOUBLE) and not is_finite(numbers)):
         return json_column(types, numbers)
     return numbers
 
@@ -175,17 +175,15 @@ def value_column(batch: Batch, rows: Rows) -> Column:
 def time_columns(columns: Mapping[str, NDArray[np.int64]]) -> Row:
     """Ticks as offsets from the earliest of all columns, or as texts where that would be too far."""
     together = np.concatenate(list(columns.values())) if len(columns) > 1 else next(iter(columns.values()))
-    known = given(together)
-    if not len(known):
+    start = earliest(together)
+    if not start:
         return {name: np.full(len(ticks), NO_TIME, np.int64) for name, ticks in columns.items()}
-    start = int(known[known.argmin()])
-    if int(known[known.argmax()]) - start > LONGEST_OFFSET:
+    if int(together[together.argmax()]) - start > LONGEST_OFFSET:
         return {name: _texts(ticks) for name, ticks in columns.items()}
-    every = len(known) == len(together)
-    offsets: Row = {"start": text_of(start)}
-    for name, ticks in columns.items():
-        offsets[name] = ticks - start if every else np.where(ticks > 0, ticks - start, NO_TIME)
-    return offsets
+    return {
+        "start": text_of(start),
+        **{name: np.maximum(ticks, start + NO_TIME) - start for name, ticks in columns.items()},
+    }
 
 
 def _texts(ticks: NDArray[np.int64]) -> list[str | None]:

@@ -7,10 +7,10 @@ times as much and saves a tenth.
 
 import gzip
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import zstandard
+from msgspec.structs import replace
 
 from gateway.model import Message
 

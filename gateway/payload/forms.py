@@ -23,6 +23,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from math import isfinite, isnan
+from operator import itemgetter
 
 import numpy as np
 import orjson
@@ -66,10 +67,15 @@ def json_column(types: NDArray[np.uint8], values: Sequence[object] | NDArray[np.
             column[row] = _float(values[row])
     singles = _rows(types == FLOAT)
     if singles:
-        numbers = np.array([values[row] for row in singles], dtype=np.float64)
+        numbers = np.array(itemgetter(*singles, 0)(values)[:-1], dtype=np.float64)
         for row, form in zip(singles, _numeric_column(FLOAT, numbers), strict=True):
             column[row] = form
     return column
+
+
+def is_finite(numbers: NDArray[np.generic]) -> bool:
+    """Whether none of them is NaN or infinite."""
+    return int(np.count_nonzero(np.isfinite(numbers))) == len(numbers)
 
 
 def _rows(chosen: NDArray[np.bool_]) -> list[int]:
@@ -79,9 +85,9 @@ def _rows(chosen: NDArray[np.bool_]) -> list[int]:
 def _numeric_column(type_id: int, values: NDArray[np.generic]) -> list[Json]:
     if type_id in _PLAIN:
         return values.tolist()  # type: ignore[no-any-return]  # a list of bools or ints
-    if type_id == DOUBLE and np.isfinite(values.astype(np.float64, copy=False)).all():
+    if type_id == DOUBLE and is_finite(values):
         return values.tolist()  # type: ignore[no-any-return]  # a list of floats
-    if type_id == FLOAT and np.isfinite(values.astype(np.float64, copy=False)).all():
+    if type_id == FLOAT and is_finite(values):
         return _singles(values.astype(np.float32, copy=False))
     return [json_of(type_id, v) for v in values.tolist()]
 

@@ -230,7 +230,7 @@ class FramesFormat:
         if enumerations:
             body["EnumDataTypes"] = enumerations
         wrapped = self._envelope.describe(writer, place, writer.described, body, now)
-        return [replace(_message(place, writer.described, wrapped, batch.source), retain=True)]
+        return [_message(place, writer.described, wrapped, batch.source, retain=True)]
 
     def _frames(
         self, writer: Writer, share: Share, batch: Batch, found: list[Json], numbering: Numbering
@@ -238,8 +238,8 @@ class FramesFormat:
         draft = _Draft(self._envelope, writer, batch, found, self._layout.names, self._now(),
                        self._terms.limits.bytes_at(share.place), self._key_frame_every)  # fmt: skip
         for part in parts(share, self._terms.limits, numbering, draft.encode):
-            message = _message(share.place, part.seq, draft.wrapped, batch.source)
-            yield replace(message, values=len(part.rows), oldest_ticks=oldest_ticks(batch, part.rows))
+            oldest = oldest_ticks(batch, part.rows)
+            yield _message(share.place, part.seq, draft.wrapped, batch.source, values=len(part.rows), oldest=oldest)
             draft.settle(part.rows)
 
 
@@ -302,16 +302,20 @@ class _Draft:
         return self._envelope.wrap(Frame(self._writer, place, seq, kind, seq, payload, gaps, self._now, newest))
 
 
-def _message(place: Place, seq: int, wrapped: Wrapped, source: str) -> Message:
+def _message(
+    place: Place, seq: int, wrapped: Wrapped, source: str, *, values: int = 0, oldest: int = 0, retain: bool = False
+) -> Message:
     return Message(
         place.topic,
         wrapped.payload,
         stream=place.stream,
         seq=seq,
-        values=0,
+        values=values,
         source=source,
+        oldest_ticks=oldest,
         priority=place.priority,
         content_type=wrapped.content_type,
+        retain=retain,
         properties=wrapped.properties,
     )
 

@@ -1,7 +1,7 @@
 """OPC UA ticks as RFC 3339 text: UTC, all seven digits (100 ns)."""
 
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,9 @@ def text_of(ticks: int) -> str:
     return f"{_prefix(second)}{fraction:07d}Z"
 
 
+@lru_cache(maxsize=1024)
 def _prefix(second: int) -> str:
+    """Everything down to the second; remembered, because messages of the same seconds follow each other."""
     return (_EPOCH + timedelta(seconds=second)).isoformat() + "."
 
 

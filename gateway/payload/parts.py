@@ -216,6 +216,7 @@ class Layout:
         self.places, self.streams = list(groups), list(streams)
         self.group_of = np.array(group_of, dtype=np.int64)
         self._stream_of = np.array(stream_numbers, dtype=np.int64)
+        self._stream_of_group = dict(zip(group_of, stream_numbers, strict=True))
 
     def covers(self, tags: Sequence[Tag]) -> bool:
         """Whether this is the layout of a tag table.  An equal one, as after a reconnection, is as good."""
@@ -231,8 +232,7 @@ class Layout:
         """One share per topic that has values, then those with nothing but gaps; rows keep their order."""
         gaps = self._gaps_by_stream(batch)
         for group, rows in self._grouped(batch.handles):
-            place = self.places[group]
-            stream = int(self._stream_of[batch.handles[rows[0]]])
+            place, stream = self.places[group], self._stream_of_group[group]
             if self.is_per_tag and stream in gaps:
                 yield Share(self.streams[stream], NO_ROWS, gaps.pop(stream))
             yield Share(place, rows, gaps.pop(stream, []), group)
@@ -313,11 +313,7 @@ def is_state(batch: Batch, share: Share, part: Part) -> bool:
 
 def oldest_ticks(batch: Batch, rows: Rows) -> int:
     """The earliest source timestamp that is given; 0 when none is."""
-    ticks = batch.source_ticks[rows]
-    if len(ticks) == 1:  # with one topic per tag most messages
-        return max(0, int(ticks[0]))
-    known = given(ticks)
-    return int(known[known.argmin()]) if len(known) else 0
+    return earliest(taken(batch.source_ticks, rows))
 
 
 def taken(column: NDArray[Scalar], rows: Rows) -> NDArray[Scalar]:
@@ -325,11 +321,15 @@ def taken(column: NDArray[Scalar], rows: Rows) -> NDArray[Scalar]:
     return column if len(rows) == len(column) else column[rows]
 
 
-def given(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Timestamps without those that the server did not give."""
-    if not len(ticks) or ticks[ticks.argmin()] > 0:  # a tenth of what a comparison of all costs
-        return ticks
-    return ticks[ticks > 0]
+def earliest(ticks: NDArray[np.int64]) -> int:
+    """The earliest of some timestamps that the server gave; 0 when it gave none."""
+    if not len(ticks):
+        return 0
+    first = int(ticks[ticks.argmin()])  # a third of what `min` takes
+    if first > 0:
+        return first
+    known = ticks[ticks > 0]
+    return int(known.min()) if len(known) else 0
 
 
 def gap_row(gap: Gap, names: Sequence[str]) -> Row:

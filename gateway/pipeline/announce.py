@@ -7,7 +7,8 @@ the announcement rather than losing it.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.errors import Unavailable
 from gateway.model import Message

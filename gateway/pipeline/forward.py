@@ -18,12 +18,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 from prometheus_client import Histogram
 
 from gateway.config import ReplayConfig

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import replace
 
 import mqtt5
 import pytest
+from msgspec.structs import replace
 
 from gateway.mqtt.reasons import Verdict
 from gateway.mqtt.sink import VersionRefusedError

@@ -2,9 +2,9 @@
 
 import gzip
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.model import Batch, Gap, Message
 from gateway.payload.choose import format_for
