@@ -111,7 +111,7 @@ def kill_broker(p: Plant, rng: random.Random) -> None:
     p.broker.kill()
     time.sleep(rng.uniform(0.0, 3.0))
     p.broker.restart()
-    assert p.checker.connected.wait(30)
+    assert p.checker.connected.wait(60)
     p.broker_link.do(Proxy.heal)
 
 

@@ -26,7 +26,7 @@ def away(stop: Callable[[LoadChain], None]) -> Plug:
         stop(chain)
         time.sleep(seconds)
         chain.broker.restart()
-        assert checker.connected.wait(30)
+        assert checker.connected.wait(60)
         link.do(Proxy.heal)
 
     return pull

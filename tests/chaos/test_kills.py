@@ -8,7 +8,7 @@ from tests.chaos.kills import kills
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_gateway_killed_ten_times_at_random_moments_loses_nothing(tmp_path: Path) -> None:
     report = kills(tmp_path, seed=4, count=10, values_per_second=5000)
     assert report.wrong == [], report.text

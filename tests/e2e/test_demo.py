@@ -28,7 +28,7 @@ PROMISED = {
 
 def run_demo(*options: str) -> dict[str, object]:
     done = subprocess.run(
-        [*DEMO, *options, "--json"], cwd=ROOT, capture_output=True, text=True, timeout=90, check=False
+        [*DEMO, *options, "--json"], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1, done.stdout
@@ -113,11 +113,11 @@ def demo_shown(folder: Path, *options: str) -> Iterator[Path]:
         wait_until(lambda: "good parts" in log.read_text(), "the demo to show the flow")
         yield log
         os.kill(demo.pid, signal.SIGINT)
-        assert demo.wait(20) == 0
+        assert demo.wait(60) == 0
     finally:
         if demo.poll() is None:
             demo.kill()
-            demo.wait(10)
+            demo.wait(60)
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 69), (("--open",), 0)])

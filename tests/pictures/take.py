@@ -16,7 +16,8 @@ from pathlib import Path
 from docker.grafana.render.__main__ import BOARDS, render
 from docker.grafana.render.board import Span
 from tests.pictures.terminal import as_svg, frame
-from tests.support.brokers import Process, free_port, mosquitto
+from tests.support.brokers import Process, mosquitto
+from tests.support.ports import free_port
 from tests.support.programs import ROOT, SOURCE, Factory, Gateway, running
 from tests.support.prometheus import Prometheus, prometheus
 

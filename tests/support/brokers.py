@@ -14,17 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import PEERS, node_for
+from tests.support.ports import free_port
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def wait_listening(port: int, process: subprocess.Popen[bytes], within_s: float = 15.0) -> None:
+def wait_listening(port: int, process: subprocess.Popen[bytes], within_s: float = 60.0) -> None:
     """Wait until somebody accepts connections on the port; fail when the process ends before."""
     deadline = time.monotonic() + within_s
     while True:
@@ -60,12 +53,12 @@ class Process:
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def terminate(self) -> None:
         """SIGTERM, and wait until it is gone."""
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def restart(self) -> None:
         """On the same ports, with the same options."""
@@ -76,7 +69,7 @@ class Process:
         """SIGSTOP: the kernel keeps the connections, nobody answers.  Returns when every thread has stopped."""
         os.kill(self.process.pid, signal.SIGSTOP)
         tasks = Path(f"/proc/{self.process.pid}/task")
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 60.0
         while any(task.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "T" for task in tasks.iterdir()):
             assert time.monotonic() < deadline, "the broker did not stop"
             time.sleep(0.002)
@@ -99,7 +92,7 @@ class Process:
                 wait_listening(port, process)
         except BaseException:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
             raise
         return process
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.brokers import free_port
+from tests.support.ports import free_port
 from tests.support.programs import ROOT
 
 LAB = Path(os.environ.get("CONTAINER_LAB", ROOT.parent / "shared" / "tools" / "container-lab"))

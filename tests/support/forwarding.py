@@ -153,7 +153,7 @@ async def forwarding(found: Shelves, broker: Broker) -> AsyncIterator[None]:
 
 
 def run(body: Coroutine[None, None, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 20))
+    asyncio.run(asyncio.wait_for(body, 60))
 
 
 def seqs(broker: Broker, stream: str) -> list[int]:

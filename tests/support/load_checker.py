@@ -259,7 +259,7 @@ def load_checker(
     client.connect(str(address.hostname), address.port or 1883, keepalive=60)
     client.loop_start()
     try:
-        assert checker.connected.wait(10)
+        assert checker.connected.wait(60)
         yield checker
     finally:
         client.disconnect()

@@ -32,7 +32,7 @@ from simulators.server.items import OVERFLOW
 from simulators.server.machines import Place
 from simulators.server.space import OBJECTS, Space
 from simulators.server.subscriptions import Subscription
-from tests.support.brokers import free_port
+from tests.support.ports import free_port
 from tests.support.programs import Program
 
 MACHINES = 10

@@ -30,9 +30,9 @@ async def opened(
     login: tuple[str, str] | None = None,
     will: Message | None = None,
     keep_alive_s: int = 15,
-    ack_timeout_s: float = 10.0,
+    ack_timeout_s: float = 30.0,
     window: int = 100,
-    within_s: float = 10.0,
+    within_s: float = 30.0,
 ) -> AsyncIterator[Sink]:
     """A session of the kind that is named."""
     address = dial.parse(url)

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import PEERS, node_for
-from tests.support.opcua_server import OpcuaServer, free_port, opcua_server, started
+from tests.support.opcua_server import OpcuaServer, opcua_server, started
+from tests.support.ports import free_port
 
 STACKS = ("asyncua", "node-opcua", "open62541")
 O6 = "o6==2.2.0"

@@ -41,7 +41,7 @@ class Life:
 
     def do(self, step: Awaitable[T]) -> T:
         async def bounded() -> T:
-            return await asyncio.wait_for(step, 10)
+            return await asyncio.wait_for(step, 60)
 
         return self._loop.run_until_complete(bounded())
 
@@ -83,9 +83,9 @@ class Life:
             self._life.result()
 
     def _finish(self) -> None:
-        self._loop.run_until_complete(asyncio.wait([self._life], timeout=10))
+        self._loop.run_until_complete(asyncio.wait([self._life], timeout=60))
         assert self._life.done()
         rest = asyncio.all_tasks(self._loop)
         if rest:
-            self._loop.run_until_complete(asyncio.wait(rest, timeout=10))
+            self._loop.run_until_complete(asyncio.wait(rest, timeout=60))
         self._loop.close()

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from tests.support.brokers import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
 
-def wait_until(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
     """Wait for a condition, and say what was waited for when it does not come."""
     deadline = time.monotonic() + within_s
     while not condition():
@@ -62,7 +62,7 @@ class Program:
         """How often an event was logged with these fields."""
         return sum(e.get("event") == event and fields.items() <= e.items() for e in self.events)
 
-    def wait_said(self, event: str, times: int = 1, within_s: float = 30.0, **fields: object) -> None:
+    def wait_said(self, event: str, times: int = 1, within_s: float = 60.0, **fields: object) -> None:
         def enough() -> bool:
             assert self.process.poll() is None or self.said(event, **fields) >= times, (
                 f"{self.name} ended with {self.process.returncode}:\n{self.log[-3000:]}"
@@ -76,9 +76,9 @@ class Program:
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
-    def stop(self, within_s: float = 15.0) -> int:
+    def stop(self, within_s: float = 60.0) -> int:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_s)
@@ -170,7 +170,7 @@ class Gateway(Program):
     @property
     def metrics(self) -> dict[str, float]:
         """Every sample by its full name with labels."""
-        text = urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=5).read().decode()
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=30).read().decode()
         samples = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, value in samples}
 
@@ -181,12 +181,12 @@ class Gateway(Program):
     @property
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health/ready", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health/ready", timeout=30) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 
-    def wait_ready(self, within_s: float = 30.0) -> None:
+    def wait_ready(self, within_s: float = 60.0) -> None:
         wait_until(lambda: self.ready, f"the gateway to be ready; it said\n{self.log[-3000:]}", within_s)
 
 

@@ -13,7 +13,8 @@ import yaml
 
 from docker.grafana.render import ask
 from docker.grafana.render.ask import Series
-from tests.support.brokers import Process, free_port, program_of
+from tests.support.brokers import Process, program_of
+from tests.support.ports import free_port
 from tests.support.programs import ROOT, Factory, Gateway, wait_until
 
 RULES = ROOT / "docker" / "prometheus" / "rules"
@@ -31,7 +32,7 @@ class Prometheus(Process):
     def ready(self) -> bool:
         """It listens before it answers: 503 until its storage is open."""
         try:
-            with _OPENER.open(f"{self.url}/-/ready", timeout=5):
+            with _OPENER.open(f"{self.url}/-/ready", timeout=30):
                 return True
         except urllib.error.HTTPError as error:
             error.close()
@@ -48,14 +49,14 @@ class Prometheus(Process):
 
     def target(self, job: str) -> str:
         """Where it scrapes a job."""
-        with _OPENER.open(f"{self.url}/api/v1/targets", timeout=10) as answer:
+        with _OPENER.open(f"{self.url}/api/v1/targets", timeout=30) as answer:
             active = json.load(answer)["data"]["activeTargets"]
         return str(next(target["scrapeUrl"] for target in active if target["labels"]["job"] == job))
 
     @property
     def rules(self) -> list[dict[str, str]]:
         """Every rule it took, as it tells of them."""
-        with _OPENER.open(f"{self.url}/api/v1/rules", timeout=10) as answer:
+        with _OPENER.open(f"{self.url}/api/v1/rules", timeout=30) as answer:
             return [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
 
 

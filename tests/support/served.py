@@ -124,7 +124,7 @@ class Subscriber:
 
     async def publish(self, *acknowledged: int) -> ua.PublishResult:
         acks = [ua.SubscriptionAcknowledgement(self.subscription_id, ua.UInt32(n)) for n in acknowledged]
-        response = await asyncio.wait_for(self.session.publish(acks), 5)
+        response = await asyncio.wait_for(self.session.publish(acks), 30)
         response.ResponseHeader.ServiceResult.check()
         result: ua.PublishResult = response.Parameters
         return result
@@ -147,7 +147,7 @@ def items(result: ua.PublishResult) -> list[ua.MonitoredItemNotification]:
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Subscriber]:
     """A client with a session; at the end it goes politely."""
-    client = Client(url, timeout=5, watchdog_intervall=60.0)  # its own probes are not part of a test
+    client = Client(url, timeout=30, watchdog_intervall=60.0)  # its own probes are not part of a test
     await client.connect()
     try:
         yield Subscriber(client)

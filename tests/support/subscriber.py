@@ -69,7 +69,7 @@ class Subscriber:
         """Every discontinuity that was announced."""
         return [gap for bodies in self.streams.values() for body in bodies for gap in _list(body.get("gaps"))]
 
-    def wait_values(self, count: int, within_s: float = 30.0) -> None:
+    def wait_values(self, count: int, within_s: float = 60.0) -> None:
         wait_until(lambda: len(self.changes) >= count, f"{count} values at the subscriber", within_s)
 
 
@@ -120,10 +120,10 @@ def subscriber(url: str, *topics: str, user: tuple[str, str] | None = None, kept
     keeping = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left its annotation out
     keeping.SessionExpiryInterval = kept_s
     start = paho.MQTT_CLEAN_START_FIRST_ONLY
-    client.connect(str(address.hostname), address.port or 1883, keepalive=5, clean_start=start, properties=keeping)
+    client.connect(str(address.hostname), address.port or 1883, keepalive=60, clean_start=start, properties=keeping)
     client.loop_start()
     try:
-        assert found.connected.wait(10)
+        assert found.connected.wait(60)
         yield found
     finally:
         client.disconnect()

@@ -21,7 +21,7 @@ class ThreadedProxy:
         async def call() -> None:
             fault(self._proxy)
 
-        asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(call(), self._loop).result(60)
 
 
 @contextmanager
@@ -31,11 +31,11 @@ def proxy_thread(target_port: int) -> Iterator[ThreadedProxy]:
     thread = threading.Thread(target=loop.run_forever, name="proxy", daemon=True)
     thread.start()
     opened = open_proxy(target_port)
-    proxy = asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(10)
+    proxy = asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(60)
     try:
         yield ThreadedProxy(proxy, loop)
     finally:
-        asyncio.run_coroutine_threadsafe(opened.__aexit__(None, None, None), loop).result(10)
+        asyncio.run_coroutine_threadsafe(opened.__aexit__(None, None, None), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()

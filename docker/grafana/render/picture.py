@@ -45,9 +45,9 @@ def shrink(picture: Path) -> None:
 def _run(page: Path, *options: str) -> str:
     program = chromium()
     assert program is not None, "chromium is not installed"
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # it may still write
         done = subprocess.run(
             [program, *_QUIET, f"--user-data-dir={profile}", *options, page.resolve().as_uri()],
-            capture_output=True, text=True, timeout=60, check=True,
+            capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
     return done.stdout

@@ -14,6 +14,7 @@ from gateway.mqtt.sink import Sink
 from tests.support import brokers
 from tests.support.mqtt_collect import Collected, collecting
 from tests.support.mqtt_sessions import Session, message, opened, reason_of
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Running:
 def running(case: Case, folder: Path) -> Iterator[Running]:
     match case:
         case Case("mosquitto", _, web_socket=True):
-            port = brokers.free_port()
+            port = free_port()
             lines = f"listener {port} 127.0.0.1\nprotocol websockets"
             with brokers.mosquitto(folder, listener=lines, more_ports=(port,)) as process:
                 yield Running(process, f"ws://127.0.0.1:{port}/mqtt", process.port)
@@ -86,7 +87,7 @@ def running(case: Case, folder: Path) -> Iterator[Running]:
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 15))
+    asyncio.run(asyncio.wait_for(body, 60))
 
 
 async def deliver(sink: Sink, topic: str, first: int, count: int) -> list[Outcome]:

@@ -15,7 +15,7 @@ every_session = pytest.mark.parametrize("session", ALL)
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 20))
+    asyncio.run(asyncio.wait_for(body, 60))
 
 
 @every_session

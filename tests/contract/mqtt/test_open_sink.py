@@ -13,11 +13,12 @@ from gateway.mqtt.reasons import Verdict
 from tests.support import brokers
 from tests.support.mqtt_fake import fake_broker
 from tests.support.mqtt_sessions import message, open_sockets, reason_of
+from tests.support.ports import free_port
 from tests.support.proxy import open_proxy
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 20))
+    asyncio.run(asyncio.wait_for(body, 60))
 
 
 def config(url: str, **more: object) -> BrokerConfig:
@@ -80,7 +81,7 @@ def test_the_link_is_up_once_the_broker_said_so_and_not_before() -> None:
 
 def test_the_next_address_is_tried_when_the_first_does_not_take_us() -> None:
     async def body() -> None:
-        dead = f"mqtt://127.0.0.1:{brokers.free_port()}"
+        dead = f"mqtt://127.0.0.1:{free_port()}"
         async with (
             fake_broker() as broker,
             open_sink(config(dead, fallback=[broker.url]), link(), "edge") as sink,

@@ -26,7 +26,7 @@ versions = pytest.mark.parametrize("version", ["5", "3.1.1"])
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 20))
+    asyncio.run(asyncio.wait_for(body, 60))
 
 
 def opening(broker: brokers.Process, version: str, heartbeat: float = 30.0) -> AbstractAsyncContextManager[Sink]:

@@ -18,13 +18,14 @@ from gateway.mqtt.reasons import Verdict
 from tests.support import brokers
 from tests.support.mqtt_certificates import Authority, Pair
 from tests.support.mqtt_sessions import message, reason_of
+from tests.support.ports import free_port
 
 WAYS = ("mqtts-5", "mqtts-3.1.1", "wss-5")
 every_way = pytest.mark.parametrize("way", WAYS)
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 20))
+    asyncio.run(asyncio.wait_for(body, 60))
 
 
 @dataclass
@@ -47,7 +48,7 @@ def secured(folder: Path, *options: str, server: Callable[[Authority], Pair] | N
     authority = Authority(folder)
     pair = server(authority) if server else authority.issue("server", "localhost", "127.0.0.1")
     lines = "\n".join([f"certfile {pair.certificate}", f"keyfile {pair.key}", f"cafile {authority.path}", *options])
-    web_port = brokers.free_port()
+    web_port = free_port()
     web = f"listener {web_port} 127.0.0.1\nprotocol websockets\n{lines}"
     with brokers.mosquitto(folder, listener=f"{lines}\n{web}", more_ports=(web_port,)) as process:
         yield Secured(authority, process, web_port)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.brokers import free_port, mosquitto
+from tests.support.brokers import mosquitto
+from tests.support.ports import free_port
 from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
 from tests.support.prometheus import Stack, prometheus
 

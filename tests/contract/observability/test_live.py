@@ -60,10 +60,10 @@ def test_ratios_are_ratios_and_the_books_balance(stack: Stack) -> None:
 
 @pytest.mark.parametrize("program", ["gateway", "factory"])
 def test_promtool_finds_nothing_wrong_with_the_live_series(program: str, stack: Stack) -> None:
-    with urllib.request.urlopen(stack.prometheus.target(program), timeout=5) as answer:
+    with urllib.request.urlopen(stack.prometheus.target(program), timeout=30) as answer:
         text = answer.read()
     done = subprocess.run(
-        [program_of("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+        [program_of("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 

@@ -40,7 +40,7 @@ def scraped(gateway: Gateway, path: str) -> tuple[bytes, float]:
     times = []
     for _ in range(10):
         began_s = time.perf_counter()
-        with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http_port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http_port}{path}", timeout=30) as answer:
             page: bytes = answer.read()
         times.append(time.perf_counter() - began_s)
     return page, min(times)

@@ -139,7 +139,7 @@ def test_no_unexplained_gap_in_a_campaign(stack: str, seed: int) -> None:
             task = asyncio.create_task(collect(made, record, rng))
             await server.tell(f"run 1 {FAULTS * 200 + 1000} {PERIOD_S}")
             for _ in range(FAULTS):
-                await asyncio.wait_for(record.wait_beyond(record.last), 30)
+                await asyncio.wait_for(record.wait_beyond(record.last), 60)
                 happened.append(await fault(server, proxy, stack, rng))
             await asyncio.wait_for(record.wait_beyond(record.last + 5), 60)
             task.cancel()

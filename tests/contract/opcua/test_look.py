@@ -49,7 +49,7 @@ class Terminal:
                 self.text += more.decode(errors="replace")
         except OSError:  # Linux says so when the other end is closed
             pass
-        self.process.wait(20)
+        self.process.wait(60)
         return self.text.replace("\r\n", "\n")
 
 

@@ -13,8 +13,9 @@ from gateway.opcua import Source
 from gateway.opcua.explore import Wish, browse, connected, plan, selection_of
 from gateway.payload.forms import json_of
 from tests.support.opcua_peers import STACKS, stack_server
-from tests.support.opcua_server import NAMESPACE, OpcuaServer, free_port, opcua_server
+from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
 from tests.support.opcua_source import COUNTER, config, opened, run, series
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy, open_proxy
 
 every_stack = pytest.mark.parametrize("stack", STACKS)

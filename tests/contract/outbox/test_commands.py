@@ -38,7 +38,7 @@ def test_ctrl_c_ends_an_export_and_says_that_the_file_is_not_whole(folder: Path,
     child = begun("export", str(folder), str(to))
     wait_until(lambda: to.exists() and to.stat().st_size > 100_000, "the export to begin")
     child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=20)
+    _, errors = child.communicate(timeout=60)
     written = len(to.read_text().splitlines())
     assert child.returncode == 130
     assert f"interrupted; {to} has the first {written} messages and not all" in " ".join(errors.split())
@@ -47,7 +47,7 @@ def test_ctrl_c_ends_an_export_and_says_that_the_file_is_not_whole(folder: Path,
 
 def test_a_file_that_cannot_be_written_is_told(folder: Path, tmp_path: Path) -> None:
     child = begun("export", str(folder), str(tmp_path / "missing" / "messages"))
-    _, errors = child.communicate(timeout=20)
+    _, errors = child.communicate(timeout=60)
     assert child.returncode == 74
     assert "cannot write" in errors
     assert "Traceback" not in errors

@@ -21,5 +21,5 @@ def test_the_program_reads_what_was_compressed(coding: Literal["gzip", "zstd"], 
     ]
     payload = plain.payload if size else b""
     packed = compressor(coding)(Message("t", payload, "s", 1, 1)).payload
-    read = subprocess.run([program_of(coding), "-dc"], input=packed, capture_output=True, check=True, timeout=20)
+    read = subprocess.run([program_of(coding), "-dc"], input=packed, capture_output=True, check=True, timeout=60)
     assert read.stdout == payload

@@ -17,7 +17,7 @@ def run(body: Callable[[Served], Awaitable[None]], variables: int = 1) -> None:
         async with served(variables) as fixture:
             await body(fixture)
 
-    asyncio.run(asyncio.wait_for(whole(), 20))
+    asyncio.run(asyncio.wait_for(whole(), 60))
 
 
 def queue_of(fixture: Served, subscription_id: int) -> int:
@@ -112,7 +112,7 @@ def test_transfer_repeats_the_present_value_when_asked() -> None:
 
 def test_values_written_while_disconnected_are_kept_for_the_next_session() -> None:
     async def body(fixture: Served) -> None:
-        old = Client(fixture.server.url, timeout=5)
+        old = Client(fixture.server.url, timeout=30)
         await old.connect()
         async with connected(fixture.server.url) as new:
             lost = Subscriber(old)
@@ -135,7 +135,7 @@ def test_a_subscription_outlives_the_session_that_timed_out() -> None:
     async def body(fixture: Served) -> None:
         core = fixture.server.iserver
         core.min_session_timeout_ms = 100.0
-        old = Client(fixture.server.url, timeout=5)
+        old = Client(fixture.server.url, timeout=30)
         old.session_timeout = 200
         await old.connect()
         lost = Subscriber(old)

@@ -14,7 +14,7 @@ TOPICS = [f"factory/hall-2/press/press-{n}/hydraulics/unit" for n in range(3)]
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 20))
+    asyncio.run(asyncio.wait_for(body, 60))
 
 
 async def sent(broker: FakeBroker, most_aliases: int, rounds: int, topics: list[str] | None = None) -> None:

@@ -106,7 +106,7 @@ class Run:
         self.source._last = self.source._yielded = last
         self.batches: list[Batch] = []
         self.acknowledged_before: list[list[int]] = []
-        asyncio.run(asyncio.wait_for(self._read(), 20))
+        asyncio.run(asyncio.wait_for(self._read(), 60))
 
     async def _read(self) -> None:
         with suppress(Unavailable):

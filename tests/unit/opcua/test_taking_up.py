@@ -106,7 +106,7 @@ def read(services: FakeServices, started: str = "monday") -> tuple[list[Batch], 
     """The batches until the source gives up for silence, and what was acknowledged."""
     publisher, batches = FakePublisher(), list[Batch]()
     with pytest.raises(Silent):
-        asyncio.run(asyncio.wait_for(_read(services, started, publisher, batches), 20))
+        asyncio.run(asyncio.wait_for(_read(services, started, publisher, batches), 60))
     return batches, publisher
 
 

@@ -45,7 +45,7 @@ class Folder:
                 self.epochs.append(outbox.epoch)
                 await body(outbox)
 
-        asyncio.run(asyncio.wait_for(life(), 10))
+        asyncio.run(asyncio.wait_for(life(), 60))
 
     def fill(self, count: int) -> None:
         async def body(outbox: Outbox) -> None:

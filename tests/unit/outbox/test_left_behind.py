@@ -23,7 +23,7 @@ def run(folder: Path, *bodies: Callable[[Outbox, Reader], Awaitable[None]], **co
             async with open_outbox(settings, readers=("r",)) as outbox:
                 await body(outbox, outbox.reader("r"))
 
-    asyncio.run(asyncio.wait_for(life(), 20))
+    asyncio.run(asyncio.wait_for(life(), 60))
 
 
 async def fill(outbox: Outbox, count: int, priority: Priority = Priority.TELEMETRY, size: int = 10) -> None:

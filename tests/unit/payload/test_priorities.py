@@ -97,4 +97,4 @@ def test_a_loss_of_events_is_announced_in_their_own_lane(tmp_path: Path) -> None
                         assert (record.message.stream, record.message.priority) == (stream, Priority.EVENT)
                         return
 
-    asyncio.run(asyncio.wait_for(body(), 20))
+    asyncio.run(asyncio.wait_for(body(), 60))

@@ -16,7 +16,7 @@ from tests.support.payloads import batch_of
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 20))
+    asyncio.run(asyncio.wait_for(body, 60))
 
 
 def form() -> FramesFormat:

@@ -118,7 +118,7 @@ def life(body: Callable[[Outbox, Metrics], Awaitable[None]], folder: Path | None
             await body(outbox, Metrics())
 
     with tempfile.TemporaryDirectory() as made:
-        asyncio.run(asyncio.wait_for(run(folder or Path(made)), 20))
+        asyncio.run(asyncio.wait_for(run(folder or Path(made)), 60))
 
 
 def held_of(metrics: SourceMetrics) -> int:
