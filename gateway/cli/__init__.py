@@ -3,6 +3,7 @@
 import typer
 
 from gateway.cli.cert import cert
+from gateway.cli.common import write_all_of_it
 from gateway.cli.demo import demo
 from gateway.cli.look import browse, plan
 from gateway.cli.outbox import outbox
@@ -24,4 +25,5 @@ cli.add_typer(outbox, name="outbox")
 
 def main() -> None:
     """Entry point of the `gateway` command."""
+    write_all_of_it()
     cli()

@@ -3,7 +3,9 @@
 import asyncio
 import importlib
 import importlib.util
+import io
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -30,6 +32,18 @@ class LogFormat(StrEnum):
 
 LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Log lines for people, or as JSON for machines.")]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration, such as config/gateway.yaml.")]
+
+
+def write_all_of_it() -> None:
+    """Give standard output back the buffer that PYTHONUNBUFFERED takes away.
+
+    Without one, Python drops what a single write does not take.  A terminal takes a part when something interrupts it,
+    such as uvloop's io_uring, which closes while the first lines are written.
+    """
+    raw = sys.stdout.buffer
+    if isinstance(raw, io.RawIOBase):
+        form = (sys.stdout.encoding, sys.stdout.errors)
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), *form, line_buffering=True)
 
 
 @contextmanager

@@ -33,8 +33,9 @@ class Terminal:
     def __init__(self, *arguments: str) -> None:
         master, slave = pty.openpty()
         self.master = master
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # as in a container
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", *arguments], stdin=slave, stdout=slave, stderr=slave, close_fds=True
+            [sys.executable, "-m", "gateway", *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment
         )
         os.close(slave)
         self.text = ""
@@ -108,9 +109,9 @@ def test_plan_folds_what_is_alike_and_tells_the_load(server: OpcuaServer, tmp_pa
 
 
 def test_plan_shows_every_line_on_request(server: OpcuaServer, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gateway", "plan", str(configured(server, tmp_path)), "--all"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.stdout.count("/Counter  ") == MACHINES
+    with terminal("plan", str(configured(server, tmp_path)), "--all") as made:
+        text = made.read_all()
+    assert text.count("/Counter  ") == MACHINES
 
 
 @pytest.mark.parametrize("command", ["browse", "plan"])
