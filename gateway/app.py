@@ -105,13 +105,10 @@ async def _begin(gateway: Gateway, peers: Peers, below: Tasks) -> None:
     def told(loss: Loss, stream: str, topic: str, seq: int) -> Message:
         return announcement_for(gateway.config)(loss, stream, topic, seq)
 
-    telling = announce(
-        gateway.losers,
-        gateway.outbox,
-        gateway.stream_prefix,
-        config.name,
-        told,
-    )
+    def own_topic() -> str:
+        return gateway.config.payload.losses_topic(config.name)
+
+    telling = announce(gateway.losers, gateway.outbox, gateway.stream_prefix, own_topic, told)
     below.begin("announce", telling)
     below.begin("event loop lag", _watch_loop(gateway.metrics))
     for broker in config.all_brokers:

@@ -238,7 +238,10 @@ def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
     if config.payload.format == "opcua-pubsub" and broker.presence.topic is not None:
         return StatusPresence(network_envelope(config))
     streams: Callable[[], list[str]] = lambda: sorted(gateway.outbox.streams)  # noqa: E731 - as of then
-    return presence_of(broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.config), streams)
+    return presence_of(
+        broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.config), streams,
+        config.payload.rules,
+    )  # fmt: skip
 
 
 def _beside(outbox: OutboxConfig, broker: str) -> tuple[OutboxConfig, OutboxConfig]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from gateway.config import Config, PayloadConfig, SourceConfig
+from gateway.config import Config, SourceConfig
 
 _FIXED: Mapping[tuple[str, ...], str] = {
     ("name",): "it is part of the name of every stream",
@@ -58,7 +58,7 @@ def picture_of(config: Config) -> Picture:
     return Picture(
         config,
         {source.name: _terms_of(config, source) for source in config.sources},
-        {broker.name: Terms(_digest(broker, _presence_of(config))) for broker in config.all_brokers},
+        {broker.name: Terms(_digest(broker) + _presence_of(config)) for broker in config.all_brokers},
     )
 
 
@@ -110,9 +110,10 @@ def _terms_of(config: Config, source: SourceConfig) -> Terms:
     return Terms(_digest(connection), _digest(config.payload, source.shape, *(s.shape for s in source.select)) + shown)
 
 
-def _presence_of(config: Config) -> PayloadConfig | None:
-    """The format that says in its own way whether the gateway is there."""
-    return config.payload if config.payload.format == "opcua-pubsub" else None
+def _presence_of(config: Config) -> str:
+    """What decides where and how a broker is told that the gateway is there."""
+    payload = config.payload
+    return _digest(payload) if payload.format == "opcua-pubsub" else repr(payload.rules)
 
 
 def _digest(*parts: BaseModel | None) -> str:

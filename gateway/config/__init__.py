@@ -10,12 +10,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.config.broker import BrokerConfig, PresenceConfig, ReplayConfig, TlsConfig
-from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig, longest_topic
+from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
 from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict
 from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
 from gateway.config.source import SecurityConfig, SourceConfig
-from gateway.located import Place, dotted, read_yaml, validated
-from gateway.topics import ANY_BROKER, MAX_TOPIC_BYTES, Rules, problems_of
+from gateway.config.topics import topic_problems
+from gateway.located import read_yaml, validated
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "Config", "HttpConfig", "OutboxConfig",
@@ -129,65 +129,3 @@ def load(path: Path) -> Config:
     """Read and check a configuration file.  Raises `ConfigError` with every problem, each with file and line."""
     located = read_yaml(path)
     return validated(Config, located, topic_problems(located.value))
-
-
-def topic_problems(raw: object) -> list[tuple[Place, str]]:
-    """What is wrong with the topic templates, given the fields the selections name.
-
-    Looks at the file as it was read, so that these mistakes are told together with all others.
-    """
-    values = _at(raw, "payload", "topic") or PayloadConfig().topic
-    events = _at(raw, "payload", "events_topic") or f"{values}/events"
-    if not isinstance(values, str) or not isinstance(events, str):
-        return []
-    given = "events_topic" if _at(raw, "payload", "events_topic") else "topic"
-    rules = _rules(raw)
-    form, prefix = (
-        str(_at(raw, "payload", *keys) or default)
-        for keys, default in ((("format",), "json"), (("pubsub", "prefix"), "opcua"))
-    )
-    sources = _at(raw, "sources")
-    problems: list[tuple[Place, str]] = []
-    given_fields: set[str] = set()
-    for s, source in enumerate(sources if isinstance(sources, list) else []):
-        selections = _at(source, "select")
-        for n, selection in enumerate(selections if isinstance(selections, list) else []):
-            known = {"gateway", "source", "tag", *_names(source, "fields"), *_names(selection, "fields", "levels")}
-            known |= _names(_at(selection, "shape") or _at(source, "shape"), "fields")
-            given_fields |= known - {"gateway", "source", "tag"}
-            template, key = (events, given) if _at(selection, "events") else (values, "topic")
-            longest = longest_topic(template, form, prefix, _at(selection, "priority") == "state")
-            told = problems_of(template, known, rules if longest == template else ANY_BROKER)
-            told += [f"{p}, as {form} makes it: {longest}" for p in problems_of(longest, known, rules) if p not in told]
-            place: Place = ("payload", key) if _at(raw, "payload", key) else ("sources", s, "select", n)
-            problems += [(place, f"for {dotted(('sources', s, 'select', n))}: {p}") for p in told]
-    wanted = _at(raw, "payload", "fields")
-    for name in wanted if isinstance(wanted, list) else []:
-        if name not in given_fields:
-            known_here = ", ".join(sorted(given_fields)) or "none"
-            problems.append(
-                (("payload", "fields"), f"{name!r} is not a field of any selection: there are {known_here}")
-            )
-    return problems
-
-
-def _rules(raw: object) -> Rules:
-    levels, size, forbidden = (
-        _at(raw, "payload", key) for key in ("max_topic_levels", "max_topic_bytes", "topic_escape")
-    )
-    return Rules(
-        size if isinstance(size, int) else MAX_TOPIC_BYTES,
-        forbidden if isinstance(forbidden, str) else "",
-        levels if isinstance(levels, int) else None,
-    )
-
-
-def _at(raw: object, *keys: str) -> object:
-    for key in keys:
-        raw = raw.get(key) if isinstance(raw, dict) else None
-    return raw
-
-
-def _names(raw: object, *keys: str) -> set[str]:
-    found = [_at(raw, key) for key in keys]
-    return {str(name) for part in found if isinstance(part, dict | list) for name in part}

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict, url_of
 
+PRESENCE_TOPIC = "gateways/{gateway}/presence"
+
 
 class TlsConfig(Strict):
     """TLS to one broker.  The broker's certificate and name are always checked; files are read at every connect."""
@@ -40,9 +42,10 @@ class TlsConfig(Strict):
 class PresenceConfig(Strict):
     """Whether consumers can tell that nothing changed from that nobody is there: one retained message."""
 
-    topic: Annotated[str, Field(pattern=r"^[^+#\x00-\x1f\x7f-\x9f]{1,1000}$")] | None = "gateways/{gateway}/presence"
-    """Where it is kept; `{gateway}` is the gateway's name.  `null` turns it off, for brokers that retain nothing.  With
-    the payload format `opcua-pubsub` it is the status message of that format, on the topic of that format."""
+    topic: str | None = PRESENCE_TOPIC
+    """Where it is kept; `{gateway}` is the gateway's name, escaped as in `payload.topic`.  `null` turns it off, for
+    brokers that retain nothing.  With the payload format `opcua-pubsub` it is the status message of that format, on the
+    topic of that format."""
     heartbeat: Seconds = 30.0
     """It is renewed this often."""
 
@@ -93,6 +96,9 @@ class BrokerConfig(Strict):
     """How many publishes may wait for their PUBACK; the broker's Receive Maximum may lower it."""
     max_packet: Bytes | None = None
     """The largest packet to send, for brokers that have a limit and do not announce it."""
+    topic_aliases: Annotated[int, Field(ge=0, le=65535)] = 65535
+    """At most this many topics of a session are told to the broker as numbers (MQTT 5 topic aliases: fewer bytes per
+    message); the broker may allow less.  0 uses none, for brokers and proxies that get them wrong."""
     ack_timeout: Seconds = 20.0
     """A publish without PUBACK for this long means that the link is dead."""
     retry_refused: Seconds = 30.0

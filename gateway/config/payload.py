@@ -5,10 +5,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.config.quantities import Bytes, Seconds, Strict
-from gateway.topics import Rules
+from gateway.topics import Rules, expand
 
 _MOST_TOPIC_BYTES = 60_000
 """Less than MQTT allows, because names of streams hold the topic and more."""
+
+
+LOSSES_TOPIC = "gateways/{gateway}/losses"
 
 
 class PubSubConfig(Strict):
@@ -96,6 +99,10 @@ class PayloadConfig(Strict):
     def rules(self) -> Rules:
         """What topics must keep to."""
         return Rules(min(self.max_topic_bytes, _MOST_TOPIC_BYTES), self.topic_escape)
+
+    def losses_topic(self, gateway: str) -> str:
+        """Where losses are told of which no stream is known."""
+        return expand(LOSSES_TOPIC, {"gateway": gateway}, self.rules)
 
     @property
     def retains(self) -> bool:

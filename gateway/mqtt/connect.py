@@ -200,4 +200,5 @@ def _terms(config: BrokerConfig, default_client_id: str, will: Message | None) -
         window=config.window,
         maximum_packet_bytes=config.max_packet,
         will=will,
+        topic_aliases=config.topic_aliases,
     )

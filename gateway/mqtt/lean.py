@@ -4,26 +4,22 @@ It exists for speed: one buffer out, one buffer in, and no thread, lock, queue o
 one turn of the event loop leaves in one write.  What comes in is read by hand: a PUBACK because it is most of it, all
 else because brokers send codes and texts over which the codec stumbles.  What goes out is the codec's work.
 The contract is `sink.Sink`, the same as that of the general session, and the same tests hold it.
-
-Topic aliases (MQTT 5, 3.3.2.3.4): as many as the broker allows, for the first topics of the session.  An alias is used
-once the broker has taken the publish that set it, so it never stands for a topic that a broker refused to learn; and
-since no publish is ever repeated within a session, and every session begins without aliases, a repeat names its topic.
-Refused: giving the aliases to the latest topics instead, which with more topics than aliases saves nothing at all.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from functools import partial
 from typing import cast
 
 import mqtt5
 
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
+from gateway.mqtt.alias import TopicAliases
 from gateway.mqtt.dial import Address, Line, during_handshake, explain, receipt_at_once
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, is_text, size_refusal, topic_refusal
+from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, size_refusal, topic_refusal
+from gateway.mqtt.packets import MOST_INCOMING_BYTES, connect_packet, end_of_packet, header_length, publish_packet
 from gateway.mqtt.properties import (
     MAXIMUM_PACKET_SIZE,
     MAXIMUM_QOS,
@@ -37,17 +33,13 @@ from gateway.mqtt.properties import (
     read_properties,
     text_of,
 )
-from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, Verdict, of_puback, of_session
+from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, of_puback, of_session
 from gateway.mqtt.sink import Terms, Version, VersionRefusedError, refused
 
 _CONNACK, _PUBACK, _DISCONNECT, _AUTH = 0x20, 0x40, 0xE0, 0xF0
-_MOST_INCOMING_BYTES = 2**20
-"""The longest packet taken from the broker; announced in the CONNECT."""
 _GOODBYE_S = 1.0
 """How long a closing connection may take to send what is left."""
 _MOST_GOOD_TOPICS = 10_000
-_ALIAS_BYTES = 3
-"""What an alias adds to a packet."""
 _PING = mqtt5.PingReqPacket().write()
 
 
@@ -65,8 +57,7 @@ class LeanSink(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._last_id = 0
         self._good_topics: set[str] = set()
-        self._aliases: dict[str, int] = {}
-        """By topic; not above 0 while the broker has not taken the publish that sets it."""
+        self._aliases = TopicAliases(0)
         self._keep_alive_s = float(terms.keep_alive_s)
         self._heard = self._said = self._loop.time()
         self._pulse: asyncio.TimerHandle | None = None
@@ -96,35 +87,25 @@ class LeanSink(asyncio.Protocol):
         self._write(packet)
         future = in_flight.add(packet_id)
         if new_alias:
-            self._aliases[message.topic] = -new_alias
-            future.add_done_callback(partial(self._learnt, message.topic, new_alias))
+            self._aliases.set_by(message.topic, new_alias, future)
         return future
 
     def _packet(self, message: Message, packet_id: int) -> tuple[bytes, int]:
         """The PUBLISH, and the alias that it sets; 0 for none."""
         retain = message.retain and self.limits.retain_available
-        known = self._aliases.get(message.topic, 0)
-        if known > 0:
-            return _publish_packet(message, packet_id, retain, known, has_topic=False), 0
-        alias = 0 if known else self._new_alias(message.topic)
-        packet = _publish_packet(message, packet_id, retain, alias)
+        known = self._aliases.known(message.topic)
+        if known:
+            return publish_packet(message, packet_id, retain, known, has_topic=False), 0
+        alias = self._aliases.free_for(message.topic)
+        packet = publish_packet(message, packet_id, retain, alias)
         if alias and len(packet) > self.limits.maximum_packet_bytes:
-            return _publish_packet(message, packet_id, retain), 0
+            return publish_packet(message, packet_id, retain), 0
         return packet, alias
-
-    def _new_alias(self, topic: str) -> int:
-        """A free alias where it pays; 0 for none."""
-        count = len(self._aliases)
-        return count + 1 if count < self.limits.topic_alias_maximum and len(topic) > _ALIAS_BYTES else 0
-
-    def _learnt(self, topic: str, alias: int, future: asyncio.Future[Outcome]) -> None:
-        if not future.cancelled() and future.exception() is None and future.result().verdict is Verdict.DELIVERED:
-            self._aliases[topic] = alias
 
     def tell(self, message: Message) -> None:
         if self.in_flight.is_broken or topic_refusal(message.topic) is not None:
             return
-        packet = _publish_packet(message, None, message.retain and self.limits.retain_available)
+        packet = publish_packet(message, None, message.retain and self.limits.retain_available)
         if size_refusal(len(packet), self.limits) is None:
             self._write(packet)
 
@@ -148,7 +129,7 @@ class LeanSink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
-        self._transport.write(_connect_packet(self._terms))
+        self._transport.write(connect_packet(self._terms))
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -165,7 +146,7 @@ class LeanSink(asyncio.Protocol):
                 settle(buffer[position + 2] << 8 | buffer[position + 3], outcome)
                 position += 2 + length
                 continue
-            end = _end_of_packet(buffer, position)
+            end = end_of_packet(buffer, position)
             if end is None or end > size:
                 self._refuse_giants(end, position)
                 break
@@ -193,7 +174,7 @@ class LeanSink(asyncio.Protocol):
     def _on_packet(self, packet: bytes) -> None:
         try:
             kind = packet[0] & 0xF0
-            body = packet[_header_length(packet) :]
+            body = packet[header_length(packet) :]
             if kind == _PUBACK:
                 self._on_puback(body)
             elif kind == _CONNACK:
@@ -236,10 +217,11 @@ class LeanSink(asyncio.Protocol):
             maximum_packet_bytes=min(announced, self._terms.maximum_packet_bytes or announced),
             maximum_qos=number(MAXIMUM_QOS, 2),
             retain_available=bool(number(RETAIN_AVAILABLE, 1)),
-            topic_alias_maximum=number(TOPIC_ALIAS_MAXIMUM, 0),
+            topic_alias_maximum=min(number(TOPIC_ALIAS_MAXIMUM, 0), self._terms.topic_aliases),
             server_keep_alive_s=int(keep_alive) if keep_alive is not None else None,
         )
         self.window = min(self._terms.window, self.limits.receive_maximum)
+        self._aliases = TopicAliases(self.limits.topic_alias_maximum)
         if self.limits.server_keep_alive_s is not None:
             self._keep_alive_s = float(self.limits.server_keep_alive_s)
         self.accepted.set_result(None)
@@ -255,8 +237,8 @@ class LeanSink(asyncio.Protocol):
         self.in_flight.break_off(f"{self.address} sent what is not MQTT 5: {what}")
 
     def _refuse_giants(self, end: int | None, start: int) -> None:
-        if end is not None and end - start > _MOST_INCOMING_BYTES:
-            self._on_nonsense(f"a packet of {end - start} bytes, we announced at most {_MOST_INCOMING_BYTES}")
+        if end is not None and end - start > MOST_INCOMING_BYTES:
+            self._on_nonsense(f"a packet of {end - start} bytes, we announced at most {MOST_INCOMING_BYTES}")
 
     def _refuse(self, error: Unavailable) -> None:
         if not self.accepted.done():
@@ -333,68 +315,3 @@ async def open_lean(line: Line, terms: Terms) -> AsyncIterator[LeanSink]:
         transport.abort()
         sink.in_flight.break_off(f"the session with {line.address} was closed")
         await asyncio.wait([sink.lost])
-
-
-def _connect_packet(terms: Terms) -> bytes:
-    return mqtt5.ConnectPacket(
-        terms.client_id,
-        username=terms.username,
-        password=terms.password.encode() if terms.password is not None else None,
-        clean_start=True,
-        will=_will(terms.will) if terms.will else None,
-        keep_alive=terms.keep_alive_s,
-        max_packet_size=_MOST_INCOMING_BYTES,
-    ).write()
-
-
-def _publish_packet(
-    message: Message, packet_id: int | None, retain: bool, alias: int = 0, has_topic: bool = True
-) -> bytes:
-    """With QoS 1; without a packet id, QoS 0."""
-    return mqtt5.PublishPacket(
-        message.topic if has_topic else "",
-        message.payload,
-        qos=mqtt5.QoS.AT_LEAST_ONCE if packet_id is not None else mqtt5.QoS.AT_MOST_ONCE,
-        retain=retain,
-        packet_id=packet_id,
-        payload_format_indicator=int(is_text(message)),
-        message_expiry_interval=message.expiry_s or None,
-        content_type=message.content_type or None,
-        topic_alias=alias or None,
-        user_properties=list(message.properties) if message.properties else None,
-    ).write()
-
-
-def _will(message: Message) -> mqtt5.Will:
-    return mqtt5.Will(
-        message.topic,
-        payload=message.payload,
-        qos=mqtt5.QoS.AT_LEAST_ONCE,
-        retain=message.retain,
-        payload_format_indicator=int(is_text(message)),
-        content_type=message.content_type or None,
-        user_properties=list(message.properties),
-    )
-
-
-def _header_length(packet: bytes) -> int:
-    """Bytes of the fixed header (MQTT 5, 2.1.1)."""
-    length = 2
-    while packet[length - 1] & 0x80:
-        length += 1
-    return length
-
-
-def _end_of_packet(buffer: bytes, start: int) -> int | None:
-    """Where the packet that begins at `start` ends; None while its length is not yet here.
-
-    Raises nothing: a length of more than four bytes is read as a packet too long for us.
-    """
-    length = shift = 0
-    for position in range(start + 1, min(start + 5, len(buffer))):
-        byte = buffer[position]
-        length |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return position + 1 + length
-        shift += 7
-    return start + MAX_PACKET_BYTES + 1 if len(buffer) >= start + 5 else None

@@ -28,6 +28,7 @@ from pydantic import BaseModel
 from gateway.config import PresenceConfig
 from gateway.model import Message, Priority
 from gateway.mqtt.sink import Sink
+from gateway.topics import ANY_BROKER, Rules, expand
 
 
 def hash_of(config: BaseModel) -> str:
@@ -106,11 +107,12 @@ def presence_of(
     version: str,
     config_hash: Callable[[], str],
     streams: Callable[[], Sequence[str]] = tuple,
+    rules: Rules = ANY_BROKER,
 ) -> GatewayPresence | None:
-    """As configured; None when it is turned off."""
+    """As configured; None when it is turned off.  `rules` are what the broker wants of topics."""
     if config.topic is None:
         return None
-    topic = config.topic.replace("{gateway}", gateway)
+    topic = expand(config.topic, {"gateway": gateway}, rules)
     return GatewayPresence(topic, config.heartbeat, gateway, version, config_hash, streams)
 
 

@@ -29,6 +29,8 @@ class Terms:
     maximum_packet_bytes: int | None = None
     """The largest packet to send, where it is less than what the broker announces."""
     will: Message | None = None
+    topic_aliases: int = 65_535
+    """At most so many, where the broker allows more."""
 
     def __repr__(self) -> str:
         return f"Terms(client_id={self.client_id!r}, …)"  # a password must never reach a log

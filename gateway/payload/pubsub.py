@@ -194,7 +194,9 @@ class NetworkEnvelope:
 
     def status(self, state: State, since: datetime) -> Message:
         """The retained state of the publisher.  The middleware tells when we vanish: not cyclic, without Timestamp."""
-        topic = f"{self.prefix}/json/status/{escape(self.publisher, self.rules.forbidden)}"
+        topic = shortened(
+            f"{self.prefix}/json/status/{escape(self.publisher, self.rules.forbidden)}", self.rules.max_bytes
+        )
         body: Row = {
             "MessageId": f"{self.publisher}/status/{int(state)}#{since.isoformat()}",
             "MessageType": "ua-status",

@@ -5,7 +5,7 @@ the announcement rather than losing it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -25,25 +25,30 @@ async def announce(
     losers: Sequence[Outbox],
     outbox: Outbox,
     stream_prefix: str,
-    gateway: str,
+    own_topic: Callable[[], str],
     told: Announcement = announcement,
 ) -> None:
-    """Announce for ever, through `outbox`, what any of the `losers` lost, in the format of `told`."""
+    """Announce for ever, through `outbox`, what any of the `losers` lost, in the format of `told`.
+
+    `own_topic` speaks for the gateway, where the stream is unknown.
+    """
     while True:
         for loser in tuple(losers):
             for loss in loser.take_losses():
-                await outbox.append([_message(outbox, loss, stream_prefix, gateway, told)])
+                await outbox.append([_message(outbox, loss, stream_prefix, own_topic, told)])
                 with suppress(Unavailable):  # its broker was taken out of the configuration meanwhile
                     await loser.append([], losses=[loss])
         await asyncio.sleep(INTERVAL_S)
 
 
-def _message(outbox: Outbox, loss: Loss, stream_prefix: str, gateway: str, told: Announcement) -> Message:
-    """On the topic of the stream that lost something; where that is unknown, on one that speaks for the gateway."""
+def _message(
+    outbox: Outbox, loss: Loss, stream_prefix: str, own_topic: Callable[[], str], told: Announcement
+) -> Message:
+    """On the topic of the stream that lost something, where that is known."""
     if loss.stream:
         _, source, topic = loss.stream.split("/", 2)
     else:
-        source, topic = "gateway", f"gateways/{gateway}/losses"
+        source, topic = "gateway", own_topic()
     priority = priority_of(loss.stream)
     stream = stream_of(stream_prefix, source, topic, priority)
     return replace(told(loss, stream, topic, outbox.next_seq(stream)), priority=priority)

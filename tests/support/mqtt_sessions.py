@@ -32,12 +32,13 @@ async def opened(
     keep_alive_s: int = 15,
     ack_timeout_s: float = 30.0,
     window: int = 100,
+    topic_aliases: int = 65_535,
     within_s: float = 30.0,
 ) -> AsyncIterator[Sink]:
     """A session of the kind that is named."""
     address = dial.parse(url)
     username, password = login or (None, None)
-    wanted = Terms(client_id, username, password, keep_alive_s, ack_timeout_s, window, will=will)
+    wanted = Terms(client_id, username, password, keep_alive_s, ack_timeout_s, window, None, will, topic_aliases)
     async with contextlib.AsyncExitStack() as stack:
         with dial.translated(address, within_s):
             async with asyncio.timeout(within_s):

@@ -29,7 +29,6 @@ def broker(**keys: object) -> BrokerConfig:
         {"window": 65_001},
         {"tls": {"key": "edge.key"}},
         {"tls": {"insecure": True}},
-        {"presence": {"topic": "gateways/+/presence"}},
         {"password": {"file": "a", "env": "B"}},
     ],
     ids=str,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 
 import mqtt5
+import pytest
 
 from gateway.mqtt.limits import packet_bytes
 from gateway.mqtt.reasons import Verdict
@@ -17,10 +18,12 @@ def run(body: Coroutine[object, object, None]) -> None:
     asyncio.run(asyncio.wait_for(body, 60))
 
 
-async def sent(broker: FakeBroker, most_aliases: int, rounds: int, topics: list[str] | None = None) -> None:
+async def sent(
+    broker: FakeBroker, most_aliases: int, rounds: int, topics: list[str] | None = None, wanted: int = 65_535
+) -> None:
     """Every topic once a round, each publish after the PUBACK of the one before."""
     broker.connack = mqtt5.ConnAckPacket(topic_alias_max=most_aliases).write()
-    async with opened("lean", broker.url) as sink:
+    async with opened("lean", broker.url, topic_aliases=wanted) as sink:
         for _ in range(rounds):
             for topic in topics or TOPICS:
                 await sink.send(message(topic, bytes(100)))
@@ -46,6 +49,16 @@ def test_a_broker_that_allows_none_gets_none() -> None:
         async with fake_broker() as broker:
             await sent(broker, most_aliases=0, rounds=2)
             assert seen(broker) == [(topic, None) for topic in TOPICS * 2]
+
+    run(body())
+
+
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_no_more_are_used_than_are_wanted(wanted: int) -> None:
+    async def body() -> None:
+        async with fake_broker() as broker:
+            await sent(broker, most_aliases=10, rounds=2, wanted=wanted)
+            assert {alias for _, alias in seen(broker)} == {None, *range(1, wanted + 1)}
 
     run(body())
 

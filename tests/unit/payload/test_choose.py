@@ -26,6 +26,7 @@ import pytest
 from gateway.config import Config, PayloadConfig, load
 from gateway.errors import ConfigError
 from gateway.model import Gap, Message, Priority, Tag
+from gateway.mqtt.presence import presence_of
 from gateway.outbox.losses import Loss
 from gateway.payload.choose import SCHEMAS, announcement_for, format_for, keep_alives_for
 from tests.support.payloads import TICKS, Counting, batch_of
@@ -39,9 +40,9 @@ payload: {topic: "factory/{machine}", %s}
 FORMATS = sorted(SCHEMAS)
 
 
-def config(folder: Path, payload: str) -> Config:
+def config(folder: Path, payload: str, presence: str = "") -> Config:
     path = folder / "gateway.yaml"
-    path.write_text(FILE % payload, encoding="utf-8")
+    path.write_text(FILE.replace('127.0.0.1"}', f'127.0.0.1"{presence}}}') % payload, encoding="utf-8")
     return load(path)
 
 
@@ -142,6 +143,36 @@ def test_what_cannot_work_is_refused_at_validation(tmp_path: Path, payload: str,
     with pytest.raises(ConfigError) as caught:
         config(tmp_path, payload)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("presence", "payload", "said"),
+    [
+        ("gateways/+/presence", "retain: true", "must not contain '+'"),
+        ("gateways/{site}/presence", "retain: true", "{site} is not a field here: allowed are {gateway}"),
+        ("gw.{gateway}", "topic_escape: '.'", "must not contain '.' here: gw.{gateway}"),
+        (
+            "gw/{gateway}",
+            "max_topic_levels: 2",
+            "gateways/{gateway}/losses, where losses are told: a topic has at most 2",
+        ),
+        ("a/b/c/{gateway}", "max_topic_levels: 3", "at most 3 levels here, this one has 4: a/b/c/{gateway}"),
+    ],
+)
+def test_topics_of_the_gateway_itself_are_checked_as_well(
+    tmp_path: Path, presence: str, payload: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, payload, f', presence: {{topic: "{presence}"}}')
+    assert said in str(caught.value)
+
+
+def test_the_name_of_the_gateway_is_escaped_in_its_own_topics(tmp_path: Path) -> None:
+    chosen = config(tmp_path, "topic_escape: '. '")
+    presence = presence_of(chosen.all_brokers[0].presence, "edge.1", "1", lambda: "", rules=chosen.payload.rules)
+    assert presence is not None
+    assert presence.topic == "gateways/edge%2E1/presence"
+    assert chosen.payload.losses_topic("edge.1") == "gateways/edge%2E1/losses"
 
 
 def test_events_in_user_properties_go_to_brokers_of_mqtt_5_only(tmp_path: Path) -> None:

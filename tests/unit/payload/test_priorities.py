@@ -87,7 +87,7 @@ def test_a_loss_of_events_is_announced_in_their_own_lane(tmp_path: Path) -> None
             for seq in range(1, 40):
                 event = Message("f/events", b"x" * 2000, stream=stream, seq=seq, values=1, priority=Priority.EVENT)
                 await outbox.append([event])
-            telling = asyncio.create_task(announce([outbox], outbox, "gw.e1", "gw"))
+            telling = asyncio.create_task(announce([outbox], outbox, "gw.e1", lambda: "gateways/gw/losses"))
             reader = outbox.reader("b")
             while True:
                 for record in await reader.read(100, 10**6):
