@@ -64,7 +64,7 @@ async def run(
     mqtt.check(config.all_brokers)
     metrics = Metrics()
     metrics.started.set_to_current_time()
-    metrics.config_taken(hash_of(config))
+    metrics.config_in_use(hash_of(config))
     metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})
     set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
     names = tuple(broker.name for broker in config.all_brokers)
@@ -144,7 +144,7 @@ async def _serve(gateway: Gateway, peers: Peers, below: Tasks, stop: asyncio.Eve
         try:
             picture = await _take(gateway, peers, below, picture, await asyncio.to_thread(_checked, reload.read))
         except ConfigError as error:
-            gateway.metrics.config_refused()
+            gateway.metrics.reload_refused()
             log = structlog.get_logger("gateway")
             log.error("the new configuration is refused, the earlier one stays in use", problems=error.problems)
         notify("READY=1")
@@ -195,7 +195,7 @@ async def _take(gateway: Gateway, peers: Peers, below: Tasks, before: Picture, w
     if http_changed:
         await below.end("http")
         _begin_http(gateway, below)
-    gateway.metrics.config_taken(hash_of(config))
+    gateway.metrics.reload_taken(hash_of(config))
     _tell(sources, brokers, needs_restart)
     return now
 

@@ -4,6 +4,7 @@ All of it is done by the task that runs the gateway, so that what is opened is c
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -166,14 +167,15 @@ class Peers:
         gateway, name = self._gateway, broker.name
         shelves, metrics = gateway.shelves[name], gateway.metrics.for_sink(name)
         shelves.retry_refused_s, shelves.replay, shelves.expiry_s = broker.retry_refused, broker.replay, broker.expiry
-        metrics.certificate_expires.set_function(partial(expires_s, broker.tls.certificate))
+        metrics.own_certificate_expires.set_function(partial(expires_s, broker.tls.certificate))
+        metrics.broker_certificate_expires.set(math.nan)
         metrics.credential_expires.set_function(partial(credentials.expires_s, broker.password))
         link = gateway.brokers[name] = Link(name, broker.url, partial(_edge, metrics), partial(_failure, metrics))
         leave = self._leave[name] = asyncio.Event()
         gateway.refresh()
         if broker.max_packet is not None:
             gateway.packets.learn(name, broker.max_packet)
-        connect = partial(_connected, gateway, broker, link)
+        connect = partial(_connected, gateway, broker, link, metrics)
         self._below.begin(f"forward to {name}", forward(shelves, connect, link, backoff_of(gateway.config), leave))
 
     async def leave_broker(self, name: str) -> None:
@@ -222,9 +224,10 @@ def _shaper(source: SourceConfig) -> Shaper | None:
 
 
 @asynccontextmanager
-async def _connected(gateway: Gateway, broker: BrokerConfig, link: Link) -> AsyncIterator[Sink]:
+async def _connected(gateway: Gateway, broker: BrokerConfig, link: Link, metrics: SinkMetrics) -> AsyncIterator[Sink]:
     """A session, from which the formats learn how long a message may be."""
     async with open_sink(broker, link, gateway.config.name, _presence(gateway, broker)) as sink:
+        metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.limits.maximum_packet_bytes
         if gateway.packets.learn(broker.name, most) and most < gateway.config.payload.max_bytes:
             log = structlog.get_logger("gateway").bind(broker=broker.name)

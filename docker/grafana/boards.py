@@ -15,6 +15,7 @@ CALM: Steps = ((None, "green"),)
 ZERO_IS_GOOD: Steps = ((None, "green"), (1, "red"))
 RATIO: Steps = ((None, "red"), (0.5, "orange"), (0.75, "green"))
 UP: Steps = ((None, "red"), (1, "green"))
+ENDS: Steps = ((None, "red"), (7 * 86400, "orange"), (30 * 86400, "green"))
 CONNECTED: States = ((0, "away", "red"), (1, "connected", "green"))
 READY: States = ((0, "not ready", "red"), (1, "ready", "green"))
 MACHINE_STATES: States = (
@@ -218,13 +219,20 @@ GATEWAY = Board(
             Panel("bars", "Why were connections lost?", "Servers and brokers lost over the time shown, by cause.",
                   ((f"sort_desc(sum by (cause) (increase(gateway_source_disconnects_total{{{GATE}}}[$__range])) + "
                     f"sum by (cause) (increase(gateway_sink_disconnects_total{{{GATE}}}[$__range])))", "{{cause}}"),),
-                  "short", steps=ZERO_IS_GOOD, alerts=("SourceFlapping", "SinkFlapping")),
+                  "short", 6, steps=ZERO_IS_GOOD, alerts=("SourceFlapping", "SinkFlapping")),
             Panel("lines", "Are all variables subscribed?", "Variables by state; failed ones are tried again.",
                   ((f"sum by (source, state) (gateway_source_monitored_items{{{GATE}}})", "{{source}} {{state}}"),),
-                  "short", alerts=("VariablesFailed",)),
+                  "short", 6, alerts=("VariablesFailed",)),
+            Panel("bars", "Which certificate ends first?", "Time until it ends: ours, and what servers and brokers "
+                  "showed when they were last connected.",
+                  (("sort(min by (source, sink, certificate) (("
+                    f"gateway_source_certificate_expires_timestamp_seconds{{{GATE}}} or "
+                    f"gateway_sink_certificate_expires_timestamp_seconds{{{GATE}}}) > 0) - time())",
+                    "{{source}}{{sink}} {{certificate}}"),), "s", 6, steps=ENDS,
+                  alerts=("CertificateExpires30d", "CertificateExpires7d")),
             Panel("lines", "How much processor does it take?", "Share of one core that the process used.",
                   ((f'rate(process_cpu_seconds_total{{job="gateway",{GATE}}}[$__rate_interval])', "{{instance}}"),),
-                  "percentunit"),
+                  "percentunit", 6),
         ),
     ),
 )  # fmt: skip

@@ -73,6 +73,10 @@ class Metrics:
             "Unix time at which a configuration was last taken, at start or later.",
             registry=r,
         )
+        reloads = counter(
+            r, "gateway_config_reloads", "Times the configuration was read again because somebody asked.", "result"
+        )
+        self._reloads_taken, self._reloads_refused = reloads.labels("taken"), reloads.labels("refused")
         self.left_out = gauge(
             r,
             "gateway_series_left_out",
@@ -154,8 +158,9 @@ class Metrics:
         self._sink_certificates = gauge(
             r,
             "gateway_sink_certificate_expires_timestamp_seconds",
-            "Unix time at which our client certificate for this broker ends; NaN without one.",
+            "Unix time at which a certificate ends: ours for this broker, or the one it last showed; NaN without one.",
             "sink",
+            "certificate",
         )
         self._sink_credentials = gauge(
             r,
@@ -194,15 +199,21 @@ class Metrics:
             if sample.name == "gateway_delay_seconds_sum"
         )
 
-    def config_taken(self, digest: str) -> None:
+    def config_in_use(self, digest: str) -> None:
         """A configuration is in use from now on."""
         self.config_hash.info({"hash": digest})
         self.reload_success.set(1)
         self.reloaded.set_to_current_time()
 
-    def config_refused(self) -> None:
-        """A changed configuration was not taken; the earlier one stays in use."""
+    def reload_taken(self, digest: str) -> None:
+        """The configuration was read again, changed or not, and is in use."""
+        self.config_in_use(digest)
+        self._reloads_taken.inc()
+
+    def reload_refused(self) -> None:
+        """The configuration was read again and has mistakes; the earlier one stays in use."""
         self.reload_success.set(0)
+        self._reloads_refused.inc()
 
     def sink_begins(self, name: str, found_values: int) -> None:
         """From here on a broker has books, with so many values found on disk."""
@@ -260,7 +271,8 @@ class Metrics:
             cloud_units={size: self._cloud_units.labels(name, unit) for unit, size in CLOUD_UNITS_BYTES.items()},
             dead_letters=self._dead_letters.labels(name),
             held_messages=self._held.labels(name),
-            certificate_expires=self._sink_certificates.labels(name),
+            own_certificate_expires=self._sink_certificates.labels(name, "own"),
+            broker_certificate_expires=self._sink_certificates.labels(name, "broker"),
             credential_expires=self._sink_credentials.labels(name),
             throttled_seconds=self._throttled.labels(name),
             repeated=self._repeated.labels(name),

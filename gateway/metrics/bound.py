@@ -66,7 +66,8 @@ class SinkMetrics:
     """By the size of a unit in bytes."""
     dead_letters: Gauge
     held_messages: Gauge
-    certificate_expires: Gauge
+    own_certificate_expires: Gauge
+    broker_certificate_expires: Gauge
     credential_expires: Gauge
     throttled_seconds: Counter
     repeated: Counter

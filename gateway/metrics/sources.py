@@ -16,7 +16,9 @@ class SourceFamilies:
 
     def __init__(self, r: CollectorRegistry) -> None:
         self._declare_books(r)
-        self._declare(r)
+        self._declare_connection(r)
+        self._declare_values(r)
+        self._declare_subscription(r)
 
     def _declare_books(self, r: CollectorRegistry) -> None:
         self.received = counter(r, "gateway_values_received", "Values the server delivered, now on disk.", "source")
@@ -30,7 +32,7 @@ class SourceFamilies:
             r, "gateway_values_held", "Values that wait in a window or a rule; not yet received nor filtered.", "source"
         )
 
-    def _declare(self, r: CollectorRegistry) -> None:
+    def _declare_connection(self, r: CollectorRegistry) -> None:
         self._source_connected = gauge(
             r, "gateway_source_connected", "1 while the OPC UA server is connected.", "source"
         )
@@ -41,7 +43,24 @@ class SourceFamilies:
         self._source_connect_failures = counter(
             r, "gateway_source_connect_failures", "Attempts to connect that failed, by cause.", "source", "cause"
         )
-        self._subscriptions = gauge(r, "gateway_source_subscriptions", "Subscriptions held at the server.", "source")
+        self._certificates = gauge(
+            r,
+            "gateway_source_certificate_expires_timestamp_seconds",
+            "Unix time at which a certificate ends: ours, or the server's.",
+            "source",
+            "certificate",
+        )
+        self._last_response = gauge(
+            r, "gateway_source_last_response_timestamp_seconds", "Unix time of the server's last answer.", "source"
+        )
+        self._clock_offset = gauge(
+            r,
+            "gateway_source_clock_offset_seconds",
+            "The server's clock less ours, at its last notification; transport included.",
+            "source",
+        )
+
+    def _declare_values(self, r: CollectorRegistry) -> None:
         self._values = counter(
             r, "gateway_source_values", "Values read from the server, by quality.", "source", "quality"
         )
@@ -53,6 +72,16 @@ class SourceFamilies:
             r, "gateway_source_sequence_gaps", "Notifications missing in the server's sequence.", "source"
         )
         self._undecodable = counter(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
+        self._batch_values = Histogram(
+            "gateway_source_batch_values",
+            "Values of one publish response.",
+            ["source"],
+            buckets=BATCH_BUCKETS,
+            registry=r,
+        )
+
+    def _declare_subscription(self, r: CollectorRegistry) -> None:
+        self._subscriptions = gauge(r, "gateway_source_subscriptions", "Subscriptions held at the server.", "source")
         self._items = gauge(r, "gateway_source_monitored_items", "Variables subscribed, by state.", "source", "state")
         self._revised = gauge(
             r, "gateway_source_revised_items", "Variables of which the server changed interval or queue.", "source"
@@ -68,29 +97,6 @@ class SourceFamilies:
             r,
             "gateway_source_lost_cycles",
             "Cycles of polling that were left out: the one before took longer.",
-            "source",
-        )
-        self._certificates = gauge(
-            r,
-            "gateway_source_certificate_expires_timestamp_seconds",
-            "Unix time at which a certificate ends: ours, or the server's.",
-            "source",
-            "certificate",
-        )
-        self._batch_values = Histogram(
-            "gateway_source_batch_values",
-            "Values of one publish response.",
-            ["source"],
-            buckets=BATCH_BUCKETS,
-            registry=r,
-        )
-        self._last_response = gauge(
-            r, "gateway_source_last_response_timestamp_seconds", "Unix time of the server's last answer.", "source"
-        )
-        self._clock_offset = gauge(
-            r,
-            "gateway_source_clock_offset_seconds",
-            "The server's clock less ours, at its last notification; transport included.",
             "source",
         )
         self._browse_seconds = gauge(

@@ -5,6 +5,7 @@ at once.  The sockets are ours, so that none is left open when a handshake fails
 """
 
 import asyncio
+import math
 import socket
 import ssl
 from contextlib import suppress
@@ -12,6 +13,7 @@ from contextlib import suppress
 import aiomqtt
 
 from gateway.mqtt.dial import Line, during_handshake
+from gateway.mqtt.tls import shown_expires_s
 
 _HANDSHAKE_S = 60.0
 """The attempt as a whole has a shorter time-out; this one is for the thread alone."""
@@ -27,6 +29,8 @@ class BlockingConnect:
         self._connect = client._client_connect
         self._begun = False
         self._ended = asyncio.Event()
+        self.certificate_ends_s = math.nan
+        """Of the broker's certificate, once there was a handshake."""
         client._client_connect = self._run  # type: ignore[method-assign]
         client._client._create_socket_connection = lambda: line.sock  # type: ignore[method-assign]
         client._client._ssl_wrap_socket = self._shake_hands  # type: ignore[method-assign]
@@ -60,4 +64,5 @@ class BlockingConnect:
         wrapped.settimeout(_HANDSHAKE_S)
         with during_handshake(self._line.address):
             wrapped.do_handshake()
+        self.certificate_ends_s = shown_expires_s(wrapped.getpeercert())
         return wrapped

@@ -172,6 +172,10 @@ class CautiousSink:
     def address(self) -> str:
         return self._inner.address
 
+    @property
+    def certificate_ends_s(self) -> float:
+        return self._inner.certificate_ends_s
+
     async def wait_closed(self) -> None:
         await self._inner.wait_closed()
 

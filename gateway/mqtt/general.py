@@ -15,6 +15,7 @@ aiomqtt wraps paho.  Seven things are ours, each because of what happens otherwi
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -56,6 +57,7 @@ class GeneralSink:
         self.address = address.url
         self.limits = Limits()
         self.window = terms.window
+        self.certificate_ends_s = math.nan
         self._leaving = False
         self._strange_codes: dict[int, int] = {}
         self.refused: str | None = None
@@ -233,6 +235,7 @@ async def open_general(line: Line, terms: Terms, version: Version) -> AsyncItera
         raise
     try:
         await _enter(client, sink, connecting)
+        sink.certificate_ends_s = connecting.certificate_ends_s
         yield sink
         sink.say_goodbye()
     finally:

@@ -7,6 +7,7 @@ The contract is `sink.Sink`, the same as that of the general session, and the sa
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import cast
@@ -35,6 +36,7 @@ from gateway.mqtt.properties import (
 )
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, of_puback, of_session
 from gateway.mqtt.sink import Terms, Version, VersionRefusedError, refused
+from gateway.mqtt.tls import shown_expires_s
 
 _CONNACK, _PUBACK, _DISCONNECT, _AUTH = 0x20, 0x40, 0xE0, 0xF0
 _GOODBYE_S = 1.0
@@ -64,6 +66,7 @@ class LeanSink(asyncio.Protocol):
         self.address = address.url
         self.limits = Limits()
         self.window = terms.window
+        self.certificate_ends_s = math.nan
         self.in_flight = InFlight(address.url, terms.ack_timeout_s, self._hang_up)
         self.accepted: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[None] = self._loop.create_future()
@@ -129,6 +132,7 @@ class LeanSink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self.certificate_ends_s = shown_expires_s(transport.get_extra_info("peercert"))
         self._transport.write(connect_packet(self._terms))
 
     def data_received(self, data: bytes) -> None:

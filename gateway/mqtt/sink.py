@@ -71,6 +71,10 @@ class Sink(Protocol):
     def address(self) -> str:
         """The address that answered."""
 
+    @property
+    def certificate_ends_s(self) -> float:
+        """Unix time at which the certificate that the broker showed ends; NaN without TLS."""
+
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         """Publish with QoS 1, without waiting.
 

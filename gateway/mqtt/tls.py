@@ -6,6 +6,7 @@ always checked; there is no switch to turn that off.
 
 import math
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography import x509
@@ -38,6 +39,12 @@ def expires_s(certificate: Path | None) -> float:
         return x509.load_pem_x509_certificate(data).not_valid_after_utc.timestamp()
     except (OSError, ValueError):
         return math.nan
+
+
+def shown_expires_s(shown: Mapping[str, object] | None) -> float:
+    """Unix time at which a certificate ends that a peer showed (`SSLSocket.getpeercert`); NaN without one."""
+    ends = shown.get("notAfter") if shown else None
+    return float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else math.nan
 
 
 def _choose_ciphers(made: ssl.SSLContext, ciphers: str, problems: list[str]) -> None:

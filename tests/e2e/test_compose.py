@@ -67,6 +67,14 @@ def test_opc_ua_is_encrypted_and_certificates_alone_were_handed_over(stack: Stac
     assert stack.inside("factory-munich", keys).split() == ["pki/own.pem"]
 
 
+def test_the_gateway_talks_tls_to_the_broker_and_reads_no_key_of_it(stack: Stack) -> None:
+    left_s = 'min(gateway_sink_certificate_expires_timestamp_seconds{certificate="broker"}) - time()'
+    assert stack.wait_figure(left_s, lambda left: left > 0, 30) > 300 * 86_400
+    assert "mqtts://mosquitto:8883" in stack.inside("gateway", "cat /etc/connected-factory/gateway.yaml")
+    told = stack.inside("gateway", "cat /secrets/broker.key /secrets/ca.key /secrets/viewer 2>&1 || true")
+    assert told.count("Permission denied") == 3
+
+
 def test_the_viewer_reads_and_nobody_gets_in_without_a_name(stack: Stack, viewer: Subscriber) -> None:
     wait_until(lambda: len(viewer.messages) > 20, "messages at the viewer")
     nameless = "mosquitto_sub -t '#' -C 1 -W 5 2>&1 || true"

@@ -118,6 +118,8 @@ def test_a_faulty_file_changes_nothing_and_every_mistake_is_told(
         gateway.config = good
         gateway.reload()
         assert gateway.metrics["gateway_config_last_reload_success"] == 1
+        assert gateway.metrics['gateway_config_reloads_total{result="refused"}'] == 2
+        assert gateway.metrics['gateway_config_reloads_total{result="taken"}'] == 1
         assert connects(gateway, "source", "line-1") == connects(gateway, "sink", "broker") == 1
         complete(factory, checker)
 

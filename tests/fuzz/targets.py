@@ -372,7 +372,7 @@ TARGETS: Mapping[str, Target] = {
         answers, _answers_seeds, tuple(f"gateway/opcua/{n}.py" for n in ("peer", "references", "monitoring"))
     ),
     "mqtt": Target(
-        mqtt, _mqtt_seeds, ("gateway/mqtt/lean.py", "gateway/mqtt/inflight.py", "gateway/mqtt/properties.py"), 1024
+        mqtt, _mqtt_seeds, tuple(f"gateway/mqtt/{n}.py" for n in ("lean", "packets", "inflight", "properties")), 1024
     ),
     "segment": Target(segment, _segment_seeds, ("gateway/outbox/scan.py", "gateway/outbox/record.py"), 1024),
 }

@@ -35,7 +35,7 @@ class Stack:
     """The services of the compose file."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        ports = {name: free_port() for name in ("MQTT_PORT", "GATEWAY_PORT", "PROMETHEUS_PORT")}
+        ports = {name: free_port() for name in ("MQTT_PORT", "MQTTS_PORT", "GATEWAY_PORT", "PROMETHEUS_PORT")}
         self.prometheus = f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}"
         self.mqtt = f"mqtt://127.0.0.1:{ports['MQTT_PORT']}"
         self.up_at_s = 0.0

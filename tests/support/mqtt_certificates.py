@@ -52,18 +52,23 @@ class Authority:
         pair.key.write_bytes(pem)
         return pair
 
+    def listener(self, pair: Pair) -> str:
+        """Lines that make a listener of mosquitto speak TLS."""
+        return f"certfile {pair.certificate}\nkeyfile {pair.key}\ncafile {self.path}"
+
 
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, lasts: datetime.timedelta
 ) -> x509.CertificateBuilder:
-    end = datetime.datetime.now(datetime.UTC) + lasts
+    now = datetime.datetime.now(datetime.UTC)
+    end = now + lasts
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(end - 10 * DAY)
+        .not_valid_before(min(now, end) - 10 * DAY)
         .not_valid_after(end)
     )
 

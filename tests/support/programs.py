@@ -136,7 +136,7 @@ class Gateway(Program):
         self.config: dict[str, object] = {
             "name": "edge",
             "sources": [{**SOURCE, "url": opcua}],
-            "broker": {"url": broker_url, "ack_timeout": "3s", "keep_alive": "3s", "retry_refused": "1s"},
+            "broker": {"url": broker_url, **SINK},
             "outbox": {"path": str(folder / "outbox")},
             "http": {"port": self.http_port},
             "reconnect": {"first": "100ms", "most": "500ms"},
@@ -190,6 +190,7 @@ class Gateway(Program):
         wait_until(lambda: self.ready, f"the gateway to be ready; it said\n{self.log[-3000:]}", within_s)
 
 
+SINK: dict[str, object] = {"ack_timeout": "3s", "keep_alive": "3s", "retry_refused": "1s"}
 SOURCE: dict[str, object] = {
     "name": "line-1",
     "url": "",

@@ -14,6 +14,7 @@ import yaml
 from docker.grafana.render import ask
 from docker.grafana.render.ask import Series
 from tests.support.brokers import Process, program_of
+from tests.support.mqtt_certificates import Authority
 from tests.support.ports import free_port
 from tests.support.programs import ROOT, Factory, Gateway, wait_until
 
@@ -68,6 +69,8 @@ class Stack:
     broker: Process
     gateway: Gateway
     factory: Factory
+    authority: Authority
+    """Issues the broker's certificate."""
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime
+import math
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 import mqtt5
 import pytest
 
+from docker.mosquitto.make_certificate import make
 from gateway.config import BrokerConfig
 from gateway.link import Link
 from gateway.mqtt.connect import open_sink
@@ -47,11 +50,17 @@ class Secured:
 def secured(folder: Path, *options: str, server: Callable[[Authority], Pair] | None = None) -> Iterator[Secured]:
     authority = Authority(folder)
     pair = server(authority) if server else authority.issue("server", "localhost", "127.0.0.1")
-    lines = "\n".join([f"certfile {pair.certificate}", f"keyfile {pair.key}", f"cafile {authority.path}", *options])
+    lines = "\n".join([authority.listener(pair), *options])
     web_port = free_port()
     web = f"listener {web_port} 127.0.0.1\nprotocol websockets\n{lines}"
     with brokers.mosquitto(folder, listener=f"{lines}\n{web}", more_ports=(web_port,)) as process:
         yield Secured(authority, process, web_port)
+
+
+async def seen_end(config: BrokerConfig) -> float:
+    """When the certificate ends that the broker shows."""
+    async with open_sink(config, Link("broker", config.url), "edge") as sink:
+        return sink.certificate_ends_s
 
 
 async def delivers(config: BrokerConfig) -> bool:
@@ -68,6 +77,30 @@ def test_a_broker_with_a_good_certificate_gets_the_data(way: str, tmp_path: Path
     with secured(tmp_path) as broker:
         for host in ("localhost", "127.0.0.1"):
             run(expect(delivers(broker.config(way, host)), True))
+
+
+@every_way
+def test_it_is_known_when_the_certificate_ends_that_the_broker_shows(way: str, tmp_path: Path) -> None:
+    lasts = datetime.timedelta(days=9)
+    ends_s = (datetime.datetime.now(datetime.UTC) + lasts).timestamp()
+    with secured(tmp_path, server=lambda ca: ca.issue("server", "localhost", lasts=lasts)) as broker:
+        assert asyncio.run(asyncio.wait_for(seen_end(broker.config(way)), 20)) == pytest.approx(ends_s, abs=120)
+
+
+def test_without_tls_there_is_no_certificate_that_ends(tmp_path: Path) -> None:
+    with brokers.mosquitto(tmp_path) as plain:
+        for version in ("5", "3.1.1"):
+            config = BrokerConfig.model_validate({"url": plain.url, "version": version})
+            assert math.isnan(asyncio.run(asyncio.wait_for(seen_end(config), 20)))
+
+
+def test_the_certificate_of_the_compose_stack_is_taken(tmp_path: Path) -> None:
+    make(tmp_path, os.getuid())
+    lines = f"certfile {tmp_path / 'broker.crt'}\nkeyfile {tmp_path / 'broker.key'}"
+    with brokers.mosquitto(tmp_path, listener=lines) as process:
+        for host in ("localhost", "127.0.0.1"):
+            settings = {"url": f"mqtts://{host}:{process.port}", "tls": {"ca": str(tmp_path / "ca.crt")}}
+            run(expect(delivers(BrokerConfig.model_validate(settings)), True))
 
 
 @every_way

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import urllib.request
+from datetime import timedelta
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.support.programs import wait_until
 from tests.support.prometheus import Stack
 
 pytestmark = pytest.mark.slow
+DAY_S = 86_400
 EMPTY_WHEN_WELL = ("plant: What wants attention?",)
 
 
@@ -113,3 +115,11 @@ def test_a_server_that_goes_away_moves_the_panels_it_should_move(stack: Stack) -
     lost = query("gateway: Why were connections lost?")
     wait_until(lambda: max(s.last for s in stack.prometheus.ask(lost)) > 0, "the loss to show")
     assert figure(query("gateway: Do the books balance?")) == 0
+
+
+def test_a_certificate_that_is_about_to_end_moves_its_panel(stack: Stack) -> None:
+    ends = query("gateway: Which certificate ends first?")
+    assert stack.prometheus.figure(ends) > 80 * DAY_S
+    stack.authority.issue("broker", "127.0.0.1", lasts=timedelta(days=5))  # in the same files
+    stack.broker.restart()
+    wait_until(lambda: 0 < stack.prometheus.figure(ends) < 6 * DAY_S, "the panel to show it", 60)

@@ -66,6 +66,8 @@ def _histogram(alert: str, name: str, labels: str, slow_le: float, fast_le: floa
 HEARD = f"gateway_source_last_response_timestamp_seconds{SOURCE}"
 CONNECTED = f"gateway_source_connected{SOURCE}"
 ENDS = "gateway_source_certificate_expires_timestamp_seconds"
+SHOWN_ENDS = "gateway_sink_certificate_expires_timestamp_seconds"
+BROKERS_CERTIFICATE = '{sink="broker",certificate="broker",instance="gateway",site="contoso"}'
 CERTIFICATE = '{source="munich",certificate="own",instance="gateway",site="contoso"}'
 DAY = 86400
 QUALITY = '{{source="munich",quality="{}",instance="gateway",site="contoso"}}'
@@ -139,7 +141,7 @@ CASES = [
     _level("SeriesLeftOut", "gateway_series_left_out", f'{{page="tags",{G}}}', 3, 0),
     _level("RefusedByBroker", "gateway_sink_refused_messages", SINK, 2, 0),
     _level("CertificateExpires30d", ENDS, CERTIFICATE, 20 * DAY, 40 * DAY),
-    _level("CertificateExpires7d", "gateway_sink_certificate_expires_timestamp_seconds", SINK, 5 * DAY, 10 * DAY),
+    _level("CertificateExpires7d", SHOWN_ENDS, BROKERS_CERTIFICATE, 5 * DAY, 10 * DAY),
     _histogram("EventLoopLate", "gateway_event_loop_lag_seconds", f"{{{G}}}", 1.0, 0.1),
     Case(
         "OEELow",

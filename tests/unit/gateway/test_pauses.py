@@ -12,7 +12,9 @@ from gateway.pauses import spare_the_collector
 
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:
+    thresholds = gc.get_threshold()
     yield
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
 
 
@@ -33,3 +35,12 @@ def test_what_is_there_is_frozen_once_every_peer_is_connected() -> None:
 def test_a_peer_that_is_away_is_not_waited_for_for_ever() -> None:
     asyncio.run(asyncio.wait_for(spare_the_collector([Link("a", "")], settled_s=0.01, longest_s=0.05), 60))
     assert gc.get_freeze_count() > 0
+
+
+def test_what_came_later_is_collected_although_it_is_little_beside_what_is_frozen() -> None:
+    asyncio.run(asyncio.wait_for(spare_the_collector([], settled_s=0.01), 20))
+    before = gc.get_stats()[2]["collections"]
+    gc.set_threshold(10, 1, 1)
+    kept = [[number] for number in range(2_000)]
+    assert gc.get_stats()[2]["collections"] > before
+    assert len(kept) < gc.get_freeze_count() / 4

@@ -63,9 +63,15 @@ def test_sources_beyond_the_cap_share_their_histograms_and_are_counted() -> None
 
 def test_a_refused_configuration_leaves_the_earlier_one_and_says_so() -> None:
     metrics = Metrics()
-    metrics.config_taken("abc")
-    taken_s = metrics.registry.get_sample_value("gateway_config_last_reload_success_timestamp_seconds")
-    metrics.config_refused()
-    assert metrics.registry.get_sample_value("gateway_config_last_reload_success") == 0
-    assert metrics.registry.get_sample_value("gateway_config_last_reload_success_timestamp_seconds") == taken_s
-    assert metrics.registry.get_sample_value("gateway_config_hash_info", {"hash": "abc"}) == 1
+    figure = metrics.registry.get_sample_value
+    metrics.config_in_use("abc")
+    taken_s = figure("gateway_config_last_reload_success_timestamp_seconds")
+    assert figure("gateway_config_reloads_total", {"result": "refused"}) == 0
+    metrics.reload_refused()
+    assert figure("gateway_config_last_reload_success") == 0
+    assert figure("gateway_config_last_reload_success_timestamp_seconds") == taken_s
+    assert figure("gateway_config_hash_info", {"hash": "abc"}) == 1
+    metrics.reload_taken("def")
+    assert figure("gateway_config_last_reload_success") == 1
+    assert figure("gateway_config_reloads_total", {"result": "refused"}) == 1
+    assert figure("gateway_config_reloads_total", {"result": "taken"}) == 1  # the start is none

@@ -1,0 +1,44 @@
+"""The certificate of the stack's broker: made once, renewed in time, by an authority that stays."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from docker.mosquitto import make_certificate
+from docker.mosquitto.make_certificate import RENEW, make
+
+FILES = ("ca.crt", "ca.key", "broker.crt", "broker.key")
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    make(folder, os.getuid())
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_a_second_start_changes_nothing_and_keys_are_for_one_reader(tmp_path: Path) -> None:
+    assert made(tmp_path) == made(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    for name in ("ca.key", "broker.key"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_certificate_that_ends_soon_is_renewed_by_the_same_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(make_certificate, "LASTS", RENEW - timedelta(hours=1))
+    before = made(tmp_path)
+    monkeypatch.undo()
+    after = made(tmp_path)
+    assert {name for name in FILES if before[name] != after[name]} == {"broker.crt", "broker.key"}
+    assert made(tmp_path) == after
+
+
+def test_a_start_that_was_cut_short_is_made_good(tmp_path: Path) -> None:
+    before = made(tmp_path)
+    (tmp_path / "broker.crt").unlink()
+    (tmp_path / "broker.key.new").write_text("half of it")
+    after = made(tmp_path)
+    assert after["broker.key"] != before["broker.key"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
