@@ -1,11 +1,12 @@
 """Coverage-guided fuzzing of what reads other people's bytes (needs the extra `fuzz`: atheris).
 
-    python -m tests.fuzz.run [TARGET …] [--seconds 60] [--corpus FOLDER]
+    python -m tests.fuzz.run [TARGET …] [--seconds 60 | --inputs 1000000] [--corpus FOLDER]
 
 Runs each target of `tests/fuzz/targets.py` in a process of its own, at low priority and with bounded memory, and prints
-how many inputs were tried, the slowest, the peak memory and what was covered.  The corpus is kept and built upon.  Ends
-with an error, and the path of the input, when anything but the declared errors comes out of a target, when an input
-takes more than 100 ms of CPU each time it is tried, or when memory goes beyond the limit.
+how many inputs were tried, the CPU they took, the slowest, the peak memory and what was covered.  The corpus begins
+with what real servers answered; it is kept and built upon.  Ends with an error, and the path of the input, when
+anything but the declared errors comes out of a target, when an input takes more than 100 ms of CPU each time it is
+tried, or when memory goes beyond the limit.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
 from tests.fuzz.targets import TARGETS
 
@@ -31,6 +33,8 @@ class Outcome:
 
     name: str
     inputs: int
+    cpu_s: float
+    """Of the whole process; it takes a few seconds to begin."""
     slowest_ms: float
     peak_mib: int
     edges: int
@@ -39,23 +43,26 @@ class Outcome:
     """What was found; empty for nothing."""
 
 
-def fuzz(name: str, seconds: float, corpus: Path) -> Outcome:
-    """Run one target for about so long."""
+def fuzz(name: str, until: str, corpus: Path) -> Outcome:
+    """Run one target; `until` is libFuzzer's option that ends it."""
     folder, finds = corpus / name, corpus / f"{name}-finds"
     folder.mkdir(parents=True, exist_ok=True)
     finds.mkdir(exist_ok=True)
     for number, seed in enumerate(TARGETS[name].seeds()):
         (folder / f"seed-{number}").write_bytes(seed)
     command = [
-        sys.executable, "-m", "tests.fuzz.one", name, f"-max_total_time={seconds:.0f}", "-print_final_stats=1",
+        sys.executable, "-m", "tests.fuzz.one", name, until, "-print_final_stats=1",
         f"-rss_limit_mb={MEMORY_MIB}", f"-max_len={TARGETS[name].most_bytes}", "-timeout=10", "-reload=0",
         f"-artifact_prefix={finds}/", str(folder),
     ]  # fmt: skip
+    before = getrusage(RUSAGE_CHILDREN).ru_utime
     ran = _ran(command)
+    cpu_s = getrusage(RUSAGE_CHILDREN).ru_utime - before
     said = ran.stderr + ran.stdout
     return Outcome(
         name,
         int(_last(said, r"number_of_executed_units: (\d+)") or _last(said, r"#(\d+)\s") or 0),
+        cpu_s,
         float(_last(said, r"slowest_ms ([\d.]+)") or 0),
         int(_last(said, r"peak_rss_mb: (\d+)") or _last(said, r"rss: (\d+)Mb") or 0),
         int(_last(said, r"cov: (\d+)") or 0),
@@ -106,18 +113,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help=f"of {', '.join(TARGETS)}; none means all")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each target")
+    parser.add_argument("--inputs", type=int, help="for each target, however long they take")
     parser.add_argument("--corpus", type=Path, default=LIBRARY_DEFAULT, help="folder of the inputs")
     asked = parser.parse_args()
     unknown = set(asked.targets) - set(TARGETS)
     if unknown:
         parser.error(f"no target {', '.join(sorted(unknown))}")
     total, found = 0, []
-    print(f"{'target':12} {'inputs':>10} {'slowest ms':>11} {'peak MiB':>9} {'edges':>7}  covered")
+    until = f"-runs={asked.inputs}" if asked.inputs else f"-max_total_time={asked.seconds:.0f}"
+    print(f"{'target':12} {'inputs':>10} {'CPU s':>7} {'slowest ms':>11} {'peak MiB':>9} {'edges':>7}  covered")
     for name in asked.targets or TARGETS:
-        done = fuzz(name, asked.seconds, asked.corpus)
+        done = fuzz(name, until, asked.corpus)
         total += done.inputs
         print(
-            f"{name:12} {done.inputs:10} {done.slowest_ms:11.1f} {done.peak_mib:9} {done.edges:7}  {done.covered}",
+            f"{name:12} {done.inputs:10} {done.cpu_s:7.0f} {done.slowest_ms:11.1f} {done.peak_mib:9} {done.edges:7}  "
+            f"{done.covered}",
             flush=True,
         )
         if done.find:

@@ -54,6 +54,8 @@ from tests.support.mqtt_sessions import Wire
 
 URIS = ("http://opcfoundation.org/UA/", "urn:x")
 HANDLES = 64
+RECORDED = Path(__file__).parent / "recorded"
+"""What servers of three stacks answered (`tests/fuzz/record.py`)."""
 EVENTS_FROM = 60
 """Handles from here on are notifiers."""
 
@@ -92,6 +94,11 @@ class Choices:
     @property
     def is_over(self) -> bool:
         return self._at >= len(self._data)
+
+
+def recorded(name: str) -> list[bytes]:
+    """Responses of real servers, for this target."""
+    return [bytes.fromhex(line) for line in (RECORDED / f"{name}.hex").read_text(encoding="ascii").splitlines()]
 
 
 # -- publish ---------------------------------------------------------------------------------------------------------
@@ -169,7 +176,7 @@ def _publish_seeds() -> list[bytes]:
         struct.pack("<Ii", EVENTS_FROM, 5) + wire.string("id") + wire.string("t") * 3 + b"\x0d" + struct.pack("<q", 9)
     )
     events = wire.extension(916, struct.pack("<i", 1) + event)
-    return [*publish_responses(), wire.publish_response([wire.data_change(items), events])]
+    return [*recorded("publish"), *publish_responses(), wire.publish_response([wire.data_change(items), events])]
 
 
 # -- structures ------------------------------------------------------------------------------------------------------
@@ -256,7 +263,7 @@ def _answers_seeds() -> list[bytes]:
     browse = wire.RESPONSE_HEADER + struct.pack("<iIii", 1, 0, -1, 1) + reference + struct.pack("<i", -1)
     item = struct.pack("<IIdI", 0, 7, 100.0, 2) + b"\x00\x00\x00"
     created = wire.RESPONSE_HEADER + struct.pack("<i", 2) + item * 2 + struct.pack("<i", -1)
-    return [b"\x00" + read, b"\x03" + struct.pack("<BBH", 1, 0, 530) + browse,
+    return [*recorded("answers"), b"\x00" + read, b"\x03" + struct.pack("<BBH", 1, 0, 530) + browse,
             b"\x04" + struct.pack("<BBH", 1, 0, 754) + created]  # fmt: skip
 
 
