@@ -21,7 +21,7 @@ from gateway.outbox.clock import Clock
 from gateway.outbox.files import Files
 from gateway.outbox.losses import Loss
 from gateway.outbox.reader import Reader
-from gateway.outbox.record import HEAD
+from gateway.outbox.record import most_bytes, most_bytes_of_mark
 from gateway.outbox.recover import Found, recover
 from gateway.outbox.segment import LANES
 from gateway.outbox.store import Store
@@ -41,7 +41,8 @@ class _Append:
     messages: tuple[Message, ...]
     mark: Mark | None
     losses: tuple[int, ...]
-    size: int
+    most_bytes: tuple[int, ...]
+    """What its records take at most, by lane."""
     lane: int
     """The last of its lanes."""
     done: "asyncio.Future[None]"
@@ -128,21 +129,24 @@ class Outbox:
         if self._closing:
             raise Unavailable("the outbox is closed")
         seen: dict[str, tuple[int, int]] = {}
-        size = 0
+        sizes = [0 for _ in LANES]
         for message in messages:
             lane, last = seen.get(message.stream) or self._accepted.get(message.stream, (message.priority, 0))
             if self._numbered and (message.seq != last + 1 or message.priority != lane):
                 raise ValueError(f"{message.stream}: seq {message.seq} priority {message.priority}, last was {last}")
             seen[message.stream] = (message.priority, message.seq)
-            size += _size_of(message)
-        if size > self._config.max_bytes // 2:
-            raise Rejected("too_large", f"{size} bytes at once do not fit an outbox of {self._config.max_bytes}")
+            sizes[message.priority] += most_bytes(message)
+        lane = max((int(message.priority) for message in messages), default=int(LANES[-1]))
+        if source and mark:
+            sizes[lane] += most_bytes_of_mark(source, mark)
+        if sum(sizes) > self._config.max_bytes // 2:
+            raise Rejected("too_large", f"{sum(sizes)} bytes at once do not fit an outbox of {self._config.max_bytes}")
         self._accepted.update(seen)
         if source and mark:
             self._orders += 1
         kept = Mark(source, mark, self._orders) if source and mark else None
-        lane = max((int(message.priority) for message in messages), default=int(LANES[-1]))
-        append = _Append(messages, kept, losses, size, lane, asyncio.get_running_loop().create_future(), on_stored)
+        done = asyncio.get_running_loop().create_future()
+        append = _Append(messages, kept, losses, tuple(sizes), lane, done, on_stored)
         append.done.add_done_callback(_retrieved)
         self._pending.append(append)
         self._open_appends += 1
@@ -180,7 +184,7 @@ class Outbox:
         messages waits for the next group.
         """
         group, size, lane = [self._pending.popleft()], 0, 0
-        while self._pending and (size := size + group[-1].size) < _COMMIT_BYTES:
+        while self._pending and (size := size + sum(group[-1].most_bytes)) < _COMMIT_BYTES:
             lane = max(lane, group[-1].lane)
             if self._pending[0].lane < lane and self._pending[0].mark is not None:
                 break
@@ -190,8 +194,8 @@ class Outbox:
     async def _commit(self, group: list[_Append]) -> bool:
         """Write a group, waiting out full and broken disks; False when the outbox closes before that succeeds."""
         store, parts, wait_s = self._store, _parts_of(group), self._retry_s
-        size = sum(append.size for append in group)
         while parts:
+            size = await store.most_bytes(parts, self._segment_bytes)
             if not await store.make_room(size):
                 store.trouble.begins(store.why_full(size) or "full")
                 if not await self._wait_for_progress():
@@ -319,10 +323,6 @@ class Outbox:
         return self._store.trouble.reason
 
 
-def _size_of(message: Message) -> int:
-    return HEAD.size + len(message.payload) + 2 * len(message.topic) + len(message.stream) + 64
-
-
 def _segment_bytes(config: OutboxConfig) -> int:
     return min(config.segment_bytes, config.max_bytes // 4)
 
@@ -342,7 +342,7 @@ def _parts_of(group: list[_Append]) -> list[Part]:
             own.setdefault(append.lane, []).append(append.mark)
         for lane, each in own.items():
             items.setdefault(lane, []).extend((item, n == len(each)) for n, item in enumerate(each, 1))
-    return [Part(lane, items[lane]) for lane in sorted(items)]
+    return [Part(lane, items[lane], sum(append.most_bytes[lane] for append in group)) for lane in sorted(items)]
 
 
 def _lost_by_reader(losses: list[Loss], what: str) -> list[int]:

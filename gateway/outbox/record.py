@@ -69,6 +69,17 @@ class Stamp:
     clock_ns: int
 
 
+def most_bytes(message: Message) -> int:
+    """What its record takes at most: UTF-8 has up to four bytes for a character, a JSON text six."""
+    names = len(message.stream) + len(message.topic) + len(message.source) + len(message.content_type)
+    properties = sum(6 * (len(key) + len(value)) + 8 for key, value in message.properties)
+    return HEAD.size + 4 * names + properties + len(message.payload)
+
+
+def most_bytes_of_mark(source: str, token: bytes) -> int:
+    return HEAD.size + 4 * len(source) + len(token)
+
+
 class Encoder:
     """Writes records.  Keeps the encoded names of recent streams, because they repeat in every message."""
 

@@ -6,7 +6,7 @@ task (`Outbox.run`), so nothing here is locked.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,7 @@ from gateway.outbox.reader import Reader
 from gateway.outbox.recover import Found, keep_damaged
 from gateway.outbox.scan import Hole, missing, read_file, read_header, read_items
 from gateway.outbox.segment import Lane, Segment
-from gateway.outbox.writer import Writer, Written
+from gateway.outbox.writer import Part, Writer, Written
 
 _T = TypeVar("_T")
 _log = structlog.get_logger("gateway.outbox")
@@ -177,6 +177,12 @@ class Store:
         lane.segments.append(written.segment)
 
     # -- bounds
+
+    async def most_bytes(self, parts: Sequence[Part], segment_bytes: int) -> int:
+        """What these take on the disk at most, with the headers of the segments that they begin."""
+        begun = [part.lane for part in parts if self.writer.is_full(part.lane, segment_bytes)]
+        headers = await self.in_thread(partial(self.writer.header_bytes, begun)) if begun else 0
+        return headers + sum(part.most_bytes for part in parts)
 
     def why_full(self, size: int) -> str | None:
         """Why so many bytes more are out of bounds; None when they are not."""

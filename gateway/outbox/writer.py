@@ -5,6 +5,7 @@ cache holds after a failed sync proves nothing.  The caller tries the same part 
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Part:
 
     lane: int
     items: list[tuple[Message | Mark, bool]]
+    most_bytes: int
+    """What its records take at most."""
 
 
 @dataclass(slots=True)
@@ -90,7 +93,7 @@ class Writer:
     def write(self, part: Part, segment_bytes: int) -> Written:
         """Make a part durable, in a new segment if the active one is full."""
         active = self._active[part.lane]
-        if active is None or active.segment.size >= segment_bytes:
+        if active is None or self.is_full(part.lane, segment_bytes):
             self._finish(active)
             active = self._begin(part.lane)
         segment = active.segment
@@ -193,15 +196,27 @@ class Writer:
                 streams[item.stream] = (part.lane, item.seq, values + item.values)
         self.books.tails[part.lane] = self.books.ends[part.lane][0]
 
-    def _begin(self, lane: int) -> _Active:
-        self._give_up(lane)
+    def is_full(self, lane: int, segment_bytes: int) -> bool:
+        """The next part of this lane begins a new segment."""
+        active = self._active[lane]
+        return active is None or active.segment.size >= segment_bytes
+
+    def header_bytes(self, lanes: Sequence[int]) -> int:
+        """What the headers of new segments of these lanes would take."""
+        return sum(len(encode_header(self._header(lane))) for lane in lanes)
+
+    def _header(self, lane: int) -> Header:
         number, values = self.books.ends[lane]
-        header = Header(
+        return Header(
             epoch=self._epoch, lane=lane, first=number, previous_end=self.books.tails[lane], values_before=values,
             appended_ns=self._clock.wall_ns, clock_ns=self._clock.age_ns, streams=self.books.streams,
             marks={mark.source: (mark.order, token_text(mark.token)) for mark in self.books.marks.values()},
         )  # fmt: skip
-        data = encode_header(header)
+
+    def _begin(self, lane: int) -> _Active:
+        self._give_up(lane)
+        header = self._header(lane)
+        number, values, data = header.first, header.values_before, encode_header(header)
         fd = self._create(name_of(lane, number), data)
         size, now = len(data), header.clock_ns
         active = self._active[lane] = _Active(fd, Segment(lane, number, number, size, size, values, values, now, now))

@@ -216,6 +216,11 @@ class OutboxMachine(RuleBasedStateMachine):
         if self.life is not None and not self.pending:
             assert self.life.outbox.messages >= len(self.given)
 
+    @invariant()
+    def within_bounds(self) -> None:
+        if self.life is not None and self.life.outbox.messages:
+            assert self.life.outbox.bytes <= self.config.max_bytes
+
     def teardown(self) -> None:
         if self.life is None:
             return

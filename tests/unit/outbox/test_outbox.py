@@ -185,6 +185,28 @@ def test_a_full_outbox_told_to_block_waits_and_loses_nothing(tmp_path: Path) -> 
     run(tmp_path, body, max_bytes=20_000, when_full="block")
 
 
+@pytest.mark.parametrize("when_full", ["drop_oldest", "block"])
+def test_marks_and_headers_of_segments_count_within_the_bounds(tmp_path: Path, when_full: str) -> None:
+    streams = [f"edge-1.k3x9q2/press-shop/factory/hall-2/press/press-{n}" for n in range(30)]
+
+    async def fill_all(outbox: Outbox, most: list[int]) -> None:
+        for n in range(600):
+            stream = streams[n % len(streams)]
+            await outbox.append([message(outbox.next_seq(stream), stream)], source="s", mark=b"m" * 500)
+            most.append(outbox.bytes)
+
+    async def body(outbox: Outbox) -> None:
+        most: list[int] = []
+        async with asyncio.TaskGroup() as tasks:
+            filling = tasks.create_task(fill_all(outbox, most))
+            await until(lambda: outbox.trouble is not None or filling.done())
+            filling.cancel()
+        assert max(most) > 40_000
+        assert max(*most, outbox.bytes) <= 50_000
+
+    run(tmp_path, body, max_bytes=50_000, segment_bytes=5_000, when_full=when_full)
+
+
 def test_an_error_of_the_owner_passes_through_as_it_is(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 1)
