@@ -24,7 +24,7 @@ from gateway.mqtt.sink import Sink
 from gateway.mqtt.tls import expires_s
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
-from gateway.outbox.inspect import forget
+from gateway.outbox.inspect import forget, forget_empty
 from gateway.payload.choose import describes_types, format_for, keep_alives_for, network_envelope
 from gateway.payload.parts import Packets
 from gateway.payload.pubsub import StatusPresence
@@ -36,7 +36,7 @@ from gateway.shaping import Shaper
 DISTRIBUTION = "connected-factory"
 GOODBYE_S = 2.0
 """How long leaving a broker may take."""
-SET_ASIDE = ("refused", "dead-letters")
+REFUSED, DEAD_LETTERS = "refused", "dead-letters"
 """Folders below that of the outbox, with an outbox in each for every broker."""
 SHARE_OF_REFUSED = 8
 """Refused messages and dead letters may each take this part of the outbox's size."""
@@ -191,16 +191,16 @@ class Peers:
             leave.set()
         await self._below.wait([f"forward to {name}" for name in self._leave], GOODBYE_S)
 
-    async def forget_broker(self, name: str) -> int:
-        """It will not come back: its place in the outbox is given up.  How many values it had not got."""
+    async def forget_broker(self, name: str) -> None:
+        """It will not come back: its place in the outbox is given up, and told how many values it had not got."""
         shelves = self._gateway.shelves.pop(name)
         self._gateway.refresh()
-        left = shelves.stored_values
+        log = structlog.get_logger("gateway").bind(broker=name)
+        log.warning("a broker was taken out of the configuration", values_not_delivered=shelves.stored_values)
         await self._opened.pop(name).aclose()
         await self._gateway.outbox.forget(name)
         self._gateway.metrics.sink_ends(name)
         self._gateway.packets.forget(name)
-        return left
 
     def keep_within(self, config: Config) -> None:
         """Other bounds of the outbox and of the places beside it."""
@@ -251,14 +251,16 @@ def _beside(outbox: OutboxConfig, broker: str) -> tuple[OutboxConfig, OutboxConf
     """Where and within what bounds what a broker refused is kept: for now, and for good."""
     size = max(2 * outbox.segment_bytes, outbox.max_bytes // SHARE_OF_REFUSED)
     aside = outbox.model_copy(update={"max_bytes": size, "when_full": "drop_oldest"})
-    refused, dead = (aside.model_copy(update={"path": outbox.path / kind / broker}) for kind in SET_ASIDE)
+    refused, dead = (aside.model_copy(update={"path": outbox.path / kind / broker}) for kind in (REFUSED, DEAD_LETTERS))
     return refused, dead
 
 
 def forget_brokers(config: Config) -> None:
-    """What was set aside for brokers that are not configured any more takes no disk; the outbox forgets its reader."""
-    for kind in SET_ASIDE:
-        forget(config.outbox.path / kind, [broker.name for broker in config.all_brokers])
+    """What was refused for now by brokers that are not configured any more takes no disk; their dead letters, which
+    are for people, stay."""
+    names = [broker.name for broker in config.all_brokers]
+    forget(config.outbox.path / REFUSED, names)
+    forget_empty(config.outbox.path / DEAD_LETTERS, names)
 
 
 @asynccontextmanager

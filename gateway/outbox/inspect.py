@@ -171,13 +171,29 @@ def purge(folder: Path, progress: Progress = _no_progress) -> tuple[int, int]:
 def forget(folder: Path, kept: Collection[str]) -> None:
     """Remove the outboxes in a folder of outboxes whose names are not among these, and say what was in them.
 
-    For brokers that are not configured any more: nobody will ever read what is there.
+    For brokers that are not configured any more, and what nobody will ever read.
     """
-    for other in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if other.name not in kept and (other / "LOCK").exists():
-            messages, values = purge(other)
+    for other in _others(folder, kept):
+        messages, values = purge(other)
+        shutil.rmtree(other)
+        _log.warning("a broker is not configured any more", removed=str(other), messages=messages, values=values)
+
+
+def forget_empty(folder: Path, kept: Collection[str]) -> None:
+    """The same for what people may want to read: those that hold messages stay, which is said, until somebody purges
+    them."""
+    for other in _others(folder, kept):
+        if peek(other, 1):
+            purging = f"look with `gateway outbox peek {other}`, remove with `gateway outbox purge {other}`"
+            _log.warning("a broker is not configured any more", kept=str(other), next=purging)
+        else:
             shutil.rmtree(other)
-            _log.warning("a broker is not configured any more", removed=str(other), messages=messages, values=values)
+
+
+def _others(folder: Path, kept: Collection[str]) -> list[Path]:
+    """The outboxes in a folder of outboxes whose names are not among these."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [other for other in inside if other.name not in kept and (other / "LOCK").exists()]
 
 
 def _empty(files: Files, found: Found, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from gateway.config import OutboxConfig
 from gateway.errors import ConfigError
 from gateway.model import Message
 from gateway.outbox import Outbox, open_outbox
-from gateway.outbox.inspect import export, forget, peek, purge, show
+from gateway.outbox.inspect import export, forget, forget_empty, peek, purge, show
 
 
 def run(folder: Path, body: Callable[[Outbox], Awaitable[None]]) -> None:
@@ -99,6 +99,19 @@ def test_what_was_set_aside_for_brokers_that_are_gone_is_removed_and_told(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "something else"]
     assert sum(segment.messages for segment in show(tmp_path / "here").segments) == 20
     forget(tmp_path / "nothing", [])
+
+
+def test_dead_letters_of_brokers_that_are_gone_stay_until_somebody_purges_them(tmp_path: Path) -> None:
+    for name in ("here", "gone"):
+        run(tmp_path / name, fill)
+    with capture_logs() as told:
+        forget_empty(tmp_path, ["here"])
+    assert [entry["kept"] for entry in told] == [str(tmp_path / "gone")]
+    assert len(peek(tmp_path / "gone", 100)) == 20
+    purge(tmp_path / "gone")
+    with capture_logs() as told:
+        forget_empty(tmp_path, ["here"])
+    assert (told, [path.name for path in tmp_path.iterdir()]) == ([], ["here"])
 
 
 def test_looking_into_a_large_folder_takes_no_more_memory_than_a_few_of_its_files(tmp_path: Path) -> None:
