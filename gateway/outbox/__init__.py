@@ -49,13 +49,15 @@ Consequences of damage
     reading fails               unreadable blocks count as damage; a file that cannot be opened is waited for
     clock jumps                 ages do not move: they count on the monotonic clock
 
-Who runs where: decisions on the event loop (`store.py`, `outbox.py`, `reader.py`), writing in one thread (`writer.py`),
-reading in one for each reader, recovery (`recover.py`, `scan.py`) before there is anything else.
+Who runs where: decisions on the event loop (`outbox.py`, `groups.py`, `store.py`, `reader.py`), writing in one thread
+(`writer.py`), reading in one for each reader (`excerpts.py`), recovery (`recover.py`, `scan.py`) before there is
+anything else.
 """
 
+from gateway.outbox.excerpts import Record
 from gateway.outbox.files import Files
 from gateway.outbox.losses import Loss
 from gateway.outbox.outbox import Outbox, open_outbox
-from gateway.outbox.reader import Reader, Record
+from gateway.outbox.reader import Reader
 
 __all__ = ["Files", "Loss", "Outbox", "Reader", "Record", "open_outbox"]

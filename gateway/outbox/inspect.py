@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from gateway.errors import ConfigError
 from gateway.model import Priority
 from gateway.outbox.clock import Clock
+from gateway.outbox.excerpts import Record
 from gateway.outbox.files import Files
 from gateway.outbox.losses import Loss, stored_losses
-from gateway.outbox.reader import Record
 from gateway.outbox.record import MARK, Decoder, Entry, entries
 from gateway.outbox.recover import Found, State, recover
 from gateway.outbox.scan import read_file, read_header

@@ -9,7 +9,6 @@ import errno
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -19,6 +18,7 @@ from gateway.errors import Rejected, Unavailable
 from gateway.model import Message
 from gateway.outbox.clock import Clock
 from gateway.outbox.files import Files
+from gateway.outbox.groups import Append, next_group, parts_of
 from gateway.outbox.losses import Loss
 from gateway.outbox.reader import Reader
 from gateway.outbox.record import most_bytes, most_bytes_of_mark
@@ -27,26 +27,9 @@ from gateway.outbox.segment import LANES
 from gateway.outbox.store import Store
 from gateway.outbox.writer import Mark, Part
 
-_COMMIT_BYTES = 4 * 2**20
-"""At most about so much is made durable at once."""
 _KEEP_INTERVAL_S = 1.0
 _RETRY_MOST_S = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(slots=True)
-class _Append:
-    """One append on its way to the disk."""
-
-    messages: tuple[Message, ...]
-    mark: Mark | None
-    losses: tuple[int, ...]
-    most_bytes: tuple[int, ...]
-    """What its records take at most, by lane."""
-    lane: int
-    """The last of its lanes."""
-    done: "asyncio.Future[None]"
-    on_stored: Callable[[], None]
 
 
 class Outbox:
@@ -67,7 +50,7 @@ class Outbox:
         self._accepted = {name: (lane, seq) for name, (lane, seq, _) in found.books.streams.items()}
         self._marks = {mark.source: mark.token for mark in found.books.marks.values()}
         self._orders = max((mark.order for mark in found.books.marks.values()), default=0)
-        self._pending: deque[_Append] = deque()
+        self._pending: deque[Append] = deque()
         self._open_appends = 0
         self._closing = False
         self._taken: set[int] = set()
@@ -125,7 +108,7 @@ class Outbox:
         mark: bytes,
         losses: tuple[int, ...],
         on_stored: Callable[[], None],
-    ) -> _Append:
+    ) -> Append:
         if self._closing:
             raise Unavailable("the outbox is closed")
         seen: dict[str, tuple[int, int]] = {}
@@ -146,7 +129,7 @@ class Outbox:
             self._orders += 1
         kept = Mark(source, mark, self._orders) if source and mark else None
         done = asyncio.get_running_loop().create_future()
-        append = _Append(messages, kept, losses, tuple(sizes), lane, done, on_stored)
+        append = Append(messages, kept, losses, tuple(sizes), lane, done, on_stored)
         append.done.add_done_callback(_retrieved)
         self._pending.append(append)
         self._open_appends += 1
@@ -166,7 +149,7 @@ class Outbox:
                 if not self._closing:
                     await self._store.woken.wait()
                 continue
-            group = self._next_group()
+            group = next_group(self._pending)
             if not await self._commit(group):
                 self._refuse(group)
 
@@ -177,23 +160,9 @@ class Outbox:
             self._store.woken.set()
             self._store.progress.set()
 
-    def _next_group(self) -> list[_Append]:
-        """Appends to be made durable at once.
-
-        Lanes are written one after another: an append whose mark would become durable before an earlier append's
-        messages waits for the next group.
-        """
-        group, size, lane = [self._pending.popleft()], 0, 0
-        while self._pending and (size := size + sum(group[-1].most_bytes)) < _COMMIT_BYTES:
-            lane = max(lane, group[-1].lane)
-            if self._pending[0].lane < lane and self._pending[0].mark is not None:
-                break
-            group.append(self._pending.popleft())
-        return group
-
-    async def _commit(self, group: list[_Append]) -> bool:
+    async def _commit(self, group: list[Append]) -> bool:
         """Write a group, waiting out full and broken disks; False when the outbox closes before that succeeds."""
-        store, parts, wait_s = self._store, _parts_of(group), self._retry_s
+        store, parts, wait_s = self._store, parts_of(group), self._retry_s
         while parts:
             size = await store.most_bytes(parts, self._segment_bytes)
             if not await store.make_room(size):
@@ -241,18 +210,18 @@ class Outbox:
                 await asyncio.wait_for(self._store.woken.wait(), left)
         return not self._closing
 
-    def _settle(self, append: _Append) -> None:
+    def _settle(self, append: Append) -> None:
         if append.mark is not None:
             self._marks[append.mark.source] = append.mark.token
         self._ledger.settle(append.losses)
         self._end(append, None)
 
-    def _refuse(self, group: list[_Append]) -> None:
+    def _refuse(self, group: list[Append]) -> None:
         reason = self._store.trouble.reason or "it is closed"
         for append in group:
             self._end(append, Unavailable(f"the outbox took no message: {reason}"))
 
-    def _end(self, append: _Append, error: Unavailable | None) -> None:
+    def _end(self, append: Append, error: Unavailable | None) -> None:
         self._open_appends -= 1
         if error is None:
             append.on_stored()
@@ -325,24 +294,6 @@ class Outbox:
 
 def _segment_bytes(config: OutboxConfig) -> int:
     return min(config.segment_bytes, config.max_bytes // 4)
-
-
-def _parts_of(group: list[_Append]) -> list[Part]:
-    """One part for each lane, to be written in this order.
-
-    A mark goes into the last lane of its append, so that it is not durable before the messages it stands for.  The last
-    record of an append in a lane says so; where the mark follows, that is the mark.
-    """
-    items: dict[int, list[tuple[Message | Mark, bool]]] = {}
-    for append in group:
-        own: dict[int, list[Message | Mark]] = {}
-        for message in append.messages:
-            own.setdefault(message.priority, []).append(message)
-        if append.mark is not None:
-            own.setdefault(append.lane, []).append(append.mark)
-        for lane, each in own.items():
-            items.setdefault(lane, []).extend((item, n == len(each)) for n, item in enumerate(each, 1))
-    return [Part(lane, items[lane], sum(append.most_bytes[lane] for append in group)) for lane in sorted(items)]
 
 
 def _lost_by_reader(losses: list[Loss], what: str) -> list[int]:

@@ -11,48 +11,21 @@ changes are never left behind: they hold what is needed to understand the rest.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import structlog
 
-from gateway.model import Message, Priority
+from gateway.model import Priority
 from gateway.outbox.cursors import Cursor
+from gateway.outbox.excerpts import CHUNK_BYTES, Chunk, Excerpts, Record
 from gateway.outbox.files import Files
-from gateway.outbox.record import HEAD, MARK, Decoder, Entry, entry_at, length_at, next_entry
-from gateway.outbox.scan import Hole, read_tolerant
-from gateway.outbox.segment import Lane, Segment, number_of, place_of, salt_of
+from gateway.outbox.scan import Hole
+from gateway.outbox.segment import Lane, Segment, place_of
 from gateway.outbox.stretch import MOST_STRETCHES, Given, Stretch, places_of, stretches_of
 
 _log = structlog.get_logger("gateway.outbox")
-_CHUNK_BYTES = 2**18
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A stored message.  `number` is what to acknowledge."""
-
-    number: int
-    message: Message
-    appended_at_ns: int
-    """Wall clock, nanoseconds since 1970."""
-
-
-@dataclass(slots=True)
-class _Chunk:
-    offset: int
-    next: int
-    values: int
-    """Values of all records below `next`."""
-    end: int
-    """Where to stop, at the latest."""
-    end_values: int
-    """Values of all records below `end`."""
-    done: frozenset[int]
-    entries: list[tuple[int, Entry, Record]] = field(default_factory=list)
-    hole: Hole | None = None
 
 
 class Reader:
@@ -62,15 +35,12 @@ class Reader:
         self, name: str, files: Files, folder: Path, lanes: list[Lane], cursor: Cursor, retry_s: float
     ) -> None:
         self.name = name
-        self._files = files
-        self._folder = folder
         self._lanes = lanes
         self._slots = cursor.slots
         self._retry_s = retry_s
-        self._decoder = Decoder()
         self._lane_stretches = [stretches_of(lane.index, cursor.at) for lane in lanes]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"outbox-read-{name}")
-        self._open: tuple[str, int] | None = None
+        self._excerpts = Excerpts(files, folder)
         self._woken = (asyncio.Event(), asyncio.Event())
         """For who waits in `read`, and in `read_behind`."""
         self._moves = 0
@@ -114,7 +84,7 @@ class Reader:
             moves = self._moves
             start = _chunk(stretch, segment)
             try:
-                chunk = await self._in_thread(partial(self._read_chunk, segment, start, max_messages, max_bytes))
+                chunk = await self._in_thread(partial(self._excerpts.read, segment, start, max_messages, max_bytes))
             except OSError as error:  # no descriptors left, no permission: not damage, so nothing is skipped
                 self._cannot_read(error)
                 await asyncio.sleep(self._retry_s)
@@ -143,7 +113,7 @@ class Reader:
                     return segment, stretch
         return None
 
-    def _take(self, stretch: Stretch, segment: Segment, chunk: _Chunk) -> list[Record]:
+    def _take(self, stretch: Stretch, segment: Segment, chunk: Chunk) -> list[Record]:
         records: list[Record] = []
         for offset, entry, record in chunk.entries:
             stretch.given[entry.number] = Given(
@@ -200,12 +170,12 @@ class Reader:
                 between = Stretch(before.end, before.end_values, after.low, after.low_values)
                 while (segment := between.enter(lane)) is not None:
                     start = _chunk(between, segment)
-                    chunk = await self._in_thread(partial(self._read_chunk, segment, start, 1000, _CHUNK_BYTES))
+                    chunk = await self._in_thread(partial(self._excerpts.read, segment, start, 1000, CHUNK_BYTES))
                     topics |= {record.message.topic for *_, record in chunk.entries if record.message.retain}
                     between.next, between.next_values, between.offset = chunk.next, chunk.values, chunk.offset
         return topics
 
-    async def _in_thread(self, work: Callable[[], _Chunk]) -> _Chunk:
+    async def _in_thread(self, work: Callable[[], Chunk]) -> Chunk:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def ack(self, number: int) -> bool:
@@ -294,8 +264,9 @@ class Reader:
         for woken in self._woken:
             woken.set()
 
-    def low(self, lane: int) -> int:
-        return self._lane_stretches[lane][0].low
+    def wants_any(self, lane: int, first: int, end: int) -> bool:
+        """Whether any record from `first` up to `end` may be stored for this reader."""
+        return any(each.low < end and each.end > first for each in self._lane_stretches[lane])
 
     @property
     def oldest_clock_ns(self) -> int | None:
@@ -317,72 +288,12 @@ class Reader:
 
     def let_go(self) -> None:
         """Close the files."""
-        if self._open is not None:
-            self._files.close(self._open[1])
+        self._excerpts.close()
         self._slots.close()
 
-    # -- in the reading thread
 
-    def _read_chunk(self, segment: Segment, chunk: _Chunk, max_messages: int, max_bytes: int) -> _Chunk:
-        """Read intact records from here on; stop at the limits, at the end of what is durable, or at damage."""
-        try:
-            fd = self._file(segment.name)
-        except FileNotFoundError:
-            chunk.hole = Hole(chunk.next, chunk.end, max(0, chunk.end_values - chunk.values))
-            chunk.next, chunk.values = chunk.end, chunk.end_values
-            return chunk
-        salt, at = salt_of(segment.name), chunk.offset
-        data, base, stop = b"", at, at + max_bytes
-        while chunk.next < chunk.end and len(chunk.entries) < max_messages and (at < stop or not chunk.entries):
-            data, base = self._window(fd, data, base, at, segment.size)
-            entry = entry_at(data, at - base, salt)
-            if entry is None:
-                self._find_hole(fd, segment, chunk, at)
-                break
-            if entry.kind != MARK and entry.number >= chunk.next:
-                chunk.next, chunk.values = entry.number + 1, entry.values_before + entry.values
-                if entry.number not in chunk.done:
-                    message = self._decoder.message(data, at - base, entry)
-                    record = Record(number_of(entry.lane, entry.number), message, entry.appended_ns)
-                    chunk.entries.append((at, entry, record))
-            at += entry.length
-            chunk.offset = at
-        return chunk
-
-    def _window(self, fd: int, data: bytes, base: int, at: int, size: int) -> tuple[bytes, int]:
-        """Data that holds the whole record at this place, if the file does; and the place where the data begins."""
-        while True:
-            have = base + len(data) - at
-            need = HEAD.size if have < HEAD.size else length_at(data, at - base) or 0
-            if need <= have or base + len(data) >= size:
-                return data, base
-            data, base = read_tolerant(self._files, fd, min(size - at, max(_CHUNK_BYTES, need)), at), at
-            if len(data) < min(size - base, need):
-                return data, base  # the file is shorter than it was: damage
-
-    def _find_hole(self, fd: int, segment: Segment, chunk: _Chunk, at: int) -> None:
-        """From damage to the next intact record, or to the end of the segment."""
-        data = read_tolerant(self._files, fd, segment.size - at, at)
-        found = next_entry(data, 1, salt_of(segment.name))
-        until, values, behind = chunk.end, chunk.end_values, segment.size
-        if found is not None and found[1].number < until:
-            until, values, behind = found[1].number, found[1].values_before, at + found[0]
-        until = max(until, chunk.next)
-        if until > chunk.next:
-            chunk.hole = Hole(chunk.next, until, max(0, values - chunk.values))
-        chunk.next, chunk.values, chunk.offset = until, max(values, chunk.values), behind
-
-    def _file(self, name: str) -> int:
-        if self._open is None or self._open[0] != name:
-            if self._open is not None:
-                self._files.close(self._open[1])
-                self._open = None
-            self._open = (name, self._files.open(self._folder / name, write=False))
-        return self._open[1]
-
-
-def _chunk(stretch: Stretch, segment: Segment) -> _Chunk:
+def _chunk(stretch: Stretch, segment: Segment) -> Chunk:
     """What to read next of a stretch, out of this segment."""
     end, values = stretch.end_in(segment)
     offset = stretch.offset or segment.body
-    return _Chunk(offset, stretch.next, stretch.next_values, end, values, frozenset(stretch.done))
+    return Chunk(offset, stretch.next, stretch.next_values, end, values, frozenset(stretch.done))

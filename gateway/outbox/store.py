@@ -6,7 +6,7 @@ task (`Outbox.run`), so nothing here is locked.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -198,6 +198,8 @@ class Store:
             await self.release()
             if self.why_full(size) is None:
                 break
+            if await self.release(ahead=True):
+                continue
             if self._config.when_full == "drop_oldest" and await self.drop_oldest():
                 continue
             over_cap = self.bytes + size > self._config.max_bytes
@@ -230,8 +232,13 @@ class Store:
         except OSError as error:
             self.trouble.begins(f"cannot make room in {self.found.folder}: {error.strerror or error}")
             return False
-        if holes:
-            await self._assess(segment, {reader.name for reader in self.readers.values()})
+        losers = {
+            name
+            for name, reader in self.readers.items()
+            if any(reader.wants_any(lane.index, h.number, h.until) for h in holes)
+        }
+        if losers:
+            await self._assess(segment, losers)
         lane.segments.remove(segment)
         self._lose(lane, segment, items, holes, cause)
         await self._unlink([segment])
@@ -256,15 +263,26 @@ class Store:
         if losses:
             _log.warning("stored messages were dropped", reason=cause, messages=sum(loss.messages for loss in losses))
 
-    async def release(self) -> None:
-        """Unlink the segments that every reader has passed; never the newest of a lane, which holds the counters."""
-        gone: list[Segment] = []
-        for lane in self._lanes:
-            low = min((reader.low(lane.index) for reader in self.readers.values()), default=-1)
-            while len(lane.segments) > 1 and lane.segments[0].end <= low:
-                gone.append(lane.segments.popleft())
+    async def release(self, *, ahead: bool = False) -> bool:
+        """Unlink the segments that no reader wants any more; never the newest of a lane, which holds the counters.
+
+        Those behind one that somebody wants, because they were delivered ahead of it, only when told so: as long as
+        they are there, a restart finds out which retained messages went out.  Whether there were any.
+        """
+        gone = [segment for lane in self._lanes for segment in self._unwanted(lane, ahead)]
+        for segment in gone:
+            self._lanes[segment.lane].segments.remove(segment)
         if gone:
             await self._unlink(gone)
+        return bool(gone)
+
+    def _unwanted(self, lane: Lane, ahead: bool) -> Iterator[Segment]:
+        readers = self.readers.values()
+        for segment in list(lane.segments)[:-1] if readers else ():
+            if not any(reader.wants_any(lane.index, segment.first, segment.end) for reader in readers):
+                yield segment
+            elif not ahead:
+                return
 
     async def _unlink(self, segments: list[Segment]) -> None:
         if all(reader.save() for reader in self.readers.values()):
@@ -293,7 +311,7 @@ class Store:
         if segment.name in self._assessed:
             return
         self._assessed.add(segment.name)
-        names |= {name for name, reader in self.readers.items() if reader.low(segment.lane) < segment.end}
+        names |= {n for n, reader in self.readers.items() if reader.wants_any(segment.lane, segment.first, segment.end)}
         known, rest, values = await self.in_thread(partial(self._missing, segment))
         readers, ledger = tuple(sorted(names)), self.found.ledger
         ledger.note(losses_of(((item, readers) for item in known), "corrupt", ledger.next_id))

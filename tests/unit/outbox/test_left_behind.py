@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
+import pytest
+
 from gateway.config import OutboxConfig
 from gateway.model import Message, Priority
 from gateway.outbox import Outbox, Reader, open_outbox
@@ -144,6 +146,47 @@ def test_a_dropped_segment_takes_its_part_of_each_piece(tmp_path: Path) -> None:
         assert await take("live", reader, left) == list(range(40 - left + 1, 41))
 
     run(tmp_path, body, max_bytes=20_000, segment_bytes=4000)
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "block"])
+def test_what_was_delivered_ahead_makes_room_before_anything_is_lost(tmp_path: Path, policy: str) -> None:
+    """Twenty times what fits passes a backlog of two messages, which come whole, also after a restart."""
+
+    async def first(outbox: Outbox, reader: Reader) -> None:
+        await fill(outbox, 2, size=1000)
+        reader.leave_behind()
+        for _ in range(400):
+            await fill(outbox, 1, size=1000)
+            await take("live", reader, 1)
+        assert (reader.messages, reader.values, reader.left_behind) == (2, 6, 2)
+
+    async def second(outbox: Outbox, reader: Reader) -> None:
+        assert (reader.messages, reader.values, reader.left_behind) == (2, 6, 2)
+        assert await reader.retained_ahead() == set()
+        await fill(outbox, 1, size=1000)
+        assert await take("live", reader, 1) == [403]
+        assert await take("behind", reader, 2) == [1, 2]
+        assert outbox.take_losses() == []
+
+    run(tmp_path, first, second, max_bytes=20_000, segment_bytes=4000, when_full=policy)
+
+
+def test_what_was_delivered_ahead_is_no_loss_when_its_surroundings_are_dropped_after_a_restart(tmp_path: Path) -> None:
+    async def first(outbox: Outbox, reader: Reader) -> None:
+        await fill(outbox, 2, size=1000)
+        reader.leave_behind()
+        for _ in range(30):
+            await fill(outbox, 1, size=1000)
+            await take("live", reader, 1)
+
+    async def second(outbox: Outbox, reader: Reader) -> None:
+        await fill(outbox, 30, size=1000)
+        losses = outbox.take_losses()
+        lost = {seq for loss in losses for seq in range(loss.from_seq, loss.to_seq + 1)}
+        assert {1, 2} <= lost <= {1, 2, *range(33, 63)}
+        assert (sum(loss.messages for loss in losses), reader.messages) == (len(lost), 32 - len(lost))
+
+    run(tmp_path, first, second, max_bytes=20_000, segment_bytes=4000)
 
 
 def lane_of(first: int, end: int) -> list[Lane]:

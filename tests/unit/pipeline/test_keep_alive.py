@@ -6,8 +6,7 @@ from pathlib import Path
 
 from gateway.config import OutboxConfig
 from gateway.link import Link
-from gateway.outbox import open_outbox
-from gateway.outbox.reader import Record
+from gateway.outbox import Record, open_outbox
 from gateway.payload.frames import FramesFormat
 from gateway.payload.parts import Terms
 from gateway.payload.pubsub import NetworkEnvelope

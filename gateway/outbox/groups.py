@@ -1,0 +1,60 @@
+"""Appends that are made durable together, and in which order their records are written.  Pure."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.model import Message
+from gateway.outbox.writer import Mark, Part
+
+COMMIT_BYTES = 4 * 2**20
+"""At most about so much is made durable at once."""
+
+
+@dataclass(slots=True)
+class Append:
+    """One append on its way to the disk."""
+
+    messages: tuple[Message, ...]
+    mark: Mark | None
+    losses: tuple[int, ...]
+    most_bytes: tuple[int, ...]
+    """What its records take at most, by lane."""
+    lane: int
+    """The last of its lanes."""
+    done: "asyncio.Future[None]"
+    on_stored: Callable[[], None]
+
+
+def next_group(pending: deque[Append]) -> list[Append]:
+    """Take the appends that are to be made durable at once.
+
+    Lanes are written one after another: an append whose mark would become durable before an earlier append's
+    messages waits for the next group.
+    """
+    group, size, lane = [pending.popleft()], 0, 0
+    while pending and (size := size + sum(group[-1].most_bytes)) < COMMIT_BYTES:
+        lane = max(lane, group[-1].lane)
+        if pending[0].lane < lane and pending[0].mark is not None:
+            break
+        group.append(pending.popleft())
+    return group
+
+
+def parts_of(group: list[Append]) -> list[Part]:
+    """One part for each lane, to be written in this order.
+
+    A mark goes into the last lane of its append, so that it is not durable before the messages it stands for.  The last
+    record of an append in a lane says so; where the mark follows, that is the mark.
+    """
+    items: dict[int, list[tuple[Message | Mark, bool]]] = {}
+    for append in group:
+        own: dict[int, list[Message | Mark]] = {}
+        for message in append.messages:
+            own.setdefault(message.priority, []).append(message)
+        if append.mark is not None:
+            own.setdefault(append.lane, []).append(append.mark)
+        for lane, each in own.items():
+            items.setdefault(lane, []).extend((item, n == len(each)) for n, item in enumerate(each, 1))
+    return [Part(lane, items[lane], sum(append.most_bytes[lane] for append in group)) for lane in sorted(items)]
