@@ -25,7 +25,7 @@ from gateway.mqtt.tls import expires_s
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
 from gateway.outbox.inspect import forget, forget_empty
-from gateway.payload.choose import describes_types, format_for, keep_alives_for, network_envelope
+from gateway.payload.choose import Format, describes_types, format_for, keep_alives_for, network_envelope
 from gateway.payload.parts import Packets
 from gateway.payload.pubsub import StatusPresence
 from gateway.pipeline.collect import Intake, collect
@@ -123,7 +123,7 @@ class Peers:
         gateway, name = self._gateway, source.name
         config, metrics = gateway.config, gateway.metrics.for_source(name)
         link = gateway.sources[name] = Link(name, source.url, partial(_edge, metrics), partial(_failure, metrics))
-        form = format_for(config, name, gateway.stream_prefix, gateway.packets)
+        form = self._format(name)
         watched = gateway.tags.watching(source, form, lambda: link.is_up)
         intake = self._intakes[name] = Intake(name, watched, gateway.outbox, metrics, _shaper(source))
         connect = partial(open_source, source, metrics, link, enumerations=describes_types(config.payload.format))
@@ -140,9 +140,16 @@ class Peers:
         """Other shaping or another payload, on the connection that there is."""
         gateway = self._gateway
         link = gateway.sources[source.name]
-        form = format_for(gateway.config, source.name, gateway.stream_prefix, gateway.packets)
+        form = self._format(source.name)
         watched = gateway.tags.watching(source, form, lambda: link.is_up)
         await self._intakes[source.name].change(watched, _shaper(source))
+
+    def _format(self, source: str) -> Format:
+        """What makes the messages of a source."""
+        gateway = self._gateway
+        return format_for(
+            gateway.config, source, gateway.stream_prefix, gateway.packets, lambda: gateway.outbox.latest_ns
+        )
 
     async def leave_source(self, name: str) -> None:
         """Disconnect; the server keeps the subscription for whoever comes back."""

@@ -287,6 +287,12 @@ class Outbox:
         return self._store.oldest_age_s
 
     @property
+    def latest_ns(self) -> int:
+        """The wall clock, nanoseconds since 1970; where it was set back, the latest that it showed, also in earlier
+        runs: for what may never go back."""
+        return self._store.latest_ns
+
+    @property
     def trouble(self) -> str | None:
         """Why nothing can be stored just now; None while all is well."""
         return self._store.trouble.reason

@@ -48,6 +48,7 @@ class State(BaseModel):
     boot: str
     wall_ns: int
     clock_ns: int
+    latest_ns: int = 0
     ends: list[tuple[int, int]]
     files: list[tuple[int, int]]
 
@@ -138,9 +139,9 @@ def _validated(model: type[State], body: object) -> State | None:
         return None
 
 
-def _last_clocks(state: State | None, lanes: list[Lane]) -> tuple[int, int]:
+def _last_clocks(state: State | None, lanes: list[Lane]) -> tuple[int, int, int]:
     stored = max((segment.last_clock_ns for lane in lanes for segment in lane.segments), default=0)
-    return (max(stored, state.clock_ns), state.wall_ns) if state else (stored, 0)
+    return (max(stored, state.clock_ns), state.wall_ns, state.latest_ns) if state else (stored, 0, 0)
 
 
 # -- segments

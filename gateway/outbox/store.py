@@ -116,6 +116,10 @@ class Store:
         clocks = [clock for reader in self.readers.values() if (clock := reader.oldest_clock_ns) is not None]
         return max(0.0, (self._clock.age_ns - min(clocks)) / 1e9) if clocks else 0.0
 
+    @property
+    def latest_ns(self) -> int:
+        return self._clock.latest_ns
+
     # -- readers
 
     def reader(self, name: str) -> Reader:

@@ -137,6 +137,7 @@ class Writer:
             "boot": self._boot,
             "wall_ns": self._clock.wall_ns,
             "clock_ns": self._clock.age_ns,
+            "latest_ns": self._clock.latest_ns,
             "ends": self.books.ends,
             "files": self.books.files,
         }

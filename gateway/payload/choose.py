@@ -1,5 +1,6 @@
 """Which format: the one place that knows them all."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -39,9 +40,16 @@ class Format(Protocol):
         """The messages of a batch, numbered on from what `next_seq` says of each stream."""
 
 
-def format_for(config: Config, source: str, stream_prefix: str, packets: Packets | None = None) -> Format:
-    """The configured format for one source.  `packets` is what the brokers say meanwhile of their largest packet."""
-    form = _plain(config, source, stream_prefix, packets or Packets())
+def format_for(
+    config: Config,
+    source: str,
+    stream_prefix: str,
+    packets: Packets | None = None,
+    latest_ns: Callable[[], int] = time.time_ns,
+) -> Format:
+    """The configured format for one source.  `packets` is what the brokers say meanwhile of their largest packet,
+    `latest_ns` a wall clock that never goes back."""
+    form = _plain(config, source, stream_prefix, packets or Packets(), latest_ns)
     if config.payload.compress == "none":
         return form
     return _Compressed(form, compressor(config.payload.compress))
@@ -95,7 +103,7 @@ def _events(config: Config, source: str) -> EventEnvelope:
     return EventEnvelope(events.source or f"urn:connected-factory:{config.name}:{source}", events.mode)
 
 
-def _frames(config: Config, source: str, terms: Terms) -> FramesFormat:
+def _frames(config: Config, source: str, terms: Terms, latest_ns: Callable[[], int]) -> FramesFormat:
     payload = config.payload
     names = [each.name for each in config.sources]
     return FramesFormat(
@@ -103,10 +111,11 @@ def _frames(config: Config, source: str, terms: Terms) -> FramesFormat:
         network_envelope(config) if payload.format == "opcua-pubsub" else _events(config, source),
         key_frame_every=payload.pubsub.key_frame_every,
         numbers=WriterNumbers(1 + names.index(source), len(names)),
+        latest_ns=latest_ns,
     )
 
 
-def _plain(config: Config, source: str, stream_prefix: str, packets: Packets) -> Format:
+def _plain(config: Config, source: str, stream_prefix: str, packets: Packets, latest_ns: Callable[[], int]) -> Format:
     payload = config.payload
     limits, rules = Limits(payload.max_values, payload.max_bytes, packets), payload.rules
     terms = Terms(
@@ -128,7 +137,7 @@ def _plain(config: Config, source: str, stream_prefix: str, packets: Packets) ->
         case "json-columns":
             return ColumnsFormat(terms)
         case "opcua-pubsub" | "cloudevents":
-            return _frames(config, source, terms)
+            return _frames(config, source, terms, latest_ns)
 
 
 class _Compressed:

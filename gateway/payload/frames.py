@@ -12,7 +12,7 @@ once in a payload.
   (Part 14, 7.2.3).
 - Metadata precedes the first frame that needs it, and comes again: with a new version when something new was learned of
   a field's type, with the same after every 256 messages and when the outbox did not take it.  Versions are seconds
-  since 2000 (VersionTime, Part 4, 7.43); they rise, also across restarts.
+  since 2000 (VersionTime, Part 4, 7.43) by a clock that never goes back, so they rise also across restarts.
 
 The only thing that is not a function of the batches is the clock, which is given.  How frames look on the wire is an
 `Envelope`: `opcua-pubsub` or `cloudevents`.
@@ -25,7 +25,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Message, Priority
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority
 from gateway.payload.forms import Json
 from gateway.payload.metadata import FieldTypes
 from gateway.payload.part6 import Encoding, fields_of
@@ -46,7 +46,9 @@ Kind = Literal["ua-keyframe", "ua-deltaframe", "ua-keepalive"]
 Payload = dict[str, Json]
 REPEAT_AFTER = 256
 """Messages of one writer between two of its metadata."""
-YEAR_2000_TICKS = UNIX_EPOCH_TICKS + 946_684_800 * TICKS_PER_SECOND
+NS_PER_SECOND = 10**9
+YEAR_2000_S = 946_684_800
+"""2000-01-01 in seconds since 1970."""
 
 
 @dataclass(slots=True)
@@ -145,16 +147,19 @@ class FramesFormat:
         key_frame_every: int = 100,
         numbers: WriterNumbers | None = None,
         now: Callable[[], int] = now_ticks,
+        latest_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._terms = terms
         self._envelope = envelope
         self._key_frame_every = key_frame_every
         self._numbers = numbers or WriterNumbers()
         self._now = now
+        self._latest_ns = latest_ns
         self._layout = terms.layout()
         self._types = FieldTypes(())
         self._writers: list[Writer] = []
-        self._version = 0
+        self._versions: dict[Place, int] = {}
+        """The last one of each place of metadata; outlives a change of the tag table."""
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch, metadata before the data that needs it."""
@@ -213,7 +218,8 @@ class FramesFormat:
     def _metadata_if_due(self, writer: Writer, batch: Batch, numbering: Numbering) -> list[Message]:
         place, now = writer.metadata, self._now()
         if writer.must_describe:
-            writer.version = self._version = max(self._version + 1, (now - YEAR_2000_TICKS) // TICKS_PER_SECOND)
+            version = self._latest_ns() // NS_PER_SECOND - YEAR_2000_S
+            writer.version = self._versions[place] = max(self._versions.get(place, 0) + 1, version)
         elif writer.since_described < REPEAT_AFTER and numbering.next(place.stream) > writer.described:
             return []
         writer.must_describe, writer.since_described = False, 0

@@ -462,6 +462,24 @@ def test_a_jump_of_the_clock_moves_no_age_and_expires_nothing(tmp_path: Path, ju
     assert (len(drained.records), drained.losses) == (2, [])
 
 
+def test_the_latest_time_does_not_go_back_with_the_clock_not_even_over_a_restart(tmp_path: Path) -> None:
+    wall = Wall()
+    folder = Folder(tmp_path, clock=wall.clock())
+    seen: list[int] = []
+
+    async def body(outbox: Outbox) -> None:
+        await outbox.append([message(outbox.next_seq("a"))])
+        seen.append(outbox.latest_ns)
+
+    folder.run(body)
+    wall.wall_ns -= YEAR_NS
+    folder.clock = wall.clock()
+    folder.run(body)
+    wall.wall_ns += YEAR_NS + 10**9
+    folder.run(body)
+    assert [latest_ns - seen[0] for latest_ns in seen] == [0, 0, 10**9]
+
+
 def test_the_age_is_that_of_the_oldest_message_not_of_the_file_it_is_in(tmp_path: Path) -> None:
     wall = Wall()
     folder = Folder(tmp_path, clock=wall.clock())

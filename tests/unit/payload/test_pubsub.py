@@ -1,6 +1,7 @@
 """OPC UA PubSub: read back by a subscriber written from Part 6 and Part 14."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,9 +11,9 @@ from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import Batch, Enumeration, Gap, Message
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Enumeration, Gap, Message
 from gateway.outbox.losses import Loss
-from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_TICKS, FramesFormat, WriterNumbers
+from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_S, FramesFormat, WriterNumbers
 from gateway.payload.part6 import SYMBOLS, Encoding, status_form
 from gateway.payload.parts import Limits, Terms
 from gateway.payload.pubsub import NetworkEnvelope, StatusPresence, pubsub_schema
@@ -22,15 +23,17 @@ from tests.support.payloads import TICKS, Counting, batch_of, batches, tags_of
 
 VALIDATOR = jsonschema.Draft202012Validator(pubsub_schema())
 NOW = TICKS + 10**8
+NOW_NS = (NOW - UNIX_EPOCH_TICKS) * 100
 DATA, METADATA = "opcua/json/data/edge/line-1/factory.press", "opcua/json/metadata/edge/line-1/factory.press"
 
 
 def form(
-    encoding: Encoding = "verbose", every: int = 0, limits: Limits | None = None, server_time: bool = False
-) -> FramesFormat:
+    encoding: Encoding = "verbose", every: int = 0, limits: Limits | None = None, server_time: bool = False,
+    latest_ns: Callable[[], int] = lambda: NOW_NS,
+) -> FramesFormat:  # fmt: skip
     return FramesFormat(
         Terms("edge.e1", "factory/{machine}", "edge", limits or Limits(), server_time),
-        NetworkEnvelope("edge", "opcua", encoding), key_frame_every=every, now=lambda: NOW,
+        NetworkEnvelope("edge", "opcua", encoding), key_frame_every=every, now=lambda: NOW, latest_ns=latest_ns,
     )  # fmt: skip
 
 
@@ -99,7 +102,7 @@ def test_raw_fields_are_the_values_alone_typed_by_the_batch(batch: Batch) -> Non
 def test_a_message_reads_as_documented() -> None:
     metadata, data = form().encode(batch_of([(11, 61.5)], statuses=[0x80310000]), lambda stream: 17)
     assert (metadata.topic, data.topic) == (METADATA, DATA)
-    version = (NOW - YEAR_2000_TICKS) // 10**7
+    version = NOW_NS // 10**9 - YEAR_2000_S
     assert json.loads(data.payload) == {
         "MessageId": f"edge.e1/line-1/{DATA}#17",
         "MessageType": "ua-data",
@@ -216,6 +219,18 @@ def test_what_is_learned_makes_a_new_version_and_what_is_known_does_not() -> Non
     assert [len(v) for v in versions] == [1, 0, 1, 1, 0]
     numbers = [v[0]["MajorVersion"] for v in versions if v and isinstance(v[0], dict)]
     assert numbers == sorted(set(numbers))
+
+
+def test_versions_rise_where_the_clock_stands_still_or_the_tags_are_others() -> None:
+    counting, encoder = Counting(), form()
+    versions = []
+    for count in (1, 2, 3):
+        messages = counting.append(
+            encoder.encode(batch_of([(6, 1)], tags=tags_of(count), handles=[0]), counting.next_seq)
+        )
+        versions += [body["ConfigurationVersion"] for kind, body in opened(messages) if kind == "ua-metadata"]
+    first = NOW_NS // 10**9 - YEAR_2000_S
+    assert versions == [{"MajorVersion": n, "MinorVersion": n} for n in (first, first + 1, first + 2)]
 
 
 def test_an_equal_tag_table_is_no_reason_for_a_new_version() -> None:
