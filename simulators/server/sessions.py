@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -226,8 +226,9 @@ class Core(InternalServer):
         return list(self._external_sessions.values())
 
     async def write_clock(self, offset: timedelta) -> None:
-        """Bring Server_ServerStatus up to date, by a clock that may be wrong."""
+        """Bring Server_ServerStatus up to date, by a clock that may be wrong; messages go by it as well."""
+        self.subscriptions.clock_offset = offset
         status = copy(await self.server_status_node.read_value())
-        status.CurrentTime = datetime.now(UTC) + offset
+        status.CurrentTime = self.subscriptions.now()
         await self.server_status_node.write_value(status)
         await self.current_time_node.write_value(status.CurrentTime)

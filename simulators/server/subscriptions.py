@@ -9,6 +9,7 @@ without subscriptions is told so; ModifySubscription modifies.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from asyncua import ua
@@ -56,7 +57,7 @@ class Subscription(InternalSubscription):
 
     def __init__(
         self, data: ua.CreateSubscriptionResult, aspace: AddressSpace, answer: Answer, ask: Ask | None,
-        owner: Owner, forget: Callable[[], object], most_values: int, enabled: bool,
+        owner: Owner, forget: Callable[[], object], most_values: int, enabled: bool, now: Callable[[], datetime],
     ) -> None:  # fmt: skip
         super().__init__(
             data, aspace, answer, owner.session_id, request_callback=ask, delete_callback=forget,
@@ -66,6 +67,7 @@ class Subscription(InternalSubscription):
         self.monitored_item_srv = self.items
         self.user = owner.user
         self.most_values = most_values
+        self._now = now
 
     @property
     def due(self) -> bool:
@@ -94,6 +96,7 @@ class Subscription(InternalSubscription):
 
     def _pop_publish_result(self) -> ua.PublishResult:
         result = super()._pop_publish_result()
+        result.NotificationMessage.PublishTime = self._now()
         self._forget_what_is_too_much()
         result.MoreNotifications = self._publishing_enabled and self.due
         return result
@@ -147,6 +150,12 @@ class Subscriptions(SubscriptionService):
 
     kind: type[Subscription] = Subscription
     """What a new one is made of."""
+    clock_offset = timedelta(0)
+    """By how much the server's clock is wrong."""
+
+    def now(self) -> datetime:
+        """By the server's clock."""
+        return datetime.now(UTC) + self.clock_offset
 
     def of(self, owner: Owner) -> list[Subscription]:
         subscriptions = self.subscriptions.values()
@@ -171,6 +180,7 @@ class Subscriptions(SubscriptionService):
             forget=lambda: self.subscriptions.pop(result.SubscriptionId, None),
             most_values=min(params.MaxNotificationsPerPublish or MOST_VALUES, MOST_VALUES),
             enabled=bool(params.PublishingEnabled),
+            now=self.now,
         )  # fmt: skip
         self.subscriptions[result.SubscriptionId] = subscription
         await subscription.start()

@@ -191,6 +191,11 @@ class Gateway(Program):
 
 
 SINK: dict[str, object] = {"ack_timeout": "3s", "keep_alive": "3s", "retry_refused": "1s"}
+SUBTREE: dict[str, object] = {
+    "subtree": "nsu=urn:connected-factory:simulator;s=hall-1",
+    "levels": ["line", "machine"],
+    "include": ["*/*/*"],
+}
 SOURCE: dict[str, object] = {
     "name": "line-1",
     "url": "",
@@ -199,11 +204,5 @@ SOURCE: dict[str, object] = {
     "queue_size": 1000,
     "keep_alive": "1s",
     "fields": {"site": "hall-1"},
-    "select": [
-        {
-            "subtree": "nsu=urn:connected-factory:simulator;s=hall-1",
-            "levels": ["line", "machine"],
-            "include": ["*/*/*"],
-        }
-    ],
+    "select": [SUBTREE],
 }

@@ -5,18 +5,20 @@ import math
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
 from docker.grafana.render import ask
 from docker.grafana.render.ask import Series
-from tests.support.brokers import Process, program_of
+from tests.support.brokers import Process, mosquitto, program_of
 from tests.support.mqtt_certificates import Authority
 from tests.support.ports import free_port
-from tests.support.programs import ROOT, Factory, Gateway, wait_until
+from tests.support.programs import ROOT, SINK, SOURCE, Factory, Gateway, running, wait_until
 
 RULES = ROOT / "docker" / "prometheus" / "rules"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -98,3 +100,35 @@ def prometheus(folder: Path, gateways: Mapping[str, int], factories: Mapping[str
         yield server
     finally:
         server.end()
+
+
+@contextmanager
+def stack_of(
+    folder: Path, plant: Path, *options: str, broker: str = "", sink: Mapping[str, object] = MappingProxyType({})
+) -> Iterator[Stack]:
+    """Everything running, with its first figures.
+
+    `options` are the simulators', `broker` is one more line for mosquitto, `sink` what the gateway's broker is told.
+    """
+    authority, port = Authority(folder), free_port()
+    shown = authority.issue("broker", "127.0.0.1", lasts=timedelta(days=90))
+    with ExitStack() as enter:
+        mqtt = enter.enter_context(mosquitto(folder, broker, listener=authority.listener(shown)))
+        factory = enter.enter_context(running(Factory(folder, "--metrics-port", str(port), *options, plant=plant)))
+        factory.wait_said("serving")
+        source = {**SOURCE, "url": factory.url, "publishing_interval": "250ms"}
+        url = {"url": f"mqtts://127.0.0.1:{mqtt.port}", "tls": {"ca": str(authority.path)}}
+        gateway = enter.enter_context(
+            running(Gateway(folder, factory.url, "", sources=[source], broker={**SINK, **url, **sink}))
+        )
+        gateway.wait_ready()
+        server = enter.enter_context(prometheus(folder, {"gateway": gateway.http_port}, {"factory": port}))
+        wait_until(
+            lambda: (
+                server.figure("line:factory_oee:ratio_1h") > 0
+                and server.figure("count(rate(gateway_values_delivered_total[5s]))") > 0
+            ),
+            "the first figures",
+            60,
+        )
+        yield Stack(server, mqtt, gateway, factory, authority)
