@@ -7,8 +7,8 @@ then on looks only at what came later.  What is frozen is still freed when nobod
 stay, once, never again.
 
 The interpreter puts off a full collection until what is new makes a quarter of what the last one left over.  It must
-therefore see that nothing is left over: else it waits for a quarter of all that is frozen, which takes days, and every
-lost connection leaves a few hundred objects until then (memory grew by half a megabyte per hour).
+therefore see that nothing is left over (the second `gc.collect`): else it waits for a quarter of all that is frozen,
+and until then every lost connection leaves some hundred objects behind.  Measured: 50 KiB for each.
 """
 
 import asyncio

@@ -44,14 +44,13 @@ async def demo(options: DemoOptions, view: View, stop: asyncio.Event) -> Flow:
     """Run until `stop` is set or the duration is over; returns how things were at the end.  Raises `ConfigError`."""
     with _state_folder(options.state) as folder:
         trust = Trust(folder / "pki", folder / "simulator-pki")
-        await asyncio.to_thread(trust.begin)
-        async with (
-            embedded_broker(folder) as broker,
-            simulators(options.plant, *_simulator_options(options, trust)) as factory,
-        ):
-            trust.complete()
-            config = _pointed(options.config, factory, broker, folder, trust)
-            return await _run(config, factory, broker, options, view, stop)
+        async with asyncio.TaskGroup() as beside, embedded_broker(folder) as broker:
+            ours = beside.create_task(asyncio.to_thread(trust.begin), name="make the gateway's identity")
+            async with simulators(options.plant, *_simulator_options(options, trust)) as factory:
+                await ours  # the simulators take longer to start
+                trust.complete()
+                config = _pointed(options.config, factory, broker, folder, trust)
+                return await _run(config, factory, broker, options, view, stop)
 
 
 def _simulator_options(options: DemoOptions, trust: Trust) -> list[str]:
