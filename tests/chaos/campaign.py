@@ -12,7 +12,6 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.verdict import counts_of, folder_for, text_of
 from tests.support.brokers import Process, mosquitto
 from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
 from tests.support.proxy import Proxy
@@ -57,15 +57,12 @@ class Report:
 
     @property
     def text(self) -> str:
-        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
-        gaps = ", ".join(f"{name} {count}" for name, count in sorted(self.gaps.items())) or "none"
-        lines = [
-            f"seed {self.seed}: {self.faults.total()} faults ({faults})",
+        facts = [
+            f"seed {self.seed}: {self.faults.total()} faults ({counts_of(self.faults)})",
             f"{self.values_served} values served, {self.values_arrived} arrived, {self.values_explained} missing and"
-            f" explained by a gap (announced: {gaps})",
-            f"unexplained: {len(self.unexplained)}",
+            f" explained by a gap (announced: {counts_of(self.gaps)})",
         ]
-        return "\n".join([*lines, *self.unexplained[:20]])
+        return text_of(facts, self.unexplained)
 
 
 @contextmanager
@@ -242,9 +239,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--keep", type=Path, help="keep logs, record and outbox in this folder")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
-        folder = options.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+    with folder_for(options.keep) as folder:
         report = campaign(folder, options.seed, options.faults, lambda line: print(line, file=sys.stderr, flush=True))
     print(report.text)
     return 1 if report.unexplained else 0

@@ -15,13 +15,13 @@ window of unacknowledged publishes.  Exit code 0 says so.
 import argparse
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.verdict import counts_of, folder_for, text_of
 from tests.support.load_chain import LoadChain, books_of, load_chain
 from tests.support.load_checker import LoadChecker
 from tests.support.programs import wait_until
@@ -54,15 +54,13 @@ class Report:
 
     @property
     def text(self) -> str:
-        lines = [
-            f"seed {self.seed}: {self.kills.total()} kills in {self.seconds:.0f} s"
-            f" ({', '.join(f'{count} {moment}' for moment, count in sorted(self.kills.items()))})",
+        facts = [
+            f"seed {self.seed}: {self.kills.total()} kills in {self.seconds:.0f} s ({counts_of(self.kills)})",
             f"{self.owed:,} values served, {self.values:,} arrived, {self.gaps} gaps announced",
             f"repeated: {self.repeated_values:,} values in {self.repeated_messages:,} messages, at most"
             f" {self.most_repeated} messages after one kill",
-            f"wrong: {len(self.wrong)}",
         ]
-        return "\n".join([*lines, *self.wrong[:20]])
+        return text_of(facts, self.wrong)
 
 
 def kills(
@@ -137,9 +135,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--keep", type=Path, help="keep logs and outbox in this folder, which must be empty")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="kills-") as temporary:
-        folder = options.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+    with folder_for(options.keep) as folder:
 
         def say(line: str) -> None:
             print(line, file=sys.stderr, flush=True)

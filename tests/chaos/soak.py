@@ -18,7 +18,6 @@ import os
 import random
 import shutil
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -28,6 +27,7 @@ from pathlib import Path
 
 from tests.chaos.plugs import PLUGS, drawn
 from tests.chaos.soak_report import Outcome, Pulled, Sample, judged, text_of
+from tests.chaos.verdict import folder_for
 from tests.support.load_chain import LoadChain, books_of, cpu_s, load_chain, open_files, resident_kib
 from tests.support.programs import wait_until
 
@@ -190,8 +190,8 @@ def main() -> int:
     plug_every_s = options.plug_every or min(150.0, max(10.0, options.minutes * 60 / 8))
     plan = Plan(options.minutes, options.values_per_second, options.seed, plug_every_s)
     say(f"seed {plan.seed}, load average {os.getloadavg()[0]:.1f}")
-    with tempfile.TemporaryDirectory(prefix="soak-") as temporary:
-        outcome = soak(plan, options.report or Path(temporary), say)
+    with folder_for(options.report) as folder:
+        outcome = soak(plan, folder, say)
     print(text_of(outcome))
     return 1 if outcome.wrong else 0
 

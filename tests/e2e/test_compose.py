@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from docker.grafana.render.board import Span
 from tests.support.compose import LAB, Stack, stack_up
+from tests.support.panels import wait_answers
 from tests.support.programs import wait_until
 from tests.support.subscriber import Subscriber, subscriber
 from tests.support.systemd import CONFIG, UNIT, machine
@@ -49,6 +51,10 @@ def test_two_plants_live_and_their_oee_is_there_within_a_minute_of_up(stack: Sta
     stack.wait_figure("count(line:factory_oee:ratio_1h > 0)", lambda lines: lines == 2, left_s())
     stack.wait_figure("min(gateway_ready)", lambda ready: ready == 1, left_s())
     stack.wait_figure("sum(gateway_values_delivered_total)", lambda values: values > 200, left_s())
+
+
+def test_every_query_of_every_panel_has_a_finite_and_plausible_answer(stack: Stack) -> None:
+    wait_answers(stack.prometheus, Span(0.0, 300.0, 5.0), 120)  # scrapes are 5 s apart
 
 
 def test_all_that_have_a_health_check_are_healthy(stack: Stack) -> None:

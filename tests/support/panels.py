@@ -1,14 +1,29 @@
 """The committed dashboards as tests ask for them: panels and their queries, by title."""
 
 import json
+import math
 import re
+from collections.abc import Mapping
 
+from docker.grafana.render import ask
 from docker.grafana.render.board import Span, filled
-from tests.support.programs import ROOT
+from tests.support.programs import ROOT, wait_until
 
 BOARDS = sorted((ROOT / "docker" / "grafana" / "dashboards").glob("*.json"))
 LIVE = Span(0.0, 60.0, 2.5)
 """What `$__rate_interval` (10 s) and `$__range` become against a young server."""
+
+EMPTY_WHEN_WELL = ("plant: What wants attention?",)
+PLAUSIBLE: Mapping[str, tuple[float, float]] = {
+    "percentunit": (0.0, 1.5),  # the first rates of a young server are extrapolated from two scrapes
+    "s": (-60.0, 1e9),
+    "short": (0.0, 1e9),
+    "ops": (0.0, 1e6),
+    "watt": (0.0, 1e7),
+    "bytes": (0.0, 1e11),
+    "Bps": (0.0, 1e9),
+}
+"""By unit: what a figure of a test's plant can be."""
 
 
 def panels() -> list[tuple[str, dict[str, object]]]:
@@ -44,3 +59,37 @@ def variables() -> list[tuple[str, str, str]]:
 def query(title: str) -> str:
     """The first query of one panel."""
     return next(expr for found, expr in queries() if found == title)
+
+
+def wrong_answers(url: str, span: Span) -> list[str]:
+    """What is wrong with the answers of a Prometheus to the queries of all panels; nothing when all is well."""
+    found = []
+    for board, panel in panels():
+        title = f"{board}: {panel['title']}"
+        low, high = PLAUSIBLE[panel["fieldConfig"]["defaults"]["unit"]]  # type: ignore[index]  # JSON
+        for expr in (filled(target["expr"], span, {}) for target in targets(panel)):
+            values = [series.last for series in ask.instant(url, expr)]
+            numbers = [value for value in values if math.isfinite(value)]
+            if not all(low <= value <= high for value in numbers) or not (numbers or title in EMPTY_WHEN_WELL):
+                found.append(f"{title}: {expr} is {values}")
+            found += [f"{title}: there is no {name}" for name in names_of(expr) if not ask.instant(url, name)]
+    return found
+
+
+def wait_answers(url: str, span: Span, within_s: float) -> None:
+    """Wait until every query of every panel has a finite and plausible answer."""
+    wrong: list[str] = []
+
+    def answered() -> bool:
+        wrong[:] = wrong_answers(url, span)
+        return not wrong
+
+    try:
+        wait_until(answered, "every panel to have an answer", within_s)
+    except AssertionError as error:
+        raise AssertionError("\n".join(wrong)) from error
+
+
+def names_of(expr: str) -> set[str]:
+    """The series that an expression names; alerts are no series while none fires."""
+    return set(re.findall(r"([a-z_][\w:]*)\{", expr)) - {"ALERTS"}

@@ -1,6 +1,5 @@
 """Every query of every panel and rule, answered by a real Prometheus over a real run; and faults move panels."""
 
-import math
 import subprocess
 import urllib.request
 from datetime import timedelta
@@ -8,33 +7,16 @@ from datetime import timedelta
 import pytest
 
 from tests.support.brokers import program_of, wait_listening
-from tests.support.panels import queries, query, variables
+from tests.support.panels import LIVE, query, variables, wait_answers
 from tests.support.programs import wait_until
 from tests.support.prometheus import Stack
 
 pytestmark = pytest.mark.slow
 DAY_S = 86_400
-EMPTY_WHEN_WELL = ("plant: What wants attention?",)
 
 
-def test_every_query_of_every_panel_has_a_finite_answer(stack: Stack) -> None:
-    def wrong() -> list[str]:
-        found = []
-        for title, expr in queries():
-            values = [series.last for series in stack.prometheus.ask(expr)]
-            if not any(map(math.isfinite, values)) and title not in EMPTY_WHEN_WELL:
-                found.append(f"{title}: {expr} is {values}")
-            if any(value < -60 for value in values):
-                found.append(f"{title}: {expr} is {values}")
-        return found
-
-    def answered() -> bool:
-        return not wrong()
-
-    try:
-        wait_until(answered, "every panel to have an answer", 40)
-    except AssertionError:
-        pytest.fail("\n".join(wrong()))
+def test_every_query_of_every_panel_has_a_finite_and_plausible_answer(stack: Stack) -> None:
+    wait_answers(stack.prometheus.url, LIVE, 90)
 
 
 def test_every_variable_has_values(stack: Stack) -> None:
