@@ -57,7 +57,7 @@ def received(broker: Process, topic: str, enough: Callable[[Got], bool]) -> Got:
                     break
         return got
 
-    return asyncio.run(asyncio.wait_for(body(), 60))
+    return asyncio.run(asyncio.wait_for(body(), 240))
 
 
 def body_of(message: aiomqtt.Message, form: str) -> Body:

@@ -5,7 +5,7 @@ from tests.support.record import arrived, last_change, losses, served
 from tests.support.subscriber import Subscriber
 
 
-def complete(factory: Factory, checker: Subscriber, within_s: float = 60.0) -> None:
+def complete(factory: Factory, checker: Subscriber, within_s: float = 120.0) -> None:
     """Everything served until now arrives, in order, nothing missing, every hole in the numbering explained."""
     until = served(factory.record)
 

@@ -4,6 +4,7 @@ node-opcua comes from tests/peers (`tests/install-peers`).  o6 ends its process 
 depend on: it lives in a virtual environment of its own, made here when it is first wanted.
 """
 
+import fcntl
 import json
 import os
 import subprocess
@@ -64,13 +65,16 @@ def o6_python() -> Path | None:
     cache_home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     home = cache_home / "connected-factory" / f"{O6.replace('==', '-')}-py{sys.version_info[0]}{sys.version_info[1]}"
     python = home / "bin" / "python"
-    if not (home / "installed").exists():
-        try:
-            venv.create(home, with_pip=True, clear=True)
-            subprocess.run([python, "-m", "pip", "install", "-q", O6], check=True, timeout=110, capture_output=True)
-            (home / "installed").touch()
-        except (OSError, subprocess.SubprocessError):
-            return None
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with (home.parent / f"{home.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the run may be installing it just now
+        if not (home / "installed").exists():
+            try:
+                venv.create(home, with_pip=True, clear=True)
+                subprocess.run([python, "-m", "pip", "install", "-q", O6], check=True, timeout=240, capture_output=True)
+                (home / "installed").touch()
+            except (OSError, subprocess.SubprocessError):
+                return None
     return python
 
 

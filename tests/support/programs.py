@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def wait_until(condition: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, within_s: float = 120.0) -> None:
     """Wait for a condition, and say what was waited for when it does not come."""
     deadline = time.monotonic() + within_s
     while not condition():
@@ -62,7 +62,7 @@ class Program:
         """How often an event was logged with these fields."""
         return sum(e.get("event") == event and fields.items() <= e.items() for e in self.events)
 
-    def wait_said(self, event: str, times: int = 1, within_s: float = 60.0, **fields: object) -> None:
+    def wait_said(self, event: str, times: int = 1, within_s: float = 120.0, **fields: object) -> None:
         def enough() -> bool:
             assert self.process.poll() is None or self.said(event, **fields) >= times, (
                 f"{self.name} ended with {self.process.returncode}:\n{self.log[-3000:]}"
@@ -186,7 +186,7 @@ class Gateway(Program):
         except (urllib.error.URLError, OSError):
             return False
 
-    def wait_ready(self, within_s: float = 60.0) -> None:
+    def wait_ready(self, within_s: float = 120.0) -> None:
         wait_until(lambda: self.ready, f"the gateway to be ready; it said\n{self.log[-3000:]}", within_s)
 
 

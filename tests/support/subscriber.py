@@ -69,7 +69,7 @@ class Subscriber:
         """Every discontinuity that was announced."""
         return [gap for bodies in self.streams.values() for body in bodies for gap in _list(body.get("gaps"))]
 
-    def wait_values(self, count: int, within_s: float = 60.0) -> None:
+    def wait_values(self, count: int, within_s: float = 120.0) -> None:
         wait_until(lambda: len(self.changes) >= count, f"{count} values at the subscriber", within_s)
 
 

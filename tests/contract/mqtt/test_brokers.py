@@ -87,7 +87,7 @@ def running(case: Case, folder: Path) -> Iterator[Running]:
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 60))
+    asyncio.run(asyncio.wait_for(body, 240))
 
 
 async def deliver(sink: Sink, topic: str, first: int, count: int) -> list[Outcome]:
@@ -162,7 +162,7 @@ def test_the_last_will_speaks_when_we_vanish_and_is_silent_when_we_leave(case: C
                 await sink.send(message("a/b", b"first"))
             # Another name: the embedded broker may take the end of the first session for that of a second of its name.
             async with opened(
-                case.session, broker.url, client_id="another", will=will, ack_timeout_s=0.2, login=broker.login
+                case.session, broker.url, client_id="another", will=will, ack_timeout_s=1.5, login=broker.login
             ) as sink:
                 await sink.send(message("a/b", b"second"))
                 broker.process.stall()

@@ -15,7 +15,7 @@ every_session = pytest.mark.parametrize("session", ALL)
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 60))
+    asyncio.run(asyncio.wait_for(body, 240))
 
 
 @every_session
@@ -23,7 +23,7 @@ def test_a_half_open_line_is_noticed_by_the_missing_puback(session: Session, tmp
     async def body() -> None:
         async with (
             open_proxy(broker.port) as proxy,
-            opened(session, f"mqtt://127.0.0.1:{proxy.port}", ack_timeout_s=0.5) as sink,
+            opened(session, f"mqtt://127.0.0.1:{proxy.port}", ack_timeout_s=1.5) as sink,
         ):
             assert (await sink.send(message())).verdict is Verdict.DELIVERED
             proxy.half_open()

@@ -22,7 +22,7 @@ WINDOW = 20
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 60))
+    asyncio.run(asyncio.wait_for(body, 240))
 
 
 async def harm(proxy: Proxy, rng: random.Random) -> None:

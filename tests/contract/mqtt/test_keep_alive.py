@@ -13,7 +13,7 @@ both = pytest.mark.parametrize("session", SPEAKS_5)
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 60))
+    asyncio.run(asyncio.wait_for(body, 240))
 
 
 @both

@@ -26,11 +26,11 @@ versions = pytest.mark.parametrize("version", ["5", "3.1.1"])
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 60))
+    asyncio.run(asyncio.wait_for(body, 240))
 
 
 def opening(broker: brokers.Process, version: str, heartbeat: float = 30.0) -> AbstractAsyncContextManager[Sink]:
-    settings = {"url": broker.url, "version": version, "ack_timeout": 0.3, "presence": {"heartbeat": heartbeat}}
+    settings = {"url": broker.url, "version": version, "ack_timeout": 1.5, "presence": {"heartbeat": heartbeat}}
     config = BrokerConfig.model_validate(settings)
     presence = presence_of(config.presence, "edge", "1.2.3", lambda: "sha256:abc", lambda: ["edge.line-1"])
     return open_sink(config, Link("broker", broker.url), "edge", presence)
@@ -130,7 +130,7 @@ class OnlyAState:
 @versions
 def test_a_format_may_bring_its_own(version: str, ends_with: str, tmp_path: Path) -> None:
     async def body() -> None:
-        config = BrokerConfig.model_validate({"url": broker.url, "version": version, "ack_timeout": 0.3})
+        config = BrokerConfig.model_validate({"url": broker.url, "version": version, "ack_timeout": 1.5})
         async with collecting(broker.port, OnlyAState().birth(datetime.now(UTC)).topic) as got:
             async with open_sink(config, Link("broker", broker.url), "edge", OnlyAState()) as sink:
                 if ends_with == "error":

@@ -21,7 +21,7 @@ speaks_5 = pytest.mark.parametrize("session", SPEAKS_5)
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 60))
+    asyncio.run(asyncio.wait_for(body, 240))
 
 
 def access_list(folder: Path) -> str:

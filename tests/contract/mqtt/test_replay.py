@@ -89,7 +89,7 @@ def replayed(tmp_path: Path, order: str, delay_s: float, stream: str) -> Replay:
     with brokers.mosquitto(tmp_path, "max_inflight_messages 200") as broker:
         config = ReplayConfig.model_validate({"order": order, "delay": delay_s})
         replay = Replay(tmp_path / "outbox", broker, config, stream)
-        asyncio.run(asyncio.wait_for(replay.run(), 60))
+        asyncio.run(asyncio.wait_for(replay.run(), 240))
     return replay
 
 

@@ -55,4 +55,4 @@ def test_every_value_arrives(form: str, tmp_path: Path) -> None:
         assert values == [(f"tag{n}", value) for n, (_, value) in enumerate(VALUES)]
 
     with brokers.mosquitto(tmp_path, f"max_packet_size {MOST_BYTES}") as broker:
-        asyncio.run(asyncio.wait_for(body(), 60))
+        asyncio.run(asyncio.wait_for(body(), 240))

@@ -28,7 +28,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 60))
+    asyncio.run(asyncio.wait_for(body, 240))
 
 
 @dataclass

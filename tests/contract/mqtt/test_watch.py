@@ -60,7 +60,7 @@ def test_holes_and_repeats_are_seen_and_what_was_kept_is_no_news(
         assert watcher.streams.summary == "4 messages, 3 values, 1 repeats, 2 messages missing, 1 not readable"
 
     with starting(tmp_path) as broker:
-        asyncio.run(asyncio.wait_for(body(), 60))
+        asyncio.run(asyncio.wait_for(body(), 240))
 
 
 def test_the_command_ends_with_1_when_something_is_missing(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_command_ends_with_1_when_something_is_missing(tmp_path: Path) -> No
                 await watching.wait()
 
     with brokers.mosquitto(tmp_path) as broker:
-        asyncio.run(asyncio.wait_for(run(broker.url), 60))
+        asyncio.run(asyncio.wait_for(run(broker.url), 240))
 
 
 def test_a_broker_that_is_not_there_says_so(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_broker_that_is_not_there_says_so(tmp_path: Path) -> None:
         messages = watch(f"mqtt://127.0.0.1:{free_port()}", "#", Login())
         assert "is lost" in await reason_of(messages.__anext__())
 
-    asyncio.run(asyncio.wait_for(body(), 60))
+    asyncio.run(asyncio.wait_for(body(), 240))
 
 
 def test_a_login_shows_no_password() -> None:

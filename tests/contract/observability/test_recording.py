@@ -106,7 +106,7 @@ def judge(folder: Path, series: dict[str, str], wanted: dict[str, dict[str, floa
     document = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     done = subprocess.run(
-        [program_of("promtool"), "test", "rules", str(path)], capture_output=True, text=True, timeout=100, check=False
+        [program_of("promtool"), "test", "rules", str(path)], capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

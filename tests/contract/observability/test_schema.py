@@ -34,7 +34,7 @@ def compiled(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
     options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext"]
     tsc = MODULES / "typescript" / "bin" / "tsc"
     return subprocess.run(
-        ["node", str(tsc), *options, "boards.ts"], cwd=folder, capture_output=True, text=True, timeout=110, check=False
+        ["node", str(tsc), *options, "boards.ts"], cwd=folder, capture_output=True, text=True, timeout=240, check=False
     )
 
 

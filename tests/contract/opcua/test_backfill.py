@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.opcua_peers import node_opcua_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
-from tests.support.opcua_source import COUNTER, Seen, opened, patient, reading, run
+from tests.support.opcua_source import COUNTER, Seen, config, opened, reading, run
 
 KEPT = f"nsu={NAMESPACE};s=press-2.Counter"
 SELECT = [{"node": KEPT, "name": "kept"}, {"node": COUNTER, "name": "not kept"}]
@@ -19,7 +19,7 @@ def server_with_history(stack: str) -> AbstractAsyncContextManager[OpcuaServer]:
 
 async def lost(server: OpcuaServer, url: str, backfill: str) -> bytes:
     """Read 1 and 2; then the subscription is lost, and 3 to 7 are written.  The mark of before."""
-    async with opened(patient(url, select=SELECT, backfill=backfill)) as source, reading(source) as seen:
+    async with opened(config(url, select=SELECT, backfill=backfill)) as source, reading(source) as seen:
         await server.tell("history 1 3")
         await seen.until_value(2)
         await server.tell("drop-subscriptions")
@@ -36,7 +36,7 @@ def test_beside_live_values_do_not_wait_and_history_follows_in_order(stack: str)
     async def body() -> None:
         async with server_with_history(stack) as server:
             mark = await lost(server, server.url, "beside")
-            made = patient(server.url, select=SELECT, backfill="beside")
+            made = config(server.url, select=SELECT, backfill="beside")
             async with opened(made, mark) as source, reading(source) as seen:
                 await seen.until(lambda seen: 7 in seen.historical and 7 in seen.live)
                 first = seen.batches[0]
@@ -55,7 +55,7 @@ def test_beside_what_a_crash_interrupted_is_still_owed() -> None:
     async def body() -> None:
         async with server_with_history("node-opcua") as server:
             mark = await lost(server, server.url, "beside")
-            made = patient(server.url, select=SELECT, backfill="beside")
+            made = config(server.url, select=SELECT, backfill="beside")
             async with opened(made, mark) as source, reading(source) as seen:
                 await seen.more(1)
                 if seen.batches[-1].historical:
@@ -79,7 +79,7 @@ def test_before_history_comes_first_from_another_stack_too() -> None:
     async def body() -> None:
         async with server_with_history("node-opcua") as server:
             mark = await lost(server, server.url, "before")
-            made = patient(server.url, select=SELECT, backfill="before")
+            made = config(server.url, select=SELECT, backfill="before")
             async with opened(made, mark) as source, reading(source) as seen:
                 await seen.until(lambda seen: 7 in seen.live)
             gap, first, *_ = seen.batches

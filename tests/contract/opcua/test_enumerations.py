@@ -36,4 +36,4 @@ def test_tags_say_what_their_numbers_mean_when_that_is_wanted(stack: str) -> Non
             assert {(0, "Running"), (5, "Test")} <= set(state.members)
             assert await told(server.url, wanted=False) == [None, None]
 
-    asyncio.run(asyncio.wait_for(body(), 60))
+    asyncio.run(asyncio.wait_for(body(), 240))

@@ -7,20 +7,20 @@ from gateway.model import Priority
 from gateway.payload.choose import format_for
 from gateway.values import LocalizedText, Structure, Typed
 from tests.support.opcua_peers import node_opcua_server, stack_server
-from tests.support.opcua_source import COUNTER, Seen, opened, patient, reading, run
+from tests.support.opcua_source import COUNTER, Seen, config, opened, reading, run
 from tests.support.payloads import Counting
 
 
-def config(url: str, **changes: object) -> SourceConfig:
+def with_events(url: str, **changes: object) -> SourceConfig:
     select = [{"events": "i=2253", "name": "Alarms", **changes}, {"node": COUNTER}]
-    return patient(url, select=select)
+    return config(url, select=select)
 
 
 @pytest.mark.parametrize("stack", ["asyncua", "node-opcua"])
 def test_events_come_beside_values_with_their_fields_and_time(stack: str) -> None:
     async def body() -> None:
         async with stack_server(stack) as server:
-            made = config(server.url, least_severity=300, event_types=["i=2041"])
+            made = with_events(server.url, least_severity=300, event_types=["i=2041"])
             async with opened(made) as source, reading(source) as seen:
                 await seen.more(1)
                 await server.tell("event 200 small")
@@ -61,7 +61,7 @@ def test_standing_alarms_are_told_again_after_every_reconnection() -> None:
 
     async def body() -> None:
         async with node_opcua_server(alarm=True) as server:
-            made = config(server.url)
+            made = with_events(server.url)
             async with opened(made) as source, reading(source) as before:
                 await before.until_value(0)
                 await server.tell("set press-1.Temperature 95")
@@ -81,7 +81,7 @@ def test_standing_alarms_are_told_again_after_every_reconnection() -> None:
 def test_alarms_come_on_their_own_topic_and_before_telemetry() -> None:
     async def body() -> None:
         async with node_opcua_server(alarm=True) as server:
-            made = config(server.url)
+            made = with_events(server.url)
             whole = Config.model_validate(
                 {"sources": [made], "broker": {"url": "mqtt://localhost"}, "payload": {"topic": "plant/{source}"}}
             )

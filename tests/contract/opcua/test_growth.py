@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.opcua_peers import node_opcua_server
 from tests.support.opcua_server import NAMESPACE, opcua_server
-from tests.support.opcua_source import any_source, opened, patient, reading, run
+from tests.support.opcua_source import any_source, config, opened, reading, run
 
 LINE = [{"subtree": "/Objects/line-1"}]
 NEW = "press-3/Counter"
@@ -14,7 +14,7 @@ NEW = "press-3/Counter"
 def test_new_machines_are_subscribed_to_and_their_handles_survive_a_reconnection(way: str) -> None:
     async def body() -> None:
         async with node_opcua_server() as server:
-            made = patient(server.url, select=LINE, rebrowse=600 if way == "told" else 0.3)
+            made = config(server.url, select=LINE, rebrowse=600 if way == "told" else 0.3)
             async with opened(made) as source, reading(source) as seen:
                 await seen.until_value("Idle")
                 await server.tell("add 3 yes" if way == "told" else "add 3")
@@ -32,7 +32,7 @@ def test_new_machines_are_subscribed_to_and_their_handles_survive_a_reconnection
 def test_machines_that_go_are_announced_once_and_come_back() -> None:
     async def body() -> None:
         async with node_opcua_server() as server:
-            made = patient(server.url, select=LINE, rebrowse=0.3, retry_failed=0.3)
+            made = config(server.url, select=LINE, rebrowse=0.3, retry_failed=0.3)
             async with opened(made) as source, reading(source) as seen:
                 await seen.until_value("Idle")
                 await server.tell("add 3")
@@ -53,7 +53,7 @@ def test_machines_that_go_are_announced_once_and_come_back() -> None:
 def test_growth_is_seen_without_a_subscription_too() -> None:
     async def body() -> None:
         async with node_opcua_server(subscriptions=False) as server:
-            made = patient(server.url, select=LINE, rebrowse=0.3)
+            made = config(server.url, select=LINE, rebrowse=0.3)
             async with any_source(made) as source, reading(source) as seen:
                 await seen.until_value("Idle")
                 await server.tell("add 3")
@@ -68,7 +68,7 @@ def test_a_subtree_that_appears_is_subscribed_to_without_a_gap() -> None:
     async def body() -> None:
         select = [{"node": f"nsu={NAMESPACE};s=press-1.Counter"}, {"subtree": "/Objects/line-1/press-3"}]
         async with node_opcua_server() as server:
-            made = patient(server.url, select=select, retry_failed=0.3)
+            made = config(server.url, select=select, retry_failed=0.3)
             async with opened(made) as source, reading(source) as seen:
                 await seen.until_value(0)
                 await server.tell("add 3")
@@ -82,7 +82,7 @@ def test_instances_of_a_type_that_appear_are_subscribed_to() -> None:
     async def body() -> None:
         select = [{"type": f"nsu={NAMESPACE};s=PressType", "levels": ["machine"]}]
         async with opcua_server() as server:
-            made = patient(server.url, select=select, rebrowse=0.3)
+            made = config(server.url, select=select, rebrowse=0.3)
             async with opened(made) as source, reading(source) as seen:
                 await seen.until(lambda seen: len(seen.values) == 2)
                 await server.tell("instance typed-3")

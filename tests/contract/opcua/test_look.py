@@ -50,7 +50,7 @@ class Terminal:
                 self.text += more.decode(errors="replace")
         except OSError:  # Linux says so when the other end is closed
             pass
-        self.process.wait(60)
+        self.process.wait(120)
         return self.text.replace("\r\n", "\n")
 
 
@@ -92,7 +92,7 @@ def test_depth_names_what_was_not_looked_into(server: OpcuaServer) -> None:
 
 def test_a_pipe_gets_everything(server: OpcuaServer) -> None:
     command = [sys.executable, "-m", "gateway", "browse", server.url, "--insecure", "--root", "/Objects/line-1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     assert len([line for line in done.stdout.splitlines() if line.startswith("  ")]) == 4 * MACHINES
 
 
@@ -127,7 +127,7 @@ def test_ctrl_c_ends_it_while_the_server_is_silent(server: OpcuaServer, tmp_path
     finally:
         server.process.send_signal(signal.SIGCONT)
     assert made.process.returncode == 130
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
     assert "Traceback" not in text
 
 

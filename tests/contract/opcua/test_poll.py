@@ -10,7 +10,7 @@ from gateway.opcua import Polling
 from gateway.opcua.explore import connected, plan
 from tests.support.opcua_peers import STACKS, node_opcua_server, stack_server
 from tests.support.opcua_server import NAMESPACE, opcua_server
-from tests.support.opcua_source import COUNTER, any_source, patient, reading, run, series
+from tests.support.opcua_source import COUNTER, any_source, config, reading, run, series
 from tests.support.proxy import open_proxy
 
 every_stack = pytest.mark.parametrize("stack", STACKS)
@@ -21,11 +21,11 @@ def test_a_server_that_refuses_subscriptions_is_polled_and_told_so() -> None:
     async def body() -> None:
         metrics = Metrics()
         async with node_opcua_server(subscriptions=False) as server:
-            made = patient(server.url, select=[{"node": COUNTER}, {"events": "i=2253"}])
+            made = config(server.url, select=[{"node": COUNTER}, {"events": "i=2253"}])
             async with any_source(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
                 assert isinstance(source, Polling)
                 await seen.until_value(0)
-                await server.tell("run 1 8 0.25")
+                await server.tell("run 1 8 0.6")  # many times slower than it is read
                 assert (await seen.until_value(7)).values == list(range(8))
             labels = {"source": "line"}
             assert metrics.registry.get_sample_value("gateway_source_polled", labels) == 1
@@ -39,7 +39,7 @@ def test_the_plan_says_that_a_server_would_be_polled() -> None:
     async def body() -> None:
         nobody = f"nsu={NAMESPACE};s=nobody"
         async with node_opcua_server(subscriptions=False) as server:
-            made = patient(server.url, select=[{"subtree": "/Objects/line-1/press-1"}, {"node": nobody}])
+            made = config(server.url, select=[{"subtree": "/Objects/line-1/press-1"}, {"node": nobody}])
             async with connected(made, series()) as session:
                 planned = await plan(session, made)
         assert planned.is_polled
@@ -53,7 +53,7 @@ def test_only_who_insists_on_a_subscription_waits_for_one() -> None:
     async def body() -> None:
         async with node_opcua_server(subscriptions=False) as server:
             with pytest.raises(Unavailable, match=r"has no subscriptions: BadServiceUnsupported"):
-                async with any_source(patient(server.url, mode="subscribe")):
+                async with any_source(config(server.url, mode="subscribe")):
                     pass
 
     run(body)
@@ -64,7 +64,7 @@ def test_changes_come_once_each_with_their_times_and_types(stack: str) -> None:
     async def body() -> None:
         select = [{"subtree": "/Objects/line-1/press-1"}]
         async with stack_server(stack) as server:
-            made = patient(server.url, mode="poll", select=select)
+            made = config(server.url, mode="poll", select=select)
             async with any_source(made) as source, reading(source) as seen:
                 await server.tell("count 1 8 0.12")
                 await seen.until_value(7)
@@ -82,7 +82,7 @@ def test_dead_bands_heartbeats_and_triggers_hold_here_too() -> None:
         select = [{"node": TEMPERATURE, "deadband": 1.0}, {"node": COUNTER, "heartbeat": 0.2},
                   {"node": KEPT, "deadband_percent": 10}]  # fmt: skip
         async with node_opcua_server() as server:
-            made = patient(server.url, mode="poll", select=select)
+            made = config(server.url, mode="poll", select=select)
             async with any_source(made) as source, reading(source) as seen:
                 await seen.until(lambda seen: len(seen.of("Counter")) >= 3)
                 for value in (21.0, 23.0, 23.5, 30.0):
@@ -99,7 +99,7 @@ def test_what_a_server_reads_at_once_is_respected_and_found_out() -> None:
     async def body() -> None:
         select = [{"subtree": "/Objects/line-1", "include": ["v*"]}]
         async with node_opcua_server(extra=30, operationLimits={"maxNodesPerRead": 4}) as server:
-            made = patient(server.url, mode="poll", select=select)
+            made = config(server.url, mode="poll", select=select)
             async with any_source(made) as source, reading(source) as seen:
                 await seen.until(lambda seen: len(set(seen.values)) == 30)
 
@@ -110,7 +110,7 @@ def test_a_variable_that_is_not_there_costs_itself_and_is_found_when_it_comes() 
     async def body() -> None:
         select = [{"node": f"nsu={NAMESPACE};s=press-3.Counter", "name": "new"}, {"node": COUNTER, "name": "old"}]
         async with node_opcua_server() as server:
-            made = patient(server.url, mode="poll", select=select, retry_failed=0.2)
+            made = config(server.url, mode="poll", select=select, retry_failed=0.2)
             async with any_source(made) as source, reading(source) as seen:
                 await seen.until_value(0)
                 assert seen.of("new") == []
@@ -124,7 +124,7 @@ def test_a_variable_that_is_not_there_costs_itself_and_is_found_when_it_comes() 
 def test_a_lost_server_is_unavailable_and_its_absence_announced(stack: str) -> None:
     async def body() -> None:
         async with stack_server(stack) as server, open_proxy(server.port) as proxy:
-            made = patient(f"opc.tcp://127.0.0.1:{proxy.port}/", mode="poll")
+            made = config(f"opc.tcp://127.0.0.1:{proxy.port}/", mode="poll")
             async with any_source(made) as source, reading(source) as before:
                 await server.tell("count 1 4 0.12")
                 await before.until_value(3)
@@ -146,7 +146,7 @@ def test_a_lost_server_is_unavailable_and_its_absence_announced(stack: str) -> N
 def test_history_fills_in_what_was_not_read(stack: str, backfill: str) -> None:
     async def body() -> None:
         async with opcua_server() if stack == "asyncua" else node_opcua_server(history=True) as server:
-            made = patient(server.url, mode="poll", select=[{"node": KEPT}, {"node": COUNTER}], backfill=backfill)
+            made = config(server.url, mode="poll", select=[{"node": KEPT}, {"node": COUNTER}], backfill=backfill)
             async with any_source(made) as source, reading(source) as before:
                 await server.tell("history 1 3")
                 await before.until_value(2)
@@ -164,7 +164,7 @@ def test_a_pause_is_announced_and_its_cycles_are_counted() -> None:
     async def body() -> None:
         metrics = Metrics()
         async with opcua_server() as server:
-            made = patient(server.url, mode="poll")
+            made = config(server.url, mode="poll")
             async with any_source(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
                 await seen.until_value(0)
                 await asyncio.sleep(0.5)  # the outbox takes its time: ten cycles

@@ -21,7 +21,7 @@ COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
 
 
 def run(body: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(body(), 60))
+    asyncio.run(asyncio.wait_for(body(), 240))
 
 
 def config(server: OpcuaServer, pki: Path, **changes: object) -> SourceConfig:

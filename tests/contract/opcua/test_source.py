@@ -176,14 +176,14 @@ def test_structures_are_decoded_with_the_servers_own_definitions() -> None:
 def test_heartbeat_repeats_and_does_not_hide_a_silent_server() -> None:
     async def body() -> None:
         select = [{"node": COUNTER, "heartbeat": 0.2}]
-        async with server_behind_proxy() as (_, proxy, url), opened(config(url, select=select)) as source:
+        async with server_behind_proxy() as (_, proxy, url), opened(config(url, keep_alive=1, select=select)) as source:
             seen: list[object] = []
             async with aclosing(source.batches()) as batches:
                 while len(seen) < 4:
                     seen += list((await anext(batches)).values)
                 proxy.stall()
                 seen += list((await anext(batches)).values)
-                with pytest.raises(Unavailable, match=r"silent for 0\.9 s"):
+                with pytest.raises(Unavailable, match="silent for 3 s"):
                     seen += [value async for batch in batches for value in batch.values]
             assert set(seen) == {0}
 
@@ -254,7 +254,7 @@ def test_cut_link_is_unavailable_at_once(stack: str) -> None:
             await values_until(source, 0)
             proxy.cut()
             with pytest.raises(Unavailable):
-                await asyncio.wait_for(values_until(source, "never"), 2)
+                await asyncio.wait_for(values_until(source, "never"), 8)  # silence would take nine seconds
 
     run(body)
 
@@ -264,14 +264,14 @@ def test_silent_server_is_unavailable_within_three_keep_alives(fault: str) -> No
     async def body() -> None:
         async with server_behind_proxy() as (_, proxy, url):
             began = 0.0
-            async with opened(config(url)) as source:
+            async with opened(config(url, keep_alive=1)) as source:
                 await values_until(source, 0)
                 getattr(proxy, fault)()
                 began = asyncio.get_running_loop().time()
                 with pytest.raises(Unavailable, match="silent"):
                     await values_until(source, "never")
-            # three keep-alives of 0.3 s, then at most 2 s to close a session that does not answer
-            assert asyncio.get_running_loop().time() - began < 3 * 0.3 + 2 + 1
+            # three keep-alives of 1 s, then at most 2 s to close a session that does not answer; and a busy machine
+            assert asyncio.get_running_loop().time() - began < 3 * 1 + 2 + 10
 
     run(body)
 
@@ -299,6 +299,6 @@ def test_cancelled_while_connecting_leaves_nothing_open() -> None:
             await proxy.wait_accepted(1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 4)
+                await asyncio.wait_for(task, 15)  # the server's answer would be waited for longer
 
     run(body)

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for first in range(1, 150_001, 5_000):
                 await outbox.append([Message("t", b"x" * 150, "s", first + n, values=1) for n in range(5_000)])
 
-    asyncio.run(asyncio.wait_for(fill(), 60))
+    asyncio.run(asyncio.wait_for(fill(), 240))
     return path
 
 

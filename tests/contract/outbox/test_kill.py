@@ -65,7 +65,7 @@ async def drained(folder: Path) -> list[Record]:
             records.extend(await outbox.reader("r").read(100, 2**20))
 
     async with open_outbox(OutboxConfig(path=folder), readers=("r",)) as outbox:
-        await asyncio.wait_for(drain(outbox), 30)
+        await asyncio.wait_for(drain(outbox), 120)
         assert outbox.take_losses() == []
     return records
 

@@ -31,7 +31,7 @@ from tests.support.payloads import Counting, batch_of
 
 
 def run(body: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(body, 60))
+    asyncio.run(asyncio.wait_for(body, 240))
 
 
 async def publish(
@@ -127,7 +127,7 @@ async def structured_events_arrive(
 @pytest.mark.parametrize("ends_with", ["a goodbye", "a loss"])
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 def test_the_status_of_the_publisher_is_retained_and_true(version: str, ends_with: str, tmp_path: Path) -> None:
-    config = BrokerConfig.model_validate({"url": "mqtt://localhost", "version": version, "ack_timeout": 0.3})
+    config = BrokerConfig.model_validate({"url": "mqtt://localhost", "version": version, "ack_timeout": 1.5})
     presence = StatusPresence(NetworkEnvelope("edge", "opcua", "verbose"))
 
     async def status_now() -> object:

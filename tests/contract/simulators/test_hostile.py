@@ -33,7 +33,7 @@ def test_nonsense_on_the_wire_ends_that_connection_only() -> None:
             fixture.write(0, 1.0)
             assert values(await client.publish()) == [1.0]
 
-    asyncio.run(asyncio.wait_for(body(), 60))
+    asyncio.run(asyncio.wait_for(body(), 240))
 
 
 def test_client_that_never_reads_is_not_served_without_bound() -> None:
@@ -58,7 +58,7 @@ def test_client_that_never_reads_is_not_served_without_bound() -> None:
                 each.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    asyncio.run(asyncio.wait_for(body(), 60))
+    asyncio.run(asyncio.wait_for(body(), 240))
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")

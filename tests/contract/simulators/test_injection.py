@@ -31,7 +31,7 @@ def run(folder: Path, faults: str, body: Callable[[Plant, Injection], Awaitable[
             await body(plant, injection)
             work.cancel()
 
-    asyncio.run(asyncio.wait_for(whole(), 60))
+    asyncio.run(asyncio.wait_for(whole(), 240))
 
 
 def test_frozen_counter_stands_still_and_then_shows_the_truth(tmp_path: Path) -> None:
@@ -155,10 +155,10 @@ def test_restarted_server_has_other_namespace_indexes_and_logs_both_edges(tmp_pa
     with running(Factory(tmp_path, *options, plant=MIXED)) as program:
         assert isinstance(program, Factory)
         program.wait_said("serving")
-        before = asyncio.run(asyncio.wait_for(state_by_uri(program.url), 60))
+        before = asyncio.run(asyncio.wait_for(state_by_uri(program.url), 240))
         program.wait_said("server away")
         program.wait_said("serving", times=2)
-        after = asyncio.run(asyncio.wait_for(state_by_uri(program.url), 60))
+        after = asyncio.run(asyncio.wait_for(state_by_uri(program.url), 240))
         wait_until(lambda: log.read_text(encoding="utf-8").count("\n") == 2, "both edges in the log")
         assert program.stop() == 0
     assert before[0] == 2

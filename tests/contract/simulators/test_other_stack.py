@@ -14,7 +14,7 @@ def test_node_opcua_reads_every_mandatory_node_calls_a_method_and_gets_an_event(
         assert isinstance(program, Factory)
         program.wait_said("serving")
         command = [node, "inspect-machines.js", program.url, "mill", "Abort"]
-        ended = subprocess.run(command, cwd=PEERS, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(command, cwd=PEERS, capture_output=True, text=True, timeout=240, check=False)
         assert ended.returncode == 0, ended.stderr
     report = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
     assert report["types"] == {

@@ -46,7 +46,7 @@ def run(folder: Path, policies: tuple[str, ...], policy: str | None, name: str =
         async with served(access=access) as fixture:
             return await state_seen(await client_of(fixture, folder, policy, name, password))
 
-    return asyncio.run(asyncio.wait_for(whole(), 60))
+    return asyncio.run(asyncio.wait_for(whole(), 240))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -80,9 +80,9 @@ def test_only_trusted_clients_come_in_where_some_are_named(tmp_path: Path) -> No
         async with served(access=access) as fixture:
             return await state_seen(await client_of(fixture, tmp_path, "Basic256Sha256", "operator", "correct horse"))
 
-    assert asyncio.run(asyncio.wait_for(whole(known=True), 60)) == 0
+    assert asyncio.run(asyncio.wait_for(whole(known=True), 240)) == 0
     with pytest.raises(UaError):
-        asyncio.run(asyncio.wait_for(whole(known=False), 60))
+        asyncio.run(asyncio.wait_for(whole(known=False), 240))
 
 
 def test_a_client_is_let_in_once_its_certificate_is_in_the_folder(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_client_is_let_in_once_its_certificate_is_in_the_folder(tmp_path: Path
             shutil.copy(tmp_path / "client" / "own.der", trusted)
             return await state_seen(await client_of(fixture, tmp_path, "Basic256Sha256"))
 
-    assert asyncio.run(asyncio.wait_for(whole(), 60)) == 0
+    assert asyncio.run(asyncio.wait_for(whole(), 240)) == 0
 
 
 def test_without_a_word_it_is_secure_and_none_must_be_asked_for(tmp_path: Path) -> None:

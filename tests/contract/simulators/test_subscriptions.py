@@ -17,7 +17,7 @@ def run(body: Callable[[Served], Awaitable[None]], variables: int = 1) -> None:
         async with served(variables) as fixture:
             await body(fixture)
 
-    asyncio.run(asyncio.wait_for(whole(), 60))
+    asyncio.run(asyncio.wait_for(whole(), 240))
 
 
 def queue_of(fixture: Served, subscription_id: int) -> int:

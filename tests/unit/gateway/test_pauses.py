@@ -13,6 +13,7 @@ from gateway.pauses import spare_the_collector
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:
     thresholds = gc.get_threshold()
+    gc.unfreeze()
     yield
     gc.set_threshold(*thresholds)
     gc.unfreeze()

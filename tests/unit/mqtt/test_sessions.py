@@ -165,13 +165,13 @@ def test_never_acknowledged_breaks_the_session(session: Session) -> None:
 @both
 def test_slow_acknowledgements_do_not_break_the_session(session: Session) -> None:
     async def body() -> None:
-        async with fake_broker() as broker, opened(session, broker.url, ack_timeout_s=0.3) as sink:
+        async with fake_broker() as broker, opened(session, broker.url, ack_timeout_s=1.0) as sink:
             for _ in range(3):  # the oldest open publish counts, not the first of the session
                 broker.verdict = lambda publish: None
                 broker.publishes.clear()
                 future = sink.send(message())
                 await broker.wait_publishes(1)
-                asyncio.get_running_loop().call_later(0.15, broker.say, puback(broker.publishes[0].packet_id or 0, 0))
+                asyncio.get_running_loop().call_later(0.4, broker.say, puback(broker.publishes[0].packet_id or 0, 0))
                 assert (await future).code == 0
 
     run(body())
@@ -257,7 +257,7 @@ def test_a_broker_that_never_answers_is_given_up(session: Session) -> None:
             assert text == f"{broker.url} gave no answer within 0.2 s"
             await broker.ended.wait()
         await settled()
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(body())
 
@@ -275,7 +275,7 @@ def test_cancelled_while_it_connects_nothing_is_left(session: Session) -> None:
                 await entering
             await broker.ended.wait()
         await settled()
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(body())
 
@@ -293,7 +293,7 @@ def test_leaving_says_goodbye_and_leaves_nothing(session: Session) -> None:
             await broker.ended.wait()
             assert [packet.reason_code for packet in broker.goodbyes] == [0]
         await settled()
-        assert open_sockets() == before
+        assert open_sockets() <= before
 
     run(body())
 

@@ -253,9 +253,9 @@ def test_mutated_responses_do_no_harm(edits: list[tuple[int, int]], cut: int) ->
     body = bytearray(SAMPLE)
     for place, octet in edits:
         body[place] = octet
-    began = time.perf_counter()
+    began = time.process_time()
     decoded(bytes(body[: len(body) - cut]))
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 @settings(max_examples=300, deadline=None)

@@ -15,7 +15,8 @@ from gateway.outbox import Record
 from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, message, run, seqs, shelves, until
 
 SMALL = {"max_bytes": 20_000, "segment_bytes": 4000}
-NEWEST_FIRST = ReplayConfig(order="newest-first", delay=0.05)
+NEWEST_FIRST = ReplayConfig(order="newest-first", delay=60)
+"""What is left behind is decided when a session begins: nothing gets old here, however slow the machine is."""
 
 
 def holding_back(most: int, old: int) -> Callable[[Message], Outcome | None]:
@@ -73,6 +74,7 @@ def test_after_a_restart_in_the_middle_nothing_is_missing_and_what_passed_does_n
         async with shelves(tmp_path, metrics, replay=NEWEST_FIRST) as found:
             await append(found.outbox, metrics, *"a" * 60)
             async with forwarding(found, broker):
+                await until(lambda: len(broker.waiting) == 2)
                 await append(found.outbox, metrics, *"a" * 30)
                 await until(lambda: len(broker.taken) == 40)
         again, metrics = Broker(), Metrics()
@@ -126,7 +128,7 @@ def test_the_time_in_the_outbox_is_part_of_the_expiry(tmp_path: Path, waited_s: 
     async def body() -> None:
         async with shelves(tmp_path, Metrics(), expiry_s=100.0) as found:
             record = Record(0, message("a", 1), time.time_ns() - waited_s * 10**9)
-            assert left_s - 1 <= found.to_send(record).expiry_s <= left_s
+            assert left_s - 30 <= found.to_send(record).expiry_s <= left_s
 
     run(body())
 
