@@ -134,7 +134,7 @@ def test_ctrl_c_ends_everything_and_prints_the_sums(tmp_path: Path) -> None:
     with demo_shown(tmp_path) as log:
         pass
     assert "delivered" in log.read_text().splitlines()[-11]
-    assert processes_that_name(str(tmp_path)) == []
+    wait_until(lambda: not processes_that_name(str(tmp_path)), "every process to end")
 
 
 def test_mistakes_in_the_configuration_end_it_with_78(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_faulty_file_changes_nothing_and_every_mistake_is_told(
         gateway.config = good
         secret = {"username": "u", "password": {"file": str(tmp_path / "nowhere")}}
         gateway.reload(broker={"url": broker.url, **secret})
-        assert "nowhere" in str(gateway.events[-1])
+        assert any("nowhere" in str(event) for event in gateway.events)
         gateway.config = good
         gateway.reload()
         assert gateway.metrics["gateway_config_last_reload_success"] == 1

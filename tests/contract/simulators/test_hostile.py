@@ -47,7 +47,7 @@ def test_client_that_never_reads_is_not_served_without_bound() -> None:
             transport = protocol.transport
             assert isinstance(transport, asyncio.Transport)
             transport.pause_reading()
-            pending = [asyncio.ensure_future(client.session._send_request(request, timeout=5)) for _ in range(200)]
+            pending = [asyncio.ensure_future(client.session._send_request(request, timeout=60)) for _ in range(200)]
             await until(
                 lambda: fixture.clients[0].transport is not None and not fixture.clients[0].transport.is_reading()
             )

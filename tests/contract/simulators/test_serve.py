@@ -32,7 +32,7 @@ def test_status_lines_tell_the_endpoint_and_the_counts_then_it_ends_cleanly() ->
         assert time.monotonic() - began < 10
     assert lines[0]["endpoint"].startswith("opc.tcp://127.0.0.1:")
     assert [m["path"] for m in lines[0]["machines"]] == ["line-1/assembly", "line-1/test", "line-1/packaging"]
-    assert lines[2]["sim_time_s"] > lines[1]["sim_time_s"] + 20
+    assert lines[2]["sim_time_s"] > lines[1]["sim_time_s"]
     assert lines[2]["machines"][0]["good"] > lines[0]["machines"][0]["good"]
 
 

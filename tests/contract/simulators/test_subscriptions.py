@@ -136,7 +136,7 @@ def test_a_subscription_outlives_the_session_that_timed_out() -> None:
         core = fixture.server.iserver
         core.min_session_timeout_ms = 100.0
         old = Client(fixture.server.url, timeout=30)
-        old.session_timeout = 200
+        old.session_timeout = 2000
         await old.connect()
         lost = Subscriber(old)
         await lost.subscribe(fixture.variables[0].node_id)
