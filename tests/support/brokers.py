@@ -36,6 +36,14 @@ def program_of(name: str) -> str:
     return found
 
 
+def _is_stopped(task: Path) -> bool:
+    """Whether a thread (a folder of /proc) does nothing any more."""
+    try:
+        return task.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:  # it has ended meanwhile
+        return True
+
+
 class Process:
     """A broker in a process of its own."""
 
@@ -70,7 +78,7 @@ class Process:
         os.kill(self.process.pid, signal.SIGSTOP)
         tasks = Path(f"/proc/{self.process.pid}/task")
         deadline = time.monotonic() + 60.0
-        while any(task.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "T" for task in tasks.iterdir()):
+        while not all(map(_is_stopped, tasks.iterdir())):
             assert time.monotonic() < deadline, "the broker did not stop"
             time.sleep(0.002)
 

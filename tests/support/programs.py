@@ -34,6 +34,11 @@ def processes_that_name(text: str) -> list[str]:
     return [line for line in found if text in line]
 
 
+def _whole_lines(text: str) -> list[str]:
+    """Without the line that is being written just now."""
+    return text.rpartition("\n")[0].split("\n") if "\n" in text else []
+
+
 class Program:
     """One process; its standard error goes to a log file that tests read."""
 
@@ -56,7 +61,7 @@ class Program:
     @property
     def events(self) -> list[dict[str, object]]:
         """The log lines of a program that logs JSON."""
-        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [json.loads(line) for line in _whole_lines(self.log) if line.startswith("{")]
 
     def said(self, event: str, **fields: object) -> int:
         """How often an event was logged with these fields."""
@@ -121,8 +126,7 @@ class Factory(Program):
 
     @property
     def record(self) -> list[dict[str, object]]:
-        lines = self.record_path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return [json.loads(line) for line in _whole_lines(self.record_path.read_text(encoding="utf-8"))]
 
 
 class Gateway(Program):
