@@ -114,6 +114,10 @@ def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
             return f"{where}: no such key{_nearest(model, place)}"
         case "too_short":
             return f"{where}: needs at least one item{_meaning(model, place)}"
+        case "tuple_type" | "list_type":
+            return f"{where}: write a list here{_meaning(model, place)}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{where}: write keys with values here{_meaning(model, place)}"
         case "value_error":
             return f"{where}: {error['msg'].removeprefix('Value error, ')}"
         case _:

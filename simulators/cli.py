@@ -1,7 +1,4 @@
-"""The command line: `simulators serve`, `verify`, `trace`, `describe`, `schema`.
-
-Exit codes: 0 done, 1 could not run (a port that is taken), 78 the plant file cannot work.
-"""
+"""The command line: `simulators serve`, `verify`, `trace`, `describe`, `schema`."""
 
 import asyncio
 import sys
@@ -25,7 +22,31 @@ from simulators.server.pki import show_certificate, users_of
 from simulators.trace import trace
 from simulators.verify import verify
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+EPILOG = """Examples:
+
+    simulators serve config/plant.yaml
+    simulators serve config/plants/bottling.yaml --security None --speed 10
+    simulators serve config/plant.yaml --faults config/faults.yaml --fault-log faults.jsonl
+    simulators describe config/plants/body-shop.yaml
+    simulators trace config/plant.yaml --seed 1 --until 3600
+
+`simulators --install-completion` teaches your shell to complete.
+
+Exit codes:
+
+- 0: done
+- 1: could not run: a port that is taken, a file that cannot be written
+- 2: wrong arguments
+- 78: the plant file cannot work
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="A simulated factory, served over OPC UA.",
+    epilog=EPILOG,
+)
 
 PKI = Path("var/simulator-pki")
 PlantFile = Annotated[Path, typer.Argument(help="The plant file.", metavar="FILE")]
@@ -42,7 +63,7 @@ def endpoint_url(endpoint: str, port: int | None) -> str:
 
 @app.callback()
 def common() -> None:
-    """A simulated factory on OPC UA."""
+    """A simulated factory, served over OPC UA."""
 
 
 @app.command("serve")
@@ -145,6 +166,9 @@ def main() -> None:
     except BrokenPipeError:  # `simulators trace … | head`: nobody reads any more
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # of a file that was named
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
     except (CannotListen, TooSlow) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -3,21 +3,52 @@
 import typer
 
 from gateway.cli.cert import cert
-from gateway.cli.common import write_all_of_it
+from gateway.cli.common import examples, write_all_of_it
 from gateway.cli.demo import demo
 from gateway.cli.look import browse, plan
 from gateway.cli.outbox import outbox
 from gateway.cli.running import run, schema, show_version, validate
 from gateway.cli.watch import watch
 
+EXIT_CODES = """`gateway COMMAND --help` has examples.  `gateway --install-completion` teaches your shell to complete.
+
+Exit codes:
+
+- 0: done
+- 1: something to look at (a variable that fails, a message that is missing)
+- 2: wrong arguments
+- 69: a peer is not there, or refuses
+- 74: a file cannot be written
+- 78: the configuration can never work
+- 130: Ctrl-C
+"""
+
 cli = typer.Typer(
     name="gateway",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Carry every value from OPC UA servers to MQTT brokers, and lose none in silence.",
+    epilog=EXIT_CODES,
 )
-for command in (demo, run, validate, plan, browse, watch, schema):
-    cli.command()(command)
+for command, lines in (
+    (demo, ("gateway demo", "gateway demo --outage 20", "gateway demo --speed 10 --duration 60 --json")),
+    (run, ("gateway run config/gateway.yaml", "gateway run my-gateway.yaml --log-format json")),
+    (validate, ("gateway validate my-gateway.yaml",)),
+    (plan, ("gateway plan my-gateway.yaml", "gateway plan my-gateway.yaml --all")),
+    (
+        browse,
+        (
+            "gateway browse opc.tcp://192.0.2.10:4840 --insecure --depth 2",
+            "gateway browse opc.tcp://192.0.2.10:4840 --match '**/Temperature*'",
+            "gateway browse opc.tcp://192.0.2.10:4840 --root 'nsu=urn:acme:press;s=Press1' --yaml > select.yaml",
+            "PASSWORD=… gateway browse opc.tcp://192.0.2.10:4840 --username eve --password-env PASSWORD",
+        ),
+    ),
+    (watch, ("gateway watch mqtt://127.0.0.1:1883", "gateway watch mqtts://broker.example 'factory/#' --lines")),
+    (schema, ("gateway schema config > gateway.schema.json", "gateway schema json")),
+):
+    cli.command(epilog=examples(*lines))(command)
 cli.command("version")(show_version)
 cli.add_typer(cert, name="cert")
 cli.add_typer(outbox, name="outbox")

@@ -7,12 +7,19 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import problems_told
+from gateway.cli.common import examples, problems_told
 from gateway.errors import ConfigError
 from gateway.opcua.certificates import common_name, ensure_identity, expires_at, hosts_of, make_identity, thumbprint
 from gateway.opcua.trust import TrustStore
 
-cert = typer.Typer(no_args_is_help=True, help="Certificates for OPC UA: our own, and whom we trust.")
+cert = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Certificates for OPC UA: our own, and whom we trust.",
+    epilog=examples(
+        "gateway cert show", "gateway cert list", "gateway cert trust 834d7314", "gateway cert trust s.der"
+    ),
+)
 
 PkiOption = Annotated[Path, typer.Option("--pki", help="Folder of certificates, `security.pki` of a source.")]
 PKI = Path("var/pki")
@@ -49,7 +56,10 @@ def export(
 @cert.command("list")
 def show_all(pki: PkiOption = PKI) -> None:
     """List the certificates that are trusted, rejected, or known as issuers."""
-    for listed in TrustStore(pki).listed():
+    found = TrustStore(pki).listed()
+    if not found:
+        typer.echo(f"nobody is trusted or rejected in {pki} yet: a server that is met for the first time is rejected")
+    for listed in found:
         until = _day(expires_at(listed.certificate))
         typer.echo(f"{listed.folder:9} {listed.thumbprint}  until {until}  {common_name(listed.certificate)}")
 

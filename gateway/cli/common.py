@@ -34,6 +34,11 @@ LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Log lines fo
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration, such as config/gateway.yaml.")]
 
 
+def examples(*lines: str) -> str:
+    """What stands under the options of a command."""
+    return "\n".join(("Examples:", "", "```text", *lines, "```"))
+
+
 def write_all_of_it() -> None:
     """Give standard output back the buffer that PYTHONUNBUFFERED takes away.
 
@@ -56,12 +61,30 @@ def problems_told() -> Iterator[None]:
     except* ConfigError as group:
         problems = [p for error in _all(group) if isinstance(error, ConfigError) for p in error.problems]
     except* (Unavailable, Rejected) as group:
-        problems = [str(error) for error in _all(group)]
+        problems = [f"{error}{_advice(error)}" for error in _all(group)]
         code = EXIT_UNAVAILABLE
     if problems:
         for problem in problems:
             typer.echo(f"gateway: {problem}", err=True)
         raise typer.Exit(code)
+
+
+def _advice(error: BaseException) -> str:
+    """What to look at next; empty where the message says it itself."""
+    said = next((advice for words, advice in _SAID.items() if words in str(error)), "")
+    return said or (_CAUSES.get(error.cause, "") if isinstance(error, Unavailable) else "")
+
+
+_SAID = {
+    "BadIdentityToken": ": it wants a user that it knows: username and password (browse: --username, --password-env)",
+    "BadUserAccessDenied": ": is the name or the password wrong?",
+}
+_CAUSES = {
+    "refused": ": nobody listens there; is it running, and is the port right?",
+    "unreachable": ": is the address right, and the network up?",
+    "name": ": is the host's name spelt right?",
+    "timeout": ": is the address right, is there a firewall, does it speak this protocol?",
+}
 
 
 def _all(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -140,5 +163,5 @@ def measuring(what: str) -> Iterator[Callable[[int, int], None]]:
 def _progress() -> Progress:
     from rich.console import Console
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    columns, console = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn()), Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -56,6 +56,10 @@ def browse(
     if limit is None:
         limit = ON_TERMINAL if sys.stdout.isatty() and not as_yaml else 0
     with problems_told():
+        if (username is None) != (password_env is None):
+            raise ConfigError(
+                ["--username NAME goes with --password-env VARIABLE, the name of an environment variable"]
+            )
         config = _source(url, root, insecure, pki, username, password_env)
         wanted = Selection(subtree=root, include=tuple(match or ()))
         wish = Wish(root, lambda path: is_chosen(path, wanted), depth, limit, values and not as_yaml)
@@ -65,6 +69,10 @@ def browse(
         typer.echo(yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True), nl=False)
     else:
         _print_lines(_tree(found))
+    if match and not found.matching:
+        typer.echo(
+            "nothing matches: paths begin below --root; **/Name is at any depth, */Name one level down", err=True
+        )
     hidden = found.matching - len(found.entries)
     more = f"; {hidden} more match: --match and --root narrow, --limit 0 shows all" if hidden else ""
     deeper = f"; {len(found.closed)} objects not looked into: --depth" if found.closed else ""

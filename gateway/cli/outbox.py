@@ -9,14 +9,23 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from gateway.cli.common import measuring, problems_told
+from gateway.cli.common import examples, measuring, problems_told
 from gateway.outbox import Record
 from gateway.outbox import inspect as folders
 
 EXIT_IO = 74
 """A file cannot be written (`EX_IOERR` of sysexits.h)."""
 
-outbox = typer.Typer(no_args_is_help=True, help="Look into an outbox, take messages out of it, or empty it.")
+outbox = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Look into an outbox, take messages out of it, or empty it.",
+    epilog=examples(
+        "gateway outbox show var/outbox",
+        "gateway outbox peek var/outbox -n 3",
+        "gateway outbox export var/outbox messages.jsonl",
+    ),
+)
 
 FolderArgument = Annotated[
     Path,
@@ -86,8 +95,11 @@ def export(
                 out.write(_line(record) + "\n")
                 count += 1
     except (KeyboardInterrupt, OSError) as error:
-        why, code = (f"cannot write: {error}", EXIT_IO) if isinstance(error, OSError) else ("interrupted", 130)
-        typer.echo(f"gateway: {why}; {to} has the first {count} messages and not all", err=True)
+        why, code = (
+            (f"cannot write {to}: {error.strerror}", EXIT_IO) if isinstance(error, OSError) else ("interrupted", 130)
+        )
+        part = f"; {to} has the first {count} messages and not all" if count else ""
+        typer.echo(f"gateway: {why}{part}", err=True)
         raise typer.Exit(code) from error
     typer.echo(f"{count} messages written to {to}")
 

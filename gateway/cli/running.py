@@ -24,8 +24,7 @@ def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
     SIGHUP takes the file as it is then; one with a mistake changes nothing.  Peers that are away are waited for, for
-    ever.  Exit code 0 after a clean stop, 78 when the configuration cannot
-    work.
+    ever.  Exit code 0 after a clean stop, 78 when the configuration cannot work.
     """
     set_up_logs(log_format.value)
     with problems_told():

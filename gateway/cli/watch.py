@@ -4,6 +4,8 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from gateway.cli.common import until_stopped
+from gateway.cli.common import problems_told, until_stopped
 from gateway.cli.streams import Streams
 from gateway.cli.watch_view import LineView, PictureView, View
 from gateway.link import Backoff, Link, keep_connected
+from gateway.logs import set_up_logs
 from gateway.mqtt.watch import Arrived, Login
 from gateway.mqtt.watch import watch as watch_broker
 from gateway.payload.read import PayloadReader, Reading, UnreadableError
@@ -25,7 +28,7 @@ PASSWORD = "MQTT_PASSWORD"
 
 def watch(
     url: Annotated[str, typer.Argument(metavar="URL", help="The broker, such as mqtt://127.0.0.1:1883.")],
-    topic: Annotated[str, typer.Argument(help="What to subscribe to.")] = "factory/#",
+    topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="What to subscribe to.")] = "factory/#",
     lines: Annotated[
         bool, typer.Option("--lines", help="One line for each message instead of the picture of all streams.")
     ] = False,
@@ -38,16 +41,23 @@ def watch(
 
     Every message carries its stream and number, so repeats and holes show.  Exit code 1 when anything was missing.
     """
+    set_up_logs("console")
     login = Login(username, os.environ.get(PASSWORD) if username else None, ca)
     watcher = Watcher()
-    if lines or not sys.stdout.isatty():
-        until_stopped(lambda stop: _watch(url, topic, login, watcher, LineView(typer.echo), stop))
-    else:
-        with Live(console=Console(), auto_refresh=False) as live:
-            until_stopped(lambda stop: _watch(url, topic, login, watcher, PictureView(live), stop))
+    with problems_told(), _view(lines) as view:
+        until_stopped(lambda stop: _watch(url, topic, login, watcher, view, stop))
     typer.echo(watcher.streams.summary)
     if watcher.streams.total("missing"):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _view(lines: bool) -> Iterator[View]:
+    if lines or not sys.stdout.isatty():
+        yield LineView(typer.echo)
+    else:
+        with Live(console=Console(), auto_refresh=False) as live:
+            yield PictureView(live)
 
 
 class Watcher:

@@ -63,8 +63,8 @@ class ReplayConfig(Strict):
     """At most so many bytes of payload of a backlog per second, for brokers and links that are billed or throttled."""
 
 
-_BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
-_BrokerUrl = Annotated[str, url_of(*_BROKER_SCHEMES)]
+BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
+_BrokerUrl = Annotated[str, url_of(*BROKER_SCHEMES)]
 
 
 class BrokerConfig(Strict):

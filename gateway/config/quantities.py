@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -38,16 +39,22 @@ def _size(value: object) -> object:
 
 
 def url_of(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"write an address as {' or '.join(f'{s}://host:port' for s in schemes)}")
-        if parts.username or parts.password:
-            raise ValueError("keep user name and password out of the address: use username and password")
-        _ = parts.port  # raises ValueError when it is not a port
-        return value
+    return AfterValidator(partial(checked_url, schemes=schemes))
 
-    return AfterValidator(check)
+
+def checked_url(value: str, schemes: tuple[str, ...]) -> str:
+    """An address, with one of these schemes.  Raises `ValueError` with what to write instead."""
+    parts = urlsplit(value)
+    if parts.username or parts.password:
+        raise ValueError("keep user name and password out of the address: use username and password")
+    if parts.scheme not in schemes or not parts.hostname:
+        shown = "this" if "@" in value else value  # what may hold a password is not printed
+        raise ValueError(f"{shown}: write an address as {' or '.join(f'{s}://host:port' for s in schemes)}")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"{value}: a port is a number up to 65535") from error
+    return value
 
 
 Seconds = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(gt=0, le=31_536_000)]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import aiomqtt
 
-from gateway.errors import Unavailable
+from gateway.config.broker import BROKER_SCHEMES
+from gateway.config.quantities import checked_url
+from gateway.errors import ConfigError, Unavailable
 from gateway.mqtt.dial import parse
 from gateway.payload.read import Packet
 
@@ -40,7 +42,7 @@ class Arrived:
 async def watch(url: str, topic: str, login: Login) -> AsyncIterator[Arrived]:
     """Every message from now on, for ever: in MQTT 5, or 3.1.1 where that is all there is.
 
-    Raises `Unavailable` when the broker is lost or does not take us.
+    Raises `Unavailable` when the broker is lost or does not take us, `ConfigError` for what can never work.
     """
     try:
         async for message in _messages(url, topic, login, aiomqtt.ProtocolVersion.V5):
@@ -60,8 +62,13 @@ def _is_old(error: aiomqtt.MqttError) -> bool:
 
 
 async def _messages(url: str, topic: str, login: Login, version: aiomqtt.ProtocolVersion) -> AsyncIterator[Arrived]:
-    address = parse(url)
-    context = ssl.create_default_context(cafile=login.ca) if address.tls else None
+    try:
+        address = parse(checked_url(url, BROKER_SCHEMES))
+        context = ssl.create_default_context(cafile=login.ca) if address.tls else None
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    except OSError as error:
+        raise ConfigError([f"{login.ca}: holds no certificates to trust: {error.strerror}"]) from error
     async with aiomqtt.Client(
         address.host,
         address.port,
@@ -73,7 +80,10 @@ async def _messages(url: str, topic: str, login: Login, version: aiomqtt.Protoco
         transport="websockets" if address.web_socket else "tcp",
         websocket_path=address.path if address.web_socket else None,
     ) as client:
-        await client.subscribe(topic, qos=1)
+        try:
+            await client.subscribe(topic, qos=1)
+        except ValueError as error:
+            raise ConfigError([f"{topic}: nothing to subscribe to: # comes last, # and + alone in a level"]) from error
         async for message in client.messages:
             yield Arrived(_packet(message), bool(message.retain))
 

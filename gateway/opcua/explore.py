@@ -4,9 +4,10 @@ Nothing here stays on the server: a plan subscribes with publishing on and delet
 revised values and refusals are the server's own words.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from asyncua import ua
 
@@ -37,7 +38,7 @@ class Entry:
     type: str
     """Name of the built-in type, with `[]` for arrays; empty where the value could not be read."""
     value: object
-    """As the server sent it; None where it is bad."""
+    """For people; None where it is bad."""
     status: str
     """Empty for Good."""
     unit: str | None
@@ -119,7 +120,7 @@ async def browse(session: Session, wish: Wish, told: Told = lambda what, done: N
     Raises `Rejected` when there is no such node, `Unavailable` when the server is lost.
     """
     node = await locate(session, wish.root)
-    if node is None:
+    if node is None or not await _exists(session, node):
         raise Rejected("node_id", f"{session.where} has no node {wish.root}")
     found = await survey(session, node, depth=wish.depth, progress=_count(told, "nodes looked into"))
     matching = [variable for variable in found.variables if wish.is_chosen("/".join(variable.path))]
@@ -129,6 +130,11 @@ async def browse(session: Session, wish: Wish, told: Told = lambda what, done: N
     values = read or [ua.DataValue()] * len(shown)
     entries = [_entry(session, *pair, value) for pair, value in zip(shown, values, strict=True)]
     return Browsed(entries, ["/".join(path) for path in found.closed], len(matching))
+
+
+async def _exists(session: Session, node: ua.NodeId) -> bool:
+    [answer] = await session.read_attribute([node], ua.AttributeIds.NodeClass)
+    return content(answer) is not None
 
 
 def _count(told: Told, what: str) -> Callable[[int], None]:
@@ -144,9 +150,26 @@ def _count(told: Told, what: str) -> Callable[[int], None]:
 
 def _entry(session: Session, variable: Variable, unit: str | None, value: ua.DataValue) -> Entry:
     return Entry(
-        "/".join(variable.path), text_of_node(variable.node, session.uris), _type_name(value), content(value),
+        "/".join(variable.path), text_of_node(variable.node, session.uris), _type_name(value),
+        _plain(content(value), session.uris),
         _status(value), unit,
     )  # fmt: skip
+
+
+def _plain(value: object, uris: Sequence[str]) -> object:
+    """A value without the library's wrapping."""
+    match value:
+        case ua.LocalizedText():
+            return value.Text
+        case ua.QualifiedName():
+            return value.Name
+        case ua.NodeId():
+            return "" if value.is_null() else text_of_node(value, uris)
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}"
+        case list():
+            return [_plain(one, uris) for one in value]
+    return value
 
 
 def _type_name(value: ua.DataValue) -> str:

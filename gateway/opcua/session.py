@@ -197,10 +197,19 @@ async def _connect(client: Client, config: SourceConfig, level: Level | None) ->
     _limit_messages(client)
     await client.open_secure_channel()
     trust_own_clock(client)
-    confirm(await client.create_session(), config, level)
+    confirm(await _created(client, config), config, level)
     if config.username is not None and not protects_password(client):
         raise Unavailable(f"{config.url} would have the password sent in clear: it is not sent")
     await client.activate_session(client._username, client._password, client.user_certificate)
+
+
+async def _created(client: Client, config: SourceConfig) -> ua.CreateSessionResult:
+    try:
+        return await client.create_session()
+    except ua.UaError as error:
+        if config.insecure and "No matching endpoints" in str(error):
+            raise Unavailable(f"{config.url} offers nothing without security: leave out insecure") from error
+        raise
 
 
 def _honour_cancellation() -> None:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from gateway.errors import Rejected
+from gateway.errors import ConfigError, Rejected
 from gateway.opcua.certificates import application_uri_of, common_name, hosts_of, load, split_chain, thumbprint
 
 FOLDERS = ("trusted", "issuers", "rejected")
@@ -88,7 +88,7 @@ class TrustStore:
     def trust(self, which: str) -> Listed:
         """Move the rejected certificate with this thumbprint (or its beginning), or the file `which`, to `trusted`.
 
-        Raises `Rejected` when there is none, or more than one.
+        Raises `ConfigError` when there is none, or more than one.
         """
         if Path(which).is_file():
             data = Path(which).read_bytes()
@@ -97,17 +97,24 @@ class TrustStore:
         found = [listed for listed in self.listed("rejected") if wanted and listed.thumbprint.startswith(wanted)]
         if len(found) != 1:
             count = "none" if not found else "several"
-            raise Rejected("certificate_unknown", f"{count} of the rejected certificates begin with {which!r}")
+            raise ConfigError(
+                [f"{which} is no file, and {count} of the rejected certificates begin so: see gateway cert list"]
+            )
         listed = self._save("trusted", found[0].certificate)
         found[0].path.unlink()
         return listed
+
+    @property
+    def _elsewhere(self) -> str:
+        """The option that a command needs to find this folder."""
+        return "" if self.folder == Path("var/pki") else f" --pki {self.folder}"
 
     def _refusal(self, leaf: x509.Certificate) -> str:
         saved = self._save("rejected", leaf)
         self._forget_old()
         return (
             f"nobody has said that the certificate of {common_name(leaf)!r} ({application_uri_of(leaf)}) may be "
-            f"trusted; it is saved as {saved.path}; to trust it: gateway cert trust {saved.thumbprint}"
+            f"trusted; it is saved as {saved.path}; to trust it: gateway cert trust {saved.thumbprint}{self._elsewhere}"
         )
 
     def _save(self, folder: str, certificate: x509.Certificate) -> Listed:

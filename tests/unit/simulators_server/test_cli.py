@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from simulators.cli import app, endpoint_url
+from simulators.cli import app, endpoint_url, main
 from simulators.view import MachineStatus, Status, duration, table
 
 PLANT = Path(__file__).parents[3] / "config" / "plant.yaml"
@@ -25,6 +25,17 @@ def test_trace_ends_with_the_same_hash_for_the_same_seed() -> None:
     assert first == again
     assert first.splitlines()[-1].startswith("sha256 ")
     assert first.splitlines()[-1] != other.splitlines()[-1]
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "nowhere" / "record.jsonl"
+    monkeypatch.setattr("sys.argv", ["simulators", "serve", str(PLANT), "--port", "0", "--record", str(record)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert f"{record}: No such file" in capsys.readouterr().err
 
 
 def test_describe_names_the_bottleneck() -> None:

@@ -1,0 +1,70 @@
+"""The command line teaches: help with examples that fit, mistakes that say what to do, exit codes as documented."""
+
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from gateway.cli import EXIT_CODES, cli
+
+TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",)]
+
+
+def told(*arguments: str, **environment: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, list(arguments), env=environment)
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("command", TAUGHT, ids=" ".join)
+@pytest.mark.parametrize("columns", [60, 100])
+def test_help_has_examples_and_fits_the_terminal(command: tuple[str, ...], columns: int) -> None:
+    code, text = told(*command, "--help", COLUMNS=str(columns), NO_COLOR="1")
+    assert code == 0
+    assert f"gateway {command[0]}" in text.split("Examples:")[1]
+    assert max(map(len, text.splitlines())) <= columns
+    assert "\x1b[3" not in text
+
+
+def test_every_command_is_taught() -> None:
+    assert {name for (name, *_) in TAUGHT} | {"version"} == set(get_command(cli).commands)  # type: ignore[attr-defined]  # a group
+
+
+def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    for code in ("69", "74", "78", "130"):
+        assert f"- {code}:" in EXIT_CODES
+        assert f"| {code} |" in readme
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("run nowhere.yaml", 78, "nowhere.yaml: cannot be read: No such file"),
+        ("plan .", 78, "Is a directory"),
+        ("validat x", 2, "Did you mean 'validate'?"),
+        ("schema nothing", 2, "there are config, json"),
+        ("browse http://x", 78, "http://x: write an address as opc.tcp://host:port"),
+        ("browse opc.tcp://x --username eve", 78, "--password-env"),
+        ("browse opc.tcp://127.0.0.1:1 --insecure", 69, "is it running, and is the port right?"),
+        ("watch tcp://x", 78, "tcp://x: write an address as mqtt://host:port"),
+        ("watch mqtt://x:port", 78, "a port is a number"),
+        ("watch mqtts://127.0.0.1:1 --ca nowhere.pem", 78, "nowhere.pem"),
+        ("outbox show nowhere", 78, "nowhere"),
+        ("outbox export nowhere x.jsonl", 78, "nowhere"),
+        ("cert trust abc", 78, "see gateway cert list"),
+        ("cert list", 0, "nobody is trusted or rejected in var/pki yet"),
+    ],
+)
+def test_a_mistake_says_what_and_how(
+    line: str, code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, text = told(*line.split(), COLUMNS="200")
+    assert words in text
+    assert found == code
+    assert "Traceback" not in text
+
+
+def test_a_password_in_a_wrong_address_is_not_repeated() -> None:
+    assert "secret" not in told("watch", "mqtt:/eve:secret@broker")[1]
