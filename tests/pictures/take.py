@@ -16,7 +16,8 @@ from pathlib import Path
 from docker.grafana.render.__main__ import BOARDS, render
 from docker.grafana.render.board import Span
 from tests.pictures.terminal import as_svg, frame
-from tests.support.brokers import Process, mosquitto
+from tests.support.brokers import Process
+from tests.support.mqtt_certificates import secure_mosquitto
 from tests.support.ports import free_port
 from tests.support.programs import ROOT, SOURCE, Factory, Gateway, running
 from tests.support.prometheus import Prometheus, prometheus
@@ -41,7 +42,7 @@ class Site:
 def site(folder: Path) -> Iterator[Site]:
     """Two plants, a broker, a gateway that reads both, and Prometheus; all connected when entered."""
     with ExitStack() as stack:
-        broker = stack.enter_context(mosquitto(folder, "set_tcp_nodelay true"))
+        broker = stack.enter_context(secure_mosquitto(folder, "set_tcp_nodelay true"))
         sources, ports = [], {}
         for n, (plant, speed) in enumerate(PLANTS.items()):
             name = Path(plant).name
@@ -55,13 +56,12 @@ def site(folder: Path) -> Iterator[Site]:
             select = {"subtree": f"nsu=urn:connected-factory:simulator;s={root}", "levels": ["line", "machine"]}
             sources.append(SOURCE | {"name": name, "url": factory.url, "fields": {"site": root}, "select": [
                 select | {"include": ["*/*/*"]}]})  # fmt: skip
-        broker_config = {"url": broker.url, "window": 200}
-        changes = {"sources": sources, "broker": broker_config, "outbox": {
+        changes = {"sources": sources, "broker": {**broker.sink, "window": 200}, "outbox": {
             "path": str(folder / "outbox"), "max_bytes": "64MiB", "segment_bytes": "1MiB"}}  # fmt: skip
-        gateway = stack.enter_context(running(Gateway(folder, "", broker.url, **changes)))
+        gateway = stack.enter_context(running(Gateway(folder, "", "", **changes)))
         gateway.wait_ready()
         server = stack.enter_context(prometheus(folder, {"edge-1": gateway.http_port}, ports))
-        yield Site(server, broker, gateway)
+        yield Site(server, broker.process, gateway)
 
 
 def lived(found: Site, minutes: float) -> None:

@@ -2,6 +2,8 @@
 
 import datetime
 import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.support.brokers import Process, mosquitto
 
 DAY = datetime.timedelta(days=1)
 
@@ -55,6 +59,31 @@ class Authority:
     def listener(self, pair: Pair) -> str:
         """Lines that make a listener of mosquitto speak TLS."""
         return f"certfile {pair.certificate}\nkeyfile {pair.key}\ncafile {self.path}"
+
+
+@dataclass(frozen=True)
+class SecureBroker:
+    """mosquitto that speaks TLS only, and who issued its certificate."""
+
+    process: Process
+    authority: Authority
+
+    @property
+    def sink(self) -> dict[str, object]:
+        """What a gateway is told of it."""
+        return {"url": f"mqtts://127.0.0.1:{self.process.port}", "tls": {"ca": str(self.authority.path)}}
+
+    def renew(self, lasts: datetime.timedelta) -> None:
+        """Another certificate in the same files; shown once the broker is started again."""
+        self.authority.issue("broker", "127.0.0.1", lasts=lasts)
+
+
+@contextmanager
+def secure_mosquitto(folder: Path, *options: str) -> Iterator[SecureBroker]:
+    authority = Authority(folder)
+    pair = authority.issue("broker", "127.0.0.1", lasts=90 * DAY)
+    with mosquitto(folder, *options, listener=authority.listener(pair)) as process:
+        yield SecureBroker(process, authority)
 
 
 def _builder(

@@ -7,7 +7,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,8 +14,8 @@ import yaml
 
 from docker.grafana.render import ask
 from docker.grafana.render.ask import Series
-from tests.support.brokers import Process, mosquitto, program_of
-from tests.support.mqtt_certificates import Authority
+from tests.support.brokers import Process, program_of
+from tests.support.mqtt_certificates import SecureBroker, secure_mosquitto
 from tests.support.ports import free_port
 from tests.support.programs import ROOT, SINK, SOURCE, Factory, Gateway, running, wait_until
 
@@ -68,11 +67,14 @@ class Stack:
     """Simulators, broker, gateway and Prometheus, running for real."""
 
     prometheus: Prometheus
-    broker: Process
+    secure: SecureBroker
     gateway: Gateway
     factory: Factory
-    authority: Authority
-    """Issues the broker's certificate."""
+
+    @property
+    def broker(self) -> Process:
+        """The broker's process."""
+        return self.secure.process
 
 
 @contextmanager
@@ -110,17 +112,14 @@ def stack_of(
 
     `options` are the simulators', `broker` is one more line for mosquitto, `sink` what the gateway's broker is told.
     """
-    authority, port = Authority(folder), free_port()
-    shown = authority.issue("broker", "127.0.0.1", lasts=timedelta(days=90))
+    port = free_port()
     with ExitStack() as enter:
-        mqtt = enter.enter_context(mosquitto(folder, broker, listener=authority.listener(shown)))
+        mqtt = enter.enter_context(secure_mosquitto(folder, broker))
         factory = enter.enter_context(running(Factory(folder, "--metrics-port", str(port), *options, plant=plant)))
         factory.wait_said("serving")
         source = {**SOURCE, "url": factory.url, "publishing_interval": "250ms"}
-        url = {"url": f"mqtts://127.0.0.1:{mqtt.port}", "tls": {"ca": str(authority.path)}}
-        gateway = enter.enter_context(
-            running(Gateway(folder, factory.url, "", sources=[source], broker={**SINK, **url, **sink}))
-        )
+        told = {**SINK, **mqtt.sink, **sink}
+        gateway = enter.enter_context(running(Gateway(folder, factory.url, "", sources=[source], broker=told)))
         gateway.wait_ready()
         server = enter.enter_context(prometheus(folder, {"gateway": gateway.http_port}, {"factory": port}))
         wait_until(
@@ -131,4 +130,4 @@ def stack_of(
             "the first figures",
             60,
         )
-        yield Stack(server, mqtt, gateway, factory, authority)
+        yield Stack(server, mqtt, gateway, factory)

@@ -103,6 +103,6 @@ def test_a_server_that_goes_away_moves_the_panels_it_should_move(stack: Stack) -
 def test_a_certificate_that_is_about_to_end_moves_its_panel(stack: Stack) -> None:
     ends = query("gateway: Which certificate ends first?")
     assert stack.prometheus.figure(ends) > 80 * DAY_S
-    stack.authority.issue("broker", "127.0.0.1", lasts=timedelta(days=5))  # in the same files
+    stack.secure.renew(timedelta(days=5))
     stack.broker.restart()
     wait_until(lambda: 0 < stack.prometheus.figure(ends) < 6 * DAY_S, "the panel to show it", 60)
