@@ -162,7 +162,7 @@ async def _plan(source: SourceConfig) -> Plan:
 
 
 _Row = tuple[str, ...]
-_HEAD: _Row = ("variable", "fields", "node", "asked ms / queue", "got ms / queue", "problem")
+_HEAD: _Row = ("variable", "fields", "node", "asked ms / queue", "got ms / queue", "sent every", "problem")
 
 
 def _rows(found: Plan, every: bool) -> Iterator[_Row]:
@@ -187,6 +187,7 @@ def _row(planned: PlannedTag) -> _Row:
         planned.tag.node_id,
         f"{asked.sampling_ms:g} / {asked.queue_size}",
         "" if planned.problem else f"{got.sampling_ms:g} / {got.queue_size}",
+        "" if planned.problem else f"{planned.every_s:g} s",
         planned.problem,
     )
 
@@ -204,10 +205,10 @@ def _print_sums(found: Plan) -> int:
     for selection in found.missing:
         typer.secho(f"nothing found for {selection.subtree or selection.type or selection.node}", fg="red")
     failed = sum(bool(planned.problem) for planned in found.tags) + len(found.missing)
-    how = f"published every {found.subscription.interval_s:g} s"
+    intervals = ", ".join(f"{subscription.interval_s:g} s" for subscription in found.subscriptions)
     typer.echo(
         f"{len(found.tags)} variables, {failed} problems; "
-        f"{'read cyclically: no subscription' if found.is_polled else how}; "
+        f"{f'published every {intervals}' if intervals else 'read cyclically: no subscription'}; "
         f"at most {found.most_values_per_s:.0f} values/s if all of them change all the time"
     )
     return failed

@@ -152,9 +152,12 @@ class Selection(Strict):
     """With `subtree` and `type`: patterns of paths to leave out; wins over `include`."""
     fields: Fields = Field(default_factory=dict)
     """Fields for the topic template, for these variables."""
+    publishing_interval: Seconds | None = None
+    """How often the server sends what changed (default: of the source).  Selections of one interval share a
+    subscription, each interval has its own."""
     sampling_interval: SecondsOrZero | None = None
-    """How often the server looks at the value (default: the publishing interval of the source).  0 asks for every
-    change, as fast as the server can."""
+    """How often the server looks at the value (default: the publishing interval).  0 asks for every change, as fast as
+    the server can."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """How many samples the server keeps between two publishes (default: of the source)."""
     discard: Literal["oldest", "newest"] = "oldest"

@@ -51,7 +51,7 @@ class SourceConfig(Strict):
     """`subscribe`: the server tells what has changed.  `poll`: every variable is read at its sampling interval, and
     what has changed since is sent.  `auto` subscribes, and polls where the server has no subscriptions."""
     publishing_interval: Seconds = 0.25
-    """How often the server sends what changed."""
+    """How often the server sends what changed; a selection may have an interval of its own."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 20
     """How many samples per variable the server keeps between two publishes, and while we are slow."""
     keep_alive: Seconds = 5.0
@@ -63,7 +63,8 @@ class SourceConfig(Strict):
     request_timeout: Seconds = 10.0
     """How long to wait for the answer to one request."""
     publish_requests: Annotated[int, Field(ge=1, le=100)] = 3
-    """How many PublishRequests wait at the server, so that a slow round trip does not cap the rate."""
+    """How many PublishRequests wait at the server, so that a slow round trip does not cap the rate; one more for each
+    subscription beyond the first."""
     backfill: Literal["off", "before", "beside"] = "before"
     """Where a subscription was lost and the server keeps history: read what was missed and deliver it `before` the live
     values, or `beside` them, page by page, without keeping them waiting.  It is marked as historical, in the same

@@ -87,7 +87,10 @@ class SourceFamilies:
             r, "gateway_source_revised_items", "Variables of which the server changed interval or queue.", "source"
         )
         self._publishing_interval = gauge(
-            r, "gateway_source_publishing_interval_seconds", "How often the server sends, as it revised it.", "source"
+            r,
+            "gateway_source_publishing_interval_seconds",
+            "How often the server sends, as it revised it; the fastest of its subscriptions.",
+            "source",
         )
         self._keep_alive = gauge(
             r, "gateway_source_keep_alive_seconds", "The server's longest silence, as it revised it.", "source"

@@ -27,7 +27,7 @@ from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.batches import LEAD_TICKS, Assembler, now_ticks
 from gateway.opcua.decode import Changes
 from gateway.opcua.history import read_history, ticks_of, with_history
-from gateway.opcua.mark import Absence, Mark
+from gateway.opcua.mark import Absence, Mark, handles_of, ranges_of
 from gateway.opcua.selection import Item
 from gateway.opcua.session import Session, content
 from gateway.opcua.wire import Dialect
@@ -39,6 +39,16 @@ STALE_TICKS = 2 * TICKS_PER_SECOND
 _CURRENT_TIME = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_CurrentTime), ua.Int16(0))
 _Told = Sequence[tuple[int, ua.NodeId]]
 """Handles and nodes of the variables whose history can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What a subscription monitored that cannot be gone on with."""
+
+    ticks: int
+    """How far it had come."""
+    handles: frozenset[int]
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +95,12 @@ class Backfill:
         """Whether something is to be filled in before any live value."""
         return bool(self._first)
 
-    async def owe(self, items: Sequence[Item], absence: Absence | None, before: Mark) -> list[Gap]:
-        """Take on an absence, and those that were still owed when the mark of before was made.
+    async def owe(self, items: Sequence[Item], absences: Sequence[Absence], before: Mark) -> list[Gap]:
+        """Take on absences, and those that were still owed when the mark of before was made.
 
         What is returned has to be announced now.  Raises `Unavailable`.
         """
-        new = [each for each in (*before.lease.owed, *([absence] if absence else [])) if each not in self.owed]
+        new = [each for each in (*before.lease.owed, *absences) if each not in self.owed]
         debts = [await self._debt(items, each) for each in new]
         if self._mode == "before":
             self._first, self._mark = debts, before.encode()
@@ -99,14 +109,15 @@ class Backfill:
             self.owed += tuple(new)
             for debt in debts:
                 self._beside.put_nowait(debt)
-            debts = [debt for debt in debts if debt.absence is absence]  # the others were announced when they were new
+            debts = [debt for debt in debts if debt.absence in absences]  # the others were announced when they were new
         return [gap for debt in debts if (gap := _gap_of(debt.absence, debt.missed))]
 
     async def _debt(self, items: Sequence[Item], absence: Absence) -> _Debt:
+        handles = sorted(handles_of(absence.handles or ((0, len(items)),), len(items)))
         wanted = self._mode != "off" and absence.since_ticks
-        told = await with_history(self._session, list(enumerate(items))) if wanted else []
+        told = await with_history(self._session, [(handle, items[handle]) for handle in handles]) if wanted else []
         proven = set() if absence.unproven else {handle for handle, _ in told}
-        return _Debt(absence, told, frozenset(range(len(items))) - proven)
+        return _Debt(absence, told, frozenset(handles) - proven)
 
     async def first(self) -> AsyncGenerator[Batch, None]:
         """What goes before the live values; the last batch has no values, and tells what could not be read."""
@@ -162,8 +173,8 @@ class Backfill:
         return read_history(self._session, debt.told, absence.since_ticks, until, self._dialect)
 
 
-async def absence_after(session: Session, before: Mark, cause: str, detail: str) -> tuple[Absence, int]:
-    """The absence between a mark and now, by the server's clock; and that clock less ours, in ticks.
+async def absences_after(session: Session, before: Mark, lost: Sequence[Lost], cause: str) -> tuple[list[Absence], int]:
+    """The absences between a mark and now, by the server's clock; and that clock less ours, in ticks.
 
     Raises `Unavailable`.
 
@@ -175,10 +186,13 @@ async def absence_after(session: Session, before: Mark, cause: str, detail: str)
     now = now_ticks()
     told = ticks_of(said) if isinstance(said, datetime) else now
     until = not_before(told, now)
-    since = before.ticks if before.ticks <= until + LEAD_TICKS else 0
     is_set = bool(before.offset_ticks) and abs(told - now - before.offset_ticks) > JUMP_TICKS
     unproven = is_set or before.lease.started != session.started
-    return Absence(since, max(since, until), cause, detail, unproven), told - now
+    absences = []
+    for each in lost:
+        since = each.ticks if each.ticks <= until + LEAD_TICKS else 0
+        absences.append(Absence(since, max(since, until), cause, each.why, unproven, ranges_of(each.handles) or ()))
+    return absences, told - now
 
 
 def not_before(told_ticks: int, now_ticks: int) -> int:

@@ -30,6 +30,22 @@ def now_ticks() -> int:
     return time.time_ns() // 100 + UNIX_EPOCH_TICKS
 
 
+def until_ticks(since_ticks: int) -> int:
+    """Where a gap that began then would end."""
+    return max(now_ticks(), since_ticks)
+
+
+def latest_ticks(before_ticks: int, batch: Batch, server_ticks: int) -> int:
+    """The latest source timestamp seen, after this batch too: where a gap would begin.
+
+    Not the server's: a source clock that is behind it would put what is missing before its gap.  Never ahead of the
+    server's clock: one variable with a time in the future, or a clock that was set back, would put it after.
+    """
+    ticks = np.where(batch.source_ticks > 0, batch.source_ticks, batch.server_ticks)
+    ticks = ticks[ticks <= server_ticks + LEAD_TICKS]
+    return min(max(before_ticks, int(ticks.max()) if len(ticks) else 0), server_ticks)
+
+
 class ServerClock:
     """How far the server's clock is from ours.
 
@@ -65,11 +81,6 @@ class Assembler:
         self.model_changed = asyncio.Event()
         """Set when the server says that its address space has changed."""
         self.learn(table)
-        self.latest_ticks = 0
-        """The latest source timestamp seen: where a gap would begin.
-
-        Not the server's: a source clock that is behind it would put what is missing before its gap.  Never ahead of the
-        server's clock: one variable with a time in the future, or a clock that was set back, would put it after."""
 
     def learn(self, table: Table) -> None:
         """This is the table now; the handles of the one before mean the same in it."""
@@ -77,18 +88,20 @@ class Assembler:
         self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
         self.heartbeats.learn(table.items)
 
-    def __call__(self, published: Published | None, gaps: tuple[Gap, ...]) -> Batch:
-        """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced."""
-        if published is None:
-            return self.read([], gaps)
-        return self.read([self._changes(published, part) for part in published.parts], gaps, published.publish_ticks)
+    def __call__(self, published: Published | None, gaps: tuple[Gap, ...], since_ticks: int = 0) -> Batch:
+        """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced.
 
-    def read(self, changes: Sequence[Changes], gaps: tuple[Gap, ...] = (), server_ticks: int = 0) -> Batch:
-        """The batch of what was read, with what is wrong with it announced; `server_ticks` is the server's clock."""
+        What is missing came after `since_ticks`.
+        """
+        parts = published.parts if published is not None else ()
+        return self.read([self._changes(published, part) for part in parts if published], gaps, since_ticks)
+
+    def read(self, changes: Sequence[Changes], gaps: tuple[Gap, ...] = (), since_ticks: int = 0) -> Batch:
+        """The batch of what was read, with what is wrong with it announced."""
         columns = joined(changes)
         self.heartbeats.note(columns, time.monotonic())
-        gaps = (*gaps, *self._spoiled(changes), *self._overflows(columns))
-        return self._batch(columns, gaps, server_ticks)
+        gaps = (*gaps, *self._spoiled(changes, since_ticks), *self._overflows(columns, since_ticks))
+        return self._batch(columns, gaps)
 
     def repeated(self, columns: Changes) -> Batch:
         """The batch of a heartbeat."""
@@ -98,14 +111,8 @@ class Assembler:
         """The batch of a page of history."""
         return replace(self._batch(columns, ()), historical=True)
 
-    @property
-    def until_ticks(self) -> int:
-        """Where a gap would end."""
-        return max(now_ticks(), self.latest_ticks)
-
-    def _batch(self, columns: Changes, gaps: tuple[Gap, ...], server_ticks: int = 0) -> Batch:
+    def _batch(self, columns: Changes, gaps: tuple[Gap, ...]) -> Batch:
         self._count(columns)
-        self._note_time(columns, server_ticks or now_ticks())
         return Batch(
             source=self._source,
             tags=self._tags,
@@ -148,7 +155,7 @@ class Assembler:
             changes.problem or "handles that we did not give",
         )
 
-    def _spoiled(self, changes: Sequence[Changes]) -> list[Gap]:
+    def _spoiled(self, changes: Sequence[Changes], since_ticks: int) -> list[Gap]:
         spoiled, lost = sum(c.spoiled for c in changes), sum(c.lost for c in changes)
         problems = [c.problem for c in changes if c.problem]
         if spoiled or lost:
@@ -156,9 +163,9 @@ class Assembler:
         if not lost and not any(c.problem and not len(c.handles) for c in changes):
             return []
         detail = f"values that cannot be decoded: {problems[0]}"
-        return [Gap("undecodable", detail, self.latest_ticks, 0, lost or None)]
+        return [Gap("undecodable", detail, since_ticks, 0, lost or None)]
 
-    def _overflows(self, columns: Changes) -> list[Gap]:
+    def _overflows(self, columns: Changes, since_ticks: int) -> list[Gap]:
         flagged = np.flatnonzero((columns.statuses & OVERFLOW) == OVERFLOW)
         if not len(flagged):
             return []
@@ -166,7 +173,7 @@ class Assembler:
         handles = tuple(np.unique(columns.handles[flagged]).tolist())
         ticks = columns.source_ticks[flagged]
         detail = "the server's queue ran over between two publishes: a longer queue_size or a slower sampling_interval"
-        return [Gap("server_overflow", detail, self.latest_ticks, int(ticks.max()), None, handles)]
+        return [Gap("server_overflow", detail, since_ticks, int(ticks.max()), None, handles)]
 
     def _count(self, columns: Changes) -> None:
         if not len(columns.handles):
@@ -175,11 +182,6 @@ class Assembler:
         self._metrics.good.inc(good)
         self._metrics.uncertain.inc(uncertain)
         self._metrics.bad.inc(bad + other)
-
-    def _note_time(self, columns: Changes, server_ticks: int) -> None:
-        ticks = np.where(columns.source_ticks > 0, columns.source_ticks, columns.server_ticks)
-        ticks = ticks[ticks <= server_ticks + LEAD_TICKS]
-        self.latest_ticks = min(max(self.latest_ticks, int(ticks.max()) if len(ticks) else 0), server_ticks)
 
 
 def joined(changes: Sequence[Changes]) -> Changes:

@@ -1,6 +1,6 @@
 """What a server has, and what a configuration would make of it: behind `gateway browse` and `gateway plan`.
 
-Nothing here stays on the server: a plan subscribes with publishing on and deletes the subscription at once, so that
+Nothing here stays on the server: a plan subscribes with publishing on and deletes the subscriptions at once, so that
 revised values and refusals are the server's own words.
 """
 
@@ -17,9 +17,11 @@ from gateway.errors import Rejected
 from gateway.metrics import SourceMetrics
 from gateway.model import Tag
 from gateway.opcua.browse import MAX_LEVELS, Variable, survey
+from gateway.opcua.feed import Feed
 from gateway.opcua.monitoring import Monitored
 from gateway.opcua.nodes import node_of, text_of_node
 from gateway.opcua.peer import status_text, tame_library
+from gateway.opcua.placement import place
 from gateway.opcua.poll import NOT_THERE
 from gateway.opcua.selection import Item, Table, described, locate, resolve
 from gateway.opcua.session import Session, content, open_session
@@ -51,6 +53,8 @@ class PlannedTag:
     tag: Tag
     asked: Item
     got: Monitored
+    every_s: float
+    """The publishing interval of its subscription, as the server revised it; of polling, that of the cycle."""
 
     @property
     def problem(self) -> str:
@@ -62,18 +66,17 @@ class PlannedTag:
 class Plan:
     """What a configuration means on its server, now."""
 
-    subscription: Subscription
+    subscriptions: tuple[Subscription, ...]
+    """Empty where the variables would be read cyclically."""
     tags: tuple[PlannedTag, ...]
     missing: tuple[Selection, ...]
     """Subtrees and types with nothing in them."""
-    is_polled: bool = False
-    """There is no subscription: the variables would be read cyclically."""
 
     @property
     def most_values_per_s(self) -> float:
         """If every variable changed at every sample; a sampling interval of 0 counts as the publishing interval."""
-        good = [t.got for t in self.tags if not t.problem]
-        return sum(1.0 / max(t.sampling_ms / 1000.0, self.subscription.interval_s / 100) for t in good)
+        good = [t for t in self.tags if not t.problem]
+        return sum(1.0 / max(t.got.sampling_ms / 1000.0, t.every_s / 100) for t in good)
 
 
 @asynccontextmanager
@@ -189,33 +192,35 @@ def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
 
 
 async def plan(session: Session, config: SourceConfig, told: Told = lambda what, done: None) -> Plan:
-    """Resolve and subscribe, note what the server says, and delete the subscription.  Raises `Unavailable`."""
+    """Resolve and subscribe, note what the server says, and delete the subscriptions.  Raises `Unavailable`."""
     table: Table = await resolve(session, config, _count(told, "nodes looked into"))
-    found = None if config.mode == "poll" else await _subscribed(session, config, table, told)
-    subscription, answers = found or await _polled(session, config, table)
-    rows = zip(table.tags, table.items, answers, strict=True)
-    return Plan(subscription, tuple(PlannedTag(*row) for row in rows), table.missing, found is None)
+    feeds: list[Feed] = []
+    answers = None if config.mode == "poll" else await _subscribed(session, config, table, feeds, told)
+    if answers is None:
+        answers = await _polled(session, table)
+    every_s = {handle: feed.subscription.interval_s for feed in feeds for handle in feed.handles}
+    rows = enumerate(zip(table.tags, table.items, answers, strict=True))
+    tags = [PlannedTag(tag, item, got, every_s.get(n, item.publishing_s)) for n, (tag, item, got) in rows]
+    return Plan(tuple(feed.subscription for feed in feeds), tuple(tags), table.missing)
 
 
 async def _subscribed(
-    session: Session, config: SourceConfig, table: Table, told: Told
-) -> tuple[Subscription, list[Monitored]] | None:
-    """What the server says to the subscription; None where it has none, and polling will do."""
+    session: Session, config: SourceConfig, table: Table, feeds: list[Feed], told: Told
+) -> list[Monitored] | None:
+    """What the server says to the subscriptions; None where it has none, and polling will do."""
     try:
-        subscription = await services.create_subscription(session, config)
+        count = _count(told, "variables subscribed to")
+        return await place(session, config, feeds, list(enumerate(table.items)), progress=count)
     except NoSubscriptions:
         if config.mode == "subscribe":
             raise
         return None
-    try:
-        items = list(enumerate(table.items))
-        count = _count(told, "variables subscribed to")
-        return subscription, await services.create_items(session, subscription, items, count)
     finally:
-        await services.delete_subscription(session, subscription.id)
+        for feed in feeds:
+            await services.delete_subscription(session, feed.id)
 
 
-async def _polled(session: Session, config: SourceConfig, table: Table) -> tuple[Subscription, list[Monitored]]:
+async def _polled(session: Session, table: Table) -> list[Monitored]:
     """What a cycle would meet: each variable is read once."""
     nodes = [None if i.text.startswith("/") or i.events else node_of(i.text, session.uris) for i in table.items]
     known = [node for node in nodes if node is not None]
@@ -224,6 +229,6 @@ async def _polled(session: Session, config: SourceConfig, table: Table) -> tuple
     for item, node in zip(table.items, nodes, strict=True):
         status = next(values).StatusCode if node is not None else None
         code = services.BAD_NODE_ID_UNKNOWN if node is None else status.value if status is not None else 0
-        every_ms = item.sampling_ms or config.publishing_interval * 1000.0
+        every_ms = item.sampling_ms or item.publishing_s * 1000.0
         answers.append(Monitored(code if code in NOT_THERE else 0, every_ms, 1))
-    return Subscription(0, config.publishing_interval, 0.0, 0.0), answers
+    return answers

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from asyncua import ua
 
 import gateway.opcua.subscription as services
-from gateway.opcua.items import Items
+from gateway.opcua.feed import Feed
 from gateway.opcua.peer import peer_errors
 from gateway.opcua.publisher import Publisher
 from gateway.opcua.session import Session, trust_own_clock
@@ -85,11 +85,11 @@ def sign_of_life(session: Session) -> Chore:
     return Chore(max(0.1, float(session.client.session_timeout) / 3000.0), ping)
 
 
-def sign_of_interest(session: Session, items: Items, publisher: Publisher) -> Chore:
-    """Keep the subscription while nobody takes its values and no request names it."""
+def sign_of_interest(session: Session, feeds: Sequence[Feed], publisher: Publisher) -> Chore:
+    """Keep the subscriptions while nobody takes their values and no request waits for them."""
 
     async def touch() -> None:
         if publisher.is_idle:
-            await services.touch(session, items.subscription.id)
+            await services.touch(session, [feed.id for feed in feeds])
 
-    return Chore(max(0.1, items.subscription.lifetime_s / 3), touch)
+    return Chore(max(0.1, min(feed.subscription.lifetime_s for feed in feeds) / 3), touch)

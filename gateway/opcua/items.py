@@ -1,28 +1,30 @@
-"""The monitored items of one subscription: which tags the server watches, which it refused, and another try for those.
+"""The monitored items of a source: which tags its subscriptions have, which the server refused, and another try.
 
 A variable that is not there costs one log line and a count, never the others.  What comes to a selected subtree while
-we are connected is added to the same subscription; what goes is announced.
+we are connected is added to a subscription of its interval; what goes is announced.  What tells of that lives in the
+first subscription that is made, the fastest.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
+import gateway.opcua.mark as marks
 import gateway.opcua.subscription as services
 from gateway.config import SourceConfig
 from gateway.metrics import SourceMetrics
 from gateway.model import Gap
-from gateway.opcua.batches import Assembler
+from gateway.opcua.batches import Assembler, until_ticks
+from gateway.opcua.feed import Feed
 from gateway.opcua.growth import growth_of, is_growing, something_appeared
-from gateway.opcua.mark import Absence, Lease
+from gateway.opcua.mark import Absence, Held, Lease, ranges_of
 from gateway.opcua.monitoring import Monitored
 from gateway.opcua.peer import status_text
+from gateway.opcua.placement import place
 from gateway.opcua.selection import Item, Table
 from gateway.opcua.session import Session
-from gateway.opcua.subscription import Subscription
 
-MOST_IN_MARK = 500
 MOST_ADDED_IN_MARK = 100
 """The mark goes to the disk with every batch."""
 SHOWN = 5
@@ -30,7 +32,7 @@ SHOWN = 5
 
 
 class Items:
-    """The tags of a source as its subscription has them."""
+    """The tags of a source as its subscriptions have them."""
 
     def __init__(
         self,
@@ -42,54 +44,38 @@ class Items:
         announce: Callable[[Gap], None],
     ) -> None:
         self.table = table
-        self.subscription = Subscription(0, 1.0, 1.0, 1.0)
+        self.feeds: list[Feed] = []
+        """The subscriptions."""
         self.failed: set[int] = set()
         self.owed: tuple[Absence, ...] = ()
         """What is filled in beside the live values, for the marks."""
-        self.lease = b""
-        """The encoded lease, for the marks."""
         self._session = session
         self._config = config
         self._metrics = metrics
         self._batch_of = batch_of
         self._announce = announce
+        self._lease = b""
         self._gone: set[int] = set()
         self._revised: set[int] = set()
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         tell_missing(self._log, table)
 
-    async def create(self) -> None:
-        """Create a subscription and all its items.  Raises `Unavailable`."""
-        self.subscription = await services.create_subscription(self._session, self._config)
-        if is_growing(self._config):
-            await services.watch_model(self._session, self.subscription)
-        self.failed, self._revised = set(), set()
-        answers = await self._monitor(range(len(self.table.items)))
+    def feed(self, subscription: int) -> Feed | None:
+        """The subscription of this number, if it is ours."""
+        return next((feed for feed in self.feeds if feed.id == subscription), None)
+
+    async def create(self, handles: Collection[int]) -> None:
+        """Subscribe to these.  Raises `Unavailable`."""
+        await self._place(sorted(handles))
+        await self._begun(min(self.feeds, key=lambda feed: feed.subscription.interval_s))
+        self.settle()
         self._log.info(
             "subscribed",
-            variables=len(answers) - len(self.failed),
+            variables=len(set(handles) - self.failed),
             failed=len(self.failed),
-            publishing_interval_s=self.subscription.interval_s,
-            keep_alive_s=self.subscription.keep_alive_s,
+            publishing_intervals_s=[feed.subscription.interval_s for feed in self.feeds],
+            keep_alive_s=max(feed.subscription.keep_alive_s for feed in self.feeds),
         )
-        self.settle()
-
-    async def adopt(self, lease: Lease) -> str:
-        """Go on with the items of a subscription that was transferred to us; why not, if not."""
-        if lease.digest != self.table.digest:
-            return "the selection has changed since"
-        every = set(range(len(self.table.items)))
-        known = await services.monitored_ids(self._session, lease.subscription)
-        handles = known.keys() if known is not None else None
-        if lease.failed is None and handles is None:
-            return "nobody knows any more which variables it monitors"
-        expected = every - set(lease.failed) if lease.failed is not None else every & (handles or set())
-        self.failed = every - expected
-        if handles is not None and handles != expected:
-            return f"the server monitors {len(handles)} variables where {len(expected)} were asked for"
-        self.subscription = Subscription(lease.subscription, lease.interval_s, lease.keep_alive_s, lease.lifetime_s)
-        self.settle()
-        return ""
 
     async def retry(self) -> None:
         """Try again what failed, and look again where nothing was found.  Raises `Unavailable`."""
@@ -98,13 +84,13 @@ class Items:
         if not self.failed:
             return
         failed = sorted(self.failed)
-        answers = await services.create_items(self._session, self.subscription, self._wanted(failed))
+        self._lease = b""
+        answers = await place(self._session, self._config, self.feeds, self._wanted(failed), self._begun)
         back = {handle for handle, answer in zip(failed, answers, strict=True) if answer.is_good}
+        self.settle()
         if back:
-            self.failed -= back
             self._gone -= back
             self._log.info("variables are back", variables=self._names(sorted(back)))
-            self.settle()
 
     async def refresh(self) -> None:
         """Subscribe to what came to the selected subtrees and types; announce what went.  Raises `Unavailable`."""
@@ -112,28 +98,38 @@ class Items:
         self.table = growth.table
         if growth.came:
             self._batch_of.learn(self.table)  # before the server is told of the handles: it may be quick
-            await self._monitor(growth.came)
+            await self._place(growth.came)
             self._log.info("new variables", count=len(growth.came), variables=self._names(growth.came))
         self._gone &= set(growth.went)
         went = sorted(set(growth.went) - self._gone - self.failed)
         if went:
             self._gone |= set(went)
-            if await services.delete_items(self._session, self.subscription.id, went):
-                self.failed |= set(went)
             self._log.warning("variables are gone from the server", count=len(went), variables=self._names(went))
-            self._announce(removal(went, self._batch_of))
+        for feed in self.feeds:
+            if here := [handle for handle in went if handle in feed.handles]:
+                await self._remove(feed, here)
         if growth.came or went:
             self.settle()
 
-    async def _monitor(self, handles: Sequence[int]) -> list[Monitored]:
-        answers = await services.create_items(self._session, self.subscription, self._wanted(handles))
+    async def _remove(self, feed: Feed, handles: Sequence[int]) -> None:
+        if await services.delete_items(self._session, feed.id, handles):
+            feed.handles.difference_update(handles)
+        self._announce(removal(handles, feed.ticks))
+
+    async def _place(self, handles: Sequence[int]) -> None:
+        self._lease = b""
+        answers = await place(self._session, self._config, self.feeds, self._wanted(handles), self._begun)
         told = list(zip(handles, answers, strict=True))
-        self.failed |= {handle for handle, answer in told if not answer.is_good}
+        self._revised.difference_update(handles)
         self._revised |= {handle for handle, answer in told if answer.differs_from(self.table.items[handle])}
         self._tell_failed(told)
         self._tell_unfiltered(told)
         self._tell_revised(told)
-        return answers
+
+    async def _begun(self, feed: Feed) -> None:
+        """One of the subscriptions tells when the address space changes."""
+        if is_growing(self._config) and not any(each.watches_model for each in self.feeds):
+            feed.watches_model = await services.watch_model(self._session, feed.subscription)
 
     def _wanted(self, handles: Sequence[int]) -> list[tuple[int, Item]]:
         return [(handle, self.table.items[handle]) for handle in handles]
@@ -143,18 +139,26 @@ class Items:
 
     def settle(self) -> None:
         """Counts and lease, after any change."""
-        s = self.subscription
-        self._metrics.items_good.set(len(self.table.items) - len(self.failed))
+        every = set(range(len(self.table.items)))
+        self.failed = every.difference(*(feed.handles for feed in self.feeds))
+        self._metrics.items_good.set(len(every) - len(self.failed))
         self._metrics.items_failed.set(len(self.failed))
         self._metrics.items_revised.set(len(self._revised))
-        self._metrics.publishing_interval.set(s.interval_s)
-        self._metrics.keep_alive.set(s.keep_alive_s)
-        failed = tuple(sorted(self.failed)) if len(self.failed) <= MOST_IN_MARK else None
+        self._metrics.subscriptions.set(len(self.feeds))
+        self._metrics.publishing_interval.set(min(feed.subscription.interval_s for feed in self.feeds))
+        self._metrics.keep_alive.set(max(feed.subscription.keep_alive_s for feed in self.feeds))
+        self._lease = self._leased()
+
+    def mark(self, offset_ticks: int) -> bytes:
+        """How far all subscriptions have come."""
+        lease = self._lease or self._leased()  # none is kept while items come and go
+        return marks.encode(lease, [feed.position for feed in self.feeds], offset_ticks)
+
+    def _leased(self) -> bytes:
         added = self.table.added if len(self.table.added) <= MOST_ADDED_IN_MARK else None
-        self.lease = Lease(
-            self._session.where, self._session.started, s.id, self.table.digest, s.interval_s, s.keep_alive_s,
-            s.lifetime_s, failed, added, self.owed,
-        ).encode()  # fmt: skip
+        held = tuple(_held(feed) for feed in self.feeds)
+        session = self._session
+        return Lease(session.where, session.started, self.table.digest, held, added, self.owed).encode()
 
     def _tell_failed(self, answers: Sequence[tuple[int, Monitored]]) -> None:
         """One line per reason, with examples."""
@@ -184,6 +188,13 @@ class Items:
             )  # fmt: skip
 
 
+def _held(feed: Feed) -> Held:
+    s = feed.subscription
+    return Held(
+        s.id, feed.asked_s, s.interval_s, s.keep_alive_s, s.lifetime_s, ranges_of(feed.handles), feed.watches_model
+    )
+
+
 def tell_missing(log: structlog.stdlib.BoundLogger, table: Table) -> None:
     """Name the subtrees and types with nothing in them."""
     if table.missing:
@@ -191,7 +202,7 @@ def tell_missing(log: structlog.stdlib.BoundLogger, table: Table) -> None:
         log.warning("nothing to subscribe to here: looked for again from time to time", places=names)
 
 
-def removal(handles: Sequence[int], batch_of: Assembler) -> Gap:
+def removal(handles: Sequence[int], since_ticks: int) -> Gap:
     """The announcement that variables are gone."""
     detail = "these variables are gone from the server's address space"
-    return Gap("node_removed", detail, batch_of.latest_ticks, batch_of.until_ticks, None, tuple(handles))
+    return Gap("node_removed", detail, since_ticks, until_ticks(since_ticks), None, tuple(handles))

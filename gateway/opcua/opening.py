@@ -1,6 +1,6 @@
 """Opening a source: connect, resolve the selection, subscribe or poll; then it yields batches.
 
-open_source ── session ── table of tags ─┬─ Source    a subscription, taken up or created
+open_source ── session ── table of tags ─┬─ Source    subscriptions, taken up or created
                                          └─ Polling   where the server has none, or the configuration says so
 """
 
@@ -42,10 +42,11 @@ async def open_source(
     """
     tame_library()
     async with open_session(config, metrics) as session:
-        publisher = Publisher(session, config.publish_requests)
+        publisher = Publisher(session)
         since_s = time.monotonic()
         before = marks.decode(mark)
         table = arranged(await resolve(session, config), (before.lease.added or ()) if before else ())
+        before = before.for_table(table.digest) if before else None
         if enumerations:
             table = replace(table, tags=await with_enumerations(session, table.tags), is_named=True)
         metrics.browse_seconds.set(time.monotonic() - since_s)
@@ -53,7 +54,6 @@ async def open_source(
         source = await _begun(session, config, metrics, table, publisher, dialect, before)
         metrics.polled.set(isinstance(source, Polling))
         link.up()
-        metrics.subscriptions.set(isinstance(source, Source))
         chores = _chores(session, config, source, publisher)
         try:
             async with AsyncExitStack() as stack:
@@ -96,7 +96,7 @@ async def _begun(
 def _chores(session: Session, config: SourceConfig, source: Source | Polling, publisher: Publisher) -> list[Chore]:
     chores = [renewal(session), sign_of_life(session), Chore(config.retry_failed, source.retry)]
     if isinstance(source, Source):
-        chores.append(sign_of_interest(session, source.items, publisher))
+        chores.append(sign_of_interest(session, source.items.feeds, publisher))
     if is_growing(config):
         chores.append(Chore(config.rebrowse, source.refresh, source.model_changed))
     return chores

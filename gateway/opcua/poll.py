@@ -24,13 +24,13 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
-from gateway.opcua.backfill import Backfill, absence_after
-from gateway.opcua.batches import Assembler, ServerClock, joined
+from gateway.opcua.backfill import Backfill, Lost, absences_after
+from gateway.opcua.batches import Assembler, ServerClock, joined, latest_ticks, now_ticks, until_ticks
 from gateway.opcua.browse import children
 from gateway.opcua.decode import Changes
 from gateway.opcua.growth import growth_of, something_appeared
 from gateway.opcua.items import SHOWN, removal, tell_missing
-from gateway.opcua.mark import Lease, Mark
+from gateway.opcua.mark import Lease, Mark, Position
 from gateway.opcua.nodes import node_of
 from gateway.opcua.peer import peer_errors, status_text
 from gateway.opcua.reading import PERCENT, ChangeFilter, read_request, read_results
@@ -86,6 +86,8 @@ class Polling:
         self._woken = asyncio.Event()
         self._lease = b""
         self._server_ticks = 0
+        self._ticks = 0
+        """The latest source timestamp seen: where a gap would begin."""
         self._clock = ServerClock()
         self._error: BaseException | None = None
         self._batch_of = Assembler(config.name, table, metrics, dialect)
@@ -113,10 +115,11 @@ class Polling:
         handles = range(len(self._table.items))
         self._clock.begin(mark.offset_ticks if mark else 0)
         await self._take_in(handles)
-        self._batch_of.latest_ticks = mark.ticks if mark else 0
         if mark is not None:
-            absence, _ = await absence_after(self._session, mark, "not_read", "the server was not read in this time")
-            self._gaps += await self.backfill.owe(self._table.items, absence, mark)
+            self._ticks = mark.ticks
+            lost = Lost(mark.ticks, frozenset(handles), "the server was not read in this time")
+            absences, _ = await absences_after(self._session, mark, [lost], "not_read")
+            self._gaps += await self.backfill.owe(self._table.items, absences, mark)
         self._settle()
         self._log.info("polling", variables=len(self._nodes), failed=len(self._failed), read_at_once=self._most)
 
@@ -136,7 +139,7 @@ class Polling:
                 yield self._marked(batch)
 
     def _marked(self, batch: Batch) -> Batch:
-        return replace(batch, mark=marks.encode(self._lease, 0, self._batch_of.latest_ticks, self._clock.offset_ticks))
+        return replace(batch, mark=marks.encode(self._lease, [Position(0, self._ticks)], self._clock.offset_ticks))
 
     async def _turn(self) -> list[Batch]:
         """Wait for what is due, and do it: a cycle, heartbeats, announcements."""
@@ -148,7 +151,9 @@ class Polling:
         changes = await self._read_due(cycle) if cycle is not None and cycle.due_s <= time.monotonic() else None
         gaps, self._gaps = tuple(self._gaps), []
         read = [changes] if changes is not None else []
-        batches = [self._batch_of.read(read, gaps, self._server_ticks)] if read or gaps else []
+        batches = [self._batch_of.read(read, gaps, self._ticks)] if read or gaps else []
+        for batch in batches:
+            self._ticks = latest_ticks(self._ticks, batch, self._server_ticks or now_ticks())
         repeated = self._batch_of.heartbeats.due(time.monotonic())
         batches += [self._batch_of.repeated(repeated)] if repeated is not None else []
         return [batch for batch in batches if len(batch) or batch.gaps]
@@ -168,15 +173,15 @@ class Polling:
     # -- reading -------------------------------------------------------------------------------------------------
 
     async def _read_due(self, cycle: Cycle) -> Changes:
-        began_ticks, missed = self._batch_of.latest_ticks, cycle.begin(time.monotonic())
+        began_ticks, missed = self._ticks, cycle.begin(time.monotonic())
         changes = self._filter.changed(await self._read(cycle.handles), self._table.items)
         self._metrics.last_response.set_to_current_time()
         if missed:
             self._metrics.lost_cycles.inc(missed)
         if missed >= MOST_LOST:
             detail = f"{missed} cycles of {cycle.interval_s:g} s were left out: reading or storing took longer"
-            until_ticks = max(began_ticks, self._batch_of.until_ticks)
-            self._gaps.append(Gap("not_read", detail, began_ticks, until_ticks, None, tuple(cycle.handles)))
+            gap = Gap("not_read", detail, began_ticks, until_ticks(began_ticks), None, tuple(cycle.handles))
+            self._gaps.append(gap)
         return changes
 
     async def _read(self, handles: Sequence[int]) -> Changes:
@@ -229,7 +234,7 @@ class Polling:
             self._gone |= set(went)
             self._failed |= set(went)
             self._log.warning("variables are gone from the server", count=len(went), variables=self._names(went))
-            self._gaps.append(removal(went, self._batch_of))
+            self._gaps.append(removal(went, self._ticks))
             self._arrange()
         self._woken.set()
 
@@ -276,8 +281,8 @@ class Polling:
         due_s = {cycle.interval_s: cycle.due_s for cycle in self._cycles}
         handles: dict[float, list[int]] = defaultdict(list)
         for handle in sorted(self._nodes.keys() - self._failed):
-            item_s = self._table.items[handle].sampling_ms / 1000.0
-            handles[item_s or self._config.publishing_interval].append(handle)
+            item = self._table.items[handle]
+            handles[item.sampling_ms / 1000.0 or item.publishing_s].append(handle)
         now_s = time.monotonic()
         self._cycles = [Cycle(every_s, due_s.get(every_s, now_s), some) for every_s, some in handles.items()]
         self._settle()
@@ -288,10 +293,8 @@ class Polling:
         self._metrics.items_good.set(len(self._table.items) - len(self._failed))
         self._metrics.items_failed.set(len(self._failed))
         self._metrics.publishing_interval.set(fastest_s)
-        self._lease = Lease(
-            self._session.where, self._session.started, 0, self._table.digest, fastest_s, 0.0, 0.0,
-            owed=self.backfill.owed,
-        ).encode()  # fmt: skip
+        lease = Lease(self._session.where, self._session.started, self._table.digest, owed=self.backfill.owed)
+        self._lease = lease.encode()
 
     def _names(self, handles: Sequence[int]) -> list[str]:
         return [self._table.items[handle].text for handle in handles[:SHOWN]]

@@ -16,6 +16,9 @@ from gateway.opcua.session import Session
 _Arrival = asyncio.Future[Buffer] | BaseException | None
 _Acks = list[ua.SubscriptionAcknowledgement]
 
+MOST_REQUESTS = 1000
+"""What the library sends without waiting for answers."""
+
 
 class Silent(Unavailable):
     """The server says nothing although it should: no keep-alive in time."""
@@ -24,9 +27,9 @@ class Silent(Unavailable):
 class Publisher:
     """The outstanding PublishRequests of one session."""
 
-    def __init__(self, session: Session, requests: int) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._most = requests
+        self._allowed = MOST_REQUESTS
         self._waiting: dict[asyncio.Future[Buffer], _Acks] = {}
         self._inbox: asyncio.Queue[_Arrival] = asyncio.Queue()
         self._acks: _Acks = []
@@ -40,14 +43,14 @@ class Publisher:
         """This notification is durable; the server hears it with the next request."""
         self._acks.append(ua.SubscriptionAcknowledgement(ua.UInt32(subscription), ua.UInt32(sequence)))
 
-    def fill(self) -> None:
-        """Send requests until as many as allowed are outstanding.
+    def fill(self, requests: int) -> None:
+        """Send requests until so many are outstanding, or as many as the server takes.
 
         Raises `Unavailable` when the socket is closed and everything it brought was received.
         """
         if not self._session.is_open and not self._inbox.empty():
             return
-        while len(self._waiting) < self._most:
+        while len(self._waiting) < min(requests, self._allowed):
             request = ua.PublishRequest()
             request.Parameters.SubscriptionAcknowledgements, self._acks = self._acks, []
             with peer_errors("ask for values", self._session.where):
@@ -93,7 +96,7 @@ class Publisher:
             buffer = arrival.result()
             self._session.protocol.check_answer(buffer, "")
         except ua.uaerrors.BadTooManyPublishRequests:
-            self._most = max(1, len(self._waiting))
+            self._allowed = max(1, len(self._waiting))
             self._acks = acks + self._acks
             return None
         except ua.uaerrors.BadTimeout:

@@ -41,6 +41,8 @@ class Item:
     deadband: float = 0.0
     events: EventFilter | None = None
     """Not a variable but a notifier: these events."""
+    publishing_s: float = field(default=0.25, repr=False)
+    """The interval of the subscription it belongs to: a mark says it of each subscription, so the digest need not."""
     heartbeat_s: float = field(default=0.0, repr=False)
     """Ours alone: it is not in the digest, because the server need not know it."""
 
@@ -170,8 +172,8 @@ async def locate(session: Session, text: str) -> ua.NodeId | None:
 
 def _item(config: SourceConfig, selection: Selection) -> Item:
     """What to ask for the variables of this selection."""
-    sampling_s = selection.sampling_interval
-    sampling_s = config.publishing_interval if sampling_s is None else sampling_s
+    publishing_s = selection.publishing_interval or config.publishing_interval
+    sampling_s = publishing_s if selection.sampling_interval is None else selection.sampling_interval
     return Item(
         "",
         sampling_s * 1000.0,
@@ -181,6 +183,7 @@ def _item(config: SourceConfig, selection: Selection) -> Item:
         1 if selection.deadband is not None else 2 if selection.deadband_percent is not None else 0,
         selection.deadband or selection.deadband_percent or 0.0,
         _events(selection),
+        publishing_s,
         selection.heartbeat or 0.0,
     )
 

@@ -38,7 +38,8 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _NAMESPACES, _START_TIME = 2255, 2257
-_LIMITS = {"read": 11705, "browse": 11710, "translate": 11712, "items": 11714, "history": 12165, "call": 11709}
+_LIMITS = {"read": 11705, "browse": 11710, "translate": 11712, "items": 11714, "history": 12165, "call": 11709,
+           "subscribed": 24104}  # fmt: skip
 
 
 def untold(done: int) -> None:
@@ -47,7 +48,8 @@ def untold(done: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Operations per call the server allows; 0, or nothing said, means no limit and gets ours."""
+    """Operations per call the server allows, and items per subscription; 0, or nothing said, means no limit and gets
+    ours."""
 
     read: int = 1000
     browse: int = 500
@@ -55,6 +57,7 @@ class Limits:
     items: int = 1000
     history: int = 100
     call: int = 100
+    subscribed: int = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,22 @@
-"""One OPC UA server with its subscription: what it sends, in order, as batches.
+"""One OPC UA server with its subscriptions: what it sends, in order, as batches.
 
-    subscription: taken up again, or created
+    subscriptions: taken up again, or created (`takeover.py`, `placement.py`)
          │
-         └─ batches(): publish response ─► in sequence? else read the missed ones again ─► columns ─► yield
-                                                                             │
-                       acknowledged to the server when the next is asked for ◄┘  (only then it is durable)
+         └─ batches(): publish response ─► whose? ─► in sequence? else read the missed ones again ─► columns ─► yield
+                                          `feed.py`                                        │
+                       acknowledged to the server when the next is asked for ◄─────────────┘  (only then it is durable)
 
-Invariants: notifications are yielded in the order of their sequence numbers, each at most once per source; one is
-acknowledged only after the batch that carried it was followed by the wish for another; what is missing and cannot be
-had again is in `Batch.gaps`.  Nothing here reconnects: every loss is `Unavailable`, and the next attempt takes up the
-subscription where the mark says.
+Invariants: notifications are yielded in the order of arrival, those of one subscription in the order of their sequence
+numbers, each at most once per source; one is acknowledged only after the batch that carried it was followed by the wish
+for another; what is missing and cannot be had again is in `Batch.gaps`, with the tags of the subscription that missed
+it.  Nothing here reconnects: every loss is `Unavailable`, and the next attempt takes up each subscription where the
+mark says.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -27,37 +28,43 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
-from gateway.opcua.backfill import Backfill, absence_after
-from gateway.opcua.batches import Assembler, ServerClock, now_ticks
+from gateway.opcua.backfill import Backfill, Lost, absences_after
+from gateway.opcua.batches import Assembler, ServerClock, latest_ticks, now_ticks, until_ticks
 from gateway.opcua.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
 from gateway.opcua.events import refresh_conditions
+from gateway.opcua.feed import Feed
 from gateway.opcua.items import Items
 from gateway.opcua.mark import Absence, Mark
 from gateway.opcua.peer import peer_errors, status_text
 from gateway.opcua.publisher import Publisher, Silent
 from gateway.opcua.selection import Table
-from gateway.opcua.sequence import between, distance, predecessor
 from gateway.opcua.session import Session
+from gateway.opcua.takeover import take_up
 from gateway.opcua.wire import Dialect, Malformed
 
-MISSED_KEEP_ALIVES = 3
 GOOD_SUBSCRIPTION_TRANSFERRED = 0x002D_0000
-MOST_REPUBLISHED = 10_000
-"""More missing notifications than this are not asked for one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A notification message of one of the subscriptions."""
+
+    feed: Feed
+    published: Published
 
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """What becomes one batch: a notification message, only gaps, or heartbeats."""
+    """What becomes one batch: a message, only gaps, or heartbeats."""
 
-    published: Published | None
+    message: _Message | None
     gaps: tuple[Gap, ...] = ()
     repeated: Changes | None = None
     """Heartbeats."""
 
 
 class Source:
-    """A server that is connected and subscribed.  Made by `open_source`."""
+    """A server that is connected and subscribed to.  Made by `open_source`."""
 
     def __init__(
         self,
@@ -74,14 +81,7 @@ class Source:
         self._publisher = publisher
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         self._ready: deque[_Delivery] = deque()
-        self._replay: deque[int] = deque()
-        self._heard = False
-        self._taken_up = False
-        self._replaying = False
-        self._silent_at_s = 0.0
         self._clock = ServerClock()
-        self._last = 0  # sequence number of the last notification queued in `_ready`
-        self._yielded = 0
         self._batch_of = Assembler(config.name, table, metrics, dialect)
         self.items = Items(session, config, table, metrics, self._batch_of, self._tell)
         self.backfill = Backfill(session, config, dialect, self._batch_of, publisher.wake)
@@ -129,20 +129,30 @@ class Source:
                 self.backfill.took()
             if not self._ready:
                 continue
-            delivery, published = self._ready[0], self._ready[0].published
-            if published is not None:
-                self._yielded = published.sequence
-            if delivery.repeated is not None:
-                batch = self._batch_of.repeated(delivery.repeated)
-            else:
-                batch = self._batch_of(published, delivery.gaps)
-            yield replace(batch, mark=self._mark())
+            message = self._ready[0].message
+            yield replace(self._batch(self._ready[0]), mark=self._mark())
             self._ready.popleft()
-            if published is not None:
-                self._publisher.acknowledge(self.items.subscription.id, published.sequence)
+            if message is not None:
+                self._publisher.acknowledge(message.feed.id, message.published.sequence)
+
+    def _batch(self, delivery: _Delivery) -> Batch:
+        if delivery.repeated is not None:
+            return self._batch_of.repeated(delivery.repeated)
+        if delivery.message is None:
+            return self._batch_of(None, delivery.gaps)
+        feed, published = delivery.message.feed, delivery.message.published
+        batch = self._batch_of(published, delivery.gaps, feed.ticks)
+        feed.yielded = published.sequence
+        feed.ticks = latest_ticks(feed.ticks, batch, published.publish_ticks or now_ticks())
+        gaps = tuple(gap if gap.handles else replace(gap, handles=self._tags_of(feed)) for gap in batch.gaps)
+        return replace(batch, gaps=gaps)
+
+    def _tags_of(self, feed: Feed) -> tuple[int, ...]:
+        """What a gap of this subscription concerns; nothing said means all."""
+        return tuple(sorted(feed.handles)) if len(self.items.feeds) > 1 else ()
 
     def _mark(self) -> bytes:
-        return marks.encode(self.items.lease, self._yielded, self._batch_of.latest_ticks, self._clock.offset_ticks)
+        return self.items.mark(self._clock.offset_ticks)
 
     def _beside(self) -> Batch:
         """What was read from the history; when it was the last, the mark owes it no more."""
@@ -158,63 +168,60 @@ class Source:
     # -- subscribing ---------------------------------------------------------------------------------------------
 
     async def subscribe(self, mark: Mark | None) -> None:
-        """Take up the subscription of the mark, or create one.  Raises `Unavailable`."""
-        self._batch_of.latest_ticks = mark.ticks if mark else 0
-        why = await self._take_up(mark) if mark else ""
-        if mark is None or why:
-            await self._create(why, mark)
-        elif self._has_events:
-            await refresh_conditions(self._session, self.items.subscription.id)
-
-    @property
-    def _has_events(self) -> bool:
-        return any(item.events is not None for item in self.table.items)
-
-    async def _take_up(self, mark: Mark) -> str:
-        """Go on with the subscription of an earlier session; why not, if not."""
-        lease = mark.lease
-        if not lease.subscription:
-            return "the server was polled before"
-        if (lease.url, lease.started) != (self._config.url, self._session.started):
-            return "the server was restarted, or is another one"
-        available = await services.transfer(self._session, lease.subscription)
-        if available is None:
-            return "the server has not got our subscription any more, or does not give it to us"
-        why = await self.items.adopt(lease)
-        if why:
-            await services.delete_subscription(self._session, lease.subscription)
-            return why
-        self._last = self._yielded = mark.sequence
-        self._clock.begin(mark.offset_ticks)
-        self._taken_up, self._heard = True, False
-        for number in sorted(available, key=lambda n: distance(mark.sequence, n)):
-            if distance(mark.sequence, number) <= 0:
-                self._publisher.acknowledge(lease.subscription, number)
-            else:
-                self._replay.append(number)
-        self._log.info("subscription taken up", subscription=lease.subscription, to_read_again=len(self._replay))
-        if lease.owed:
-            await self._account(None, mark)
-        return ""
-
-    async def _create(self, why: str, before: Mark | None) -> None:
-        """A new subscription; `before` is how far the earlier one came, and `why` it is none any more."""
-        self._taken_up, self._last, self._yielded = False, 0, 0
-        await self.items.create()
-        if self._has_events:
-            await refresh_conditions(self._session, self.items.subscription.id)
-        if before is None:
+        """Take up the subscriptions of the mark; create what there is not.  Raises `Unavailable`."""
+        every = range(len(self.table.items))
+        if mark is None:
+            await self._create(every)
             self._ready.append(_Delivery(None))
             return
-        detail = f"the subscription had to be created again: {why}"
-        self._log.warning("subscribed anew: values may be missing", detail=detail)
-        absence, offset_ticks = await absence_after(self._session, before, "subscription_recreated", detail)
-        self._clock.begin(before.offset_ticks, offset_ticks)
-        await self._account(absence, before)
+        taken = await take_up(self._session, self.table, mark)
+        self._clock.begin(mark.offset_ticks)
+        for feed in taken.feeds:
+            self.items.feeds.append(feed)
+            for number in feed.durable:
+                self._publisher.acknowledge(feed.id, number)
+            self._log.info("subscription taken up", subscription=feed.id, to_read_again=len(feed.to_replay))
+        if taken.feeds:
+            self.items.settle()
+        await self._refresh_conditions(taken.feeds)
+        if taken.lost:
+            await self._replace(taken.lost, mark, () if taken.feeds else every)
+        elif mark.lease.owed:
+            await self._account([], mark)
 
-    async def _account(self, absence: Absence | None, before: Mark) -> None:
-        """See to an absence, and to those that were being filled in when the mark was made."""
-        gaps = await self.backfill.owe(self.table.items, absence, before)
+    async def _create(self, handles: Collection[int]) -> None:
+        """Subscribe to these anew."""
+        before = list(self.items.feeds)
+        await self.items.create(handles)
+        wanted = set(handles)
+        await self._refresh_conditions([f for f in self.items.feeds if f not in before or f.handles & wanted])
+
+    async def _replace(self, lost: Sequence[Lost], before: Mark, handles: Collection[int] = ()) -> None:
+        """New subscriptions for what was lost; `before` is how far the earlier ones came.
+
+        `handles` are to be subscribed to beside it.
+        """
+        await self._create({*handles, *(handle for each in lost for handle in each.handles)})
+        for feed in self.items.feeds:
+            since = [each.ticks for each in lost if not feed.handles.isdisjoint(each.handles)]
+            feed.ticks = feed.ticks or min(since, default=0)
+        told = [replace(each, why=f"the subscription had to be created again: {each.why}") for each in lost]
+        for each in told:
+            self._log.warning("subscribed anew: values may be missing", detail=each.why, variables=len(each.handles))
+        told = [each for each in told if each.handles]
+        absences, offset_ticks = await absences_after(self._session, before, told, "subscription_recreated")
+        self._clock.begin(before.offset_ticks, offset_ticks)
+        await self._account(absences, before)
+
+    async def _refresh_conditions(self, feeds: Collection[Feed]) -> None:
+        notifiers = {handle for handle, item in enumerate(self.table.items) if item.events is not None}
+        for feed in feeds:
+            if feed.handles & notifiers:
+                await refresh_conditions(self._session, feed.id)
+
+    async def _account(self, absences: Sequence[Absence], before: Mark) -> None:
+        """See to absences, and to those that were being filled in when the mark was made."""
+        gaps = await self.backfill.owe(self.table.items, absences, before)
         self._owe()
         if not self.backfill.is_first:
             self._ready.append(_Delivery(None, tuple(gaps)))
@@ -228,24 +235,14 @@ class Source:
 
     async def _receive(self) -> None:
         """Wait for one response and queue what follows from it.  What was missed comes before anything new."""
-        if self._replay:
-            self._replaying = True
-            again = await services.republish(self._session, self.items.subscription.id, self._replay.popleft())
+        missed = next((feed for feed in self.items.feeds if feed.to_replay), None)
+        if missed is not None:
+            again = await services.republish(self._session, missed.id, missed.to_replay.popleft())
             if again is not None:
-                await self._accept(again)
+                await self._accept(missed, again, is_old=True)
             return
-        self._replaying = False
-        self._publisher.fill()
-        try:
-            body = await self._next_response()
-        except Silent:
-            if self._heard or not self._taken_up:
-                raise
-            # Some servers hand a subscription over and then never send for it.
-            await services.delete_subscription(self._session, self.items.subscription.id)
-            before = marks.decode(self._mark())
-            await self._create("the server handed it over and sent nothing for it", before)
-            return
+        self._publisher.fill(self._config.publish_requests + len(self.items.feeds) - 1)
+        body = await self._next_response()
         if body is None:
             return
         self._metrics.last_response.set_to_current_time()
@@ -255,79 +252,87 @@ class Source:
             self._metrics.undecodable.inc()
             self._log.warning("a publish response makes no sense", reason=str(error), size_bytes=len(body))
             return
-        if published.subscription == self.items.subscription.id:
-            self._heard = True
-            await self._accept(published)
+        feed = self.items.feed(published.subscription)
+        if feed is not None:
+            feed.hear()
+            await self._accept(feed, published)
 
     async def _next_response(self) -> bytes | None:
-        """One response, or None where there is none: given back empty-handed, woken, or it is time for heartbeats.
+        """One response, or None where there is none: given back empty-handed, woken, or time for something else.
 
-        Raises `Silent` after three keep-alives without a word, however many heartbeats fall into that time.
+        Raises `Silent` when one of the subscriptions was silent for three of its keep-alives, however much the others
+        say and however many heartbeats fall into that time.
         """
-        silence_s = MISSED_KEEP_ALIVES * self.items.subscription.keep_alive_s
-        heartbeats, now_s = self._batch_of.heartbeats, time.monotonic()
-        silent_at_s = self._silent_at_s or now_s + silence_s
-        self._silent_at_s = 0.0
+        heartbeats, feeds, began_s = self._batch_of.heartbeats, tuple(self.items.feeds), time.monotonic()
+        patience_s = max(0.0, min(feed.patience_s for feed in feeds))
         try:
-            body = await self._publisher.receive(heartbeats.wait_s(now_s, max(0.0, silent_at_s - now_s)))
-            self._silent_at_s = silent_at_s if body is None else 0.0
-            return body
-        except Silent as error:
+            return await self._publisher.receive(heartbeats.wait_s(began_s, patience_s))
+        except Silent:
             repeated = heartbeats.due(time.monotonic())
-            if repeated is None:
-                raise Silent(f"{self._session.where} has been silent for {silence_s:.1f} s") from error
-            self._silent_at_s = silent_at_s
+        finally:
+            for feed in feeds:
+                feed.wait(time.monotonic() - began_s)
+        if repeated is not None:
             self._ready.append(_Delivery(None, (), repeated))
             return None
+        silent = next((feed for feed in feeds if feed.patience_s <= 0), None)
+        if silent is not None:
+            await self._give_up(silent)
+        return None
 
-    async def _accept(self, published: Published) -> None:
-        """Put a message into its place in the sequence; a keep-alive carries the number of the next message."""
-        ahead = distance(self._last, published.sequence)
-        if ahead > 1:
-            await self._fill_gap(published)
+    async def _give_up(self, feed: Feed) -> None:
+        """Of a silent subscription.  Some servers hand one over and then never send for it: that one is replaced."""
+        if not feed.is_unproven:
+            raise Silent(f"{self._session.where} has been silent for {feed.silence_s:.1f} s")
+        before = marks.decode(self._mark())
+        await services.delete_subscription(self._session, feed.id)
+        self.items.feeds.remove(feed)
+        lost = Lost(feed.ticks, frozenset(feed.handles), "the server handed it over and sent nothing for it")
+        if before is not None:
+            await self._replace([lost], before)
+
+    async def _accept(self, feed: Feed, published: Published, is_old: bool = False) -> None:
+        """Put a message into its place in the sequence."""
+        missing = feed.missing_before(published)
+        if missing:
+            await self._fill_gap(feed, published, missing)
         if not published.parts:
             return
-        if ahead <= 0:
-            self._publisher.acknowledge(self.items.subscription.id, published.sequence)
-            return
-        self._deliver(published)
+        if feed.take(published):
+            self._deliver(feed, published, is_old)
+        else:
+            self._publisher.acknowledge(feed.id, published.sequence)
 
-    def _deliver(self, published: Published) -> None:
+    def _deliver(self, feed: Feed, published: Published, is_old: bool) -> None:
         for part in published.parts:
             if part.kind == STATUS_CHANGE:
-                self._heed(published, part)
-        self._last = published.sequence
+                self._heed(published, part, is_old)
         self._metrics.notifications.inc()
-        if published.publish_ticks and not self._replaying:
+        if published.publish_ticks and not is_old:
             self._clock.note(published.publish_ticks)
             self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
-        self._ready.append(_Delivery(published))
+        self._ready.append(_Delivery(_Message(feed, published)))
 
-    def _heed(self, published: Published, part: Part) -> None:
+    def _heed(self, published: Published, part: Part, is_old: bool) -> None:
         """The end of a subscription.  That it was transferred may be an old message: what told our old session so."""
         with peer_errors("read a status change", self._session.where):
             status = read_status_change(published, part)
-        if status != GOOD_SUBSCRIPTION_TRANSFERRED or not self._replaying:
+        if status != GOOD_SUBSCRIPTION_TRANSFERRED or not is_old:
             raise Unavailable(f"{self._session.where} ended the subscription: {status_text(status)}")
 
-    async def _fill_gap(self, published: Published) -> None:
+    async def _fill_gap(self, feed: Feed, published: Published, missing: int) -> None:
         """Read again what is missing before this message; what cannot be had is announced."""
-        missing = distance(self._last, published.sequence) - 1
-        if self._last == 0 and not set(between(0, published.sequence, MOST_REPUBLISHED)) & set(published.available):
-            return  # a server whose numbers do not begin at 1
         self._metrics.sequence_gaps.inc(missing)
-        self._log.warning("notifications are missing: reading them again", count=missing, after=self._last)
+        self._log.warning("notifications are missing: reading them again", count=missing, subscription=feed.id)
         lost = missing
-        for number in between(self._last, published.sequence, MOST_REPUBLISHED):
-            again = await services.republish(self._session, self.items.subscription.id, number)
-            if again is not None:
+        for number in feed.numbers_before(published):
+            again = await services.republish(self._session, feed.id, number)
+            if again is not None and feed.take(again):
                 lost -= 1
-                self._deliver(again)
+                self._deliver(feed, again, is_old=True)
         if lost:
             detail = f"{lost} notifications are missing in the server's sequence and it has not got them any more"
-            self._announce(Gap("sequence_gap", detail, self._batch_of.latest_ticks, self._batch_of.until_ticks))
-            self._last = predecessor(published.sequence)
-
-    def _announce(self, gap: Gap) -> None:
-        self._log.warning("values are lost", cause=gap.cause, detail=gap.detail)
-        self._ready.append(_Delivery(None, (gap,)))
+            self._log.warning("values are lost", cause="sequence_gap", detail=detail)
+            gap = Gap("sequence_gap", detail, feed.ticks, until_ticks(feed.ticks), None, self._tags_of(feed))
+            self._ready.append(_Delivery(None, (gap,)))
+            feed.pass_over(published)

@@ -26,6 +26,8 @@ from gateway.opcua.session import Session, in_chunks, untold
 MAX_NOTIFICATIONS = 10_000
 """Values per publish response: what one batch may hold."""
 BAD_NODE_ID_UNKNOWN = 0x8034_0000
+TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS = 0x80DB_0000, 0x8077_0000
+"""BadTooManyMonitoredItems, BadTooManySubscriptions."""
 _FILTER_REFUSED = frozenset((0x8043_0000, 0x8044_0000, 0x8045_0000, 0x808E_0000))
 """BadMonitoredItemFilterInvalid, …Unsupported, BadFilterNotAllowed, BadDeadbandFilterInvalid."""
 
@@ -49,21 +51,26 @@ class NoSubscriptions(Unavailable):
     """The server has got no subscriptions at all."""
 
 
+class TooManySubscriptions(Unavailable):
+    """The server has subscriptions, but none more for us."""
+
+
 _NO_SUBSCRIPTIONS = frozenset((0x800B_0000, 0x8040_0000, 0x803D_0000))
 """BadServiceUnsupported, BadNotImplemented, BadNotSupported.  Not BadTooManySubscriptions: somebody gives one back."""
 
 
-async def create_subscription(session: Session, config: SourceConfig) -> Subscription:
+async def create_subscription(session: Session, config: SourceConfig, interval_s: float) -> Subscription:
     """An empty subscription.  Keep-alive and lifetime are counts of the publishing interval (Part 4, 5.14.2).
 
-    Raises `NoSubscriptions` where the server has not got the service, else `Unavailable`.
+    Raises `NoSubscriptions` where the server has not got the service, `TooManySubscriptions` where it gives no other,
+    else `Unavailable`.
     """
-    keep_alive_count = max(1, math.ceil(config.keep_alive / config.publishing_interval))
+    keep_alive_count = max(1, math.ceil(config.keep_alive / interval_s))
     request = ua.CreateSubscriptionRequest()
     wanted = request.Parameters
-    wanted.RequestedPublishingInterval = config.publishing_interval * 1000.0
+    wanted.RequestedPublishingInterval = interval_s * 1000.0
     wanted.RequestedMaxKeepAliveCount = ua.UInt32(keep_alive_count)
-    lifetime_count = max(3 * keep_alive_count, math.ceil(config.lifetime / config.publishing_interval))
+    lifetime_count = max(3 * keep_alive_count, math.ceil(config.lifetime / interval_s))
     wanted.RequestedLifetimeCount = ua.UInt32(lifetime_count)
     wanted.MaxNotificationsPerPublish = ua.UInt32(MAX_NOTIFICATIONS)
     wanted.PublishingEnabled = True
@@ -75,11 +82,13 @@ async def create_subscription(session: Session, config: SourceConfig) -> Subscri
         except ua.UaStatusCodeError as error:
             if error.code in _NO_SUBSCRIPTIONS:
                 raise NoSubscriptions(f"{session.where} has no subscriptions: {status_text(error.code)}") from error
+            if error.code == TOO_MANY_SUBSCRIPTIONS:
+                raise TooManySubscriptions(f"{session.where} gives no subscription: {error}") from error
             raise
     made = answer.Parameters
-    interval_s = max(made.RevisedPublishingInterval, 1.0) / 1000.0
-    keep_alive_s = interval_s * max(made.RevisedMaxKeepAliveCount, 1)
-    return Subscription(made.SubscriptionId, interval_s, keep_alive_s, interval_s * made.RevisedLifetimeCount)
+    revised_s = max(made.RevisedPublishingInterval, 1.0) / 1000.0
+    keep_alive_s = revised_s * max(made.RevisedMaxKeepAliveCount, 1)
+    return Subscription(made.SubscriptionId, revised_s, keep_alive_s, revised_s * made.RevisedLifetimeCount)
 
 
 async def create_items(
@@ -112,22 +121,26 @@ async def create_items(
     return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(every) for node in nodes]
 
 
-async def transfer(session: Session, subscription_id: int) -> tuple[int, ...] | None:
-    """Bind a subscription of an earlier session to this one: the sequence numbers the server still holds.
+async def transfer(session: Session, ids: Sequence[int]) -> list[tuple[int, ...] | None]:
+    """Bind subscriptions of an earlier session to this one: the sequence numbers the server still holds, of each.
 
     None: the server has not got it, or does not give it to us.  BadNothingToDo means that it is ours already.
     """
     request = ua.TransferSubscriptionsParameters()
-    request.SubscriptionIds = [ua.UInt32(subscription_id)]
+    request.SubscriptionIds = [ua.UInt32(number) for number in ids]
     request.SendInitialValues = False
-    with peer_errors("take up the subscription", session.where):
+    with peer_errors("take up the subscriptions", session.where):
         try:
-            [result] = await session.services.transfer_subscriptions(request)
+            results = await session.services.transfer_subscriptions(request)
         except (ua.uaerrors.BadServiceUnsupported, ua.uaerrors.BadUserAccessDenied, ua.uaerrors.BadNotImplemented):
-            return None
-    if result.StatusCode.value == ua.StatusCodes.BadNothingToDo or result.StatusCode.is_good():
-        return tuple(result.AvailableSequenceNumbers or ())
-    return None
+            return [None] * len(ids)
+    if len(results) != len(ids):
+        raise Unavailable(f"{session.where} answered for {len(results)} of {len(ids)} subscriptions")
+    return [tuple(r.AvailableSequenceNumbers or ()) if _is_ours(r.StatusCode) else None for r in results]
+
+
+def _is_ours(status: ua.StatusCode) -> bool:
+    return status.is_good() or status.value == ua.StatusCodes.BadNothingToDo
 
 
 async def republish(session: Session, subscription_id: int, sequence: int) -> Published | None:
@@ -203,10 +216,10 @@ async def delete_subscription(session: Session, subscription_id: int) -> None:
             return
 
 
-async def touch(session: Session, subscription_id: int) -> None:
-    """Restart the lifetime of a subscription that waits for us: any service that names it does (Part 4, 5.14.1)."""
+async def touch(session: Session, ids: Sequence[int]) -> None:
+    """Restart the lifetime of subscriptions that wait for us: any service that names them does (Part 4, 5.14.1)."""
     parameters = ua.SetPublishingModeParameters()
     parameters.PublishingEnabled = True
-    parameters.SubscriptionIds = [ua.UInt32(subscription_id)]
-    with peer_errors("keep the subscription", session.where):
+    parameters.SubscriptionIds = [ua.UInt32(number) for number in ids]
+    with peer_errors("keep the subscriptions", session.where):
         await session.services.set_publishing_mode(parameters)

@@ -53,7 +53,7 @@ async function main() {
       maxSessions: extra.maxSessions || 50,
       maxBrowseContinuationPoints: 10,
       maxMonitoredItems: 1_000_000,
-      maxMonitoredItemsPerSubscription: 1_000_000,
+      maxMonitoredItemsPerSubscription: extra.maxMonitoredItemsPerSubscription || 1_000_000,
       operationLimits: extra.operationLimits || {},
     },
     serverInfo: { applicationUri: "urn:tests:node-opcua" },
@@ -100,9 +100,9 @@ async function main() {
 
   const commands = {
     set: (name, value) => variables.get(name).setValueFromSource({ dataType: DataType.Double, value: Number(value) }),
-    count: async (first, last, period) => {
+    count: async (first, last, period, name = "press-1.Counter") => {
       for (let value = Number(first); value < Number(last); value++) {
-        variables.get("press-1.Counter").setValueFromSource({ dataType: DataType.Int32, value });
+        variables.get(name).setValueFromSource({ dataType: DataType.Int32, value });
         if (period) await new Promise((done) => setTimeout(done, Number(period) * 1000));
       }
     },
@@ -114,7 +114,7 @@ async function main() {
         await new Promise((done) => setTimeout(done, Number(seconds) * 1e6 / many.length));
       }
     },
-    run: (first, last, period) => { commands.count(first, last, period); },
+    run: (...given) => { commands.count(...given); },
     history: (first, last) => {  // writes to the variable whose history is kept
       for (let value = Number(first); value < Number(last); value++) {
         variables.get("press-2.Counter").setValueFromSource({ dataType: DataType.Int32, value });
@@ -130,13 +130,14 @@ async function main() {
       message: { dataType: DataType.LocalizedText, value: { text: message } },
       sourceName: { dataType: DataType.String, value: "Server" },
     }),
-    "drop-subscriptions": () => {
+    "drop-subscriptions": (interval) => {  // all, or those with this publishing interval in milliseconds
       const manager = server.engine;
+      const meant = (engine) => [...engine.subscriptions].filter((s) => !interval || s.publishingInterval === Number(interval));
       for (const session of Object.values(manager._sessions)) {
-        for (const subscription of [...session.publishEngine.subscriptions]) session.deleteSubscription(subscription.id);
+        for (const subscription of meant(session.publishEngine)) session.deleteSubscription(subscription.id);
       }
       if (manager._orphanPublishEngine) {
-        for (const subscription of [...manager._orphanPublishEngine.subscriptions]) {
+        for (const subscription of meant(manager._orphanPublishEngine)) {
           subscription.terminate();
           manager._orphanPublishEngine.detach_subscription(subscription);
         }

@@ -52,11 +52,11 @@ async def main(port: int, machines: int, options: dict[str, object]) -> None:
         if verb == "set":
             await variables[rest[0]](float(rest[1]))
         elif verb == "count":
-            await count(variables["press-1.Counter"], *rest)
+            await count(variables, *rest)
         elif verb == "stir":
             await stir(many, float(rest[0]))
         elif verb == "run":  # like count, beside other commands
-            running.append(asyncio.create_task(count(variables["press-1.Counter"], *rest)))
+            running.append(asyncio.create_task(count(variables, *rest)))
         print(f"done {line_read.decode().strip()}", flush=True)
 
 
@@ -69,9 +69,15 @@ async def listens(port: int) -> bool:
     return True
 
 
-async def count(counter: Callable[[int], Awaitable[None]], first: str, last: str, period: str = "0") -> None:
+async def count(
+    variables: dict[str, Callable[[int], Awaitable[None]]],
+    first: str,
+    last: str,
+    period: str = "0",
+    name: str = "press-1.Counter",
+) -> None:
     for value in range(int(first), int(last)):
-        await counter(value)
+        await variables[name](value)
         await asyncio.sleep(float(period))
 
 

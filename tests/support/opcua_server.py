@@ -1,7 +1,8 @@
 """A small OPC UA server of our own making for tests, in a child process, commanded line by line.
 
 Run as `python -m tests.support.opcua_server PORT`.  It serves Objects/line-1/press-{1..N}/… and obeys commands on
-standard input, answering each with a line: `set NAME VALUE`, `count A B [PERIOD]` (writes A to B-1), `bad`, `quit`.
+standard input, answering each with a line: `set NAME VALUE`, `count A B [PERIOD [NAME]]` (writes A to B-1),
+`bad`, `quit`.
 """
 
 import asyncio
@@ -109,9 +110,9 @@ async def serve(port: int, machines: int) -> None:
             if verb == "set":
                 await variables[rest[0]].write_value(float(rest[1]))
             elif verb == "count":
-                await _count(variables["press-1.Counter"], *rest)
+                await _count(variables, *rest)
             elif verb == "run":  # like count, beside other commands
-                running.append(asyncio.create_task(_count(variables["press-1.Counter"], *rest)))
+                running.append(asyncio.create_task(_count(variables, *rest)))
             elif verb == "bad":
                 bad = ua.DataValue(ua.Variant(), ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSensorFailure)))
                 await server.write_attribute_value(variables["press-1.Temperature"].nodeid, bad)
@@ -125,17 +126,24 @@ async def serve(port: int, machines: int) -> None:
             elif verb == "instance":  # one more of the type of press
                 kind = server.get_node(ua.NodeId(ua.String("PressType"), ua.Int16(index)))
                 await _add_instance(line, kind, index, rest[0], 2.5)
-            elif verb == "drop-subscriptions":
+            elif verb == "drop-subscriptions":  # all, or those with this publishing interval in milliseconds
                 service = server.iserver.subscription_service
-                await service.delete_subscriptions(list(service.subscriptions))
+                meant = [
+                    n
+                    for n, s in service.subscriptions.items()
+                    if not rest or s.data.RevisedPublishingInterval == float(rest[0])
+                ]
+                await service.delete_subscriptions(meant)
             print(f"done {command.strip()}", flush=True)
 
 
-async def _count(counter: "Node", first: str, last: str, period: str = "0") -> None:
+async def _count(
+    variables: dict[str, "Node"], first: str, last: str, period: str = "0", name: str = "press-1.Counter"
+) -> None:
     from asyncua import ua
 
     for value in range(int(first), int(last)):
-        await counter.write_value(value, ua.VariantType.Int64)
+        await variables[name].write_value(value, ua.VariantType.Int64)
         await asyncio.sleep(float(period))
 
 

@@ -166,7 +166,7 @@ def test_ten_kills_lose_and_repeat_nothing() -> None:
     async def body() -> None:
         async with open62541_server() as server, open_proxy(server.port) as proxy:
             mark, seen = b"", []
-            writing = asyncio.create_task(server.tell("count 1 120 0.06"))
+            writing = asyncio.create_task(server.tell("count 1 200 0.06"))
             made = config(f"opc.tcp://127.0.0.1:{proxy.port}/", session_timeout=10)
             for _ in range(10):
                 async with opened(made, mark) as source, aclosing(source.batches()) as batches:
@@ -178,8 +178,8 @@ def test_ten_kills_lose_and_repeat_nothing() -> None:
                     proxy.cut()
             await writing
             async with opened(made, mark) as source:
-                seen += values(await batches_until(source, 119))
+                seen += values(await batches_until(source, 199))
             first = int(str(seen[0]))
-            assert seen == list(range(first, 120))
+            assert seen == list(range(first, 200))
 
     run(body)

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from gateway.model import Tag
 from gateway.opcua.housekeeping import SETTLE_S, Chore, keep_house
-from gateway.opcua.mark import Absence, Lease, Mark, decode, encode
 from gateway.opcua.selection import Item, Table, arranged, digest_of, extended
 
 
@@ -35,14 +34,6 @@ def test_a_grown_table_is_found_again_in_the_same_order() -> None:
     again = arranged(table("a", "b", "c", "d"), ["i=c", "i=a"])
     assert (names(again), again.digest) == (names(grown), grown.digest)
     assert arranged(table("a"), ["i=z"]) == table("a")
-
-
-def test_the_mark_keeps_what_is_owed_and_what_came() -> None:
-    owed = (Absence(1, 2, "not_read", "why", True), Absence(3, 4, "subscription_recreated", "so"))
-    lease = Lease("u", "t", 7, "d", 0.1, 1.0, 10.0, (), ("i=c", "i=a"), owed)
-    assert decode(encode(lease.encode(), 5, 6, -7)) == Mark(lease, 5, 6, -7)
-    many = replace(lease, added=None)
-    assert decode(encode(many.encode(), 5, 6)) == Mark(many, 5, 6)
 
 
 def test_a_chore_is_done_soon_when_something_hurries_it() -> None:

@@ -14,6 +14,8 @@ from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch, Tag
 from gateway.opcua import mark as marks
+from gateway.opcua.feed import Feed
+from gateway.opcua.mark import Position
 from gateway.opcua.selection import Item, Table
 from gateway.opcua.sequence import between, distance, predecessor, successor
 from gateway.opcua.source import Source
@@ -63,7 +65,7 @@ class FakePublisher:
         self.responses = list(responses)
         self.acknowledged: list[int] = []
 
-    def fill(self) -> None:
+    def fill(self, requests: int) -> None:
         return
 
     def wake(self) -> None:
@@ -102,8 +104,10 @@ class Run:
         table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
         series = self.metrics.for_source("s")
         self.source = Source(session, CONFIG, series, table, self.publisher, Dialect())  # type: ignore[arg-type]  # obeying fakes
-        self.source.items.subscription = Subscription(7, 0.1, 1.0, 10.0)
-        self.source._last = self.source._yielded = last
+        feed = Feed(Subscription(7, 0.1, 1.0, 10.0), 0.25, 100)
+        feed.handles = {0}
+        feed.go_on(Position(last, 0), ())
+        self.source.items.feeds.append(feed)
         self.batches: list[Batch] = []
         self.acknowledged_before: list[list[int]] = []
         asyncio.run(asyncio.wait_for(self._read(), 60))
@@ -204,7 +208,7 @@ def begins(*ticks: int) -> list[int]:
     """Where a gap would begin after each message, whose source timestamps these are; the server's clock says NOW."""
     parts = [wire.data_change([wire.item(0, wire.double(1), None, tick)]) for tick in ticks]
     run = Run([wire.publish_response([part], n, ticks=NOW) for n, part in enumerate(parts, 1)])
-    return [found.ticks for batch in run.batches if (found := _decoded(batch.mark))]
+    return [position.ticks for position in positions(run)]
 
 
 def test_a_time_in_the_future_does_not_move_where_a_gap_would_begin() -> None:
@@ -223,19 +227,10 @@ def test_handles_that_are_not_ours_are_counted_and_not_delivered() -> None:
 
 def test_mark_follows_the_batch_it_comes_with() -> None:
     run = Run([message(1), message(4)], FakeServer({2: 2, 3: 3}))
-    sequences = [found.sequence for batch in run.batches if (found := _decoded(batch.mark))]
+    sequences = [position.sequence for position in positions(run)]
     assert sequences == [1, 2, 3, 4]
 
 
-def _decoded(mark: bytes) -> marks.Mark | None:
-    lease = marks.Lease("u", "t", 7, "d", 0.1, 1.0, 10.0, (3,))
-    return marks.decode(mark[:24] + lease.encode())
-
-
-def test_mark_survives_encoding_and_garbage_begins_anew() -> None:
-    lease = marks.Lease("opc.tcp://x:1", "2026", 7, "digest", 0.1, 1.0, 10.0, (3, 4))
-    assert marks.decode(marks.encode(lease.encode(), LAST, 12)) == marks.Mark(lease, LAST, 12)
-    many = marks.Lease("opc.tcp://x:1", "2026", 7, "digest", 0.1, 1.0, 10.0, None)
-    assert marks.decode(marks.encode(many.encode(), 1, 12)) == marks.Mark(many, 1, 12)
-    for garbage in (b"", b"OUA1", b"something else entirely", marks.encode(b"{", 1, 2), marks.encode(b"{}", 1, 2)):
-        assert marks.decode(garbage) is None
+def positions(run: Run) -> list[Position]:
+    """Where the mark of each batch says that the subscription is."""
+    return [found.positions[0] for batch in run.batches if (found := marks.decode(batch.mark))]

@@ -1,8 +1,10 @@
-"""What becomes of a subscription that was handed over: gone on with, or given up when it stays silent."""
+"""What becomes of subscriptions that were handed over: each is gone on with, or given up, for itself."""
 
 import asyncio
 import struct
+from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -14,7 +16,7 @@ from asyncua.ua.ua_binary import struct_to_binary
 from gateway.config import SourceConfig
 from gateway.metrics import Metrics
 from gateway.model import Batch, Tag
-from gateway.opcua.mark import Lease, Mark
+from gateway.opcua.mark import Held, Lease, Mark, Position
 from gateway.opcua.publisher import Silent
 from gateway.opcua.selection import Item, Table
 from gateway.opcua.session import Limits
@@ -26,35 +28,47 @@ URL = "opc.tcp://nowhere:1"
 CONFIG = SourceConfig.model_validate(
     {"name": "s", "url": URL, "insecure": True, "select": [{"node": "i=1"}], "backfill": "off"}
 )
-TABLE = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),), "digest")
-MARK = Mark(Lease(URL, "monday", 7, "digest", 0.1, 1.0, 10.0), 5, 134_000_000_000_000_000)
+ITEMS = (Item("i=1", 100.0, 10, publishing_s=0.1), Item("i=2", 100.0, 10, publishing_s=0.2))
+TABLE = Table((Tag("x", "i=1"), Tag("y", "i=2")), ITEMS, "digest")
+BEGAN = 134_000_000_000_000_000
+FAST, SLOW = Held(7, 0.1, 0.1, 0.02, 10.0, ((0, 1),)), Held(9, 0.2, 0.2, 0.02, 10.0, ((1, 2),))
+MARK = Mark(Lease(URL, "monday", "digest", (FAST, SLOW)), (Position(5, BEGAN + 50), Position(2, BEGAN)))
 
 
 class FakeServices:
-    """A server that hands over subscription 7, whose messages up to 5 are durable and 6 is kept; new ones are 8."""
+    """A server that hands over subscriptions 7 and 9, of which it keeps a message that is not durable; new ones are
+    20 and up."""
 
-    def __init__(self, handles: tuple[int, ...] = (0,)) -> None:
-        self.handles = handles
+    def __init__(self, fast: tuple[int, ...] = (0,), slow: tuple[int, ...] = (1,)) -> None:
+        self.handles = {7: fast, 9: slow}
+        self.kept = {7: [4, 5, 6], 9: [3]}
         self.now = datetime.now(UTC)
         self.deleted: list[int] = []
+        self.created = 20
 
     async def transfer_subscriptions(self, request: ua.TransferSubscriptionsParameters) -> list[ua.TransferResult]:
         assert request.SendInitialValues is False
-        known = list(request.SubscriptionIds) == [7]
-        status = ua.StatusCode(ua.UInt32(0 if known else ua.StatusCodes.BadSubscriptionIdInvalid))
-        return [ua.TransferResult(status, [4, 5, 6])]
+        unknown = ua.StatusCodes.BadSubscriptionIdInvalid
+        return [
+            ua.TransferResult(
+                ua.StatusCode(ua.UInt32(0 if number in self.kept else unknown)), self.kept.get(number, [])
+            )
+            for number in request.SubscriptionIds
+        ]
 
     async def call(self, requests: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
-        numbers = ua.Variant(list(self.handles), ua.VariantType.UInt32, is_array=True)
+        handles = self.handles[requests[0].InputArguments[0].Value]
+        numbers = ua.Variant(list(handles), ua.VariantType.UInt32, is_array=True)
         return [ua.CallMethodResult(OutputArguments=[numbers, numbers])]
 
     async def delete_subscriptions(self, ids: list[int]) -> None:
         self.deleted += ids
 
     async def ask(self, request: int, body: bytes) -> Reader:
-        """CreateMonitoredItems of one item."""
-        assert (request, body[8:12]) == (751, struct.pack("<i", 1))
-        answer = struct.pack("<iIIdI", 1, 0, 1, 100.0, 10) + bytes(3)
+        """CreateMonitoredItems."""
+        assert request == 751
+        [count] = struct.unpack_from("<i", body, 8)
+        answer = struct.pack("<i", count) + count * (struct.pack("<IIdI", 0, 1, 100.0, 10) + bytes(3))
         return Reader(answer, 0, len(answer), Dialect())
 
     async def _send_request(self, request: object) -> Buffer:
@@ -63,17 +77,19 @@ class FakeServices:
             part = wire.data_change([wire.item(0, wire.double(number))])
             return Buffer(wire.republish_response([part], number))
         made = ua.CreateSubscriptionResponse()
-        made.Parameters = ua.CreateSubscriptionResult(ua.UInt32(8), 100.0, ua.UInt32(100), ua.UInt32(10))
+        made.Parameters = ua.CreateSubscriptionResult(ua.UInt32(self.created), 10.0, ua.UInt32(100), ua.UInt32(2))
+        self.created += 1
         return Buffer(struct_to_binary(made))
 
 
 class FakePublisher:
-    """Silent from the beginning."""
+    """Brings what is said, and then silence: for as long as anybody wants to wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: Callable[[], bytes | None] = lambda: None) -> None:
+        self.said = said
         self.acknowledged: list[tuple[int, int]] = []
 
-    def fill(self) -> None:
+    def fill(self, requests: int) -> None:
         return
 
     def wake(self) -> None:
@@ -83,70 +99,119 @@ class FakePublisher:
         self.acknowledged.append((subscription, sequence))
 
     async def receive(self, timeout_s: float) -> bytes:
-        raise Silent("not a word")
+        said = self.said()
+        await asyncio.sleep(min(timeout_s, 0.005) if said else timeout_s)
+        if said is None or timeout_s <= 0:
+            raise Silent("not a word")
+        return said
 
 
-async def _read(services: FakeServices, started: str, publisher: FakePublisher, batches: list[Batch]) -> None:
-    async def read_values(nodes: list[ua.NodeId]) -> list[ua.DataValue]:
-        return [ua.DataValue(ua.Variant(services.now)) for _ in nodes]
+class Run:
+    """A source that takes up the mark, read until it gives up for silence."""
 
-    session = SimpleNamespace(
-        where=URL, uris=(), started=started, services=services, limits=Limits(), read_values=read_values,
-        ask=services.ask,
-    )  # fmt: skip
-    series = Metrics().for_source("s")
-    source = Source(session, CONFIG, series, TABLE, publisher, Dialect())  # type: ignore[arg-type]  # obeying fakes
-    await source.subscribe(MARK)
-    async with aclosing(source.batches()) as stream:
-        async for batch in stream:
-            batches.append(batch)
+    def __init__(
+        self, services: FakeServices, started: str = "monday", table: Table = TABLE,
+        publisher: FakePublisher | None = None,
+    ) -> None:  # fmt: skip
+        self.publisher = publisher or FakePublisher()
+        self.batches: list[Batch] = []
+        session = SimpleNamespace(
+            where=URL, uris=(), started=started, services=services, limits=Limits(), ask=services.ask,
+            read_values=self._read_values,
+        )  # fmt: skip
+        self._now = services.now
+        self._sources = (session, CONFIG, Metrics().for_source("s"), table, self.publisher, Dialect())
+        with pytest.raises(Silent):
+            asyncio.run(asyncio.wait_for(self._read(), 60))
+
+    async def _read_values(self, nodes: list[ua.NodeId]) -> list[ua.DataValue]:
+        return [ua.DataValue(ua.Variant(self._now)) for _ in nodes]
+
+    async def _read(self) -> None:
+        source = Source(*self._sources)  # type: ignore[arg-type]  # obeying fakes
+        await source.subscribe(MARK)
+        async with aclosing(source.batches()) as stream:
+            async for batch in stream:
+                self.batches.append(batch)
+
+    @property
+    def values(self) -> list[object]:
+        return [value for batch in self.batches for value in batch.values]
+
+    @property
+    def gaps(self) -> list[tuple[str, tuple[int, ...], int]]:
+        """Cause, tags, and when it began."""
+        return [(gap.cause, gap.handles, gap.from_ticks) for batch in self.batches for gap in batch.gaps]
 
 
-def read(services: FakeServices, started: str = "monday") -> tuple[list[Batch], FakePublisher]:
-    """The batches until the source gives up for silence, and what was acknowledged."""
-    publisher, batches = FakePublisher(), list[Batch]()
-    with pytest.raises(Silent):
-        asyncio.run(asyncio.wait_for(_read(services, started, publisher, batches), 60))
-    return batches, publisher
-
-
-def causes(batches: list[Batch]) -> list[str]:
-    return [gap.cause for batch in batches for gap in batch.gaps]
+ANEW = "subscription_recreated"
 
 
 def test_what_is_durable_is_acknowledged_and_only_the_rest_read_again() -> None:
-    batches, publisher = read(FakeServices())
-    assert list(batches[0].values) == [6]
-    assert publisher.acknowledged[:3] == [(7, 4), (7, 5), (7, 6)]
+    run = Run(FakeServices())
+    assert run.values == [6, 3]
+    assert run.publisher.acknowledged[:4] == [(7, 4), (7, 5), (7, 6), (9, 3)]
 
 
-def test_subscription_that_stays_silent_after_the_hand_over_is_created_anew_and_announced() -> None:
+def test_subscriptions_that_stay_silent_after_the_hand_over_are_created_anew_and_announced() -> None:
     services = FakeServices()
-    batches, _ = read(services)
-    assert services.deleted == [7]
-    assert causes(batches) == ["subscription_recreated"]
+    services.kept = {7: [], 9: []}
+    run = Run(services)
+    assert services.deleted == [7, 9]
+    assert run.gaps == [(ANEW, (0,), BEGAN + 50), (ANEW, (1,), BEGAN)]
 
 
-def test_subscription_that_lost_items_is_created_anew_and_announced() -> None:
-    services = FakeServices(handles=())
-    batches, _ = read(services)
-    assert services.deleted == [7]
-    assert causes(batches) == ["subscription_recreated"]
-    assert batches[0].gaps[0].from_ticks == MARK.ticks
-
-
-def test_subscription_of_a_server_that_was_restarted_is_not_touched() -> None:
+def test_one_that_stays_silent_is_created_anew_while_the_other_goes_on() -> None:
     services = FakeServices()
-    batches, _ = read(services, started="tuesday")
+    services.kept = {7: [], 9: []}
+    alive = wire.publish_response([], 6)
+    run = Run(services, publisher=FakePublisher(lambda: alive))
+    assert services.deleted == [9]  # and the new one, which is silent too, is a reason to connect again
+    assert run.gaps == [(ANEW, (1,), BEGAN)]
+
+
+def test_one_the_server_has_not_got_any_more_costs_its_own_tags_only() -> None:
+    services = FakeServices()
+    del services.kept[9]
+    run = Run(services)
+    assert run.gaps[0] == (ANEW, (1,), BEGAN)
+    assert run.values == [6]
+    assert 9 not in services.deleted
+
+
+def test_one_that_lost_items_costs_its_own_tags_only() -> None:
+    services = FakeServices(fast=())
+    run = Run(services)
+    assert services.deleted[0] == 7
+    assert run.gaps[0] == (ANEW, (0,), BEGAN + 50)
+    assert run.values == [3]
+
+
+def test_one_whose_interval_is_configured_anew_costs_its_own_tags_only() -> None:
+    services = FakeServices()
+    run = Run(services, table=replace(TABLE, items=(ITEMS[0], replace(ITEMS[1], publishing_s=3.0))))
+    assert services.deleted[0] == 9
+    assert run.gaps[0] == (ANEW, (1,), BEGAN)
+
+
+def test_subscriptions_of_a_server_that_was_restarted_are_not_touched() -> None:
+    services = FakeServices()
+    run = Run(services, started="tuesday")
     assert services.deleted == []
-    assert causes(batches) == ["subscription_recreated"]
+    assert run.gaps == [(ANEW, (0,), BEGAN + 50), (ANEW, (1,), BEGAN)]
+
+
+def test_of_another_selection_all_is_announced_from_where_the_slowest_was() -> None:
+    services = FakeServices()
+    run = Run(services, table=replace(TABLE, digest="another"))
+    assert services.deleted == [7, 9]
+    assert run.gaps == [(ANEW, (0, 1), BEGAN)]
 
 
 def test_mark_from_the_future_says_nothing_about_when_the_absence_began() -> None:
     """The server's clock was set back: what is missing lies before the mark's time."""
-    services = FakeServices(handles=())
+    services = FakeServices(fast=())
     services.now = datetime(2024, 1, 1, tzinfo=UTC)
-    batches, _ = read(services)
-    [gap] = batches[0].gaps
-    assert gap.from_ticks == 0
-    assert gap.to_ticks < MARK.ticks
+    run = Run(services)
+    assert run.gaps[0] == (ANEW, (0,), 0)
+    assert run.batches[0].gaps[0].to_ticks < BEGAN

@@ -1,0 +1,123 @@
+"""Which variables go into which subscription, against a server with limits."""
+
+import asyncio
+import struct
+from types import SimpleNamespace
+
+import pytest
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_to_binary
+
+from gateway.config import SourceConfig
+from gateway.opcua.feed import Feed
+from gateway.opcua.monitoring import Monitored
+from gateway.opcua.placement import place
+from gateway.opcua.selection import Item
+from gateway.opcua.session import Limits
+from gateway.opcua.subscription import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
+from gateway.opcua.wire import Dialect, Reader
+
+CONFIG = SourceConfig.model_validate(
+    {"name": "s", "url": "opc.tcp://x:1", "insecure": True, "select": [{"node": "i=1"}]}
+)
+
+
+class LimitedServer:
+    """Takes so many items per subscription and in all, and so many subscriptions."""
+
+    def __init__(self, per_subscription: int = 1000, in_all: int = 1000, subscriptions: int = 1000) -> None:
+        self.per_subscription, self.in_all, self.subscriptions = per_subscription, in_all, subscriptions
+        self.items: dict[int, int] = {}
+
+    async def _send_request(self, request: ua.CreateSubscriptionRequest) -> Buffer:
+        answer = ua.CreateSubscriptionResponse()
+        if len(self.items) >= self.subscriptions:
+            answer.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(TOO_MANY_SUBSCRIPTIONS))
+        else:
+            number = len(self.items) + 1
+            self.items[number] = 0
+            interval_ms = request.Parameters.RequestedPublishingInterval
+            answer.Parameters = ua.CreateSubscriptionResult(ua.UInt32(number), interval_ms, ua.UInt32(9), ua.UInt32(3))
+        return Buffer(struct_to_binary(answer))
+
+    async def ask(self, request: int, body: bytes) -> Reader:
+        subscription, _, count = struct.unpack_from("<Iii", body)
+        answer = struct.pack("<i", count)
+        for _ in range(count):
+            full = self.items[subscription] >= self.per_subscription or sum(self.items.values()) >= self.in_all
+            self.items[subscription] += not full
+            answer += struct.pack("<IIdI", TOO_MANY_ITEMS if full else 0, 1, 100.0, 10) + bytes(3)
+        return Reader(answer, 0, len(answer), Dialect())
+
+    async def delete_subscriptions(self, ids: list[int]) -> None:
+        for number in ids:
+            del self.items[number]
+
+
+def placed(
+    server: LimitedServer, intervals: list[float], told: int = 10_000, feeds: list[Feed] | None = None
+) -> tuple[list[Feed], list[Monitored]]:
+    """Items of these publishing intervals; `told` is the limit per subscription that the server tells."""
+    limits = Limits(items=4, subscribed=told)
+    session = SimpleNamespace(where="fake", uris=(), limits=limits, services=server, ask=server.ask)
+    feeds = feeds if feeds is not None else []
+    wanted = [(n, Item(f"i={n}", 100.0, 10, publishing_s=s)) for n, s in enumerate(intervals)]
+    answers = asyncio.run(place(session, CONFIG, feeds, wanted))  # type: ignore[arg-type]  # an obeying fake
+    return feeds, answers
+
+
+def shares(feeds: list[Feed]) -> list[tuple[float, set[int]]]:
+    return [(feed.asked_s, feed.handles) for feed in feeds]
+
+
+def test_each_interval_has_a_subscription_the_fastest_first() -> None:
+    feeds, answers = placed(LimitedServer(), [2.0, 0.25, 2.0, 0.25])
+    assert shares(feeds) == [(0.25, {1, 3}), (2.0, {0, 2})]
+    assert [feed.subscription.interval_s for feed in feeds] == [0.25, 2.0]
+    assert all(answer.is_good for answer in answers)
+
+
+def test_a_limit_that_is_told_splits() -> None:
+    server = LimitedServer(per_subscription=3)
+    feeds, _ = placed(server, [1.0] * 7, told=3)
+    assert shares(feeds) == [(1.0, {0, 1, 2}), (1.0, {3, 4, 5}), (1.0, {6})]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5])
+def test_a_limit_that_shows_only_in_refusals_splits_too(limit: int) -> None:
+    feeds, answers = placed(LimitedServer(per_subscription=limit), [1.0] * 11 + [2.0] * 2)
+    assert all(answer.is_good for answer in answers)
+    assert all(len(feed.handles) <= limit for feed in feeds)
+    assert sorted(handle for feed in feeds for handle in feed.handles) == list(range(13))
+
+
+def test_a_server_with_no_room_left_refuses_the_rest_and_keeps_no_empty_subscription() -> None:
+    server = LimitedServer(in_all=5)
+    feeds, answers = placed(server, [1.0] * 8)
+    assert [answer.status for answer in answers] == [0] * 5 + [TOO_MANY_ITEMS] * 3
+    assert shares(feeds) == [(1.0, {0, 1, 2, 3, 4})]
+    assert server.items == {1: 5}
+
+
+def test_room_that_was_given_back_is_used_again() -> None:
+    server = LimitedServer(per_subscription=2)
+    feeds, _ = placed(server, [1.0] * 4)
+    feeds[0].handles.clear()
+    server.items[feeds[0].id] = 0
+    placed(server, [1.0], feeds=feeds)
+    assert shares(feeds) == [(1.0, {0}), (1.0, {2, 3})]
+
+
+def test_a_server_with_no_subscription_left_refuses_that_interval_only() -> None:
+    feeds, answers = placed(LimitedServer(subscriptions=1), [0.25, 2.0])
+    assert [answer.status for answer in answers] == [0, TOO_MANY_SUBSCRIPTIONS]
+    assert shares(feeds) == [(0.25, {0})]
+    with pytest.raises(TooManySubscriptions):
+        placed(LimitedServer(subscriptions=0), [0.25])
+
+
+def test_nothing_to_monitor_is_a_subscription_too() -> None:
+    """It says that the server is there, and when its address space changes."""
+    feeds, _ = placed(LimitedServer(), [])
+    assert shares(feeds) == [(CONFIG.publishing_interval, set())]
