@@ -208,7 +208,7 @@ def _print_sums(found: Plan) -> int:
     intervals = ", ".join(f"{subscription.interval_s:g} s" for subscription in found.subscriptions)
     typer.echo(
         f"{len(found.tags)} variables, {failed} problems; "
-        f"{f'published every {intervals}' if intervals else 'read cyclically: no subscription'}; "
+        f"{'read cyclically: no subscription' if found.is_polled else f'published every {intervals}'}; "
         f"at most {found.most_values_per_s:.0f} values/s if all of them change all the time"
     )
     return failed

@@ -67,10 +67,14 @@ class Plan:
     """What a configuration means on its server, now."""
 
     subscriptions: tuple[Subscription, ...]
-    """Empty where the variables would be read cyclically."""
     tags: tuple[PlannedTag, ...]
     missing: tuple[Selection, ...]
     """Subtrees and types with nothing in them."""
+
+    @property
+    def is_polled(self) -> bool:
+        """There is no subscription: the variables would be read cyclically."""
+        return not self.subscriptions
 
     @property
     def most_values_per_s(self) -> float:

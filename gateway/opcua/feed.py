@@ -28,6 +28,8 @@ class Feed:
         """So many items it takes: what the server said, or where it refused one more."""
         self.handles: set[int] = set()
         """What it monitors."""
+        self.is_settled = True
+        """Else the server was asked for some of that and has not answered yet."""
         self.watches_model = False
         """The server tells here when its address space changes; that is an item too."""
         self.ticks = ticks

@@ -189,10 +189,8 @@ class Items:
 
 
 def _held(feed: Feed) -> Held:
-    s = feed.subscription
-    return Held(
-        s.id, feed.asked_s, s.interval_s, s.keep_alive_s, s.lifetime_s, ranges_of(feed.handles), feed.watches_model
-    )
+    s, handles = feed.subscription, ranges_of(feed.handles) if feed.is_settled else None
+    return Held(s.id, feed.asked_s, s.interval_s, s.keep_alive_s, s.lifetime_s, handles, feed.watches_model)
 
 
 def tell_missing(log: structlog.stdlib.BoundLogger, table: Table) -> None:

@@ -71,7 +71,7 @@ class Held:
     keep_alive_s: float
     lifetime_s: float
     handles: Ranges | None
-    """None when they are too many runs."""
+    """None when they are too many runs, or the server has not said yet: then it must tell."""
     watches_model: bool = False
     """The server tells here when its address space changes."""
 

@@ -47,19 +47,20 @@ async def place(
         waiting = [one for one in wanted if one[1].publishing_s == asked_s]
         while waiting:
             feed = await _with_room(session, config, feeds, asked_s, begun)
-            some, waiting = (waiting[: feed.room], waiting[feed.room :]) if feed is not None else (waiting, [])
-            told = await _monitor(session, feed, some, progress) if feed is not None else _refused(some)
-            answers.update(told)
+            if feed is None:
+                answers |= _refused(waiting, TOO_MANY_SUBSCRIPTIONS)
+                break
+            some, later = waiting[: feed.room], waiting[feed.room :]
+            told = await _monitor(session, feed, some, progress)
+            answers |= told
             crowded = [one for one in some if told[one[0]].status == TOO_MANY_ITEMS]
-            if feed is None or not crowded:
-                continue
-            if feed.handles:
-                feed.filled()
-                waiting = [*crowded, *waiting]
-            else:
-                answers.update(_refused(waiting, TOO_MANY_ITEMS))
-                waiting = []
+            if crowded and not feed.handles:
+                answers |= _refused(later, TOO_MANY_ITEMS)
                 await _give_back(session, feeds, feed)
+                break
+            if crowded:
+                feed.filled()
+            waiting = [*crowded, *later]
     return [answers[handle] for handle, _ in wanted]
 
 
@@ -89,13 +90,15 @@ async def _monitor(session: Session, feed: Feed, some: Wanted, progress: Callabl
     """What the server says to these items.  They count as the subscription's before it is asked: it may be quick."""
     handles = [handle for handle, _ in some]
     feed.handles.update(handles)
+    feed.is_settled = False
     answers = await services.create_items(session, feed.subscription, some, progress)
     told = dict(zip(handles, answers, strict=True))
     feed.handles.difference_update(handle for handle, answer in told.items() if not answer.is_good)
+    feed.is_settled = True
     return told
 
 
-def _refused(some: Wanted, status: int = TOO_MANY_SUBSCRIPTIONS) -> dict[int, Monitored]:
+def _refused(some: Wanted, status: int) -> dict[int, Monitored]:
     return {handle: Monitored(status) for handle, _ in some}
 
 

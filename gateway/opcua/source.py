@@ -191,20 +191,20 @@ class Source:
 
     async def _create(self, handles: Collection[int]) -> None:
         """Subscribe to these anew."""
-        before = list(self.items.feeds)
         await self.items.create(handles)
-        wanted = set(handles)
-        await self._refresh_conditions([f for f in self.items.feeds if f not in before or f.handles & wanted])
+        await self._refresh_conditions([feed for feed in self.items.feeds if not feed.handles.isdisjoint(handles)])
 
     async def _replace(self, lost: Sequence[Lost], before: Mark, handles: Collection[int] = ()) -> None:
         """New subscriptions for what was lost; `before` is how far the earlier ones came.
 
         `handles` are to be subscribed to beside it.
         """
+        known = list(self.items.feeds)
         await self._create({*handles, *(handle for each in lost for handle in each.handles)})
         for feed in self.items.feeds:
-            since = [each.ticks for each in lost if not feed.handles.isdisjoint(each.handles)]
-            feed.ticks = feed.ticks or min(since, default=0)
+            if feed not in known:
+                since = [each.ticks for each in lost if not feed.handles.isdisjoint(each.handles)]
+                feed.ticks = min(since, default=0)
         told = [replace(each, why=f"the subscription had to be created again: {each.why}") for each in lost]
         for each in told:
             self._log.warning("subscribed anew: values may be missing", detail=each.why, variables=len(each.handles))

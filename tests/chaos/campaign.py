@@ -28,6 +28,20 @@ from tests.support.subscriber import Subscriber, rows_of, subscriber
 from tests.support.threaded import ThreadedProxy, proxy_thread
 
 TOPIC_ROOT = "factory/hall-1/"
+HALL: dict[str, object] = {
+    "subtree": "nsu=urn:connected-factory:simulator;s=hall-1",
+    "levels": ["line", "machine"],
+}
+GROUPS = (
+    {
+        **HALL,
+        "include": ["*/*/*Temperature", "*/*/Energy"],
+        "publishing_interval": "700ms",
+        "sampling_interval": "100ms",
+    },
+    {**HALL, "include": ["*/*/*"]},
+)
+"""Two subscriptions: what the first takes is not in the second."""
 
 
 @dataclass
@@ -68,7 +82,7 @@ class Report:
 @contextmanager
 def plant(folder: Path) -> Iterator[Plant]:
     """Everything started and flowing."""
-    source = {**SOURCE, "lifetime": "60s", "session_timeout": "10s", "request_timeout": "3s"}
+    source = {**SOURCE, "select": GROUPS, "lifetime": "60s", "session_timeout": "10s", "request_timeout": "3s"}
     with ExitStack() as stack:
         enter = stack.enter_context
         broker = enter(mosquitto(folder, "max_inflight_messages 0"))

@@ -29,6 +29,7 @@ class LimitedServer:
     def __init__(self, per_subscription: int = 1000, in_all: int = 1000, subscriptions: int = 1000) -> None:
         self.per_subscription, self.in_all, self.subscriptions = per_subscription, in_all, subscriptions
         self.items: dict[int, int] = {}
+        self.asked = 0
 
     async def _send_request(self, request: ua.CreateSubscriptionRequest) -> Buffer:
         answer = ua.CreateSubscriptionResponse()
@@ -43,6 +44,7 @@ class LimitedServer:
 
     async def ask(self, request: int, body: bytes) -> Reader:
         subscription, _, count = struct.unpack_from("<Iii", body)
+        self.asked += count
         answer = struct.pack("<i", count)
         for _ in range(count):
             full = self.items[subscription] >= self.per_subscription or sum(self.items.values()) >= self.in_all
@@ -90,6 +92,12 @@ def test_a_limit_that_shows_only_in_refusals_splits_too(limit: int) -> None:
     assert all(answer.is_good for answer in answers)
     assert all(len(feed.handles) <= limit for feed in feeds)
     assert sorted(handle for feed in feeds for handle in feed.handles) == list(range(13))
+
+
+def test_a_limit_that_has_shown_is_not_tried_again() -> None:
+    server = LimitedServer(per_subscription=10)
+    placed(server, [1.0] * 100)
+    assert server.asked == 100 + 90
 
 
 def test_a_server_with_no_room_left_refuses_the_rest_and_keeps_no_empty_subscription() -> None:

@@ -45,6 +45,7 @@ class FakeServices:
         self.now = datetime.now(UTC)
         self.deleted: list[int] = []
         self.created = 20
+        self.tells_items = True
 
     async def transfer_subscriptions(self, request: ua.TransferSubscriptionsParameters) -> list[ua.TransferResult]:
         assert request.SendInitialValues is False
@@ -57,6 +58,8 @@ class FakeServices:
         ]
 
     async def call(self, requests: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
+        if not self.tells_items:
+            raise ua.uaerrors.BadMethodInvalid
         handles = self.handles[requests[0].InputArguments[0].Value]
         numbers = ua.Variant(list(handles), ua.VariantType.UInt32, is_array=True)
         return [ua.CallMethodResult(OutputArguments=[numbers, numbers])]
@@ -111,7 +114,7 @@ class Run:
 
     def __init__(
         self, services: FakeServices, started: str = "monday", table: Table = TABLE,
-        publisher: FakePublisher | None = None,
+        publisher: FakePublisher | None = None, mark: Mark = MARK,
     ) -> None:  # fmt: skip
         self.publisher = publisher or FakePublisher()
         self.batches: list[Batch] = []
@@ -119,7 +122,7 @@ class Run:
             where=URL, uris=(), started=started, services=services, limits=Limits(), ask=services.ask,
             read_values=self._read_values,
         )  # fmt: skip
-        self._now = services.now
+        self._now, self._mark = services.now, mark
         self._sources = (session, CONFIG, Metrics().for_source("s"), table, self.publisher, Dialect())
         with pytest.raises(Silent):
             asyncio.run(asyncio.wait_for(self._read(), 60))
@@ -129,7 +132,7 @@ class Run:
 
     async def _read(self) -> None:
         source = Source(*self._sources)  # type: ignore[arg-type]  # obeying fakes
-        await source.subscribe(MARK)
+        await source.subscribe(self._mark)
         async with aclosing(source.batches()) as stream:
             async for batch in stream:
                 self.batches.append(batch)
@@ -192,6 +195,24 @@ def test_one_whose_interval_is_configured_anew_costs_its_own_tags_only() -> None
     run = Run(services, table=replace(TABLE, items=(ITEMS[0], replace(ITEMS[1], publishing_s=3.0))))
     assert services.deleted[0] == 9
     assert run.gaps[0] == (ANEW, (1,), BEGAN)
+
+
+UNSURE = replace(MARK, lease=replace(MARK.lease, held=(FAST, replace(SLOW, handles=None))))
+"""Made while the server was being asked for items of the second."""
+
+
+def test_one_whose_items_the_mark_does_not_know_has_those_the_server_tells() -> None:
+    run = Run(FakeServices(), mark=UNSURE)
+    assert run.values == [6, 3]
+
+
+def test_one_whose_items_nobody_knows_costs_all_tags_that_no_other_has() -> None:
+    services = FakeServices()
+    services.tells_items = False
+    run = Run(services, mark=UNSURE)
+    assert services.deleted[0] == 9
+    assert run.gaps[0] == (ANEW, (1,), BEGAN)
+    assert run.values == [6]
 
 
 def test_subscriptions_of_a_server_that_was_restarted_are_not_touched() -> None:
