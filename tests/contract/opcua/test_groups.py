@@ -1,7 +1,7 @@
 """Groups with publishing intervals of their own: several subscriptions of one source, each with its own fate."""
 
 import asyncio
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 
 import pytest
 
@@ -21,6 +21,7 @@ GROUPS = [
 ]
 QUICK = [GROUPS[0] | {"publishing_interval": 0.05}, GROUPS[1] | {"publishing_interval": 0.4}]
 """The same for tests that are not about rates."""
+ANEW = "subscription_recreated"
 PERIOD_S = 0.13
 """Slower than any of the stacks samples."""
 
@@ -33,13 +34,16 @@ async def start(server: OpcuaServer, first: int, end: int) -> None:
         await server.tell(f"run {first} {end} {PERIOD_S} {name}")
 
 
-def of(batches: list[Batch], name: str) -> list[list[object]]:
-    """The values of a tag, in each batch that has any."""
-    found = [[v for h, v in zip(b.handles, b.values, strict=True) if b.tags[h].name == name] for b in batches if len(b)]
+def of(batches: list[Batch], name: str) -> list[list[int]]:
+    """The values of a counter, in each batch that has any."""
+    found = [
+        [int(str(value)) for handle, value in zip(b.handles, b.values, strict=True) if b.tags[handle].name == name]
+        for b in batches
+    ]
     return [values for values in found if values]
 
 
-def whole(batches: list[Batch], name: str) -> list[object]:
+def whole(batches: list[Batch], name: str) -> list[int]:
     return [value for values in of(batches, name) for value in values]
 
 
@@ -48,11 +52,14 @@ def gaps(batches: list[Batch]) -> list[tuple[str, tuple[int, ...]]]:
 
 
 @every_stack
-def test_each_group_arrives_at_its_rate_and_all_of_it_is_counted(stack: str) -> None:
+def test_each_group_arrives_at_its_rate_as_planned_and_all_of_it_is_counted(stack: str) -> None:
     async def body() -> None:
         metrics = Metrics()
         async with stack_server(stack) as server:
             made = patient(server.url, select=GROUPS)
+            async with connected(made, series()) as session:
+                planned = await plan(session, made)
+            assert [(tag.tag.name, tag.every_s) for tag in planned.tags] == [("fast", FAST_S), ("slow", SLOW_S)]
             async with opened(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
                 await seen.until(lambda seen: seen.of("fast") == seen.of("slow") == [0])
                 await start(server, 1, 41)  # for five seconds
@@ -66,19 +73,6 @@ def test_each_group_arrives_at_its_rate_and_all_of_it_is_counted(stack: str) -> 
                 labels = {"source": "line", "quality": "good"}
                 assert metrics.registry.get_sample_value("gateway_source_values_total", labels) == 82
                 assert metrics.registry.get_sample_value("gateway_source_subscriptions", {"source": "line"}) == 2
-
-    run(body)
-
-
-@every_stack
-def test_plan_tells_the_interval_of_each_variable(stack: str) -> None:
-    async def body() -> None:
-        async with stack_server(stack) as server:
-            made = patient(server.url, select=GROUPS)
-            async with connected(made, series()) as session:
-                planned = await plan(session, made)
-        assert [(tag.tag.name, tag.every_s) for tag in planned.tags] == [("fast", FAST_S), ("slow", SLOW_S)]
-        assert [subscription.interval_s for subscription in planned.subscriptions] == [FAST_S, SLOW_S]
 
     run(body)
 
@@ -98,10 +92,9 @@ def test_polling_reads_each_group_at_its_interval() -> None:
     run(body)
 
 
-@pytest.mark.parametrize("limit", [7, 20])
-def test_a_limit_of_items_per_subscription_makes_several_and_every_variable_arrives(limit: int) -> None:
+def test_a_limit_of_items_per_subscription_makes_several_and_every_variable_arrives() -> None:
     async def body() -> None:
-        metrics = Metrics()
+        limit, metrics = 7, Metrics()
         select = [{"subtree": "i=85", "include": ["line-1/v*"]}]
         async with node_opcua_server(extra=60, maxMonitoredItemsPerSubscription=limit) as server:
             made = patient(server.url, select=select)
@@ -143,25 +136,27 @@ def test_both_are_taken_up_after_a_kill_and_nothing_is_missing(stack: str) -> No
     run(body)
 
 
-@pytest.mark.parametrize(("dropped", "lives"), [("fast", "slow"), ("slow", "fast")])
-def test_a_subscription_the_server_deleted_is_a_gap_for_its_own_tags_only(dropped: str, lives: str) -> None:
+async def read_beyond(server: OpcuaServer, mark: bytes, value: int) -> list[Batch]:
+    """What is durable when both counters have come so far."""
+    made = patient(server.url, select=QUICK, backfill="off")
+    async with opened(made, mark) as source, reading(source) as seen:
+        await seen.until(lambda seen: min(max([-1, *whole(seen.batches, n)]) for n in ("fast", "slow")) >= value)
+        return seen.batches[:-1]
+
+
+def test_a_subscription_the_server_deleted_is_a_gap_for_its_own_tags_only() -> None:
+    """First one goes, then the other: theirs are the intervals of 50 and 400 ms."""
+
     async def body() -> None:
-        interval_ms = [
-            int(1000 * float(str(group["publishing_interval"]))) for group in QUICK if group["name"] == dropped
-        ]
-        async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(node_opcua_server())
-            made = patient(server.url, select=QUICK, backfill="off")
-            async with opened(made) as source, reading(source) as seen:
-                await start(server, 1, 41)
-                await seen.until(lambda seen: 8 in seen.of("fast") and 8 in seen.of("slow"))
-                before = seen.batches[:-1]
-            await server.tell(f"drop-subscriptions {interval_ms[0]}")
-            async with opened(made, before[-1].mark) as source, reading(source) as seen:
-                await seen.until(lambda seen: 40 in seen.of("fast") and 40 in seen.of("slow"))
-                every = before + seen.batches
-            [handle] = [n for n, tag in enumerate(every[-1].tags) if tag.name == dropped]
-            assert gaps(every) == [("subscription_recreated", (handle,))]
-            assert whole(every, lives) == list(range(41))
+        async with node_opcua_server() as server:
+            await start(server, 1, 61)
+            first = await read_beyond(server, b"", 8)
+            await server.tell("drop-subscriptions 50")
+            second = await read_beyond(server, first[-1].mark, 30)
+            await server.tell("drop-subscriptions 400")
+            third = await read_beyond(server, second[-1].mark, 60)
+        assert (gaps(first), gaps(second), gaps(third)) == ([], [(ANEW, (0,))], [(ANEW, (1,))])
+        for unbroken in (whole(first + second, "slow"), whole(second + third, "fast")):
+            assert unbroken == list(range(unbroken[0], unbroken[-1] + 1))
 
     run(body)
