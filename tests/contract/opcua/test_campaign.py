@@ -31,8 +31,6 @@ server does not sample, nobody can deliver."""
 
 COUNTERS = ("press-1.Counter", "press-2.Counter")
 """One in each group: handles 0 and 1."""
-
-
 SLOW = {"publishing_interval": 0.4}
 
 
