@@ -52,7 +52,7 @@ async def trusted_server(pki: Path, anonymous: bool = True) -> AsyncIterator[Opc
     """A secured server whose certificate was refused once and then trusted, as a person does."""
     async with node_opcua_server(secure=True, anonymous=anonymous) as server:
         text = await refusal(config(server, pki))
-        TrustStore(pki).trust(text.rpartition(" ")[2])
+        TrustStore(pki).trust(text.partition("cert trust ")[2].split()[0])
         yield server
 
 
@@ -61,7 +61,7 @@ def test_unknown_server_is_refused_and_saved_with_the_command_that_trusts_it(tmp
         async with node_opcua_server(secure=True) as server:
             text = await refusal(config(server, tmp_path))
             [rejected] = TrustStore(tmp_path).listed("rejected")
-            assert f"gateway cert trust {rejected.thumbprint}" in text
+            assert f"gateway cert trust {rejected.thumbprint} --pki {tmp_path}" in text
             assert str(rejected.path) in text
             assert TrustStore(tmp_path).listed("trusted") == []
 
