@@ -128,6 +128,5 @@ def stack_of(
                 and server.figure("count(rate(gateway_values_delivered_total[5s]))") > 0
             ),
             "the first figures",
-            60,
         )
         yield Stack(server, mqtt, gateway, factory)

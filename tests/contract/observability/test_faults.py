@@ -37,7 +37,7 @@ def moves(stack: Stack, panel: str, good: Callable[[float], bool], **labels: str
         found = [series for expr in asked for series in stack.prometheus.ask(expr)]
         return [series.last for series in found if labels.items() <= series.labels.items()]
 
-    wait_until(lambda: any(map(good, shown())), f"{panel} to move: {shown()}", 60)
+    wait_until(lambda: any(map(good, shown())), f"{panel} to move: {shown()}", 120)
 
 
 def test_a_sensor_that_fails(stack: Stack) -> None:
