@@ -30,13 +30,39 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Enumeration:
-    """A data type of a server whose values are numbers with names."""
+class DataField:
+    """One field of a structure, as its server describes it."""
+
+    name: str
+    type_id: str
+    rank: int
+    """ValueRank (Part 3, 8.6): -1 for a scalar, else the number of dimensions."""
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """A data type, as its server describes it."""
 
     type_id: str
     name: str
-    members: tuple[tuple[int, str], ...]
-    """Number and name of each."""
+    built_in: int
+    """The built-in type that its values are encoded as."""
+    members: tuple[tuple[int, str], ...] = ()
+    """Of an enumeration: number and name of each."""
+    kind: int = 0
+    """Of a structure: 1 when it has optional fields, 2 when it is a union (StructureType, Part 3, 8.48)."""
+    fields: tuple[DataField, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a server says of a variable's values before there is one."""
+
+    rank: int
+    """ValueRank: -1 for a scalar, 1 or more for so many dimensions, else it may be one or the other."""
+    types: tuple[DataType, ...]
+    """Its data type, and behind it those that it is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +80,8 @@ class Tag:
     """Which selection of its source took it."""
     priority: Priority = Priority.TELEMETRY
     """Which lane of the outbox its values take; EVENT for what tells events, which have topics of their own."""
-    enumeration: Enumeration | None = None
-    """What its numbers mean, where they are names and somebody wants to know."""
+    described: Described | None = None
+    """What the server says of its values, where it does and somebody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)

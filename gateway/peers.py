@@ -126,7 +126,7 @@ class Peers:
         form = self._format(name)
         watched = gateway.tags.watching(source, form, lambda: link.is_up)
         intake = self._intakes[name] = Intake(name, watched, gateway.outbox, metrics, _shaper(source))
-        connect = partial(open_source, source, metrics, link, enumerations=describes_types(config.payload.format))
+        connect = partial(open_source, source, metrics, link, describe=describes_types(config.payload.format))
         gateway.refresh()
 
         async def work() -> None:

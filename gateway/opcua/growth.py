@@ -12,7 +12,7 @@ from asyncua import ua
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
-from gateway.opcua.enumerations import with_enumerations
+from gateway.opcua.data_types import with_types
 from gateway.opcua.nodes import node_of
 from gateway.opcua.selection import Table, extended, locate, resolve, variables_of
 from gateway.opcua.session import Session, content
@@ -39,8 +39,8 @@ async def growth_of(session: Session, config: SourceConfig, table: Table) -> Gro
     await _check_namespaces(session)
     found = await resolve(session, config)
     grown = extended(table, found)
-    if table.is_named:
-        came = await with_enumerations(session, grown.tags[len(table.tags) :])
+    if table.types is not None:
+        came = await with_types(session, grown.tags[len(table.tags) :], table.types)
         grown = replace(grown, tags=(*table.tags, *came))
     here = {item.text for item in found.items}
     absent = [

@@ -16,7 +16,7 @@ import gateway.opcua.mark as marks
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
-from gateway.opcua.enumerations import with_enumerations
+from gateway.opcua.data_types import with_types
 from gateway.opcua.growth import is_growing
 from gateway.opcua.housekeeping import Chore, keep_house, renewal, sign_of_interest, sign_of_life
 from gateway.opcua.peer import tame_library
@@ -25,18 +25,18 @@ from gateway.opcua.publisher import Publisher
 from gateway.opcua.selection import Table, arranged, resolve
 from gateway.opcua.session import Session, open_session
 from gateway.opcua.source import Source
-from gateway.opcua.structures import structures_or_none
+from gateway.opcua.structures import types_or_none
 from gateway.opcua.subscription import NoSubscriptions
 from gateway.opcua.wire import Dialect
 
 
 @asynccontextmanager
 async def open_source(
-    config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes, *, enumerations: bool = False
+    config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes, *, describe: bool = False
 ) -> AsyncIterator[Source | Polling]:
     """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
 
-    `mark` is that of the last durable batch, or empty.  With `enumerations` the tags say what their numbers mean.
+    `mark` is that of the last durable batch, or empty.  With `describe` the tags tell what the server says of them.
     Leaving closes session and socket in bounded time and leaves the subscription on the server for whoever comes with
     the mark.
     """
@@ -47,10 +47,11 @@ async def open_source(
         before = marks.decode(mark)
         table = arranged(await resolve(session, config), (before.lease.added or ()) if before else ())
         before = before.for_table(table.digest) if before else None
-        if enumerations:
-            table = replace(table, tags=await with_enumerations(session, table.tags), is_named=True)
+        types = await types_or_none(session, config.structures)
+        if describe:
+            table = replace(table, tags=await with_types(session, table.tags, types), types=types)
         metrics.browse_seconds.set(time.monotonic() - since_s)
-        dialect = Dialect(session.uris, await structures_or_none(session, config.structures))
+        dialect = Dialect(session.uris, types.readers)
         source = await _begun(session, config, metrics, table, publisher, dialect, before)
         metrics.polled.set(isinstance(source, Polling))
         link.up()

@@ -20,6 +20,7 @@ from gateway.opcua.browse import Variable, children, instances_of, node_at, surv
 from gateway.opcua.events import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.nodes import node_of, text_of_node
 from gateway.opcua.session import Session, content, untold
+from gateway.opcua.structures import Types
 
 NO_LEVEL = "-"
 """The field of a level that a variable does not have, lying higher up."""
@@ -62,8 +63,8 @@ class Table:
     """Subtrees and types that are not there, or have nothing in them."""
     added: tuple[str, ...] = ()
     """Node ids that came while the table was in use: the last of it, in this order."""
-    is_named: bool = False
-    """The tags say what the numbers of enumerations mean."""
+    types: Types | None = None
+    """Where the tags are to say what the server says of their types: those."""
 
 
 @dataclass(slots=True)
@@ -148,7 +149,7 @@ def extended(table: Table, found: Table) -> Table:
         tags.append(replace(tag, name=name))
         items.append(item)
     added = (*table.added, *(item.text for item in items[len(table.items) :]))
-    return Table(tuple(tags), tuple(items), digest_of(items), found.missing, added, table.is_named)
+    return Table(tuple(tags), tuple(items), digest_of(items), found.missing, added, table.types)
 
 
 async def variables_of(

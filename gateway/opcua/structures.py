@@ -79,8 +79,20 @@ class Definition:
 FieldReader = Callable[[Reader], Typed]
 
 
-async def load_structures(session: Session) -> dict[str, StructureReader]:
-    """A reader for each encoding id of the server's structures.  Raises `Unavailable` only when the link is gone."""
+@dataclass(frozen=True, slots=True)
+class Types:
+    """What a server says of its data types."""
+
+    readers: Mapping[str, StructureReader]
+    """By the encoding id of a structure."""
+    definitions: Mapping[str, Definition]
+    """Of structures."""
+    kinds: Mapping[str, int]
+    """The built-in type of each data type."""
+
+
+async def load_types(session: Session) -> Types:
+    """The server's data types, with a reader for each structure that can be read.  Raises `Unavailable`."""
     kinds, nodes = await _data_types(session)
     structures = [node for text, node in nodes.items() if kinds[text] == EXTENSION_OBJECT]
     answers = await session.read_attribute(structures, ua.AttributeIds.DataTypeDefinition) if structures else []
@@ -101,7 +113,7 @@ async def load_structures(session: Session) -> dict[str, StructureReader]:
         else:
             encodings[text_of_node(said.DefaultEncodingId, session.uris)] = text
     encodings |= await _encodings(session, without_encoding)
-    return readers_of(definitions, encodings, kinds)
+    return Types(readers_of(definitions, encodings, kinds), definitions, kinds)
 
 
 async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.NodeId]]:
@@ -274,13 +286,16 @@ def _inline_reader(field: Field, made: Mapping[str, StructureReader]) -> FieldRe
     return read
 
 
-async def structures_or_none(session: Session, wanted: bool) -> dict[str, StructureReader]:
-    """The readers, or none where they are not wanted or the server does not tell."""
+async def types_or_none(session: Session, wanted: bool) -> Types:
+    """The data types; nothing where they are not wanted or the server does not tell.
+
+    Raises `Unavailable` only when the link is gone.
+    """
     if not wanted:
-        return {}
+        return Types({}, {}, {})
     try:
-        return await load_structures(session)
+        return await load_types(session)
     except Unavailable:
         if not session.is_open:
             raise
-        return {}
+        return Types({}, {}, {})

@@ -224,15 +224,16 @@ class FramesFormat:
             return []
         writer.must_describe, writer.since_described = False, 0
         writer.described = numbering.take(place.stream)
+        tags = [(h, batch.tags[h]) for h in writer.handles]
         body: dict[str, object] = {
             "Name": writer.name,
-            "Fields": [self._types.field(h, batch.tags[h], self._terms.told_of(batch.tags[h])) for h in writer.handles],
+            "Fields": [self._types.field(h, tag, self._terms.told_of(tag)) for h, tag in tags],
             "ConfigurationVersion": {"MajorVersion": writer.version, "MinorVersion": writer.version},
         }
-        structures = self._types.structures(writer.handles)
+        structures = self._types.structures(tags)
         if structures:
             body["StructureDataTypes"] = structures
-        enumerations = self._types.enumerations((h, batch.tags[h]) for h in writer.handles)
+        enumerations = self._types.enumerations(tags)
         if enumerations:
             body["EnumDataTypes"] = enumerations
         wrapped = self._envelope.describe(writer, place, writer.described, body, now)

@@ -1,9 +1,9 @@
-"""What a DataSetWriter says of its fields: DataSetMetaDataType (Part 14, 6.2.3.2.3), made from what was seen.
+"""What a DataSetWriter says of its fields: DataSetMetaDataType (Part 14, 6.2.3.2.3).
 
-A batch carries the built-in type of each value but no definitions, so a field whose tag has not had a value yet is a
-Variant (24, BaseDataType), and so is one whose type changed.  Structures are described by the fields that their values
-had, in the order in which they had them.  Enumerations come with the tag, as the server describes them.  Whatever is
-learned makes a new version, and so does a table in which a description is another.
+Types, structures and enumerations come with the tag where the server describes them, so they are there before the first
+value.  Where it does not, they are learned from values: a field without one is a Variant (24, BaseDataType), a
+structure has the fields that its first value had.  A field whose values are of another type than was said is a Variant
+from then on.  Whatever is learned makes a new version, and so does a table in which a description is another.
 """
 
 import uuid
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.model import IS_ARRAY, IS_MATRIX, Batch, Enumeration, Tag
+from gateway.model import IS_ARRAY, IS_MATRIX, Batch, DataType, Described, Tag
 from gateway.values import Structure, Typed
 
-INT32, ANY_TYPE = 6, 24
+STRUCTURE, ANY_TYPE = 22, 24
 _UNKNOWN = 255
 _FLAGS = IS_ARRAY | IS_MATRIX
 SCALAR, ONE_DIMENSION, ONE_OR_MORE, ANY_RANK = -1, 1, 0, -2
@@ -33,6 +33,12 @@ class FieldTypes:
         self._types: NDArray[np.uint8] = np.full(len(tags), _UNKNOWN, np.uint8)
         self._structure_of: dict[int, str] = {}
         self._structures: dict[str, Json] = {}
+        for handle, tag in enumerate(tags):
+            if tag.described is not None:
+                self._types[handle] = _said(tag.described)
+                for each in tag.described.types:
+                    if each.built_in == STRUCTURE and each.type_id not in self._structures:
+                        self._structures[each.type_id] = _structure(each)
 
     def learn(self, batch: Batch) -> set[int]:
         """Take in the types of a batch; the handles of which something new was learned."""
@@ -44,19 +50,20 @@ class FieldTypes:
             if self._types[handle] not in (seen, ANY_TYPE):
                 self._types[handle] = seen if self._types[handle] == _UNKNOWN else ANY_TYPE
                 learned.add(handle)
-        for row in np.flatnonzero((types & ~np.uint8(_FLAGS)) == 22).tolist():
-            if self._learn_structure(int(handles[row]), batch.values[row]):
+        for row in np.flatnonzero((types & ~np.uint8(_FLAGS)) == STRUCTURE).tolist():
+            if self._learn_structure(int(handles[row]), batch.tags[handles[row]], batch.values[row]):
                 learned.add(int(handles[row]))
         return learned
 
-    def _learn_structure(self, handle: int, value: object) -> bool:
+    def _learn_structure(self, handle: int, tag: Tag, value: object) -> bool:
         while isinstance(value, list) and value:
             value = value[0]
         if not isinstance(value, Structure) or self._structure_of.get(handle) == value.type_id:
             return False
         self._structure_of[handle] = value.type_id
+        is_known = tag.described is not None and tag.described.types[0].type_id == value.type_id
         self._describe(value)
-        return True
+        return not is_known
 
     def _describe(self, value: Structure) -> None:
         if value.type_id in self._structures:
@@ -73,28 +80,35 @@ class FieldTypes:
 
     def field(self, handle: int, tag: Tag, told: Mapping[str, str]) -> Json:
         """FieldMetaData of one tag, with the fields that are told of it as properties."""
-        seen = int(self._types[handle])
-        kind, rank = (ANY_TYPE, ANY_RANK) if seen in (_UNKNOWN, ANY_TYPE) else (seen & ~_FLAGS, _rank(seen))
+        seen, kind = int(self._types[handle]), self._kind(handle, tag)
         described: Json = {
             "Name": tag.name,
             "BuiltInType": kind,
-            "DataType": _type_id(tag, kind) or self._structure_of.get(handle, f"i={kind}"),
-            "ValueRank": rank,
+            "DataType": self._structure_of.get(handle) or _type_id(tag, kind) or f"i={kind}",
+            "ValueRank": ANY_RANK if seen in (_UNKNOWN, ANY_TYPE) else _rank(seen),
             "DataSetFieldId": str(uuid.uuid5(_NAMESPACE, tag.node_id)),
         }
         unit = [{"Key": EU_INFORMATION, "Value": {"UaType": 21, "Value": {"Text": tag.unit}}}] if tag.unit else []
         properties = unit + [{"Key": name, "Value": {"UaType": 12, "Value": text}} for name, text in told.items()]
         return described | {"Properties": properties} if properties else described
 
+    def _kind(self, handle: int, tag: Tag) -> int:
+        """The built-in type of a field: by its values, or by what the server says."""
+        seen = int(self._types[handle])
+        if seen != _UNKNOWN:
+            return seen & ~_FLAGS
+        return tag.described.types[0].built_in if tag.described is not None else ANY_TYPE
+
     def enumerations(self, tags: Iterable[tuple[int, Tag]]) -> list[Json]:
         """EnumDescriptions (Part 14, 6.2.3.2.5) that the fields of these tags need."""
-        wanted = [tag.enumeration for handle, tag in tags if _type_id(tag, int(self._types[handle]) & ~_FLAGS)]
-        return [_enumeration(each) for each in dict.fromkeys(wanted) if each is not None]
+        described = (t.described for h, t in tags if t.described and _type_id(t, self._kind(h, t)))
+        wanted = dict.fromkeys(each for found in described for each in found.types if each.members)
+        return [_enumeration(each) for each in wanted]
 
-    def structures(self, handles: Sequence[int]) -> list[Json]:
+    def structures(self, tags: Sequence[tuple[int, Tag]]) -> list[Json]:
         """StructureDescriptions that the fields of these tags need, with those inside them."""
         wanted: list[str] = []
-        pending = [self._structure_of[h] for h in handles if h in self._structure_of]
+        pending = [self._structure_of.get(h) or _type_id(tag, self._kind(h, tag)) or "" for h, tag in tags]
         while pending:
             name = pending.pop(0)
             if name in self._structures and name not in wanted:
@@ -104,17 +118,39 @@ class FieldTypes:
 
 
 def _type_id(tag: Tag, kind: int) -> str | None:
-    """The enumeration of a tag whose values are the numbers that it names."""
-    return tag.enumeration.type_id if tag.enumeration is not None and kind == INT32 else None
+    """The data type of a tag, where values of this built-in type can be of it."""
+    data_type = tag.described.types[0] if tag.described is not None else None
+    return data_type.type_id if data_type is not None and data_type.built_in == kind else None
 
 
-def _enumeration(each: Enumeration) -> Json:
+def _said(described: Described) -> int:
+    """The type of a tag's values as a batch would carry it, where the server says whether it is an array."""
+    if described.rank == SCALAR:
+        return described.types[0].built_in
+    flags = {0: _UNKNOWN, 1: IS_ARRAY}.get(described.rank, _FLAGS) if described.rank >= 0 else _UNKNOWN
+    return described.types[0].built_in | flags
+
+
+def _structure(each: DataType) -> Json:
+    fields: list[Json] = [
+        {"Name": field.name, "DataType": field.type_id, "ValueRank": field.rank}
+        | ({"IsOptional": True} if field.is_optional else {})
+        for field in each.fields
+    ]
+    return {
+        "DataTypeId": each.type_id,
+        "Name": each.name,
+        "StructureDefinition": {"BaseDataType": "i=22", "StructureType": each.kind, "Fields": fields},
+    }
+
+
+def _enumeration(each: DataType) -> Json:
     """EnumField (Part 3, 8.52) has the number as Int64, which is text in JSON (Part 6, 5.4.2.3)."""
     return {
         "DataTypeId": each.type_id,
         "Name": each.name,
         "EnumDefinition": {"Fields": [{"Value": str(value), "Name": name} for value, name in each.members]},
-        "BuiltInType": INT32,
+        "BuiltInType": each.built_in,
     }
 
 

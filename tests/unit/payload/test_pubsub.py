@@ -11,7 +11,7 @@ from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import UNIX_EPOCH_TICKS, Batch, Enumeration, Gap, Message
+from gateway.model import UNIX_EPOCH_TICKS, Batch, DataField, DataType, Described, Gap, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_S, FramesFormat, WriterNumbers
 from gateway.payload.part6 import SYMBOLS, Encoding, status_form
@@ -175,11 +175,11 @@ def test_metadata_describes_structures_and_those_inside_them() -> None:
     assert types[0]["StructureDefinition"]["Fields"][1] == {"Name": "inner", "DataType": "i=9", "ValueRank": -1}
 
 
-MODE = Enumeration("nsu=urn:u;i=11", "Mode", ((0, "Off"), (1, "On")))
+MODE = DataType("nsu=urn:u;i=11", "Mode", 6, ((0, "Off"), (1, "On")))
 
 
 def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_numbers() -> None:
-    tags = [replace(tag, enumeration=MODE) for tag in tags_of(3)]
+    tags = [replace(tag, described=Described(-2, (MODE,))) for tag in tags_of(3)]
     rows: list[tuple[int, object]] = [(6, 1), (6 | 0x80, [0, 1]), (12, "no number")]
     _, metadata = opened(form().encode(batch_of(rows, tags=tags), lambda stream: 1))[0]
     fields = metadata["Fields"]
@@ -197,11 +197,64 @@ def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_n
     ]
 
 
+def test_a_type_is_known_before_its_rank() -> None:
+    tags = [replace(tag, described=Described(-2, (MODE,))) for tag in tags_of(2)]
+    _, metadata = opened(form().encode(batch_of([(6, 1)], tags=tags), lambda stream: 1))[0]
+    fields = metadata["Fields"]
+    assert isinstance(fields, list)
+    assert [(f["BuiltInType"], f["DataType"], f["ValueRank"]) for f in fields] == [
+        (6, MODE.type_id, -1), (6, MODE.type_id, -2),
+    ]  # fmt: skip
+
+
+OVEN = DataType(
+    "nsu=urn:u;i=20", "Oven", 22, kind=1,
+    fields=(DataField("Mode", MODE.type_id, -1), DataField("Zones", "nsu=urn:u;i=21", 1, is_optional=True)),
+)  # fmt: skip
+ZONE = DataType("nsu=urn:u;i=21", "Zone", 22, fields=(DataField("Celsius", "i=11", -1),))
+
+
+def test_metadata_says_what_the_server_says_before_there_is_a_value() -> None:
+    said = (
+        Described(-1, (OVEN, MODE, ZONE)),
+        Described(1, (DataType("i=290", "Duration", 11),)),
+        Described(-1, (MODE,)),
+    )
+    tags = [*tags_of(1), *(replace(tag, described=each) for tag, each in zip(tags_of(3), said, strict=True))]
+    counting, encoder = Counting(), form()
+    messages = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags, handles=[0]), counting.next_seq))
+    _, metadata = opened(messages)[0]
+    fields, structures, enumerations = (metadata[n] for n in ("Fields", "StructureDataTypes", "EnumDataTypes"))
+    assert isinstance(fields, list)
+    assert isinstance(structures, list)
+    assert isinstance(enumerations, list)
+    assert [(f["BuiltInType"], f["DataType"], f["ValueRank"]) for f in fields[1:]] == [
+        (22, OVEN.type_id, -1), (11, "i=290", 1), (6, MODE.type_id, -1),
+    ]  # fmt: skip
+    assert [(each["Name"], each["StructureDefinition"]) for each in structures] == [
+        ("Oven", {"BaseDataType": "i=22", "StructureType": 1, "Fields": [
+            {"Name": "Mode", "DataType": MODE.type_id, "ValueRank": -1},
+            {"Name": "Zones", "DataType": ZONE.type_id, "ValueRank": 1, "IsOptional": True},
+        ]}),
+        ("Zone", {"BaseDataType": "i=22", "StructureType": 0, "Fields": [
+            {"Name": "Celsius", "DataType": "i=11", "ValueRank": -1},
+        ]}),
+    ]  # fmt: skip
+    assert [each["Name"] for each in enumerations] == ["Mode"]
+    oven = Structure(OVEN.type_id, {"Mode": Typed(6, 1)})
+    rows: list[tuple[int, object]] = [(22, oven), (11 | 0x80, [1.0]), (6, 1)]
+    later = encoder.encode(batch_of(rows, tags=tags, handles=[1, 2, 3]), counting.next_seq)
+    assert [kind for kind, _ in opened(counting.append(later))] == ["ua-deltaframe"]  # nothing was learned
+    other = encoder.encode(batch_of([(12, "no number")], tags=tags, handles=[3]), counting.next_seq)
+    assert opened(other)[0][1]["Fields"][3]["BuiltInType"] == 24  # type: ignore[index]
+
+
 def test_another_meaning_of_a_number_makes_a_new_version() -> None:
     counting, encoder = Counting(), form()
     versions = []
     for members in (MODE.members, MODE.members, (*MODE.members, (2, "Auto"))):
-        tags = [replace(tag, enumeration=replace(MODE, members=members)) for tag in tags_of(1)]
+        mode = replace(MODE, members=members)
+        tags = [replace(tag, described=Described(-1, (mode,))) for tag in tags_of(1)]
         messages = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags), counting.next_seq))
         versions += [body["ConfigurationVersion"] for kind, body in opened(messages) if kind == "ua-metadata"]
     first, second = versions
