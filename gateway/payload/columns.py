@@ -38,7 +38,7 @@ from gateway.outbox.losses import Loss
 from gateway.payload.forms import DOUBLE, FLOAT, Json, is_finite, json_column
 from gateway.payload.instants import text_of, texts_of
 from gateway.payload.json import Described, JsonGap
-from gateway.payload.parts import NextSeq, Numbering, Place, Row, Rows, Terms, earliest, loss_row, parts, taken
+from gateway.payload.parts import NextSeq, Numbering, Place, Row, Rows, Terms, earliest, loss_row, taken
 
 CONTENT_TYPE = "application/json"
 REPEAT_AFTER = 256
@@ -122,9 +122,9 @@ class ColumnsFormat:
             listed = self._lists[share.group]
             messages += listed.messages_if_due(batch.source, numbering)
             encode = partial(self._payload, batch, share.place.stream, listed.version)
-            made = list(parts(share, terms.limits, numbering, encode))
+            made = terms.messages(batch, share, numbering, encode, CONTENT_TYPE)
             listed.since += len(made)
-            messages += [terms.message(batch, share, part, CONTENT_TYPE) for part in made]
+            messages += made
         return messages
 
     def _derive(self, batch: Batch) -> None:

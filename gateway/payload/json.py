@@ -20,7 +20,7 @@ from gateway.model import Batch, Message
 from gateway.outbox.losses import Loss
 from gateway.payload.forms import json_column
 from gateway.payload.instants import texts_of
-from gateway.payload.parts import NextSeq, Numbering, Row, Rows, Terms, loss_row, parts
+from gateway.payload.parts import NextSeq, Numbering, Row, Rows, Terms, loss_row
 
 
 class Described(BaseModel):
@@ -104,8 +104,7 @@ class JsonFormat:
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             encode = partial(self._payload, batch, share.place.stream, found)
-            made = parts(share, terms.limits, numbering, encode)
-            messages += [terms.message(batch, share, part, self.content_type) for part in made]
+            messages += terms.messages(batch, share, numbering, encode, self.content_type)
         return messages
 
     def _payload(self, batch: Batch, stream: str, found: list[Row], rows: Rows, seq: int, gaps: list[Row]) -> bytes:

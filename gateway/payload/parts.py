@@ -136,8 +136,15 @@ class Terms:
     def layout(self, tags: Sequence[Tag] = (), source: str = "") -> "Layout":
         return Layout(tags, source, Topics(self.topic, self.events_topic, self.rules), self.gateway, self.stream_prefix)
 
-    def message(self, batch: Batch, share: "Share", part: "Part", content_type: str) -> Message:
-        """One part of a share, ready for the outbox."""
+    def messages(
+        self, batch: Batch, share: "Share", numbering: "Numbering", encode: "Encode", content_type: str
+    ) -> list[Message]:
+        """A share in messages that fit, ready for the outbox."""
+        return [
+            self._message(batch, share, part, content_type) for part in parts(share, self.limits, numbering, encode)
+        ]
+
+    def _message(self, batch: Batch, share: "Share", part: "Part", content_type: str) -> Message:
         return Message(
             topic=share.place.topic,
             payload=part.payload,

@@ -171,7 +171,7 @@ def campaign(folder: Path, seed: int, faults: int, say: Callable[[str], None] = 
         _keep(folder / "arrived.jsonl", p.checker)
         wait_until(lambda: _all_there(until, arrived(p.checker.changes)), "the last values served", 120)
         messages = list(p.checker.messages)  # before the record is read: what arrives later may not be in it
-        judge(report, served(p.factory.record), Subscriber(p.checker.client, messages))
+        judge(report, served(p.factory.record), Subscriber(messages))
         _keep(folder / "arrived.jsonl", p.checker)
     return report
 

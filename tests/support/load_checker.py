@@ -13,15 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlsplit
 
 import numpy as np
 import orjson
-import paho.mqtt.client as paho
 from numpy.typing import NDArray
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+
+from tests.support.subscribed import subscribed
 
 Ints = NDArray[np.int64]
 NEVER = -1
@@ -230,37 +227,13 @@ def load_checker(
     url: str, topic: str, tags: int, began_s: float, period_s: float, client_id: str = "checker"
 ) -> Iterator[LoadChecker]:
     """Subscribed when entered; comes back by itself when the broker does."""
-    address = urlsplit(url)
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5)
     checker = LoadChecker(tags, began_s, period_s)
 
-    def on_connect(
-        _: paho.Client, __: object, ___: paho.ConnectFlags, ____: ReasonCode, _____: Properties | None
-    ) -> None:
-        client.subscribe(topic, qos=1)
-
-    def on_subscribe(_: paho.Client, __: object, ___: int, ____: list[ReasonCode], _____: Properties | None) -> None:
-        checker.connected.set()
-
-    def on_disconnect(
-        _: paho.Client, __: object, ___: paho.DisconnectFlags, ____: ReasonCode, _____: Properties | None
-    ) -> None:
-        checker.connected.clear()
-
-    def on_message(_: paho.Client, __: object, message: paho.MQTTMessage) -> None:
+    def take(_: str, payload: bytes) -> None:
         try:
-            checker.take(bytes(message.payload))
+            checker.take(payload)
         except (ValueError, KeyError, IndexError, TypeError) as error:  # the client would swallow it
             checker.problems[f"unreadable: {error!r}"] += 1
 
-    client.on_connect, client.on_subscribe = on_connect, on_subscribe
-    client.on_disconnect, client.on_message = on_disconnect, on_message
-    client.reconnect_delay_set(1, 1)
-    client.connect(str(address.hostname), address.port or 1883, keepalive=60)
-    client.loop_start()
-    try:
-        assert checker.connected.wait(60)
+    with subscribed(url, (topic,), take, checker.connected, client_id=client_id):
         yield checker
-    finally:
-        client.disconnect()
-        client.loop_stop()

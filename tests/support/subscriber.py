@@ -7,22 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from tests.support.programs import wait_until
+from tests.support.subscribed import subscribed
 
 
 @dataclass
 class Subscriber:
     """What arrived, in order; filled by the client's own thread."""
 
-    client: paho.Client
     messages: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     connected: threading.Event = field(default_factory=threading.Event)
 
@@ -92,39 +85,10 @@ def subscriber(url: str, *topics: str, user: tuple[str, str] | None = None, kept
 
     For `kept_s` seconds the broker keeps its session, and with it what comes meanwhile.
     """
-    address = urlsplit(url)
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="checker", protocol=MQTTProtocolVersion.MQTTv5)
-    found = Subscriber(client)
+    found = Subscriber()
 
-    def on_connect(
-        _: paho.Client, __: object, ___: paho.ConnectFlags, ____: ReasonCode, _____: Properties | None
-    ) -> None:
-        client.subscribe([(topic, 1) for topic in topics or ("factory/#",)])
+    def take(topic: str, payload: bytes) -> None:
+        found.messages.append((topic, json.loads(payload)))
 
-    def on_subscribe(_: paho.Client, __: object, ___: int, ____: list[ReasonCode], _____: Properties | None) -> None:
-        found.connected.set()
-
-    def on_disconnect(
-        _: paho.Client, __: object, ___: paho.DisconnectFlags, ____: ReasonCode, _____: Properties | None
-    ) -> None:
-        found.connected.clear()
-
-    def on_message(_: paho.Client, __: object, message: paho.MQTTMessage) -> None:
-        found.messages.append((message.topic, json.loads(message.payload)))
-
-    client.on_connect, client.on_subscribe = on_connect, on_subscribe
-    client.on_disconnect, client.on_message = on_disconnect, on_message
-    client.reconnect_delay_set(1, 1)
-    if user:
-        client.username_pw_set(*user)
-    keeping = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left its annotation out
-    keeping.SessionExpiryInterval = kept_s
-    start = paho.MQTT_CLEAN_START_FIRST_ONLY
-    client.connect(str(address.hostname), address.port or 1883, keepalive=60, clean_start=start, properties=keeping)
-    client.loop_start()
-    try:
-        assert found.connected.wait(60)
+    with subscribed(url, topics or ("factory/#",), take, found.connected, user=user, kept_s=kept_s):
         yield found
-    finally:
-        client.disconnect()
-        client.loop_stop()
