@@ -54,7 +54,7 @@ class PayloadConfig(Strict):
     """What a message looks like and where it goes."""
 
     format: Literal["json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents"] = "json"
-    """How values are encoded: `json` for people and any program; `json-columns` for volume: an eighth of the cost;
+    """How values are encoded: `json` for people and any program; `json-columns` for volume: a ninth of the cost;
     `msgpack`: as `json`, in MessagePack; `opcua-pubsub`: OPC UA Part 14; `cloudevents`: CloudEvents with the OPC UA
     extension.  `gateway schema FORMAT` prints the form."""
     topic: str = "factory/{site}/{line}/{machine}"
