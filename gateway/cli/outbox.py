@@ -43,7 +43,8 @@ def show(folder: FolderArgument) -> None:
     with problems_told(), measuring("reading") as progress:
         view = folders.show(folder, progress)
     typer.echo(
-        f"epoch {view.epoch or 'unknown'}, last run {'ended in order' if view.clean else 'did not end in order'}"
+        f"epoch {view.epoch or 'unknown'}, "
+        + ("last run ended in order" if view.clean else "a gateway is running on it, or was killed")
     )
     for reader in view.readers:
         typer.echo(f"for {reader.name}: {reader.messages} messages, {reader.values} values to deliver")

@@ -24,7 +24,7 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
         for keys, default in ((("format",), "json"), (("pubsub", "prefix"), "opcua"))
     )
     sources = _at(raw, "sources")
-    problems: list[tuple[Place, str]] = []
+    found: dict[tuple[Place, str], list[str]] = {}
     given_fields: set[str] = set()
     for s, source in enumerate(sources if isinstance(sources, list) else []):
         selections = _at(source, "select")
@@ -37,7 +37,9 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
             told = problems_of(template, known, rules if longest == template else ANY_BROKER)
             told += [f"{p}, as {form} makes it: {longest}" for p in problems_of(longest, known, rules) if p not in told]
             place: Place = ("payload", key) if _at(raw, "payload", key) else ("sources", s, "select", n)
-            problems += [(place, f"for {dotted(('sources', s, 'select', n))}: {p}") for p in told]
+            for p in told:
+                found.setdefault((place, p), []).append(dotted(("sources", s, "select", n)))
+    problems = [(place, f"for {_first_of(selections)}: {p}") for (place, p), selections in found.items()]
     problems += _own_topics(raw, rules)
     wanted = _at(raw, "payload", "fields")
     for name in wanted if isinstance(wanted, list) else []:
@@ -47,6 +49,11 @@ def topic_problems(raw: object) -> list[tuple[Place, str]]:
                 (("payload", "fields"), f"{name!r} is not a field of any selection: there are {known_here}")
             )
     return problems
+
+
+def _first_of(selections: list[str]) -> str:
+    more = len(selections) - 1
+    return f"{selections[0]} and {more} more" if more else selections[0]
 
 
 def _own_topics(raw: object, rules: Rules) -> list[tuple[Place, str]]:

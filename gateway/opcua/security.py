@@ -104,7 +104,8 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
     if chosen is None:
         offered = ", ".join(sorted({_named(endpoint) for endpoint in endpoints})) or "nothing"
         wanted = f"policy {security.policy}, mode {security.mode}"
-        raise Unavailable(f"{config.url} offers no endpoint that is allowed ({wanted}): it offers {offered}")
+        without = "; insecure (browse: --insecure) would do without security" if offered == "None None" else ""
+        raise Unavailable(f"{config.url} offers no endpoint that is allowed ({wanted}): it offers {offered}{without}")
     level, endpoint = chosen
     _refuse_weaker(config, security, level)
     certificate = check_server(endpoint, config, security)

@@ -74,6 +74,14 @@ def test_what_is_no_configuration_is_said(tmp_path: Path, text: str, said: str) 
     assert said in "\n".join(problems(tmp_path, text))
 
 
+def test_what_is_wrong_with_many_selections_is_said_once(tmp_path: Path) -> None:
+    selected = "".join(f"      - node: i={n}\n" for n in range(2000, 2100))
+    source = f"  - name: a\n    url: opc.tcp://a:1\n    insecure: true\n    select:\n{selected}"
+    text = f"sources:\n{source}broker: {{url: 'mqtt://b:1'}}\npayload: {{topic: 'x/{{machine}}'}}\n"
+    [told] = problems(tmp_path, text)
+    assert "for sources[0].select[0] and 99 more: {machine} is not a field here" in told
+
+
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "none.yaml")
