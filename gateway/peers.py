@@ -29,8 +29,9 @@ from gateway.payload.choose import Format, describes_types, format_for, keep_ali
 from gateway.payload.parts import Packets
 from gateway.payload.pubsub import StatusPresence
 from gateway.pipeline.collect import Intake, collect
-from gateway.pipeline.forward import Shelves, forward
+from gateway.pipeline.forward import forward
 from gateway.pipeline.keep_alive import keeping_alive
+from gateway.pipeline.shelves import Shelves
 from gateway.shaping import Shaper
 
 DISTRIBUTION = "connected-factory"

@@ -13,7 +13,8 @@ from gateway.metrics import Metrics
 from gateway.model import Message
 from gateway.mqtt.reasons import DELIVERED, Outcome, Verdict
 from gateway.outbox import Outbox, open_outbox
-from gateway.pipeline.forward import Shelves, forward
+from gateway.pipeline.forward import forward
+from gateway.pipeline.shelves import Shelves
 
 LATER = Outcome(Verdict.LATER, "not_authorized", "no", 0x87)
 NEVER = Outcome(Verdict.NEVER, "too_large", "too large")

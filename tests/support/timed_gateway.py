@@ -25,7 +25,7 @@ from gateway.model import Batch, Message
 from gateway.mqtt.lean import LeanSink
 from gateway.outbox import Record
 from gateway.pipeline.collect import Intake
-from gateway.pipeline.forward import Shelves
+from gateway.pipeline.shelves import Shelves
 from tests.support.load_server import ROW
 from tests.support.programs import Gateway
 

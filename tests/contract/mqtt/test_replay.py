@@ -17,7 +17,8 @@ from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, books_of
 from gateway.model import Message, Priority
 from gateway.mqtt.connect import open_sink
-from gateway.pipeline.forward import Shelves, forward
+from gateway.pipeline.forward import forward
+from gateway.pipeline.shelves import Shelves
 from tests.support import brokers
 from tests.support.forwarding import shelves
 from tests.support.mqtt_collect import Collected, collecting

@@ -1,11 +1,13 @@
 """The outbox against a plain model: any order of appends, reads, acknowledgements, faults, kills and power cuts.
 
 Promises: what `append` returned for comes back, whole and in order, until it was acknowledged or a loss of it was
-noted; what was delivered never has its number used again; figures match what comes out.
+noted; what was delivered never has its number used again; figures match what comes out.  `OUTBOX_EXAMPLES=20000` in
+the environment makes it long.
 """
 
 import asyncio
 import errno
+import os
 import random
 from pathlib import Path
 
@@ -258,5 +260,6 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutbox = OutboxMachine.TestCase
 TestOutbox.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+    max_examples=int(os.environ.get("OUTBOX_EXAMPLES", "30")), stateful_step_count=25, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip

@@ -1,0 +1,128 @@
+"""Where the messages for one broker are on the disk, and the books of what becomes of them.
+
+In the outbox; in the refused outbox, with what follows in their stream, when the broker refused them for now; among
+the dead letters, when it refused them for good.  A move is counted in the instant in which it is durable.
+"""
+
+import time
+from functools import partial
+
+import structlog
+from msgspec.structs import replace
+from prometheus_client import Histogram
+
+from gateway.config import ReplayConfig
+from gateway.metrics import Metrics
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
+from gateway.mqtt.reasons import Outcome, Verdict
+from gateway.outbox import Outbox, Reader, Record
+
+MOST_AHEAD_S = 1.0
+HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
+
+
+class Shelves:
+    """The three places of one broker's messages."""
+
+    def __init__(
+        self, broker: str, outbox: Outbox, refused: Outbox, dead: Outbox, metrics: Metrics, retry_refused_s: float,
+        replay: ReplayConfig | None = None, expiry_s: float | None = None,
+    ) -> None:  # fmt: skip
+        self.broker = broker
+        self.retry_refused_s = retry_refused_s
+        self.replay = replay or ReplayConfig()
+        self.expiry_s = expiry_s
+        self.outbox, self.refused, self.dead = outbox, refused, dead
+        self.reader: Reader = outbox.reader(broker)
+        self.refused_reader: Reader = refused.reader(broker)
+        self.held: dict[str, float] = {}
+        """Streams of which something is set aside, and when (monotonic, s) to offer it again.  What follows in them is
+        set aside as well.  The times outlive the session: some brokers cut the connection when they refuse."""
+        self.passed: set[str] = set()
+        """Topics of retained messages that passed what was left behind."""
+        self._lost_too: dict[tuple[str, int], int] = {}
+        """What is set aside although the outbox dropped it meanwhile, and counted and told it: stream and number, and
+        how many values.  It is not offered again."""
+        self.all_metrics = metrics
+        self.metrics = metrics.for_sink(broker)
+        self._delays: dict[str, Histogram] = {}
+        self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
+        metrics.sink_begins(broker, self.stored_values)
+        self.metrics.stored_values.set_function(lambda: self.stored_values)
+        self.metrics.stored_messages.set_function(lambda: self.reader.messages + self.refused_reader.messages)
+        self.metrics.held_messages.set_function(lambda: self.refused_reader.messages)
+        self.metrics.dead_letters.set_function(lambda: self.dead.messages)
+        self.metrics.left_behind.set_function(lambda: self.reader.left_behind)
+
+    @property
+    def stored_values(self) -> int:
+        """Values on disk that this broker has not acknowledged."""
+        return self.reader.values + self.refused_reader.values - sum(self._lost_too.values())
+
+    def is_old(self, record: Record) -> bool:
+        """Whether it waited so long that it belongs to a backlog."""
+        return time.time() - record.appended_at_ns / 1e9 > self.replay.delay
+
+    def to_send(self, record: Record) -> Message:
+        """The message with what is left of its time.  What is to be retained stays: last values, and descriptions."""
+        if self.expiry_s is None or record.message.retain:
+            return record.message
+        left_s = self.expiry_s - max(0.0, time.time() - record.appended_at_ns / 1e9)
+        return replace(record.message, expiry_s=max(1, int(left_s)))
+
+    def count_delivered(self, record: Record, sent_at_s: float, replayed: bool = False) -> None:
+        message = record.message
+        self.metrics.delivered.inc(message.values)
+        if replayed:
+            self.metrics.replayed.inc(message.values)
+        self.metrics.messages.inc()
+        self.metrics.payload_bytes.inc(len(message.payload))
+        for unit_bytes, units in self.metrics.cloud_units.items():
+            units.inc(max(1, -(-len(message.payload) // unit_bytes)))
+        self.metrics.ack_seconds.observe(time.monotonic() - sent_at_s)
+        if message.oldest_ticks:
+            delay_s = time.time() - (message.oldest_ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
+            if delay_s > -MOST_AHEAD_S:  # a clock further ahead than that says nothing about delays
+                self._delay_of(message.source).observe(max(0.0, delay_s))
+
+    def _delay_of(self, source: str) -> Histogram:
+        found = self._delays.get(source)
+        if found is None:
+            found = self._delays[source] = self.all_metrics.delay_seconds(source, self.broker)
+        return found
+
+    def hold(self, message: Message, outcome: Outcome) -> None:
+        """From now on set aside whatever follows in this message's stream."""
+        if message.stream not in self.held:
+            self.held[message.stream] = time.monotonic() + self.retry_refused_s
+            self.log.warning(
+                "refused for now", topic=message.topic, reason=outcome.detail, next="kept on disk and offered again"
+            )
+
+    async def set_aside(self, record: Record, outcome: Outcome, reader: Reader) -> None:
+        """Make the refusal durable; in the same instant the record leaves the outbox that `reader` reads."""
+        message = record.message
+        if outcome.verdict is Verdict.LATER:
+            stored = partial(self._moved, record)
+            await self.refused.append([message], source=message.source, on_stored=stored)
+        else:
+            self.log.error("refused for good", topic=message.topic, reason=outcome.detail, next="kept as a dead letter")
+            stored = partial(self._buried, record, outcome, reader)
+            await self.dead.append([message], source=message.source, on_stored=stored)
+        if outcome is not HELD:
+            self.metrics.refused.labels(self.broker, outcome.reason).inc()
+
+    def _moved(self, record: Record) -> None:
+        if not self.reader.ack(record.number):
+            self._lost_too[record.message.stream, record.message.seq] = record.message.values
+
+    def _buried(self, record: Record, outcome: Outcome, reader: Reader) -> None:
+        if reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+            self.all_metrics.dropped.labels(self.broker, outcome.reason).inc(record.message.values)
+
+    def forget_lost(self, record: Record) -> bool:
+        """Whether this refused record is one that counts as dropped; then it is gone now."""
+        if self._lost_too.pop((record.message.stream, record.message.seq), None) is None:
+            return False
+        self.refused_reader.ack(record.number)
+        return True
