@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from itertools import compress
 from typing import Protocol
 
 from rich.console import Group, RenderableType
@@ -62,18 +63,27 @@ class PictureView:
             self._events.append(line_of(topic, reading, odd))
 
     def draw(self, streams: Streams, link: Link, now_s: float) -> None:
-        self._live.update(picture(streams, link, now_s, list(self._events)), refresh=True)
+        shown = picture(streams, link, now_s, list(self._events), self._live.console.width)
+        self._live.update(shown, refresh=True)
 
 
-def picture(streams: Streams, link: Link, now_s: float, events: list[str]) -> RenderableType:
-    """Rate, delay, holes and repeats of each stream."""
+_COLUMNS = (
+    ("stream", 0), ("messages", 0), ("values", 90), ("values/s", 0), ("delay", 0), ("missing", 0), ("repeats", 70),
+    ("late", 90), ("latest", 110),
+)  # fmt: skip
+"""What is told of a stream, and how wide the terminal must be for it."""
+
+
+def picture(streams: Streams, link: Link, now_s: float, events: list[str], width: int) -> RenderableType:
+    """Rate, delay, holes and repeats of each stream, in a terminal of this width."""
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for column in ("stream", "messages", "values", "values/s", "delay", "missing", "repeats", "late", "latest"):
+    fits = [width >= least for _, least in _COLUMNS]
+    for column, _ in compress(_COLUMNS, fits):
         is_text = column in ("stream", "latest")
         table.add_column(column, justify="left" if is_text else "right", no_wrap=True, ratio=2 if is_text else None)
     shown = sorted(streams.by_name.values(), key=lambda stream: (-stream.missing, stream.name))
     for stream in shown[:SHOWN_STREAMS]:
-        table.add_row(*_row(stream, now_s))
+        table.add_row(*compress(_row(stream, now_s), fits))
     more = len(shown) - SHOWN_STREAMS
     why = f": {link.reason}" if link.reason else ""
     state = Text(f"{link.address} {link.state.value}{why}", style="green" if link.is_up else "bold red")

@@ -56,14 +56,25 @@ def test_rate_and_delay_are_those_of_the_last_seconds() -> None:
     assert stream.rates(30.0) == (0.0, 0.0, None)
 
 
-def test_the_picture_has_what_people_look_for() -> None:
+def pictured(width: int) -> str:
     streams = Streams()
     for seq in (1, 2, 2, 9):
         streams.see(Reading("edge.x/line-1/press", seq, [("Temperature", 61.5)]), 1.0, 0.012)
-    console = Console(width=160, file=io.StringIO())
+    console = Console(width=width, file=io.StringIO())
     with console.capture() as capture:
-        console.print(picture(streams, Link("broker", "mqtt://h"), 2.0, ["press  #9  MISSING 3 to 8"]))
-    text = capture.get()
+        console.print(picture(streams, Link("broker", "mqtt://h"), 2.0, ["press  #9  MISSING 3 to 8"], width))
+    return capture.get()
+
+
+def test_a_narrow_terminal_keeps_the_names_and_what_is_missing() -> None:
+    text = pictured(60)
+    assert max(map(len, text.splitlines())) <= 60
+    for expected in ("edge.x/line-1/press", "12 ms", "MISSING 3 to 8", "6 messages missing"):
+        assert expected in text
+
+
+def test_the_picture_has_what_people_look_for() -> None:
+    text = pictured(160)
     for expected in ("edge.x/line-1/press", "12 ms", "Temperature 61.500", "MISSING 3 to 8", "6 messages missing"):
         assert expected in text
 
