@@ -43,7 +43,7 @@ class OpcuaServer:
     async def heard(self, *beginnings: str) -> str:
         """The next line of the server that begins like one of these; what its library prints is passed over."""
         assert self.process.stdout is not None
-        while line := (await asyncio.wait_for(self.process.stdout.readline(), 60)).decode():
+        while line := (await asyncio.wait_for(self.process.stdout.readline(), 180)).decode():
             if line.startswith(beginnings):
                 return line.strip()
         raise AssertionError("the server ended")
