@@ -170,7 +170,7 @@ def test_ten_kills_lose_and_repeat_nothing() -> None:
             for last in range(12, 132, 12):
                 writing = asyncio.create_task(server.tell(f"count {last - 11} {last + 1} 0.06"))
                 async with opened(made, mark) as source, aclosing(source.batches()) as batches:
-                    while last - 6 not in seen:
+                    while not seen or int(str(seen[-1])) < last - 6:
                         batch = await anext(batches)
                         assert not batch.gaps
                         seen += list(batch.values)
