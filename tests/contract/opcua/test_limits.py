@@ -165,7 +165,7 @@ def test_ten_kills_lose_and_repeat_nothing() -> None:
 
     async def body() -> None:
         async with open62541_server() as server, open_proxy(server.port) as proxy:
-            mark, seen = b"", []
+            mark, seen = b"", list[object]()
             made = config(f"opc.tcp://127.0.0.1:{proxy.port}/", session_timeout=10)
             for last in range(12, 132, 12):
                 writing = asyncio.create_task(server.tell(f"count {last - 11} {last + 1} 0.06"))
