@@ -57,6 +57,7 @@ class Published:
     sequence: int
     parts: tuple[Part, ...]
     publish_ticks: int = 0
+    """The server's clock when it was published; when it was sent, where the server does not say that."""
     subscription: int = 0
     available: tuple[int, ...] = ()
     """What the server still holds for Republish."""
@@ -86,21 +87,21 @@ class Changes:
 def read_publish(body: bytes) -> Published:
     """Find the parts of a PublishResponse.  Raises `Malformed`."""
     r = Reader(body, 0, len(body), _PLAIN)
-    skip_response_header(r)
+    sent_ticks = skip_response_header(r)
     subscription = r.u32()
     available = tuple(int(str(n)) for n in read_array(r, 7) or ())
     more = r.u8() != 0
     sequence, publish_ticks, parts = _read_message(r)
     results = tuple(int(str(s)) for s in read_array(r, 19) or ())
-    return Published(body, sequence, parts, publish_ticks, subscription, available, more, results)
+    return Published(body, sequence, parts, publish_ticks or sent_ticks, subscription, available, more, results)
 
 
 def read_republish(body: bytes) -> Published:
     """Find the parts of a RepublishResponse.  Raises `Malformed`."""
     r = Reader(body, 0, len(body), _PLAIN)
-    skip_response_header(r)
+    sent_ticks = skip_response_header(r)
     sequence, publish_ticks, parts = _read_message(r)
-    return Published(body, sequence, parts, publish_ticks)
+    return Published(body, sequence, parts, publish_ticks or sent_ticks)
 
 
 _PLAIN = Dialect()

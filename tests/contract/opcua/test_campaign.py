@@ -40,6 +40,7 @@ class Record:
     def __init__(self) -> None:
         self.rows: list[list[int | str]] = [[] for _ in COUNTERS]
         self.mark = b""
+        self._announced = [""] * len(COUNTERS)
         self._known: set[tuple[int, int, int]] = set()
         self.changed = asyncio.Condition()
 
@@ -49,17 +50,32 @@ class Record:
         return min(max((row for row in rows if isinstance(row, int)), default=0) for rows in self.rows)
 
     async def put(self, batch: Batch) -> None:
-        """The counters' rows.  What history repeats is the same value with the same time: the same change."""
+        """What is new of the counters."""
         async with self.changed:
-            for counter, rows in enumerate(self.rows):
-                rows += [gap.cause for gap in batch.gaps if not gap.handles or counter in gap.handles]
+            for gap in batch.gaps:
+                for counter in set(gap.handles or range(len(COUNTERS))) & set(range(len(COUNTERS))):
+                    self._announced[counter] = gap.cause
+                    self.rows[counter].append(gap.cause)
             for handle, value, ticks in zip(batch.handles, batch.values, batch.source_ticks, strict=True):
-                change = (int(handle), int(str(value)), int(ticks)) if handle < len(COUNTERS) else None
-                if change is not None and change not in self._known:
-                    self._known.add(change)
-                    self.rows[change[0]].append(change[1])
+                if handle < len(COUNTERS):
+                    self._change(int(handle), int(str(value)), int(ticks), batch.historical)
             self.mark = batch.mark or self.mark
             self.changed.notify_all()
+
+    def _change(self, counter: int, value: int, ticks: int, historical: bool) -> None:
+        """What history repeats is the same value with the same time: the same change.  An announcement holds for all
+        that history still has of its time (what a clock that was set took from it is missing), up to the live values.
+        Where a clock was set back, history also has what was there before anybody read.
+        """
+        first = next((row for row in self.rows[counter] if isinstance(row, int)), value)
+        if (counter, value, ticks) in self._known or (historical and value < first):
+            return
+        self._known.add((counter, value, ticks))
+        self.rows[counter].append(value)
+        if not historical:
+            self._announced[counter] = ""
+        elif self._announced[counter]:
+            self.rows[counter].append(self._announced[counter])
 
     async def wait_beyond(self, value: int) -> None:
         async with self.changed:

@@ -56,6 +56,15 @@ def test_keep_alive_has_no_parts_and_the_next_number() -> None:
     assert (published.parts, published.sequence) == ((), 12)
 
 
+def test_server_that_does_not_say_when_it_published_says_when_it_sent() -> None:
+    sent = struct.pack("<q", TICKS)
+    for response, read in ((wire.publish_response, read_publish), (wire.republish_response, read_republish)):
+        body = response([wire.data_change([])], 5)
+        assert read(body[:4] + sent + body[12:]).publish_ticks == TICKS
+    stated = wire.publish_response([], 5, ticks=TICKS - 7)
+    assert read_publish(stated[:4] + sent + stated[12:]).publish_ticks == TICKS - 7
+
+
 def test_republish_response() -> None:
     published = read_republish(wire.republish_response([wire.data_change([wire.item(3, wire.double(1.5))])], 8))
     assert published.sequence == 8
