@@ -63,12 +63,14 @@ class Record:
             self.changed.notify_all()
 
     def _change(self, counter: int, value: int, ticks: int, historical: bool) -> None:
-        """What history repeats is the same value with the same time: the same change.  An announcement holds for all
-        that history still has of its time (what a clock that was set took from it is missing), up to the live values.
-        Where a clock was set back, history also has what was there before anybody read.
+        """What history repeats is the same value with the same time: the same change.
+
+        An announcement holds for all that history still has, up to the next live value.  It says that history proves
+        nothing: where a clock was set back, times exist twice, some are missing, and others come once more or late.
         """
-        first = next((row for row in self.rows[counter] if isinstance(row, int)), value)
-        if (counter, value, ticks) in self._known or (historical and value < first):
+        latest = max((row for row in self.rows[counter] if isinstance(row, int)), default=value)
+        is_late = historical and bool(self._announced[counter]) and value < latest
+        if (counter, value, ticks) in self._known or is_late:
             return
         self._known.add((counter, value, ticks))
         self.rows[counter].append(value)
