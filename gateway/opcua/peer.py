@@ -24,6 +24,8 @@ _NONSENSE = (
 )  # fmt: skip
 """What asyncua raises when a peer's bytes are not what they should be."""
 _MOST_DIMENSIONS = 32
+_CLOSED = "the handler is closed"
+"""What uvloop says to a write after the end of a connection that nobody was told of yet; asyncio says nothing."""
 
 
 @contextmanager
@@ -44,6 +46,10 @@ def peer_errors(doing: str, where: str) -> Iterator[None]:
     except _NONSENSE as error:
         text = f"the answer makes no sense ({type(error).__name__}: {error})"
         raise Unavailable(f"cannot {doing} at {where}: {text}") from error
+    except RuntimeError as error:
+        if _CLOSED not in str(error):
+            raise
+        raise Unavailable(f"cannot {doing} at {where}: the connection is closed", "cut") from error
 
 
 def status_text(code: int) -> str:

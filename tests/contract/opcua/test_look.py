@@ -96,6 +96,22 @@ def test_a_pipe_gets_everything(server: OpcuaServer) -> None:
     assert len([line for line in done.stdout.splitlines() if line.startswith("  ")]) == 4 * MACHINES
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--root", "i=99999"), 69, "has no node i=99999"),
+        (("--root", "/Objects/nothing"), 69, "has no node /Objects/nothing"),
+        (("--match", "nothing/*"), 0, "**/Name is at any depth"),
+    ],
+)
+def test_nothing_found_says_why(server: OpcuaServer, options: tuple[str, ...], code: int, words: str) -> None:
+    command = [sys.executable, "-m", "gateway", "browse", server.url, "--insecure", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == (1 if code else 2)
+
+
 def test_plan_folds_what_is_alike_and_tells_the_load(server: OpcuaServer, tmp_path: Path) -> None:
     path = configured(server, tmp_path)
     with terminal("plan", str(path)) as made:
@@ -126,7 +142,7 @@ def test_ctrl_c_ends_it_while_the_server_is_silent(server: OpcuaServer, tmp_path
             text = made.read_all()
     finally:
         server.process.send_signal(signal.SIGCONT)
-    assert made.process.returncode == 130
+    assert made.process.returncode == 130, text
     assert time.monotonic() - began < 30
     assert "Traceback" not in text
 
