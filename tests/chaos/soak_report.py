@@ -15,9 +15,10 @@ WARM_UP = 1 / 12
 SHORTEST_WARM_UP_S = 20.0
 MOST_GROWTH_KIB_PER_H = 1024.0
 """Memory counts as growing when all of the confidence interval of the second half lies above this.  The first half may
-find new high-water marks: each kind of plug is pulled for the first time in it."""
+find new high-water marks: each kind of plug is pulled for the first time in it.  Not judged where it was too short for
+that."""
 MOST_GROWTH_KIB = 64 * 1024
-"""And in a run too short for a slope, by the difference of its ends."""
+"""And in every run, by the difference of its ends."""
 MOST_CATCH_UP_S = 120.0
 
 
