@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ MEMORY_MIB = 600
 """Of the process with the fuzzer, the instrumented gateway and its libraries, which alone take 150."""
 MOST_INPUTS = 250_000
 """Of one process: the fuzzer itself takes half a kilobyte for each, which the target without it does not."""
+A_YEAR_S = 365 * 86400.0
 LIBRARY_DEFAULT = Path(tempfile.gettempdir()) / "connected-factory-fuzz"
 
 
@@ -55,26 +57,26 @@ class Outcome:
         )
 
 
-def fuzz(name: str, inputs: int | None, seconds: float, corpus: Path) -> Outcome:
-    """Run one target for so many inputs, or for so long; in several processes, one after the other, if many."""
-    if inputs is None:
-        return _round(name, f"-max_total_time={seconds:.0f}", corpus)
-    done = _round(name, f"-runs={min(inputs, MOST_INPUTS)}", corpus)
-    while done.inputs < inputs and not done.find:
-        done = done.and_then(_round(name, f"-runs={min(inputs - done.inputs, MOST_INPUTS)}", corpus))
+def fuzz(name: str, inputs: int, seconds: float, corpus: Path) -> Outcome:
+    """Run one target for so many inputs or so long, whichever ends first; in several processes if many."""
+    ends = time.monotonic() + seconds
+    done = _round(name, min(inputs, MOST_INPUTS), seconds, corpus)
+    while done.inputs < inputs and time.monotonic() + 1 < ends and not done.find:
+        later = _round(name, min(inputs - done.inputs, MOST_INPUTS), ends - time.monotonic(), corpus)
+        done = done.and_then(later)
     return done
 
 
-def _round(name: str, until: str, corpus: Path) -> Outcome:
-    """One process; `until` is libFuzzer's option that ends it."""
+def _round(name: str, inputs: int, seconds: float, corpus: Path) -> Outcome:
+    """One process."""
     folder, finds = corpus / name, corpus / f"{name}-finds"
     folder.mkdir(parents=True, exist_ok=True)
     finds.mkdir(exist_ok=True)
     for number, seed in enumerate(TARGETS[name].seeds()):
         (folder / f"seed-{number}").write_bytes(seed)
     command = [
-        sys.executable, "-m", "tests.fuzz.one", name, until, "-print_final_stats=1",
-        f"-rss_limit_mb={MEMORY_MIB}", f"-max_len={TARGETS[name].most_bytes}", "-timeout=10", "-reload=0",
+        sys.executable, "-m", "tests.fuzz.one", name, f"-runs={inputs}", f"-max_total_time={max(1, seconds):.0f}",
+        "-print_final_stats=1", f"-rss_limit_mb={MEMORY_MIB}", f"-max_len={TARGETS[name].most_bytes}", "-timeout=10", "-reload=0",
         f"-artifact_prefix={finds}/", str(folder),
     ]  # fmt: skip
     before = getrusage(RUSAGE_CHILDREN).ru_utime
@@ -144,7 +146,7 @@ def main() -> None:
     total, found = 0, []
     print(f"{'target':12} {'inputs':>10} {'CPU s':>7} {'slowest ms':>11} {'peak MiB':>9} {'edges':>7}  covered")
     for name in asked.targets or TARGETS:
-        done = fuzz(name, asked.inputs, asked.seconds, asked.corpus)
+        done = fuzz(name, asked.inputs or sys.maxsize, A_YEAR_S if asked.inputs else asked.seconds, asked.corpus)
         total += done.inputs
         print(
             f"{name:12} {done.inputs:10} {done.cpu_s:7.0f} {done.slowest_ms:11.1f} {done.peak_mib:9} {done.edges:7}  "
