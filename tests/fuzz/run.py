@@ -76,8 +76,8 @@ def _round(name: str, inputs: int, seconds: float, corpus: Path) -> Outcome:
         (folder / f"seed-{number}").write_bytes(seed)
     command = [
         sys.executable, "-m", "tests.fuzz.one", name, f"-runs={inputs}", f"-max_total_time={max(1, seconds):.0f}",
-        "-print_final_stats=1", f"-rss_limit_mb={MEMORY_MIB}", f"-max_len={TARGETS[name].most_bytes}", "-timeout=10", "-reload=0",
-        f"-artifact_prefix={finds}/", str(folder),
+        "-print_final_stats=1", f"-rss_limit_mb={MEMORY_MIB}", f"-max_len={TARGETS[name].most_bytes}",
+        "-timeout=10", "-reload=0", f"-artifact_prefix={finds}/", str(folder),
     ]  # fmt: skip
     before = getrusage(RUSAGE_CHILDREN).ru_utime
     ran = _ran(command)
