@@ -12,8 +12,8 @@ Invariants
 - A lane's records are numbered without holes; a stream belongs to one lane and counts by one.  No number of a stream
   is used twice: when recovery cannot prove the counters, `epoch` changes, and with it every stream's name.
 - What is lost (policy, age, damage) is counted at once, noted in the ledger before its bytes go, and stays in the
-  ledger until the messages that announce it are durable.
-- Disk use stays under `max_bytes` plus one segment, and `min_free` stays free.
+  ledger until the message that announces it is acknowledged: when that is lost as well, it is announced again.
+- Disk use stays within `max_bytes`, headers and marks included, and `min_free` stays free.
 - One writer for each folder.
 
 Folder
@@ -23,7 +23,7 @@ Folder
     <lane>-<number>.seg  segments: lane 0 events, 1 states, 2 telemetry; number of the first record, 16 digits
     state              note of the writer: epoch, boot, clocks, and where each lane ends; two slots (`slots.py`)
     <reader>.cursor    lowest record each lane has not acknowledged; two slots
-    ledger             losses that were not announced yet, one JSON object per line (`losses.py`)
+    ledger             losses whose announcement was not delivered yet, one JSON object per line (`losses.py`)
     quarantine/        copies of damaged segments and tails, for people
 
 A segment begins with a header: magic `CFoutbx1`, CRC-32, length, JSON with the format version, the epoch, the first

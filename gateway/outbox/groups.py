@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.model import Message
+from gateway.outbox.losses import Loss
 from gateway.outbox.writer import Mark, Part
 
 COMMIT_BYTES = 4 * 2**20
@@ -18,7 +19,8 @@ class Append:
 
     messages: tuple[Message, ...]
     mark: Mark | None
-    losses: tuple[int, ...]
+    losses: tuple[Loss, ...]
+    """What its last message announces; without messages, what somebody else has announced."""
     most_bytes: tuple[int, ...]
     """What its records take at most, by lane."""
     lane: int
@@ -31,10 +33,11 @@ def next_group(pending: deque[Append]) -> list[Append]:
     """Take the appends that are to be made durable at once.
 
     Lanes are written one after another: an append whose mark would become durable before an earlier append's
-    messages waits for the next group.
+    messages waits for the next group.  One that announces losses is the last, so that the place of its last record is
+    known.
     """
     group, size, lane = [pending.popleft()], 0, 0
-    while pending and (size := size + sum(group[-1].most_bytes)) < COMMIT_BYTES:
+    while pending and not group[-1].losses and (size := size + sum(group[-1].most_bytes)) < COMMIT_BYTES:
         lane = max(lane, group[-1].lane)
         if pending[0].lane < lane and pending[0].mark is not None:
             break

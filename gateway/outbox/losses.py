@@ -1,7 +1,14 @@
 """What was lost, why, and that it has been said: the drop ledger.
 
-A loss is written to the ledger before the bytes go, and stays until the messages that announce it are durable: after a
-crash between the two it is announced again rather than never.
+A loss is written to the ledger before the bytes go, and stays until the message that announces it is acknowledged:
+
+    pending ─► taken ─► told, by a message in the outbox ─► settled: nobody waits for that message any more
+       ▲                             │
+       └──── that message is lost ◄──┘
+
+After a crash what was taken is pending: it is announced again rather than never.  One announcement of a stream is on
+its way at a time, and meanwhile ranges that adjoin become one: so a long outage, in which announcements are lost as
+well, leaves a short ledger and does not fill the outbox with them.
 """
 
 import contextlib
@@ -16,6 +23,10 @@ import orjson
 from gateway.outbox.files import Files
 
 Cause = Literal["outbox_full", "expired", "corrupt"]
+Place = tuple[int, int]
+"""Of a record: its lane and its number there."""
+REWRITE_BYTES = 2**20
+"""A file of the ledger that is longer is written anew, with what is not settled alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,42 +93,79 @@ def _since(item: Item) -> int:
 
 
 class Ledger:
-    """The losses not yet announced, in a file: one JSON line for each, one for each that is settled.
+    """The losses not settled yet, in a file: a JSON line for each, and for each step on its way.
 
-    `note` and `settle` only remember (event loop); `write` brings it to the disk (writing thread).
+    `write` brings the lines to the disk (writing thread); all else only remembers (event loop).
     """
 
     def __init__(self, files: Files, path: Path) -> None:
         self._files = files
+        self._path = path
         self._fd = files.open(path, create=True)
-        self._pending: dict[int, Loss] = {}
-        self._queue: deque[bytes] = deque()
         self._size = files.size(self._fd)
-        self._next = 1
-        for loss in stored_losses(files.read(self._fd, self._size, 0)):
-            self._pending[loss.id] = loss
-        self._next = max(self._pending, default=0) + 1
+        self._pending, self._told = _read(files.read(self._fd, self._size, 0))
+        self._taken: set[int] = set()
+        self._queue: deque[bytes] = deque()
+        self._rewrite_at = REWRITE_BYTES
+        told = (loss for losses in self._told.values() for loss in losses)
+        self._next = max((loss.id for loss in (*self._pending.values(), *told)), default=0) + 1
         if self._size:
             self._queue.append(b"\n")  # a torn last line must not spoil the next
-
-    @property
-    def pending(self) -> tuple[Loss, ...]:
-        return tuple(self._pending.values())
 
     def next_id(self) -> int:
         self._next += 1
         return self._next - 1
 
     def note(self, losses: Iterable[Loss]) -> None:
+        """They are to be announced."""
         for loss in losses:
             self._pending[loss.id] = loss
-            self._queue.append(orjson.dumps(asdict(loss)) + b"\n")
+            self._queue.append(_line(loss))
 
-    def settle(self, ids: Iterable[int]) -> None:
-        """They have been announced."""
-        for settled in ids:
-            if self._pending.pop(settled, None) is not None:
-                self._queue.append(orjson.dumps({"settled": settled}) + b"\n")
+    def take(self) -> list[Loss]:
+        """Those to announce now: that nobody has taken yet, and of streams in which no announcement is on its way."""
+        busy = {loss.stream for losses in self._told.values() for loss in losses if loss.stream}
+        due = [loss for loss in self._pending.values() if loss.id not in self._taken and loss.stream not in busy]
+        taken: list[Loss] = []
+        for merged, parts in joined(due):
+            if len(parts) > 1:
+                self.settle(parts)
+                merged = replace(merged, id=self.next_id())
+                self.note([merged])
+            taken.append(merged)
+        self._taken.update(loss.id for loss in taken)
+        return sorted(taken, key=lambda loss: loss.id)
+
+    def tell(self, losses: Iterable[Loss], place: Place) -> None:
+        """The record at this place announces these, which may come from the ledger of another outbox."""
+        own = [loss if self._pending.get(loss.id) == loss else replace(loss, id=self.next_id()) for loss in losses]
+        self.note(loss for loss in own if loss.id not in self._pending)
+        for loss in own:
+            del self._pending[loss.id]
+            self._taken.discard(loss.id)
+        self._told[place] = tuple(own)
+        self._queue.append(_told_line(place, own))
+
+    def settle(self, losses: Iterable[Loss]) -> None:
+        """They need not be announced any more."""
+        for loss in losses:
+            self._pending.pop(loss.id, None)
+            self._taken.discard(loss.id)
+            self._queue.append(orjson.dumps({"settled": loss.id}) + b"\n")
+
+    def review(self, waiting: Callable[[Place, Loss], tuple[str, ...]]) -> None:
+        """Settle what was told to everybody: nobody is waiting for the record at that place any more."""
+        for place, losses in list(self._told.items()):
+            if not any(waiting(place, loss) for loss in losses):
+                self.settle(self._told.pop(place))
+
+    def take_back(self, lane: int, first: int, end: int, waiting: Callable[[Place, Loss], tuple[str, ...]]) -> None:
+        """Records from `first` up to `end` are lost: what they announced is pending again, for who waits for them."""
+        for place in [place for place in self._told if place[0] == lane and first <= place[1] < end]:
+            losses = self._told.pop(place)
+            again = [(loss, waiting(place, loss)) for loss in losses]
+            self.note(replace(loss, id=self.next_id(), readers=readers) for loss, readers in again if readers)
+            self.settle(losses)
 
     def write(self) -> None:
         """Bring what was noted to the disk.  What a full disk does not take is kept and tried with the next."""
@@ -127,30 +175,102 @@ class Ledger:
         if not lines:
             return
         try:
-            if not self._pending and not self._queue:
-                self._files.truncate(self._fd, 0)
-                self._size = 0
-                return
-            data = b"".join(lines)
-            self._files.write(self._fd, data, self._size)
-            self._size += len(data)
-            self._files.sync(self._fd)
+            self._write(b"".join(lines))
         except OSError:
             self._queue.extendleft(reversed(lines))
+
+    def _write(self, data: bytes) -> None:
+        if not self._pending and not self._told and not self._queue:
+            self._files.truncate(self._fd, 0)
+            self._size = 0
+            return
+        if self._size > self._rewrite_at:
+            self._rewrite()
+            return
+        self._files.write(self._fd, data, self._size)
+        self._size += len(data)
+        self._files.sync(self._fd)
+
+    def _rewrite(self) -> None:
+        """A file of what is not settled in the place of one that has become long.  A step that is still queued and is
+        already in it changes nothing when it is read again."""
+        data, beside = self._whole(), self._path.with_name(f"{self._path.name}.new")
+        fd = self._files.open(beside, create=True)
+        try:
+            self._files.truncate(fd, 0)
+            self._files.write(fd, data, 0)
+            self._files.sync(fd)
+            self._files.rename(beside, self._path)
+            self._files.sync_folder(self._path.parent)
+        except OSError:
+            self._files.close(fd)
+            raise
+        self._files.close(self._fd)
+        self._fd, self._size, self._rewrite_at = fd, len(data), max(REWRITE_BYTES, 2 * len(data))
+
+    def _whole(self) -> bytes:
+        told = list(self._told.items())
+        losses = [*list(self._pending.values()), *(loss for _, each in told for loss in each)]
+        return b"".join([*map(_line, losses), *(_told_line(place, each) for place, each in told)])
 
     def close(self) -> None:
         self.write()
         self._files.close(self._fd)
 
 
-def stored_losses(ledger: bytes) -> tuple[Loss, ...]:
-    """The losses in a ledger that are not settled.  A torn or damaged line is lost with what it said."""
-    pending: dict[int, Loss] = {}
+def joined(losses: Iterable[Loss]) -> list[tuple[Loss, list[Loss]]]:
+    """Ranges of the same stream, cause and readers that adjoin, as one, each with what it was made of."""
+    found: list[tuple[Loss, list[Loss]]] = []
+    for loss in sorted(losses, key=lambda loss: (loss.stream, loss.readers, loss.cause, loss.from_seq)):
+        before, parts = found[-1] if found else (None, [])
+        if before is None or not _adjoin(before, loss):
+            found.append((loss, [loss]))
+            continue
+        messages, values = before.messages + loss.messages, before.values + loss.values
+        since_ns, until_ns = min(before.from_ns, loss.from_ns), max(before.to_ns, loss.to_ns)
+        both = replace(
+            before, to_seq=loss.to_seq, messages=messages, values=values, from_ns=since_ns, to_ns=until_ns
+        )  # fmt: skip
+        found[-1] = both, [*parts, loss]
+    return found
+
+
+def _adjoin(a: Loss, b: Loss) -> bool:
+    same = (a.stream, a.readers, a.cause) == (b.stream, b.readers, b.cause)
+    return same and a.stream != "" and a.to_seq > 0 and a.to_seq + 1 == b.from_seq
+
+
+def _line(loss: Loss) -> bytes:
+    return orjson.dumps(asdict(loss)) + b"\n"
+
+
+def _told_line(place: Place, losses: Iterable[Loss]) -> bytes:
+    return orjson.dumps({"told": [loss.id for loss in losses], "at": place}) + b"\n"
+
+
+def _read(ledger: bytes) -> tuple[dict[int, Loss], dict[Place, tuple[Loss, ...]]]:
+    """What is pending, and what was told and where.  A torn or damaged line is lost with what it said."""
+    known: dict[int, Loss] = {}
+    places: dict[int, Place] = {}
     for line in ledger.split(b"\n"):
-        with contextlib.suppress(orjson.JSONDecodeError, TypeError, KeyError):
+        with contextlib.suppress(orjson.JSONDecodeError, TypeError, KeyError, ValueError):
             record = orjson.loads(line)
             if "settled" in record:
-                pending.pop(record["settled"], None)
+                known.pop(record["settled"], None)
+            elif "told" in record:
+                lane, number = record["at"]
+                places |= {int(told): (int(lane), int(number)) for told in record["told"]}
             else:
-                pending[int(record["id"])] = Loss(**{**record, "readers": tuple(record["readers"])})
-    return tuple(pending.values())
+                loss = Loss(**{**record, "readers": tuple(record["readers"])})
+                known[int(loss.id)] = loss
+                places.pop(loss.id, None)
+    told: dict[Place, tuple[Loss, ...]] = {}
+    for loss in known.values():
+        if loss.id in places:
+            told[places[loss.id]] = (*told.get(places[loss.id], ()), loss)
+    return {loss.id: loss for loss in known.values() if loss.id not in places}, told
+
+
+def stored_losses(ledger: bytes) -> tuple[Loss, ...]:
+    """The losses in a ledger that nobody has been told."""
+    return tuple(_read(ledger)[0].values())

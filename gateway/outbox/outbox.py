@@ -53,7 +53,6 @@ class Outbox:
         self._pending: deque[Append] = deque()
         self._open_appends = 0
         self._closing = False
-        self._taken: set[int] = set()
         self.epoch = found.epoch
         """Part of every stream's name, so that no sequence number is ever used twice in one stream."""
         self.recovered_messages, self.recovered_values = store.stored
@@ -98,7 +97,7 @@ class Outbox:
         Messages of one priority and the mark are stored all or not at all.  With several priorities, a crash in the
         middle may keep some of them, but never the mark before all of them.
         """
-        append = self._accept(tuple(messages), source, mark, tuple(loss.id for loss in losses), on_stored)
+        append = self._accept(tuple(messages), source, mark, tuple(losses), on_stored)
         await asyncio.shield(append.done)
 
     def _accept(
@@ -106,7 +105,7 @@ class Outbox:
         messages: tuple[Message, ...],
         source: str,
         mark: bytes,
-        losses: tuple[int, ...],
+        losses: tuple[Loss, ...],
         on_stored: Callable[[], None],
     ) -> Append:
         if self._closing:
@@ -213,7 +212,11 @@ class Outbox:
     def _settle(self, append: Append) -> None:
         if append.mark is not None:
             self._marks[append.mark.source] = append.mark.token
-        self._ledger.settle(append.losses)
+        if append.losses and append.messages:
+            lane = append.messages[-1].priority
+            self._ledger.tell(append.losses, (lane, self._lanes[lane].end - 1))
+        else:
+            self._ledger.settle(append.losses)
         self._end(append, None)
 
     def _refuse(self, group: list[Append]) -> None:
@@ -259,10 +262,8 @@ class Outbox:
 
     def take_losses(self) -> list[Loss]:
         """Losses not yet taken.  Hand them to the `append` that announces them: else they come again after a
-        restart."""
-        taken = [loss for loss in self._ledger.pending if loss.id not in self._taken]
-        self._taken.update(loss.id for loss in taken)
-        return taken
+        restart.  They come again as well when the message that announces them is itself lost."""
+        return self._ledger.take()
 
     # -- figures
 

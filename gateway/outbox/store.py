@@ -18,7 +18,7 @@ from gateway.config import OutboxConfig
 from gateway.outbox.clock import Clock
 from gateway.outbox.cursors import open_cursor
 from gateway.outbox.files import Files
-from gateway.outbox.losses import Cause, Item, Loss, losses_of
+from gateway.outbox.losses import Cause, Item, Loss, Place, losses_of
 from gateway.outbox.reader import Reader
 from gateway.outbox.recover import Found, keep_damaged
 from gateway.outbox.scan import Hole, missing, read_file, read_header, read_items
@@ -162,6 +162,7 @@ class Store:
             values=hole.values, reader=reader.name, kept_in=str(self.found.folder / "quarantine"),
         )  # fmt: skip
         self._on_drop(reader.name, "corrupt", hole.values)
+        self.found.ledger.take_back(segment.lane, hole.number, hole.until, lambda place, loss: loss.readers)
         self._damaged.setdefault(segment.name, (segment, set()))[1].add(reader.name)
         self.woken.set()
 
@@ -255,6 +256,7 @@ class Store:
         ]
         losses = losses_of(wanted, cause, self.found.ledger.next_id)
         self.found.ledger.note(losses)
+        self.found.ledger.take_back(lane.index, segment.first, segment.end, self._waiting)
         for reader in readers:
             own = [loss for loss in losses if reader.name in loss.readers]
             messages, values = sum(loss.messages for loss in own), sum(loss.values for loss in own)
@@ -266,6 +268,10 @@ class Store:
                     self._on_drop(reader.name, reason, lost)
         if losses:
             _log.warning("stored messages were dropped", reason=cause, messages=sum(loss.messages for loss in losses))
+
+    def _waiting(self, place: Place, loss: Loss) -> tuple[str, ...]:
+        """Who of those that lost something has not got the record that says so."""
+        return tuple(name for name in loss.readers if name in self.readers and self.readers[name].wants(*place))
 
     async def release(self, *, ahead: bool = False) -> bool:
         """Unlink the segments that no reader wants any more; never the newest of a lane, which holds the counters.
@@ -348,6 +354,7 @@ class Store:
         """Once a second: note cursors, free what was delivered, drop what is too old, bring notes to the disk."""
         for reader in self.readers.values():
             reader.save()
+        self.found.ledger.review(self._waiting)
         await self.release()
         await self.expire()
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """Losses after storing, told in the stream itself: what was dropped by policy or damaged on disk.
 
-A loss stays in the outbox's ledger until the message that announces it is durable, so a crash between the two repeats
-the announcement rather than losing it.
+A loss stays in a ledger until the message that announces it is delivered: it is told again after a crash in between,
+and when the policy drops the announcement as well.
 """
 
 import asyncio
@@ -35,7 +35,9 @@ async def announce(
     while True:
         for loser in tuple(losers):
             for loss in loser.take_losses():
-                await outbox.append([_message(outbox, loss, stream_prefix, own_topic, told)])
+                await outbox.append([_message(outbox, loss, stream_prefix, own_topic, told)], losses=[loss])
+                if loser is outbox:
+                    continue
                 with suppress(Unavailable):  # its broker was taken out of the configuration meanwhile
                     await loser.append([], losses=[loss])
         await asyncio.sleep(INTERVAL_S)
