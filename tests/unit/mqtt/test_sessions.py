@@ -162,6 +162,7 @@ def test_never_acknowledged_breaks_the_session(session: Session) -> None:
     run(body())
 
 
+@pytest.mark.slow
 @both
 def test_slow_acknowledgements_do_not_break_the_session(session: Session) -> None:
     async def body() -> None:

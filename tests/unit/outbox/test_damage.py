@@ -410,6 +410,7 @@ def test_a_full_disk_drops_the_oldest_when_told_to(tmp_path: Path) -> None:
     assert sum(values for _, values in folder.drops) + 3 * len(drained.records) == 900
 
 
+@pytest.mark.usefixtures("kept_often")
 def test_the_reserve_of_free_disk_blocks_when_told_to(tmp_path: Path) -> None:
     disk = Disk(capacity=20_000)
     folder = Folder(Path("/outbox"), disk.files(), min_free=5_000, when_full="block")
@@ -507,6 +508,7 @@ def test_the_age_is_that_of_the_oldest_message_not_of_the_file_it_is_in(tmp_path
     assert ages == [pytest.approx(age) for age in (0, 5, 10, 5)]
 
 
+@pytest.mark.usefixtures("kept_often")
 def test_messages_older_than_the_limit_are_dropped_and_told(tmp_path: Path) -> None:
     wall = Wall()
     folder = Folder(tmp_path, clock=wall.clock(), max_age=3600)

@@ -90,16 +90,18 @@ def test_also_over_restarts(tmp_path: Path) -> None:
     check(teller)
 
 
+@pytest.mark.slow
 def test_the_ledger_of_a_long_outage_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.outbox.losses.REWRITE_BYTES", 3000)
     teller = Teller(tmp_path)
-    for _ in range(10):
+    for _ in range(5):
         teller.live(*[60] * 5)
         assert (tmp_path / "ledger").stat().st_size < 10_000
     assert not (tmp_path / "ledger.new").exists()
     check(teller)
 
 
+@pytest.mark.usefixtures("kept_often")
 def test_what_was_delivered_is_settled(tmp_path: Path) -> None:
     teller = Teller(tmp_path)
     teller.live(200)
@@ -112,7 +114,7 @@ def test_what_was_delivered_is_settled(tmp_path: Path) -> None:
                 await teller.tell(outbox)
                 for record in await reader.read(10, CAP) if reader.messages else ():
                     reader.ack(record.number)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.01)
             assert outbox.take_losses() == []
 
     asyncio.run(asyncio.wait_for(settled(), 30))

@@ -185,6 +185,7 @@ def test_a_full_outbox_told_to_block_waits_and_loses_nothing(tmp_path: Path) -> 
     run(tmp_path, body, max_bytes=20_000, when_full="block")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when_full", ["drop_oldest", "block"])
 def test_marks_and_headers_of_segments_count_within_the_bounds(tmp_path: Path, when_full: str) -> None:
     streams = [f"edge-1.k3x9q2/press-shop/factory/hall-2/press/press-{n}" for n in range(30)]
@@ -216,6 +217,7 @@ def test_an_error_of_the_owner_passes_through_as_it_is(tmp_path: Path) -> None:
         run(tmp_path, body)
 
 
+@pytest.mark.usefixtures("kept_often")
 def test_each_reader_has_its_own_place_and_the_slowest_holds_the_disk(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 50)
@@ -229,6 +231,7 @@ def test_each_reader_has_its_own_place_and_the_slowest_holds_the_disk(tmp_path: 
     asyncio.run(asyncio.wait_for(lived(tmp_path, ("fast", "slow"), body), 60))
 
 
+@pytest.mark.usefixtures("kept_often")
 def test_a_reader_that_is_not_configured_any_more_does_not_hold_the_disk(tmp_path: Path) -> None:
     """A broker taken out of the configuration is forgotten at the start, and what waited for it alone is freed."""
 
@@ -250,6 +253,7 @@ def test_a_reader_that_is_not_configured_any_more_does_not_hold_the_disk(tmp_pat
     assert (tmp_path / "gone.cursor").exists()
 
 
+@pytest.mark.usefixtures("kept_often")
 def test_a_reader_that_is_forgotten_while_it_runs_frees_the_disk_at_once(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 50)

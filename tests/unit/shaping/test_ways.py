@@ -51,6 +51,7 @@ def series(draw: st.DrawFn) -> list[Sample]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 @given(samples=series(), flushes=st.sets(st.integers(0, 60)))
 def test_every_value_is_passed_filtered_or_held_at_every_step(
@@ -69,6 +70,7 @@ def test_every_value_is_passed_filtered_or_held_at_every_step(
     assert made.held == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in RULES if n not in ("rate", "percent")])
 @given(samples=series())
 def test_what_is_not_good_or_no_number_or_changes_status_passes_in_order(name: str, samples: list[Sample]) -> None:

@@ -73,6 +73,7 @@ def plants(draw: st.DrawFn) -> Plant:
     return Plant.model_validate({"name": "p", "site": "s", "crews": [{"name": "crew"}], "lines": [line]})
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(plants(), st.integers(0, 99))
 def test_the_books_balance_at_every_event(plant: Plant, seed: int) -> None:
@@ -103,6 +104,7 @@ def test_time_and_parts_add_up_at_the_end(plant: Plant, seed: int) -> None:
         assert factory.machines[0].account.seconds(UNTIL_S)[State.OFF] == pytest.approx(90.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(plants(), st.integers(0, 99), st.floats(0.05, 40))
 def test_slices_and_steps_and_the_clock_tell_the_same_story(plant: Plant, seed: int, slice_s: float) -> None:

@@ -220,6 +220,7 @@ SCALARS = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(FILES), st.integers(0, 10_000), st.integers(0, 3), SCALARS)
 def test_whatever_a_file_says_it_is_a_plant_or_a_mistake_with_a_place(
