@@ -4,6 +4,7 @@
 byte that matters to durability goes through here, and nothing else of the package imports `os`.
 """
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -67,6 +68,24 @@ class Files:
 
     def rename(self, path: Path, to: Path) -> None:
         os.rename(path, to)
+
+    def put(self, path: Path, data: bytes) -> int:
+        """A durable file with just this in it, in the place of any that was there, and open: whole or not at all,
+        because it is written beside and then renamed."""
+        beside = path.with_name(f"{path.name}.new")
+        fd = self.open(beside, create=True)
+        try:
+            self.truncate(fd, 0)
+            self.write(fd, data, 0)
+            self.sync(fd)
+            self.rename(beside, path)
+            self.sync_folder(path.parent)
+        except OSError:
+            self.close(fd)
+            with contextlib.suppress(OSError):
+                self.remove(beside)
+            raise
+        return fd
 
     def free_bytes(self, folder: Path) -> int:
         """What an unprivileged process may still write on this disk."""

@@ -194,23 +194,15 @@ class Ledger:
     def _rewrite(self) -> None:
         """A file of what is not settled in the place of one that has become long.  A step that is still queued and is
         already in it changes nothing when it is read again."""
-        data, beside = self._whole(), self._path.with_name(f"{self._path.name}.new")
-        fd = self._files.open(beside, create=True)
-        try:
-            self._files.truncate(fd, 0)
-            self._files.write(fd, data, 0)
-            self._files.sync(fd)
-            self._files.rename(beside, self._path)
-            self._files.sync_folder(self._path.parent)
-        except OSError:
-            self._files.close(fd)
-            raise
+        data = self._whole()
+        fd = self._files.put(self._path, data)
         self._files.close(self._fd)
         self._fd, self._size, self._rewrite_at = fd, len(data), max(REWRITE_BYTES, 2 * len(data))
 
     def _whole(self) -> bytes:
+        pending = list(self._pending.values())  # first: what is told meanwhile is then in both, and not in neither
         told = list(self._told.items())
-        losses = [*list(self._pending.values()), *(loss for _, each in told for loss in each)]
+        losses = [*pending, *(loss for _, each in told for loss in each)]
         return b"".join([*map(_line, losses), *(_told_line(place, each) for place, each in told)])
 
     def close(self) -> None:

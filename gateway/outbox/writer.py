@@ -218,27 +218,10 @@ class Writer:
         self._give_up(lane)
         header = self._header(lane)
         number, values, data = header.first, header.values_before, encode_header(header)
-        fd = self._create(name_of(lane, number), data)
+        fd = self._files.put(self._folder / name_of(lane, number), data)
         size, now = len(data), header.clock_ns
         active = self._active[lane] = _Active(fd, Segment(lane, number, number, size, size, values, values, now, now))
         return active
-
-    def _create(self, name: str, data: bytes) -> int:
-        """A file that has its header or does not exist: written beside, then renamed."""
-        path, beside = self._folder / name, self._folder / f"{name}.new"
-        fd = self._files.open(beside, create=True)
-        try:
-            self._files.truncate(fd, 0)
-            self._files.write(fd, data, 0)
-            self._files.sync(fd)
-            self._files.rename(beside, path)
-            self._files.sync_folder(self._folder)
-        except OSError:
-            self._files.close(fd)
-            with contextlib.suppress(OSError):
-                self._files.remove(beside)
-            raise
-        return fd
 
     def _give_up(self, lane: int) -> None:
         active, self._active[lane] = self._active[lane], None

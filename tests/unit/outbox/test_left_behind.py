@@ -153,11 +153,7 @@ def test_what_was_delivered_ahead_makes_room_before_anything_is_lost(tmp_path: P
     """Twenty times what fits passes a backlog of two messages, which come whole, also after a restart."""
 
     async def first(outbox: Outbox, reader: Reader) -> None:
-        await fill(outbox, 2, size=1000)
-        reader.leave_behind()
-        for _ in range(400):
-            await fill(outbox, 1, size=1000)
-            await take("live", reader, 1)
+        await pass_backlog(outbox, reader, 400)
         assert (reader.messages, reader.values, reader.left_behind) == (2, 6, 2)
 
     async def second(outbox: Outbox, reader: Reader) -> None:
@@ -173,11 +169,7 @@ def test_what_was_delivered_ahead_makes_room_before_anything_is_lost(tmp_path: P
 
 def test_what_was_delivered_ahead_is_no_loss_when_its_surroundings_are_dropped_after_a_restart(tmp_path: Path) -> None:
     async def first(outbox: Outbox, reader: Reader) -> None:
-        await fill(outbox, 2, size=1000)
-        reader.leave_behind()
-        for _ in range(30):
-            await fill(outbox, 1, size=1000)
-            await take("live", reader, 1)
+        await pass_backlog(outbox, reader, 30)
 
     async def second(outbox: Outbox, reader: Reader) -> None:
         await fill(outbox, 30, size=1000)
@@ -187,6 +179,15 @@ def test_what_was_delivered_ahead_is_no_loss_when_its_surroundings_are_dropped_a
         assert (sum(loss.messages for loss in losses), reader.messages) == (len(lost), 32 - len(lost))
 
     run(tmp_path, first, second, max_bytes=20_000, segment_bytes=4000)
+
+
+async def pass_backlog(outbox: Outbox, reader: Reader, messages: int) -> None:
+    """Deliver so many ahead of a backlog of two."""
+    await fill(outbox, 2, size=1000)
+    reader.leave_behind()
+    for _ in range(messages):
+        await fill(outbox, 1, size=1000)
+        await take("live", reader, 1)
 
 
 def lane_of(first: int, end: int) -> list[Lane]:
