@@ -29,7 +29,7 @@ from gateway.model import Message
 from gateway.mqtt import connect as mqtt
 from gateway.mqtt.presence import hash_of
 from gateway.notify import notify
-from gateway.opcua import security as opcua
+from gateway.opcua.session import security as opcua
 from gateway.outbox import open_outbox
 from gateway.outbox.losses import Loss
 from gateway.pauses import spare_the_collector

@@ -2,10 +2,10 @@
 
 import typer
 
+from gateway.cli.browse import browse, plan
 from gateway.cli.cert import cert
 from gateway.cli.common import examples, write_all_of_it
 from gateway.cli.demo import demo
-from gateway.cli.look import browse, plan
 from gateway.cli.outbox import outbox
 from gateway.cli.running import run, schema, show_version, validate
 from gateway.cli.watch import watch

@@ -9,8 +9,15 @@ import typer
 
 from gateway.cli.common import examples, problems_told
 from gateway.errors import ConfigError
-from gateway.opcua.certificates import common_name, ensure_identity, expires_at, hosts_of, make_identity, thumbprint
-from gateway.opcua.trust import TrustStore
+from gateway.opcua.session.certificates import (
+    common_name,
+    ensure_identity,
+    expires_at,
+    hosts_of,
+    make_identity,
+    thumbprint,
+)
+from gateway.opcua.session.trust import TrustStore
 
 cert = typer.Typer(
     no_args_is_help=True,

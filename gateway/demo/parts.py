@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError
-from gateway.opcua.certificates import ensure_identity
-from gateway.opcua.trust import TrustStore
+from gateway.opcua.session.certificates import ensure_identity
+from gateway.opcua.session.trust import TrustStore
 
 if TYPE_CHECKING:
     import iotcore

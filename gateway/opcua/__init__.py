@@ -1,7 +1,7 @@
 """One OPC UA server as the gateway sees it: sessions and subscriptions, fast decoding, browsing and selection."""
 
 from gateway.opcua.opening import open_source
-from gateway.opcua.poll import Polling
-from gateway.opcua.source import Source
+from gateway.opcua.subscription.polled import Polling
+from gateway.opcua.subscription.subscribed import Source
 
 __all__ = ["Polling", "Source", "open_source"]

@@ -11,21 +11,21 @@ from datetime import datetime
 
 from asyncua import ua
 
-import gateway.opcua.subscription as services
+import gateway.opcua.subscription.services as services
 from gateway.config import Selection, SourceConfig
 from gateway.errors import Rejected
 from gateway.metrics import SourceMetrics
 from gateway.model import Tag
-from gateway.opcua.browse import MAX_LEVELS, Variable, survey
-from gateway.opcua.feed import Feed
-from gateway.opcua.monitoring import Monitored
-from gateway.opcua.nodes import node_of, text_of_node
-from gateway.opcua.peer import status_text, tame_library
-from gateway.opcua.placement import place
-from gateway.opcua.poll import NOT_THERE
-from gateway.opcua.selection import Item, Table, described, locate, resolve
-from gateway.opcua.session import Session, content, open_session
-from gateway.opcua.subscription import NoSubscriptions, Subscription
+from gateway.opcua.codec.node_ids import node_of, text_of_node
+from gateway.opcua.session.asyncua_edge import status_text, tame_library
+from gateway.opcua.session.session import Session, content, open_session
+from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
+from gateway.opcua.space.selection import Item, Table, described, locate, resolve
+from gateway.opcua.subscription.monitoring import Monitored
+from gateway.opcua.subscription.placement import place
+from gateway.opcua.subscription.polled import NOT_THERE
+from gateway.opcua.subscription.services import NoSubscriptions, Subscription
+from gateway.opcua.subscription.tracker import Feed
 
 _NAMES = {int(kind.value): kind.name for kind in ua.VariantType}
 

@@ -12,22 +12,22 @@ from dataclasses import replace
 
 import structlog
 
-import gateway.opcua.mark as marks
+import gateway.opcua.subscription.checkpoint as marks
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
-from gateway.opcua.data_types import with_types
-from gateway.opcua.growth import is_growing
-from gateway.opcua.housekeeping import Chore, keep_house, renewal, sign_of_interest, sign_of_life
-from gateway.opcua.peer import tame_library
-from gateway.opcua.poll import Polling
-from gateway.opcua.publisher import Publisher
-from gateway.opcua.selection import Table, arranged, resolve
-from gateway.opcua.session import Session, open_session
-from gateway.opcua.source import Source
-from gateway.opcua.structures import types_or_none
-from gateway.opcua.subscription import NoSubscriptions
-from gateway.opcua.wire import Dialect
+from gateway.opcua.codec.wire import Dialect
+from gateway.opcua.session.asyncua_edge import tame_library
+from gateway.opcua.session.session import Session, open_session
+from gateway.opcua.space.data_types import with_types
+from gateway.opcua.space.growth import is_growing
+from gateway.opcua.space.selection import Table, arranged, resolve
+from gateway.opcua.space.structures import types_or_none
+from gateway.opcua.subscription.housekeeping import Chore, keep_house, renewal, sign_of_interest, sign_of_life
+from gateway.opcua.subscription.polled import Polling
+from gateway.opcua.subscription.publisher import Publisher
+from gateway.opcua.subscription.services import NoSubscriptions
+from gateway.opcua.subscription.subscribed import Source
 
 
 @asynccontextmanager

@@ -23,8 +23,8 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
 from gateway.model import Batch, Tag
-from gateway.opcua.decode import Changes, read_changes, read_publish
-from gateway.opcua.wire import Dialect
+from gateway.opcua.codec.decode import Changes, read_changes, read_publish
+from gateway.opcua.codec.wire import Dialect
 from gateway.payload.json import JsonFormat
 from gateway.payload.parts import Terms
 from tests.support import opcua_wire as wire

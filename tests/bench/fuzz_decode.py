@@ -12,9 +12,9 @@ import struct
 import sys
 import time
 
-from gateway.opcua.decode import read_changes, read_publish
-from gateway.opcua.events import read_events
-from gateway.opcua.wire import Dialect, Malformed
+from gateway.opcua.codec.decode import read_changes, read_publish
+from gateway.opcua.codec.wire import Dialect, Malformed
+from gateway.opcua.space.event_filters import read_events
 from tests.support import opcua_wire as wire
 
 SLOWEST_S = 0.1

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from gateway.opcua.certificates import load
+from gateway.opcua.session.certificates import load
 from tests.support.programs import ROOT, processes_that_name, wait_until
 
 pytestmark = pytest.mark.xdist_group("usual ports")  # one demo at a time has them

@@ -29,16 +29,16 @@ from gateway.model import Message, Priority, Tag
 from gateway.mqtt.dial import parse
 from gateway.mqtt.lean import LeanSink
 from gateway.mqtt.sink import Terms
-from gateway.opcua.batches import Assembler
-from gateway.opcua.decode import DATA_CHANGE, Part, Published, read_changes, read_publish, read_response_header
-from gateway.opcua.events import DEFAULT_FIELDS, EventFilter
-from gateway.opcua.monitoring import read_created
-from gateway.opcua.peer import peer_errors, tame_library
-from gateway.opcua.references import read_pages
-from gateway.opcua.selection import Item, Table
-from gateway.opcua.session import content
-from gateway.opcua.structures import Definition, built_in, definition_of, readers_of
-from gateway.opcua.wire import Dialect, Malformed, Reader, StructureReader
+from gateway.opcua.codec.decode import DATA_CHANGE, Part, Published, read_changes, read_publish, read_response_header
+from gateway.opcua.codec.references import read_pages
+from gateway.opcua.codec.wire import Dialect, Malformed, Reader, StructureReader
+from gateway.opcua.session.asyncua_edge import peer_errors, tame_library
+from gateway.opcua.session.session import content
+from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
+from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.space.structures import Definition, built_in, definition_of, readers_of
+from gateway.opcua.subscription.batches import Assembler
+from gateway.opcua.subscription.monitoring import read_created
 from gateway.outbox.record import MARK, Decoder, Encoder, Stamp, entries
 from gateway.outbox.scan import read_header, read_items, read_tail
 from gateway.outbox.segment import Header, encode_header, name_of, salt_of
@@ -371,12 +371,18 @@ def _segment_seeds() -> list[bytes]:
     return [whole, whole + bytes([0, 200, 0, 0, 0, 1, 3]), bytes([2, 1, 5]) + bytes([0, 4]) + b"mark" + whole]
 
 
-_DECODER = ("gateway/opcua/decode.py", "gateway/opcua/wire.py")
+_DECODER = ("gateway/opcua/codec/decode.py", "gateway/opcua/codec/wire.py")
 TARGETS: Mapping[str, Target] = {
-    "publish": Target(publish, _publish_seeds, (*_DECODER, "gateway/opcua/events.py", "gateway/opcua/batches.py")),
-    "structures": Target(structures, _structures_seeds, (*_DECODER, "gateway/opcua/structures.py"), 512),
+    "publish": Target(
+        publish,
+        _publish_seeds,
+        (*_DECODER, "gateway/opcua/space/event_filters.py", "gateway/opcua/subscription/batches.py"),
+    ),
+    "structures": Target(structures, _structures_seeds, (*_DECODER, "gateway/opcua/space/structures.py"), 512),
     "answers": Target(
-        answers, _answers_seeds, tuple(f"gateway/opcua/{n}.py" for n in ("peer", "references", "monitoring"))
+        answers,
+        _answers_seeds,
+        tuple(f"gateway/opcua/{n}.py" for n in ("session/asyncua_edge", "codec/references", "subscription/monitoring")),
     ),
     "mqtt": Target(
         mqtt, _mqtt_seeds, tuple(f"gateway/mqtt/{n}.py" for n in ("lean", "packets", "inflight", "properties")), 1024

@@ -16,6 +16,8 @@ SIMULATORS_ORDER = (
     "errors", "located", "streams", "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock",
     "faults", "trace", "capacity", "describe", "verify", "metrics", "logs", "view", "server", "app", "cli", "__main__",
 )  # fmt: skip
+ROOM_ORDERS = {"gateway.opcua": ("codec", "session", "space", "subscription", "explore", "opening")}
+"""The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""
 ADAPTERS = {"gateway": {"opcua", "mqtt", "web"}, "simulators": {"server"}}
 HOMES = {
     "asyncua": {"gateway.opcua", "simulators.server"},
@@ -79,3 +81,37 @@ def test_protocol_libraries_stay_in_their_package(path: Path) -> None:
         library = name.split(".")[0]
         if library in HOMES:
             assert home in HOMES[library], f"{path} imports {name}: only {HOMES[library] or 'nobody'} may"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_of_a_package_import_downward(path: Path) -> None:
+    names = path.relative_to(ROOT).with_suffix("").parts
+    package, room = ".".join(names[:2]), names[2] if len(names) > 2 else "__init__"
+    if package not in ROOM_ORDERS or room == "__init__":
+        return
+    order = ROOM_ORDERS[package]
+    assert room in order, f"{room} has no place in {package}: add it where it belongs"
+    for name in imported(path):
+        other = name.removeprefix(f"{package}.").split(".")[0]
+        if name == package or not name.startswith(f"{package}.") or other == room:
+            continue
+        assert other in order, f"{path} imports {name}: what the package offers is for those outside"
+        assert order.index(other) < order.index(room), f"{path} imports {name}: that points up"
+
+
+@pytest.mark.parametrize("package", sorted(ROOM_ORDERS))
+def test_no_circle_of_imports(package: str) -> None:
+    """Imports that only the type checker sees count as well."""
+    files = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in modules()}
+    files = {name: path for name, path in files.items() if name.startswith(f"{package}.")}
+    arrows = {
+        name: {
+            other for other in files if other != name and any(f"{n}.".startswith(f"{other}.") for n in imported(path))
+        }
+        for name, path in files.items()
+        if path.name != "__init__.py"
+    }
+    while free := [name for name, others in arrows.items() if not others & arrows.keys()]:
+        for name in free:
+            del arrows[name]
+    assert not arrows, f"these import each other: {sorted(arrows)}"

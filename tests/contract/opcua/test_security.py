@@ -12,8 +12,8 @@ from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.opcua import open_source
-from gateway.opcua.certificates import ensure_identity
-from gateway.opcua.trust import TrustStore
+from gateway.opcua.session.certificates import ensure_identity
+from gateway.opcua.session.trust import TrustStore
 from tests.support.opcua_peers import node_opcua_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer
 

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.model import TICKS_PER_SECOND as S
-from gateway.opcua.backfill import not_before
-from gateway.opcua.batches import ServerClock, now_ticks
+from gateway.opcua.subscription.backfill import not_before
+from gateway.opcua.subscription.batches import ServerClock, now_ticks
 
 NOW = 134_000_000_000_000_000
 

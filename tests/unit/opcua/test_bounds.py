@@ -10,9 +10,9 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import variant_from_binary
 
 from gateway.errors import Unavailable
-from gateway.opcua.peer import peer_errors, tame_library
-from gateway.opcua.structures import Definition, Field, definition_of, readers_of
-from gateway.opcua.wire import Dialect, Reader, read_structure
+from gateway.opcua.codec.wire import Dialect, Reader, read_structure
+from gateway.opcua.session.asyncua_edge import peer_errors, tame_library
+from gateway.opcua.space.structures import Definition, Field, definition_of, readers_of
 from gateway.values import Structure
 from tests.support import opcua_wire as wire
 

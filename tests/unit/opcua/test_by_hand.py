@@ -7,12 +7,12 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
-from gateway.opcua.decode import read_response_header
-from gateway.opcua.events import EventFilter
-from gateway.opcua.monitoring import Monitored, create_request, item_request, read_created
-from gateway.opcua.references import Page, Reference, browse_next_request, browse_request, read_pages
-from gateway.opcua.selection import Item
-from gateway.opcua.wire import Dialect, Reader
+from gateway.opcua.codec.decode import read_response_header
+from gateway.opcua.codec.references import Page, Reference, browse_next_request, browse_request, read_pages
+from gateway.opcua.codec.wire import Dialect, Reader
+from gateway.opcua.space.event_filters import EventFilter
+from gateway.opcua.space.selection import Item
+from gateway.opcua.subscription.monitoring import Monitored, create_request, item_request, read_created
 
 
 def node_id(identifier: object, namespace: int = 0, **more: object) -> ua.NodeId:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model import IS_ARRAY, IS_MATRIX
-from gateway.opcua.decode import (
+from gateway.opcua.codec.decode import (
     BAD_DECODING_ERROR,
     Changes,
     read_changes,
@@ -19,8 +19,8 @@ from gateway.opcua.decode import (
     read_republish,
     read_status_change,
 )
-from gateway.opcua.events import read_events
-from gateway.opcua.wire import MAX_DEPTH, Dialect, Malformed, Reader, read_variant
+from gateway.opcua.codec.wire import MAX_DEPTH, Dialect, Malformed, Reader, read_variant
+from gateway.opcua.space.event_filters import read_events
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, Typed
 from tests.support import opcua_wire as wire
 

@@ -1,9 +1,9 @@
 """One subscription: its sequence, what it was taken up with, and how long it may be silent."""
 
-from gateway.opcua.decode import Published, read_publish
-from gateway.opcua.feed import MISSED_KEEP_ALIVES, Feed
-from gateway.opcua.mark import Position
-from gateway.opcua.subscription import Subscription
+from gateway.opcua.codec.decode import Published, read_publish
+from gateway.opcua.subscription.checkpoint import Position
+from gateway.opcua.subscription.services import Subscription
+from gateway.opcua.subscription.tracker import MISSED_KEEP_ALIVES, Feed
 from tests.support import opcua_wire as wire
 
 LAST = 2**32 - 1

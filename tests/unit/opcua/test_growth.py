@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from gateway.model import Tag
-from gateway.opcua.housekeeping import SETTLE_S, Chore, keep_house
-from gateway.opcua.selection import Item, Table, arranged, digest_of, extended
+from gateway.opcua.space.selection import Item, Table, arranged, digest_of, extended
+from gateway.opcua.subscription.housekeeping import SETTLE_S, Chore, keep_house
 
 
 def table(*names: str) -> Table:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gateway.opcua.decode import Changes
-from gateway.opcua.heartbeat import Heartbeats
-from gateway.opcua.selection import Item
+from gateway.opcua.codec.decode import Changes
+from gateway.opcua.space.selection import Item
+from gateway.opcua.subscription.heartbeat import Heartbeats
 
 ITEMS = (Item("i=1", 100.0, 10, heartbeat_s=10.0), Item("i=2", 100.0, 10), Item("i=3", 100.0, 10, heartbeat_s=30.0))
 

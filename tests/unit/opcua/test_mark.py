@@ -6,7 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.opcua.mark import MOST_RUNS, Absence, Held, Lease, Mark, Position, decode, encode, handles_of, ranges_of
+from gateway.opcua.subscription.checkpoint import (
+    MOST_RUNS,
+    Absence,
+    Held,
+    Lease,
+    Mark,
+    Position,
+    decode,
+    encode,
+    handles_of,
+    ranges_of,
+)
 
 LAST = 2**32 - 1
 FAST = Held(7, 0.25, 0.25, 5.0, 600.0, ((0, 3), (5, 9)), True)

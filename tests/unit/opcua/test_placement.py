@@ -10,13 +10,13 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.config import SourceConfig
-from gateway.opcua.feed import Feed
-from gateway.opcua.monitoring import Monitored
-from gateway.opcua.placement import place
-from gateway.opcua.selection import Item
-from gateway.opcua.session import Limits
-from gateway.opcua.subscription import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
-from gateway.opcua.wire import Dialect, Reader
+from gateway.opcua.codec.wire import Dialect, Reader
+from gateway.opcua.session.session import Limits
+from gateway.opcua.space.selection import Item
+from gateway.opcua.subscription.monitoring import Monitored
+from gateway.opcua.subscription.placement import place
+from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
+from gateway.opcua.subscription.tracker import Feed
 
 CONFIG = SourceConfig.model_validate(
     {"name": "s", "url": "opc.tcp://x:1", "insecure": True, "select": [{"node": "i=1"}]}

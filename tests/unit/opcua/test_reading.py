@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from gateway.opcua.decode import BAD_DECODING_ERROR
-from gateway.opcua.poll import Cycle
-from gateway.opcua.reading import ChangeFilter, columns, differs, read_results
-from gateway.opcua.selection import Item
-from gateway.opcua.wire import Dialect, Malformed
+from gateway.opcua.codec.decode import BAD_DECODING_ERROR
+from gateway.opcua.codec.wire import Dialect, Malformed
+from gateway.opcua.space.selection import Item
+from gateway.opcua.subscription.polled import Cycle
+from gateway.opcua.subscription.reading import ChangeFilter, columns, differs, read_results
 from gateway.values import Structure, Typed
 from tests.support import opcua_wire as wire
 

@@ -13,14 +13,14 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch, Tag
-from gateway.opcua import mark as marks
-from gateway.opcua.feed import Feed
-from gateway.opcua.mark import Position
-from gateway.opcua.selection import Item, Table
-from gateway.opcua.sequence import between, distance, predecessor, successor
-from gateway.opcua.source import Source
-from gateway.opcua.subscription import Subscription
-from gateway.opcua.wire import Dialect
+from gateway.opcua.codec.wire import Dialect
+from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.subscription import checkpoint as marks
+from gateway.opcua.subscription.checkpoint import Position
+from gateway.opcua.subscription.sequence import between, distance, predecessor, successor
+from gateway.opcua.subscription.services import Subscription
+from gateway.opcua.subscription.subscribed import Source
+from gateway.opcua.subscription.tracker import Feed
 from tests.support import opcua_wire as wire
 
 LAST = 2**32 - 1

@@ -8,8 +8,8 @@ import pytest
 from asyncua import ua
 
 from gateway.model import IS_ARRAY, IS_MATRIX
-from gateway.opcua.structures import Definition, Field, built_in, definition_of, readers_of
-from gateway.opcua.wire import Dialect, Reader, read_variant
+from gateway.opcua.codec.wire import Dialect, Reader, read_variant
+from gateway.opcua.space.structures import Definition, Field, built_in, definition_of, readers_of
 from gateway.payload.forms import Json, json_of
 from gateway.payload.part6 import Encoding, form_of
 from gateway.values import RawStructure, Structure, Typed

@@ -16,12 +16,12 @@ from asyncua.ua.ua_binary import struct_to_binary
 from gateway.config import SourceConfig
 from gateway.metrics import Metrics
 from gateway.model import Batch, Tag
-from gateway.opcua.mark import Held, Lease, Mark, Position
-from gateway.opcua.publisher import Silent
-from gateway.opcua.selection import Item, Table
-from gateway.opcua.session import Limits
-from gateway.opcua.source import Source
-from gateway.opcua.wire import Dialect, Reader
+from gateway.opcua.codec.wire import Dialect, Reader
+from gateway.opcua.session.session import Limits
+from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.subscription.checkpoint import Held, Lease, Mark, Position
+from gateway.opcua.subscription.publisher import Silent
+from gateway.opcua.subscription.subscribed import Source
 from tests.support import opcua_wire as wire
 
 URL = "opc.tcp://nowhere:1"

@@ -12,8 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.errors import ConfigError, Rejected
-from gateway.opcua.certificates import application_uri_of, ensure_identity, load, make_identity, self_signed, thumbprint
-from gateway.opcua.trust import MOST_REJECTED, TrustStore
+from gateway.opcua.session.certificates import (
+    application_uri_of,
+    ensure_identity,
+    load,
+    make_identity,
+    self_signed,
+    thumbprint,
+)
+from gateway.opcua.session.trust import MOST_REJECTED, TrustStore
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 URI = "urn:tests:server"

@@ -1,0 +1,371 @@
+"""Publish responses into columns, fast where they are regular and safe where they are not.
+
+Data changes repeat one layout: handle, mask, type, value, times.  Runs of equal layout are read as numpy records
+straight from the bytes, scattered items of fixed size are gathered layout by layout, and only what has no fixed size
+is read value by value (`gateway/opcua/codec/wire.py`).
+
+    body ── read_publish ──► Published (numbers of the message, where its parts lie)
+         └─ read_changes ──► Changes (columns)
+
+A value that cannot be decoded keeps its bytes, with status BadDecodingError; only where the end of a value cannot be
+found are the items after it lost, and counted.  Time is linear in the size of the body.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.opcua.codec.wire import (
+    BYTE_STRING,
+    NUMBER_CODES,
+    Dialect,
+    Malformed,
+    Reader,
+    read_array,
+    read_diagnostics,
+    read_node_id,
+    read_stamps,
+    read_structure,
+    read_variant,
+)
+
+BAD_DECODING_ERROR = 0x8007_0000
+DATA_CHANGE, STATUS_CHANGE, EVENTS = "i=811", "i=820", "i=916"
+"""Node ids of the binary encodings of the three kinds of notification (Part 6, A.3)."""
+
+RUN = 8
+"""So many equal layouts in a row are worth a numpy view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One notification of a message: what it is, and where its body lies in the response."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A PublishResponse (Part 4, 5.14.5) or RepublishResponse, its notifications not yet decoded."""
+
+    body: bytes
+    sequence: int
+    parts: tuple[Part, ...]
+    publish_ticks: int = 0
+    """The server's clock when it was published; when it was sent, where the server does not say that."""
+    subscription: int = 0
+    available: tuple[int, ...] = ()
+    """What the server still holds for Republish."""
+    more: bool = False
+    results: tuple[int, ...] = ()
+    """StatusCode of each acknowledgement of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Columns of one message; see `model.Batch`."""
+
+    handles: NDArray[np.uint32]
+    types: NDArray[np.uint8]
+    values: Sequence[object] | NDArray[np.generic]
+    statuses: NDArray[np.uint32]
+    source_ticks: NDArray[np.int64]
+    server_ticks: NDArray[np.int64]
+    spoiled: int = 0
+    """Values that could not be decoded; their bytes are in `values`."""
+    lost: int = 0
+    """Values after the point where the bytes stopped making sense."""
+    problem: str = ""
+    """What was wrong first."""
+
+
+def read_publish(body: bytes) -> Published:
+    """Find the parts of a PublishResponse.  Raises `Malformed`."""
+    r = Reader(body, 0, len(body), _PLAIN)
+    sent_ticks = skip_response_header(r)
+    subscription = r.u32()
+    available = tuple(int(str(n)) for n in read_array(r, 7) or ())
+    more = r.u8() != 0
+    sequence, publish_ticks, parts = _read_message(r)
+    results = tuple(int(str(s)) for s in read_array(r, 19) or ())
+    return Published(body, sequence, parts, publish_ticks or sent_ticks, subscription, available, more, results)
+
+
+def read_republish(body: bytes) -> Published:
+    """Find the parts of a RepublishResponse.  Raises `Malformed`."""
+    r = Reader(body, 0, len(body), _PLAIN)
+    sent_ticks = skip_response_header(r)
+    sequence, publish_ticks, parts = _read_message(r)
+    return Published(body, sequence, parts, publish_ticks or sent_ticks)
+
+
+_PLAIN = Dialect()
+
+
+def skip_response_header(r: Reader) -> int:
+    """The server's clock in ticks; the result whoever received the answer has checked."""
+    return read_response_header(r)[0]
+
+
+def read_response_header(r: Reader) -> tuple[int, int]:
+    """Time (in ticks) and result of a header (Part 4, 7.33); the handle, diagnostics and extensions are passed over."""
+    read_node_id(r)
+    ticks = r.i64()
+    r.step(4)
+    result = r.u32()
+    read_diagnostics(r)
+    read_array(r, 12)
+    read_structure(r)
+    return ticks, result
+
+
+def _read_message(r: Reader) -> tuple[int, int, tuple[Part, ...]]:
+    sequence, publish_ticks = r.u32(), r.i64()
+    parts = []
+    for _ in range(max(0, r.count(3))):
+        kind = read_node_id(r)
+        size = r.i32() if r.u8() else 0
+        start = r.step(max(0, size))
+        parts.append(Part(kind, start, r.pos))
+    return sequence, publish_ticks, tuple(parts)
+
+
+def read_status_change(published: Published, part: Part) -> int:
+    """The status a StatusChangeNotification carries.  Raises `Malformed`."""
+    return Reader(published.body, part.start, part.end, _PLAIN).u32()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Items of one mask and one type of fixed size."""
+
+    size: int
+    kind: int
+    dtype: "np.dtype[np.void]"
+
+
+_STAMPS = ((0x02, "status", "<u4"), (0x04, "source", "<i8"), (0x10, "source_pico", "<u2"),
+           (0x08, "server", "<i8"), (0x20, "server_pico", "<u2"))  # fmt: skip
+
+
+@cache
+def _layout(mask: int, kind: int) -> _Layout | None:
+    """How items with this mask and this type byte look, or None when they have no fixed size.
+
+    At most 64 x 256 different ones: the cache is bounded.
+    """
+    if mask > 0x3F or (mask & 1 and kind not in NUMBER_CODES):
+        return None
+    fields = [("handle", "<u4"), ("mask", "u1")]
+    if mask & 1:
+        code = "u1" if kind == 1 else "<" + np.dtype(NUMBER_CODES[kind]).str[1:]
+        fields += [("kind", "u1"), ("value", code)]
+    fields += [(name, code) for bit, name, code in _STAMPS if mask & bit]
+    dtype = np.dtype(fields)
+    return _Layout(dtype.itemsize, kind if mask & 1 else 0, dtype)
+
+
+def read_item(r: Reader) -> tuple[int, object, int, int, int, str]:
+    """A DataValue: type, value, status, source and server ticks, and what is wrong with it.
+
+    A value that cannot be decoded keeps its bytes.  Raises `Malformed` when its end cannot be found.
+    """
+    r.depth, r.spoiled = 0, ""
+    mask = r.u8()
+    start = r.pos
+    kind, value = read_variant(r) if mask & 1 else (0, None)
+    end = r.pos
+    status, source_ticks, server_ticks = read_stamps(r, mask)
+    if r.spoiled:
+        kind, value = BYTE_STRING, r.data[start:end]
+        status = status if status & 0xC000_0000 else BAD_DECODING_ERROR
+    return kind, value, status, source_ticks, server_ticks, r.spoiled
+
+
+class _Sheet:
+    """Columns while they are being filled."""
+
+    def __init__(self, rows: int) -> None:
+        self.handles = np.zeros(rows, np.uint32)
+        self.types = np.zeros(rows, np.uint8)
+        self.statuses = np.zeros(rows, np.uint32)
+        self.source_ticks = np.zeros(rows, np.int64)
+        self.server_ticks = np.zeros(rows, np.int64)
+        self.numbers: list[tuple[slice | NDArray[np.intp], NDArray[np.generic]]] = []
+        self.others: list[tuple[int, int, int, int, int, int, object]] = []
+        """Row, handle, type, status, source ticks, server ticks and value of what is read one by one."""
+        self.spoiled = 0
+        self.problem = ""
+
+    def put(self, rows: slice | NDArray[np.intp], layout: _Layout, records: NDArray[np.void]) -> None:
+        names = records.dtype.names or ()
+        self.handles[rows] = records["handle"]
+        self.types[rows] = layout.kind
+        for name, column in (
+            ("status", self.statuses), ("source", self.source_ticks), ("server", self.server_ticks),
+        ):  # fmt: skip
+            if name in names:
+                column[rows] = records[name]
+        if "value" in names:
+            numbers = records["value"]
+            self.numbers.append((rows, numbers != 0 if layout.kind == 1 else numbers.copy()))
+
+    def put_other(self, row: int, r: Reader) -> None:
+        """Read one item of any layout.  Raises `Malformed` when its end cannot be found."""
+        handle = r.u32()
+        kind, value, status, source_ticks, server_ticks, problem = read_item(r)
+        if problem:
+            self.spoiled += 1
+            self.problem = self.problem or problem
+        self.others.append((row, handle, kind, status, source_ticks, server_ticks, value))
+
+    def changes(self, rows: int, lost: int, problem: str) -> Changes:
+        self._put_others()
+        return Changes(
+            self.handles[:rows],
+            self.types[:rows],
+            self._values(rows),
+            self.statuses[:rows],
+            self.source_ticks[:rows],
+            self.server_ticks[:rows],
+            self.spoiled,
+            lost,
+            self.problem or problem,
+        )
+
+    def _put_others(self) -> None:
+        if self.others:
+            rows, handles, kinds, statuses, source_ticks, server_ticks, _ = zip(*self.others, strict=True)
+            where = np.array(rows)
+            self.handles[where], self.types[where], self.statuses[where] = handles, kinds, statuses
+            self.source_ticks[where], self.server_ticks[where] = source_ticks, server_ticks
+
+    def _values(self, rows: int) -> Sequence[object] | NDArray[np.generic]:
+        """One array where all values are numbers of one type, else a list of Python values."""
+        if len(self.numbers) == 1 and len(self.numbers[0][1]) == rows:
+            return self.numbers[0][1]
+        types = self.types[:rows]
+        if rows and not self.others and types[0] and (types == types[0]).all():
+            numbers = np.zeros(rows, self.numbers[0][1].dtype)
+            for where, some in self.numbers:
+                numbers[where] = some
+            return numbers
+        mixed = np.empty(rows, object)
+        for where, some in self.numbers:
+            mixed[where] = some
+        values: list[object] = mixed.tolist()
+        for row, *_, value in self.others:
+            values[row] = value
+        return values
+
+
+def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
+    """The columns of a DataChangeNotification.  Never raises: what cannot be read is counted."""
+    r = Reader(published.body, part.start, part.end, dialect)
+    try:
+        total = max(0, r.count(5))
+    except Malformed as error:
+        return _Sheet(0).changes(0, 0, str(error) or "malformed")
+    r.elements = 0
+    sheet = _Sheet(total)
+    scattered: dict[bytes, _Scattered] = {}
+    row, problem = 0, ""
+    try:
+        while row < total:
+            row = _scan(r, scattered, row, total)
+            if row < total:
+                row = _take(r, sheet, scattered, row, total)
+    except Malformed as error:
+        problem = str(error)
+    for sign, some in scattered.items():
+        if some.rows:
+            _gather(r.data, sheet, sign, some)
+    return sheet.changes(row, total - row, problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scattered:
+    """Items of one layout that lie among others: their rows, and where they begin."""
+
+    size: int
+    """0 for a layout without a fixed size."""
+    rows: list[int]
+    places: list[int]
+
+
+def _scan(r: Reader, scattered: dict[bytes, _Scattered], row: int, total: int) -> int:
+    """Pass over items of fixed size whose follower has another layout, noting where they are; the next row.
+
+    Stops before what needs more: a run, an item without a fixed size, the end.
+    """
+    data, pos, end = r.data, r.pos, r.end
+    sign = data[pos + 4 : pos + 6]
+    while row < total and pos <= end - 6:
+        some = scattered.get(sign)
+        if some is None:
+            layout = _layout(*sign)
+            some = scattered[sign] = _Scattered(layout.size if layout else 0, [], [])
+        following = pos + some.size
+        next_sign = data[following + 4 : following + 6]
+        if next_sign == sign or not some.size or following > end:
+            break
+        some.rows.append(row)
+        some.places.append(pos)
+        pos, row, sign = following, row + 1, next_sign
+    r.pos = pos
+    return row
+
+
+def _take(r: Reader, sheet: _Sheet, scattered: dict[bytes, _Scattered], row: int, total: int) -> int:
+    """Read the item at `row`, and the run it begins; the next row."""
+    data, pos = r.data, r.pos
+    some = scattered.get(data[pos + 4 : pos + 6]) if pos + 6 <= r.end else None
+    if some is None or not some.size:
+        sheet.put_other(row, r)
+        return row + 1
+    layout = _layout(data[pos + 4], data[pos + 5])
+    assert layout is not None
+    run = _run_length(data, pos, layout, min(total - row, (r.end - pos) // layout.size))
+    r.step(layout.size * run)
+    if run < RUN:
+        some.rows.extend(range(row, row + run))
+        some.places.extend(range(pos, pos + run * layout.size, layout.size))
+    else:
+        sheet.put(slice(row, row + run), layout, np.frombuffer(data, layout.dtype, run, pos))
+    return row + run
+
+
+def _run_length(data: bytes, pos: int, layout: _Layout, fit: int) -> int:
+    """How many items of this layout follow each other, looking ahead in growing windows: linear in what is found."""
+    size, sign = layout.size, 2 if layout.kind else 1
+    first = data[pos + 4 : pos + 4 + sign]
+    run, window = 1, 64
+    while run < min(fit, RUN):
+        at = pos + run * size + 4
+        if data[at : at + sign] != first:
+            return run
+        run += 1
+    while run < fit:
+        window = min(window, fit - run)
+        records = np.frombuffer(data, layout.dtype, window, pos + run * size)
+        same = records["mask"] == first[0]
+        if layout.kind:
+            same &= records["kind"] == first[1]
+        if not same.all():
+            return run + int(same.argmin())
+        run += window
+        window *= 4
+    return run
+
+
+def _gather(data: bytes, sheet: _Sheet, sign: bytes, some: _Scattered) -> None:
+    """Scattered items of one layout, as one array of records: a record begins at every byte, these are wanted."""
+    layout = _layout(*sign)
+    assert layout is not None
+    anywhere = np.ndarray((len(data) - layout.size + 1,), f"V{layout.size}", data, strides=(1,))
+    sheet.put(np.array(some.rows), layout, anywhere[some.places].view(layout.dtype))

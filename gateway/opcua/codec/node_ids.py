@@ -1,0 +1,67 @@
+"""Node ids between text that survives a reshuffle of namespaces (`nsu=URI;s=…`) and what one session uses.
+
+Indexes are of one session only: text with a URI is resolved through the NamespaceArray at every connect.
+"""
+
+import base64
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import unquote
+
+from asyncua import ua
+
+from gateway.errors import Rejected
+from gateway.opcua.codec.wire import Dialect
+
+
+def node_of(text: str, uris: Sequence[str]) -> ua.NodeId | None:
+    """The node id `text` means on a server with these namespaces; None when it does not know the URI.
+
+    Raises `Rejected("node_id", …)` for text that is no node id at all.
+    """
+    rest, namespace = text.strip(), 0
+    if rest.startswith("nsu="):
+        uri, _, rest = rest[4:].partition(";")
+        if unquote(uri) not in uris:
+            return None
+        namespace = list(uris).index(unquote(uri))
+    elif rest.startswith("ns="):
+        index, _, rest = rest[3:].partition(";")
+        namespace = int(index) if index.isdecimal() and len(index) < 6 else -1
+    kind, _, identifier = rest.partition("=")
+    try:
+        if not 0 <= namespace <= 0xFFFF:
+            raise ValueError("namespace")
+        return _node_id(_IDENTIFIERS[kind](identifier), ua.Int16(namespace))
+    except (KeyError, ValueError) as error:
+        raise Rejected("node_id", f"{text!r} is no node id: write nsu=URI;s=name, ns=2;i=1001 or i=85") from error
+
+
+def _node_id(identifier: object, namespace: ua.Int16) -> ua.NodeId:
+    return ua.NodeId(identifier, namespace)  # type: ignore[arg-type]  # plain str, bytes and UUID are what it wants
+
+
+def _numeric(text: str) -> ua.Int32:
+    number = int(text)
+    if not 0 <= number <= 0xFFFF_FFFF:
+        raise ValueError(text)
+    return ua.Int32(number)
+
+
+def _octets(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+_IDENTIFIERS: Mapping[str, Callable[[str], object]] = {"i": _numeric, "s": str, "g": uuid.UUID, "b": _octets}
+
+
+def text_of_node(node: ua.NodeId, uris: Sequence[str]) -> str:
+    """The text of a node id, with the namespace URI where the server names it."""
+    identifier = node.Identifier
+    if isinstance(identifier, uuid.UUID):
+        rest = f"g={identifier}"
+    elif isinstance(identifier, bytes):
+        rest = f"b={base64.b64encode(identifier).decode()}"
+    else:
+        rest = f"s={identifier}" if isinstance(identifier, str) else f"i={identifier}"
+    return Dialect(uris).node_text(node.NamespaceIndex, rest)

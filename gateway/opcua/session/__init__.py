@@ -1,0 +1,1 @@
+"""One connection to one server: certificates and trust, the secure channel, the session, and what asyncua needs."""

@@ -1,0 +1,230 @@
+"""How a channel is secured: which endpoint, which certificates, which user.
+
+    GetEndpoints (in clear) ─► choose ─► trust store ─► secure channel ─► CreateSession tells the endpoints again
+                                                                             └─► a stronger one now: somebody lied
+
+What is learned in clear is never believed: the certificate must be trusted, the list of endpoints is checked again
+inside the channel, and `auto` refuses to be weaker than it was before (`strongest.json`).
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from asyncua import Client, ua
+from asyncua.crypto import security_policies as policies
+from asyncua.crypto.uacrypto import CertProperties
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from gateway.config import SecurityConfig, SourceConfig
+from gateway.errors import ConfigError, Rejected, Unavailable
+from gateway.metrics import SourceMetrics
+from gateway.opcua.session.certificates import Identity, ensure_identity, expires_at, first_of_chain, load
+from gateway.opcua.session.trust import TrustStore
+
+POLICIES: dict[str, type[policies.SecurityPolicy]] = {
+    "Basic256Sha256": policies.SecurityPolicyBasic256Sha256,
+    "Aes128_Sha256_RsaOaep": policies.SecurityPolicyAes128Sha256RsaOaep,
+    "Aes256_Sha256_RsaPss": policies.SecurityPolicyAes256Sha256RsaPss,
+}
+"""From weak to strong; what is deprecated is not here."""
+_MODES = {"Sign": ua.MessageSecurityMode.Sign, "SignAndEncrypt": ua.MessageSecurityMode.SignAndEncrypt}
+INSECURE_URI = "urn:connected-factory:gateway"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Level:
+    """How strong an endpoint is: encryption counts more than the policy."""
+
+    mode: int
+    policy: int
+
+    @property
+    def text(self) -> str:
+        return f"{list(POLICIES)[self.policy]}, {list(_MODES)[self.mode]}"
+
+
+def level_of(endpoint: ua.EndpointDescription) -> Level | None:
+    """None for what we do not speak: SecurityPolicy None, deprecated and unknown ones."""
+    policy = (endpoint.SecurityPolicyUri or "").rpartition("#")[2]
+    modes = list(_MODES.values())
+    if policy not in POLICIES or endpoint.SecurityMode not in modes:
+        return None
+    if not (endpoint.EndpointUrl or "").startswith("opc.tcp://"):
+        return None
+    return Level(modes.index(endpoint.SecurityMode), list(POLICIES).index(policy))
+
+
+def strongest(
+    endpoints: Sequence[ua.EndpointDescription], security: SecurityConfig
+) -> tuple[Level, ua.EndpointDescription] | None:
+    """The strongest endpoint that the configuration allows."""
+    allowed = []
+    for endpoint in endpoints:
+        level = level_of(endpoint)
+        if level is None:
+            continue
+        fits_policy = security.policy in ("auto", list(POLICIES)[level.policy])
+        if fits_policy and security.mode in ("auto", list(_MODES)[level.mode]):
+            allowed.append((level, endpoint))
+    return max(allowed, key=lambda pair: pair[0], default=None)
+
+
+def check(config: SourceConfig) -> None:
+    """Read every secret and key that a session needs.  Raises `ConfigError`; what breaks later is waited out."""
+    if config.password is not None:
+        config.password.read()
+    if config.security is not None:
+        ensure_identity(config.security.pki)
+    _user_certificate(config)
+
+
+async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -> Level | None:
+    """Prepare the client for the channel and the user of this source; None for an insecure one.
+
+    Raises `Unavailable` when the server offers nothing that is allowed or is not trusted, `ConfigError` when our own
+    files cannot be used.
+    """
+    _set_user(client, config)
+    if config.security is None:
+        client.application_uri = INSECURE_URI
+        return None
+    security = config.security
+    identity = ensure_identity(security.pki)
+    client.application_uri = identity.application_uri
+    metrics.own_certificate_expires.set(expires_at(identity.certificate))
+    endpoints = await client.connect_and_get_server_endpoints()
+    chosen = strongest(endpoints, security)
+    if chosen is None:
+        offered = ", ".join(sorted({_named(endpoint) for endpoint in endpoints})) or "nothing"
+        wanted = f"policy {security.policy}, mode {security.mode}"
+        without = "; insecure (browse: --insecure) would do without security" if offered == "None None" else ""
+        raise Unavailable(f"{config.url} offers no endpoint that is allowed ({wanted}): it offers {offered}{without}")
+    level, endpoint = chosen
+    _refuse_weaker(config, security, level)
+    certificate = check_server(endpoint, config, security)
+    metrics.server_certificate_expires.set(expires_at(load(certificate)))
+    await _set_security(client, identity, level, certificate)
+    return level
+
+
+def check_server(endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig) -> bytes:
+    """The DER form of the server's certificate, when it is trusted.  Raises `Unavailable` with what to do."""
+    host = urlsplit(config.url).hostname if security.check_host else None
+    shown = endpoint.ServerCertificate or b""
+    uri = endpoint.Server.ApplicationUri or ""
+    try:
+        TrustStore(security.pki).check(shown, uri, host, datetime.now(UTC))
+    except Rejected as error:
+        raise Unavailable(f"{config.url} is refused: {error}") from error
+    except OSError as error:
+        raise ConfigError([f"cannot use the certificates in {security.pki}: {error}"]) from error
+    return first_of_chain(shown)
+
+
+async def _set_security(client: Client, identity: Identity, level: Level, certificate: bytes) -> None:
+    await client.set_security(
+        list(POLICIES.values())[level.policy],
+        CertProperties(identity.certificate_path.read_bytes(), "der"),
+        CertProperties(identity.key_path.read_bytes(), "pem"),
+        server_certificate=CertProperties(certificate, "der"),
+        mode=list(_MODES.values())[level.mode],
+    )
+
+
+def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level | None) -> None:
+    """Inside the channel: the endpoints are those we were told in clear, and we remember how strong this was.
+
+    Raises `Unavailable` when a stronger endpoint was kept from us.
+    """
+    if config.security is None or level is None:
+        return
+    best = strongest(created.ServerEndpoints or [], config.security)
+    if best is not None and best[0] > level:
+        raise Unavailable(
+            f"{config.url} offers {best[0].text} inside the channel but {level.text} outside: "
+            "somebody between us changes what it says"
+        )
+    if config.security.policy == "auto" or config.security.mode == "auto":
+        _remember(config, config.security, level)
+
+
+def protects_password(client: Client) -> bool:
+    """Whether a password would leave us encrypted: by the channel, or by the token's own policy."""
+    policy = client.server_policy(ua.UserTokenType.UserName)
+    encrypted = client.security_policy.Mode == ua.MessageSecurityMode.SignAndEncrypt
+    return encrypted or policy.SecurityPolicyUri not in ("", None, policies.SecurityPolicyNone.URI)
+
+
+def _set_user(client: Client, config: SourceConfig) -> None:
+    if config.username is not None and config.password is not None:
+        client.set_user(config.username)
+        client.set_password(config.password.read())
+    user = _user_certificate(config)
+    if user is not None:
+        client.user_certificate, client.user_private_key = user
+
+
+def _user_certificate(config: SourceConfig) -> tuple[x509.Certificate, PrivateKeyTypes] | None:
+    certificate, key = config.user_certificate, config.user_key
+    if certificate is None or key is None:
+        return None
+    try:
+        if key.stat().st_mode & 0o077:
+            raise ConfigError([f"{key} holds a private key but others may read it: chmod 600 {key}"])
+        return load(certificate.read_bytes()), _private_key(key.read_bytes())
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError([f"cannot use the user certificate {certificate}: {error}"]) from error
+
+
+def _private_key(data: bytes) -> PrivateKeyTypes:
+    if data.lstrip().startswith(b"-----"):
+        return serialization.load_pem_private_key(data, None)
+    return serialization.load_der_private_key(data, None)
+
+
+def _named(endpoint: ua.EndpointDescription) -> str:
+    policy = (endpoint.SecurityPolicyUri or "").rpartition("#")[2]
+    return f"{policy} {ua.MessageSecurityMode(endpoint.SecurityMode).name.rstrip('_')}"
+
+
+# -- the memory of `auto` --------------------------------------------------------------------------------------------
+
+
+def _memory(security: SecurityConfig) -> Path:
+    return security.pki / "strongest.json"
+
+
+def _remembered(security: SecurityConfig) -> dict[str, list[int]]:
+    try:
+        memory = json.loads(_memory(security).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return memory if isinstance(memory, dict) else {}
+
+
+def _refuse_weaker(config: SourceConfig, security: SecurityConfig, level: Level) -> None:
+    before = _remembered(security).get(config.url)
+    if before is not None and level < Level(*before):
+        raise Unavailable(
+            f"{config.url} now offers no more than {level.text}, and was connected with {Level(*before).text} before: "
+            f"if that is meant, name policy and mode in the configuration, or remove it from {_memory(security)}"
+        )
+
+
+def _remember(config: SourceConfig, security: SecurityConfig, level: Level) -> None:
+    memory = _remembered(security)
+    if memory.get(config.url) == [level.mode, level.policy]:
+        return
+    memory[config.url] = [level.mode, level.policy]
+    path = _memory(security)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(memory, indent=1), encoding="utf-8")
+    os.replace(fresh, path)

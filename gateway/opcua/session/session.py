@@ -1,0 +1,289 @@
+"""One connection to one server: socket, secure channel, session, and what the server says of itself.
+
+One asyncua client per attempt, driven step by step: none of its own reconnecting, watching or publishing runs.
+Entering `open_session` means connected; leaving closes session and socket within `CLOSE_S`, whatever the peer does.
+Subscriptions are left alive on the server: the next session, or the next process, takes them up.
+"""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from asyncua import Client, ua
+from asyncua.client.ua_client import UASocketProtocol, UASocketState
+from asyncua.client.ua_session import UaSession
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_to_binary
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.metrics import SourceMetrics
+from gateway.opcua.codec.decode import read_response_header
+from gateway.opcua.codec.wire import Dialect, Reader
+from gateway.opcua.session.asyncua_edge import peer_errors
+from gateway.opcua.session.security import Level, confirm, protects_password, secure
+
+CLOSE_S = 2.0
+"""How long a peer may take to say goodbye."""
+MAX_MESSAGE_BYTES = 64 * 2**20
+"""What one message of the server may take in memory; told to the server, and enforced."""
+WIDTH = 5
+"""Requests of one kind under way at the same time while browsing and reading."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_NAMESPACES, _START_TIME = 2255, 2257
+_LIMITS = {"read": 11705, "browse": 11710, "translate": 11712, "items": 11714, "history": 12165, "call": 11709,
+           "subscribed": 24104}  # fmt: skip
+
+
+def untold(done: int) -> None:
+    """Progress that nobody wants to know of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Operations per call the server allows, and items per subscription; 0, or nothing said, means no limit and gets
+    ours."""
+
+    read: int = 1000
+    browse: int = 500
+    translate: int = 500
+    items: int = 1000
+    history: int = 100
+    call: int = 100
+    subscribed: int = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An activated session."""
+
+    client: Client
+    where: str
+    uris: tuple[str, ...]
+    """NamespaceArray."""
+    started: str
+    """When the server started, as it says: another time is another address space and other subscriptions."""
+    limits: Limits
+    request_timeout_s: float
+
+    @property
+    def services(self) -> UaSession:
+        return self.client.uaclient.session
+
+    @property
+    def is_open(self) -> bool:
+        protocol = self.client.uaclient.protocol
+        return protocol is not None and protocol.state is UASocketState.OPEN
+
+    @property
+    def protocol(self) -> UASocketProtocol:
+        """The socket.  Raises `Unavailable` when it is closed."""
+        protocol = self.client.uaclient.protocol
+        if protocol is None or protocol.state is not UASocketState.OPEN:
+            raise Unavailable(f"the connection to {self.where} is closed")
+        return protocol
+
+    async def ask(self, request: int, body: bytes) -> Reader:
+        """Send a request whose body is encoded already; its answer, behind the header.
+
+        `request` is the number of its binary encoding's node id.  Raises what the library raises: `peer_errors`.
+        """
+        protocol, header = self.protocol, ua.RequestHeader()
+        protocol._setup_request_header(header, self.request_timeout_s)
+        protocol.revolve_security_token()
+        number = protocol._request_id + 1
+        octets = b"".join((struct.pack("<BBH", 1, 0, request), struct_to_binary(header), body))
+        message = protocol._connection.message_to_binary(octets, request_id=number)
+        protocol._request_id = number
+        answer: asyncio.Future[Buffer] = asyncio.get_running_loop().create_future()
+        protocol._callbackmap[number] = answer
+        if protocol.transport is None:
+            raise ConnectionError("the connection is closed")
+        protocol.transport.write(message)
+        async with asyncio.timeout(self.request_timeout_s):
+            data = await answer
+        protocol.check_answer(data, "")
+        r = Reader(octets := bytes(data), 0, len(octets), Dialect(self.uris))
+        ua.StatusCode(ua.UInt32(read_response_header(r)[1])).check()
+        return r
+
+    async def read_values(
+        self, nodes: Sequence[ua.NodeId], progress: Callable[[int], None] = untold
+    ) -> list[ua.DataValue]:
+        """The Value attribute of each node, in calls the server allows, several at a time."""
+        return await self.read_attribute(nodes, ua.AttributeIds.Value, progress)
+
+    async def read_attribute(
+        self, nodes: Sequence[ua.NodeId], attribute: ua.AttributeIds, progress: Callable[[int], None] = untold
+    ) -> list[ua.DataValue]:
+        async def read(some: Sequence[ua.NodeId]) -> list[ua.DataValue]:
+            with peer_errors("read", self.where):
+                found = await self.services.read_attributes(list(some), attribute)
+                return _same_length(found, some)
+
+        return await in_chunks(nodes, self.limits.read, read, progress)
+
+
+def _same_length(found: list[_R], asked: Sequence[_T]) -> list[_R]:
+    if len(found) != len(asked):
+        raise ValueError(f"{len(found)} results for {len(asked)} operations")
+    return found
+
+
+async def in_chunks(
+    items: Sequence[_T],
+    size: int,
+    call: Callable[[Sequence[_T]], Awaitable[list[_R]]],
+    progress: Callable[[int], None] = untold,
+) -> list[_R]:
+    """`call` on slices of at most `size`, `WIDTH` at a time; the results in the order of `items`.
+
+    `progress` is told of each slice that is done how long it was.  Raises the first `Unavailable`; the other calls are
+    cancelled by then.
+    """
+    parts = [items[i : i + size] for i in range(0, len(items), size)]
+    if len(parts) == 1:
+        found = await call(parts[0])
+        progress(len(parts[0]))
+        return found
+    results: list[list[_R]] = [[] for _ in parts]
+    failures: list[Unavailable] = []
+    todo = iter(enumerate(parts))
+
+    async def work() -> None:
+        for index, part in todo:
+            if failures:
+                return
+            try:
+                results[index] = await call(part)
+                progress(len(part))
+            except Unavailable as error:
+                failures.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(min(WIDTH, len(parts))):
+            group.create_task(work(), name=f"opcua-chunk-{number}")
+    if failures:
+        raise failures[0]
+    return [result for part in results for result in part]
+
+
+@asynccontextmanager
+async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
+    """Connect and activate a session.  Raises `Unavailable`, and `ConfigError` when our own files cannot be used."""
+    client = Client(config.url, timeout=config.request_timeout)
+    client.name = client.description = "connected-factory gateway"
+    client.session_timeout = int(config.session_timeout * 1000)
+    client.max_messagesize = MAX_MESSAGE_BYTES
+    client.uaclient.set_max_concurrent_requests(1000)
+    try:
+        with peer_errors("connect", config.url):
+            level = await secure(client, config, metrics)
+            await _connect(client, config, level)
+            session = await _introduced(client, config)
+        yield session
+    finally:
+        await _leave(client)
+
+
+async def _connect(client: Client, config: SourceConfig, level: Level | None) -> None:
+    await client.connect_socket()
+    _honour_cancellation()
+    await client.send_hello()
+    _limit_messages(client)
+    await client.open_secure_channel()
+    trust_own_clock(client)
+    confirm(await _created(client, config), config, level)
+    if config.username is not None and not protects_password(client):
+        raise Unavailable(f"{config.url} would have the password sent in clear: it is not sent")
+    await client.activate_session(client._username, client._password, client.user_certificate)
+
+
+async def _created(client: Client, config: SourceConfig) -> ua.CreateSessionResult:
+    try:
+        return await client.create_session()
+    except ua.UaError as error:
+        if config.insecure and "No matching endpoints" in str(error):
+            raise Unavailable(f"{config.url} offers nothing without security: leave out insecure") from error
+        raise
+
+
+def _honour_cancellation() -> None:
+    """asyncua connects under `asyncio.wait_for`, which before CPython 3.12 forgets a cancellation that comes late."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _limit_messages(client: Client) -> None:
+    """asyncua takes the server's receiving limits for ours, and has none by default."""
+    protocol = client.uaclient.protocol
+    if protocol is not None:
+        limits = protocol._connection._limits
+        limits.max_recv_buffer = max(limits.max_recv_buffer, 2**16)
+        limits.max_message_size = MAX_MESSAGE_BYTES
+        limits.max_chunk_count = 0
+
+
+def trust_own_clock(client: Client) -> None:
+    """asyncua compares the server's time of a token with our clock; a device with a wrong clock would be cut off."""
+    protocol = client.uaclient.protocol
+    if protocol is not None:
+        protocol._connection.security_token.CreatedAt = datetime.now(UTC)
+        protocol._connection.next_security_token.CreatedAt = datetime.now(UTC)
+
+
+async def _introduced(client: Client, config: SourceConfig) -> Session:
+    """What the server says of itself: namespaces, start time, limits."""
+    ids = [_NAMESPACES, _START_TIME, *_LIMITS.values()]
+    nodes = [ua.NodeId(ua.Int32(i), ua.Int16(0)) for i in ids]
+    services = client.uaclient.session
+    try:
+        values = await services.read_attributes(nodes, ua.AttributeIds.Value)
+    except ua.uaerrors.BadTooManyOperations:
+        values = [(await services.read_attributes([node], ua.AttributeIds.Value))[0] for node in nodes]
+    uris, started, *limits = [content(value) for value in values]
+    said = dict(zip(_LIMITS, limits, strict=True))
+    ours = Limits()
+    allowed = {name: _limit(said[name], getattr(ours, name)) for name in _LIMITS}
+    known = tuple(str(uri) for uri in uris) if isinstance(uris, list) else ()
+    return Session(client, config.url, known, str(started), Limits(**allowed), config.request_timeout)
+
+
+def content(value: ua.DataValue) -> object:
+    """The value that was read; None where the server says it is bad."""
+    return (
+        value.Value.Value
+        if value.Value is not None and (value.StatusCode is None or value.StatusCode.is_good())
+        else None
+    )
+
+
+def _limit(said: object, ours: int) -> int:
+    return min(said, ours) if isinstance(said, int) and said > 0 else ours
+
+
+async def _leave(client: Client) -> None:
+    """Close session, channel and socket.  Bounded, also while being cancelled and on a stalled link."""
+    uaclient = client.uaclient
+    protocol = uaclient.protocol
+    uaclient.request_disconnect()
+    uaclient.pre_request_hook = None
+    try:
+        if protocol is not None and protocol.state is UASocketState.OPEN:
+            with suppress(Unavailable), peer_errors("close the session", str(client)):
+                async with asyncio.timeout(CLOSE_S):
+                    await uaclient.session.close_session(False)
+                    await uaclient.close_secure_channel()
+    finally:
+        transport = protocol.transport if protocol is not None else None
+        uaclient.disconnect_socket()
+        if transport is not None and transport.get_write_buffer_size():
+            transport.abort()

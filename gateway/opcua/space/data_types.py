@@ -1,0 +1,135 @@
+"""What a server says of its variables' values before there is one: data types, enumerations, structures.
+
+    tag ─ DataType, ValueRank ─► data type ─┬─ what was read of its structures (`structures.py`), and those inside
+                                            └─ DataTypeDefinition, or its property EnumStrings or EnumValues
+
+Servers of version 1.03 and earlier have only the properties (Part 3, 5.8.3).  A server that tells nothing leaves the
+tags as they are: a description is worth a request or two, but no failure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from asyncua import ua
+
+from gateway.errors import Unavailable
+from gateway.model import DataField, DataType, Described, Tag
+from gateway.opcua.codec.node_ids import node_of, text_of_node
+from gateway.opcua.codec.wire import EXTENSION_OBJECT
+from gateway.opcua.session.session import Session, content
+from gateway.opcua.space.browse import VARIABLE, children
+from gateway.opcua.space.structures import Types
+
+_HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
+_BUILT_IN = {f"i={number}": number for number in range(1, 26) if number not in (22, 24)}
+"""Data types that are built-in types, without those that say nothing: Structure and BaseDataType."""
+_ABSTRACT = ("i=22", "i=24", "i=26", "i=27", "i=28")
+"""Structure, BaseDataType and the numbers: values are of a subtype."""
+_NAMES = ("EnumStrings", "EnumValues")
+_INT32, _ANY_RANK = 6, -2
+
+Members = tuple[tuple[int, str], ...]
+
+
+async def with_types(session: Session, tags: Sequence[Tag], types: Types) -> tuple[Tag, ...]:
+    """The tags, each with what the server says of it.  Raises `Unavailable` only when the link is gone."""
+    try:
+        found = await _described(session, tags, types)
+    except Unavailable:
+        if not session.is_open:
+            raise
+        found = {}
+    return tuple(replace(tag, described=found[tag.node_id]) if tag.node_id in found else tag for tag in tags)
+
+
+async def _described(session: Session, tags: Sequence[Tag], types: Types) -> dict[str, Described]:
+    """By node id of the tag."""
+    nodes = {tag.node_id: node for tag in tags if (node := node_of(tag.node_id, session.uris)) is not None}
+    if not nodes:
+        return {}
+    answers = await session.read_attribute(list(nodes.values()), ua.AttributeIds.DataType)
+    ranks = await session.read_attribute(list(nodes.values()), ua.AttributeIds.ValueRank)
+    data_types = [
+        text_of_node(said, session.uris) if isinstance(said := content(answer), ua.NodeId) else "" for answer in answers
+    ]
+    parts = {text: _parts(text, types) for text in set(data_types) - {"", *_ABSTRACT}}
+    known = await _known(session, sorted({part for each in parts.values() for part in each}), types)
+    made: dict[tuple[str, int], Described] = {}
+    found: dict[str, Described] = {}
+    for tag, data_type, answer in zip(nodes, data_types, ranks, strict=True):
+        if data_type in parts and data_type in known:
+            rank = said if isinstance(said := content(answer), int) else _ANY_RANK
+            described = Described(rank, tuple(known[part] for part in parts[data_type] if part in known))
+            found[tag] = made.setdefault((data_type, rank), described)
+    return found
+
+
+def _parts(data_type: str, types: Types) -> list[str]:
+    """A data type, and those that it is made of, built-in types aside."""
+    parts = [data_type]
+    for part in parts:
+        definition = types.definitions.get(part)
+        inside = dict.fromkeys(field.data_type for field in definition.fields) if definition else ()
+        parts += [each for each in inside if each not in (*_BUILT_IN, *_ABSTRACT, *parts)]
+    return parts
+
+
+async def _known(session: Session, data_types: Sequence[str], types: Types) -> dict[str, DataType]:
+    found = {text: DataType(text, "", _BUILT_IN[text]) for text in data_types if text in _BUILT_IN}
+    others = {t: node for t in data_types if t not in found and (node := node_of(t, session.uris)) is not None}
+    if not others:
+        return found
+    names = await session.read_attribute(list(others.values()), ua.AttributeIds.BrowseName)
+    members = await _members(session, {t: node for t, node in others.items() if t not in types.definitions})
+    for text, answer in zip(others, names, strict=True):
+        name = said.Name if isinstance(said := content(answer), ua.QualifiedName) and said.Name else text
+        definition, built_in = types.definitions.get(text), types.kinds.get(text)
+        if definition is not None:
+            fields = tuple(DataField(f.name, f.data_type, f.dimensions or -1, f.is_optional) for f in definition.fields)
+            found[text] = DataType(text, name, EXTENSION_OBJECT, kind=definition.kind, fields=fields)
+        elif members[text]:
+            found[text] = DataType(text, name, _INT32, members[text])
+        elif built_in is not None and built_in in _BUILT_IN.values():
+            found[text] = DataType(text, name, built_in)
+    return found
+
+
+async def _members(session: Session, data_types: dict[str, ua.NodeId]) -> dict[str, Members]:
+    """The members of those that are enumerations, nothing for the others."""
+    if not data_types:
+        return {}
+    answers = await session.read_attribute(list(data_types.values()), ua.AttributeIds.DataTypeDefinition)
+    found = {text: _defined(content(answer)) for text, answer in zip(data_types, answers, strict=True)}
+    without = {text: data_types[text] for text, members in found.items() if members is None}
+    told = await _from_properties(session, list(without.values()))
+    return {text: members or told.get(data_types[text], ()) for text, members in found.items()}
+
+
+def _defined(said: object) -> Members | None:
+    """The members of a definition; none for other types, None where the server has no definition."""
+    if isinstance(said, ua.EnumDefinition):
+        return tuple((int(field.Value), field.Name or "") for field in said.Fields or ())
+    return () if said is not None else None
+
+
+async def _from_properties(session: Session, data_types: Sequence[ua.NodeId]) -> dict[ua.NodeId, Members]:
+    below = await children(session, data_types, reference=_HAS_PROPERTY, classes=VARIABLE) if data_types else []
+    holders = {
+        reference.node: node
+        for node, references in zip(data_types, below, strict=True)
+        for reference in references
+        if reference.name in _NAMES
+    }
+    values = await session.read_values(list(holders)) if holders else []
+    return {node: _listed(content(value)) for node, value in zip(holders.values(), values, strict=True)}
+
+
+def _listed(said: object) -> Members:
+    """The members in a list of texts, counted from 0 (EnumStrings), or of numbers with texts (EnumValues)."""
+    found: list[tuple[int, str]] = []
+    for number, each in enumerate(said if isinstance(said, list) else ()):
+        if isinstance(each, ua.LocalizedText):
+            found.append((number, each.Text or ""))
+        elif isinstance(each, ua.EnumValueType):
+            found.append((int(each.Value), each.DisplayName.Text or ""))
+    return tuple(found)

@@ -1,0 +1,87 @@
+"""What came to an address space and what went from it, against the table that is in use.
+
+Handles never change their meaning while a source is open: what came stands at the end of the table, and what went
+keeps its place.  A subtree that cannot be browsed for a moment looks empty, so a variable counts as gone only when the
+server itself says that it does not know the node.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from asyncua import ua
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.session.session import Session, content
+from gateway.opcua.space.data_types import with_types
+from gateway.opcua.space.selection import Table, extended, locate, resolve, variables_of
+
+_NAMESPACES = ua.NodeId(ua.Int32(ua.ObjectIds.Server_NamespaceArray), ua.Int16(0))
+_UNKNOWN = frozenset((0x8033_0000, 0x8034_0000))
+"""BadNodeIdInvalid, BadNodeIdUnknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A table, and how it differs from the one before."""
+
+    table: Table
+    came: range
+    """Handles that are new."""
+    went: tuple[int, ...]
+    """Handles whose nodes the server does not know any more."""
+
+
+async def growth_of(session: Session, config: SourceConfig, table: Table) -> Growth:
+    """Look again for what the configuration selects.  Raises `Unavailable`, also when there is another namespace:
+    then all is resolved anew by connecting again."""
+    await _check_namespaces(session)
+    found = await resolve(session, config)
+    grown = extended(table, found)
+    if table.types is not None:
+        came = await with_types(session, grown.tags[len(table.tags) :], table.types)
+        grown = replace(grown, tags=(*table.tags, *came))
+    here = {item.text for item in found.items}
+    absent = [
+        (handle, node)
+        for handle, (tag, item) in enumerate(zip(table.tags, table.items, strict=True))
+        if item.text not in here and _is_browsed(config, tag.selection) and (node := node_of(item.text, session.uris))
+    ]
+    classes = await session.read_attribute([n for _, n in absent], ua.AttributeIds.NodeClass) if absent else []
+    went = [
+        handle
+        for (handle, _), answer in zip(absent, classes, strict=True)
+        if answer.StatusCode is not None and answer.StatusCode.value in _UNKNOWN
+    ]
+    return Growth(grown, range(len(table.items), len(grown.items)), tuple(went))
+
+
+async def something_appeared(session: Session, table: Table, failed: Collection[int]) -> bool:
+    """Whether there is something now in a subtree or type that was empty.  Raises `Unavailable`, also when a path of
+    browse names has come to lead somewhere: its variable has got a node id, and with it another place in the table."""
+    for handle in failed:
+        place = table.items[handle].text
+        if place.startswith("/") and await locate(session, place) is not None:
+            raise Unavailable(f"{place} has appeared at {session.where}: connecting again to subscribe to it")
+    for selection in table.missing:
+        if await variables_of(session, selection):
+            return True
+    return False
+
+
+def is_growing(config: SourceConfig) -> bool:
+    """Whether anything is selected that may come and go."""
+    return any(_is_browsed(config, number) for number in range(len(config.select)))
+
+
+def _is_browsed(config: SourceConfig, selection: int) -> bool:
+    chosen = config.select[selection]
+    return chosen.subtree is not None or chosen.type is not None
+
+
+async def _check_namespaces(session: Session) -> None:
+    [answer] = await session.read_values([_NAMESPACES])
+    uris = content(answer)
+    if isinstance(uris, list) and tuple(map(str, uris)) != session.uris:
+        raise Unavailable(f"{session.where} has other namespaces now: connecting again to look for everything anew")

@@ -1,0 +1,254 @@
+"""From the configuration's selections to the table of tags: which variables, called what, sampled how.
+
+A variable is taken once; the first selection that names it decides.  The order of the table is a function of the
+configuration and of what is on the server, not of timing: handles index into it, and a subscription that outlives us is
+taken up only where table and handles are the same (`digest`).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import count
+
+from asyncua import ua
+
+from gateway.config import Selection, SourceConfig
+from gateway.model import Priority, Tag
+from gateway.opcua.codec.node_ids import node_of, text_of_node
+from gateway.opcua.session.session import Session, content, untold
+from gateway.opcua.space.browse import Variable, children, instances_of, node_at, survey
+from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
+from gateway.opcua.space.structures import Types
+
+NO_LEVEL = "-"
+"""The field of a level that a variable does not have, lying higher up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What to ask the server for, beside the tag of the same handle."""
+
+    text: str
+    """The node id as text; resolved anew when the server comes to know the namespace."""
+    sampling_ms: float
+    queue_size: int
+    discard_oldest: bool = True
+    trigger: int = 1
+    """DataChangeTrigger (Part 4, 7.22.2): 0 status, 1 status or value, 2 also the timestamp."""
+    deadband_kind: int = 0
+    """0 none, 1 absolute, 2 percent of EURange."""
+    deadband: float = 0.0
+    events: EventFilter | None = None
+    """Not a variable but a notifier: these events."""
+    publishing_s: float = field(default=0.25, repr=False)
+    """The interval of the subscription it belongs to: a mark says it of each subscription, so the digest need not."""
+    heartbeat_s: float = field(default=0.0, repr=False)
+    """Ours alone: it is not in the digest, because the server need not know it."""
+
+    @property
+    def has_filter(self) -> bool:
+        return self.events is None and (self.trigger != 1 or self.deadband_kind != 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Tags and items by handle."""
+
+    tags: tuple[Tag, ...]
+    items: tuple[Item, ...]
+    digest: str = ""
+    missing: tuple[Selection, ...] = ()
+    """Subtrees and types that are not there, or have nothing in them."""
+    added: tuple[str, ...] = ()
+    """Node ids that came while the table was in use: the last of it, in this order."""
+    types: Types | None = None
+    """Where the tags are to say what the server says of their types: those."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    tags: list[Tag] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    nodes: set[str] = field(default_factory=set)
+    names: dict[tuple[str, int], int] = field(default_factory=dict)
+    fields: dict[frozenset[tuple[str, str]], tuple[int, dict[str, str]]] = field(default_factory=dict)
+    """Tags that have the same fields share them: of 100 000 variables few machines are different."""
+    missing: list[Selection] = field(default_factory=list)
+
+    def add(
+        self, name: str, fields: dict[str, str], unit: str | None, item: Item, selection: tuple[int, Priority]
+    ) -> None:
+        if item.text in self.nodes:
+            return
+        self.nodes.add(item.text)
+        number, shared = self.fields.setdefault(frozenset(fields.items()), (len(self.fields), fields))
+        count = self.names[name, number] = self.names.get((name, number), 0) + 1
+        # A copy: the name itself lies among what browsing leaves behind, and would keep that memory from being freed.
+        shown = f"{name}~{count}" if count > 1 else "".join((name[:1], name[1:]))
+        self.tags.append(Tag(shown, item.text, shared, unit, *selection))
+        self.items.append(item)
+
+
+async def resolve(session: Session, config: SourceConfig, progress: Callable[[int], None] = untold) -> Table:
+    """The table of this configuration on this server, now.  `progress` is told how many nodes more were looked into.
+
+    Raises `Unavailable`.
+    """
+    draft = _Draft()
+    single = await _single_variables(session, [n for s in config.select if (n := s.node or s.events) is not None])
+    for index, selection in enumerate(config.select):
+        item, taken_by = _item(config, selection), (index, _priority(selection))
+        fields = {**config.fields, **selection.fields}
+        if (node := selection.node or selection.events) is not None:
+            name, text, unit = single[node]
+            draft.add(selection.name or name, fields, unit, replace(item, text=text), taken_by)
+        else:
+            found = await variables_of(session, selection, progress)
+            if not found:
+                draft.missing.append(selection)
+            chosen = [v for v in found if is_chosen("/".join(v.path), selection)]
+            for variable, unit in await described(session, chosen):
+                levels, name = split_path(variable.path, selection.levels)
+                text = text_of_node(variable.node, session.uris)
+                draft.add(name, {**fields, **levels}, unit, replace(item, text=text), taken_by)
+    return Table(tuple(draft.tags), tuple(draft.items), digest_of(draft.items), tuple(draft.missing))
+
+
+def digest_of(items: Sequence[Item]) -> str:
+    """What a subscription monitors, in the order of its handles."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(repr(item).encode())
+    return digest.hexdigest()[:32]
+
+
+def arranged(table: Table, last: Sequence[str]) -> Table:
+    """The table with these node ids at its end, in this order: as it was when they came one after another."""
+    place = {text: number for number, text in enumerate(last, len(table.items))}
+    if not any(item.text in place for item in table.items):
+        return table
+    order = sorted(range(len(table.items)), key=lambda handle: place.get(table.items[handle].text, handle))
+    tags, items = tuple(table.tags[handle] for handle in order), tuple(table.items[handle] for handle in order)
+    return replace(table, tags=tags, items=items, digest=digest_of(items), added=tuple(last))
+
+
+def extended(table: Table, found: Table) -> Table:
+    """The table with what `found` has beyond it at its end: handles stay what they are."""
+    known = {item.text for item in table.items}
+    names = {(tag.name, frozenset(tag.fields.items())) for tag in table.tags}
+    tags, items = list(table.tags), list(table.items)
+    for tag, item in zip(found.tags, found.items, strict=True):
+        if item.text in known:
+            continue
+        name, fields = tag.name, frozenset(tag.fields.items())
+        candidates = (name if number == 1 else f"{name}~{number}" for number in count(1))
+        name = next(candidate for candidate in candidates if (candidate, fields) not in names)
+        names.add((name, fields))
+        tags.append(replace(tag, name=name))
+        items.append(item)
+    added = (*table.added, *(item.text for item in items[len(table.items) :]))
+    return Table(tuple(tags), tuple(items), digest_of(items), found.missing, added, table.types)
+
+
+async def variables_of(
+    session: Session, selection: Selection, progress: Callable[[int], None] = untold
+) -> list[Variable]:
+    """The variables of a subtree, or of the instances of a type."""
+    if selection.subtree is not None:
+        root = await locate(session, selection.subtree)
+        return (await survey(session, root, progress=progress)).variables if root is not None else []
+    object_type = await locate(session, selection.type or "")
+    found: list[Variable] = []
+    for name, node in await instances_of(session, object_type) if object_type is not None else []:
+        found += (await survey(session, node, (name,), progress=progress)).variables
+    return found
+
+
+async def locate(session: Session, text: str) -> ua.NodeId | None:
+    """The node that a node id or a path of the configuration means; None where there is none."""
+    return await node_at(session, text) if text.startswith("/") else node_of(text, session.uris)
+
+
+def _item(config: SourceConfig, selection: Selection) -> Item:
+    """What to ask for the variables of this selection."""
+    publishing_s = selection.publishing_interval or config.publishing_interval
+    sampling_s = publishing_s if selection.sampling_interval is None else selection.sampling_interval
+    return Item(
+        "",
+        sampling_s * 1000.0,
+        selection.queue_size or config.queue_size,
+        selection.discard == "oldest",
+        ("status", "value", "timestamp").index(selection.trigger),
+        1 if selection.deadband is not None else 2 if selection.deadband_percent is not None else 0,
+        selection.deadband or selection.deadband_percent or 0.0,
+        _events(selection),
+        publishing_s,
+        selection.heartbeat or 0.0,
+    )
+
+
+def _priority(selection: Selection) -> Priority:
+    if selection.events is not None:
+        return Priority.EVENT
+    return Priority.STATE if selection.priority == "state" else Priority.TELEMETRY
+
+
+def _events(selection: Selection) -> EventFilter | None:
+    if selection.events is None:
+        return None
+    return EventFilter(selection.event_fields or DEFAULT_FIELDS, selection.event_types, selection.least_severity)
+
+
+def is_chosen(path: str, selection: Selection) -> bool:
+    """Whether a path below the subtree is taken: included (or nothing says what is), and not excluded."""
+    included = not selection.include or any(pattern(p).fullmatch(path) for p in selection.include)
+    return included and not any(pattern(p).fullmatch(path) for p in selection.exclude)
+
+
+@lru_cache(maxsize=1000)
+def pattern(glob: str) -> re.Pattern[str]:
+    """`*` is any text within a level, `**` across levels, `?` one character; everything else is itself."""
+    parts = re.split(r"(\*\*/?|\*|\?)", glob)
+    meaning = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(meaning.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def split_path(path: tuple[str, ...], levels: Sequence[str]) -> tuple[dict[str, str], str]:
+    """The fields of the first levels, and the name: what is left of the path, at least its last part."""
+    taken = min(len(levels), len(path) - 1)
+    fields = dict(zip(levels, [*path[:taken], *[NO_LEVEL] * (len(levels) - taken)], strict=True))
+    return fields, "/".join(path[taken:])
+
+
+async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str, tuple[str, str, str | None]]:
+    """Name, node id with URI, and unit of each node named by itself.  What is not there is named by its own id."""
+    nodes = {text: await locate(session, text) for text in texts}
+    known = [(text, node) for text, node in nodes.items() if node is not None]
+    names = await session.read_attribute([node for _, node in known], ua.AttributeIds.BrowseName) if known else []
+    below = await children(session, [node for _, node in known]) if known else []
+    variables = []
+    for (_, node), name, references in zip(known, names, below, strict=True):
+        said = content(name)
+        path = (str(said.Name),) if isinstance(said, ua.QualifiedName) else ()
+        units = [r.node for r in references if r.name == "EngineeringUnits"]
+        variables.append(Variable(path, node, units[0] if units else None))
+    found: dict[str, tuple[str, str, str | None]] = {text: (re.split("[=/]", text)[-1], text, None) for text in texts}
+    units_known = await described(session, variables)
+    for (text, node), (variable, unit) in zip(known, units_known, strict=True):
+        shown = variable.path[0] if variable.path else found[text][0]
+        found[text] = (shown, text_of_node(node, session.uris), unit)
+    return found
+
+
+async def described(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, str | None]]:
+    """Each variable with the text of its engineering unit."""
+    with_units = [v for v in variables if v.unit_node is not None]
+    values = await session.read_values([v.unit_node for v in with_units if v.unit_node]) if with_units else []
+    units: dict[ua.NodeId, str] = {}
+    for variable, value in zip(with_units, values, strict=True):
+        said = content(value)
+        if isinstance(said, ua.EUInformation) and said.DisplayName.Text:
+            units[variable.node] = said.DisplayName.Text
+    return [(v, units.get(v.node)) for v in variables]

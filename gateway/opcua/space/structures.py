@@ -1,0 +1,301 @@
+"""Structures of one server: their definitions read from it, and readers made of them.
+
+asyncua keeps decoded types in registries global to the process, where two servers overwrite each other; here each
+session has readers of its own.  A type whose definition is not there, or says what Part 6 has no encoding for, has
+no reader: its values keep their bytes.
+
+    data types ─ walk HasSubtype from BaseDataType ─► which built-in type each is, after all
+               └ DataTypeDefinition of each ────────► fields ─► a reader per encoding id
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from asyncua import ua
+
+from gateway.errors import Unavailable
+from gateway.model import IS_ARRAY, IS_MATRIX
+from gateway.opcua.codec.node_ids import text_of_node
+from gateway.opcua.codec.wire import (
+    DECIMAL,
+    EXTENSION_OBJECT,
+    SCALARS,
+    Malformed,
+    Reader,
+    StructureReader,
+    read_array,
+    read_elements,
+    read_matrix,
+)
+from gateway.opcua.session.session import Session, content
+from gateway.opcua.space.browse import children
+from gateway.values import Structure, Typed
+
+_BASE_DATA_TYPE = ua.NodeId(ua.Int32(ua.ObjectIds.BaseDataType), ua.Int16(0))
+_HAS_SUBTYPE = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype), ua.Int16(0))
+_HAS_ENCODING = ua.NodeId(ua.Int32(ua.ObjectIds.HasEncoding), ua.Int16(0))
+_DATA_TYPE, _OBJECT = 64, 1
+"""Node class bits."""
+_ENUMERATION, _INT32, _VARIANT = "i=29", 6, 24
+_LAST_BUILT_IN = 25
+_WITH_HEADER = ("i=22", DECIMAL)
+"""Structure, which may be any, and Decimal, which has no fields."""
+MOST_TYPES = 50_000
+MAX_LEVELS = 50
+
+_MOST_OPTIONAL = 32
+"""Bits of the mask that says which fields are there."""
+
+_PLAIN, _OPTIONAL, _UNION = 0, 1, 2
+"""StructureType (Part 3, 8.48); 3 and 4 are the first and the last with subtypes allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a structure."""
+
+    name: str
+    data_type: str
+    dimensions: int = 0
+    """0 for a scalar, 1 for an array, more for a matrix."""
+    is_optional: bool = False
+    allows_subtypes: bool = False
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether a structure in this field comes without the header of an ExtensionObject (Part 6, 5.2.6)."""
+        return self.data_type not in _WITH_HEADER and not self.allows_subtypes
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a server says of one structure."""
+
+    data_type: str
+    kind: int
+    fields: tuple[Field, ...]
+
+
+FieldReader = Callable[[Reader], Typed]
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """What a server says of its data types."""
+
+    readers: Mapping[str, StructureReader]
+    """By the encoding id of a structure."""
+    definitions: Mapping[str, Definition]
+    """Of structures."""
+    kinds: Mapping[str, int]
+    """The built-in type of each data type."""
+
+
+async def load_types(session: Session) -> Types:
+    """The server's data types, with a reader for each structure that can be read.  Raises `Unavailable`."""
+    kinds, nodes = await _data_types(session)
+    structures = [node for text, node in nodes.items() if kinds[text] == EXTENSION_OBJECT]
+    answers = await session.read_attribute(structures, ua.AttributeIds.DataTypeDefinition) if structures else []
+    definitions: dict[str, Definition] = {}
+    encodings: dict[str, str] = {}
+    without_encoding: list[ua.NodeId] = []
+    for node, answer in zip(structures, answers, strict=True):
+        said = content(answer)
+        if not isinstance(said, ua.StructureDefinition):
+            continue
+        text = text_of_node(node, session.uris)
+        definition = definition_of(text, said, session.uris)
+        if definition is None:
+            continue
+        definitions[text] = definition
+        if said.DefaultEncodingId.is_null():
+            without_encoding.append(node)
+        else:
+            encodings[text_of_node(said.DefaultEncodingId, session.uris)] = text
+    encodings |= await _encodings(session, without_encoding)
+    return Types(readers_of(definitions, encodings, kinds), definitions, kinds)
+
+
+async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.NodeId]]:
+    """The built-in type of each data type of the server, and its node id."""
+    kinds, nodes = {"i=24": _VARIANT}, {}
+    level = [_BASE_DATA_TYPE]
+    for _ in range(MAX_LEVELS):
+        if not level or len(kinds) > MOST_TYPES:
+            break
+        below = await children(session, level, reference=_HAS_SUBTYPE, classes=_DATA_TYPE)
+        following = []
+        for parent, references in zip(level, below, strict=True):
+            inherited = kinds[text_of_node(parent, session.uris)]
+            for reference in references:
+                node = reference.node
+                text = text_of_node(node, session.uris)
+                if text not in kinds:
+                    kinds[text], nodes[text] = built_in(text, inherited), node
+                    following.append(node)
+        level = following
+    return kinds, nodes
+
+
+def built_in(data_type: str, inherited: int) -> int:
+    """The built-in type that values of a data type are encoded as (Part 6, 5.1.2), given that of its supertype."""
+    if data_type == _ENUMERATION:
+        return _INT32
+    if data_type == DECIMAL:
+        return EXTENSION_OBJECT
+    number = data_type.removeprefix("i=")
+    if data_type.startswith("i=") and number.isdecimal() and 1 <= int(number) <= _LAST_BUILT_IN and number != "24":
+        return int(number)
+    return inherited
+
+
+async def _encodings(session: Session, nodes: Sequence[ua.NodeId]) -> dict[str, str]:
+    """The binary encoding of data types that do not name it themselves."""
+    below = await children(session, nodes, reference=_HAS_ENCODING, classes=_OBJECT) if nodes else []
+    found = {}
+    for node, references in zip(nodes, below, strict=True):
+        for reference in references:
+            if reference.name == "Default Binary":
+                found[text_of_node(reference.node, session.uris)] = text_of_node(node, session.uris)
+    return found
+
+
+def definition_of(data_type: str, said: ua.StructureDefinition, uris: Sequence[str]) -> Definition | None:
+    """A definition in our terms; None when it says what we cannot read."""
+    kind = int(said.StructureType)
+    fields = []
+    for number, field in enumerate(said.Fields or ()):
+        if field.ValueRank != -1 and field.ValueRank < 1:
+            return None  # a field is a scalar or has fixed dimensions (Part 3, 8.51)
+        optional = bool(field.IsOptional) and kind == _OPTIONAL
+        subtypes = bool(field.IsOptional) and kind in (3, 4)
+        name = field.Name or f"field{number}"
+        dimensions = max(0, field.ValueRank)
+        fields.append(Field(name, text_of_node(field.DataType, uris), dimensions, optional, subtypes))
+    if sum(field.is_optional for field in fields) > _MOST_OPTIONAL:
+        return None
+    return Definition(data_type, {3: _PLAIN, 4: _UNION}.get(kind, kind), tuple(fields))
+
+
+def readers_of(
+    definitions: Mapping[str, Definition], encodings: Mapping[str, str], kinds: Mapping[str, int]
+) -> dict[str, StructureReader]:
+    """A reader per encoding id.  Types that contain what has no reader are left out."""
+    made: dict[str, StructureReader] = {}
+    for text in _readable(definitions, kinds):
+        made[text] = _reader(definitions[text], kinds, made, definitions)
+    return {encoding: made[text] for encoding, text in encodings.items() if text in made}
+
+
+def _readable(definitions: Mapping[str, Definition], kinds: Mapping[str, int]) -> set[str]:
+    """The types all of whose fields can be read, and all fields of what they contain.
+
+    From what cannot be read to what contains it, in time linear in the number of fields: a chain of types may be longer
+    than Python's stack.
+    """
+    containing: dict[str, list[str]] = {}
+    unreadable: list[str] = []
+    for text, definition in definitions.items():
+        inline = [f for f in definition.fields if kinds.get(f.data_type) == EXTENSION_OBJECT and f.is_inline]
+        for field in inline:
+            containing.setdefault(field.data_type, []).append(text)
+        if any(f.data_type not in kinds for f in definition.fields):
+            unreadable.append(text)
+    unreadable += [text for text in containing if text not in definitions]
+    spoiled = set(unreadable)
+    while unreadable:
+        for text in containing.get(unreadable.pop(), ()):
+            if text not in spoiled:
+                spoiled.add(text)
+                unreadable.append(text)
+    return definitions.keys() - spoiled
+
+
+def _reader(
+    definition: Definition,
+    kinds: Mapping[str, int],
+    made: Mapping[str, StructureReader],
+    definitions: Mapping[str, Definition],
+) -> StructureReader:
+    readers = [(f, _field_reader(f, kinds[f.data_type], made, definitions)) for f in definition.fields]
+    bits = _optional_bits(definition)
+
+    def read(r: Reader) -> Structure:
+        r.deeper()
+        r.structure()
+        if definition.kind == _UNION:
+            fields = _read_union(r, readers)
+        else:
+            mask = r.u32() if definition.kind == _OPTIONAL else 0
+            fields = {f.name: field(r) for (f, field), bit in zip(readers, bits, strict=True) if not bit or mask & bit}
+        r.depth -= 1
+        return Structure(definition.data_type, fields)
+
+    return read
+
+
+def _optional_bits(definition: Definition) -> list[int]:
+    """The bit of each field in the mask before an encoded structure (Part 6, 5.2.7); 0 where it is always there."""
+    bits, following = [], 1
+    for field in definition.fields:
+        bits.append(following if field.is_optional else 0)
+        following <<= field.is_optional
+    return bits
+
+
+def _read_union(r: Reader, readers: Sequence[tuple[Field, FieldReader]]) -> dict[str, Typed]:
+    """The one field that is there; 0 means none (Part 6, 5.2.8)."""
+    chosen = r.u32()
+    if chosen > len(readers):
+        raise Malformed(f"field {chosen} of a union of {len(readers)}")
+    return {readers[chosen - 1][0].name: readers[chosen - 1][1](r)} if chosen else {}
+
+
+def _field_reader(
+    field: Field, kind: int, made: Mapping[str, StructureReader], definitions: Mapping[str, Definition]
+) -> FieldReader:
+    if kind == EXTENSION_OBJECT and field.is_inline:
+        return _inline_reader(field, made)
+    if field.allows_subtypes and kind != EXTENSION_OBJECT:
+        kind = _VARIANT
+    if field.dimensions > 1:
+        return lambda r: Typed(kind | IS_ARRAY | IS_MATRIX, read_matrix(r, lambda r, n: read_elements(r, kind, n)))
+    if field.dimensions:
+        return lambda r: Typed(kind | IS_ARRAY, read_array(r, kind))
+    scalar = SCALARS[kind]
+    return lambda r: Typed(kind, scalar(r))
+
+
+def _inline_reader(field: Field, made: Mapping[str, StructureReader]) -> FieldReader:
+    """A structure in a structure: its fields without the header of an ExtensionObject.
+
+    Looked up when it is read, because types may contain themselves.
+    """
+    if not field.dimensions:
+        return lambda r: Typed(EXTENSION_OBJECT, made[field.data_type](r))
+
+    def elements(r: Reader, length: int) -> list[object]:
+        return [made[field.data_type](r) for _ in range(r.claim(length, 1))]
+
+    def read(r: Reader) -> Typed:
+        if field.dimensions > 1:
+            return Typed(EXTENSION_OBJECT | IS_ARRAY | IS_MATRIX, read_matrix(r, elements))
+        length = r.i32()
+        return Typed(EXTENSION_OBJECT | IS_ARRAY, None if length < 0 else elements(r, length))
+
+    return read
+
+
+async def types_or_none(session: Session, wanted: bool) -> Types:
+    """The data types; nothing where they are not wanted or the server does not tell.
+
+    Raises `Unavailable` only when the link is gone.
+    """
+    if not wanted:
+        return Types({}, {}, {})
+    try:
+        return await load_types(session)
+    except Unavailable:
+        if not session.is_open:
+            raise
+        return Types({}, {}, {})

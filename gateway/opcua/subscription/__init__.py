@@ -1,0 +1,1 @@
+"""What a server sends: subscriptions, their sequence, their transfer, back-fill, and polling; all as batches."""

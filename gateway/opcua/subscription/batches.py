@@ -1,0 +1,217 @@
+"""Notification messages into `model.Batch`: columns, gaps seen in them, and the counts that follow from them."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gateway.metrics import SourceMetrics
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
+from gateway.opcua.codec.decode import DATA_CHANGE, EVENTS, Changes, Part, Published, read_changes
+from gateway.opcua.codec.wire import EXTENSION_OBJECT, Dialect
+from gateway.opcua.space.event_filters import MODEL_CHANGES, Event, read_events
+from gateway.opcua.space.selection import Table
+from gateway.opcua.subscription.heartbeat import Heartbeats
+
+NOTHING = Changes(
+    np.zeros(0, np.uint32), np.zeros(0, np.uint8), [], np.zeros(0, np.uint32), np.zeros(0, np.int64),
+    np.zeros(0, np.int64),
+)  # fmt: skip
+LEAD_TICKS = 60 * TICKS_PER_SECOND
+"""How far the clock of a source may be ahead of its server's: so far beyond the present its history is read."""
+OVERFLOW = 0x480
+"""InfoType DataValue and Overflow (Part 4, 7.39.1): older values fell out of the server's queue before this one."""
+
+
+def now_ticks() -> int:
+    """The wall clock."""
+    return time.time_ns() // 100 + UNIX_EPOCH_TICKS
+
+
+def until_ticks(since_ticks: int) -> int:
+    """Where a gap that began then would end."""
+    return max(now_ticks(), since_ticks)
+
+
+def latest_ticks(before_ticks: int, batch: Batch, server_ticks: int) -> int:
+    """The latest source timestamp seen, after this batch too: where a gap would begin.
+
+    Not the server's: a source clock that is behind it would put what is missing before its gap.  Never ahead of the
+    server's clock: one variable with a time in the future, or a clock that was set back, would put it after.
+    """
+    ticks = np.where(batch.source_ticks > 0, batch.source_ticks, batch.server_ticks)
+    ticks = ticks[ticks <= server_ticks + LEAD_TICKS]
+    return min(max(before_ticks, int(ticks.max()) if len(ticks) else 0), server_ticks)
+
+
+class ServerClock:
+    """How far the server's clock is from ours.
+
+    After it was set back, the former distance is kept until the clock has passed where it had been: its times exist
+    twice until then, and no history can be asked about them.
+    """
+
+    def __init__(self) -> None:
+        self.offset_ticks = 0
+        """The server's clock less ours; 0 where it is not known."""
+        self._peak_ticks = 0
+
+    def begin(self, *offsets_ticks: int) -> None:
+        """Of these distances the largest holds; 0 is none."""
+        known = [offset for offset in offsets_ticks if offset]
+        self.offset_ticks = max(known, default=0)
+        self._peak_ticks = now_ticks() + self.offset_ticks if known else 0
+
+    def note(self, server_ticks: int) -> None:
+        """This is the server's clock now."""
+        if server_ticks >= self._peak_ticks:
+            self._peak_ticks, self.offset_ticks = server_ticks, server_ticks - now_ticks()
+
+
+class Assembler:
+    """Makes the batches of one source."""
+
+    def __init__(self, source: str, table: Table, metrics: SourceMetrics, dialect: Dialect) -> None:
+        self._source = source
+        self._metrics = metrics
+        self._dialect = dialect
+        self.heartbeats = Heartbeats(table.items)
+        self.model_changed = asyncio.Event()
+        """Set when the server says that its address space has changed."""
+        self.learn(table)
+
+    def learn(self, table: Table) -> None:
+        """This is the table now; the handles of the one before mean the same in it."""
+        self._tags = table.tags
+        self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
+        self.heartbeats.learn(table.items)
+
+    def __call__(self, published: Published | None, gaps: tuple[Gap, ...], since_ticks: int = 0) -> Batch:
+        """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced.
+
+        What is missing came after `since_ticks`.
+        """
+        parts = published.parts if published is not None else ()
+        return self.read([self._changes(published, part) for part in parts if published], gaps, since_ticks)
+
+    def read(self, changes: Sequence[Changes], gaps: tuple[Gap, ...] = (), since_ticks: int = 0) -> Batch:
+        """The batch of what was read, with what is wrong with it announced."""
+        columns = joined(changes)
+        self.heartbeats.note(columns, time.monotonic())
+        gaps = (*gaps, *self._spoiled(changes, since_ticks), *self._overflows(columns, since_ticks))
+        return self._batch(columns, gaps)
+
+    def repeated(self, columns: Changes) -> Batch:
+        """The batch of a heartbeat."""
+        return self._batch(columns, ())
+
+    def historical(self, columns: Changes) -> Batch:
+        """The batch of a page of history."""
+        return replace(self._batch(columns, ()), historical=True)
+
+    def _batch(self, columns: Changes, gaps: tuple[Gap, ...]) -> Batch:
+        self._count(columns)
+        return Batch(
+            source=self._source,
+            tags=self._tags,
+            handles=columns.handles,
+            types=columns.types,
+            values=columns.values,
+            statuses=columns.statuses,
+            source_ticks=columns.source_ticks,
+            server_ticks=columns.server_ticks,
+            gaps=gaps,
+        )
+
+    def _changes(self, published: Published, part: Part) -> Changes:
+        if part.kind == DATA_CHANGE:
+            return self._known(read_changes(published, part, self._dialect))
+        if part.kind == EVENTS:
+            events, lost, problem = read_events(published, part, self._dialect, self._event_fields)
+            ours = [event for event in events if event.handle != MODEL_CHANGES]
+            if len(ours) < len(events):
+                self.model_changed.set()
+            return columns_of(ours, lost, problem)
+        return NOTHING
+
+    def _known(self, changes: Changes) -> Changes:
+        """Without the rows whose handle is not ours: a server that invents handles must not break who trusts them."""
+        known = changes.handles < len(self._tags)
+        if known.all():
+            return changes
+        rows = np.flatnonzero(known)
+        values = changes.values
+        return Changes(
+            changes.handles[rows],
+            changes.types[rows],
+            values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows.tolist()],
+            changes.statuses[rows],
+            changes.source_ticks[rows],
+            changes.server_ticks[rows],
+            changes.spoiled,
+            changes.lost + len(known) - len(rows),
+            changes.problem or "handles that we did not give",
+        )
+
+    def _spoiled(self, changes: Sequence[Changes], since_ticks: int) -> list[Gap]:
+        spoiled, lost = sum(c.spoiled for c in changes), sum(c.lost for c in changes)
+        problems = [c.problem for c in changes if c.problem]
+        if spoiled or lost:
+            self._metrics.undecodable.inc(spoiled + lost)
+        if not lost and not any(c.problem and not len(c.handles) for c in changes):
+            return []
+        detail = f"values that cannot be decoded: {problems[0]}"
+        return [Gap("undecodable", detail, since_ticks, 0, lost or None)]
+
+    def _overflows(self, columns: Changes, since_ticks: int) -> list[Gap]:
+        flagged = np.flatnonzero((columns.statuses & OVERFLOW) == OVERFLOW)
+        if not len(flagged):
+            return []
+        self._metrics.overflows.inc(len(flagged))
+        handles = tuple(np.unique(columns.handles[flagged]).tolist())
+        ticks = columns.source_ticks[flagged]
+        detail = "the server's queue ran over between two publishes: a longer queue_size or a slower sampling_interval"
+        return [Gap("server_overflow", detail, since_ticks, int(ticks.max()), None, handles)]
+
+    def _count(self, columns: Changes) -> None:
+        if not len(columns.handles):
+            return
+        good, uncertain, bad, other = np.bincount(columns.statuses >> 30, minlength=4).tolist()
+        self._metrics.good.inc(good)
+        self._metrics.uncertain.inc(uncertain)
+        self._metrics.bad.inc(bad + other)
+
+
+def joined(changes: Sequence[Changes]) -> Changes:
+    """Several notifications of one message, one after the other."""
+    if len(changes) == 1:
+        return changes[0]
+    values: list[object] = []
+    for some in changes:
+        values += some.values.tolist() if isinstance(some.values, np.ndarray) else some.values
+    every = [NOTHING, *changes]
+    return Changes(
+        np.concatenate([c.handles for c in every]),
+        np.concatenate([c.types for c in every]),
+        values,
+        np.concatenate([c.statuses for c in every]),
+        np.concatenate([c.source_ticks for c in every]),
+        np.concatenate([c.server_ticks for c in every]),
+    )
+
+
+def columns_of(events: Sequence[Event], lost: int, problem: str) -> Changes:
+    """Events as rows: the value is a structure of the fields, the source time that of the event."""
+    return Changes(
+        np.array([event.handle for event in events], np.uint32),
+        np.full(len(events), EXTENSION_OBJECT, np.uint8),
+        [event.value for event in events],
+        np.zeros(len(events), np.uint32),
+        np.array([event.source_ticks for event in events], np.int64),
+        np.array([event.server_ticks for event in events], np.int64),
+        0,
+        lost,
+        problem,
+    )

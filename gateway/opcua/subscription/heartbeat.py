@@ -1,0 +1,64 @@
+"""Heartbeats: the last value once more when nothing has changed for a while, for consumers that forget.
+
+Pure bookkeeping; time is given.  A repeated row is the row as it was, with its own times: that nothing is new shows.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gateway.opcua.codec.decode import Changes
+from gateway.opcua.space.selection import Item
+
+_Row = tuple[int, object, int, int, int]
+
+
+class Heartbeats:
+    """When which variable is to be repeated."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._rows: dict[int, _Row] = {}
+        self._due_s: dict[int, float] = {}
+        self.learn(items)
+
+    def learn(self, items: Sequence[Item]) -> None:
+        """These are the items now; those known before are at their places."""
+        self._period_s = {handle: item.heartbeat_s for handle, item in enumerate(items) if item.heartbeat_s}
+        self._wanted = np.array([bool(item.heartbeat_s) for item in items], bool)
+
+    def note(self, changes: Changes, now_s: float) -> None:
+        """These rows go out now: their variables need no repetition for a period."""
+        if not self._period_s or not len(changes.handles):
+            return
+        for row in np.flatnonzero(self._wanted[changes.handles]).tolist():
+            handle = int(changes.handles[row])
+            value = changes.values[row]
+            self._rows[handle] = (
+                int(changes.types[row]),
+                value.item() if isinstance(value, np.generic) else value,
+                int(changes.statuses[row]),
+                int(changes.source_ticks[row]),
+                int(changes.server_ticks[row]),
+            )
+            self._due_s[handle] = now_s + self._period_s[handle]
+
+    def wait_s(self, now_s: float, most_s: float) -> float:
+        """How long until the next repetition, at most `most_s`."""
+        return max(0.0, min([*self._due_s.values(), now_s + most_s]) - now_s)
+
+    def due(self, now_s: float) -> Changes | None:
+        """The rows to repeat now; None when there are none."""
+        handles = sorted(handle for handle, due_s in self._due_s.items() if due_s <= now_s)
+        if not handles:
+            return None
+        for handle in handles:
+            self._due_s[handle] = now_s + self._period_s[handle]
+        types, values, statuses, source_ticks, server_ticks = zip(*(self._rows[h] for h in handles), strict=True)
+        return Changes(
+            np.array(handles, np.uint32),
+            np.array(types, np.uint8),
+            list(values),
+            np.array(statuses, np.uint32),
+            np.array(source_ticks, np.int64),
+            np.array(server_ticks, np.int64),
+        )

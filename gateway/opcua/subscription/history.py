@@ -1,0 +1,153 @@
+"""Back-fill (Part 11, raw history): values of the time in which nobody was subscribed.
+
+Read page by page, few variables at a time, and yielded as columns; the reader waits until one page is durable before
+it asks for the next, so a long outage is filled in at the speed of the outbox.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from asyncua import ua
+
+from gateway.model import UNIX_EPOCH_TICKS
+from gateway.opcua.codec.decode import Changes
+from gateway.opcua.codec.decode import skip_response_header as skip_header
+from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.wire import SCALARS, Dialect, Malformed, Reader, read_node_id
+from gateway.opcua.session.asyncua_edge import peer_errors
+from gateway.opcua.session.session import Session, content
+from gateway.opcua.space.selection import Item
+from gateway.values import Sampled
+
+PAGE = 1000
+"""Values per variable and request."""
+NODES = 20
+"""Variables per request: with `PAGE`, what one answer may hold."""
+_CAN_READ_HISTORY = 0x04
+_HISTORY_DATA = "i=658"
+_SAMPLED = 23
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the server had for one variable."""
+
+    status: int
+    continuation: bytes
+    samples: tuple[Sampled, ...]
+
+
+async def with_history(session: Session, items: Sequence[tuple[int, Item]]) -> list[tuple[int, ua.NodeId]]:
+    """The handles of variables whose history can be read, with their nodes."""
+    known = [
+        (handle, node)
+        for handle, item in items
+        if item.events is None and not item.text.startswith("/") and (node := node_of(item.text, session.uris))
+    ]
+    if not known:
+        return []
+    levels = await session.read_attribute([node for _, node in known], ua.AttributeIds.UserAccessLevel)
+    found = []
+    for pair, level in zip(known, levels, strict=True):
+        said = content(level)
+        if isinstance(said, int) and said & _CAN_READ_HISTORY:
+            found.append(pair)
+    return found
+
+
+async def read_history(
+    session: Session, nodes: Sequence[tuple[int, ua.NodeId]], after_ticks: int, until_ticks: int, dialect: Dialect
+) -> AsyncGenerator[tuple[Changes, list[int]], None]:
+    """Pages of changes after one instant and until another, and the handles whose history could not be read.
+
+    Per variable in the order of time.  Raises `Unavailable` when the server is lost.
+    """
+    size = max(1, min(NODES, session.limits.history))
+    for start in range(0, len(nodes), size):
+        todo = [(handle, node, b"") for handle, node in nodes[start : start + size]]
+        while todo:
+            request = _request([(node, point) for _, node, point in todo], after_ticks, until_ticks)
+            with peer_errors("read history", session.where):
+                data = await session.services._send_request(request)
+                answers = _answers(bytes(data), dialect, len(todo))
+            failed = [handle for (handle, _, _), answer in zip(todo, answers, strict=True) if answer.status >> 31]
+            rows = [
+                (handle, sample)
+                for (handle, _, _), answer in zip(todo, answers, strict=True)
+                for sample in answer.samples
+                if after_ticks < (sample.source_ticks or sample.server_ticks) <= until_ticks
+            ]
+            yield _columns(rows), failed
+            todo = [
+                (handle, node, answer.continuation)
+                for (handle, node, _), answer in zip(todo, answers, strict=True)
+                if answer.continuation and not answer.status >> 31
+            ]
+
+
+def _request(nodes: Sequence[tuple[ua.NodeId, bytes]], after_ticks: int, until_ticks: int) -> ua.HistoryReadRequest:
+    details = ua.ReadRawModifiedDetails()
+    details.IsReadModified = False
+    details.StartTime = _instant(after_ticks)
+    details.EndTime = _instant(until_ticks + 10)
+    details.NumValuesPerNode = ua.UInt32(PAGE)
+    details.ReturnBounds = False
+    request = ua.HistoryReadRequest()
+    request.Parameters.HistoryReadDetails = details
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+    request.Parameters.ReleaseContinuationPoints = False
+    for node, point in nodes:
+        wanted = ua.HistoryReadValueId()
+        wanted.NodeId = node
+        wanted.ContinuationPoint = point or None
+        request.Parameters.NodesToRead.append(wanted)
+    return request
+
+
+def _instant(ticks: int) -> datetime:
+    """Down to the microsecond, which is all that asyncua can send."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(ticks - UNIX_EPOCH_TICKS) // 10)
+
+
+def ticks_of(instant: datetime) -> int:
+    """The ticks of what asyncua made of a DateTime."""
+    since = instant.replace(tzinfo=instant.tzinfo or UTC) - datetime.fromtimestamp(0, UTC)
+    return UNIX_EPOCH_TICKS + since // timedelta(microseconds=1) * 10
+
+
+def _answers(body: bytes, dialect: Dialect, count: int) -> list[_Answer]:
+    r = Reader(body, 0, len(body), dialect)
+    skip_header(r)
+    if r.count(9) != count:
+        raise Malformed("another number of results than of variables")
+    return [_answer(r, dialect) for _ in range(count)]
+
+
+def _answer(r: Reader, dialect: Dialect) -> _Answer:
+    status, continuation = r.u32(), r.octets() or b""
+    kind = read_node_id(r)
+    size = r.i32() if r.u8() else 0
+    start = r.step(max(0, size))
+    if kind != _HISTORY_DATA:
+        return _Answer(status, continuation, ())
+    inner = Reader(r.data, start, r.pos, dialect)
+    samples = []
+    for _ in range(max(0, inner.count(1))):
+        inner.depth = 0
+        sample = SCALARS[_SAMPLED](inner)
+        assert isinstance(sample, Sampled)
+        samples.append(sample)
+    return _Answer(status, continuation, tuple(samples))
+
+
+def _columns(rows: Sequence[tuple[int, Sampled]]) -> Changes:
+    return Changes(
+        np.array([handle for handle, _ in rows], np.uint32),
+        np.array([sample.value.type if sample.value else 0 for _, sample in rows], np.uint8),
+        [sample.value.value if sample.value else None for _, sample in rows],
+        np.array([sample.status for _, sample in rows], np.uint32),
+        np.array([sample.source_ticks for _, sample in rows], np.int64),
+        np.array([sample.server_ticks for _, sample in rows], np.int64),
+    )

@@ -1,0 +1,206 @@
+"""The monitored items of a source: which tags its subscriptions have, which the server refused, and another try.
+
+A variable that is not there costs one log line and a count, never the others.  What comes to a selected subtree while
+we are connected is added to a subscription of its interval; what goes is announced.  What tells of that lives in the
+first subscription that is made, the fastest.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+
+import structlog
+
+import gateway.opcua.subscription.checkpoint as marks
+import gateway.opcua.subscription.services as services
+from gateway.config import SourceConfig
+from gateway.metrics import SourceMetrics
+from gateway.model import Gap
+from gateway.opcua.session.asyncua_edge import status_text
+from gateway.opcua.session.session import Session
+from gateway.opcua.space.growth import growth_of, is_growing, something_appeared
+from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.subscription.batches import Assembler, until_ticks
+from gateway.opcua.subscription.checkpoint import Absence, Held, Lease, ranges_of
+from gateway.opcua.subscription.monitoring import Monitored
+from gateway.opcua.subscription.placement import place
+from gateway.opcua.subscription.tracker import Feed
+
+MOST_ADDED_IN_MARK = 100
+"""The mark goes to the disk with every batch."""
+SHOWN = 5
+"""So many examples are named in one log line."""
+
+
+class Items:
+    """The tags of a source as its subscriptions have them."""
+
+    def __init__(
+        self,
+        session: Session,
+        config: SourceConfig,
+        table: Table,
+        metrics: SourceMetrics,
+        batch_of: Assembler,
+        announce: Callable[[Gap], None],
+    ) -> None:
+        self.table = table
+        self.feeds: list[Feed] = []
+        """The subscriptions."""
+        self.failed: set[int] = set()
+        self.owed: tuple[Absence, ...] = ()
+        """What is filled in beside the live values, for the marks."""
+        self._session = session
+        self._config = config
+        self._metrics = metrics
+        self._batch_of = batch_of
+        self._announce = announce
+        self._lease = b""
+        self._gone: set[int] = set()
+        self._revised: set[int] = set()
+        self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+        tell_missing(self._log, table)
+
+    def feed(self, subscription: int) -> Feed | None:
+        """The subscription of this number, if it is ours."""
+        return next((feed for feed in self.feeds if feed.id == subscription), None)
+
+    async def create(self, handles: Collection[int]) -> None:
+        """Subscribe to these.  Raises `Unavailable`."""
+        await self._place(sorted(handles))
+        await self._begun(min(self.feeds, key=lambda feed: feed.subscription.interval_s))
+        self.settle()
+        self._log.info(
+            "subscribed",
+            variables=len(set(handles) - self.failed),
+            failed=len(self.failed),
+            publishing_intervals_s=[feed.subscription.interval_s for feed in self.feeds],
+            keep_alive_s=max(feed.subscription.keep_alive_s for feed in self.feeds),
+        )
+
+    async def retry(self) -> None:
+        """Try again what failed, and look again where nothing was found.  Raises `Unavailable`."""
+        if await something_appeared(self._session, self.table, self.failed):
+            await self.refresh()
+        if not self.failed:
+            return
+        failed = sorted(self.failed)
+        self._lease = b""
+        answers = await place(self._session, self._config, self.feeds, self._wanted(failed), self._begun)
+        back = {handle for handle, answer in zip(failed, answers, strict=True) if answer.is_good}
+        self.settle()
+        if back:
+            self._gone -= back
+            self._log.info("variables are back", variables=self._names(sorted(back)))
+
+    async def refresh(self) -> None:
+        """Subscribe to what came to the selected subtrees and types; announce what went.  Raises `Unavailable`."""
+        growth = await growth_of(self._session, self._config, self.table)
+        self.table = growth.table
+        if growth.came:
+            self._batch_of.learn(self.table)  # before the server is told of the handles: it may be quick
+            await self._place(growth.came)
+            self._log.info("new variables", count=len(growth.came), variables=self._names(growth.came))
+        self._gone &= set(growth.went)
+        went = sorted(set(growth.went) - self._gone - self.failed)
+        if went:
+            self._gone |= set(went)
+            self._log.warning("variables are gone from the server", count=len(went), variables=self._names(went))
+        for feed in self.feeds:
+            if here := [handle for handle in went if handle in feed.handles]:
+                await self._remove(feed, here)
+        if growth.came or went:
+            self.settle()
+
+    async def _remove(self, feed: Feed, handles: Sequence[int]) -> None:
+        if await services.delete_items(self._session, feed.id, handles):
+            feed.handles.difference_update(handles)
+        self._announce(removal(handles, feed.ticks))
+
+    async def _place(self, handles: Sequence[int]) -> None:
+        self._lease = b""
+        answers = await place(self._session, self._config, self.feeds, self._wanted(handles), self._begun)
+        told = list(zip(handles, answers, strict=True))
+        self._revised.difference_update(handles)
+        self._revised |= {handle for handle, answer in told if answer.differs_from(self.table.items[handle])}
+        self._tell_failed(told)
+        self._tell_unfiltered(told)
+        self._tell_revised(told)
+
+    async def _begun(self, feed: Feed) -> None:
+        """One of the subscriptions tells when the address space changes."""
+        if is_growing(self._config) and not any(each.watches_model for each in self.feeds):
+            feed.watches_model = await services.watch_model(self._session, feed.subscription)
+
+    def _wanted(self, handles: Sequence[int]) -> list[tuple[int, Item]]:
+        return [(handle, self.table.items[handle]) for handle in handles]
+
+    def _names(self, handles: Sequence[int]) -> list[str]:
+        return [self.table.items[handle].text for handle in handles[:SHOWN]]
+
+    def settle(self) -> None:
+        """Counts and lease, after any change."""
+        every = set(range(len(self.table.items)))
+        self.failed = every.difference(*(feed.handles for feed in self.feeds))
+        self._metrics.items_good.set(len(every) - len(self.failed))
+        self._metrics.items_failed.set(len(self.failed))
+        self._metrics.items_revised.set(len(self._revised))
+        self._metrics.subscriptions.set(len(self.feeds))
+        self._metrics.publishing_interval.set(min(feed.subscription.interval_s for feed in self.feeds))
+        self._metrics.keep_alive.set(max(feed.subscription.keep_alive_s for feed in self.feeds))
+        self._lease = self._leased()
+
+    def mark(self, offset_ticks: int) -> bytes:
+        """How far all subscriptions have come."""
+        lease = self._lease or self._leased()  # none is kept while items come and go
+        return marks.encode(lease, [feed.position for feed in self.feeds], offset_ticks)
+
+    def _leased(self) -> bytes:
+        added = self.table.added if len(self.table.added) <= MOST_ADDED_IN_MARK else None
+        held = tuple(_held(feed) for feed in self.feeds)
+        session = self._session
+        return Lease(session.where, session.started, self.table.digest, held, added, self.owed).encode()
+
+    def _tell_failed(self, answers: Sequence[tuple[int, Monitored]]) -> None:
+        """One line per reason, with examples."""
+        reasons = Counter(answer.status for _, answer in answers if not answer.is_good)
+        for status, count in reasons.items():
+            self._log.warning(
+                "variables cannot be subscribed to: they are tried again from time to time",
+                reason=status_text(status), count=count,
+                variables=self._names([handle for handle, answer in answers if answer.status == status]),
+            )  # fmt: skip
+
+    def _tell_unfiltered(self, answers: Sequence[tuple[int, Monitored]]) -> None:
+        handles = [handle for handle, answer in answers if answer.unfiltered]
+        if handles:
+            text = "the server has no dead-band or trigger for these variables: every change is sent"
+            self._log.info(text, count=len(handles), variables=self._names(handles))
+
+    def _tell_revised(self, answers: Sequence[tuple[int, Monitored]]) -> None:
+        revised = [(self.table.items[h], answer) for h, answer in answers if answer.differs_from(self.table.items[h])]
+        if revised:
+            item, answer = revised[0]
+            self._log.info(
+                "the server changed sampling or queue size",
+                variables=len(revised), example=item.text,
+                asked=f"{item.sampling_ms:g} ms, queue {item.queue_size}",
+                got=f"{answer.sampling_ms:g} ms, queue {answer.queue_size}",
+            )  # fmt: skip
+
+
+def _held(feed: Feed) -> Held:
+    s, handles = feed.subscription, ranges_of(feed.handles) if feed.is_settled else None
+    return Held(s.id, feed.asked_s, s.interval_s, s.keep_alive_s, s.lifetime_s, handles, feed.watches_model)
+
+
+def tell_missing(log: structlog.stdlib.BoundLogger, table: Table) -> None:
+    """Name the subtrees and types with nothing in them."""
+    if table.missing:
+        names = [selection.subtree or selection.type for selection in table.missing[:SHOWN]]
+        log.warning("nothing to subscribe to here: looked for again from time to time", places=names)
+
+
+def removal(handles: Sequence[int], since_ticks: int) -> Gap:
+    """The announcement that variables are gone."""
+    detail = "these variables are gone from the server's address space"
+    return Gap("node_removed", detail, since_ticks, until_ticks(since_ticks), None, tuple(handles))

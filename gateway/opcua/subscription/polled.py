@@ -1,0 +1,314 @@
+"""One OPC UA server without a subscription: its variables are read cyclically, at their sampling intervals.
+
+    cycle due ─► read in calls the server allows ─► what changed (`reading.py`) ─► batch ─► durable? ─► next
+
+For servers that have no subscriptions, or where the configuration says so (`mode: poll`).  Consumers see the same as
+from a subscription: changes by trigger and dead-band, heartbeats, gaps.  What cannot be the same: a value that came and
+went between two cycles was never seen, and what changed while nobody read is lost unless the server keeps history.  So
+every absence is announced (`not_read`), as is every pause of `MOST_LOST` cycles or more; single cycles that are left
+out, because the one before took longer, are counted.
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import structlog
+from asyncua import ua
+
+import gateway.opcua.subscription.checkpoint as marks
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.metrics import SourceMetrics
+from gateway.model import Batch, Gap
+from gateway.opcua.codec.decode import Changes
+from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.wire import Dialect
+from gateway.opcua.session.asyncua_edge import peer_errors, status_text
+from gateway.opcua.session.session import Session, content, in_chunks
+from gateway.opcua.space.browse import children
+from gateway.opcua.space.growth import growth_of, something_appeared
+from gateway.opcua.space.selection import Table
+from gateway.opcua.subscription.backfill import Backfill, Lost, absences_after
+from gateway.opcua.subscription.batches import Assembler, ServerClock, joined, latest_ticks, now_ticks, until_ticks
+from gateway.opcua.subscription.checkpoint import Lease, Mark, Position
+from gateway.opcua.subscription.monitored_items import SHOWN, removal, tell_missing
+from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, read_request, read_results
+
+MOST_LOST = 3
+"""So many cycles left out in a row are announced as a gap."""
+_UNKNOWN = 0x8034_0000
+NOT_THERE = frozenset((0x801F_0000, 0x8033_0000, 0x8034_0000, 0x8035_0000, 0x803A_0000))
+"""BadUserAccessDenied, BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid, BadNotReadable."""
+
+
+class _TooMany(Unavailable):
+    """So many variables at once are more than the server takes."""
+
+
+@dataclass(slots=True)
+class Cycle:
+    """Variables of one sampling interval."""
+
+    interval_s: float
+    due_s: float
+    """On the monotonic clock."""
+    handles: list[int]
+
+    def begin(self, now_s: float) -> int:
+        """Take this cycle's turn; how many turns have been missed."""
+        missed = max(0, int((now_s - self.due_s) / self.interval_s))
+        self.due_s += (missed + 1) * self.interval_s
+        return missed
+
+
+class Polling:
+    """A server that is connected and polled.  Made by `open_source`."""
+
+    def __init__(
+        self, session: Session, config: SourceConfig, metrics: SourceMetrics, table: Table, dialect: Dialect
+    ) -> None:
+        self._session = session
+        self._config = config
+        self._metrics = metrics
+        self._dialect = dialect
+        self._table = table
+        self._most = session.limits.read
+        self._filter = ChangeFilter()
+        self._nodes: dict[int, ua.NodeId] = {}
+        self._failed: set[int] = set()
+        self._gone: set[int] = set()
+        self._cycles: list[Cycle] = []
+        self._gaps: list[Gap] = []
+        self._woken = asyncio.Event()
+        self._lease = b""
+        self._server_ticks = 0
+        self._ticks = 0
+        """The latest source timestamp seen: where a gap would begin."""
+        self._clock = ServerClock()
+        self._error: BaseException | None = None
+        self._batch_of = Assembler(config.name, table, metrics, dialect)
+        self.backfill = Backfill(session, config, dialect, self._batch_of, self._woken.set)
+        self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+        tell_missing(self._log, table)
+
+    @property
+    def table(self) -> Table:
+        """Tags and what was asked for them, by handle."""
+        return self._table
+
+    @property
+    def model_changed(self) -> asyncio.Event | None:
+        """Nobody tells without a subscription."""
+        return None
+
+    def fail(self, error: BaseException) -> None:
+        """Whoever waits for a batch gets this error."""
+        self._error = error
+        self._woken.set()
+
+    async def begin(self, mark: Mark | None) -> None:
+        """Find out what can be read, and what was missed since the mark.  Raises `Unavailable`."""
+        handles = range(len(self._table.items))
+        self._clock.begin(mark.offset_ticks if mark else 0)
+        await self._take_in(handles)
+        if mark is not None:
+            self._ticks = mark.ticks
+            lost = Lost(mark.ticks, frozenset(handles), "the server was not read in this time")
+            absences, _ = await absences_after(self._session, mark, [lost], "not_read")
+            self._gaps += await self.backfill.owe(self._table.items, absences, mark)
+        self._settle()
+        self._log.info("polling", variables=len(self._nodes), failed=len(self._failed), read_at_once=self._most)
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield what has changed, cycle by cycle.  Raises `Unavailable` when the server is lost."""
+        if self.backfill.is_first:
+            async with aclosing(self.backfill.first()) as history:
+                async for batch in history:
+                    yield batch if batch.mark else self._marked(batch)
+        while True:
+            if self.backfill.ready:
+                batch = self.backfill.next()
+                self._settle()
+                yield self._marked(batch)
+                self.backfill.took()
+            for batch in await self._turn():
+                yield self._marked(batch)
+
+    def _marked(self, batch: Batch) -> Batch:
+        return replace(batch, mark=marks.encode(self._lease, [Position(0, self._ticks)], self._clock.offset_ticks))
+
+    async def _turn(self) -> list[Batch]:
+        """Wait for what is due, and do it: a cycle, heartbeats, announcements."""
+        now_s = time.monotonic()
+        cycle = min(self._cycles, key=lambda cycle: cycle.due_s, default=None)
+        due_s = cycle.due_s if cycle is not None else now_s + self._config.retry_failed
+        if not self._gaps and not await self._wait(self._batch_of.heartbeats.wait_s(now_s, max(0.0, due_s - now_s))):
+            return []
+        changes = await self._read_due(cycle) if cycle is not None and cycle.due_s <= time.monotonic() else None
+        gaps, self._gaps = tuple(self._gaps), []
+        read = [changes] if changes is not None else []
+        batches = [self._batch_of.read(read, gaps, self._ticks)] if read or gaps else []
+        for batch in batches:
+            self._ticks = latest_ticks(self._ticks, batch, self._server_ticks or now_ticks())
+        repeated = self._batch_of.heartbeats.due(time.monotonic())
+        batches += [self._batch_of.repeated(repeated)] if repeated is not None else []
+        return [batch for batch in batches if len(batch) or batch.gaps]
+
+    async def _wait(self, for_s: float) -> bool:
+        """Whether the time has passed; else there is history to deliver."""
+        try:
+            async with asyncio.timeout(for_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return True
+        self._woken.clear()
+        if self._error is not None:
+            raise self._error
+        return not self.backfill.ready
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def _read_due(self, cycle: Cycle) -> Changes:
+        began_ticks, missed = self._ticks, cycle.begin(time.monotonic())
+        changes = self._filter.changed(await self._read(cycle.handles), self._table.items)
+        self._metrics.last_response.set_to_current_time()
+        if missed:
+            self._metrics.lost_cycles.inc(missed)
+        if missed >= MOST_LOST:
+            detail = f"{missed} cycles of {cycle.interval_s:g} s were left out: reading or storing took longer"
+            gap = Gap("not_read", detail, began_ticks, until_ticks(began_ticks), None, tuple(cycle.handles))
+            self._gaps.append(gap)
+        return changes
+
+    async def _read(self, handles: Sequence[int]) -> Changes:
+        """Read in calls the server allows; fewer at once where it said less than the truth about that."""
+        while True:
+            try:
+                return joined(await in_chunks(handles, self._most, self._read_some))
+            except _TooMany:
+                self._most = max(1, self._most // 2)
+                self._log.info("the server reads fewer variables at once than it said", read_at_once=self._most)
+
+    async def _read_some(self, handles: Sequence[int]) -> list[Changes]:
+        request = read_request([self._nodes[handle] for handle in handles])
+        with peer_errors("read", self._session.where):
+            try:
+                body = bytes(await self._session.services._send_request(request))
+            except ua.uaerrors.BadTooManyOperations as error:
+                if len(handles) > 1:
+                    raise _TooMany(
+                        f"{self._session.where} reads fewer than {len(handles)} variables at once"
+                    ) from error
+                raise
+            changes, self._server_ticks = read_results(body, handles, self._dialect)
+            self._clock.note(self._server_ticks)
+            return [changes]
+
+    # -- what is read --------------------------------------------------------------------------------------------
+
+    async def retry(self) -> None:
+        """Try again what failed, and look again where nothing was found.  Raises `Unavailable`."""
+        if await something_appeared(self._session, self._table, self._failed):
+            await self.refresh()
+        failed, self._failed = sorted(self._failed), set()
+        await self._take_in(failed, again=True)
+        back = [handle for handle in failed if handle not in self._failed]
+        if back:
+            self._gone -= set(back)
+            self._log.info("variables are back", variables=self._names(back))
+
+    async def refresh(self) -> None:
+        """Read what came to the selected subtrees and types since; announce what went.  Raises `Unavailable`."""
+        growth = await growth_of(self._session, self._config, self._table)
+        self._table = growth.table
+        if growth.came:
+            self._batch_of.learn(self._table)
+            await self._take_in(growth.came)
+            self._log.info("new variables", count=len(growth.came), variables=self._names(growth.came))
+        went = sorted(set(growth.went) - self._gone - self._failed)
+        if went:
+            self._gone |= set(went)
+            self._failed |= set(went)
+            self._log.warning("variables are gone from the server", count=len(went), variables=self._names(went))
+            self._gaps.append(removal(went, self._ticks))
+            self._arrange()
+        self._woken.set()
+
+    async def _take_in(self, handles: Sequence[int], again: bool = False) -> None:
+        """Read these variables for the first time: those that are there go into their cycles, the others fail."""
+        for handle in handles:
+            item = self._table.items[handle]
+            node = None
+            if item.events is None and not item.text.startswith("/"):
+                node = node_of(item.text, self._session.uris)
+            if node is not None:
+                self._nodes[handle] = node
+        known = [handle for handle in handles if handle in self._nodes]
+        read = await self._read(known)
+        refused = {h: s for h, s in zip(read.handles.tolist(), read.statuses.tolist(), strict=True) if s in NOT_THERE}
+        self._failed |= {handle for handle in handles if handle not in self._nodes or handle in refused}
+        if not again:
+            self._tell_failed(handles, refused)
+        await self._learn_spans([handle for handle in known if handle not in refused])
+        self._arrange()
+
+    async def _learn_spans(self, handles: Sequence[int]) -> None:
+        """High less low of the range of each variable with a dead-band in percent.  Without a range it has none."""
+        wanted = [handle for handle in handles if self._table.items[handle].deadband_kind == PERCENT]
+        below = await children(self._session, [self._nodes[handle] for handle in wanted]) if wanted else []
+        ranges = [
+            (handle, reference.node)
+            for handle, references in zip(wanted, below, strict=True)
+            for reference in references
+            if reference.name == "EURange"
+        ]
+        answers = await self._session.read_values([node for _, node in ranges]) if ranges else []
+        for (handle, _), answer in zip(ranges, answers, strict=True):
+            said = content(answer)
+            if isinstance(said, ua.Range):
+                self._filter.spans[handle] = float(said.High) - float(said.Low)
+        without = [handle for handle in wanted if handle not in self._filter.spans]
+        if without:
+            text = "a dead-band in percent needs the range of the variable: every change is sent"
+            self._log.info(text, count=len(without), variables=self._names(without))
+
+    def _arrange(self) -> None:
+        """The cycles of all that can be read; an interval that was there before keeps its turn."""
+        due_s = {cycle.interval_s: cycle.due_s for cycle in self._cycles}
+        handles: dict[float, list[int]] = defaultdict(list)
+        for handle in sorted(self._nodes.keys() - self._failed):
+            item = self._table.items[handle]
+            handles[item.sampling_ms / 1000.0 or item.publishing_s].append(handle)
+        now_s = time.monotonic()
+        self._cycles = [Cycle(every_s, due_s.get(every_s, now_s), some) for every_s, some in handles.items()]
+        self._settle()
+
+    def _settle(self) -> None:
+        """Counts and lease, after any change."""
+        fastest_s = min((cycle.interval_s for cycle in self._cycles), default=self._config.publishing_interval)
+        self._metrics.items_good.set(len(self._table.items) - len(self._failed))
+        self._metrics.items_failed.set(len(self._failed))
+        self._metrics.publishing_interval.set(fastest_s)
+        lease = Lease(self._session.where, self._session.started, self._table.digest, owed=self.backfill.owed)
+        self._lease = lease.encode()
+
+    def _names(self, handles: Sequence[int]) -> list[str]:
+        return [self._table.items[handle].text for handle in handles[:SHOWN]]
+
+    def _tell_failed(self, handles: Sequence[int], refused: dict[int, int]) -> None:
+        """One line per reason, with examples."""
+        events = [handle for handle in handles if self._table.items[handle].events is not None]
+        if events:
+            self._log.warning("events need a subscription, and there is none here", places=self._names(events))
+        unknown = {handle: _UNKNOWN for handle in handles if handle not in self._nodes and handle not in events}
+        reasons = {**refused, **unknown}
+        for status, count in Counter(reasons.values()).items():
+            self._log.warning(
+                "variables cannot be read: they are tried again from time to time",
+                reason=status_text(status), count=count,
+                variables=self._names([handle for handle, reason in reasons.items() if reason == status]),
+            )  # fmt: skip

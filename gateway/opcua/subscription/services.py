@@ -1,0 +1,225 @@
+"""Subscriptions and monitored items on the server: create, take up again, read again, delete.
+
+Each function is one service, in calls of the size the server allows, with the results counted; none keeps state.
+asyncua's own subscription code is not used: it publishes with one request outstanding, forgets what it should republish
+and believes what it should verify.
+"""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from asyncua import ua
+from asyncua.ua.ua_binary import struct_from_binary
+
+from gateway.config import SourceConfig
+from gateway.errors import Unavailable
+from gateway.opcua.codec.decode import Published, read_republish
+from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.session.asyncua_edge import peer_errors, status_text
+from gateway.opcua.session.session import Session, in_chunks, untold
+from gateway.opcua.space.event_filters import MODEL_CHANGES, model_changes_request
+from gateway.opcua.space.selection import Item
+from gateway.opcua.subscription.monitoring import CREATE, Monitored, create_request, item_request, read_created
+
+MAX_NOTIFICATIONS = 10_000
+"""Values per publish response: what one batch may hold."""
+BAD_NODE_ID_UNKNOWN = 0x8034_0000
+TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS = 0x80DB_0000, 0x8077_0000
+"""BadTooManyMonitoredItems, BadTooManySubscriptions."""
+_FILTER_REFUSED = frozenset((0x8043_0000, 0x8044_0000, 0x8045_0000, 0x808E_0000))
+"""BadMonitoredItemFilterInvalid, …Unsupported, BadFilterNotAllowed, BadDeadbandFilterInvalid."""
+
+_Response = TypeVar("_Response")
+_SERVER = ua.NodeId(ua.Int32(ua.ObjectIds.Server), ua.Int16(0))
+_GET_MONITORED_ITEMS = ua.NodeId(ua.Int32(ua.ObjectIds.Server_GetMonitoredItems), ua.Int16(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription as the server revised it."""
+
+    id: int
+    interval_s: float
+    keep_alive_s: float
+    """The server says something at least this often."""
+    lifetime_s: float
+
+
+class NoSubscriptions(Unavailable):
+    """The server has got no subscriptions at all."""
+
+
+class TooManySubscriptions(Unavailable):
+    """The server has subscriptions, but none more for us."""
+
+
+_NO_SUBSCRIPTIONS = frozenset((0x800B_0000, 0x8040_0000, 0x803D_0000))
+"""BadServiceUnsupported, BadNotImplemented, BadNotSupported.  Not BadTooManySubscriptions: somebody gives one back."""
+
+
+async def create_subscription(session: Session, config: SourceConfig, interval_s: float) -> Subscription:
+    """An empty subscription.  Keep-alive and lifetime are counts of the publishing interval (Part 4, 5.14.2).
+
+    Raises `NoSubscriptions` where the server has not got the service, `TooManySubscriptions` where it gives no other,
+    else `Unavailable`.
+    """
+    keep_alive_count = max(1, math.ceil(config.keep_alive / interval_s))
+    request = ua.CreateSubscriptionRequest()
+    wanted = request.Parameters
+    wanted.RequestedPublishingInterval = interval_s * 1000.0
+    wanted.RequestedMaxKeepAliveCount = ua.UInt32(keep_alive_count)
+    lifetime_count = max(3 * keep_alive_count, math.ceil(config.lifetime / interval_s))
+    wanted.RequestedLifetimeCount = ua.UInt32(lifetime_count)
+    wanted.MaxNotificationsPerPublish = ua.UInt32(MAX_NOTIFICATIONS)
+    wanted.PublishingEnabled = True
+    with peer_errors("create a subscription", session.where):
+        try:
+            data = await session.services._send_request(request)
+            answer = struct_from_binary(ua.CreateSubscriptionResponse, data)
+            answer.ResponseHeader.ServiceResult.check()
+        except ua.UaStatusCodeError as error:
+            if error.code in _NO_SUBSCRIPTIONS:
+                raise NoSubscriptions(f"{session.where} has no subscriptions: {status_text(error.code)}") from error
+            if error.code == TOO_MANY_SUBSCRIPTIONS:
+                raise TooManySubscriptions(f"{session.where} gives no subscription: {error}") from error
+            raise
+    made = answer.Parameters
+    revised_s = max(made.RevisedPublishingInterval, 1.0) / 1000.0
+    keep_alive_s = revised_s * max(made.RevisedMaxKeepAliveCount, 1)
+    return Subscription(made.SubscriptionId, revised_s, keep_alive_s, revised_s * made.RevisedLifetimeCount)
+
+
+async def create_items(
+    session: Session,
+    subscription: Subscription,
+    items: Sequence[tuple[int, Item]],
+    progress: Callable[[int], None] = untold,
+) -> list[Monitored]:
+    """Monitor these (handle, item) pairs; an answer for each, in order.  An unknown namespace is an unknown node.
+
+    Where the server has no dead-band or trigger for a variable (a string has none), it is monitored without.
+    """
+    nodes = [None if item.text.startswith("/") else node_of(item.text, session.uris) for _, item in items]
+    asked = [(handle, item, node) for (handle, item), node in zip(items, nodes, strict=True) if node is not None]
+
+    async def create(some: Sequence[tuple[int, Item, ua.NodeId]]) -> list[Monitored]:
+        body = create_request(subscription.id, [item_request(*one, session.uris) for one in some])
+        with peer_errors("monitor variables", session.where):
+            results = read_created(await session.ask(CREATE, body))
+        if len(results) != len(some):
+            raise Unavailable(f"{session.where} created {len(results)} of {len(some)} monitored items")
+        return results
+
+    answers = await in_chunks(asked, session.limits.items, create, progress) if asked else []
+    refused = [n for n, answer in enumerate(answers) if answer.status in _FILTER_REFUSED and asked[n][1].has_filter]
+    plain = [(asked[n][0], replace(asked[n][1], trigger=1, deadband_kind=0), asked[n][2]) for n in refused]
+    for n, answer in zip(refused, await in_chunks(plain, session.limits.items, create) if plain else [], strict=True):
+        answers[n] = replace(answer, unfiltered=True)
+    every = iter(answers)
+    return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(every) for node in nodes]
+
+
+async def transfer(session: Session, ids: Sequence[int]) -> list[tuple[int, ...] | None]:
+    """Bind subscriptions of an earlier session to this one: the sequence numbers the server still holds, of each.
+
+    None: the server has not got it, or does not give it to us.  BadNothingToDo means that it is ours already.
+    """
+    request = ua.TransferSubscriptionsParameters()
+    request.SubscriptionIds = [ua.UInt32(number) for number in ids]
+    request.SendInitialValues = False
+    with peer_errors("take up the subscriptions", session.where):
+        try:
+            results = await session.services.transfer_subscriptions(request)
+        except (ua.uaerrors.BadServiceUnsupported, ua.uaerrors.BadUserAccessDenied, ua.uaerrors.BadNotImplemented):
+            return [None] * len(ids)
+    if len(results) != len(ids):
+        raise Unavailable(f"{session.where} answered for {len(results)} of {len(ids)} subscriptions")
+    return [tuple(r.AvailableSequenceNumbers or ()) if _is_ours(r.StatusCode) else None for r in results]
+
+
+def _is_ours(status: ua.StatusCode) -> bool:
+    return status.is_good() or status.value == ua.StatusCodes.BadNothingToDo
+
+
+async def republish(session: Session, subscription_id: int, sequence: int) -> Published | None:
+    """One message again, or None when the server has not got it.
+
+    Some servers answer an unknown number with an empty message and Good: that is None too.
+    """
+    request = ua.RepublishRequest()
+    request.Parameters.SubscriptionId = ua.UInt32(subscription_id)
+    request.Parameters.RetransmitSequenceNumber = ua.UInt32(sequence)
+    with peer_errors("read missed values again", session.where):
+        try:
+            published = read_republish(bytes(await session.services._send_request(request)))
+        except ua.uaerrors.BadMessageNotAvailable:
+            return None
+    return published if published.parts and published.sequence == sequence else None
+
+
+async def watch_model(session: Session, subscription: Subscription) -> bool:
+    """Have it told when the address space changes; False where the server does not."""
+    parameters = ua.CreateMonitoredItemsParameters()
+    parameters.SubscriptionId = ua.UInt32(subscription.id)
+    parameters.ItemsToCreate = [model_changes_request()]
+    with peer_errors("watch the address space", session.where):
+        results = await session.services.create_monitored_items(parameters)
+    return len(results) == 1 and results[0].StatusCode.is_good()
+
+
+async def delete_items(session: Session, subscription_id: int, handles: Collection[int]) -> bool:
+    """Stop monitoring these handles; False where the server does not tell which items they are."""
+    known = await monitored_ids(session, subscription_id)
+    if known is None:
+        return False
+
+    async def delete(some: Sequence[int]) -> list[ua.StatusCode]:
+        parameters = ua.DeleteMonitoredItemsParameters()
+        parameters.SubscriptionId = ua.UInt32(subscription_id)
+        parameters.MonitoredItemIds = [ua.UInt32(number) for number in some]
+        with peer_errors("stop monitoring", session.where):
+            return await session.services.delete_monitored_items(parameters)
+
+    wanted = [known[handle] for handle in handles if handle in known]
+    if wanted:
+        await in_chunks(wanted, session.limits.items, delete)
+    return True
+
+
+async def monitored_ids(session: Session, subscription_id: int) -> dict[int, int] | None:
+    """The handles the server monitors, with its own numbers for them (GetMonitoredItems, Part 5, 9.1); None where it
+    does not tell.  What watches the address space is not among them."""
+    request = ua.CallMethodRequest()
+    request.ObjectId, request.MethodId = _SERVER, _GET_MONITORED_ITEMS
+    request.InputArguments = [ua.Variant(subscription_id, ua.VariantType.UInt32)]
+    with peer_errors("list the monitored items", session.where):
+        try:
+            [result] = await session.services.call([request])
+        except ua.uaerrors.UaStatusCodeError:
+            return None
+    if not result.StatusCode.is_good() or len(result.OutputArguments) != 2:
+        return None
+    numbers, handles = (argument.Value or () for argument in result.OutputArguments)
+    known = {int(handle): int(number) for handle, number in zip(handles, numbers, strict=False)}
+    known.pop(MODEL_CHANGES, None)
+    return known
+
+
+async def delete_subscription(session: Session, subscription_id: int) -> None:
+    """Remove it from the server, if it is there."""
+    with peer_errors("delete a subscription", session.where):
+        try:
+            await session.services.delete_subscriptions([subscription_id])
+        except ua.uaerrors.UaStatusCodeError:
+            return
+
+
+async def touch(session: Session, ids: Sequence[int]) -> None:
+    """Restart the lifetime of subscriptions that wait for us: any service that names them does (Part 4, 5.14.1)."""
+    parameters = ua.SetPublishingModeParameters()
+    parameters.PublishingEnabled = True
+    parameters.SubscriptionIds = [ua.UInt32(number) for number in ids]
+    with peer_errors("keep the subscriptions", session.where):
+        await session.services.set_publishing_mode(parameters)
