@@ -7,6 +7,7 @@ digit may be lost; 0 means "not given".
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -112,6 +113,32 @@ GAP_CAUSES = (
     "held_lost",
     "node_removed",
 )
+
+
+LossCause = Literal["outbox_full", "expired", "corrupt"]
+"""Why stored messages will not be delivered: dropped by policy, too old, or damaged on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A range of one stream that was stored and will not be delivered."""
+
+    id: int
+    stream: str
+    """Empty where the damage does not tell."""
+    from_seq: int
+    to_seq: int
+    """Inclusive; both 0 where unknown."""
+    messages: int
+    values: int
+    cause: LossCause
+    from_ns: int
+    """Source time of the oldest value in them, or when the first was appended where no value has one; nanoseconds since
+    1970, 0 where unknown."""
+    to_ns: int
+    """When the last of them was appended: values are older."""
+    readers: tuple[str, ...]
+    """Who will not get them; others have had them already."""
 
 
 @dataclass(frozen=True, slots=True)

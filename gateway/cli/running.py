@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from gateway import app
 from gateway.cli.common import FileArgument, LogFormat, LogOption, problems_told, until_stopped
 from gateway.config import Config, load
 from gateway.logs import set_up_logs
 from gateway.payload.choose import SCHEMAS as FORMATS
+from gateway.run import app
 
 SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {"config": Config.model_json_schema, **FORMATS}
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import app
 from gateway.config import BackoffConfig, Config, SecurityConfig
 from gateway.demo.graph import History
 from gateway.demo.parts import HOST, EmbeddedBroker, Factory, Trust, embedded_broker, port_or_free, simulators
 from gateway.demo.view import Flow, View
 from gateway.errors import ConfigError
 from gateway.metrics import books_of
-from gateway.peers import Gateway
+from gateway.run import app
+from gateway.run.peers import Gateway
 
 SECURE = ("Basic256Sha256", "Aes256_Sha256_RsaPss")
 """What the simulators speak."""

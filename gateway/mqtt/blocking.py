@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import aiomqtt
 
-from gateway.mqtt.dial import Line, during_handshake
+from gateway.mqtt.dial import Socket, during_handshake
 from gateway.mqtt.tls import shown_expires_s
 
 _HANDSHAKE_S = 60.0
@@ -22,7 +22,7 @@ _HANDSHAKE_S = 60.0
 class BlockingConnect:
     """Stands in for paho's connecting: on a socket that is already connected."""
 
-    def __init__(self, client: aiomqtt.Client, line: Line) -> None:
+    def __init__(self, client: aiomqtt.Client, line: Socket) -> None:
         self._loop = asyncio.get_running_loop()
         self._line = line
         self._sock: socket.socket = line.sock

@@ -23,12 +23,12 @@ from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.model import Message
 from gateway.mqtt import dial, tls
-from gateway.mqtt.caution import CautiousSink, Experience, InnerSink
+from gateway.mqtt.disconnect_guard import BrokerHistory, GuardedSink, InnerSink
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
 from gateway.mqtt.presence import Presence, beating
 from gateway.mqtt.reasons import Verdict
-from gateway.mqtt.sink import RetainRefusedError, Sink, Terms, Version, VersionRefusedError
+from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version, VersionRefusedError
 
 _LOST_BY_3 = (
     "the broker speaks MQTT 3.1.1 only: it cannot say that it refuses a message, what it refuses counts as delivered;"
@@ -71,27 +71,27 @@ async def open_sink(
     half way; a broken session is not repaired: open another.  `presence` is published, renewed, and taken back.
     """
     since = datetime.now(UTC)
-    experience = link.memory if isinstance(link.memory, Experience) else Experience()
+    experience = link.memory if isinstance(link.memory, BrokerHistory) else BrokerHistory()
     link.memory = experience
     told = presence if experience.takes_presence(asyncio.get_running_loop().time()) else None
-    terms = _terms(config, default_client_id, told.will(since) if told else None)
+    settings = _settings(config, default_client_id, told.will(since) if told else None)
     async with AsyncExitStack() as stack:
-        session = await _open_first(stack, config, terms)
+        session = await _open_first(stack, config, settings)
         if told and not await _takes(told.birth(since), session, experience):
             told = None
         if told:
             stack.callback(experience.presence_over, session.in_flight, asyncio.get_running_loop().time())
             stack.enter_context(beating(session, told, since))
         link.up()
-        sink = CautiousSink(session, experience, config.retry_refused) if experience.is_bad else session
-        stack.callback(sink.session_over if isinstance(sink, CautiousSink) else partial(_learn, experience, session))
+        sink = GuardedSink(session, experience, config.retry_refused) if experience.is_bad else session
+        stack.callback(sink.session_over if isinstance(sink, GuardedSink) else partial(_learn, experience, session))
         less = _what_is_less(config, session, experience) + ([_LOST_PRESENCE] if presence and not told else [])
         if less:
             link.notice("; ".join(less))
         yield sink
 
 
-async def _takes(birth: Message, session: InnerSink, experience: Experience) -> bool:
+async def _takes(birth: Message, session: InnerSink, experience: BrokerHistory) -> bool:
     """Whether the broker takes our presence; it goes before everything else, so a cut is about this alone."""
     now_s = asyncio.get_running_loop().time()
     try:
@@ -105,22 +105,22 @@ async def _takes(birth: Message, session: InnerSink, experience: Experience) -> 
     return outcome.verdict is Verdict.DELIVERED
 
 
-def _what_is_less(config: BrokerConfig, session: InnerSink, experience: Experience) -> list[str]:
+def _what_is_less(config: BrokerConfig, session: InnerSink, experience: BrokerHistory) -> list[str]:
     less = []
     if session.version == "3.1.1" and config.version != "3.1.1":
         less.append(_LOST_BY_3)
     if not session.limits.retain_available:
         less.append(_LOST_WITHOUT_RETAIN)
-    if experience.is_cautious:
+    if experience.is_guarded:
         less.append(_CAUTION)
     return less
 
 
-def _learn(experience: Experience, session: InnerSink) -> None:
+def _learn(experience: BrokerHistory, session: InnerSink) -> None:
     experience.session_over(session.in_flight, session.window)
 
 
-async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms) -> InnerSink:
+async def _open_first(stack: AsyncExitStack, config: BrokerConfig, settings: SessionSettings) -> InnerSink:
     """The first address that takes us; each has `connect_timeout` of its own."""
     problems, cause = list[str](), ""
     for url in (config.url, *config.fallback):
@@ -129,7 +129,7 @@ async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms)
             context = await _context(config, address)
             with dial.translated(address, config.connect_timeout):
                 async with asyncio.timeout(config.connect_timeout):
-                    return await _open(stack, config, address, terms, context)
+                    return await _open(stack, config, address, settings, context)
         except Unavailable as error:
             problems.append(str(error))
             cause = error.cause
@@ -137,12 +137,16 @@ async def _open_first(stack: AsyncExitStack, config: BrokerConfig, terms: Terms)
 
 
 async def _open(
-    stack: AsyncExitStack, config: BrokerConfig, address: dial.Address, terms: Terms, context: ssl.SSLContext | None
+    stack: AsyncExitStack,
+    config: BrokerConfig,
+    address: dial.Address,
+    settings: SessionSettings,
+    context: ssl.SSLContext | None,
 ) -> InnerSink:
     versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
     for version in versions:
         try:
-            sink = await _enter(stack, partial(_line, config, address, context), terms, version)
+            sink = await _enter(stack, partial(_line, config, address, context), settings, version)
         except VersionRefusedError:
             if version == versions[-1]:
                 raise
@@ -153,28 +157,28 @@ async def _open(
     raise AssertionError("there is always a last version")
 
 
-async def _line(config: BrokerConfig, address: dial.Address, context: ssl.SSLContext | None) -> dial.Line:
+async def _line(config: BrokerConfig, address: dial.Address, context: ssl.SSLContext | None) -> dial.Socket:
     sock = await dial.connect(address)
-    return dial.Line(sock, address, context, config.tls.server_name or address.host)
+    return dial.Socket(sock, address, context, config.tls.server_name or address.host)
 
 
 async def _enter(
-    stack: AsyncExitStack, connect: Callable[[], Awaitable[dial.Line]], terms: Terms, version: Version
+    stack: AsyncExitStack, connect: Callable[[], Awaitable[dial.Socket]], settings: SessionSettings, version: Version
 ) -> InnerSink:
     """A session in one version; without a retained last will where the broker cannot retain one."""
     try:
-        return await stack.enter_async_context(_session(await connect(), terms, version))
+        return await stack.enter_async_context(_session(await connect(), settings, version))
     except RetainRefusedError:
-        if terms.will is None or not terms.will.retain:
+        if settings.will is None or not settings.will.retain:
             raise
-        plain = replace(terms, will=msgspec.structs.replace(terms.will, retain=False))
+        plain = replace(settings, will=msgspec.structs.replace(settings.will, retain=False))
         return await stack.enter_async_context(_session(await connect(), plain, version))
 
 
-def _session(line: dial.Line, terms: Terms, version: Version) -> AbstractAsyncContextManager[InnerSink]:
+def _session(line: dial.Socket, settings: SessionSettings, version: Version) -> AbstractAsyncContextManager[InnerSink]:
     if version == "5" and not line.address.web_socket:
-        return open_lean(line, terms)
-    return open_general(line, terms, version)
+        return open_lean(line, settings)
+    return open_general(line, settings, version)
 
 
 async def _context(config: BrokerConfig, address: dial.Address) -> ssl.SSLContext | None:
@@ -186,12 +190,12 @@ async def _context(config: BrokerConfig, address: dial.Address) -> ssl.SSLContex
         raise Unavailable(f"cannot prepare TLS to {address}: {'; '.join(error.problems)}") from error
 
 
-def _terms(config: BrokerConfig, default_client_id: str, will: Message | None) -> Terms:
+def _settings(config: BrokerConfig, default_client_id: str, will: Message | None) -> SessionSettings:
     try:
         password = config.password.read() if config.password else None
     except ConfigError as error:
         raise Unavailable(f"cannot log in to {config.url}: {'; '.join(error.problems)}") from error
-    return Terms(
+    return SessionSettings(
         client_id=config.client_id or default_client_id,
         username=config.username,
         password=password,

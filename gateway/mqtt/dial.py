@@ -34,7 +34,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Socket:
     """A connected socket on the way to becoming a session."""
 
     sock: socket.socket

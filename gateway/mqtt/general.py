@@ -30,11 +30,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.blocking import BlockingConnect
-from gateway.mqtt.dial import Address, Line, explain
+from gateway.mqtt.dial import Address, Socket, explain
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, Limits, is_text, refusal
+from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, BrokerLimits, is_text, refusal
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, DELIVERED, Outcome, of_puback, of_session
-from gateway.mqtt.sink import Terms, Version, VersionRefusedError, refused
+from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # every fact it would report reaches us as an outcome or as Unavailable
@@ -47,22 +47,22 @@ _PAHO_KNOWS = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
 class GeneralSink:
     """A session on aiomqtt.  Made and ended by `open_general`."""
 
-    def __init__(self, client: aiomqtt.Client, address: Address, terms: Terms, version: Version) -> None:
+    def __init__(self, client: aiomqtt.Client, address: Address, settings: SessionSettings, version: Version) -> None:
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._paho = client._client
         self._address = address
-        self._terms = terms
+        self._settings = settings
         self.version: Version = version
         self.address = address.url
-        self.limits = Limits()
-        self.window = terms.window
+        self.limits = BrokerLimits()
+        self.window = settings.window
         self.certificate_ends_s = math.nan
         self._leaving = False
         self._strange_codes: dict[int, int] = {}
         self.refused: str | None = None
         self.refused_code = 0
-        self.in_flight = InFlight(address.url, terms.ack_timeout_s, self._hang_up)
+        self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up)
         self._hook()
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
@@ -185,15 +185,15 @@ class GeneralSink:
 
     def _accept(self, said: dict[str, int | str]) -> None:
         announced = int(said.get("MaximumPacketSize", MAX_PACKET_BYTES))
-        self.limits = Limits(
+        self.limits = BrokerLimits(
             receive_maximum=int(said.get("ReceiveMaximum", RECEIVE_MAXIMUM)),
-            maximum_packet_bytes=min(announced, self._terms.maximum_packet_bytes or announced),
+            maximum_packet_bytes=min(announced, self._settings.maximum_packet_bytes or announced),
             maximum_qos=int(said.get("MaximumQoS", 2)),
             retain_available=bool(said.get("RetainAvailable", 1)),
             topic_alias_maximum=int(said.get("TopicAliasMaximum", 0)),
             server_keep_alive_s=int(said["ServerKeepAlive"]) if "ServerKeepAlive" in said else None,
         )
-        self.window = min(self._terms.window, self.limits.receive_maximum)
+        self.window = min(self._settings.window, self.limits.receive_maximum)
 
 
 def _reason(code: ReasonCode, properties: Properties | None) -> str:
@@ -220,16 +220,16 @@ def _properties(message: Message, kind: int = PacketTypes.PUBLISH) -> Properties
 
 
 @asynccontextmanager
-async def open_general(line: Line, terms: Terms, version: Version) -> AsyncIterator[GeneralSink]:
+async def open_general(line: Socket, settings: SessionSettings, version: Version) -> AsyncIterator[GeneralSink]:
     """One session over a connected socket, which it takes over.  Entering it means CONNACK with success.
 
     Raises `Unavailable`, or `VersionRefusedError` where another version may help.  Leaving it says DISCONNECT, does
     not wait, and leaves neither socket nor task; so does cancelling it at any point.
     """
     try:
-        client = _client(line, terms, version)
+        client = _client(line, settings, version)
         connecting = BlockingConnect(client, line)
-        sink = GeneralSink(client, line.address, terms, version)
+        sink = GeneralSink(client, line.address, settings, version)
     except BaseException:
         line.sock.close()
         raise
@@ -270,24 +270,24 @@ async def _clear(client: aiomqtt.Client, connecting: BlockingConnect) -> None:
         await asyncio.wait([client._misc_task])
 
 
-def _client(line: Line, terms: Terms, version: Version) -> aiomqtt.Client:
+def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqtt.Client:
     address = line.address
     v5 = version == "5"
     return aiomqtt.Client(
         hostname=line.server_name or address.host,
         port=address.port,
-        username=terms.username,
-        password=terms.password,
-        identifier=terms.client_id,
+        username=settings.username,
+        password=settings.password,
+        identifier=settings.client_id,
         protocol=aiomqtt.ProtocolVersion.V5 if v5 else aiomqtt.ProtocolVersion.V311,
         clean_session=None if v5 else True,
         clean_start=True if v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,  # all that paho accepts without version 5
-        keepalive=terms.keep_alive_s,
+        keepalive=settings.keep_alive_s,
         max_inflight_messages=0,  # the window is ours; with a bound paho walks all open publishes at every PUBACK
         transport="websockets" if address.web_socket else "tcp",
         websocket_path=address.path if address.web_socket else None,
         tls_context=line.tls,
-        will=_will(terms.will, v5) if terms.will else None,
+        will=_will(settings.will, v5) if settings.will else None,
         logger=_QUIET,
         timeout=86_400.0,  # the attempt as a whole has one time-out, in `connect`
     )

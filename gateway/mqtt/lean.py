@@ -17,9 +17,9 @@ import mqtt5
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.alias import TopicAliases
-from gateway.mqtt.dial import Address, Line, during_handshake, explain, receipt_at_once
+from gateway.mqtt.dial import Address, Socket, during_handshake, explain, receipt_at_once
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_PACKET_BYTES, Limits, size_refusal, topic_refusal
+from gateway.mqtt.limits import MAX_PACKET_BYTES, BrokerLimits, size_refusal, topic_refusal
 from gateway.mqtt.packets import MOST_INCOMING_BYTES, connect_packet, end_of_packet, header_length, publish_packet
 from gateway.mqtt.properties import (
     MAXIMUM_PACKET_SIZE,
@@ -35,7 +35,7 @@ from gateway.mqtt.properties import (
     text_of,
 )
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, of_puback, of_session
-from gateway.mqtt.sink import Terms, Version, VersionRefusedError, refused
+from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
 from gateway.mqtt.tls import shown_expires_s
 
 _CONNACK, _PUBACK, _DISCONNECT, _AUTH = 0x20, 0x40, 0xE0, 0xF0
@@ -50,24 +50,24 @@ class LeanSink(asyncio.Protocol):
 
     version: Version = "5"
 
-    def __init__(self, address: Address, terms: Terms) -> None:
+    def __init__(self, address: Address, settings: SessionSettings) -> None:
         self._loop = asyncio.get_running_loop()
         self._address = address
-        self._terms = terms
+        self._settings = settings
         self._transport: asyncio.Transport | None = None
         self._incoming = b""
         self._outgoing: list[bytes] = []
         self._last_id = 0
         self._good_topics: set[str] = set()
         self._aliases = TopicAliases(0)
-        self._keep_alive_s = float(terms.keep_alive_s)
+        self._keep_alive_s = float(settings.keep_alive_s)
         self._heard = self._said = self._loop.time()
         self._pulse: asyncio.TimerHandle | None = None
         self.address = address.url
-        self.limits = Limits()
-        self.window = terms.window
+        self.limits = BrokerLimits()
+        self.window = settings.window
         self.certificate_ends_s = math.nan
-        self.in_flight = InFlight(address.url, terms.ack_timeout_s, self._hang_up)
+        self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up)
         self.accepted: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
@@ -133,7 +133,7 @@ class LeanSink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         self.certificate_ends_s = shown_expires_s(transport.get_extra_info("peercert"))
-        self._transport.write(connect_packet(self._terms))
+        self._transport.write(connect_packet(self._settings))
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -216,15 +216,15 @@ class LeanSink(asyncio.Protocol):
 
         announced = number(MAXIMUM_PACKET_SIZE, MAX_PACKET_BYTES)
         keep_alive = said.get(SERVER_KEEP_ALIVE)
-        self.limits = Limits(
+        self.limits = BrokerLimits(
             receive_maximum=number(RECEIVE_MAXIMUM, 65_535),
-            maximum_packet_bytes=min(announced, self._terms.maximum_packet_bytes or announced),
+            maximum_packet_bytes=min(announced, self._settings.maximum_packet_bytes or announced),
             maximum_qos=number(MAXIMUM_QOS, 2),
             retain_available=bool(number(RETAIN_AVAILABLE, 1)),
-            topic_alias_maximum=min(number(TOPIC_ALIAS_MAXIMUM, 0), self._terms.topic_aliases),
+            topic_alias_maximum=min(number(TOPIC_ALIAS_MAXIMUM, 0), self._settings.topic_aliases),
             server_keep_alive_s=int(keep_alive) if keep_alive is not None else None,
         )
-        self.window = min(self._terms.window, self.limits.receive_maximum)
+        self.window = min(self._settings.window, self.limits.receive_maximum)
         self._aliases = TopicAliases(self.limits.topic_alias_maximum)
         if self.limits.server_keep_alive_s is not None:
             self._keep_alive_s = float(self.limits.server_keep_alive_s)
@@ -292,13 +292,13 @@ class LeanSink(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def open_lean(line: Line, terms: Terms) -> AsyncIterator[LeanSink]:
+async def open_lean(line: Socket, settings: SessionSettings) -> AsyncIterator[LeanSink]:
     """One session over a connected socket, which it takes over.  Entering it means CONNACK with success.
 
     Raises `Unavailable`, or `VersionRefusedError` where another version may help; OSError when TLS fails.  Leaving it
     says DISCONNECT and takes at most a second; cancelled at any point it leaves neither socket nor task.
     """
-    sink = LeanSink(line.address, terms)
+    sink = LeanSink(line.address, settings)
     loop = asyncio.get_running_loop()
     try:
         name = line.server_name or line.address.host if line.tls else None

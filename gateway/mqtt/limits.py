@@ -16,7 +16,7 @@ RECEIVE_MAXIMUM = 65_535
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BrokerLimits:
     """What the broker announced; the defaults are what MQTT allows when nothing is said."""
 
     receive_maximum: int = RECEIVE_MAXIMUM
@@ -55,7 +55,7 @@ def _length_bytes(length: int) -> int:
     return 1 if length < 128 else 2 if length < 16_384 else 3 if length < 2_097_152 else 4
 
 
-def refusal(message: Message, limits: Limits, version: str) -> Outcome | None:
+def refusal(message: Message, limits: BrokerLimits, version: str) -> Outcome | None:
     """Why this message must not be sent to this broker; None when it may."""
     return topic_refusal(message.topic) or size_refusal(packet_bytes(message, version), limits)
 
@@ -66,7 +66,7 @@ def topic_refusal(topic: str) -> Outcome | None:
     return Outcome(Verdict.NEVER, "topic_invalid", f"the topic {topic[:80]!r} {problem}") if problem else None
 
 
-def size_refusal(size: int, limits: Limits) -> Outcome | None:
+def size_refusal(size: int, limits: BrokerLimits) -> Outcome | None:
     """Why a packet of this size must not be sent; None when it may."""
     if size <= limits.maximum_packet_bytes:
         return None

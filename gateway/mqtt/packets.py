@@ -4,20 +4,20 @@ import mqtt5
 
 from gateway.model import Message
 from gateway.mqtt.limits import MAX_PACKET_BYTES, is_text
-from gateway.mqtt.sink import Terms
+from gateway.mqtt.sink import SessionSettings
 
 MOST_INCOMING_BYTES = 2**20
 """The longest packet taken from the broker; announced in the CONNECT."""
 
 
-def connect_packet(terms: Terms) -> bytes:
+def connect_packet(settings: SessionSettings) -> bytes:
     return mqtt5.ConnectPacket(
-        terms.client_id,
-        username=terms.username,
-        password=terms.password.encode() if terms.password is not None else None,
+        settings.client_id,
+        username=settings.username,
+        password=settings.password.encode() if settings.password is not None else None,
         clean_start=True,
-        will=_will(terms.will) if terms.will else None,
-        keep_alive=terms.keep_alive_s,
+        will=_will(settings.will) if settings.will else None,
+        keep_alive=settings.keep_alive_s,
         max_packet_size=MOST_INCOMING_BYTES,
     ).write()
 

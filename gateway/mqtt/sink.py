@@ -10,14 +10,14 @@ from typing import Literal, Protocol
 
 from gateway.errors import Unavailable
 from gateway.model import Message
-from gateway.mqtt.limits import Limits
+from gateway.mqtt.limits import BrokerLimits
 from gateway.mqtt.reasons import Outcome
 
 Version = Literal["5", "3.1.1"]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SessionSettings:
     """What a session is opened with."""
 
     client_id: str
@@ -33,7 +33,7 @@ class Terms:
     """At most so many, where the broker allows more."""
 
     def __repr__(self) -> str:
-        return f"Terms(client_id={self.client_id!r}, …)"  # a password must never reach a log
+        return f"SessionSettings(client_id={self.client_id!r}, …)"  # a password must never reach a log
 
 
 class VersionRefusedError(Unavailable):
@@ -60,7 +60,7 @@ class Sink(Protocol):
         """At most this many publishes may be open: the configured window, or the broker's Receive Maximum if less."""
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> BrokerLimits:
         """What the broker takes."""
 
     @property

@@ -8,26 +8,25 @@ Invariants
 ----------
 
 - Durable before promised: write, fdatasync, note the end; only then `append` returns and readers see it.
-- One append is stored whole or not at all in each lane (priority), and its mark never before its messages.
+- One append is stored whole or not at all in each lane (priority), and its checkpoint never before its messages.
 - A lane's records are numbered without holes; a stream belongs to one lane and counts by one.  No number of a stream
   is used twice: when recovery cannot prove the counters, `epoch` changes, and with it every stream's name.
 - What is lost (policy, age, damage) is counted at once, noted in the ledger before its bytes go, and stays in the
   ledger until the message that announces it is acknowledged: when that is lost as well, it is announced again.
-- Disk use stays within `max_bytes`, headers and marks included, and `min_free` stays free.
+- Disk use stays within `max_bytes`, headers and checkpoints included, and `min_free` stays free.
 - One writer for each folder.
 
 Folder
 ------
 
-    LOCK               who has the folder
-    <lane>-<number>.seg  segments: lane 0 events, 1 states, 2 telemetry; number of the first record, 16 digits
-    state              note of the writer: epoch, boot, clocks, and where each lane ends; two slots (`slots.py`)
-    <reader>.cursor    lowest record each lane has not acknowledged; two slots
-    ledger             losses whose announcement was not delivered yet, one JSON object per line (`losses.py`)
+    LOCK               who has the folder <lane>-<number>.seg  segments: lane 0 events, 1 states, 2 telemetry; number
+    of the first record, 16 digits state              note of the writer: epoch, boot, clocks, and where each lane
+    ends; two slots (`double_buffered_file.py`) <reader>.cursor    lowest record each lane has not acknowledged; two
+    slots ledger             losses whose announcement was not delivered yet, one JSON object per line (`losses.py`)
     quarantine/        copies of damaged segments and tails, for people
 
 A segment begins with a header: magic `CFoutbx1`, CRC-32, length, JSON with the format version, the epoch, the first
-number, and the counters of all streams and marks of all sources at that moment (`segment.py`).  Records follow:
+number, and the counters of all streams and checkpoints of all sources at that moment (`segment.py`).  Records follow:
 magic, CRC-32, length, kind, number, sum of values before, stream, seq, topic, source, times, properties, payload
 (`record.py`).  A segment is created beside and renamed, so it has its header or does not exist.  The newest segment of
 a lane is never unlinked before the next one exists, because it holds the counters.
@@ -49,15 +48,15 @@ Consequences of damage
     reading fails               unreadable blocks count as damage; a file that cannot be opened is waited for
     clock jumps                 ages do not move: they count on the monotonic clock
 
-Who runs where: decisions on the event loop (`outbox.py`, `groups.py`, `store.py`, `reader.py`), writing in one thread
-(`writer.py`), reading in one for each reader (`excerpts.py`), recovery (`recover.py`, `scan.py`) before there is
-anything else.
+Who runs where: decisions on the event loop (`outbox.py`, `group_commit.py`, `store.py`, `reader.py`), writing in one
+thread (`writer.py`), reading in one for each reader (`segment_reader.py`), recovery (`recover.py`, `scan.py`) before
+there is anything else.
 """
 
-from gateway.outbox.excerpts import Record
+from gateway.model import Loss
 from gateway.outbox.files import Files
-from gateway.outbox.losses import Loss
 from gateway.outbox.outbox import Outbox, open_outbox
 from gateway.outbox.reader import Reader
+from gateway.outbox.segment_reader import Record
 
 __all__ = ["Files", "Loss", "Outbox", "Reader", "Record", "open_outbox"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
+from gateway.outbox.double_buffered_file import DoubleBufferedFile
 from gateway.outbox.files import Files
 from gateway.outbox.segment import LANES, Lane
-from gateway.outbox.slots import Slots
-from gateway.outbox.stretch import OPEN, Places, Stretch, places_of, stretches_of
+from gateway.outbox.unacked_range import OPEN, Places, UnackedRange, places_of, ranges_of
 
 _log = structlog.get_logger("gateway.outbox")
 
@@ -24,13 +24,13 @@ End = tuple[int, int]
 class Cursor:
     """How far one reader has come, and where that is noted."""
 
-    slots: Slots
+    file: DoubleBufferedFile
     at: Places
 
 
 def read_cursors(
     files: Files, folder: Path, names: list[str], readers: tuple[str, ...]
-) -> dict[str, tuple[Slots, Places | None]]:
+) -> dict[str, tuple[DoubleBufferedFile, Places | None]]:
     """The cursors of all readers that count; None for those that are new or damaged."""
     stored = {name.removesuffix(".cursor") for name in names if name.endswith(".cursor")}
     for name in sorted(stored - set(readers) if readers else ()):
@@ -40,17 +40,17 @@ def read_cursors(
     return {name: _read(files, folder, name) for name in sorted(stored | set(readers))}
 
 
-def _read(files: Files, folder: Path, name: str) -> tuple[Slots, Places | None]:
-    slots = Slots(files, folder / f"{name}.cursor")
+def _read(files: Files, folder: Path, name: str) -> tuple[DoubleBufferedFile, Places | None]:
+    file = DoubleBufferedFile(files, folder / f"{name}.cursor")
     try:
-        places = Places.model_validate(slots.found)
+        places = Places.model_validate(file.found)
         if len(places.places) == len(LANES):
-            return slots, places
+            return file, places
     except ValidationError:
         pass
-    if not slots.was_new:
+    if not file.was_new:
         _log.warning("a damaged cursor: everything stored is delivered again", reader=name)
-    return slots, None
+    return file, None
 
 
 def open_cursor(files: Files, folder: Path, name: str, lanes: list[Lane]) -> Cursor:
@@ -75,27 +75,27 @@ def fitted(at: Places, lanes: list[Lane], kept: list[End], durable: list[End]) -
     Of each lane, `kept` is where the records on the disk end, `durable` where they should, and `lane.end` where the
     lane goes on.
     """
-    wanted: list[list[Stretch]] = []
+    wanted: list[list[UnackedRange]] = []
     lost: list[tuple[int, int]] = []
     for lane in lanes:
         start, stop = oldest_of(lane) if lane.segments else kept[lane.index], kept[lane.index]
-        stretches = stretches_of(lane.index, at)
+        ranges = ranges_of(lane.index, at)
         for low, high in (((-1, 0), start), (stop, durable[lane.index])):
-            lost += [piece for stretch in stretches if (piece := _overlap(stretch, low, high))]
-        closed = [Stretch(*max(s, start), *min(e, stop)) for s, e in map(_bounds, stretches[:-1]) if s < stop]
-        last = max(_bounds(stretches[-1])[0], start)
+            lost += [piece for unacked in ranges if (piece := _overlap(unacked, low, high))]
+        closed = [UnackedRange(*max(s, start), *min(e, stop)) for s, e in map(_bounds, ranges[:-1]) if s < stop]
+        last = max(_bounds(ranges[-1])[0], start)
         wanted.append([s for s in closed if s.low < s.end])
-        wanted[-1].append(Stretch(*(last if last[0] < stop[0] else (lane.end, stop[1]))))
+        wanted[-1].append(UnackedRange(*(last if last[0] < stop[0] else (lane.end, stop[1]))))
     return Places.model_validate(places_of(wanted)), lost
 
 
-def _bounds(stretch: Stretch) -> tuple[End, End]:
-    return (stretch.low, stretch.low_values), (stretch.end, stretch.end_values)
+def _bounds(unacked: UnackedRange) -> tuple[End, End]:
+    return (unacked.low, unacked.low_values), (unacked.end, unacked.end_values)
 
 
-def _overlap(stretch: Stretch, low: End, high: End) -> tuple[int, int] | None:
-    """Messages and values of a stretch between two places; None when there are none."""
-    begin, end = _bounds(stretch)
+def _overlap(unacked: UnackedRange, low: End, high: End) -> tuple[int, int] | None:
+    """Messages and values of a range between two places; None when there are none."""
+    begin, end = _bounds(unacked)
     begin, end = max(begin, low), min(end, high)
     return (end[0] - begin[0], max(0, end[1] - begin[1])) if begin[0] < end[0] else None
 
@@ -104,6 +104,6 @@ def furthest(at: Places | None, lane: int) -> int:
     """Behind the highest number that is acknowledged."""
     if at is None:
         return 0
-    stretches = stretches_of(lane, at)
-    assert stretches[-1].end == OPEN
-    return stretches[-1].low
+    ranges = ranges_of(lane, at)
+    assert ranges[-1].end == OPEN
+    return ranges[-1].low

@@ -14,17 +14,17 @@ import structlog
 from pydantic import ValidationError
 
 from gateway.errors import ConfigError
-from gateway.model import Priority
+from gateway.model import Loss, Priority
 from gateway.outbox.clock import Clock
-from gateway.outbox.excerpts import Record
+from gateway.outbox.double_buffered_file import intact
 from gateway.outbox.files import Files
-from gateway.outbox.losses import Loss, stored_losses
-from gateway.outbox.record import MARK, Decoder, Entry, entries
+from gateway.outbox.losses import stored_losses
+from gateway.outbox.record import CHECKPOINT, Decoder, Entry, entries
 from gateway.outbox.recover import Found, State, recover
 from gateway.outbox.scan import read_file, read_header
 from gateway.outbox.segment import LANES, number_of, parse_name, place_of, salt_of, segments_of
-from gateway.outbox.slots import intact
-from gateway.outbox.stretch import Places
+from gateway.outbox.segment_reader import Record
+from gateway.outbox.unacked_range import Places
 from gateway.outbox.writer import Writer
 
 _log = structlog.get_logger("gateway.outbox")
@@ -94,13 +94,15 @@ class _File:
 
     def records(self) -> Iterator[tuple[int, Entry]]:
         for at, entry in entries(self.data, 0, salt_of(self.name)):
-            if entry.number < self.end + (entry.kind == MARK):  # a mark has the number of the message behind it
+            if entry.number < self.end + (
+                entry.kind == CHECKPOINT
+            ):  # a checkpoint has the number of the message behind it
                 yield at, entry
 
     def messages(self) -> Iterator[Record]:
         decoder = Decoder()
         for at, entry in self.records():
-            if entry.kind != MARK:
+            if entry.kind != CHECKPOINT:
                 message = decoder.message(self.data, at, entry)
                 yield Record(number_of(self.lane, entry.number), message, entry.appended_ns)
 
@@ -113,7 +115,7 @@ def show(folder: Path, progress: Progress = _no_progress) -> FolderView:
         segments.append(_segment(folder, file))
         for _, entry in file.records():
             for name, at in cursors.items():
-                if entry.kind != MARK and at.wants(file.lane, entry.number):
+                if entry.kind != CHECKPOINT and at.wants(file.lane, entry.number):
                     left[name][0] += 1
                     left[name][1] += entry.values
     state, quarantine = _state(folder), folder / "quarantine"
@@ -148,8 +150,8 @@ def export(folder: Path, reader: str | None = None, progress: Progress = _no_pro
 def purge(folder: Path, progress: Progress = _no_progress) -> tuple[int, int]:
     """Remove everything that is stored; returns how many messages and values that was.
 
-    Counters and marks are kept, so numbers go on.  What was removed is not announced: whoever purges knows.  Raises
-    `ConfigError` while a gateway has the folder.
+    Counters and checkpoints are kept, so numbers go on.  What was removed is not announced: whoever purges knows.
+    Raises `ConfigError` while a gateway has the folder.
     """
     _names(folder)
     files, clock = Files(), Clock()
@@ -162,7 +164,7 @@ def purge(folder: Path, progress: Progress = _no_progress) -> tuple[int, int]:
         raise ConfigError([f"cannot purge the outbox {folder}: {error.strerror or error}"]) from error
     finally:
         for cursor in found.cursors.values():
-            cursor.slots.close()
+            cursor.file.close()
         found.ledger.close()
         found.state.close()
         files.close(found.lock)
@@ -203,8 +205,8 @@ def _empty(files: Files, found: Found, clock: Clock) -> None:
     writer.write_state(clean=True)
     writer.sync()
     for cursor in found.cursors.values():
-        cursor.slots.write({"places": found.books.ends})
-        cursor.slots.sync()
+        cursor.file.write({"places": found.books.ends})
+        cursor.file.sync()
     for segment in segments_of(found.lanes):
         if segment.name not in kept:
             files.remove(found.folder / segment.name)
@@ -234,7 +236,7 @@ def _files(folder: Path, progress: Progress) -> Iterator[_File]:
 
 def _segment(folder: Path, file: _File) -> SegmentView:
     found = [entry for _, entry in file.records()]
-    messages = [entry for entry in found if entry.kind != MARK]
+    messages = [entry for entry in found if entry.kind != CHECKPOINT]
     header = read_header(Files(), folder, file.lane, file.first)
     intact_bytes = (header[1] if header else 0) + sum(entry.length for entry in found)
     return SegmentView(
@@ -261,5 +263,5 @@ def _state(folder: Path) -> State | None:
 
 
 def _newest(path: Path) -> object:
-    slots = intact(read_file(Files(), path))
-    return max(slots, key=lambda slot: slot[0])[1] if slots else None
+    file = intact(read_file(Files(), path))
+    return max(file, key=lambda slot: slot[0])[1] if file else None

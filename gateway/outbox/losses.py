@@ -16,39 +16,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import orjson
 
+from gateway.model import Loss, LossCause
 from gateway.outbox.files import Files
 
-Cause = Literal["outbox_full", "expired", "corrupt"]
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Of a record: its lane and its number there."""
 REWRITE_BYTES = 2**20
 """A file of the ledger that is longer is written anew, with what is not settled alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """A range of one stream that was stored and will not be delivered."""
-
-    id: int
-    stream: str
-    """Empty where the damage does not tell."""
-    from_seq: int
-    to_seq: int
-    """Inclusive; both 0 where unknown."""
-    messages: int
-    values: int
-    cause: Cause
-    from_ns: int
-    """Source time of the oldest value in them, or when the first was appended where no value has one; nanoseconds since
-    1970, 0 where unknown."""
-    to_ns: int
-    """When the last of them was appended: values are older."""
-    readers: tuple[str, ...]
-    """Who will not get them; others have had them already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +42,9 @@ class Item:
     """Source time of its oldest value, nanoseconds since 1970; 0 where unknown."""
 
 
-def losses_of(items: Iterable[tuple[Item, tuple[str, ...]]], cause: Cause, next_id: Callable[[], int]) -> list[Loss]:
+def losses_of(
+    items: Iterable[tuple[Item, tuple[str, ...]]], cause: LossCause, next_id: Callable[[], int]
+) -> list[Loss]:
     """Contiguous ranges of each stream among lost messages, each with the readers who lose it."""
     done: list[Loss] = []
     open_: dict[tuple[str, tuple[str, ...]], Loss] = {}
@@ -136,15 +115,15 @@ class Ledger:
         self._taken.update(loss.id for loss in taken)
         return sorted(taken, key=lambda loss: loss.id)
 
-    def tell(self, losses: Iterable[Loss], place: Place) -> None:
-        """The record at this place announces these, which may come from the ledger of another outbox."""
+    def tell(self, losses: Iterable[Loss], position: Position) -> None:
+        """The record at this position announces these, which may come from the ledger of another outbox."""
         own = [loss if self._pending.get(loss.id) == loss else replace(loss, id=self.next_id()) for loss in losses]
         self.note(loss for loss in own if loss.id not in self._pending)
         for loss in own:
             del self._pending[loss.id]
             self._taken.discard(loss.id)
-        self._told[place] = tuple(own)
-        self._queue.append(_told_line(place, own))
+        self._told[position] = tuple(own)
+        self._queue.append(_told_line(position, own))
 
     def settle(self, losses: Iterable[Loss]) -> None:
         """They need not be announced any more."""
@@ -153,17 +132,17 @@ class Ledger:
             self._taken.discard(loss.id)
             self._queue.append(orjson.dumps({"settled": loss.id}) + b"\n")
 
-    def review(self, waiting: Callable[[Place, Loss], tuple[str, ...]]) -> None:
-        """Settle what was told to everybody: nobody is waiting for the record at that place any more."""
-        for place, losses in list(self._told.items()):
-            if not any(waiting(place, loss) for loss in losses):
-                self.settle(self._told.pop(place))
+    def review(self, waiting: Callable[[Position, Loss], tuple[str, ...]]) -> None:
+        """Settle what was told to everybody: nobody is waiting for the record at that position any more."""
+        for position, losses in list(self._told.items()):
+            if not any(waiting(position, loss) for loss in losses):
+                self.settle(self._told.pop(position))
 
-    def take_back(self, lane: int, first: int, end: int, waiting: Callable[[Place, Loss], tuple[str, ...]]) -> None:
+    def take_back(self, lane: int, first: int, end: int, waiting: Callable[[Position, Loss], tuple[str, ...]]) -> None:
         """Records from `first` up to `end` are lost: what they announced is pending again, for who waits for them."""
-        for place in [place for place in self._told if place[0] == lane and first <= place[1] < end]:
-            losses = self._told.pop(place)
-            again = [(loss, waiting(place, loss)) for loss in losses]
+        for position in [position for position in self._told if position[0] == lane and first <= position[1] < end]:
+            losses = self._told.pop(position)
+            again = [(loss, waiting(position, loss)) for loss in losses]
             self.note(replace(loss, id=self.next_id(), readers=readers) for loss, readers in again if readers)
             self.settle(losses)
 
@@ -192,8 +171,8 @@ class Ledger:
         self._files.sync(self._fd)
 
     def _rewrite(self) -> None:
-        """A file of what is not settled in the place of one that has become long.  A step that is still queued and is
-        already in it changes nothing when it is read again."""
+        """A file of what is not settled in the place of one that has become long.  A step that is still queued and
+        is already in it changes nothing when it is read again."""
         data = self._whole()
         fd = self._files.put(self._path, data)
         self._files.close(self._fd)
@@ -203,7 +182,7 @@ class Ledger:
         pending = list(self._pending.values())  # first: what is told meanwhile is then in both, and not in neither
         told = list(self._told.items())
         losses = [*pending, *(loss for _, each in told for loss in each)]
-        return b"".join([*map(_line, losses), *(_told_line(place, each) for place, each in told)])
+        return b"".join([*map(_line, losses), *(_told_line(position, each) for position, each in told)])
 
     def close(self) -> None:
         self.write()
@@ -236,14 +215,14 @@ def _line(loss: Loss) -> bytes:
     return orjson.dumps(asdict(loss)) + b"\n"
 
 
-def _told_line(place: Place, losses: Iterable[Loss]) -> bytes:
-    return orjson.dumps({"told": [loss.id for loss in losses], "at": place}) + b"\n"
+def _told_line(position: Position, losses: Iterable[Loss]) -> bytes:
+    return orjson.dumps({"told": [loss.id for loss in losses], "at": position}) + b"\n"
 
 
-def _read(ledger: bytes) -> tuple[dict[int, Loss], dict[Place, tuple[Loss, ...]]]:
+def _read(ledger: bytes) -> tuple[dict[int, Loss], dict[Position, tuple[Loss, ...]]]:
     """What is pending, and what was told and where.  A torn or damaged line is lost with what it said."""
     known: dict[int, Loss] = {}
-    places: dict[int, Place] = {}
+    places: dict[int, Position] = {}
     for line in ledger.split(b"\n"):
         with contextlib.suppress(orjson.JSONDecodeError, TypeError, KeyError, ValueError):
             record = orjson.loads(line)
@@ -256,7 +235,7 @@ def _read(ledger: bytes) -> tuple[dict[int, Loss], dict[Place, tuple[Loss, ...]]
                 loss = Loss(**{**record, "readers": tuple(record["readers"])})
                 known[int(loss.id)] = loss
                 places.pop(loss.id, None)
-    told: dict[Place, tuple[Loss, ...]] = {}
+    told: dict[Position, tuple[Loss, ...]] = {}
     for loss in known.values():
         if loss.id in places:
             told[places[loss.id]] = (*told.get(places[loss.id], ()), loss)

@@ -15,17 +15,16 @@ from time import monotonic
 
 from gateway.config import OutboxConfig
 from gateway.errors import Rejected, Unavailable
-from gateway.model import Message
+from gateway.model import Loss, Message
 from gateway.outbox.clock import Clock
 from gateway.outbox.files import Files
-from gateway.outbox.groups import Append, next_group, parts_of
-from gateway.outbox.losses import Loss
+from gateway.outbox.group_commit import Append, next_group, parts_of
 from gateway.outbox.reader import Reader
-from gateway.outbox.record import most_bytes, most_bytes_of_mark
+from gateway.outbox.record import most_bytes, most_bytes_of_checkpoint
 from gateway.outbox.recover import Found, recover
 from gateway.outbox.segment import LANES
 from gateway.outbox.store import Store
-from gateway.outbox.writer import Mark, Part
+from gateway.outbox.writer import Checkpoint, Part
 
 _KEEP_INTERVAL_S = 1.0
 _RETRY_MOST_S = 5.0
@@ -48,8 +47,8 @@ class Outbox:
         self._retry_s = retry_s
         self._segment_bytes = _segment_bytes(config)
         self._accepted = {name: (lane, seq) for name, (lane, seq, _) in found.books.streams.items()}
-        self._marks = {mark.source: mark.token for mark in found.books.marks.values()}
-        self._orders = max((mark.order for mark in found.books.marks.values()), default=0)
+        self._checkpoints = {checkpoint.source: checkpoint.token for checkpoint in found.books.checkpoints.values()}
+        self._orders = max((checkpoint.order for checkpoint in found.books.checkpoints.values()), default=0)
         self._pending: deque[Append] = deque()
         self._open_appends = 0
         self._closing = False
@@ -72,20 +71,20 @@ class Outbox:
         return self._accepted.keys()
 
     @property
-    def marks(self) -> Mapping[str, bytes]:
+    def checkpoints(self) -> Mapping[str, bytes]:
         """The last durable resume token of each source."""
-        return self._marks
+        return self._checkpoints
 
     async def append(
         self,
         messages: Sequence[Message],
         *,
         source: str = "",
-        mark: bytes = b"",
+        checkpoint: bytes = b"",
         losses: Sequence[Loss] = (),
         on_stored: Callable[[], None] = lambda: None,
     ) -> None:
-        """Return when all of it is durable: the messages and, if there is one, the source's mark.
+        """Return when all of it is durable: the messages and, if there is one, the source's checkpoint.
 
         Sequence numbers must go on from `next_seq`, and a stream keep its priority, else `ValueError`.  `losses` are
         those that these messages announce.  What would take more than half of the outbox is `Rejected` and nothing of
@@ -94,17 +93,17 @@ class Outbox:
         closes before it is durable.  `on_stored` is called once, in the same instant in which the figures count it,
         also when this is cancelled: for whoever keeps books.
 
-        Messages of one priority and the mark are stored all or not at all.  With several priorities, a crash in the
-        middle may keep some of them, but never the mark before all of them.
+        Messages of one priority and the checkpoint are stored all or not at all.  With several priorities, a crash in
+        the middle may keep some of them, but never the checkpoint before all of them.
         """
-        append = self._accept(tuple(messages), source, mark, tuple(losses), on_stored)
+        append = self._accept(tuple(messages), source, checkpoint, tuple(losses), on_stored)
         await asyncio.shield(append.done)
 
     def _accept(
         self,
         messages: tuple[Message, ...],
         source: str,
-        mark: bytes,
+        checkpoint: bytes,
         losses: tuple[Loss, ...],
         on_stored: Callable[[], None],
     ) -> Append:
@@ -119,14 +118,14 @@ class Outbox:
             seen[message.stream] = (message.priority, message.seq)
             sizes[message.priority] += most_bytes(message)
         lane = max((int(message.priority) for message in messages), default=int(LANES[-1]))
-        if source and mark:
-            sizes[lane] += most_bytes_of_mark(source, mark)
+        if source and checkpoint:
+            sizes[lane] += most_bytes_of_checkpoint(source, checkpoint)
         if sum(sizes) > self._config.max_bytes // 2:
             raise Rejected("too_large", f"{sum(sizes)} bytes at once do not fit an outbox of {self._config.max_bytes}")
         self._accepted.update(seen)
-        if source and mark:
+        if source and checkpoint:
             self._orders += 1
-        kept = Mark(source, mark, self._orders) if source and mark else None
+        kept = Checkpoint(source, checkpoint, self._orders) if source and checkpoint else None
         done = asyncio.get_running_loop().create_future()
         append = Append(messages, kept, losses, tuple(sizes), lane, done, on_stored)
         append.done.add_done_callback(_retrieved)
@@ -210,8 +209,8 @@ class Outbox:
         return not self._closing
 
     def _settle(self, append: Append) -> None:
-        if append.mark is not None:
-            self._marks[append.mark.source] = append.mark.token
+        if append.checkpoint is not None:
+            self._checkpoints[append.checkpoint.source] = append.checkpoint.token
         if append.losses and append.messages:
             lane = append.messages[-1].priority
             self._ledger.tell(append.losses, (lane, self._lanes[lane].end - 1))

@@ -4,8 +4,8 @@ Its lanes are served by priority, and each in order.  The durable cursor of a la
 acknowledged; the few that were acknowledged above it, out of order, are only remembered in memory.
 
 A reader may leave behind what it has not read yet, and go on with what comes from then on; what was left behind is
-read apart (`read_behind`).  That makes a second stretch in the lane (`stretch.py`), and the cursor holds both.  State
-changes are never left behind: they hold what is needed to understand the rest.
+read apart (`read_behind`).  That makes a second range in the lane (`unacked_range.py`), and the cursor holds both.
+State changes are never left behind: they hold what is needed to understand the rest.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ import structlog
 
 from gateway.model import Priority
 from gateway.outbox.cursors import Cursor
-from gateway.outbox.excerpts import CHUNK_BYTES, Chunk, Excerpts, Record
 from gateway.outbox.files import Files
 from gateway.outbox.scan import Hole
 from gateway.outbox.segment import Lane, Segment, place_of
-from gateway.outbox.stretch import MOST_STRETCHES, Given, Stretch, places_of, stretches_of
+from gateway.outbox.segment_reader import CHUNK_BYTES, Chunk, Record, SegmentReader
+from gateway.outbox.unacked_range import MOST_RANGES, Given, UnackedRange, places_of, ranges_of
 
 _log = structlog.get_logger("gateway.outbox")
 
@@ -36,11 +36,11 @@ class Reader:
     ) -> None:
         self.name = name
         self._lanes = lanes
-        self._slots = cursor.slots
+        self._slots = cursor.file
         self._retry_s = retry_s
-        self._lane_stretches = [stretches_of(lane.index, cursor.at) for lane in lanes]
+        self._lane_ranges = [ranges_of(lane.index, cursor.at) for lane in lanes]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"outbox-read-{name}")
-        self._excerpts = Excerpts(files, folder)
+        self._segments = SegmentReader(files, folder)
         self._woken = (asyncio.Event(), asyncio.Event())
         """For who waits in `read`, and in `read_behind`."""
         self._moves = 0
@@ -54,10 +54,10 @@ class Reader:
         self._count()
 
     def _count(self) -> None:
-        for lane, stretches in zip(self._lanes, self._lane_stretches, strict=True):
+        for lane, ranges in zip(self._lanes, self._lane_ranges, strict=True):
             for segment in lane.segments:
-                for stretch in stretches:
-                    messages, values = stretch.count_in(segment)
+                for unacked in ranges:
+                    messages, values = unacked.count_in(segment)
                     self.messages += messages
                     self.values += values
 
@@ -80,11 +80,11 @@ class Reader:
             if found is None:
                 await woken.wait()
                 continue
-            segment, stretch = found
+            segment, unacked = found
             moves = self._moves
-            start = _chunk(stretch, segment)
+            start = _chunk(unacked, segment)
             try:
-                chunk = await self._in_thread(partial(self._excerpts.read, segment, start, max_messages, max_bytes))
+                chunk = await self._in_thread(partial(self._segments.read, segment, start, max_messages, max_bytes))
             except OSError as error:  # no descriptors left, no permission: not damage, so nothing is skipped
                 self._cannot_read(error)
                 await asyncio.sleep(self._retry_s)
@@ -92,7 +92,7 @@ class Reader:
             self._cannot_read(None)
             if moves != self._moves:
                 continue  # rewound or dropped meanwhile
-            records = self._take(stretch, segment, chunk)
+            records = self._take(unacked, segment, chunk)
             if records:
                 return records
 
@@ -105,28 +105,28 @@ class Reader:
         else:
             _log.info("stored messages can be read again", reader=self.name)
 
-    def _next_segment(self, behind: bool) -> tuple[Segment, Stretch] | None:
-        for lane, stretches in zip(self._lanes, self._lane_stretches, strict=True):
-            for stretch in stretches[:-1] if behind else stretches[-1:]:
-                segment = stretch.enter(lane)
+    def _next_segment(self, behind: bool) -> tuple[Segment, UnackedRange] | None:
+        for lane, ranges in zip(self._lanes, self._lane_ranges, strict=True):
+            for unacked in ranges[:-1] if behind else ranges[-1:]:
+                segment = unacked.enter(lane)
                 if segment is not None:
-                    return segment, stretch
+                    return segment, unacked
         return None
 
-    def _take(self, stretch: Stretch, segment: Segment, chunk: Chunk) -> list[Record]:
+    def _take(self, unacked: UnackedRange, segment: Segment, chunk: Chunk) -> list[Record]:
         records: list[Record] = []
         for offset, entry, record in chunk.entries:
-            stretch.given[entry.number] = Given(
+            unacked.given[entry.number] = Given(
                 segment.first, offset, entry.values_before, entry.values, entry.clock_ns
             )
             records.append(record)
-        stretch.next, stretch.next_values, stretch.offset = chunk.next, chunk.values, chunk.offset
-        if chunk.hole is not None and chunk.hole.number >= stretch.reached:
+        unacked.next, unacked.next_values, unacked.offset = chunk.next, chunk.values, chunk.offset
+        if chunk.hole is not None and chunk.hole.number >= unacked.reached:
             self.messages -= chunk.hole.until - chunk.hole.number
             self.values -= chunk.hole.values
             self.on_hole(self, segment, chunk.hole)
-        stretch.reached = max(stretch.reached, stretch.next)
-        self._advance(segment.lane, stretch)
+        unacked.reached = max(unacked.reached, unacked.next)
+        self._advance(segment.lane, unacked)
         return records
 
     def leave_behind(self) -> bool:
@@ -135,12 +135,12 @@ class Reader:
         False when there was nothing, or when too many pieces have been left behind already.
         """
         left = False
-        for lane, stretches in zip(self._lanes, self._lane_stretches, strict=True):
-            last = stretches[-1]
-            if lane.index == Priority.STATE or last.next >= lane.end or len(stretches) >= MOST_STRETCHES:
+        for lane, ranges in zip(self._lanes, self._lane_ranges, strict=True):
+            last = ranges[-1]
+            if lane.index == Priority.STATE or last.next >= lane.end or len(ranges) >= MOST_RANGES:
                 continue
             last.end, last.end_values = lane.end, lane.values_end
-            stretches.append(Stretch(lane.end, lane.values_end))
+            ranges.append(UnackedRange(lane.end, lane.values_end))
             left = True
         self._moves += left  # what is being read just now is read again, by whom it is for
         self._woken[True].set()
@@ -150,14 +150,12 @@ class Reader:
     @property
     def left_behind(self) -> int:
         """Messages that were left behind and are not acknowledged; unread damage counts as well."""
-        return sum(
-            each.end - each.low - len(each.done) for stretches in self._lane_stretches for each in stretches[:-1]
-        )
+        return sum(each.end - each.low - len(each.done) for ranges in self._lane_ranges for each in ranges[:-1])
 
     @property
     def unread(self) -> int:
         """Messages that `read` would give; unread damage counts as well."""
-        return sum(lane.end - s[-1].next for lane, s in zip(self._lanes, self._lane_stretches, strict=True))
+        return sum(lane.end - s[-1].next for lane, s in zip(self._lanes, self._lane_ranges, strict=True))
 
     async def retained_ahead(self) -> set[str]:
         """The topics of the retained messages that were acknowledged before what was left behind.
@@ -165,12 +163,12 @@ class Reader:
         For the time before `read` and `read_behind`.
         """
         topics: set[str] = set()
-        for lane, stretches in zip(self._lanes, self._lane_stretches, strict=True):
-            for before, after in pairwise(stretches):
-                between = Stretch(before.end, before.end_values, after.low, after.low_values)
+        for lane, ranges in zip(self._lanes, self._lane_ranges, strict=True):
+            for before, after in pairwise(ranges):
+                between = UnackedRange(before.end, before.end_values, after.low, after.low_values)
                 while (segment := between.enter(lane)) is not None:
                     start = _chunk(between, segment)
-                    chunk = await self._in_thread(partial(self._excerpts.read, segment, start, 1000, CHUNK_BYTES))
+                    chunk = await self._in_thread(partial(self._segments.read, segment, start, 1000, CHUNK_BYTES))
                     topics |= {record.message.topic for *_, record in chunk.entries if record.message.retain}
                     between.next, between.next_values, between.offset = chunk.next, chunk.values, chunk.offset
         return topics
@@ -181,23 +179,23 @@ class Reader:
     def ack(self, number: int) -> bool:
         """This record is delivered.  False when it was not this reader's to acknowledge (dropped, or already done)."""
         lane, position = place_of(number)
-        stretch = next((each for each in self._lane_stretches[lane] if each.holds(position)), None)
-        given = stretch.given.pop(position, None) if stretch is not None else None
-        if stretch is None or given is None:
+        unacked = next((each for each in self._lane_ranges[lane] if each.holds(position)), None)
+        given = unacked.given.pop(position, None) if unacked is not None else None
+        if unacked is None or given is None:
             return False
         self.messages -= 1
         self.values -= given.values
-        if position == stretch.low:
-            stretch.since_ns = max(stretch.since_ns, given.clock_ns)
-            self._advance(lane, stretch)
+        if position == unacked.low:
+            unacked.since_ns = max(unacked.since_ns, given.clock_ns)
+            self._advance(lane, unacked)
         else:
-            stretch.done.add(position)
+            unacked.done.add(position)
         return True
 
-    def _advance(self, lane: int, stretch: Stretch) -> None:
-        moved = stretch.advance()
-        if stretch.low >= stretch.end:
-            self._lane_stretches[lane].remove(stretch)
+    def _advance(self, lane: int, unacked: UnackedRange) -> None:
+        moved = unacked.advance()
+        if unacked.low >= unacked.end:
+            self._lane_ranges[lane].remove(unacked)
         self._note(moved)
 
     def _note(self, moved: bool) -> None:
@@ -210,7 +208,7 @@ class Reader:
         """Note the cursor in the operating system: that survives the process.  False when it could not be written."""
         if self._unsaved:
             try:
-                self._slots.write(places_of(self._lane_stretches))
+                self._slots.write(places_of(self._lane_ranges))
             except OSError:
                 return False  # tried again at the next interval; until then a crash repeats more
             self._unsaved = False
@@ -224,38 +222,38 @@ class Reader:
     def rewind(self) -> None:
         """Everything that was not acknowledged is read again, in order.  For after a lost connection."""
         self._moves += 1
-        for stretches in self._lane_stretches:
-            for stretch in stretches:
-                stretch.rewind()
-            for before, after in reversed(list(pairwise(stretches))):
+        for ranges in self._lane_ranges:
+            for unacked in ranges:
+                unacked.rewind()
+            for before, after in reversed(list(pairwise(ranges))):
                 if before.touches(after):
                     before.absorb(after)
-                    stretches.remove(after)
+                    ranges.remove(after)
         self._wake()
 
     def has_not_met(self, lane: int, position: int) -> bool:
         """Whether this record has not been read yet, or not noticed to be damaged."""
-        return any(each.holds(position) and position >= each.reached for each in self._lane_stretches[lane])
+        return any(each.holds(position) and position >= each.reached for each in self._lane_ranges[lane])
 
     def wants(self, lane: int, position: int) -> bool:
         """Whether this record is stored for this reader: given out or not, but not acknowledged."""
-        return any(each.holds(position) and position not in each.done for each in self._lane_stretches[lane])
+        return any(each.holds(position) and position not in each.done for each in self._lane_ranges[lane])
 
     def skip(self, lane: int, segment: Segment, messages: int, values: int) -> None:
         """A segment is dropped, and with it so much that this reader still wanted."""
         self.messages -= messages
         self.values -= values
         self._moves += 1
-        for stretch in [each for each in self._lane_stretches[lane] if each.low < segment.end]:
-            stretch.skip(segment)
-            self._advance(lane, stretch)
+        for unacked in [each for each in self._lane_ranges[lane] if each.low < segment.end]:
+            unacked.skip(segment)
+            self._advance(lane, unacked)
         self._wake()
 
     def wake(self, messages: int, values: int, clock_ns: int) -> None:
         """So much more is durable, since `clock_ns` of the age clock."""
         if not self.messages:
-            for stretches in self._lane_stretches:
-                stretches[-1].since_ns = clock_ns
+            for ranges in self._lane_ranges:
+                ranges[-1].since_ns = clock_ns
         self.messages += messages
         self.values += values
         self._woken[False].set()
@@ -266,13 +264,13 @@ class Reader:
 
     def wants_any(self, lane: int, first: int, end: int) -> bool:
         """Whether any record from `first` up to `end` may be stored for this reader."""
-        return any(each.low < end and each.end > first for each in self._lane_stretches[lane])
+        return any(each.low < end and each.end > first for each in self._lane_ranges[lane])
 
     @property
     def oldest_clock_ns(self) -> int | None:
         """When the oldest stored record came, by the age clock; None when there is none."""
         oldest: int | None = None
-        for lane, (first, *_) in zip(self._lanes, self._lane_stretches, strict=True):
+        for lane, (first, *_) in zip(self._lanes, self._lane_ranges, strict=True):
             given = next(iter(first.given.values()), None)
             segment = lane.holding(first.low)
             if given is None and segment is None:
@@ -288,12 +286,12 @@ class Reader:
 
     def let_go(self) -> None:
         """Close the files."""
-        self._excerpts.close()
+        self._segments.close()
         self._slots.close()
 
 
-def _chunk(stretch: Stretch, segment: Segment) -> Chunk:
-    """What to read next of a stretch, out of this segment."""
-    end, values = stretch.end_in(segment)
-    offset = stretch.offset or segment.body
-    return Chunk(offset, stretch.next, stretch.next_values, end, values, frozenset(stretch.done))
+def _chunk(unacked: UnackedRange, segment: Segment) -> Chunk:
+    """What to read next of a range, out of this segment."""
+    end, values = unacked.end_in(segment)
+    offset = unacked.offset or segment.body
+    return Chunk(offset, unacked.next, unacked.next_values, end, values, frozenset(unacked.done))

@@ -8,8 +8,9 @@ Little-endian, no padding:
 
 `crc` is CRC-32 over everything behind it, seeded with the segment's salt, so that a record that travels as payload of
 another is never taken for one of ours.  `length` counts the whole record.  `number` is the position in the lane;
-`values_before` the sum of `values` of all earlier records of the lane, so that a hole tells how much is missing.
-A mark has `source` and the token as payload, `seq` is its order among all marks, `number` that of the next message.
+`values_before` the sum of `values` of all earlier records of the lane, so that a hole tells how much is missing. A
+checkpoint has `source` and the token as payload, `seq` is its order among all checkpoints, `number` that of the next
+message.
 """
 
 import struct
@@ -25,7 +26,7 @@ from gateway.model import Message, Priority
 
 MAGIC = b"\xf0Rc1"
 HEAD = struct.Struct("<4sIIBBBxQQQIqqqHHHHI")
-MESSAGE, MARK = 1, 2
+MESSAGE, CHECKPOINT = 1, 2
 RETAIN, LAST, DEFLATED = 1, 2, 4
 """Flags.  `LAST` ends an append: records of one append without it behind them are rolled back at recovery."""
 MAX_RECORD_BYTES = 2**28 + 2**18
@@ -76,7 +77,7 @@ def most_bytes(message: Message) -> int:
     return HEAD.size + 4 * names + properties + len(message.payload)
 
 
-def most_bytes_of_mark(source: str, token: bytes) -> int:
+def most_bytes_of_checkpoint(source: str, token: bytes) -> int:
     return HEAD.size + 4 * len(source) + len(token)
 
 
@@ -99,9 +100,9 @@ class Encoder:
             (MESSAGE, stamp, flags, message.seq, message.values, message.oldest_ticks), lengths, names, payload, salt
         )
 
-    def mark(self, source: str, token: bytes, order: int, stamp: Stamp, salt: int) -> tuple[bytes, bytes]:
+    def checkpoint(self, source: str, token: bytes, order: int, stamp: Stamp, salt: int) -> tuple[bytes, bytes]:
         name = source.encode()
-        return _sealed((MARK, stamp, LAST, order, 0, 0), (0, 0, len(name), 0, 0), name, token, salt)
+        return _sealed((CHECKPOINT, stamp, LAST, order, 0, 0), (0, 0, len(name), 0, 0), name, token, salt)
 
     def _names(self, message: Message) -> tuple[bytes, tuple[int, int, int, int, int]]:
         key = (message.stream, message.topic, message.source, message.content_type, message.properties)
@@ -203,8 +204,8 @@ def _names_in(text: bytes, lengths: tuple[int, ...]) -> tuple[str, str, str, str
     return stream.decode(), topic.decode(), source.decode(), content_type.decode(), pairs
 
 
-def mark_of(data: bytes, at: int, entry: Entry) -> tuple[str, bytes]:
-    """Source and token of an intact mark."""
+def checkpoint_of(data: bytes, at: int, entry: Entry) -> tuple[str, bytes]:
+    """Source and token of an intact checkpoint."""
     start = at + HEAD.size
     return data[start : start + entry.source_bytes].decode(), data[start + entry.source_bytes : at + entry.length]
 

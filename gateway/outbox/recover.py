@@ -22,15 +22,16 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigError, Unavailable
+from gateway.model import Loss
 from gateway.outbox.clock import Clock
 from gateway.outbox.cursors import Cursor, at_the_oldest, fitted, furthest, read_cursors
+from gateway.outbox.double_buffered_file import DoubleBufferedFile
 from gateway.outbox.files import Files
-from gateway.outbox.losses import Ledger, Loss
+from gateway.outbox.losses import Ledger
 from gateway.outbox.scan import Tail, read_header, read_tail, read_tolerant
 from gateway.outbox.segment import LANES, Header, Lane, Segment, parse_name, token_bytes
-from gateway.outbox.slots import Slots
-from gateway.outbox.stretch import Places
-from gateway.outbox.writer import Books, Mark
+from gateway.outbox.unacked_range import Places
+from gateway.outbox.writer import Books, Checkpoint
 
 _log = structlog.get_logger("gateway.outbox")
 _QUARANTINE_BYTES = 64 * 2**20
@@ -62,7 +63,7 @@ class Found:
     epoch: str
     lanes: list[Lane]
     books: Books
-    state: Slots
+    state: DoubleBufferedFile
     ledger: Ledger
     cursors: dict[str, Cursor]
     losses: list[Loss] = field(default_factory=list)
@@ -106,8 +107,8 @@ def _cannot_use(folder: Path, error: OSError) -> ConfigError | Unavailable:
 
 def _opened(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...], lock: int) -> Found:
     names = files.names(folder)
-    slots = Slots(files, folder / "state")
-    state = _validated(State, slots.found)
+    file = DoubleBufferedFile(files, folder / "state")
+    state = _validated(State, file.found)
     books, lanes, epochs = Books(), [Lane(index) for index in range(len(LANES))], [state.epoch] if state else []
     cursors = read_cursors(files, folder, names, readers)
     proven = state is not None
@@ -125,7 +126,7 @@ def _opened(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...], 
     epoch = epochs[0] if proven else secrets.token_hex(4)
     if epochs and not proven:
         _log.warning("sequence numbers cannot be proven: beginning new streams", epoch=epoch, before=epochs[0])
-    found = Found(folder, lock, epoch, lanes, books, slots, Ledger(files, folder / "ledger"), {})
+    found = Found(folder, lock, epoch, lanes, books, file, Ledger(files, folder / "ledger"), {})
     clock.carry_on(*_last_clocks(state, lanes))
     _place_cursors(found, state, cursors)
     _tidy(files, folder, names, found)
@@ -193,8 +194,8 @@ def _take_header(header: Header, books: Books, epochs: list[str]) -> None:
     for stream, (lane, seq, values) in header.streams.items():
         if seq > books.streams.get(stream, (lane, 0, 0))[1]:
             books.streams[stream] = (lane, seq, values)
-    for source, (order, text) in header.marks.items():
-        _take_mark(books, Mark(source, token_bytes(text), order))
+    for source, (order, text) in header.checkpoints.items():
+        _take_checkpoint(books, Checkpoint(source, token_bytes(text), order))
 
 
 def _take_tail(tail: Tail, books: Books) -> None:
@@ -202,14 +203,14 @@ def _take_tail(tail: Tail, books: Books) -> None:
         _, known, total = books.streams.get(stream, (lane, 0, 0))
         if seq > known:
             books.streams[stream] = (lane, seq, total + values)
-    for source, token, order in tail.marks:
-        _take_mark(books, Mark(source, token, order))
+    for source, token, order in tail.checkpoints:
+        _take_checkpoint(books, Checkpoint(source, token, order))
 
 
-def _take_mark(books: Books, mark: Mark) -> None:
-    known = books.marks.get(mark.source)
-    if known is None or mark.order > known.order:
-        books.marks[mark.source] = mark
+def _take_checkpoint(books: Books, checkpoint: Checkpoint) -> None:
+    known = books.checkpoints.get(checkpoint.source)
+    if known is None or checkpoint.order > known.order:
+        books.checkpoints[checkpoint.source] = checkpoint
 
 
 def _is_proven(files: Files, state: State | None, lane: Lane, tail: Tail | None, ahead: int) -> bool:
@@ -267,7 +268,9 @@ def _tidy(files: Files, folder: Path, names: list[str], found: Found) -> None:
 # -- cursors
 
 
-def _place_cursors(found: Found, state: State | None, cursors: dict[str, tuple[Slots, Places | None]]) -> None:
+def _place_cursors(
+    found: Found, state: State | None, cursors: dict[str, tuple[DoubleBufferedFile, Places | None]]
+) -> None:
     """Bring cursors and lanes together: what a reader still wanted and is not there is lost.
 
     A lane goes on behind the highest number that was ever durable or acknowledged, so that no number is used twice.
@@ -279,9 +282,9 @@ def _place_cursors(found: Found, state: State | None, cursors: dict[str, tuple[S
         ahead = (furthest(places, lane.index) for _, places in cursors.values())
         lane.end = max(lane.end, durable[lane.index][0], *ahead, 0)
         found.books.ends[lane.index] = (lane.end, lane.values_end)
-    for name, (slots, places) in cursors.items():
+    for name, (file, places) in cursors.items():
         at, lost = fitted(places or start, found.lanes, kept, durable)
-        found.cursors[name] = Cursor(slots, at)
+        found.cursors[name] = Cursor(file, at)
         for messages, values in lost:
             _lose(found, name, messages, values)
 

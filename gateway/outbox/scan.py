@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.model import UNIX_EPOCH_TICKS
 from gateway.outbox.files import Files
 from gateway.outbox.losses import Item
-from gateway.outbox.record import LAST, MARK, Entry, entries, mark_of, next_entry, stream_of
+from gateway.outbox.record import CHECKPOINT, LAST, Entry, checkpoint_of, entries, next_entry, stream_of
 from gateway.outbox.segment import Header, Segment, decode_header, header_bytes, name_of, salt_of
 
 _BLOCK_BYTES = 4096
@@ -42,7 +42,7 @@ class Tail:
     """There is damage before that, or in the header."""
     streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Of each stream in it: lane, last sequence number, sum of the values in this segment."""
-    marks: list[tuple[str, bytes, int]] = field(default_factory=list)
+    checkpoints: list[tuple[str, bytes, int]] = field(default_factory=list)
 
 
 def read_tolerant(files: Files, fd: int, size: int, offset: int) -> bytes:
@@ -119,8 +119,8 @@ def _walk(data: bytes, salt: int, tail: Tail, durable: int) -> None:
     while (found := next_entry(data, at, salt)) is not None:
         tail.holed |= found[0] != at
         at, entry = found
-        if entry.kind == MARK:
-            tail.marks.append((*mark_of(data, at, entry), entry.seq))
+        if entry.kind == CHECKPOINT:
+            tail.checkpoints.append((*checkpoint_of(data, at, entry), entry.seq))
         else:
             waiting.append((stream_of(data, at, entry), entry))
         at += entry.length
@@ -131,7 +131,7 @@ def _walk(data: bytes, salt: int, tail: Tail, durable: int) -> None:
             tail.streams[stream] = (segment.lane, max(seq, each.seq), values + each.values)
         waiting.clear()
         segment.size, segment.last_clock_ns = at, entry.clock_ns
-        segment.end = entry.number + (entry.kind != MARK)
+        segment.end = entry.number + (entry.kind != CHECKPOINT)
         segment.values_end = entry.values_before + entry.values
 
 
@@ -142,7 +142,7 @@ def read_items(files: Files, folder: Path, segment: Segment) -> tuple[list[Item]
     holes: list[Hole] = []
     number, values = segment.first, segment.values_before
     for at, entry in entries(data, segment.body, salt_of(segment.name)):
-        if entry.kind == MARK or not number <= entry.number < segment.end:
+        if entry.kind == CHECKPOINT or not number <= entry.number < segment.end:
             continue
         if entry.number > number:
             holes.append(Hole(number, entry.number, max(0, entry.values_before - values)))

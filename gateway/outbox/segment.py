@@ -4,8 +4,8 @@ A segment belongs to one lane (one lane per priority) and is named `<lane>-<numb
 
     magic "CFoutbx1" | crc u32 | length u32 | JSON body | records …
 
-The body carries the format version, the epoch, where the lane stood, and the counters of all streams and the last mark
-of all sources at that moment: a segment stands for itself, and counters outlive the segments before it.
+The body carries the format version, the epoch, where the lane stood, and the counters of all streams and the last
+checkpoint of all sources at that moment: a segment stands for itself, and counters outlive the segments before it.
 """
 
 import base64
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.model import Priority
 
@@ -31,7 +31,7 @@ _NAME = re.compile(r"^([0-2])-([0-9]{16})\.seg$")
 class Header(BaseModel):
     """The body of a segment's header."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     version: int = FORMAT_VERSION
     epoch: str
@@ -46,12 +46,12 @@ class Header(BaseModel):
     clock_ns: int
     streams: dict[str, tuple[int, int, int]] = {}
     """Of each stream of any lane: lane, last sequence number, sum of values."""
-    marks: dict[str, tuple[int, str]] = {}
-    """Of each source: order among all marks, token (base64)."""
+    checkpoints: dict[str, tuple[int, str]] = Field(default={}, alias="marks")
+    """Of each source: order among all checkpoints, token (base64)."""
 
 
 def encode_header(header: Header) -> bytes:
-    body = orjson.dumps(header.model_dump())
+    body = orjson.dumps(header.model_dump(by_alias=True))
     length = len(body).to_bytes(4, "little")
     return _MAGIC + zlib.crc32(length + body).to_bytes(4, "little") + length + body
 

@@ -15,10 +15,11 @@ from typing import TypeVar
 import structlog
 
 from gateway.config import OutboxConfig
+from gateway.model import Loss, LossCause
 from gateway.outbox.clock import Clock
 from gateway.outbox.cursors import open_cursor
 from gateway.outbox.files import Files
-from gateway.outbox.losses import Cause, Item, Loss, Place, losses_of
+from gateway.outbox.losses import Item, Position, losses_of
 from gateway.outbox.reader import Reader
 from gateway.outbox.recover import Found, keep_damaged
 from gateway.outbox.scan import Hole, missing, read_file, read_header, read_items
@@ -162,7 +163,7 @@ class Store:
             values=hole.values, reader=reader.name, kept_in=str(self.found.folder / "quarantine"),
         )  # fmt: skip
         self._on_drop(reader.name, "corrupt", hole.values)
-        self.found.ledger.take_back(segment.lane, hole.number, hole.until, lambda place, loss: loss.readers)
+        self.found.ledger.take_back(segment.lane, hole.number, hole.until, lambda position, loss: loss.readers)
         self._damaged.setdefault(segment.name, (segment, set()))[1].add(reader.name)
         self.woken.set()
 
@@ -228,7 +229,7 @@ class Store:
                 if lane.segments[0].last_clock_ns >= limit or not await self._drop(lane, lane.segments[0], "expired"):
                     break
 
-    async def _drop(self, lane: Lane, segment: Segment, cause: Cause) -> bool:
+    async def _drop(self, lane: Lane, segment: Segment, cause: LossCause) -> bool:
         """Unlink a segment that readers may still want, after noting in the ledger what that loses."""
         try:
             if segment is lane.segments[-1]:
@@ -249,7 +250,7 @@ class Store:
         await self._unlink([segment])
         return True
 
-    def _lose(self, lane: Lane, segment: Segment, items: list[Item], holes: list[Hole], cause: Cause) -> None:
+    def _lose(self, lane: Lane, segment: Segment, items: list[Item], holes: list[Hole], cause: LossCause) -> None:
         readers = list(self.readers.values())
         wanted = [
             (item, tuple(reader.name for reader in readers if reader.wants(lane.index, item.number))) for item in items
@@ -269,9 +270,9 @@ class Store:
         if losses:
             _log.warning("stored messages were dropped", reason=cause, messages=sum(loss.messages for loss in losses))
 
-    def _waiting(self, place: Place, loss: Loss) -> tuple[str, ...]:
+    def _waiting(self, position: Position, loss: Loss) -> tuple[str, ...]:
         """Who of those that lost something has not got the record that says so."""
-        return tuple(name for name in loss.readers if name in self.readers and self.readers[name].wants(*place))
+        return tuple(name for name in loss.readers if name in self.readers and self.readers[name].wants(*position))
 
     async def release(self, *, ahead: bool = False) -> bool:
         """Unlink the segments that no reader wants any more; never the newest of a lane, which holds the counters.

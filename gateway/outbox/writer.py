@@ -11,14 +11,14 @@ from pathlib import Path
 
 from gateway.model import Message
 from gateway.outbox.clock import Clock
+from gateway.outbox.double_buffered_file import DoubleBufferedFile
 from gateway.outbox.files import Files
 from gateway.outbox.record import Encoder, Stamp
 from gateway.outbox.segment import LANES, Header, Segment, encode_header, name_of, salt_of, token_text
-from gateway.outbox.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Checkpoint:
     source: str
     token: bytes
     order: int
@@ -26,21 +26,21 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one commit puts into one lane: messages and marks in order, each with "this ends an append"."""
+    """What one commit puts into one lane: messages and checkpoints in order, each with "this ends an append"."""
 
     lane: int
-    items: list[tuple[Message | Mark, bool]]
+    items: list[tuple[Message | Checkpoint, bool]]
     most_bytes: int
     """What its records take at most."""
 
 
 @dataclass(slots=True)
 class Books:
-    """Counters and marks as of the last durable record."""
+    """Counters and checkpoints as of the last durable record."""
 
     streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Lane, last sequence number, sum of values, of each stream."""
-    marks: dict[str, Mark] = field(default_factory=dict)
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     ends: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0) for _ in LANES])
     """Of each lane: number of the next record, values of all before it."""
     tails: list[int] = field(default_factory=lambda: [0 for _ in LANES])
@@ -74,7 +74,7 @@ class Writer:
         folder: Path,
         epoch: str,
         books: Books,
-        state: Slots,
+        state: DoubleBufferedFile,
         clock: Clock,
         commit: str,
         deflate: bool,
@@ -179,8 +179,8 @@ class Writer:
         values = 0
         for item, last in part.items:
             stamp = Stamp(lane, number, before + values, wall, clock)
-            if isinstance(item, Mark):
-                pieces += self._encoder.mark(item.source, item.token, item.order, stamp, salt)
+            if isinstance(item, Checkpoint):
+                pieces += self._encoder.checkpoint(item.source, item.token, item.order, stamp, salt)
                 continue
             pieces += self._encoder.message(item, stamp, salt, last)
             number += 1
@@ -190,8 +190,8 @@ class Writer:
     def _book(self, part: Part) -> None:
         streams = self.books.streams
         for item, _ in part.items:
-            if isinstance(item, Mark):
-                self.books.marks[item.source] = item
+            if isinstance(item, Checkpoint):
+                self.books.checkpoints[item.source] = item
             else:
                 _, _, values = streams.get(item.stream, (0, 0, 0))
                 streams[item.stream] = (part.lane, item.seq, values + item.values)
@@ -211,7 +211,8 @@ class Writer:
         return Header(
             epoch=self._epoch, lane=lane, first=number, previous_end=self.books.tails[lane], values_before=values,
             appended_ns=self._clock.wall_ns, clock_ns=self._clock.age_ns, streams=self.books.streams,
-            marks={mark.source: (mark.order, token_text(mark.token)) for mark in self.books.marks.values()},
+            checkpoints={checkpoint.source: (checkpoint.order, token_text(checkpoint.token)) for checkpoint in
+            self.books.checkpoints.values()},
         )  # fmt: skip
 
     def _begin(self, lane: int) -> _Active:

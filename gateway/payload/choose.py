@@ -7,16 +7,15 @@ from typing import Protocol
 
 from gateway.config import Config
 from gateway.config.payload import below_topic
-from gateway.model import Batch, Message
-from gateway.outbox.losses import Loss
+from gateway.model import Batch, Loss, Message
 from gateway.payload.cloudevents import EventEnvelope, events_schema
 from gateway.payload.columns import ColumnsFormat, columns_announcement, columns_schema
 from gateway.payload.compressed import compressor
 from gateway.payload.frames import FramesFormat, WriterNumbers
 from gateway.payload.json import JsonFormat, announcement, json_schema
-from gateway.payload.packed import PackedFormat, packed_announcement
-from gateway.payload.parts import Limits, NextSeq, Packets, Terms
+from gateway.payload.msgpack import MsgpackFormat, msgpack_announcement
 from gateway.payload.pubsub import NetworkEnvelope, pubsub_schema
+from gateway.payload.splitting import FormatSettings, NextSeq, Packets, SizeLimits
 
 Announcement = Callable[[Loss, str, str, int], Message]
 """Loss, stream, topic and sequence number to the message that tells of it."""
@@ -83,7 +82,7 @@ def _announcement(config: Config) -> Announcement:
         case "json-columns":
             return columns_announcement
         case "msgpack":
-            return packed_announcement
+            return msgpack_announcement
         case "opcua-pubsub":
             return network_envelope(config).announcement
         case "cloudevents":
@@ -103,11 +102,11 @@ def _events(config: Config, source: str) -> EventEnvelope:
     return EventEnvelope(events.source or f"urn:connected-factory:{config.name}:{source}", events.mode)
 
 
-def _frames(config: Config, source: str, terms: Terms, latest_ns: Callable[[], int]) -> FramesFormat:
+def _frames(config: Config, source: str, settings: FormatSettings, latest_ns: Callable[[], int]) -> FramesFormat:
     payload = config.payload
     names = [each.name for each in config.sources]
     return FramesFormat(
-        terms,
+        settings,
         network_envelope(config) if payload.format == "opcua-pubsub" else _events(config, source),
         key_frame_every=payload.pubsub.key_frame_every,
         numbers=WriterNumbers(1 + names.index(source), len(names)),
@@ -117,8 +116,8 @@ def _frames(config: Config, source: str, terms: Terms, latest_ns: Callable[[], i
 
 def _plain(config: Config, source: str, stream_prefix: str, packets: Packets, latest_ns: Callable[[], int]) -> Format:
     payload = config.payload
-    limits, rules = Limits(payload.max_values, payload.max_bytes, packets), payload.rules
-    terms = Terms(
+    limits, rules = SizeLimits(payload.max_values, payload.max_bytes, packets), payload.rules
+    settings = FormatSettings(
         stream_prefix,
         payload.topic,
         config.name,
@@ -131,13 +130,13 @@ def _plain(config: Config, source: str, stream_prefix: str, packets: Packets, la
     )
     match payload.format:
         case "json":
-            return JsonFormat(terms)
+            return JsonFormat(settings)
         case "msgpack":
-            return PackedFormat(terms)
+            return MsgpackFormat(settings)
         case "json-columns":
-            return ColumnsFormat(terms)
+            return ColumnsFormat(settings)
         case "opcua-pubsub" | "cloudevents":
-            return _frames(config, source, terms, latest_ns)
+            return _frames(config, source, settings, latest_ns)
 
 
 class _Compressed:

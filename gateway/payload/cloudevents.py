@@ -30,13 +30,13 @@ from typing import Literal
 import orjson
 from pydantic import Field, JsonValue
 
-from gateway.model import Message
-from gateway.outbox.losses import Loss
+from gateway.model import Loss, Message
 from gateway.payload.frames import Frame, Wrapped, Writer
-from gateway.payload.instants import text_of
+from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described
+from gateway.payload.layout import Destination
 from gateway.payload.part6 import Encoding
-from gateway.payload.parts import Place, Row, loss_row
+from gateway.payload.timestamps import text_of
 
 Mode = Literal["binary", "structured"]
 STRUCTURED = "application/cloudevents+json"
@@ -90,7 +90,9 @@ class EventEnvelope:
             event["gaps"] = _told(frame.gaps)
         return self._wrapped(event, dict(frame.payload or {}))
 
-    def describe(self, writer: Writer, place: Place, seq: int, metadata: dict[str, object], now_ticks: int) -> Wrapped:
+    def describe(
+        self, writer: Writer, place: Destination, seq: int, metadata: dict[str, object], now_ticks: int
+    ) -> Wrapped:
         event = self._event("ua-metadata", writer.name, place.stream, seq, now_ticks) | _version(writer)
         return self._wrapped(event, metadata)
 

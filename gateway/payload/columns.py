@@ -34,12 +34,13 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gateway.model import Batch, Message, Priority, Tag
-from gateway.outbox.losses import Loss
+from gateway.model import Batch, Loss, Message, Priority, Tag
 from gateway.payload.forms import DOUBLE, FLOAT, Json, is_finite, json_column
-from gateway.payload.instants import text_of, texts_of
+from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described, JsonGap
-from gateway.payload.parts import NextSeq, Numbering, Place, Row, Rows, Terms, earliest, loss_row, taken
+from gateway.payload.layout import Destination, Rows, earliest, taken
+from gateway.payload.splitting import FormatSettings, NextSeq, Numbering
+from gateway.payload.timestamps import text_of, texts_of
 
 CONTENT_TYPE = "application/json"
 REPEAT_AFTER = 256
@@ -98,7 +99,7 @@ class TagsMessage(Described):
     version: str = Field(pattern=_HEX)
     """The name of this list, as data messages have it in `tags`."""
     first: int = Field(ge=0)
-    """Place in the list of the first tag in here."""
+    """Destination in the list of the first tag in here."""
     count: int = Field(ge=1)
     """Length of the whole list."""
     tags: list[ListedTag]
@@ -107,9 +108,9 @@ class TagsMessage(Described):
 class ColumnsFormat:
     """Encodes the batches of one source."""
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms = terms
-        self._layout = terms.layout()
+    def __init__(self, settings: FormatSettings) -> None:
+        self._settings = settings
+        self._layout = settings.layout()
         self._lists: list[_TagList] = []
         self._place_of: NDArray[np.uint32] = np.zeros(0, np.uint32)
 
@@ -117,26 +118,26 @@ class ColumnsFormat:
         """The messages of a batch, each list of tags before the data that needs it."""
         if not self._layout.covers(batch.tags):
             self._derive(batch)
-        terms, numbering = self._terms, Numbering(next_seq)
+        settings, numbering = self._settings, Numbering(next_seq)
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             listed = self._lists[share.group]
             messages += listed.messages_if_due(batch.source, numbering)
             encode = partial(self._payload, batch, share.place.stream, listed.version)
-            made = terms.messages(batch, share, numbering, encode, CONTENT_TYPE)
+            made = settings.messages(batch, share, numbering, encode, CONTENT_TYPE)
             listed.since += len(made)
             messages += made
         return messages
 
     def _derive(self, batch: Batch) -> None:
-        layout = self._layout = self._terms.layout(batch.tags, batch.source)
+        layout = self._layout = self._settings.layout(batch.tags, batch.source)
         self._place_of = np.zeros(len(batch.tags), np.uint32)
         self._lists = []
         for group, place in enumerate(layout.places):
             handles = layout.handles_of(group)
             self._place_of[handles] = np.arange(len(handles))
-            tags = [_listed(tag, self._terms.told_of(tag)) for tag in map(batch.tags.__getitem__, handles.tolist())]
-            self._lists.append(_TagList(place, tags, self._terms.limits.bytes_at(place)))
+            tags = [_listed(tag, self._settings.told_of(tag)) for tag in map(batch.tags.__getitem__, handles.tolist())]
+            self._lists.append(_TagList(place, tags, self._settings.limits.bytes_at(place)))
 
     def _payload(self, batch: Batch, stream: str, version: str, rows: Rows, seq: int, gaps: list[Row]) -> bytes:
         statuses = taken(batch.statuses, rows)
@@ -156,7 +157,7 @@ class ColumnsFormat:
 
     def _times(self, batch: Batch, rows: Rows) -> Row:
         columns = {"time": taken(batch.source_ticks, rows)}
-        if self._terms.server_time:
+        if self._settings.server_time:
             columns["server_time"] = taken(batch.server_ticks, rows)
         return time_columns(columns)
 
@@ -200,7 +201,7 @@ class _Sent:
 class _TagList:
     """The list of tags of one topic, ready to be sent, and whether it was."""
 
-    def __init__(self, place: Place, rows: list[Row], max_bytes: int) -> None:
+    def __init__(self, place: Destination, rows: list[Row], max_bytes: int) -> None:
         self.version = hashlib.sha256(orjson.dumps(rows)).hexdigest()[:16]
         self.since = 0
         """Data messages since it was sent."""

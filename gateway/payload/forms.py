@@ -30,7 +30,7 @@ import orjson
 from numpy.typing import NDArray
 
 from gateway.model import IS_ARRAY, IS_MATRIX
-from gateway.payload.instants import text_of
+from gateway.payload.timestamps import text_of
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, Structure, Typed
 
 Json = bool | int | float | str | list["Json"] | dict[str, "Json"] | None

@@ -27,20 +27,11 @@ import numpy as np
 
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority
 from gateway.payload.forms import Json
+from gateway.payload.gaps import Row
+from gateway.payload.layout import Destination, Rows, Share, stream_of
 from gateway.payload.metadata import FieldTypes
 from gateway.payload.part6 import Encoding, fields_of
-from gateway.payload.parts import (
-    NextSeq,
-    Numbering,
-    Place,
-    Row,
-    Rows,
-    Share,
-    Terms,
-    oldest_ticks,
-    parts,
-    stream_of,
-)
+from gateway.payload.splitting import FormatSettings, NextSeq, Numbering, oldest_ticks, parts
 
 Kind = Literal["ua-keyframe", "ua-deltaframe", "ua-keepalive"]
 Payload = dict[str, Json]
@@ -60,8 +51,8 @@ class Writer:
     name: str
     group: str
     """WriterGroup: the source."""
-    data: Place
-    metadata: Place
+    data: Destination
+    metadata: Destination
     handles: Sequence[int]
     last: dict[int, Json] = field(default_factory=dict)
     """The last form of each field."""
@@ -84,7 +75,7 @@ class Frame:
     """One DataSetMessage to be."""
 
     writer: Writer
-    place: Place
+    place: Destination
     seq: int
     kind: Kind
     number: int
@@ -116,7 +107,9 @@ class Envelope(Protocol):
 
     def wrap(self, frame: Frame) -> Wrapped: ...
 
-    def describe(self, writer: Writer, place: Place, seq: int, metadata: dict[str, object], now_ticks: int) -> Wrapped:
+    def describe(
+        self, writer: Writer, place: Destination, seq: int, metadata: dict[str, object], now_ticks: int
+    ) -> Wrapped:
         """A metadata message."""
 
 
@@ -141,7 +134,7 @@ class FramesFormat:
 
     def __init__(
         self,
-        terms: Terms,
+        settings: FormatSettings,
         envelope: Envelope,
         *,
         key_frame_every: int = 100,
@@ -149,16 +142,16 @@ class FramesFormat:
         now: Callable[[], int] = now_ticks,
         latest_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._terms = terms
+        self._settings = settings
         self._envelope = envelope
         self._key_frame_every = key_frame_every
         self._numbers = numbers or WriterNumbers()
         self._now = now
         self._latest_ns = latest_ns
-        self._layout = terms.layout()
+        self._layout = settings.layout()
         self._types = FieldTypes(())
         self._writers: list[Writer] = []
-        self._versions: dict[Place, int] = {}
+        self._versions: dict[Destination, int] = {}
         """The last one of each place of metadata; outlives a change of the tag table."""
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
@@ -168,7 +161,7 @@ class FramesFormat:
         for handle in self._types.learn(batch):
             self._writers[int(self._layout.group_of[handle])].must_describe = True
         numbering = Numbering(next_seq)
-        found = fields_of(batch, self._envelope.encoding, self._terms.server_time)
+        found = fields_of(batch, self._envelope.encoding, self._settings.server_time)
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             writer = self._writers[share.group]
@@ -190,7 +183,7 @@ class FramesFormat:
         return messages
 
     def _derive(self, batch: Batch) -> None:
-        layout = self._layout = self._terms.layout(batch.tags, batch.source)
+        layout = self._layout = self._settings.layout(batch.tags, batch.source)
         self._types = FieldTypes(batch.tags)
         self._writers = []
         names: set[str] = set()
@@ -212,8 +205,8 @@ class FramesFormat:
                 )
             )
 
-    def _place(self, topic: str, source: str, priority: Priority) -> Place:
-        return Place(topic, stream_of(self._terms.stream_prefix, source, topic, priority), priority)
+    def _place(self, topic: str, source: str, priority: Priority) -> Destination:
+        return Destination(topic, stream_of(self._settings.stream_prefix, source, topic, priority), priority)
 
     def _metadata_if_due(self, writer: Writer, batch: Batch, numbering: Numbering) -> list[Message]:
         place, now = writer.metadata, self._now()
@@ -227,7 +220,7 @@ class FramesFormat:
         tags = [(h, batch.tags[h]) for h in writer.handles]
         body: dict[str, object] = {
             "Name": writer.name,
-            "Fields": [self._types.field(h, tag, self._terms.told_of(tag)) for h, tag in tags],
+            "Fields": [self._types.field(h, tag, self._settings.told_of(tag)) for h, tag in tags],
             "ConfigurationVersion": {"MajorVersion": writer.version, "MinorVersion": writer.version},
         }
         structures = self._types.structures(tags)
@@ -243,8 +236,8 @@ class FramesFormat:
         self, writer: Writer, share: Share, batch: Batch, found: list[Json], numbering: Numbering
     ) -> Iterator[Message]:
         draft = _Draft(self._envelope, writer, batch, found, self._layout.names, self._now(),
-                       self._terms.limits.bytes_at(share.place), self._key_frame_every)  # fmt: skip
-        for part in parts(share, self._terms.limits, numbering, draft.encode):
+                       self._settings.limits.bytes_at(share.place), self._key_frame_every)  # fmt: skip
+        for part in parts(share, self._settings.limits, numbering, draft.encode):
             oldest = oldest_ticks(batch, part.rows)
             yield _message(share.place, part.seq, draft.wrapped, batch.source, values=len(part.rows), oldest=oldest)
             draft.settle(part.rows)
@@ -310,7 +303,14 @@ class _Draft:
 
 
 def _message(
-    place: Place, seq: int, wrapped: Wrapped, source: str, *, values: int = 0, oldest: int = 0, retain: bool = False
+    place: Destination,
+    seq: int,
+    wrapped: Wrapped,
+    source: str,
+    *,
+    values: int = 0,
+    oldest: int = 0,
+    retain: bool = False,
 ) -> Message:
     return Message(
         place.topic,

@@ -7,7 +7,7 @@
 
 A Unified Namespace has one topic per tag: write `{tag}` into the topic (`acme/{site}/{area}/{line}/{cell}/{tag}`).  The
 messages stay the same, with the values of one tag each, and the broker is asked to retain the last one.  Gaps and
-losses then go to the topic above the tags; see `gateway/payload/parts.py` for what `stream` and `seq` mean there.
+losses then go to the topic above the tags; see `gateway/payload/layout.py` for what `stream` and `seq` mean there.
 """
 
 from functools import partial
@@ -16,11 +16,12 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.model import Batch, Message
-from gateway.outbox.losses import Loss
+from gateway.model import Batch, Loss, Message
 from gateway.payload.forms import json_column
-from gateway.payload.instants import texts_of
-from gateway.payload.parts import NextSeq, Numbering, Row, Rows, Terms, loss_row
+from gateway.payload.gaps import Row, loss_row
+from gateway.payload.layout import Rows
+from gateway.payload.splitting import FormatSettings, NextSeq, Numbering
+from gateway.payload.timestamps import texts_of
 
 
 class Described(BaseModel):
@@ -86,25 +87,25 @@ class JsonFormat:
 
     content_type = "application/json"
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms = terms
-        self._layout = terms.layout()
+    def __init__(self, settings: FormatSettings) -> None:
+        self._settings = settings
+        self._layout = settings.layout()
         self._fields: list[dict[str, str]] = []
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
         if not self._layout.covers(batch.tags):
-            self._layout = self._terms.layout(batch.tags, batch.source)
-            self._fields = [self._terms.told_of(tag) for tag in batch.tags] if self._terms.fields else []
-        terms, numbering = self._terms, Numbering(next_seq)
-        found = rows_of(batch, self._layout.names, terms.server_time)
+            self._layout = self._settings.layout(batch.tags, batch.source)
+            self._fields = [self._settings.told_of(tag) for tag in batch.tags] if self._settings.fields else []
+        settings, numbering = self._settings, Numbering(next_seq)
+        found = rows_of(batch, self._layout.names, settings.server_time)
         for row, handle in zip(found, batch.handles.tolist(), strict=True) if self._fields else ():
             if self._fields[handle]:
                 row["fields"] = self._fields[handle]
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             encode = partial(self._payload, batch, share.place.stream, found)
-            messages += terms.messages(batch, share, numbering, encode, self.content_type)
+            messages += settings.messages(batch, share, numbering, encode, self.content_type)
         return messages
 
     def _payload(self, batch: Batch, stream: str, found: list[Row], rows: Rows, seq: int, gaps: list[Row]) -> bytes:

@@ -19,7 +19,7 @@ STRUCTURE, ANY_TYPE = 22, 24
 _UNKNOWN = 255
 _FLAGS = IS_ARRAY | IS_MATRIX
 SCALAR, ONE_DIMENSION, ONE_OR_MORE, ANY_RANK = -1, 1, 0, -2
-"""ValueRank (Part 3, 8.6)."""
+"""ValueRank (MessagePart 3, 8.6)."""
 _NAMESPACE = uuid.UUID("7d2b7a5e-52f0-5c0b-9d3c-2f7a39f2a6c1")
 EU_INFORMATION = "EngineeringUnits"
 
@@ -145,7 +145,7 @@ def _structure(each: DataType) -> Json:
 
 
 def _enumeration(each: DataType) -> Json:
-    """EnumField (Part 3, 8.52) has the number as Int64, which is text in JSON (Part 6, 5.4.2.3)."""
+    """EnumField (MessagePart 3, 8.52) has the number as Int64, which is text in JSON (Part 6, 5.4.2.3)."""
     return {
         "DataTypeId": each.type_id,
         "Name": each.name,

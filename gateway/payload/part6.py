@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gateway.model import IS_ARRAY, IS_MATRIX, Batch
 from gateway.payload.forms import Json, json_column, json_of
-from gateway.payload.instants import text_of, texts_of
+from gateway.payload.timestamps import text_of, texts_of
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, Structure, Typed
 
 Encoding = Literal["verbose", "compact", "raw", "plain"]

@@ -33,13 +33,13 @@ from typing import Literal
 import orjson
 from pydantic import ConfigDict, Field, JsonValue
 
-from gateway.model import Message, Priority
-from gateway.outbox.losses import Loss
+from gateway.model import Loss, Message, Priority
 from gateway.payload.frames import Frame, Wrapped, Writer
-from gateway.payload.instants import text_of
+from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described, JsonGap
+from gateway.payload.layout import Destination
 from gateway.payload.part6 import Encoding
-from gateway.payload.parts import Place, Row, loss_row
+from gateway.payload.timestamps import text_of
 from gateway.topics import ANY_BROKER, Rules, escape, shortened
 
 CONTENT_TYPE = "application/json"
@@ -167,7 +167,9 @@ class NetworkEnvelope:
         body = self._head("ua-data", frame.place, frame.seq)
         return _wrapped(body | {"WriterGroupName": writer.group, "Messages": [message]})
 
-    def describe(self, writer: Writer, place: Place, seq: int, metadata: dict[str, object], now_ticks: int) -> Wrapped:
+    def describe(
+        self, writer: Writer, place: Destination, seq: int, metadata: dict[str, object], now_ticks: int
+    ) -> Wrapped:
         body = self._head("ua-metadata", place, seq)
         body |= {
             "DataSetWriterId": writer.number,
@@ -189,7 +191,10 @@ class NetworkEnvelope:
             "Payload": {},
             "Gaps": [loss_row(loss)],
         }
-        body = self._head("ua-data", Place(topic, stream), seq) | {"WriterGroupName": source, "Messages": [message]}
+        body = self._head("ua-data", Destination(topic, stream), seq) | {
+            "WriterGroupName": source,
+            "Messages": [message],
+        }
         return Message(topic, orjson.dumps(body), stream=stream, seq=seq, values=0)
 
     def status(self, state: State, since: datetime) -> Message:
@@ -206,7 +211,7 @@ class NetworkEnvelope:
         }
         return Message(topic, orjson.dumps(body), stream="", seq=0, values=0, retain=True, priority=Priority.STATE)
 
-    def _head(self, kind: str, place: Place, seq: int) -> Row:
+    def _head(self, kind: str, place: Destination, seq: int) -> Row:
         return {"MessageId": f"{place.stream}#{seq}", "MessageType": kind, "PublisherId": self.publisher}
 
 

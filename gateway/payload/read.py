@@ -15,7 +15,7 @@ import zstandard
 
 from gateway.payload.cloudevents import STRUCTURED
 from gateway.payload.compressed import PROPERTY
-from gateway.payload.packed import CONTENT_TYPE as PACKED
+from gateway.payload.msgpack import CONTENT_TYPE as PACKED
 
 MOST_BYTES = 64 * 2**20
 """The largest payload after unpacking."""

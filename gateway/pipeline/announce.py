@@ -11,12 +11,11 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from gateway.errors import Unavailable
-from gateway.model import Message
+from gateway.model import Loss, Message
 from gateway.outbox import Outbox
-from gateway.outbox.losses import Loss
 from gateway.payload.choose import Announcement
 from gateway.payload.json import announcement
-from gateway.payload.parts import priority_of, stream_of
+from gateway.payload.layout import priority_of, stream_of
 
 INTERVAL_S = 1.0
 

@@ -22,7 +22,7 @@ from gateway.metrics import SourceMetrics
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message
 from gateway.outbox import Outbox
 from gateway.shaping import Shaped, Shaper
-from gateway.shaping.mark import lost, unwrap, wrap
+from gateway.shaping.checkpoint import lost, unwrap, wrap
 
 FLUSH_EVERY_S = 0.1
 DRAIN_S = 2.0
@@ -77,12 +77,12 @@ class Intake:
         self._rule(shaper)
         self._now_ticks = now_ticks or steady_ticks()
         self._mark = self.mark
-        self._lost = lost(outbox.marks.get(name, b""))
+        self._lost = lost(outbox.checkpoints.get(name, b""))
 
     @property
     def mark(self) -> bytes:
         """Where the source goes on."""
-        return unwrap(self._outbox.marks.get(self.name, b""))
+        return unwrap(self._outbox.checkpoints.get(self.name, b""))
 
     async def store(self, batch: Batch) -> None:
         """Return when the batch is durable, or held."""
@@ -93,7 +93,7 @@ class Intake:
         if self._shaper is None:
             count = partial(self._metrics.received.inc, len(batch))
             messages = self._form.encode(batch, self._outbox.next_seq)
-            await self._outbox.append(messages, source=self.name, mark=batch.mark, on_stored=count)
+            await self._outbox.append(messages, source=self.name, checkpoint=batch.mark, on_stored=count)
             return
         await self._put(self._shaper, self._shaper.take(batch, self._now_ticks()))
 
@@ -150,7 +150,7 @@ class Intake:
             messages += made
         mark = wrap(self._mark, shaper.held, shaper.since_ticks)
         count = partial(self._count, shaped, shaper.held)
-        await self._outbox.append(messages, source=self.name, mark=mark, on_stored=count)
+        await self._outbox.append(messages, source=self.name, checkpoint=mark, on_stored=count)
 
     def _count(self, shaped: Shaped, held: int) -> None:
         self._metrics.received.inc(shaped.received)

@@ -29,8 +29,8 @@ from gateway.link import Backoff, Link, keep_connected
 from gateway.model import Message
 from gateway.mqtt.reasons import Outcome, Verdict
 from gateway.outbox import Record
+from gateway.pipeline.broker_queue import HELD, BrokerQueue
 from gateway.pipeline.pace import FIRST_BYTES, Pace
-from gateway.pipeline.shelves import HELD, Shelves
 
 READ_BYTES = 4 * 2**20
 
@@ -47,47 +47,47 @@ class Sink(Protocol):
 OpenSink = Callable[[], AbstractAsyncContextManager[Sink]]
 
 
-async def forward(shelves: Shelves, open_sink: OpenSink, link: Link, backoff: Backoff, leave: asyncio.Event) -> None:
+async def forward(queue: BrokerQueue, open_sink: OpenSink, link: Link, backoff: Backoff, leave: asyncio.Event) -> None:
     """Deliver for ever, through every reconnection, until cancelled; or until told to leave, with a goodbye."""
-    shelves.held = dict.fromkeys(await _streams_refused_earlier(shelves), time.monotonic())
-    shelves.passed |= await shelves.reader.retained_ahead()
+    queue.held = dict.fromkeys(await _streams_refused_earlier(queue), time.monotonic())
+    queue.passed |= await queue.reader.retained_ahead()
 
     async def attempt() -> None:
         async with open_sink() as sink:
             link.up()
-            shelves.reader.rewind()
-            if shelves.replay.order == "newest-first" and shelves.reader.unread > sink.window:
-                shelves.reader.leave_behind()
-            await _serve(shelves, sink, leave)
+            queue.reader.rewind()
+            if queue.replay.order == "newest-first" and queue.reader.unread > sink.window:
+                queue.reader.leave_behind()
+            await _serve(queue, sink, leave)
 
     await keep_connected(link, attempt, backoff)
 
 
-async def _streams_refused_earlier(shelves: Shelves) -> set[str]:
+async def _streams_refused_earlier(queue: BrokerQueue) -> set[str]:
     streams: set[str] = set()
-    left = shelves.refused.messages
+    left = queue.refused.messages
     while left > 0:
-        records = await shelves.refused_reader.read(1000, READ_BYTES)
+        records = await queue.refused_reader.read(1000, READ_BYTES)
         streams |= {record.message.stream for record in records}
         left -= len(records)
     return streams
 
 
-async def _serve(shelves: Shelves, sink: Sink, leave: asyncio.Event) -> None:
+async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
     """Deliver on one session until told to leave; raises `Unavailable` when it breaks.
 
     The children never fail with `Unavailable` themselves: before CPython 3.13 a TaskGroup may then lose a cancellation.
     """
-    session = _Session(shelves, sink)
+    session = _Session(queue, sink)
     async with asyncio.TaskGroup() as tasks:
-        lost = tasks.create_task(_loss_of(sink), name=f"session with {shelves.broker}")
-        left = tasks.create_task(leave.wait(), name=f"leave {shelves.broker}")
+        lost = tasks.create_task(_loss_of(sink), name=f"session with {queue.broker}")
+        left = tasks.create_task(leave.wait(), name=f"leave {queue.broker}")
         work = [
-            tasks.create_task(session.deliver(), name=f"deliver to {shelves.broker}"),
-            tasks.create_task(session.catch_up(), name=f"catch up with {shelves.broker}"),
-            tasks.create_task(session.offer_again(), name=f"offer again to {shelves.broker}"),
+            tasks.create_task(session.deliver(), name=f"deliver to {queue.broker}"),
+            tasks.create_task(session.catch_up(), name=f"catch up with {queue.broker}"),
+            tasks.create_task(session.offer_again(), name=f"offer again to {queue.broker}"),
         ]
-        setting_aside = tasks.create_task(session.set_aside(), name=f"set aside from {shelves.broker}")
+        setting_aside = tasks.create_task(session.set_aside(), name=f"set aside from {queue.broker}")
         await asyncio.wait([lost, left], return_when=asyncio.FIRST_COMPLETED)
         for task in work:
             task.cancel()
@@ -96,7 +96,7 @@ async def _serve(shelves: Shelves, sink: Sink, leave: asyncio.Event) -> None:
         lost.cancel()
         left.cancel()
         setting_aside.cancel()
-    shelves.metrics.in_flight.set(0)
+    queue.metrics.in_flight.set(0)
     if not lost.cancelled():
         raise lost.result()
 
@@ -113,44 +113,44 @@ async def _loss_of(sink: Sink) -> Unavailable:
 class _Session:
     """The window of one session: at most `sink.window` records between the outbox and their verdict."""
 
-    def __init__(self, shelves: Shelves, sink: Sink) -> None:
-        self._shelves = shelves
+    def __init__(self, queue: BrokerQueue, sink: Sink) -> None:
+        self._queue = queue
         self._sink = sink
         self._slots = asyncio.Semaphore(sink.window)
         self._aside: asyncio.Queue[tuple[Record, Outcome]] = asyncio.Queue()  # bounded by the slots its items hold
         self._moving: Counter[str] = Counter()
         """By stream: records on their way from the outbox to where refused ones are kept."""
-        self._is_in_order = shelves.replay.order == "in-order"
+        self._is_in_order = queue.replay.order == "in-order"
         share = sink.window if self._is_in_order else max(1, sink.window // 2)
-        self._pace = Pace(shelves.replay.delay, share, shelves.replay.max_rate)
+        self._pace = Pace(queue.replay.delay, share, queue.replay.max_rate)
         self._paced_one_settled = asyncio.Event()
 
     async def deliver(self) -> None:
         """What is new; in order, that is everything."""
-        shelves = self._shelves
+        queue = self._queue
         while True:
-            for record in await shelves.reader.read(self._sink.window, self._most_bytes):
-                is_old = shelves.is_old(record)
+            for record in await queue.reader.read(self._sink.window, self._most_bytes):
+                is_old = queue.is_old(record)
                 if is_old and self._is_in_order:
                     await self._wait_room(record)
                 elif is_old:
-                    shelves.reader.leave_behind()  # the link does not keep up: what comes next shall not wait as well
-                if record.message.retain and shelves.reader.left_behind:
-                    shelves.passed.add(record.message.topic)
-                await self._send(record, shelves.to_send(record), is_old, paced=is_old and self._is_in_order)
+                    queue.reader.leave_behind()  # the link does not keep up: what comes next shall not wait as well
+                if record.message.retain and queue.reader.left_behind:
+                    queue.passed.add(record.message.topic)
+                await self._send(record, queue.to_send(record), is_old, paced=is_old and self._is_in_order)
 
     async def catch_up(self) -> None:
         """What was left behind."""
-        shelves = self._shelves
+        queue = self._queue
         while True:
-            for record in await shelves.reader.read_behind(self._pace.most_messages, self._most_bytes):
+            for record in await queue.reader.read_behind(self._pace.most_messages, self._most_bytes):
                 await self._wait_room(record)
-                message = shelves.to_send(record)
-                if message.retain and message.topic in shelves.passed:
+                message = queue.to_send(record)
+                if message.retain and message.topic in queue.passed:
                     message = replace(message, retain=False)
                 await self._send(record, message, is_old=True, paced=True)
-            if not shelves.reader.left_behind:
-                shelves.passed.clear()
+            if not queue.reader.left_behind:
+                queue.passed.clear()
 
     @property
     def _most_bytes(self) -> int:
@@ -164,33 +164,33 @@ class _Session:
             self._paced_one_settled.clear()
             if wait_s < inf:
                 await asyncio.sleep(wait_s)
-                self._shelves.metrics.throttled_seconds.inc(wait_s)
+                self._queue.metrics.throttled_seconds.inc(wait_s)
             else:
                 await self._paced_one_settled.wait()
 
     async def _send(self, record: Record, message: Message, is_old: bool, paced: bool) -> None:
         await self._slots.acquire()
-        if message.stream in self._shelves.held:
+        if message.stream in self._queue.held:
             self._refuse(record, HELD)
             return
         now_s = time.monotonic()
         if paced:
             self._pace.sent(len(message.payload), now_s)
-        self._shelves.metrics.in_flight.inc()
+        self._queue.metrics.in_flight.inc()
         self._sink.send(message).add_done_callback(partial(self._settle, record, now_s, is_old, paced))
 
     def _settle(
         self, record: Record, sent_at_s: float, is_old: bool, paced: bool, future: "asyncio.Future[Outcome]"
     ) -> None:
-        self._shelves.metrics.in_flight.dec()
+        self._queue.metrics.in_flight.dec()
         if future.cancelled() or future.exception() is not None:
-            self._shelves.metrics.repeated.inc()
+            self._queue.metrics.repeated.inc()
             return  # the session broke: the record is read again on the next one
         outcome = future.result()
         self._learn(record, sent_at_s, paced, outcome)
         if outcome.verdict is Verdict.DELIVERED:
-            if self._shelves.reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
-                self._shelves.count_delivered(record, sent_at_s, is_old)
+            if self._queue.reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+                self._queue.count_delivered(record, sent_at_s, is_old)
             self._slots.release()
         else:
             self._refuse(record, outcome)
@@ -208,14 +208,14 @@ class _Session:
 
     def _refuse(self, record: Record, outcome: Outcome) -> None:
         if outcome.verdict is Verdict.LATER:
-            self._shelves.hold(record.message, outcome)
+            self._queue.hold(record.message, outcome)
         self._moving[record.message.stream] += 1
         self._aside.put_nowait((record, outcome))
 
     async def set_aside(self) -> None:
         while True:
             record, outcome = await self._aside.get()
-            await self._shelves.set_aside(record, outcome, self._shelves.reader)
+            await self._queue.set_aside(record, outcome, self._queue.reader)
             self._moving[record.message.stream] -= 1
             self._aside.task_done()
             self._slots.release()
@@ -226,50 +226,50 @@ class _Session:
 
     async def offer_again(self) -> None:
         """Offer what was refused when its time has come; a stream that gets through flows directly again."""
-        held = self._shelves.held
+        held = self._queue.held
         while True:
             now_s = time.monotonic()
             due = {stream for stream, at_s in held.items() if at_s <= now_s}
             if due:
                 await self._offer_all(due)
-            wait_s = min(held.values(), default=now_s + self._shelves.retry_refused_s) - now_s
+            wait_s = min(held.values(), default=now_s + self._queue.retry_refused_s) - now_s
             await asyncio.sleep(max(0.1, wait_s))
 
     async def _offer_all(self, due: set[str]) -> None:
         """Offer, in order, what is set aside of the streams that are due."""
-        shelves = self._shelves
-        shelves.refused_reader.rewind()
+        queue = self._queue
+        queue.refused_reader.rewind()
         left_alone = 0
-        while left_alone < shelves.refused.messages:
-            for record in await shelves.refused_reader.read(100, READ_BYTES):
+        while left_alone < queue.refused.messages:
+            for record in await queue.refused_reader.read(100, READ_BYTES):
                 stream = record.message.stream
-                if shelves.forget_lost(record):
+                if queue.forget_lost(record):
                     continue
                 if stream not in due:
                     left_alone += 1
                 elif not await self._offer(record):
-                    shelves.held[stream] = time.monotonic() + shelves.retry_refused_s
+                    queue.held[stream] = time.monotonic() + queue.retry_refused_s
                     due.discard(stream)
                     left_alone += 1
         # No wait since the last look at the refused outbox: what was added meanwhile is still moving.
         for stream in due:
             if not self._moving[stream]:
-                shelves.held.pop(stream, None)
+                queue.held.pop(stream, None)
 
     async def _offer(self, record: Record) -> bool:
         """Whether one refused record is settled now.  Waits for ever when the session breaks: that ends this task."""
         await self._slots.acquire()
         sent_at_s = time.monotonic()
-        shelves = self._shelves
+        queue = self._queue
         try:
-            outcome = await self._sink.send(shelves.to_send(record))
+            outcome = await self._sink.send(queue.to_send(record))
         except Unavailable:
             await asyncio.Event().wait()
         self._slots.release()
         if outcome.verdict is Verdict.LATER:
             return False
         if outcome.verdict is Verdict.NEVER:
-            await shelves.set_aside(record, outcome, shelves.refused_reader)
-        elif shelves.refused_reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
-            shelves.count_delivered(record, sent_at_s)
+            await queue.set_aside(record, outcome, queue.refused_reader)
+        elif queue.refused_reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+            queue.count_delivered(record, sent_at_s)
         return True

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from gateway.config import ShapingConfig, SourceConfig
 from gateway.model import TICKS_PER_SECOND, Tag
-from gateway.shaping.door import Door
+from gateway.shaping.deadband import Band, Thin
 from gateway.shaping.sample import Way
-from gateway.shaping.thin import Band, Thin
+from gateway.shaping.swinging_door import Door
 from gateway.shaping.window import Window
 
 

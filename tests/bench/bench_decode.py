@@ -26,7 +26,7 @@ from gateway.model import Batch, Tag
 from gateway.opcua.codec.decode import Changes, read_changes, read_publish
 from gateway.opcua.codec.wire import Dialect
 from gateway.payload.json import JsonFormat
-from gateway.payload.parts import Terms
+from gateway.payload.splitting import FormatSettings
 from tests.support import opcua_wire as wire
 
 VALUES = 1000
@@ -109,7 +109,7 @@ async def asyncua_us(body: bytes) -> tuple[float, float]:
 
 
 def figures() -> dict[str, float]:
-    form = JsonFormat(Terms("bench", "factory/{machine}", "bench"))
+    form = JsonFormat(FormatSettings("bench", "factory/{machine}", "bench"))
     numbers: dict[str, float] = {}
     for kind, body in (("uniform", uniform()), ("mixed", mixed()), ("strings", strings())):
         numbers[f"{kind}: decode"] = cpu_us(partial(decoded, body), 20)

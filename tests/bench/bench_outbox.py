@@ -87,7 +87,7 @@ async def append_for(outbox: Outbox, shape: Shape, stream: str, until: float) ->
                 for n in range(shape.messages)
             ],
             source=stream,
-            mark=first.to_bytes(8, "big"),
+            checkpoint=first.to_bytes(8, "big"),
         )
 
 

@@ -28,7 +28,7 @@ from gateway.metrics import Metrics
 from gateway.model import Message, Priority, Tag
 from gateway.mqtt.dial import parse
 from gateway.mqtt.lean import LeanSink
-from gateway.mqtt.sink import Terms
+from gateway.mqtt.sink import SessionSettings
 from gateway.opcua.codec.decode import DATA_CHANGE, Part, Published, read_changes, read_publish, read_response_header
 from gateway.opcua.codec.references import read_pages
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, StructureReader
@@ -39,13 +39,12 @@ from gateway.opcua.space.selection import Item, Table
 from gateway.opcua.space.structures import Definition, built_in, definition_of, readers_of
 from gateway.opcua.subscription.batches import Assembler
 from gateway.opcua.subscription.monitoring import read_created
-from gateway.outbox.record import MARK, Decoder, Encoder, Stamp, entries
+from gateway.outbox.record import CHECKPOINT, Decoder, Encoder, Stamp, entries
 from gateway.outbox.scan import read_header, read_items, read_tail
 from gateway.outbox.segment import Header, encode_header, name_of, salt_of
 from gateway.payload.forms import json_column
 from gateway.payload.json import JsonFormat
-from gateway.payload.parts import Limits
-from gateway.payload.parts import Terms as JsonTerms
+from gateway.payload.splitting import FormatSettings, SizeLimits
 from tests.bench.fuzz_decode import seeds as publish_responses
 from tests.support import opcua_wire as wire
 from tests.support.disk import Disk, Inode
@@ -109,7 +108,7 @@ _ITEMS = tuple(
     for n, tag in enumerate(_TAGS)
 )
 _METRICS = Metrics().for_source("fuzz")
-_JSON = JsonFormat(JsonTerms("fuzz", "f/{machine}", "fuzz", Limits(100), server_time=True))
+_JSON = JsonFormat(FormatSettings("fuzz", "f/{machine}", "fuzz", SizeLimits(100), server_time=True))
 
 
 def publish(data: bytes) -> None:
@@ -269,7 +268,7 @@ def _answers_seeds() -> list[bytes]:
 
 # -- mqtt ------------------------------------------------------------------------------------------------------------
 
-_TERMS = Terms("fuzz", None, None, keep_alive_s=60, ack_timeout_s=60.0, window=1000)
+_TERMS = SessionSettings("fuzz", None, None, keep_alive_s=60, ack_timeout_s=60.0, window=1000)
 
 
 def mqtt(data: bytes) -> None:
@@ -332,7 +331,7 @@ def segment(data: bytes) -> None:
     assert all(hole.number < hole.until and hole.values >= 0 for hole in holes)
     decoder, kept = Decoder(), bytes(octets)
     for at, entry in entries(kept, 0, salt_of(name_of(lane, 0))):
-        if entry.kind != MARK:
+        if entry.kind != CHECKPOINT:
             assert decoder.message(kept, at, entry).topic == "t/x"
 
 
@@ -343,7 +342,7 @@ def _written(choices: Choices, lane: int) -> bytes:
     for _ in range(choices.number(8)):
         stamp = Stamp(lane, number, values, 0, number)
         if choices.number(4) == 0:
-            parts += encoder.mark("s", choices.octets(choices.number(20)), number, stamp, salt)
+            parts += encoder.checkpoint("s", choices.octets(choices.number(20)), number, stamp, salt)
             continue
         body = choices.octets(choices.number(30)) + b"\xf0Rc1" * choices.number(2)
         message = Message("t/x", body, "s", number + 1, choices.number(5), priority=Priority(lane))

@@ -1,4 +1,4 @@
-"""Forwarding under test: a broker that obeys physics, and the shelves around it."""
+"""Forwarding under test: a broker that obeys physics, and the queue around it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,8 +13,8 @@ from gateway.metrics import Metrics
 from gateway.model import Message
 from gateway.mqtt.reasons import DELIVERED, Outcome, Verdict
 from gateway.outbox import Outbox, open_outbox
+from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward
-from gateway.pipeline.shelves import Shelves
 
 LATER = Outcome(Verdict.LATER, "not_authorized", "no", 0x87)
 NEVER = Outcome(Verdict.NEVER, "too_large", "too large")
@@ -106,7 +106,7 @@ class Session:
 
 
 @asynccontextmanager
-async def shelves(
+async def queue(
     folder: Path,
     metrics: Metrics,
     retry_refused_s: float = 0.05,
@@ -114,7 +114,7 @@ async def shelves(
     expiry_s: float | None = None,
     main: dict[str, int] | None = None,
     refused: dict[str, int] | None = None,
-) -> AsyncIterator[Shelves]:
+) -> AsyncIterator[BrokerQueue]:
     """`main` and `refused` are settings of these outboxes."""
     settings = {"main": main or {}, "refused": refused or {}, "dead": {}}
 
@@ -129,7 +129,7 @@ async def shelves(
         open_outbox(config("refused"), readers=("b",), on_drop=count_drop, numbered=False) as aside,
         open_outbox(config("dead"), numbered=False) as dead,
     ):
-        found = Shelves("b", outbox, aside, dead, metrics, retry_refused_s, replay, expiry_s)
+        found = BrokerQueue("b", outbox, aside, dead, metrics, retry_refused_s, replay, expiry_s)
         yield found
 
 
@@ -145,7 +145,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def forwarding(found: Shelves, broker: Broker) -> AsyncIterator[None]:
+async def forwarding(found: BrokerQueue, broker: Broker) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
         leave = asyncio.Event()
         tasks.create_task(forward(found, broker.session, Link("b", ""), AT_ONCE, leave), name="forward")

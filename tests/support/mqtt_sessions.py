@@ -12,7 +12,7 @@ from gateway.model import Message
 from gateway.mqtt import dial
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
-from gateway.mqtt.sink import Sink, Terms
+from gateway.mqtt.sink import SessionSettings, Sink
 
 Session = Literal["lean", "general", "general-3.1.1"]
 SPEAKS_5: tuple[Session, ...] = ("lean", "general")
@@ -38,11 +38,13 @@ async def opened(
     """A session of the kind that is named."""
     address = dial.parse(url)
     username, password = login or (None, None)
-    wanted = Terms(client_id, username, password, keep_alive_s, ack_timeout_s, window, None, will, topic_aliases)
+    wanted = SessionSettings(
+        client_id, username, password, keep_alive_s, ack_timeout_s, window, None, will, topic_aliases
+    )
     async with contextlib.AsyncExitStack() as stack:
         with dial.translated(address, within_s):
             async with asyncio.timeout(within_s):
-                line = dial.Line(await dial.connect(address), address)
+                line = dial.Socket(await dial.connect(address), address)
                 version: Literal["5", "3.1.1"] = "3.1.1" if session == "general-3.1.1" else "5"
                 opening = open_lean(line, wanted) if session == "lean" else open_general(line, wanted, version)
                 sink: Sink = await stack.enter_async_context(opening)

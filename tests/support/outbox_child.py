@@ -32,7 +32,7 @@ async def append_for_ever(outbox: Outbox, name: str, priority: Priority) -> None
             Message(f"t/{name}", uuid.uuid4().hex.encode() * 20, stream, first + n, 1, priority=priority)
             for n in range(3)
         ]
-        await outbox.append(messages, source=name, mark=str(first + 2).encode())
+        await outbox.append(messages, source=name, checkpoint=str(first + 2).encode())
         for message in messages:
             tell("A", stream, message.seq, message.payload[:32].decode())
 
@@ -56,7 +56,9 @@ async def main() -> None:
     async with open_outbox(config, readers=("r",)) as outbox, asyncio.TaskGroup() as tasks:
         for name, priority in STREAMS:
             last = outbox.next_seq(f"{name}.{outbox.epoch}") - 1
-            assert int(outbox.marks.get(name, b"0")) == last, "the mark is stored with its messages, or not at all"
+            assert int(outbox.checkpoints.get(name, b"0")) == last, (
+                "the checkpoint is stored with its messages, or not at all"
+            )
             tasks.create_task(append_for_ever(outbox, name, priority))
         tasks.create_task(deliver_for_ever(outbox))
 

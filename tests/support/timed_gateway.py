@@ -17,15 +17,15 @@ from asyncua.client.ua_client import UASocketProtocol
 from asyncua.common.utils import Buffer
 from asyncua.ua.uaprotocol_hand import Acknowledge
 
-from gateway import app
 from gateway.cli.common import until_stopped
 from gateway.config import load
 from gateway.logs import set_up_logs
 from gateway.model import Batch, Message
 from gateway.mqtt.lean import LeanSink
 from gateway.outbox import Record
+from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.collect import Intake
-from gateway.pipeline.shelves import Shelves
+from gateway.run import app
 from tests.support.load_server import ROW
 from tests.support.programs import Gateway
 
@@ -94,7 +94,7 @@ class StopWatch:
 def wound_up(watch: StopWatch) -> None:
     """Wrap what has to be timed."""
     data_received, callback = UASocketProtocol.data_received, UASocketProtocol._call_callback
-    store, send, count_delivered = Intake.store, LeanSink.send, Shelves.count_delivered
+    store, send, count_delivered = Intake.store, LeanSink.send, BrokerQueue.count_delivered
 
     def timed_read(self: UASocketProtocol, data: bytes) -> None:
         watch.on_read()
@@ -114,12 +114,12 @@ def wound_up(watch: StopWatch) -> None:
         watch.on_sent(message)
         return send(self, message)
 
-    def timed_count(self: Shelves, record: Record, sent_at_s: float, replayed: bool = False) -> None:
+    def timed_count(self: BrokerQueue, record: Record, sent_at_s: float, replayed: bool = False) -> None:
         watch.on_acknowledged(record.message)
         count_delivered(self, record, sent_at_s, replayed)
 
     UASocketProtocol.data_received, UASocketProtocol._call_callback = timed_read, timed_callback  # type: ignore[method-assign]
-    Intake.store, LeanSink.send, Shelves.count_delivered = timed_store, timed_send, timed_count  # type: ignore[method-assign]
+    Intake.store, LeanSink.send, BrokerQueue.count_delivered = timed_store, timed_send, timed_count  # type: ignore[method-assign]
 
 
 def main(path: Path) -> None:

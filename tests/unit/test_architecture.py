@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
     "errors", "model", "values", "topics", "located", "config", "metrics", "logs", "notify", "link", "outbox",
-    "payload", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "pauses", "reload", "peers", "app", "demo",
+    "payload", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo",
     "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (

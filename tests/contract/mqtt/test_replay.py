@@ -17,10 +17,10 @@ from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, books_of
 from gateway.model import Message, Priority
 from gateway.mqtt.connect import open_sink
+from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward
-from gateway.pipeline.shelves import Shelves
 from tests.support import brokers
-from tests.support.forwarding import shelves
+from tests.support.forwarding import queue
 from tests.support.mqtt_collect import Collected, collecting
 from tests.support.proxy import open_proxy
 
@@ -31,7 +31,7 @@ LATE_S = 3.0
 """The bound with room for a machine that has other work; behind the whole backlog it is five seconds."""
 
 
-async def store(found: Shelves, stream: str, priority: Priority, size: int) -> bytes:
+async def store(found: BrokerQueue, stream: str, priority: Priority, size: int) -> bytes:
     """A message that begins with its stream and number."""
     seq = found.outbox.next_seq(stream)
     name = f"{stream} {seq} ".encode()
@@ -62,7 +62,7 @@ class Replay:
         async with AsyncExitStack() as stack:
             proxy = await stack.enter_async_context(open_proxy(self.broker.port))
             got = await stack.enter_async_context(collecting(self.broker.port, "a/b"))
-            found = await stack.enter_async_context(shelves(self.folder, self.metrics, replay=self.replay))
+            found = await stack.enter_async_context(queue(self.folder, self.metrics, replay=self.replay))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for _ in range(BACKLOG):
                 await store(found, "values", Priority.TELEMETRY, SIZE)
@@ -82,7 +82,7 @@ class Replay:
         assert books_of(self.metrics.registry, "b").balance
         assert sorted(self.order) == sorted((s, n) for s, last in stored.items() for n in range(1, last + 1))
 
-    async def _send_beside(self, found: Shelves, got: Collected) -> None:
+    async def _send_beside(self, found: BrokerQueue, got: Collected) -> None:
         """One new message after another until the backlog is nearly through."""
         while found.reader.messages > 10:
             stored_s = time.monotonic()

@@ -10,11 +10,11 @@ from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, books_of
 from gateway.mqtt.connect import open_sink
 from gateway.payload.choose import format_for
-from gateway.payload.parts import Packets
 from gateway.payload.read import Packet, PayloadReader
+from gateway.payload.splitting import Packets
 from gateway.pipeline.forward import forward
 from tests.support import brokers
-from tests.support.forwarding import shelves
+from tests.support.forwarding import queue
 from tests.support.mqtt_collect import collecting
 from tests.support.payloads import batch_of, config_of
 
@@ -34,7 +34,7 @@ def test_every_value_arrives(form: str, tmp_path: Path) -> None:
             packets.learn("b", sink.limits.maximum_packet_bytes)
         async with (
             collecting(broker.port, version_5=True) as got,
-            shelves(tmp_path / "outbox", metrics) as found,
+            queue(tmp_path / "outbox", metrics) as found,
             asyncio.TaskGroup() as tasks,
         ):
             link = Link("b", broker.url)

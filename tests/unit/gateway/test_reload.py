@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Config
-from gateway.reload import Change, change_of, in_effect, picture_of
+from gateway.run.changes import Change, change_of, in_effect, picture_of
 
 SOURCE = {"name": "a", "url": "opc.tcp://h:1", "insecure": True, "select": [{"node": "i=1"}]}
 OTHER = {**SOURCE, "name": "b"}

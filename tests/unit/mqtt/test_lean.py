@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from gateway.mqtt.dial import parse
 from gateway.mqtt.lean import LeanSink
-from gateway.mqtt.sink import Terms
+from gateway.mqtt.sink import SessionSettings
 from tests.support.mqtt_fake import puback
 from tests.support.mqtt_sessions import Wire, message
 
-TERMS = Terms("tested", None, None, keep_alive_s=60, ack_timeout_s=60.0, window=1000)
+TERMS = SessionSettings("tested", None, None, keep_alive_s=60, ack_timeout_s=60.0, window=1000)
 
 
 def on_a_session(body: Callable[[LeanSink], None]) -> None:
@@ -99,4 +99,4 @@ def test_a_packet_larger_than_announced_ends_the_session_before_it_is_kept() -> 
 
 
 def test_a_password_is_in_no_text() -> None:
-    assert "hunter2" not in f"{Terms('c', 'u', 'hunter2', 1, 1.0, 1)!r}"
+    assert "hunter2" not in f"{SessionSettings('c', 'u', 'hunter2', 1, 1.0, 1)!r}"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import Message
-from gateway.mqtt.limits import Limits, is_text, packet_bytes, refusal, topic_problem
+from gateway.mqtt.limits import BrokerLimits, is_text, packet_bytes, refusal, topic_problem
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200)
 
@@ -41,7 +41,7 @@ def test_the_size_is_that_of_an_independent_encoder(
 
 @pytest.mark.parametrize("topic", ["", "a/+/b", "a/#", "a\0b", "x" * 65_536, "\ud800"])
 def test_a_topic_no_broker_may_accept_is_refused_before_sending(topic: str) -> None:
-    outcome = refusal(message(topic), Limits(), "5")
+    outcome = refusal(message(topic), BrokerLimits(), "5")
     assert outcome is not None
     assert outcome.reason == "topic_invalid"
     assert outcome.code is None
@@ -49,7 +49,7 @@ def test_a_topic_no_broker_may_accept_is_refused_before_sending(topic: str) -> N
 
 def test_a_packet_of_the_very_maximum_is_sent_and_one_byte_more_is_not() -> None:
     exact = message(payload=bytes(1000))
-    limits = Limits(maximum_packet_bytes=packet_bytes(exact))
+    limits = BrokerLimits(maximum_packet_bytes=packet_bytes(exact))
     assert refusal(exact, limits, "5") is None
     larger = refusal(message(payload=bytes(1001)), limits, "5")
     assert larger is not None
@@ -58,7 +58,7 @@ def test_a_packet_of_the_very_maximum_is_sent_and_one_byte_more_is_not() -> None
 
 @pytest.mark.parametrize("maximum", [60, 127, 128, 200, 16_383, 16_400, 2_097_200])
 def test_what_is_split_to_the_room_for_the_payload_fits(maximum: int) -> None:
-    limits = Limits(maximum_packet_bytes=maximum)
+    limits = BrokerLimits(maximum_packet_bytes=maximum)
     room = limits.payload_bytes(message(payload=bytes(10)))
     assert refusal(message(payload=bytes(room)), limits, "5") is None
     assert refusal(message(payload=bytes(room + 5)), limits, "5") is not None

@@ -51,7 +51,7 @@ class Folder:
         async def body(outbox: Outbox) -> None:
             for _ in range(count):
                 for stream in ("a", "b"):
-                    await outbox.append([message(outbox.next_seq(stream), stream)], source="s", mark=b"m")
+                    await outbox.append([message(outbox.next_seq(stream), stream)], source="s", checkpoint=b"m")
 
         self.run(body)
 
@@ -62,7 +62,7 @@ class Folder:
             reader = outbox.reader("r")
             drained.recovered = outbox.recovered_values
             drained.next_seq = outbox.next_seq("a")
-            drained.marks = dict(outbox.marks)
+            drained.checkpoints = dict(outbox.checkpoints)
             while reader.messages and len(drained.records) < acknowledge:
                 for record in await reader.read(min(acknowledge, 10), 10**6):
                     drained.records.append(record)
@@ -83,7 +83,7 @@ class Drained:
         self.losses: list[tuple[str, int, int, int, int]] = []
         self.recovered = 0
         self.next_seq = 0
-        self.marks: dict[str, bytes] = {}
+        self.checkpoints: dict[str, bytes] = {}
 
     def seqs(self, stream: str) -> list[int]:
         return [record.message.seq for record in self.records if record.message.stream == stream]
@@ -253,7 +253,7 @@ def test_a_missing_or_damaged_note_begins_new_streams_and_loses_nothing(tmp_path
     if content is not None:
         (tmp_path / "state").write_bytes(content)
     drained = folder.drain()
-    assert (len(drained.records), drained.marks, drained.losses) == (10, {"s": b"m"}, [])
+    assert (len(drained.records), drained.checkpoints, drained.losses) == (10, {"s": b"m"}, [])
     assert folder.epochs[0] != folder.epochs[1]
 
 

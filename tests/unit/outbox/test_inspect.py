@@ -27,7 +27,7 @@ async def lived(folder: Path, body: Callable[[Outbox], Awaitable[None]], segment
 async def fill(outbox: Outbox) -> None:
     for _ in range(20):
         seq = outbox.next_seq("a")
-        await outbox.append([Message("t/a", str(seq).encode() * 50, "a", seq, values=3)], source="s", mark=b"m")
+        await outbox.append([Message("t/a", str(seq).encode() * 50, "a", seq, values=3)], source="s", checkpoint=b"m")
     while outbox.messages > 15:
         for record in await outbox.reader("r").read(1, 10**6):
             outbox.reader("r").ack(record.number)
@@ -75,7 +75,7 @@ def test_purge_removes_everything_and_keeps_the_counters(tmp_path: Path) -> None
 
     async def body(outbox: Outbox) -> None:
         assert (outbox.messages, outbox.values, outbox.take_losses()) == (0, 0, [])
-        assert (outbox.next_seq("a"), outbox.epoch, dict(outbox.marks)) == (21, epoch, {"s": b"m"})
+        assert (outbox.next_seq("a"), outbox.epoch, dict(outbox.checkpoints)) == (21, epoch, {"s": b"m"})
 
     run(tmp_path, body)
 

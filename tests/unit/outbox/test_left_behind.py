@@ -13,7 +13,7 @@ from gateway.outbox import Outbox, Reader, open_outbox
 from gateway.outbox.cursors import fitted
 from gateway.outbox.inspect import export, show
 from gateway.outbox.segment import LANES, Lane
-from gateway.outbox.stretch import MOST_STRETCHES, Places
+from gateway.outbox.unacked_range import MOST_RANGES, Places
 
 
 def run(folder: Path, *bodies: Callable[[Outbox, Reader], Awaitable[None]], **config: object) -> None:
@@ -105,23 +105,23 @@ def test_states_are_never_left_behind(tmp_path: Path) -> None:
 
 def test_after_a_lost_connection_pieces_that_touch_are_one(tmp_path: Path) -> None:
     async def body(outbox: Outbox, reader: Reader) -> None:
-        for _ in range(MOST_STRETCHES * 2):
+        for _ in range(MOST_RANGES * 2):
             await fill(outbox, 1)
             assert reader.leave_behind()
             reader.rewind()
-        assert await take("live", reader, MOST_STRETCHES * 2) == list(range(1, MOST_STRETCHES * 2 + 1))
+        assert await take("live", reader, MOST_RANGES * 2) == list(range(1, MOST_RANGES * 2 + 1))
 
     run(tmp_path, body)
 
 
 def test_pieces_are_bounded_and_their_cursor_fits(tmp_path: Path) -> None:
     async def first(outbox: Outbox, reader: Reader) -> None:
-        for n in range(MOST_STRETCHES + 3):
+        for n in range(MOST_RANGES + 3):
             await fill(outbox, 2, Priority.EVENT)
             await fill(outbox, 2)
             await reader.read(1, 1)  # of the events: an acknowledged one on each side of what is left behind
             await take("live", reader, 1)
-            assert reader.leave_behind() == (n < MOST_STRETCHES - 1)
+            assert reader.leave_behind() == (n < MOST_RANGES - 1)
 
     async def second(outbox: Outbox, reader: Reader) -> None:
         await take("behind", reader, reader.left_behind)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.config import OutboxConfig
-from gateway.model import Message
+from gateway.model import Loss, Message
 from gateway.outbox import Outbox, open_outbox
-from gateway.outbox.losses import Loss, joined, stored_losses
+from gateway.outbox.losses import joined, stored_losses
 
 CAP = 20_000
 

@@ -46,7 +46,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.last_mark = 0
         self.marks_tried = 0
         self.marked: dict[int, list[Key]] = {0: []}
-        """The messages that were appended with each mark."""
+        """The messages that were appended with each checkpoint."""
         self.epoch = ""
 
     @initialize(cap=st.sampled_from([8_000, 20_000, 10**8]), policy=st.sampled_from(["drop_oldest", "block"]))
@@ -73,11 +73,11 @@ class OutboxMachine(RuleBasedStateMachine):
             if stream.endswith(self.epoch):
                 taken = [seq for name, seq in {*self.promised, *self.delivered} if name == stream]
                 assert last >= max(taken, default=0), f"{stream} goes on at {last + 1}"
-        mark = int(outbox.marks.get("s", b"0"))
-        assert self.last_mark <= mark <= self.marks_tried
-        self.last_mark = mark
-        for stream, seq in self.marked[mark]:
-            assert outbox.next_seq(stream) > seq, "a mark is never durable before the messages it stands for"
+        checkpoint = int(outbox.checkpoints.get("s", b"0"))
+        assert self.last_mark <= checkpoint <= self.marks_tried
+        self.last_mark = checkpoint
+        for stream, seq in self.marked[checkpoint]:
+            assert outbox.next_seq(stream) > seq, "a checkpoint is never durable before the messages it stands for"
 
     def messages(self, choice: list[tuple[int, int]]) -> list[Message]:
         assert self.life is not None
@@ -101,11 +101,11 @@ class OutboxMachine(RuleBasedStateMachine):
     def append(self, choice: list[tuple[int, int]], marked: bool) -> None:
         assert self.life is not None
         made = self.messages(choice)
-        mark = self.next_mark(marked, made)
-        self.life.do(self.life.outbox.append(made, source="s", mark=mark))
+        checkpoint = self.next_mark(marked, made)
+        self.life.do(self.life.outbox.append(made, source="s", checkpoint=checkpoint))
         self.known.update({(message.stream, message.seq): message for message in made})
         self.promised.update((message.stream, message.seq) for message in made)
-        if mark:
+        if checkpoint:
             self.last_mark = self.marks_tried
         self.settle()
 
@@ -113,7 +113,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def begin_append(self, choice: list[tuple[int, int]], marked: bool, cancel: bool) -> None:
         assert self.life is not None
         made = self.messages(choice)
-        task = self.life.begin(self.life.outbox.append(made, source="s", mark=self.next_mark(marked, made)))
+        task = self.life.begin(self.life.outbox.append(made, source="s", checkpoint=self.next_mark(marked, made)))
         self.known.update({(message.stream, message.seq): message for message in made})
         if cancel:
             task.cancel()

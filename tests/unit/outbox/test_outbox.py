@@ -103,12 +103,12 @@ def test_events_overtake_telemetry(tmp_path: Path) -> None:
 
 def test_marks_survive_restart(tmp_path: Path) -> None:
     async def first(outbox: Outbox) -> None:
-        await outbox.append([message(1)], source="press", mark=b"\x00one")
-        await outbox.append([], source="press", mark=b"\x00two")
-        await outbox.append([message(2)], source="oven", mark=b"x")
+        await outbox.append([message(1)], source="press", checkpoint=b"\x00one")
+        await outbox.append([], source="press", checkpoint=b"\x00two")
+        await outbox.append([message(2)], source="oven", checkpoint=b"x")
 
     async def second(outbox: Outbox) -> None:
-        assert dict(outbox.marks) == {"press": b"\x00two", "oven": b"x"}
+        assert dict(outbox.checkpoints) == {"press": b"\x00two", "oven": b"x"}
 
     run(tmp_path, first, second)
 
@@ -193,7 +193,7 @@ def test_marks_and_headers_of_segments_count_within_the_bounds(tmp_path: Path, w
     async def fill_all(outbox: Outbox, most: list[int]) -> None:
         for n in range(600):
             stream = streams[n % len(streams)]
-            await outbox.append([message(outbox.next_seq(stream), stream)], source="s", mark=b"m" * 500)
+            await outbox.append([message(outbox.next_seq(stream), stream)], source="s", checkpoint=b"m" * 500)
             most.append(outbox.bytes)
 
     async def body(outbox: Outbox) -> None:

@@ -25,9 +25,8 @@ import pytest
 
 from gateway.config import Config, PayloadConfig, load
 from gateway.errors import ConfigError
-from gateway.model import Gap, Message, Priority, Tag
+from gateway.model import Gap, Loss, Message, Priority, Tag
 from gateway.mqtt.presence import presence_of
-from gateway.outbox.losses import Loss
 from gateway.payload.choose import SCHEMAS, announcement_for, format_for, keep_alives_for
 from tests.support.payloads import TICKS, Counting, batch_of
 

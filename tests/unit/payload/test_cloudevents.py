@@ -7,11 +7,10 @@ import pytest
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, settings
 
-from gateway.model import Batch, Gap, Message, Tag
-from gateway.outbox.losses import Loss
+from gateway.model import Batch, Gap, Loss, Message, Tag
 from gateway.payload.cloudevents import EventEnvelope, Mode
 from gateway.payload.frames import FramesFormat
-from gateway.payload.parts import Terms
+from gateway.payload.splitting import FormatSettings
 from tests.support.cloud_events import read_event
 from tests.support.part6 import as_read, data_value
 from tests.support.payloads import TICKS, Counting, batch_of, batches
@@ -21,7 +20,7 @@ SOURCE = "urn:connected-factory:edge:line-1"
 
 def form(mode: Mode, every: int = 100) -> FramesFormat:
     return FramesFormat(
-        Terms("edge.e1", "factory/{machine}", "edge"), EventEnvelope(SOURCE, mode),
+        FormatSettings("edge.e1", "factory/{machine}", "edge"), EventEnvelope(SOURCE, mode),
         key_frame_every=every, now=lambda: TICKS + 10**7,
     )  # fmt: skip
 

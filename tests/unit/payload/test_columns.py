@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from gateway.model import Batch, Gap, Message
-from gateway.outbox.losses import Loss
+from gateway.model import Batch, Gap, Loss, Message
 from gateway.payload.columns import REPEAT_AFTER, ColumnsFormat, columns_announcement, columns_schema
-from gateway.payload.parts import Limits, Terms
+from gateway.payload.splitting import FormatSettings, SizeLimits
 from tests.support.payloads import (
     TICKS,
     Counting,
@@ -30,8 +29,8 @@ from tests.support.payloads import (
 VALIDATOR = jsonschema.Draft202012Validator(columns_schema())
 
 
-def form(limits: Limits | None = None, server_time: bool = False) -> ColumnsFormat:
-    return ColumnsFormat(Terms("edge.e1", "factory/{machine}", "edge", limits or Limits(), server_time))
+def form(limits: SizeLimits | None = None, server_time: bool = False) -> ColumnsFormat:
+    return ColumnsFormat(FormatSettings("edge.e1", "factory/{machine}", "edge", limits or SizeLimits(), server_time))
 
 
 class Reader:
@@ -134,7 +133,7 @@ def test_an_equal_list_has_the_same_name_after_a_restart_and_another_one_another
 def test_a_long_list_and_long_data_are_split_within_the_limit() -> None:
     batch = batch_of([(12, "x" * 20)] * 200)
     counting = Counting()
-    messages = counting.append(form(Limits(1000, 2048)).encode(batch, counting.next_seq))
+    messages = counting.append(form(SizeLimits(1000, 2048)).encode(batch, counting.next_seq))
     assert len([m for m in messages if "/tags/" in m.topic]) > 3
     assert max(len(m.payload) for m in messages) <= 2048
     assert by_tag(read(batch, messages, "press").rows) == sent(batch, "press")

@@ -11,7 +11,7 @@ from gateway.config import Config, OutboxConfig
 from gateway.model import Batch, Message, Priority, Tag
 from gateway.outbox import open_outbox
 from gateway.payload.choose import format_for
-from gateway.payload.parts import Topics, priority_of, stream_of
+from gateway.payload.layout import Topics, priority_of, stream_of
 from gateway.pipeline.announce import announce
 from tests.support.payloads import Counting, batch_of
 

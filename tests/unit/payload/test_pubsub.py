@@ -11,12 +11,11 @@ from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import UNIX_EPOCH_TICKS, Batch, DataField, DataType, Described, Gap, Message
-from gateway.outbox.losses import Loss
+from gateway.model import UNIX_EPOCH_TICKS, Batch, DataField, DataType, Described, Gap, Loss, Message
 from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_S, FramesFormat, WriterNumbers
 from gateway.payload.part6 import SYMBOLS, Encoding, status_form
-from gateway.payload.parts import Limits, Terms
 from gateway.payload.pubsub import NetworkEnvelope, StatusPresence, pubsub_schema
+from gateway.payload.splitting import FormatSettings, SizeLimits
 from gateway.values import Structure, Typed
 from tests.support.part6 import as_read, data_value, value
 from tests.support.payloads import TICKS, Counting, batch_of, batches, tags_of
@@ -28,11 +27,11 @@ DATA, METADATA = "opcua/json/data/edge/line-1/factory.press", "opcua/json/metada
 
 
 def form(
-    encoding: Encoding = "verbose", every: int = 0, limits: Limits | None = None, server_time: bool = False,
+    encoding: Encoding = "verbose", every: int = 0, limits: SizeLimits | None = None, server_time: bool = False,
     latest_ns: Callable[[], int] = lambda: NOW_NS,
 ) -> FramesFormat:  # fmt: skip
     return FramesFormat(
-        Terms("edge.e1", "factory/{machine}", "edge", limits or Limits(), server_time),
+        FormatSettings("edge.e1", "factory/{machine}", "edge", limits or SizeLimits(), server_time),
         NetworkEnvelope("edge", "opcua", encoding), key_frame_every=every, now=lambda: NOW, latest_ns=latest_ns,
     )  # fmt: skip
 
@@ -145,7 +144,7 @@ def test_a_key_frame_has_all_fields_and_comes_as_soon_as_all_are_known() -> None
 
 
 def test_a_key_frame_that_is_too_long_goes_as_a_delta_frame() -> None:
-    counting, encoder, tags = Counting(), form(every=1, limits=Limits(1000, 1500)), tags_of(20)
+    counting, encoder, tags = Counting(), form(every=1, limits=SizeLimits(1000, 1500)), tags_of(20)
     for handle in range(20):
         batch = batch_of([(12, "x" * 50)], tags=tags, handles=[handle])
         last = opened(counting.append(encoder.encode(batch, counting.next_seq)))[-1]
@@ -348,7 +347,10 @@ def test_topics_that_look_alike_with_dots_keep_apart() -> None:
     tags = tags_of(2, lambda n: ("a.b", "a/b")[n])
     batch = batch_of([(6, 1), (6, 2)], tags=tags)
     encoder = FramesFormat(
-        Terms("e", "{machine}", "edge"), NetworkEnvelope("edge", "opcua", "raw"), now=lambda: NOW, key_frame_every=0
+        FormatSettings("e", "{machine}", "edge"),
+        NetworkEnvelope("edge", "opcua", "raw"),
+        now=lambda: NOW,
+        key_frame_every=0,
     )
     assert len({m.topic for m in encoder.encode(batch, lambda stream: 1)}) == 4
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from gateway.metrics import Metrics, books_of
 from gateway.mqtt.reasons import DELIVERED
-from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, run, seqs, shelves, until
+from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, queue, run, seqs, until
 
 
 def test_told_to_leave_it_ends_the_session_in_order(tmp_path: Path) -> None:
     async def body() -> None:
         broker = Broker()
-        async with shelves(tmp_path, Metrics()) as found, forwarding(found, broker):
+        async with queue(tmp_path, Metrics()) as found, forwarding(found, broker):
             await until(lambda: broker.sessions == 1)
         assert broker.left_in_order == 1
 
@@ -20,7 +20,7 @@ def test_told_to_leave_it_ends_the_session_in_order(tmp_path: Path) -> None:
 def test_everything_arrives_in_order_and_leaves_the_outbox(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker()
-        async with shelves(tmp_path, metrics) as found, forwarding(found, broker):
+        async with queue(tmp_path, metrics) as found, forwarding(found, broker):
             await append(found.outbox, metrics, *"ab" * 50)
             await found.outbox.wait_empty()
         assert seqs(broker, "a") == seqs(broker, "b") == list(range(1, 51))
@@ -34,7 +34,7 @@ def test_everything_arrives_in_order_and_leaves_the_outbox(tmp_path: Path) -> No
 def test_a_lost_connection_repeats_at_most_a_window_and_loses_nothing(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(break_after=30)
-        async with shelves(tmp_path, metrics) as found:
+        async with queue(tmp_path, metrics) as found:
             await append(found.outbox, metrics, *"a" * 60)
             async with forwarding(found, broker):
                 await found.outbox.wait_empty()
@@ -53,7 +53,7 @@ def test_a_refused_stream_waits_in_order_while_others_pass(tmp_path: Path) -> No
     async def body() -> None:
         allowed = {"b"}
         metrics, broker = Metrics(), Broker(lambda m: DELIVERED if m.stream in allowed else LATER)
-        async with shelves(tmp_path, metrics) as found, forwarding(found, broker):
+        async with queue(tmp_path, metrics) as found, forwarding(found, broker):
             await append(found.outbox, metrics, *"ab" * 20)
             await found.outbox.wait_empty()
             assert seqs(broker, "b") == list(range(1, 21))
@@ -75,11 +75,11 @@ def test_a_refused_stream_waits_in_order_while_others_pass(tmp_path: Path) -> No
 def test_what_was_refused_survives_a_restart_and_still_goes_first(tmp_path: Path) -> None:
     async def body() -> None:
         metrics = Metrics()
-        async with shelves(tmp_path, metrics, 30.0) as found, forwarding(found, Broker(lambda m: LATER)):
+        async with queue(tmp_path, metrics, 30.0) as found, forwarding(found, Broker(lambda m: LATER)):
             await append(found.outbox, metrics, *"a" * 5)
             await found.outbox.wait_empty()
         metrics, broker = Metrics(), Broker()
-        async with shelves(tmp_path, metrics) as found, forwarding(found, broker):
+        async with queue(tmp_path, metrics) as found, forwarding(found, broker):
             await append(found.outbox, metrics, *"a" * 5)
             await until(lambda: len(broker.taken) == 10)
             await found.refused.wait_empty()
@@ -94,7 +94,7 @@ def test_what_was_refused_survives_a_restart_and_still_goes_first(tmp_path: Path
 def test_what_is_never_taken_becomes_a_dead_letter_and_is_counted(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda m: NEVER if m.seq == 3 else DELIVERED)
-        async with shelves(tmp_path, metrics) as found, forwarding(found, broker):
+        async with queue(tmp_path, metrics) as found, forwarding(found, broker):
             await append(found.outbox, metrics, *"a" * 5)
             await found.outbox.wait_empty()
         assert seqs(broker, "a") == [1, 2, 4, 5]

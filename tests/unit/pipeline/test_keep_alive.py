@@ -8,8 +8,8 @@ from gateway.config import OutboxConfig
 from gateway.link import Link
 from gateway.outbox import Record, open_outbox
 from gateway.payload.frames import FramesFormat
-from gateway.payload.parts import Terms
 from gateway.payload.pubsub import NetworkEnvelope
+from gateway.payload.splitting import FormatSettings
 from gateway.pipeline.keep_alive import keeping_alive
 from tests.support.payloads import batch_of
 
@@ -19,7 +19,7 @@ def run(body: Coroutine[object, object, None]) -> None:
 
 
 def form() -> FramesFormat:
-    return FramesFormat(Terms("e.1", "f/{machine}", "edge"), NetworkEnvelope("edge", "opcua", "raw"))
+    return FramesFormat(FormatSettings("e.1", "f/{machine}", "edge"), NetworkEnvelope("edge", "opcua", "raw"))
 
 
 def test_a_silent_writer_is_told_through_the_outbox(tmp_path: Path) -> None:

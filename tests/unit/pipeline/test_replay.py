@@ -12,7 +12,7 @@ from gateway.metrics import Metrics, books_of
 from gateway.model import Message
 from gateway.mqtt.reasons import DELIVERED, Outcome
 from gateway.outbox import Record
-from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, message, run, seqs, shelves, until
+from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, message, queue, run, seqs, until
 
 SMALL = {"max_bytes": 20_000, "segment_bytes": 4000}
 NEWEST_FIRST = ReplayConfig(order="newest-first", delay=60)
@@ -34,7 +34,7 @@ def holding_back(most: int, old: int) -> Callable[[Message], Outcome | None]:
 def test_newest_first_what_is_new_passes_the_backlog(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(holding_back(10, 60))
-        async with shelves(tmp_path, metrics, replay=NEWEST_FIRST) as found:
+        async with queue(tmp_path, metrics, replay=NEWEST_FIRST) as found:
             await append(found.outbox, metrics, *"a" * 60)
             async with forwarding(found, broker):
                 await until(lambda: len(broker.waiting) == 2)  # half of the window, and no more
@@ -54,7 +54,7 @@ def test_newest_first_what_is_new_passes_the_backlog(tmp_path: Path) -> None:
 def test_in_order_everything_follows_the_backlog(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker()
-        async with shelves(tmp_path, metrics, replay=ReplayConfig(delay=0.05, max_rate=10_000)) as found:
+        async with queue(tmp_path, metrics, replay=ReplayConfig(delay=0.05, max_rate=10_000)) as found:
             await append(found.outbox, metrics, *"a" * 60)
             await asyncio.sleep(0.06)  # they are old now
             async with forwarding(found, broker):
@@ -71,14 +71,14 @@ def test_in_order_everything_follows_the_backlog(tmp_path: Path) -> None:
 def test_after_a_restart_in_the_middle_nothing_is_missing_and_what_passed_does_not_repeat(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(holding_back(10, 60))
-        async with shelves(tmp_path, metrics, replay=NEWEST_FIRST) as found:
+        async with queue(tmp_path, metrics, replay=NEWEST_FIRST) as found:
             await append(found.outbox, metrics, *"a" * 60)
             async with forwarding(found, broker):
                 await until(lambda: len(broker.waiting) == 2)
                 await append(found.outbox, metrics, *"a" * 30)
                 await until(lambda: len(broker.taken) == 40)
         again, metrics = Broker(), Metrics()
-        async with shelves(tmp_path, metrics, replay=NEWEST_FIRST) as found, forwarding(found, again):
+        async with queue(tmp_path, metrics, replay=NEWEST_FIRST) as found, forwarding(found, again):
             await found.outbox.wait_empty()
         assert seqs(again, "a") == list(range(11, 61))
         assert books_of(metrics.registry, "b").balance
@@ -89,7 +89,7 @@ def test_after_a_restart_in_the_middle_nothing_is_missing_and_what_passed_does_n
 def test_a_link_that_breaks_in_the_middle_repeats_at_most_a_window(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(break_after=50)
-        async with shelves(tmp_path, metrics, replay=NEWEST_FIRST) as found:
+        async with queue(tmp_path, metrics, replay=NEWEST_FIRST) as found:
             await append(found.outbox, metrics, *"a" * 60)
             async with forwarding(found, broker):
                 await append(found.outbox, metrics, *"a" * 30)
@@ -105,14 +105,14 @@ def test_a_link_that_breaks_in_the_middle_repeats_at_most_a_window(tmp_path: Pat
 def test_a_retained_value_is_not_replaced_by_an_older_one(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(holding_back(2, 20))
-        async with shelves(tmp_path, metrics, replay=NEWEST_FIRST) as found:
+        async with queue(tmp_path, metrics, replay=NEWEST_FIRST) as found:
             await append(found.outbox, metrics, *"a" * 20, *"b" * 5, retain=True)
             async with forwarding(found, broker):
                 await until(lambda: len(broker.taken) == 2)
                 await append(found.outbox, metrics, "a", retain=True)
                 await until(lambda: len(broker.taken) == 3)
         again = Broker()  # the next process knows it as well
-        async with shelves(tmp_path, Metrics(), replay=NEWEST_FIRST) as found, forwarding(found, again):
+        async with queue(tmp_path, Metrics(), replay=NEWEST_FIRST) as found, forwarding(found, again):
             await found.outbox.wait_empty()
         assert {m.seq for m in broker.got if m.stream == "a" and m.retain} == {1, 2, 21}
         assert not [m.seq for m in again.got if m.stream == "a" and m.retain]
@@ -126,7 +126,7 @@ def test_the_time_in_the_outbox_is_part_of_the_expiry(tmp_path: Path, waited_s: 
     """What is too old is still sent, for those who are connected; a clock that went back gives no more than all."""
 
     async def body() -> None:
-        async with shelves(tmp_path, Metrics(), expiry_s=100.0) as found:
+        async with queue(tmp_path, Metrics(), expiry_s=100.0) as found:
             record = Record(0, message("a", 1), time.time_ns() - waited_s * 10**9)
             assert left_s - 30 <= found.to_send(record).expiry_s <= left_s
 
@@ -138,7 +138,7 @@ def test_without_expiry_and_where_it_is_kept_a_message_goes_as_it_is(
     tmp_path: Path, expiry_s: float | None, retain: bool
 ) -> None:
     async def body() -> None:
-        async with shelves(tmp_path, Metrics(), expiry_s=expiry_s) as found:
+        async with queue(tmp_path, Metrics(), expiry_s=expiry_s) as found:
             record = Record(0, message("a", 1, retain=retain), 0)
             assert found.to_send(record) is record.message
 
@@ -149,7 +149,7 @@ def test_without_expiry_and_where_it_is_kept_a_message_goes_as_it_is(
 def test_what_is_dropped_before_its_refusal_is_stored_is_counted_once(tmp_path: Path, verdict: Outcome) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda message: None)
-        async with shelves(tmp_path, metrics, main=SMALL) as found, forwarding(found, broker):
+        async with queue(tmp_path, metrics, main=SMALL) as found, forwarding(found, broker):
             await append(found.outbox, metrics, *"a" * 4, size=1000)
             await until(lambda: len(broker.waiting) == 4)
             await append(found.outbox, metrics, *"b" * 30, size=1000)  # drops what waits for its verdict
@@ -168,7 +168,7 @@ def test_what_is_dropped_before_its_refusal_is_stored_is_counted_once(tmp_path: 
 def test_what_the_refused_lose_while_it_is_offered_again_is_counted_once(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda message: LATER)
-        async with shelves(tmp_path, metrics, refused=SMALL) as found, forwarding(found, broker):
+        async with queue(tmp_path, metrics, refused=SMALL) as found, forwarding(found, broker):
             await append(found.outbox, metrics, "a", size=1000)
             await until(lambda: found.refused.messages == 1)
             broker.verdict = lambda message: None if message.stream == "a" else LATER

@@ -19,7 +19,7 @@ from gateway.metrics import Metrics, SourceMetrics, books_of
 from gateway.model import Batch, Tag
 from gateway.outbox import Outbox, Record, open_outbox
 from gateway.payload.json import JsonFormat
-from gateway.payload.parts import Limits, Terms
+from gateway.payload.splitting import FormatSettings, SizeLimits
 from gateway.pipeline.collect import Intake, Source, collect
 from gateway.shaping import Shaper
 
@@ -53,7 +53,7 @@ def batch_of(rows: list[Row], number: int) -> Batch:
 
 
 def form() -> JsonFormat:
-    return JsonFormat(Terms("p", "f/{line}", "g", Limits(3)))
+    return JsonFormat(FormatSettings("p", "f/{line}", "g", SizeLimits(3)))
 
 
 @dataclass
@@ -172,7 +172,7 @@ def test_the_books_balance_at_every_step(given_rows: list[list[Row]], flushes: s
         await intake.drain()
         assert_exact(outbox, metrics, sent)
         assert held_of(metrics.for_source("s")) == 0
-        assert intake.mark == outbox.marks.get("s", b"")
+        assert intake.mark == outbox.checkpoints.get("s", b"")
 
     life(body)
 
@@ -218,7 +218,7 @@ def test_what_was_held_at_a_kill_is_announced_with_its_number(tmp_path: Path) ->
             records += await outbox.reader("b").read(100, 10**6)
         gaps = [gap for r in records for gap in orjson.loads(r.message.payload).get("gaps", [])]
         assert {(gap["cause"], gap["count"]) for gap in gaps} == {("held_lost", 2)}
-        assert outbox.marks["s"] == b"8"
+        assert outbox.checkpoints["s"] == b"8"
 
     life(killed, tmp_path)
     life(after, tmp_path)

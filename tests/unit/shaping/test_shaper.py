@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gateway.config import SourceConfig
 from gateway.model import Batch, Gap, Tag
 from gateway.shaping import Shaper
-from gateway.shaping.mark import lost, unwrap, wrap
+from gateway.shaping.checkpoint import lost, unwrap, wrap
 
 S = 10_000_000
 TAGS = (Tag("T", "s=T", {"line": "1"}), Tag("P", "s=P", {"line": "1"}, selection=1))

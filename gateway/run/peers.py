@@ -26,12 +26,12 @@ from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
 from gateway.outbox.inspect import forget, forget_empty
 from gateway.payload.choose import Format, describes_types, format_for, keep_alives_for, network_envelope
-from gateway.payload.parts import Packets
 from gateway.payload.pubsub import StatusPresence
+from gateway.payload.splitting import Packets
+from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.collect import Intake, collect
 from gateway.pipeline.forward import forward
 from gateway.pipeline.keep_alive import keeping_alive
-from gateway.pipeline.shelves import Shelves
 from gateway.shaping import Shaper
 
 DISTRIBUTION = "connected-factory"
@@ -53,7 +53,7 @@ class Gateway:
     outbox: Outbox
     http: Link
     packets: Packets = field(default_factory=Packets)
-    shelves: dict[str, Shelves] = field(default_factory=dict)
+    queues: dict[str, BrokerQueue] = field(default_factory=dict)
     """By broker."""
     sources: dict[str, Link] = field(default_factory=dict)
     brokers: dict[str, Link] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Gateway:
     @property
     def stored_values(self) -> int:
         """Values on disk for the broker that is furthest behind."""
-        return max(shelves.stored_values for shelves in self.shelves.values())
+        return max(queue.stored_values for queue in self.queues.values())
 
     @property
     def stream_prefix(self) -> str:
@@ -75,7 +75,7 @@ class Gateway:
     def refresh(self) -> None:
         """After a peer came or went."""
         self.links[:] = (*self.sources.values(), *self.brokers.values())
-        self.losers[:] = (self.outbox, *(shelves.refused for shelves in self.shelves.values()))
+        self.losers[:] = (self.outbox, *(queue.refused for queue in self.queues.values()))
 
 
 class Tasks:
@@ -166,15 +166,15 @@ class Peers:
         opened = AsyncExitStack()
         self._stack.push_async_exit(opened)
         gateway = self._gateway
-        shelves = await opened.enter_async_context(_shelves(config, broker, gateway.outbox, gateway.metrics))
+        queue = await opened.enter_async_context(_queue(config, broker, gateway.outbox, gateway.metrics))
         self._opened[broker.name] = opened
-        gateway.shelves[broker.name] = shelves
+        gateway.queues[broker.name] = queue
 
     def begin_broker(self, broker: BrokerConfig) -> None:
         """Deliver to a broker whose places are open."""
         gateway, name = self._gateway, broker.name
-        shelves, metrics = gateway.shelves[name], gateway.metrics.for_sink(name)
-        shelves.retry_refused_s, shelves.replay, shelves.expiry_s = broker.retry_refused, broker.replay, broker.expiry
+        queue, metrics = gateway.queues[name], gateway.metrics.for_sink(name)
+        queue.retry_refused_s, queue.replay, queue.expiry_s = broker.retry_refused, broker.replay, broker.expiry
         metrics.own_certificate_expires.set_function(partial(expires_s, broker.tls.certificate))
         metrics.broker_certificate_expires.set(math.nan)
         metrics.credential_expires.set_function(partial(credentials.expires_s, broker.password))
@@ -184,7 +184,7 @@ class Peers:
         if broker.max_packet is not None:
             gateway.packets.learn(name, broker.max_packet)
         connect = partial(_connected, gateway, broker, link, metrics)
-        self._below.begin(f"forward to {name}", forward(shelves, connect, link, backoff_of(gateway.config), leave))
+        self._below.begin(f"forward to {name}", forward(queue, connect, link, backoff_of(gateway.config), leave))
 
     async def leave_broker(self, name: str) -> None:
         """With a goodbye where it is connected; what it has not acknowledged stays on disk."""
@@ -201,10 +201,10 @@ class Peers:
 
     async def forget_broker(self, name: str) -> None:
         """It will not come back: its place in the outbox is given up, and told how many values it had not got."""
-        shelves = self._gateway.shelves.pop(name)
+        queue = self._gateway.queues.pop(name)
         self._gateway.refresh()
         log = structlog.get_logger("gateway").bind(broker=name)
-        log.warning("a broker was taken out of the configuration", values_not_delivered=shelves.stored_values)
+        log.warning("a broker was taken out of the configuration", values_not_delivered=queue.stored_values)
         await self._opened.pop(name).aclose()
         await self._gateway.outbox.forget(name)
         self._gateway.metrics.sink_ends(name)
@@ -213,10 +213,10 @@ class Peers:
     def keep_within(self, config: Config) -> None:
         """Other bounds of the outbox and of the places beside it."""
         self._gateway.outbox.keep_within(config.outbox)
-        for name, shelves in self._gateway.shelves.items():
+        for name, queue in self._gateway.queues.items():
             refused, dead = _beside(config.outbox, name)
-            shelves.refused.keep_within(refused)
-            shelves.dead.keep_within(dead)
+            queue.refused.keep_within(refused)
+            queue.dead.keep_within(dead)
 
 
 def backoff_of(config: Config) -> Backoff:
@@ -272,7 +272,7 @@ def forget_brokers(config: Config) -> None:
 
 
 @asynccontextmanager
-async def _shelves(config: Config, broker: BrokerConfig, outbox: Outbox, metrics: Metrics) -> AsyncIterator[Shelves]:
+async def _queue(config: Config, broker: BrokerConfig, outbox: Outbox, metrics: Metrics) -> AsyncIterator[BrokerQueue]:
     """The places of one broker beside the outbox: what it refused for now, and what it will never take."""
     refused_config, dead_config = _beside(config.outbox, broker.name)
     on_drop = partial(count_drop, metrics)
@@ -280,7 +280,9 @@ async def _shelves(config: Config, broker: BrokerConfig, outbox: Outbox, metrics
         open_outbox(refused_config, readers=(broker.name,), on_drop=on_drop, numbered=False) as refused,
         open_outbox(dead_config, numbered=False) as dead,
     ):
-        yield Shelves(broker.name, outbox, refused, dead, metrics, broker.retry_refused, broker.replay, broker.expiry)
+        yield BrokerQueue(
+            broker.name, outbox, refused, dead, metrics, broker.retry_refused, broker.replay, broker.expiry
+        )
 
 
 def _edge(bound: SourceMetrics | SinkMetrics, link: Link) -> None:

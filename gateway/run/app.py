@@ -3,8 +3,8 @@
 Entered: the outboxes, HTTP, the way to the broker, then the sources.  Left in the opposite order: the sources stop
 first, the outbox gets a grace time to empty, then the broker is left; what remains is on disk.
 
-A changed configuration is compared with the one in use (`gateway/reload.py`); who is not concerned by the change goes
-on undisturbed.  One with a mistake changes nothing.
+A changed configuration is compared with the one in use (`gateway/run/changes.py`); who is not concerned by the change
+goes on undisturbed.  One with a mistake changes nothing.
 """
 
 import asyncio
@@ -21,22 +21,21 @@ import structlog
 
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.gc_tuning import spare_the_collector
 from gateway.link import Link
 from gateway.logs import set_level
 from gateway.metrics import Metrics
 from gateway.metrics.tags import TagGauges
-from gateway.model import Message
+from gateway.model import Loss, Message
 from gateway.mqtt import connect as mqtt
 from gateway.mqtt.presence import hash_of
 from gateway.notify import notify
 from gateway.opcua.session import security as opcua
 from gateway.outbox import open_outbox
-from gateway.outbox.losses import Loss
-from gateway.pauses import spare_the_collector
 from gateway.payload.choose import announcement_for
-from gateway.peers import DISTRIBUTION, Gateway, Peers, Tasks, count_drop, forget_brokers
 from gateway.pipeline.announce import announce
-from gateway.reload import Change, Picture, change_of, in_effect, picture_of
+from gateway.run.changes import Change, Picture, change_of, in_effect, picture_of
+from gateway.run.peers import DISTRIBUTION, Gateway, Peers, Tasks, count_drop, forget_brokers
 from gateway.web import serve_http
 
 LOOK_EVERY_S = 0.25
@@ -254,7 +253,7 @@ def _show(gateway: Gateway) -> None:
     """Figures that are looked up when somebody asks, not kept."""
     metrics, outbox = gateway.metrics, gateway.outbox
     metrics.stored_bytes.set_function(
-        lambda: outbox.bytes + sum(s.refused.bytes + s.dead.bytes for s in gateway.shelves.values())
+        lambda: outbox.bytes + sum(s.refused.bytes + s.dead.bytes for s in gateway.queues.values())
     )
     metrics.outbox_capacity.set(gateway.config.outbox.max_bytes)
     metrics.oldest_age.set_function(lambda: outbox.oldest_age_s)

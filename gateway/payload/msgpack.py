@@ -6,15 +6,14 @@ which took 0.047 µs per value where ormsgpack took 0.062.
 
 import msgspec
 
-from gateway.model import Message
-from gateway.outbox.losses import Loss
+from gateway.model import Loss, Message
+from gateway.payload.gaps import Row
 from gateway.payload.json import JsonFormat, announced
-from gateway.payload.parts import Row
 
 CONTENT_TYPE = "application/msgpack"
 
 
-class PackedFormat(JsonFormat):
+class MsgpackFormat(JsonFormat):
     """Encodes the batches of one source."""
 
     content_type = CONTENT_TYPE
@@ -23,7 +22,7 @@ class PackedFormat(JsonFormat):
         return msgspec.msgpack.encode(body)
 
 
-def packed_announcement(loss: Loss, stream: str, topic: str, seq: int) -> Message:
+def msgpack_announcement(loss: Loss, stream: str, topic: str, seq: int) -> Message:
     """A message without values that tells of messages lost after they were stored."""
     payload = msgspec.msgpack.encode(announced(loss, stream, seq))
     return Message(topic, payload, stream=stream, seq=seq, values=0, content_type=CONTENT_TYPE)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.gc_tuning import spare_the_collector
 from gateway.link import Link
-from gateway.pauses import spare_the_collector
 
 
 @pytest.fixture(autouse=True)

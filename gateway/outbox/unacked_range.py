@@ -1,7 +1,8 @@
-"""A stretch: consecutive records of one lane that one reader has not acknowledged, and how far it has read in them.
+"""An unacknowledged range: consecutive records of one lane that one reader has not acknowledged, and how far it has
+read in them.
 
-A reader that takes everything in order has one stretch in each lane, which begins at the oldest record it wants and has
-no end.  One that leaves a backlog behind, to go on with what is new, has more: what lies between two stretches is
+A reader that takes everything in order has one range in each lane, which begins at the oldest record it wants and has
+no end.  One that leaves a backlog behind, to go on with what is new, has more: what lies between two ranges is
 acknowledged.  That is all there is to keep of it on the disk (`Places`).
 """
 
@@ -15,8 +16,8 @@ from pydantic import BaseModel
 from gateway.outbox.segment import Lane, Segment
 
 OPEN = 2**63
-"""The end of a stretch that has none."""
-MOST_STRETCHES = 12
+"""The end of a range that has none."""
+MOST_RANGES = 12
 """Of one lane: then nothing more is left behind.  So many of every lane fit into a slot of the cursor's file."""
 
 Range = tuple[int, int, int, int, int]
@@ -51,7 +52,7 @@ class Given:
 
 
 @dataclass(slots=True, eq=False)
-class Stretch:
+class UnackedRange:
     """Numbers `low` up to and without `end` of one lane."""
 
     low: int
@@ -60,7 +61,7 @@ class Stretch:
     """Values of all records below `low`."""
     end: int = OPEN
     end_values: int = 0
-    """Values of all records below `end`; of no meaning for a stretch without end."""
+    """Values of all records below `end`; of no meaning for a range without end."""
     next: int = 0
     """Number to read next."""
     next_values: int = 0
@@ -136,35 +137,35 @@ class Stretch:
             self.next, self.next_values, self.segment = end, values, -1
             self.reached = max(self.reached, self.next)
 
-    def touches(self, following: "Stretch") -> bool:
-        """Whether nothing lies between the two, and the figures of one stretch would do for both."""
+    def touches(self, following: "UnackedRange") -> bool:
+        """Whether nothing lies between the two, and the figures of one range would do for both."""
         return self.end == following.low and (self.reached >= self.end or following.reached <= following.low)
 
-    def absorb(self, following: "Stretch") -> None:
-        """Take in the stretch that it touches; nothing of either is given out."""
+    def absorb(self, following: "UnackedRange") -> None:
+        """Take in the range that it touches; nothing of either is given out."""
         self.end, self.end_values = following.end, following.end_values
         self.reached = max(self.reached, following.reached)
         self.done |= following.done
 
 
-def stretches_of(lane: int, cursor: Places) -> list[Stretch]:
+def ranges_of(lane: int, cursor: Places) -> list[UnackedRange]:
     """What a reader wants of one lane."""
     low, low_values = cursor.places[lane]
-    found: list[Stretch] = []
+    found: list[UnackedRange] = []
     for index, first, values, behind, behind_values in cursor.ahead:
         if index == lane:
-            found.append(Stretch(low, low_values, first, values))
+            found.append(UnackedRange(low, low_values, first, values))
             low, low_values = behind, behind_values
-    return [*found, Stretch(low, low_values)]
+    return [*found, UnackedRange(low, low_values)]
 
 
-def places_of(lanes: Sequence[Sequence[Stretch]]) -> dict[str, object]:
+def places_of(lanes: Sequence[Sequence[UnackedRange]]) -> dict[str, object]:
     """The cursor of a reader that wants these, as `Places` reads it."""
     return {
-        "places": [(stretches[0].low, stretches[0].low_values) for stretches in lanes],
+        "places": [(ranges[0].low, ranges[0].low_values) for ranges in lanes],
         "ahead": [
             (index, before.end, before.end_values, after.low, after.low_values)
-            for index, stretches in enumerate(lanes)
-            for before, after in pairwise(stretches)
+            for index, ranges in enumerate(lanes)
+            for before, after in pairwise(ranges)
         ],
     }

@@ -10,12 +10,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import Batch, Message
-from gateway.outbox.losses import Loss
+from gateway.model import Batch, Loss, Message
 from gateway.payload.compressed import compressor
 from gateway.payload.json import JsonFormat, announcement, json_schema
-from gateway.payload.packed import PackedFormat, packed_announcement
-from gateway.payload.parts import Limits, Terms
+from gateway.payload.msgpack import MsgpackFormat, msgpack_announcement
+from gateway.payload.splitting import FormatSettings, SizeLimits
 from tests.support.payloads import Counting, batch_of, batches
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
@@ -58,13 +57,15 @@ def whole(data: bytes) -> object:
 
 def encoded(form: type[JsonFormat], batch: Batch) -> list[Message]:
     counting = Counting()
-    return counting.append(form(Terms("e", "f/{machine}", "edge", server_time=True)).encode(batch, counting.next_seq))
+    return counting.append(
+        form(FormatSettings("e", "f/{machine}", "edge", server_time=True)).encode(batch, counting.next_seq)
+    )
 
 
 @settings(max_examples=50)
 @given(batches())
 def test_unpacked_it_is_the_object_of_json(batch: Batch) -> None:
-    for packed, plain in zip(encoded(PackedFormat, batch), encoded(JsonFormat, batch), strict=True):
+    for packed, plain in zip(encoded(MsgpackFormat, batch), encoded(JsonFormat, batch), strict=True):
         assert whole(packed.payload) == json.loads(plain.payload)
         assert packed.content_type == "application/msgpack"
         assert (packed.topic, packed.stream, packed.seq, packed.values) == (
@@ -74,13 +75,13 @@ def test_unpacked_it_is_the_object_of_json(batch: Batch) -> None:
 
 def test_long_texts_and_many_values_too() -> None:
     batch = batch_of([(12, "x" * length) for length in (31, 32, 255, 256, 70_000)] * 5)
-    (packed,) = PackedFormat(Terms("e", "f", "edge", Limits(1000, 10**7))).encode(batch, lambda stream: 1)
+    (packed,) = MsgpackFormat(FormatSettings("e", "f", "edge", SizeLimits(1000, 10**7))).encode(batch, lambda stream: 1)
     body = whole(packed.payload)
     VALIDATOR.validate(body)
 
 
 def test_a_loss_is_packed_as_well() -> None:
-    plain, packed = announcement(LOSS, LOSS.stream, "f", 9), packed_announcement(LOSS, LOSS.stream, "f", 9)
+    plain, packed = announcement(LOSS, LOSS.stream, "f", 9), msgpack_announcement(LOSS, LOSS.stream, "f", 9)
     assert whole(packed.payload) == json.loads(plain.payload)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.model import Message
 from gateway.outbox.files import Files
-from gateway.outbox.record import HEAD, MARK, Decoder, Entry, entry_at, length_at, next_entry
+from gateway.outbox.record import CHECKPOINT, HEAD, Decoder, Entry, entry_at, length_at, next_entry
 from gateway.outbox.scan import Hole, read_tolerant
 from gateway.outbox.segment import Segment, number_of, salt_of
 
@@ -43,7 +43,7 @@ class Chunk:
     hole: Hole | None = None
 
 
-class Excerpts:
+class SegmentReader:
     """Keeps the file open that was read last."""
 
     def __init__(self, files: Files, folder: Path) -> None:
@@ -71,7 +71,7 @@ class Excerpts:
             if entry is None:
                 self._find_hole(fd, segment, chunk, at)
                 break
-            if entry.kind != MARK and entry.number >= chunk.next:
+            if entry.kind != CHECKPOINT and entry.number >= chunk.next:
                 chunk.next, chunk.values = entry.number + 1, entry.values_before + entry.values
                 if entry.number not in chunk.done:
                     message = self._decoder.message(data, at - base, entry)

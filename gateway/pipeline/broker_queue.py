@@ -21,7 +21,7 @@ MOST_AHEAD_S = 1.0
 HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
 
 
-class Shelves:
+class BrokerQueue:
     """The three places of one broker's messages."""
 
     def __init__(

@@ -14,7 +14,7 @@ who is cut off is known:
 
 The same goes for our own presence message: a broker that does not take it is spared it for a while.
 
-`Experience` is what is kept of this from one session to the next, per broker.  It holds no message, only names.
+`BrokerHistory` is what is kept of this from one session to the next, per broker.  It holds no message, only names.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from typing import Protocol
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import Limits
+from gateway.mqtt.limits import BrokerLimits
 from gateway.mqtt.reasons import CUT_OFF, Outcome, Verdict
 from gateway.mqtt.sink import Sink, Version
 
@@ -48,7 +48,7 @@ class InnerSink(Sink, Protocol):
 
 
 @dataclass(slots=True)
-class Experience:
+class BrokerHistory:
     """What a broker taught us."""
 
     short_sessions: int = 0
@@ -89,14 +89,14 @@ class Experience:
             self.presence_failures = 0
 
     @property
-    def is_cautious(self) -> bool:
+    def is_guarded(self) -> bool:
         """The next session sends one publish at a time."""
         return bool(self.short_sessions or self.suspicions)
 
     @property
     def is_bad(self) -> bool:
         """There is something to remember in the next session."""
-        return bool(self.is_cautious or self.refusals or self.condemned)
+        return bool(self.is_guarded or self.refusals or self.condemned)
 
     def known(self, message: Message, now_s: float) -> Outcome | None:
         """The verdict that would come, when that is known and it is too early to ask again."""
@@ -139,17 +139,17 @@ class Experience:
             self.short_sessions = 0
 
 
-class CautiousSink:
+class GuardedSink:
     """A session that sends one publish at a time until a window of them has its verdict, then as it is."""
 
-    def __init__(self, inner: InnerSink, experience: Experience, retry_s: float, quiet_s: float = QUIET_S) -> None:
+    def __init__(self, inner: InnerSink, experience: BrokerHistory, retry_s: float, quiet_s: float = QUIET_S) -> None:
         self._inner = inner
         self._experience = experience
         self._retry_s = retry_s
         self._quiet_s = quiet_s
         self._loop = asyncio.get_running_loop()
         self._opened_s = self._loop.time()
-        self._left = inner.window if experience.is_cautious else 0
+        self._left = inner.window if experience.is_guarded else 0
         self._waiting: deque[tuple[Message, asyncio.Future[Outcome]]] = deque()
         self._alone: Message | None = None
         self._refused: tuple[Message, Outcome] | None = None
@@ -161,7 +161,7 @@ class CautiousSink:
         return self._inner.window
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> BrokerLimits:
         return self._inner.limits
 
     @property

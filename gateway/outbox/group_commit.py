@@ -5,9 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.model import Message
-from gateway.outbox.losses import Loss
-from gateway.outbox.writer import Mark, Part
+from gateway.model import Loss, Message
+from gateway.outbox.writer import Checkpoint, Part
 
 COMMIT_BYTES = 4 * 2**20
 """At most about so much is made durable at once."""
@@ -18,7 +17,7 @@ class Append:
     """One append on its way to the disk."""
 
     messages: tuple[Message, ...]
-    mark: Mark | None
+    checkpoint: Checkpoint | None
     losses: tuple[Loss, ...]
     """What its last message announces; without messages, what somebody else has announced."""
     most_bytes: tuple[int, ...]
@@ -32,14 +31,14 @@ class Append:
 def next_group(pending: deque[Append]) -> list[Append]:
     """Take the appends that are to be made durable at once.
 
-    Lanes are written one after another: an append whose mark would become durable before an earlier append's
+    Lanes are written one after another: an append whose checkpoint would become durable before an earlier append's
     messages waits for the next group.  One that announces losses is the last, so that the place of its last record is
     known.
     """
     group, size, lane = [pending.popleft()], 0, 0
     while pending and not group[-1].losses and (size := size + sum(group[-1].most_bytes)) < COMMIT_BYTES:
         lane = max(lane, group[-1].lane)
-        if pending[0].lane < lane and pending[0].mark is not None:
+        if pending[0].lane < lane and pending[0].checkpoint is not None:
             break
         group.append(pending.popleft())
     return group
@@ -48,16 +47,16 @@ def next_group(pending: deque[Append]) -> list[Append]:
 def parts_of(group: list[Append]) -> list[Part]:
     """One part for each lane, to be written in this order.
 
-    A mark goes into the last lane of its append, so that it is not durable before the messages it stands for.  The last
-    record of an append in a lane says so; where the mark follows, that is the mark.
+    A checkpoint goes into the last lane of its append, so that it is not durable before the messages it stands for.
+    The last record of an append in a lane says so; where the checkpoint follows, that is the checkpoint.
     """
-    items: dict[int, list[tuple[Message | Mark, bool]]] = {}
+    items: dict[int, list[tuple[Message | Checkpoint, bool]]] = {}
     for append in group:
-        own: dict[int, list[Message | Mark]] = {}
+        own: dict[int, list[Message | Checkpoint]] = {}
         for message in append.messages:
             own.setdefault(message.priority, []).append(message)
-        if append.mark is not None:
-            own.setdefault(append.lane, []).append(append.mark)
+        if append.checkpoint is not None:
+            own.setdefault(append.lane, []).append(append.checkpoint)
         for lane, each in own.items():
             items.setdefault(lane, []).extend((item, n == len(each)) for n, item in enumerate(each, 1))
     return [Part(lane, items[lane], sum(append.most_bytes[lane] for append in group)) for lane in sorted(items)]

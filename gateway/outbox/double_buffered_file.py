@@ -17,7 +17,7 @@ _HEAD = struct.Struct("<8sIIQ")
 _SLOT_BYTES = 4096
 
 
-class Slots:
+class DoubleBufferedFile:
     """One open slot file.  Not for two threads at once."""
 
     def __init__(self, files: Files, path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 
 from gateway.errors import Unavailable
 from gateway.model import Message
-from gateway.mqtt.caution import SESSIONS_NOT_SURVIVED, CautiousSink, Experience
+from gateway.mqtt.disconnect_guard import SESSIONS_NOT_SURVIVED, BrokerHistory, GuardedSink
 from gateway.mqtt.lean import LeanSink
 from gateway.mqtt.reasons import Outcome, Verdict
 from gateway.mqtt.sink import Sink
@@ -26,7 +26,7 @@ class Outbox:
         self.left = list(messages)
         self.retry_s = retry_s
         self.outcomes: dict[str, Outcome] = {}
-        self.experience = Experience()
+        self.experience = BrokerHistory()
         self.sessions = 0
 
     async def empty(self, broker: FakeBroker) -> None:
@@ -35,7 +35,7 @@ class Outbox:
             assert self.sessions < 50, f"no end to it: {self.left}"
             async with opened("lean", broker.url, window=10) as session:
                 assert isinstance(session, LeanSink)
-                cautious = CautiousSink(session, self.experience, self.retry_s, QUIET_S)
+                cautious = GuardedSink(session, self.experience, self.retry_s, QUIET_S)
                 await self._serve(cautious if self.experience.is_bad else session)
                 if self.experience.is_bad:
                     cautious.session_over()
@@ -119,11 +119,11 @@ def test_a_broker_that_dies_by_itself_condemns_no_message() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             suspect = message("suspect", seq=7)
-            experience = Experience(short_sessions=1, suspect=(suspect.stream, suspect.seq), suspicions=2)
+            experience = BrokerHistory(short_sessions=1, suspect=(suspect.stream, suspect.seq), suspicions=2)
             for _ in range(2 * SESSIONS_NOT_SURVIVED):
                 async with opened("lean", broker.url) as session:
                     assert isinstance(session, LeanSink)
-                    cautious = CautiousSink(session, experience, 60.0, quiet_s=5.0)
+                    cautious = GuardedSink(session, experience, 60.0, quiet_s=5.0)
                     future = cautious.send(suspect)
                     broker.cut()
                     await asyncio.wait([future])
@@ -140,7 +140,7 @@ def test_what_is_sent_after_the_end_fails_and_does_not_wait() -> None:
         async with fake_broker() as broker, opened("lean", broker.url) as session:
             assert isinstance(session, LeanSink)
             broker.verdict = lambda publish: None
-            cautious = CautiousSink(session, Experience(short_sessions=1), 60.0, QUIET_S)
+            cautious = GuardedSink(session, BrokerHistory(short_sessions=1), 60.0, QUIET_S)
             before = [cautious.send(each) for each in messages("a", "b", "c")]
             await broker.wait_publishes(1)
             broker.cut()
@@ -155,7 +155,7 @@ def test_what_is_sent_after_the_end_fails_and_does_not_wait() -> None:
 def test_a_session_that_lived_long_or_ended_otherwise_makes_nobody_cautious() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
-            experience = Experience()
+            experience = BrokerHistory()
             async with opened("lean", broker.url, window=3) as session:
                 assert isinstance(session, LeanSink)
                 for _ in range(3):
