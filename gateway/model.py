@@ -57,7 +57,7 @@ class DataType:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class VariableType:
     """What a server says of a variable's values before there is one."""
 
     rank: int
@@ -81,7 +81,7 @@ class Tag:
     """Which selection of its source took it."""
     priority: Priority = Priority.TELEMETRY
     """Which lane of the outbox its values take; EVENT for what tells events, which have topics of their own."""
-    described: Described | None = None
+    variable_type: VariableType | None = None
     """What the server says of its values, where it does and somebody wants to know."""
 
 
@@ -165,7 +165,7 @@ class Batch:
     server_ticks: NDArray[np.int64]
     gaps: tuple[Gap, ...] = ()
     """Discontinuities noticed before these values."""
-    mark: bytes = b""
+    checkpoint: bytes = b""
     """Where the source would go on after this batch: stored with it in one transaction, given back after a restart."""
     historical: bool = False
     """Read from the server's history, to fill in a time in which nobody was subscribed: older than what came before."""

@@ -17,7 +17,7 @@ from gateway.errors import Rejected
 from gateway.metrics import SourceMetrics
 from gateway.model import Tag
 from gateway.opcua.codec.node_ids import node_of, text_of_node
-from gateway.opcua.session.asyncua_edge import status_text, tame_library
+from gateway.opcua.session.asyncua_edge import patch_asyncua, status_text
 from gateway.opcua.session.session import Session, content, open_session
 from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
 from gateway.opcua.space.selection import Item, Table, described, locate, resolve
@@ -25,7 +25,7 @@ from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.placement import place
 from gateway.opcua.subscription.polled import NOT_THERE
 from gateway.opcua.subscription.services import NoSubscriptions, Subscription
-from gateway.opcua.subscription.tracker import Feed
+from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 _NAMES = {int(kind.value): kind.name for kind in ua.VariantType}
 
@@ -86,7 +86,7 @@ class Plan:
 @asynccontextmanager
 async def connected(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
     """A session to look around with.  Raises `Unavailable`."""
-    tame_library()
+    patch_asyncua()
     async with open_session(config, metrics) as session:
         yield session
 
@@ -198,30 +198,30 @@ def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
 async def plan(session: Session, config: SourceConfig, told: Told = lambda what, done: None) -> Plan:
     """Resolve and subscribe, note what the server says, and delete the subscriptions.  Raises `Unavailable`."""
     table: Table = await resolve(session, config, _count(told, "nodes looked into"))
-    feeds: list[Feed] = []
-    answers = None if config.mode == "poll" else await _subscribed(session, config, table, feeds, told)
+    trackers: list[SubscriptionTracker] = []
+    answers = None if config.mode == "poll" else await _subscribed(session, config, table, trackers, told)
     if answers is None:
         answers = await _polled(session, table)
-    every_s = {handle: feed.subscription.interval_s for feed in feeds for handle in feed.handles}
+    every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
     rows = enumerate(zip(table.tags, table.items, answers, strict=True))
     tags = [PlannedTag(tag, item, got, every_s.get(n, item.publishing_s)) for n, (tag, item, got) in rows]
-    return Plan(tuple(feed.subscription for feed in feeds), tuple(tags), table.missing)
+    return Plan(tuple(tracker.subscription for tracker in trackers), tuple(tags), table.missing)
 
 
 async def _subscribed(
-    session: Session, config: SourceConfig, table: Table, feeds: list[Feed], told: Told
+    session: Session, config: SourceConfig, table: Table, trackers: list[SubscriptionTracker], told: Told
 ) -> list[Monitored] | None:
     """What the server says to the subscriptions; None where it has none, and polling will do."""
     try:
         count = _count(told, "variables subscribed to")
-        return await place(session, config, feeds, list(enumerate(table.items)), progress=count)
+        return await place(session, config, trackers, list(enumerate(table.items)), progress=count)
     except NoSubscriptions:
         if config.mode == "subscribe":
             raise
         return None
     finally:
-        for feed in feeds:
-            await services.delete_subscription(session, feed.id)
+        for tracker in trackers:
+            await services.delete_subscription(session, tracker.id)
 
 
 async def _polled(session: Session, table: Table) -> list[Monitored]:

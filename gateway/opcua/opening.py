@@ -1,7 +1,7 @@
 """Opening a source: connect, resolve the selection, subscribe or poll; then it yields batches.
 
-open_source ── session ── table of tags ─┬─ Source    subscriptions, taken up or created
-                                         └─ Polling   where the server has none, or the configuration says so
+open_source ── session ── table of tags ─┬─ SubscribedSource    subscriptions, taken up or created
+                                         └─ PolledSource   where the server has none, or the configuration says so
 """
 
 import asyncio
@@ -12,40 +12,40 @@ from dataclasses import replace
 
 import structlog
 
-import gateway.opcua.subscription.checkpoint as marks
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.opcua.codec.wire import Dialect
-from gateway.opcua.session.asyncua_edge import tame_library
+from gateway.opcua.session.asyncua_edge import patch_asyncua
 from gateway.opcua.session.session import Session, open_session
 from gateway.opcua.space.data_types import with_types
 from gateway.opcua.space.growth import is_growing
 from gateway.opcua.space.selection import Table, arranged, resolve
 from gateway.opcua.space.structures import types_or_none
-from gateway.opcua.subscription.housekeeping import Chore, keep_house, renewal, sign_of_interest, sign_of_life
-from gateway.opcua.subscription.polled import Polling
+from gateway.opcua.subscription.checkpoint import Checkpoint, decode_checkpoint
+from gateway.opcua.subscription.periodic import PeriodicTask, renewal, run_periodic, sign_of_interest, sign_of_life
+from gateway.opcua.subscription.polled import PolledSource
 from gateway.opcua.subscription.publisher import Publisher
 from gateway.opcua.subscription.services import NoSubscriptions
-from gateway.opcua.subscription.subscribed import Source
+from gateway.opcua.subscription.subscribed import SubscribedSource
 
 
 @asynccontextmanager
 async def open_source(
-    config: SourceConfig, metrics: SourceMetrics, link: Link, mark: bytes, *, describe: bool = False
-) -> AsyncIterator[Source | Polling]:
+    config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
+) -> AsyncIterator[SubscribedSource | PolledSource]:
     """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
 
-    `mark` is that of the last durable batch, or empty.  With `describe` the tags tell what the server says of them.
-    Leaving closes session and socket in bounded time and leaves the subscription on the server for whoever comes with
-    the mark.
+    `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the type that the server
+    tells of its variable.  Leaving closes session and socket in bounded time; the subscriptions stay on the server
+    for whoever comes with the checkpoint.
     """
-    tame_library()
+    patch_asyncua()
     async with open_session(config, metrics) as session:
         publisher = Publisher(session)
         since_s = time.monotonic()
-        before = marks.decode(mark)
-        table = arranged(await resolve(session, config), (before.lease.added or ()) if before else ())
+        before = decode_checkpoint(checkpoint)
+        table = arranged(await resolve(session, config), (before.state.added or ()) if before else ())
         before = before.for_table(table.digest) if before else None
         types = await types_or_none(session, config.structures)
         if describe:
@@ -53,12 +53,12 @@ async def open_source(
         metrics.browse_seconds.set(time.monotonic() - since_s)
         dialect = Dialect(session.uris, types.readers)
         source = await _begun(session, config, metrics, table, publisher, dialect, before)
-        metrics.polled.set(isinstance(source, Polling))
+        metrics.polled.set(isinstance(source, PolledSource))
         link.up()
-        chores = _chores(session, config, source, publisher)
+        tasks = _periodic_tasks(session, config, source, publisher)
         try:
             async with AsyncExitStack() as stack:
-                await stack.enter_async_context(_beside(keep_house(chores), source.fail, f"house-{config.name}"))
+                await stack.enter_async_context(_beside(run_periodic(tasks), source.fail, f"house-{config.name}"))
                 if config.backfill == "beside":
                     filling = _beside(source.backfill.run(), source.fail, f"history-{config.name}")
                     await stack.enter_async_context(filling)
@@ -75,11 +75,11 @@ async def _begun(
     table: Table,
     publisher: Publisher,
     dialect: Dialect,
-    before: marks.Mark | None,
-) -> Source | Polling:
+    before: Checkpoint | None,
+) -> SubscribedSource | PolledSource:
     """Subscribe, or poll where there is nothing to subscribe to."""
     if config.mode != "poll":
-        source = Source(session, config, metrics, table, publisher, dialect)
+        source = SubscribedSource(session, config, metrics, table, publisher, dialect)
         try:
             await source.subscribe(before)
         except NoSubscriptions as error:
@@ -89,18 +89,20 @@ async def _begun(
             log.warning("the server has no subscriptions: its variables are read cyclically", reason=str(error))
         else:
             return source
-    polling = Polling(session, config, metrics, table, dialect)
+    polling = PolledSource(session, config, metrics, table, dialect)
     await polling.begin(before)
     return polling
 
 
-def _chores(session: Session, config: SourceConfig, source: Source | Polling, publisher: Publisher) -> list[Chore]:
-    chores = [renewal(session), sign_of_life(session), Chore(config.retry_failed, source.retry)]
-    if isinstance(source, Source):
-        chores.append(sign_of_interest(session, source.items.feeds, publisher))
+def _periodic_tasks(
+    session: Session, config: SourceConfig, source: SubscribedSource | PolledSource, publisher: Publisher
+) -> list[PeriodicTask]:
+    tasks = [renewal(session), sign_of_life(session), PeriodicTask(config.retry_failed, source.retry)]
+    if isinstance(source, SubscribedSource):
+        tasks.append(sign_of_interest(session, source.items.trackers, publisher))
     if is_growing(config):
-        chores.append(Chore(config.rebrowse, source.refresh, source.model_changed))
-    return chores
+        tasks.append(PeriodicTask(config.rebrowse, source.refresh, source.model_changed))
+    return tasks
 
 
 @asynccontextmanager

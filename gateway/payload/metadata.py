@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.model import IS_ARRAY, IS_MATRIX, Batch, DataType, Described, Tag
+from gateway.model import IS_ARRAY, IS_MATRIX, Batch, DataType, Tag, VariableType
 from gateway.values import Structure, Typed
 
 STRUCTURE, ANY_TYPE = 22, 24
@@ -34,9 +34,9 @@ class FieldTypes:
         self._structure_of: dict[int, str] = {}
         self._structures: dict[str, Json] = {}
         for handle, tag in enumerate(tags):
-            if tag.described is not None:
-                self._types[handle] = _said(tag.described)
-                for each in tag.described.types:
+            if tag.variable_type is not None:
+                self._types[handle] = _said(tag.variable_type)
+                for each in tag.variable_type.types:
                     if each.built_in == STRUCTURE and each.type_id not in self._structures:
                         self._structures[each.type_id] = _structure(each)
 
@@ -61,7 +61,7 @@ class FieldTypes:
         if not isinstance(value, Structure) or self._structure_of.get(handle) == value.type_id:
             return False
         self._structure_of[handle] = value.type_id
-        is_known = tag.described is not None and tag.described.types[0].type_id == value.type_id
+        is_known = tag.variable_type is not None and tag.variable_type.types[0].type_id == value.type_id
         self._describe(value)
         return not is_known
 
@@ -97,11 +97,11 @@ class FieldTypes:
         seen = int(self._types[handle])
         if seen != _UNKNOWN:
             return seen & ~_FLAGS
-        return tag.described.types[0].built_in if tag.described is not None else ANY_TYPE
+        return tag.variable_type.types[0].built_in if tag.variable_type is not None else ANY_TYPE
 
     def enumerations(self, tags: Iterable[tuple[int, Tag]]) -> list[Json]:
         """EnumDescriptions (Part 14, 6.2.3.2.5) that the fields of these tags need."""
-        described = (t.described for h, t in tags if t.described and _type_id(t, self._kind(h, t)))
+        described = (t.variable_type for h, t in tags if t.variable_type and _type_id(t, self._kind(h, t)))
         wanted = dict.fromkeys(each for found in described for each in found.types if each.members)
         return [_enumeration(each) for each in wanted]
 
@@ -119,16 +119,16 @@ class FieldTypes:
 
 def _type_id(tag: Tag, kind: int) -> str | None:
     """The data type of a tag, where values of this built-in type can be of it."""
-    data_type = tag.described.types[0] if tag.described is not None else None
+    data_type = tag.variable_type.types[0] if tag.variable_type is not None else None
     return data_type.type_id if data_type is not None and data_type.built_in == kind else None
 
 
-def _said(described: Described) -> int:
+def _said(variable_type: VariableType) -> int:
     """The type of a tag's values as a batch would carry it, where the server says whether it is an array."""
-    if described.rank == SCALAR:
-        return described.types[0].built_in
-    flags = {0: _UNKNOWN, 1: IS_ARRAY}.get(described.rank, _FLAGS) if described.rank >= 0 else _UNKNOWN
-    return described.types[0].built_in | flags
+    if variable_type.rank == SCALAR:
+        return variable_type.types[0].built_in
+    flags = {0: _UNKNOWN, 1: IS_ARRAY}.get(variable_type.rank, _FLAGS) if variable_type.rank >= 0 else _UNKNOWN
+    return variable_type.types[0].built_in | flags
 
 
 def _structure(each: DataType) -> Json:

@@ -89,11 +89,11 @@ class Intake:
         self._metrics.batch_values.observe(len(batch))
         if self._lost:
             batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
-        self._mark = batch.mark or self._mark
+        self._mark = batch.checkpoint or self._mark
         if self._shaper is None:
             count = partial(self._metrics.received.inc, len(batch))
             messages = self._form.encode(batch, self._outbox.next_seq)
-            await self._outbox.append(messages, source=self.name, checkpoint=batch.mark, on_stored=count)
+            await self._outbox.append(messages, source=self.name, checkpoint=batch.checkpoint, on_stored=count)
             return
         await self._put(self._shaper, self._shaper.take(batch, self._now_ticks()))
 

@@ -32,12 +32,12 @@ from gateway.mqtt.sink import SessionSettings
 from gateway.opcua.codec.decode import DATA_CHANGE, Part, Published, read_changes, read_publish, read_response_header
 from gateway.opcua.codec.references import read_pages
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, StructureReader
-from gateway.opcua.session.asyncua_edge import peer_errors, tame_library
+from gateway.opcua.session.asyncua_edge import patch_asyncua, peer_errors
 from gateway.opcua.session.session import content
 from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.space.selection import Item, Table
 from gateway.opcua.space.structures import Definition, built_in, definition_of, readers_of
-from gateway.opcua.subscription.batches import Assembler
+from gateway.opcua.subscription.batches import BatchBuilder
 from gateway.opcua.subscription.monitoring import read_created
 from gateway.outbox.record import CHECKPOINT, Decoder, Encoder, Stamp, entries
 from gateway.outbox.scan import read_header, read_items, read_tail
@@ -121,7 +121,7 @@ def _deliver(body: bytes, dialect: Dialect) -> None:
         published = read_publish(body)
     except Malformed:
         return
-    batch = Assembler("fuzz", Table(_TAGS, _ITEMS), _METRICS, dialect)(published, ())
+    batch = BatchBuilder("fuzz", Table(_TAGS, _ITEMS), _METRICS, dialect).build(published, ())
     rows = len(batch.handles)
     assert rows == len(batch.values) == len(batch.types) == len(batch.statuses) == len(batch.source_ticks)
     assert not rows or int(np.max(batch.handles)) < HANDLES
@@ -230,7 +230,7 @@ _ANSWERS: tuple[type, ...] = (ua.ReadResponse, ua.CallResponse, ua.CreateSession
 
 def answers(data: bytes) -> None:
     """The first byte says what was asked."""
-    tame_library()
+    patch_asyncua()
     kind, body = (data[0] % (len(_ANSWERS) + 2) if data else 0), data[1:]
     try:
         with peer_errors("fuzz", "here"):

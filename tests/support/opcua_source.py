@@ -8,7 +8,7 @@ from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import Metrics, SourceMetrics
 from gateway.model import Batch
-from gateway.opcua import Polling, Source, open_source
+from gateway.opcua import PolledSource, SubscribedSource, open_source
 from tests.support.opcua_server import NAMESPACE
 
 COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
@@ -37,17 +37,19 @@ def series() -> SourceMetrics:
 
 @asynccontextmanager
 async def any_source(
-    made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None
-) -> AsyncIterator[Source | Polling]:
-    async with open_source(made, metrics or series(), Link("line", made.url), mark) as source:
+    made: SourceConfig, checkpoint: bytes = b"", metrics: SourceMetrics | None = None
+) -> AsyncIterator[SubscribedSource | PolledSource]:
+    async with open_source(made, metrics or series(), Link("line", made.url), checkpoint) as source:
         yield source
 
 
 @asynccontextmanager
-async def opened(made: SourceConfig, mark: bytes = b"", metrics: SourceMetrics | None = None) -> AsyncIterator[Source]:
+async def opened(
+    made: SourceConfig, checkpoint: bytes = b"", metrics: SourceMetrics | None = None
+) -> AsyncIterator[SubscribedSource]:
     """A source with a subscription."""
-    async with any_source(made, mark, metrics) as source:
-        assert isinstance(source, Source)
+    async with any_source(made, checkpoint, metrics) as source:
+        assert isinstance(source, SubscribedSource)
         yield source
 
 
@@ -92,9 +94,9 @@ class Seen:
         return [gap.cause for batch in self.batches for gap in batch.gaps]
 
     @property
-    def mark(self) -> bytes:
+    def checkpoint(self) -> bytes:
         """Of the last batch but one: the last is not durable yet."""
-        return self.batches[-2].mark if len(self.batches) > 1 else b""
+        return self.batches[-2].checkpoint if len(self.batches) > 1 else b""
 
     def of(self, name: str) -> list[object]:
         """The values of one tag."""
@@ -102,6 +104,6 @@ class Seen:
 
 
 @asynccontextmanager
-async def reading(source: Source | Polling) -> AsyncIterator[Seen]:
+async def reading(source: SubscribedSource | PolledSource) -> AsyncIterator[Seen]:
     async with aclosing(source.batches()) as batches:
         yield Seen(batches)

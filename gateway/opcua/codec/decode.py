@@ -142,7 +142,7 @@ def read_status_change(published: Published, part: Part) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Items of one mask and one type of fixed size."""
+    """MonitoredItems of one mask and one type of fixed size."""
 
     size: int
     kind: int
@@ -290,7 +290,7 @@ def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
 
 @dataclass(frozen=True, slots=True)
 class _Scattered:
-    """Items of one layout that lie among others: their rows, and where they begin."""
+    """MonitoredItems of one layout that lie among others: their rows, and where they begin."""
 
     size: int
     """0 for a layout without a fixed size."""

@@ -58,7 +58,7 @@ def status_text(code: int) -> str:
     return f"{name or 'status'} (0x{code:08X})"
 
 
-def tame_library() -> None:
+def patch_asyncua() -> None:
     """Before anything is asked of a server: asyncua is to be quiet, and bounded."""
     _quieten()
     _bound()

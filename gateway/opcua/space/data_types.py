@@ -13,7 +13,7 @@ from dataclasses import replace
 from asyncua import ua
 
 from gateway.errors import Unavailable
-from gateway.model import DataField, DataType, Described, Tag
+from gateway.model import DataField, DataType, Tag, VariableType
 from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.codec.wire import EXTENSION_OBJECT
 from gateway.opcua.session.session import Session, content
@@ -39,10 +39,10 @@ async def with_types(session: Session, tags: Sequence[Tag], types: Types) -> tup
         if not session.is_open:
             raise
         found = {}
-    return tuple(replace(tag, described=found[tag.node_id]) if tag.node_id in found else tag for tag in tags)
+    return tuple(replace(tag, variable_type=found[tag.node_id]) if tag.node_id in found else tag for tag in tags)
 
 
-async def _described(session: Session, tags: Sequence[Tag], types: Types) -> dict[str, Described]:
+async def _described(session: Session, tags: Sequence[Tag], types: Types) -> dict[str, VariableType]:
     """By node id of the tag."""
     nodes = {tag.node_id: node for tag in tags if (node := node_of(tag.node_id, session.uris)) is not None}
     if not nodes:
@@ -54,12 +54,12 @@ async def _described(session: Session, tags: Sequence[Tag], types: Types) -> dic
     ]
     parts = {text: _parts(text, types) for text in set(data_types) - {"", *_ABSTRACT}}
     known = await _known(session, sorted({part for each in parts.values() for part in each}), types)
-    made: dict[tuple[str, int], Described] = {}
-    found: dict[str, Described] = {}
+    made: dict[tuple[str, int], VariableType] = {}
+    found: dict[str, VariableType] = {}
     for tag, data_type, answer in zip(nodes, data_types, ranks, strict=True):
         if data_type in parts and data_type in known:
             rank = said if isinstance(said := content(answer), int) else _ANY_RANK
-            described = Described(rank, tuple(known[part] for part in parts[data_type] if part in known))
+            described = VariableType(rank, tuple(known[part] for part in parts[data_type] if part in known))
             found[tag] = made.setdefault((data_type, rank), described)
     return found
 

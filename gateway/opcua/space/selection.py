@@ -43,9 +43,9 @@ class Item:
     events: EventFilter | None = None
     """Not a variable but a notifier: these events."""
     publishing_s: float = field(default=0.25, repr=False)
-    """The interval of the subscription it belongs to: a mark says it of each subscription, so the digest need not."""
+    """The interval of its subscription.  Not in the digest, because a checkpoint has it for each subscription."""
     heartbeat_s: float = field(default=0.0, repr=False)
-    """Ours alone: it is not in the digest, because the server need not know it."""
+    """How often we repeat the last value.  Not in the digest, because the server does not know of it."""
 
     @property
     def has_filter(self) -> bool:

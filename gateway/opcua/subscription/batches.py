@@ -70,7 +70,7 @@ class ServerClock:
             self._peak_ticks, self.offset_ticks = server_ticks, server_ticks - now_ticks()
 
 
-class Assembler:
+class BatchBuilder:
     """Makes the batches of one source."""
 
     def __init__(self, source: str, table: Table, metrics: SourceMetrics, dialect: Dialect) -> None:
@@ -88,7 +88,7 @@ class Assembler:
         self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
         self.heartbeats.learn(table.items)
 
-    def __call__(self, published: Published | None, gaps: tuple[Gap, ...], since_ticks: int = 0) -> Batch:
+    def build(self, published: Published | None, gaps: tuple[Gap, ...], since_ticks: int = 0) -> Batch:
         """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced.
 
         What is missing came after `since_ticks`.

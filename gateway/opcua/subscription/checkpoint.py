@@ -1,9 +1,9 @@
-"""The mark: what a source must know to go on where it stopped, also after `kill -9`.
+"""The checkpoint: what a source needs to continue where it stopped, also after `kill -9`.
 
-It is stored with the values it follows, in one transaction, and given back at the next open.  It changes with every
-batch, so all but a few numbers are encoded once per change of the subscriptions:
+It is stored with the values it follows, in one transaction, and comes back at the next open.  It changes with every
+batch, so all but a few numbers are encoded only when the subscriptions change:
 
-    magic · how many positions · clock · positions, one per subscription · the lease, as JSON
+    magic · number of positions · clock offset · positions, one per subscription · `SubscriptionState`, as JSON
 """
 
 import json
@@ -17,19 +17,21 @@ _POSITION = struct.Struct("<Iq")
 _MAGIC = b"OUA3"
 _FORMER_HEAD = struct.Struct("<4sIqq")
 _FORMER_MAGIC = b"OUA2"
-"""Of the marks of one subscription."""
+"""Written by versions that had one subscription per source."""
 _NO_HANDLE = 2**32
+_JSON_NAMES = {"subscriptions": "held", "backfill_pending": "owed"}
+"""Fields whose names on disk are older than those here: a stored checkpoint stays readable in both directions."""
 
 Ranges = tuple[tuple[int, int], ...]
-"""Handles: the first of each run, and the one after its last."""
+"""Handles as runs: the first of each run, and the one after its last."""
 
 
 MOST_RUNS = 500
-"""The mark goes to the disk with every batch."""
+"""The checkpoint goes to the disk with every batch, so it is kept small."""
 
 
 def ranges_of(handles: Iterable[int]) -> Ranges | None:
-    """Handles as runs; None when they are more than a mark should carry."""
+    """Handles as runs; None when there are more runs than a checkpoint should carry."""
     runs: list[tuple[int, int]] = []
     for handle in sorted(handles):
         if runs and runs[-1][1] == handle:
@@ -40,40 +42,40 @@ def ranges_of(handles: Iterable[int]) -> Ranges | None:
 
 
 def handles_of(ranges: Ranges, count: int) -> set[int]:
-    """The handles of runs, of those below `count`."""
+    """The handles in these runs that are below `count`."""
     return {handle for first, end in ranges for handle in range(first, min(end, count))}
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A time in which nobody listened, and that has to be accounted for."""
+    """A time in which nobody listened.  Its values are read from the history, or announced as missing."""
 
     since_ticks: int
-    """The latest timestamp seen before it; 0 where nothing was."""
+    """The latest timestamp seen before it; 0 when there was none."""
     until_ticks: int
     cause: str
     """One of `model.GAP_CAUSES`."""
     detail: str
     unproven: bool = False
-    """The server was started anew in between, or a clock was set: what its history tells proves nothing."""
+    """The server was restarted meanwhile, or a clock was set: its history may be incomplete without saying so."""
     handles: Ranges = ()
     """The tags nobody listened to; empty for every tag."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One subscription we hold on a server, and what it monitors."""
+class SavedSubscription:
+    """One subscription that we left on a server, and what it monitors."""
 
     id: int
     asked_s: float
-    """The publishing interval that was asked for, and then what the server made of it."""
+    """The publishing interval we asked for.  The next three are what the server revised it to."""
     interval_s: float
     keep_alive_s: float
     lifetime_s: float
     handles: Ranges | None
-    """None when they are too many runs, or the server has not said yet: then it must tell."""
+    """None when there are too many runs, or when the server had not answered yet: then the server must tell."""
     watches_model: bool = False
-    """The server tells here when its address space changes."""
+    """It also has the item that tells when the server's address space changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,99 +83,103 @@ class Position:
     """How far one subscription is durable."""
 
     sequence: int
-    """The last notification that is."""
+    """The last durable notification."""
     ticks: int
     """The latest timestamp seen: where a gap would begin."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """What we hold on a server."""
+class SubscriptionState:
+    """What we have on a server: the part of a checkpoint that seldom changes."""
 
     url: str
     started: str
-    """Start time of the server: after a restart its numbers mean something else."""
+    """Start time of the server: after a restart its subscription ids mean something else."""
     digest: str
     """Of the table of tags: its handles are the client handles of the subscriptions."""
-    held: tuple[Held, ...] = ()
-    """Empty where the server is polled."""
+    subscriptions: tuple[SavedSubscription, ...] = ()
+    """Empty when the server is polled."""
     added: tuple[str, ...] | None = ()
-    """Node ids that came while it was in use, in the order of their handles, the last of the table; None when they are
-    too many to say."""
-    owed: tuple[Absence, ...] = ()
-    """What is being filled in beside the live values."""
+    """Node ids that came while the table was in use, in the order of their handles; they are the last of the table.
+    None when there are too many of them."""
+    backfill_pending: tuple[Absence, ...] = ()
+    """What is being read from the history beside the live values, and is not complete yet."""
 
     def encode(self) -> bytes:
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        fields["held"] = [astuple(held) for held in self.held]
-        fields["owed"] = [astuple(absence) for absence in self.owed]
+        fields = {_JSON_NAMES.get(name, name): getattr(self, name) for name in self.__slots__}
+        fields["held"] = [astuple(saved) for saved in self.subscriptions]
+        fields["owed"] = [astuple(absence) for absence in self.backfill_pending]
         return json.dumps(fields).encode()
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A lease, and how far it is durable."""
+class Checkpoint:
+    """The subscriptions of a source, and how far each is durable."""
 
-    lease: Lease
+    state: SubscriptionState
     positions: tuple[Position, ...]
-    """Of each subscription that is held; of polling, one."""
+    """One of each saved subscription; just one when the server is polled."""
     offset_ticks: int = 0
-    """The server's clock less ours then; 0 where it is not known."""
+    """The server's clock less ours at that time; 0 when it was not known."""
 
     @property
     def ticks(self) -> int:
-        """Up to here there is something of every subscription."""
+        """The latest time up to which every subscription has delivered."""
         return min((position.ticks for position in self.positions), default=0)
 
     def encode(self) -> bytes:
-        return encode(self.lease.encode(), self.positions, self.offset_ticks)
+        return encode_checkpoint(self.state.encode(), self.positions, self.offset_ticks)
 
-    def for_table(self, digest: str) -> "Mark":
-        """As it is to be read with this table: handles of another mean nothing, so all of that is owed to every tag."""
-        if self.lease.digest == digest:
+    def for_table(self, digest: str) -> "Checkpoint":
+        """The checkpoint as it holds for this table.
+
+        Handles of another table mean nothing, so pending back-fill then concerns every tag.
+        """
+        if self.state.digest == digest:
             return self
-        owed = tuple(replace(absence, handles=()) for absence in self.lease.owed)
-        return replace(self, lease=replace(self.lease, owed=owed))
+        pending = tuple(replace(absence, handles=()) for absence in self.state.backfill_pending)
+        return replace(self, state=replace(self.state, backfill_pending=pending))
 
 
-def encode(lease: bytes, positions: Iterable[Position], offset_ticks: int = 0) -> bytes:
-    """A mark, from an encoded lease."""
+def encode_checkpoint(state: bytes, positions: Iterable[Position], offset_ticks: int = 0) -> bytes:
+    """A checkpoint, from an encoded `SubscriptionState`."""
     packed = [_POSITION.pack(position.sequence, position.ticks) for position in positions]
-    return b"".join((_HEAD.pack(_MAGIC, len(packed), offset_ticks), *packed, lease))
+    return b"".join((_HEAD.pack(_MAGIC, len(packed), offset_ticks), *packed, state))
 
 
-def decode(mark: bytes) -> Mark | None:
-    """The mark, or None where there is none that we understand: then everything begins anew."""
-    read = {_MAGIC: _read, _FORMER_MAGIC: _read_former}.get(mark[:4])
+def decode_checkpoint(data: bytes) -> Checkpoint | None:
+    """The checkpoint; None when there is none that we understand: then everything begins anew."""
+    read = {_MAGIC: _read, _FORMER_MAGIC: _read_former}.get(data[:4])
     try:
-        return read(mark) if read is not None else None
+        return read(data) if read is not None else None
     except (ValueError, TypeError, KeyError, struct.error):
         return None
 
 
-def _read(mark: bytes) -> Mark:
-    _, count, offset_ticks = _HEAD.unpack_from(mark)
+def _read(data: bytes) -> Checkpoint:
+    _, count, offset_ticks = _HEAD.unpack_from(data)
     end = _HEAD.size + count * _POSITION.size
-    positions = tuple(Position(*each) for each in _POSITION.iter_unpack(mark[_HEAD.size : end]))
-    fields = json.loads(mark[end:])
-    fields["held"] = tuple(_held(*held) for held in fields["held"])
+    positions = tuple(Position(*each) for each in _POSITION.iter_unpack(data[_HEAD.size : end]))
+    fields = json.loads(data[end:])
+    fields["held"] = tuple(_saved(*saved) for saved in fields["held"])
     if len(positions) != max(1, len(fields["held"])):
         raise ValueError(f"{len(positions)} positions of {len(fields['held'])} subscriptions")
-    return Mark(_lease(fields), positions, offset_ticks)
+    return Checkpoint(_state(fields), positions, offset_ticks)
 
 
-def _held(*fields: object) -> Held:
-    held = Held(*fields)  # type: ignore[arg-type]  # as it was encoded
-    return replace(held, handles=_ranges(held.handles)) if held.handles is not None else held
+def _saved(*fields: object) -> SavedSubscription:
+    saved = SavedSubscription(*fields)  # type: ignore[arg-type]  # as it was encoded
+    return replace(saved, handles=_ranges(saved.handles)) if saved.handles is not None else saved
 
 
-def _lease(fields: dict[str, object]) -> Lease:
-    lease = Lease(**fields)  # type: ignore[arg-type]  # as it was encoded
-    owed = [Absence(*absence) for absence in lease.owed]  # type: ignore[misc]  # likewise
+def _state(fields: dict[str, object]) -> SubscriptionState:
+    named = {ours: fields.pop(stored) for ours, stored in _JSON_NAMES.items() if stored in fields}
+    state = SubscriptionState(**fields, **named)  # type: ignore[arg-type]  # as it was encoded
+    pending = [Absence(*absence) for absence in state.backfill_pending]  # type: ignore[misc]  # likewise
     return replace(
-        lease,
-        added=tuple(lease.added) if lease.added is not None else None,
-        owed=tuple(replace(absence, handles=_ranges(absence.handles)) for absence in owed),
+        state,
+        added=tuple(state.added) if state.added is not None else None,
+        backfill_pending=tuple(replace(absence, handles=_ranges(absence.handles)) for absence in pending),
     )
 
 
@@ -181,16 +187,16 @@ def _ranges(pairs: Iterable[Iterable[int]]) -> Ranges:
     return tuple((int(first), int(end)) for first, end in pairs)
 
 
-def _read_former(mark: bytes) -> Mark:
-    """One subscription with all handles but those that failed."""
-    _, sequence, ticks, offset_ticks = _FORMER_HEAD.unpack_from(mark)
-    fields = json.loads(mark[_FORMER_HEAD.size :])
+def _read_former(data: bytes) -> Checkpoint:
+    """One subscription, with all handles but those that failed."""
+    _, sequence, ticks, offset_ticks = _FORMER_HEAD.unpack_from(data)
+    fields = json.loads(data[_FORMER_HEAD.size :])
     number, failed = fields.pop("subscription"), fields.pop("failed")
     interval_s, keep_alive_s, lifetime_s = (fields.pop(name) for name in ("interval_s", "keep_alive_s", "lifetime_s"))
     handles = _ranges_between(failed) if failed is not None else None
-    held = Held(number, interval_s, interval_s, keep_alive_s, lifetime_s, handles)
-    lease = _lease(fields | {"held": (held,) if number else ()})
-    return Mark(lease, (Position(sequence, ticks),), offset_ticks)
+    saved = SavedSubscription(number, interval_s, interval_s, keep_alive_s, lifetime_s, handles)
+    state = _state(fields | {"held": (saved,) if number else ()})
+    return Checkpoint(state, (Position(sequence, ticks),), offset_ticks)
 
 
 def _ranges_between(left_out: Iterable[int]) -> Ranges:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
-import gateway.opcua.subscription.checkpoint as marks
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
 from gateway.metrics import SourceMetrics
@@ -19,19 +18,25 @@ from gateway.opcua.session.asyncua_edge import status_text
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.growth import growth_of, is_growing, something_appeared
 from gateway.opcua.space.selection import Item, Table
-from gateway.opcua.subscription.batches import Assembler, until_ticks
-from gateway.opcua.subscription.checkpoint import Absence, Held, Lease, ranges_of
+from gateway.opcua.subscription.batches import BatchBuilder, until_ticks
+from gateway.opcua.subscription.checkpoint import (
+    Absence,
+    SavedSubscription,
+    SubscriptionState,
+    encode_checkpoint,
+    ranges_of,
+)
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.placement import place
-from gateway.opcua.subscription.tracker import Feed
+from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 MOST_ADDED_IN_MARK = 100
-"""The mark goes to the disk with every batch."""
+"""The checkpoint goes to the disk with every batch."""
 SHOWN = 5
 """So many examples are named in one log line."""
 
 
-class Items:
+class MonitoredItems:
     """The tags of a source as its subscriptions have them."""
 
     def __init__(
@@ -40,41 +45,41 @@ class Items:
         config: SourceConfig,
         table: Table,
         metrics: SourceMetrics,
-        batch_of: Assembler,
+        builder: BatchBuilder,
         announce: Callable[[Gap], None],
     ) -> None:
         self.table = table
-        self.feeds: list[Feed] = []
+        self.trackers: list[SubscriptionTracker] = []
         """The subscriptions."""
         self.failed: set[int] = set()
-        self.owed: tuple[Absence, ...] = ()
-        """What is filled in beside the live values, for the marks."""
+        self.backfill_pending: tuple[Absence, ...] = ()
+        """What is filled in beside the live values, for the checkpoints."""
         self._session = session
         self._config = config
         self._metrics = metrics
-        self._batch_of = batch_of
+        self._builder = builder
         self._announce = announce
-        self._lease = b""
+        self._state = b""
         self._gone: set[int] = set()
         self._revised: set[int] = set()
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         tell_missing(self._log, table)
 
-    def feed(self, subscription: int) -> Feed | None:
+    def tracker(self, subscription: int) -> SubscriptionTracker | None:
         """The subscription of this number, if it is ours."""
-        return next((feed for feed in self.feeds if feed.id == subscription), None)
+        return next((tracker for tracker in self.trackers if tracker.id == subscription), None)
 
     async def create(self, handles: Collection[int]) -> None:
         """Subscribe to these.  Raises `Unavailable`."""
         await self._place(sorted(handles))
-        await self._begun(min(self.feeds, key=lambda feed: feed.subscription.interval_s))
+        await self._begun(min(self.trackers, key=lambda tracker: tracker.subscription.interval_s))
         self.settle()
         self._log.info(
             "subscribed",
             variables=len(set(handles) - self.failed),
             failed=len(self.failed),
-            publishing_intervals_s=[feed.subscription.interval_s for feed in self.feeds],
-            keep_alive_s=max(feed.subscription.keep_alive_s for feed in self.feeds),
+            publishing_intervals_s=[tracker.subscription.interval_s for tracker in self.trackers],
+            keep_alive_s=max(tracker.subscription.keep_alive_s for tracker in self.trackers),
         )
 
     async def retry(self) -> None:
@@ -84,8 +89,8 @@ class Items:
         if not self.failed:
             return
         failed = sorted(self.failed)
-        self._lease = b""
-        answers = await place(self._session, self._config, self.feeds, self._wanted(failed), self._begun)
+        self._state = b""
+        answers = await place(self._session, self._config, self.trackers, self._wanted(failed), self._begun)
         back = {handle for handle, answer in zip(failed, answers, strict=True) if answer.is_good}
         self.settle()
         if back:
@@ -97,7 +102,7 @@ class Items:
         growth = await growth_of(self._session, self._config, self.table)
         self.table = growth.table
         if growth.came:
-            self._batch_of.learn(self.table)  # before the server is told of the handles: it may be quick
+            self._builder.learn(self.table)  # before the server is told of the handles: it may be quick
             await self._place(growth.came)
             self._log.info("new variables", count=len(growth.came), variables=self._names(growth.came))
         self._gone &= set(growth.went)
@@ -105,20 +110,20 @@ class Items:
         if went:
             self._gone |= set(went)
             self._log.warning("variables are gone from the server", count=len(went), variables=self._names(went))
-        for feed in self.feeds:
-            if here := [handle for handle in went if handle in feed.handles]:
-                await self._remove(feed, here)
+        for tracker in self.trackers:
+            if here := [handle for handle in went if handle in tracker.handles]:
+                await self._remove(tracker, here)
         if growth.came or went:
             self.settle()
 
-    async def _remove(self, feed: Feed, handles: Sequence[int]) -> None:
-        if await services.delete_items(self._session, feed.id, handles):
-            feed.handles.difference_update(handles)
-        self._announce(removal(handles, feed.ticks))
+    async def _remove(self, tracker: SubscriptionTracker, handles: Sequence[int]) -> None:
+        if await services.delete_items(self._session, tracker.id, handles):
+            tracker.handles.difference_update(handles)
+        self._announce(removal(handles, tracker.ticks))
 
     async def _place(self, handles: Sequence[int]) -> None:
-        self._lease = b""
-        answers = await place(self._session, self._config, self.feeds, self._wanted(handles), self._begun)
+        self._state = b""
+        answers = await place(self._session, self._config, self.trackers, self._wanted(handles), self._begun)
         told = list(zip(handles, answers, strict=True))
         self._revised.difference_update(handles)
         self._revised |= {handle for handle, answer in told if answer.differs_from(self.table.items[handle])}
@@ -126,10 +131,10 @@ class Items:
         self._tell_unfiltered(told)
         self._tell_revised(told)
 
-    async def _begun(self, feed: Feed) -> None:
+    async def _begun(self, tracker: SubscriptionTracker) -> None:
         """One of the subscriptions tells when the address space changes."""
-        if is_growing(self._config) and not any(each.watches_model for each in self.feeds):
-            feed.watches_model = await services.watch_model(self._session, feed.subscription)
+        if is_growing(self._config) and not any(each.watches_model for each in self.trackers):
+            tracker.watches_model = await services.watch_model(self._session, tracker.subscription)
 
     def _wanted(self, handles: Sequence[int]) -> list[tuple[int, Item]]:
         return [(handle, self.table.items[handle]) for handle in handles]
@@ -138,27 +143,29 @@ class Items:
         return [self.table.items[handle].text for handle in handles[:SHOWN]]
 
     def settle(self) -> None:
-        """Counts and lease, after any change."""
+        """Counts and state, after any change."""
         every = set(range(len(self.table.items)))
-        self.failed = every.difference(*(feed.handles for feed in self.feeds))
+        self.failed = every.difference(*(tracker.handles for tracker in self.trackers))
         self._metrics.items_good.set(len(every) - len(self.failed))
         self._metrics.items_failed.set(len(self.failed))
         self._metrics.items_revised.set(len(self._revised))
-        self._metrics.subscriptions.set(len(self.feeds))
-        self._metrics.publishing_interval.set(min(feed.subscription.interval_s for feed in self.feeds))
-        self._metrics.keep_alive.set(max(feed.subscription.keep_alive_s for feed in self.feeds))
-        self._lease = self._leased()
+        self._metrics.subscriptions.set(len(self.trackers))
+        self._metrics.publishing_interval.set(min(tracker.subscription.interval_s for tracker in self.trackers))
+        self._metrics.keep_alive.set(max(tracker.subscription.keep_alive_s for tracker in self.trackers))
+        self._state = self._encoded_state()
 
-    def mark(self, offset_ticks: int) -> bytes:
+    def checkpoint(self, offset_ticks: int) -> bytes:
         """How far all subscriptions have come."""
-        lease = self._lease or self._leased()  # none is kept while items come and go
-        return marks.encode(lease, [feed.position for feed in self.feeds], offset_ticks)
+        state = self._state or self._encoded_state()  # none is kept while items come and go
+        return encode_checkpoint(state, [tracker.position for tracker in self.trackers], offset_ticks)
 
-    def _leased(self) -> bytes:
+    def _encoded_state(self) -> bytes:
         added = self.table.added if len(self.table.added) <= MOST_ADDED_IN_MARK else None
-        held = tuple(_held(feed) for feed in self.feeds)
+        saved = tuple(_saved(tracker) for tracker in self.trackers)
         session = self._session
-        return Lease(session.where, session.started, self.table.digest, held, added, self.owed).encode()
+        return SubscriptionState(
+            session.where, session.started, self.table.digest, saved, added, self.backfill_pending
+        ).encode()
 
     def _tell_failed(self, answers: Sequence[tuple[int, Monitored]]) -> None:
         """One line per reason, with examples."""
@@ -188,9 +195,11 @@ class Items:
             )  # fmt: skip
 
 
-def _held(feed: Feed) -> Held:
-    s, handles = feed.subscription, ranges_of(feed.handles) if feed.is_settled else None
-    return Held(s.id, feed.asked_s, s.interval_s, s.keep_alive_s, s.lifetime_s, handles, feed.watches_model)
+def _saved(tracker: SubscriptionTracker) -> SavedSubscription:
+    s, handles = tracker.subscription, ranges_of(tracker.handles) if tracker.is_settled else None
+    return SavedSubscription(
+        s.id, tracker.asked_s, s.interval_s, s.keep_alive_s, s.lifetime_s, handles, tracker.watches_model
+    )
 
 
 def tell_missing(log: structlog.stdlib.BoundLogger, table: Table) -> None:

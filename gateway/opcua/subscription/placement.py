@@ -12,89 +12,93 @@ from gateway.opcua.session.session import Session, untold
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
-from gateway.opcua.subscription.tracker import Feed
+from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 MOST_SUBSCRIPTIONS = 100
 """Per source: each has keep-alives of its own, and keeps a PublishRequest waiting."""
 
 Wanted = Sequence[tuple[int, Item]]
 """Handles and what to ask for."""
-Begun = Callable[[Feed], Awaitable[None]]
+Begun = Callable[[SubscriptionTracker], Awaitable[None]]
 
 
-async def nothing_more(feed: Feed) -> None:
+async def nothing_more(tracker: SubscriptionTracker) -> None:
     """A new subscription that needs nothing beside its items."""
 
 
 async def place(
     session: Session,
     config: SourceConfig,
-    feeds: list[Feed],
+    trackers: list[SubscriptionTracker],
     wanted: Wanted,
     begun: Begun = nothing_more,
     progress: Callable[[int], None] = untold,
 ) -> list[Monitored]:
-    """Monitor these, in `feeds` and in new ones that are added to them; an answer for each, in order.
+    """Monitor these, in `trackers` and in new ones that are added to them; an answer for each, in order.
 
     There is at least one subscription then, also with nothing in it; the fastest are made first.  `begun` is called
     with each before it has any items.  Raises `Unavailable`, also where the server does not give even one.
     """
     answers: dict[int, Monitored] = {}
     intervals = sorted({item.publishing_s for _, item in wanted})
-    if not feeds:
-        await _with_room(session, config, feeds, min(intervals, default=config.publishing_interval), begun)
+    if not trackers:
+        await _with_room(session, config, trackers, min(intervals, default=config.publishing_interval), begun)
     for asked_s in intervals:
         waiting = [one for one in wanted if one[1].publishing_s == asked_s]
         while waiting:
-            feed = await _with_room(session, config, feeds, asked_s, begun)
-            if feed is None:
+            tracker = await _with_room(session, config, trackers, asked_s, begun)
+            if tracker is None:
                 answers |= _refused(waiting, TOO_MANY_SUBSCRIPTIONS)
                 break
-            some, later = waiting[: feed.room], waiting[feed.room :]
-            told = await _monitor(session, feed, some, progress)
+            some, later = waiting[: tracker.room], waiting[tracker.room :]
+            told = await _monitor(session, tracker, some, progress)
             answers |= told
             crowded = [one for one in some if told[one[0]].status == TOO_MANY_ITEMS]
-            if crowded and not feed.handles:
+            if crowded and not tracker.handles:
                 answers |= _refused(later, TOO_MANY_ITEMS)
-                await _give_back(session, feeds, feed)
+                await _give_back(session, trackers, tracker)
                 break
             if crowded:
-                feed.filled()
+                tracker.filled()
             waiting = [*crowded, *later]
     return [answers[handle] for handle, _ in wanted]
 
 
 async def _with_room(
-    session: Session, config: SourceConfig, feeds: list[Feed], asked_s: float, begun: Begun
-) -> Feed | None:
+    session: Session, config: SourceConfig, trackers: list[SubscriptionTracker], asked_s: float, begun: Begun
+) -> SubscriptionTracker | None:
     """A subscription of this interval that takes more; a new one if there is none; None where the server gives none."""
-    for feed in feeds:
-        if feed.asked_s == asked_s and feed.room:
-            return feed
-    if len(feeds) >= MOST_SUBSCRIPTIONS:
+    for tracker in trackers:
+        if tracker.asked_s == asked_s and tracker.room:
+            return tracker
+    if len(trackers) >= MOST_SUBSCRIPTIONS:
         return None
     try:
         subscription = await services.create_subscription(session, config, asked_s)
     except TooManySubscriptions:
-        if not feeds:
+        if not trackers:
             raise
         return None
     told = session.limits.subscribed
-    feed = Feed(subscription, asked_s, max((each.most for each in feeds if each.most < told), default=told))
-    feeds.append(feed)
-    await begun(feed)
-    return feed
+    tracker = SubscriptionTracker(
+        subscription, asked_s, max((each.most for each in trackers if each.most < told), default=told)
+    )
+    trackers.append(tracker)
+    await begun(tracker)
+    return tracker
 
 
-async def _monitor(session: Session, feed: Feed, some: Wanted, progress: Callable[[int], None]) -> dict[int, Monitored]:
+async def _monitor(
+    session: Session, tracker: SubscriptionTracker, some: Wanted, progress: Callable[[int], None]
+) -> dict[int, Monitored]:
     """What the server says to these items.  They count as the subscription's before it is asked: it may be quick."""
     handles = [handle for handle, _ in some]
-    feed.handles.update(handles)
-    feed.is_settled = False
-    answers = await services.create_items(session, feed.subscription, some, progress)
+    tracker.handles.update(handles)
+    tracker.is_settled = False
+    answers = await services.create_items(session, tracker.subscription, some, progress)
     told = dict(zip(handles, answers, strict=True))
-    feed.handles.difference_update(handle for handle, answer in told.items() if not answer.is_good)
-    feed.is_settled = True
+    tracker.handles.difference_update(handle for handle, answer in told.items() if not answer.is_good)
+    tracker.is_settled = True
     return told
 
 
@@ -102,8 +106,8 @@ def _refused(some: Wanted, status: int) -> dict[int, Monitored]:
     return {handle: Monitored(status) for handle, _ in some}
 
 
-async def _give_back(session: Session, feeds: list[Feed], feed: Feed) -> None:
+async def _give_back(session: Session, trackers: list[SubscriptionTracker], tracker: SubscriptionTracker) -> None:
     """An empty subscription is worth keeping only where it is the only one."""
-    if len(feeds) > 1:
-        feeds.remove(feed)
-        await services.delete_subscription(session, feed.id)
+    if len(trackers) > 1:
+        trackers.remove(tracker)
+        await services.delete_subscription(session, tracker.id)

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 import structlog
 from asyncua import ua
 
-import gateway.opcua.subscription.checkpoint as marks
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
@@ -33,8 +32,8 @@ from gateway.opcua.space.browse import children
 from gateway.opcua.space.growth import growth_of, something_appeared
 from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.backfill import Backfill, Lost, absences_after
-from gateway.opcua.subscription.batches import Assembler, ServerClock, joined, latest_ticks, now_ticks, until_ticks
-from gateway.opcua.subscription.checkpoint import Lease, Mark, Position
+from gateway.opcua.subscription.batches import BatchBuilder, ServerClock, joined, latest_ticks, now_ticks, until_ticks
+from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SubscriptionState, encode_checkpoint
 from gateway.opcua.subscription.monitored_items import SHOWN, removal, tell_missing
 from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, read_request, read_results
 
@@ -65,7 +64,7 @@ class Cycle:
         return missed
 
 
-class Polling:
+class PolledSource:
     """A server that is connected and polled.  Made by `open_source`."""
 
     def __init__(
@@ -84,14 +83,14 @@ class Polling:
         self._cycles: list[Cycle] = []
         self._gaps: list[Gap] = []
         self._woken = asyncio.Event()
-        self._lease = b""
+        self._state = b""
         self._server_ticks = 0
         self._ticks = 0
         """The latest source timestamp seen: where a gap would begin."""
         self._clock = ServerClock()
         self._error: BaseException | None = None
-        self._batch_of = Assembler(config.name, table, metrics, dialect)
-        self.backfill = Backfill(session, config, dialect, self._batch_of, self._woken.set)
+        self._builder = BatchBuilder(config.name, table, metrics, dialect)
+        self.backfill = Backfill(session, config, dialect, self._builder, self._woken.set)
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         tell_missing(self._log, table)
 
@@ -110,16 +109,16 @@ class Polling:
         self._error = error
         self._woken.set()
 
-    async def begin(self, mark: Mark | None) -> None:
-        """Find out what can be read, and what was missed since the mark.  Raises `Unavailable`."""
+    async def begin(self, checkpoint: Checkpoint | None) -> None:
+        """Find out what can be read, and what was missed since the checkpoint.  Raises `Unavailable`."""
         handles = range(len(self._table.items))
-        self._clock.begin(mark.offset_ticks if mark else 0)
+        self._clock.begin(checkpoint.offset_ticks if checkpoint else 0)
         await self._take_in(handles)
-        if mark is not None:
-            self._ticks = mark.ticks
-            lost = Lost(mark.ticks, frozenset(handles), "the server was not read in this time")
-            absences, _ = await absences_after(self._session, mark, [lost], "not_read")
-            self._gaps += await self.backfill.owe(self._table.items, absences, mark)
+        if checkpoint is not None:
+            self._ticks = checkpoint.ticks
+            lost = Lost(checkpoint.ticks, frozenset(handles), "the server was not read in this time")
+            absences, _ = await absences_after(self._session, checkpoint, [lost], "not_read")
+            self._gaps += await self.backfill.take_on(self._table.items, absences, checkpoint)
         self._settle()
         self._log.info("polling", variables=len(self._nodes), failed=len(self._failed), read_at_once=self._most)
 
@@ -128,34 +127,36 @@ class Polling:
         if self.backfill.is_first:
             async with aclosing(self.backfill.first()) as history:
                 async for batch in history:
-                    yield batch if batch.mark else self._marked(batch)
+                    yield batch if batch.checkpoint else self._with_checkpoint(batch)
         while True:
             if self.backfill.ready:
                 batch = self.backfill.next()
                 self._settle()
-                yield self._marked(batch)
+                yield self._with_checkpoint(batch)
                 self.backfill.took()
             for batch in await self._turn():
-                yield self._marked(batch)
+                yield self._with_checkpoint(batch)
 
-    def _marked(self, batch: Batch) -> Batch:
-        return replace(batch, mark=marks.encode(self._lease, [Position(0, self._ticks)], self._clock.offset_ticks))
+    def _with_checkpoint(self, batch: Batch) -> Batch:
+        return replace(
+            batch, checkpoint=encode_checkpoint(self._state, [Position(0, self._ticks)], self._clock.offset_ticks)
+        )
 
     async def _turn(self) -> list[Batch]:
         """Wait for what is due, and do it: a cycle, heartbeats, announcements."""
         now_s = time.monotonic()
         cycle = min(self._cycles, key=lambda cycle: cycle.due_s, default=None)
         due_s = cycle.due_s if cycle is not None else now_s + self._config.retry_failed
-        if not self._gaps and not await self._wait(self._batch_of.heartbeats.wait_s(now_s, max(0.0, due_s - now_s))):
+        if not self._gaps and not await self._wait(self._builder.heartbeats.wait_s(now_s, max(0.0, due_s - now_s))):
             return []
         changes = await self._read_due(cycle) if cycle is not None and cycle.due_s <= time.monotonic() else None
         gaps, self._gaps = tuple(self._gaps), []
         read = [changes] if changes is not None else []
-        batches = [self._batch_of.read(read, gaps, self._ticks)] if read or gaps else []
+        batches = [self._builder.read(read, gaps, self._ticks)] if read or gaps else []
         for batch in batches:
             self._ticks = latest_ticks(self._ticks, batch, self._server_ticks or now_ticks())
-        repeated = self._batch_of.heartbeats.due(time.monotonic())
-        batches += [self._batch_of.repeated(repeated)] if repeated is not None else []
+        repeated = self._builder.heartbeats.due(time.monotonic())
+        batches += [self._builder.repeated(repeated)] if repeated is not None else []
         return [batch for batch in batches if len(batch) or batch.gaps]
 
     async def _wait(self, for_s: float) -> bool:
@@ -226,7 +227,7 @@ class Polling:
         growth = await growth_of(self._session, self._config, self._table)
         self._table = growth.table
         if growth.came:
-            self._batch_of.learn(self._table)
+            self._builder.learn(self._table)
             await self._take_in(growth.came)
             self._log.info("new variables", count=len(growth.came), variables=self._names(growth.came))
         went = sorted(set(growth.went) - self._gone - self._failed)
@@ -288,13 +289,15 @@ class Polling:
         self._settle()
 
     def _settle(self) -> None:
-        """Counts and lease, after any change."""
+        """Counts and state, after any change."""
         fastest_s = min((cycle.interval_s for cycle in self._cycles), default=self._config.publishing_interval)
         self._metrics.items_good.set(len(self._table.items) - len(self._failed))
         self._metrics.items_failed.set(len(self._failed))
         self._metrics.publishing_interval.set(fastest_s)
-        lease = Lease(self._session.where, self._session.started, self._table.digest, owed=self.backfill.owed)
-        self._lease = lease.encode()
+        state = SubscriptionState(
+            self._session.where, self._session.started, self._table.digest, backfill_pending=self.backfill.pending
+        )
+        self._state = state.encode()
 
     def _names(self, handles: Sequence[int]) -> list[str]:
         return [self._table.items[handle].text for handle in handles[:SHOWN]]

@@ -10,7 +10,7 @@ Invariants: notifications are yielded in the order of arrival, those of one subs
 numbers, each at most once per source; one is acknowledged only after the batch that carried it was followed by the wish
 for another; what is missing and cannot be had again is in `Batch.gaps`, with the tags of the subscription that missed
 it.  Nothing here reconnects: every loss is `Unavailable`, and the next attempt takes up each subscription where the
-mark says.
+checkpoint says.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-import gateway.opcua.subscription.checkpoint as marks
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
@@ -35,12 +34,12 @@ from gateway.opcua.session.session import Session
 from gateway.opcua.space.event_filters import refresh_conditions
 from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.backfill import Backfill, Lost, absences_after
-from gateway.opcua.subscription.batches import Assembler, ServerClock, latest_ticks, now_ticks, until_ticks
-from gateway.opcua.subscription.checkpoint import Absence, Mark
-from gateway.opcua.subscription.monitored_items import Items
+from gateway.opcua.subscription.batches import BatchBuilder, ServerClock, latest_ticks, now_ticks, until_ticks
+from gateway.opcua.subscription.checkpoint import Absence, Checkpoint, decode_checkpoint
+from gateway.opcua.subscription.monitored_items import MonitoredItems
 from gateway.opcua.subscription.publisher import Publisher, Silent
-from gateway.opcua.subscription.tracker import Feed
-from gateway.opcua.subscription.transfer import take_up
+from gateway.opcua.subscription.tracker import SubscriptionTracker
+from gateway.opcua.subscription.transfer import transfer_subscriptions
 
 GOOD_SUBSCRIPTION_TRANSFERRED = 0x002D_0000
 
@@ -49,7 +48,7 @@ GOOD_SUBSCRIPTION_TRANSFERRED = 0x002D_0000
 class _Message:
     """A notification message of one of the subscriptions."""
 
-    feed: Feed
+    tracker: SubscriptionTracker
     published: Published
 
 
@@ -63,7 +62,7 @@ class _Delivery:
     """Heartbeats."""
 
 
-class Source:
+class SubscribedSource:
     """A server that is connected and subscribed to.  Made by `open_source`."""
 
     def __init__(
@@ -82,9 +81,9 @@ class Source:
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         self._ready: deque[_Delivery] = deque()
         self._clock = ServerClock()
-        self._batch_of = Assembler(config.name, table, metrics, dialect)
-        self.items = Items(session, config, table, metrics, self._batch_of, self._tell)
-        self.backfill = Backfill(session, config, dialect, self._batch_of, publisher.wake)
+        self._builder = BatchBuilder(config.name, table, metrics, dialect)
+        self.items = MonitoredItems(session, config, table, metrics, self._builder, self._tell)
+        self.backfill = Backfill(session, config, dialect, self._builder, publisher.wake)
 
     @property
     def table(self) -> Table:
@@ -98,7 +97,7 @@ class Source:
     @property
     def model_changed(self) -> asyncio.Event:
         """Set when the server says that its address space has changed."""
-        return self._batch_of.model_changed
+        return self._builder.model_changed
 
     async def retry(self) -> None:
         """Try again what could not be subscribed to.  Raises `Unavailable`."""
@@ -115,13 +114,13 @@ class Source:
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield what the server sends, in order.  Asking for the next batch says that the earlier one is durable.
 
-        A batch may have no rows and only gaps, or only a mark.  Raises `Unavailable` when the server is lost.
+        A batch may have no rows and only gaps, or only a checkpoint.  Raises `Unavailable` when the server is lost.
         """
         while True:
             if self.backfill.is_first:
                 async with aclosing(self.backfill.first()) as history:
                     async for batch in history:
-                        yield batch if batch.mark else replace(batch, mark=self._mark())
+                        yield batch if batch.checkpoint else replace(batch, checkpoint=self._checkpoint())
             while not self._ready and not self.backfill.ready and not self.backfill.is_first:
                 await self._receive()
             if self.backfill.ready:
@@ -130,81 +129,83 @@ class Source:
             if not self._ready:
                 continue
             message = self._ready[0].message
-            yield replace(self._batch(self._ready[0]), mark=self._mark())
+            yield replace(self._batch(self._ready[0]), checkpoint=self._checkpoint())
             self._ready.popleft()
             if message is not None:
-                self._publisher.acknowledge(message.feed.id, message.published.sequence)
+                self._publisher.acknowledge(message.tracker.id, message.published.sequence)
 
     def _batch(self, delivery: _Delivery) -> Batch:
         if delivery.repeated is not None:
-            return self._batch_of.repeated(delivery.repeated)
+            return self._builder.repeated(delivery.repeated)
         if delivery.message is None:
-            return self._batch_of(None, delivery.gaps)
-        feed, published = delivery.message.feed, delivery.message.published
-        batch = self._batch_of(published, delivery.gaps, feed.ticks)
-        feed.yielded = published.sequence
-        feed.ticks = latest_ticks(feed.ticks, batch, published.publish_ticks or now_ticks())
-        gaps = tuple(gap if gap.handles else replace(gap, handles=self._tags_of(feed)) for gap in batch.gaps)
+            return self._builder.build(None, delivery.gaps)
+        tracker, published = delivery.message.tracker, delivery.message.published
+        batch = self._builder.build(published, delivery.gaps, tracker.ticks)
+        tracker.yielded = published.sequence
+        tracker.ticks = latest_ticks(tracker.ticks, batch, published.publish_ticks or now_ticks())
+        gaps = tuple(gap if gap.handles else replace(gap, handles=self._tags_of(tracker)) for gap in batch.gaps)
         return replace(batch, gaps=gaps)
 
-    def _tags_of(self, feed: Feed) -> tuple[int, ...]:
+    def _tags_of(self, tracker: SubscriptionTracker) -> tuple[int, ...]:
         """What a gap of this subscription concerns; nothing said means all."""
-        return tuple(sorted(feed.handles)) if len(self.items.feeds) > 1 else ()
+        return tuple(sorted(tracker.handles)) if len(self.items.trackers) > 1 else ()
 
-    def _mark(self) -> bytes:
-        return self.items.mark(self._clock.offset_ticks)
+    def _checkpoint(self) -> bytes:
+        return self.items.checkpoint(self._clock.offset_ticks)
 
     def _beside(self) -> Batch:
-        """What was read from the history; when it was the last, the mark owes it no more."""
+        """What was read from the history; when it was the last, the checkpoint owes it no more."""
         batch = self.backfill.next()
-        self._owe()
-        return replace(batch, mark=self._mark())
+        self._note_pending()
+        return replace(batch, checkpoint=self._checkpoint())
 
-    def _owe(self) -> None:
-        if self.items.owed != self.backfill.owed:
-            self.items.owed = self.backfill.owed
+    def _note_pending(self) -> None:
+        if self.items.backfill_pending != self.backfill.pending:
+            self.items.backfill_pending = self.backfill.pending
             self.items.settle()
 
     # -- subscribing ---------------------------------------------------------------------------------------------
 
-    async def subscribe(self, mark: Mark | None) -> None:
-        """Take up the subscriptions of the mark; create what there is not.  Raises `Unavailable`."""
+    async def subscribe(self, checkpoint: Checkpoint | None) -> None:
+        """Take up the subscriptions of the checkpoint; create what there is not.  Raises `Unavailable`."""
         every = range(len(self.table.items))
-        if mark is None:
+        if checkpoint is None:
             await self._create(every)
             self._ready.append(_Delivery(None))
             return
-        taken = await take_up(self._session, self.table, mark)
-        self._clock.begin(mark.offset_ticks)
-        for feed in taken.feeds:
-            self.items.feeds.append(feed)
-            for number in feed.durable:
-                self._publisher.acknowledge(feed.id, number)
-            self._log.info("subscription taken up", subscription=feed.id, to_read_again=len(feed.to_replay))
-        if taken.feeds:
+        taken = await transfer_subscriptions(self._session, self.table, checkpoint)
+        self._clock.begin(checkpoint.offset_ticks)
+        for tracker in taken.trackers:
+            self.items.trackers.append(tracker)
+            for number in tracker.durable:
+                self._publisher.acknowledge(tracker.id, number)
+            self._log.info("subscription taken up", subscription=tracker.id, to_read_again=len(tracker.to_replay))
+        if taken.trackers:
             self.items.settle()
-        await self._refresh_conditions(taken.feeds)
+        await self._refresh_conditions(taken.trackers)
         if taken.lost:
-            await self._replace(taken.lost, mark, () if taken.feeds else every)
-        elif mark.lease.owed:
-            await self._account([], mark)
+            await self._replace(taken.lost, checkpoint, () if taken.trackers else every)
+        elif checkpoint.state.backfill_pending:
+            await self._account([], checkpoint)
 
     async def _create(self, handles: Collection[int]) -> None:
         """Subscribe to these anew."""
         await self.items.create(handles)
-        await self._refresh_conditions([feed for feed in self.items.feeds if not feed.handles.isdisjoint(handles)])
+        await self._refresh_conditions(
+            [tracker for tracker in self.items.trackers if not tracker.handles.isdisjoint(handles)]
+        )
 
-    async def _replace(self, lost: Sequence[Lost], before: Mark, handles: Collection[int] = ()) -> None:
+    async def _replace(self, lost: Sequence[Lost], before: Checkpoint, handles: Collection[int] = ()) -> None:
         """New subscriptions for what was lost; `before` is how far the earlier ones came.
 
         `handles` are to be subscribed to beside it.
         """
-        known = list(self.items.feeds)
+        known = list(self.items.trackers)
         await self._create({*handles, *(handle for each in lost for handle in each.handles)})
-        for feed in self.items.feeds:
-            if feed not in known:
-                since = [each.ticks for each in lost if not feed.handles.isdisjoint(each.handles)]
-                feed.ticks = min(since, default=0)
+        for tracker in self.items.trackers:
+            if tracker not in known:
+                since = [each.ticks for each in lost if not tracker.handles.isdisjoint(each.handles)]
+                tracker.ticks = min(since, default=0)
         told = [replace(each, why=f"the subscription had to be created again: {each.why}") for each in lost]
         for each in told:
             self._log.warning("subscribed anew: values may be missing", detail=each.why, variables=len(each.handles))
@@ -213,16 +214,16 @@ class Source:
         self._clock.begin(before.offset_ticks, offset_ticks)
         await self._account(absences, before)
 
-    async def _refresh_conditions(self, feeds: Collection[Feed]) -> None:
+    async def _refresh_conditions(self, trackers: Collection[SubscriptionTracker]) -> None:
         notifiers = {handle for handle, item in enumerate(self.table.items) if item.events is not None}
-        for feed in feeds:
-            if feed.handles & notifiers:
-                await refresh_conditions(self._session, feed.id)
+        for tracker in trackers:
+            if tracker.handles & notifiers:
+                await refresh_conditions(self._session, tracker.id)
 
-    async def _account(self, absences: Sequence[Absence], before: Mark) -> None:
-        """See to absences, and to those that were being filled in when the mark was made."""
-        gaps = await self.backfill.owe(self.table.items, absences, before)
-        self._owe()
+    async def _account(self, absences: Sequence[Absence], before: Checkpoint) -> None:
+        """See to absences, and to those that were being filled in when the checkpoint was made."""
+        gaps = await self.backfill.take_on(self.table.items, absences, before)
+        self._note_pending()
         if not self.backfill.is_first:
             self._ready.append(_Delivery(None, tuple(gaps)))
 
@@ -235,13 +236,13 @@ class Source:
 
     async def _receive(self) -> None:
         """Wait for one response and queue what follows from it.  What was missed comes before anything new."""
-        missed = next((feed for feed in self.items.feeds if feed.to_replay), None)
+        missed = next((tracker for tracker in self.items.trackers if tracker.to_replay), None)
         if missed is not None:
             again = await services.republish(self._session, missed.id, missed.to_replay.popleft())
             if again is not None:
                 await self._accept(missed, again, is_old=True)
             return
-        self._publisher.fill(self._config.publish_requests + len(self.items.feeds) - 1)
+        self._publisher.fill(self._config.publish_requests + len(self.items.trackers) - 1)
         body = await self._next_response()
         if body is None:
             return
@@ -252,10 +253,10 @@ class Source:
             self._metrics.undecodable.inc()
             self._log.warning("a publish response makes no sense", reason=str(error), size_bytes=len(body))
             return
-        feed = self.items.feed(published.subscription)
-        if feed is not None:
-            feed.hear()
-            await self._accept(feed, published)
+        tracker = self.items.tracker(published.subscription)
+        if tracker is not None:
+            tracker.hear()
+            await self._accept(tracker, published)
 
     async def _next_response(self) -> bytes | None:
         """One response, or None where there is none: given back empty-handed, woken, or time for something else.
@@ -263,47 +264,47 @@ class Source:
         Raises `Silent` when one of the subscriptions was silent for three of its keep-alives, however much the others
         say and however many heartbeats fall into that time.
         """
-        heartbeats, feeds, began_s = self._batch_of.heartbeats, tuple(self.items.feeds), time.monotonic()
-        patience_s = max(0.0, min(feed.patience_s for feed in feeds))
+        heartbeats, trackers, began_s = self._builder.heartbeats, tuple(self.items.trackers), time.monotonic()
+        patience_s = max(0.0, min(tracker.patience_s for tracker in trackers))
         try:
             return await self._publisher.receive(heartbeats.wait_s(began_s, patience_s))
         except Silent:
             repeated = heartbeats.due(time.monotonic())
         finally:
-            for feed in feeds:
-                feed.wait(time.monotonic() - began_s)
+            for tracker in trackers:
+                tracker.wait(time.monotonic() - began_s)
         if repeated is not None:
             self._ready.append(_Delivery(None, (), repeated))
             return None
-        silent = next((feed for feed in feeds if feed.patience_s <= 0), None)
+        silent = next((tracker for tracker in trackers if tracker.patience_s <= 0), None)
         if silent is not None:
             await self._give_up(silent)
         return None
 
-    async def _give_up(self, feed: Feed) -> None:
+    async def _give_up(self, tracker: SubscriptionTracker) -> None:
         """Of a silent subscription.  Some servers hand one over and then never send for it: that one is replaced."""
-        if not feed.is_unproven:
-            raise Silent(f"{self._session.where} has been silent for {feed.silence_s:.1f} s")
-        before = marks.decode(self._mark())
-        await services.delete_subscription(self._session, feed.id)
-        self.items.feeds.remove(feed)
-        lost = Lost(feed.ticks, frozenset(feed.handles), "the server handed it over and sent nothing for it")
+        if not tracker.is_unproven:
+            raise Silent(f"{self._session.where} has been silent for {tracker.silence_s:.1f} s")
+        before = decode_checkpoint(self._checkpoint())
+        await services.delete_subscription(self._session, tracker.id)
+        self.items.trackers.remove(tracker)
+        lost = Lost(tracker.ticks, frozenset(tracker.handles), "the server handed it over and sent nothing for it")
         if before is not None:
             await self._replace([lost], before)
 
-    async def _accept(self, feed: Feed, published: Published, is_old: bool = False) -> None:
+    async def _accept(self, tracker: SubscriptionTracker, published: Published, is_old: bool = False) -> None:
         """Put a message into its place in the sequence."""
-        missing = feed.missing_before(published)
+        missing = tracker.missing_before(published)
         if missing:
-            await self._fill_gap(feed, published, missing)
+            await self._fill_gap(tracker, published, missing)
         if not published.parts:
             return
-        if feed.take(published):
-            self._deliver(feed, published, is_old)
+        if tracker.take(published):
+            self._deliver(tracker, published, is_old)
         else:
-            self._publisher.acknowledge(feed.id, published.sequence)
+            self._publisher.acknowledge(tracker.id, published.sequence)
 
-    def _deliver(self, feed: Feed, published: Published, is_old: bool) -> None:
+    def _deliver(self, tracker: SubscriptionTracker, published: Published, is_old: bool) -> None:
         for part in published.parts:
             if part.kind == STATUS_CHANGE:
                 self._heed(published, part, is_old)
@@ -311,7 +312,7 @@ class Source:
         if published.publish_ticks and not is_old:
             self._clock.note(published.publish_ticks)
             self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
-        self._ready.append(_Delivery(_Message(feed, published)))
+        self._ready.append(_Delivery(_Message(tracker, published)))
 
     def _heed(self, published: Published, part: Part, is_old: bool) -> None:
         """The end of a subscription.  That it was transferred may be an old message: what told our old session so."""
@@ -320,19 +321,19 @@ class Source:
         if status != GOOD_SUBSCRIPTION_TRANSFERRED or not is_old:
             raise Unavailable(f"{self._session.where} ended the subscription: {status_text(status)}")
 
-    async def _fill_gap(self, feed: Feed, published: Published, missing: int) -> None:
+    async def _fill_gap(self, tracker: SubscriptionTracker, published: Published, missing: int) -> None:
         """Read again what is missing before this message; what cannot be had is announced."""
         self._metrics.sequence_gaps.inc(missing)
-        self._log.warning("notifications are missing: reading them again", count=missing, subscription=feed.id)
+        self._log.warning("notifications are missing: reading them again", count=missing, subscription=tracker.id)
         lost = missing
-        for number in feed.numbers_before(published):
-            again = await services.republish(self._session, feed.id, number)
-            if again is not None and feed.take(again):
+        for number in tracker.numbers_before(published):
+            again = await services.republish(self._session, tracker.id, number)
+            if again is not None and tracker.take(again):
                 lost -= 1
-                self._deliver(feed, again, is_old=True)
+                self._deliver(tracker, again, is_old=True)
         if lost:
             detail = f"{lost} notifications are missing in the server's sequence and it has not got them any more"
             self._log.warning("values are lost", cause="sequence_gap", detail=detail)
-            gap = Gap("sequence_gap", detail, feed.ticks, until_ticks(feed.ticks), None, self._tags_of(feed))
+            gap = Gap("sequence_gap", detail, tracker.ticks, until_ticks(tracker.ticks), None, self._tags_of(tracker))
             self._ready.append(_Delivery(None, (gap,)))
-            feed.pass_over(published)
+            tracker.pass_over(published)

@@ -17,7 +17,7 @@ MOST_REPUBLISHED = 10_000
 """More missing notifications than this are not asked for one by one."""
 
 
-class Feed:
+class SubscriptionTracker:
     """A subscription as we follow it."""
 
     def __init__(self, subscription: Subscription, asked_s: float, most: int, ticks: int = 0) -> None:
@@ -60,7 +60,7 @@ class Feed:
 
     @property
     def position(self) -> Position:
-        """How far it has come, for the mark."""
+        """How far it has come, for the checkpoint."""
         return Position(self.yielded, self.ticks)
 
     def go_on(self, position: Position, available: Iterable[int]) -> None:

@@ -1,7 +1,7 @@
-"""Going on with the subscriptions of an earlier session: which of them, and what cannot be gone on with.
+"""The subscriptions of an earlier session: which of them are continued, and what the others monitored.
 
-One TransferSubscriptions for all of them; then each for itself is what the mark says, or it is given up and what it
-monitored is `Lost`: the others do not suffer from it.
+One TransferSubscriptions call asks for all of them.  Each is then compared with the checkpoint for itself: it is
+continued, or deleted, and then what it monitored is `Lost`.  One that is deleted does not disturb the others.
 """
 
 from collections.abc import Sequence
@@ -11,87 +11,94 @@ import gateway.opcua.subscription.services as services
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.backfill import Lost
-from gateway.opcua.subscription.checkpoint import Held, Mark, Position, handles_of
+from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SavedSubscription, handles_of
 from gateway.opcua.subscription.services import Subscription
-from gateway.opcua.subscription.tracker import Feed
+from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 _REFUSED = "the server has not got our subscription any more, or does not give it to us"
 
 
 @dataclass(frozen=True, slots=True)
-class Takeover:
-    """What became of the subscriptions of a mark."""
+class Transferred:
+    """What became of the subscriptions of a checkpoint."""
 
-    feeds: tuple[Feed, ...] = ()
+    trackers: tuple[SubscriptionTracker, ...] = ()
     lost: tuple[Lost, ...] = ()
 
 
-async def take_up(session: Session, table: Table, mark: Mark) -> Takeover:
-    """Go on with the subscriptions of this mark, as far as the server lets us.  Raises `Unavailable`."""
-    lease = mark.lease
-    if not lease.held:
-        return _nothing(table, mark, "the server was polled before")
-    if (lease.url, lease.started) != (session.where, session.started):
-        return _nothing(table, mark, "the server was restarted, or is another one")
-    available = await services.transfer(session, [held.id for held in lease.held])
-    if lease.digest != table.digest:
-        await _delete(session, [held for held, known in zip(lease.held, available, strict=True) if known is not None])
-        return _nothing(table, mark, "the selection has changed since")
-    feeds, given_up = [], []
-    for held, position, numbers in zip(lease.held, mark.positions, available, strict=True):
-        feed = _feed_of(session, table, held)
-        why = await _adopt(session, table, held, feed) if numbers is not None else _REFUSED
+async def transfer_subscriptions(session: Session, table: Table, checkpoint: Checkpoint) -> Transferred:
+    """Go on with the subscriptions of this checkpoint, as far as the server lets us.  Raises `Unavailable`."""
+    state = checkpoint.state
+    if not state.subscriptions:
+        return _nothing(table, checkpoint, "the server was polled before")
+    if (state.url, state.started) != (session.where, session.started):
+        return _nothing(table, checkpoint, "the server was restarted, or is another one")
+    available = await services.transfer(session, [saved.id for saved in state.subscriptions])
+    if state.digest != table.digest:
+        await _delete(
+            session, [saved for saved, known in zip(state.subscriptions, available, strict=True) if known is not None]
+        )
+        return _nothing(table, checkpoint, "the selection has changed since")
+    trackers, given_up = [], []
+    for saved, position, numbers in zip(state.subscriptions, checkpoint.positions, available, strict=True):
+        tracker = _tracker_of(session, table, saved)
+        why = await _adopt(session, table, saved, tracker) if numbers is not None else _REFUSED
         if not why and numbers is not None:
-            feed.go_on(position, numbers)
-            feeds.append(feed)
+            tracker.go_on(position, numbers)
+            trackers.append(tracker)
             continue
         if numbers is not None:
-            await _delete(session, [held])
-        given_up.append((held, position, why))
-    taken = {handle for feed in feeds for handle in feed.handles}
-    return Takeover(tuple(feeds), _lost(table, given_up, taken))
+            await _delete(session, [saved])
+        given_up.append((saved, position, why))
+    taken = {handle for tracker in trackers for handle in tracker.handles}
+    return Transferred(tuple(trackers), _lost(table, given_up, taken))
 
 
-def _nothing(table: Table, mark: Mark, why: str) -> Takeover:
+def _nothing(table: Table, checkpoint: Checkpoint, why: str) -> Transferred:
     """All of it is lost.  Of another table nobody knows which subscription had which of today's tags."""
-    if mark.lease.held and mark.lease.digest == table.digest:
-        given_up = [(held, position, why) for held, position in zip(mark.lease.held, mark.positions, strict=True)]
-        return Takeover((), _lost(table, given_up, set()))
-    return Takeover((), (Lost(mark.ticks, frozenset(range(len(table.items))), why),))
+    if checkpoint.state.subscriptions and checkpoint.state.digest == table.digest:
+        given_up = [
+            (saved, position, why)
+            for saved, position in zip(checkpoint.state.subscriptions, checkpoint.positions, strict=True)
+        ]
+        return Transferred((), _lost(table, given_up, set()))
+    return Transferred((), (Lost(checkpoint.ticks, frozenset(range(len(table.items))), why),))
 
 
-def _lost(table: Table, given_up: Sequence[tuple[Held, Position, str]], taken: set[int]) -> tuple[Lost, ...]:
-    """What each of these monitored; where the mark does not say so, everything that no other one has."""
+def _lost(
+    table: Table, given_up: Sequence[tuple[SavedSubscription, Position, str]], taken: set[int]
+) -> tuple[Lost, ...]:
+    """What each of these monitored; where the checkpoint does not say so, everything that no other one has."""
     count, known, lost = len(table.items), set(taken), []
-    for held, position, why in sorted(given_up, key=lambda each: each[0].handles is None):
-        handles = handles_of(held.handles, count) if held.handles is not None else set(range(count)) - known
+    for saved, position, why in sorted(given_up, key=lambda each: each[0].handles is None):
+        handles = handles_of(saved.handles, count) if saved.handles is not None else set(range(count)) - known
         known |= handles
         lost.append(Lost(position.ticks, frozenset(handles), why))
     return tuple(lost)
 
 
-def _feed_of(session: Session, table: Table, held: Held) -> Feed:
-    subscription = Subscription(held.id, held.interval_s, held.keep_alive_s, held.lifetime_s)
-    feed = Feed(subscription, held.asked_s, session.limits.subscribed)
-    feed.handles = handles_of(held.handles or (), len(table.items))
-    feed.watches_model = held.watches_model
-    return feed
+def _tracker_of(session: Session, table: Table, saved: SavedSubscription) -> SubscriptionTracker:
+    subscription = Subscription(saved.id, saved.interval_s, saved.keep_alive_s, saved.lifetime_s)
+    tracker = SubscriptionTracker(subscription, saved.asked_s, session.limits.subscribed)
+    tracker.handles = handles_of(saved.handles or (), len(table.items))
+    tracker.watches_model = saved.watches_model
+    return tracker
 
 
-async def _adopt(session: Session, table: Table, held: Held, feed: Feed) -> str:
+async def _adopt(session: Session, table: Table, saved: SavedSubscription, tracker: SubscriptionTracker) -> str:
     """Whether the subscription monitors what we think it does; why not, if not."""
-    known = await services.monitored_ids(session, held.id)
-    if held.handles is None:
+    known = await services.monitored_ids(session, saved.id)
+    if saved.handles is None:
         if known is None:
             return "nobody knows any more which variables it monitors"
-        feed.handles = {handle for handle in known if handle < len(table.items)}
-    if known is not None and known.keys() != feed.handles:
-        return f"the server monitors {len(known)} variables where {len(feed.handles)} were asked for"
-    if any(table.items[handle].publishing_s != held.asked_s for handle in feed.handles):
+        tracker.handles = {handle for handle in known if handle < len(table.items)}
+    if known is not None and known.keys() != tracker.handles:
+        return f"the server monitors {len(known)} variables where {len(tracker.handles)} were asked for"
+    if any(table.items[handle].publishing_s != saved.asked_s for handle in tracker.handles):
         return "its variables are to be published at another interval"
     return ""
 
 
-async def _delete(session: Session, helds: Sequence[Held]) -> None:
-    for held in helds:
-        await services.delete_subscription(session, held.id)
+async def _delete(session: Session, several: Sequence[SavedSubscription]) -> None:
+    for saved in several:
+        await services.delete_subscription(session, saved.id)

@@ -18,13 +18,13 @@ def server_with_history(stack: str) -> AbstractAsyncContextManager[OpcuaServer]:
 
 
 async def lost(server: OpcuaServer, url: str, backfill: str) -> bytes:
-    """Read 1 and 2; then the subscription is lost, and 3 to 7 are written.  The mark of before."""
+    """Read 1 and 2; then the subscription is lost, and 3 to 7 are written.  The checkpoint of before."""
     async with opened(config(url, select=SELECT, backfill=backfill)) as source, reading(source) as seen:
         await server.tell("history 1 3")
         await seen.until_value(2)
         await server.tell("drop-subscriptions")
     await server.tell("history 3 8")
-    return seen.batches[-1].mark
+    return seen.batches[-1].checkpoint
 
 
 def positions(seen: Seen, values: list[object]) -> list[int]:
@@ -35,12 +35,12 @@ def positions(seen: Seen, values: list[object]) -> list[int]:
 def test_beside_live_values_do_not_wait_and_history_follows_in_order(stack: str) -> None:
     async def body() -> None:
         async with server_with_history(stack) as server:
-            mark = await lost(server, server.url, "beside")
+            checkpoint = await lost(server, server.url, "beside")
             made = config(server.url, select=SELECT, backfill="beside")
-            async with opened(made, mark) as source, reading(source) as seen:
+            async with opened(made, checkpoint) as source, reading(source) as seen:
                 await seen.until(lambda seen: 7 in seen.historical and 7 in seen.live)
                 first = seen.batches[0]
-                # what has no history is announced at once, before any value; the rest is owed, and needs no gap
+                # what has no history is announced at once, before any value; the rest is pending, and needs no gap
                 assert [(gap.cause, gap.handles) for gap in first.gaps] == [("subscription_recreated", (1,))]
                 assert positions(seen, [3, 4, 5, 6, 7]) == sorted(positions(seen, [3, 4, 5, 6, 7]))
                 await server.tell("history 8 10")
@@ -54,20 +54,20 @@ def test_beside_live_values_do_not_wait_and_history_follows_in_order(stack: str)
 def test_beside_what_a_crash_interrupted_is_still_owed() -> None:
     async def body() -> None:
         async with server_with_history("node-opcua") as server:
-            mark = await lost(server, server.url, "beside")
+            checkpoint = await lost(server, server.url, "beside")
             made = config(server.url, select=SELECT, backfill="beside")
-            async with opened(made, mark) as source, reading(source) as seen:
+            async with opened(made, checkpoint) as source, reading(source) as seen:
                 await seen.more(1)
                 if seen.batches[-1].historical:
                     await seen.more(1)
-                mark = seen.batches[0].mark  # the gap is durable, nothing of the history is
-            async with opened(made, mark) as source, reading(source) as again:
+                checkpoint = seen.batches[0].checkpoint  # the gap is durable, nothing of the history is
+            async with opened(made, checkpoint) as source, reading(source) as again:
                 await again.until(lambda seen: 7 in seen.historical)
-                await again.until(lambda seen: bool(seen.batches[-1].mark) and not seen.batches[-1].historical)
+                await again.until(lambda seen: bool(seen.batches[-1].checkpoint) and not seen.batches[-1].historical)
                 await server.tell("history 8 9")
                 await again.until(lambda seen: 8 in seen.live)
             assert again.causes == []  # announced already
-            async with opened(made, again.batches[-1].mark) as source, reading(source) as settled:
+            async with opened(made, again.batches[-1].checkpoint) as source, reading(source) as settled:
                 await server.tell("history 9 10")
                 await settled.until_value(9)
             assert settled.historical == []
@@ -78,9 +78,9 @@ def test_beside_what_a_crash_interrupted_is_still_owed() -> None:
 def test_before_history_comes_first_from_another_stack_too() -> None:
     async def body() -> None:
         async with server_with_history("node-opcua") as server:
-            mark = await lost(server, server.url, "before")
+            checkpoint = await lost(server, server.url, "before")
             made = config(server.url, select=SELECT, backfill="before")
-            async with opened(made, mark) as source, reading(source) as seen:
+            async with opened(made, checkpoint) as source, reading(source) as seen:
                 await seen.until(lambda seen: 7 in seen.live)
             gap, first, *_ = seen.batches
             assert [gap.handles for gap in gap.gaps] == [(1,)]

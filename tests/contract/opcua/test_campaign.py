@@ -35,11 +35,11 @@ SLOW = {"publishing_interval": 0.4}
 
 
 class Record:
-    """What was made durable: values and gaps of each counter in their order, and the mark of the last."""
+    """What was made durable: values and gaps of each counter in their order, and the checkpoint of the last."""
 
     def __init__(self) -> None:
         self.rows: list[list[int | str]] = [[] for _ in COUNTERS]
-        self.mark = b""
+        self.checkpoint = b""
         self._announced = [""] * len(COUNTERS)
         self._known: set[tuple[int, int, int]] = set()
         self.changed = asyncio.Condition()
@@ -59,7 +59,7 @@ class Record:
             for handle, value, ticks in zip(batch.handles, batch.values, batch.source_ticks, strict=True):
                 if handle < len(COUNTERS):
                     self._change(int(handle), int(str(value)), int(ticks), batch.historical)
-            self.mark = batch.mark or self.mark
+            self.checkpoint = batch.checkpoint or self.checkpoint
             self.changed.notify_all()
 
     def _change(self, counter: int, value: int, ticks: int, historical: bool) -> None:
@@ -104,7 +104,7 @@ async def collect(made: SourceConfig, record: Record, rng: random.Random) -> Non
     while True:
         with suppress(Unavailable):
             async with (
-                open_source(made, series, Link("line", made.url), record.mark) as source,
+                open_source(made, series, Link("line", made.url), record.checkpoint) as source,
                 aclosing(source.batches()) as batches,
             ):
                 async for batch in batches:

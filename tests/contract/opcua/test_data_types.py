@@ -7,7 +7,7 @@ import pytest
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import Metrics
-from gateway.model import Described
+from gateway.model import VariableType
 from gateway.opcua import open_source
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, opcua_server
@@ -16,12 +16,12 @@ STATE, COUNTER = "i=2259", f"nsu={NAMESPACE};s=press-1.Counter"
 """ServerStatus.State is of the data type ServerState (Part 5, 12.6), on every server."""
 
 
-async def told(url: str, *nodes: str, wanted: bool = True) -> list[Described | None]:
+async def told(url: str, *nodes: str, wanted: bool = True) -> list[VariableType | None]:
     select = [{"node": node} for node in nodes]
     made = SourceConfig.model_validate({"name": "line", "url": url, "insecure": True, "select": select})
     series = Metrics().for_source("line")
     async with open_source(made, series, Link("line", url), b"", describe=wanted) as source:
-        return [tag.described for tag in source.table.tags]
+        return [tag.variable_type for tag in source.table.tags]
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -66,10 +66,10 @@ def test_standing_alarms_are_told_again_after_every_reconnection() -> None:
                 await before.until_value(0)
                 await server.tell("set press-1.Temperature 95")
                 await before.until(lambda seen: HOT in states(seen))
-            async with opened(made, before.batches[-1].mark) as source, reading(source) as after:  # taken up
+            async with opened(made, before.batches[-1].checkpoint) as source, reading(source) as after:  # taken up
                 await after.until(lambda seen: HOT in states(seen))
             await server.tell("drop-subscriptions")
-            async with opened(made, after.batches[-1].mark) as source, reading(source) as anew:
+            async with opened(made, after.batches[-1].checkpoint) as source, reading(source) as anew:
                 await anew.until(lambda seen: HOT in states(seen))
                 assert anew.causes == ["subscription_recreated"]
                 await server.tell("set press-1.Temperature 20")

@@ -69,7 +69,7 @@ def test_each_group_arrives_at_its_rate_as_planned_and_all_of_it_is_counted(stac
                 # whenever one of the session's is due, against Part 4, 5.14.1.
                 if stack != "node-opcua":
                     assert 2 * len(of(seen.batches, "slow")) < len(of(seen.batches, "fast"))
-                assert {feed.subscription.interval_s for feed in source.items.feeds} == {FAST_S, SLOW_S}
+                assert {tracker.subscription.interval_s for tracker in source.items.trackers} == {FAST_S, SLOW_S}
                 labels = {"source": "line", "quality": "good"}
                 assert metrics.registry.get_sample_value("gateway_source_values_total", labels) == 82
                 assert metrics.registry.get_sample_value("gateway_source_subscriptions", {"source": "line"}) == 2
@@ -100,13 +100,13 @@ def test_a_limit_of_items_per_subscription_makes_several_and_every_variable_arri
             made = config(server.url, select=select)
             async with opened(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
                 await seen.until(lambda seen: len(set(seen.values)) == 60)
-                assert all(len(feed.handles) <= limit for feed in source.items.feeds)
+                assert all(len(tracker.handles) <= limit for tracker in source.items.trackers)
                 # one item of the first tells when the address space changes
-                assert len(source.items.feeds) == -(-61 // limit)
+                assert len(source.items.trackers) == -(-61 // limit)
                 assert not source.items.failed
-                mark = seen.batches[-1].mark
-            async with opened(made, mark) as source:
-                assert sum(len(feed.handles) for feed in source.items.feeds) == 60
+                checkpoint = seen.batches[-1].checkpoint
+            async with opened(made, checkpoint) as source:
+                assert sum(len(tracker.handles) for tracker in source.items.trackers) == 60
 
     run(body)
 
@@ -125,7 +125,7 @@ def test_both_are_taken_up_after_a_kill_and_nothing_is_missing(stack: str) -> No
                     durable.append(batch)
                 proxy.cut()
             await asyncio.sleep(3 * PERIOD_S)
-            async with opened(made, durable[-1].mark) as source, aclosing(source.batches()) as batches:
+            async with opened(made, durable[-1].checkpoint) as source, aclosing(source.batches()) as batches:
                 async for batch in batches:
                     durable.append(batch)
                     if 40 in whole(durable, "fast") and 40 in whole(durable, "slow"):
@@ -136,10 +136,10 @@ def test_both_are_taken_up_after_a_kill_and_nothing_is_missing(stack: str) -> No
     run(body)
 
 
-async def read_beyond(server: OpcuaServer, mark: bytes, value: int) -> list[Batch]:
+async def read_beyond(server: OpcuaServer, checkpoint: bytes, value: int) -> list[Batch]:
     """What is durable when both counters have come so far."""
     made = config(server.url, select=QUICK, backfill="off")
-    async with opened(made, mark) as source, reading(source) as seen:
+    async with opened(made, checkpoint) as source, reading(source) as seen:
         await seen.until(lambda seen: min(max([-1, *whole(seen.batches, n)]) for n in ("fast", "slow")) >= value)
         return seen.batches[:-1]
 
@@ -152,9 +152,9 @@ def test_a_subscription_the_server_deleted_is_a_gap_for_its_own_tags_only() -> N
             await start(server, 1, 61)
             first = await read_beyond(server, b"", 8)
             await server.tell("drop-subscriptions 50")
-            second = await read_beyond(server, first[-1].mark, 30)
+            second = await read_beyond(server, first[-1].checkpoint, 30)
             await server.tell("drop-subscriptions 400")
-            third = await read_beyond(server, second[-1].mark, 60)
+            third = await read_beyond(server, second[-1].checkpoint, 60)
         assert (gaps(first), gaps(second), gaps(third)) == ([], [(ANEW, (0,))], [(ANEW, (1,))])
         for unbroken in (whole(first + second, "slow"), whole(second + third, "fast")):
             assert unbroken == list(range(unbroken[0], unbroken[-1] + 1))

@@ -23,9 +23,9 @@ def test_new_machines_are_subscribed_to_and_their_handles_survive_a_reconnection
                 await seen.until_value("Idle")
                 await server.tell("add 3 yes" if way == "told" else "add 3")
                 await seen.until(lambda seen: seen.of(NEW) == [0])
-                mark, names = seen.batches[-1].mark, [tag.name for tag in source.table.tags]
+                checkpoint, names = seen.batches[-1].checkpoint, [tag.name for tag in source.table.tags]
             await server.tell("count 1 3 0.1")
-            async with opened(made, mark) as source, reading(source) as again:
+            async with opened(made, checkpoint) as source, reading(source) as again:
                 assert [tag.name for tag in source.table.tags] == names
                 await again.until_value(2)
             assert again.causes == []

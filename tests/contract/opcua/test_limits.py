@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch
-from gateway.opcua import Source
+from gateway.opcua import SubscribedSource
 from tests.support.opcua_peers import STACKS, node_opcua_server, open62541_server, stack_server
 from tests.support.opcua_server import NAMESPACE
 from tests.support.opcua_source import COUNTER, config, opened, run
@@ -17,7 +17,7 @@ from tests.support.proxy import open_proxy
 every_stack = pytest.mark.parametrize("stack", STACKS)
 
 
-async def batches_until(source: Source, last: object) -> list[Batch]:
+async def batches_until(source: SubscribedSource, last: object) -> list[Batch]:
     seen = []
     async with aclosing(source.batches()) as batches:
         async for batch in batches:
@@ -122,9 +122,9 @@ def test_refused_transfer_is_announced_and_goes_on() -> None:
     async def body() -> None:
         async with open62541_server(transfers=False) as server:
             async with opened(config(server.url)) as source:
-                mark = (await batches_until(source, 0))[-1].mark
+                checkpoint = (await batches_until(source, 0))[-1].checkpoint
             await server.tell("count 1 4 0.12")
-            async with opened(config(server.url), mark) as source:
+            async with opened(config(server.url), checkpoint) as source:
                 seen = await batches_until(source, 3)
                 assert causes(seen) == ["subscription_recreated"]
 
@@ -137,8 +137,8 @@ def test_restarted_server_is_subscribed_anew_and_announced(stack: str) -> None:
         async with AsyncExitStack() as first:
             server = await first.enter_async_context(stack_server(stack))
             async with opened(config(server.url)) as source:
-                mark = (await batches_until(source, 0))[-1].mark
-        async with stack_server(stack, port=server.port) as server, opened(config(server.url), mark) as source:
+                checkpoint = (await batches_until(source, 0))[-1].checkpoint
+        async with stack_server(stack, port=server.port) as server, opened(config(server.url), checkpoint) as source:
             seen = await batches_until(source, 0)
             assert causes(seen) == ["subscription_recreated"]
 
@@ -154,30 +154,30 @@ def test_sessions_dropped_by_the_server_are_noticed_and_the_subscription_is_take
                 with pytest.raises(Unavailable):
                     await batches_until(source, "never")
             await server.tell("count 1 4 0.12")
-            async with opened(config(server.url), first[-1].mark) as source:
+            async with opened(config(server.url), first[-1].checkpoint) as source:
                 assert values(await batches_until(source, 3))[-1] == 3
 
     run(body)
 
 
 def test_ten_kills_lose_and_repeat_nothing() -> None:
-    """Ten times the link is left without a word in the middle of the flow; the marks make one unbroken stream of it."""
+    """Ten times the link is left without a word in the middle of the flow; the checkpoints make it one whole stream."""
 
     async def body() -> None:
         async with open62541_server() as server, open_proxy(server.port) as proxy:
-            mark, seen = b"", list[object]()
+            checkpoint, seen = b"", list[object]()
             made = config(f"opc.tcp://127.0.0.1:{proxy.port}/", session_timeout=10)
             for last in range(12, 132, 12):
                 writing = asyncio.create_task(server.tell(f"count {last - 11} {last + 1} 0.06"))
-                async with opened(made, mark) as source, aclosing(source.batches()) as batches:
+                async with opened(made, checkpoint) as source, aclosing(source.batches()) as batches:
                     while not seen or int(str(seen[-1])) < last - 6:
                         batch = await anext(batches)
                         assert not batch.gaps
                         seen += list(batch.values)
-                        mark = batch.mark
+                        checkpoint = batch.checkpoint
                     proxy.cut()
                 await writing
-            async with opened(made, mark) as source:
+            async with opened(made, checkpoint) as source:
                 await server.tell("count 121 122")
                 seen += values(await batches_until(source, 121))
             first = int(str(seen[0]))

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
-from gateway.opcua import Polling
+from gateway.opcua import PolledSource
 from gateway.opcua.explore import connected, plan
 from tests.support.opcua_peers import STACKS, node_opcua_server, stack_server
 from tests.support.opcua_server import NAMESPACE, opcua_server
@@ -23,7 +23,7 @@ def test_a_server_that_refuses_subscriptions_is_polled_and_told_so() -> None:
         async with node_opcua_server(subscriptions=False) as server:
             made = config(server.url, select=[{"node": COUNTER}, {"events": "i=2253"}])
             async with any_source(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
-                assert isinstance(source, Polling)
+                assert isinstance(source, PolledSource)
                 await seen.until_value(0)
                 await server.tell("run 1 8 0.6")  # many times slower than it is read
                 assert (await seen.until_value(7)).values == list(range(8))
@@ -132,7 +132,7 @@ def test_a_lost_server_is_unavailable_and_its_absence_announced(stack: str) -> N
                 with pytest.raises(Unavailable):
                     await before.until_value("never")
             await server.tell("count 4 7 0.12")
-            async with any_source(made, before.batches[-1].mark) as source, reading(source) as after:
+            async with any_source(made, before.batches[-1].checkpoint) as source, reading(source) as after:
                 await after.until_value(6)
             gap = after.batches[0].gaps[0]
             assert (gap.cause, gap.handles) == ("not_read", (0,))
@@ -151,7 +151,7 @@ def test_history_fills_in_what_was_not_read(stack: str, backfill: str) -> None:
                 await server.tell("history 1 3")
                 await before.until_value(2)
             await server.tell("history 3 8")
-            async with any_source(made, before.batches[-1].mark) as source, reading(source) as after:
+            async with any_source(made, before.batches[-1].checkpoint) as source, reading(source) as after:
                 await after.until(lambda seen: 7 in seen.historical and 7 in seen.live)
                 await after.until_cause("not_read")
             assert [value for value in after.historical if value in range(3, 8)] == [3, 4, 5, 6, 7]

@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch
-from gateway.opcua import Source
+from gateway.opcua import SubscribedSource
 from gateway.opcua.explore import Wish, browse, connected, plan, selection_of
 from gateway.payload.forms import json_of
 from tests.support.opcua_peers import STACKS, stack_server
@@ -27,7 +27,7 @@ async def server_behind_proxy(stack: str = "asyncua") -> AsyncIterator[tuple[Opc
         yield server, proxy, f"opc.tcp://127.0.0.1:{proxy.port}/"
 
 
-async def values_until(source: Source, last: object) -> tuple[list[object], Batch]:
+async def values_until(source: SubscribedSource, last: object) -> tuple[list[object], Batch]:
     """Everything up to the value `last`, and the batch that brought it, which stays unacknowledged."""
     seen: list[object] = []
     async with aclosing(source.batches()) as batches:
@@ -139,16 +139,16 @@ def test_unfinished_batch_comes_again_with_the_mark_before_it(stack: str) -> Non
             async with opened(config(url)) as source:
                 async with aclosing(source.batches()) as batches:
                     first = await anext(batches)
-                    durable, mark = list(first.values), first.mark
+                    durable, checkpoint = list(first.values), first.checkpoint
                     await server.tell("count 1 4 0.12")
                     async for batch in batches:
                         if 3 in list(batch.values):
                             break  # this one was never durable
                         durable += list(batch.values)
-                        mark = batch.mark
+                        checkpoint = batch.checkpoint
                 proxy.cut()
             await server.tell("count 4 7 0.12")
-            async with opened(config(url), mark) as source:
+            async with opened(config(url), checkpoint) as source:
                 seen, _ = await values_until(source, 6)
                 assert durable + seen == list(range(7))
 
@@ -197,7 +197,7 @@ def test_changed_selection_is_announced(stack: str) -> None:
             async with opened(config(server.url)) as source:
                 _, batch = await values_until(source, 0)
             other = config(server.url, select=[{"node": f"nsu={NAMESPACE};s=press-2.State"}])
-            async with opened(other, batch.mark) as source, aclosing(source.batches()) as batches:
+            async with opened(other, batch.checkpoint) as source, aclosing(source.batches()) as batches:
                 first = await anext(batches)
                 assert [gap.cause for gap in first.gaps] == ["subscription_recreated"]
                 assert first.gaps[0].to_ticks >= first.gaps[0].from_ticks > 0
@@ -216,7 +216,7 @@ def test_history_fills_in_what_was_missed_and_only_the_rest_is_announced(backfil
                 _, batch = await values_until(source, 2)
                 await server.tell("drop-subscriptions")
             await server.tell("history 3 8")
-            async with opened(made, batch.mark) as source, aclosing(source.batches()) as batches:
+            async with opened(made, batch.checkpoint) as source, aclosing(source.batches()) as batches:
                 first = await anext(batches)
                 if backfill == "off":
                     assert [(gap.cause, gap.handles) for gap in first.gaps] == [("subscription_recreated", (0, 1))]
@@ -225,10 +225,10 @@ def test_history_fills_in_what_was_missed_and_only_the_rest_is_announced(backfil
                 second = await anext(batches)
                 assert second.historical
                 assert (list(second.values), set(second.handles.tolist())) == ([3, 4, 5, 6, 7], {0})
-                assert first.mark == second.mark == batch.mark  # a crash here begins again
+                assert first.checkpoint == second.checkpoint == batch.checkpoint  # a crash here begins again
                 third = await anext(batches)
                 assert (third.gaps, len(third.handles)) == ((), 0)
-                assert third.mark != batch.mark
+                assert third.checkpoint != batch.checkpoint
 
     run(body)
 
@@ -239,7 +239,7 @@ def test_subscription_the_server_dropped_is_announced() -> None:
             async with opened(config(server.url)) as source:
                 _, batch = await values_until(source, 0)
                 await server.tell("drop-subscriptions")
-            async with opened(config(server.url), batch.mark) as source, aclosing(source.batches()) as batches:
+            async with opened(config(server.url), batch.checkpoint) as source, aclosing(source.batches()) as batches:
                 first = await anext(batches)
                 assert [gap.cause for gap in first.gaps] == ["subscription_recreated"]
                 assert (await anext(batches)).values[0] == 0

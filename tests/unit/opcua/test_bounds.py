@@ -11,7 +11,7 @@ from asyncua.ua.ua_binary import variant_from_binary
 
 from gateway.errors import Unavailable
 from gateway.opcua.codec.wire import Dialect, Reader, read_structure
-from gateway.opcua.session.asyncua_edge import peer_errors, tame_library
+from gateway.opcua.session.asyncua_edge import patch_asyncua, peer_errors
 from gateway.opcua.space.structures import Definition, Field, definition_of, readers_of
 from gateway.values import Structure
 from tests.support import opcua_wire as wire
@@ -70,7 +70,7 @@ def test_more_optional_fields_than_the_mask_has_bits_are_not_read() -> None:
     ],
 )
 def test_what_the_library_decodes_is_no_larger_than_its_bytes(bomb: bytes) -> None:
-    tame_library()
+    patch_asyncua()
     tracemalloc.start()
     try:
         with pytest.raises(Unavailable), peer_errors("read", "here"):
@@ -81,7 +81,7 @@ def test_what_the_library_decodes_is_no_larger_than_its_bytes(bomb: bytes) -> No
 
 
 def test_the_library_still_reads_matrices() -> None:
-    tame_library()
+    patch_asyncua()
     body = b"\xc6" + struct.pack("<i6i", 6, *range(6)) + struct.pack("<iii", 2, 2, 3)
     assert variant_from_binary(Buffer(body)).Value == [[0, 1, 2], [3, 4, 5]]
     assert variant_from_binary(Buffer(b"\x80" + struct.pack("<i", -1))).Value is None

@@ -1,11 +1,11 @@
-"""Tables that grow keep their handles, and chores are done when something hurries them."""
+"""Tables that grow keep their handles, and tasks are done when something hurries them."""
 
 import asyncio
 from dataclasses import replace
 
 from gateway.model import Tag
 from gateway.opcua.space.selection import Item, Table, arranged, digest_of, extended
-from gateway.opcua.subscription.housekeeping import SETTLE_S, Chore, keep_house
+from gateway.opcua.subscription.periodic import SETTLE_S, PeriodicTask, run_periodic
 
 
 def table(*names: str) -> Table:
@@ -49,7 +49,7 @@ def test_a_chore_is_done_soon_when_something_hurries_it() -> None:
         async def never() -> None:
             raise AssertionError("its time has not come")
 
-        house = asyncio.create_task(keep_house([Chore(600, never), Chore(600, look, hurry)]))
+        house = asyncio.create_task(run_periodic([PeriodicTask(600, never), PeriodicTask(600, look, hurry)]))
         began = loop.time()
         hurry.set()
         await done.wait()
@@ -71,7 +71,7 @@ def test_a_chore_that_is_due_is_done_again_and_again() -> None:
             if count == 3:
                 thrice.set()
 
-        house = asyncio.create_task(keep_house([Chore(0.01, tick), Chore(600, tick, asyncio.Event())]))
+        house = asyncio.create_task(run_periodic([PeriodicTask(0.01, tick), PeriodicTask(600, tick, asyncio.Event())]))
         await thrice.wait()
         house.cancel()
         await asyncio.wait([house])

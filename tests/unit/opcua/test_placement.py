@@ -16,7 +16,7 @@ from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.placement import place
 from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
-from gateway.opcua.subscription.tracker import Feed
+from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 CONFIG = SourceConfig.model_validate(
     {"name": "s", "url": "opc.tcp://x:1", "insecure": True, "select": [{"node": "i=1"}]}
@@ -58,40 +58,40 @@ class LimitedServer:
 
 
 def placed(
-    server: LimitedServer, intervals: list[float], told: int = 10_000, feeds: list[Feed] | None = None
-) -> tuple[list[Feed], list[Monitored]]:
-    """Items of these publishing intervals; `told` is the limit per subscription that the server tells."""
+    server: LimitedServer, intervals: list[float], told: int = 10_000, trackers: list[SubscriptionTracker] | None = None
+) -> tuple[list[SubscriptionTracker], list[Monitored]]:
+    """MonitoredItems of these publishing intervals; `told` is the limit per subscription that the server tells."""
     limits = Limits(items=4, subscribed=told)
     session = SimpleNamespace(where="fake", uris=(), limits=limits, services=server, ask=server.ask)
-    feeds = feeds if feeds is not None else []
+    trackers = trackers if trackers is not None else []
     wanted = [(n, Item(f"i={n}", 100.0, 10, publishing_s=s)) for n, s in enumerate(intervals)]
-    answers = asyncio.run(place(session, CONFIG, feeds, wanted))  # type: ignore[arg-type]  # an obeying fake
-    return feeds, answers
+    answers = asyncio.run(place(session, CONFIG, trackers, wanted))  # type: ignore[arg-type]  # an obeying fake
+    return trackers, answers
 
 
-def shares(feeds: list[Feed]) -> list[tuple[float, set[int]]]:
-    return [(feed.asked_s, feed.handles) for feed in feeds]
+def shares(trackers: list[SubscriptionTracker]) -> list[tuple[float, set[int]]]:
+    return [(tracker.asked_s, tracker.handles) for tracker in trackers]
 
 
 def test_each_interval_has_a_subscription_the_fastest_first() -> None:
-    feeds, answers = placed(LimitedServer(), [2.0, 0.25, 2.0, 0.25])
-    assert shares(feeds) == [(0.25, {1, 3}), (2.0, {0, 2})]
-    assert [feed.subscription.interval_s for feed in feeds] == [0.25, 2.0]
+    trackers, answers = placed(LimitedServer(), [2.0, 0.25, 2.0, 0.25])
+    assert shares(trackers) == [(0.25, {1, 3}), (2.0, {0, 2})]
+    assert [tracker.subscription.interval_s for tracker in trackers] == [0.25, 2.0]
     assert all(answer.is_good for answer in answers)
 
 
 def test_a_limit_that_is_told_splits() -> None:
     server = LimitedServer(per_subscription=3)
-    feeds, _ = placed(server, [1.0] * 7, told=3)
-    assert shares(feeds) == [(1.0, {0, 1, 2}), (1.0, {3, 4, 5}), (1.0, {6})]
+    trackers, _ = placed(server, [1.0] * 7, told=3)
+    assert shares(trackers) == [(1.0, {0, 1, 2}), (1.0, {3, 4, 5}), (1.0, {6})]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 5])
 def test_a_limit_that_shows_only_in_refusals_splits_too(limit: int) -> None:
-    feeds, answers = placed(LimitedServer(per_subscription=limit), [1.0] * 11 + [2.0] * 2)
+    trackers, answers = placed(LimitedServer(per_subscription=limit), [1.0] * 11 + [2.0] * 2)
     assert all(answer.is_good for answer in answers)
-    assert all(len(feed.handles) <= limit for feed in feeds)
-    assert sorted(handle for feed in feeds for handle in feed.handles) == list(range(13))
+    assert all(len(tracker.handles) <= limit for tracker in trackers)
+    assert sorted(handle for tracker in trackers for handle in tracker.handles) == list(range(13))
 
 
 def test_a_limit_that_has_shown_is_not_tried_again() -> None:
@@ -102,30 +102,30 @@ def test_a_limit_that_has_shown_is_not_tried_again() -> None:
 
 def test_a_server_with_no_room_left_refuses_the_rest_and_keeps_no_empty_subscription() -> None:
     server = LimitedServer(in_all=5)
-    feeds, answers = placed(server, [1.0] * 8)
+    trackers, answers = placed(server, [1.0] * 8)
     assert [answer.status for answer in answers] == [0] * 5 + [TOO_MANY_ITEMS] * 3
-    assert shares(feeds) == [(1.0, {0, 1, 2, 3, 4})]
+    assert shares(trackers) == [(1.0, {0, 1, 2, 3, 4})]
     assert server.items == {1: 5}
 
 
 def test_room_that_was_given_back_is_used_again() -> None:
     server = LimitedServer(per_subscription=2)
-    feeds, _ = placed(server, [1.0] * 4)
-    feeds[0].handles.clear()
-    server.items[feeds[0].id] = 0
-    placed(server, [1.0], feeds=feeds)
-    assert shares(feeds) == [(1.0, {0}), (1.0, {2, 3})]
+    trackers, _ = placed(server, [1.0] * 4)
+    trackers[0].handles.clear()
+    server.items[trackers[0].id] = 0
+    placed(server, [1.0], trackers=trackers)
+    assert shares(trackers) == [(1.0, {0}), (1.0, {2, 3})]
 
 
 def test_a_server_with_no_subscription_left_refuses_that_interval_only() -> None:
-    feeds, answers = placed(LimitedServer(subscriptions=1), [0.25, 2.0])
+    trackers, answers = placed(LimitedServer(subscriptions=1), [0.25, 2.0])
     assert [answer.status for answer in answers] == [0, TOO_MANY_SUBSCRIPTIONS]
-    assert shares(feeds) == [(0.25, {0})]
+    assert shares(trackers) == [(0.25, {0})]
     with pytest.raises(TooManySubscriptions):
         placed(LimitedServer(subscriptions=0), [0.25])
 
 
 def test_nothing_to_monitor_is_a_subscription_too() -> None:
     """It says that the server is there, and when its address space changes."""
-    feeds, _ = placed(LimitedServer(), [])
-    assert shares(feeds) == [(CONFIG.publishing_interval, set())]
+    trackers, _ = placed(LimitedServer(), [])
+    assert shares(trackers) == [(CONFIG.publishing_interval, set())]

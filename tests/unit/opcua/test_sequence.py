@@ -15,12 +15,11 @@ from gateway.metrics import Metrics
 from gateway.model import Batch, Tag
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.space.selection import Item, Table
-from gateway.opcua.subscription import checkpoint as marks
-from gateway.opcua.subscription.checkpoint import Position
+from gateway.opcua.subscription.checkpoint import Position, decode_checkpoint
 from gateway.opcua.subscription.sequence import between, distance, predecessor, successor
 from gateway.opcua.subscription.services import Subscription
-from gateway.opcua.subscription.subscribed import Source
-from gateway.opcua.subscription.tracker import Feed
+from gateway.opcua.subscription.subscribed import SubscribedSource
+from gateway.opcua.subscription.tracker import SubscriptionTracker
 from tests.support import opcua_wire as wire
 
 LAST = 2**32 - 1
@@ -103,11 +102,11 @@ class Run:
         session = SimpleNamespace(where="fake", uris=(), started="", services=self.server)
         table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
         series = self.metrics.for_source("s")
-        self.source = Source(session, CONFIG, series, table, self.publisher, Dialect())  # type: ignore[arg-type]  # obeying fakes
-        feed = Feed(Subscription(7, 0.1, 1.0, 10.0), 0.25, 100)
-        feed.handles = {0}
-        feed.go_on(Position(last, 0), ())
-        self.source.items.feeds.append(feed)
+        self.source = SubscribedSource(session, CONFIG, series, table, self.publisher, Dialect())  # type: ignore[arg-type]  # obeying fakes
+        tracker = SubscriptionTracker(Subscription(7, 0.1, 1.0, 10.0), 0.25, 100)
+        tracker.handles = {0}
+        tracker.go_on(Position(last, 0), ())
+        self.source.items.trackers.append(tracker)
         self.batches: list[Batch] = []
         self.acknowledged_before: list[list[int]] = []
         asyncio.run(asyncio.wait_for(self._read(), 60))
@@ -232,5 +231,5 @@ def test_mark_follows_the_batch_it_comes_with() -> None:
 
 
 def positions(run: Run) -> list[Position]:
-    """Where the mark of each batch says that the subscription is."""
-    return [found.positions[0] for batch in run.batches if (found := marks.decode(batch.mark))]
+    """Where the checkpoint of each batch says that the subscription is."""
+    return [found.positions[0] for batch in run.batches if (found := decode_checkpoint(batch.checkpoint))]

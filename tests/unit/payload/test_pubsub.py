@@ -11,7 +11,7 @@ from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import UNIX_EPOCH_TICKS, Batch, DataField, DataType, Described, Gap, Loss, Message
+from gateway.model import UNIX_EPOCH_TICKS, Batch, DataField, DataType, Gap, Loss, Message, VariableType
 from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_S, FramesFormat, WriterNumbers
 from gateway.payload.part6 import SYMBOLS, Encoding, status_form
 from gateway.payload.pubsub import NetworkEnvelope, StatusPresence, pubsub_schema
@@ -178,7 +178,7 @@ MODE = DataType("nsu=urn:u;i=11", "Mode", 6, ((0, "Off"), (1, "On")))
 
 
 def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_numbers() -> None:
-    tags = [replace(tag, described=Described(-2, (MODE,))) for tag in tags_of(3)]
+    tags = [replace(tag, variable_type=VariableType(-2, (MODE,))) for tag in tags_of(3)]
     rows: list[tuple[int, object]] = [(6, 1), (6 | 0x80, [0, 1]), (12, "no number")]
     _, metadata = opened(form().encode(batch_of(rows, tags=tags), lambda stream: 1))[0]
     fields = metadata["Fields"]
@@ -197,7 +197,7 @@ def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_n
 
 
 def test_a_type_is_known_before_its_rank() -> None:
-    tags = [replace(tag, described=Described(-2, (MODE,))) for tag in tags_of(2)]
+    tags = [replace(tag, variable_type=VariableType(-2, (MODE,))) for tag in tags_of(2)]
     _, metadata = opened(form().encode(batch_of([(6, 1)], tags=tags), lambda stream: 1))[0]
     fields = metadata["Fields"]
     assert isinstance(fields, list)
@@ -215,11 +215,11 @@ ZONE = DataType("nsu=urn:u;i=21", "Zone", 22, fields=(DataField("Celsius", "i=11
 
 def test_metadata_says_what_the_server_says_before_there_is_a_value() -> None:
     said = (
-        Described(-1, (OVEN, MODE, ZONE)),
-        Described(1, (DataType("i=290", "Duration", 11),)),
-        Described(-1, (MODE,)),
+        VariableType(-1, (OVEN, MODE, ZONE)),
+        VariableType(1, (DataType("i=290", "Duration", 11),)),
+        VariableType(-1, (MODE,)),
     )
-    tags = [*tags_of(1), *(replace(tag, described=each) for tag, each in zip(tags_of(3), said, strict=True))]
+    tags = [*tags_of(1), *(replace(tag, variable_type=each) for tag, each in zip(tags_of(3), said, strict=True))]
     counting, encoder = Counting(), form()
     messages = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags, handles=[0]), counting.next_seq))
     _, metadata = opened(messages)[0]
@@ -253,7 +253,7 @@ def test_another_meaning_of_a_number_makes_a_new_version() -> None:
     versions = []
     for members in (MODE.members, MODE.members, (*MODE.members, (2, "Auto"))):
         mode = replace(MODE, members=members)
-        tags = [replace(tag, described=Described(-1, (mode,))) for tag in tags_of(1)]
+        tags = [replace(tag, variable_type=VariableType(-1, (mode,))) for tag in tags_of(1)]
         messages = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags), counting.next_seq))
         versions += [body["ConfigurationVersion"] for kind, body in opened(messages) if kind == "ua-metadata"]
     first, second = versions

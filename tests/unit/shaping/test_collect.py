@@ -240,7 +240,7 @@ def test_rules_exchanged_in_between_lose_nothing(
                 assert_exact(outbox, metrics, sent)
         await intake.drain()
         assert_exact(outbox, metrics, sent)
-        assert intake.mark == series(given_rows)[-1].mark
+        assert intake.mark == series(given_rows)[-1].checkpoint
 
     life(body)
 

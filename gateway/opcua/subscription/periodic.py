@@ -14,7 +14,7 @@ import gateway.opcua.subscription.services as services
 from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.session import Session, trust_own_clock
 from gateway.opcua.subscription.publisher import Publisher
-from gateway.opcua.subscription.tracker import Feed
+from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 RENEW_AFTER = 0.75
 """Part 4, 5.5.2: ask for a new security token when this part of its life is over."""
@@ -25,7 +25,7 @@ _STATE = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_State), ua.Int16(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
+class PeriodicTask:
     """Something to be done again and again."""
 
     every_s: float
@@ -34,20 +34,20 @@ class Chore:
     """Set when it should be done soon, and not only when its time has come."""
 
 
-async def keep_house(chores: Sequence[Chore]) -> None:
-    """Do each chore when it is due, until cancelled.  Raises `Unavailable`."""
-    due = [time.monotonic() + chore.every_s for chore in chores]
+async def run_periodic(tasks: Sequence[PeriodicTask]) -> None:
+    """Do each task when it is due, until cancelled.  Raises `Unavailable`."""
+    due = [time.monotonic() + task.every_s for task in tasks]
     while True:
         number = min(range(len(due)), key=due.__getitem__)
-        hurried = await _wait(due[number] - time.monotonic(), [chore.sooner for chore in chores])
+        hurried = await _wait(due[number] - time.monotonic(), [task.sooner for task in tasks])
         if hurried is not None:
             await asyncio.sleep(SETTLE_S)
             number = hurried
-        chore = chores[number]
-        if chore.sooner is not None:
-            chore.sooner.clear()
-        await chore.do()
-        due[number] = time.monotonic() + chore.every_s
+        task = tasks[number]
+        if task.sooner is not None:
+            task.sooner.clear()
+        await task.do()
+        due[number] = time.monotonic() + task.every_s
 
 
 async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | None:
@@ -64,7 +64,7 @@ async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | N
     return min((waiting[task] for task in done), default=None)
 
 
-def renewal(session: Session) -> Chore:
+def renewal(session: Session) -> PeriodicTask:
     """A new security token in time."""
 
     async def renew() -> None:
@@ -73,23 +73,23 @@ def renewal(session: Session) -> Chore:
             trust_own_clock(session.client)
             session.client.uaclient.revolve_security_token()
 
-    return Chore(max(0.1, float(session.client.secure_channel_timeout) / 1000.0 * RENEW_AFTER), renew)
+    return PeriodicTask(max(0.1, float(session.client.secure_channel_timeout) / 1000.0 * RENEW_AFTER), renew)
 
 
-def sign_of_life(session: Session) -> Chore:
+def sign_of_life(session: Session) -> PeriodicTask:
     """Three in the life of the session, as the server revised it."""
 
     async def ping() -> None:
         await session.read_values([_STATE])
 
-    return Chore(max(0.1, float(session.client.session_timeout) / 3000.0), ping)
+    return PeriodicTask(max(0.1, float(session.client.session_timeout) / 3000.0), ping)
 
 
-def sign_of_interest(session: Session, feeds: Sequence[Feed], publisher: Publisher) -> Chore:
+def sign_of_interest(session: Session, trackers: Sequence[SubscriptionTracker], publisher: Publisher) -> PeriodicTask:
     """Keep the subscriptions while nobody takes their values and no request waits for them."""
 
     async def touch() -> None:
         if publisher.is_idle:
-            await services.touch(session, [feed.id for feed in feeds])
+            await services.touch(session, [tracker.id for tracker in trackers])
 
-    return Chore(max(0.1, min(feed.subscription.lifetime_s for feed in feeds) / 3), touch)
+    return PeriodicTask(max(0.1, min(tracker.subscription.lifetime_s for tracker in trackers) / 3), touch)

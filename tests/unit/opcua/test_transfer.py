@@ -19,9 +19,9 @@ from gateway.model import Batch, Tag
 from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.session.session import Limits
 from gateway.opcua.space.selection import Item, Table
-from gateway.opcua.subscription.checkpoint import Held, Lease, Mark, Position
+from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SavedSubscription, SubscriptionState
 from gateway.opcua.subscription.publisher import Silent
-from gateway.opcua.subscription.subscribed import Source
+from gateway.opcua.subscription.subscribed import SubscribedSource
 from tests.support import opcua_wire as wire
 
 URL = "opc.tcp://nowhere:1"
@@ -31,8 +31,13 @@ CONFIG = SourceConfig.model_validate(
 ITEMS = (Item("i=1", 100.0, 10, publishing_s=0.1), Item("i=2", 100.0, 10, publishing_s=0.2))
 TABLE = Table((Tag("x", "i=1"), Tag("y", "i=2")), ITEMS, "digest")
 BEGAN = 134_000_000_000_000_000
-FAST, SLOW = Held(7, 0.1, 0.1, 0.02, 10.0, ((0, 1),)), Held(9, 0.2, 0.2, 0.02, 10.0, ((1, 2),))
-MARK = Mark(Lease(URL, "monday", "digest", (FAST, SLOW)), (Position(5, BEGAN + 50), Position(2, BEGAN)))
+FAST, SLOW = (
+    SavedSubscription(7, 0.1, 0.1, 0.02, 10.0, ((0, 1),)),
+    SavedSubscription(9, 0.2, 0.2, 0.02, 10.0, ((1, 2),)),
+)
+CHECKPOINT = Checkpoint(
+    SubscriptionState(URL, "monday", "digest", (FAST, SLOW)), (Position(5, BEGAN + 50), Position(2, BEGAN))
+)
 
 
 class FakeServices:
@@ -110,11 +115,11 @@ class FakePublisher:
 
 
 class Run:
-    """A source that takes up the mark, read until it gives up for silence."""
+    """A source that takes up the checkpoint, read until it gives up for silence."""
 
     def __init__(
         self, services: FakeServices, started: str = "monday", table: Table = TABLE,
-        publisher: FakePublisher | None = None, mark: Mark = MARK,
+        publisher: FakePublisher | None = None, checkpoint: Checkpoint = CHECKPOINT,
     ) -> None:  # fmt: skip
         self.publisher = publisher or FakePublisher()
         self.batches: list[Batch] = []
@@ -122,7 +127,7 @@ class Run:
             where=URL, uris=(), started=started, services=services, limits=Limits(), ask=services.ask,
             read_values=self._read_values,
         )  # fmt: skip
-        self._now, self._mark = services.now, mark
+        self._now, self._checkpoint = services.now, checkpoint
         self._sources = (session, CONFIG, Metrics().for_source("s"), table, self.publisher, Dialect())
         with pytest.raises(Silent):
             asyncio.run(asyncio.wait_for(self._read(), 60))
@@ -131,8 +136,8 @@ class Run:
         return [ua.DataValue(ua.Variant(self._now)) for _ in nodes]
 
     async def _read(self) -> None:
-        source = Source(*self._sources)  # type: ignore[arg-type]  # obeying fakes
-        await source.subscribe(self._mark)
+        source = SubscribedSource(*self._sources)  # type: ignore[arg-type]  # obeying fakes
+        await source.subscribe(self._checkpoint)
         async with aclosing(source.batches()) as stream:
             async for batch in stream:
                 self.batches.append(batch)
@@ -197,19 +202,19 @@ def test_one_whose_interval_is_configured_anew_costs_its_own_tags_only() -> None
     assert run.gaps[0] == (ANEW, (1,), BEGAN)
 
 
-UNSURE = replace(MARK, lease=replace(MARK.lease, held=(FAST, replace(SLOW, handles=None))))
+UNSURE = replace(CHECKPOINT, state=replace(CHECKPOINT.state, subscriptions=(FAST, replace(SLOW, handles=None))))
 """Made while the server was being asked for items of the second."""
 
 
 def test_one_whose_items_the_mark_does_not_know_has_those_the_server_tells() -> None:
-    run = Run(FakeServices(), mark=UNSURE)
+    run = Run(FakeServices(), checkpoint=UNSURE)
     assert run.values == [6, 3]
 
 
 def test_one_whose_items_nobody_knows_costs_all_tags_that_no_other_has() -> None:
     services = FakeServices()
     services.tells_items = False
-    run = Run(services, mark=UNSURE)
+    run = Run(services, checkpoint=UNSURE)
     assert services.deleted[0] == 9
     assert run.gaps[0] == (ANEW, (1,), BEGAN)
     assert run.values == [6]
@@ -230,7 +235,7 @@ def test_of_another_selection_all_is_announced_from_where_the_slowest_was() -> N
 
 
 def test_mark_from_the_future_says_nothing_about_when_the_absence_began() -> None:
-    """The server's clock was set back: what is missing lies before the mark's time."""
+    """The server's clock was set back: what is missing lies before the checkpoint's time."""
     services = FakeServices(fast=())
     services.now = datetime(2024, 1, 1, tzinfo=UTC)
     run = Run(services)
