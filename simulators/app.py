@@ -24,12 +24,12 @@ from rich.live import Live
 from simulators.clock import Clock, LatePolicy
 from simulators.faults import Fault, FaultLog, Schedule
 from simulators.flow import Factory
-from simulators.flow.unit import Unit
-from simulators.metrics import Metrics, Pace, oee
+from simulators.flow.packml_unit import PackMLUnit
+from simulators.metrics import Metrics, RunStatus, oee
 from simulators.plant import Plant
 from simulators.server.endpoint import Access
-from simulators.server.face import Plan
 from simulators.server.injection import Injection
+from simulators.server.plant_server import Plan
 from simulators.server.record import Recorder, recording
 from simulators.server.servers import Servers
 from simulators.server.web import bind_http, metrics_served
@@ -93,8 +93,8 @@ class Running:
         self.metrics = Metrics(self.factory.machines, self.pace)
         self.metrics_url: str | None = None
         self.injection = Injection(
-            Schedule(settings.faults, settings.seed), log, self.servers.faces, self.servers.restart, settings.seed,
-            lambda kind: self.metrics.faults.labels(kind).inc(),
+            Schedule(settings.faults, settings.seed), log, self.servers.plant_servers, self.servers.restart,
+            seed=settings.seed, count=lambda kind: self.metrics.faults.labels(kind).inc(),
         )  # fmt: skip
         self.servers.adopt = self.injection.adopt
         self._next_sample = 0.0
@@ -105,16 +105,16 @@ class Running:
         now = time.monotonic()
         if now >= self._next_sample:
             self._next_sample = now + 1.0 / self.settings.sample_hz
-            for face in self.servers.present:
-                face.sample(now_s)
+            for server in self.servers.present:
+                server.sample(now_s)
         self.injection.step(now_s)
         self.recorder.flush()
 
     def publish(self, now_s: float) -> None:
         changes = self.factory.take_changes()
         self.metrics.observe(changes)
-        for face in self.servers.present:
-            face.publish(changes, now_s)
+        for server in self.servers.present:
+            server.publish(changes, now_s)
 
     async def backfill(self, stop: asyncio.Event) -> None:
         """Live through the time before the epoch, at full speed: histories get it, no record does."""
@@ -133,17 +133,19 @@ class Running:
             self.factory.run(due_s)
             self.publish(due_s)
 
-    def pace(self) -> Pace:
+    def pace(self) -> RunStatus:
         """How the simulation keeps time."""
-        faces = self.servers.present
-        cores = [face.server.iserver for face in faces]
-        late_s = max((f.load.behind_s(self.clock.now_s) for f in faces if f.load), default=0.0) / self.clock.speed
-        return Pace(
+        plant_servers = self.servers.present
+        cores = [server.endpoint.iserver for server in plant_servers]
+        late_s = (
+            max((f.load.behind_s(self.clock.now_s) for f in plant_servers if f.load), default=0.0) / self.clock.speed
+        )
+        return RunStatus(
             sim_time_s=self.clock.now_s, speed=self.clock.speed, achieved_speed=self.clock.achieved_speed,
             lag_s=max(self.clock.lag_s, late_s), slipped_s=self.clock.slipped_s,
             sessions=sum(len(c.sessions) for c in cores),
             subscriptions=sum(len(c.subscriptions.subscriptions) for c in cores),
-            values_written=self.recorder.written, events_sent=sum(face.events.sent for face in faces),
+            values_written=self.recorder.written, events_sent=sum(server.events.sent for server in plant_servers),
         )  # fmt: skip
 
     def status(self) -> Status:
@@ -161,10 +163,10 @@ class Running:
 
 def plans(plant: Plant, factory: Factory, start: datetime, clock: Clock) -> list[Plan]:
     """Which server shows what: one server for all, for each line or for each machine, as the file says."""
-    found: dict[str, list[Unit]] = {} if factory.machines else {plant.name: []}
+    found: dict[str, list[PackMLUnit]] = {} if factory.machines else {plant.name: []}
     for machine in factory.machines:
         key = {"plant": plant.name, "line": machine.line, "machine": machine.path}[plant.servers]
-        found.setdefault(key, []).append(Unit(machine))
+        found.setdefault(key, []).append(PackMLUnit(machine))
     loads = [factory.stress, *([] for _ in range(len(found) - 1))]
     return [
         Plan(name, plant.site, units, load, start, clock)

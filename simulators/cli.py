@@ -69,6 +69,7 @@ def common() -> None:
 @app.command("serve")
 def serve_command(
     plant: PlantFile,
+    *,
     speed: Annotated[float, typer.Option(min=0.001, help="Simulated seconds per second.")] = 1.0,
     late: Annotated[LatePolicy, typer.Option(help="When the simulation cannot keep up.")] = LatePolicy.CATCH_UP,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same factory.")] = 1,

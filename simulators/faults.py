@@ -26,11 +26,11 @@ from simulators.located import read_yaml, validated
 Pattern = Annotated[str, Field(description="of names such as line-1/test/Temperature, with * and ?")]
 
 
-class Part(BaseModel):
+class FileSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Planned(Part):
+class Planned(FileSection):
     """What every fault has."""
 
     at: Duration | None = Field(None, description="simulated time at which it begins")
@@ -147,7 +147,7 @@ Fault = (
 MOMENTS = (DropConnections, KillSessions, KillSubscriptions)
 
 
-class FaultFile(Part):
+class FaultFile(FileSection):
     faults: tuple[Annotated[Fault, Field(discriminator="kind")], ...] = ()
 
 

@@ -21,7 +21,7 @@ CYCLE_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 6
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RunStatus:
     """How the simulation keeps time, at one instant."""
 
     sim_time_s: float
@@ -38,7 +38,7 @@ class Pace:
 class _Factory(Collector):
     """Reads the flow and its pace at each scrape."""
 
-    def __init__(self, machines: Sequence[Machine], pace: Callable[[], Pace]) -> None:
+    def __init__(self, machines: Sequence[Machine], pace: Callable[[], RunStatus]) -> None:
         self._machines = machines
         self._pace = pace
 
@@ -106,7 +106,7 @@ class _Factory(Collector):
 class Metrics:
     """All series of one simulator, in a registry of their own."""
 
-    def __init__(self, machines: Sequence[Machine], pace: Callable[[], Pace]) -> None:
+    def __init__(self, machines: Sequence[Machine], pace: Callable[[], RunStatus]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
         self.registry = CollectorRegistry()
         self.registry.register(_Factory(machines, pace))

@@ -13,7 +13,7 @@ from simulators.streams import Sampler
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class UnitOfMeasure:
     """A unit of measure: UNECE code (Recommendation 20), and what people read."""
 
     code: str
@@ -29,30 +29,30 @@ class Unit:
 UNITS = {
     unit.name: unit
     for unit in (
-        Unit("CEL", "°C", "degree Celsius"),
-        Unit("C16", "mm/s", "millimetre per second"),
-        Unit("BAR", "bar", "bar"),
-        Unit("AMP", "A", "ampere"),
-        Unit("VLT", "V", "volt"),
-        Unit("WTT", "W", "watt"),
-        Unit("KWT", "kW", "kilowatt"),
-        Unit("JOU", "J", "joule"),
-        Unit("KWH", "kWh", "kilowatt hour"),
-        Unit("RPM", "rpm", "revolutions per minute"),
-        Unit("HTZ", "Hz", "hertz"),
-        Unit("P1", "%", "percent"),
-        Unit("MMT", "mm", "millimetre"),
-        Unit("4H", "µm", "micrometre"),
-        Unit("NEW", "N", "newton"),
-        Unit("NU", "Nm", "newton metre"),
-        Unit("SEC", "s", "second"),
-        Unit("C26", "ms", "millisecond"),
-        Unit("L2", "L/min", "litre per minute"),
-        Unit("2N", "dB", "decibel"),
-        Unit("KGM", "kg", "kilogram"),
-        Unit("GRM", "g", "gram"),
-        Unit("MTS", "m/s", "metre per second"),
-        Unit("C62", "1", "one"),
+        UnitOfMeasure("CEL", "°C", "degree Celsius"),
+        UnitOfMeasure("C16", "mm/s", "millimetre per second"),
+        UnitOfMeasure("BAR", "bar", "bar"),
+        UnitOfMeasure("AMP", "A", "ampere"),
+        UnitOfMeasure("VLT", "V", "volt"),
+        UnitOfMeasure("WTT", "W", "watt"),
+        UnitOfMeasure("KWT", "kW", "kilowatt"),
+        UnitOfMeasure("JOU", "J", "joule"),
+        UnitOfMeasure("KWH", "kWh", "kilowatt hour"),
+        UnitOfMeasure("RPM", "rpm", "revolutions per minute"),
+        UnitOfMeasure("HTZ", "Hz", "hertz"),
+        UnitOfMeasure("P1", "%", "percent"),
+        UnitOfMeasure("MMT", "mm", "millimetre"),
+        UnitOfMeasure("4H", "µm", "micrometre"),
+        UnitOfMeasure("NEW", "N", "newton"),
+        UnitOfMeasure("NU", "Nm", "newton metre"),
+        UnitOfMeasure("SEC", "s", "second"),
+        UnitOfMeasure("C26", "ms", "millisecond"),
+        UnitOfMeasure("L2", "L/min", "litre per minute"),
+        UnitOfMeasure("2N", "dB", "decibel"),
+        UnitOfMeasure("KGM", "kg", "kilogram"),
+        UnitOfMeasure("GRM", "g", "gram"),
+        UnitOfMeasure("MTS", "m/s", "metre per second"),
+        UnitOfMeasure("C62", "1", "one"),
     )
 }
 
@@ -62,7 +62,7 @@ class Signal:
     """One measured quantity of a machine."""
 
     name: str
-    unit: Unit
+    unit: UnitOfMeasure
     low: float
     high: float
     source: Callable[[float], float]
@@ -123,40 +123,3 @@ class Wander:
             self._index += 1
         part = max(0.0, steps - self._index)
         return (self._left * math.sinh((1 - part) / 4) + self._right * math.sinh(part / 4)) / math.sinh(0.25)
-
-
-@dataclass(frozen=True, slots=True)
-class Lie:
-    """How a sensor errs: from when, for how long, by how much; spikes come every so often and last so long."""
-
-    kind: str
-    at_s: float
-    lasts_s: float
-    amount: float
-    every_s: float
-    width_s: float
-
-
-def lying(curve: Callable[[float], float], lie: Lie) -> Callable[[float], float]:
-    """What a sensor shows that is stuck, drifts by `amount` per hour, has spikes, or shows a sentinel, for a while.
-
-    Stuck shows the value it had when it was first asked within the time of the fault: ask when the fault begins.
-    """
-    kept: list[float] = []
-
-    def shown(now_s: float) -> float:
-        since_s = now_s - lie.at_s
-        if not 0 <= since_s < lie.lasts_s:
-            return curve(now_s)
-        match lie.kind:
-            case "sentinel":
-                return lie.amount
-            case "stuck":
-                kept[:] = kept or [curve(now_s)]
-                return kept[0]
-            case "drift":
-                return curve(now_s) + lie.amount * since_s / 3600.0
-            case _:
-                return curve(now_s) + (lie.amount if since_s % lie.every_s < lie.width_s else 0.0)
-
-    return shown

@@ -12,7 +12,7 @@ from gateway.config import Config
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.metrics.tags import TagGauges
 from simulators.metrics import Metrics as FactoryMetrics
-from simulators.metrics import Pace
+from simulators.metrics import RunStatus
 
 TARGET = Path(__file__).parent / "METRICS.md"
 ROW = "| `{}` | {} | {} | {} |"
@@ -39,7 +39,7 @@ def tags() -> CollectorRegistry:
 
 
 def factory() -> CollectorRegistry:
-    return FactoryMetrics((), lambda: Pace(0, 0, 0, 0, 0, 0, 0, 0, 0)).registry
+    return FactoryMetrics((), lambda: RunStatus(0, 0, 0, 0, 0, 0, 0, 0, 0)).registry
 
 
 def _labels(family: Metric) -> str:

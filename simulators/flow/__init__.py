@@ -4,8 +4,8 @@ from simulators.flow.change import Change, Command
 from simulators.flow.factory import Factory
 from simulators.flow.line import Line
 from simulators.flow.machine import Machine
+from simulators.flow.packml_unit import PackMLUnit
 from simulators.flow.part import Part, Visit
 from simulators.flow.replay import replay
-from simulators.flow.unit import Unit
 
-__all__ = ["Change", "Command", "Factory", "Line", "Machine", "Part", "Unit", "Visit", "replay"]
+__all__ = ["Change", "Command", "Factory", "Line", "Machine", "PackMLUnit", "Part", "Visit", "replay"]

@@ -14,7 +14,7 @@ from simulators import plant
 from simulators.flow.buffer import Buffer
 from simulators.flow.change import Ledger
 from simulators.flow.crew import Crew
-from simulators.flow.kinds import LIVES
+from simulators.flow.kinds import STATION_PROCESSES
 from simulators.flow.loop import Loop
 from simulators.flow.machine import Machine
 from simulators.flow.part import Part
@@ -54,13 +54,13 @@ class Line:
             entrance = self.buffers[loop.stations[0]]
             entrance.loop, loop.on_return = loop, entrance.rouse
         self.machines = [
-            Machine(self, station, name, seed, self.buffers[station.name], crews)
+            Machine(self, station, name, seed=seed, inflow=self.buffers[station.name], crews=crews)
             for station in spec.stations
             for name in station.machine_names
         ]
         self._open(seed)
         for machine in self.machines:
-            machine.live(LIVES[machine.station.kind])
+            machine.live(STATION_PROCESSES[machine.station.kind])
 
     @property
     def parts(self) -> int:

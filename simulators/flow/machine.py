@@ -8,36 +8,50 @@ What a machine does with a part is told by its kind (`simulators/flow/kinds`), i
 """
 
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import simpy
 
 from simulators.account import Account
-from simulators.flow.ageing import Ageing, Ageings
 from simulators.flow.buffer import Buffer
-from simulators.flow.change import Command
+from simulators.flow.change import Command, Ledger
 from simulators.flow.crew import Crew
+from simulators.flow.failure_process import FailureProcess, FailureProcesses
 from simulators.flow.part import Part, Visit
 from simulators.flow.quality import Quality, Routes, is_reworked
 from simulators.flow.setups import Setups
 from simulators.kpis import Elements, elements_of
 from simulators.plant import OUT, Defect, Station
+from simulators.plant import Line as LineSpec
 from simulators.signals import Signal
 from simulators.states import State
-
-if TYPE_CHECKING:
-    from simulators.flow.line import Line
 
 Steps = Generator[simpy.Event, Part | None, None]
 GRAVEST = (State.OFF, State.DOWN, State.MAINTENANCE, State.HELD)
 """The stops, gravest first: that is what the account shows when there are several."""
 
 
+class MachineLine(Protocol):
+    """What a machine needs of the line it stands on."""
+
+    @property
+    def env(self) -> simpy.Environment: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def spec(self) -> LineSpec: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    def inflow_of(self, goal: str) -> Buffer | None: ...
+    def deliver(self, part: Part) -> None: ...
+    def lose(self, part: Part) -> None: ...
+
+
 class Machine:
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
 
     def __init__(
-        self, line: "Line", station: Station, name: str, seed: int, inflow: Buffer, crews: Mapping[str, Crew]
+        self, line: MachineLine, station: Station, name: str, *, seed: int, inflow: Buffer, crews: Mapping[str, Crew]
     ) -> None:
         self.env: simpy.Environment = line.env
         self.name = name
@@ -69,7 +83,7 @@ class Machine:
         }
         self._quality = Quality(station, seed, self.path)
         self._routes = Routes(line.spec, station, seed, self.path)
-        self._ageings = Ageings([*station.failures, *station.maintenance], seed, self.path, crews)
+        self._failures = FailureProcesses([*station.failures, *station.maintenance], seed, self.path, crews)
         self._reserved: Buffer | None = None
         self._activity = State.STARVED
         self._stops = dict.fromkeys(GRAVEST, 0)
@@ -80,8 +94,8 @@ class Machine:
     def live(self, life: Callable[["Machine"], Steps]) -> None:
         """Begin to work, as machines of this kind do."""
         self._process = self.env.process(life(self))
-        for ageing in self._ageings.by_calendar:
-            self.env.process(self._age_by_calendar(ageing))
+        for process in self._failures.by_calendar:
+            self.env.process(self._count_by_calendar(process))
 
     @property
     def state(self) -> State:
@@ -137,8 +151,8 @@ class Machine:
 
     def next_part(self) -> Generator[simpy.Event, Part | None, Part]:
         """Care that is due; then a part, however long it takes."""
-        for ageing in self._ageings.due_between_parts():
-            yield from self.tend(ageing)
+        for process in self._failures.due_between_parts():
+            yield from self.tend(process)
         part = self.inflow.take() if not self._stopped else None
         if part is None:
             self.turn(State.STARVED)
@@ -157,8 +171,8 @@ class Machine:
         if self.setups.tool_is_worn:
             yield from self.spend(State.SETUP, self.setups.change_tool())
             self.renewed_s = self.worked_s(self.env.now)
-        for ageing in self._ageings.due_by_cycles():
-            yield from self.tend(ageing)
+        for process in self._failures.due_by_cycles():
+            yield from self.tend(process)
 
     def work(self, part: Part) -> Generator[simpy.Event, Part | None, Defect | None]:
         """Prepare, work and look what is wrong; a defect that is put right here is worked on again at once."""
@@ -186,7 +200,7 @@ class Machine:
             if left <= 0:
                 return
             speed = self.speed if working else 1.0
-            span, first = left / speed, self._ageings.next_to_strike() if working else None
+            span, first = left / speed, self._failures.next_to_strike() if working else None
             strikes = first is not None and first.left <= span
             if first is not None and strikes:
                 span = max(0.0, first.left)
@@ -200,7 +214,7 @@ class Machine:
             else:
                 left = left - span * speed if strikes else 0.0
             if working:
-                self._ageings.worked(span)
+                self._failures.worked(span)
             if first is not None and strikes:
                 yield from self.tend(first)
 
@@ -209,7 +223,7 @@ class Machine:
         now = self.env.now
         self.cycles += 1
         self.ideal_s += self.station.ideal_of(part.product)
-        self._ageings.cycled()
+        self._failures.cycled()
         self.setups.made_one(part)
         defect = self._quality.verdict()
         part.visits.append(Visit(self.name, began_s, now, defect.code if defect else ""))
@@ -298,40 +312,40 @@ class Machine:
         """Remember a command from outside, so that the run can be told again."""
         self._on_line.ledger.commands.append(Command(float(self.env.now), self.path, name, value))
 
-    def tend(self, ageing: Ageing) -> Steps:
+    def tend(self, process: FailureProcess) -> Steps:
         """Repair a failure, or do planned care: stopped meanwhile, and waiting for the crew if there is one."""
-        if not ageing.is_care:
+        if not process.is_care:
             self.failures += 1
-            self.severity = ageing.severity
-            self._tell_fault(ageing.name)
-        self.stop(ageing.reason)
-        takes_s = ageing.takes_s()
-        if ageing.crew is None:
+            self.severity = process.severity
+            self._tell_fault(process.name)
+        self.stop(process.reason)
+        takes_s = process.takes_s()
+        if process.crew is None:
             yield self.env.timeout(takes_s)
         else:
-            yield from ageing.crew.work(takes_s, ageing.priority)
-        self._ageings.tended(ageing)
-        if ageing.tended is not None:
-            ageing.tended.succeed()
-            ageing.tended = None
-        if ageing.renews:
+            yield from process.crew.work(takes_s, process.priority)
+        self._failures.tended(process)
+        if process.tended is not None:
+            process.tended.succeed()
+            process.tended = None
+        if process.renews:
             self.renewed_s = self.worked_s(self.env.now)
-        if not ageing.is_care:
+        if not process.is_care:
             self._tell_fault("")
-        self.release(ageing.reason)
+        self.release(process.reason)
 
     def _tell_fault(self, name: str) -> None:
         self.fault = name
         self._note(self.env.now, self.path, "fault", name)
 
-    def _age_by_calendar(self, ageing: Ageing) -> Steps:
+    def _count_by_calendar(self, process: FailureProcess) -> Steps:
         while True:
-            yield self.env.timeout(ageing.left)
-            if ageing.strikes or self._activity is State.STARVED:
-                yield from self.tend(ageing)
+            yield self.env.timeout(process.left)
+            if process.strikes or self._activity is State.STARVED:
+                yield from self.tend(process)
             else:  # the machine comes to it by itself, between two parts
-                ageing.left, ageing.tended = 0.0, self.env.event()
-                yield ageing.tended
+                process.left, process.tended = 0.0, self.env.event()
+                yield process.tended
 
     def _disturb(self) -> None:
         """Let a timed activity look again at what it is doing."""

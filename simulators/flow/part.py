@@ -1,9 +1,15 @@
 """One part on its way through a line, and its pedigree."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from simulators.flow.loop import Loop
+
+class Carrier(Protocol):
+    """What a part needs of the carriers (pallets, skids) of a loop."""
+
+    @property
+    def stations(self) -> Sequence[str]: ...
+    def leave(self, part: "Part") -> None: ...
 
 
 class Visit(NamedTuple):
@@ -28,4 +34,4 @@ class Part:
         self.visits: list[Visit] = []
         self.components: list[str] = []
         self.reworks: dict[str, int] = {}
-        self.carrier: Loop | None = None
+        self.carrier: Carrier | None = None

@@ -9,13 +9,13 @@ import simpy
 
 from simulators.flow.change import Command
 from simulators.flow.factory import Factory
-from simulators.flow.unit import Unit
+from simulators.flow.packml_unit import PackMLUnit
 from simulators.states import Cause
 
 
 def replay(factory: Factory, commands: Iterable[Command], until_s: float) -> None:
     """Drive a new factory to a simulated time, giving each command at its own."""
-    units = {machine.path: Unit(machine) for machine in factory.machines}
+    units = {machine.path: PackMLUnit(machine) for machine in factory.machines}
     for command in commands:
         through(factory.env, command.at_s)
         if command.name == "speed":

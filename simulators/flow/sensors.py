@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator
 import simpy
 
 from simulators.flow.machine import Machine
-from simulators.plant import Counting, Lagging, Loading, SignalSpec, Wearing
-from simulators.signals import UNITS, Lag, Lie, Signal, Wander, lying
+from simulators.plant import Counting, Lagging, Loading, SensorFault, SignalSpec, Wearing
+from simulators.signals import UNITS, Lag, Signal, Wander
 from simulators.states import State
 from simulators.streams import blocks, stream
 
@@ -21,10 +21,10 @@ def signals_of(machine: Machine, seed: int) -> dict[str, Signal]:
 
 def _signal(spec: SignalSpec, machine: Machine, seed: int) -> Signal:
     curve = _noisy(_pure(spec, machine), spec, machine, seed)
-    for f in spec.faults:
-        curve = lying(curve, Lie(f.kind, f.at, f.lasts, f.amount, f.every, f.width))
-        if f.kind == "stuck":
-            machine.env.process(_ask_at(f.at, machine, curve))
+    for fault in spec.faults:
+        curve = with_fault(curve, fault)
+        if fault.kind == "stuck":
+            machine.env.process(_ask_at(fault.at, machine, curve))
     return Signal(spec.name, UNITS[spec.unit], spec.low, spec.high, curve)
 
 
@@ -32,6 +32,31 @@ def _ask_at(at_s: float, machine: Machine, curve: Curve) -> Generator[simpy.Even
     """A sensor sticks at the value that it has when the fault begins, whoever samples it and when."""
     yield machine.env.timeout(at_s)
     curve(at_s)
+
+
+def with_fault(curve: Curve, fault: SensorFault) -> Curve:
+    """What a faulty sensor shows of a curve: see `SensorFault` in `simulators/plant/sensing.py`.
+
+    A stuck sensor shows the value it had when it was first asked within the time of the fault: ask when it begins.
+    """
+    kept: list[float] = []
+
+    def shown(now_s: float) -> float:
+        since_s = now_s - fault.at
+        if not 0 <= since_s < fault.lasts:
+            return curve(now_s)
+        match fault.kind:
+            case "sentinel":
+                return fault.amount
+            case "stuck":
+                kept[:] = kept or [curve(now_s)]
+                return kept[0]
+            case "drift":
+                return curve(now_s) + fault.amount * since_s / 3600.0
+            case "spike":
+                return curve(now_s) + (fault.amount if since_s % fault.every < fault.width else 0.0)
+
+    return shown
 
 
 def _pure(spec: SignalSpec, machine: Machine) -> Curve:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from simulators.distributions import Constant, Distribution, Duration, Lasting
-from simulators.plant.quantities import Name, Part, no_twins
+from simulators.plant.quantities import FileSection, Name, no_twins
 from simulators.plant.stations import OUT, AnyStation, Station
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -30,13 +30,13 @@ def _clock(value: object) -> object:
 ClockTime = Annotated[time, BeforeValidator(_clock, json_schema_input_type=str | int)]
 
 
-class Endless(Part):
+class Endless(FileSection):
     """There is always another raw part."""
 
     kind: Literal["endless"] = "endless"
 
 
-class Arrivals(Part):
+class Arrivals(FileSection):
     """Raw parts come one by one."""
 
     kind: Literal["arrivals"]
@@ -44,13 +44,13 @@ class Arrivals(Part):
     when_full: Literal["wait", "lose"] = Field("wait", description="what an arriving part does when there is no room")
 
 
-class Order(Part):
+class Order(FileSection):
     product: Name
     quantity: Annotated[int, Field(ge=1)]
     at: Duration = Field(0.0, description="not before this simulated time")
 
 
-class Orders(Part):
+class Orders(FileSection):
     """Parts are made to order, one order after another."""
 
     kind: Literal["orders"]
@@ -61,7 +61,7 @@ class Orders(Part):
 Source = Annotated[Endless | Arrivals | Orders, Field(discriminator="kind")]
 
 
-class Shift(Part, populate_by_name=True):
+class Shift(FileSection, populate_by_name=True):
     """On these days, from one time to another by the plant's clock; over midnight when `to` is not later."""
 
     days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
@@ -69,7 +69,7 @@ class Shift(Part, populate_by_name=True):
     end: ClockTime = Field(alias="to")
 
 
-class Loop(Part):
+class Loop(FileSection):
     """Carriers (pallets, skids): a part needs one from the station `first` to the station `last`."""
 
     name: Name
@@ -79,7 +79,7 @@ class Loop(Part):
     back: Distribution = Field(Constant(law="constant", value=0.0), description="the way of an empty carrier back")
 
 
-class Line(Part):
+class Line(FileSection):
     name: Name
     product: Name = "part"
     mix: dict[Name, Annotated[float, Field(gt=0)]] = Field(
@@ -108,14 +108,14 @@ class Line(Part):
         return next(s for s in self.stations if s.name == name)
 
 
-class Crew(Part):
+class Crew(FileSection):
     """People who repair: they come to whoever has waited longest among the most urgent."""
 
     name: Name
     people: Annotated[int, Field(ge=1)] = 1
 
 
-class Stress(Part):
+class Stress(FileSection):
     """Variables that do nothing but change: for load tests."""
 
     name: Name
@@ -124,7 +124,7 @@ class Stress(Part):
     type: Literal["bool", "int32", "uint32", "int64", "float", "double", "string"] = "double"
 
 
-class Plant(Part):
+class Plant(FileSection):
     """A whole plant."""
 
     name: Name

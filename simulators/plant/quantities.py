@@ -54,7 +54,7 @@ Places = Annotated[
 """A number of places for parts: 0, 1, 2 … or `unlimited`."""
 
 
-class Part(BaseModel):
+class FileSection(BaseModel):
     """What every part of the plant file has in common: unknown keys are mistakes, nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,15 +1,15 @@
-"""What is measured on a machine, and how a sensor can lie."""
+"""What is measured on a machine, and what can be wrong with a sensor."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from simulators.distributions import Duration, Positive
-from simulators.plant.quantities import Name, Part, UnitName
+from simulators.plant.quantities import FileSection, Name, UnitName
 
 
-class SensorFault(Part):
-    """A sensor that lies for a while, at a fixed simulated time."""
+class SensorFault(FileSection):
+    """A sensor that shows what is not the case, for a while from a fixed simulated time on."""
 
     kind: Literal["stuck", "drift", "spike", "sentinel"] = Field(
         description="stuck: keeps its value; drift: moves away by `amount` per hour; spike: off by `amount` for a"
@@ -22,7 +22,7 @@ class SensorFault(Part):
     width: Positive = Field(1.0, description="how long one spike lasts")
 
 
-class Sensed(Part):
+class Sensed(FileSection):
     name: Name
     unit: UnitName
     low: float = Field(0.0, description="lower end of the range")

@@ -5,14 +5,14 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from simulators.distributions import Distribution, Duration, Lasting, Positive
-from simulators.plant.quantities import Name, Part, Places, Power, Probability, no_twins
+from simulators.plant.quantities import FileSection, Name, Places, Power, Probability, no_twins
 from simulators.plant.sensing import USUAL_SIGNALS, SignalSpec
 
 OUT = "out"
 """Where finished parts go."""
 
 
-class Powers(Part):
+class Powers(FileSection):
     """Electrical power by state."""
 
     working: Power = 3000.0
@@ -22,7 +22,7 @@ class Powers(Part):
     off: Power = 50.0
 
 
-class Failure(Part):
+class Failure(FileSection):
     """A reason to break down."""
 
     name: Name = "failure"
@@ -38,7 +38,7 @@ class Failure(Part):
     severity: Literal["abort", "hold"] = Field("abort", description="what PackML shows: Aborted or Held")
 
 
-class Maintenance(Part):
+class Maintenance(FileSection):
     """Planned care.  `by` age: working time since the last repair or care; parts: cycles since the last care."""
 
     name: Name = "maintenance"
@@ -51,12 +51,12 @@ class Maintenance(Part):
     priority: int = 10
 
 
-class Tool(Part):
+class Tool(FileSection):
     life: Annotated[int, Field(ge=1, description="parts that one tool makes")]
     change: Distribution
 
 
-class Setup(Part):
+class Setup(FileSection):
     """What it takes to go from one product to the next."""
 
     usual: Distribution = Field(description="for every change of product that `changeovers` does not name")
@@ -65,7 +65,7 @@ class Setup(Part):
     )
 
 
-class Defect(Part):
+class Defect(FileSection):
     """What can be wrong with a part after this station."""
 
     code: Name
@@ -78,20 +78,20 @@ class Defect(Part):
     )
 
 
-class Route(Part):
+class Route(FileSection):
     to: Name = Field(description=f"a station of this line, or `{OUT}`")
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     product: Name | None = Field(None, description="only for this product")
 
 
-class Component(Part):
+class Component(FileSection):
     """Something that is built into every part here, for its pedigree."""
 
     name: Name
     lot: Annotated[int, Field(ge=1)] = Field(1, description="pieces per lot; 1: each has a serial number of its own")
 
 
-class Station(Part):
+class Station(FileSection):
     """The keys that every kind of station has."""
 
     kind: str

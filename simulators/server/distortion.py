@@ -14,7 +14,7 @@ from simulators.server.nodes import StatusCodes
 TOP = 2**32
 
 
-class Shown(NamedTuple):
+class ServedValue(NamedTuple):
     """What a variable is to show."""
 
     content: object
@@ -22,7 +22,7 @@ class Shown(NamedTuple):
     code: int
 
 
-Distort = Callable[[str, Shown], Shown | None]
+Distort = Callable[[str, ServedValue], ServedValue | None]
 """From the name of a variable and the truth to what is written; None: nothing is."""
 
 
@@ -41,7 +41,7 @@ class Distortion:
             self._fits[name] = matches(name, self._pattern)
         return self._fits[name]
 
-    def apply(self, name: str, truth: Shown) -> Shown | None:
+    def apply(self, name: str, truth: ServedValue) -> ServedValue | None:
         return self._distort(name, truth)
 
 
@@ -69,7 +69,7 @@ def _cycling(codes: list[int], turn: Callable[[], int]) -> Distort:
 def _disordering(by: timedelta) -> Distort:
     odd: dict[str, bool] = {}
 
-    def distort(name: str, truth: Shown) -> Shown:
+    def distort(name: str, truth: ServedValue) -> ServedValue:
         odd[name] = not odd.get(name, False)
         return truth if odd[name] else truth._replace(source_time=truth.source_time - by)
 
@@ -80,7 +80,7 @@ def _rolling(left: int) -> Distort:
     """Shift every counter by as much as brings its first value to `left` below the top."""
     shifts: dict[str, int] = {}
 
-    def distort(name: str, truth: Shown) -> Shown:
+    def distort(name: str, truth: ServedValue) -> ServedValue:
         if not isinstance(truth.content, int) or isinstance(truth.content, bool):
             return truth
         shift = shifts.setdefault(name, TOP - 1 - left - truth.content)

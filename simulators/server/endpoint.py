@@ -110,7 +110,7 @@ class Users(UserManager):
         return User(role=UserRole.User, name=username) if expected and same else None
 
 
-class FactoryServer(Server):
+class OpcUaServer(Server):
     """asyncua's server on our own sessions, subscriptions and listener."""
 
     iserver: Core
@@ -177,9 +177,9 @@ def bind(url: str) -> socket.socket:
 
 
 @asynccontextmanager
-async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIterator[FactoryServer]:
+async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIterator[OpcUaServer]:
     """A server with the standard address space, not yet listening; closed at the end, within `STOP_TIMEOUT_S`."""
-    server = FactoryServer(name, access, bound)
+    server = OpcUaServer(name, access, bound)
     try:
         with collection_paused():
             await server.init()

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from asyncua import ua
 from asyncua.common.events import Event
 
-from simulators.server.instances import Instance, Maker
-from simulators.server.machines import MachineNodes, Place
+from simulators.server.instances import Instance, InstanceMaker
+from simulators.server.machines import MachineNodes, NodeNamespace
 from simulators.server.nodes import ObjectIds, StatusCodes, localized, numeric, status
 from simulators.server.space import HAS_COMPONENT, Variable
 from simulators.server.subscriptions import Subscription, Subscriptions
@@ -61,9 +61,11 @@ class Alarm:
 class Events:
     """Makes events and hands them to the subscriptions that asked for them."""
 
-    def __init__(self, place: Place, subscriptions: Subscriptions, shared: tuple[ua.NodeId, ...], write: Write) -> None:
+    def __init__(
+        self, ns: NodeNamespace, subscriptions: Subscriptions, shared: tuple[ua.NodeId, ...], write: Write
+    ) -> None:
         """`shared` are the notifiers that hear of every machine, besides the Server object."""
-        self._place = place
+        self._ns = ns
         self._subscriptions = subscriptions
         self._shared = (SERVER, *shared)
         self._write = write
@@ -73,37 +75,35 @@ class Events:
         self.part_type = self._add_type("PartEventType", ("SerialNumber", "Good"))
 
     def _add_type(self, name: str, fields: tuple[str, ...]) -> ua.NodeId:
-        place, space = self._place, self._place.space
-        node_id = space.add_type(place.id(name), place.name(name), BASE_EVENT, ua.NodeClass.ObjectType, False)
+        ns, space = self._ns, self._ns.space
+        node_id = space.add_type(ns.id(name), ns.name(name), BASE_EVENT, ua.NodeClass.ObjectType, False)
         for each in fields:
             kind = BOOLEAN if each == "Good" else TEXT
-            space.add_property(
-                place.id(f"{name}/{each}"), place.name(each), node_id, kind, False if each == "Good" else ""
-            )
+            space.add_property(ns.id(f"{name}/{each}"), ns.name(each), node_id, kind, False if each == "Good" else "")
         return node_id
 
-    def add_alarm(self, nodes: MachineNodes, maker: Maker) -> None:
+    def add_alarm(self, nodes: MachineNodes, maker: InstanceMaker) -> None:
         """Give a machine its condition object `Breakdown`."""
         text = f"{nodes.machine.path}/Breakdown"
-        place = self._place
+        ns = self._ns
         values = {"ConditionName": "Breakdown", "SourceName": nodes.machine.path, "SourceNode": nodes.node_id}
-        instance = maker.make(ALARM, text, place.name("Breakdown"), nodes.node_id, HAS_COMPONENT, values=values)
+        instance = maker.make(ALARM, text, ns.name("Breakdown"), nodes.node_id, HAS_COMPONENT, values=values)
         self._alarms[instance.node_id] = Alarm(nodes, instance)
 
     def bind_methods(self) -> None:
         """Let clients acknowledge alarms and ask for those that stand (Part 9, 5.5.7 and 5.7.3)."""
-        self._place.space.store[ACKNOWLEDGE].call = self._acknowledge
-        self._place.space.store[REFRESH].call = self._refresh
+        self._ns.space.store[ACKNOWLEDGE].call = self._acknowledge
+        self._ns.space.store[REFRESH].call = self._refresh
 
     def state_changed(self, nodes: MachineNodes, state: str, before: str, at: datetime) -> None:
         fields: Fields = {"State": (state, TEXT), "PreviousState": (before, TEXT)}
-        common = self._common(nodes, self.state_type, f"{nodes.machine.path} is {state}", 100, at)
+        common = self._common(nodes, self.state_type, f"{nodes.machine.path} is {state}", severity=100, at=at)
         self._send(nodes, {**common, **fields})
 
     def part_done(self, nodes: MachineNodes, serial: str, good: bool, at: datetime) -> None:
         verdict = "good" if good else "scrap"
         fields: Fields = {"SerialNumber": (serial, TEXT), "Good": (good, BOOLEAN)}
-        common = self._common(nodes, self.part_type, f"{nodes.machine.path} made a part: {verdict}", 50, at)
+        common = self._common(nodes, self.part_type, f"{nodes.machine.path} made a part: {verdict}", severity=50, at=at)
         self._send(nodes, {**common, **fields})
 
     def broke_down(self, nodes: MachineNodes, fault: str, severity: str, at: datetime) -> None:
@@ -133,7 +133,9 @@ class Events:
             "NodeId": (alarm.instance.node_id, NODE),
             "Quality": (status(0), ua.VariantType.StatusCode),
         }
-        common = self._common(alarm.source, ALARM, message, alarm.severity, alarm.at, alarm.event_id)
+        common = self._common(
+            alarm.source, ALARM, message, severity=alarm.severity, at=alarm.at, event_id=alarm.event_id
+        )
         for path, (content, _) in {**common, **fields}.items():
             variable = alarm.instance.variables.get(path)
             if variable is not None:
@@ -145,6 +147,7 @@ class Events:
         nodes: MachineNodes,
         type_id: ua.NodeId,
         message: str,
+        *,
         severity: int,
         at: datetime,
         event_id: bytes = b"",

@@ -1,4 +1,4 @@
-"""The published face of a machine: OPC 40001-1 (Machinery) for each, and PackML or MachineTool where the plant says so.
+"""What the companion specifications show of a machine: OPC 40001-1 (Machinery) always, PackML or MachineTool on demand.
 
     Objects / Machines / <machine>                        the machine itself, the one that also stands below its line
         Identification                                    who made it, its serial number
@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from asyncua import ua
 
 from simulators.flow import Machine
-from simulators.flow.unit import Unit
-from simulators.server.instances import Instance, Maker
-from simulators.server.machines import MachineNodes, Place, unit_information
+from simulators.flow.packml_unit import PackMLUnit
+from simulators.server.instances import Instance, InstanceMaker
+from simulators.server.machines import MachineNodes, NodeNamespace, unit_information
 from simulators.server.models import HAS_ADDIN, TABLES, Models, Ref, table
 from simulators.server.nodes import ObjectIds, StatusCodes, localized, numeric, qualified
 from simulators.server.space import BASE_OBJECT, FOLDER_TYPE, HAS_COMPONENT, ORGANIZES, Variable
-from simulators.signals import Unit as Measure
+from simulators.signals import UnitOfMeasure
 from simulators.states import MACHINERY, PACK_MODE_OF, Pack, PackMode, State
 
 Write = Callable[[Variable, object, float, int], None]
@@ -88,11 +88,11 @@ def states_of(models: Models, type_ref: Ref) -> States:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class MachineInstances:
     """The instances of one machine."""
 
     nodes: MachineNodes
-    unit: Unit
+    unit: PackMLUnit
     item_state: Instance
     mode: Instance
     counters: Instance
@@ -101,44 +101,45 @@ class Shown:
 
 
 class Information:
-    """Adds the published face to machines, and keeps it true."""
+    """Adds the companion models to machines, and keeps them true."""
 
-    def __init__(self, place: Place, models: Models, write: Write) -> None:
-        self._place = place
+    def __init__(self, ns: NodeNamespace, models: Models, write: Write) -> None:
+        self._ns = ns
         self._models = models
-        self.maker = Maker(place)
+        self.maker = InstanceMaker(ns)
         self._write = write
         self._states = {ref: states_of(models, ref) for ref in (ITEM_STATE, OPERATION_MODE, PROGRAM_STATE)}
         self._levels = {path: states_of(models, ("p", number)) for path, number in LEVELS.items()}
-        self.shown: dict[str, Shown] = {}
+        self.shown: dict[str, MachineInstances] = {}
         self.notifier = models.id(MACHINES)
 
     def type_of(self, machine: Machine) -> ua.NodeId:
         """The type definition of a machine's own node."""
         return self._models.id(MACHINE_TOOL) if machine.station.model == "machine-tool" else BASE_OBJECT
 
-    def add(self, nodes: MachineNodes, unit: Unit) -> Shown:
-        """Give a machine its published face."""
-        place, models, machine, space = self._place, self._models, nodes.machine, self._place.space
+    def add(self, nodes: MachineNodes, unit: PackMLUnit) -> MachineInstances:
+        """Give a machine the objects of its companion models."""
+        ns, models, machine, space = self._ns, self._models, nodes.machine, self._ns.space
         space.refer(self.notifier, nodes.node_id, ORGANIZES)
         space.refer(self.notifier, nodes.node_id, HAS_NOTIFIER)
         tool = self._add_tool(nodes) if machine.station.model == "machine-tool" else None
         if tool is None:
             self.maker.make(
                 models.id(IDENTIFICATION), f"{machine.path}/Identification", models.name("d", "Identification"),
-                nodes.node_id, HAS_ADDIN, ("Model", "ComponentName", "Location"), nameplate(machine),
+                nodes.node_id, HAS_ADDIN, optional=("Model", "ComponentName", "Location"),
+                values=nameplate(machine),
             )  # fmt: skip
         text = f"{machine.path}/MachineryBuildingBlocks"
         blocks = space.add_object(
-            place.id(text), models.name("m", "MachineryBuildingBlocks"), nodes.node_id, FOLDER_TYPE, HAS_COMPONENT
+            ns.id(text), models.name("m", "MachineryBuildingBlocks"), nodes.node_id, FOLDER_TYPE, HAS_COMPONENT
         )
 
         def block(ref: Ref, letter: str, name: str, *optional: str) -> Instance:
             return self.maker.make(
-                models.id(ref), f"{text}/{name}", models.name(letter, name), blocks, HAS_ADDIN, optional
+                models.id(ref), f"{text}/{name}", models.name(letter, name), blocks, HAS_ADDIN, optional=optional
             )
 
-        shown = Shown(
+        shown = MachineInstances(
             nodes, unit,
             item_state=block(ITEM_STATE, "m", "MachineryItemState", "CurrentState/Number"),
             mode=block(OPERATION_MODE, "m", "MachineryOperationMode", "CurrentState/Number"),
@@ -155,12 +156,12 @@ class Information:
         values["Production/ActiveProgram/Name"] = nodes.machine.line
         optional = ("Identification/Model", "Identification/ComponentName", "Identification/Location")
         tool_type = self._models.id(MACHINE_TOOL)
-        return self.maker.fill(nodes.node_id, nodes.machine.path, tool_type, optional, values)
+        return self.maker.fill(nodes.node_id, nodes.machine.path, tool_type, optional=optional, values=values)
 
     def _add_packml(self, nodes: MachineNodes) -> Instance:
         text = f"{nodes.machine.path}/PackML"
-        place, models = self._place, self._models
-        per_minute = unit_information(Measure("C94", "1/min", "reciprocal minute"))
+        ns, models = self._ns, self._models
+        per_minute = unit_information(UnitOfMeasure("C94", "1/min", "reciprocal minute"))
         span = ua.Range(ua.Double(0.0), ua.Double(10 * design_speed(nodes.machine)))
         values: dict[str, object] = {
             "Status/MachSpeed/EURange": span, "Status/CurMachSpeed/EURange": span,
@@ -171,10 +172,10 @@ class Information:
             values[f"{path}/AvailableStates"] = [node_id for _, node_id in states.names.values()]
             values[f"{path}/AvailableTransitions"] = list(states.transitions)
         made = self.maker.make(
-            models.id(PACKML), text, qualified("PackML", place.namespace), nodes.node_id, HAS_COMPONENT, PACK_OPTIONAL,
-            values,
+            models.id(PACKML), text, qualified("PackML", ns.index), nodes.node_id, HAS_COMPONENT,
+            optional=PACK_OPTIONAL, values=values,
         )  # fmt: skip
-        place.space.refer(models.id(PACKML_OBJECTS), made.node_id, ORGANIZES)
+        ns.space.refer(models.id(PACKML_OBJECTS), made.node_id, ORGANIZES)
         return made
 
     def show(self, machine: Machine, state: State, now_s: float) -> None:

@@ -31,8 +31,8 @@ from simulators.faults import (
     Status,
 )
 from simulators.server.distortion import Distortion, distortion_of
-from simulators.server.face import Face
 from simulators.server.nodes import ObjectIds, StatusCodes, numeric, status
+from simulators.server.plant_server import PlantServer
 from simulators.server.sessions import Core
 from simulators.server.subscriptions import Subscription
 
@@ -43,7 +43,7 @@ UNDISTURBED = frozenset(
 )
 """Requests that are never answered with an error: without them there is no client to be disturbed."""
 
-Restart = Callable[[Face, ServerRestart, float], None]
+Restart = Callable[[PlantServer, ServerRestart, float], None]
 """Takes a server away until a simulated time."""
 
 
@@ -51,13 +51,13 @@ class Injection:
     """Applies a schedule to the servers of one simulator."""
 
     def __init__(
-        self, schedule: Schedule, log: FaultLog, faces: Sequence[Face | None], restart: Restart, seed: int,
-        count: Callable[[str], None],
+        self, schedule: Schedule, log: FaultLog, plant_servers: Sequence[PlantServer | None], restart: Restart, *,
+        seed: int, count: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """`faces` may change under us: None is a server that is away.  `count` is told the kind of each fault."""
+        """`plant_servers` may change: None is a server that is away.  `count` is told the kind of each fault."""
         self._schedule = schedule
         self._log = log
-        self._faces = faces
+        self._faces = plant_servers
         self._restart = restart
         self._rng = random.Random(seed)
         self._count = count
@@ -82,21 +82,21 @@ class Injection:
         for active in self._schedule.active:
             self._keep_up(active)
 
-    def adopt(self, face: Face) -> None:
+    def adopt(self, server: PlantServer) -> None:
         """A server is new, or back: what is active concerns it too."""
-        self._refresh(face.server.iserver)
+        self._refresh(server.endpoint.iserver)
         for active in self._schedule.active:
-            self._distort(face, active)
+            self._distort(server, active)
 
     def _apply(self, edge: Edge) -> list[str]:
         affected: list[str] = []
-        for face in [face for face in self._faces if face is not None]:
-            core = face.server.iserver
+        for server in [server for server in self._faces if server is not None]:
+            core = server.endpoint.iserver
             self._refresh(core)
             if edge.begins:
-                affected += self._strike(face, core, edge.active) + self._distort(face, edge.active)
+                affected += self._strike(server, core, edge.active) + self._distort(server, edge.active)
             else:
-                affected += self._heal(face, edge.active)
+                affected += self._heal(server, edge.active)
         return affected
 
     def _refresh(self, core: Core) -> None:
@@ -114,12 +114,12 @@ class Injection:
             elif isinstance(fault, ErrorAnswers) and request not in UNDISTURBED and self._rng.random() < fault.rate:
                 raise ServiceError(int(getattr(StatusCodes, fault.code)))
 
-    def _strike(self, face: Face, core: Core, active: Active) -> list[str]:
+    def _strike(self, server: PlantServer, core: Core, active: Active) -> list[str]:
         """Faults of connections, sessions and whole servers."""
         fault = active.fault
         if isinstance(fault, ServerRestart):
-            self._restart(face, fault, active.ends_s)
-            return [face.server.url]
+            self._restart(server, fault, active.ends_s)
+            return [server.endpoint.url]
         if isinstance(fault, DropConnections):
             peers = [str(transport.get_extra_info("peername")) for transport in core.asyncio_transports]
             for transport in tuple(core.asyncio_transports):
@@ -136,50 +136,50 @@ class Injection:
             return [str(subscription.data.SubscriptionId) for subscription in doomed]
         return []
 
-    def _distort(self, face: Face, active: Active) -> list[str]:
+    def _distort(self, server: PlantServer, active: Active) -> list[str]:
         """Faults of values, of nodes and of the clock."""
-        sender, began = face.sender, face.sender.instant(self._now_s)
+        writer, began = server.writer, server.writer.instant(self._now_s)
         distortion = distortion_of(active, began, lambda: self._now_s)
         if distortion is None:
             return []
-        variables = sender.fitting(distortion)
+        variables = writer.fitting(distortion)
         if isinstance(active.fault, RemoveNode):
             for variable in variables:
-                sender.announce(variable, began, StatusCodes.BadNodeIdUnknown)
-            face.remove_nodes(active, variables)
-        sender.distortions.append(distortion)
+                writer.announce(variable, began, StatusCodes.BadNodeIdUnknown)
+            server.remove_nodes(active, variables)
+        writer.distortions.append(distortion)
         if isinstance(active.fault, Status):
-            sender.show_again(variables, began)
+            writer.show_again(variables, began)
         return [str(variable.node_id.Identifier) for variable in variables]
 
-    def _heal(self, face: Face, active: Active) -> list[str]:
-        sender = face.sender
+    def _heal(self, server: PlantServer, active: Active) -> list[str]:
+        writer = server.writer
         if isinstance(active.fault, ClockError):
-            sender.offset = timedelta(0)
-        over = [d for d in sender.distortions if d.active is active and _ends(d)]
+            writer.offset = timedelta(0)
+        over = [d for d in writer.distortions if d.active is active and _ends(d)]
         for distortion in over:
-            sender.distortions.remove(distortion)
+            writer.distortions.remove(distortion)
             if isinstance(active.fault, RemoveNode):
-                face.restore_nodes(active)
-            sender.show_again(sender.fitting(distortion), sender.instant(self._now_s))
+                server.restore_nodes(active)
+            writer.show_again(writer.fitting(distortion), writer.instant(self._now_s))
         return []
 
     def _keep_up(self, active: Active) -> None:
         """What changes while a fault is active: a drifting clock, the next status of a cycle."""
         fault = active.fault
-        for face in [face for face in self._faces if face is not None]:
+        for server in [server for server in self._faces if server is not None]:
             if isinstance(fault, ClockError):
                 wrong_s = fault.offset + fault.drift * (self._now_s - active.began_s)
-                face.sender.offset = timedelta(seconds=wrong_s)
+                server.writer.offset = timedelta(seconds=wrong_s)
             if isinstance(fault, Status):
-                self._turn(face, active, int((self._now_s - active.began_s) / fault.period))
+                self._turn(server, active, int((self._now_s - active.began_s) / fault.period))
 
-    def _turn(self, face: Face, active: Active, turn: int) -> None:
+    def _turn(self, server: PlantServer, active: Active, turn: int) -> None:
         if self._turns.get(active, 0) == turn:
             return
         self._turns[active] = turn
-        for distortion in [d for d in face.sender.distortions if d.active is active]:
-            face.sender.show_again(face.sender.fitting(distortion), face.sender.instant(self._now_s))
+        for distortion in [d for d in server.writer.distortions if d.active is active]:
+            server.writer.show_again(server.writer.fitting(distortion), server.writer.instant(self._now_s))
 
 
 def _ends(distortion: Distortion) -> bool:

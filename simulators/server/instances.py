@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from asyncua import ua
 
-from simulators.server.machines import Place
+from simulators.server.machines import NodeNamespace
 from simulators.server.models import HAS_ADDIN, HAS_RULE
 from simulators.server.nodes import AttributeIds, ObjectIds, localized, numeric, status
 from simulators.server.space import HAS_COMPONENT, HAS_PROPERTY, HAS_SUBTYPE, HAS_TYPE, ORGANIZES, Variable
@@ -42,49 +42,49 @@ class Instance:
     variables: dict[str, Variable] = field(default_factory=dict)
 
 
-class Maker:
+class InstanceMaker:
     """Makes instances on one server."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._space = place.space
+    def __init__(self, ns: NodeNamespace) -> None:
+        self._ns = ns
+        self._space = ns.space
         self._known: dict[ua.NodeId, dict[str, Declared]] = {}
 
     def make(
         self, type_id: ua.NodeId, text: str, name: ua.QualifiedName, parent: ua.NodeId, how: ua.NodeId,
-        optional: Collection[str] = (), values: Mapping[str, object] | None = None,
+        *, optional: Collection[str] = (), values: Mapping[str, object] | None = None,
     ) -> Instance:  # fmt: skip
         """An object of a type, with the optional children whose paths are named; `values` by path."""
-        node_id = self._space.add_object(self._place.id(text), name, parent, type_id, how)
-        return self.fill(node_id, text, type_id, optional, values)
+        node_id = self._space.add_object(self._ns.id(text), name, parent, type_id, how)
+        return self.fill(node_id, text, type_id, optional=optional, values=values)
 
     def fill(
-        self, node_id: ua.NodeId, text: str, type_id: ua.NodeId, optional: Collection[str] = (),
+        self, node_id: ua.NodeId, text: str, type_id: ua.NodeId, *, optional: Collection[str] = (),
         values: Mapping[str, object] | None = None,
     ) -> Instance:  # fmt: skip
         """Give an object that is there the children that its type asks for."""
         instance = Instance(node_id)
-        self._fill(instance, node_id, text, "", self._of_type(type_id), optional, values or {})
+        self._fill(instance, node_id, text, "", self._of_type(type_id), optional=optional, values=values or {})
         return instance
 
     def _fill(
         self, instance: Instance, parent: ua.NodeId, text: str, path: str, declared: Mapping[str, Declared],
-        optional: Collection[str], values: Mapping[str, object],
+        *, optional: Collection[str], values: Mapping[str, object],
     ) -> None:  # fmt: skip
         for name, child in declared.items():
             here = f"{path}{name}"
             if not child.mandatory and here not in optional:
                 continue
-            node_id = self._add(instance, parent, f"{text}/{name}", here, child, values)
+            node_id = self._add(instance, parent, f"{text}/{name}", here, child, values=values)
             inner = {**self._of_type(self._type_of(child.node_id)), **self._of_node(child.node_id)}
             if child.node_class is not ua.NodeClass.Method:
-                self._fill(instance, node_id, f"{text}/{name}", f"{here}/", inner, optional, values)
+                self._fill(instance, node_id, f"{text}/{name}", f"{here}/", inner, optional=optional, values=values)
 
     def _add(
         self, instance: Instance, parent: ua.NodeId, text: str, path: str, child: Declared,
-        values: Mapping[str, object],
+        *, values: Mapping[str, object],
     ) -> ua.NodeId:  # fmt: skip
-        node_id, type_id = self._place.id(text), self._type_of(child.node_id)
+        node_id, type_id = self._ns.id(text), self._type_of(child.node_id)
         instance.nodes[path] = node_id
         if child.node_class is ua.NodeClass.Object:
             return self._space.add_object(node_id, child.name, parent, type_id, child.how)
@@ -92,7 +92,7 @@ class Maker:
             self._space.add_method(node_id, child.name, parent, None)
             for name, argument in self._of_node(child.node_id).items():
                 content = self._read(argument.node_id, AttributeIds.Value)
-                self._space.add_arguments(self._place.id(f"{text}/{name}"), name, node_id, _arguments(content))
+                self._space.add_arguments(self._ns.id(f"{text}/{name}"), name, node_id, _arguments(content))
             return node_id
         data_type = self._read(child.node_id, AttributeIds.DataType)
         assert isinstance(data_type, ua.NodeId)
@@ -102,8 +102,8 @@ class Maker:
         if content is None:
             content = [] if rank == 1 else ZEROS[kind]() if kind in ZEROS else None
         instance.variables[path] = self._space.add_variable(
-            node_id, child.name, parent, kind if content is not None else ua.VariantType.Null, content, type_id,
-            child.how, data_type, rank=rank if isinstance(rank, int) else None,
+            node_id, child.name, parent, kind if content is not None else ua.VariantType.Null, content, type_id=type_id,
+            reference=child.how, data_type=data_type, rank=rank if isinstance(rank, int) else None,
         )  # fmt: skip
         return node_id
 

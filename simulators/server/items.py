@@ -189,8 +189,8 @@ class Items(MonitoredItemService):
             item = self._monitored_items[mid]
             if item.read_value_id and mid not in self.due and item.mode == ua.MonitoringMode.Reporting:
                 item.mvalue.current_dvalue = None
-                place = item.read_value_id
-                self.notify(handle, self.aspace.read_attribute_value(place.NodeId, place.AttributeId))
+                read = item.read_value_id
+                self.notify(handle, self.aspace.read_attribute_value(read.NodeId, read.AttributeId))
 
     async def set_monitoring_mode(self, mode: ua.MonitoringMode, ids: list[int]) -> list[ua.StatusCode]:
         results = await super().set_monitoring_mode(mode, ids)

@@ -24,7 +24,7 @@ from asyncua import ua
 from simulators.flow import Machine
 from simulators.server.nodes import ObjectIds, localized, numeric, qualified, text_id
 from simulators.server.space import BASE_OBJECT, DATA_VARIABLE, FOLDER_TYPE, OBJECTS, ORGANIZES, Space, Variable
-from simulators.signals import UNITS, Unit
+from simulators.signals import UNITS, UnitOfMeasure
 
 ANALOG_UNIT_RANGE = numeric(ObjectIds.AnalogUnitRangeType)
 RANGE_TYPE = numeric(ObjectIds.Range)
@@ -47,49 +47,49 @@ class MachineNodes:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodeNamespace:
     """Where in the address space things go: the store and the index of our namespace."""
 
     space: Space
-    namespace: int
+    index: int
 
     def id(self, text: str) -> ua.NodeId:
-        return text_id(text, self.namespace)
+        return text_id(text, self.index)
 
     def name(self, text: str) -> ua.QualifiedName:
-        return qualified(text, self.namespace)
+        return qualified(text, self.index)
 
 
 def add_machines(
-    place: Place,
+    ns: NodeNamespace,
     site: str,
     machines: Iterable[Machine],
     type_of: Callable[[Machine], ua.NodeId] = lambda m: BASE_OBJECT,
 ) -> dict[str, MachineNodes]:
     """Add folders and variables for `machines`; gives their nodes by path."""
-    root = site_of(place, site)
+    root = site_of(ns, site)
     lines: dict[str, ua.NodeId] = {}
     found: dict[str, MachineNodes] = {}
     for machine in machines:
         if machine.line not in lines:
-            lines[machine.line] = place.space.add_object(
-                place.id(machine.line), place.name(machine.line), root, FOLDER_TYPE, ORGANIZES, notifier=NOTIFIES
+            lines[machine.line] = ns.space.add_object(
+                ns.id(machine.line), ns.name(machine.line), root, FOLDER_TYPE, ORGANIZES, notifier=NOTIFIES
             )
-        found[machine.path] = add_machine(place, machine, lines[machine.line], type_of(machine))
+        found[machine.path] = add_machine(ns, machine, lines[machine.line], type_of(machine))
     return found
 
 
-def site_of(place: Place, site: str) -> ua.NodeId:
+def site_of(ns: NodeNamespace, site: str) -> ua.NodeId:
     """The folder of the site, made when it is not there yet."""
-    node_id = place.id(site)
-    if node_id not in place.space.store:
-        place.space.add_object(node_id, place.name(site), OBJECTS, FOLDER_TYPE, ORGANIZES)
+    node_id = ns.id(site)
+    if node_id not in ns.space.store:
+        ns.space.add_object(node_id, ns.name(site), OBJECTS, FOLDER_TYPE, ORGANIZES)
     return node_id
 
 
-def add_machine(place: Place, machine: Machine, line: ua.NodeId, type_id: ua.NodeId = BASE_OBJECT) -> MachineNodes:
-    node_id = place.space.add_object(
-        place.id(machine.path), place.name(machine.name), line, type_id, ORGANIZES, notifier=NOTIFIES
+def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: ua.NodeId = BASE_OBJECT) -> MachineNodes:
+    node_id = ns.space.add_object(
+        ns.id(machine.path), ns.name(machine.name), line, type_id, ORGANIZES, notifier=NOTIFIES
     )
     nodes = MachineNodes(machine, node_id, line)
     plain: Mapping[str, tuple[ua.VariantType, object, str]] = {
@@ -103,43 +103,54 @@ def add_machine(place: Place, machine: Machine, line: ua.NodeId, type_id: ua.Nod
         "Rework": (ua.VariantType.UInt32, 0, "parts sent to rework since the start"),
     }
     for name, (kind, content, description) in plain.items():
-        nodes.variables[name] = place.space.add_variable(
-            place.id(f"{machine.path}/{name}"), place.name(name), node_id, kind, content, DATA_VARIABLE,
+        nodes.variables[name] = ns.space.add_variable(
+            ns.id(f"{machine.path}/{name}"), ns.name(name), node_id, kind, content, type_id=DATA_VARIABLE,
             description=description,
         )  # fmt: skip
-    add_analog(place, nodes, "CycleTime", UNITS["s"], (0.0, 3600.0), "work time of the last part")
-    add_analog(place, nodes, "IdealCycleTime", UNITS["s"], (0.0, 3600.0), "the work time that OEE is measured against")
-    add_analog(place, nodes, "Energy", UNITS["J"], (0.0, 1e15), "energy used since the start")
+    add_analog(ns, nodes, "CycleTime", unit=UNITS["s"], limits=(0.0, 3600.0), description="work time of the last part")
+    add_analog(
+        ns,
+        nodes,
+        "IdealCycleTime",
+        unit=UNITS["s"],
+        limits=(0.0, 3600.0),
+        description="the work time that OEE is measured against",
+    )
+    add_analog(ns, nodes, "Energy", unit=UNITS["J"], limits=(0.0, 1e15), description="energy used since the start")
     for name, signal in machine.signals.items():
-        add_analog(place, nodes, title(name), signal.unit, (signal.low, signal.high), f"{name}, sampled")
+        add_analog(
+            ns, nodes, title(name), unit=signal.unit, limits=(signal.low, signal.high), description=f"{name}, sampled"
+        )
     return nodes
 
 
-def add_analog(place: Place, nodes: MachineNodes, name: str, unit: Unit, limits: Limits, description: str) -> Variable:
+def add_analog(
+    ns: NodeNamespace, nodes: MachineNodes, name: str, *, unit: UnitOfMeasure, limits: Limits, description: str
+) -> Variable:
     """A Double with EURange and EngineeringUnits (Part 8, 5.3.2.4)."""
     text = f"{nodes.machine.path}/{name}"
-    variable = place.space.add_variable(
-        place.id(text), place.name(name), nodes.node_id, ua.VariantType.Double, 0.0, ANALOG_UNIT_RANGE,
+    variable = ns.space.add_variable(
+        ns.id(text), ns.name(name), nodes.node_id, ua.VariantType.Double, 0.0, type_id=ANALOG_UNIT_RANGE,
         description=description,
     )  # fmt: skip
-    add_limits(place, variable.node_id, text, unit, limits)
+    add_limits(ns, variable.node_id, text, unit, limits)
     nodes.variables[name] = variable
     return variable
 
 
-def add_limits(place: Place, node_id: ua.NodeId, text: str, unit: Unit, limits: Limits) -> None:
+def add_limits(ns: NodeNamespace, node_id: ua.NodeId, text: str, unit: UnitOfMeasure, limits: Limits) -> None:
     low, high = limits
-    place.space.add_property(
-        place.id(f"{text}/EURange"), qualified("EURange"), node_id, ua.VariantType.ExtensionObject,
-        ua.Range(ua.Double(low), ua.Double(high)), RANGE_TYPE,
+    ns.space.add_property(
+        ns.id(f"{text}/EURange"), qualified("EURange"), node_id, ua.VariantType.ExtensionObject,
+        ua.Range(ua.Double(low), ua.Double(high)), data_type=RANGE_TYPE,
     )  # fmt: skip
-    place.space.add_property(
-        place.id(f"{text}/EngineeringUnits"), qualified("EngineeringUnits"), node_id, ua.VariantType.ExtensionObject,
-        unit_information(unit), UNIT_TYPE,
+    ns.space.add_property(
+        ns.id(f"{text}/EngineeringUnits"), qualified("EngineeringUnits"), node_id, ua.VariantType.ExtensionObject,
+        unit_information(unit), data_type=UNIT_TYPE,
     )  # fmt: skip
 
 
-def unit_information(unit: Unit) -> ua.EUInformation:
+def unit_information(unit: UnitOfMeasure) -> ua.EUInformation:
     """A unit as Part 8, 5.6.3 wants it, with its UNECE code."""
     uri = "http://www.opcfoundation.org/UA/units/un/cefact"
     return ua.EUInformation(ua.String(uri), ua.Int32(unit.unit_id), localized(unit.name), localized(unit.meaning))

@@ -23,8 +23,8 @@ from asyncua.crypto.permission_rules import User
 
 from simulators.errors import Illegal
 from simulators.flow import Machine
-from simulators.server.information import COMMANDS, Shown, design_speed
-from simulators.server.machines import MachineNodes, Place, add_limits
+from simulators.server.information import COMMANDS, MachineInstances, design_speed
+from simulators.server.machines import MachineNodes, NodeNamespace, add_limits
 from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
 from simulators.server.space import READ, WRITE, Method, Variable
 from simulators.signals import UNITS
@@ -55,36 +55,37 @@ class Operations:
 
     def __init__(
         self,
-        place: Place,
+        ns: NodeNamespace,
         may_operate: Callable[[User], bool],
         caller: Callable[[], User | None],
         speed_changed: Callable[[MachineNodes], None],
     ) -> None:
         """`caller` gives the user who calls the method that runs."""
-        self._place = place
+        self._ns = ns
         self._may_operate = may_operate
         self._caller = caller
         self._speed_changed = speed_changed
         self._set_points: dict[ua.NodeId, SetPoint] = {}
 
-    def add(self, shown: Shown) -> None:
+    def add(self, shown: MachineInstances) -> None:
         """Give a machine its methods and its set-point."""
-        nodes, place, space = shown.nodes, self._place, self._place.space
+        nodes, ns, space = shown.nodes, self._ns, self._ns.space
         path = nodes.machine.path
         for name in OWN:
-            space.add_method(place.id(f"{path}/{name}"), place.name(name), nodes.node_id, self._commanding(shown, name))
+            space.add_method(ns.id(f"{path}/{name}"), ns.name(name), nodes.node_id, self._commanding(shown, name))
         set_speed = space.add_method(
-            place.id(f"{path}/SetSpeed"), place.name("SetSpeed"), nodes.node_id, self._setting(nodes, lambda m: 1.0)
+            ns.id(f"{path}/SetSpeed"), ns.name("SetSpeed"), nodes.node_id, self._setting(nodes, lambda m: 1.0)
         )
         factor = ua.Argument(
             ua.String("Factor"), numeric(ObjectIds.Double), ua.Int32(-1), [], localized("1 is as designed")
         )
-        space.add_arguments(place.id(f"{path}/SetSpeed/InputArguments"), "InputArguments", set_speed, [factor])
+        space.add_arguments(ns.id(f"{path}/SetSpeed/InputArguments"), "InputArguments", set_speed, [factor])
         variable = space.add_variable(
-            place.id(f"{path}/SpeedFactor"), place.name("SpeedFactor"), nodes.node_id, ua.VariantType.Double, 1.0,
-            numeric(ObjectIds.AnalogUnitRangeType), access=READ | WRITE, description="writable: 1 is as designed",
+            ns.id(f"{path}/SpeedFactor"), ns.name("SpeedFactor"), nodes.node_id, ua.VariantType.Double, 1.0,
+            type_id=numeric(ObjectIds.AnalogUnitRangeType), access=READ | WRITE,
+            description="writable: 1 is as designed",
         )  # fmt: skip
-        add_limits(place, variable.node_id, f"{path}/SpeedFactor", UNITS["1"], (SLOWEST, FASTEST))
+        add_limits(ns, variable.node_id, f"{path}/SpeedFactor", UNITS["1"], (SLOWEST, FASTEST))
         nodes.variables["SpeedFactor"] = variable
         self.add_set_point(variable, SLOWEST, FASTEST, partial(self._speed_up, nodes))
         if shown.packml is not None:
@@ -94,8 +95,8 @@ class Operations:
         """From now on clients may write a number from `low` to `high` to a variable; `apply` makes it so."""
         self._set_points[variable.node_id] = SetPoint(low, high, apply)
 
-    def _bind_packml(self, shown: Shown, nodes: Mapping[str, ua.NodeId]) -> None:
-        store = self._place.space.store
+    def _bind_packml(self, shown: MachineInstances, nodes: Mapping[str, ua.NodeId]) -> None:
+        store = self._ns.space.store
         for level, names in COMMANDS.items():
             for name in names:
                 store[nodes[f"{level}/{name}"]].call = self._commanding(shown, name)
@@ -103,10 +104,12 @@ class Operations:
         for name in ("SetUnitMode", "SetProduct", "SetParameter"):
             store[nodes[name]].call = _not_supported
 
-    def _commanding(self, shown: Shown, name: str) -> Method:
+    def _commanding(self, shown: MachineInstances, name: str) -> Method:
         return partial(self._command, shown, CAUSES[name])
 
-    async def _command(self, shown: Shown, cause: Cause, parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:
+    async def _command(
+        self, shown: MachineInstances, cause: Cause, parent: ua.NodeId, *arguments: ua.Variant
+    ) -> ua.StatusCode:
         if not self.allowed():
             return status(StatusCodes.BadUserAccessDenied)
         try:

@@ -14,18 +14,18 @@ from typing import Protocol
 
 from asyncua import ua
 
-from simulators.server.machines import Place, add_limits, site_of
+from simulators.server.machines import NodeNamespace, add_limits, site_of
 from simulators.server.nodes import ObjectIds, StatusCodes, numeric, status
 from simulators.server.operations import Operations
-from simulators.server.sender import Sender
 from simulators.server.space import READ, WRITE
+from simulators.server.value_writer import ValueWriter
 from simulators.signals import UNITS
 
 SLOWEST, FASTEST = 0.001, 1e6
 ANALOG = numeric(ObjectIds.AnalogUnitRangeType)
 
 
-class Pace(Protocol):
+class SimulationClock(Protocol):
     """The clock, as far as clients may see and move it."""
 
     @property
@@ -44,35 +44,37 @@ class Pace(Protocol):
 class Simulation:
     """The `Simulation` object of one server."""
 
-    def __init__(self, place: Place, site: str, sender: Sender, operations: Operations, pace: Pace) -> None:
-        self._sender = sender
+    def __init__(
+        self, ns: NodeNamespace, site: str, writer: ValueWriter, operations: Operations, pace: SimulationClock
+    ) -> None:
+        self._writer = writer
         self._pace = pace
         self._operations = operations
-        space, text = place.space, f"{site}/Simulation"
-        node_id = space.add_object(place.id(text), place.name("Simulation"), site_of(place, site))
+        space, text = ns.space, f"{site}/Simulation"
+        node_id = space.add_object(ns.id(text), ns.name("Simulation"), site_of(ns, site))
         self._variables = {
             name: space.add_variable(
-                place.id(f"{text}/{name}"), place.name(name), node_id, ua.VariantType.Double, 0.0, ANALOG,
+                ns.id(f"{text}/{name}"), ns.name(name), node_id, ua.VariantType.Double, 0.0, type_id=ANALOG,
                 access=READ | WRITE if name == "Speed" else READ,
             )
             for name in ("SimulatedTime", "Speed", "Lag")
         }  # fmt: skip
         for name, variable in self._variables.items():
             unit, limits = ("1", (SLOWEST, FASTEST)) if name == "Speed" else ("s", (0.0, 1e10))
-            add_limits(place, variable.node_id, f"{text}/{name}", UNITS[unit], limits)
+            add_limits(ns, variable.node_id, f"{text}/{name}", UNITS[unit], limits)
         self._paused = space.add_variable(
-            place.id(f"{text}/Paused"), place.name("Paused"), node_id, ua.VariantType.Boolean, False
+            ns.id(f"{text}/Paused"), ns.name("Paused"), node_id, ua.VariantType.Boolean, False
         )
-        space.add_method(place.id(f"{text}/Pause"), place.name("Pause"), node_id, self._doing(pace.pause))
-        space.add_method(place.id(f"{text}/Resume"), place.name("Resume"), node_id, self._doing(pace.resume))
+        space.add_method(ns.id(f"{text}/Pause"), ns.name("Pause"), node_id, self._doing(pace.pause))
+        space.add_method(ns.id(f"{text}/Resume"), ns.name("Resume"), node_id, self._doing(pace.resume))
         operations.add_set_point(self._variables["Speed"], SLOWEST, FASTEST, self._set_speed)
 
     def show(self, now_s: float) -> None:
         """Write how things stand."""
-        self._sender.write(self._variables["SimulatedTime"], now_s, now_s)
-        self._sender.write(self._variables["Speed"], self._pace.speed, now_s)
-        self._sender.write(self._variables["Lag"], self._pace.lag_s, now_s)
-        self._sender.write(self._paused, self._pace.paused, now_s)
+        self._writer.write(self._variables["SimulatedTime"], now_s, now_s)
+        self._writer.write(self._variables["Speed"], self._pace.speed, now_s)
+        self._writer.write(self._variables["Lag"], self._pace.lag_s, now_s)
+        self._writer.write(self._paused, self._pace.paused, now_s)
 
     def _set_speed(self, speed: float) -> None:
         self._pace.set_speed(speed)

@@ -17,14 +17,14 @@ import structlog
 
 from simulators.faults import ServerRestart
 from simulators.server.endpoint import Access, bind, prepared
-from simulators.server.face import Face, Plan, build
+from simulators.server.plant_server import Plan, PlantServer, build
 from simulators.server.record import Recorder
 
 LOOK_S = 0.02
 """How often a server that is away looks whether its time has come."""
 
 
-class Time(Protocol):
+class SimulatedTime(Protocol):
     """Simulated time."""
 
     @property
@@ -32,24 +32,24 @@ class Time(Protocol):
 
 
 class Servers:
-    """All servers; `faces` has None where one is away."""
+    """All servers; `plant_servers` has None where one is away."""
 
-    def __init__(self, plans: Sequence[Plan], access: Access, recorder: Recorder, time: Time) -> None:
+    def __init__(self, plans: Sequence[Plan], access: Access, recorder: Recorder, time: SimulatedTime) -> None:
         self._plans = plans
         self._access = access
         self._recorder = recorder
         self._time = time
-        self.faces: list[Face | None] = []
+        self.plant_servers: list[PlantServer | None] = []
         self.urls: list[str] = []
-        self.adopt: Callable[[Face], None] = lambda face: None
+        self.adopt: Callable[[PlantServer], None] = lambda server: None
         """Told of each server before it listens."""
         self._lives: list[AsyncExitStack] = []
         self._wanted: asyncio.Queue[tuple[int, ServerRestart, float]] = asyncio.Queue()
         self._log = structlog.get_logger("simulators")
 
     @property
-    def present(self) -> list[Face]:
-        return [face for face in self.faces if face is not None]
+    def present(self) -> list[PlantServer]:
+        return [server for server in self.plant_servers if server is not None]
 
     @asynccontextmanager
     async def built(self, endpoint: str) -> AsyncIterator[None]:
@@ -58,37 +58,37 @@ class Servers:
         try:
             for number, each in enumerate(bound):
                 self._lives.append(AsyncExitStack())
-                self.faces.append(await self._build(number, each))
-            self.urls += [face.server.url for face in self.present]
+                self.plant_servers.append(await self._build(number, each))
+            self.urls += [server.endpoint.url for server in self.present]
             yield
         finally:
             await asyncio.gather(*(life.aclose() for life in self._lives))
 
-    async def _build(self, number: int, bound: socket.socket, shuffle: random.Random | None = None) -> Face:
+    async def _build(self, number: int, bound: socket.socket, shuffle: random.Random | None = None) -> PlantServer:
         plan = self._plans[number]
         server = await self._lives[number].enter_async_context(prepared(plan.name, self._access, bound))
         return await build(server, plan, self._recorder, self._time.now_s, shuffle)
 
     def record_all(self) -> None:
         """Bring every variable up to date and record it."""
-        for face in self.present:
-            face.record_rest(self._time.now_s)
+        for server in self.present:
+            server.record_rest(self._time.now_s)
         self._recorder.flush()
 
     async def listen(self) -> None:
         """Let clients in."""
-        for face in self.present:
-            await self._open(face)
+        for server in self.present:
+            await self._open(server)
 
-    async def _open(self, face: Face) -> None:
-        self.adopt(face)
-        await face.server.start()
-        self._log.info("serving", endpoint=face.server.url, machines=len(face.machines))
+    async def _open(self, server: PlantServer) -> None:
+        self.adopt(server)
+        await server.endpoint.start()
+        self._log.info("serving", endpoint=server.endpoint.url, machines=len(server.machines))
 
-    def restart(self, face: Face, fault: ServerRestart, until_s: float) -> None:
+    def restart(self, server: PlantServer, fault: ServerRestart, until_s: float) -> None:
         """From this instant the server is away; `keep` closes it and brings it back."""
-        number = self.faces.index(face)
-        self.faces[number] = None
+        number = self.plant_servers.index(server)
+        self.plant_servers[number] = None
         self._wanted.put_nowait((number, fault, until_s))
 
     async def keep(self) -> None:
@@ -101,8 +101,8 @@ class Servers:
 
     async def _tell_time(self) -> None:
         while True:
-            for face in self.present:
-                await face.server.iserver.write_clock(face.sender.offset)
+            for server in self.present:
+                await server.endpoint.iserver.write_clock(server.writer.offset)
             await asyncio.sleep(1.0)
 
     async def _bring_back(self, number: int, fault: ServerRestart, until_s: float) -> None:
@@ -112,11 +112,11 @@ class Servers:
         while self._time.now_s < until_s:  # noqa: ASYNC110 - simulated time has no event to wait for
             await asyncio.sleep(LOOK_S)
         shuffle = random.Random(until_s) if fault.namespaces == "shuffled" else None
-        face = await self._build(number, bind(url), shuffle)
-        face.write_all(self._time.now_s)  # simulated time went on while it was built
-        face.record_rest(self._time.now_s)
-        self.faces[number] = face
-        await self._open(face)
+        server = await self._build(number, bind(url), shuffle)
+        server.write_all(self._time.now_s)  # simulated time went on while it was built
+        server.record_rest(self._time.now_s)
+        self.plant_servers[number] = server
+        await self._open(server)
 
 
 def bind_all(endpoint: str, count: int) -> list[socket.socket]:

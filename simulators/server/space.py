@@ -58,7 +58,7 @@ class Space:
 
     def add_object(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, type_id: ua.NodeId = BASE_OBJECT,
-        reference: ua.NodeId = HAS_COMPONENT, description: str = "", notifier: int = 0,
+        reference: ua.NodeId = HAS_COMPONENT, *, description: str = "", notifier: int = 0,
     ) -> ua.NodeId:  # fmt: skip
         node = self._add(node_id, ua.NodeClass.Object, name, description)
         _set(node, AttributeIds.EventNotifier, notifier, ua.VariantType.Byte)
@@ -71,7 +71,7 @@ class Space:
 
     def add_variable(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, kind: ua.VariantType, content: object,
-        type_id: ua.NodeId = DATA_VARIABLE, reference: ua.NodeId = HAS_COMPONENT, data_type: ua.NodeId | None = None,
+        *, type_id: ua.NodeId = DATA_VARIABLE, reference: ua.NodeId = HAS_COMPONENT, data_type: ua.NodeId | None = None,
         access: int = READ, description: str = "", rank: int | None = None,
     ) -> Variable:  # fmt: skip
         node = self._add(node_id, ua.NodeClass.Variable, name, description)
@@ -93,9 +93,11 @@ class Space:
 
     def add_property(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, kind: ua.VariantType, content: object,
-        data_type: ua.NodeId | None = None,
+        *, data_type: ua.NodeId | None = None,
     ) -> Variable:  # fmt: skip
-        return self.add_variable(node_id, name, parent, kind, content, PROPERTY_TYPE, HAS_PROPERTY, data_type)
+        return self.add_variable(
+            node_id, name, parent, kind, content, type_id=PROPERTY_TYPE, reference=HAS_PROPERTY, data_type=data_type
+        )
 
     def add_type(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, node_class: ua.NodeClass, abstract: bool
@@ -126,7 +128,7 @@ class Space:
         """`InputArguments` or `OutputArguments` of a method."""
         self.add_property(
             node_id, ua.QualifiedName(ua.String(name)), method, ua.VariantType.ExtensionObject, list(arguments),
-            numeric(ObjectIds.Argument),
+            data_type=numeric(ObjectIds.Argument),
         )  # fmt: skip
 
     def refer(self, source: ua.NodeId, target: ua.NodeId, kind: ua.NodeId) -> None:

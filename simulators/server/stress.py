@@ -11,9 +11,9 @@ from heapq import heapify, heapreplace
 from asyncua import ua
 
 from simulators.flow.stress import StressTag
-from simulators.server.machines import Place, site_of
-from simulators.server.sender import Sender
+from simulators.server.machines import NodeNamespace, site_of
 from simulators.server.space import Variable
+from simulators.server.value_writer import ValueWriter
 
 BUDGET_S = 0.1
 CHECK_EVERY = 256
@@ -28,20 +28,22 @@ KINDS = {
 class Load:
     """The load variables of one server."""
 
-    def __init__(self, place: Place, sender: Sender, site: str, tags: Sequence[StressTag], now_s: float) -> None:
-        self._sender = sender
+    def __init__(
+        self, ns: NodeNamespace, writer: ValueWriter, site: str, tags: Sequence[StressTag], now_s: float
+    ) -> None:
+        self._writer = writer
         self._tags = tags
         self.variables: list[Variable] = []
-        root = site_of(place, site)
+        root = site_of(ns, site)
         folders: dict[str, ua.NodeId] = {}
         for tag in tags:
             entry = tag.name.rpartition("-")[0]
             if entry not in folders:
-                folders[entry] = place.space.add_folder(place.id(entry), place.name(entry), root)
+                folders[entry] = ns.space.add_folder(ns.id(entry), ns.name(entry), root)
             first = tag.value(tag.count(now_s))
             self.variables.append(
-                place.space.add_variable(
-                    place.id(f"{entry}/{tag.name}"), place.name(tag.name), folders[entry], KINDS[tag.type], first
+                ns.space.add_variable(
+                    ns.id(f"{entry}/{tag.name}"), ns.name(tag.name), folders[entry], KINDS[tag.type], first
                 )
             )
         counts = [tag.count(now_s) + 1 for tag in tags]
@@ -51,7 +53,7 @@ class Load:
     def write_all(self, now_s: float) -> None:
         """Write the present values."""
         for tag, variable in zip(self._tags, self.variables, strict=True):
-            self._sender.write(variable, tag.value(tag.count(now_s)), now_s)
+            self._writer.write(variable, tag.value(tag.count(now_s)), now_s)
 
     def publish(self, now_s: float) -> None:
         """Write the changes that were due up to a simulated time, for at most `BUDGET_S` of wall time.
@@ -66,7 +68,7 @@ class Load:
             at_s, number, count = due[0]
             tag = tags[number]
             heapreplace(due, (tag.changed_s(count + 1), number, count + 1))
-            self._sender.write(self.variables[number], tag.value(count), at_s)
+            self._writer.write(self.variables[number], tag.value(count), at_s)
 
     def behind_s(self, now_s: float) -> float:
         """By how much simulated time the oldest change that is not written is late."""

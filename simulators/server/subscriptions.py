@@ -57,7 +57,7 @@ class Subscription(InternalSubscription):
 
     def __init__(
         self, data: ua.CreateSubscriptionResult, aspace: AddressSpace, answer: Answer, ask: Ask | None,
-        owner: Owner, forget: Callable[[], object], most_values: int, enabled: bool, now: Callable[[], datetime],
+        owner: Owner, *, forget: Callable[[], object], most_values: int, enabled: bool, now: Callable[[], datetime],
     ) -> None:  # fmt: skip
         super().__init__(
             data, aspace, answer, owner.session_id, request_callback=ask, delete_callback=forget,

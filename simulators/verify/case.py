@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from simulators.flow import Factory
 from simulators.plant import Plant
-from simulators.verify.markov import Law
+from simulators.verify.markov import Expected
 
 Reading = Callable[[float], float]
 """What has grown up to a simulated time."""
@@ -27,7 +27,7 @@ class Measure:
     """One quantity of a case.  `read` is told a new factory and gives the reading; `known` is a published constant."""
 
     name: str
-    law: Law
+    law: Expected
     read: Callable[[Factory], Reading]
     known: float | None = None
 

@@ -16,14 +16,14 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class Expected:
     """A long-run average: its exact value, and its asymptotic variance per unit of time."""
 
     exact: float
     avar: float
 
-    def scaled(self, factor: float) -> "Law":
-        return Law(self.exact * factor, self.avar * factor**2)
+    def scaled(self, factor: float) -> "Expected":
+        return Expected(self.exact * factor, self.avar * factor**2)
 
 
 class Chain(Generic[S]):
@@ -52,27 +52,29 @@ class Chain(Generic[S]):
         self._rates -= np.diag(self._rates.sum(axis=1))
         self.pi = _stationary(self._rates)
 
-    def average(self, reward: Callable[[S], float]) -> Law:
+    def average(self, reward: Callable[[S], float]) -> Expected:
         """The time average of a function of the state."""
         values = np.array([reward(state) for state in self.index])
         exact = float(self.pi @ values)
         centred = values - exact
-        return Law(exact, float(2 * self.pi @ (centred * self._deviation(centred))))
+        return Expected(exact, float(2 * self.pi @ (centred * self._deviation(centred))))
 
-    def rate(self) -> Law:
+    def rate(self) -> Expected:
         """The rate of what the moves count."""
         each = self._counts.sum(axis=1)
         exact = float(self.pi @ each)
         ahead = self._deviation(each - exact)
         squares = float(self.pi @ each)
-        return Law(exact, squares + 2 * float(self.pi @ (self._counts @ ahead)))
+        return Expected(exact, squares + 2 * float(self.pi @ (self._counts @ ahead)))
 
     def _deviation(self, centred: Vector) -> Vector:
         solved = np.linalg.solve(np.outer(np.ones(len(self.pi)), self.pi) - self._rates, centred)
         return np.asarray(solved - self.pi @ solved, dtype=np.float64)
 
 
-def discrete_average(start: S, moves: Callable[[S], Iterable[tuple[float, S]]], reward: Callable[[S], float]) -> Law:
+def discrete_average(
+    start: S, moves: Callable[[S], Iterable[tuple[float, S]]], reward: Callable[[S], float]
+) -> Expected:
     """The average per step of a function of the state of a chain in discrete time: `moves` gives probabilities."""
     index: dict[S, int] = {start: 0}
     found: list[tuple[int, int, float]] = []
@@ -92,7 +94,7 @@ def discrete_average(start: S, moves: Callable[[S], Iterable[tuple[float, S]]], 
     exact = float(pi @ values)
     centred = values - exact
     summed = np.linalg.solve(np.eye(len(index)) - step + np.outer(np.ones(len(index)), pi), centred)
-    return Law(exact, float(2 * pi @ (centred * summed) - pi @ centred**2))
+    return Expected(exact, float(2 * pi @ (centred * summed) - pi @ centred**2))
 
 
 def _stationary(rates: Vector) -> Vector:

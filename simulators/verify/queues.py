@@ -9,7 +9,7 @@ from simulators.plant import Arrivals, Crew, Failure, Plant
 from simulators.states import State
 from simulators.verify.build import constant, exponential
 from simulators.verify.case import Case, Measure
-from simulators.verify.markov import Law
+from simulators.verify.markov import Expected
 
 
 def cases() -> Iterator[Case]:
@@ -71,7 +71,7 @@ def _general_service() -> Iterator[Case]:
 def _regular_arrivals() -> Iterator[Case]:
     for rate, known in ((0.8, 1.69273084), (0.5, 0.25500097)):
         each = theory.found_by_arrivals(rate, 1.0)
-        law = Law(each.exact * rate, each.avar * rate)
+        law = Expected(each.exact * rate, each.avar * rate)
         found = Measure("found per arrival × λ", law, build.found_on_arrival, known * rate)
         yield Case("3.1", f"D/M/1 λ={rate:g}", _queue(constant(1 / rate), exponential(1)), (found,), 100_000.0)
 
@@ -147,7 +147,7 @@ def _crews() -> Iterator[Case]:
         )
         down = chain.average(float).scaled(1 / machines)
         measures = (
-            Measure("availability", Law(1 - down.exact, down.avar), build.up_share, up),
+            Measure("availability", Expected(1 - down.exact, down.avar), build.up_share, up),
             Measure("machines waiting", chain.average(theory.beyond(people)), build.waiting_for_crew, queue),
         )
         yield Case("3.3", f"{machines} machines, {people} to repair, {mttf}/{mttr}", plant, measures, 200_000.0)

@@ -11,7 +11,7 @@ from simulators.plant import Arrivals, Defect, Failure, Loop, Maintenance, Order
 from simulators.states import State
 from simulators.verify.build import constant, exponential
 from simulators.verify.case import Case, Measure
-from simulators.verify.markov import Law
+from simulators.verify.markov import Expected
 
 
 def cases() -> Iterator[Case]:
@@ -27,17 +27,17 @@ def _deterministic() -> Iterator[Case]:
     for places in (0, 3):
         order = Orders(kind="orders", orders=(Order(product="part", quantity=100),), repeat=False)
         stations = [build.station(f"m{i}", constant(s), buffer=places) for i, s in enumerate((10, 12, 8))]
-        last = Measure("last part, per 2000 s", Law(1218 / 2000, 0.0), build.last_departure, 0.609)
+        last = Measure("last part, per 2000 s", Expected(1218 / 2000, 0.0), build.last_departure, 0.609)
         name = f"100 parts through 10, 12, 8 s, B={places}"
         yield Case("3.7", name, build.one_line(stations, order), (last,), 2000.0)
     tool = build.station("s", constant(12), tool=Tool(life=50, change=constant(90)))
-    made = Measure("parts per s", Law(50 / (50 * 12 + 90), 0.0), build.delivered, 260.869565 / 3600)
-    busy = Measure("working", Law(600 / 690, 0.0), build.spent("s", State.WORKING), 0.86956522)
+    made = Measure("parts per s", Expected(50 / (50 * 12 + 90), 0.0), build.delivered, 260.869565 / 3600)
+    busy = Measure("working", Expected(600 / 690, 0.0), build.spent("s", State.WORKING), 0.86956522)
     yield Case("3.7", "tool life 50, 12 s, change 90 s", build.one_line([tool]), (made, busy), 690.0 * 40)
     batch = build.station("s", constant(6), setup=Setup(usual=constant(900)))
     orders = Orders(kind="orders", orders=(Order(product="a", quantity=200), Order(product="b", quantity=200)))
-    made = Measure("parts per s", Law(200 / (200 * 6 + 900), 0.0), build.delivered, 342.857143 / 3600)
-    setup = Measure("setup", Law(900 / 2100, 0.0), build.spent("s", State.SETUP), 0.42857143)
+    made = Measure("parts per s", Expected(200 / (200 * 6 + 900), 0.0), build.delivered, 342.857143 / 3600)
+    setup = Measure("setup", Expected(900 / 2100, 0.0), build.spent("s", State.SETUP), 0.42857143)
     yield Case("3.7", "batches of 200 at 6 s, setup 900 s", build.one_line([batch], orders), (made, setup), 2100.0 * 20)
 
 
@@ -97,7 +97,7 @@ def _ageing(renewal: theory.Renewal) -> Plant:
 def _energy() -> Iterator[Case]:
     working, idle, rate = 5000.0, 1000.0, 0.5
     busy = theory.birth_death(rate, 1.0, 1, theory.DEEP).average(lambda n: float(n > 0))
-    power = Law(idle + (working - idle) * busy.exact, (working - idle) ** 2 * busy.avar)
+    power = Expected(idle + (working - idle) * busy.exact, (working - idle) ** 2 * busy.avar)
     plant = build.one_line(
         [build.station("s", exponential(1), buffer=build.INFINITE, power={"working": working, "idle": idle})],
         Arrivals(kind="arrivals", every=exponential(1 / rate)),

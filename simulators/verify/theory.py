@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulators.verify.markov import Chain, Law, Vector, discrete_average
+from simulators.verify.markov import Chain, Expected, Vector, discrete_average
 
 DEEP = 240
 """Where an unlimited queue is cut off; beyond is less than a rounding error at the loads used here."""
@@ -34,7 +34,7 @@ def beyond(servers: int) -> Callable[[int], float]:
     return lambda n: float(max(n - servers, 0))
 
 
-def losses(arrivals: float, service: float, servers: int) -> Law:
+def losses(arrivals: float, service: float, servers: int) -> Expected:
     """M/M/c/c: the rate of arrivals that find all servers busy."""
 
     def moves(n: tuple[int, int]) -> Iterable[tuple[float, tuple[int, int], int]]:
@@ -49,7 +49,7 @@ def losses(arrivals: float, service: float, servers: int) -> Law:
     return Chain((0, 0), moves).rate()
 
 
-def losses_in_two_phases(arrivals: float, service: float, servers: int) -> Law:
+def losses_in_two_phases(arrivals: float, service: float, servers: int) -> Expected:
     """M/E2/c/c: the same rate of losses, since only the mean of the service matters; but another variance."""
 
     def moves(at: tuple[int, int, int]) -> Iterable[tuple[float, tuple[int, int, int], int]]:
@@ -66,14 +66,14 @@ def losses_in_two_phases(arrivals: float, service: float, servers: int) -> Law:
     return Chain((0, 0, 0), moves).rate()
 
 
-def workload(arrivals: float, moments: Sequence[float]) -> Law:
+def workload(arrivals: float, moments: Sequence[float]) -> Expected:
     """M/G/1: the time average of the work in the system, which equals the mean wait.  `moments`: E[S] … E[S^4]."""
     m1, m2, m3, m4 = moments
     idle = 1 - arrivals * m1
     v1 = arrivals * m2 / (2 * idle)
     v2 = arrivals / idle * (m2 / 2 * 2 * v1 + m3 / 3)
     v3 = arrivals / idle * (3 * m2 / 2 * v2 + 3 * m3 / 3 * v1 + m4 / 4)
-    return Law(v1, (v3 - v1 * v2) / idle)
+    return Expected(v1, (v3 - v1 * v2) / idle)
 
 
 def unreliable_moments(work: float, mttf: float, mttr: float) -> tuple[float, float, float, float]:
@@ -82,7 +82,7 @@ def unreliable_moments(work: float, mttf: float, mttr: float) -> tuple[float, fl
     return k1, k2 + k1**2, k3 + 3 * k2 * k1 + k1**3, k4 + 4 * k3 * k1 + 3 * k2**2 + 6 * k2 * k1**2 + k1**4
 
 
-def found_by_arrivals(arrivals: float, service: float) -> Law:
+def found_by_arrivals(arrivals: float, service: float) -> Expected:
     """D/M/1: how many parts an arrival finds in the system, averaged over arrivals."""
     most = 150
     mean = service / arrivals
@@ -97,7 +97,7 @@ def found_by_arrivals(arrivals: float, service: float) -> Law:
     return discrete_average(0, moves, float)
 
 
-def on_off(mttf: float, mttr: float) -> Law:
+def on_off(mttf: float, mttr: float) -> Expected:
     """The share of time up of a machine that is never starved or blocked, everything exponential."""
     chain = Chain(True, lambda up: [(1 / mttf, False, 0)] if up else [(1 / mttr, True, 0)])
     return chain.average(float)
@@ -115,7 +115,7 @@ def crew_chain(machines: int, people: int, mttf: float, mttr: float) -> Chain[in
     return Chain(0, moves)
 
 
-def closed_line(stations: int, parts: int, rate: float) -> Law:
+def closed_line(stations: int, parts: int, rate: float) -> Expected:
     """The throughput of a balanced exponential line with a fixed number of parts: W/(W+N-1) of the rate."""
 
     def moves(at: tuple[int, ...]) -> Iterable[tuple[float, tuple[int, ...], int]]:
@@ -133,7 +133,7 @@ Pair = tuple[int, bool, bool, bool]
 """Parts between the machines, which are up, and whether the second has just made one."""
 
 
-def geometric_pair(first: tuple[float, float], second: tuple[float, float], most: int) -> Law:
+def geometric_pair(first: tuple[float, float], second: tuple[float, float], most: int) -> Expected:
     """Gershwin-Schick / Buzacott: two machines of unit cycle, geometric failures at work and repairs.
 
     `first` and `second` are (p, r); `most` is N, the places of the buffer and two.
@@ -170,7 +170,7 @@ def geometric_pair_product_form(first: tuple[float, float], second: tuple[float,
     return r1 / (r1 + p1) * (1 - blocked / (low + high + inside))
 
 
-def continuous_pair(first: tuple[float, float], second: tuple[float, float], room: float) -> Law:
+def continuous_pair(first: tuple[float, float], second: tuple[float, float], room: float) -> Expected:
     """Two machines of equal speed, a fluid in place of parts, exponential failures at work and repairs.
 
     `first` and `second` are (p, r), `room` is what the buffer holds, in seconds of work.  The efficiency is exact.  Its
@@ -178,14 +178,14 @@ def continuous_pair(first: tuple[float, float], second: tuple[float, float], roo
     """
     step = max(0.25, room / 100)
     fine, coarse = (_in_cycles_of(length, first, second, room) for length in (step, 2 * step))
-    return Law(continuous_efficiency(first, second, room), 2 * fine.avar - coarse.avar)
+    return Expected(continuous_efficiency(first, second, room), 2 * fine.avar - coarse.avar)
 
 
-def _in_cycles_of(length: float, first: tuple[float, float], second: tuple[float, float], room: float) -> Law:
+def _in_cycles_of(length: float, first: tuple[float, float], second: tuple[float, float], room: float) -> Expected:
     """The efficiency of the two machines when every cycle takes so long; its variance per second."""
     (p1, r1), (p2, r2) = first, second
     law = geometric_pair((p1 * length, r1 * length), (p2 * length, r2 * length), round(room / length) + 1)
-    return Law(law.exact, law.avar * length)
+    return Expected(law.exact, law.avar * length)
 
 
 def continuous_efficiency(first: tuple[float, float], second: tuple[float, float], room: float) -> float:
@@ -216,21 +216,21 @@ def rigid_line(modes: Sequence[Mode]) -> Chain[int]:
     return Chain(0, moves)
 
 
-def rigid_line_by_cycles(modes: Sequence[Mode]) -> Law:
+def rigid_line_by_cycles(modes: Sequence[Mode]) -> Expected:
     """The same in whole cycles: parts per cycle time.
 
     Every part is a renewal, of one cycle and, with chance p for each machine, a geometric repair of mean 1/r.
     """
     mean = 1 + sum(p / r for p, r in modes)
     spread = sum(p * (2 - r) / r**2 - (p / r) ** 2 for p, r in modes)
-    return Law(1 / mean, spread / mean**3)
+    return Expected(1 / mean, spread / mean**3)
 
 
 Slot = tuple[int, bool]
 """Parts between two machines at the end of a slot, and whether the second has made one in it."""
 
 
-def bernoulli_pair(first: float, second: float, most: int, *, at_once: bool = False) -> Law:
+def bernoulli_pair(first: float, second: float, most: int, *, at_once: bool = False) -> Expected:
     """Two machines that finish a part with a fixed probability in every slot they can work in: parts per slot.
 
     At most `most` parts are between them, and a part is worked on from the slot after it came.  `at_once` is the
@@ -240,7 +240,7 @@ def bernoulli_pair(first: float, second: float, most: int, *, at_once: bool = Fa
     return discrete_average((0, False), _slots(first, second, most, at_once), lambda slot: float(slot[1]))
 
 
-def bernoulli_pair_holds(first: float, second: float, most: int, parts: int) -> Law:
+def bernoulli_pair_holds(first: float, second: float, most: int, parts: int) -> Expected:
     """The share of slots that begin with so many parts between the two machines, places free from the next slot on."""
     return discrete_average((0, False), _slots(first, second, most, False), lambda slot: float(slot[0] == parts))
 
@@ -280,15 +280,15 @@ class Renewal:
     care: float
     repair: float
 
-    def up(self) -> Law:
+    def up(self) -> Expected:
         """The share of time up."""
         return self._law(lambda lived, failed: lived)
 
-    def failures(self) -> Law:
+    def failures(self) -> Expected:
         """Failures per time."""
         return self._law(lambda lived, failed: failed)
 
-    def _law(self, reward: Callable[[Vector, Vector], Vector]) -> Law:
+    def _law(self, reward: Callable[[Vector, Vector], Vector]) -> Expected:
         end = min(self.age, 8 * self.scale)
         edges = np.linspace(0.0, end, 400_001)
         survival = np.exp(-((edges / self.scale) ** self.shape))
@@ -298,17 +298,17 @@ class Renewal:
         cycles = lived + np.where(failed > 0, self.repair, self.care)
         rewards = reward(lived, failed)
         average = float(chances @ rewards) / float(chances @ cycles)
-        return Law(average, float(chances @ (rewards - average * cycles) ** 2) / float(chances @ cycles))
+        return Expected(average, float(chances @ (rewards - average * cycles) ** 2) / float(chances @ cycles))
 
 
-def scrap_after_one_rework(probability: float) -> Law:
+def scrap_after_one_rework(probability: float) -> Expected:
     """The scrap per visit of parts that are worked again once at most, by renewal-reward theory over parts."""
     p = probability
     share = p * p / (1 + p)
     spread = (1 - p) * share**2 + p * (1 - p) * (2 * share) ** 2 + p * p * (1 - 2 * share) ** 2
-    return Law(share, spread / (1 + p))
+    return Expected(share, spread / (1 + p))
 
 
-def bernoulli(probability: float) -> Law:
+def bernoulli(probability: float) -> Expected:
     """The share of independent parts that are good."""
-    return Law(probability, probability * (1 - probability))
+    return Expected(probability, probability * (1 - probability))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from simulators.server.encode import MASK, NO_DIAGNOSTICS, NOTIFICATION_TYPE
 from simulators.server.endpoint import MODEL_URI, Access, bind, prepared
 from simulators.server.items import OVERFLOW
-from simulators.server.machines import Place
+from simulators.server.machines import NodeNamespace
 from simulators.server.space import OBJECTS, Space
 from simulators.server.subscriptions import Subscription
 from tests.support.ports import free_port
@@ -161,7 +161,7 @@ def tell(event: str, **fields: object) -> None:
 
 async def serve(port: int, tags: int, rate_hz: float) -> None:
     async with prepared("load", Access(), bind(f"opc.tcp://127.0.0.1:{port}")) as server:
-        place = Place(Space(server.iserver.aspace), await server.register_namespace(MODEL_URI))
+        place = NodeNamespace(Space(server.iserver.aspace), await server.register_namespace(MODEL_URI))
         root = place.space.add_object(place.id("load"), place.name("load"), OBJECTS)
         for machine in range(MACHINES):
             name = f"m-{machine:02}"

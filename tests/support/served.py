@@ -13,20 +13,20 @@ from asyncua.server.binary_server_asyncio import OPCUAProtocol
 from asyncua.ua.ua_binary import struct_from_binary
 
 from simulators.flow import Factory
-from simulators.flow.unit import Unit
+from simulators.flow.packml_unit import PackMLUnit
 from simulators.plant import load
-from simulators.server.endpoint import MODEL_URI, Access, FactoryServer, bind, prepared
-from simulators.server.face import Face, Plan, build
-from simulators.server.machines import Place
+from simulators.server.endpoint import MODEL_URI, Access, OpcUaServer, bind, prepared
+from simulators.server.machines import NodeNamespace
 from simulators.server.nodes import text_id
+from simulators.server.plant_server import Plan, PlantServer, build
 from simulators.server.record import recording
 from simulators.server.space import OBJECTS, Space, Variable
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    server: FactoryServer
-    place: Place
+    server: OpcUaServer
+    namespace: NodeNamespace
     variables: list[Variable]
 
     @property
@@ -37,38 +37,38 @@ class Served:
 
     def write(self, number: int, content: float, code: int = 0) -> None:
         now = datetime.now(UTC)
-        self.place.space.write(self.variables[number], content, now, now, code)
+        self.namespace.space.write(self.variables[number], content, now, now, code)
 
 
 @asynccontextmanager
 async def served(variables: int = 1, access: Access | None = None) -> AsyncIterator[Served]:
     """A server that listens, with Double variables `V0`, `V1` …"""
     async with prepared("test", access or Access(), bind("opc.tcp://127.0.0.1:0")) as server:
-        place = Place(Space(server.iserver.aspace), await server.register_namespace(MODEL_URI))
+        namespace = NodeNamespace(Space(server.iserver.aspace), await server.register_namespace(MODEL_URI))
         added = [
-            place.space.add_variable(
-                place.id(f"V{n}"), place.name(f"V{n}"), OBJECTS, ua.VariantType.Double, 0.0, access=3
+            namespace.space.add_variable(
+                namespace.id(f"V{n}"), namespace.name(f"V{n}"), OBJECTS, ua.VariantType.Double, 0.0, access=3
             )
             for n in range(variables)
         ]
         await server.start()
-        yield Served(server, place, added)
+        yield Served(server, namespace, added)
 
 
 class Plant:
     """A factory and the server that shows it; simulated time passes when the test says so."""
 
-    def __init__(self, factory: Factory, face: Face) -> None:
+    def __init__(self, factory: Factory, plant_server: PlantServer) -> None:
         self.factory = factory
-        self.face = face
-        self.url = face.server.url
+        self.plant_server = plant_server
+        self.url = plant_server.endpoint.url
         self.namespace = 2
 
     def run(self, until_s: float) -> None:
         """Let the factory work up to a simulated time, and publish what happened."""
         self.factory.run(until_s)
-        self.face.publish(self.factory.take_changes(), until_s)
-        self.face.sample(until_s)
+        self.plant_server.publish(self.factory.take_changes(), until_s)
+        self.plant_server.sample(until_s)
 
     def id(self, text: str) -> ua.NodeId:
         return text_id(text, self.namespace)
@@ -83,11 +83,11 @@ async def plant_served(path: Path, access: Access | None = None, record: Path | 
         recording(record) as recorder,
         prepared(plant.name, access or Access(), bind("opc.tcp://127.0.0.1:0")) as server,
     ):
-        units = [Unit(machine) for machine in factory.machines]
-        face = await build(server, Plan(plant.name, plant.site, units, factory.stress, EPOCH), recorder)
-        face.record_rest(0.0)
+        units = [PackMLUnit(machine) for machine in factory.machines]
+        plant_server = await build(server, Plan(plant.name, plant.site, units, factory.stress, EPOCH), recorder)
+        plant_server.record_rest(0.0)
         await server.start()
-        yield Plant(factory, face)
+        yield Plant(factory, plant_server)
 
 
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)

@@ -115,3 +115,22 @@ def test_no_circle_of_imports(package: str) -> None:
         for name in free:
             del arrows[name]
     assert not arrows, f"these import each other: {sorted(arrows)}"
+
+
+def dotted(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def test_no_circle_of_imports_among_the_simulators() -> None:
+    """Module by module, imports for type checking included: whoever reads a file need not read the one above it."""
+    files = {dotted(path): path for path in modules() if dotted(path).startswith("simulators")}
+    ways = {
+        module: {name if name in files else name.rpartition(".")[0] for name in imported(path)} & files.keys()
+        for module, path in files.items()
+    }
+    while free := [module for module, uses in ways.items() if not uses & ways.keys()]:
+        for module in free:
+            del ways[module]
+    circle = {module: sorted(uses & ways.keys()) for module, uses in ways.items()}
+    assert not circle, f"these import each other, directly or through others: {circle}"

@@ -1,6 +1,6 @@
 """The kinds of stations: one small file each, told in the verbs of `Machine`.
 
-A new kind is a file here, a class with its keys in `simulators/plant/stations.py`, and a line in `LIVES`.
+A new kind is a file here, a class with its keys in `simulators/plant/stations.py`, and a line in `STATION_PROCESSES`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from simulators.flow.kinds.process import process
 from simulators.flow.kinds.transport import carry
 from simulators.flow.machine import Machine, Steps
 
-LIVES: Mapping[str, Callable[[Machine], Steps]] = {
+STATION_PROCESSES: Mapping[str, Callable[[Machine], Steps]] = {
     "process": process,
     "transport": carry,
     "conveyor": convey,

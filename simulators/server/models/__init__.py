@@ -143,7 +143,15 @@ class Models:
         elif row.node_class == "Variable" and row.data:
             kind, content = self._value(row)
             self._space.add_variable(
-                node_id, name, parent, kind, content, type_id, how, self.id(row.data), rank=row.rank
+                node_id,
+                name,
+                parent,
+                kind,
+                content,
+                type_id=type_id,
+                reference=how,
+                data_type=self.id(row.data),
+                rank=row.rank,
             )
         else:
             self._space.add_type(node_id, name, parent, ua.NodeClass[row.node_class], row.abstract)

@@ -26,7 +26,8 @@ def run(folder: Path, faults: str, body: Callable[[Plant, Injection], Awaitable[
     async def whole() -> None:
         async with plant_served(MIXED) as plant:
             schedule = Schedule(load_faults(path), 1)
-            injection = Injection(schedule, FaultLog(None), [plant.face], lambda *_: None, 1, lambda kind: None)
+            servers = [plant.plant_server]
+            injection = Injection(schedule, FaultLog(None), servers, lambda *_: None, seed=1, count=lambda kind: None)
             work = asyncio.create_task(injection.work())
             await body(plant, injection)
             work.cancel()
@@ -80,7 +81,13 @@ def test_killed_subscription_gives_notice_when_told_so(tmp_path: Path) -> None:
             injection.step(1)
             notice = (await waiting).NotificationMessage.NotificationData
             assert [n.Status.value for n in notice] == [ua.StatusCodes.BadTimeout]
-            await until(lambda: not plant.face.server.iserver.subscriptions.of(plant.face.server.iserver.sessions[0]))
+            await until(
+                lambda: (
+                    not plant.plant_server.endpoint.iserver.subscriptions.of(
+                        plant.plant_server.endpoint.iserver.sessions[0]
+                    )
+                )
+            )
             with pytest.raises(ua.uaerrors.BadNoSubscription):
                 await client.publish()
 
@@ -91,7 +98,7 @@ def test_killed_session_is_gone(tmp_path: Path) -> None:
     async def body(plant: Plant, injection: Injection) -> None:
         async with connected(plant.url) as client:
             injection.step(1)
-            await until(lambda: not plant.face.server.iserver.sessions)
+            await until(lambda: not plant.plant_server.endpoint.iserver.sessions)
             with pytest.raises((BadSessionIdInvalid, UaError)):
                 await client.client.nodes.server_state.read_value()
 

@@ -160,8 +160,8 @@ def test_breakdown_raises_an_alarm_that_is_acknowledged() -> None:
         heard = Heard()
         subscription = await client.create_subscription(20, heard)
         await subscription.subscribe_events(ua.ObjectIds.Server, ua.ObjectIds.OffNormalAlarmType)
-        mill = plant.face.machines[MILL]
-        plant.face.events.broke_down(mill, "spindle", "abort", EPOCH)
+        mill = plant.plant_server.machines[MILL]
+        plant.plant_server.events.broke_down(mill, "spindle", "abort", EPOCH)
         event = await asyncio.wait_for(heard.events.get(), 30)
         found = {name: getattr(event, name) for name in ("SourceName", "Severity", "ActiveState/Id", "AckedState/Id")}
         assert found == {"SourceName": MILL, "Severity": 800, "ActiveState/Id": True, "AckedState/Id": False}
@@ -176,7 +176,7 @@ def test_breakdown_raises_an_alarm_that_is_acknowledged() -> None:
         await condition.call_method(acknowledge, event_id, comment)
         again = await asyncio.wait_for(heard.events.get(), 30)
         assert getattr(again, "AckedState/Id") is True
-        plant.face.events.broke_down(mill, "", "", EPOCH)
+        plant.plant_server.events.broke_down(mill, "", "", EPOCH)
         over = await asyncio.wait_for(heard.events.get(), 30)
         assert (getattr(over, "ActiveState/Id"), getattr(over, "Retain")) == (False, False)  # noqa: B009
 
@@ -205,7 +205,7 @@ def test_overload_leaves_time_to_answer_and_goes_on_where_it_was(tmp_path: Path)
 
     async def whole() -> None:
         async with plant_served(path) as plant:
-            load = plant.face.load
+            load = plant.plant_server.load
             assert load is not None
             load.publish(0.5)  # half a million changes: far more than fit into one go
             first = sum(float(str(variable.content)) for variable in load.variables)
@@ -221,14 +221,14 @@ def test_full_event_queue_says_what_it_lost() -> None:
         subscription = await client.create_subscription(100_000, None)
         heard: asyncio.Queue[list[ua.EventFieldList]] = asyncio.Queue()
         await subscription.subscribe_events(ua.ObjectIds.Server, queuesize=3)
-        inner = next(iter(plant.face.server.iserver.subscriptions.subscriptions.values()))
-        mill = plant.face.machines[MILL]
+        inner = next(iter(plant.plant_server.endpoint.iserver.subscriptions.subscriptions.values()))
+        mill = plant.plant_server.machines[MILL]
         for n in range(6):
-            plant.face.events.part_done(mill, f"part-{n}", True, EPOCH)
+            plant.plant_server.events.part_done(mill, f"part-{n}", True, EPOCH)
         heard.put_nowait(next(iter(inner._triggered_events.values())))
         kinds = [fields.EventFields[1].Value for fields in await heard.get()]
         overflow = ua.NodeId(ua.Int32(ua.ObjectIds.EventQueueOverflowEventType))
-        assert kinds == [overflow, plant.face.events.part_type, plant.face.events.part_type]
+        assert kinds == [overflow, plant.plant_server.events.part_type, plant.plant_server.events.part_type]
 
     run(body)
 

@@ -12,7 +12,7 @@ import simpy
 
 from simulators.clock import BUDGET_S, Clock, LatePolicy, TooSlow
 from simulators.errors import Illegal
-from simulators.flow import Factory, Unit, replay
+from simulators.flow import Factory, PackMLUnit, replay
 from simulators.plant import load
 from simulators.states import Cause
 from simulators.trace import hashed, line_of, trace
@@ -101,7 +101,7 @@ COMMANDS = (Cause.STOP, Cause.RESET, Cause.START, Cause.HOLD, Cause.UNHOLD, Caus
 @pytest.mark.parametrize("look_s", [0.0, BUDGET_S])
 def test_commands_replayed_from_the_journal_give_the_same_run(look_s: float) -> None:
     factory, wall, chance = Factory(load(DEMO), seed=1), Wall(look_s), random.Random(1)
-    units = [Unit(machine) for machine in factory.machines]
+    units = [PackMLUnit(machine) for machine in factory.machines]
 
     def after(now_s: float) -> None:
         unit = chance.choice(units)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulators.errors import Illegal
-from simulators.flow import Factory, Unit
+from simulators.flow import Factory, PackMLUnit
 from simulators.plant import Plant
 from simulators.states import (
     ACTING,
@@ -83,11 +83,11 @@ def test_every_state_of_a_machine_has_its_standard_names() -> None:
     assert MACHINERY[State.MAINTENANCE] == (ItemState.OUT_OF_SERVICE, OperationMode.MAINTENANCE)
 
 
-def unit_of(**station: object) -> tuple[Factory, Unit]:
+def unit_of(**station: object) -> tuple[Factory, PackMLUnit]:
     stations = [{"name": "a", "cycle": 10, "signals": [], **station}]
     plant = Plant.model_validate({"name": "p", "site": "s", "lines": [{"name": "l", "stations": stations}]})
     factory = Factory(plant, seed=1)
-    return factory, Unit(factory.machines[0])
+    return factory, PackMLUnit(factory.machines[0])
 
 
 def test_the_unit_follows_the_account_along_the_arrows() -> None:

@@ -7,7 +7,7 @@ import pytest
 from simulators.verify import LIMIT, Case, Measure, anchors, run, verify
 from simulators.verify.case import Outcome
 from simulators.verify.limits import SMALL_S, small_parts_bias
-from simulators.verify.markov import Law
+from simulators.verify.markov import Expected
 from simulators.verify.theory import (
     bernoulli_pair,
     continuous_efficiency,
@@ -144,7 +144,7 @@ def test_the_kernel_agrees_with_theory(name: str) -> None:
 def test_a_kernel_that_is_off_by_five_per_cent_is_found() -> None:
     right = case("μ=1,1,1 B=0,0")
     through = right.measures[0]
-    wrong = Measure(through.name, Law(through.law.exact * 1.05, through.law.avar), through.read)
+    wrong = Measure(through.name, Expected(through.law.exact * 1.05, through.law.avar), through.read)
     outcome = run(Case(right.section, right.name, right.plant, (wrong,), right.length_s), 0.3, seed=11)[0]
     assert abs(outcome.z) > LIMIT
     assert not outcome.passed
@@ -152,7 +152,7 @@ def test_a_kernel_that_is_off_by_five_per_cent_is_found() -> None:
 
 def test_an_exact_anchor_that_is_off_fails() -> None:
     right = case("tool life 50, 12 s, change 90 s")
-    wrong = Measure("parts per s", Law(50 / 691, 0.0), right.measures[0].read)
+    wrong = Measure("parts per s", Expected(50 / 691, 0.0), right.measures[0].read)
     outcome = run(Case("3.7", "wrong", right.plant, (wrong,), right.length_s), 1.0, seed=1)[0]
     assert math.isinf(outcome.z)
 

@@ -9,7 +9,7 @@ import pytest
 
 from simulators.errors import ConfigError
 from simulators.faults import Active, Fault, FaultLog, Schedule, load_faults
-from simulators.server.distortion import Shown, distortion_of
+from simulators.server.distortion import ServedValue, distortion_of
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 TEXT = """
@@ -82,14 +82,14 @@ def test_the_fault_file_that_ships_has_every_kind_of_fault() -> None:
     assert {type(fault) for fault in shipped} == set(get_args(Fault))
 
 
-def distorted(folder: Path, line: str, truths: list[object], now_s: float = 0.0) -> list[Shown | None]:
+def distorted(folder: Path, line: str, truths: list[object], now_s: float = 0.0) -> list[ServedValue | None]:
     fault = load_faults(written(folder, f"faults:\n  - {line}\n"))[0]
     distortion = distortion_of(Active(0, fault, 0.0, 10.0), NOW, lambda: now_s)
     assert distortion is not None
     assert distortion.fits("line-1/a/Good")
     assert not distortion.fits("line-2/a/Good")
     later = [NOW + timedelta(seconds=n) for n in range(len(truths))]
-    return [distortion.apply("line-1/a/Good", Shown(t, at, 0)) for t, at in zip(truths, later, strict=True)]
+    return [distortion.apply("line-1/a/Good", ServedValue(t, at, 0)) for t, at in zip(truths, later, strict=True)]
 
 
 def test_rolled_over_counter_goes_on_from_zero(tmp_path: Path) -> None:

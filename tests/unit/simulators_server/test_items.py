@@ -9,12 +9,12 @@ from asyncua import ua
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.server.distortion import Shown
+from simulators.server.distortion import ServedValue
 from simulators.server.history import select
 from simulators.server.items import OVERFLOW, ItemQueue
 from simulators.server.nodes import localized, text_id, value
 from simulators.server.record import Recorder, instant, plain
-from simulators.server.sender import same
+from simulators.server.value_writer import same
 
 NOW = datetime(2026, 11, 21, 10, 45, 0, 250_000, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ def test_a_queue_keeps_its_size_and_marks_every_loss(size: int, count: int, disc
     ],
 )
 def test_only_what_differs_is_sent(known: object, known_code: int, content: object, code: int, expected: bool) -> None:
-    assert same(Shown(known, NOW, known_code), content, code) is expected
+    assert same(ServedValue(known, NOW, known_code), content, code) is expected
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from asyncua import ua
 
-from simulators.server.distortion import Distortion, Shown
+from simulators.server.distortion import Distortion, ServedValue
 from simulators.server.history import History
 from simulators.server.items import BAD
 from simulators.server.nodes import AttributeIds
@@ -16,7 +16,7 @@ from simulators.server.record import Recorder
 from simulators.server.space import Space, Variable
 
 
-class Sender:
+class ValueWriter:
     """Writes the variables of one server."""
 
     def __init__(self, space: Space, epoch: datetime, uris: list[str], recorder: Recorder) -> None:
@@ -29,7 +29,7 @@ class Sender:
         self.distortions: list[Distortion] = []
         self.offset = timedelta(0)
         """How wrong the clock of this server is."""
-        self._truth: dict[ua.NodeId, tuple[Variable, Shown]] = {}
+        self._truth: dict[ua.NodeId, tuple[Variable, ServedValue]] = {}
         self._recorded: set[ua.NodeId] = set()
 
     def instant(self, at_s: float) -> datetime:
@@ -45,11 +45,11 @@ class Sender:
         known = self._truth.get(variable.node_id)
         if known is not None and same(known[1], content, code):
             return
-        truth = Shown(content, source_time, code)
+        truth = ServedValue(content, source_time, code)
         self._truth[variable.node_id] = (variable, truth)
         self._send(variable, truth)
 
-    def _send(self, variable: Variable, truth: Shown) -> None:
+    def _send(self, variable: Variable, truth: ServedValue) -> None:
         if not self.distortions:
             self._write(variable, truth)
             return
@@ -63,7 +63,7 @@ class Sender:
         if not shows(variable, shown):
             self._write(variable, shown)
 
-    def _write(self, variable: Variable, shown: Shown) -> None:
+    def _write(self, variable: Variable, shown: ServedValue) -> None:
         content, source_time, code = shown
         server_time = datetime.now(UTC)
         if self.offset:
@@ -82,13 +82,13 @@ class Sender:
         """Send the truth of some variables once more, through the distortions that are active now."""
         for variable in variables:
             content, known_time, code = self._truth[variable.node_id][1]
-            truth = Shown(content, max(source_time, known_time), code)
+            truth = ServedValue(content, max(source_time, known_time), code)
             if self.distortions or not shows(variable, truth):
                 self._send(variable, truth)
 
     def announce(self, variable: Variable, source_time: datetime, code: int) -> None:
-        """Write a status in place of the truth."""
-        self._write(variable, Shown(None, source_time, code))
+        """Write a status in namespace of the truth."""
+        self._write(variable, ServedValue(None, source_time, code))
 
     def name_of(self, node_id: ua.NodeId) -> str:
         """The node id as text with the namespace URI, which stays when the index changes."""
@@ -108,15 +108,15 @@ class Sender:
             self._recorder.add(self.name_of(node_id), value, held.SourceTimestamp or self._epoch, code)
 
 
-def shows(variable: Variable, shown: Shown) -> bool:
+def shows(variable: Variable, shown: ServedValue) -> bool:
     """Whether the variable has this value and status already: then nobody would be told."""
     held = variable.slot.value
     if held is None or held.StatusCode is None:
         return False
-    return same(Shown(variable.content, shown.source_time, held.StatusCode.value), shown.content, shown.code)
+    return same(ServedValue(variable.content, shown.source_time, held.StatusCode.value), shown.content, shown.code)
 
 
-def same(known: Shown, content: object, code: int) -> bool:
+def same(known: ServedValue, content: object, code: int) -> bool:
     """Whether a value and its status are what is known; two NaN are the same, and a bad status carries no value."""
     if known.code != code:
         return False

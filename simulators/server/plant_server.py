@@ -14,20 +14,20 @@ from datetime import datetime
 from asyncua.server.address_space import NodeData
 
 from simulators.flow import Change, Machine
+from simulators.flow.packml_unit import PackMLUnit
 from simulators.flow.stress import StressTag
-from simulators.flow.unit import Unit
-from simulators.server.endpoint import MODEL_URI, FactoryServer
+from simulators.server.endpoint import MODEL_URI, OpcUaServer
 from simulators.server.events import Events
 from simulators.server.information import Information
-from simulators.server.machines import MachineNodes, Place, add_machines, title
+from simulators.server.machines import MachineNodes, NodeNamespace, add_machines, title
 from simulators.server.models import TABLES, Models, table
 from simulators.server.nodes import collection_paused
 from simulators.server.operations import Operations
-from simulators.server.pacing import Pace, Simulation
+from simulators.server.pacing import Simulation, SimulationClock
 from simulators.server.record import Recorder
-from simulators.server.sender import Sender
 from simulators.server.space import Space, Variable
 from simulators.server.stress import Load
+from simulators.server.value_writer import ValueWriter
 from simulators.states import Pack, State
 
 STATE_NUMBERS = {state.value: number for number, state in enumerate(State)}
@@ -41,19 +41,19 @@ REMEMBERED = ("State", "Good", "Scrap", "CycleTime", "Fault")
 """The variables whose history is kept."""
 
 
-class Face:
+class PlantServer:
     """What one server shows of some machines."""
 
-    def __init__(self, server: FactoryServer, sender: Sender, place: Place, models: Models) -> None:
-        self.server = server
-        self.sender = sender
-        self._place = place
-        self.information = Information(place, models, sender.write)
-        self.events = Events(place, server.iserver.subscriptions, (self.information.notifier,), sender.write_at)
-        core = server.iserver
-        self.operations = Operations(place, server.access.may_operate, lambda: core.caller, self._speed_changed)
+    def __init__(self, endpoint: OpcUaServer, writer: ValueWriter, ns: NodeNamespace, models: Models) -> None:
+        self.endpoint = endpoint
+        self.writer = writer
+        self._ns = ns
+        self.information = Information(ns, models, writer.write)
+        self.events = Events(ns, endpoint.iserver.subscriptions, (self.information.notifier,), writer.write_at)
+        core = endpoint.iserver
+        self.operations = Operations(ns, endpoint.access.may_operate, lambda: core.caller, self._speed_changed)
         core.judge = self.operations.judge
-        core.read_history = sender.history.read
+        core.read_history = writer.history.read
         self.machines: dict[str, MachineNodes] = {}
         self.load: Load | None = None
         self.simulation: Simulation | None = None
@@ -61,13 +61,15 @@ class Face:
         self._verdicts: dict[str, bool] = {}
         self._passed: list[tuple[Machine, Pack, float]] = []
 
-    def add(self, site: str, units: Collection[Unit], stress: Sequence[StressTag] = (), now_s: float = 0.0) -> None:
+    def add(
+        self, site: str, units: Collection[PackMLUnit], stress: Sequence[StressTag] = (), now_s: float = 0.0
+    ) -> None:
         """Build the address space for machines, each with the PackML unit that outlives its server, and for load."""
         if stress:
-            self.load = Load(self._place, self.sender, site, stress, now_s)
+            self.load = Load(self._ns, self.writer, site, stress, now_s)
         by_path = {unit.machine.path: unit for unit in units}
         machines = [unit.machine for unit in units]
-        self.machines = add_machines(self._place, site, machines, self.information.type_of)
+        self.machines = add_machines(self._ns, site, machines, self.information.type_of)
         for nodes in self.machines.values():
             unit = by_path[nodes.machine.path]
             unit.on_state.clear()
@@ -77,16 +79,16 @@ class Face:
             if shown.packml is not None:
                 unit.on_state.append(self._remember_state(nodes.machine))
             for name in REMEMBERED:
-                self.sender.history.keep(nodes.variables[name])
+                self.writer.history.keep(nodes.variables[name])
         self.events.bind_methods()
 
     def remove_nodes(self, key: object, variables: Iterable[Variable]) -> None:
         """Take variables out of the address space, until `restore_nodes` with the same key."""
-        self._removed[key] = [self._place.space.remove(variable.node_id) for variable in variables]
+        self._removed[key] = [self._ns.space.remove(variable.node_id) for variable in variables]
 
     def restore_nodes(self, key: object) -> None:
         for node in self._removed.pop(key, ()):
-            self._place.space.restore(node)
+            self._ns.space.restore(node)
 
     def _remember_state(self, machine: Machine) -> Callable[[Pack, float], None]:
         return lambda state, at_s: self._passed.append((machine, state, at_s))
@@ -100,10 +102,10 @@ class Face:
                 ("Good", machine.good), ("Scrap", machine.scrap), ("Rework", machine.rework),
                 ("IdealCycleTime", machine.ideal_cycle_s), ("SpeedFactor", machine.speed), ("Fault", machine.fault),
             ):  # fmt: skip
-                self.sender.write(variables[name], content, now_s)
+                self.writer.write(variables[name], content, now_s)
             self.information.show(machine, machine.state, now_s)
             if machine.fault:
-                self.events.broke_down(nodes, machine.fault, machine.severity, self.sender.instant(now_s))
+                self.events.broke_down(nodes, machine.fault, machine.severity, self.writer.instant(now_s))
             self.information.show_pack_state(machine, self.information.shown[machine.path].unit.state, now_s)
         if self.load is not None:
             self.load.write_all(now_s)
@@ -112,7 +114,7 @@ class Face:
     def record_rest(self, now_s: float) -> None:
         """Record what all variables hold that have not been recorded: called once, before the first client comes."""
         self.sample(now_s)
-        self.sender.record_rest(self._place.namespace)
+        self.writer.record_rest(self._ns.index)
 
     def publish(self, changes: Iterable[Change], now_s: float) -> None:
         """Write what has changed up to a simulated time; changes of machines on other servers are left out."""
@@ -126,15 +128,15 @@ class Face:
             name = VARIABLES.get(change.name)
             if nodes is not None and name is not None:
                 before = nodes.variables[name].content
-                self.sender.write(nodes.variables[name], change.value, change.at_s)
+                self.writer.write(nodes.variables[name], change.value, change.at_s)
                 self._follow_up(nodes, change, before)
 
     def _follow_up(self, nodes: MachineNodes, change: Change, before: object) -> None:
         """What else follows from a change: other variables, and events."""
-        at = self.sender.instant(change.at_s)
+        at = self.writer.instant(change.at_s)
         if change.name == "state":
             state = State(str(change.value))
-            self.sender.write(nodes.variables["StateNumber"], STATE_NUMBERS[state.value], change.at_s)
+            self.writer.write(nodes.variables["StateNumber"], STATE_NUMBERS[state.value], change.at_s)
             self.information.show(nodes.machine, state, change.at_s)
             self.events.state_changed(nodes, state.value, str(before), at)
         elif change.name == "fault":
@@ -150,14 +152,14 @@ class Face:
             self.simulation.show(now_s)
         for nodes in self.machines.values():
             machine = nodes.machine
-            self.sender.write(nodes.variables["Energy"], machine.energy_j(now_s), now_s)
+            self.writer.write(nodes.variables["Energy"], machine.energy_j(now_s), now_s)
             for name, signal in machine.signals.items():
-                self.sender.write(nodes.variables[title(name)], signal.value(now_s), now_s)
+                self.writer.write(nodes.variables[title(name)], signal.value(now_s), now_s)
             self.information.count(machine, now_s)
 
     def _speed_changed(self, nodes: MachineNodes) -> None:
         now_s = float(nodes.machine.env.now)
-        self.sender.write(nodes.variables["SpeedFactor"], nodes.machine.speed, now_s)
+        self.writer.write(nodes.variables["SpeedFactor"], nodes.machine.speed, now_s)
         self.information.show_speed(nodes.machine, nodes.machine.state, now_s)
 
 
@@ -167,17 +169,17 @@ class Plan:
 
     name: str
     site: str
-    units: Sequence[Unit]
+    units: Sequence[PackMLUnit]
     stress: Sequence[StressTag]
     epoch: datetime
     """The instant of simulated time 0."""
-    pace: Pace | None = None
+    pace: SimulationClock | None = None
     """The clock that clients may see and move."""
 
 
 async def build(
-    server: FactoryServer, plan: Plan, recorder: Recorder, now_s: float = 0.0, shuffle: random.Random | None = None
-) -> Face:
+    server: OpcUaServer, plan: Plan, recorder: Recorder, now_s: float = 0.0, shuffle: random.Random | None = None
+) -> PlantServer:
     """Fill the address space of a server that does not listen yet, and write every variable once.
 
     `shuffle` gives the namespaces other indexes than they usually have.
@@ -186,15 +188,15 @@ async def build(
     if shuffle is not None:
         shuffle.shuffle(uris)
     indexes = {uri: await server.register_namespace(uri) for uri in uris}
-    place = Place(Space(server.iserver.aspace), indexes[MODEL_URI])
-    models = Models(place.space, {table(name).letter: indexes[table(name).uri] for name in TABLES})
-    sender = Sender(place.space, plan.epoch, await server.get_namespace_array(), recorder)
+    ns = NodeNamespace(Space(server.iserver.aspace), indexes[MODEL_URI])
+    models = Models(ns.space, {table(name).letter: indexes[table(name).uri] for name in TABLES})
+    writer = ValueWriter(ns.space, plan.epoch, await server.get_namespace_array(), recorder)
     with collection_paused():
         for name in TABLES:
             models.add(table(name).rows)
-        face = Face(server, sender, place, models)
-        face.add(plan.site, plan.units, plan.stress, now_s)
+        plant_server = PlantServer(server, writer, ns, models)
+        plant_server.add(plan.site, plan.units, plan.stress, now_s)
         if plan.pace is not None:
-            face.simulation = Simulation(place, plan.site, sender, face.operations, plan.pace)
-    face.write_all(now_s)
-    return face
+            plant_server.simulation = Simulation(ns, plan.site, writer, plant_server.operations, plan.pace)
+    plant_server.write_all(now_s)
+    return plant_server

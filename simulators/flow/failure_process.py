@@ -1,6 +1,6 @@
-"""What comes due as a machine ages: failures and planned care, each with its own clock."""
+"""Failures and planned care of a machine: each counts down by its own clock, and is due at zero."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import simpy
 
@@ -9,11 +9,8 @@ from simulators.flow.crew import Crew
 from simulators.plant import Failure, Maintenance
 from simulators.states import State
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-
-class Ageing:
+class FailureProcess:
     """One failure or one kind of care: how much is left until it is due, in the time or the cycles it counts."""
 
     __slots__ = (
@@ -21,7 +18,7 @@ class Ageing:
         "tended",
     )  # fmt: skip
 
-    def __init__(self, spec: Failure | Maintenance, seed: int, path: str, crews: "Mapping[str, Crew]") -> None:
+    def __init__(self, spec: Failure | Maintenance, seed: int, path: str, crews: Mapping[str, Crew]) -> None:
         self.name = spec.name
         self.tended: simpy.Event | None = None
         self.crew = crews[spec.crew] if spec.crew else None
@@ -48,11 +45,11 @@ class Ageing:
         self.left = self.span()
 
 
-class Ageings:
+class FailureProcesses:
     """Everything that can come due on one machine."""
 
-    def __init__(self, specs: list[Failure | Maintenance], seed: int, path: str, crews: "Mapping[str, Crew]") -> None:
-        self.all = [Ageing(spec, seed, path, crews) for spec in specs]
+    def __init__(self, specs: list[Failure | Maintenance], seed: int, path: str, crews: Mapping[str, Crew]) -> None:
+        self.all = [FailureProcess(spec, seed, path, crews) for spec in specs]
         self.operating = [a for a in self.all if a.counts == "operating"]
         self.striking = [a for a in self.operating if a.strikes]
         self.by_cycles = [a for a in self.all if a.counts == "cycles"]
@@ -60,27 +57,27 @@ class Ageings:
         self.between_parts = [a for a in self.all if a.is_care and not a.strikes]
 
     def worked(self, seconds: float) -> None:
-        for ageing in self.operating:
-            ageing.left -= seconds
+        for process in self.operating:
+            process.left -= seconds
 
     def cycled(self) -> None:
-        for ageing in self.by_cycles:
-            ageing.left -= 1
+        for process in self.by_cycles:
+            process.left -= 1
 
-    def next_to_strike(self) -> Ageing | None:
+    def next_to_strike(self) -> FailureProcess | None:
         """What work alone will bring about first."""
         striking = self.striking
         if len(striking) < 2:
             return striking[0] if striking else None
-        return min(striking, key=lambda ageing: ageing.left)
+        return min(striking, key=lambda process: process.left)
 
-    def due_between_parts(self) -> list[Ageing]:
+    def due_between_parts(self) -> list[FailureProcess]:
         return [a for a in self.between_parts if a.left <= 0]
 
-    def due_by_cycles(self) -> list[Ageing]:
+    def due_by_cycles(self) -> list[FailureProcess]:
         return [a for a in self.by_cycles if a.strikes and a.left <= 0]
 
-    def tended(self, done: Ageing) -> None:
+    def tended(self, done: FailureProcess) -> None:
         """Somebody has repaired or cared: that begins anew, and so does what this renews."""
         done.renew()
         for other in self.operating:

@@ -13,7 +13,7 @@ from simulators.flow.machine import Machine
 from simulators.states import ACTING, PACK_MODE_OF, PACK_OF, Cause, Edition, Pack, PackMode, State, move, way
 
 
-class Unit:
+class PackMLUnit:
     """PackML state and mode of one machine.  Raises `Illegal` for commands that the diagram does not have."""
 
     def __init__(self, machine: Machine, edition: Edition = Edition.Y2015) -> None:
