@@ -10,7 +10,7 @@ all.
 import asyncio
 from functools import partial
 
-from gateway.mqtt.reasons import Outcome, Verdict
+from gateway.delivery import Outcome, Verdict
 
 SIZE_BYTES = 3
 """What an alias adds to a packet."""

@@ -19,6 +19,7 @@ from functools import partial
 import msgspec
 
 from gateway.config import BrokerConfig
+from gateway.delivery import Presence, Verdict
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.model import Message
@@ -26,8 +27,7 @@ from gateway.mqtt import dial, tls
 from gateway.mqtt.disconnect_guard import BrokerHistory, GuardedSink, InnerSink
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
-from gateway.mqtt.presence import Presence, beating
-from gateway.mqtt.reasons import Verdict
+from gateway.mqtt.presence import beating
 from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version, VersionRefusedError
 
 _LOST_BY_3 = (

@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from gateway.delivery import Outcome, Verdict
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import BrokerLimits
-from gateway.mqtt.reasons import CUT_OFF, Outcome, Verdict
+from gateway.mqtt.reasons import CUT_OFF
 from gateway.mqtt.sink import Sink, Version
 
 MOST_REMEMBERED = 1000
@@ -159,6 +160,10 @@ class GuardedSink:
     @property
     def window(self) -> int:
         return self._inner.window
+
+    @property
+    def most_bytes(self) -> int:
+        return self._inner.most_bytes
 
     @property
     def limits(self) -> BrokerLimits:

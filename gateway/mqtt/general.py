@@ -27,13 +27,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.delivery import DELIVERED, Outcome
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.blocking import BlockingConnect
 from gateway.mqtt.dial import Address, Socket, explain
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, BrokerLimits, is_text, refusal
-from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, DELIVERED, Outcome, of_puback, of_session
+from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, of_puback, of_session
 from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
@@ -64,6 +65,10 @@ class GeneralSink:
         self.refused_code = 0
         self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up)
         self._hook()
+
+    @property
+    def most_bytes(self) -> int:
+        return self.limits.maximum_packet_bytes
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         if self.in_flight.is_broken:

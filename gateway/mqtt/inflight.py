@@ -9,8 +9,8 @@ everything and acknowledges nothing, waiting longer would only hold up the backl
 import asyncio
 from collections.abc import Callable
 
+from gateway.delivery import DELIVERED, Outcome
 from gateway.errors import Unavailable
-from gateway.mqtt.reasons import DELIVERED, Outcome
 
 
 class InFlight:

@@ -14,6 +14,7 @@ from typing import cast
 
 import mqtt5
 
+from gateway.delivery import DELIVERED, Outcome
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.alias import TopicAliases
@@ -34,7 +35,7 @@ from gateway.mqtt.properties import (
     read_properties,
     text_of,
 )
-from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, DELIVERED, Outcome, of_puback, of_session
+from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, of_puback, of_session
 from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
 from gateway.mqtt.tls import shown_expires_s
 
@@ -70,6 +71,10 @@ class LeanSink(asyncio.Protocol):
         self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up)
         self.accepted: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def most_bytes(self) -> int:
+        return self.limits.maximum_packet_bytes
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         in_flight = self.in_flight

@@ -6,8 +6,8 @@ or a topic that no broker may accept costs one message, never the connection.
 
 from dataclasses import dataclass
 
+from gateway.delivery import Outcome, Verdict
 from gateway.model import Message
-from gateway.mqtt.reasons import Outcome, Verdict
 from gateway.payload.compressed import PROPERTY
 
 MAX_PACKET_BYTES = 268_435_460

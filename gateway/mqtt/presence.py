@@ -1,119 +1,16 @@
-"""Presence: one retained message that tells "nothing changed" from "nobody there".
-
-    {"gateway": "edge", "state": "online", "since": "2026-01-01T06:00:00Z", "time": "2026-01-01T06:00:30Z",
-     "heartbeat_s": 30.0, "version": "0.1.0", "config": "sha256:5f0c…", "streams": ["edge.line-1", …]}
-
-It is published when a session begins and renewed every `heartbeat`.  A gateway that leaves replaces it with
-`"state": "offline", "reason": "stopped"`; one that vanishes has left the broker a last will with `"reason": "lost"`.
-So a consumer may trust silence while the state is online and `time` is younger than two heartbeats.
-
-A format with a status message of its own (OPC UA PubSub) brings another `Presence`; a session has one, because it has
-one last will.
+"""Our presence on one session: published first, renewed, and taken back at the end.
 
 The first one of a session goes alone, before any data, and is acknowledged: a broker that does not take it, and perhaps
 hangs up over it, must not take the data down with it.  The later ones go with QoS 0, outside the window of the data.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import datetime
 
-import orjson
-from pydantic import BaseModel
-
-from gateway.config import PresenceConfig
-from gateway.model import Message, Priority
+from gateway.delivery import Presence
 from gateway.mqtt.sink import Sink
-from gateway.topics import ANY_BROKER, Rules, expand
-
-
-def hash_of(config: BaseModel) -> str:
-    """A short name for one configuration: equal configurations have equal names.  Secrets are not in it."""
-    return f"sha256:{hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]}"
-
-
-class Presence(Protocol):
-    """What a gateway says of itself while a session lasts.  All messages go to one topic, retained.
-
-    `since` is when the session began to be opened: equal in all messages of one session, the will included.
-    """
-
-    @property
-    def heartbeat_s(self) -> float | None:
-        """`birth` is told again this often; None for a state that is told only when it changes."""
-
-    def birth(self, since: datetime) -> Message:
-        """It is there; also the heartbeat."""
-
-    def goodbye(self, since: datetime) -> Message:
-        """It leaves on purpose."""
-
-    def will(self, since: datetime) -> Message:
-        """For the broker to publish when it loses the gateway; it cannot know when that will be."""
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayPresence:
-    """The presence message of our own formats."""
-
-    topic: str
-    heartbeat_s: float
-    gateway: str
-    version: str
-    config: Callable[[], str]
-    """`hash_of` the configuration, as of now."""
-    streams: Callable[[], Sequence[str]] = tuple
-    """The streams it numbers, as of now."""
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-    def birth(self, since: datetime) -> Message:
-        """It is there; also the heartbeat."""
-        return self._message(
-            {
-                "gateway": self.gateway,
-                "state": "online",
-                "since": _text(since),
-                "time": _text(self.now()),
-                "heartbeat_s": self.heartbeat_s,
-                "version": self.version,
-                "config": self.config(),
-                "streams": list(self.streams()),
-            }
-        )
-
-    def goodbye(self, since: datetime) -> Message:
-        """It leaves on purpose."""
-        return self._message({**self._gone(since, "stopped"), "time": _text(self.now())})
-
-    def will(self, since: datetime) -> Message:
-        """For the broker to publish when it loses the gateway; it cannot know when that will be."""
-        return self._message(self._gone(since, "lost"))
-
-    def _gone(self, since: datetime, reason: str) -> dict[str, object]:
-        return {"gateway": self.gateway, "state": "offline", "reason": reason, "since": _text(since)}
-
-    def _message(self, body: dict[str, object]) -> Message:
-        payload = orjson.dumps(body)
-        return Message(self.topic, payload, stream="", seq=0, values=0, retain=True, priority=Priority.STATE)
-
-
-def presence_of(
-    config: PresenceConfig,
-    gateway: str,
-    version: str,
-    config_hash: Callable[[], str],
-    streams: Callable[[], Sequence[str]] = tuple,
-    rules: Rules = ANY_BROKER,
-) -> GatewayPresence | None:
-    """As configured; None when it is turned off.  `rules` are what the broker wants of topics."""
-    if config.topic is None:
-        return None
-    topic = expand(config.topic, {"gateway": gateway}, rules)
-    return GatewayPresence(topic, config.heartbeat, gateway, version, config_hash, streams)
 
 
 @contextmanager
@@ -137,7 +34,3 @@ def beating(sink: Sink, presence: Presence, since: datetime) -> Iterator[None]:
         if timer is not None:
             timer.cancel()
         sink.tell(presence.goodbye(since))
-
-
-def _text(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")

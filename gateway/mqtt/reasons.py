@@ -5,33 +5,7 @@ codes of 0x80 and above are refusals "for now": keeping a message costs disk, gi
 The codes are those of MQTT 5, 2.4; 3.1.1 has none for a publish, so there a PUBACK is always "delivered".
 """
 
-from dataclasses import dataclass
-from enum import Enum
-
-
-class Verdict(Enum):
-    DELIVERED = "delivered"
-    """The broker has it: it may leave the outbox."""
-    LATER = "later"
-    """Refused for now: it stays on disk and is offered again."""
-    NEVER = "never"
-    """This broker will never take it: dead letter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one publish."""
-
-    verdict: Verdict
-    reason: str
-    """One of `REASONS`: a metric label.  With `NEVER` it is also one of `metrics.DROP_REASONS`."""
-    detail: str
-    """For people: one sentence."""
-    code: int | None = None
-    """The broker's reason code; None when nothing was sent."""
-
-
-DELIVERED = Outcome(Verdict.DELIVERED, "delivered", "the broker has it", 0x00)
+from gateway.delivery import DELIVERED, Outcome, Verdict
 
 _PUBACK: dict[int, Outcome] = {
     outcome.code: outcome
@@ -53,7 +27,7 @@ _PUBACK: dict[int, Outcome] = {
 CUT_OFF = Outcome(
     Verdict.NEVER, "refused", "the broker cuts the connection whenever this message is sent, and only then"
 )
-"""A refusal without a PUBACK; `caution` tells how it is known."""
+"""A refusal without a PUBACK; `disconnect_guard` tells how it is known."""
 
 REASONS = (*(outcome.reason for outcome in _PUBACK.values()), CUT_OFF.reason, "unknown")
 """All values of `Outcome.reason`."""

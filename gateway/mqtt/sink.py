@@ -1,17 +1,12 @@
-"""The contract of a broker session, and what a session is asked for.
+"""A broker session as a kind of sink (`gateway/delivery`), and what a session is asked for."""
 
-A `Sink` is one connected session: it never reconnects and keeps nothing.  The outbox is the only store, so a message
-that was not acknowledged on this session is sent again on the next by whoever holds the outbox.
-"""
-
-import asyncio
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from gateway.delivery import Session
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.limits import BrokerLimits
-from gateway.mqtt.reasons import Outcome
 
 Version = Literal["5", "3.1.1"]
 
@@ -52,12 +47,8 @@ def refused(code: int, text: str) -> Unavailable:
     return _KINDS.get(code, Unavailable)(text)
 
 
-class Sink(Protocol):
-    """One session with one broker."""
-
-    @property
-    def window(self) -> int:
-        """At most this many publishes may be open: the configured window, or the broker's Receive Maximum if less."""
+class Sink(Session, Protocol):
+    """One session with one broker, and what only MQTT knows of it."""
 
     @property
     def limits(self) -> BrokerLimits:
@@ -71,20 +62,5 @@ class Sink(Protocol):
     def address(self) -> str:
         """The address that answered."""
 
-    @property
-    def certificate_ends_s(self) -> float:
-        """Unix time at which the certificate that the broker showed ends; NaN without TLS."""
-
-    def send(self, message: Message) -> asyncio.Future[Outcome]:
-        """Publish with QoS 1, without waiting.
-
-        The future ends with the broker's verdict, or fails with `Unavailable` when the session breaks before.  What
-        the broker could not take (limits, topic) is decided at once and not sent.  The caller keeps at most `window`
-        futures open; one more is a bug and raises `RuntimeError`.
-        """
-
     def tell(self, message: Message) -> None:
         """Publish with QoS 0: nobody says whether it arrived, and it takes no place in the window."""
-
-    async def wait_closed(self) -> None:
-        """Wait until the session breaks, then raise `Unavailable` with the reason."""

@@ -9,9 +9,9 @@ import aiomqtt
 
 from gateway.config.broker import BROKER_SCHEMES
 from gateway.config.quantities import checked_url
+from gateway.delivery import Packet
 from gateway.errors import ConfigError, Unavailable
 from gateway.mqtt.dial import parse
-from gateway.payload.read import Packet
 
 CONNECT_S = 10.0
 _UNSUPPORTED = (0x01, 0x84)

@@ -217,7 +217,7 @@ class NetworkEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class StatusPresence:
-    """The state of the publisher as the presence of a session: see `gateway/mqtt/presence.py`."""
+    """The state of the publisher as the presence of a session: see `gateway/delivery`."""
 
     envelope: NetworkEnvelope
     heartbeat_s: None = None

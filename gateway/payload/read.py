@@ -6,13 +6,14 @@ rather than guess.  Of `json-columns` it keeps the lists of tags, so one reader 
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import orjson
 import zstandard
 
+from gateway.delivery import Packet
 from gateway.payload.cloudevents import STRUCTURED
 from gateway.payload.compressed import PROPERTY
 from gateway.payload.msgpack import CONTENT_TYPE as PACKED
@@ -28,17 +29,6 @@ Row = Mapping[str, object]
 
 class UnreadableError(Exception):
     """This message cannot be read; the text says why, for people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """A message as it came."""
-
-    topic: str
-    payload: bytes
-    content_type: str = ""
-    properties: Mapping[str, str] = field(default_factory=dict)
-    """User properties, of MQTT 5 only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from prometheus_client import Histogram
 
 from gateway.config import ReplayConfig
+from gateway.delivery import Outcome, Verdict
 from gateway.metrics import Metrics
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
-from gateway.mqtt.reasons import Outcome, Verdict
 from gateway.outbox import Outbox, Reader, Record
 
 MOST_AHEAD_S = 1.0

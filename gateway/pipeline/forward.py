@@ -16,35 +16,20 @@ message out of the backlog must not take the place of a newer one on the same to
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from math import inf
-from typing import Protocol
 
 from msgspec.structs import replace
 
+from gateway.delivery import OpenSink, Outcome, Sink, Verdict
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link, keep_connected
 from gateway.model import Message
-from gateway.mqtt.reasons import Outcome, Verdict
 from gateway.outbox import Record
 from gateway.pipeline.broker_queue import HELD, BrokerQueue
 from gateway.pipeline.pace import FIRST_BYTES, Pace
 
 READ_BYTES = 4 * 2**20
-
-
-class Sink(Protocol):
-    """One session with a broker."""
-
-    @property
-    def window(self) -> int: ...
-    def send(self, message: Message) -> asyncio.Future[Outcome]: ...
-    async def wait_closed(self) -> None: ...
-
-
-OpenSink = Callable[[], AbstractAsyncContextManager[Sink]]
 
 
 async def forward(queue: BrokerQueue, open_sink: OpenSink, link: Link, backoff: Backoff, leave: asyncio.Event) -> None:
@@ -197,7 +182,7 @@ class _Session:
 
     def _learn(self, record: Record, sent_at_s: float, paced: bool, outcome: Outcome) -> None:
         size, now_s = len(record.message.payload), time.monotonic()
-        if outcome.code is None:  # decided here, not by the broker
+        if not outcome.is_answer:
             if paced:
                 self._pace.gone(size)
         elif paced:

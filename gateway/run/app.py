@@ -27,15 +27,15 @@ from gateway.logs import set_level
 from gateway.metrics import Metrics
 from gateway.metrics.tags import TagGauges
 from gateway.model import Loss, Message
-from gateway.mqtt import connect as mqtt
-from gateway.mqtt.presence import hash_of
 from gateway.notify import notify
 from gateway.opcua.session import security as opcua
 from gateway.outbox import open_outbox
 from gateway.payload.choose import announcement_for
+from gateway.payload.presence import hash_of
 from gateway.pipeline.announce import announce
 from gateway.run.changes import Change, Picture, change_of, in_effect, picture_of
 from gateway.run.peers import DISTRIBUTION, Gateway, Peers, Tasks, count_drop, forget_brokers
+from gateway.run.sink_kinds import check_sinks
 from gateway.web import serve_http
 
 LOOK_EVERY_S = 0.25
@@ -60,7 +60,7 @@ async def run(
 ) -> None:
     """Carry values until `stop` is set, then end in order.  Raises `ConfigError` for what can never work."""
     log = structlog.get_logger("gateway")
-    mqtt.check(config.all_brokers)
+    check_sinks(config.all_brokers)
     metrics = Metrics()
     metrics.started.set_to_current_time()
     metrics.config_in_use(hash_of(config))
@@ -162,7 +162,7 @@ def _checked(read: Callable[[], Config]) -> Config:
     """A configuration whose secrets and keys can be read as well.  Raises `ConfigError` with every problem."""
     config = read()
     problems: list[str] = []
-    checks = [partial(mqtt.check, config.all_brokers), *(partial(opcua.check, source) for source in config.sources)]
+    checks = [partial(check_sinks, config.all_brokers), *(partial(opcua.check, source) for source in config.sources)]
     for check in checks:
         try:
             check()

@@ -14,24 +14,22 @@ from importlib.metadata import version
 import structlog
 
 from gateway.config import BrokerConfig, Config, OutboxConfig, SourceConfig
+from gateway.delivery import Presence, Session
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
 from gateway.metrics.tags import TagGauges
-from gateway.mqtt import credentials
-from gateway.mqtt.connect import open_sink
-from gateway.mqtt.presence import Presence, hash_of, presence_of
-from gateway.mqtt.sink import Sink
-from gateway.mqtt.tls import expires_s
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
 from gateway.outbox.inspect import forget, forget_empty
 from gateway.payload.choose import Format, describes_types, format_for, keep_alives_for, network_envelope
+from gateway.payload.presence import hash_of, presence_of
 from gateway.payload.pubsub import StatusPresence
 from gateway.payload.splitting import Packets
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.collect import Intake, collect
 from gateway.pipeline.forward import forward
 from gateway.pipeline.keep_alive import keeping_alive
+from gateway.run.sink_kinds import kind_of
 from gateway.shaping import Shaper
 
 DISTRIBUTION = "connected-factory"
@@ -175,9 +173,10 @@ class Peers:
         gateway, name = self._gateway, broker.name
         queue, metrics = gateway.queues[name], gateway.metrics.for_sink(name)
         queue.retry_refused_s, queue.replay, queue.expiry_s = broker.retry_refused, broker.replay, broker.expiry
-        metrics.own_certificate_expires.set_function(partial(expires_s, broker.tls.certificate))
+        kind = kind_of(broker)
+        metrics.own_certificate_expires.set_function(partial(kind.certificate_expires_s, broker))
         metrics.broker_certificate_expires.set(math.nan)
-        metrics.credential_expires.set_function(partial(credentials.expires_s, broker.password))
+        metrics.credential_expires.set_function(partial(kind.credential_expires_s, broker))
         link = gateway.brokers[name] = Link(name, broker.url, partial(_edge, metrics), partial(_failure, metrics))
         leave = self._leave[name] = asyncio.Event()
         gateway.refresh()
@@ -232,11 +231,13 @@ def _shaper(source: SourceConfig) -> Shaper | None:
 
 
 @asynccontextmanager
-async def _connected(gateway: Gateway, broker: BrokerConfig, link: Link, metrics: SinkMetrics) -> AsyncIterator[Sink]:
+async def _connected(
+    gateway: Gateway, broker: BrokerConfig, link: Link, metrics: SinkMetrics
+) -> AsyncIterator[Session]:
     """A session, from which the formats learn how long a message may be."""
-    async with open_sink(broker, link, gateway.config.name, _presence(gateway, broker)) as sink:
+    async with kind_of(broker).open_sink(broker, link, gateway.config.name, _presence(gateway, broker)) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
-        most = sink.limits.maximum_packet_bytes
+        most = sink.most_bytes
         if gateway.packets.learn(broker.name, most) and most < gateway.config.payload.max_bytes:
             log = structlog.get_logger("gateway").bind(broker=broker.name)
             log.info("messages are split to what the broker takes", most_bytes=most)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.config import OutboxConfig, ReplayConfig
+from gateway.delivery import DELIVERED, Outcome, Verdict
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics
 from gateway.model import Message
-from gateway.mqtt.reasons import DELIVERED, Outcome, Verdict
 from gateway.outbox import Outbox, open_outbox
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward

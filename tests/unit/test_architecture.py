@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
-    "errors", "model", "values", "topics", "located", "config", "metrics", "logs", "notify", "link", "outbox",
-    "payload", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo",
+    "errors", "model", "values", "topics", "located", "config", "metrics", "logs", "notify", "link", "delivery",
+    "outbox", "payload", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo",
     "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
@@ -29,6 +29,8 @@ HOMES = {
     "aiohttp": {"gateway.web", "simulators.server"},
     "o6": set(),
 }
+WHO_NAMES_MQTT = {"gateway/run/sink_kinds.py", "gateway/cli/watch.py"}
+"""Everyone else meets `gateway/delivery`: reason codes, packets and limits of MQTT stay where it is spoken."""
 
 
 def modules() -> list[Path]:
@@ -81,6 +83,16 @@ def test_protocol_libraries_stay_in_their_package(path: Path) -> None:
         library = name.split(".")[0]
         if library in HOMES:
             assert home in HOMES[library], f"{path} imports {name}: only {HOMES[library] or 'nobody'} may"
+
+
+def test_delivery_is_all_that_is_known_of_a_sink() -> None:
+    named = {
+        str(path.relative_to(ROOT))
+        for path in modules()
+        if home_of(path) != ("gateway", "mqtt")
+        and any(f"{name}.".startswith("gateway.mqtt.") for name in imported(path))
+    }
+    assert named == WHO_NAMES_MQTT
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))

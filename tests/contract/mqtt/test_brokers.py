@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.delivery import Outcome, Verdict
 from gateway.errors import Unavailable
-from gateway.mqtt.reasons import Outcome, Verdict
 from gateway.mqtt.sink import Sink
 from tests.support import brokers
 from tests.support.mqtt_collect import Collected, collecting

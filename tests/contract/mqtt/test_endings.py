@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.mqtt.reasons import Verdict
+from gateway.delivery import Verdict
 from tests.support import brokers
 from tests.support.mqtt_sessions import ALL, Session, message, opened, reason_of
 from tests.support.proxy import open_proxy

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.delivery import Verdict
 from gateway.errors import Unavailable
 from gateway.model import Message
-from gateway.mqtt.reasons import Verdict
 from gateway.mqtt.sink import Sink
 from tests.support import brokers
 from tests.support.mqtt_collect import collecting

@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config import BrokerConfig
+from gateway.delivery import Verdict
 from gateway.link import Link
 from gateway.mqtt.connect import open_sink
-from gateway.mqtt.presence import presence_of
-from gateway.mqtt.reasons import Verdict
+from gateway.payload.presence import presence_of
 from tests.support import brokers
 from tests.support.mqtt_collect import collecting
 from tests.support.mqtt_sessions import SPEAKS_5, Session, message, opened, reason_of

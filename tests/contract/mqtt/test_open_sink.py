@@ -7,9 +7,9 @@ from pathlib import Path
 import structlog
 
 from gateway.config import BrokerConfig
+from gateway.delivery import Verdict
 from gateway.link import Link
 from gateway.mqtt.connect import open_sink
-from gateway.mqtt.reasons import Verdict
 from tests.support import brokers
 from tests.support.mqtt_fake import fake_broker
 from tests.support.mqtt_sessions import message, open_sockets, reason_of

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from gateway.config import BrokerConfig, PresenceConfig
+from gateway.delivery import Verdict
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.model import Message
 from gateway.mqtt.connect import open_sink
-from gateway.mqtt.presence import presence_of
-from gateway.mqtt.reasons import Verdict
 from gateway.mqtt.sink import Sink
+from gateway.payload.presence import presence_of
 from tests.support import brokers
 from tests.support.mqtt_collect import collecting
 from tests.support.mqtt_sessions import message, reason_of

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.config import BrokerConfig
+from gateway.delivery import Outcome, Verdict
 from gateway.link import Link
 from gateway.model import Message
 from gateway.mqtt.connect import open_sink
 from gateway.mqtt.limits import packet_bytes
-from gateway.mqtt.reasons import Outcome, Verdict
 from tests.support import brokers
 from tests.support.mqtt_collect import collecting
 from tests.support.mqtt_sessions import ALL, SPEAKS_5, Session, message, opened, reason_of

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from gateway.config import BrokerConfig
+from gateway.delivery import Packet
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, books_of
 from gateway.mqtt.connect import open_sink
 from gateway.payload.choose import format_for
-from gateway.payload.read import Packet, PayloadReader
+from gateway.payload.read import PayloadReader
 from gateway.payload.splitting import Packets
 from gateway.pipeline.forward import forward
 from tests.support import brokers

@@ -15,9 +15,9 @@ import pytest
 
 from docker.mosquitto.make_certificate import make
 from gateway.config import BrokerConfig
+from gateway.delivery import Verdict
 from gateway.link import Link
 from gateway.mqtt.connect import open_sink
-from gateway.mqtt.reasons import Verdict
 from tests.support import brokers
 from tests.support.mqtt_certificates import Authority, Pair
 from tests.support.mqtt_sessions import message, reason_of

@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 
 from gateway.config import BrokerConfig
+from gateway.delivery import Verdict
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.model import Message, Tag
 from gateway.mqtt.connect import open_sink
-from gateway.mqtt.reasons import Verdict
 from gateway.payload.cloudevents import STRUCTURED, EventEnvelope
 from gateway.payload.columns import ColumnsFormat
 from gateway.payload.frames import FramesFormat

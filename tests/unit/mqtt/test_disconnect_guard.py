@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Coroutine
 
+from gateway.delivery import Outcome, Verdict
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.disconnect_guard import SESSIONS_NOT_SURVIVED, BrokerHistory, GuardedSink
 from gateway.mqtt.lean import LeanSink
-from gateway.mqtt.reasons import Outcome, Verdict
 from gateway.mqtt.sink import Sink
 from tests.support.mqtt_fake import FakeBroker, fake_broker
 from tests.support.mqtt_sessions import message, opened

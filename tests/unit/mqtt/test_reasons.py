@@ -2,8 +2,9 @@
 
 import pytest
 
+from gateway.delivery import Verdict
 from gateway.metrics import DROP_REASONS
-from gateway.mqtt.reasons import CUT_OFF, REASONS, Verdict, of_puback, of_session
+from gateway.mqtt.reasons import CUT_OFF, REASONS, of_puback, of_session
 
 PUBACK_CODES_OF_THE_SPECIFICATION = (0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99)
 

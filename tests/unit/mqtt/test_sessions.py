@@ -7,7 +7,7 @@ import mqtt5
 import pytest
 from msgspec.structs import replace
 
-from gateway.mqtt.reasons import Verdict
+from gateway.delivery import Verdict
 from gateway.mqtt.sink import VersionRefusedError
 from tests.support.mqtt_fake import fake_broker, puback
 from tests.support.mqtt_sessions import SPEAKS_5, Session, message, open_sockets, opened, reason_of

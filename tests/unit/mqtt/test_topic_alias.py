@@ -6,8 +6,8 @@ from collections.abc import Coroutine
 import mqtt5
 import pytest
 
+from gateway.delivery import Verdict
 from gateway.mqtt.limits import packet_bytes
-from gateway.mqtt.reasons import Verdict
 from tests.support.mqtt_fake import FakeBroker, fake_broker
 from tests.support.mqtt_sessions import message, opened
 

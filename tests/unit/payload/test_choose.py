@@ -26,8 +26,8 @@ import pytest
 from gateway.config import Config, PayloadConfig, load
 from gateway.errors import ConfigError
 from gateway.model import Gap, Loss, Message, Priority, Tag
-from gateway.mqtt.presence import presence_of
 from gateway.payload.choose import SCHEMAS, announcement_for, format_for, keep_alives_for
+from gateway.payload.presence import presence_of
 from tests.support.payloads import TICKS, Counting, batch_of
 
 FILE = """

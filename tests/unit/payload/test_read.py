@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
+from gateway.delivery import Packet
 from gateway.model import Batch, Gap, Message
 from gateway.payload.choose import format_for
-from gateway.payload.read import Packet, PayloadReader, Reading, UnreadableError
+from gateway.payload.read import PayloadReader, Reading, UnreadableError
 from tests.support.payloads import TICKS, Counting, batch_of, config_of
 
 GAP = Gap("server_overflow", "the server's queue ran over", count=3, handles=(0,))

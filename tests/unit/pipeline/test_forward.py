@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from gateway.delivery import DELIVERED
 from gateway.metrics import Metrics, books_of
-from gateway.mqtt.reasons import DELIVERED
 from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, queue, run, seqs, until
 
 

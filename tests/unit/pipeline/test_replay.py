@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ReplayConfig
+from gateway.delivery import DELIVERED, Outcome
 from gateway.metrics import Metrics, books_of
 from gateway.model import Message
-from gateway.mqtt.reasons import DELIVERED, Outcome
 from gateway.outbox import Record
 from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, message, queue, run, seqs, until
 
