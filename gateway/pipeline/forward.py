@@ -49,6 +49,9 @@ async def forward(queue: BrokerQueue, open_sink: OpenSink, link: Link, backoff: 
 
 
 async def _streams_refused_earlier(queue: BrokerQueue) -> set[str]:
+    """What is refused for now, whoever has read it before; also what is on its way there from an earlier session."""
+    await queue.refused.append([])
+    queue.refused_reader.rewind()
     streams: set[str] = set()
     left = queue.refused.messages
     while left > 0:

@@ -91,6 +91,27 @@ def test_what_was_refused_survives_a_restart_and_still_goes_first(tmp_path: Path
     run(body())
 
 
+def test_who_forwards_after_another_delivers_all_and_what_was_refused_in_order(tmp_path: Path) -> None:
+    """A reload that connects a broker again: its refused messages were read by the one that forwarded before."""
+
+    async def body() -> None:
+        allowed = {"b"}
+        metrics, broker = Metrics(), Broker(lambda m: DELIVERED if m.stream in allowed else LATER)
+        async with queue(tmp_path, metrics) as found:
+            async with forwarding(found, broker):
+                await append(found.outbox, metrics, *"ab" * 5)
+                await until(lambda: found.refused.messages == 5 and found.refused_reader.unread == 0)
+            async with forwarding(found, broker):
+                await append(found.outbox, metrics, *"ab" * 5)
+                await until(lambda: found.refused.messages == 10 and found.reader.messages == 0)
+                allowed.add("a")
+                await until(lambda: found.stored_values == 0)
+        assert seqs(broker, "a") == seqs(broker, "b") == list(range(1, 11))
+        assert books_of(metrics.registry, "b").balance
+
+    run(body())
+
+
 def test_what_is_never_taken_becomes_a_dead_letter_and_is_counted(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda m: NEVER if m.seq == 3 else DELIVERED)
