@@ -97,7 +97,7 @@ class Outbox:
         the middle may keep some of them, but never the checkpoint before all of them.
         """
         append = self._accept(tuple(messages), source, checkpoint, tuple(losses), on_stored)
-        await asyncio.shield(append.done)
+        await append.done  # cancelled with whoever waits: the append goes on
 
     def _accept(
         self,
@@ -128,7 +128,6 @@ class Outbox:
         kept = Checkpoint(source, checkpoint, self._orders) if source and checkpoint else None
         done = asyncio.get_running_loop().create_future()
         append = Append(messages, kept, losses, tuple(sizes), lane, done, on_stored)
-        append.done.add_done_callback(_retrieved)
         self._pending.append(append)
         self._open_appends += 1
         self._store.woken.set()
@@ -168,9 +167,8 @@ class Outbox:
                 if not await self._wait_for_progress():
                     return False
                 continue
-            try:
-                await self._write(parts)
-            except OSError as error:
+            error = await self._write(parts)
+            if error is not None:
                 store.trouble.begins(f"cannot write to {self._config.path}: {error.strerror or error}")
                 if error.errno in _FULL and self._config.when_full == "drop_oldest" and wait_s > self._retry_s:
                     await store.drop_oldest()  # not at the first try: a moment may free the disk
@@ -181,15 +179,19 @@ class Outbox:
             self._settle(append)
         return True
 
-    async def _write(self, parts: list[Part]) -> None:
-        """Make the first part durable and take it off the list."""
-        part, begun = parts[0], monotonic()
-        written = await self._store.in_thread(partial(self._store.writer.write, part, self._segment_bytes))
-        self._on_commit(monotonic() - begun)
-        self._store.trouble.ends()
-        messages = [item for item, _ in part.items if isinstance(item, Message)]
-        self._store.publish(self._lanes[part.lane], written, len(messages), sum(each.values for each in messages))
-        del parts[0]
+    async def _write(self, parts: list[Part]) -> OSError | None:
+        """Make the parts durable, and take those off the list that are: all, or those before an error."""
+        begun = monotonic()
+        written, error = await self._store.in_thread(
+            partial(self._store.writer.write_all, tuple(parts), self._segment_bytes)
+        )
+        if written:
+            self._on_commit(monotonic() - begun)
+            self._store.trouble.ends()
+        for part, done in zip(parts, written, strict=False):
+            self._store.publish(self._lanes[part.lane], done)
+        del parts[: len(written)]
+        return error
 
     async def _wait_for_progress(self) -> bool:
         """Wait until something was acknowledged or time has passed; False when the outbox closes."""
@@ -227,6 +229,9 @@ class Outbox:
         self._open_appends -= 1
         if error is None:
             append.on_stored()
+        if append.done.done():  # whoever waited was cancelled
+            return
+        if error is None:
             append.done.set_result(None)
         else:
             append.done.set_exception(error)
@@ -305,12 +310,6 @@ def _segment_bytes(config: OutboxConfig) -> int:
 def _lost_by_reader(losses: list[Loss], what: str) -> list[int]:
     names = {name for loss in losses for name in loss.readers}
     return [sum(getattr(loss, what) for loss in losses if name in loss.readers) for name in names]
-
-
-def _retrieved(done: "asyncio.Future[None]") -> None:
-    """Whoever waited may have been cancelled: then nobody else asks for the error."""
-    if not done.cancelled():
-        done.exception()
 
 
 @asynccontextmanager

@@ -9,8 +9,8 @@ State changes are never left behind: they hold what is needed to understand the 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,11 +21,16 @@ from gateway.model import Priority
 from gateway.outbox.cursors import Cursor
 from gateway.outbox.files import Files
 from gateway.outbox.scan import Hole
-from gateway.outbox.segment import Lane, Segment, place_of
+from gateway.outbox.segment import Lane, Segment, number_of, place_of
 from gateway.outbox.segment_reader import CHUNK_BYTES, Chunk, Record, SegmentReader
 from gateway.outbox.unacked_range import MOST_RANGES, Given, UnackedRange, places_of, ranges_of
+from gateway.outbox.work_thread import WorkThread
 
 _log = structlog.get_logger("gateway.outbox")
+
+
+SAVE_EVERY_S = 0.02
+"""The cursor is noted at most so often: a kill repeats what was acknowledged since."""
 
 
 class Reader:
@@ -39,12 +44,13 @@ class Reader:
         self._slots = cursor.file
         self._retry_s = retry_s
         self._lane_ranges = [ranges_of(lane.index, cursor.at) for lane in lanes]
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"outbox-read-{name}")
+        self._thread = WorkThread(f"outbox-read-{name}")
         self._segments = SegmentReader(files, folder)
         self._woken = (asyncio.Event(), asyncio.Event())
         """For who waits in `read`, and in `read_behind`."""
         self._moves = 0
         self._unsaved = False
+        self._save_at_s = 0.0
         self._read_error: OSError | None = None
         self.on_hole: Callable[[Reader, Segment, Hole], None] = lambda reader, segment, hole: None
         self.on_progress: Callable[[], None] = lambda: None
@@ -81,6 +87,9 @@ class Reader:
                 await woken.wait()
                 continue
             segment, unacked = found
+            records = self._take_recent(segment, unacked, max_messages, max_bytes)
+            if records:
+                return records
             moves = self._moves
             start = _chunk(unacked, segment)
             try:
@@ -112,6 +121,31 @@ class Reader:
                 if segment is not None:
                     return segment, unacked
         return None
+
+    def read_recent(self, max_messages: int, max_bytes: int) -> list[Record]:
+        """What `read` would give, where that is in memory; empty where it is not, or there is nothing."""
+        found = self._next_segment(behind=False)
+        return self._take_recent(*found, max_messages, max_bytes) if found is not None else []
+
+    def _take_recent(self, segment: Segment, unacked: UnackedRange, max_messages: int, max_bytes: int) -> list[Record]:
+        """The next records from what the writer left in memory; empty when they are not there."""
+        lane, records, size = segment.lane, list[Record](), 0
+        given, end, kept = unacked.given, unacked.end, None
+        for kept in self._lanes[lane].recent.since(unacked.next):
+            number, message = kept.number, kept.message
+            if number >= end or len(records) >= max_messages or size >= max_bytes:
+                break
+            if number not in unacked.done:
+                values_before = kept.values_before
+                given[number] = Given(kept.segment, kept.offset, values_before, message.values, kept.clock_ns)
+                records.append(Record(number_of(lane, number), message, kept.appended_ns))
+                size += len(message.payload)
+            unacked.next, unacked.next_values = number + 1, kept.values_before + message.values
+            unacked.segment, unacked.offset = kept.segment, kept.end_offset
+        if kept is not None:
+            unacked.reached = max(unacked.reached, unacked.next)
+            self._advance(lane, unacked)
+        return records
 
     def _take(self, unacked: UnackedRange, segment: Segment, chunk: Chunk) -> list[Record]:
         records: list[Record] = []
@@ -174,7 +208,7 @@ class Reader:
         return topics
 
     async def _in_thread(self, work: Callable[[], Chunk]) -> Chunk:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._thread.begin(work)
 
     def ack(self, number: int) -> bool:
         """This record is delivered.  False when it was not this reader's to acknowledge (dropped, or already done)."""
@@ -199,10 +233,11 @@ class Reader:
         self._note(moved)
 
     def _note(self, moved: bool) -> None:
-        """Save the cursor once for all that is acknowledged at this moment."""
+        """Save the cursor once for all that is acknowledged at this moment, and not again at once."""
         if moved and not self._unsaved:
             self._unsaved = True
-            asyncio.get_running_loop().call_soon(self.save)
+            loop = asyncio.get_running_loop()
+            loop.call_at(self._save_at_s, self.save) if loop.time() < self._save_at_s else loop.call_soon(self.save)
 
     def save(self) -> bool:
         """Note the cursor in the operating system: that survives the process.  False when it could not be written."""
@@ -212,6 +247,8 @@ class Reader:
             except OSError:
                 return False  # tried again at the next interval; until then a crash repeats more
             self._unsaved = False
+            with contextlib.suppress(RuntimeError):  # at the end of all there is no loop
+                self._save_at_s = asyncio.get_running_loop().time() + SAVE_EVERY_S
             self.on_progress()
         return True
 
@@ -282,7 +319,7 @@ class Reader:
     def close(self) -> None:
         """Note the cursor and stop reading."""
         self.save()
-        self._thread.shutdown(wait=True)
+        self._thread.close()
 
     def let_go(self) -> None:
         """Close the files."""

@@ -20,6 +20,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.model import Priority
+from gateway.outbox.recent import RecentRecords
 
 LANES = tuple(Priority)
 FORMAT_VERSION = 1
@@ -132,6 +133,7 @@ class Lane:
     end: int = 0
     """Number of the next record to become durable."""
     values_end: int = 0
+    recent: RecentRecords = field(default_factory=RecentRecords)
 
     @property
     def first(self) -> int:

@@ -6,6 +6,8 @@ What is damaged is passed over, up to the next intact record or the end of the s
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
 from gateway.model import Message
 from gateway.outbox.files import Files
 from gateway.outbox.record import CHECKPOINT, HEAD, Decoder, Entry, entry_at, length_at, next_entry
@@ -15,8 +17,7 @@ from gateway.outbox.segment import Segment, number_of, salt_of
 CHUNK_BYTES = 2**18
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A stored message.  `number` is what to acknowledge."""
 
     number: int

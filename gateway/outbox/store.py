@@ -7,7 +7,6 @@ task (`Outbox.run`), so nothing here is locked.
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -24,6 +23,7 @@ from gateway.outbox.reader import Reader
 from gateway.outbox.recover import Found, keep_damaged
 from gateway.outbox.scan import Hole, missing, read_file, read_header, read_items
 from gateway.outbox.segment import Lane, Segment
+from gateway.outbox.work_thread import WorkThread
 from gateway.outbox.writer import Part, Writer, Written
 
 _T = TypeVar("_T")
@@ -71,7 +71,7 @@ class Store:
         self._numbered = numbered
         self._retry_s = retry_s
         self._lanes = found.lanes
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox-write")
+        self._thread = WorkThread("outbox-write")
         self._free_bytes: int | None = None
         self._damaged: dict[str, tuple[Segment, set[str]]] = {}
         self._assessed: set[str] = set()
@@ -82,7 +82,7 @@ class Store:
 
     async def in_thread(self, work: Callable[[], _T]) -> _T:
         """Run in the writing thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._thread.begin(work)
 
     async def begin(self) -> None:
         """Note on the disk that this run has begun, and where; before anything is promised."""
@@ -169,12 +169,14 @@ class Store:
 
     # -- what became durable
 
-    def publish(self, lane: Lane, written: Written, messages: int, values: int) -> None:
+    def publish(self, lane: Lane, written: Written) -> None:
         """What is durable may be read."""
+        segment, values = written.segment, written.segment.values_end - lane.values_end
         self.attach(lane, written)
-        lane.end, lane.values_end = written.segment.end, written.segment.values_end
+        lane.recent.add(written.records)
+        lane.end, lane.values_end = segment.end, segment.values_end
         for reader in self.readers.values():
-            reader.wake(messages, values, written.segment.last_clock_ns)
+            reader.wake(len(written.records), values, segment.last_clock_ns)
 
     def attach(self, lane: Lane, written: Written) -> None:
         self._free_bytes = written.free_bytes
@@ -246,6 +248,7 @@ class Store:
         if losers:
             await self._assess(segment, losers)
         lane.segments.remove(segment)
+        lane.recent.drop_before(segment.end)
         self._lose(lane, segment, items, holes, cause)
         await self._unlink([segment])
         return True
@@ -373,7 +376,7 @@ class Store:
         for reader in self.readers.values():
             reader.close()
         await self.in_thread(self._finish)
-        self._thread.shutdown(wait=True)
+        self._thread.close()
 
     def _finish(self) -> None:
         for work in (self._sync, partial(self.writer.write_state, True), self.found.state.sync):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from gateway.outbox.segment import Lane, Segment
@@ -39,8 +40,7 @@ class Places(BaseModel):
         return not any(index == lane and first <= number < behind for index, first, _, behind, _ in self.ahead)
 
 
-@dataclass(slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A record that was given out and not acknowledged."""
 
     segment: int

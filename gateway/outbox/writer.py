@@ -13,8 +13,13 @@ from gateway.model import Message
 from gateway.outbox.clock import Clock
 from gateway.outbox.double_buffered_file import DoubleBufferedFile
 from gateway.outbox.files import Files
+from gateway.outbox.recent import Kept
 from gateway.outbox.record import Encoder, Stamp
 from gateway.outbox.segment import LANES, Header, Segment, encode_header, name_of, salt_of, token_text
+
+MUCH_FREE_BYTES = 2**28
+"""While so much of the disk is free, what is left is reckoned from one look a second."""
+ASK_FREE_EVERY_NS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,9 @@ class Written:
 
     segment: Segment
     """How far the active segment of the lane now reaches."""
-    free_bytes: int | None
+    records: list[Kept] = field(default_factory=list)
+    """The messages, and where they are."""
+    free_bytes: int | None = None
     """What is left on the disk, where that is known."""
 
 
@@ -89,6 +96,8 @@ class Writer:
         self._boot = files.boot()
         self._encoder = Encoder(deflate)
         self._active: list[_Active | None] = [None for _ in LANES]
+        self._free: int | None = None
+        self._ask_again_ns = 0
 
     def write(self, part: Part, segment_bytes: int) -> Written:
         """Make a part durable, in a new segment if the active one is full."""
@@ -97,7 +106,7 @@ class Writer:
             self._finish(active)
             active = self._begin(part.lane)
         segment = active.segment
-        data, values, clock_ns = self._encoded(part, salt_of(segment.name))
+        data, values, clock_ns, records = self._encoded(part, segment)
         try:
             self._files.write(active.fd, data, segment.size)
             if self._commit == "fdatasync":
@@ -105,7 +114,7 @@ class Writer:
             after = replace(
                 segment,
                 size=segment.size + len(data),
-                end=segment.end + sum(isinstance(item, Message) for item, _ in part.items),
+                end=segment.end + len(records),
                 values_end=segment.values_end + values,
                 last_clock_ns=clock_ns,
             )
@@ -115,7 +124,17 @@ class Writer:
             raise
         active.segment = after
         self._book(part)
-        return Written(after, self._free_bytes())
+        return Written(after, records, self._free_after(len(data)))
+
+    def write_all(self, parts: Sequence[Part], segment_bytes: int) -> tuple[list[Written], OSError | None]:
+        """Make parts durable one after the other, up to the first error."""
+        written: list[Written] = []
+        try:
+            for part in parts:
+                written.append(self.write(part, segment_bytes))
+        except OSError as error:
+            return written, error
+        return written, None
 
     def _finish(self, active: _Active | None) -> None:
         """With `commit: os` nobody syncs a segment once it was left: so a power cut costs the newest ones alone."""
@@ -125,7 +144,7 @@ class Writer:
 
     def begin(self, lane: int) -> Written:
         """Begin a new segment, so that the one before can go."""
-        return Written(replace(self._begin(lane).segment), self._free_bytes())
+        return Written(replace(self._begin(lane).segment), free_bytes=self._free_after(0))
 
     def write_state(self, clean: bool = False) -> None:
         """Note how far the durable records reach: a shorter log at the next start is a damaged one, and what is
@@ -166,26 +185,42 @@ class Writer:
                 self._files.close(active.fd)
                 self._active[lane] = None
 
-    def _free_bytes(self) -> int | None:
+    def _free_after(self, written: int) -> int | None:
+        """What is left on the disk: asked for where it is little or was not asked for long, else reckoned."""
+        now_ns = self._clock.age_ns
+        if self._free is not None and self._free - written > MUCH_FREE_BYTES and now_ns < self._ask_again_ns:
+            self._free -= written
+            return self._free
+        self._ask_again_ns = now_ns + ASK_FREE_EVERY_NS
         try:
-            return self._files.free_bytes(self._folder)
+            self._free = self._files.free_bytes(self._folder)
         except OSError:
-            return None
+            self._free = None
+        return self._free
 
-    def _encoded(self, part: Part, salt: int) -> tuple[bytes, int, int]:
+    def _encoded(self, part: Part, segment: Segment) -> tuple[bytes, int, int, list[Kept]]:
         lane, wall, clock = part.lane, self._clock.wall_ns, self._clock.age_ns
+        salt, first, offset = salt_of(segment.name), segment.first, segment.size
         number, before = self.books.ends[lane]
+        begun = before
         pieces: list[bytes] = []
-        values = 0
+        records: list[Kept] = []
+        encode = self._encoder.message
         for item, last in part.items:
-            stamp = Stamp(lane, number, before + values, wall, clock)
+            stamp = Stamp(lane, number, before, wall, clock)
             if isinstance(item, Checkpoint):
-                pieces += self._encoder.checkpoint(item.source, item.token, item.order, stamp, salt)
+                head, token = self._encoder.checkpoint(item.source, item.token, item.order, stamp, salt)
+                pieces += (head, token)
+                offset += len(head) + len(token)
                 continue
-            pieces += self._encoder.message(item, stamp, salt, last)
+            head, payload = encode(item, stamp, salt, last)
+            pieces += (head, payload)
+            end = offset + len(head) + len(payload)
+            records.append(Kept(number, first, offset, end, before, wall, clock, item))
+            offset = end
             number += 1
-            values += item.values
-        return b"".join(pieces), values, clock
+            before += item.values
+        return b"".join(pieces), before - begun, clock, records
 
     def _book(self, part: Part) -> None:
         streams = self.books.streams

@@ -86,3 +86,56 @@ def test_the_folder_never_takes_more_than_its_bound_and_one_file(tmp_path: Path)
                 assert outbox.bytes <= 40_000
 
     asyncio.run(asyncio.wait_for(body(), 60))
+
+
+def test_a_reader_that_keeps_up_needs_no_file() -> None:
+    disk, seen = Disk(), Counter[str]()
+
+    async def body() -> None:
+        async with open_outbox(config(), readers=("r",), files=disk.files()) as outbox:
+            reader = outbox.reader("r")
+            await outbox.append([message(1)])
+            reader.ack((await reader.read(1, 1))[0].number)
+            disk.seen = lambda operation, path: seen.update([operation])
+            for seq in range(2, 200):
+                await outbox.append([message(seq)])
+                (record,) = await reader.read(10, 10**6)
+                assert record.message == message(seq)
+                assert reader.ack(record.number)
+            assert not reader.messages
+            assert not seen["read"]
+            assert not seen["open"]
+
+    asyncio.run(asyncio.wait_for(body(), 60))
+
+
+def test_what_is_no_longer_in_memory_comes_from_the_file_and_the_order_holds(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with open_outbox(config(path=tmp_path), readers=("r",)) as outbox:
+            reader = outbox.reader("r")
+            for first in range(1, 81, 10):  # more than is kept in memory
+                await outbox.append([message(seq, size=10**5) for seq in range(first, first + 10)])
+            got: list[int] = []
+            while len(got) < 80:
+                got += [record.message.seq for record in await reader.read(7, 10**6)]
+            assert got == list(range(1, 81))
+
+    asyncio.run(asyncio.wait_for(body(), 60))
+
+
+def test_the_cursor_is_noted_once_for_many_acknowledgements() -> None:
+    disk, written = Disk(), Counter[str]()
+
+    async def body() -> None:
+        async with open_outbox(config(), readers=("r",), files=disk.files()) as outbox:
+            reader = outbox.reader("r")
+            await outbox.append([message(seq) for seq in range(1, 1001)])
+            disk.seen = lambda operation, path: written.update([path.name] if path and operation == "write" else [])
+            for _ in range(100):
+                for record in await reader.read(10, 10**6):
+                    reader.ack(record.number)
+                await asyncio.sleep(0)
+            await outbox.wait_empty()
+            assert written["r.cursor"] < 50
+
+    asyncio.run(asyncio.wait_for(body(), 60))

@@ -1,0 +1,60 @@
+"""One thread that does what may block, one piece of work after the other, for an event loop.
+
+Cheaper than an executor: a hand-over there and back is two wake-ups and nothing else.  It is a daemon: a disk that
+hangs for ever does not keep the process from ending.
+"""
+
+import asyncio
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_Work = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
+
+
+class WorkThread:
+    """Begun with its first piece of work; ended by `close`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def begin(self, work: Callable[[], _T]) -> "asyncio.Future[_T]":
+        """Have it done; the future has the result or the error.  Cancelling the future does not undo the work."""
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[_T] = loop.create_future()
+        self._queue.put((work, done, loop))
+        return done
+
+    def close(self) -> None:
+        """Wait until everything that was begun is done, and end."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while (job := self._queue.get()) is not None:
+            work, done, loop = job
+            try:
+                result, error = work(), None
+            except BaseException as raised:  # noqa: BLE001 - whoever waits for the work gets it
+                result, error = None, raised
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, done, result, error)
+            del job, work, done, result, error
+
+
+def _settle(done: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(result)
