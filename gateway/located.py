@@ -3,7 +3,7 @@
 import difflib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,9 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.errors import ConfigError
+from gateway.sound_parts import sound_parts
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[int | str, ...]
+Problem = tuple[Place, str]
+"""Where, and what is wrong and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +85,21 @@ def dotted(place: Place) -> str:
     return text or "the file"
 
 
-def validated(model: type[Model], located: Located, also: Sequence[tuple[Place, str]] = ()) -> Model:
+def validated(
+    model: type[Model], located: Located, check: Callable[[Model], Sequence[Problem]] = lambda model: ()
+) -> Model:
     """The file as a model.
 
-    Raises `ConfigError` with one line per mistake: file, line, key, what is wrong, what is allowed.  `also` are
-    mistakes already found by other checks, told in the same list.
+    Raises `ConfigError` with one line per mistake: file, line, key, what is wrong, what is allowed.  What `check` finds
+    is told in the same list; where the file has mistakes it gets what is right (`gateway/sound_parts.py`).
     """
-    found = [(located.line_of(place), f"{dotted(place)}: {text}") for place, text in also]
+    found: list[tuple[int, str]] = []
     try:
         value = model.model_validate(located.value)
     except ValidationError as error:
-        found += [(located.line_of(e["loc"]), _sentence(model, e)) for e in _told(error.errors())]
+        found = [(located.line_of(e["loc"]), _sentence(model, e)) for e in _told(error.errors())]
+        value = sound_parts(model, located.value)
+    found += [(located.line_of(place), f"{dotted(place)}: {text}") for place, text in check(value)]
     if found:
         raise ConfigError([f"{located.path}:{line}: {text}" for line, text in sorted(found)])
     return value

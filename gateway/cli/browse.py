@@ -11,8 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from gateway.cli.common import FileArgument, counting, problems_told, until_interrupted
-from gateway.config import Secret, SecurityConfig, Selection, SourceConfig, load
+from gateway.config import Secret, SecurityConfig, Selection, SourceConfig
 from gateway.errors import ConfigError
+from gateway.loading import load
 from gateway.metrics import Metrics
 from gateway.opcua.explore import Browsed, Plan, PlannedTag, Wish, connected, selection_of
 from gateway.opcua.explore import browse as browse_server

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.live import Live
 
 from gateway.cli.common import LogFormat, LogOption, problems_told, until_stopped
-from gateway.config import load
 from gateway.demo.graph import graph
 from gateway.demo.run import DemoOptions, printed
 from gateway.demo.run import demo as run_demo
 from gateway.demo.view import LineView, LiveView, NoView, View
+from gateway.loading import load
 from gateway.logs import set_up_logs
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -12,12 +12,16 @@ from typing import Annotated
 import typer
 
 from gateway.cli.common import FileArgument, LogFormat, LogOption, problems_told, until_stopped
-from gateway.config import Config, load
+from gateway.config import Config
+from gateway.loading import load
 from gateway.logs import set_up_logs
-from gateway.payload.choose import SCHEMAS as FORMATS
+from gateway.payload.choose import FORMATS
 from gateway.run import app
 
-SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {"config": Config.model_json_schema, **FORMATS}
+SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
+    "config": Config.model_json_schema,
+    **{name: form.schema for name, form in FORMATS.items()},
+}
 
 
 def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:

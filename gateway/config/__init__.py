@@ -1,7 +1,8 @@
 """The configuration: one frozen tree, decoded strictly, checked before any I/O.
 
 Every key is documented where it is declared; the reference and the JSON Schema are generated from here.  Reading a
-file and pointing at the line of a mistake is `gateway/located.py`'s.
+file and pointing at the line of a mistake is `gateway/located.py`'s, what concerns formats is looked after in
+`gateway/payload/checks.py`, and `gateway/loading.py` does it all.
 """
 
 from pathlib import Path
@@ -14,13 +15,11 @@ from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfi
 from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict
 from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
 from gateway.config.source import SecurityConfig, SourceConfig
-from gateway.config.topics import topic_problems
-from gateway.located import read_yaml, validated
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "Config", "HttpConfig", "OutboxConfig",
     "PayloadConfig", "PresenceConfig", "PubSubConfig", "ReplayConfig", "Secret", "SecurityConfig", "Selection",
-    "ShapingConfig", "SourceConfig", "TlsConfig", "load",
+    "ShapingConfig", "SourceConfig", "TlsConfig",
 ]  # fmt: skip
 
 
@@ -91,26 +90,13 @@ class Config(Strict):
 
     @property
     def all_brokers(self) -> tuple[BrokerConfig, ...]:
-        """The one, or the several.  None falls back to a version of MQTT that loses what the format needs."""
-        brokers = self.brokers or ((self.broker,) if self.broker else ())
-        if self.payload.needs_mqtt_5:
-            return tuple(broker.model_copy(update={"version": "5"}) for broker in brokers)
-        return brokers
+        """The one, or the several."""
+        return self.brokers or ((self.broker,) if self.broker else ())
 
     @model_validator(mode="after")
     def _broker_or_brokers(self) -> Self:
         if (self.broker is None) == (not self.brokers):
             raise ValueError("name either broker (one) or brokers (a list of them)")
-        return self
-
-    @model_validator(mode="after")
-    def _format_fits_version(self) -> Self:
-        for broker in (*self.brokers, *((self.broker,) if self.broker else ())):
-            if self.payload.needs_mqtt_5 and broker.version == "3.1.1":
-                raise ValueError(
-                    f"binary cloudevents need MQTT 5, and {broker.name!r} is to speak 3.1.1: set cloudevents.mode to "
-                    "structured, or the version to 5"
-                )
         return self
 
     @model_validator(mode="after")
@@ -123,9 +109,3 @@ class Config(Strict):
                 if names.count(name) > 1:
                     raise ValueError(f"two {kind} are named {name!r}: names must differ")
         return self
-
-
-def load(path: Path) -> Config:
-    """Read and check a configuration file.  Raises `ConfigError` with every problem, each with file and line."""
-    located = read_yaml(path)
-    return validated(Config, located, topic_problems(located.value))

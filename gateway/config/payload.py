@@ -1,8 +1,8 @@
 """What messages look like and where they go."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from gateway.config.quantities import Bytes, Seconds, Strict
 from gateway.topics import Rules, expand
@@ -37,23 +37,14 @@ class CloudEventsConfig(Strict):
     """Attribute `source`, a URI or a path (default: `urn:connected-factory:GATEWAY:SOURCE`)."""
 
 
-def below_topic(form: str, has_states: bool) -> str:
-    """The longest that a format puts below the topic of values."""
-    lane = "/telemetry" if has_states else ""
-    return {"json-columns": f"/tags{lane}/000", "cloudevents": f"/metadata{lane}"}.get(form, "")
-
-
-def longest_topic(template: str, form: str, prefix: str, has_states: bool) -> str:
-    """The longest topic template that a format makes of the one that is configured."""
-    if form == "opcua-pubsub":  # whatever the template makes is one level
-        return f"{prefix}/json/metadata/{{gateway}}/{{source}}/{{tag}}"
-    return template + below_topic(form, has_states)
+FormatName = Literal["json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents"]
+"""What a format is called in the file; what it is stands in `gateway/payload`."""
 
 
 class PayloadConfig(Strict):
     """What a message looks like and where it goes."""
 
-    format: Literal["json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents"] = "json"
+    format: FormatName = "json"
     """How values are encoded: `json` for people and any program; `json-columns` for volume: a ninth of the cost;
     `msgpack`: as `json`, in MessagePack; `opcua-pubsub`: OPC UA Part 14; `cloudevents`: CloudEvents with the OPC UA
     extension.  `gateway schema FORMAT` prints the form."""
@@ -91,14 +82,19 @@ class PayloadConfig(Strict):
     """Events, for `cloudevents`."""
 
     @property
-    def needs_mqtt_5(self) -> bool:
-        """Whether messages mean nothing without their user properties."""
-        return self.format == "cloudevents" and self.cloudevents.mode == "binary"
+    def topic_of_events(self) -> str:
+        """The topic template for events."""
+        return self.events_topic or f"{self.topic}/events"
 
     @property
     def rules(self) -> Rules:
         """What topics must keep to."""
         return Rules(min(self.max_topic_bytes, _MOST_TOPIC_BYTES), self.topic_escape)
+
+    @property
+    def rules_of_templates(self) -> Rules:
+        """What topic templates must keep to."""
+        return Rules(self.max_topic_bytes, self.topic_escape, self.max_topic_levels)
 
     def losses_topic(self, gateway: str) -> str:
         """Where losses are told of which no stream is known."""
@@ -108,13 +104,3 @@ class PayloadConfig(Strict):
     def retains(self) -> bool:
         """Whether messages with values are retained."""
         return "{tag}" in self.topic if self.retain is None else self.retain
-
-    @model_validator(mode="after")
-    def _topic_fits_format(self) -> Self:
-        if "{tag}" in f"{self.topic} {self.events_topic}" and self.format not in ("json", "msgpack"):
-            raise ValueError(
-                f"{self.format} puts many tags into a message: leave {{tag}} out of the topic, or use json or msgpack"
-            )
-        if self.format == "cloudevents" and self.compress != "none":
-            raise ValueError("cloudevents has no word for compression: leave compress out")
-        return self

@@ -8,7 +8,6 @@ all, and what was read from a server's history is older than what is shown, so i
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import structlog
@@ -18,18 +17,12 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.config import Config, SourceConfig
-from gateway.model import Batch, Message, Tag
+from gateway.model import Batch, Tag
 
 FIRST_NUMBER, LAST_NUMBER = 1, 11
 """Boolean to Double among the built-in types (Part 6, 5.1.2): what a gauge can show."""
 BAD = 0x8000_0000
 _OURS = ("source", "tag", "unit")
-
-
-class Format(Protocol):
-    """How a batch becomes messages."""
-
-    def encode(self, batch: Batch, next_seq: Callable[[str], int]) -> list[Message]: ...
 
 
 @dataclass(slots=True)
@@ -86,14 +79,14 @@ class TagGauges(Collector):
                     family.add_metric(chosen.labels[handle], value)
         yield family
 
-    def watching(self, source: SourceConfig, form: Format, is_up: Callable[[], bool]) -> Format:
-        """The same format, looked at on the way; as it is when nothing of this source was chosen."""
+    def watching(self, source: SourceConfig, is_up: Callable[[], bool]) -> Callable[[Batch], None] | None:
+        """What is to see the batches of a source; None when nothing of it was chosen."""
         self.forget(source.name)
         selections = frozenset(n for n, selection in enumerate(source.select) if selection.metric)
         if not selections:
-            return form
+            return None
         self._sources[source.name] = _Chosen(selections, is_up)
-        return _Watched(form, self)
+        return self.take
 
     def take(self, batch: Batch) -> None:
         """Note the last value of each chosen tag."""
@@ -141,18 +134,6 @@ class TagGauges(Collector):
 
     def _labels(self, source: str, tag: Tag) -> tuple[str, ...]:
         return (source, tag.name, tag.unit or "", *(tag.fields.get(name, "") for name in self._fields))
-
-
-class _Watched:
-    """A format whose batches are looked at."""
-
-    def __init__(self, form: Format, gauges: TagGauges) -> None:
-        self._form = form
-        self._gauges = gauges
-
-    def encode(self, batch: Batch, next_seq: Callable[[str], int]) -> list[Message]:
-        self._gauges.take(batch)
-        return self._form.encode(batch, next_seq)
 
 
 def _fields(source: SourceConfig) -> set[str]:

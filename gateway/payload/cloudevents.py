@@ -30,8 +30,10 @@ from typing import Literal
 import orjson
 from pydantic import Field, JsonValue
 
+from gateway.config import PayloadConfig
 from gateway.model import Loss, Message
-from gateway.payload.frames import Frame, Wrapped, Writer
+from gateway.payload.format import Announcement, EncoderContext, Format
+from gateway.payload.frames import Frame, FramesEncoder, Wrapped, Writer, frames_encoder
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described
 from gateway.payload.layout import Destination
@@ -151,3 +153,47 @@ def _version(writer: Writer) -> Row:
 def events_schema() -> dict[str, object]:
     """The JSON Schema (2020-12) of an event in structured mode."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Event.model_json_schema()}
+
+
+def _envelope(payload: PayloadConfig, gateway: str, source: str) -> EventEnvelope:
+    events = payload.cloudevents
+    return EventEnvelope(events.source or f"urn:connected-factory:{gateway}:{source}", events.mode)
+
+
+def _encoder(context: EncoderContext) -> FramesEncoder:
+    envelope = _envelope(context.payload, context.gateway, context.source)
+    return frames_encoder(context, context.settings_with(_below(has_states=True)), envelope)
+
+
+def _announcement(payload: PayloadConfig, gateway: str) -> Announcement:
+    def told(loss: Loss, stream: str, topic: str, seq: int) -> Message:
+        return _envelope(payload, gateway, stream.split("/", 2)[1]).announcement(loss, stream, topic, seq)
+
+    return told
+
+
+def _below(has_states: bool) -> str:
+    """The longest that metadata put below the topic of values."""
+    return "/metadata/telemetry" if has_states else "/metadata"
+
+
+def _longest_topic(template: str, payload: PayloadConfig, has_states: bool) -> str:
+    return template + _below(has_states)
+
+
+def _why_mqtt_5(payload: PayloadConfig) -> str:
+    """The attributes of binary events are user properties."""
+    is_binary = payload.cloudevents.mode == "binary"
+    return "binary cloudevents need MQTT 5: set cloudevents.mode to structured" if is_binary else ""
+
+
+CLOUD_EVENTS = Format(
+    encoder=_encoder,
+    announcement=_announcement,
+    schema=events_schema,
+    longest_topic=_longest_topic,
+    takes_compression=False,
+    describes_types=True,
+    why_mqtt_5=_why_mqtt_5,
+    keep_alive_s=lambda payload: payload.pubsub.keep_alive,
+)

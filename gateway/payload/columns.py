@@ -34,7 +34,9 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import Field
 
+from gateway.config import PayloadConfig
 from gateway.model import Batch, Loss, Message, Priority, Tag
+from gateway.payload.format import Format
 from gateway.payload.forms import DOUBLE, FLOAT, Json, is_finite, json_column
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described, JsonGap
@@ -105,7 +107,7 @@ class TagsMessage(Described):
     tags: list[ListedTag]
 
 
-class ColumnsFormat:
+class ColumnsEncoder:
     """Encodes the batches of one source."""
 
     def __init__(self, settings: FormatSettings) -> None:
@@ -128,6 +130,10 @@ class ColumnsFormat:
             listed.since += len(made)
             messages += made
         return messages
+
+    def keep_alives(self, next_seq: NextSeq) -> list[Message]:
+        """None: silence means that nothing changed, as long as the gateway is there."""
+        return []
 
     def _derive(self, batch: Batch) -> None:
         layout = self._layout = self._settings.layout(batch.tags, batch.source)
@@ -272,3 +278,20 @@ def columns_schema() -> dict[str, object]:
         "oneOf": [data, tags],
         "$defs": definitions,
     }
+
+
+def _below(has_states: bool) -> str:
+    """The longest that lists of tags put below the topic of values."""
+    return "/tags/telemetry/000" if has_states else "/tags/000"
+
+
+def _longest_topic(template: str, payload: PayloadConfig, has_states: bool) -> str:
+    return template + _below(has_states)
+
+
+COLUMNS = Format(
+    encoder=lambda context: ColumnsEncoder(context.settings_with(_below(has_states=True))),
+    announcement=lambda payload, gateway: columns_announcement,
+    schema=columns_schema,
+    longest_topic=_longest_topic,
+)

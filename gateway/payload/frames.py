@@ -26,6 +26,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority
+from gateway.payload.format import EncoderContext
 from gateway.payload.forms import Json
 from gateway.payload.gaps import Row
 from gateway.payload.layout import Destination, Rows, Share, stream_of
@@ -129,7 +130,7 @@ def now_ticks() -> int:
     return time.time_ns() // 100 + UNIX_EPOCH_TICKS
 
 
-class FramesFormat:
+class FramesEncoder:
     """Encodes the batches of one source into DataSetMessages."""
 
     def __init__(
@@ -241,6 +242,17 @@ class FramesFormat:
             oldest = oldest_ticks(batch, part.rows)
             yield _message(share.place, part.seq, draft.wrapped, batch.source, values=len(part.rows), oldest=oldest)
             draft.settle(part.rows)
+
+
+def frames_encoder(context: EncoderContext, settings: FormatSettings, envelope: Envelope) -> FramesEncoder:
+    """Frames of one source in this envelope.  No two sources of the gateway share the number of a writer."""
+    return FramesEncoder(
+        settings,
+        envelope,
+        key_frame_every=context.payload.pubsub.key_frame_every,
+        numbers=WriterNumbers(1 + context.sources.index(context.source), len(context.sources)),
+        latest_ns=context.latest_ns,
+    )
 
 
 class _Draft:

@@ -17,6 +17,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.model import Batch, Loss, Message
+from gateway.payload.format import Format
 from gateway.payload.forms import json_column
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.layout import Rows
@@ -82,7 +83,7 @@ class JsonMessage(Described):
     have come before: the same value with the same time is the same change."""
 
 
-class JsonFormat:
+class JsonEncoder:
     """Encodes the batches of one source.  Keeps what it derived from the tag table until that table changes."""
 
     content_type = "application/json"
@@ -107,6 +108,10 @@ class JsonFormat:
             encode = partial(self._payload, batch, share.place.stream, found)
             messages += settings.messages(batch, share, numbering, encode, self.content_type)
         return messages
+
+    def keep_alives(self, next_seq: NextSeq) -> list[Message]:
+        """None: silence means that nothing changed, as long as the gateway is there."""
+        return []
 
     def _payload(self, batch: Batch, stream: str, found: list[Row], rows: Rows, seq: int, gaps: list[Row]) -> bytes:
         values = found if len(rows) == len(found) else [found[i] for i in rows.tolist()]
@@ -150,3 +155,11 @@ def announced(loss: Loss, stream: str, seq: int) -> Row:
 def json_schema() -> dict[str, object]:
     """The JSON Schema (2020-12) of a message."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **JsonMessage.model_json_schema()}
+
+
+JSON = Format(
+    encoder=lambda context: JsonEncoder(context.settings),
+    announcement=lambda payload, gateway: announcement,
+    schema=json_schema,
+    takes_topic_per_tag=True,
+)

@@ -33,8 +33,10 @@ from typing import Literal
 import orjson
 from pydantic import ConfigDict, Field, JsonValue
 
+from gateway.config import PayloadConfig
 from gateway.model import Loss, Message, Priority
-from gateway.payload.frames import Frame, Wrapped, Writer
+from gateway.payload.format import EncoderContext, Format
+from gateway.payload.frames import Frame, FramesEncoder, Wrapped, Writer, frames_encoder
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described, JsonGap
 from gateway.payload.layout import Destination
@@ -248,3 +250,28 @@ def pubsub_schema() -> dict[str, object]:
     for kind in kinds:
         definitions |= kind.pop("$defs", {})
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": kinds, "$defs": definitions}
+
+
+def _envelope(payload: PayloadConfig, gateway: str) -> NetworkEnvelope:
+    """The publisher that this gateway is to OPC UA PubSub."""
+    return NetworkEnvelope(gateway, payload.pubsub.prefix, payload.pubsub.encoding, payload.rules)
+
+
+def _encoder(context: EncoderContext) -> FramesEncoder:
+    return frames_encoder(context, context.settings, _envelope(context.payload, context.gateway))
+
+
+def _longest_topic(template: str, payload: PayloadConfig, has_states: bool) -> str:
+    """Whatever the template makes is one level."""
+    return f"{payload.pubsub.prefix}/json/metadata/{{gateway}}/{{source}}/{{tag}}"
+
+
+PUBSUB = Format(
+    encoder=_encoder,
+    announcement=lambda payload, gateway: _envelope(payload, gateway).announcement,
+    schema=pubsub_schema,
+    longest_topic=_longest_topic,
+    describes_types=True,
+    keep_alive_s=lambda payload: payload.pubsub.keep_alive,
+    presence=lambda payload, gateway: StatusPresence(_envelope(payload, gateway)),
+)

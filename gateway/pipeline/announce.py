@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.errors import Unavailable
 from gateway.model import Loss, Message
 from gateway.outbox import Outbox
-from gateway.payload.choose import Announcement
+from gateway.payload.format import Announcement
 from gateway.payload.json import announcement
 from gateway.payload.layout import priority_of, stream_of
 

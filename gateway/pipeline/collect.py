@@ -21,6 +21,8 @@ from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import SourceMetrics
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message
 from gateway.outbox import Outbox
+from gateway.payload.format import Encoder
+from gateway.payload.splitting import NextSeq
 from gateway.shaping import Shaped, Shaper
 from gateway.shaping.checkpoint import lost, unwrap, wrap
 
@@ -36,10 +38,8 @@ class Source(Protocol):
         """Batches as they come.  Asking for the next one says that the last one is safe."""
 
 
-class Format(Protocol):
-    """How a batch becomes messages."""
-
-    def encode(self, batch: Batch, next_seq: Callable[[str], int]) -> list[Message]: ...
+Watch = Callable[[Batch], None]
+"""Sees each batch before it is encoded."""
 
 
 OpenSource = Callable[[bytes], AbstractAsyncContextManager[Source]]
@@ -62,14 +62,16 @@ class Intake:
     def __init__(
         self,
         name: str,
-        form: Format,
+        encoder: Encoder,
         outbox: Outbox,
         metrics: SourceMetrics,
         shaper: Shaper | None = None,
         now_ticks: Callable[[], int] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.name = name
-        self._form = form
+        self._encoder = encoder
+        self._watch = watch
         self._outbox = outbox
         self._metrics = metrics
         self._shaper = shaper
@@ -92,7 +94,7 @@ class Intake:
         self._mark = batch.checkpoint or self._mark
         if self._shaper is None:
             count = partial(self._metrics.received.inc, len(batch))
-            messages = self._form.encode(batch, self._outbox.next_seq)
+            messages = self._encoded(batch, self._outbox.next_seq)
             await self._outbox.append(messages, source=self.name, checkpoint=batch.checkpoint, on_stored=count)
             return
         await self._put(self._shaper, self._shaper.take(batch, self._now_ticks()))
@@ -109,9 +111,9 @@ class Intake:
         if self._shaper is not None and self._shaper.held:
             await self._let_go(self._shaper, self._shaper.flush(self._now_ticks()))
 
-    async def change(self, form: Format, shaper: Shaper | None) -> None:
+    async def change(self, encoder: Encoder, shaper: Shaper | None, watch: Watch | None = None) -> None:
         """Go on with other rules; what the old ones hold is let go first, in its place.  Not undone by cancelling."""
-        old, self._form = self._shaper, form
+        old, self._encoder, self._watch = self._shaper, encoder, watch
         self._rule(shaper)
         if old is not None and old.held:
             await self._let_go(old, old.drain())
@@ -137,6 +139,11 @@ class Intake:
         if shaped.received:
             await self._put(shaper, shaped)
 
+    def _encoded(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+        if self._watch is not None:
+            self._watch(batch)
+        return self._encoder.encode(batch, next_seq)
+
     async def _put(self, shaper: Shaper, shaped: Shaped) -> None:
         seqs: dict[str, int] = {}
 
@@ -145,7 +152,7 @@ class Intake:
 
         messages: list[Message] = []
         for batch in shaped.batches:
-            made = self._form.encode(batch, next_seq)
+            made = self._encoded(batch, next_seq)
             seqs |= {message.stream: message.seq + 1 for message in made}
             messages += made
         mark = wrap(self._mark, shaper.held, shaper.since_ticks)

@@ -10,26 +10,24 @@ from contextlib import asynccontextmanager
 
 from gateway.link import Link
 from gateway.outbox import Outbox
-from gateway.payload.choose import KeepAlives
+from gateway.payload.format import Encoder
 
 
 @asynccontextmanager
-async def keeping_alive(
-    keep_alives: KeepAlives | None, outbox: Outbox, link: Link, interval_s: float
-) -> AsyncIterator[None]:
+async def keeping_alive(encoder: Encoder, outbox: Outbox, link: Link, interval_s: float | None) -> AsyncIterator[None]:
     """Send the keep-alives of one source while this is open; nothing where the format has none."""
-    if keep_alives is None:
+    if interval_s is None:
         yield
         return
     async with asyncio.TaskGroup() as tasks:
-        beating = tasks.create_task(_beat(keep_alives, outbox, link, interval_s), name=f"keep alive {link.peer}")
+        beating = tasks.create_task(_beat(encoder, outbox, link, interval_s), name=f"keep alive {link.peer}")
         yield
         beating.cancel()
 
 
-async def _beat(keep_alives: KeepAlives, outbox: Outbox, link: Link, interval_s: float) -> None:
+async def _beat(encoder: Encoder, outbox: Outbox, link: Link, interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
-        messages = keep_alives(outbox.next_seq) if link.is_up else []  # no wait between numbering and appending
+        messages = encoder.keep_alives(outbox.next_seq) if link.is_up else []  # no wait between numbering and appending
         if messages:
             await outbox.append(messages, source=link.peer)

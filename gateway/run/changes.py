@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from gateway.config import Config, SourceConfig
+from gateway.payload.choose import format_of
 
 _FIXED: Mapping[tuple[str, ...], str] = {
     ("name",): "it is part of the name of every stream",
@@ -101,7 +102,7 @@ def _with(config: Config, path: tuple[str, ...], value: object) -> Config:
 
 def _terms_of(config: Config, source: SourceConfig) -> Terms:
     """Shaping and payload are rules, but for formats whose writers are numbered and kept alive with the connection."""
-    if config.payload.format in ("opcua-pubsub", "cloudevents"):
+    if format_of(config.payload).describes_types:
         names = ",".join(each.name for each in config.sources)
         return Terms(_digest(source, config.payload) + names)
     bare = tuple(selection.model_copy(update={"shape": None, "metric": False}) for selection in source.select)
@@ -113,7 +114,8 @@ def _terms_of(config: Config, source: SourceConfig) -> Terms:
 def _presence_of(config: Config) -> str:
     """What decides where and how a broker is told that the gateway is there."""
     payload = config.payload
-    return _digest(payload) if payload.format == "opcua-pubsub" else repr(payload.rules)
+    needs = format_of(payload).why_mqtt_5(payload)
+    return needs + (_digest(payload) if format_of(payload).presence is not None else repr(payload.rules))
 
 
 def _digest(*parts: BaseModel | None) -> str:

@@ -21,9 +21,9 @@ from gateway.metrics.tags import TagGauges
 from gateway.opcua import open_source
 from gateway.outbox import Outbox, open_outbox
 from gateway.outbox.inspect import forget, forget_empty
-from gateway.payload.choose import Format, describes_types, format_for, keep_alives_for, network_envelope
+from gateway.payload.choose import encoder_for, format_of, with_version
+from gateway.payload.format import Encoder
 from gateway.payload.presence import hash_of, presence_of
-from gateway.payload.pubsub import StatusPresence
 from gateway.payload.splitting import Packets
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.collect import Intake, collect
@@ -122,15 +122,15 @@ class Peers:
         gateway, name = self._gateway, source.name
         config, metrics = gateway.config, gateway.metrics.for_source(name)
         link = gateway.sources[name] = Link(name, source.url, partial(_edge, metrics), partial(_failure, metrics))
-        form = self._format(name)
-        watched = gateway.tags.watching(source, form, lambda: link.is_up)
-        intake = self._intakes[name] = Intake(name, watched, gateway.outbox, metrics, _shaper(source))
-        connect = partial(open_source, source, metrics, link, describe=describes_types(config.payload.format))
+        encoder, form = self._encoder(name), format_of(config.payload)
+        watch = gateway.tags.watching(source, lambda: link.is_up)
+        intake = self._intakes[name] = Intake(name, encoder, gateway.outbox, metrics, _shaper(source), watch=watch)
+        connect = partial(open_source, source, metrics, link, describe=form.describes_types)
         gateway.refresh()
 
         async def work() -> None:
-            every_s = config.payload.pubsub.keep_alive
-            async with keeping_alive(keep_alives_for(form), gateway.outbox, link, every_s):
+            every_s = form.keep_alive_s(config.payload) if form.keep_alive_s is not None else None
+            async with keeping_alive(encoder, gateway.outbox, link, every_s):
                 await collect(intake, connect, link, backoff_of(config))
 
         self._above.begin(f"collect {name}", work())
@@ -139,14 +139,13 @@ class Peers:
         """Other shaping or another payload, on the connection that there is."""
         gateway = self._gateway
         link = gateway.sources[source.name]
-        form = self._format(source.name)
-        watched = gateway.tags.watching(source, form, lambda: link.is_up)
-        await self._intakes[source.name].change(watched, _shaper(source))
+        watch = gateway.tags.watching(source, lambda: link.is_up)
+        await self._intakes[source.name].change(self._encoder(source.name), _shaper(source), watch)
 
-    def _format(self, source: str) -> Format:
+    def _encoder(self, source: str) -> Encoder:
         """What makes the messages of a source."""
         gateway = self._gateway
-        return format_for(
+        return encoder_for(
             gateway.config, source, gateway.stream_prefix, gateway.packets, lambda: gateway.outbox.latest_ns
         )
 
@@ -235,7 +234,8 @@ async def _connected(
     gateway: Gateway, broker: BrokerConfig, link: Link, metrics: SinkMetrics
 ) -> AsyncIterator[Session]:
     """A session, from which the formats learn how long a message may be."""
-    async with kind_of(broker).open_sink(broker, link, gateway.config.name, _presence(gateway, broker)) as sink:
+    kind, wanted = kind_of(broker), with_version(broker, gateway.config.payload)
+    async with kind.open_sink(wanted, link, gateway.config.name, _presence(gateway, broker)) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes
         if gateway.packets.learn(broker.name, most) and most < gateway.config.payload.max_bytes:
@@ -247,8 +247,9 @@ async def _connected(
 def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
     """What says at this broker whether the gateway is there."""
     config = gateway.config
-    if config.payload.format == "opcua-pubsub" and broker.presence.topic is not None:
-        return StatusPresence(network_envelope(config))
+    own = format_of(config.payload).presence
+    if own is not None and broker.presence.topic is not None:
+        return own(config.payload, config.name)
     streams: Callable[[], list[str]] = lambda: sorted(gateway.outbox.streams)  # noqa: E731 - as of then
     return presence_of(
         broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.config), streams,

@@ -25,7 +25,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from gateway.model import Batch, Tag
 from gateway.opcua.codec.decode import Changes, read_changes, read_publish
 from gateway.opcua.codec.wire import Dialect
-from gateway.payload.json import JsonFormat
+from gateway.payload.json import JsonEncoder
 from gateway.payload.splitting import FormatSettings
 from tests.support import opcua_wire as wire
 
@@ -109,7 +109,7 @@ async def asyncua_us(body: bytes) -> tuple[float, float]:
 
 
 def figures() -> dict[str, float]:
-    form = JsonFormat(FormatSettings("bench", "factory/{machine}", "bench"))
+    form = JsonEncoder(FormatSettings("bench", "factory/{machine}", "bench"))
     numbers: dict[str, float] = {}
     for kind, body in (("uniform", uniform()), ("mixed", mixed()), ("strings", strings())):
         numbers[f"{kind}: decode"] = cpu_us(partial(decoded, body), 20)
@@ -122,7 +122,7 @@ def figures() -> dict[str, float]:
     return numbers
 
 
-def encoded(form: JsonFormat, body: bytes) -> object:
+def encoded(form: JsonEncoder, body: bytes) -> object:
     return form.encode(batch_of(decoded(body)), lambda stream: 1)
 
 

@@ -16,7 +16,8 @@ from itertools import product
 
 from gateway.config import CloudEventsConfig, Config, PayloadConfig, PubSubConfig
 from gateway.model import Batch, Message
-from gateway.payload.choose import Format, format_for
+from gateway.payload.choose import encoder_for
+from gateway.payload.format import Encoder
 from tests.bench.bench_decode import VALUES, batch_of, cpu_us, decoded, mixed, uniform
 
 TIMES = 10
@@ -32,7 +33,7 @@ def configured(**payload: object) -> Config:
     )
 
 
-def formats() -> Iterator[tuple[str, PayloadConfig, Format]]:
+def formats() -> Iterator[tuple[str, PayloadConfig, Encoder]]:
     chosen: dict[str, dict[str, object]] = {
         "json": {},
         "json, gzip": {"compress": "gzip"},
@@ -58,7 +59,7 @@ def formats() -> Iterator[tuple[str, PayloadConfig, Format]]:
     }  # fmt: skip
     for name, payload in chosen.items():
         config = configured(**payload)
-        yield name, config.payload, format_for(config, "bench", "bench.e1")
+        yield name, config.payload, encoder_for(config, "bench", "bench.e1")
 
 
 class Stored:
@@ -67,7 +68,7 @@ class Stored:
     def __init__(self) -> None:
         self.last: Counter[str] = Counter()
 
-    def encode(self, form: Format, batch: Batch) -> list[Message]:
+    def encode(self, form: Encoder, batch: Batch) -> list[Message]:
         messages = form.encode(batch, lambda stream: self.last[stream] + 1)
         for message in messages:
             self.last[message.stream] = message.seq
@@ -96,7 +97,7 @@ def figures() -> dict[str, dict[str, float]]:
     return found
 
 
-def _both(stored: Stored, form: Format, response: bytes) -> object:
+def _both(stored: Stored, form: Encoder, response: bytes) -> object:
     return stored.encode(form, batch_of(decoded(response)))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from gateway.config import Config, HttpConfig
 from gateway.metrics import Metrics
 from gateway.metrics.tags import TagGauges
-from gateway.model import Batch, Message, Tag
+from gateway.model import Batch, Tag
 from gateway.web import listening
 
 SOURCES, ROUNDS, DOUBLE = 10, 7, 11
@@ -34,13 +34,6 @@ class Scrape:
     ms: float
     cpu_ms: float
     """Of server and client together: what a busy machine does not change."""
-
-
-class Nothing:
-    """A format that makes no messages."""
-
-    def encode(self, batch: Batch, next_seq: object) -> list[Message]:
-        return []
 
 
 def filled(tags: int) -> tuple[Metrics, TagGauges]:
@@ -60,7 +53,8 @@ def filled(tags: int) -> tuple[Metrics, TagGauges]:
         series.batch_values.observe(count)
         sink.delivered.inc(count)
         metrics.delay_seconds(source.name, "broker").observe(0.1)
-        gauges.watching(source, Nothing(), lambda: True).encode(_batch(source.name, count), lambda stream: 1)
+        gauges.watching(source, lambda: True)
+        gauges.take(_batch(source.name, count))
     return metrics, gauges
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 import zstandard
 
-from gateway.payload.choose import SCHEMAS
+from gateway.payload.choose import FORMATS
 from tests.support.brokers import Process, mosquitto
 from tests.support.cloud_events import read_event
 from tests.support.programs import ROOT, Factory, Gateway, running, wait_until
@@ -65,7 +65,7 @@ def body_of(message: aiomqtt.Message, form: str) -> Body:
     told = vars(message.properties).get("UserProperty", []) if message.properties else []
     packed = ("content-encoding", "zstd") in told
     found: Body = json.loads(zstandard.ZstdDecompressor().decompress(message.payload) if packed else message.payload)
-    jsonschema.validate(found, SCHEMAS[form]())
+    jsonschema.validate(found, FORMATS[form].schema())
     return found
 
 

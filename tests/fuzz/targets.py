@@ -43,7 +43,7 @@ from gateway.outbox.record import CHECKPOINT, Decoder, Encoder, Stamp, entries
 from gateway.outbox.scan import read_header, read_items, read_tail
 from gateway.outbox.segment import Header, encode_header, name_of, salt_of
 from gateway.payload.forms import json_column
-from gateway.payload.json import JsonFormat
+from gateway.payload.json import JsonEncoder
 from gateway.payload.splitting import FormatSettings, SizeLimits
 from tests.bench.fuzz_decode import seeds as publish_responses
 from tests.support import opcua_wire as wire
@@ -108,7 +108,7 @@ _ITEMS = tuple(
     for n, tag in enumerate(_TAGS)
 )
 _METRICS = Metrics().for_source("fuzz")
-_JSON = JsonFormat(FormatSettings("fuzz", "f/{machine}", "fuzz", SizeLimits(100), server_time=True))
+_JSON = JsonEncoder(FormatSettings("fuzz", "f/{machine}", "fuzz", SizeLimits(100), server_time=True))
 
 
 def publish(data: bytes) -> None:

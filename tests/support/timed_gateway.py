@@ -18,7 +18,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.uaprotocol_hand import Acknowledge
 
 from gateway.cli.common import until_stopped
-from gateway.config import load
+from gateway.loading import load
 from gateway.logs import set_up_logs
 from gateway.model import Batch, Message
 from gateway.mqtt.lean import LeanSink

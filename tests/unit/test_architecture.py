@@ -2,15 +2,18 @@
 
 import ast
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from gateway.config.payload import FormatName
 
 ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
-    "errors", "model", "values", "topics", "located", "config", "metrics", "logs", "notify", "link", "delivery",
-    "outbox", "payload", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo",
-    "cli", "__main__",
+    "errors", "model", "values", "topics", "sound_parts", "located", "config", "metrics", "logs", "notify", "link",
+    "delivery", "outbox", "payload", "loading", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning",
+    "run", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "errors", "located", "streams", "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock",
@@ -146,3 +149,14 @@ def test_no_circle_of_imports_among_the_simulators() -> None:
             del ways[module]
     circle = {module: sorted(uses & ways.keys()) for module, uses in ways.items()}
     assert not circle, f"these import each other, directly or through others: {circle}"
+
+
+def test_nobody_outside_payload_asks_for_a_format_by_its_name() -> None:
+    """Beside the list of names that the file may say."""
+    names = set(get_args(FormatName))
+    for path in modules():
+        if home_of(path) == ("gateway", "payload") or path == ROOT / "gateway/config/payload.py":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & (names - {"json"})
+        assert not found, f"{path} knows the format {found}: ask its `Format`"

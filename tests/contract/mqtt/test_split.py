@@ -10,7 +10,7 @@ from gateway.delivery import Packet
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, books_of
 from gateway.mqtt.connect import open_sink
-from gateway.payload.choose import format_for
+from gateway.payload.choose import encoder_for
 from gateway.payload.read import PayloadReader
 from gateway.payload.splitting import Packets
 from gateway.pipeline.forward import forward
@@ -29,7 +29,7 @@ def test_every_value_arrives(form: str, tmp_path: Path) -> None:
     async def body() -> None:
         metrics, leave, packets = Metrics(), asyncio.Event(), Packets()
         config = BrokerConfig.model_validate({"url": broker.url})
-        encoder = format_for(config_of({"format": form}), "line-1", "edge.k3x9q2", packets)
+        encoder = encoder_for(config_of({"format": form}), "line-1", "edge.k3x9q2", packets)
         batch = batch_of(VALUES)
         async with open_sink(config, Link("b", broker.url), "first") as sink:
             packets.learn("b", sink.limits.maximum_packet_bytes)

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.config import Config, SourceConfig
 from gateway.model import Priority
-from gateway.payload.choose import format_for
+from gateway.payload.choose import encoder_for
 from gateway.values import LocalizedText, Structure, Typed
 from tests.support.opcua_peers import node_opcua_server, stack_server
 from tests.support.opcua_source import COUNTER, Seen, config, opened, reading, run
@@ -85,7 +85,7 @@ def test_alarms_come_on_their_own_topic_and_before_telemetry() -> None:
             whole = Config.model_validate(
                 {"sources": [made], "broker": {"url": "mqtt://localhost"}, "payload": {"topic": "plant/{source}"}}
             )
-            form, counting = format_for(whole, "line", "gw.e1"), Counting()
+            form, counting = encoder_for(whole, "line", "gw.e1"), Counting()
             async with opened(made) as source, reading(source) as seen:
                 await server.tell("set press-1.Temperature 95")
                 await seen.until(lambda seen: HOT in states(seen))

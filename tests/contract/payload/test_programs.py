@@ -7,7 +7,7 @@ import pytest
 
 from gateway.model import Message
 from gateway.payload.compressed import compressor
-from gateway.payload.json import JsonFormat
+from gateway.payload.json import JsonEncoder
 from gateway.payload.splitting import FormatSettings
 from tests.support.brokers import program_of
 from tests.support.payloads import batch_of
@@ -16,7 +16,7 @@ from tests.support.payloads import batch_of
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 @pytest.mark.parametrize("size", [0, 1, 500])
 def test_the_program_reads_what_was_compressed(coding: Literal["gzip", "zstd"], size: int) -> None:
-    plain: Message = JsonFormat(FormatSettings("e", "f", "edge")).encode(
+    plain: Message = JsonEncoder(FormatSettings("e", "f", "edge")).encode(
         batch_of([(11, 1.5)] * max(1, size)), lambda stream: 1
     )[0]
     payload = plain.payload if size else b""

@@ -17,9 +17,9 @@ from gateway.link import Link
 from gateway.model import Message, Tag
 from gateway.mqtt.connect import open_sink
 from gateway.payload.cloudevents import STRUCTURED, EventEnvelope
-from gateway.payload.columns import ColumnsFormat
-from gateway.payload.frames import FramesFormat
-from gateway.payload.json import JsonFormat
+from gateway.payload.columns import ColumnsEncoder
+from gateway.payload.frames import FramesEncoder
+from gateway.payload.json import JsonEncoder
 from gateway.payload.pubsub import NetworkEnvelope, StatusPresence, pubsub_schema
 from gateway.payload.splitting import FormatSettings
 from gateway.topics import Rules
@@ -73,7 +73,7 @@ def subscribed(broker: brokers.Process) -> aiomqtt.Client:
 
 @pytest.mark.parametrize("session", SPEAKS_5)
 def test_attributes_of_a_binary_event_arrive_as_user_properties(session: Session, tmp_path: Path) -> None:
-    form = FramesFormat(FormatSettings("e.1", "f/{machine}", "edge"), EventEnvelope("urn:x", "binary"))
+    form = FramesEncoder(FormatSettings("e.1", "f/{machine}", "edge"), EventEnvelope("urn:x", "binary"))
     metadata, event = form.encode(batch_of([(11, 61.5)]), lambda stream: 1)
 
     async def body() -> None:
@@ -116,7 +116,7 @@ def test_structured_events_pass_a_broker_that_knows_mqtt_3_only(tmp_path: Path) 
 async def structured_events_arrive(
     client: aiomqtt.Client, publishing: Callable[[Sequence[Message]], Awaitable[None]]
 ) -> None:
-    form = FramesFormat(FormatSettings("e.1", "f/{machine}", "edge"), EventEnvelope("urn:x", "structured"))
+    form = FramesEncoder(FormatSettings("e.1", "f/{machine}", "edge"), EventEnvelope("urn:x", "structured"))
     await client.subscribe("f/#", qos=1)
     await publishing(form.encode(batch_of([(11, 61.5)]), lambda stream: 1))
     events = [read_event(raw(got), STRUCTURED) for got in await received(client, 2)]
@@ -158,7 +158,7 @@ def test_the_status_of_the_publisher_is_retained_and_true(version: str, ends_wit
 
 @pytest.mark.parametrize("session", ALL)
 def test_who_comes_late_gets_the_list_of_tags_before_the_data(session: Session, tmp_path: Path) -> None:
-    counting, form = Counting(), ColumnsFormat(FormatSettings("e.1", "f/{machine}", "edge"))
+    counting, form = Counting(), ColumnsEncoder(FormatSettings("e.1", "f/{machine}", "edge"))
 
     async def body() -> None:
         batch = batch_of([(11, 61.5), (11, 62.5)])
@@ -178,7 +178,7 @@ def test_who_comes_late_gets_the_list_of_tags_before_the_data(session: Session, 
 @pytest.mark.parametrize("session", ALL)
 def test_the_last_value_of_every_tag_is_retained(session: Session, tmp_path: Path) -> None:
     tags = [Tag(f"T{n}", f"i={n}", {"site": "hall"}) for n in range(2)]
-    form, counting = JsonFormat(FormatSettings("e.1", "acme/{site}/{tag}", "edge", retain=True)), Counting()
+    form, counting = JsonEncoder(FormatSettings("e.1", "acme/{site}/{tag}", "edge", retain=True)), Counting()
 
     async def body() -> None:
         for values in ((1, 2), (3, 4)):
@@ -205,7 +205,7 @@ def test_no_name_of_a_variable_is_one_that_a_broker_cannot_take(name: str, sessi
     """mosquitto cuts the connection over control characters and noncharacters, NATS over dots and spaces."""
     is_nats = name == "nats"
     tags = [Tag(name, f"i={n}", {}) for n, name in enumerate(NAMES)]
-    form = JsonFormat(FormatSettings("e.1", "f/{tag}", "edge", rules=Rules(200, ". " if is_nats else "")))
+    form = JsonEncoder(FormatSettings("e.1", "f/{tag}", "edge", rules=Rules(200, ". " if is_nats else "")))
     sent = form.encode(batch_of([(6, 1)] * len(NAMES), tags=tags), Counting().next_seq)
     login = ("u", "p") if is_nats else None
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, load
+from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.loading import load
 
 GOOD = """
 sources:
@@ -80,6 +81,36 @@ def test_what_is_wrong_with_many_selections_is_said_once(tmp_path: Path) -> None
     text = f"sources:\n{source}broker: {{url: 'mqtt://b:1'}}\npayload: {{topic: 'x/{{machine}}'}}\n"
     [told] = problems(tmp_path, text)
     assert "for sources[0].select[0] and 99 more: {machine} is not a field here" in told
+
+
+def test_what_does_not_fit_together_is_told_beside_mistakes_in_every_part(tmp_path: Path) -> None:
+    text = GOOD.replace("url: opc.tcp:", "url: opc.tpc:").replace("    select:", "    queue_size: many\n    select:")
+    text = text.replace("mqtt://127.0.0.1", "mqtt://127.0.0.1\n  window: -1\n  version: '3.1.1'")
+    text += (
+        "payload: {format: cloudevents, max_bytes: 1B, topic: 'factory/{line}/{tag}', compress: gzip, fields: [hall]}\n"
+    )
+    assert [p.split(": ")[:2] for p in problems(tmp_path, text)] == [
+        [":4", "sources[0].url"],
+        [":7", "sources[0].queue_size"],
+        [":13", "broker.window"],
+        [":14", "broker.version"],
+        [":15", "payload.compress"],
+        [":15", "payload.fields"],
+        [":15", "payload.max_bytes"],
+        [":15", "payload.topic"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sources: 5\nbroker: []\n",
+        "sources: [7, {select: [null]}]\nbrokers: [x]\npayload: {topic: {a: 1}}\n",
+        "payload: 5\n",
+    ],
+)
+def test_mistakes_of_any_shape_do_not_end_the_check(tmp_path: Path, text: str) -> None:
+    assert problems(tmp_path, text)
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

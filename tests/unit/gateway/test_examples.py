@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import PayloadConfig, load
+from gateway.config import PayloadConfig
+from gateway.loading import load
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "config").glob("gateway*.yaml"))

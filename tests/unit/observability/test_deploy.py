@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from gateway.config import load
+from gateway.loading import load
 from simulators.plant import load as load_plant
 
 ROOT = Path(__file__).parents[3]

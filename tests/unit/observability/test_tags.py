@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.metrics.tags import TagGauges
-from gateway.model import Batch, Message, Tag
+from gateway.model import Batch, Tag
 
 BOOLEAN, DOUBLE, STRING, DATE_TIME = 1, 11, 12, 13
 TAGS = tuple(
@@ -19,13 +19,6 @@ TAGS = tuple(
         ("oven", "Secret", 1),
     )
 )  # fmt: skip
-
-
-class Nothing:
-    """A format that makes no messages."""
-
-    def encode(self, batch: Batch, next_seq: object) -> list[Message]:
-        return []
 
 
 class Page:
@@ -39,7 +32,7 @@ class Page:
         config = Config.model_validate(raw)
         self.metrics, self.is_up = Metrics(), True
         self.gauges = TagGauges(config, self.metrics.left_out.labels("tags"))
-        self._form = self.gauges.watching(config.sources[0], Nothing(), lambda: self.is_up)
+        self._watch = self.gauges.watching(config.sources[0], lambda: self.is_up)
 
     def take(
         self, *rows: tuple[int, int, object], status: int = 0, historical: bool = False, tags: tuple[Tag, ...] = TAGS
@@ -51,7 +44,8 @@ class Page:
             "line", tags, np.array(handles, np.uint32), np.array(types, np.uint8), list(values),
             np.full(len(rows), status, np.uint32), ticks, ticks,
         )  # fmt: skip
-        self._form.encode(replace(batch, historical=historical), lambda stream: 1)
+        assert self._watch is not None
+        self._watch(replace(batch, historical=historical))
 
     def value(self, machine: str, tag: str, unit: str = "") -> float | None:
         labels = {"source": "line", "tag": tag, "unit": unit, "site": "hall", "machine": machine}
@@ -123,7 +117,7 @@ def test_a_source_that_was_forgotten_is_not_shown_and_its_last_batch_harms_nobod
 
 
 def test_nothing_is_looked_at_where_nothing_is_chosen() -> None:
-    page, form = Page(), Nothing()
+    page = Page()
     raw = {"sources": [{"name": "x", "url": "opc.tcp://x", "insecure": True, "select": [{"node": "i=1"}]}],
            "broker": {"url": "mqtt://x"}, "payload": {"topic": "t"}}  # fmt: skip
-    assert page.gauges.watching(Config.model_validate(raw).sources[0], form, lambda: True) is form
+    assert page.gauges.watching(Config.model_validate(raw).sources[0], lambda: True) is None

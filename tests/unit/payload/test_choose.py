@@ -18,15 +18,18 @@ import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import msgspec
 import pytest
 
-from gateway.config import Config, PayloadConfig, load
+from gateway.config import Config, PayloadConfig
+from gateway.config.payload import FormatName
 from gateway.errors import ConfigError
+from gateway.loading import load
 from gateway.model import Gap, Loss, Message, Priority, Tag
-from gateway.payload.choose import SCHEMAS, announcement_for, format_for, keep_alives_for
+from gateway.payload.choose import FORMATS, announcement_for, encoder_for, format_of, with_version
 from gateway.payload.presence import presence_of
 from tests.support.payloads import TICKS, Counting, batch_of
 
@@ -36,7 +39,7 @@ sources:
 broker: {url: "mqtt://127.0.0.1"}
 payload: {topic: "factory/{machine}", %s}
 """
-FORMATS = sorted(SCHEMAS)
+NAMES = sorted(FORMATS)
 
 
 def config(folder: Path, payload: str, presence: str = "") -> Config:
@@ -53,54 +56,54 @@ def body_of(message: Message) -> object:
 
 
 def test_there_is_a_schema_for_every_format() -> None:
-    assert set(SCHEMAS) == set(PayloadConfig.model_fields["format"].annotation.__args__)  # type: ignore[union-attr]
-    for schema in SCHEMAS.values():
-        jsonschema.Draft202012Validator.check_schema(schema())
+    assert set(FORMATS) == set(get_args(FormatName))
+    for form in FORMATS.values():
+        jsonschema.Draft202012Validator.check_schema(form.schema())
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_format_numbers_counts_and_fits_its_schema(tmp_path: Path, name: str) -> None:
     settings = "cloudevents: {mode: structured}" if name == "cloudevents" else "compress: gzip"
     chosen = config(tmp_path, f"format: {name}, max_bytes: 2KiB, {settings}")
-    form, counting = format_for(chosen, "line-1", "edge.e1"), Counting()
+    form, counting = encoder_for(chosen, "line-1", "edge.e1"), Counting()
     gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS)
     batch = replace(batch_of([(11, 1.5), (12, "x"), (0, None)] * 40), gaps=(gap,))
     messages = [m for _ in range(3) for m in counting.append(form.encode(batch, counting.next_seq))]
     assert sum(m.values for m in messages) == 3 * len(batch)
-    validator = jsonschema.Draft202012Validator(SCHEMAS[name]())
+    validator = jsonschema.Draft202012Validator(FORMATS[name].schema())
     for message in messages:
         validator.validate(body_of(message))
     assert sum("server_overflow" in str(body_of(m)) for m in messages) == 3
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", NAMES)
 def test_fields_that_are_asked_for_are_told_beside_the_topic(tmp_path: Path, name: str) -> None:
     chosen = config(tmp_path, f"format: {name}, fields: [machine]")
     tags = [Tag("x", "i=1", {"machine": "press", "site": "hall"}), Tag("y", "i=2", {})]
-    form = format_for(
+    form = encoder_for(
         chosen.model_copy(update={"payload": chosen.payload.model_copy(update={"topic": "f"})}), "line-1", "e"
     )
     bodies = [body_of(m) for m in form.encode(batch_of([(6, 1), (6, 2)], tags=tags), lambda stream: 1)]
     for body in bodies if name != "cloudevents" else ():
-        jsonschema.Draft202012Validator(SCHEMAS[name]()).validate(body)
+        jsonschema.Draft202012Validator(FORMATS[name].schema()).validate(body)
     told = json.dumps(bodies)
     assert told.count('"press"') == 1
     assert "hall" not in told
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_topic_of_any_format_is_longer_than_allowed_or_has_what_is_forbidden(tmp_path: Path, name: str) -> None:
     chosen = config(tmp_path, f"format: {name}, max_topic_bytes: 140, topic_escape: '. '")
     tags = [
         Tag("x", f"i={n}", {"machine": f"press {n}. " + "/ü." * 200}, priority=Priority(1 + n % 2)) for n in range(40)
     ]
-    messages = format_for(chosen, "line-1", "e").encode(batch_of([(6, 1)] * 40, tags=tags), lambda stream: 1)
+    messages = encoder_for(chosen, "line-1", "e").encode(batch_of([(6, 1)] * 40, tags=tags), lambda stream: 1)
     assert all(len(m.topic.encode()) <= 140 for m in messages)
     assert not any(set(m.topic) & set(". ") for m in messages)
     assert len({(m.topic, m.priority) for m in messages if m.values}) == 40
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_format_announces_losses(tmp_path: Path, name: str) -> None:
     mode = ", cloudevents: {mode: structured}" if name == "cloudevents" else ", compress: gzip"
     told = announcement_for(config(tmp_path, f"format: {name}{mode}"))
@@ -110,15 +113,21 @@ def test_every_format_announces_losses(tmp_path: Path, name: str) -> None:
     ):
         loss = Loss(1, stream, 3, 5, 3, 30, "corrupt", 0, 0, ("broker",))
         message = told(loss, stream, topic, 6)
-        jsonschema.Draft202012Validator(SCHEMAS[name]()).validate(body_of(message))
+        jsonschema.Draft202012Validator(FORMATS[name].schema()).validate(body_of(message))
         assert (message.topic, message.stream, message.seq, message.values) == (topic, stream, 6, 0)
         assert "corrupt" in str(body_of(message))
 
 
 def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
-    for name in FORMATS:
-        form = format_for(config(tmp_path, f"format: {name}"), "line-1", "e.1")
-        assert (keep_alives_for(form) is not None) == (name in ("opcua-pubsub", "cloudevents"))
+    for name in NAMES:
+        chosen, counting = config(tmp_path, f"format: {name}"), Counting()
+        encoder = encoder_for(chosen, "line-1", "e.1")
+        batch = batch_of([(6, 1)])
+        encoder.encode(batch, counting.next_seq)
+        encoder.keep_alives(counting.next_seq)
+        has_some = name in ("opcua-pubsub", "cloudevents")
+        assert (format_of(chosen.payload).keep_alive_s is not None) == has_some
+        assert bool(encoder.keep_alives(counting.next_seq)) == has_some
 
 
 @pytest.mark.parametrize(
@@ -175,9 +184,13 @@ def test_the_name_of_the_gateway_is_escaped_in_its_own_topics(tmp_path: Path) ->
 
 
 def test_events_in_user_properties_go_to_brokers_of_mqtt_5_only(tmp_path: Path) -> None:
-    assert [b.version for b in config(tmp_path, "format: cloudevents").all_brokers] == ["5"]
+    def versions(payload: str) -> list[str]:
+        chosen = config(tmp_path, payload)
+        return [with_version(broker, chosen.payload).version for broker in chosen.all_brokers]
+
+    assert versions("format: cloudevents") == ["5"]
     structured = "format: cloudevents, cloudevents: {mode: structured}"
-    assert [b.version for b in config(tmp_path, structured).all_brokers] == ["auto"]
+    assert versions(structured) == ["auto"]
     old = FILE.replace('127.0.0.1"}', '127.0.0.1", version: "3.1.1"}')
     (tmp_path / "old.yaml").write_text(old % "format: cloudevents", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"need MQTT 5.*set cloudevents\.mode to structured"):
@@ -187,7 +200,7 @@ def test_events_in_user_properties_go_to_brokers_of_mqtt_5_only(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["json-columns", "opcua-pubsub", "cloudevents"])
-def test_one_topic_per_tag_is_for_formats_of_single_values(name: str) -> None:
-    with pytest.raises(ValueError, match=r"leave \{tag\} out of the topic"):
-        PayloadConfig.model_validate({"format": name, "topic": "acme/{tag}"})
+def test_one_topic_per_tag_is_for_formats_of_single_values(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"leave \{tag\} out of the topic, or use json or msgpack"):
+        config(tmp_path, f"format: {name}, events_topic: 'acme/{{tag}}'")
     assert PayloadConfig.model_validate({"topic": "acme/{tag}"}).retains

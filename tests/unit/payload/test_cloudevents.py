@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from gateway.model import Batch, Gap, Loss, Message, Tag
 from gateway.payload.cloudevents import EventEnvelope, Mode
-from gateway.payload.frames import FramesFormat
+from gateway.payload.frames import FramesEncoder
 from gateway.payload.splitting import FormatSettings
 from tests.support.cloud_events import read_event
 from tests.support.part6 import as_read, data_value
@@ -18,8 +18,8 @@ from tests.support.payloads import TICKS, Counting, batch_of, batches
 SOURCE = "urn:connected-factory:edge:line-1"
 
 
-def form(mode: Mode, every: int = 100) -> FramesFormat:
-    return FramesFormat(
+def form(mode: Mode, every: int = 100) -> FramesEncoder:
+    return FramesEncoder(
         FormatSettings("edge.e1", "factory/{machine}", "edge"), EventEnvelope(SOURCE, mode),
         key_frame_every=every, now=lambda: TICKS + 10**7,
     )  # fmt: skip

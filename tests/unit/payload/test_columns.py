@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from gateway.model import Batch, Gap, Loss, Message
-from gateway.payload.columns import REPEAT_AFTER, ColumnsFormat, columns_announcement, columns_schema
+from gateway.payload.columns import REPEAT_AFTER, ColumnsEncoder, columns_announcement, columns_schema
 from gateway.payload.splitting import FormatSettings, SizeLimits
 from tests.support.payloads import (
     TICKS,
@@ -29,8 +29,8 @@ from tests.support.payloads import (
 VALIDATOR = jsonschema.Draft202012Validator(columns_schema())
 
 
-def form(limits: SizeLimits | None = None, server_time: bool = False) -> ColumnsFormat:
-    return ColumnsFormat(FormatSettings("edge.e1", "factory/{machine}", "edge", limits or SizeLimits(), server_time))
+def form(limits: SizeLimits | None = None, server_time: bool = False) -> ColumnsEncoder:
+    return ColumnsEncoder(FormatSettings("edge.e1", "factory/{machine}", "edge", limits or SizeLimits(), server_time))
 
 
 class Reader:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import IS_ARRAY, Batch, Gap, Message, Tag
-from gateway.payload.json import JsonFormat, json_schema
+from gateway.payload.json import JsonEncoder, json_schema
 from gateway.payload.splitting import FormatSettings, SizeLimits
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Structure, Typed
 
@@ -56,7 +56,7 @@ class Counting:
 
 
 def encode(data: Batch, max_values: int = 1000, server_time: bool = False) -> list[dict[str, object]]:
-    form = JsonFormat(FormatSettings("edge.e1", "factory/{machine}", "edge", SizeLimits(max_values), server_time))
+    form = JsonEncoder(FormatSettings("edge.e1", "factory/{machine}", "edge", SizeLimits(max_values), server_time))
     bodies = [json.loads(m.payload) for m in form.encode(data, Counting().next_seq)]
     for body in bodies:
         VALIDATOR.validate(body)
@@ -141,7 +141,7 @@ def test_a_missing_source_time_is_left_out_and_server_time_comes_when_asked_for(
 
 
 def test_values_are_grouped_by_topic_and_keep_their_order() -> None:
-    messages = JsonFormat(FormatSettings("e", "f/{machine}", "edge")).encode(
+    messages = JsonEncoder(FormatSettings("e", "f/{machine}", "edge")).encode(
         batch([1, 2, 3, 4], [6] * 4, ["a", "b", "a", "b"]), Counting().next_seq
     )
     assert [(m.topic, m.values) for m in messages] == [("f/a", 2), ("f/b", 2)]
@@ -149,7 +149,7 @@ def test_values_are_grouped_by_topic_and_keep_their_order() -> None:
 
 
 def test_long_batches_are_split_and_every_part_is_numbered() -> None:
-    counting, form = Counting(), JsonFormat(FormatSettings("e", "f/{machine}", "edge", SizeLimits(4)))
+    counting, form = Counting(), JsonEncoder(FormatSettings("e", "f/{machine}", "edge", SizeLimits(4)))
     for _ in range(3):
         counting.append(form.encode(batch(list(range(10)), [6] * 10), counting.next_seq))
     assert counting.last == {"e/line-1/f/press": 9}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.model import Batch, Loss, Message
 from gateway.payload.compressed import compressor
-from gateway.payload.json import JsonFormat, announcement, json_schema
-from gateway.payload.msgpack import MsgpackFormat, msgpack_announcement
+from gateway.payload.json import JsonEncoder, announcement, json_schema
+from gateway.payload.msgpack import MsgpackEncoder, msgpack_announcement
 from gateway.payload.splitting import FormatSettings, SizeLimits
 from tests.support.payloads import Counting, batch_of, batches
 
@@ -55,7 +55,7 @@ def whole(data: bytes) -> object:
     return body
 
 
-def encoded(form: type[JsonFormat], batch: Batch) -> list[Message]:
+def encoded(form: type[JsonEncoder], batch: Batch) -> list[Message]:
     counting = Counting()
     return counting.append(
         form(FormatSettings("e", "f/{machine}", "edge", server_time=True)).encode(batch, counting.next_seq)
@@ -65,7 +65,7 @@ def encoded(form: type[JsonFormat], batch: Batch) -> list[Message]:
 @settings(max_examples=50)
 @given(batches())
 def test_unpacked_it_is_the_object_of_json(batch: Batch) -> None:
-    for packed, plain in zip(encoded(MsgpackFormat, batch), encoded(JsonFormat, batch), strict=True):
+    for packed, plain in zip(encoded(MsgpackEncoder, batch), encoded(JsonEncoder, batch), strict=True):
         assert whole(packed.payload) == json.loads(plain.payload)
         assert packed.content_type == "application/msgpack"
         assert (packed.topic, packed.stream, packed.seq, packed.values) == (
@@ -75,7 +75,9 @@ def test_unpacked_it_is_the_object_of_json(batch: Batch) -> None:
 
 def test_long_texts_and_many_values_too() -> None:
     batch = batch_of([(12, "x" * length) for length in (31, 32, 255, 256, 70_000)] * 5)
-    (packed,) = MsgpackFormat(FormatSettings("e", "f", "edge", SizeLimits(1000, 10**7))).encode(batch, lambda stream: 1)
+    (packed,) = MsgpackEncoder(FormatSettings("e", "f", "edge", SizeLimits(1000, 10**7))).encode(
+        batch, lambda stream: 1
+    )
     body = whole(packed.payload)
     VALIDATOR.validate(body)
 

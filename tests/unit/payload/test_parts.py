@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import Batch, Gap, Message, Tag
-from gateway.payload.json import JsonFormat
+from gateway.payload.json import JsonEncoder
 from gateway.payload.splitting import MAX_BYTES, FormatSettings, SizeLimits
 from tests.support.payloads import (
     TICKS,
@@ -28,7 +28,7 @@ PER_TAG = "{enterprise}/{site}/{line}/{tag}"
 
 def per_tag(batch: Batch, counting: Counting | None = None) -> list[Message]:
     counting = counting or Counting()
-    form = JsonFormat(FormatSettings("e.1", PER_TAG, "edge", retain=True))
+    form = JsonEncoder(FormatSettings("e.1", PER_TAG, "edge", retain=True))
     return counting.append(form.encode(batch, counting.next_seq))
 
 
@@ -73,7 +73,7 @@ def test_a_leading_dollar_of_a_field_is_escaped() -> None:
 @given(batches(), st.integers(1, 5), st.integers(150, 600))
 def test_whatever_the_limits_every_value_arrives_once_and_in_order(batch: Batch, values: int, size: int) -> None:
     counting = Counting()
-    form = JsonFormat(FormatSettings("e", "f/{machine}", "edge", SizeLimits(values, size)))
+    form = JsonEncoder(FormatSettings("e", "f/{machine}", "edge", SizeLimits(values, size)))
     messages = counting.append(form.encode(batch, counting.next_seq))
     for machine in ("press", "oven"):
         kinds, rows = types_of(batch, machine), []
@@ -89,7 +89,7 @@ def test_whatever_the_limits_every_value_arrives_once_and_in_order(batch: Batch,
 
 def test_the_pieces_of_one_tag_stay_in_order() -> None:
     batch = batch_of([(6, n) for n in range(100)], tags=unified(1).tags, handles=[0] * 100)
-    messages = JsonFormat(FormatSettings("e", "f", "edge", SizeLimits(70, 1024))).encode(batch, Counting().next_seq)
+    messages = JsonEncoder(FormatSettings("e", "f", "edge", SizeLimits(70, 1024))).encode(batch, Counting().next_seq)
     assert [row["value"] for m in messages for row in json.loads(m.payload)["values"]] == list(range(100))
     assert [m.seq for m in messages] == list(range(1, len(messages) + 1))
 
@@ -97,7 +97,7 @@ def test_the_pieces_of_one_tag_stay_in_order() -> None:
 def test_a_single_long_value_goes_alone_and_the_others_fit() -> None:
     rows: list[tuple[int, object]] = [(12, "short"), (12, "x" * MAX_BYTES), (12, "short")]
     counting = Counting()
-    messages = JsonFormat(FormatSettings("e", "f", "edge")).encode(batch_of(rows), counting.next_seq)
+    messages = JsonEncoder(FormatSettings("e", "f", "edge")).encode(batch_of(rows), counting.next_seq)
     counting.append(messages)
     assert sum(m.values for m in messages) == 3
     assert [m.values for m in messages if len(m.payload) > MAX_BYTES] == [1]
@@ -105,7 +105,7 @@ def test_a_single_long_value_goes_alone_and_the_others_fit() -> None:
 
 def test_names_of_a_gap_are_left_out_where_they_would_fill_the_message() -> None:
     gap = Gap("sequence_gap", "lost", handles=tuple(range(500)))
-    first = JsonFormat(FormatSettings("e", "f", "edge", SizeLimits(1000, 2048))).encode(
+    first = JsonEncoder(FormatSettings("e", "f", "edge", SizeLimits(1000, 2048))).encode(
         replace(batch_of([(6, 1)] * 500), gaps=(gap,)), lambda stream: 1
     )[0]
     (told,) = json.loads(first.payload)["gaps"]

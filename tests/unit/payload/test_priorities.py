@@ -10,7 +10,7 @@ import pytest
 from gateway.config import Config, OutboxConfig
 from gateway.model import Batch, Message, Priority, Tag
 from gateway.outbox import open_outbox
-from gateway.payload.choose import format_for
+from gateway.payload.choose import encoder_for
 from gateway.payload.layout import Topics, priority_of, stream_of
 from gateway.pipeline.announce import announce
 from tests.support.payloads import Counting, batch_of
@@ -36,7 +36,7 @@ def config(form: str, **payload: object) -> Config:
 
 def encoded(form: str, **payload: object) -> list[Message]:
     counting = Counting()
-    return counting.append(format_for(config(form, **payload), "s", "gw.e1").encode(batch(), counting.next_seq))
+    return counting.append(encoder_for(config(form, **payload), "s", "gw.e1").encode(batch(), counting.next_seq))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -58,13 +58,13 @@ def test_neither_events_nor_the_past_are_retained() -> None:
     kept = {m.topic: m.retain for m in encoded("json", topic="f/{line}/{tag}")}
     assert kept == {"f/l1/Speed": True, "f/l1/State": True, "f/l1/Alarms/events": False}
     past = replace(batch(), historical=True)
-    form = format_for(config("json", topic="f/{line}/{tag}"), "s", "gw.e1")
+    form = encoder_for(config("json", topic="f/{line}/{tag}"), "s", "gw.e1")
     assert not any(m.retain for m in form.encode(past, Counting().next_seq))
 
 
 def test_a_key_frame_repeats_neither_events_nor_the_past() -> None:
     counting = Counting()
-    form = format_for(config("opcua-pubsub", pubsub={"key_frame_every": 1}), "s", "gw.e1")
+    form = encoder_for(config("opcua-pubsub", pubsub={"key_frame_every": 1}), "s", "gw.e1")
     for each in (batch(), replace(batch(), historical=True), batch()):
         messages = counting.append(form.encode(each, counting.next_seq))
         bodies = [json.loads(m.payload) for m in messages if m.values]

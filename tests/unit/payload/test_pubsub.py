@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model import UNIX_EPOCH_TICKS, Batch, DataField, DataType, Gap, Loss, Message, VariableType
-from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_S, FramesFormat, WriterNumbers
+from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_S, FramesEncoder, WriterNumbers
 from gateway.payload.part6 import SYMBOLS, Encoding, status_form
 from gateway.payload.pubsub import NetworkEnvelope, StatusPresence, pubsub_schema
 from gateway.payload.splitting import FormatSettings, SizeLimits
@@ -29,8 +29,8 @@ DATA, METADATA = "opcua/json/data/edge/line-1/factory.press", "opcua/json/metada
 def form(
     encoding: Encoding = "verbose", every: int = 0, limits: SizeLimits | None = None, server_time: bool = False,
     latest_ns: Callable[[], int] = lambda: NOW_NS,
-) -> FramesFormat:  # fmt: skip
-    return FramesFormat(
+) -> FramesEncoder:  # fmt: skip
+    return FramesEncoder(
         FormatSettings("edge.e1", "factory/{machine}", "edge", limits or SizeLimits(), server_time),
         NetworkEnvelope("edge", "opcua", encoding), key_frame_every=every, now=lambda: NOW, latest_ns=latest_ns,
     )  # fmt: skip
@@ -346,7 +346,7 @@ def test_numbers_of_writers_differ_between_sources() -> None:
 def test_topics_that_look_alike_with_dots_keep_apart() -> None:
     tags = tags_of(2, lambda n: ("a.b", "a/b")[n])
     batch = batch_of([(6, 1), (6, 2)], tags=tags)
-    encoder = FramesFormat(
+    encoder = FramesEncoder(
         FormatSettings("e", "{machine}", "edge"),
         NetworkEnvelope("edge", "opcua", "raw"),
         now=lambda: NOW,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.delivery import Packet
 from gateway.model import Batch, Gap, Message
-from gateway.payload.choose import format_for
+from gateway.payload.choose import encoder_for
 from gateway.payload.read import PayloadReader, Reading, UnreadableError
 from tests.support.payloads import TICKS, Counting, batch_of, config_of
 
@@ -36,7 +36,7 @@ def packet_of(message: Message, version_5: bool = True) -> Packet:
 
 
 def encoded(payload: dict[str, object], *batches: Batch) -> Iterator[Message]:
-    form, counting = format_for(config_of(payload), "line-1", "edge.k3x9q2"), Counting()
+    form, counting = encoder_for(config_of(payload), "line-1", "edge.k3x9q2"), Counting()
     for batch in batches:
         yield from counting.append(form.encode(batch, counting.next_seq))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.config import OutboxConfig
 from gateway.link import Link
 from gateway.outbox import Record, open_outbox
-from gateway.payload.frames import FramesFormat
+from gateway.payload.frames import FramesEncoder
 from gateway.payload.pubsub import NetworkEnvelope
 from gateway.payload.splitting import FormatSettings
 from gateway.pipeline.keep_alive import keeping_alive
@@ -18,8 +18,8 @@ def run(body: Coroutine[object, object, None]) -> None:
     asyncio.run(asyncio.wait_for(body, 60))
 
 
-def form() -> FramesFormat:
-    return FramesFormat(FormatSettings("e.1", "f/{machine}", "edge"), NetworkEnvelope("edge", "opcua", "raw"))
+def form() -> FramesEncoder:
+    return FramesEncoder(FormatSettings("e.1", "f/{machine}", "edge"), NetworkEnvelope("edge", "opcua", "raw"))
 
 
 def test_a_silent_writer_is_told_through_the_outbox(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_silent_writer_is_told_through_the_outbox(tmp_path: Path) -> None:
         async with open_outbox(config, readers=("broker",)) as outbox:
             await outbox.append(encoder.encode(batch_of([(6, 1)]), outbox.next_seq))
             link.up()
-            async with keeping_alive(encoder.keep_alives, outbox, link, 0.01):
+            async with keeping_alive(encoder, outbox, link, 0.01):
                 records: list[Record] = []
                 while len(records) < 4:
                     records += await outbox.reader("broker").read(10, 10**6)
@@ -42,7 +42,7 @@ def test_a_format_without_keep_alives_sends_none(tmp_path: Path) -> None:
     async def body() -> None:
         link = Link("line-1", "opc.tcp://h")
         async with open_outbox(OutboxConfig(path=tmp_path / "outbox"), readers=("broker",)) as outbox:
-            async with keeping_alive(None, outbox, link, 0.001):
+            async with keeping_alive(form(), outbox, link, None):
                 pass
             assert outbox.messages == 0
 
@@ -56,7 +56,7 @@ def test_leaving_ends_it_also_while_the_server_is_away(tmp_path: Path) -> None:
             await outbox.append(encoder.encode(batch_of([(6, 1)]), outbox.next_seq))
             encoder.keep_alives(outbox.next_seq)
             link.down("away")
-            async with keeping_alive(encoder.keep_alives, outbox, link, 0.001):
+            async with keeping_alive(encoder, outbox, link, 0.001):
                 asyncio.get_running_loop().call_later(0.05, asked.set)
                 await asked.wait()
             assert outbox.messages == 2

@@ -18,7 +18,7 @@ from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SourceMetrics, books_of
 from gateway.model import Batch, Tag
 from gateway.outbox import Outbox, Record, open_outbox
-from gateway.payload.json import JsonFormat
+from gateway.payload.json import JsonEncoder
 from gateway.payload.splitting import FormatSettings, SizeLimits
 from gateway.pipeline.collect import Intake, Source, collect
 from gateway.shaping import Shaper
@@ -52,8 +52,8 @@ def batch_of(rows: list[Row], number: int) -> Batch:
     return Batch("s", TAGS, handles, kinds, [row[2] for row in rows], statuses, ticks, ticks, (), b"%d" % number)
 
 
-def form() -> JsonFormat:
-    return JsonFormat(FormatSettings("p", "f/{line}", "g", SizeLimits(3)))
+def form() -> JsonEncoder:
+    return JsonEncoder(FormatSettings("p", "f/{line}", "g", SizeLimits(3)))
 
 
 @dataclass
