@@ -21,7 +21,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simulators.distributions import Distribution, Duration, Positive
-from simulators.located import read_yaml, validated
+from simulators.yaml_models import validated
+from simulators.yaml_positions import read_yaml
 
 Pattern = Annotated[str, Field(description="of names such as line-1/test/Temperature, with * and ?")]
 

@@ -1,7 +1,7 @@
 """The configuration: one frozen tree, decoded strictly, checked before any I/O.
 
 Every key is documented where it is declared; the reference and the JSON Schema are generated from here.  Reading a
-file and pointing at the line of a mistake is `gateway/located.py`'s, what concerns formats is looked after in
+file and pointing at the line of a mistake is `gateway/yaml_positions.py`'s, what concerns formats is looked after in
 `gateway/payload/checks.py`, and `gateway/loading.py` does it all.
 """
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from gateway.config import BrokerConfig, Config, PayloadConfig, Selection, SourceConfig
 from gateway.config.payload import LOSSES_TOPIC
-from gateway.located import Place, Problem, dotted
 from gateway.payload.choose import FORMATS, format_of
 from gateway.topics import ANY_BROKER, Rules, problems_of
+from gateway.yaml_positions import Place, Problem, dotted
 
 _OWN = ("gateway",)
 _EVERYWHERE = frozenset(("gateway", "source", "tag"))

@@ -6,8 +6,6 @@ documented where it is declared; the JSON Schema is generated from here.
 
 from pathlib import Path
 
-from simulators.errors import ConfigError
-from simulators.located import read_yaml, validated
 from simulators.plant.checks import problems_of
 from simulators.plant.lines import (
     Arrivals,
@@ -39,6 +37,8 @@ from simulators.plant.stations import (
     Tool,
     Transport,
 )  # fmt: skip
+from simulators.yaml_models import validated
+from simulators.yaml_positions import read_yaml
 
 __all__ = [
     "OUT", "AnyStation", "Arrivals", "Component", "Conveyor", "Counting", "Crew", "Defect", "Endless", "Failure",
@@ -50,12 +50,7 @@ __all__ = [
 
 def load(path: str | Path) -> Plant:
     """Read a plant file.  Raises `ConfigError` with every mistake: file, line, key, what is wrong, what is allowed."""
-    located = read_yaml(Path(path))
-    plant = validated(Plant, located)
-    problems = [located.problem(place, text) for place, text in problems_of(plant)]
-    if problems:
-        raise ConfigError(problems)
-    return plant
+    return validated(Plant, read_yaml(Path(path)), problems_of)
 
 
 def schema() -> dict[str, object]:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from simulators.errors import ConfigError
-from simulators.located import read_yaml
+from simulators.yaml_positions import read_yaml
 
 DAYS = 3650
 SUBJECT = {"commonName": "connected-factory simulator", "organizationName": "connected-factory"}
@@ -75,10 +75,10 @@ def users_of(path: Path | None) -> dict[str, str]:
     """Names and passwords.  Raises `ConfigError` for anything that is not a mapping of texts."""
     if path is None:
         return {}
-    located = read_yaml(path)
-    if not isinstance(located.value, dict):
-        raise ConfigError([located.problem((), "write one user per line, `name: password`")])
-    wrong = [name for name, word in located.value.items() if not isinstance(name, str) or not isinstance(word, str)]
+    document = read_yaml(path)
+    if not isinstance(document.value, dict):
+        raise ConfigError([document.problem((), "write one user per line, `name: password`")])
+    wrong = [name for name, word in document.value.items() if not isinstance(name, str) or not isinstance(word, str)]
     if wrong:
-        raise ConfigError([located.problem((name,), "name and password must be texts: quote them") for name in wrong])
-    return dict(located.value)
+        raise ConfigError([document.problem((name,), "name and password must be texts: quote them") for name in wrong])
+    return dict(document.value)

@@ -67,7 +67,7 @@ def test_a_default_topic_whose_fields_are_missing_points_at_the_selection(tmp_pa
     [
         ("", ": is empty"),
         ("a: [1", "is not YAML"),
-        ("name: x\nname: y\n", ":2: name: this key stands twice, first on line 1"),
+        ("name: x\nname: y\n", ":2: name: stands twice, first on line 1: remove one"),
         ("- 1\n", "write keys with values here"),
     ],
 )

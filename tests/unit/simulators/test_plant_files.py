@@ -14,8 +14,8 @@ from simulators.describe import describe
 from simulators.errors import ConfigError
 from simulators.flow import Factory
 from simulators.flow.stress import tags_of
-from simulators.located import read_yaml
 from simulators.plant import Plant, load, schema
+from simulators.yaml_positions import read_yaml
 
 CONFIG = Path(__file__).parents[3] / "config"
 FILES = sorted([CONFIG / "plant.yaml", *(CONFIG / "plants").glob("*.yaml")])
@@ -81,7 +81,7 @@ def test_the_schema_in_the_repository_is_the_one_of_the_code() -> None:
         (("name: b", "name: a"), "lines[0]: each machine needs a name of its own: a stands more than once"),
         (("site: y", "site: y\nname: z"), "3: name: stands twice, first on line 1"),
         (("site: y", "sites: y"), "2: sites: no such key: did you mean site?"),
-        (("lines:", "lines: 5\nrest:"), "3: lines: input should be a valid"),
+        (("lines:", "lines: 5\nrest:"), "3: lines: write a list here"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_what_is_allowed(
@@ -102,7 +102,7 @@ def test_a_mistake_is_told_with_its_line_and_what_is_allowed(
         ),
         ("source: {kind: magic}", "source: input tag 'magic'"),
         ("source: {kind: arrivals}", "source.every: is missing"),
-        ("source: {kind: orders, orders: []}", "source.orders: tuple should have at least 1 item"),
+        ("source: {kind: orders, orders: []}", "source.orders: needs at least one item"),
         ("shifts: [{from: 6, to: '14:00', days: [monday]}]", "shifts[0].days[0]: input should be 'mon'"),
         ("mix: {a: 0}", "mix.a: input should be greater than 0"),
     ],
@@ -164,8 +164,10 @@ def test_a_mistake_in_what_is_merged_is_told_where_it_stands(tmp_path: Path) -> 
 
 def test_off_is_a_word_and_not_a_boolean(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
-    path.write_text(ORDERLY.replace("cycle: 2s", "cycle: 2s\n        power: {off: 10W}"), encoding="utf-8")
+    path.write_text(ORDERLY.replace("cycle: 2s", "cycle: 2s\n        power: {'off': 10W}"), encoding="utf-8")
     assert load(path).lines[0].stations[0].power.off == 10.0
+    [told] = problems(tmp_path, ORDERLY.replace("cycle: 2s", "cycle: 2s\n        power: {off: 10W}"))
+    assert 'off is false in YAML 1.1 and a text in YAML 1.2: write "off" or false' in told
 
 
 @pytest.mark.parametrize("stem", ["plant"])
