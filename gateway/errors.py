@@ -7,9 +7,10 @@ item.  Anything else is a bug and ends the process; the outbox makes that safe.
 import socket
 import ssl
 
-CAUSES = ("refused", "unreachable", "name", "tls", "timeout", "cut", "answer")
+CAUSES = ("refused", "unreachable", "name", "tls", "timeout", "cut", "answer", "bug")
 """Why a peer is away: nobody listens there, no way to it, its name does not resolve, TLS or a certificate, it says
-nothing in time, it cut the connection, or what it answered (it said no, or made no sense).  A metric label."""
+nothing in time, it cut the connection, what it answered (it said no, or made no sense), or a fault of the gateway
+itself.  A metric label."""
 
 EXIT_CONFIG = 78
 """Exit code of a configuration that cannot work (`EX_CONFIG` of sysexits.h)."""

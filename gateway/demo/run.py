@@ -16,7 +16,7 @@ from gateway.demo.view import Flow, View
 from gateway.errors import ConfigError
 from gateway.metrics import books_of
 from gateway.run import app
-from gateway.run.peers import Gateway
+from gateway.run.gateway import Gateway
 
 SECURE = ("Basic256Sha256", "Aes256_Sha256_RsaPss")
 """What the simulators speak."""

@@ -178,7 +178,8 @@ def forget(folder: Path, kept: Collection[str]) -> None:
     for other in _others(folder, kept):
         messages, values = purge(other)
         shutil.rmtree(other)
-        _log.warning("a broker is not configured any more", removed=str(other), messages=messages, values=values)
+        if messages:
+            _log.warning("a broker is not configured any more", removed=str(other), messages=messages, values=values)
 
 
 def forget_empty(folder: Path, kept: Collection[str]) -> None:

@@ -254,6 +254,11 @@ class Outbox:
         """The reader of this name: the same one each time.  A new one begins at the oldest record."""
         return self._store.reader(name)
 
+    @property
+    def readers(self) -> Collection[str]:
+        """The names of those that have a place."""
+        return self._store.readers.keys()
+
     async def forget(self, name: str) -> None:
         """Drop a reader that will not come back, with its place; what nobody else wants is freed."""
         await self._store.forget(name)

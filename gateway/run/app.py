@@ -1,17 +1,15 @@
 """The composition root: what exists, for how long, in which order it ends.
 
-Entered: the outboxes, HTTP, the way to the broker, then the sources.  Left in the opposite order: the sources stop
-first, the outbox gets a grace time to empty, then the broker is left; what remains is on disk.
+Entered: the outbox, then HTTP, the sinks and the sources.  Left in the opposite order: the sources stop first, the
+outbox gets a grace time to empty, then the brokers are left; what remains is on disk.
 
-A changed configuration is compared with the one in use (`gateway/run/changes.py`); who is not concerned by the change
-goes on undisturbed.  One with a mistake changes nothing.
+What changes while it runs, and how it began, is `gateway/run/reconcile.py`'s.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -20,7 +18,7 @@ from platform import python_version
 import structlog
 
 from gateway.config import Config
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Unavailable
 from gateway.gc_tuning import spare_the_collector
 from gateway.link import Link
 from gateway.logs import set_level
@@ -28,15 +26,14 @@ from gateway.metrics import Metrics
 from gateway.metrics.tags import TagGauges
 from gateway.model import Loss, Message
 from gateway.notify import notify
-from gateway.opcua.session import security as opcua
 from gateway.outbox import open_outbox
 from gateway.payload.choose import announcement_for
 from gateway.payload.presence import hash_of
 from gateway.pipeline.announce import announce
-from gateway.run.changes import Change, Picture, change_of, in_effect, picture_of
-from gateway.run.peers import DISTRIBUTION, Gateway, Peers, Tasks, count_drop, forget_brokers
-from gateway.run.sink_kinds import check_sinks
-from gateway.web import serve_http
+from gateway.run.changes import Changes
+from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop
+from gateway.run.reconcile import Peers, check, nobody_yet
+from gateway.run.sink_unit import forget_brokers
 
 LOOK_EVERY_S = 0.25
 """How often the event loop is looked at."""
@@ -60,92 +57,70 @@ async def run(
 ) -> None:
     """Carry values until `stop` is set, then end in order.  Raises `ConfigError` for what can never work."""
     log = structlog.get_logger("gateway")
-    check_sinks(config.all_brokers)
-    metrics = Metrics()
-    metrics.started.set_to_current_time()
-    metrics.config_in_use(hash_of(config))
-    metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})
+    await asyncio.to_thread(check, config)
     set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
+    metrics = _metrics(config)
     names = tuple(broker.name for broker in config.all_brokers)
     drops, commits = partial(count_drop, metrics), metrics.commit_seconds.observe
     await asyncio.to_thread(forget_brokers, config)
     async with (
         open_outbox(config.outbox, readers=names, on_drop=drops, on_commit=commits) as outbox,
-        AsyncExitStack() as stack,
-        asyncio.TaskGroup() as downstream,
+        asyncio.TaskGroup() as beside,
     ):
         tags = TagGauges(config, metrics.left_out.labels("tags"))
         gateway = Gateway(config, metrics, tags, outbox, Link("http", ""))
         _show(gateway)
-        below = Tasks(downstream)
-        async with asyncio.TaskGroup() as upstream:
-            above = Tasks(upstream)
-            peers = Peers(gateway, above, below, stack)
-            await _begin(gateway, peers, below)
+        async with nobody_yet(gateway) as peers:
+            await peers.take(config)
+            shared = [
+                beside.create_task(_announce(gateway), name="announce"),
+                beside.create_task(_watch_loop(metrics), name="event loop lag"),
+                beside.create_task(spare_the_collector(gateway.links), name="spare the collector"),
+            ]
             on_running(gateway)
             log.info("started", name=config.name, sources=len(config.sources), stored_values=gateway.stored_values)
-            await _serve(gateway, peers, below, stop, reload)
+            await _serve(gateway, peers, stop, reload)
             notify("STOPPING=1")
-            above.cancel()
-        if any(link.is_up for link in gateway.brokers.values()):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(outbox.wait_empty(), gateway.config.stop_grace)
-            await peers.say_goodbye()
-        below.cancel()
+        for task in shared:
+            task.cancel()
     log.info("stopped", stored_values=gateway.stored_values)
 
 
-async def _begin(gateway: Gateway, peers: Peers, below: Tasks) -> None:
-    config = gateway.config
-    for broker in config.all_brokers:
-        await peers.open_broker(config, broker)
-    _begin_http(gateway, below)
+def _metrics(config: Config) -> Metrics:
+    metrics = Metrics()
+    metrics.started.set_to_current_time()
+    metrics.config_in_use(hash_of(config))
+    metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})
+    return metrics
+
+
+async def _announce(gateway: Gateway) -> None:
+    """Tell the losses in the format that is configured at that moment."""
 
     def told(loss: Loss, stream: str, topic: str, seq: int) -> Message:
         return announcement_for(gateway.config)(loss, stream, topic, seq)
 
     def own_topic() -> str:
-        return gateway.config.payload.losses_topic(config.name)
+        return gateway.config.payload.losses_topic(gateway.config.name)
 
-    telling = announce(gateway.losers, gateway.outbox, gateway.stream_prefix, own_topic, told)
-    below.begin("announce", telling)
-    below.begin("event loop lag", _watch_loop(gateway.metrics))
-    for broker in config.all_brokers:
-        peers.begin_broker(broker)
-    for source in config.sources:
-        peers.begin_source(source)
-    below.begin("spare the collector", spare_the_collector(gateway.links))
-
-
-def _begin_http(gateway: Gateway, below: Tasks) -> None:
-    config = gateway.config.http
-    gateway.http = Link("http", f"{config.host}:{config.port}")
-    pages = {"/metrics": gateway.metrics.registry, "/metrics/tags": gateway.tags.registry}
-    served = serve_http(config, pages, gateway.links, gateway.http, lambda address: None)
-    below.begin("http", served)
+    await announce(gateway.losers, gateway.outbox, gateway.stream_prefix, own_topic, told)
 
 
 # -- a changed configuration
 
 
-async def _serve(gateway: Gateway, peers: Peers, below: Tasks, stop: asyncio.Event, reload: Reload | None) -> None:
+async def _serve(gateway: Gateway, peers: Peers, stop: asyncio.Event, reload: Reload | None) -> None:
     """Until told to stop; meanwhile take the configurations that come."""
     if reload is None:
         await stop.wait()
         return
-    picture = await asyncio.to_thread(picture_of, gateway.config)
     while not stop.is_set():
         await _either(stop, reload.asked)
         if stop.is_set() or not reload.asked.is_set():
             continue
         reload.asked.clear()
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            picture = await _take(gateway, peers, below, picture, await asyncio.to_thread(_checked, reload.read))
-        except ConfigError as error:
-            gateway.metrics.reload_refused()
-            log = structlog.get_logger("gateway")
-            log.error("the new configuration is refused, the earlier one stays in use", problems=error.problems)
+        await _take(gateway, peers, reload.read)
         notify("READY=1")
 
 
@@ -158,81 +133,31 @@ async def _either(*events: asyncio.Event) -> None:
             task.cancel()
 
 
+async def _take(gateway: Gateway, peers: Peers, read: Callable[[], Config]) -> None:
+    """Go over to another configuration, or stay with this one; and tell."""
+    log = structlog.get_logger("gateway")
+    try:
+        changes, needs_restart = await peers.take(await asyncio.to_thread(_checked, read))
+    except (ConfigError, Unavailable) as error:
+        gateway.metrics.reload_refused()
+        problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+        log.error("the new configuration is refused, the earlier one stays in use", problems=problems)
+        return
+    gateway.metrics.reload_taken(hash_of(gateway.config))
+    log.info("configuration taken", **_told(changes))
+    if needs_restart:
+        log.warning("changes that need a restart are not in effect", keys=needs_restart)
+
+
 def _checked(read: Callable[[], Config]) -> Config:
     """A configuration whose secrets and keys can be read as well.  Raises `ConfigError` with every problem."""
     config = read()
-    problems: list[str] = []
-    checks = [partial(check_sinks, config.all_brokers), *(partial(opcua.check, source) for source in config.sources)]
-    for check in checks:
-        try:
-            check()
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
+    check(config)
     return config
 
 
-async def _take(gateway: Gateway, peers: Peers, below: Tasks, before: Picture, wanted: Config) -> Picture:
-    """Go over to another configuration, and tell what became of it.
-
-    Raises `ConfigError`, before anything has changed.
-    """
-    config, needs_restart = in_effect(gateway.config, wanted)
-    now = await asyncio.to_thread(picture_of, config)
-    sources, brokers = change_of(before.sources, now.sources), change_of(before.brokers, now.brokers)
-    by_name = {broker.name: broker for broker in config.all_brokers}
-    for name in brokers.begun:
-        await peers.open_broker(config, by_name[name])
-    http_changed = config.http != gateway.config.http
-    gateway.config = config
-    set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
-    peers.keep_within(config)
-    gateway.tags.configure(config)
-    gateway.metrics.outbox_capacity.set(config.outbox.max_bytes)
-    await _change_peers(gateway, peers, sources, brokers)
-    if http_changed:
-        await below.end("http")
-        _begin_http(gateway, below)
-    gateway.metrics.reload_taken(hash_of(config))
-    _tell(sources, brokers, needs_restart)
-    return now
-
-
-async def _change_peers(gateway: Gateway, peers: Peers, sources: Change, brokers: Change) -> None:
-    """Away with what goes, sources first; then what comes, brokers first."""
-    config = gateway.config
-    for name in (*sources.ended, *sources.connected_again):
-        await peers.leave_source(name)
-    for name in sources.ended:
-        gateway.metrics.source_ends(name)
-    for name in (*brokers.ended, *brokers.connected_again):
-        await peers.leave_broker(name)
-    for name in brokers.ended:
-        await peers.forget_broker(name)
-    if brokers.ended:
-        await asyncio.to_thread(forget_brokers, config)
-    for broker in config.all_brokers:
-        if broker.name in (*brokers.begun, *brokers.connected_again):
-            peers.begin_broker(broker)
-    for source in config.sources:
-        if source.name in (*sources.begun, *sources.connected_again):
-            peers.begin_source(source)
-        elif source.name in sources.changed:
-            await peers.change_source(source)
-
-
-def _tell(sources: Change, brokers: Change, needs_restart: list[str]) -> None:
-    log = structlog.get_logger("gateway")
-    told = {
-        f"{kind}_{what}": list(names)
-        for kind, change in (("sources", sources), ("brokers", brokers))
-        for what in ("ended", "begun", "connected_again", "changed")
-        if (names := getattr(change, what))
-    }
-    log.info("configuration taken", **told)
-    if needs_restart:
-        log.warning("changes that need a restart are not in effect", keys=needs_restart)
+def _told(changes: Changes) -> dict[str, object]:
+    return {**changes.told} or {"what": "nothing changed"}
 
 
 # -- figures
@@ -255,6 +180,5 @@ def _show(gateway: Gateway) -> None:
     metrics.stored_bytes.set_function(
         lambda: outbox.bytes + sum(s.refused.bytes + s.dead.bytes for s in gateway.queues.values())
     )
-    metrics.outbox_capacity.set(gateway.config.outbox.max_bytes)
     metrics.oldest_age.set_function(lambda: outbox.oldest_age_s)
     metrics.ready.set_function(lambda: all(link.is_up for link in gateway.links))

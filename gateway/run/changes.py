@@ -1,6 +1,6 @@
 """What a changed configuration asks for: who is ended, begun, connected again, or changed in place, and what must wait.
 
-Pure comparison.  A `Picture` is a configuration and what the files it names held when it was taken, so that a new
+Pure comparison.  A `Snapshot` is a configuration and what the files it names held when it was taken, so that a new
 password or certificate in the same file is a change too.  Whoever is not named in a `Change` is not touched.
 """
 
@@ -25,7 +25,7 @@ _FIXED: Mapping[tuple[str, ...], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Fingerprint:
     """What one source or broker depends on, as digests."""
 
     connection: str
@@ -35,12 +35,16 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Snapshot:
     """A configuration, and what follows from it and from its files for each source and broker."""
 
-    config: Config
-    sources: Mapping[str, Terms]
-    brokers: Mapping[str, Terms]
+    config: Config | None
+    sources: Mapping[str, Fingerprint]
+    brokers: Mapping[str, Fingerprint]
+
+
+NOTHING = Snapshot(None, {}, {})
+"""What runs before the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,47 @@ class Change:
     """In place: the connection stays."""
 
 
-def picture_of(config: Config) -> Picture:
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one snapshot asks for where another runs."""
+
+    sources: Change
+    brokers: Change
+    settings: tuple[str, ...]
+    """The other keys of the configuration that differ."""
+
+    @property
+    def told(self) -> dict[str, list[str]]:
+        """Whatever there is to say, by kind; nothing when nothing changed."""
+        named = {
+            f"{kind}_{what}": list(getattr(change, what))
+            for kind, change in (("sources", self.sources), ("brokers", self.brokers))
+            for what in ("ended", "begun", "connected_again", "changed")
+        }
+        return {kind: names for kind, names in {**named, "settings": list(self.settings)}.items() if names}
+
+
+def snapshot_of(config: Config) -> Snapshot:
     """Reads the files that the configuration names; what cannot be read counts as empty."""
-    return Picture(
+    return Snapshot(
         config,
-        {source.name: _terms_of(config, source) for source in config.sources},
-        {broker.name: Terms(_digest(broker) + _presence_of(config)) for broker in config.all_brokers},
+        {source.name: _fingerprint_of(config, source) for source in config.sources},
+        {broker.name: Fingerprint(_digest(broker) + _presence_of(config)) for broker in config.all_brokers},
     )
 
 
-def change_of(before: Mapping[str, Terms], now: Mapping[str, Terms]) -> Change:
+def changes_between(before: Snapshot, now: Snapshot) -> Changes:
+    """What brings the one to the other."""
+    peers = ("sources", "broker", "brokers")
+    settings = tuple(
+        key
+        for key in Config.model_fields
+        if key not in peers and getattr(before.config, key, None) != getattr(now.config, key)
+    )
+    return Changes(change_of(before.sources, now.sources), change_of(before.brokers, now.brokers), settings)
+
+
+def change_of(before: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint]) -> Change:
     both = [name for name in now if name in before]
     again = tuple(name for name in both if now[name].connection != before[name].connection)
     return Change(
@@ -100,15 +135,17 @@ def _with(config: Config, path: tuple[str, ...], value: object) -> Config:
     return config.model_copy(update={first: value})
 
 
-def _terms_of(config: Config, source: SourceConfig) -> Terms:
+def _fingerprint_of(config: Config, source: SourceConfig) -> Fingerprint:
     """Shaping and payload are rules, but for formats whose writers are numbered and kept alive with the connection."""
     if format_of(config.payload).describes_types:
         names = ",".join(each.name for each in config.sources)
-        return Terms(_digest(source, config.payload) + names)
+        return Fingerprint(_digest(source, config.payload) + names)
     bare = tuple(selection.model_copy(update={"shape": None, "metric": False}) for selection in source.select)
     connection = source.model_copy(update={"select": bare, "shape": None})
     shown = "".join(str(int(selection.metric)) for selection in source.select)
-    return Terms(_digest(connection), _digest(config.payload, source.shape, *(s.shape for s in source.select)) + shown)
+    return Fingerprint(
+        _digest(connection), _digest(config.payload, source.shape, *(s.shape for s in source.select)) + shown
+    )
 
 
 def _presence_of(config: Config) -> str:

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
     "errors", "model", "values", "topics", "sound_parts", "yaml_words", "yaml_positions", "yaml_models",
-    "config", "metrics", "logs", "notify", "link", "delivery", "outbox", "payload", "loading", "shaping", "opcua",
-    "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
+    "config", "metrics", "logs", "notify", "cancellation", "link", "delivery", "outbox", "payload", "loading",
+    "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "errors", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions", "states", "account", "kpis",

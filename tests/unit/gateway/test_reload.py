@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Config
-from gateway.run.changes import Change, change_of, in_effect, picture_of
+from gateway.run.changes import Change, change_of, in_effect, snapshot_of
 
 SOURCE = {"name": "a", "url": "opc.tcp://h:1", "insecure": True, "select": [{"node": "i=1"}]}
 OTHER = {**SOURCE, "name": "b"}
@@ -20,7 +20,7 @@ def config(**changes: object) -> Config:
 
 
 def changes(before: Config, now: Config) -> tuple[Change, Change]:
-    old, new = picture_of(before), picture_of(now)
+    old, new = snapshot_of(before), snapshot_of(now)
     return change_of(old.sources, new.sources), change_of(old.brokers, new.brokers)
 
 
@@ -70,9 +70,9 @@ def test_another_password_in_the_same_file_connects_that_broker_again(tmp_path: 
     secret.chmod(0o600)
     near = {**BROKER, "username": "u", "password": {"file": str(secret)}, "insecure": True}
     made = config(brokers=[near, FAR])
-    before = picture_of(made)
+    before = snapshot_of(made)
     secret.write_text("two")
-    assert change_of(before.brokers, picture_of(made).brokers) == Change((), (), ("near",), ())
+    assert change_of(before.brokers, snapshot_of(made).brokers) == Change((), (), ("near",), ())
 
 
 def test_what_needs_a_restart_is_named_and_stays_as_it_was() -> None:

@@ -1,0 +1,91 @@
+"""The life of one peer: work in a task of its own, whose faults stay inside.
+
+What nobody foresaw ends the work, is told once with its traceback, and is counted; then the work begins again, with
+back-off.  Nobody else notices.  A cancellation that nobody asked for is such a fault.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from traceback import extract_tb
+
+import structlog
+
+from gateway.cancellation import is_asked_to_end
+from gateway.errors import ConfigError, Unavailable, cause_of
+from gateway.link import Backoff
+
+Work = Callable[[], Awaitable[None]]
+Failed = Callable[[str, str], None]
+"""Told why the work ended, for people, and the cause: one of `errors.CAUSES`."""
+
+
+class Life:
+    """One piece of work of a peer at a time, in a task of `tasks`: it can be ended, and another begun."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, name: str, backoff: Backoff) -> None:
+        self._tasks = tasks
+        self._name = name
+        self._backoff = backoff
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, work: Work, failed: Failed) -> None:
+        """Do this work, again and again if it fails, until it returns or is ended."""
+        lived = live(work, failed, self._backoff, self._name)
+        self._task = self._tasks.create_task(lived, name=self._name)
+
+    def cancel(self) -> None:
+        """Let it end, and do not wait."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def end(self, grace_s: float = 0.0) -> None:
+        """Cancel it if it does not end by itself within the grace; return when it has ended."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if grace_s:
+            await asyncio.wait([task], timeout=grace_s)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def live(work: Work, failed: Failed, backoff: Backoff, name: str, rng: random.Random | None = None) -> None:
+    """Do the work again and again, waiting after each failure, until it returns or this is cancelled."""
+    rng, log = rng or random.Random(), structlog.get_logger("gateway.run").bind(life=name)
+    failures, told = 0, ""
+    while True:
+        begun_s = time.monotonic()
+        try:
+            await work()
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except (ConfigError, Unavailable) as error:  # of files of ours that somebody is changing
+            failed(str(error), error.cause if isinstance(error, Unavailable) else cause_of(error))
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
+                raise
+            text = _described(error)
+            if text != told:
+                log.error("a fault of the gateway itself: this life begins again", reason=text, exc_info=error)
+            told = text
+            failed(f"a fault of the gateway itself: {text}", "bug")
+        else:
+            return
+        if is_asked_to_end():
+            raise asyncio.CancelledError
+        if time.monotonic() - begun_s > backoff.most_s:
+            failures, told = 0, ""
+        else:
+            failures += 1
+        await asyncio.sleep(backoff.wait_s(failures, rng))
+
+
+def _described(error: BaseException) -> str:
+    """The kind, the text and the place of a fault."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    places = extract_tb(error.__traceback__)
+    place = f" ({places[-1].filename.rpartition('/')[2]}:{places[-1].lineno})" if places else ""
+    return f"{type(error).__name__}: {error}{place}"

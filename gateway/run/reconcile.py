@@ -1,0 +1,197 @@
+"""From what runs to what is wanted: the one loop that begins, changes and ends sources and sinks.
+
+The start is a change from nothing.  Everything new is opened and checked first; only when all of it is open does
+anything change, and otherwise all of it is closed again.  Who is not concerned by a change does not notice it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Generic, TypeVar
+
+from gateway.config import BrokerConfig, Config, SourceConfig
+from gateway.errors import ConfigError
+from gateway.link import Link
+from gateway.logs import set_level
+from gateway.opcua.session import security as opcua
+from gateway.run.changes import NOTHING, Change, Changes, changes_between, in_effect, snapshot_of
+from gateway.run.gateway import Gateway
+from gateway.run.life import Life
+from gateway.run.sink_kinds import check_sinks
+from gateway.run.sink_unit import SinkUnit, forget_brokers, sink_unit
+from gateway.run.source_unit import SourceUnit, source_unit
+from gateway.web import serve_http
+
+Unit = TypeVar("Unit", SourceUnit, SinkUnit)
+
+
+class Peers:
+    """The sources and sinks that there are.  Made by `nobody_yet`."""
+
+    def __init__(self, gateway: Gateway, tasks: asyncio.TaskGroup) -> None:
+        self._gateway = gateway
+        self._snapshot = NOTHING
+        self._sources = _Units[SourceUnit]()
+        self._sinks = _Units[SinkUnit]()
+        self._http = Life(tasks, "http", gateway.backoff)
+
+    async def take(self, wanted: Config) -> tuple[Changes, list[str]]:
+        """Go over to a configuration; returns what that changed, and what needs a restart and why.
+
+        Raises `ConfigError` or `Unavailable`, and then nothing has changed.
+        """
+        gateway = self._gateway
+        config, needs_restart = in_effect(gateway.config, wanted)
+        now = await asyncio.to_thread(snapshot_of, config)
+        changes = changes_between(self._snapshot, now)
+        async with AsyncExitStack() as opening:
+            sources, sinks = _Units[SourceUnit](), _Units[SinkUnit]()
+            opening.push_async_callback(self._abandon, sources, sinks)
+            for broker in _named(config.all_brokers, changes.brokers.begun):
+                await sinks.add(sink_unit(gateway, config.outbox, broker))
+            for source in _named(config.sources, changes.sources.begun):
+                await sources.add(source_unit(gateway, source))
+            opening.pop_all()
+        self._sources.take_over(sources)
+        self._sinks.take_over(sinks)
+        await self._change(config, changes)
+        self._snapshot = now
+        return changes, needs_restart
+
+    async def _abandon(self, sources: "_Units[SourceUnit]", sinks: "_Units[SinkUnit]") -> None:
+        """What was opened for nothing leaves nothing behind."""
+        await sources.leave_all()
+        await sinks.leave_all()
+        await asyncio.to_thread(forget_brokers, self._gateway.config)
+
+    async def _change(self, config: Config, changes: Changes) -> None:
+        """Away with what goes, sources first; then what comes, brokers first."""
+        gateway = self._gateway
+        gateway.config = config
+        set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
+        gateway.outbox.keep_within(config.outbox)
+        gateway.tags.configure(config)
+        gateway.metrics.outbox_capacity.set(config.outbox.max_bytes)
+        await self._sources.leave(changes.sources.ended, for_good=True)
+        await self._sinks.leave(changes.brokers.ended, for_good=True)
+        if changes.brokers.ended:
+            await asyncio.to_thread(forget_brokers, config)
+        for sink in self._sinks:
+            sink.keep_within(config.outbox)
+        await self._begin_sinks(config.all_brokers, changes.brokers)
+        await self._begin_sources(config.sources, changes.sources)
+        if "http" in changes.settings:
+            await self._http.end()
+            self._begin_http()
+
+    async def _begin_sinks(self, brokers: Iterable[BrokerConfig], change: Change) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for broker in brokers:
+                unit = self._sinks[broker.name]
+                if broker.name in change.begun:
+                    unit.begin()
+                elif broker.name in change.connected_again:
+                    tasks.create_task(unit.connect_again(broker), name=f"connect {broker.name} again")
+
+    async def _begin_sources(self, sources: Iterable[SourceConfig], change: Change) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for source in sources:
+                unit = self._sources[source.name]
+                if source.name in change.begun:
+                    unit.begin()
+                elif source.name in change.connected_again:
+                    tasks.create_task(unit.connect_again(source), name=f"connect {source.name} again")
+                elif source.name in change.changed:
+                    tasks.create_task(unit.change(source), name=f"change {source.name}")
+
+    def _begin_http(self) -> None:
+        gateway, config = self._gateway, self._gateway.config.http
+        link = gateway.http = Link("http", f"{config.host}:{config.port}")
+        pages = {"/metrics": gateway.metrics.registry, "/metrics/tags": gateway.tags.registry}
+        self._http.begin(partial(serve_http, config, pages, gateway.links, link, lambda address: None), link.down)
+
+    async def end_in_order(self) -> None:
+        """The sources stop, the outbox gets a grace time to empty, then the brokers are left; the rest is on disk."""
+        gateway = self._gateway
+        await self._sources.leave_all()
+        if any(link.is_up for link in gateway.brokers.values()):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(gateway.outbox.wait_empty(), gateway.config.stop_grace)
+        await self._sinks.leave_all()
+
+    async def end_at_once(self) -> None:
+        """Whatever is still there."""
+        await self._sources.leave_all()
+        await self._sinks.leave_all()
+        await self._http.end()
+
+
+class _Units(Generic[Unit]):
+    """Units that are open, by name."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[Unit, AsyncExitStack]] = {}
+
+    def __getitem__(self, name: str) -> Unit:
+        return self._open[name][0]
+
+    def __iter__(self) -> Iterator[Unit]:
+        return iter([unit for unit, _ in self._open.values()])
+
+    async def add(self, unit: AbstractAsyncContextManager[Unit]) -> None:
+        async with AsyncExitStack() as stack:
+            entered = await stack.enter_async_context(unit)
+            self._open[entered.name] = entered, stack.pop_all()
+
+    def take_over(self, others: "_Units[Unit]") -> None:
+        self._open |= others._open
+
+    async def leave(self, names: Iterable[str], *, for_good: bool = False) -> None:
+        """These end, all at the same time; for good, when they are not configured any more."""
+        ending = [self._open.pop(name) for name in names]
+        for unit, _ in ending:
+            unit.leave(for_good=for_good)
+        for _, stack in ending:
+            await stack.aclose()
+
+    async def leave_all(self) -> None:
+        await self.leave(tuple(self._open))
+
+
+@asynccontextmanager
+async def nobody_yet(gateway: Gateway) -> AsyncIterator[Peers]:
+    """No peers; those that come end in order when this is left, and at once when it fails."""
+    async with asyncio.TaskGroup() as tasks:
+        peers = Peers(gateway, tasks)
+        try:
+            yield peers
+            await peers.end_in_order()
+        finally:
+            await peers.end_at_once()
+
+
+def check(config: Config) -> None:
+    """Read every secret and key that the sessions need.  Raises `ConfigError` with every problem.
+
+    What breaks later is waited out: somebody is changing it.
+    """
+    problems: list[str] = []
+    for look in (
+        partial(check_sinks, config.all_brokers),
+        *(partial(opcua.check, source) for source in config.sources),
+    ):
+        try:
+            look()
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+Named = TypeVar("Named", BrokerConfig, SourceConfig)
+
+
+def _named(configs: Iterable[Named], names: Collection[str]) -> list[Named]:
+    return [config for config in configs if config.name in names]

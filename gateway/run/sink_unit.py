@@ -1,0 +1,244 @@
+"""One sink: everything that belongs to one broker, from its session to its places on the disk and the labels of its
+series.
+
+Its places are opened before anything else happens, and stay open while sessions come and go.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+import structlog
+
+from gateway.config import BrokerConfig, Config, OutboxConfig
+from gateway.delivery import Presence, Session
+from gateway.errors import ConfigError, Unavailable
+from gateway.link import Link
+from gateway.metrics import SinkMetrics
+from gateway.outbox import open_outbox
+from gateway.outbox.inspect import forget, forget_empty
+from gateway.payload.choose import format_of, with_version
+from gateway.payload.presence import hash_of, presence_of
+from gateway.pipeline.broker_queue import BrokerQueue
+from gateway.pipeline.forward import forward
+from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop, counted_link
+from gateway.run.life import Life, live
+from gateway.run.sink_kinds import kind_of
+
+GOODBYE_S = 2.0
+"""How long leaving a broker may take."""
+REFUSED, DEAD_LETTERS = "refused", "dead-letters"
+"""Folders below that of the outbox, with an outbox in each for every broker."""
+SHARE_OF_REFUSED = 8
+"""Refused messages and dead letters may each take this part of the outbox's size."""
+
+
+class SinkUnit:
+    """Made by `sink_unit`."""
+
+    def __init__(self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig) -> None:
+        self.name = broker.name
+        self._gateway = gateway
+        self._bounds = bounds
+        self._broker = broker
+        self._is_new = broker.name not in gateway.outbox.readers
+        self._is_over = self._is_new
+        """Its place in the outbox is given up when it is left."""
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = asyncio.Event()
+        self._open: tuple[BrokerQueue, Life] | None = None
+        self._has_begun = False
+        self._goodbye = asyncio.Event()
+
+    def begin(self) -> None:
+        """Connect and deliver, through every failure."""
+        self._has_begun, self._is_over = True, False
+        self._deliver()
+
+    async def connect_again(self, broker: BrokerConfig) -> None:
+        """Go on with another connection, with a goodbye on the one that there is."""
+        await self._end_delivery()
+        self._broker = broker
+        self._deliver()
+
+    def keep_within(self, bounds: OutboxConfig) -> None:
+        """Other bounds of its places on the disk."""
+        self._bounds = bounds
+        if self._open is not None:
+            queue, _ = self._open
+            refused, dead = _beside(bounds, self.name)
+            queue.refused.keep_within(refused)
+            queue.dead.keep_within(dead)
+
+    def leave(self, *, for_good: bool = False) -> None:
+        """Say goodbye, and do not wait for it; what was not acknowledged stays on the disk.
+
+        For good, when it is not configured any more: then its place in the outbox is given up.
+        """
+        self._is_over = self._is_over or for_good
+        self._goodbye.set()
+        self._left.set()
+
+    async def wait_open(self) -> None:
+        """Wait until its places are open.  Raises `ConfigError` or `Unavailable` when they cannot be had."""
+        await self._opened
+
+    async def live(self) -> None:
+        """Keep the places open until it is left, whatever happens in them."""
+        await live(self._keep_open, self._failed, self._gateway.backoff, f"places of {self.name}")
+
+    async def _keep_open(self) -> None:
+        try:
+            async with _places(self._gateway, self._bounds, self._broker) as queue, asyncio.TaskGroup() as tasks:
+                self._open = queue, Life(tasks, f"forward to {self.name}", self._gateway.backoff)
+                if self._has_begun:  # else it waits until everything new is open
+                    self._deliver()
+                if not self._opened.done():
+                    self._opened.set_result(None)
+                await self._left.wait()
+                await self._end_delivery()
+        except BaseException as error:
+            if self._opened.done():
+                raise
+            self._opened.set_exception(_refusal(self.name, error))
+        finally:
+            self._open = None
+
+    def _deliver(self) -> None:
+        if self._open is None:
+            return  # it begins when its places are open again
+        gateway, broker, (queue, life) = self._gateway, self._broker, self._open
+        metrics = gateway.metrics.for_sink(self.name)
+        kind = kind_of(broker)
+        queue.retry_refused_s, queue.replay, queue.expiry_s = broker.retry_refused, broker.replay, broker.expiry
+        metrics.own_certificate_expires.set_function(partial(kind.certificate_expires_s, broker))
+        metrics.broker_certificate_expires.set(math.nan)
+        metrics.credential_expires.set_function(partial(kind.credential_expires_s, broker))
+        link = counted_link(self.name, broker.url, metrics)
+        gateway.brokers[self.name], gateway.queues[self.name] = link, queue
+        gateway.refresh()
+        if broker.max_packet is not None:
+            gateway.packets.learn(self.name, broker.max_packet)
+        self._goodbye = asyncio.Event()
+        connect = partial(_connected, gateway, broker, link, metrics)
+        life.begin(partial(forward, queue, connect, link, gateway.backoff, self._goodbye), link.down)
+
+    async def _end_delivery(self) -> None:
+        if self._open is not None:
+            _, life = self._open
+            self._goodbye.set()
+            link = self._gateway.brokers.get(self.name)
+            await life.end(GOODBYE_S if link is not None and link.is_up else 0.0)
+
+    def _failed(self, reason: str, cause: str) -> None:
+        if (link := self._gateway.brokers.get(self.name)) is not None:
+            link.down(reason, cause)
+
+    async def give_up(self) -> None:
+        """It will not come back: its place in the outbox is freed, and told how many values it had not got."""
+        gateway = self._gateway
+        if not self._is_over or self.name not in gateway.outbox.readers:
+            return
+        gateway.brokers.pop(self.name, None)
+        queue = gateway.queues.pop(self.name, None)
+        gateway.refresh()
+        if queue is not None:
+            log = structlog.get_logger("gateway").bind(broker=self.name)
+            log.warning("a broker was taken out of the configuration", values_not_delivered=queue.stored_values)
+        await gateway.outbox.forget(self.name)
+        gateway.metrics.sink_ends(self.name)
+        gateway.packets.forget(self.name)
+
+
+@asynccontextmanager
+async def sink_unit(gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig) -> AsyncIterator[SinkUnit]:
+    """A sink whose places on the disk are open, and that may begin; one that never began leaves nothing behind.
+
+    Raises `ConfigError` or `Unavailable` when its places cannot be had.
+    """
+    unit, problem = SinkUnit(gateway, bounds, broker), None
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(unit.live(), name=f"places of {broker.name}")
+        try:
+            await unit.wait_open()
+        except (ConfigError, Unavailable) as error:
+            problem = error  # raised below, as it is and not in a group
+        else:
+            try:
+                yield unit
+            finally:
+                unit.leave()
+    await unit.give_up()
+    if problem is not None:
+        raise problem
+
+
+def _refusal(broker: str, error: BaseException) -> ConfigError | Unavailable:
+    """Why the places of a broker could not be opened."""
+    if isinstance(error, ConfigError | Unavailable):
+        return error
+    log = structlog.get_logger("gateway").bind(broker=broker)
+    log.error("a fault of the gateway itself: the places of a broker are not opened", exc_info=error)
+    return ConfigError([f"{broker}: its places on the disk cannot be opened: {type(error).__name__}: {error}"])
+
+
+def forget_brokers(config: Config) -> None:
+    """What was refused for now by brokers that are not configured any more takes no disk; their dead letters, which
+    are for people, stay."""
+    names = [broker.name for broker in config.all_brokers]
+    forget(config.outbox.path / REFUSED, names)
+    forget_empty(config.outbox.path / DEAD_LETTERS, names)
+
+
+@asynccontextmanager
+async def _connected(
+    gateway: Gateway, broker: BrokerConfig, link: Link, metrics: SinkMetrics
+) -> AsyncIterator[Session]:
+    """A session, from which the formats learn how long a message may be."""
+    kind, wanted = kind_of(broker), with_version(broker, gateway.config.payload)
+    async with kind.open_sink(wanted, link, gateway.config.name, _presence(gateway, broker)) as sink:
+        metrics.broker_certificate_expires.set(sink.certificate_ends_s)
+        most = sink.most_bytes
+        if gateway.packets.learn(broker.name, most) and most < gateway.config.payload.max_bytes:
+            log = structlog.get_logger("gateway").bind(broker=broker.name)
+            log.info("messages are split to what the broker takes", most_bytes=most)
+        yield sink
+
+
+def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
+    """What says at this broker whether the gateway is there."""
+    config = gateway.config
+    own = format_of(config.payload).presence
+    if own is not None and broker.presence.topic is not None:
+        return own(config.payload, config.name)
+    streams: Callable[[], list[str]] = lambda: sorted(gateway.outbox.streams)  # noqa: E731 - as of then
+    return presence_of(
+        broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.config), streams,
+        config.payload.rules,
+    )  # fmt: skip
+
+
+def _beside(outbox: OutboxConfig, broker: str) -> tuple[OutboxConfig, OutboxConfig]:
+    """Where and within what bounds what a broker refused is kept: for now, and for good."""
+    size = max(2 * outbox.segment_bytes, outbox.max_bytes // SHARE_OF_REFUSED)
+    aside = outbox.model_copy(update={"max_bytes": size, "when_full": "drop_oldest"})
+    refused, dead = (aside.model_copy(update={"path": outbox.path / kind / broker}) for kind in (REFUSED, DEAD_LETTERS))
+    return refused, dead
+
+
+@asynccontextmanager
+async def _places(gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig) -> AsyncIterator[BrokerQueue]:
+    """The places of one broker: in the outbox, and beside it for what it refused for now and what it never takes."""
+    refused_config, dead_config = _beside(bounds, broker.name)
+    on_drop = partial(count_drop, gateway.metrics)
+    async with (
+        open_outbox(refused_config, readers=(broker.name,), on_drop=on_drop, numbered=False) as refused,
+        open_outbox(dead_config, numbered=False) as dead,
+    ):
+        yield BrokerQueue(
+            broker.name, gateway.outbox, refused, dead, gateway.metrics, broker.retry_refused, broker.replay,
+            broker.expiry,
+        )  # fmt: skip

@@ -1,0 +1,110 @@
+"""One source: everything that belongs to one OPC UA server, from its connection to the labels of its series."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from gateway.config import SourceConfig
+from gateway.link import Link
+from gateway.metrics import SourceMetrics
+from gateway.opcua import open_source
+from gateway.payload.choose import encoder_for, format_of
+from gateway.payload.format import Encoder
+from gateway.pipeline.collect import DRAIN_S, Intake, Watch, collect
+from gateway.pipeline.keep_alive import keeping_alive
+from gateway.run.gateway import Gateway, counted_link
+from gateway.run.life import Life
+from gateway.shaping import Shaper
+
+
+class SourceUnit:
+    """Made by `source_unit`.  Nothing of it shows before it begins."""
+
+    def __init__(self, gateway: Gateway, source: SourceConfig, tasks: asyncio.TaskGroup) -> None:
+        self.name = source.name
+        self._gateway = gateway
+        self._source = source
+        self._life = Life(tasks, f"collect {source.name}", gateway.backoff)
+        self._running: tuple[Intake, asyncio.TaskGroup] | None = None
+        self._is_over = False
+
+    def begin(self) -> None:
+        """Connect and collect, through every failure."""
+        gateway, source = self._gateway, self._source
+        metrics = gateway.metrics.for_source(self.name)
+        link = gateway.sources[self.name] = counted_link(self.name, source.url, metrics)
+        gateway.refresh()
+        self._life.begin(partial(self._collect, link, metrics), link.down)
+
+    async def connect_again(self, source: SourceConfig) -> None:
+        """Go on with another connection.  The server keeps the subscription for it."""
+        await self._life.end()
+        self._source = source
+        self.begin()
+
+    async def change(self, source: SourceConfig) -> None:
+        """Go on with other shaping or another payload, on the connection that there is."""
+        self._source = source
+        if self._running is None:
+            return  # the next life begins with it
+        intake, tasks = self._running
+        change = intake.change(self._encoder(), _shaper(source), self._watch())
+        changing = tasks.create_task(change, name=f"change {self.name}")
+        await asyncio.wait([changing], timeout=DRAIN_S)  # it goes on when the outbox is full
+
+    def leave(self, *, for_good: bool = False) -> None:
+        """Disconnect, and do not wait for it.  The server keeps the subscription for whoever comes back.
+
+        For good, when it is not configured any more: then it is not shown either; its counts stay in the books.
+        """
+        self._is_over = self._is_over or for_good
+        self._life.cancel()
+
+    async def _collect(self, link: Link, metrics: SourceMetrics) -> None:
+        """One life: what the rules hold lives as long as this."""
+        gateway, source, payload = self._gateway, self._source, self._gateway.config.payload
+        encoder, form = self._encoder(), format_of(payload)
+        intake = Intake(self.name, encoder, gateway.outbox, metrics, _shaper(source), watch=self._watch())
+        connect = partial(open_source, source, metrics, link, describe=form.describes_types)
+        every_s = form.keep_alive_s(payload) if form.keep_alive_s is not None else None
+        async with asyncio.TaskGroup() as tasks, keeping_alive(encoder, gateway.outbox, link, every_s):
+            self._running = intake, tasks
+            try:
+                await collect(intake, connect, link, gateway.backoff)
+            finally:
+                self._running = None
+
+    def _encoder(self) -> Encoder:
+        """What makes the messages of this source."""
+        gateway = self._gateway
+        return encoder_for(
+            gateway.config, self.name, gateway.stream_prefix, gateway.packets, lambda: gateway.outbox.latest_ns
+        )
+
+    def _watch(self) -> Watch | None:
+        link = self._gateway.sources[self.name]
+        return self._gateway.tags.watching(self._source, lambda: link.is_up)
+
+    def _forget(self) -> None:
+        gateway = self._gateway
+        if self._is_over and gateway.sources.pop(self.name, None) is not None:
+            gateway.refresh()
+            gateway.tags.forget(self.name)
+            gateway.metrics.source_ends(self.name)
+
+
+@asynccontextmanager
+async def source_unit(gateway: Gateway, source: SourceConfig) -> AsyncIterator[SourceUnit]:
+    """A source that may begin.  Left, it is disconnected."""
+    async with asyncio.TaskGroup() as tasks:
+        unit = SourceUnit(gateway, source, tasks)
+        try:
+            yield unit
+        finally:
+            unit.leave()
+    unit._forget()
+
+
+def _shaper(source: SourceConfig) -> Shaper | None:
+    return Shaper(source) if source.is_shaped else None
