@@ -1,7 +1,14 @@
-"""One OPC UA server as the gateway sees it: sessions and subscriptions, fast decoding, browsing and selection."""
+"""One OPC UA server as the gateway sees it: `open_source` connects, and what it gives yields batches.
 
-from gateway.opcua.opening import open_source
-from gateway.opcua.subscription.polled import PolledSource
-from gateway.opcua.subscription.subscribed import SubscribedSource
+The rooms, each of which imports only from those before it:
 
-__all__ = ["PolledSource", "SubscribedSource", "open_source"]
+- `codec`: bytes and types; knows no session.
+- `session`: one connection, its security, what asyncua needs.
+- `space`: the server's address space, and which of its variables are selected.
+- `subscription`: subscriptions, transfer, back-fill, polling.
+- `explore` and `opening`: what other packages call.
+"""
+
+from gateway.opcua.opening import Source, open_source
+
+__all__ = ["Source", "open_source"]

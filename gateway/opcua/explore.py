@@ -22,9 +22,9 @@ from gateway.opcua.session.session import Session, content, open_session
 from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
 from gateway.opcua.space.selection import Item, Table, described, locate, resolve
 from gateway.opcua.subscription.monitoring import Monitored
-from gateway.opcua.subscription.placement import place
 from gateway.opcua.subscription.polled import NOT_THERE
 from gateway.opcua.subscription.services import NoSubscriptions, Subscription
+from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 _NAMES = {int(kind.value): kind.name for kind in ua.VariantType}
@@ -198,10 +198,8 @@ def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
 async def plan(session: Session, config: SourceConfig, told: Told = lambda what, done: None) -> Plan:
     """Resolve and subscribe, note what the server says, and delete the subscriptions.  Raises `Unavailable`."""
     table: Table = await resolve(session, config, _count(told, "nodes looked into"))
-    trackers: list[SubscriptionTracker] = []
-    answers = None if config.mode == "poll" else await _subscribed(session, config, table, trackers, told)
-    if answers is None:
-        answers = await _polled(session, table)
+    subscribed = None if config.mode == "poll" else await _subscribed(session, config, table, told)
+    trackers, answers = subscribed or ((), await _polled(session, table))
     every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
     rows = enumerate(zip(table.tags, table.items, answers, strict=True))
     tags = [PlannedTag(tag, item, got, every_s.get(n, item.publishing_s)) for n, (tag, item, got) in rows]
@@ -209,19 +207,21 @@ async def plan(session: Session, config: SourceConfig, told: Told = lambda what,
 
 
 async def _subscribed(
-    session: Session, config: SourceConfig, table: Table, trackers: list[SubscriptionTracker], told: Told
-) -> list[Monitored] | None:
-    """What the server says to the subscriptions; None where it has none, and polling will do."""
+    session: Session, config: SourceConfig, table: Table, told: Told
+) -> tuple[tuple[SubscriptionTracker, ...], list[Monitored]] | None:
+    """The subscriptions, and what the server says to each item; None where it has none, and polling will do."""
+    subscriptions = Subscriptions(session, config)
     try:
         count = _count(told, "variables subscribed to")
-        return await place(session, config, trackers, list(enumerate(table.items)), progress=count)
+        answers = await subscriptions.place(list(enumerate(table.items)), progress=count)
+        return tuple(subscriptions), answers
     except NoSubscriptions:
         if config.mode == "subscribe":
             raise
         return None
     finally:
-        for tracker in trackers:
-            await services.delete_subscription(session, tracker.id)
+        for tracker in subscriptions:
+            await subscriptions.delete(tracker)
 
 
 async def _polled(session: Session, table: Table) -> list[Monitored]:

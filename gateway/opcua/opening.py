@@ -1,39 +1,73 @@
 """Opening a source: connect, resolve the selection, subscribe or poll; then it yields batches.
 
-open_source ── session ── table of tags ─┬─ SubscribedSource    subscriptions, taken up or created
-                                         └─ PolledSource   where the server has none, or the configuration says so
+open_source ── session ── table of tags ─┬─ SubscribedSource   subscriptions, transferred or created
+                                         └─ PolledSource       the server has none, or the configuration says so
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
+from gateway.model import Batch
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.session.asyncua_edge import patch_asyncua
+from gateway.opcua.session.periodic import PeriodicTask, keep_alive, run_periodic, token_renewal
 from gateway.opcua.session.session import Session, open_session
 from gateway.opcua.space.data_types import with_types
-from gateway.opcua.space.growth import is_growing
 from gateway.opcua.space.selection import Table, arranged, resolve
 from gateway.opcua.space.structures import types_or_none
+from gateway.opcua.subscription.backfill import Backfill
 from gateway.opcua.subscription.checkpoint import Checkpoint, decode_checkpoint
-from gateway.opcua.subscription.periodic import PeriodicTask, renewal, run_periodic, sign_of_interest, sign_of_life
 from gateway.opcua.subscription.polled import PolledSource
 from gateway.opcua.subscription.publisher import Publisher
 from gateway.opcua.subscription.services import NoSubscriptions
 from gateway.opcua.subscription.subscribed import SubscribedSource
 
 
+class Source(Protocol):
+    """One OPC UA server that is connected and read, whether by subscriptions or by polling."""
+
+    backfill: Backfill
+    """Reads from the history what was missed."""
+
+    @property
+    def is_polled(self) -> bool: ...
+
+    @property
+    def table(self) -> Table:
+        """Tags and what was asked for them, by handle."""
+        ...
+
+    async def begin(self, checkpoint: Checkpoint | None) -> None:
+        """Begin to read, and account for what was missed since the checkpoint.  Raises `Unavailable`."""
+
+    def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield what the server has, in order.  Asking for the next batch says that the earlier one is durable.
+
+        A batch may have no rows and only gaps, or only a checkpoint.  Raises `Unavailable` when the server is lost.
+        """
+        ...
+
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        """What has to be done beside the batches; ask when it has begun."""
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """Whoever waits for a batch gets this error."""
+
+
 @asynccontextmanager
 async def open_source(
     config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
-) -> AsyncIterator[SubscribedSource | PolledSource]:
+) -> AsyncIterator[Source]:
     """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
 
     `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the type that the server
@@ -42,7 +76,6 @@ async def open_source(
     """
     patch_asyncua()
     async with open_session(config, metrics) as session:
-        publisher = Publisher(session)
         since_s = time.monotonic()
         before = decode_checkpoint(checkpoint)
         table = arranged(await resolve(session, config), (before.state.added or ()) if before else ())
@@ -52,13 +85,13 @@ async def open_source(
             table = replace(table, tags=await with_types(session, table.tags, types), types=types)
         metrics.browse_seconds.set(time.monotonic() - since_s)
         dialect = Dialect(session.uris, types.readers)
-        source = await _begun(session, config, metrics, table, publisher, dialect, before)
-        metrics.polled.set(isinstance(source, PolledSource))
+        source = await _begun(session, config, before, metrics=metrics, table=table, dialect=dialect)
+        metrics.polled.set(source.is_polled)
         link.up()
-        tasks = _periodic_tasks(session, config, source, publisher)
+        tasks = [token_renewal(session), keep_alive(session), *source.periodic_tasks()]
         try:
             async with AsyncExitStack() as stack:
-                await stack.enter_async_context(_beside(run_periodic(tasks), source.fail, f"house-{config.name}"))
+                await stack.enter_async_context(_beside(run_periodic(tasks), source.fail, f"periodic-{config.name}"))
                 if config.backfill == "beside":
                     filling = _beside(source.backfill.run(), source.fail, f"history-{config.name}")
                     await stack.enter_async_context(filling)
@@ -71,38 +104,30 @@ async def open_source(
 async def _begun(
     session: Session,
     config: SourceConfig,
+    before: Checkpoint | None,
+    *,
     metrics: SourceMetrics,
     table: Table,
-    publisher: Publisher,
     dialect: Dialect,
-    before: Checkpoint | None,
-) -> SubscribedSource | PolledSource:
-    """Subscribe, or poll where there is nothing to subscribe to."""
+) -> Source:
+    """Subscribe; poll where the server has no subscriptions, or where the configuration says so."""
     if config.mode != "poll":
-        source = SubscribedSource(session, config, metrics, table, publisher, dialect)
+        publisher = Publisher(session)
+        subscribed = SubscribedSource(
+            session, config, metrics=metrics, table=table, publisher=publisher, dialect=dialect
+        )
         try:
-            await source.subscribe(before)
+            await subscribed.begin(before)
         except NoSubscriptions as error:
             if config.mode == "subscribe":
                 raise
             log = structlog.get_logger("gateway.opcua").bind(source=config.name)
             log.warning("the server has no subscriptions: its variables are read cyclically", reason=str(error))
         else:
-            return source
-    polling = PolledSource(session, config, metrics, table, dialect)
-    await polling.begin(before)
-    return polling
-
-
-def _periodic_tasks(
-    session: Session, config: SourceConfig, source: SubscribedSource | PolledSource, publisher: Publisher
-) -> list[PeriodicTask]:
-    tasks = [renewal(session), sign_of_life(session), PeriodicTask(config.retry_failed, source.retry)]
-    if isinstance(source, SubscribedSource):
-        tasks.append(sign_of_interest(session, source.items.trackers, publisher))
-    if is_growing(config):
-        tasks.append(PeriodicTask(config.rebrowse, source.refresh, source.model_changed))
-    return tasks
+            return subscribed
+    polled = PolledSource(session, config, metrics=metrics, table=table, dialect=dialect)
+    await polled.begin(before)
+    return polled
 
 
 @asynccontextmanager

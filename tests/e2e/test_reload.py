@@ -52,7 +52,7 @@ def test_nothing_is_lost_by_reloads_in_the_middle(tmp_path: Path, broker: Proces
         assert gateway.metrics["gateway_outbox_capacity_bytes"] == 64 * 2**20
         checker.wait_values(200)
         gateway.reload(sources=[{**source, "request_timeout": "9s"}])
-        gateway.wait_said("subscription taken up")
+        gateway.wait_said("subscription transferred")
         assert gateway.said("configuration taken", sources_connected_again=["line-1"]) == 1
         checker.wait_values(400)
         complete(factory, checker)

@@ -8,7 +8,8 @@ from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import Metrics, SourceMetrics
 from gateway.model import Batch
-from gateway.opcua import PolledSource, SubscribedSource, open_source
+from gateway.opcua import Source, open_source
+from gateway.opcua.subscription.subscribed import SubscribedSource
 from tests.support.opcua_server import NAMESPACE
 
 COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
@@ -38,7 +39,7 @@ def series() -> SourceMetrics:
 @asynccontextmanager
 async def any_source(
     made: SourceConfig, checkpoint: bytes = b"", metrics: SourceMetrics | None = None
-) -> AsyncIterator[SubscribedSource | PolledSource]:
+) -> AsyncIterator[Source]:
     async with open_source(made, metrics or series(), Link("line", made.url), checkpoint) as source:
         yield source
 
@@ -104,6 +105,6 @@ class Seen:
 
 
 @asynccontextmanager
-async def reading(source: SubscribedSource | PolledSource) -> AsyncIterator[Seen]:
+async def reading(source: Source) -> AsyncIterator[Seen]:
     async with aclosing(source.batches()) as batches:
         yield Seen(batches)

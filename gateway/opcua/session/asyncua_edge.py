@@ -1,18 +1,25 @@
-"""The edge to asyncua: its errors become ours, in one place, its logs stay quiet, and its decoder stays bounded.
+"""The edge to asyncua: everything that depends on its inside stands here, and nowhere else in the gateway.
 
-Whatever a peer does wrong, from not answering to answering nonsense, is `Unavailable` with a sentence that says what
-we were doing, where, and what happened.
+- Errors: whatever a peer does wrong, from not answering to answering nonsense, becomes `Unavailable` with a sentence
+  that says what we were doing, where, and what happened.
+- Patches: its logs stay quiet, and its decoder stays bounded.
+- Private names: requests that are sent without waiting, limits of received messages, the clock of security tokens.
+  `tests/unit/opcua/test_asyncua_edge.py` names each of them and says what breaks without it.
 """
 
+import asyncio
 import logging
 import math
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from asyncua import ua
+from asyncua.client.ua_client import UASocketProtocol
 from asyncua.common.utils import Buffer
 from asyncua.ua import ua_binary
+from asyncua.ua.ua_binary import struct_to_binary
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from gateway.errors import Unavailable
@@ -59,24 +66,24 @@ def status_text(code: int) -> str:
 
 
 def patch_asyncua() -> None:
-    """Before anything is asked of a server: asyncua is to be quiet, and bounded."""
+    """Make asyncua quiet and its decoder bounded.  Must be called before anything is asked of a server."""
     _quieten()
     _bound()
 
 
 def _quieten() -> None:
-    """asyncua logs each failure itself, often with a traceback; ours are told once, by the link."""
+    """asyncua logs each failure itself, often with a traceback; we log each once, by the link."""
     logging.getLogger("asyncua").setLevel(logging.WARNING)
     for name in ("client.ua_client.UASocketProtocol", "client.ua_session.UaSession", "client.client", "uaprotocol"):
         logging.getLogger(f"asyncua.{name}").setLevel(logging.CRITICAL + 1)
 
 
 def _bound() -> None:
-    """What asyncua decodes for us may say of itself that it is large only as far as its bytes go.
+    """Let asyncua decode nothing that claims to be larger than its bytes.
 
     Without this, 6 bytes (an array of 2**31 Nulls, which take no bytes) or 20 (dimensions of a million elements that
-    are not there) cost it gigabytes, and a text of -9 bytes sends it backwards, for ever; wherever a Variant may be:
-    also in the header of any answer.
+    are not there) cost gigabytes, and a text of -9 bytes makes it read backwards for ever.  Every Variant can do this,
+    also one in the header of an answer.
     """
     for owner, name, bounded in (
         (Buffer, "read", _read), (Buffer, "skip", _skip), (ua_binary, "_reshape", _exactly),
@@ -86,7 +93,7 @@ def _bound() -> None:
 
 
 class _NullArrays:
-    """An array of Nulls says nothing, and is not sent by anybody."""
+    """An array of Nulls has no information, and no server sends one."""
 
     def unpack_array(self, data: object, length: int) -> Sequence[None]:
         if length > 0:
@@ -113,3 +120,52 @@ def _exactly(flat: list[object], dimensions: list[int]) -> list[object]:
     if len(dimensions) > _MOST_DIMENSIONS or math.prod(max(0, length) for length in dimensions) != len(flat):
         raise ua.UaError(f"{len(flat)} elements are not of the dimensions {dimensions[:_MOST_DIMENSIONS]}")
     return _reshape(flat, dimensions) if flat else flat
+
+
+# -- what asyncua has no public name for ------------------------------------------------------------------------------
+
+
+def send_publish(protocol: UASocketProtocol, request: ua.PublishRequest) -> asyncio.Future[Buffer]:
+    """Send a PublishRequest without waiting for its answer, which comes when the server has something to tell."""
+    return protocol._send_request(request, 0)
+
+
+def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_s: float) -> asyncio.Future[Buffer]:
+    """Send a request whose body is encoded already.  `request` is the number of its binary encoding's node id.
+
+    Raises `ConnectionError` when the connection is closed.
+    """
+    if protocol.transport is None:
+        raise ConnectionError("the connection is closed")
+    header = ua.RequestHeader()
+    protocol._setup_request_header(header, timeout_s)
+    protocol.revolve_security_token()
+    number = protocol._request_id + 1
+    octets = b"".join((struct.pack("<BBH", 1, 0, request), struct_to_binary(header), body))
+    message = protocol._connection.message_to_binary(octets, request_id=number)
+    protocol._request_id = number
+    answer: asyncio.Future[Buffer] = asyncio.get_running_loop().create_future()
+    protocol._callbackmap[number] = answer
+    protocol.transport.write(message)
+    return answer
+
+
+def limit_messages(protocol: UASocketProtocol, most_bytes: int) -> None:
+    """Refuse received messages larger than `most_bytes`, in any number of chunks.
+
+    asyncua takes the limits of the server's side for those of ours, and has none by default.
+    """
+    limits = protocol._connection._limits
+    limits.max_recv_buffer = max(limits.max_recv_buffer, 2**16)
+    limits.max_message_size = most_bytes
+    limits.max_chunk_count = 0
+
+
+def trust_own_clock(protocol: UASocketProtocol) -> None:
+    """Let security tokens begin now, by our clock.
+
+    asyncua compares the time that the server writes into a token with our clock: a device with a wrong clock would be
+    cut off.
+    """
+    protocol._connection.security_token.CreatedAt = datetime.now(UTC)
+    protocol._connection.next_security_token.CreatedAt = datetime.now(UTC)

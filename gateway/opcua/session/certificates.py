@@ -118,7 +118,7 @@ def make_identity(folder: Path, now: datetime, hosts: Sequence[str] = (), days: 
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     uri = f"urn:{host}:connected-factory:gateway"
     certificate = self_signed(
-        key, f"connected-factory gateway@{host}", uri, [*(hosts or (host, "localhost"))], now, days
+        key, f"connected-factory gateway@{host}", uri, [*(hosts or (host, "localhost"))], now=now, days=days
     )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -131,7 +131,7 @@ def make_identity(folder: Path, now: datetime, hosts: Sequence[str] = (), days: 
 
 
 def self_signed(
-    key: rsa.RSAPrivateKey, name: str, uri: str, hosts: Sequence[str], now: datetime, days: int
+    key: rsa.RSAPrivateKey, name: str, uri: str, hosts: Sequence[str], *, now: datetime, days: int
 ) -> x509.Certificate:
     """An application instance certificate after Part 6, table 42."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])

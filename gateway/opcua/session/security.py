@@ -85,13 +85,20 @@ def check(config: SourceConfig) -> None:
     _user_certificate(config)
 
 
+def credentials(config: SourceConfig) -> tuple[str | None, str | None]:
+    """User name and password, read now; None for a user who has none.  Raises `ConfigError`."""
+    if config.username is None or config.password is None:
+        return None, None
+    return config.username, config.password.read()
+
+
 async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -> Level | None:
     """Prepare the client for the channel and the user of this source; None for an insecure one.
 
     Raises `Unavailable` when the server offers nothing that is allowed or is not trusted, `ConfigError` when our own
     files cannot be used.
     """
-    _set_user(client, config)
+    client.user_certificate, client.user_private_key = _user_certificate(config) or (None, None)
     if config.security is None:
         client.application_uri = INSECURE_URI
         return None
@@ -160,15 +167,6 @@ def protects_password(client: Client) -> bool:
     policy = client.server_policy(ua.UserTokenType.UserName)
     encrypted = client.security_policy.Mode == ua.MessageSecurityMode.SignAndEncrypt
     return encrypted or policy.SecurityPolicyUri not in ("", None, policies.SecurityPolicyNone.URI)
-
-
-def _set_user(client: Client, config: SourceConfig) -> None:
-    if config.username is not None and config.password is not None:
-        client.set_user(config.username)
-        client.set_password(config.password.read())
-    user = _user_certificate(config)
-    if user is not None:
-        client.user_certificate, client.user_private_key = user
 
 
 def _user_certificate(config: SourceConfig) -> tuple[x509.Certificate, PrivateKeyTypes] | None:

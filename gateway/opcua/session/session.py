@@ -6,26 +6,22 @@ Subscriptions are left alive on the server: the next session, or the next proces
 """
 
 import asyncio
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from asyncua import Client, ua
 from asyncua.client.ua_client import UASocketProtocol, UASocketState
 from asyncua.client.ua_session import UaSession
-from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.wire import Dialect, Reader
-from gateway.opcua.session.asyncua_edge import peer_errors
-from gateway.opcua.session.security import Level, confirm, protects_password, secure
+from gateway.opcua.session.asyncua_edge import limit_messages, peer_errors, send_encoded, trust_own_clock
+from gateway.opcua.session.security import Level, confirm, credentials, protects_password, secure
 
 CLOSE_S = 2.0
 """How long a peer may take to say goodbye."""
@@ -75,6 +71,7 @@ class Session:
 
     @property
     def services(self) -> UaSession:
+        """asyncua's services: one call each, checked and decoded by asyncua."""
         return self.client.uaclient.session
 
     @property
@@ -91,28 +88,25 @@ class Session:
         return protocol
 
     async def ask(self, request: int, body: bytes) -> Reader:
-        """Send a request whose body is encoded already; its answer, behind the header.
+        """Send a request whose body is encoded already; the answer, read up to the end of its header.
 
-        `request` is the number of its binary encoding's node id.  Raises what the library raises: `peer_errors`.
+        `request` is the number of its binary encoding's node id.  Raises what asyncua raises: use it in `peer_errors`.
         """
-        protocol, header = self.protocol, ua.RequestHeader()
-        protocol._setup_request_header(header, self.request_timeout_s)
-        protocol.revolve_security_token()
-        number = protocol._request_id + 1
-        octets = b"".join((struct.pack("<BBH", 1, 0, request), struct_to_binary(header), body))
-        message = protocol._connection.message_to_binary(octets, request_id=number)
-        protocol._request_id = number
-        answer: asyncio.Future[Buffer] = asyncio.get_running_loop().create_future()
-        protocol._callbackmap[number] = answer
-        if protocol.transport is None:
-            raise ConnectionError("the connection is closed")
-        protocol.transport.write(message)
+        protocol = self.protocol
+        answer = send_encoded(protocol, request, body, self.request_timeout_s)
         async with asyncio.timeout(self.request_timeout_s):
             data = await answer
         protocol.check_answer(data, "")
         r = Reader(octets := bytes(data), 0, len(octets), Dialect(self.uris))
         ua.StatusCode(ua.UInt32(read_response_header(r)[1])).check()
         return r
+
+    async def send(self, request: object) -> bytes:
+        """Send one of asyncua's requests; the answer as bytes, with its header.
+
+        Raises what asyncua raises, also for a bad ServiceResult of a ServiceFault: use it in `peer_errors`.
+        """
+        return bytes(await self.protocol.send_request(request, self.request_timeout_s))
 
     async def read_values(
         self, nodes: Sequence[ua.NodeId], progress: Callable[[int], None] = untold
@@ -185,8 +179,10 @@ async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIte
     client.uaclient.set_max_concurrent_requests(1000)
     try:
         with peer_errors("connect", config.url):
+            username, password = credentials(config)
             level = await secure(client, config, metrics)
             await _connect(client, config, level)
+            await client.activate_session(username, password, client.user_certificate)
             session = await _introduced(client, config)
         yield session
     finally:
@@ -197,13 +193,15 @@ async def _connect(client: Client, config: SourceConfig, level: Level | None) ->
     await client.connect_socket()
     _honour_cancellation()
     await client.send_hello()
-    _limit_messages(client)
+    protocol = client.uaclient.protocol
+    if protocol is not None:
+        limit_messages(protocol, MAX_MESSAGE_BYTES)
     await client.open_secure_channel()
-    trust_own_clock(client)
+    if protocol is not None:
+        trust_own_clock(protocol)
     confirm(await _created(client, config), config, level)
     if config.username is not None and not protects_password(client):
         raise Unavailable(f"{config.url} would have the password sent in clear: it is not sent")
-    await client.activate_session(client._username, client._password, client.user_certificate)
 
 
 async def _created(client: Client, config: SourceConfig) -> ua.CreateSessionResult:
@@ -220,24 +218,6 @@ def _honour_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def _limit_messages(client: Client) -> None:
-    """asyncua takes the server's receiving limits for ours, and has none by default."""
-    protocol = client.uaclient.protocol
-    if protocol is not None:
-        limits = protocol._connection._limits
-        limits.max_recv_buffer = max(limits.max_recv_buffer, 2**16)
-        limits.max_message_size = MAX_MESSAGE_BYTES
-        limits.max_chunk_count = 0
-
-
-def trust_own_clock(client: Client) -> None:
-    """asyncua compares the server's time of a token with our clock; a device with a wrong clock would be cut off."""
-    protocol = client.uaclient.protocol
-    if protocol is not None:
-        protocol._connection.security_token.CreatedAt = datetime.now(UTC)
-        protocol._connection.next_security_token.CreatedAt = datetime.now(UTC)
 
 
 async def _introduced(client: Client, config: SourceConfig) -> Session:

@@ -133,7 +133,7 @@ async def survey(
         for (parent, path), references in zip(level, below, strict=True):
             for reference in references:
                 if deep < depth or reference.kind == _HAS_PROPERTY:
-                    _visit(reference, parent, path, found, seen, following)
+                    _visit(reference, parent, path, found=found, seen=seen, following=following)
         level = following if deep < depth else []
         if not level:
             break
@@ -146,6 +146,7 @@ def _visit(
     reference: Reference,
     parent: ua.NodeId,
     path: tuple[str, ...],
+    *,
     found: dict[ua.NodeId, Variable],
     seen: set[ua.NodeId],
     following: list[tuple[ua.NodeId, tuple[str, ...]]],

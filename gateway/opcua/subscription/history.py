@@ -70,8 +70,8 @@ async def read_history(
         while todo:
             request = _request([(node, point) for _, node, point in todo], after_ticks, until_ticks)
             with peer_errors("read history", session.where):
-                data = await session.services._send_request(request)
-                answers = _answers(bytes(data), dialect, len(todo))
+                data = await session.send(request)
+                answers = _answers(data, dialect, len(todo))
             failed = [handle for (handle, _, _), answer in zip(todo, answers, strict=True) if answer.status >> 31]
             rows = [
                 (handle, sample)

@@ -1,8 +1,7 @@
-"""The monitored items of a source: which tags its subscriptions have, which the server refused, and another try.
+"""The monitored items of a source: which tags are in its subscriptions, which the server refused, and another try.
 
-A variable that is not there costs one log line and a count, never the others.  What comes to a selected subtree while
-we are connected is added to a subscription of its interval; what goes is announced.  What tells of that lives in the
-first subscription that is made, the fastest.
+A variable that is not there costs one log line and a count, and does not disturb the others.  A variable that appears
+in a selected subtree while we are connected is added to a subscription of its interval; one that goes is announced.
 """
 
 from collections import Counter
@@ -16,7 +15,7 @@ from gateway.metrics import SourceMetrics
 from gateway.model import Gap
 from gateway.opcua.session.asyncua_edge import status_text
 from gateway.opcua.session.session import Session
-from gateway.opcua.space.growth import growth_of, is_growing, something_appeared
+from gateway.opcua.space.growth import growth_of, something_appeared
 from gateway.opcua.space.selection import Item, Table
 from gateway.opcua.subscription.batches import BatchBuilder, until_ticks
 from gateway.opcua.subscription.checkpoint import (
@@ -27,11 +26,11 @@ from gateway.opcua.subscription.checkpoint import (
     ranges_of,
 )
 from gateway.opcua.subscription.monitoring import Monitored
-from gateway.opcua.subscription.placement import place
+from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 
-MOST_ADDED_IN_MARK = 100
-"""The checkpoint goes to the disk with every batch."""
+MOST_ADDED_IN_CHECKPOINT = 100
+"""The checkpoint goes to the disk with every batch, so it is kept small."""
 SHOWN = 5
 """So many examples are named in one log line."""
 
@@ -43,43 +42,43 @@ class MonitoredItems:
         self,
         session: Session,
         config: SourceConfig,
+        subscriptions: Subscriptions,
+        *,
         table: Table,
         metrics: SourceMetrics,
         builder: BatchBuilder,
         announce: Callable[[Gap], None],
     ) -> None:
+        """`announce` is called with each gap that the server's messages do not show."""
         self.table = table
-        self.trackers: list[SubscriptionTracker] = []
-        """The subscriptions."""
         self.failed: set[int] = set()
+        """Handles of variables that are in no subscription."""
         self.backfill_pending: tuple[Absence, ...] = ()
-        """What is filled in beside the live values, for the checkpoints."""
+        """What is being filled in beside the live values, for the checkpoints."""
         self._session = session
         self._config = config
+        self._subscriptions = subscriptions
         self._metrics = metrics
         self._builder = builder
         self._announce = announce
         self._state = b""
+        """The encoded `SubscriptionState`; empty while items come and go."""
         self._gone: set[int] = set()
         self._revised: set[int] = set()
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         tell_missing(self._log, table)
 
-    def tracker(self, subscription: int) -> SubscriptionTracker | None:
-        """The subscription of this number, if it is ours."""
-        return next((tracker for tracker in self.trackers if tracker.id == subscription), None)
-
     async def create(self, handles: Collection[int]) -> None:
         """Subscribe to these.  Raises `Unavailable`."""
         await self._place(sorted(handles))
-        await self._begun(min(self.trackers, key=lambda tracker: tracker.subscription.interval_s))
+        await self._subscriptions.watch(self._subscriptions.fastest)
         self.settle()
         self._log.info(
             "subscribed",
             variables=len(set(handles) - self.failed),
             failed=len(self.failed),
-            publishing_intervals_s=[tracker.subscription.interval_s for tracker in self.trackers],
-            keep_alive_s=max(tracker.subscription.keep_alive_s for tracker in self.trackers),
+            publishing_intervals_s=[tracker.subscription.interval_s for tracker in self._subscriptions],
+            keep_alive_s=self._subscriptions.keep_alive_s,
         )
 
     async def retry(self) -> None:
@@ -90,7 +89,7 @@ class MonitoredItems:
             return
         failed = sorted(self.failed)
         self._state = b""
-        answers = await place(self._session, self._config, self.trackers, self._wanted(failed), self._begun)
+        answers = await self._subscriptions.place(self._wanted(failed))
         back = {handle for handle, answer in zip(failed, answers, strict=True) if answer.is_good}
         self.settle()
         if back:
@@ -110,7 +109,7 @@ class MonitoredItems:
         if went:
             self._gone |= set(went)
             self._log.warning("variables are gone from the server", count=len(went), variables=self._names(went))
-        for tracker in self.trackers:
+        for tracker in self._subscriptions:
             if here := [handle for handle in went if handle in tracker.handles]:
                 await self._remove(tracker, here)
         if growth.came or went:
@@ -123,18 +122,13 @@ class MonitoredItems:
 
     async def _place(self, handles: Sequence[int]) -> None:
         self._state = b""
-        answers = await place(self._session, self._config, self.trackers, self._wanted(handles), self._begun)
+        answers = await self._subscriptions.place(self._wanted(handles))
         told = list(zip(handles, answers, strict=True))
         self._revised.difference_update(handles)
         self._revised |= {handle for handle, answer in told if answer.differs_from(self.table.items[handle])}
         self._tell_failed(told)
         self._tell_unfiltered(told)
         self._tell_revised(told)
-
-    async def _begun(self, tracker: SubscriptionTracker) -> None:
-        """One of the subscriptions tells when the address space changes."""
-        if is_growing(self._config) and not any(each.watches_model for each in self.trackers):
-            tracker.watches_model = await services.watch_model(self._session, tracker.subscription)
 
     def _wanted(self, handles: Sequence[int]) -> list[tuple[int, Item]]:
         return [(handle, self.table.items[handle]) for handle in handles]
@@ -143,28 +137,29 @@ class MonitoredItems:
         return [self.table.items[handle].text for handle in handles[:SHOWN]]
 
     def settle(self) -> None:
-        """Counts and state, after any change."""
-        every = set(range(len(self.table.items)))
-        self.failed = every.difference(*(tracker.handles for tracker in self.trackers))
-        self._metrics.items_good.set(len(every) - len(self.failed))
+        """Bring counts and state up to date after any change."""
+        self.failed = set(range(len(self.table.items))) - self._subscriptions.monitored
+        self._metrics.items_good.set(len(self.table.items) - len(self.failed))
         self._metrics.items_failed.set(len(self.failed))
         self._metrics.items_revised.set(len(self._revised))
-        self._metrics.subscriptions.set(len(self.trackers))
-        self._metrics.publishing_interval.set(min(tracker.subscription.interval_s for tracker in self.trackers))
-        self._metrics.keep_alive.set(max(tracker.subscription.keep_alive_s for tracker in self.trackers))
+        self._metrics.subscriptions.set(len(self._subscriptions))
+        self._metrics.publishing_interval.set(self._subscriptions.interval_s)
+        self._metrics.keep_alive.set(self._subscriptions.keep_alive_s)
         self._state = self._encoded_state()
 
     def checkpoint(self, offset_ticks: int) -> bytes:
         """How far all subscriptions have come."""
-        state = self._state or self._encoded_state()  # none is kept while items come and go
-        return encode_checkpoint(state, [tracker.position for tracker in self.trackers], offset_ticks)
+        state = self._state or self._encoded_state()
+        return encode_checkpoint(state, [tracker.position for tracker in self._subscriptions], offset_ticks)
 
     def _encoded_state(self) -> bytes:
-        added = self.table.added if len(self.table.added) <= MOST_ADDED_IN_MARK else None
-        saved = tuple(_saved(tracker) for tracker in self.trackers)
-        session = self._session
         return SubscriptionState(
-            session.where, session.started, self.table.digest, saved, added, self.backfill_pending
+            self._session.where,
+            self._session.started,
+            self.table.digest,
+            tuple(_saved(tracker) for tracker in self._subscriptions),
+            self.table.added if len(self.table.added) <= MOST_ADDED_IN_CHECKPOINT else None,
+            self.backfill_pending,
         ).encode()
 
     def _tell_failed(self, answers: Sequence[tuple[int, Monitored]]) -> None:
@@ -196,9 +191,15 @@ class MonitoredItems:
 
 
 def _saved(tracker: SubscriptionTracker) -> SavedSubscription:
-    s, handles = tracker.subscription, ranges_of(tracker.handles) if tracker.is_settled else None
+    made = tracker.subscription
     return SavedSubscription(
-        s.id, tracker.asked_s, s.interval_s, s.keep_alive_s, s.lifetime_s, handles, tracker.watches_model
+        made.id,
+        tracker.asked_s,
+        made.interval_s,
+        made.keep_alive_s,
+        made.lifetime_s,
+        ranges_of(tracker.handles) if tracker.is_settled else None,
+        tracker.watches_model,
     )
 
 

@@ -1,12 +1,12 @@
-"""One OPC UA server without a subscription: its variables are read cyclically, at their sampling intervals.
+"""One OPC UA server read by polling: its variables are read cyclically, at their sampling intervals.
 
     cycle due ─► read in calls the server allows ─► what changed (`reading.py`) ─► batch ─► durable? ─► next
 
-For servers that have no subscriptions, or where the configuration says so (`mode: poll`).  Consumers see the same as
-from a subscription: changes by trigger and dead-band, heartbeats, gaps.  What cannot be the same: a value that came and
-went between two cycles was never seen, and what changed while nobody read is lost unless the server keeps history.  So
-every absence is announced (`not_read`), as is every pause of `MOST_LOST` cycles or more; single cycles that are left
-out, because the one before took longer, are counted.
+This is for servers that have no subscriptions, and for `mode: poll` in the configuration.  Consumers see the same as
+from a subscription: changes by trigger and dead-band, heartbeats, gaps.  Two things cannot be the same.  A value that
+came and went between two cycles was never seen.  What changed while nobody read is lost unless the server keeps
+history.  So every absence is announced (`not_read`), and every pause of `MOST_LOST` cycles or more.  Single cycles that
+are left out, because the one before took longer, are counted.
 """
 
 import asyncio
@@ -27,9 +27,10 @@ from gateway.opcua.codec.decode import Changes
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
+from gateway.opcua.session.periodic import PeriodicTask
 from gateway.opcua.session.session import Session, content, in_chunks
 from gateway.opcua.space.browse import children
-from gateway.opcua.space.growth import growth_of, something_appeared
+from gateway.opcua.space.growth import growth_of, is_growing, something_appeared
 from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.backfill import Backfill, Lost, absences_after
 from gateway.opcua.subscription.batches import BatchBuilder, ServerClock, joined, latest_ticks, now_ticks, until_ticks
@@ -68,7 +69,7 @@ class PolledSource:
     """A server that is connected and polled.  Made by `open_source`."""
 
     def __init__(
-        self, session: Session, config: SourceConfig, metrics: SourceMetrics, table: Table, dialect: Dialect
+        self, session: Session, config: SourceConfig, *, metrics: SourceMetrics, table: Table, dialect: Dialect
     ) -> None:
         self._session = session
         self._config = config
@@ -100,9 +101,15 @@ class PolledSource:
         return self._table
 
     @property
-    def model_changed(self) -> asyncio.Event | None:
-        """Nobody tells without a subscription."""
-        return None
+    def is_polled(self) -> bool:
+        return True
+
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        """What has to be done beside the batches.  Without a subscription nobody tells of changes: we look for them."""
+        tasks = [PeriodicTask(self._config.retry_failed, self.retry)]
+        if is_growing(self._config):
+            tasks.append(PeriodicTask(self._config.rebrowse, self.refresh))
+        return tasks
 
     def fail(self, error: BaseException) -> None:
         """Whoever waits for a batch gets this error."""
@@ -198,7 +205,7 @@ class PolledSource:
         request = read_request([self._nodes[handle] for handle in handles])
         with peer_errors("read", self._session.where):
             try:
-                body = bytes(await self._session.services._send_request(request))
+                body = await self._session.send(request)
             except ua.uaerrors.BadTooManyOperations as error:
                 if len(handles) > 1:
                     raise _TooMany(

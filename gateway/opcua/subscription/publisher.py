@@ -10,7 +10,7 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 
 from gateway.errors import Unavailable
-from gateway.opcua.session.asyncua_edge import peer_errors
+from gateway.opcua.session.asyncua_edge import peer_errors, send_publish
 from gateway.opcua.session.session import Session
 
 _Arrival = asyncio.Future[Buffer] | BaseException | None
@@ -54,7 +54,7 @@ class Publisher:
             request = ua.PublishRequest()
             request.Parameters.SubscriptionAcknowledgements, self._acks = self._acks, []
             with peer_errors("ask for values", self._session.where):
-                sent = self._session.protocol._send_request(request, 0)
+                sent = send_publish(self._session.protocol, request)
             self._waiting[sent] = request.Parameters.SubscriptionAcknowledgements
             sent.add_done_callback(self._arrived)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from asyncua import ua
+from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
 from gateway.config import SourceConfig
@@ -76,8 +77,8 @@ async def create_subscription(session: Session, config: SourceConfig, interval_s
     wanted.PublishingEnabled = True
     with peer_errors("create a subscription", session.where):
         try:
-            data = await session.services._send_request(request)
-            answer = struct_from_binary(ua.CreateSubscriptionResponse, data)
+            data = await session.send(request)
+            answer = struct_from_binary(ua.CreateSubscriptionResponse, Buffer(data))
             answer.ResponseHeader.ServiceResult.check()
         except ua.UaStatusCodeError as error:
             if error.code in _NO_SUBSCRIPTIONS:
@@ -153,7 +154,7 @@ async def republish(session: Session, subscription_id: int, sequence: int) -> Pu
     request.Parameters.RetransmitSequenceNumber = ua.UInt32(sequence)
     with peer_errors("read missed values again", session.where):
         try:
-            published = read_republish(bytes(await session.services._send_request(request)))
+            published = read_republish(await session.send(request))
         except ua.uaerrors.BadMessageNotAvailable:
             return None
     return published if published.parts and published.sequence == sequence else None

@@ -1,19 +1,22 @@
-"""One OPC UA server with its subscriptions: what it sends, in order, as batches.
+"""One OPC UA server read by subscriptions: what it sends, in order, as batches.
 
-    subscriptions: taken up again, or created (`transfer.py`, `placement.py`)
+    subscriptions: transferred from an earlier session (`transfer.py`), or created (`subscriptions.py`)
          │
          └─ batches(): publish response ─► whose? ─► in sequence? else read the missed ones again ─► columns ─► yield
-                                          `tracker.py`                                        │
+                                         `tracker.py`                                      │
                        acknowledged to the server when the next is asked for ◄─────────────┘  (only then it is durable)
 
-Invariants: notifications are yielded in the order of arrival, those of one subscription in the order of their sequence
-numbers, each at most once per source; one is acknowledged only after the batch that carried it was followed by the wish
-for another; what is missing and cannot be had again is in `Batch.gaps`, with the tags of the subscription that missed
-it.  Nothing here reconnects: every loss is `Unavailable`, and the next attempt takes up each subscription where the
-checkpoint says.
+Invariants:
+
+- Notifications are yielded in the order of arrival, those of one subscription in the order of their sequence numbers,
+  and each at most once per source.
+- A notification is acknowledged only after the next batch was asked for, because only then it is durable.
+- What is missing and cannot be read again is in `Batch.gaps`, with the tags of the subscription that missed it.
+
+Nothing here reconnects: every loss is `Unavailable`, and the next attempt continues each subscription from the
+checkpoint.
 """
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Collection, Sequence
@@ -30,14 +33,17 @@ from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.codec.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
 from gateway.opcua.codec.wire import Dialect, Malformed
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
+from gateway.opcua.session.periodic import PeriodicTask
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.event_filters import refresh_conditions
+from gateway.opcua.space.growth import is_growing
 from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.backfill import Backfill, Lost, absences_after
 from gateway.opcua.subscription.batches import BatchBuilder, ServerClock, latest_ticks, now_ticks, until_ticks
 from gateway.opcua.subscription.checkpoint import Absence, Checkpoint, decode_checkpoint
 from gateway.opcua.subscription.monitored_items import MonitoredItems
 from gateway.opcua.subscription.publisher import Publisher, Silent
+from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 from gateway.opcua.subscription.transfer import transfer_subscriptions
 
@@ -69,6 +75,7 @@ class SubscribedSource:
         self,
         session: Session,
         config: SourceConfig,
+        *,
         metrics: SourceMetrics,
         table: Table,
         publisher: Publisher,
@@ -82,30 +89,43 @@ class SubscribedSource:
         self._ready: deque[_Delivery] = deque()
         self._clock = ServerClock()
         self._builder = BatchBuilder(config.name, table, metrics, dialect)
-        self.items = MonitoredItems(session, config, table, metrics, self._builder, self._tell)
+        self.subscriptions = Subscriptions(session, config, watch_model=is_growing(config))
+        self.items = MonitoredItems(
+            session,
+            config,
+            self.subscriptions,
+            table=table,
+            metrics=metrics,
+            builder=self._builder,
+            announce=self._announce,
+        )
         self.backfill = Backfill(session, config, dialect, self._builder, publisher.wake)
+
+    @property
+    def is_polled(self) -> bool:
+        return False
 
     @property
     def table(self) -> Table:
         """Tags and what was asked for them, by handle."""
         return self.items.table
 
-    @property
-    def publisher(self) -> Publisher:
-        return self._publisher
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        """What has to be done beside the batches."""
+        tasks = [PeriodicTask(self._config.retry_failed, self.items.retry), self._lifetime_renewal()]
+        if is_growing(self._config):
+            tasks.append(PeriodicTask(self._config.rebrowse, self.items.refresh, self._builder.model_changed))
+        return tasks
 
-    @property
-    def model_changed(self) -> asyncio.Event:
-        """Set when the server says that its address space has changed."""
-        return self._builder.model_changed
+    def _lifetime_renewal(self) -> PeriodicTask:
+        """Keep the subscriptions while nobody takes their values and no request waits for them."""
 
-    async def retry(self) -> None:
-        """Try again what could not be subscribed to.  Raises `Unavailable`."""
-        await self.items.retry()
+        async def touch() -> None:
+            if self._publisher.is_idle:
+                await services.touch(self._session, [tracker.id for tracker in self.subscriptions])
 
-    async def refresh(self) -> None:
-        """Look for variables that came or went.  Raises `Unavailable`."""
-        await self.items.refresh()
+        shortest_s = min(tracker.subscription.lifetime_s for tracker in self.subscriptions)
+        return PeriodicTask(max(0.1, shortest_s / 3), touch)
 
     def fail(self, error: BaseException) -> None:
         """Whoever waits for a batch gets this error, after what has arrived before it."""
@@ -147,14 +167,14 @@ class SubscribedSource:
         return replace(batch, gaps=gaps)
 
     def _tags_of(self, tracker: SubscriptionTracker) -> tuple[int, ...]:
-        """What a gap of this subscription concerns; nothing said means all."""
-        return tuple(sorted(tracker.handles)) if len(self.items.trackers) > 1 else ()
+        """The tags that a gap of this subscription concerns; an empty tuple means all of the source."""
+        return tuple(sorted(tracker.handles)) if len(self.subscriptions) > 1 else ()
 
     def _checkpoint(self) -> bytes:
         return self.items.checkpoint(self._clock.offset_ticks)
 
     def _beside(self) -> Batch:
-        """What was read from the history; when it was the last, the checkpoint owes it no more."""
+        """A batch of what was read from the history; after the last of an absence it is not pending any more."""
         batch = self.backfill.next()
         self._note_pending()
         return replace(batch, checkpoint=self._checkpoint())
@@ -166,43 +186,41 @@ class SubscribedSource:
 
     # -- subscribing ---------------------------------------------------------------------------------------------
 
-    async def subscribe(self, checkpoint: Checkpoint | None) -> None:
-        """Take up the subscriptions of the checkpoint; create what there is not.  Raises `Unavailable`."""
+    async def begin(self, checkpoint: Checkpoint | None) -> None:
+        """Continue the subscriptions of the checkpoint, and create those that are missing.
+
+        Raises `Unavailable`, and `NoSubscriptions` where the server has none at all.
+        """
         every = range(len(self.table.items))
         if checkpoint is None:
             await self._create(every)
             self._ready.append(_Delivery(None))
             return
-        taken = await transfer_subscriptions(self._session, self.table, checkpoint)
+        continued = await transfer_subscriptions(self._session, self.table, checkpoint)
         self._clock.begin(checkpoint.offset_ticks)
-        for tracker in taken.trackers:
-            self.items.trackers.append(tracker)
+        for tracker in continued.trackers:
+            self.subscriptions.adopt(tracker)
             for number in tracker.durable:
                 self._publisher.acknowledge(tracker.id, number)
-            self._log.info("subscription taken up", subscription=tracker.id, to_read_again=len(tracker.to_replay))
-        if taken.trackers:
+            self._log.info("subscription transferred", subscription=tracker.id, to_read_again=len(tracker.to_replay))
+        if continued.trackers:
             self.items.settle()
-        await self._refresh_conditions(taken.trackers)
-        if taken.lost:
-            await self._replace(taken.lost, checkpoint, () if taken.trackers else every)
+        await self._refresh_conditions(continued.trackers)
+        if continued.lost:
+            await self._replace(continued.lost, checkpoint, () if continued.trackers else every)
         elif checkpoint.state.backfill_pending:
             await self._account([], checkpoint)
 
     async def _create(self, handles: Collection[int]) -> None:
-        """Subscribe to these anew."""
+        """Subscribe to these."""
         await self.items.create(handles)
-        await self._refresh_conditions(
-            [tracker for tracker in self.items.trackers if not tracker.handles.isdisjoint(handles)]
-        )
+        await self._refresh_conditions([each for each in self.subscriptions if not each.handles.isdisjoint(handles)])
 
     async def _replace(self, lost: Sequence[Lost], before: Checkpoint, handles: Collection[int] = ()) -> None:
-        """New subscriptions for what was lost; `before` is how far the earlier ones came.
-
-        `handles` are to be subscribed to beside it.
-        """
-        known = list(self.items.trackers)
+        """Make new subscriptions for what was lost, and for `handles`; `before` is how far the earlier ones came."""
+        known = list(self.subscriptions)
         await self._create({*handles, *(handle for each in lost for handle in each.handles)})
-        for tracker in self.items.trackers:
+        for tracker in self.subscriptions:
             if tracker not in known:
                 since = [each.ticks for each in lost if not tracker.handles.isdisjoint(each.handles)]
                 tracker.ticks = min(since, default=0)
@@ -221,13 +239,13 @@ class SubscribedSource:
                 await refresh_conditions(self._session, tracker.id)
 
     async def _account(self, absences: Sequence[Absence], before: Checkpoint) -> None:
-        """See to absences, and to those that were being filled in when the checkpoint was made."""
+        """Fill in or announce absences, and those that were not complete when the checkpoint was made."""
         gaps = await self.backfill.take_on(self.table.items, absences, before)
         self._note_pending()
         if not self.backfill.is_first:
             self._ready.append(_Delivery(None, tuple(gaps)))
 
-    def _tell(self, gap: Gap) -> None:
+    def _announce(self, gap: Gap) -> None:
         """Announce something that did not come from the server's messages."""
         self._ready.append(_Delivery(None, (gap,)))
         self._publisher.wake()
@@ -235,14 +253,14 @@ class SubscribedSource:
     # -- receiving -----------------------------------------------------------------------------------------------
 
     async def _receive(self) -> None:
-        """Wait for one response and queue what follows from it.  What was missed comes before anything new."""
-        missed = next((tracker for tracker in self.items.trackers if tracker.to_replay), None)
+        """Wait for one response, and queue what becomes of it.  What was missed comes before anything new."""
+        missed = next((tracker for tracker in self.subscriptions if tracker.to_replay), None)
         if missed is not None:
             again = await services.republish(self._session, missed.id, missed.to_replay.popleft())
             if again is not None:
                 await self._accept(missed, again, is_old=True)
             return
-        self._publisher.fill(self._config.publish_requests + len(self.items.trackers) - 1)
+        self._publisher.fill(self._config.publish_requests + len(self.subscriptions) - 1)
         body = await self._next_response()
         if body is None:
             return
@@ -253,18 +271,18 @@ class SubscribedSource:
             self._metrics.undecodable.inc()
             self._log.warning("a publish response makes no sense", reason=str(error), size_bytes=len(body))
             return
-        tracker = self.items.tracker(published.subscription)
+        tracker = self.subscriptions.of(published.subscription)
         if tracker is not None:
             tracker.hear()
             await self._accept(tracker, published)
 
     async def _next_response(self) -> bytes | None:
-        """One response, or None where there is none: given back empty-handed, woken, or time for something else.
+        """One response; None when the server gave a request back empty, when woken, or when a heartbeat is due.
 
-        Raises `Silent` when one of the subscriptions was silent for three of its keep-alives, however much the others
-        say and however many heartbeats fall into that time.
+        Raises `Silent` when one of the subscriptions was silent for three of its keep-alive intervals, however much
+        the others send and however many heartbeats are due in that time.
         """
-        heartbeats, trackers, began_s = self._builder.heartbeats, tuple(self.items.trackers), time.monotonic()
+        heartbeats, trackers, began_s = self._builder.heartbeats, tuple(self.subscriptions), time.monotonic()
         patience_s = max(0.0, min(tracker.patience_s for tracker in trackers))
         try:
             return await self._publisher.receive(heartbeats.wait_s(began_s, patience_s))
@@ -282,18 +300,20 @@ class SubscribedSource:
         return None
 
     async def _give_up(self, tracker: SubscriptionTracker) -> None:
-        """Of a silent subscription.  Some servers hand one over and then never send for it: that one is replaced."""
+        """Replace a silent subscription that was transferred and never sent anything: some servers do that.
+
+        Raises `Silent` for any other one.
+        """
         if not tracker.is_unproven:
             raise Silent(f"{self._session.where} has been silent for {tracker.silence_s:.1f} s")
         before = decode_checkpoint(self._checkpoint())
-        await services.delete_subscription(self._session, tracker.id)
-        self.items.trackers.remove(tracker)
+        await self.subscriptions.delete(tracker)
         lost = Lost(tracker.ticks, frozenset(tracker.handles), "the server handed it over and sent nothing for it")
         if before is not None:
             await self._replace([lost], before)
 
     async def _accept(self, tracker: SubscriptionTracker, published: Published, is_old: bool = False) -> None:
-        """Put a message into its place in the sequence."""
+        """Take a message in its place in the sequence."""
         missing = tracker.missing_before(published)
         if missing:
             await self._fill_gap(tracker, published, missing)
@@ -307,22 +327,25 @@ class SubscribedSource:
     def _deliver(self, tracker: SubscriptionTracker, published: Published, is_old: bool) -> None:
         for part in published.parts:
             if part.kind == STATUS_CHANGE:
-                self._heed(published, part, is_old)
+                self._check_status(published, part, is_old)
         self._metrics.notifications.inc()
         if published.publish_ticks and not is_old:
             self._clock.note(published.publish_ticks)
             self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
         self._ready.append(_Delivery(_Message(tracker, published)))
 
-    def _heed(self, published: Published, part: Part, is_old: bool) -> None:
-        """The end of a subscription.  That it was transferred may be an old message: what told our old session so."""
+    def _check_status(self, published: Published, part: Part, is_old: bool) -> None:
+        """The end of a subscription is the end of the link.
+
+        One exception: an old message may say that it was transferred.  It was meant for our earlier session.
+        """
         with peer_errors("read a status change", self._session.where):
             status = read_status_change(published, part)
         if status != GOOD_SUBSCRIPTION_TRANSFERRED or not is_old:
             raise Unavailable(f"{self._session.where} ended the subscription: {status_text(status)}")
 
     async def _fill_gap(self, tracker: SubscriptionTracker, published: Published, missing: int) -> None:
-        """Read again what is missing before this message; what cannot be had is announced."""
+        """Read again what is missing before this message; announce what the server has not got any more."""
         self._metrics.sequence_gaps.inc(missing)
         self._log.warning("notifications are missing: reading them again", count=missing, subscription=tracker.id)
         lost = missing

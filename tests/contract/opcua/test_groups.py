@@ -69,7 +69,7 @@ def test_each_group_arrives_at_its_rate_as_planned_and_all_of_it_is_counted(stac
                 # whenever one of the session's is due, against Part 4, 5.14.1.
                 if stack != "node-opcua":
                     assert 2 * len(of(seen.batches, "slow")) < len(of(seen.batches, "fast"))
-                assert {tracker.subscription.interval_s for tracker in source.items.trackers} == {FAST_S, SLOW_S}
+                assert {tracker.subscription.interval_s for tracker in source.subscriptions} == {FAST_S, SLOW_S}
                 labels = {"source": "line", "quality": "good"}
                 assert metrics.registry.get_sample_value("gateway_source_values_total", labels) == 82
                 assert metrics.registry.get_sample_value("gateway_source_subscriptions", {"source": "line"}) == 2
@@ -100,13 +100,13 @@ def test_a_limit_of_items_per_subscription_makes_several_and_every_variable_arri
             made = config(server.url, select=select)
             async with opened(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
                 await seen.until(lambda seen: len(set(seen.values)) == 60)
-                assert all(len(tracker.handles) <= limit for tracker in source.items.trackers)
+                assert all(len(tracker.handles) <= limit for tracker in source.subscriptions)
                 # one item of the first tells when the address space changes
-                assert len(source.items.trackers) == -(-61 // limit)
+                assert len(source.subscriptions) == -(-61 // limit)
                 assert not source.items.failed
                 checkpoint = seen.batches[-1].checkpoint
             async with opened(made, checkpoint) as source:
-                assert sum(len(tracker.handles) for tracker in source.items.trackers) == 60
+                assert sum(len(tracker.handles) for tracker in source.subscriptions) == 60
 
     run(body)
 

@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch
-from gateway.opcua import SubscribedSource
+from gateway.opcua.subscription.subscribed import SubscribedSource
 from tests.support.opcua_peers import STACKS, node_opcua_server, open62541_server, stack_server
 from tests.support.opcua_server import NAMESPACE
 from tests.support.opcua_source import COUNTER, config, opened, run

@@ -6,7 +6,6 @@ import pytest
 
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
-from gateway.opcua import PolledSource
 from gateway.opcua.explore import connected, plan
 from tests.support.opcua_peers import STACKS, node_opcua_server, stack_server
 from tests.support.opcua_server import NAMESPACE, opcua_server
@@ -23,7 +22,7 @@ def test_a_server_that_refuses_subscriptions_is_polled_and_told_so() -> None:
         async with node_opcua_server(subscriptions=False) as server:
             made = config(server.url, select=[{"node": COUNTER}, {"events": "i=2253"}])
             async with any_source(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
-                assert isinstance(source, PolledSource)
+                assert source.is_polled
                 await seen.until_value(0)
                 await server.tell("run 1 8 0.6")  # many times slower than it is read
                 assert (await seen.until_value(7)).values == list(range(8))

@@ -9,8 +9,8 @@ import pytest
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch
-from gateway.opcua import SubscribedSource
 from gateway.opcua.explore import Wish, browse, connected, plan, selection_of
+from gateway.opcua.subscription.subscribed import SubscribedSource
 from gateway.payload.forms import json_of
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from gateway.model import Tag
+from gateway.opcua.session.periodic import SETTLE_S, PeriodicTask, run_periodic
 from gateway.opcua.space.selection import Item, Table, arranged, digest_of, extended
-from gateway.opcua.subscription.periodic import SETTLE_S, PeriodicTask, run_periodic
 
 
 def table(*names: str) -> Table:

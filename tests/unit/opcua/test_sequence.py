@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 from asyncua import ua
-from asyncua.common.utils import Buffer
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
@@ -47,13 +46,13 @@ class FakeServer:
         self.empty_for_unknown = empty_for_unknown
         self.asked: list[int] = []
 
-    async def _send_request(self, request: ua.RepublishRequest) -> Buffer:
+    async def send(self, request: ua.RepublishRequest) -> bytes:
         number = request.Parameters.RetransmitSequenceNumber
         self.asked.append(number)
         if number in self.kept:
-            return Buffer(wire.republish_response([changed(self.kept[number])], number))
+            return wire.republish_response([changed(self.kept[number])], number)
         if self.empty_for_unknown:
-            return Buffer(wire.republish_response([], 0))
+            return wire.republish_response([], 0)
         raise ua.uaerrors.BadMessageNotAvailable
 
 
@@ -99,14 +98,21 @@ class Run:
         self.server = server or FakeServer({})
         self.publisher = FakePublisher(responses)
         self.metrics = Metrics()
-        session = SimpleNamespace(where="fake", uris=(), started="", services=self.server)
+        session = SimpleNamespace(where="fake", uris=(), started="", send=self.server.send)
         table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
         series = self.metrics.for_source("s")
-        self.source = SubscribedSource(session, CONFIG, series, table, self.publisher, Dialect())  # type: ignore[arg-type]  # obeying fakes
+        self.source = SubscribedSource(
+            session,  # type: ignore[arg-type]  # an obeying fake
+            CONFIG,
+            metrics=series,
+            table=table,
+            publisher=self.publisher,  # type: ignore[arg-type]  # an obeying fake
+            dialect=Dialect(),
+        )
         tracker = SubscriptionTracker(Subscription(7, 0.1, 1.0, 10.0), 0.25, 100)
         tracker.handles = {0}
         tracker.go_on(Position(last, 0), ())
-        self.source.items.trackers.append(tracker)
+        self.source.subscriptions.adopt(tracker)
         self.batches: list[Batch] = []
         self.acknowledged_before: list[list[int]] = []
         asyncio.run(asyncio.wait_for(self._read(), 60))

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 from asyncua import ua
-from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.config import SourceConfig
@@ -79,15 +78,15 @@ class FakeServices:
         answer = struct.pack("<i", count) + count * (struct.pack("<IIdI", 0, 1, 100.0, 10) + bytes(3))
         return Reader(answer, 0, len(answer), Dialect())
 
-    async def _send_request(self, request: object) -> Buffer:
+    async def send(self, request: object) -> bytes:
         if isinstance(request, ua.RepublishRequest):
             number = request.Parameters.RetransmitSequenceNumber
             part = wire.data_change([wire.item(0, wire.double(number))])
-            return Buffer(wire.republish_response([part], number))
+            return wire.republish_response([part], number)
         made = ua.CreateSubscriptionResponse()
         made.Parameters = ua.CreateSubscriptionResult(ua.UInt32(self.created), 10.0, ua.UInt32(100), ua.UInt32(2))
         self.created += 1
-        return Buffer(struct_to_binary(made))
+        return struct_to_binary(made)
 
 
 class FakePublisher:
@@ -125,10 +124,17 @@ class Run:
         self.batches: list[Batch] = []
         session = SimpleNamespace(
             where=URL, uris=(), started=started, services=services, limits=Limits(), ask=services.ask,
-            read_values=self._read_values,
+            send=services.send, read_values=self._read_values,
         )  # fmt: skip
         self._now, self._checkpoint = services.now, checkpoint
-        self._sources = (session, CONFIG, Metrics().for_source("s"), table, self.publisher, Dialect())
+        self._source = SubscribedSource(
+            session,  # type: ignore[arg-type]  # an obeying fake
+            CONFIG,
+            metrics=Metrics().for_source("s"),
+            table=table,
+            publisher=self.publisher,  # type: ignore[arg-type]  # an obeying fake
+            dialect=Dialect(),
+        )
         with pytest.raises(Silent):
             asyncio.run(asyncio.wait_for(self._read(), 60))
 
@@ -136,9 +142,8 @@ class Run:
         return [ua.DataValue(ua.Variant(self._now)) for _ in nodes]
 
     async def _read(self) -> None:
-        source = SubscribedSource(*self._sources)  # type: ignore[arg-type]  # obeying fakes
-        await source.subscribe(self._checkpoint)
-        async with aclosing(source.batches()) as stream:
+        await self._source.begin(self._checkpoint)
+        async with aclosing(self._source.batches()) as stream:
             async for batch in stream:
                 self.batches.append(batch)
 

@@ -116,7 +116,7 @@ def test_trusted_certificate_must_still_be_fit(
 
 
 def test_short_key_is_refused(tmp_path: Path) -> None:
-    weak = self_signed(key("weak", 1024), "server", URI, ["plc.local"], NOW, 100)
+    weak = self_signed(key("weak", 1024), "server", URI, ["plc.local"], now=NOW, days=100)
     put(tmp_path / "trusted", weak)
     assert refusal(TrustStore(tmp_path), der(weak)) == "certificate_weak"
 
@@ -179,7 +179,7 @@ def test_garbage_is_refused_and_nothing_is_saved(tmp_path: Path) -> None:
 def test_rejected_folder_is_bounded(tmp_path: Path) -> None:
     store = TrustStore(tmp_path)
     for number in range(MOST_REJECTED + 3):
-        refusal(store, der(self_signed(key(), f"server {number}", URI, [], NOW, 100)))
+        refusal(store, der(self_signed(key(), f"server {number}", URI, [], now=NOW, days=100)))
     assert len(store.listed("rejected")) == MOST_REJECTED
 
 

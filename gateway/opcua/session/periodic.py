@@ -1,6 +1,6 @@
-"""What a session needs beside its values: a fresh channel, a sign of life, another try for what failed, another look.
+"""What has to be done again and again while a session is open, for example to keep it open.
 
-It runs beside the batches for as long as the source is open; when it fails, whoever waits for the next batch is told.
+The tasks run one after another beside the batches.  When one fails, whoever waits for the next batch gets its error.
 """
 
 import asyncio
@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 from asyncua import ua
 
-import gateway.opcua.subscription.services as services
-from gateway.opcua.session.asyncua_edge import peer_errors
-from gateway.opcua.session.session import Session, trust_own_clock
-from gateway.opcua.subscription.publisher import Publisher
-from gateway.opcua.subscription.tracker import SubscriptionTracker
+from gateway.opcua.session.asyncua_edge import peer_errors, trust_own_clock
+from gateway.opcua.session.session import Session
 
 RENEW_AFTER = 0.75
 """Part 4, 5.5.2: ask for a new security token when this part of its life is over."""
 SETTLE_S = 1.0
-"""A change of the address space is seldom the only one: so long is waited for the others."""
+"""A change of the address space is seldom the only one: wait so long for the others."""
 
 _STATE = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_State), ua.Int16(0))
 
@@ -31,7 +28,7 @@ class PeriodicTask:
     every_s: float
     do: Callable[[], Awaitable[None]]
     sooner: asyncio.Event | None = None
-    """Set when it should be done soon, and not only when its time has come."""
+    """When this is set, the task is done after `SETTLE_S`, and the event is cleared."""
 
 
 async def run_periodic(tasks: Sequence[PeriodicTask]) -> None:
@@ -51,7 +48,7 @@ async def run_periodic(tasks: Sequence[PeriodicTask]) -> None:
 
 
 async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | None:
-    """Wait for a time, or for the first of the events: which."""
+    """Wait for a time, or until one of the events is set; the number of that event."""
     waiting = {asyncio.ensure_future(event.wait()): n for n, event in enumerate(events) if event is not None}
     if not waiting:
         await asyncio.sleep(for_s)
@@ -59,37 +56,27 @@ async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | N
     try:
         done, _ = await asyncio.wait(waiting, timeout=max(0.0, for_s), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in waiting:
-            task.cancel()
-    return min((waiting[task] for task in done), default=None)
+        for waiter in waiting:
+            waiter.cancel()
+    return min((waiting[waiter] for waiter in done), default=None)
 
 
-def renewal(session: Session) -> PeriodicTask:
-    """A new security token in time."""
+def token_renewal(session: Session) -> PeriodicTask:
+    """Ask for a new security token before the present one ends."""
 
     async def renew() -> None:
         with peer_errors("renew the secure channel", session.where):
             await session.client.open_secure_channel(renew=True)
-            trust_own_clock(session.client)
-            session.client.uaclient.revolve_security_token()
+            trust_own_clock(session.protocol)
+            session.protocol.revolve_security_token()
 
     return PeriodicTask(max(0.1, float(session.client.secure_channel_timeout) / 1000.0 * RENEW_AFTER), renew)
 
 
-def sign_of_life(session: Session) -> PeriodicTask:
-    """Three in the life of the session, as the server revised it."""
+def keep_alive(session: Session) -> PeriodicTask:
+    """Read the server's state three times within the session's time-out, as the server revised it."""
 
     async def ping() -> None:
         await session.read_values([_STATE])
 
     return PeriodicTask(max(0.1, float(session.client.session_timeout) / 3000.0), ping)
-
-
-def sign_of_interest(session: Session, trackers: Sequence[SubscriptionTracker], publisher: Publisher) -> PeriodicTask:
-    """Keep the subscriptions while nobody takes their values and no request waits for them."""
-
-    async def touch() -> None:
-        if publisher.is_idle:
-            await services.touch(session, [tracker.id for tracker in trackers])
-
-    return PeriodicTask(max(0.1, min(tracker.subscription.lifetime_s for tracker in trackers) / 3), touch)

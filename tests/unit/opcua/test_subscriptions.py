@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 from asyncua import ua
-from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.config import SourceConfig
@@ -14,9 +13,8 @@ from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.session.session import Limits
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import Monitored
-from gateway.opcua.subscription.placement import place
 from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
-from gateway.opcua.subscription.tracker import SubscriptionTracker
+from gateway.opcua.subscription.subscriptions import Subscriptions
 
 CONFIG = SourceConfig.model_validate(
     {"name": "s", "url": "opc.tcp://x:1", "insecure": True, "select": [{"node": "i=1"}]}
@@ -31,7 +29,7 @@ class LimitedServer:
         self.items: dict[int, int] = {}
         self.asked = 0
 
-    async def _send_request(self, request: ua.CreateSubscriptionRequest) -> Buffer:
+    async def send(self, request: ua.CreateSubscriptionRequest) -> bytes:
         answer = ua.CreateSubscriptionResponse()
         if len(self.items) >= self.subscriptions:
             answer.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(TOO_MANY_SUBSCRIPTIONS))
@@ -40,7 +38,7 @@ class LimitedServer:
             self.items[number] = 0
             interval_ms = request.Parameters.RequestedPublishingInterval
             answer.Parameters = ua.CreateSubscriptionResult(ua.UInt32(number), interval_ms, ua.UInt32(9), ua.UInt32(3))
-        return Buffer(struct_to_binary(answer))
+        return struct_to_binary(answer)
 
     async def ask(self, request: int, body: bytes) -> Reader:
         subscription, _, count = struct.unpack_from("<Iii", body)
@@ -58,40 +56,41 @@ class LimitedServer:
 
 
 def placed(
-    server: LimitedServer, intervals: list[float], told: int = 10_000, trackers: list[SubscriptionTracker] | None = None
-) -> tuple[list[SubscriptionTracker], list[Monitored]]:
-    """MonitoredItems of these publishing intervals; `told` is the limit per subscription that the server tells."""
+    server: LimitedServer, intervals: list[float], told: int = 10_000, before: Subscriptions | None = None
+) -> tuple[Subscriptions, list[Monitored]]:
+    """Items of these publishing intervals; `told` is the limit per subscription that the server tells."""
     limits = Limits(items=4, subscribed=told)
-    session = SimpleNamespace(where="fake", uris=(), limits=limits, services=server, ask=server.ask)
-    trackers = trackers if trackers is not None else []
+    session = SimpleNamespace(
+        where="fake", uris=(), limits=limits, services=server, ask=server.ask, send=server.send
+    )  # fmt: skip
+    subscriptions = before or Subscriptions(session, CONFIG)  # type: ignore[arg-type]  # an obeying fake
     wanted = [(n, Item(f"i={n}", 100.0, 10, publishing_s=s)) for n, s in enumerate(intervals)]
-    answers = asyncio.run(place(session, CONFIG, trackers, wanted))  # type: ignore[arg-type]  # an obeying fake
-    return trackers, answers
+    return subscriptions, asyncio.run(subscriptions.place(wanted))
 
 
-def shares(trackers: list[SubscriptionTracker]) -> list[tuple[float, set[int]]]:
-    return [(tracker.asked_s, tracker.handles) for tracker in trackers]
+def shares(subscriptions: Subscriptions) -> list[tuple[float, set[int]]]:
+    return [(tracker.asked_s, tracker.handles) for tracker in subscriptions]
 
 
 def test_each_interval_has_a_subscription_the_fastest_first() -> None:
-    trackers, answers = placed(LimitedServer(), [2.0, 0.25, 2.0, 0.25])
-    assert shares(trackers) == [(0.25, {1, 3}), (2.0, {0, 2})]
-    assert [tracker.subscription.interval_s for tracker in trackers] == [0.25, 2.0]
+    subscriptions, answers = placed(LimitedServer(), [2.0, 0.25, 2.0, 0.25])
+    assert shares(subscriptions) == [(0.25, {1, 3}), (2.0, {0, 2})]
+    assert [tracker.subscription.interval_s for tracker in subscriptions] == [0.25, 2.0]
     assert all(answer.is_good for answer in answers)
 
 
 def test_a_limit_that_is_told_splits() -> None:
     server = LimitedServer(per_subscription=3)
-    trackers, _ = placed(server, [1.0] * 7, told=3)
-    assert shares(trackers) == [(1.0, {0, 1, 2}), (1.0, {3, 4, 5}), (1.0, {6})]
+    subscriptions, _ = placed(server, [1.0] * 7, told=3)
+    assert shares(subscriptions) == [(1.0, {0, 1, 2}), (1.0, {3, 4, 5}), (1.0, {6})]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 5])
 def test_a_limit_that_shows_only_in_refusals_splits_too(limit: int) -> None:
-    trackers, answers = placed(LimitedServer(per_subscription=limit), [1.0] * 11 + [2.0] * 2)
+    subscriptions, answers = placed(LimitedServer(per_subscription=limit), [1.0] * 11 + [2.0] * 2)
     assert all(answer.is_good for answer in answers)
-    assert all(len(tracker.handles) <= limit for tracker in trackers)
-    assert sorted(handle for tracker in trackers for handle in tracker.handles) == list(range(13))
+    assert all(len(tracker.handles) <= limit for tracker in subscriptions)
+    assert sorted(handle for tracker in subscriptions for handle in tracker.handles) == list(range(13))
 
 
 def test_a_limit_that_has_shown_is_not_tried_again() -> None:
@@ -102,30 +101,32 @@ def test_a_limit_that_has_shown_is_not_tried_again() -> None:
 
 def test_a_server_with_no_room_left_refuses_the_rest_and_keeps_no_empty_subscription() -> None:
     server = LimitedServer(in_all=5)
-    trackers, answers = placed(server, [1.0] * 8)
+    subscriptions, answers = placed(server, [1.0] * 8)
     assert [answer.status for answer in answers] == [0] * 5 + [TOO_MANY_ITEMS] * 3
-    assert shares(trackers) == [(1.0, {0, 1, 2, 3, 4})]
+    assert shares(subscriptions) == [(1.0, {0, 1, 2, 3, 4})]
     assert server.items == {1: 5}
 
 
 def test_room_that_was_given_back_is_used_again() -> None:
     server = LimitedServer(per_subscription=2)
-    trackers, _ = placed(server, [1.0] * 4)
-    trackers[0].handles.clear()
-    server.items[trackers[0].id] = 0
-    placed(server, [1.0], trackers=trackers)
-    assert shares(trackers) == [(1.0, {0}), (1.0, {2, 3})]
+    subscriptions, _ = placed(server, [1.0] * 4)
+    first = subscriptions.of(1)
+    assert first is not None
+    first.handles.clear()
+    server.items[first.id] = 0
+    placed(server, [1.0], before=subscriptions)
+    assert shares(subscriptions) == [(1.0, {0}), (1.0, {2, 3})]
 
 
 def test_a_server_with_no_subscription_left_refuses_that_interval_only() -> None:
-    trackers, answers = placed(LimitedServer(subscriptions=1), [0.25, 2.0])
+    subscriptions, answers = placed(LimitedServer(subscriptions=1), [0.25, 2.0])
     assert [answer.status for answer in answers] == [0, TOO_MANY_SUBSCRIPTIONS]
-    assert shares(trackers) == [(0.25, {0})]
+    assert shares(subscriptions) == [(0.25, {0})]
     with pytest.raises(TooManySubscriptions):
         placed(LimitedServer(subscriptions=0), [0.25])
 
 
 def test_nothing_to_monitor_is_a_subscription_too() -> None:
     """It says that the server is there, and when its address space changes."""
-    trackers, _ = placed(LimitedServer(), [])
-    assert shares(trackers) == [(CONFIG.publishing_interval, set())]
+    subscriptions, _ = placed(LimitedServer(), [])
+    assert shares(subscriptions) == [(CONFIG.publishing_interval, set())]

@@ -1,0 +1,155 @@
+"""The subscriptions of one source, and which variable is in which: the one owner of that list.
+
+There is one subscription per publishing interval, and more where one is full.  A server says how many items a
+subscription takes, or refuses one too many; either way the others go into another subscription.  When a fresh one takes
+no item at all, the server has no more to give: then the variables fail, and are tried again later.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import gateway.opcua.subscription.services as services
+from gateway.config import SourceConfig
+from gateway.opcua.session.session import Session, untold
+from gateway.opcua.space.selection import Item
+from gateway.opcua.subscription.monitoring import Monitored
+from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
+from gateway.opcua.subscription.tracker import SubscriptionTracker
+
+MOST_SUBSCRIPTIONS = 100
+"""Per source: each has keep-alives of its own, and keeps a PublishRequest waiting."""
+
+Wanted = Sequence[tuple[int, Item]]
+"""Handles and what to ask for."""
+Progress = Callable[[int], None]
+
+
+class Subscriptions:
+    """The subscriptions of one source, in the order in which they were made."""
+
+    def __init__(self, session: Session, config: SourceConfig, *, watch_model: bool = False) -> None:
+        """With `watch_model` one of the subscriptions tells when the server's address space changes."""
+        self._session = session
+        self._config = config
+        self._watch_model = watch_model
+        self._trackers: list[SubscriptionTracker] = []
+
+    def __iter__(self) -> Iterator[SubscriptionTracker]:
+        return iter(tuple(self._trackers))
+
+    def __len__(self) -> int:
+        return len(self._trackers)
+
+    def of(self, number: int) -> SubscriptionTracker | None:
+        """The subscription with this id, if it is ours."""
+        return next((tracker for tracker in self._trackers if tracker.id == number), None)
+
+    @property
+    def fastest(self) -> SubscriptionTracker:
+        """The one with the shortest publishing interval.  There must be one."""
+        return min(self._trackers, key=lambda tracker: tracker.subscription.interval_s)
+
+    @property
+    def interval_s(self) -> float:
+        """The shortest publishing interval; 0 without any subscription."""
+        return min((tracker.subscription.interval_s for tracker in self._trackers), default=0.0)
+
+    @property
+    def keep_alive_s(self) -> float:
+        """The longest time without a word from any of them; 0 without any subscription."""
+        return max((tracker.subscription.keep_alive_s for tracker in self._trackers), default=0.0)
+
+    @property
+    def monitored(self) -> set[int]:
+        """The handles that are in a subscription."""
+        return {handle for tracker in self._trackers for handle in tracker.handles}
+
+    def adopt(self, tracker: SubscriptionTracker) -> None:
+        """Continue a subscription that the server transferred to our session."""
+        self._trackers.append(tracker)
+
+    async def delete(self, tracker: SubscriptionTracker) -> None:
+        """Delete one on the server and forget it.  Raises `Unavailable`; it is forgotten also then."""
+        self._trackers.remove(tracker)
+        await services.delete_subscription(self._session, tracker.id)
+
+    async def watch(self, tracker: SubscriptionTracker) -> None:
+        """Let this one tell when the address space changes, if that is wanted and no other one does."""
+        if self._watch_model and not any(each.watches_model for each in self._trackers):
+            tracker.watches_model = await services.watch_model(self._session, tracker.subscription)
+
+    async def place(self, wanted: Wanted, progress: Progress = untold) -> list[Monitored]:
+        """Monitor these variables, in new subscriptions where needed; an answer for each, in order.
+
+        There is at least one subscription then, also with nothing in it; the fastest are made first.  Raises
+        `Unavailable`, also where the server does not give even one.
+        """
+        answers: dict[int, Monitored] = {}
+        intervals = sorted({item.publishing_s for _, item in wanted})
+        if not self._trackers:
+            await self._with_room(min(intervals, default=self._config.publishing_interval))
+        for asked_s in intervals:
+            waiting = [one for one in wanted if one[1].publishing_s == asked_s]
+            answers |= await self._place_at(asked_s, waiting, progress)
+        return [answers[handle] for handle, _ in wanted]
+
+    async def _place_at(self, asked_s: float, waiting: Wanted, progress: Progress) -> dict[int, Monitored]:
+        """Place variables of one publishing interval."""
+        answers: dict[int, Monitored] = {}
+        while waiting:
+            tracker = await self._with_room(asked_s)
+            if tracker is None:
+                return answers | _refused(waiting, TOO_MANY_SUBSCRIPTIONS)
+            some, later = waiting[: tracker.room], waiting[tracker.room :]
+            told = await self._monitor(tracker, some, progress)
+            answers |= told
+            crowded = [one for one in some if told[one[0]].status == TOO_MANY_ITEMS]
+            if crowded and not tracker.handles:
+                await self._give_back(tracker)
+                return answers | _refused(later, TOO_MANY_ITEMS)
+            if crowded:
+                tracker.filled()
+            waiting = [*crowded, *later]
+        return answers
+
+    async def _with_room(self, asked_s: float) -> SubscriptionTracker | None:
+        """A subscription of this interval that takes more items, a new one if need be; None if the server has none."""
+        for tracker in self._trackers:
+            if tracker.asked_s == asked_s and tracker.room:
+                return tracker
+        if len(self._trackers) >= MOST_SUBSCRIPTIONS:
+            return None
+        try:
+            subscription = await services.create_subscription(self._session, self._config, asked_s)
+        except TooManySubscriptions:
+            if not self._trackers:
+                raise
+            return None
+        told = self._session.limits.subscribed
+        seen = [each.most for each in self._trackers if each.most < told]
+        tracker = SubscriptionTracker(subscription, asked_s, max(seen, default=told))
+        self._trackers.append(tracker)
+        await self.watch(tracker)
+        return tracker
+
+    async def _monitor(self, tracker: SubscriptionTracker, some: Wanted, progress: Progress) -> dict[int, Monitored]:
+        """What the server answers for these items.
+
+        They count as the subscription's before the server is asked, because their first values may come at once.
+        """
+        handles = [handle for handle, _ in some]
+        tracker.handles.update(handles)
+        tracker.is_settled = False
+        answers = await services.create_items(self._session, tracker.subscription, some, progress)
+        told = dict(zip(handles, answers, strict=True))
+        tracker.handles.difference_update(handle for handle, answer in told.items() if not answer.is_good)
+        tracker.is_settled = True
+        return told
+
+    async def _give_back(self, tracker: SubscriptionTracker) -> None:
+        """An empty subscription is worth keeping only where it is the only one."""
+        if len(self._trackers) > 1:
+            await self.delete(tracker)
+
+
+def _refused(some: Wanted, status: int) -> dict[int, Monitored]:
+    return {handle: Monitored(status) for handle, _ in some}

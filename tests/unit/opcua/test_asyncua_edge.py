@@ -1,0 +1,69 @@
+"""What the gateway takes from asyncua by private names: each is named here, and what breaks when it goes.
+
+All of them stand in one file, `session/asyncua_edge.py`.  A release of asyncua may drop any of them without a word, so
+`pyproject.toml` admits patch releases only.
+"""
+
+import ast
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from asyncua.client.ua_client import UASocketProtocol
+from asyncua.crypto.security_policies import SecurityPolicyNone
+from asyncua.ua import ua_binary
+
+import gateway.opcua.session.asyncua_edge as edge
+
+ROOT = Path(__file__).parents[3]
+EDGE = Path(edge.__file__)
+
+
+def protocol() -> UASocketProtocol:
+    return UASocketProtocol(1.0, SecurityPolicyNone())  # type: ignore[no-untyped-call]  # asyncua's
+
+
+BREAKS: dict[str, tuple[Callable[[], object], str]] = {
+    "_send_request": (protocol, "only one PublishRequest could be outstanding: the round trip would cap the rate"),
+    "_setup_request_header": (protocol, "hand-encoded requests (Browse, CreateMonitoredItems) would have no session"),
+    "_request_id": (protocol, "hand-encoded requests would take numbers of other requests"),
+    "_callbackmap": (protocol, "answers to hand-encoded requests would be taken for nonsense: the link is cut"),
+    "_connection": (protocol, "no request could be encoded by hand, no message limited, no token's clock set"),
+    "_limits": (lambda: protocol()._connection, "a server could send messages of any size into our memory"),
+    "_reshape": (lambda: ua_binary, "20 bytes that claim a million elements would cost gigabytes"),
+}
+
+
+def private_names(path: Path) -> Iterator[str]:
+    """Private names of other modules' objects; an object's own are its business."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+            names = [node.attr]
+        elif isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "setattr"):
+            names = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        else:
+            continue
+        yield from (name for name in names if name.startswith("_") and not name.startswith("__"))
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_asyncua_still_has_what_we_take_by_a_private_name(name: str) -> None:
+    made, breaks = BREAKS[name]
+    assert hasattr(made(), name), f"{name} is gone: {breaks}"
+
+
+def test_each_private_name_is_listed_with_what_breaks_without_it() -> None:
+    assert set(private_names(EDGE)) == BREAKS.keys()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "gateway/opcua").rglob("*.py")), ids=lambda p: p.name)
+def test_private_names_stand_in_one_file(path: Path) -> None:
+    assert path == EDGE or not list(private_names(path))
+
+
+def test_only_releases_that_keep_their_inside_are_admitted() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert [each for each in project["dependencies"] if each.startswith("asyncua")] == ["asyncua~=2.1.0"]
