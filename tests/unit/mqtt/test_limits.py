@@ -31,7 +31,7 @@ def test_the_size_is_that_of_an_independent_encoder(
         bytes(length),
         qos=mqtt5.QoS.AT_LEAST_ONCE,
         packet_id=1,
-        payload_format_indicator=int(bool(content_type)),
+        payload_format_indicator=int(bool(content_type) and "content-encoding" not in dict(properties)),
         message_expiry_interval=expiry_s or None,
         content_type=content_type or None,
         user_properties=properties,
