@@ -1,7 +1,11 @@
-"""Delivery: the contract between the pipeline and every kind of sink.  See `contract`."""
+"""Delivery: the contract between the pipeline and every kind of sink.
+
+`contract` says what a session is; `prologue` is what must come first on one, for every kind alike.
+"""
 
 from gateway.delivery.contract import (
     DELIVERED,
+    LateStage,
     OpenSink,
     Outcome,
     Packet,
@@ -11,5 +15,20 @@ from gateway.delivery.contract import (
     SinkKind,
     Verdict,
 )
+from gateway.delivery.prologue import Prologue, PrologueSession, after_prologue
 
-__all__ = ["DELIVERED", "OpenSink", "Outcome", "Packet", "Presence", "Session", "Sink", "SinkKind", "Verdict"]
+__all__ = [
+    "DELIVERED",
+    "LateStage",
+    "OpenSink",
+    "Outcome",
+    "Packet",
+    "Presence",
+    "Prologue",
+    "PrologueSession",
+    "Session",
+    "Sink",
+    "SinkKind",
+    "Verdict",
+    "after_prologue",
+]

@@ -6,7 +6,7 @@ yes or no, and what it limits, stays in the package that speaks it; here arrive 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,6 +57,14 @@ class Packet:
     content_type: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
     """User properties, where the protocol has them."""
+    is_retained: bool = False
+    """The peer kept it from before: it is not news."""
+    response_topic: str = ""
+    """Where an answer is wanted."""
+    correlation: bytes = b""
+    """What an answer must carry."""
+    missed_before: int = 0
+    """How many that came before it without asking for an acknowledgement found no room, and are gone."""
 
 
 class Presence(Protocol):
@@ -109,6 +117,28 @@ class Session(Sink, Protocol):
     def certificate_ends_s(self) -> float:
         """Unix time at which the certificate that the peer showed ends; NaN where it showed none."""
 
+    def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
+        """Subscribe, and iterate for ever over what arrives, in order; at most once in a session.
+
+        Asking for the next acknowledges the one before.  Until then the peer is not told, so it sends no more than a
+        fixed number ahead; what wants no acknowledgement and finds no room is dropped and counted in the next one's
+        `missed_before`.  Raises `Rejected` when the peer does not let us subscribe, `Unavailable` when the session
+        breaks.  What was not acknowledged by then is the peer's to send again.
+        """
+
+
+class LateStage(Protocol):
+    """What only a session knows of its messages, such as numbers that begin anew with it.
+
+    One of these lives as long as a session.  The outbox keeps its bytes as they are.
+    """
+
+    def dress(self, message: Message) -> Message:
+        """The message as it would go out now.  Changes nothing: what turns out too long is not sent."""
+
+    def sent(self, message: Message) -> None:
+        """The message, as it was dressed, went out; called in the order on the wire."""
+
 
 OpenSink = Callable[[], AbstractAsyncContextManager[Sink]]
 
@@ -123,10 +153,16 @@ class SinkKind(Protocol):
         """
 
     def open_sink(
-        self, config: BrokerConfig, link: Link, default_client_id: str, presence: Presence | None = None
+        self,
+        config: BrokerConfig,
+        link: Link,
+        default_client_id: str,
+        presence: Presence | None = None,
+        late: Callable[[], LateStage] | None = None,
     ) -> AbstractAsyncContextManager[Session]:
         """One session, which says its presence first and last.  Entering it means that the peer took us.
 
+        `late` makes the stage that dresses all that goes out on this session.
         Entering raises `Unavailable` with the reason.  `link` is up from then on; its `memory` is the kind's own.
         """
 

@@ -8,11 +8,13 @@ import asyncio
 import math
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 
 import aiomqtt
 
 from gateway.mqtt.dial import Socket, during_handshake
+from gateway.mqtt.paho_edge import connect_on
 from gateway.mqtt.tls import shown_expires_s
 
 _HANDSHAKE_S = 60.0
@@ -26,14 +28,11 @@ class BlockingConnect:
         self._loop = asyncio.get_running_loop()
         self._line = line
         self._sock: socket.socket = line.sock
-        self._connect = client._client_connect
         self._begun = False
         self._ended = asyncio.Event()
         self.certificate_ends_s = math.nan
         """Of the broker's certificate, once there was a handshake."""
-        client._client_connect = self._run  # type: ignore[method-assign]
-        client._client._create_socket_connection = lambda: line.sock  # type: ignore[method-assign]
-        client._client._ssl_wrap_socket = self._shake_hands  # type: ignore[method-assign]
+        connect_on(client, line.sock, self._shake_hands, self._run)
 
     def cut(self) -> None:
         """Wake the thread: whatever it waits for will not come."""
@@ -49,10 +48,10 @@ class BlockingConnect:
         self._sock.close()
         self._line.sock.close()
 
-    def _run(self) -> None:
+    def _run(self, connect: Callable[[], None]) -> None:
         self._begun = True
         try:
-            self._connect()
+            connect()
         finally:
             self._loop.call_soon_threadsafe(self._ended.set)
 

@@ -19,7 +19,7 @@ from functools import partial
 import msgspec
 
 from gateway.config import BrokerConfig
-from gateway.delivery import Presence, Verdict
+from gateway.delivery import LateStage, Presence, Verdict
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.model import Message
@@ -63,18 +63,23 @@ def check(configs: Sequence[BrokerConfig]) -> None:
 
 @asynccontextmanager
 async def open_sink(
-    config: BrokerConfig, link: Link, default_client_id: str, presence: Presence | None = None
+    config: BrokerConfig,
+    link: Link,
+    default_client_id: str,
+    presence: Presence | None = None,
+    late: Callable[[], LateStage] | None = None,
 ) -> AsyncIterator[Sink]:
     """One session with the broker.  Entering it means that the broker said CONNACK with success; `link` is then up.
 
     Raises `Unavailable` with one sentence per address.  Leaving it disconnects within a second, also when cancelled
-    half way; a broken session is not repaired: open another.  `presence` is published, renewed, and taken back.
+    half way; a broken session is not repaired: open another.  `presence` is published, renewed, and taken back; `late`
+    makes what dresses all that goes out.
     """
     since = datetime.now(UTC)
     experience = link.memory if isinstance(link.memory, BrokerHistory) else BrokerHistory()
     link.memory = experience
     told = presence if experience.takes_presence(asyncio.get_running_loop().time()) else None
-    settings = _settings(config, default_client_id, told.will(since) if told else None)
+    settings = replace(_settings(config, default_client_id, told.will(since) if told else None), late=late)
     async with AsyncExitStack() as stack:
         session = await _open_first(stack, config, settings)
         if told and not await _takes(told.birth(since), session, experience):

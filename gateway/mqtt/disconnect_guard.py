@@ -19,11 +19,12 @@ The same goes for our own presence message: a broker that does not take it is sp
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from gateway.delivery import Outcome, Verdict
+from gateway.delivery import Outcome, Packet, Verdict
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
@@ -180,6 +181,9 @@ class GuardedSink:
     @property
     def certificate_ends_s(self) -> float:
         return self._inner.certificate_ends_s
+
+    def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
+        return self._inner.arrivals(*topics)
 
     async def wait_closed(self) -> None:
         await self._inner.wait_closed()

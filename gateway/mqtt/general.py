@@ -1,48 +1,51 @@
 """The general session: aiomqtt, for MQTT 5 and 3.1.1, over TCP, TLS and web sockets.
 
-aiomqtt wraps paho.  Seven things are ours, each because of what happens otherwise (all seen):
+aiomqtt wraps paho.  Some things are ours, each because of what happens otherwise (all seen; more in `paho_edge`):
 
 - One client object per session: entered again after a loss, it reports success for a broker that refuses.
-- We dial ourselves: paho connects in a thread, where a cancelled attempt would leave a socket open.
-- Its thread has ended, and a socket is still open, before a watch on it is added or dropped: aiomqtt adds a writer for
-  a socket that may be closed by then.
-- We read the PUBACK's and the CONNACK's contents in paho's callbacks: aiomqtt throws both away.
-- A reason code that paho does not know is kept from it: it would end the connection, and the same message would end
-  the next.
-- A connection lost before the CONNACK ends the attempt: aiomqtt would wait for its time-out.
+- We dial ourselves, and our thread has ended, and a socket is still open, before a watch on it is added or dropped.
+- We read, write and keep alive in the event loop ourselves: aiomqtt reads without a bound, adds a writer for a socket
+  that may be closed by then, and has a task for the keep-alive that outlives a cancelled attempt.
+- We read the contents of PUBACK and CONNACK, and what arrives, in paho's callbacks: aiomqtt throws the first two away
+  and puts the last into a queue without a bound.
 - We publish through paho: aiomqtt's own bookkeeping is linear in the publishes that are open.
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
 
 import aiomqtt
 import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.delivery import DELIVERED, Outcome
+from gateway.delivery import DELIVERED, Outcome, Packet
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
+from gateway.mqtt import paho_edge
 from gateway.mqtt.blocking import BlockingConnect
 from gateway.mqtt.dial import Address, Socket, explain
+from gateway.mqtt.inbound import WINDOW, Inbox
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, BrokerLimits, is_text, refusal
+from gateway.mqtt.packets import MOST_INCOMING_BYTES
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, of_puback, of_session
 from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # every fact it would report reaches us as an outcome or as Unavailable
 
-
-_KEEP_ALIVE_TIMEOUT = 0x8D
-_PAHO_KNOWS = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
+_KEEP_ALIVE_TIMEOUT, _NOT_THIS_VERSION = 0x8D, 0x84
+_LOOK_EVERY_S = 1.0
+"""How often paho is asked to keep the connection alive."""
+_READS_A_TURN = 4
+"""How often it may read in one turn of the event loop: each time a window of packets."""
+_MAY_COME = {"5": frozenset((0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0)), "3.1.1": frozenset((0x20, 0x30, 0x40, 0x90, 0xD0))}
+"""Types of packet that a broker may send to a client such as this one: CONNACK, PUBLISH, PUBACK and so on."""
 
 
 class GeneralSink:
@@ -51,7 +54,7 @@ class GeneralSink:
     def __init__(self, client: aiomqtt.Client, address: Address, settings: SessionSettings, version: Version) -> None:
         self._loop = asyncio.get_running_loop()
         self._client = client
-        self._paho = client._client
+        self._paho = paho_edge.paho_of(client)
         self._address = address
         self._settings = settings
         self.version: Version = version
@@ -60,10 +63,14 @@ class GeneralSink:
         self.window = settings.window
         self.certificate_ends_s = math.nan
         self._leaving = False
-        self._strange_codes: dict[int, int] = {}
+        self._is_accepted = False
         self.refused: str | None = None
         self.refused_code = 0
         self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up)
+        self._inbox = Inbox(self.in_flight, self._subscribe, lambda packet_id: self._paho.ack(packet_id, 1))
+        self._late = settings.late() if settings.late else None
+        self._pulse: asyncio.TimerHandle | None = None
+        self._strange_code = paho_edge.bound_packets(client, MOST_INCOMING_BYTES, self._check)
         self._hook()
 
     @property
@@ -73,6 +80,8 @@ class GeneralSink:
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         if self.in_flight.is_broken:
             return self.in_flight.failed()
+        if self._late is not None:
+            message = self._late.dress(message)
         outcome = refusal(message, self.limits, self.version)
         if outcome is not None:
             return self.in_flight.settled(outcome)
@@ -85,10 +94,16 @@ class GeneralSink:
         return self.in_flight.add(info.mid)
 
     def tell(self, message: Message) -> None:
-        if not self.in_flight.is_broken and refusal(message, self.limits, self.version) is None:
+        if self.in_flight.is_broken:
+            return
+        if self._late is not None:
+            message = self._late.dress(message)
+        if refusal(message, self.limits, self.version) is None:
             self._publish(message, qos=0)
 
     def _publish(self, message: Message, qos: int) -> paho.MQTTMessageInfo:
+        if self._late is not None:
+            self._late.sent(message)
         return self._paho.publish(
             message.topic,
             message.payload,
@@ -96,6 +111,12 @@ class GeneralSink:
             retain=message.retain and self.limits.retain_available,
             properties=_properties(message) if self.version == "5" else None,
         )
+
+    def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
+        return self._inbox.arrivals(topics, self._settings.ack_timeout_s)
+
+    def _subscribe(self, topics: Sequence[str]) -> None:
+        self._paho.subscribe([(topic, 1) for topic in topics])
 
     async def wait_closed(self) -> None:
         await self.in_flight.wait_broken()
@@ -109,18 +130,35 @@ class GeneralSink:
             self._paho.loop_write()  # paho only queued it
 
     def _hang_up(self) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+        paho_edge.give_up_connecting(self._client, "lost before the CONNACK")
         if not self._leaving:
-            self._paho._sock_close()  # without a DISCONNECT: the broker shall publish the last will
+            paho_edge.close_socket(self._client)
 
     def _hook(self) -> None:
-        """Stand before aiomqtt's callbacks: read what it drops, then let it do its own work."""
+        """Stand where aiomqtt stands, and before it where its own work is needed as well."""
+        self._connected = self._paho.on_connect
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
         self._paho.on_publish = self._on_publish
-        self._handle_acknowledgement = self._paho._handle_pubackcomp
-        self._paho._handle_pubackcomp = self._before_acknowledgement  # type: ignore[method-assign]
+        self._paho.on_subscribe = self._on_subscribe
+        self._paho.on_message = self._on_message
+        self._paho.on_socket_open = self._watch_readable
         self._paho.on_socket_register_write = self._watch_writable
-        self._client._disconnected.add_done_callback(self._read_failed)
+        self._paho.manual_ack_set(True)
+
+    # What the broker says.
+
+    def _check(self, first: int, body: bytes) -> None:
+        kind = first & 0xF0
+        is_in_turn = kind in _MAY_COME[self.version] and (kind == 0x20) != self._is_accepted
+        if not is_in_turn or (kind == 0x30 and first & 0x06 > 0x02):
+            raise ValueError(f"a packet of type {first >> 4}, which no client such as this one can be sent")
+        if kind == 0xD0 and not paho_edge.awaits_ping(self._client):
+            self.in_flight.stray("PINGRESPs")
+        if kind == 0x40 and (body[0] << 8 | body[1]) not in self.in_flight:
+            self.in_flight.stray("PUBACKs")
 
     def _on_connect(
         self, client: paho.Client, data: object, flags: paho.ConnectFlags, code: ReasonCode, said: Properties | None
@@ -129,8 +167,10 @@ class GeneralSink:
             self.refused_code = code.value
             self.refused = f"{self.address} refuses the session: {_reason(code, said)}"
         else:
+            self._is_accepted = True
             self._accept(_dict(said))
-        self._client._on_connect(client, data, flags, code, said)
+        if self._connected is not None:
+            self._connected(client, data, flags, code, said)  # type: ignore[call-arg,arg-type]  # aiomqtt's, of API 2
 
     def _on_disconnect(
         self,
@@ -147,23 +187,68 @@ class GeneralSink:
             self.in_flight.break_off(f"{self.address} is silent for longer than the keep-alive", cause="timeout")
         else:
             self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True, cause="cut")
-        if not self._client._connected.done():
-            self._client._connected.set_exception(aiomqtt.MqttError("cut before the CONNACK"))
 
     def _on_publish(
         self, client: paho.Client, data: object, mid: int, code: ReasonCode, said: Properties | None
     ) -> None:
-        value = self._strange_codes.pop(mid, code.value) if self.version == "5" else 0
+        value = self._strange_code(mid) or code.value if self.version == "5" else 0
         text = str(_dict(said).get("ReasonString", ""))
         self.in_flight.settle(mid, of_puback(value, text) if value or text else DELIVERED)
 
-    def _before_acknowledgement(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """paho ends the connection over a reason code it does not know, such as 0x95 from mosquitto."""
-        body = self._paho._in_packet["packet"]
-        if self.version == "5" and len(body) > 2 and body[2] not in _PAHO_KNOWS:
-            self._strange_codes[body[0] << 8 | body[1]] = body[2]
-            self._paho._in_packet["packet"] = bytearray([*body[:2], 0x80, *body[3:]])
-        return self._handle_acknowledgement(cmd)
+    def _on_subscribe(
+        self, client: paho.Client, data: object, mid: int, codes: list[ReasonCode], said: Properties | None
+    ) -> None:
+        self._inbox.answered([code.value for code in codes])
+
+    def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
+        said = _dict(message.properties)
+        pairs, correlation = said.get("UserProperty"), said.get("CorrelationData")
+        packet = Packet(
+            message.topic,
+            bytes(message.payload),
+            str(said.get("ContentType", "")),
+            dict(pairs) if isinstance(pairs, list) else {},
+            is_retained=bool(message.retain),
+            response_topic=str(said.get("ResponseTopic", "")),
+            correlation=correlation if isinstance(correlation, bytes) else b"",
+        )
+        self._inbox.put(packet, message.mid if message.qos else 0)
+
+    # What the event loop does.
+
+    def _watch_readable(self, client: paho.Client, data: object, sock: aiomqtt.types.PahoSocket) -> None:
+        """Called in paho's thread."""
+
+        def watch() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_reader(sock.fileno(), self._read)
+                self._keep_alive()
+
+        self._loop.call_soon_threadsafe(watch)
+
+    def _keep_alive(self) -> None:
+        self._pulse = self._loop.call_later(_LOOK_EVERY_S, self._keep_alive)
+        self._paho.loop_misc()
+
+    def _read(self) -> None:
+        """What has come in, as far as one turn of the loop goes."""
+        try:
+            for _ in range(_READS_A_TURN):
+                if self.in_flight.is_broken:
+                    return
+                self._paho.loop_read()
+                if not paho_edge.has_read_ahead(self._client):
+                    return
+        except OSError as error:
+            self._failed(error)
+        except paho_edge.NONSENSE as error:
+            self._rejected(f"{self.address} sent what is not MQTT: {error}")
+        else:
+            self._loop.call_soon(self._read)
+
+    def _rejected(self, why: str) -> None:
+        self.refused, self.refused_code = self.refused or why, self.refused_code or _NOT_THIS_VERSION
+        self.in_flight.break_off(why)
 
     def _watch_writable(self, client: paho.Client, data: object, sock: aiomqtt.types.PahoSocket) -> None:
         def watch() -> None:
@@ -182,21 +267,19 @@ class GeneralSink:
         why = f"{self.address} {explain(error, self._address)}"
         self.in_flight.break_off(why, was_cut=isinstance(error, ConnectionError), cause=cause_of(error))
 
-    def _read_failed(self, done: asyncio.Future[None]) -> None:
-        """aiomqtt reports an exception while reading or writing here, and nowhere else."""
-        error = None if done.cancelled() else done.exception()
-        if error is not None:
-            self._failed(error)
+    def _accept(self, said: dict[str, object]) -> None:
+        def number(name: str, default: int) -> int:
+            value = said.get(name, default)
+            return value if isinstance(value, int) else default
 
-    def _accept(self, said: dict[str, int | str]) -> None:
-        announced = int(said.get("MaximumPacketSize", MAX_PACKET_BYTES))
+        announced = number("MaximumPacketSize", MAX_PACKET_BYTES)
         self.limits = BrokerLimits(
-            receive_maximum=int(said.get("ReceiveMaximum", RECEIVE_MAXIMUM)),
+            receive_maximum=number("ReceiveMaximum", RECEIVE_MAXIMUM),
             maximum_packet_bytes=min(announced, self._settings.maximum_packet_bytes or announced),
-            maximum_qos=int(said.get("MaximumQoS", 2)),
-            retain_available=bool(said.get("RetainAvailable", 1)),
-            topic_alias_maximum=int(said.get("TopicAliasMaximum", 0)),
-            server_keep_alive_s=int(said["ServerKeepAlive"]) if "ServerKeepAlive" in said else None,
+            maximum_qos=number("MaximumQoS", 2),
+            retain_available=bool(number("RetainAvailable", 1)),
+            topic_alias_maximum=number("TopicAliasMaximum", 0),
+            server_keep_alive_s=number("ServerKeepAlive", 0) if "ServerKeepAlive" in said else None,
         )
         self.window = min(self._settings.window, self.limits.receive_maximum)
 
@@ -206,7 +289,7 @@ def _reason(code: ReasonCode, properties: Properties | None) -> str:
     return of_session(code.value, str(said.get("ReasonString", "")), str(said.get("ServerReference", "")))
 
 
-def _dict(properties: Properties | None) -> dict[str, int | str]:
+def _dict(properties: Properties | None) -> dict[str, object]:
     """The properties that were sent, by paho's names; paho keeps them as attributes."""
     return properties.__dict__ if properties is not None else {}
 
@@ -268,11 +351,8 @@ async def _enter(client: aiomqtt.Client, sink: GeneralSink, connecting: Blocking
 
 async def _clear(client: aiomqtt.Client, connecting: BlockingConnect) -> None:
     await connecting.wait_ended()
-    client._client._sock_close()
+    paho_edge.close_socket(client)
     connecting.close()
-    if client._misc_task is not None:
-        client._misc_task.cancel()
-        await asyncio.wait([client._misc_task])
 
 
 def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqtt.Client:
@@ -293,9 +373,18 @@ def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqt
         websocket_path=address.path if address.web_socket else None,
         tls_context=line.tls,
         will=_will(settings.will, v5) if settings.will else None,
+        properties=_bounds() if v5 else None,
         logger=_QUIET,
         timeout=86_400.0,  # the attempt as a whole has one time-out, in `connect`
     )
+
+
+def _bounds() -> Properties:
+    """What we take."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left its annotation out
+    properties.ReceiveMaximum = WINDOW
+    properties.MaximumPacketSize = MOST_INCOMING_BYTES
+    return properties
 
 
 def _will(message: Message, v5: bool) -> aiomqtt.Will:

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from gateway.delivery import DELIVERED, Outcome
 from gateway.errors import Unavailable
 
+MOST_STRAYS = 100
+"""Answers to nothing that a broker may send beyond one for each verdict."""
+
 
 class InFlight:
     """The open publishes of one session, by packet id."""
@@ -24,6 +27,7 @@ class InFlight:
         self._open: dict[int, tuple[asyncio.Future[Outcome], float]] = {}
         self._watch: asyncio.TimerHandle | None = None
         self._broken: asyncio.Future[None] = self._loop.create_future()
+        self._strays = 0
         self.verdicts = 0
         """How many publishes the broker has settled."""
         self.latest: Outcome = DELIVERED
@@ -64,14 +68,22 @@ class InFlight:
         _fail(future, str(self._broken.exception()))
         return future
 
-    def settle(self, packet_id: int, outcome: Outcome) -> None:
-        """The broker's verdict is here.  A packet id that is not open is ignored: a repeat of an old PUBACK."""
+    def settle(self, packet_id: int, outcome: Outcome) -> bool:
+        """The broker's verdict is here.  Returns whether the packet id is open: else it repeats an old PUBACK."""
         entry = self._open.pop(packet_id, None)
-        if entry is not None:
-            self.verdicts += 1
-            self.latest = outcome
-            if not entry[0].done():
-                entry[0].set_result(outcome)
+        if entry is None:
+            return False
+        self.verdicts += 1
+        self.latest = outcome
+        if not entry[0].done():
+            entry[0].set_result(outcome)
+        return True
+
+    def stray(self, what: str) -> None:
+        """The broker answered something that was not asked.  Repeats are seen and borne; a flood ends the session."""
+        self._strays += 1
+        if self._strays > MOST_STRAYS + self.verdicts:
+            self.break_off(f"{self._address} sent what is not MQTT: {what} to nothing, {self._strays} times by now")
 
     def break_off(self, reason: str, *, was_cut: bool = False, cause: str = "answer") -> None:
         """The session is over: every open publish fails with `Unavailable(reason, cause)`.  Only the first call counts.

@@ -1,45 +1,45 @@
 """The lean session: MQTT 5 over TCP and TLS on the `mqtt5` codec, without anything that a gateway does not need.
 
 It exists for speed: one buffer out, one buffer in, and no thread, lock, queue or task per message.  What is sent within
-one turn of the event loop leaves in one write.  What comes in is read by hand: a PUBACK because it is most of it, all
-else because brokers send codes and texts over which the codec stumbles.  What goes out is the codec's work.
+one turn of the event loop leaves in one write.  What comes in is read by hand: a PUBACK here, because it is most of it,
+all else in `answers`.  What goes out is the codec's work.
 The contract is `sink.Sink`, the same as that of the general session, and the same tests hold it.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import cast
 
 import mqtt5
 
-from gateway.delivery import DELIVERED, Outcome
+from gateway.delivery import DELIVERED, Outcome, Packet
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.alias import TopicAliases
+from gateway.mqtt.answers import Answers
 from gateway.mqtt.dial import Address, Socket, during_handshake, explain, receipt_at_once
+from gateway.mqtt.inbound import Inbox
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_PACKET_BYTES, BrokerLimits, size_refusal, topic_refusal
-from gateway.mqtt.packets import MOST_INCOMING_BYTES, connect_packet, end_of_packet, header_length, publish_packet
-from gateway.mqtt.properties import (
-    MAXIMUM_PACKET_SIZE,
-    MAXIMUM_QOS,
-    REASON_STRING,
-    RECEIVE_MAXIMUM,
-    RETAIN_AVAILABLE,
-    SERVER_KEEP_ALIVE,
-    SERVER_REFERENCE,
-    TOPIC_ALIAS_MAXIMUM,
-    Properties,
-    read_properties,
-    text_of,
+from gateway.mqtt.limits import BrokerLimits, size_refusal, topic_refusal
+from gateway.mqtt.packets import (
+    MOST_INCOMING_BYTES,
+    connect_packet,
+    end_of_packet,
+    puback_packet,
+    publish_packet,
+    subscribe_packet,
 )
-from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, CONNACK_3, of_puback, of_session
-from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
+from gateway.mqtt.reasons import of_puback
+from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError
 from gateway.mqtt.tls import shown_expires_s
 
-_CONNACK, _PUBACK, _DISCONNECT, _AUTH = 0x20, 0x40, 0xE0, 0xF0
+_PUBACK = 0x40
+_ID_OF_SUBSCRIBE = 65_535
+"""No publish has it."""
+_MOST_A_TURN = 100
+"""Packets other than PUBACKs of what is in flight that are read in one turn of the loop."""
 _GOODBYE_S = 1.0
 """How long a closing connection may take to send what is left."""
 _MOST_GOOD_TOPICS = 10_000
@@ -69,7 +69,14 @@ class LeanSink(asyncio.Protocol):
         self.window = settings.window
         self.certificate_ends_s = math.nan
         self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up)
-        self.accepted: asyncio.Future[None] = self._loop.create_future()
+        self._late = settings.late() if settings.late else None
+        self._inbox = Inbox(
+            self.in_flight,
+            lambda topics: self._write(subscribe_packet(_ID_OF_SUBSCRIBE, topics)),
+            lambda packet_id: self._write(puback_packet(packet_id)),
+        )
+        self._answers = Answers(address.url, settings, self.in_flight, self._inbox, self._on_accepted)
+        self.accepted = self._answers.accepted
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -87,12 +94,16 @@ class LeanSink(asyncio.Protocol):
             if outcome is not None:
                 return in_flight.settled(outcome)
             self._remember(message.topic)
+        if self._late is not None:
+            message = self._late.dress(message)
         packet_id = self._free_id()
         packet, new_alias = self._packet(message, packet_id)
         outcome = size_refusal(len(packet), self.limits)
         if outcome is not None:
             return in_flight.settled(outcome)
         self._write(packet)
+        if self._late is not None:
+            self._late.sent(message)
         future = in_flight.add(packet_id)
         if new_alias:
             self._aliases.set_by(message.topic, new_alias, future)
@@ -113,14 +124,21 @@ class LeanSink(asyncio.Protocol):
     def tell(self, message: Message) -> None:
         if self.in_flight.is_broken or topic_refusal(message.topic) is not None:
             return
+        if self._late is not None:
+            message = self._late.dress(message)
         packet = publish_packet(message, None, message.retain and self.limits.retain_available)
         if size_refusal(len(packet), self.limits) is None:
             self._write(packet)
+            if self._late is not None:
+                self._late.sent(message)
 
     def _remember(self, topic: str) -> None:
         if len(self._good_topics) >= _MOST_GOOD_TOPICS:
             self._good_topics.clear()
         self._good_topics.add(topic)
+
+    def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
+        return self._inbox.arrivals(topics, self._settings.ack_timeout_s)
 
     async def wait_closed(self) -> None:
         await self.in_flight.wait_broken()
@@ -143,25 +161,47 @@ class LeanSink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
         receipt_at_once(self._transport)
-        buffer = self._incoming + data if self._incoming else data
-        position, size = 0, len(buffer)
-        settle = self.in_flight.settle
-        while size - position >= 2:
+        self._incoming = self._incoming + data if self._incoming else data
+        self._read()
+
+    def _read(self) -> None:
+        """What has come in, as far as one turn of the loop goes."""
+        buffer = self._incoming
+        position, size, left = 0, len(buffer), _MOST_A_TURN
+        in_flight, settle = self.in_flight, self.in_flight.settle
+        while size - position >= 2 and left and not in_flight.is_broken:
             length = buffer[position + 1]
             if buffer[position] == _PUBACK and 2 <= length <= 3:
                 if size - position < 2 + length:
                     break
                 outcome = DELIVERED if length == 2 else of_puback(buffer[position + 4])
-                settle(buffer[position + 2] << 8 | buffer[position + 3], outcome)
+                if not settle(buffer[position + 2] << 8 | buffer[position + 3], outcome):
+                    in_flight.stray("PUBACKs")
+                    left -= 1
                 position += 2 + length
                 continue
             end = end_of_packet(buffer, position)
+            if end is not None and end - position > MOST_INCOMING_BYTES:
+                self._answers.giant(end - position)
             if end is None or end > size:
-                self._refuse_giants(end, position)
                 break
-            self._on_packet(buffer[position:end])
+            self._answers.read(buffer[position:end])
             position = end
-        self._incoming = buffer[position:]
+            left -= 1
+        self._incoming = b"" if in_flight.is_broken else buffer[position:]
+        if not left and self._incoming:
+            self._read_later()
+
+    def _read_later(self) -> None:
+        """The others' turn; meanwhile nothing more is taken from the socket."""
+        assert self._transport is not None
+        self._transport.pause_reading()
+        self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._read()
 
     def eof_received(self) -> bool:
         return False
@@ -172,87 +212,19 @@ class LeanSink(asyncio.Protocol):
             silent = exc is None or isinstance(exc, ConnectionError)
             kind = VersionRefusedError if silent else Unavailable
             cause = "cut" if silent else cause_of(exc)
-            self._refuse(kind(f"{why} instead of answering" if silent else why, cause))
+            self._answers.refuse(kind(f"{why} instead of answering" if silent else why, cause))
         was_cut = exc is None or isinstance(exc, ConnectionError)
         self.in_flight.break_off(why, was_cut=was_cut, cause="cut" if exc is None else cause_of(exc))
         if not self.lost.done():
             self.lost.set_result(None)
 
-    # What the broker says.
-
-    def _on_packet(self, packet: bytes) -> None:
-        try:
-            kind = packet[0] & 0xF0
-            body = packet[header_length(packet) :]
-            if kind == _PUBACK:
-                self._on_puback(body)
-            elif kind == _CONNACK:
-                self._on_connack(body)
-            elif kind == _DISCONNECT:
-                self._on_disconnect(body)
-            elif kind == _AUTH:
-                self.in_flight.break_off(f"{self.address} asks for an authentication that is not offered")
-        except (ValueError, IndexError) as error:
-            self._on_nonsense(str(error))
-
-    def _on_puback(self, body: bytes) -> None:
-        packet_id = body[0] << 8 | body[1]
-        code = body[2] if len(body) > 2 else 0
-        self.in_flight.settle(packet_id, of_puback(code, text_of(body, 3, REASON_STRING)))
-
-    def _on_connack(self, body: bytes) -> None:
-        if self.accepted.done():
-            self._on_nonsense("a second CONNACK")
-            return
-        code = body[1]
-        if len(body) == 2:  # a CONNACK of 3.1.1 has no properties
-            kind = VersionRefusedError if code in (0, 1) else Unavailable
-            self._refuse(kind(f"{self.address} refuses the session: {CONNACK_3.get(code, CONNACK_3[1])}"))
-            return
-        if code >= 0x80:
-            text, server = text_of(body, 2, REASON_STRING), text_of(body, 2, SERVER_REFERENCE)
-            self._refuse(refused(code, f"{self.address} refuses the session: {of_session(code, text, server)}"))
-            return
-        self._accept(read_properties(body, 2))
-
-    def _accept(self, said: Properties) -> None:
-        def number(name: int, default: int) -> int:
-            return int(said.get(name, default))
-
-        announced = number(MAXIMUM_PACKET_SIZE, MAX_PACKET_BYTES)
-        keep_alive = said.get(SERVER_KEEP_ALIVE)
-        self.limits = BrokerLimits(
-            receive_maximum=number(RECEIVE_MAXIMUM, 65_535),
-            maximum_packet_bytes=min(announced, self._settings.maximum_packet_bytes or announced),
-            maximum_qos=number(MAXIMUM_QOS, 2),
-            retain_available=bool(number(RETAIN_AVAILABLE, 1)),
-            topic_alias_maximum=min(number(TOPIC_ALIAS_MAXIMUM, 0), self._settings.topic_aliases),
-            server_keep_alive_s=int(keep_alive) if keep_alive is not None else None,
-        )
+    def _on_accepted(self) -> None:
+        self.limits = self._answers.limits
         self.window = min(self._settings.window, self.limits.receive_maximum)
         self._aliases = TopicAliases(self.limits.topic_alias_maximum)
         if self.limits.server_keep_alive_s is not None:
             self._keep_alive_s = float(self.limits.server_keep_alive_s)
-        self.accepted.set_result(None)
         self._beat()
-
-    def _on_disconnect(self, body: bytes) -> None:
-        code = body[0] if body else 0
-        text, server = text_of(body, 1, REASON_STRING), text_of(body, 1, SERVER_REFERENCE)
-        why = f"{self.address} ended the session: {of_session(code, text, server)}"
-        self.in_flight.break_off(why, was_cut=code in ABOUT_WHAT_WE_SENT)
-
-    def _on_nonsense(self, what: str) -> None:
-        self.in_flight.break_off(f"{self.address} sent what is not MQTT 5: {what}")
-
-    def _refuse_giants(self, end: int | None, start: int) -> None:
-        if end is not None and end - start > MOST_INCOMING_BYTES:
-            self._on_nonsense(f"a packet of {end - start} bytes, we announced at most {MOST_INCOMING_BYTES}")
-
-    def _refuse(self, error: Unavailable) -> None:
-        if not self.accepted.done():
-            self.accepted.set_exception(error)
-            self.accepted.exception()
 
     # What we say.
 
@@ -268,9 +240,9 @@ class LeanSink(asyncio.Protocol):
         self._outgoing = []
 
     def _free_id(self) -> int:
-        """The next packet id, 1 to 65535, that is not in flight; the window leaves some free."""
+        """The next packet id, 1 to 65534, that is not in flight; the window leaves some free."""
         while True:
-            self._last_id = self._last_id % 65_535 + 1
+            self._last_id = self._last_id % (_ID_OF_SUBSCRIBE - 1) + 1
             if self._last_id not in self.in_flight:
                 return self._last_id
 
@@ -285,6 +257,7 @@ class LeanSink(asyncio.Protocol):
             )
             return
         if now - min(self._heard, self._said) >= 0.7 * self._keep_alive_s:
+            self._answers.pings += 1
             self._write(_PING)
         self._pulse = self._loop.call_later(self._keep_alive_s / 5, self._beat)
 

@@ -1,12 +1,23 @@
-"""Packets of MQTT 5 as the lean session says them (the codec's work), and where one that comes in ends."""
+"""Packets of MQTT 5 as the lean session says them (the codec's work) and as it reads them (by hand: see `answers`)."""
+
+from collections.abc import Sequence
 
 import mqtt5
 
+from gateway.delivery import Packet
 from gateway.model import Message
+from gateway.mqtt.inbound import WINDOW
 from gateway.mqtt.limits import MAX_PACKET_BYTES, is_text
+from gateway.mqtt.properties import (
+    CONTENT_TYPE,
+    CORRELATION_DATA,
+    RESPONSE_TOPIC,
+    publish_properties,
+    variable_integer,
+)
 from gateway.mqtt.sink import SessionSettings
 
-MOST_INCOMING_BYTES = 2**20
+MOST_INCOMING_BYTES = 2**18
 """The longest packet taken from the broker; announced in the CONNECT."""
 
 
@@ -18,8 +29,48 @@ def connect_packet(settings: SessionSettings) -> bytes:
         clean_start=True,
         will=_will(settings.will) if settings.will else None,
         keep_alive=settings.keep_alive_s,
+        receive_max=WINDOW,
         max_packet_size=MOST_INCOMING_BYTES,
     ).write()
+
+
+def subscribe_packet(packet_id: int, topics: Sequence[str]) -> bytes:
+    """With QoS 1: what comes can be held back."""
+    filters = [mqtt5.TopicFilter(topic, max_qos=mqtt5.QoS.AT_LEAST_ONCE, retain_as_published=False) for topic in topics]
+    return mqtt5.SubscribePacket(packet_id, filters).write()
+
+
+def puback_packet(packet_id: int) -> bytes:
+    return b"\x40\x02" + packet_id.to_bytes(2, "big")
+
+
+def read_publish(first: int, body: bytes) -> tuple[Packet, int]:
+    """A PUBLISH that came in, and its packet id; 0 with QoS 0.  Raises `ValueError` when it makes no sense."""
+    qos = first >> 1 & 3
+    if qos > 1:
+        raise ValueError(f"a message with QoS {qos}, subscribed with QoS 1")
+    at = 2 + int.from_bytes(body[:2], "big")
+    topic = body[2:at].decode("utf-8")
+    packet_id = int.from_bytes(body[at : at + 2], "big") if qos else 0
+    if len(body) < at + 2 * qos or not topic or (qos and not packet_id):
+        raise ValueError("a message without a topic, or without a packet id")
+    said, user, start = publish_properties(body, at + 2 * qos)
+    packet = Packet(
+        topic,
+        body[start:],
+        str(said.get(CONTENT_TYPE, "")),
+        user,
+        is_retained=bool(first & 1),
+        response_topic=str(said.get(RESPONSE_TOPIC, "")),
+        correlation=bytes(correlation) if isinstance(correlation := said.get(CORRELATION_DATA), bytes) else b"",
+    )
+    return packet, packet_id
+
+
+def read_suback(body: bytes) -> bytes:
+    """Its reason codes.  Raises `ValueError` when it makes no sense."""
+    length, at = variable_integer(body, 2)
+    return body[at + length :]
 
 
 def publish_packet(

@@ -9,8 +9,13 @@ from collections.abc import Callable, Mapping
 RECEIVE_MAXIMUM, MAXIMUM_PACKET_SIZE, MAXIMUM_QOS, RETAIN_AVAILABLE = 0x21, 0x27, 0x24, 0x25
 TOPIC_ALIAS_MAXIMUM, SERVER_KEEP_ALIVE, REASON_STRING, SERVER_REFERENCE = 0x22, 0x13, 0x1F, 0x1C
 
-Properties = Mapping[int, int | str | bytes]
-_Reader = Callable[[bytes, int], tuple[int | str | bytes, int]]
+CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION_DATA, USER_PROPERTY = 0x03, 0x08, 0x09, 0x26
+
+Value = int | str | bytes | tuple[str, str]
+Properties = Mapping[int, Value]
+_Reader = Callable[[bytes, int], tuple[Value, int]]
+_MOST = 1000
+"""Of properties in one packet: reading them takes its time from everybody else."""
 
 
 def _integer(size: int) -> _Reader:
@@ -36,8 +41,14 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
     return octets.decode("utf-8"), at
 
 
-def _pair(data: bytes, at: int) -> tuple[str, int]:
-    return _text(data, _text(data, at)[1])
+def _pair(data: bytes, at: int) -> tuple[tuple[str, str], int]:
+    key, at = _text(data, at)
+    value, at = _text(data, at)
+    return (key, value), at
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    return variable_integer(data, at)
 
 
 _KINDS: Mapping[int, _Reader] = {
@@ -48,27 +59,55 @@ _KINDS: Mapping[int, _Reader] = {
     0x16: _octets,
     0x26: _pair,
 }
-"""Those of CONNACK, PUBACK, DISCONNECT and AUTH."""
+"""Those of CONNACK, PUBACK, SUBACK, DISCONNECT and AUTH."""
+_KINDS_OF_PUBLISH: Mapping[int, _Reader] = {
+    0x01: _integer(1),
+    0x02: _integer(4),
+    **dict.fromkeys((CONTENT_TYPE, RESPONSE_TOPIC), _text),
+    CORRELATION_DATA: _octets,
+    0x0B: _number,
+    USER_PROPERTY: _pair,
+}
+"""Without a topic alias, of which we allow none."""
 _NOT_ZERO = frozenset((RECEIVE_MAXIMUM, MAXIMUM_PACKET_SIZE))
 _AT_MOST_ONE = frozenset((MAXIMUM_QOS, RETAIN_AVAILABLE))
 
 
 def read_properties(body: bytes, at: int) -> Properties:
     """The properties that begin here and fill the rest of `body`.  Raises `ValueError` when they make no sense."""
-    length, at = variable_integer(body, at)
-    if at + length != len(body):
+    found, end = _properties(body, at, _KINDS)
+    if end != len(body):
         raise ValueError("properties of another length than their packet has")
-    found: dict[int, int | str | bytes] = {}
-    while at < len(body):
+    return dict(found)
+
+
+def publish_properties(body: bytes, at: int) -> tuple[Properties, Mapping[str, str], int]:
+    """Those of a PUBLISH, the user's properties, and where the payload begins.  Raises `ValueError`."""
+    found, end = _properties(body, at, _KINDS_OF_PUBLISH)
+    said = dict(value for name, value in found if name == USER_PROPERTY and isinstance(value, tuple))
+    return dict(found), said, end
+
+
+def _properties(body: bytes, at: int, kinds: Mapping[int, _Reader]) -> tuple[list[tuple[int, Value]], int]:
+    length, at = variable_integer(body, at)
+    end = at + length
+    if end > len(body):
+        raise ValueError("properties that go beyond their packet")
+    found: list[tuple[int, Value]] = []
+    while at < end:
         name = body[at]
-        read = _KINDS.get(name)
+        read = kinds.get(name)
         if read is None:
             raise ValueError(f"a property 0x{name:02x}")
+        if len(found) >= _MOST:
+            raise ValueError(f"more than {_MOST} properties in one packet")
         value, at = read(body, at + 1)
         if (name in _NOT_ZERO and value == 0) or (name in _AT_MOST_ONE and value not in (0, 1)):
             raise ValueError(f"a property 0x{name:02x} of {value!r}")
-        found[name] = value
-    return found
+        found.append((name, value))
+    if at != end:
+        raise ValueError("a property that goes beyond the others")
+    return found, end
 
 
 def text_of(body: bytes, at: int, name: int) -> str:

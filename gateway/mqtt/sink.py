@@ -1,9 +1,10 @@
 """A broker session as a kind of sink (`gateway/delivery`), and what a session is asked for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gateway.delivery import Session
+from gateway.delivery import LateStage, Session
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.limits import BrokerLimits
@@ -26,6 +27,8 @@ class SessionSettings:
     will: Message | None = None
     topic_aliases: int = 65_535
     """At most so many, where the broker allows more."""
+    late: Callable[[], LateStage] | None = None
+    """Makes what dresses all that goes out on one session."""
 
     def __repr__(self) -> str:
         return f"SessionSettings(client_id={self.client_id!r}, …)"  # a password must never reach a log

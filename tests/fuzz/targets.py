@@ -384,7 +384,10 @@ TARGETS: Mapping[str, Target] = {
         tuple(f"gateway/opcua/{n}.py" for n in ("session/asyncua_edge", "codec/references", "subscription/monitoring")),
     ),
     "mqtt": Target(
-        mqtt, _mqtt_seeds, tuple(f"gateway/mqtt/{n}.py" for n in ("lean", "packets", "inflight", "properties")), 1024
+        mqtt,
+        _mqtt_seeds,
+        tuple(f"gateway/mqtt/{n}.py" for n in ("lean", "answers", "inbound", "packets", "inflight", "properties")),
+        1024,
     ),
     "segment": Target(segment, _segment_seeds, ("gateway/outbox/scan.py", "gateway/outbox/record.py"), 1024),
 }

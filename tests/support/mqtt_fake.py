@@ -27,6 +27,10 @@ def puback(packet_id: int, code: int, reason: str = "") -> bytes:
     return b"\x40" + _length(len(body)) + body
 
 
+def suback(packet_id: int, *codes: int) -> bytes:
+    return b"\x90" + _length(3 + len(codes)) + packet_id.to_bytes(2, "big") + b"\x00" + bytes(codes)
+
+
 def _length(number: int) -> bytes:
     """A variable byte integer (MQTT 5, 1.5.5)."""
     encoded = b""
@@ -47,6 +51,11 @@ class FakeBroker:
         self.cuts_on: Callable[[mqtt5.PublishPacket], bool] = lambda publish: False
         """After which publishes the connection is cut, as a reset that may destroy what is still on its way."""
         self.answers_pings = True
+        self.subacks: list[int] | None = [1]
+        """The reason codes that answer a SUBSCRIBE; None: nothing ever does."""
+        self.subscribed: list[str] = []
+        self.pubacks: list[int] = []
+        """Packet ids of our own publishes that were acknowledged."""
         self.connects: list[mqtt5.ConnectPacket] = []
         self.publishes: list[mqtt5.PublishPacket] = []
         self.goodbyes: list[mqtt5.DisconnectPacket] = []
@@ -79,6 +88,21 @@ class FakeBroker:
         """As `cut`, without what is still to be sent."""
         for writer in self._writers:
             writer.transport.abort()
+
+    def publish(self, topic: str, payload: bytes, packet_id: int = 0) -> None:
+        """A message for everyone who is connected; QoS 0 without a packet id."""
+        qos = mqtt5.QoS.AT_LEAST_ONCE if packet_id else mqtt5.QoS.AT_MOST_ONCE
+        self.say(mqtt5.PublishPacket(topic, payload, qos=qos, packet_id=packet_id or None).write())
+
+    async def wait_subscribed(self) -> None:
+        while not self.subscribed:
+            self.heard.clear()
+            await self.heard.wait()
+
+    async def wait_pubacks(self, count: int) -> None:
+        while len(self.pubacks) < count:
+            self.heard.clear()
+            await self.heard.wait()
 
     async def wait_publishes(self, count: int) -> None:
         while len(self.publishes) < count:
@@ -126,6 +150,12 @@ class FakeBroker:
                 self.pings += 1
                 if self.answers_pings:
                     writer.write(mqtt5.PingRespPacket().write())
+            case mqtt5.SubscribePacket():
+                self.subscribed += [topic.pattern for topic in packet.topic_filters]
+                if self.subacks is not None:
+                    writer.write(suback(packet.packet_id, *self.subacks))
+            case mqtt5.PubAckPacket():
+                self.pubacks.append(packet.packet_id)
             case mqtt5.DisconnectPacket():
                 self.goodbyes.append(packet)
             case _:

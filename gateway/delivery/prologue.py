@@ -1,0 +1,148 @@
+"""The prologue of a session: messages that must come first, and again when somebody asks.
+
+They are not in the outbox, because they are about the session and not about the time before it.  While they are being
+said, what the pipeline sends waits behind them, so nothing of it comes between them; it waits here and not in the
+pipeline, which need not know.  At most a window of it does, because that is all the pipeline sends without a verdict.
+
+A peer that does not take what must come first can do nothing with what follows: the session ends.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from functools import partial
+
+from gateway.delivery.contract import Outcome, Packet, Session, Verdict
+from gateway.errors import Unavailable
+from gateway.model import Message
+
+Prologue = Callable[[], Iterable[Message]]
+"""What comes first, as of now; asked for each time that it is said."""
+
+
+class PrologueSession:
+    """A session that says its prologue again on request.  Made by `after_prologue`."""
+
+    def __init__(self, inner: Session, prologue: Prologue) -> None:
+        self._inner = inner
+        self._prologue = prologue
+        self._loop = asyncio.get_running_loop()
+        self._open = 0
+        """Messages that were sent and have no verdict."""
+        self._to_say: deque[Message] = deque()
+        self._unsaid = 0
+        """Messages of the prologue that have no verdict, sent or not."""
+        self._said = asyncio.Event()
+        self._waiting: deque[tuple[Message, asyncio.Future[Outcome]]] = deque()
+        self._refusal: asyncio.Future[str] = self._loop.create_future()
+
+    @property
+    def window(self) -> int:
+        return self._inner.window
+
+    @property
+    def most_bytes(self) -> int:
+        return self._inner.most_bytes
+
+    @property
+    def certificate_ends_s(self) -> float:
+        return self._inner.certificate_ends_s
+
+    def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
+        return self._inner.arrivals(*topics)
+
+    def begin_again(self) -> None:
+        """Say the prologue before anything else that is sent from now on; asked again meanwhile, it begins anew."""
+        self._unsaid -= len(self._to_say)
+        self._to_say = deque(self._prologue())
+        self._unsaid += len(self._to_say)
+        self._said.clear()
+        self._go_on()
+
+    async def wait_said(self) -> None:
+        """Wait until the peer has the prologue.  Raises `Unavailable` when it does not take it, or is lost."""
+        async with asyncio.TaskGroup() as tasks:
+            said = tasks.create_task(self._said.wait(), name="prologue")
+            lost = tasks.create_task(_reason_of(self.wait_closed()), name="session with a prologue")
+            await asyncio.wait((said, lost), return_when=asyncio.FIRST_COMPLETED)
+            said.cancel()
+            lost.cancel()
+        if not lost.cancelled():
+            raise lost.result()
+
+    def send(self, message: Message) -> asyncio.Future[Outcome]:
+        if not self._to_say and not self._waiting:
+            return self._send(message)
+        if len(self._waiting) >= self.window:
+            raise RuntimeError(f"more than {self.window} messages are open")
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._waiting.append((message, future))
+        return future
+
+    async def wait_closed(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            closed = tasks.create_task(_reason_of(self._inner.wait_closed()), name="session")
+            await asyncio.wait((closed, self._refusal), return_when=asyncio.FIRST_COMPLETED)
+            closed.cancel()
+        raise Unavailable(self._refusal.result()) if self._refusal.done() else closed.result()
+
+    def _send(self, message: Message) -> asyncio.Future[Outcome]:
+        sent = self._inner.send(message)
+        self._open += 1
+        sent.add_done_callback(self._settled)
+        return sent
+
+    def _settled(self, sent: asyncio.Future[Outcome]) -> None:
+        self._open -= 1
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Send what is next as far as the window goes: the prologue whole, then what waits behind it."""
+        while self._to_say and self._open < self.window:
+            message = self._to_say.popleft()
+            self._send(message).add_done_callback(partial(self._has_said, message))
+        while self._waiting and not self._to_say and self._open < self.window:
+            message, future = self._waiting.popleft()
+            if not future.done():
+                self._send(message).add_done_callback(partial(_hand_on, future))
+        if not self._unsaid:
+            self._said.set()
+
+    def _has_said(self, message: Message, sent: asyncio.Future[Outcome]) -> None:
+        if sent.cancelled() or sent.exception() is not None:
+            return  # the session broke
+        self._unsaid -= 1
+        outcome = sent.result()
+        if outcome.verdict is not Verdict.DELIVERED and not self._refusal.done():
+            self._refusal.set_result(f"what must come first is refused ({message.topic}): {outcome.detail}")
+        elif not self._unsaid:
+            self._said.set()
+
+
+async def after_prologue(inner: Session, prologue: Prologue) -> PrologueSession:
+    """The session once the peer has its prologue.  Raises `Unavailable` when it does not take it, or is lost."""
+    session = PrologueSession(inner, prologue)
+    session.begin_again()
+    await session.wait_said()
+    return session
+
+
+async def _reason_of(closing: Awaitable[None]) -> Unavailable:
+    try:
+        await closing
+    except Unavailable as error:
+        return error
+    return Unavailable("the session ended")
+
+
+def _hand_on(future: asyncio.Future[Outcome], sent: asyncio.Future[Outcome]) -> None:
+    """What became of a message that had waited here, to whom it belongs."""
+    if future.done():
+        return
+    if sent.cancelled():
+        future.cancel()
+    elif (error := sent.exception()) is not None:
+        future.set_exception(error)
+        future.exception()  # marks it as seen: an owner that has gone is no mistake
+    else:
+        future.set_result(sent.result())

@@ -1,0 +1,115 @@
+"""What arrives on one session: bounded, in order, and acknowledged when its reader asks for more.
+
+The Receive Maximum of MQTT 5 tells a broker to have no more than `WINDOW` messages on the way to us.  MQTT 3.1.1 has no
+such word, and mosquitto 2.0.11 goes beyond it once our first PUBACKs are there, so what counts is the room that they
+take up here: a broker that sends more than fits loses the session.  What has QoS 0 cannot be held back and is dropped
+when more than a window waits.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+
+from gateway.delivery import Packet
+from gateway.errors import Rejected
+from gateway.mqtt.inflight import InFlight
+
+WINDOW = 16
+"""So many messages may wait for our PUBACK."""
+MOST_BYTES = 2**23
+"""The room that all arrivals have together, without which the session ends."""
+_OVERHEAD_BYTES = 500
+"""What a message takes up beside its topic and payload."""
+
+
+class Inbox:
+    """The arrivals of one session.  The session tells what comes (`put`, `answered`) and is told what to say."""
+
+    def __init__(
+        self,
+        in_flight: InFlight,
+        subscribe: Callable[[Sequence[str]], object],
+        acknowledge: Callable[[int], object],
+    ) -> None:
+        self._in_flight = in_flight
+        self._subscribe = subscribe
+        self._acknowledge = acknowledge
+        self._is_asked = False
+        self._codes: Sequence[int] | None = None
+        """What the broker answered to our SUBSCRIBE."""
+        self._waiting: deque[tuple[Packet, int]] = deque()
+        """With their packet ids; 0 for QoS 0."""
+        self._unacknowledged: set[int] = set()
+        self._bytes = 0
+        self._missed = 0
+        self._changed = asyncio.Event()
+
+    def answered(self, codes: Sequence[int]) -> None:
+        """A SUBACK came.  Raises `ValueError` when nothing asked for it."""
+        if not self._is_asked or self._codes is not None:
+            raise ValueError("an answer to a subscription that nobody asked for")
+        self._codes = codes
+        self._changed.set()
+
+    def put(self, packet: Packet, packet_id: int) -> None:
+        """A message came.  Raises `ValueError` when the broker must not have sent it."""
+        if not self._is_asked:
+            raise ValueError("a message, and nothing is subscribed to")
+        if packet_id in self._unacknowledged:
+            return  # sent again, which 3.1.1 allows; we have it
+        if not packet_id and len(self._waiting) >= WINDOW:
+            self._missed += 1
+            return
+        if self._bytes + _size(packet) > MOST_BYTES:
+            raise ValueError(f"more than fits, while {len(self._unacknowledged)} messages wait for our PUBACK")
+        if packet_id:
+            self._unacknowledged.add(packet_id)
+        if self._missed:
+            packet, self._missed = replace(packet, missed_before=self._missed), 0
+        self._bytes += _size(packet)
+        self._waiting.append((packet, packet_id))
+        self._changed.set()
+
+    async def arrivals(self, topics: Sequence[str], within_s: float) -> AsyncGenerator[Packet, None]:
+        """See `delivery.Session`.  The broker has to answer the subscription in time."""
+        if self._is_asked:
+            raise RuntimeError("a session subscribes once")
+        self._is_asked = True
+        self._in_flight.when_broken(lambda reason: self._changed.set())
+        for topic, code in zip(topics, await self._ask(topics, within_s), strict=False):
+            if code >= 0x80:
+                detail = f"the broker does not let us subscribe to {topic} (0x{code:02x})"
+                raise Rejected("subscription_refused", detail)
+        while True:
+            await self._wait(lambda: bool(self._waiting))
+            packet, packet_id = self._waiting.popleft()
+            yield packet
+            self._bytes -= _size(packet)
+            if packet_id and not self._in_flight.is_broken:
+                self._unacknowledged.discard(packet_id)
+                self._acknowledge(packet_id)
+
+    async def _ask(self, topics: Sequence[str], within_s: float) -> Sequence[int]:
+        if not self._in_flight.is_broken:
+            self._subscribe(topics)
+        try:
+            async with asyncio.timeout(within_s):
+                await self._wait(lambda: self._codes is not None)
+        except TimeoutError:
+            why = f"the broker has not answered a subscription for {within_s:g} s"
+            self._in_flight.break_off(why, cause="timeout")
+            await self._in_flight.wait_broken()
+        return self._codes or ()
+
+    async def _wait(self, condition: Callable[[], bool]) -> None:
+        """Raises `Unavailable` once the session is broken, whatever has come before."""
+        while not condition() or self._in_flight.is_broken:
+            if self._in_flight.is_broken:
+                await self._in_flight.wait_broken()
+            self._changed.clear()
+            await self._changed.wait()
+
+
+def _size(packet: Packet) -> int:
+    return len(packet.payload) + len(packet.topic) + _OVERHEAD_BYTES
