@@ -11,11 +11,13 @@ A value that cannot be decoded keeps its bytes, with status BadDecodingError; on
 found are the items after it lost, and counted.  Time is linear in the size of the body.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gateway.opcua.codec.wire import (
@@ -40,8 +42,7 @@ RUN = 8
 """So many equal layouts in a row are worth a numpy view."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One notification of a message: what it is, and where its body lies in the response."""
 
     kind: str
@@ -49,8 +50,7 @@ class Part:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """A PublishResponse (Part 4, 5.14.5) or RepublishResponse, its notifications not yet decoded."""
 
     body: bytes
@@ -86,6 +86,53 @@ class Changes:
 
 def read_publish(body: bytes) -> Published:
     """Find the parts of a PublishResponse.  Raises `Malformed`."""
+    return _read_usual(body) or _read_any(body)
+
+
+_USUAL_HEAD = struct.Struct("<IqIIBiHBIi")
+"""Node id, time, handle, result, diagnostics, table of texts, no additional header, subscription, count of numbers."""
+_USUAL_MESSAGE = struct.Struct("<BIqi")
+"""More to come, sequence number, time, count of notifications."""
+_USUAL_PART = struct.Struct("<IBi")
+"""Node id, encoding, size."""
+_USUAL_KINDS = {0x032B_0001: DATA_CHANGE, 0x0334_0001: STATUS_CHANGE, 0x0394_0001: EVENTS}
+_PUBLISH_RESPONSE = 0x033D_0001
+"""Node ids of four bytes, as numbers."""
+
+
+def _read_usual(body: bytes) -> Published | None:
+    """A PublishResponse in the form in which nearly all servers send it; None for any other."""
+    try:
+        head = _USUAL_HEAD.unpack_from(body)
+        kind, sent_ticks, _, result, diagnostics, texts, no_more, encoding, subscription, count = head
+        if kind != _PUBLISH_RESPONSE or result or diagnostics or texts > 0 or no_more or encoding:
+            return None
+        pos, available = _USUAL_HEAD.size, ()
+        if count > 0:
+            available = struct.unpack_from(f"<{count}I", body, pos)
+            pos += 4 * count
+        more, sequence, publish_ticks, parts_left = _USUAL_MESSAGE.unpack_from(body, pos)
+        pos += _USUAL_MESSAGE.size
+        parts = []
+        while parts_left > 0:
+            kind, encoding, size = _USUAL_PART.unpack_from(body, pos)
+            pos += _USUAL_PART.size
+            if encoding != 1 or size < 0 or pos + size > len(body):
+                return None
+            parts.append(Part(_USUAL_KINDS[kind], pos, pos + size))
+            pos += size
+            parts_left -= 1
+        count = int.from_bytes(body[pos : pos + 4], "little", signed=True)
+        results = struct.unpack_from(f"<{count}I", body, pos + 4) if count > 0 else ()
+    except (struct.error, KeyError, MemoryError, OverflowError):
+        return None
+    if pos + 4 > len(body):
+        return None
+    ticks = publish_ticks or sent_ticks
+    return Published(body, sequence, tuple(parts), ticks, subscription, available, more != 0, results)
+
+
+def _read_any(body: bytes) -> Published:
     r = Reader(body, 0, len(body), _PLAIN)
     sent_ticks = skip_response_header(r)
     subscription = r.u32()
@@ -271,6 +318,35 @@ def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
         total = max(0, r.count(5))
     except Malformed as error:
         return _Sheet(0).changes(0, 0, str(error) or "malformed")
+    return _read_items(r, total)
+
+
+def read_together(messages: Sequence[tuple[Published, Part]], dialect: Dialect) -> Changes | None:
+    """The columns of several DataChangeNotifications at once, as if they were one.
+
+    None where one of them is anything else, or where not all of their bytes make sense: then each has to be read by
+    itself, to know what is wrong with which.
+    """
+    total, pieces = 0, [b"\0\0\0\0"]
+    for published, part in messages:
+        body, start, end = published.body, part.start, part.end
+        count = int.from_bytes(body[start : start + 4], "little", signed=True)
+        if part.kind != DATA_CHANGE or count < 0 or end - start < 8 or body[end - 4 : end] not in _NO_DIAGNOSTICS:
+            return None
+        total += count
+        pieces.append(body[start + 4 : end - 4])
+    data = b"".join(pieces)
+    r = Reader(data, 4, len(data), dialect)
+    changes = _read_items(r, total) if 5 * total <= len(data) else None
+    if changes is None or changes.problem or r.pos != r.end:
+        return None
+    return changes
+
+
+_NO_DIAGNOSTICS = (b"\xff\xff\xff\xff", b"\0\0\0\0")
+
+
+def _read_items(r: Reader, total: int) -> Changes:
     r.elements = 0
     sheet = _Sheet(total)
     scattered: dict[bytes, _Scattered] = {}

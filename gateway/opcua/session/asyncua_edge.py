@@ -125,11 +125,6 @@ def _exactly(flat: list[object], dimensions: list[int]) -> list[object]:
 # -- what asyncua has no public name for ------------------------------------------------------------------------------
 
 
-def send_publish(protocol: UASocketProtocol, request: ua.PublishRequest) -> asyncio.Future[Buffer]:
-    """Send a PublishRequest without waiting for its answer, which comes when the server has something to tell."""
-    return protocol._send_request(request, 0)
-
-
 def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_s: float) -> asyncio.Future[Buffer]:
     """Send a request whose body is encoded already.  `request` is the number of its binary encoding's node id.
 

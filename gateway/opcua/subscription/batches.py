@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
-from gateway.opcua.codec.decode import DATA_CHANGE, EVENTS, Changes, Part, Published, read_changes
+from gateway.opcua.codec.decode import DATA_CHANGE, EVENTS, Changes, Part, Published, read_changes, read_together
 from gateway.opcua.codec.wire import EXTENSION_OBJECT, Dialect
 from gateway.opcua.space.event_filters import MODEL_CHANGES, Event, read_events
 from gateway.opcua.space.selection import Table
@@ -35,15 +36,20 @@ def until_ticks(since_ticks: int) -> int:
     return max(now_ticks(), since_ticks)
 
 
-def latest_ticks(before_ticks: int, batch: Batch, server_ticks: int) -> int:
+def latest_ticks(before_ticks: int, columns: Changes, server_ticks: int) -> int:
     """The latest source timestamp seen, after this batch too: where a gap would begin.
 
     Not the server's: a source clock that is behind it would put what is missing before its gap.  Never ahead of the
     server's clock: one variable with a time in the future, or a clock that was set back, would put it after.
     """
-    ticks = np.where(batch.source_ticks > 0, batch.source_ticks, batch.server_ticks)
-    ticks = ticks[ticks <= server_ticks + LEAD_TICKS]
-    return min(max(before_ticks, int(ticks.max()) if len(ticks) else 0), server_ticks)
+    if not len(columns.source_ticks):
+        return min(before_ticks, server_ticks)
+    latest = int(columns.source_ticks[columns.source_ticks.argmax()])
+    if latest > server_ticks + LEAD_TICKS or columns.source_ticks[columns.source_ticks.argmin()] <= 0:
+        ticks = np.where(columns.source_ticks > 0, columns.source_ticks, columns.server_ticks)
+        ticks = ticks[ticks <= server_ticks + LEAD_TICKS]
+        latest = int(ticks.max()) if len(ticks) else 0
+    return min(max(before_ticks, latest), server_ticks)
 
 
 class ServerClock:
@@ -93,15 +99,39 @@ class BatchBuilder:
 
         What is missing came after `since_ticks`.
         """
-        parts = published.parts if published is not None else ()
-        return self.read([self._changes(published, part) for part in parts if published], gaps, since_ticks)
+        return self.read(self.columns(published) if published is not None else NOTHING, gaps, since_ticks)
 
-    def read(self, changes: Sequence[Changes], gaps: tuple[Gap, ...] = (), since_ticks: int = 0) -> Batch:
-        """The batch of what was read, with what is wrong with it announced."""
-        columns = joined(changes)
+    def columns(self, published: Published) -> Changes:
+        """What a message says.  Never raises: what is unreadable is counted."""
+        return joined([self._changes(published, part) for part in published.parts])
+
+    def together(self, messages: Sequence[Published]) -> Changes | None:
+        """What several messages say, read at once; None where each has to be read by itself."""
+        if any(len(published.parts) != 1 for published in messages):
+            return None
+        columns = read_together([(published, published.parts[0]) for published in messages], self._dialect)
+        return columns if columns is not None and (columns.handles < len(self._tags)).all() else None
+
+    def read(
+        self,
+        columns: Changes,
+        gaps: tuple[Gap, ...] = (),
+        since_ticks: int = 0,
+        *,
+        tags_of: Callable[[], tuple[int, ...]] = tuple,
+        checkpoint: bytes = b"",
+    ) -> Batch:
+        """The batch of what was read, with what is wrong with it announced.
+
+        A gap that names no tags concerns those of `tags_of`.
+        """
         self.heartbeats.note(columns, time.monotonic())
-        gaps = (*gaps, *self._spoiled(changes, since_ticks), *self._overflows(columns, since_ticks))
-        return self._batch(columns, gaps)
+        if columns.problem or columns.lost or columns.spoiled:
+            gaps = (*gaps, *self._spoiled(columns, since_ticks))
+        gaps = (*gaps, *self._overflows(columns, since_ticks))
+        if gaps:
+            gaps = tuple(gap if gap.handles else replace(gap, handles=tags_of()) for gap in gaps)
+        return self._batch(columns, gaps, checkpoint)
 
     def repeated(self, columns: Changes) -> Batch:
         """The batch of a heartbeat."""
@@ -111,7 +141,7 @@ class BatchBuilder:
         """The batch of a page of history."""
         return replace(self._batch(columns, ()), historical=True)
 
-    def _batch(self, columns: Changes, gaps: tuple[Gap, ...]) -> Batch:
+    def _batch(self, columns: Changes, gaps: tuple[Gap, ...], checkpoint: bytes = b"") -> Batch:
         self._count(columns)
         return Batch(
             source=self._source,
@@ -123,6 +153,7 @@ class BatchBuilder:
             source_ticks=columns.source_ticks,
             server_ticks=columns.server_ticks,
             gaps=gaps,
+            checkpoint=checkpoint,
         )
 
     def _changes(self, published: Published, part: Part) -> Changes:
@@ -155,15 +186,12 @@ class BatchBuilder:
             changes.problem or "handles that we did not give",
         )
 
-    def _spoiled(self, changes: Sequence[Changes], since_ticks: int) -> list[Gap]:
-        spoiled, lost = sum(c.spoiled for c in changes), sum(c.lost for c in changes)
-        problems = [c.problem for c in changes if c.problem]
-        if spoiled or lost:
-            self._metrics.undecodable.inc(spoiled + lost)
-        if not lost and not any(c.problem and not len(c.handles) for c in changes):
+    def _spoiled(self, columns: Changes, since_ticks: int) -> list[Gap]:
+        self._metrics.undecodable.inc(columns.spoiled + columns.lost)
+        if not columns.lost and not (columns.problem and not len(columns.handles)):
             return []
-        detail = f"values that cannot be decoded: {problems[0]}"
-        return [Gap("undecodable", detail, since_ticks, 0, lost or None)]
+        detail = f"values that cannot be decoded: {columns.problem}"
+        return [Gap("undecodable", detail, since_ticks, 0, columns.lost or None)]
 
     def _overflows(self, columns: Changes, since_ticks: int) -> list[Gap]:
         flagged = np.flatnonzero((columns.statuses & OVERFLOW) == OVERFLOW)
@@ -188,18 +216,29 @@ def joined(changes: Sequence[Changes]) -> Changes:
     """Several notifications of one message, one after the other."""
     if len(changes) == 1:
         return changes[0]
-    values: list[object] = []
-    for some in changes:
-        values += some.values.tolist() if isinstance(some.values, np.ndarray) else some.values
     every = [NOTHING, *changes]
+    whole = [c for c in changes if c.lost or (c.problem and not len(c.handles))]
     return Changes(
         np.concatenate([c.handles for c in every]),
         np.concatenate([c.types for c in every]),
-        values,
+        _values_of(changes),
         np.concatenate([c.statuses for c in every]),
         np.concatenate([c.source_ticks for c in every]),
         np.concatenate([c.server_ticks for c in every]),
+        sum(c.spoiled for c in changes),
+        sum(c.lost for c in changes),
+        next((c.problem for c in [*whole, *changes] if c.problem), ""),
     )
+
+
+def _values_of(changes: Sequence[Changes]) -> Sequence[object] | NDArray[np.generic]:
+    arrays = [c.values for c in changes if isinstance(c.values, np.ndarray)]
+    if len(arrays) == len(changes) and len({array.dtype for array in arrays}) == 1:
+        return np.concatenate(arrays)
+    values: list[object] = []
+    for some in changes:
+        values += some.values.tolist() if isinstance(some.values, np.ndarray) else some.values
+    return values
 
 
 def columns_of(events: Sequence[Event], lost: int, problem: str) -> Changes:

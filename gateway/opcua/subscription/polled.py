@@ -33,7 +33,15 @@ from gateway.opcua.space.browse import children
 from gateway.opcua.space.growth import growth_of, is_growing, something_appeared
 from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.backfill import Backfill, Lost, absences_after
-from gateway.opcua.subscription.batches import BatchBuilder, ServerClock, joined, latest_ticks, now_ticks, until_ticks
+from gateway.opcua.subscription.batches import (
+    NOTHING,
+    BatchBuilder,
+    ServerClock,
+    joined,
+    latest_ticks,
+    now_ticks,
+    until_ticks,
+)
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SubscriptionState, encode_checkpoint
 from gateway.opcua.subscription.monitored_items import SHOWN, removal, tell_missing
 from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, read_request, read_results
@@ -158,10 +166,11 @@ class PolledSource:
             return []
         changes = await self._read_due(cycle) if cycle is not None and cycle.due_s <= time.monotonic() else None
         gaps, self._gaps = tuple(self._gaps), []
-        read = [changes] if changes is not None else []
-        batches = [self._builder.read(read, gaps, self._ticks)] if read or gaps else []
-        for batch in batches:
-            self._ticks = latest_ticks(self._ticks, batch, self._server_ticks or now_ticks())
+        batches = []
+        if changes is not None or gaps:
+            columns = changes if changes is not None else NOTHING
+            batches.append(self._builder.read(columns, gaps, self._ticks))
+            self._ticks = latest_ticks(self._ticks, columns, self._server_ticks or now_ticks())
         repeated = self._builder.heartbeats.due(time.monotonic())
         batches += [self._builder.repeated(repeated)] if repeated is not None else []
         return [batch for batch in batches if len(batch) or batch.gaps]

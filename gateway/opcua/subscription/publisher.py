@@ -1,23 +1,28 @@
 """PublishRequests: several wait at the server, and acknowledgements ride on the next one.
 
 A request is sent only for a place that is free, and a place is free again only when what its response carried is
-durable.  So what the server has sent and we have not stored is bounded by the number of requests.
+durable.  So what the server has sent and we have not stored is bounded by the number of requests.  That number grows
+while the server answers all of them at once, because then it has more to say than we ask for, and shrinks again.
 """
 
 import asyncio
+from collections import deque
 
 from asyncua import ua
-from asyncua.common.utils import Buffer
 
 from gateway.errors import Unavailable
-from gateway.opcua.session.asyncua_edge import peer_errors, send_publish
+from gateway.opcua.session.asyncua_edge import peer_errors
+from gateway.opcua.session.publish_channel import Acknowledgements, PublishChannel
 from gateway.opcua.session.session import Session
 
-_Arrival = asyncio.Future[Buffer] | BaseException | None
-_Acks = list[ua.SubscriptionAcknowledgement]
+_Arrival = tuple[Acknowledgements, bytes] | BaseException | None
 
-MOST_REQUESTS = 1000
-"""What the library sends without waiting for answers."""
+MOST_REQUESTS = 64
+"""How far the number of requests grows."""
+_RESULT = slice(16, 20)
+"""Where the ServiceResult stands in a response whose node id has four bytes."""
+_BAD = 0x8000_0000
+_TIMEOUT, _TOO_MANY = 0x800A_0000, 0x8078_0000
 
 
 class Silent(Unavailable):
@@ -29,77 +34,113 @@ class Publisher:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._channel: PublishChannel | None = None
         self._allowed = MOST_REQUESTS
-        self._waiting: dict[asyncio.Future[Buffer], _Acks] = {}
-        self._inbox: asyncio.Queue[_Arrival] = asyncio.Queue()
-        self._acks: _Acks = []
+        self._extra = 0
+        self._answered = 0
+        """Since the last request was sent."""
+        self._inbox: deque[_Arrival] = deque()
+        self._waiter: asyncio.Future[bool] | None = None
+        self._acks: list[tuple[int, int]] = []
 
     @property
     def is_idle(self) -> bool:
         """No request waits at the server: it cannot tell us anything."""
-        return all(sent.done() for sent in self._waiting)
+        return self._channel is None or not self._channel.waiting
+
+    @property
+    def has_arrived(self) -> bool:
+        """`receive` would return at once."""
+        return bool(self._inbox)
 
     def acknowledge(self, subscription: int, sequence: int) -> None:
         """This notification is durable; the server hears it with the next request."""
-        self._acks.append(ua.SubscriptionAcknowledgement(ua.UInt32(subscription), ua.UInt32(sequence)))
+        self._acks.append((subscription, sequence))
 
     def fill(self, requests: int) -> None:
-        """Send requests until so many are outstanding, or as many as the server takes.
+        """Send requests until so many are outstanding, more while the server uses them up, at most what it takes.
 
         Raises `Unavailable` when the socket is closed and everything it brought was received.
         """
-        if not self._session.is_open and not self._inbox.empty():
+        if not self._session.is_open and self._inbox:
             return
-        while len(self._waiting) < min(requests, self._allowed):
-            request = ua.PublishRequest()
-            request.Parameters.SubscriptionAcknowledgements, self._acks = self._acks, []
-            with peer_errors("ask for values", self._session.where):
-                sent = send_publish(self._session.protocol, request)
-            self._waiting[sent] = request.Parameters.SubscriptionAcknowledgements
-            sent.add_done_callback(self._arrived)
+        channel = self._channel or self._opened()
+        unread = len(self._inbox)
+        if not channel.waiting and self._answered >= requests:
+            self._extra = min(max(1, 2 * self._extra), MOST_REQUESTS - requests)
+        elif self._extra and channel.waiting > self._answered:
+            self._extra -= 1
+        self._answered = 0
+        wanted = min(requests + self._extra, self._allowed) - unread
+        if channel.waiting >= wanted:
+            return
+        with peer_errors("ask for values", self._session.where):
+            while channel.waiting < wanted:
+                acks, self._acks = self._acks, []
+                channel.request(acks)
+
+    def _opened(self) -> PublishChannel:
+        self._channel = PublishChannel(self._session.protocol, self._arrived, self.fail)
+        return self._channel
 
     def fail(self, error: BaseException) -> None:
         """Whoever receives next gets this error, after what has arrived before it."""
-        self._inbox.put_nowait(error)
+        self._put(error)
 
     def wake(self) -> None:
         """Whoever receives next gets None: there is something to look at elsewhere."""
-        self._inbox.put_nowait(None)
+        self._put(None)
 
     async def receive(self, timeout_s: float) -> bytes | None:
         """The next response in the order of arrival; None when woken, or when the server gave a request back empty.
 
         Raises `Unavailable` when the link breaks, `Silent` after `timeout_s` without a word.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                arrival = await self._inbox.get()
-        except TimeoutError as error:
-            raise Silent(f"{self._session.where} has been silent for {timeout_s:.1f} s") from error
+        if not self._inbox and not await self._wait(timeout_s):
+            raise Silent(f"{self._session.where} has been silent for {timeout_s:.1f} s")
+        arrival = self._inbox.popleft()
         if arrival is None:
             return None
         if isinstance(arrival, BaseException):
-            raise arrival
-        with peer_errors("receive values", self._session.where):
-            return self._response(arrival)
+            with peer_errors("receive values", self._session.where):
+                raise arrival
+        return self._checked(*arrival)
 
-    def _arrived(self, sent: asyncio.Future[Buffer]) -> None:
-        if not sent.cancelled():
-            sent.exception()  # looked at here, so that nobody complains about it when we leave
-        self._inbox.put_nowait(sent)
-
-    def _response(self, arrival: asyncio.Future[Buffer]) -> bytes | None:
-        acks = self._waiting.pop(arrival)
-        if arrival.cancelled():
-            raise ConnectionError("the connection was closed")
+    async def _wait(self, timeout_s: float) -> bool:
+        """Whether something arrived in time."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiter = waiter
+        timer = loop.call_later(timeout_s, _set, waiter, False)
         try:
-            buffer = arrival.result()
-            self._session.protocol.check_answer(buffer, "")
-        except ua.uaerrors.BadTooManyPublishRequests:
-            self._allowed = max(1, len(self._waiting))
-            self._acks = acks + self._acks
-            return None
-        except ua.uaerrors.BadTimeout:
-            self._acks = acks + self._acks
-            return None
-        return bytes(buffer)
+            return await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _put(self, arrival: _Arrival) -> None:
+        self._inbox.append(arrival)
+        self._answered += 1
+        if self._waiter is not None:
+            _set(self._waiter, True)
+
+    def _arrived(self, acks: Acknowledgements, body: bytes) -> None:
+        self._put((acks, body))
+
+    def _checked(self, acks: Acknowledgements, body: bytes) -> bytes | None:
+        """The response; None for one that was given back, whose acknowledgements are sent again."""
+        result = int.from_bytes(body[_RESULT], "little") if body[:1] == b"\1" else 0
+        if result < _BAD and body:
+            return body
+        if result not in (_TIMEOUT, _TOO_MANY) and body:
+            with peer_errors("receive values", self._session.where):
+                ua.StatusCode(ua.UInt32(result)).check()
+        if result == _TOO_MANY and self._channel is not None:
+            self._allowed = max(1, self._channel.waiting)
+        self._acks[:0] = acks
+        return None
+
+
+def _set(waiter: "asyncio.Future[bool]", value: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(value)

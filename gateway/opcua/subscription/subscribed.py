@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import structlog
 
@@ -143,28 +144,42 @@ class SubscribedSource:
                         yield batch if batch.checkpoint else replace(batch, checkpoint=self._checkpoint())
             while not self._ready and not self.backfill.ready and not self.backfill.is_first:
                 await self._receive()
+            await self._receive_arrived()
             if self.backfill.ready:
                 yield self._beside()
                 self.backfill.took()
             if not self._ready:
                 continue
-            message = self._ready[0].message
-            yield replace(self._batch(self._ready[0]), checkpoint=self._checkpoint())
-            self._ready.popleft()
-            if message is not None:
-                self._publisher.acknowledge(message.tracker.id, message.published.sequence)
+            count, batch = self._next_batch()
+            yield batch
+            for _ in range(count):
+                message = self._ready.popleft().message
+                if message is not None:
+                    self._publisher.acknowledge(message.tracker.id, message.published.sequence)
 
-    def _batch(self, delivery: _Delivery) -> Batch:
-        if delivery.repeated is not None:
-            return self._builder.repeated(delivery.repeated)
-        if delivery.message is None:
-            return self._builder.build(None, delivery.gaps)
-        tracker, published = delivery.message.tracker, delivery.message.published
-        batch = self._builder.build(published, delivery.gaps, tracker.ticks)
-        tracker.yielded = published.sequence
-        tracker.ticks = latest_ticks(tracker.ticks, batch, published.publish_ticks or now_ticks())
-        gaps = tuple(gap if gap.handles else replace(gap, handles=self._tags_of(tracker)) for gap in batch.gaps)
-        return replace(batch, gaps=gaps)
+    def _next_batch(self) -> tuple[int, Batch]:
+        """One batch of the next deliveries, and how many: what has arrived together travels together."""
+        first = self._ready[0]
+        if first.message is None:
+            repeated = first.repeated
+            batch = self._builder.repeated(repeated) if repeated else self._builder.build(None, first.gaps)
+            return 1, replace(batch, checkpoint=self._checkpoint())
+        tracker = first.message.tracker
+        run = [first.message.published]
+        for delivery in islice(self._ready, 1, None):
+            if delivery.message is None or delivery.message.tracker is not tracker or delivery.gaps:
+                break
+            run.append(delivery.message.published)
+        columns = self._builder.together(run) if len(run) > 1 and not first.gaps else None
+        if columns is None:
+            run, columns = run[:1], self._builder.columns(first.message.published)
+        last, since_ticks = run[-1], tracker.ticks
+        tracker.yielded = last.sequence
+        tracker.ticks = latest_ticks(since_ticks, columns, last.publish_ticks or now_ticks())
+        batch = self._builder.read(
+            columns, first.gaps, since_ticks, tags_of=lambda: self._tags_of(tracker), checkpoint=self._checkpoint()
+        )
+        return len(run), batch
 
     def _tags_of(self, tracker: SubscriptionTracker) -> tuple[int, ...]:
         """The tags that a gap of this subscription concerns; an empty tuple means all of the source."""
@@ -262,8 +277,17 @@ class SubscribedSource:
             return
         self._publisher.fill(self._config.publish_requests + len(self.subscriptions) - 1)
         body = await self._next_response()
-        if body is None:
-            return
+        if body is not None:
+            await self._read(body)
+
+    async def _receive_arrived(self) -> None:
+        """Queue what has arrived by now as well; the requests that wait at the server bound how much that is."""
+        while self._publisher.has_arrived and not any(tracker.to_replay for tracker in self.subscriptions):
+            body = await self._publisher.receive(0.0)
+            if body is not None:
+                await self._read(body)
+
+    async def _read(self, body: bytes) -> None:
         self._metrics.last_response.set_to_current_time()
         try:
             published = read_publish(body)

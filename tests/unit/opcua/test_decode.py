@@ -14,10 +14,13 @@ from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.opcua.codec.decode import (
     BAD_DECODING_ERROR,
     Changes,
+    _read_any,
+    _read_usual,
     read_changes,
     read_publish,
     read_republish,
     read_status_change,
+    read_together,
 )
 from gateway.opcua.codec.wire import MAX_DEPTH, Dialect, Malformed, Reader, read_variant
 from gateway.opcua.space.event_filters import read_events
@@ -282,3 +285,50 @@ def test_fast_and_general_reading_agree(bodies: list[bytes], status: int | None,
     assert list(changes.values) == [variant(body)[1] for body in bodies]
     assert changes.types.tolist() == [variant(body)[0] for body in bodies]
     assert changes.statuses.tolist() == [status or 0] * len(bodies)
+
+
+@given(
+    base=st.sampled_from(
+        [
+            wire.publish_response([], 12),
+            wire.publish_response(
+                [wire.data_change([wire.item(1, wire.double(2.5), None, TICKS)])], 5, available=(4, 5)
+            ),
+            wire.publish_response([wire.extension(820, b"\0\0\0\0"), wire.data_change([])], 6, more=True, ticks=TICKS),
+        ]
+    ),
+    changes=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=3),
+    cut=st.integers(0, 120),
+)
+def test_the_usual_form_is_read_as_any_other_is(base: bytes, changes: list[tuple[int, int]], cut: int) -> None:
+    data = bytearray(base)
+    for where, byte in changes:
+        data[where % len(data)] = byte
+    body = bytes(data[: len(data) - cut % 40]) if cut % 3 == 0 else bytes(data)
+    usual = _read_usual(body)
+    if usual is not None:
+        assert usual == _read_any(body)
+
+
+def test_what_servers_usually_send_takes_the_short_way() -> None:
+    assert _read_usual(wire.publish_response([wire.data_change([wire.item(1, wire.double(1))])], 3)) is not None
+
+
+@given(counts=st.lists(st.integers(0, 30), min_size=1, max_size=6), texts=st.booleans())
+def test_several_notifications_read_together_are_what_each_says(counts: list[int], texts: bool) -> None:
+    messages, value = [], 0
+    for count in counts:
+        items = [
+            wire.item(
+                n, wire.string(f"{value + n}") if texts and n % 3 == 1 else wire.double(value + n), None, TICKS + n
+            )
+            for n in range(count)
+        ]
+        value += count
+        messages.append(read_publish(wire.publish_response([wire.data_change(items)])))
+    together = read_together([(message, message.parts[0]) for message in messages], Dialect())
+    assert together is not None
+    apart = [read_changes(message, message.parts[0], Dialect()) for message in messages]
+    assert list(together.values) == [value for changes in apart for value in changes.values]
+    assert together.handles.tolist() == [handle for changes in apart for handle in changes.handles.tolist()]
+    assert together.source_ticks.tolist() == [ticks for changes in apart for ticks in changes.source_ticks.tolist()]

@@ -59,9 +59,16 @@ class FakeServer:
 class FakePublisher:
     """Brings scripted responses and notes the acknowledgements; when there are no more, the link is lost."""
 
-    def __init__(self, responses: Iterable[bytes]) -> None:
+    def __init__(self, responses: Iterable[bytes], at_once: int = 1) -> None:
         self.responses = list(responses)
+        self.at_once = at_once
+        """So many arrive together."""
+        self.taken = 0
         self.acknowledged: list[int] = []
+
+    @property
+    def has_arrived(self) -> bool:
+        return self.taken % self.at_once != 0 and bool(self.responses)
 
     def fill(self, requests: int) -> None:
         return
@@ -75,6 +82,7 @@ class FakePublisher:
     async def receive(self, timeout_s: float) -> bytes:
         if not self.responses:
             raise Unavailable("the end of the script")
+        self.taken += 1
         return self.responses.pop(0)
 
 
@@ -94,9 +102,11 @@ def keep_alive(sequence: int) -> bytes:
 class Run:
     """A source over a script, read to its end."""
 
-    def __init__(self, responses: Iterable[bytes], server: FakeServer | None = None, last: int = 0) -> None:
+    def __init__(
+        self, responses: Iterable[bytes], server: FakeServer | None = None, last: int = 0, at_once: int = 1
+    ) -> None:
         self.server = server or FakeServer({})
-        self.publisher = FakePublisher(responses)
+        self.publisher = FakePublisher(responses, at_once)
         self.metrics = Metrics()
         session = SimpleNamespace(where="fake", uris=(), started="", send=self.server.send)
         table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
@@ -233,9 +243,29 @@ def test_handles_that_are_not_ours_are_counted_and_not_delivered() -> None:
 def test_mark_follows_the_batch_it_comes_with() -> None:
     run = Run([message(1), message(4)], FakeServer({2: 2, 3: 3}))
     sequences = [position.sequence for position in positions(run)]
-    assert sequences == [1, 2, 3, 4]
+    assert [list(batch.values) for batch in run.batches] == [[1], [2, 3, 4]]
+    assert sequences == [1, 4]
 
 
 def positions(run: Run) -> list[Position]:
     """Where the checkpoint of each batch says that the subscription is."""
     return [found.positions[0] for batch in run.batches if (found := decode_checkpoint(batch.checkpoint))]
+
+
+def test_what_arrives_together_is_one_batch_and_acknowledged_after_it() -> None:
+    run = Run([message(n) for n in range(1, 10)], at_once=4)
+    assert [list(batch.values) for batch in run.batches] == [[1, 2, 3, 4], [5, 6, 7, 8], [9]]
+    assert run.acknowledged_before == [[], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 8]]
+    assert [ticks % 100 for batch in run.batches for ticks in batch.source_ticks.tolist()] == list(range(1, 10))
+
+
+def test_a_message_that_makes_no_sense_costs_itself_and_not_those_that_came_with_it() -> None:
+    torn = wire.publish_response([wire.data_change([wire.item(0, wire.double(3))])[:-9] + b"\x07" * 9], 3)
+    run = Run([message(1), message(2), torn, message(4)], at_once=4)
+    assert [value for value in run.values if value in (1.0, 2.0, 4.0)] == [1.0, 2.0, 4.0]
+    assert run.publisher.acknowledged[:2] == [1, 2]
+
+
+def test_of_a_gap_between_messages_that_came_together_each_side_keeps_its_place() -> None:
+    run = Run([message(1), message(4), message(5)], at_once=3)
+    assert [(list(batch.values), len(batch.gaps)) for batch in run.batches] == [([1], 0), ([], 1), ([4, 5], 0)]

@@ -96,6 +96,10 @@ class FakePublisher:
         self.said = said
         self.acknowledged: list[tuple[int, int]] = []
 
+    @property
+    def has_arrived(self) -> bool:
+        return False
+
     def fill(self, requests: int) -> None:
         return
 

@@ -1,0 +1,192 @@
+"""The bytes of a living session: publish responses out of the chunks, PublishRequests into them; asyncua does the rest.
+
+    socket ─► chunk ─┬─ answers a PublishRequest ─► decrypted, checked, put together ─► `on_answer`
+                     └─ anything else, and whatever is not as it should be ─► asyncua
+
+asyncua builds objects for every header of every chunk and a future for every request; with small notifications that
+costs more than all that is done with their values.  So a `PublishChannel` takes its place at the socket once the
+session is active.  The state of the secure channel (tokens, keys, sequence numbers) stays asyncua's, which also renews
+it: chunks of another token than the one in use are its business, and so is every error.
+Layout of a chunk: Part 6, 6.7.2; of the headers of a request: Part 4, 7.32.
+"""
+
+import asyncio
+import struct
+import time
+from collections.abc import Callable, Sequence
+
+from asyncua.client.ua_client import UASocketProtocol
+from asyncua.crypto.security_policies import Cryptography
+from asyncua.crypto.uacrypto import InvalidSignature
+from asyncua.ua.ua_binary import nodeid_to_binary
+
+from gateway.model import UNIX_EPOCH_TICKS
+
+Acknowledgements = Sequence[tuple[int, int]]
+"""Subscription and sequence number of each notification that is durable."""
+
+MOST_CHUNKS = 8192
+"""Of one message: more than the largest message has in chunks of the smallest size (Part 6, 7.1.2.3)."""
+_HEAD = struct.Struct("<4sIII")
+"""Type and position in the message, size, channel, token."""
+_SEQUENCE = struct.Struct("<II")
+"""Sequence number and request."""
+_LAST, _ABORTED = 0x46, 0x41
+_PUBLISH_REQUEST = bytes((1, 0, 0x3A, 0x03))
+"""Node id i=826."""
+_STAMP = struct.Struct("<qI")
+_UNUSED = struct.pack("<IiI3B", 0, -1, 0, 0, 0, 0)
+"""No diagnostics, no audit entry, no time limit, no additional header."""
+
+
+class PublishChannel(asyncio.Protocol):
+    """Takes the place of asyncua's protocol at the socket of one session."""
+
+    def __init__(
+        self,
+        library: UASocketProtocol,
+        on_answer: Callable[[Acknowledgements, bytes], None],
+        on_lost: Callable[[BaseException], None],
+    ) -> None:
+        assert library.transport is not None
+        self._library = library
+        self._connection = library._connection
+        self._transport = library.transport
+        self._on_answer = on_answer
+        self._on_lost = on_lost
+        self._received: list[bytes] = [library.receive_buffer] if library.receive_buffer else []
+        library.receive_buffer = None
+        self._size = sum(map(len, self._received))
+        self._needed = 0
+        """So many bytes make the next chunk complete."""
+        self._open: dict[int, Acknowledgements] = {}
+        """What each request that waits at the server acknowledges."""
+        self._parts: list[bytes] = []
+        self._head = _PUBLISH_REQUEST + nodeid_to_binary(library.authentication_token)
+        self._most_bytes = self._connection._limits.max_message_size
+        self._transport.set_protocol(self)
+
+    @property
+    def waiting(self) -> int:
+        """How many PublishRequests wait at the server."""
+        return len(self._open)
+
+    def request(self, acknowledgements: Acknowledgements) -> None:
+        """Send a PublishRequest.  Raises `ConnectionError` when the connection is closed."""
+        library = self._library
+        if library.transport is None:
+            raise ConnectionError("the connection is closed")
+        library.revolve_security_token()
+        library._request_handle += 1
+        library._request_id += 1
+        stamp = _STAMP.pack(time.time_ns() // 100 + UNIX_EPOCH_TICKS, library._request_handle)
+        acks = struct.pack(f"<i{2 * len(acknowledgements)}I", len(acknowledgements), *_flat(acknowledgements))
+        message = self._sealed(b"".join((self._head, stamp, _UNUSED, acks)), library._request_id)
+        self._open[library._request_id] = acknowledgements
+        library.transport.write(message)
+
+    def _sealed(self, body: bytes, request: int) -> bytes:
+        """The chunk of a request, or several where it is long or encrypted by other rules than the usual ones."""
+        connection = self._connection
+        crypto = connection.security_policy.symmetric_cryptography
+        size = _HEAD.size + _SEQUENCE.size + len(body)
+        if isinstance(crypto, Cryptography) or size > connection._limits.max_send_buffer:
+            return connection.message_to_binary(body, request_id=request)
+        connection._sequence_number = number = connection._sequence_number % 0xFFFF_FFFF + 1
+        token = connection.security_token
+        head = _HEAD.pack(b"MSGF", size, token.ChannelId, token.TokenId)
+        return b"".join((head, _SEQUENCE.pack(number, request), body))
+
+    # What asyncio calls.
+
+    def data_received(self, data: bytes) -> None:
+        self._received.append(data)
+        self._size += len(data)
+        if self._size < self._needed:
+            return
+        data = b"".join(self._received) if len(self._received) > 1 else data
+        position, end = 0, len(data)
+        self._needed = 8
+        while end - position >= 8:
+            size = int.from_bytes(data[position + 4 : position + 8], "little")
+            if size > end - position and size <= self._most_bytes:
+                self._needed = size
+                break
+            chunk = data[position : position + size] if size != end else data
+            position += max(8, size)
+            if not self._take(chunk):
+                self._library.data_received(chunk)  # it answers for everything that is not ours, also for nonsense
+        rest = data[position:]
+        self._received, self._size = [rest] if rest else [], len(rest)
+
+    def eof_received(self) -> bool | None:
+        return self._library.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._library.connection_lost(exc)
+        self._open.clear()
+        self._on_lost(exc or ConnectionError("the connection was closed"))
+
+    # What the server says.
+
+    def _take(self, chunk: bytes) -> bool:
+        """Whether this chunk was part of an answer to a PublishRequest, and is dealt with."""
+        connection = self._connection
+        if chunk[:3] != b"MSG" or len(chunk) < _HEAD.size + _SEQUENCE.size or connection._incoming_parts:
+            return False
+        kind, _, channel, token = _HEAD.unpack_from(chunk)
+        expected = connection.security_token
+        if token != expected.TokenId or channel != expected.ChannelId:
+            return False
+        plain = self._opened(chunk)
+        if plain is None or len(plain) < _SEQUENCE.size:
+            return False
+        number, request = _SEQUENCE.unpack_from(plain)
+        before = connection._peer_sequence_number
+        if request not in self._open or (before is not None and number != before + 1):
+            return False
+        if len(chunk) > connection._limits.max_recv_buffer or kind[3] not in b"FCA":
+            return False
+        connection._peer_sequence_number = number
+        self._add(kind[3], request, plain[_SEQUENCE.size :])
+        return True
+
+    def _opened(self, chunk: bytes) -> bytes | None:
+        """Sequence header and body; None where the signature is not that of the present key."""
+        crypto = self._connection.security_policy.symmetric_cryptography
+        if not isinstance(crypto, Cryptography):
+            return chunk[_HEAD.size :]
+        crypto.use_prev_key = False
+        try:
+            plain = crypto.decrypt(chunk[_HEAD.size :])  # type: ignore[no-untyped-call]  # asyncua's
+            signature = crypto.vsignature_size()  # type: ignore[no-untyped-call]  # asyncua's
+            if signature:
+                crypto.verify(chunk[: _HEAD.size] + plain[:-signature], plain[-signature:])  # type: ignore[no-untyped-call]  # asyncua's
+                plain = plain[:-signature]
+            return bytes(crypto.remove_padding(plain))  # type: ignore[no-untyped-call]  # asyncua's
+        except (InvalidSignature, ValueError, IndexError):
+            return None
+
+    def _add(self, kind: int, request: int, body: bytes) -> None:
+        """Put the parts of an answer together.  One that is aborted is an answer without content."""
+        if kind == _LAST and not self._parts:
+            self._answered(request, body)
+            return
+        self._parts.append(body)
+        if kind == _ABORTED:
+            self._parts = []
+            self._answered(request, b"")
+        elif kind == _LAST:
+            whole, self._parts = b"".join(self._parts), []
+            self._answered(request, whole)
+        elif not body or len(self._parts) > MOST_CHUNKS or sum(map(len, self._parts)) > self._most_bytes:
+            self._parts = []
+            self._on_lost(ConnectionError("a message has more chunks or bytes than we take"))
+            self._transport.abort()
+
+    def _answered(self, request: int, body: bytes) -> None:
+        self._on_answer(self._open.pop(request), body)
+
+
+def _flat(pairs: Acknowledgements) -> list[int]:
+    return [number for pair in pairs for number in pair]
