@@ -73,6 +73,17 @@ def json_column(types: NDArray[np.uint8], values: Sequence[object] | NDArray[np.
     return column
 
 
+def json_texts(types: NDArray[np.uint8], values: Sequence[object] | NDArray[np.generic]) -> list[bytes]:
+    """The JSON texts of a column: numbers of one type are written as a whole and taken apart at the commas."""
+    if isinstance(values, np.ndarray) and len(values):
+        type_id = int(types[0])
+        numbers = values.astype(np.float32, copy=False) if type_id == FLOAT else values
+        if type_id in _PLAIN or (type_id in (FLOAT, DOUBLE) and is_finite(numbers)):
+            text = orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY)
+            return text[1:-1].split(b",")
+    return [orjson.dumps(value) for value in json_column(types, values)]
+
+
 def is_finite(numbers: NDArray[np.generic]) -> bool:
     """Whether none of them is NaN or infinite."""
     return int(np.count_nonzero(np.isfinite(numbers))) == len(numbers)

@@ -16,13 +16,13 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.model import Batch, Loss, Message
+from gateway.model import Batch, Loss, Message, Priority
 from gateway.payload.format import Format
-from gateway.payload.forms import json_column
+from gateway.payload.forms import json_texts
 from gateway.payload.gaps import Row, loss_row
-from gateway.payload.layout import Rows
+from gateway.payload.layout import Rows, Share
 from gateway.payload.splitting import FormatSettings, NextSeq, Numbering
-from gateway.payload.timestamps import texts_of
+from gateway.payload.timestamps import bytes_of
 
 
 class Described(BaseModel):
@@ -83,63 +83,112 @@ class JsonMessage(Described):
     have come before: the same value with the same time is the same change."""
 
 
-class JsonEncoder:
-    """Encodes the batches of one source.  Keeps what it derived from the tag table until that table changes."""
+CONTENT_TYPE = "application/json"
 
-    content_type = "application/json"
+
+class JsonEncoder:
+    """Encodes the batches of one source.  Keeps what it derived from the tag table until that table changes.
+
+    The text of a value is put together from columns of texts, not from an object for each value: names are encoded once
+    for a table, numbers a column at a time.
+    """
 
     def __init__(self, settings: FormatSettings) -> None:
         self._settings = settings
         self._layout = settings.layout()
-        self._fields: list[dict[str, str]] = []
+        self._heads: list[bytes] = []
+        """By handle: how the text of a value begins."""
+        self._ends: list[bytes] = []
+        """By handle: how it ends."""
+        self._streams: dict[str, bytes] = {}
+        """How a message of each stream begins."""
 
     def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
         if not self._layout.covers(batch.tags):
-            self._layout = self._settings.layout(batch.tags, batch.source)
-            self._fields = [self._settings.told_of(tag) for tag in batch.tags] if self._settings.fields else []
+            self._derive(batch)
         settings, numbering = self._settings, Numbering(next_seq)
-        found = rows_of(batch, self._layout.names, settings.server_time)
-        for row, handle in zip(found, batch.handles.tolist(), strict=True) if self._fields else ():
-            if self._fields[handle]:
-                row["fields"] = self._fields[handle]
+        texts = self._texts(batch)
+        if self._layout.is_per_tag and not batch.gaps:
+            return self._per_tag(batch, texts, numbering)
         messages: list[Message] = []
         for share in self._layout.shares(batch):
-            encode = partial(self._payload, batch, share.place.stream, found)
-            messages += settings.messages(batch, share, numbering, encode, self.content_type)
+            encode = partial(self._payload, batch.historical, self._streams[share.place.stream], texts)
+            messages += settings.messages(batch, share, numbering, encode, CONTENT_TYPE)
         return messages
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
         """None: silence means that nothing changed, as long as the gateway is there."""
         return []
 
-    def _payload(self, batch: Batch, stream: str, found: list[Row], rows: Rows, seq: int, gaps: list[Row]) -> bytes:
-        values = found if len(rows) == len(found) else [found[i] for i in rows.tolist()]
-        body: Row = {"stream": stream, "seq": seq, "values": values}
-        if gaps:
-            body["gaps"] = gaps
-        if batch.historical:
-            body["historical"] = True
-        return self._packed(body)
+    def _derive(self, batch: Batch) -> None:
+        layout = self._layout = self._settings.layout(batch.tags, batch.source)
+        self._heads = [b'{"name":' + orjson.dumps(name) + b',"value":' for name in layout.names]
+        told = [self._settings.told_of(tag) for tag in batch.tags]
+        self._ends = [b',"fields":' + orjson.dumps(fields) + b"}" if fields else b"}" for fields in told]
+        places = (*layout.places, *layout.streams)
+        self._streams = {each.stream: b'{"stream":' + orjson.dumps(each.stream) + b',"seq":' for each in places}
 
-    def _packed(self, body: Row) -> bytes:
-        return orjson.dumps(body)
+    def _texts(self, batch: Batch) -> list[bytes]:
+        """One object per value of a batch, as text."""
+        handles, ticks, heads, ends = batch.handles.tolist(), batch.source_ticks, self._heads, self._ends
+        values = json_texts(batch.types, batch.values)
+        times = [b',"time":"' + text + b'"' for text in bytes_of(ticks)]
+        for i in np.flatnonzero(ticks == 0).tolist():
+            times[i] = b""
+        for i in np.flatnonzero(batch.statuses).tolist():
+            times[i] += b',"status":%d' % batch.statuses[i]
+        if self._settings.server_time:
+            texts = bytes_of(batch.server_ticks)
+            for i in np.flatnonzero(batch.server_ticks).tolist():
+                times[i] += b',"server_time":"' + texts[i] + b'"'
+        return [heads[h] + value + time + ends[h] for h, value, time in zip(handles, values, times, strict=True)]
 
+    def _payload(
+        self, historical: bool, stream: bytes, texts: list[bytes], rows: Rows, seq: int, gaps: list[Row]
+    ) -> bytes:
+        values = texts if len(rows) == len(texts) else [texts[i] for i in rows.tolist()]
+        told = b',"gaps":' + orjson.dumps(gaps) if gaps else b""
+        end = told + (b',"historical":true}' if historical else b"}")
+        return b"".join((stream, b"%d" % seq, b',"values":[', b",".join(values), b"]", end))
 
-def rows_of(batch: Batch, names: list[str], server_time: bool) -> list[Row]:
-    """One object per value of a batch."""
-    ticks = batch.source_ticks
-    columns = zip(batch.handles.tolist(), json_column(batch.types, batch.values), texts_of(ticks), strict=True)
-    found: list[Row] = [{"name": names[h], "value": v, "time": t} for h, v, t in columns]
-    for i in np.flatnonzero(ticks == 0).tolist():
-        del found[i]["time"]
-    for i in np.flatnonzero(batch.statuses).tolist():
-        found[i]["status"] = int(batch.statuses[i])
-    if server_time:
-        texts = texts_of(batch.server_ticks)
-        for i in np.flatnonzero(batch.server_ticks).tolist():
-            found[i]["server_time"] = texts[i]
-    return found
+    def _per_tag(self, batch: Batch, texts: list[bytes], numbering: Numbering) -> list[Message]:
+        """A message for each tag, in one pass over the columns; what is too long is split as any other."""
+        layout, settings, streams = self._layout, self._settings, self._streams
+        groups = layout.group_of[batch.handles].tolist()
+        by_group: dict[int, list[int]] = {}
+        for row, group in enumerate(groups):
+            by_group.setdefault(group, []).append(row)
+        ticks, limits = batch.source_ticks.tolist(), settings.limits
+        end = b'],"historical":true}' if batch.historical else b"]}"
+        messages: list[Message] = []
+        for group, rows in by_group.items():
+            place = layout.places[group]
+            stream = place.stream
+            text = texts[rows[0]] if len(rows) == 1 else b",".join([texts[row] for row in rows])
+            payload = b'%b%d,"values":[%b%b' % (streams[stream], numbering.next(stream), text, end)
+            if len(rows) > 1 and (len(payload) > limits.bytes_at(place) or len(rows) > limits.max_values):
+                share = Share(place, np.array(rows), [], group)
+                encode = partial(self._payload, batch.historical, streams[stream], texts)
+                messages += settings.messages(batch, share, numbering, encode, CONTENT_TYPE)
+                continue
+            oldest = min((ticks[row] for row in rows if ticks[row] > 0), default=0)
+            retain = settings.retain and not batch.historical and place.priority is not Priority.EVENT
+            taken = numbering.take(stream)
+            messages.append(
+                Message(
+                    topic=place.topic,
+                    payload=payload,
+                    stream=stream,
+                    seq=taken,
+                    values=len(rows),
+                    source=batch.source,
+                    oldest_ticks=oldest,
+                    priority=place.priority,
+                    retain=retain,
+                )
+            )
+        return messages
 
 
 def announcement(loss: Loss, stream: str, topic: str, seq: int) -> Message:

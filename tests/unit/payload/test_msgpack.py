@@ -55,7 +55,7 @@ def whole(data: bytes) -> object:
     return body
 
 
-def encoded(form: type[JsonEncoder], batch: Batch) -> list[Message]:
+def encoded(form: type[JsonEncoder] | type[MsgpackEncoder], batch: Batch) -> list[Message]:
     counting = Counting()
     return counting.append(
         form(FormatSettings("e", "f/{machine}", "edge", server_time=True)).encode(batch, counting.next_seq)
