@@ -23,7 +23,7 @@ def gateway() -> CollectorRegistry:
     metrics = GatewayMetrics()
     metrics.for_source("x")
     metrics.for_sink("x")
-    metrics.delay_seconds("x", "x")
+    metrics.delays("x")["x"]
     metrics.refused.labels("x", "x")
     metrics.build.info({"version": "", "python": ""})
     metrics.config_hash.info({"hash": ""})

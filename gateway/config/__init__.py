@@ -51,6 +51,9 @@ class HttpConfig(Strict):
     """Address to listen on: this machine only, unless you say otherwise."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Port to listen on; 0 takes a free one."""
+    max_sources: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """How many sources have histograms of their own on `/metrics` (about 35 lines each, and 20 for each further
+    broker); the others share those of a source named `other`."""
     max_tags: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """How many tags `/metrics/tags` shows at most, of all sources together (about 150 bytes and 10 µs each)."""
 

@@ -10,6 +10,9 @@ as received when it is durable and its fate is known; what a rule holds for a wh
 and what a rule makes of several values (`derived`) counts as received like them.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import disable_created_metrics as _disable_created_metrics
 
@@ -39,19 +42,25 @@ CLOUD_UNITS_BYTES = {"4k": 4096, "5k": 5120}
 PAGES = ("metrics", "tags")
 """`/metrics` and `/metrics/tags`: the values of the `page` label."""
 MOST_SOURCES = 100
-"""So many sources have histograms of their own; the others share those of `OTHER`."""
+"""So many sources have histograms of their own, unless the configuration says otherwise."""
 OTHER = "other"
+"""Whose histograms the others share, and those that are configured no more."""
 SYNC_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 
 class Metrics:
     """All series of one gateway, in a registry of their own."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry: CollectorRegistry | None = None, most_sources: int = MOST_SOURCES) -> None:
         _disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
         self.registry = registry or CollectorRegistry()
-        self._sources: set[str] = set()
-        self._beyond: set[str] = set()
+        self._most_sources = most_sources
+        self._sources: dict[str, SourceMetrics] = {}
+        """Those that are configured, in the order in which they came."""
+        self._shown: set[str] = set()
+        """Those of them that have histograms of their own."""
+        self._delays: dict[str, Delays] = {}
+        """By broker."""
         self._before: dict[str, float] = {}
         """By broker: values that were received, and not filtered, before it was configured."""
         r = self.registry
@@ -216,16 +225,22 @@ class Metrics:
         self._reloads_refused.inc()
 
     def sink_begins(self, name: str, found_values: int) -> None:
-        """From here on a broker has books, with so many values found on disk."""
-        self._before[name] = _sum(self._families.received) - _sum(self._families.filtered)
-        self._recovered.labels(name).inc(found_values)
+        """From here on a broker has books, with so many values found on disk.  Nothing changes when it has them."""
+        if name not in self._before:
+            self._before[name] = _sum(self._families.received) - _sum(self._families.filtered)
+            self._recovered.labels(name).inc(found_values)
 
     def source_ends(self, name: str) -> None:
         """A source is configured no more: its state is not shown, its counts stay in the books."""
-        self._forget({"source": name}, Gauge)
+        self._sources.pop(name, None)
+        self._forget({"source": name}, Gauge, Histogram)
+        self._shown.discard(name)
+        self._share_out()
 
     def sink_ends(self, name: str) -> None:
         """A broker is configured no more: nothing of it is shown."""
+        self._before.pop(name, None)
+        self._delays.pop(name, None)
         self._forget({"sink": name}, Gauge, Counter, Histogram)
 
     def _forget(self, labels: dict[str, str], *kinds: type[Gauge] | type[Counter] | type[Histogram]) -> None:
@@ -233,23 +248,50 @@ class Metrics:
             if isinstance(family, kinds) and labels.keys() <= set(family._labelnames):
                 family.remove_by_labels(labels)
 
-    def delay_seconds(self, source: str, sink: str) -> Histogram:
-        """The delays from one server to one broker.  A source may be one that only an earlier configuration had."""
-        return self._delay_seconds.labels(self._shown(source), sink)
+    # -- histograms, which are long: of so many sources at most
 
-    def _shown(self, source: str) -> str:
-        """The label of a source in histograms, which are long: its name, or beyond the cap `other`."""
-        if source not in self._sources and len(self._sources) < MOST_SOURCES:
-            self._sources.add(source)
-        if source in self._sources:
-            return source
-        self._beyond.add(source)
-        self.left_out.labels("metrics").set(len(self._beyond))
-        return OTHER
+    def keep_within(self, most_sources: int) -> None:
+        """Another cap on the sources with histograms of their own."""
+        self._most_sources = most_sources
+        for name in [name for name in self._sources if name in self._shown][most_sources:]:
+            self._forget({"source": name}, Histogram)
+            self._shown.discard(name)
+            self._sources[name].batch_values = self._families.batch_values.labels(OTHER)
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """The places that are free go to those that have none yet."""
+        beyond = [name for name in self._sources if name not in self._shown]
+        for name in beyond[: max(0, self._most_sources - len(self._shown))]:
+            self._shown.add(name)
+            self._sources[name].batch_values = self._families.batch_values.labels(name)
+        self._tell_places()
+
+    def _tell_places(self) -> None:
+        for delays in self._delays.values():
+            delays.clear()
+        self.left_out.labels("metrics").set(len(self._sources) - len(self._shown))
+
+    def delays(self, sink: str) -> "Delays":
+        """The delays from each server to one broker.  A source may be one that only an earlier configuration had."""
+        found = self._delays.get(sink)
+        if found is None:
+            found = self._delays[sink] = Delays(partial(self._delay, sink))
+        return found
+
+    def _delay(self, sink: str, source: str) -> Histogram:
+        return self._delay_seconds.labels(source if source in self._shown else OTHER, sink)
 
     def for_source(self, name: str) -> SourceMetrics:
-        """The series of one server."""
-        return self._families.bound(name, self._shown(name))
+        """The series of one server: the same each time, until it ends."""
+        found = self._sources.get(name)
+        if found is None:
+            has_place = len(self._shown) < self._most_sources
+            found = self._sources[name] = self._families.bound(name, name if has_place else OTHER)
+            if has_place:
+                self._shown.add(name)
+            self._tell_places()
+        return found
 
     def for_sink(self, name: str) -> "SinkMetrics":
         for reason in DROP_REASONS:
@@ -280,6 +322,18 @@ class Metrics:
             in_flight=self._in_flight.labels(name),
             ack_seconds=self._ack_seconds.labels(name),
         )
+
+
+class Delays(dict[str, Histogram]):
+    """Histograms by source, each looked up once."""
+
+    def __init__(self, find: Callable[[str], Histogram]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, source: str) -> Histogram:
+        found = self[source] = self._find(source)
+        return found
 
 
 def _sum(family: Counter | Gauge, sink: str = "") -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Gauge, Histogram
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SourceMetrics:
     """The series of one OPC UA server, bound."""
 
@@ -30,6 +30,7 @@ class SourceMetrics:
     sequence_gaps: Counter
     undecodable: Counter
     batch_values: Histogram
+    """Another one when the server comes within the cap on histograms, or falls out of it."""
     last_response: Gauge
     clock_offset: Gauge
     browse_seconds: Gauge

@@ -72,7 +72,7 @@ class SourceFamilies:
             r, "gateway_source_sequence_gaps", "Notifications missing in the server's sequence.", "source"
         )
         self._undecodable = counter(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
-        self._batch_values = Histogram(
+        self.batch_values = Histogram(
             "gateway_source_batch_values",
             "Values of one publish response.",
             ["source"],
@@ -125,7 +125,7 @@ class SourceFamilies:
             overflows=self._overflows.labels(name),
             sequence_gaps=self._gaps.labels(name),
             undecodable=self._undecodable.labels(name),
-            batch_values=self._batch_values.labels(shown),
+            batch_values=self.batch_values.labels(shown),
             last_response=self._last_response.labels(name),
             clock_offset=self._clock_offset.labels(name),
             browse_seconds=self._browse_seconds.labels(name),

@@ -9,7 +9,6 @@ from functools import partial
 
 import structlog
 from msgspec.structs import replace
-from prometheus_client import Histogram
 
 from gateway.config import ReplayConfig
 from gateway.delivery import Outcome, Verdict
@@ -45,7 +44,7 @@ class BrokerQueue:
         how many values.  It is not offered again."""
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
-        self._delays: dict[str, Histogram] = {}
+        self._delays = metrics.delays(broker)
         self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
         metrics.sink_begins(broker, self.stored_values)
         self.metrics.stored_values.set_function(lambda: self.stored_values)
@@ -83,13 +82,7 @@ class BrokerQueue:
         if message.oldest_ticks:
             delay_s = time.time() - (message.oldest_ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
             if delay_s > -MOST_AHEAD_S:  # a clock further ahead than that says nothing about delays
-                self._delay_of(message.source).observe(max(0.0, delay_s))
-
-    def _delay_of(self, source: str) -> Histogram:
-        found = self._delays.get(source)
-        if found is None:
-            found = self._delays[source] = self.all_metrics.delay_seconds(source, self.broker)
-        return found
+                self._delays[message.source].observe(max(0.0, delay_s))
 
     def hold(self, message: Message, outcome: Outcome) -> None:
         """From now on set aside whatever follows in this message's stream."""

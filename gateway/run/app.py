@@ -87,7 +87,7 @@ async def run(
 
 
 def _metrics(config: Config) -> Metrics:
-    metrics = Metrics()
+    metrics = Metrics(most_sources=config.http.max_sources)
     metrics.started.set_to_current_time()
     metrics.config_in_use(hash_of(config))
     metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})

@@ -52,7 +52,7 @@ def filled(tags: int) -> tuple[Metrics, TagGauges]:
         series.received.inc(count)
         series.batch_values.observe(count)
         sink.delivered.inc(count)
-        metrics.delay_seconds(source.name, "broker").observe(0.1)
+        metrics.delays("broker")[source.name].observe(0.1)
         gauges.watching(source, lambda: True)
         gauges.take(_batch(source.name, count))
     return metrics, gauges

@@ -43,7 +43,7 @@ def test_fifty_servers_and_four_brokers_stay_under_a_megabyte() -> None:
         metrics.for_source(f"source-{source}").received.inc(10_000)
         for sink in range(4):
             metrics.for_sink(f"broker-{sink}")
-            metrics.delay_seconds(f"source-{source}", f"broker-{sink}").observe(1.0)
+            metrics.delays(f"broker-{sink}")[f"source-{source}"].observe(1.0)
     since_s = time.process_time()
     text = generate_latest(metrics.registry)
     assert len(text) < 1_000_000
@@ -54,11 +54,61 @@ def test_sources_beyond_the_cap_share_their_histograms_and_are_counted() -> None
     metrics = Metrics()
     for source in range(MOST_SOURCES + 7):
         metrics.for_source(f"source-{source}").batch_values.observe(1)
-        metrics.delay_seconds(f"source-{source}", "broker").observe(1.0)
+        metrics.delays("broker")[f"source-{source}"].observe(1.0)
     count = metrics.registry.get_sample_value
     assert count("gateway_series_left_out", {"page": "metrics"}) == 7
     assert count("gateway_source_batch_values_count", {"source": OTHER}) == 7
     assert count("gateway_delay_seconds_count", {"source": OTHER, "sink": "broker"}) == 7
+
+
+def shown(metrics: Metrics) -> set[str]:
+    """The sources that have histograms of their own."""
+    return {
+        sample.labels["source"]
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "gateway_source_batch_values_count"
+    } - {OTHER}
+
+
+def test_the_cap_on_histograms_counts_the_sources_that_are_there() -> None:
+    metrics = Metrics(most_sources=3)
+    for source in range(10):
+        metrics.for_source(f"source-{source}").batch_values.observe(1)
+        metrics.delays("broker")[f"source-{source}"].observe(1.0)
+        metrics.source_ends(f"source-{source}")
+    metrics.for_source("another")
+    assert shown(metrics) == {"another"}
+    metrics.delays("broker")["source-3"].observe(1.0)  # out of the backlog of a source that is gone
+    count = metrics.registry.get_sample_value
+    assert count("gateway_series_left_out", {"page": "metrics"}) == 0
+    assert count("gateway_delay_seconds_count", {"source": OTHER, "sink": "broker"}) == 1
+
+
+def test_a_place_below_the_cap_that_becomes_free_goes_to_the_next_source() -> None:
+    metrics = Metrics(most_sources=2)
+    bound = {name: metrics.for_source(name) for name in "abc"}
+    metrics.delays("broker")["c"].observe(1.0)
+    assert shown(metrics) == {"a", "b"}
+    metrics.source_ends("a")
+    bound["c"].batch_values.observe(1)
+    metrics.delays("broker")["c"].observe(1.0)
+    count = metrics.registry.get_sample_value
+    assert shown(metrics) == {"b", "c"}
+    assert count("gateway_delay_seconds_count", {"source": "c", "sink": "broker"}) == 1
+
+
+def test_another_cap_is_in_effect_at_once() -> None:
+    metrics = Metrics(most_sources=1)
+    bound = {name: metrics.for_source(name) for name in "abc"}
+    metrics.keep_within(2)
+    assert shown(metrics) == {"a", "b"}
+    metrics.keep_within(1)
+    for each in bound.values():
+        each.batch_values.observe(1)
+    assert shown(metrics) == {"a"}
+    assert metrics.registry.get_sample_value("gateway_source_batch_values_count", {"source": OTHER}) == 2
+    assert metrics.registry.get_sample_value("gateway_series_left_out", {"page": "metrics"}) == 2
 
 
 def test_a_refused_configuration_leaves_the_earlier_one_and_says_so() -> None:
