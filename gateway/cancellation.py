@@ -7,7 +7,7 @@ of them for the regular end of a task, and says nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,13 +23,13 @@ def is_asked_to_end() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def unless_asked(work: Awaitable[T]) -> T:
+async def unless_asked(work: Callable[[], Awaitable[T]]) -> T:
     """The result of `work`, for a task of its own; a cancellation that nobody asked for is an error.
 
     Raises `UnaskedCancellationError` for it.  A cancellation of this task passes.
     """
     try:
-        return await work
+        return await work()
     except asyncio.CancelledError as error:
         if is_asked_to_end():
             raise

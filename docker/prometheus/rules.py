@@ -15,6 +15,11 @@ import yaml
 TARGET = Path(__file__).parent / "rules" / "alerts.yml"
 RUNBOOK = "docker/prometheus/RUNBOOK.md"
 DAY_S = 86400
+_FAULTS = " or ".join(
+    f'increase(gateway_{kind}_{what}_total{{cause="bug"}}[15m]) > 0'
+    for kind in ("source", "sink")
+    for what in ("disconnects", "connect_failures")
+)
 _ENDS = (
     "(gateway_source_certificate_expires_timestamp_seconds > 0) or gateway_sink_certificate_expires_timestamp_seconds"
 )
@@ -57,6 +62,10 @@ ALERTS = (
     Alert("SourceFlapping", "increase(gateway_source_connects_total[15m]) > 5", "0s", "warning",
           "The server {{ $labels.source }} was connected anew {{ $value }} times in 15 minutes.",
           "Look at the network between, and for a second client with the same certificate or session limit."),
+    Alert("PeerFault", _FAULTS, "0s", "warning",
+          "A fault of the gateway itself ended its work for {{ $labels.source }}{{ $labels.sink }}.",
+          "It has begun that work again, and all other servers and brokers were not touched. The log has a traceback: "
+          "keep it and report it. What comes again and again holds up this one peer until it is mended."),
     Alert("SinkDisconnected", "gateway_sink_connected == 0", "2m", "critical",
           "No connection to the broker {{ $labels.sink }}.",
           "The log says why, once. Values wait on disk; BacklogTimeToFull says for how long that goes well."),
@@ -134,7 +143,7 @@ ALERTS = (
           "The machine has not enough processor for it: fewer values, a cheaper payload format, or a faster machine."),
     Alert("SeriesLeftOut", "gateway_series_left_out > 0", "5m", "info",
           "The page {{ $labels.page }} of {{ $labels.instance }} leaves out {{ $value }} sources or tags.",
-          "It is longer than its cap. Choose fewer tags, or raise http.max_tags."),
+          "It is longer than its cap. Raise http.max_sources; choose fewer tags, or raise http.max_tags."),
     Alert("OEELow", "machine:factory_oee:ratio_1h < 0.5", "30m", "info",
           "OEE of {{ $labels.machine }} is {{ $value | humanizePercentage }}.",
           "The machine dashboard shows which of availability, effectiveness and quality it is, and the stops behind."),

@@ -6,13 +6,15 @@ open_source ── session ── table of tags ─┬─ SubscribedSource   sub
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import structlog
 
+from gateway.cancellation import unless_asked
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
@@ -91,9 +93,10 @@ async def open_source(
         tasks = [token_renewal(session), keep_alive(session), *source.periodic_tasks()]
         try:
             async with AsyncExitStack() as stack:
-                await stack.enter_async_context(_beside(run_periodic(tasks), source.fail, f"periodic-{config.name}"))
+                running = _beside(partial(run_periodic, tasks), source.fail, f"periodic-{config.name}")
+                await stack.enter_async_context(running)
                 if config.backfill == "beside":
-                    filling = _beside(source.backfill.run(), source.fail, f"history-{config.name}")
+                    filling = _beside(source.backfill.run, source.fail, f"history-{config.name}")
                     await stack.enter_async_context(filling)
                 yield source
         finally:
@@ -132,7 +135,7 @@ async def _begun(
 
 @asynccontextmanager
 async def _beside(
-    work: Coroutine[None, None, None], fail: Callable[[BaseException], None], name: str
+    work: Callable[[], Awaitable[None]], fail: Callable[[BaseException], None], name: str
 ) -> AsyncIterator[None]:
     """Run `work` for as long as the body.  If it fails, whoever waits for a batch gets its error.
 
@@ -143,7 +146,7 @@ async def _beside(
         if not task.cancelled() and (error := task.exception()) is not None:
             fail(error)
 
-    task = asyncio.create_task(work, name=f"opcua-{name}")
+    task = asyncio.create_task(unless_asked(work), name=f"opcua-{name}")
     task.add_done_callback(ended)
     try:
         yield

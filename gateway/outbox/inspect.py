@@ -163,11 +163,7 @@ def purge(folder: Path, progress: Progress = _no_progress) -> tuple[int, int]:
     except OSError as error:
         raise ConfigError([f"cannot purge the outbox {folder}: {error.strerror or error}"]) from error
     finally:
-        for cursor in found.cursors.values():
-            cursor.file.close()
-        found.ledger.close()
-        found.state.close()
-        files.close(found.lock)
+        found.let_go(files)
 
 
 def forget(folder: Path, kept: Collection[str]) -> None:

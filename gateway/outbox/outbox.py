@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
+from gateway.cancellation import unless_asked
 from gateway.config import OutboxConfig
 from gateway.errors import Rejected, Unavailable
 from gateway.model import Loss, Message
@@ -317,6 +318,18 @@ def _lost_by_reader(losses: list[Loss], what: str) -> list[int]:
     return [sum(getattr(loss, what) for loss in losses if name in loss.readers) for name in names]
 
 
+async def _recovered(files: Files, recover: Callable[[], Found]) -> Found:
+    """Recover in a thread, which cannot be cancelled: what it opens for somebody who has gone is closed again."""
+    opening = asyncio.get_running_loop().run_in_executor(None, recover)
+    try:
+        return await asyncio.shield(opening)
+    except BaseException:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            opening.result().let_go(files)
+        raise
+
+
 @asynccontextmanager
 async def open_outbox(
     config: OutboxConfig,
@@ -338,15 +351,15 @@ async def open_outbox(
     the folder or it cannot be written.
     """
     disk, ages = files or Files(), clock or Clock()
-    found = await asyncio.to_thread(recover, disk, Path(config.path), ages, tuple(readers))
+    found = await _recovered(disk, partial(recover, disk, Path(config.path), ages, tuple(readers)))
     store = Store(config, found, disk, ages, on_drop, numbered, retry_s)
     outbox = Outbox(config, found, store, on_commit, numbered, retry_s)
     failure: BaseException | None = None
     try:
         await store.begin()
         async with asyncio.TaskGroup() as tasks:
-            ticker = tasks.create_task(outbox.tick(), name="outbox: tick")
-            running = tasks.create_task(outbox.run(), name="outbox: run")
+            ticker = tasks.create_task(unless_asked(outbox.tick), name="outbox: tick")
+            running = tasks.create_task(unless_asked(outbox.run), name="outbox: run")
             try:
                 yield outbox
             except BaseException as error:  # noqa: BLE001 - raised again below, as it is and not in a group

@@ -69,6 +69,14 @@ class Found:
     losses: list[Loss] = field(default_factory=list)
     """Found missing just now."""
 
+    def let_go(self, files: Files) -> None:
+        """Close what was opened and never used."""
+        for cursor in self.cursors.values():
+            cursor.file.close()
+        self.ledger.close()
+        self.state.close()
+        files.close(self.lock)
+
 
 def recover(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...]) -> Found:
     """Open a folder.  Raises `ConfigError` only for what a person has to put right, and `Unavailable` for a disk that

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.cancellation import unless_asked
 from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import SourceMetrics
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message
@@ -79,7 +80,10 @@ class Intake:
         self._rule(shaper)
         self._now_ticks = now_ticks or steady_ticks()
         self._mark = self.mark
+        self._is_whole = True
+        """No fault came between what the rules held and the outbox."""
         self._lost = lost(outbox.checkpoints.get(name, b""))
+        metrics.held.set(0)
 
     @property
     def mark(self) -> bytes:
@@ -91,13 +95,13 @@ class Intake:
         self._metrics.batch_values.observe(len(batch))
         if self._lost:
             batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
-        self._mark = batch.checkpoint or self._mark
         if self._shaper is None:
             count = partial(self._metrics.received.inc, len(batch))
             messages = self._encoded(batch, self._outbox.next_seq)
+            self._mark = batch.checkpoint or self._mark
             await self._outbox.append(messages, source=self.name, checkpoint=batch.checkpoint, on_stored=count)
             return
-        await self._put(self._shaper, self._shaper.take(batch, self._now_ticks()))
+        await self._put(self._shaper, partial(self._shaper.take, batch, self._now_ticks()), batch)
 
     async def flush_regularly(self) -> None:
         """Let go of what was held long enough, until cancelled."""
@@ -109,14 +113,14 @@ class Intake:
     async def flush(self) -> None:
         """Let go of what was held long enough."""
         if self._shaper is not None and self._shaper.held:
-            await self._let_go(self._shaper, self._shaper.flush(self._now_ticks()))
+            await self._put(self._shaper, partial(self._shaper.flush, self._now_ticks()))
 
     async def change(self, encoder: Encoder, shaper: Shaper | None, watch: Watch | None = None) -> None:
         """Go on with other rules; what the old ones hold is let go first, in its place.  Not undone by cancelling."""
         old, self._encoder, self._watch = self._shaper, encoder, watch
         self._rule(shaper)
         if old is not None and old.held:
-            await self._let_go(old, old.drain())
+            await self._put(old, old.drain)
 
     def _rule(self, shaper: Shaper | None) -> None:
         self._shaper = shaper
@@ -126,25 +130,41 @@ class Intake:
             self._ruled.set()
 
     async def drain(self) -> None:
-        """Let go of all that is held, for the end; in bounded time."""
-        if self._shaper is None or not self._shaper.held:
+        """Let go of all that is held, for the end; in bounded time.
+
+        After a fault in the middle of shaping or encoding, nothing: what was lost by it is announced by the next life.
+        """
+        if self._shaper is None or not self._shaper.held or not self._is_whole:
             return
         try:
-            await asyncio.wait_for(self._let_go(self._shaper, self._shaper.drain()), DRAIN_S)
+            await asyncio.wait_for(self._put(self._shaper, self._shaper.drain), DRAIN_S)
         except TimeoutError:
             log = structlog.get_logger("gateway.shaping").bind(source=self.name)
             log.warning("values that were held are not durable yet", next="what is lost of them is announced")
-
-    async def _let_go(self, shaper: Shaper, shaped: Shaped) -> None:
-        if shaped.received:
-            await self._put(shaper, shaped)
 
     def _encoded(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
         if self._watch is not None:
             self._watch(batch)
         return self._encoder.encode(batch, next_seq)
 
-    async def _put(self, shaper: Shaper, shaped: Shaped) -> None:
+    async def _put(self, shaper: Shaper, shape: Callable[[], Shaped], given: Batch | None = None) -> None:
+        """Store what the rules let go of, and how far they have come with the batch that they were given."""
+        try:
+            shaped = shape()
+            if given is None and not shaped.received:
+                return
+            messages = self._messages(shaped)
+            self._mark = (given.checkpoint if given is not None else b"") or self._mark
+            mark = wrap(self._mark, shaper.held, shaper.since_ticks)
+            count = partial(self._count, shaped, shaper.held)
+            await self._outbox.append(messages, source=self.name, checkpoint=mark, on_stored=count)
+        except asyncio.CancelledError:
+            raise  # the outbox has it by then
+        except BaseException:
+            self._is_whole = False
+            raise
+
+    def _messages(self, shaped: Shaped) -> list[Message]:
         seqs: dict[str, int] = {}
 
         def next_seq(stream: str) -> int:
@@ -155,9 +175,7 @@ class Intake:
             made = self._encoded(batch, next_seq)
             seqs |= {message.stream: message.seq + 1 for message in made}
             messages += made
-        mark = wrap(self._mark, shaper.held, shaper.since_ticks)
-        count = partial(self._count, shaped, shaper.held)
-        await self._outbox.append(messages, source=self.name, checkpoint=mark, on_stored=count)
+        return messages
 
     def _count(self, shaped: Shaped, held: int) -> None:
         self._metrics.received.inc(shaped.received)
@@ -177,7 +195,7 @@ async def collect(intake: Intake, open_source: OpenSource, link: Link, backoff: 
                 await intake.store(batch)
 
     async with asyncio.TaskGroup() as group:
-        flushing = group.create_task(intake.flush_regularly(), name=f"flush {intake.name}")
+        flushing = group.create_task(unless_asked(intake.flush_regularly), name=f"flush {intake.name}")
         try:
             await keep_connected(link, attempt, backoff)
         finally:

@@ -21,6 +21,7 @@ from math import inf
 
 from msgspec.structs import replace
 
+from gateway.cancellation import unless_asked
 from gateway.delivery import OpenSink, Outcome, Sink, Verdict
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link, keep_connected
@@ -68,14 +69,14 @@ async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
     """
     session = _Session(queue, sink)
     async with asyncio.TaskGroup() as tasks:
-        lost = tasks.create_task(_loss_of(sink), name=f"session with {queue.broker}")
-        left = tasks.create_task(leave.wait(), name=f"leave {queue.broker}")
+        lost = tasks.create_task(unless_asked(partial(_loss_of, sink)), name=f"session with {queue.broker}")
+        left = tasks.create_task(unless_asked(leave.wait), name=f"leave {queue.broker}")
         work = [
-            tasks.create_task(session.deliver(), name=f"deliver to {queue.broker}"),
-            tasks.create_task(session.catch_up(), name=f"catch up with {queue.broker}"),
-            tasks.create_task(session.offer_again(), name=f"offer again to {queue.broker}"),
+            tasks.create_task(unless_asked(session.deliver), name=f"deliver to {queue.broker}"),
+            tasks.create_task(unless_asked(session.catch_up), name=f"catch up with {queue.broker}"),
+            tasks.create_task(unless_asked(session.offer_again), name=f"offer again to {queue.broker}"),
         ]
-        setting_aside = tasks.create_task(session.set_aside(), name=f"set aside from {queue.broker}")
+        setting_aside = tasks.create_task(unless_asked(session.set_aside), name=f"set aside from {queue.broker}")
         await asyncio.wait([lost, left], return_when=asyncio.FIRST_COMPLETED)
         for task in work:
             task.cancel()

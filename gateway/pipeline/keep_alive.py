@@ -7,7 +7,9 @@ alive.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
+from gateway.cancellation import unless_asked
 from gateway.link import Link
 from gateway.outbox import Outbox
 from gateway.payload.format import Encoder
@@ -20,7 +22,9 @@ async def keeping_alive(encoder: Encoder, outbox: Outbox, link: Link, interval_s
         yield
         return
     async with asyncio.TaskGroup() as tasks:
-        beating = tasks.create_task(_beat(encoder, outbox, link, interval_s), name=f"keep alive {link.peer}")
+        beating = tasks.create_task(
+            unless_asked(partial(_beat, encoder, outbox, link, interval_s)), name=f"keep alive {link.peer}"
+        )
         yield
         beating.cancel()
 

@@ -7,7 +7,7 @@ back-off.  Nobody else notices.  A cancellation that nobody asked for is such a 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from traceback import extract_tb
 
 import structlog
@@ -32,8 +32,7 @@ class Life:
 
     def begin(self, work: Work, failed: Failed) -> None:
         """Do this work, again and again if it fails, until it returns or is ended."""
-        lived = live(work, failed, self._backoff, self._name)
-        self._task = self._tasks.create_task(lived, name=self._name)
+        self._task = task_in(self._tasks, live(work, failed, self._backoff, self._name), self._name)
 
     def cancel(self) -> None:
         """Let it end, and do not wait."""
@@ -49,6 +48,15 @@ class Life:
             await asyncio.wait([task], timeout=grace_s)
         task.cancel()
         await asyncio.wait([task])
+
+
+def task_in(tasks: asyncio.TaskGroup, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None] | None:
+    """A task for this work; None where a fault is just ending all of these tasks."""
+    try:
+        return tasks.create_task(work, name=name)
+    except RuntimeError:
+        work.close()
+        return None
 
 
 async def live(work: Work, failed: Failed, backoff: Backoff, name: str, rng: random.Random | None = None) -> None:

@@ -6,13 +6,15 @@ anything change, and otherwise all of it is closed again.  Who is not concerned 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Generic, TypeVar
 
-from gateway.config import BrokerConfig, Config, SourceConfig
-from gateway.errors import ConfigError
+import structlog
+
+from gateway.config import BrokerConfig, Config, OutboxConfig, SourceConfig
+from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.logs import set_level
 from gateway.opcua.session import security as opcua
@@ -27,11 +29,17 @@ from gateway.web import serve_http
 Unit = TypeVar("Unit", SourceUnit, SinkUnit)
 
 
+OpenSource = Callable[[Gateway, SourceConfig], AbstractAsyncContextManager[SourceUnit]]
+OpenSink = Callable[[Gateway, OutboxConfig, BrokerConfig], AbstractAsyncContextManager[SinkUnit]]
+
+
 class Peers:
     """The sources and sinks that there are.  Made by `nobody_yet`."""
 
-    def __init__(self, gateway: Gateway, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, gateway: Gateway, tasks: asyncio.TaskGroup, source: OpenSource, sink: OpenSink) -> None:
         self._gateway = gateway
+        self._open_source = source
+        self._open_sink = sink
         self._snapshot = NOTHING
         self._sources = _Units[SourceUnit]()
         self._sinks = _Units[SinkUnit]()
@@ -50,9 +58,9 @@ class Peers:
             sources, sinks = _Units[SourceUnit](), _Units[SinkUnit]()
             opening.push_async_callback(self._abandon, sources, sinks)
             for broker in _named(config.all_brokers, changes.brokers.begun):
-                await sinks.add(sink_unit(gateway, config.outbox, broker))
+                await sinks.add(self._open_sink(gateway, config.outbox, broker))
             for source in _named(config.sources, changes.sources.begun):
-                await sources.add(source_unit(gateway, source))
+                await sources.add(self._open_source(gateway, source))
             opening.pop_all()
         self._sources.take_over(sources)
         self._sinks.take_over(sinks)
@@ -64,7 +72,17 @@ class Peers:
         """What was opened for nothing leaves nothing behind."""
         await sources.leave_all()
         await sinks.leave_all()
-        await asyncio.to_thread(forget_brokers, self._gateway.config)
+        await self._forget_brokers(self._gateway.config)
+
+    async def _forget_brokers(self, config: Config) -> None:
+        """Remove what others than these left behind, if that can be had."""
+        try:
+            await asyncio.to_thread(forget_brokers, config)
+        except (ConfigError, Unavailable, OSError) as error:
+            log = structlog.get_logger("gateway.run")
+            log.warning(
+                "what a broker left cannot be removed now", reason=str(error), next="the next start tries again"
+            )
 
     async def _change(self, config: Config, changes: Changes) -> None:
         """Away with what goes, sources first; then what comes, brokers first."""
@@ -73,11 +91,12 @@ class Peers:
         set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
         gateway.outbox.keep_within(config.outbox)
         gateway.tags.configure(config)
+        gateway.metrics.keep_within(config.http.max_sources)
         gateway.metrics.outbox_capacity.set(config.outbox.max_bytes)
         await self._sources.leave(changes.sources.ended, for_good=True)
         await self._sinks.leave(changes.brokers.ended, for_good=True)
         if changes.brokers.ended:
-            await asyncio.to_thread(forget_brokers, config)
+            await self._forget_brokers(config)
         for sink in self._sinks:
             sink.keep_within(config.outbox)
         await self._begin_sinks(config.all_brokers, changes.brokers)
@@ -161,10 +180,12 @@ class _Units(Generic[Unit]):
 
 
 @asynccontextmanager
-async def nobody_yet(gateway: Gateway) -> AsyncIterator[Peers]:
+async def nobody_yet(
+    gateway: Gateway, source: OpenSource = source_unit, sink: OpenSink = sink_unit
+) -> AsyncIterator[Peers]:
     """No peers; those that come end in order when this is left, and at once when it fails."""
     async with asyncio.TaskGroup() as tasks:
-        peers = Peers(gateway, tasks)
+        peers = Peers(gateway, tasks, source, sink)
         try:
             yield peers
             await peers.end_in_order()

@@ -14,7 +14,7 @@ from importlib.metadata import version
 import structlog
 
 from gateway.config import BrokerConfig, Config, OutboxConfig
-from gateway.delivery import Presence, Session
+from gateway.delivery import Presence, Session, SinkKind
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.metrics import SinkMetrics
@@ -36,11 +36,15 @@ SHARE_OF_REFUSED = 8
 """Refused messages and dead letters may each take this part of the outbox's size."""
 
 
+KindOf = Callable[[BrokerConfig], SinkKind]
+
+
 class SinkUnit:
     """Made by `sink_unit`."""
 
-    def __init__(self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig) -> None:
+    def __init__(self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, kind_of: KindOf) -> None:
         self.name = broker.name
+        self._kind_of = kind_of
         self._gateway = gateway
         self._bounds = bounds
         self._broker = broker
@@ -112,7 +116,7 @@ class SinkUnit:
             return  # it begins when its places are open again
         gateway, broker, (queue, life) = self._gateway, self._broker, self._open
         metrics = gateway.metrics.for_sink(self.name)
-        kind = kind_of(broker)
+        kind = self._kind_of(broker)
         queue.retry_refused_s, queue.replay, queue.expiry_s = broker.retry_refused, broker.replay, broker.expiry
         metrics.own_certificate_expires.set_function(partial(kind.certificate_expires_s, broker))
         metrics.broker_certificate_expires.set(math.nan)
@@ -123,7 +127,7 @@ class SinkUnit:
         if broker.max_packet is not None:
             gateway.packets.learn(self.name, broker.max_packet)
         self._goodbye = asyncio.Event()
-        connect = partial(_connected, gateway, broker, link, metrics)
+        connect = partial(_connected, gateway, broker, kind, link, metrics)
         life.begin(partial(forward, queue, connect, link, gateway.backoff, self._goodbye), link.down)
 
     async def _end_delivery(self) -> None:
@@ -154,12 +158,14 @@ class SinkUnit:
 
 
 @asynccontextmanager
-async def sink_unit(gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig) -> AsyncIterator[SinkUnit]:
+async def sink_unit(
+    gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, kind_of: KindOf = kind_of
+) -> AsyncIterator[SinkUnit]:
     """A sink whose places on the disk are open, and that may begin; one that never began leaves nothing behind.
 
     Raises `ConfigError` or `Unavailable` when its places cannot be had.
     """
-    unit, problem = SinkUnit(gateway, bounds, broker), None
+    unit, problem = SinkUnit(gateway, bounds, broker, kind_of), None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(unit.live(), name=f"places of {broker.name}")
         try:
@@ -195,10 +201,10 @@ def forget_brokers(config: Config) -> None:
 
 @asynccontextmanager
 async def _connected(
-    gateway: Gateway, broker: BrokerConfig, link: Link, metrics: SinkMetrics
+    gateway: Gateway, broker: BrokerConfig, kind: SinkKind, link: Link, metrics: SinkMetrics
 ) -> AsyncIterator[Session]:
     """A session, from which the formats learn how long a message may be."""
-    kind, wanted = kind_of(broker), with_version(broker, gateway.config.payload)
+    wanted = with_version(broker, gateway.config.payload)
     async with kind.open_sink(wanted, link, gateway.config.name, _presence(gateway, broker)) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes

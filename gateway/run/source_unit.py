@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import Protocol
 
 from gateway.config import SourceConfig
 from gateway.link import Link
@@ -11,20 +12,29 @@ from gateway.metrics import SourceMetrics
 from gateway.opcua import open_source
 from gateway.payload.choose import encoder_for, format_of
 from gateway.payload.format import Encoder
-from gateway.pipeline.collect import DRAIN_S, Intake, Watch, collect
+from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
 from gateway.pipeline.keep_alive import keeping_alive
 from gateway.run.gateway import Gateway, counted_link
-from gateway.run.life import Life
+from gateway.run.life import Life, task_in
 from gateway.shaping import Shaper
+
+
+class Connect(Protocol):
+    """Opens a source, as `gateway.opcua.open_source` does."""
+
+    def __call__(
+        self, config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
+    ) -> AbstractAsyncContextManager[Source]: ...
 
 
 class SourceUnit:
     """Made by `source_unit`.  Nothing of it shows before it begins."""
 
-    def __init__(self, gateway: Gateway, source: SourceConfig, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, gateway: Gateway, source: SourceConfig, tasks: asyncio.TaskGroup, connect: Connect) -> None:
         self.name = source.name
         self._gateway = gateway
         self._source = source
+        self._connect = connect
         self._life = Life(tasks, f"collect {source.name}", gateway.backoff)
         self._running: tuple[Intake, asyncio.TaskGroup] | None = None
         self._is_over = False
@@ -50,8 +60,9 @@ class SourceUnit:
             return  # the next life begins with it
         intake, tasks = self._running
         change = intake.change(self._encoder(), _shaper(source), self._watch())
-        changing = tasks.create_task(change, name=f"change {self.name}")
-        await asyncio.wait([changing], timeout=DRAIN_S)  # it goes on when the outbox is full
+        changing = task_in(tasks, change, f"change {self.name}")
+        if changing is not None:
+            await asyncio.wait([changing], timeout=DRAIN_S)  # it goes on when the outbox is full
 
     def leave(self, *, for_good: bool = False) -> None:
         """Disconnect, and do not wait for it.  The server keeps the subscription for whoever comes back.
@@ -64,9 +75,10 @@ class SourceUnit:
     async def _collect(self, link: Link, metrics: SourceMetrics) -> None:
         """One life: what the rules hold lives as long as this."""
         gateway, source, payload = self._gateway, self._source, self._gateway.config.payload
+        await gateway.outbox.append([])  # what an earlier life was storing is there by then, with its checkpoint
         encoder, form = self._encoder(), format_of(payload)
         intake = Intake(self.name, encoder, gateway.outbox, metrics, _shaper(source), watch=self._watch())
-        connect = partial(open_source, source, metrics, link, describe=form.describes_types)
+        connect = partial(self._connect, source, metrics, link, describe=form.describes_types)
         every_s = form.keep_alive_s(payload) if form.keep_alive_s is not None else None
         async with asyncio.TaskGroup() as tasks, keeping_alive(encoder, gateway.outbox, link, every_s):
             self._running = intake, tasks
@@ -95,10 +107,12 @@ class SourceUnit:
 
 
 @asynccontextmanager
-async def source_unit(gateway: Gateway, source: SourceConfig) -> AsyncIterator[SourceUnit]:
+async def source_unit(
+    gateway: Gateway, source: SourceConfig, connect: Connect = open_source
+) -> AsyncIterator[SourceUnit]:
     """A source that may begin.  Left, it is disconnected."""
     async with asyncio.TaskGroup() as tasks:
-        unit = SourceUnit(gateway, source, tasks)
+        unit = SourceUnit(gateway, source, tasks, connect)
         try:
             yield unit
         finally:

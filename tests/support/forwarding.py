@@ -1,13 +1,14 @@
 """Forwarding under test: a broker that obeys physics, and the queue around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 
 from gateway.config import OutboxConfig, ReplayConfig
-from gateway.delivery import DELIVERED, Outcome, Verdict
+from gateway.delivery import DELIVERED, Outcome, Packet, Verdict
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics
@@ -32,6 +33,7 @@ class Broker:
     verdict: Callable[[Message], Outcome | None] = lambda message: DELIVERED
     """None: not yet; `answer` tells later."""
     window: int = 4
+    most_bytes: int = 2**28
     taken: list[tuple[str, int]] = field(default_factory=list)
     got: list[Message] = field(default_factory=list)
     """What was taken, whole."""
@@ -40,12 +42,24 @@ class Broker:
     break_after: int | None = None
     sessions: int = 0
     left_in_order: int = 0
+    is_there: bool = True
+    current: "list[Session]" = field(default_factory=list)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:
+        if not self.is_there:
+            raise Unavailable("nobody listens there", "refused")
         self.sessions += 1
-        yield Session(self)
+        session = Session(self)
+        self.current.append(session)
+        yield session
         self.left_in_order += 1
+
+    def go(self) -> None:
+        """Be away from now on."""
+        self.is_there = False
+        for session in self.current:
+            session.break_off()
 
     def answer(self, outcome: Outcome) -> None:
         """The verdict for all that waits for one."""
@@ -64,6 +78,14 @@ class Session:
     @property
     def window(self) -> int:
         return self._broker.window
+
+    @property
+    def most_bytes(self) -> int:
+        return self._broker.most_bytes
+
+    @property
+    def certificate_ends_s(self) -> float:
+        return nan
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         loop = asyncio.get_running_loop()
@@ -90,15 +112,20 @@ class Session:
             broker.got.append(message)
         if broker.break_after is not None and len(broker.taken) >= broker.break_after:
             broker.break_after = None
-            self._break()
+            self.break_off()
             return  # taken, but the PUBACK never came: it will be sent again
         future.set_result(outcome)
 
-    def _break(self) -> None:
+    def break_off(self) -> None:
         self._broken.set()
         for future in list(self.open):
             if not future.done():  # its verdict came in this turn of the loop
                 future.set_exception(Unavailable("broken"))
+
+    async def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
+        """Nothing ever arrives."""
+        await self.wait_closed()
+        yield Packet("", b"")
 
     async def wait_closed(self) -> None:
         await self._broken.wait()

@@ -15,6 +15,7 @@ from asyncua import Client, ua
 from asyncua.client.ua_client import UASocketProtocol, UASocketState
 from asyncua.client.ua_session import UaSession
 
+from gateway.cancellation import unless_asked
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
@@ -163,7 +164,7 @@ async def in_chunks(
 
     async with asyncio.TaskGroup() as group:
         for number in range(min(WIDTH, len(parts))):
-            group.create_task(work(), name=f"opcua-chunk-{number}")
+            group.create_task(unless_asked(work), name=f"opcua-chunk-{number}")
     if failures:
         raise failures[0]
     return [result for part in results for result in part]

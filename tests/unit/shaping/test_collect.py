@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,10 +17,10 @@ from gateway.config import OutboxConfig, SourceConfig
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SourceMetrics, books_of
-from gateway.model import Batch, Tag
+from gateway.model import Batch, Message, Tag
 from gateway.outbox import Outbox, Record, open_outbox
 from gateway.payload.json import JsonEncoder
-from gateway.payload.splitting import FormatSettings, SizeLimits
+from gateway.payload.splitting import FormatSettings, NextSeq, SizeLimits
 from gateway.pipeline.collect import Intake, Source, collect
 from gateway.shaping import Shaper
 
@@ -222,6 +223,46 @@ def test_what_was_held_at_a_kill_is_announced_with_its_number(tmp_path: Path) ->
 
     life(killed, tmp_path)
     life(after, tmp_path)
+
+
+class FaultyOnce(JsonEncoder):
+    """Does not get a certain value into a message, the first time."""
+
+    def __init__(self, fault: BaseException) -> None:
+        super().__init__(FormatSettings("p", "f/{line}", "g", SizeLimits(3)))
+        self._fault: BaseException | None = fault
+
+    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+        if 13.0 in batch.values and self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
+        return super().encode(batch, next_seq)
+
+
+def test_a_fault_in_encoding_is_followed_by_what_was_not_stored_and_what_was_held_is_announced() -> None:
+    """What the fault interrupted is not taken for stored: the server sends it again to the next life."""
+
+    async def body(outbox: Outbox, metrics: Metrics) -> None:
+        held, faulty = batch_of([(4, 1000, 1.0, 0), (4, 1001, 2.0, 0), (3, 1000, 5.0, 0)], 0), [(0, 1002, 13.0, 0)]
+        server, encoder = Server([held, batch_of([*faulty, (4, 1003, 3.0, 0)], 1)], set()), FaultyOnce(KeyError("x"))
+
+        def intake() -> Intake:
+            return Intake("s", encoder, outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: 0)
+
+        with pytest.raises(ExceptionGroup):
+            await collect(intake(), server.connect, Link("s", "fake"), Backoff(0.0, 0.0))
+        task = asyncio.create_task(collect(intake(), server.connect, Link("s", "fake"), Backoff(0.0, 0.0)))
+        await server.ended.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert server.marks == [b"", b"0"]
+        records = await outbox.reader("b").read(100, 10**6)
+        payloads = [orjson.loads(record.message.payload) for record in records]
+        assert 13.0 in {value["value"] for payload in payloads for value in payload["values"]}
+        gaps = {(gap["cause"], gap["count"]) for payload in payloads for gap in payload.get("gaps", [])}
+        assert gaps == {("held_lost", 2)}
+
+    life(body)
 
 
 @settings(max_examples=8, deadline=None)

@@ -1,0 +1,223 @@
+"""Sources and sinks of a gateway in the test, between servers and brokers that obey physics."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from math import nan
+from pathlib import Path
+
+import orjson
+
+from gateway.config import BrokerConfig, Config, OutboxConfig, SourceConfig
+from gateway.delivery import LateStage, Presence
+from gateway.errors import Unavailable
+from gateway.link import Link
+from gateway.metrics import Books, Metrics, SourceMetrics, books_of
+from gateway.metrics.tags import TagGauges
+from gateway.model import Batch, Message, Tag
+from gateway.outbox import open_outbox
+from gateway.run.gateway import Gateway, count_drop
+from gateway.run.reconcile import Peers, nobody_yet
+from gateway.run.sink_unit import SinkUnit, sink_unit
+from gateway.run.source_unit import SourceUnit, source_unit
+from tests.support.forwarding import Broker, Session
+from tests.support.payloads import batch_of
+
+INT32 = 6
+MOST_AT_ONCE = 10
+
+
+@dataclass
+class Server:
+    """An OPC UA server with one variable that counts.
+
+    It keeps what was not acknowledged for whoever connects again, and nothing else; a connection that broke stays
+    broken.
+    """
+
+    name: str
+    tags: Sequence[Tag] = (Tag("count", "i=1", {"machine": "m"}),)
+    is_there: bool = True
+    produced: int = 0
+    acknowledged: int = 0
+    connections: int = 0
+    configs: list[SourceConfig] = field(default_factory=list)
+    """With what it was connected to, each time."""
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def produce(self, count: int = 1) -> None:
+        self.produced += count
+        self._tell()
+
+    def go(self) -> None:
+        """Be away from now on."""
+        self.is_there = False
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    @asynccontextmanager
+    async def connected(
+        self, config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
+    ) -> AsyncIterator["Connection"]:
+        await asyncio.sleep(0)
+        if not self.is_there:
+            raise Unavailable("nobody listens there", "refused")
+        self.connections += 1
+        self.configs.append(config)
+        self.acknowledged = max(self.acknowledged, int(checkpoint or 0))
+        link.up()
+        yield Connection(self)
+        await asyncio.sleep(0)
+
+
+class Connection:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._number = server.connections
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        server, at = self._server, self._server.acknowledged
+        while True:
+            while at >= server.produced:
+                if not server.is_there or server.connections != self._number:
+                    raise Unavailable("the server has gone", "cut")
+                await server._changed.wait()
+            end = min(server.produced, at + MOST_AT_ONCE)
+            rows = [(INT32, n) for n in range(at + 1, end + 1)]
+            batch = batch_of(rows, tags=server.tags, handles=[0] * len(rows))
+            batch = Batch(
+                **{name: getattr(batch, name) for name in batch.__slots__}
+                | {"source": server.name, "checkpoint": b"%d" % end}
+            )
+            yield batch
+            at = server.acknowledged = end
+
+
+class Kind:
+    """A kind of sink whose brokers are those of the test."""
+
+    def __init__(self, brokers: dict[str, Broker]) -> None:
+        self._brokers = brokers
+        self.configs: list[BrokerConfig] = []
+
+    def check(self, configs: Sequence[BrokerConfig]) -> None: ...
+
+    @asynccontextmanager
+    async def open_sink(
+        self,
+        config: BrokerConfig,
+        link: Link,
+        default_client_id: str,
+        presence: Presence | None = None,
+        late: Callable[[], LateStage] | None = None,
+    ) -> AsyncIterator[Session]:
+        await asyncio.sleep(0)
+        async with self._brokers[config.name].session() as session:
+            self.configs.append(config)
+            link.up()
+            yield session
+            await asyncio.sleep(0)
+
+    def credential_expires_s(self, config: BrokerConfig) -> float:
+        return nan
+
+    def certificate_expires_s(self, config: BrokerConfig) -> float:
+        return nan
+
+
+class Composition:
+    """A gateway of servers and brokers that obey physics."""
+
+    def __init__(self, folder: Path, sources: Sequence[str] = ("s", "t"), brokers: Sequence[str] = ("a", "b")) -> None:
+        self.folder = folder
+        self.servers = {name: Server(name) for name in sources}
+        self.brokers = {name: Broker() for name in brokers}
+        self.kind = Kind(self.brokers)
+        self.gateway: Gateway
+        self.peers: Peers
+
+    def config(
+        self,
+        sources: dict[str, dict[str, object]] | None = None,
+        brokers: dict[str, dict[str, object]] | None = None,
+        without: Sequence[str] = (),
+        **changes: object,
+    ) -> Config:
+        """Of all servers and brokers; with changes of some sources and brokers, by name, and of the whole."""
+        select = [{"node": "i=1"}]
+        plain: dict[str, object] = {
+            "name": "edge",
+            "sources": [
+                {
+                    "name": name,
+                    "url": f"opc.tcp://{name}:1",
+                    "insecure": True,
+                    "select": select,
+                    **(sources or {}).get(name, {}),
+                }
+                for name in self.servers
+            ],
+            "brokers": [
+                {"name": name, "url": f"mqtt://{name}:1", "retry_refused": "100ms", **(brokers or {}).get(name, {})}
+                for name in self.brokers
+                if name not in without
+            ],
+            "outbox": {"path": str(self.folder / "outbox"), "commit": "os"},
+            "payload": {"topic": "x/{source}"},
+            "http": {"port": 0},
+            "reconnect": {"first": "10ms", "most": "20ms"},
+        }
+        return Config.model_validate(plain | changes)
+
+    @asynccontextmanager
+    async def running(self, first: Config | None = None) -> AsyncIterator["Composition"]:
+        config, metrics = first or self.config(), Metrics()
+        names = tuple(broker.name for broker in config.all_brokers)
+        drops = partial(count_drop, metrics)
+        async with open_outbox(config.outbox, readers=names, on_drop=drops) as outbox, AsyncExitStack() as stack:
+            tags = TagGauges(config, metrics.left_out.labels("tags"))
+            self.gateway = Gateway(config, metrics, tags, outbox, Link("http", ""))
+            self.peers = await stack.enter_async_context(nobody_yet(self.gateway, self._source, self._sink))
+            await self.peers.take(config)
+            yield self
+
+    def _source(self, gateway: Gateway, source: SourceConfig) -> AbstractAsyncContextManager[SourceUnit]:
+        return source_unit(gateway, source, connect=self.servers[source.name].connected)
+
+    def _sink(
+        self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig
+    ) -> AbstractAsyncContextManager[SinkUnit]:
+        return sink_unit(gateway, bounds, broker, kind_of=lambda config: self.kind)
+
+    def produce(self, count: int = 1) -> None:
+        for server in self.servers.values():
+            server.produce(count)
+
+    def books(self, broker: str) -> Books:
+        return books_of(self.gateway.metrics.registry, broker)
+
+    def has_all(self, broker: str, *sources: str) -> bool:
+        """Whether a broker has every value that these servers, or all of them, produced."""
+        got = numbers(self.brokers[broker].got)
+        return all(
+            got.get(name, set()) >= set(range(1, self.servers[name].produced + 1)) for name in sources or self.servers
+        )
+
+
+def numbers(messages: Sequence[Message]) -> dict[str, set[int]]:
+    """The values in messages, by source."""
+    found: dict[str, set[int]] = {}
+    for message in messages:
+        values = orjson.loads(message.payload).get("values", [])
+        found.setdefault(message.source, set()).update(int(value["value"]) for value in values)
+    return found
+
+
+def first_deliveries(messages: Sequence[Message], stream: str) -> list[int]:
+    """The numbers of a stream's messages, each when it came first."""
+    return list(dict.fromkeys(message.seq for message in messages if message.stream == stream))

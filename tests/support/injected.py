@@ -1,0 +1,106 @@
+"""Faults at every await: whatever a task of one peer waits for, the n-th time it does, raises instead.
+
+Only what suspends counts: it is where a task can be interrupted, and where what a library raises comes in.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+_is_concerned: ContextVar[bool] = ContextVar("is_concerned", default=False)
+Anything = Coroutine[Any, Any, Any]
+
+
+class Injection:
+    """Raises `fault` at the await with this number, from 1, of all that a unit with this name does."""
+
+    def __init__(self, number: int, fault: Callable[[], BaseException], peer: str) -> None:
+        self.number = number
+        self.fault = fault
+        self.peer = peer
+        self.awaits = 0
+        self.place: str | None = None
+        """Where it was raised; None as long as it was not."""
+
+    @contextmanager
+    def injected(self) -> Iterator[None]:
+        """While open, for the loop that runs."""
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(self._task)
+        try:
+            yield
+        finally:
+            loop.set_task_factory(None)
+
+    def _task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Task[Any]":
+        if not _is_concerned.get() and not self._is_of_the_peer(coro):
+            return asyncio.Task(coro, loop=loop, **options)
+        reset = _is_concerned.set(True)
+        try:
+            return asyncio.Task(_Driven(coro, self), loop=loop, **options)
+        finally:
+            _is_concerned.reset(reset)
+
+    def _is_of_the_peer(self, coro: Anything) -> bool:
+        """Whether a new task is the life of the unit: the tasks that it makes are its own by the context."""
+        frame = getattr(coro, "cr_frame", None)
+        if frame is None or frame.f_code.co_name != "live":
+            return False
+        unit, name = frame.f_locals.get("self"), str(frame.f_locals.get("name", ""))
+        return getattr(unit, "name", None) == self.peer or name.split(" ")[-1] == self.peer
+
+    def due(self, coro: Anything) -> BaseException | None:
+        """The fault, when its time has come; `coro` is about to wait."""
+        if _innermost(coro).startswith("live life.py"):
+            return None  # the pause between two lives
+        self.awaits += 1
+        if self.awaits != self.number:
+            return None
+        self.place = _innermost(coro)
+        return self.fault()
+
+
+def _innermost(coro: Any) -> str:
+    """Which of our functions waits, and where."""
+    place = ""
+    while coro is not None:
+        frame = getattr(coro, "cr_frame", None) or getattr(coro, "ag_frame", None) or getattr(coro, "gi_frame", None)
+        if frame is None:
+            break
+        path = frame.f_code.co_filename
+        if "/asyncio/" not in path and "contextlib" not in path:
+            place = f"{frame.f_code.co_name} {path.rpartition('/')[2]}:{frame.f_lineno}"
+        coro = getattr(coro, "cr_await", None) or getattr(coro, "ag_await", None) or getattr(coro, "gi_yieldfrom", None)
+    return place
+
+
+class _Driven(Coroutine[Any, Any, Any]):
+    """A coroutine that is thrown a fault where it would wait."""
+
+    def __init__(self, coro: Anything, injection: Injection) -> None:
+        self._coro = coro
+        self._injection = injection
+        self.__name__ = getattr(coro, "__name__", "?")
+        self.__qualname__ = getattr(coro, "__qualname__", "?")
+
+    def send(self, value: Any) -> Any:
+        return self._waits(self._coro.send(value))
+
+    def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None) -> Any:
+        return self._waits(self._coro.throw(kind) if value is None else self._coro.throw(kind, value, traceback))
+
+    def _waits(self, awaited: Any) -> Any:
+        while (fault := self._injection.due(self._coro)) is not None:
+            if awaited is not None:
+                awaited._asyncio_future_blocking = False
+            awaited = self._coro.throw(fault)
+        return awaited
+
+    def close(self) -> None:
+        self._coro.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise AssertionError("a task drives it")
