@@ -134,10 +134,10 @@ class Composition:
     """A gateway of servers and brokers that obey physics."""
 
     def __init__(self, folder: Path, sources: Sequence[str] = ("s", "t"), brokers: Sequence[str] = ("a", "b")) -> None:
-        self.folder = folder
         self.servers = {name: Server(name) for name in sources}
         self.brokers = {name: Broker() for name in brokers}
         self.kind = Kind(self.brokers)
+        self.outbox: dict[str, object] = {"path": str(folder / "outbox"), "commit": "os"}
         self.gateway: Gateway
         self.peers: Peers
 
@@ -167,7 +167,7 @@ class Composition:
                 for name in self.brokers
                 if name not in without
             ],
-            "outbox": {"path": str(self.folder / "outbox"), "commit": "os"},
+            "outbox": self.outbox,
             "payload": {"topic": "x/{source}"},
             "http": {"port": 0},
             "reconnect": {"first": "10ms", "most": "20ms"},
@@ -197,6 +197,10 @@ class Composition:
     def produce(self, count: int = 1) -> None:
         for server in self.servers.values():
             server.produce(count)
+
+    def server_config(self, source: str) -> SourceConfig:
+        """What a server was connected to with, last."""
+        return self.servers[source].configs[-1]
 
     def books(self, broker: str) -> Books:
         return books_of(self.gateway.metrics.registry, broker)

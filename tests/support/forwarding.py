@@ -63,10 +63,16 @@ class Broker:
 
     def answer(self, outcome: Outcome) -> None:
         """The verdict for all that waits for one."""
-        for _, future in self.waiting:
+        for message, future in self.waiting:
             if not future.done():
+                self._note(message, outcome)
                 future.set_result(outcome)
         self.waiting.clear()
+
+    def _note(self, message: Message, outcome: Outcome) -> None:
+        if outcome is DELIVERED:
+            self.taken.append((message.stream, message.seq))
+            self.got.append(message)
 
 
 class Session:
@@ -107,9 +113,7 @@ class Session:
         if outcome is None:
             broker.waiting.append((message, future))
             return
-        if outcome is DELIVERED:
-            broker.taken.append((message.stream, message.seq))
-            broker.got.append(message)
+        broker._note(message, outcome)
         if broker.break_after is not None and len(broker.taken) >= broker.break_after:
             broker.break_after = None
             self.break_off()

@@ -44,7 +44,7 @@ def test_newest_first_what_is_new_passes_the_backlog(tmp_path: Path) -> None:
                 broker.verdict = lambda message: DELIVERED
                 broker.answer(DELIVERED)
                 await found.outbox.wait_empty()
-        assert [seq for seq in seqs(broker, "a") if seq <= 60] == [*range(1, 11), *range(13, 61)]  # 11, 12: answered
+        assert [seq for seq in seqs(broker, "a") if seq <= 60] == list(range(1, 61))
         assert books_of(metrics.registry, "b").balance
         assert metrics.registry.get_sample_value("gateway_values_replayed_total", {"sink": "b"}) == 120
 
