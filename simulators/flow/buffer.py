@@ -55,6 +55,15 @@ class Buffer:
 
     def offer(self, part: Part) -> bool:
         """Hand a part over if there is room.  False: nothing has happened."""
+        if self.loop is None and not self._takers:  # the usual case
+            parts = self._parts
+            if len(parts) + self._reserved >= self.capacity:
+                return False
+            now = part.queued_s = self.env.now
+            self._part_seconds += len(parts) * (now - self._counted_s)
+            self._counted_s = now
+            parts.append(part)
+            return True
         if self._room(part) <= 0:
             return False
         self._place(part)
@@ -85,10 +94,14 @@ class Buffer:
 
     def take(self) -> Part | None:
         """The next part: from the places, from a blocked machine, or from the supply.  None: there is none now."""
-        if self._parts:
-            self._count()
-            part = self._parts.popleft()
-            self.admit()
+        parts = self._parts
+        if parts:
+            now = self.env.now
+            self._part_seconds += len(parts) * (now - self._counted_s)
+            self._counted_s = now
+            part = parts.popleft()
+            if self._waiting:
+                self.admit()
             return part
         if self._waiting and (first := self._first_outside()) is not None:
             return first
@@ -141,18 +154,22 @@ class Buffer:
         return self.capacity - len(self._parts) + len(self._takers) - self._reserved
 
     def _place(self, part: Part) -> None:
-        self._board(part)
+        now, parts = self.env.now, self._parts
+        part.queued_s = now
+        if self.loop is not None:
+            self._board(part)
         first = self._first_ready() if self._takers else None
-        if first is None and len(self._parts) >= self.capacity:
+        if first is None and len(parts) >= self.capacity:
             first = 0
-            if self._parts:  # the one that has waited longest goes in, the new one takes its place
-                self._parts.append(part)
-                part = self._parts.popleft()
+            if parts:  # the one that has waited longest goes in, the new one takes its place
+                parts.append(part)
+                part = parts.popleft()
         if first is not None:
             self._takers.pop(first)[1].succeed(part)
         else:
-            self._count()
-            self._parts.append(part)
+            self._part_seconds += len(parts) * (now - self._counted_s)
+            self._counted_s = now
+            parts.append(part)
 
     def _board(self, part: Part) -> None:
         part.queued_s = self.env.now
@@ -174,8 +191,3 @@ class Buffer:
             if taker.ready:
                 return index
         return None
-
-    def _count(self) -> None:
-        now = self.env.now
-        self._part_seconds += len(self._parts) * (now - self._counted_s)
-        self._counted_s = now

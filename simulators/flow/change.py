@@ -1,11 +1,11 @@
 """What happened, in order: the only thing that leaves the flow."""
 
-from typing import NamedTuple
+import msgspec
 
 Value = bool | int | float | str
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One thing changed: when (simulated seconds), on which machine (`line/machine`), what, and the new value."""
 
     at_s: float
@@ -14,7 +14,7 @@ class Change(NamedTuple):
     value: Value
 
 
-class Command(NamedTuple):
+class Command(msgspec.Struct, frozen=True, gc=False):
     """What somebody ordered from outside: when (simulated seconds), of which machine, what, and with which value."""
 
     at_s: float
@@ -35,6 +35,7 @@ class Ledger:
     def __init__(self, keeping: bool) -> None:
         self.keeping = keeping
         self.changes: list[Change] = []
+        """The same list for ever: whoever notes very often may append by itself when `keeping`."""
         self.commands: list[Command] = []
 
     def note(self, at_s: float, machine: str, name: str, value: Value) -> None:
@@ -42,5 +43,6 @@ class Ledger:
             self.changes.append(Change(at_s, machine, name, value))
 
     def take(self) -> list[Change]:
-        taken, self.changes = self.changes, []
+        taken = self.changes.copy()
+        self.changes.clear()
         return taken

@@ -51,25 +51,16 @@ class FailureProcesses:
     def __init__(self, specs: list[Failure | Maintenance], seed: int, path: str, crews: Mapping[str, Crew]) -> None:
         self.all = [FailureProcess(spec, seed, path, crews) for spec in specs]
         self.operating = [a for a in self.all if a.counts == "operating"]
+        """Those that working time counts down."""
         self.striking = [a for a in self.operating if a.strikes]
+        """Those of them that interrupt the work."""
         self.by_cycles = [a for a in self.all if a.counts == "cycles"]
         self.by_calendar = [a for a in self.all if a.counts == "calendar"]
         self.between_parts = [a for a in self.all if a.is_care and not a.strikes]
 
-    def worked(self, seconds: float) -> None:
-        for process in self.operating:
-            process.left -= seconds
-
     def cycled(self) -> None:
         for process in self.by_cycles:
             process.left -= 1
-
-    def next_to_strike(self) -> FailureProcess | None:
-        """What work alone will bring about first."""
-        striking = self.striking
-        if len(striking) < 2:
-            return striking[0] if striking else None
-        return min(striking, key=lambda process: process.left)
 
     def due_between_parts(self) -> list[FailureProcess]:
         return [a for a in self.between_parts if a.left <= 0]

@@ -48,7 +48,7 @@ class Line:
         self._serials = count(1)
         self._part_seconds = 0.0
         self._counted_s = 0.0
-        self.buffers = {station.name: Buffer(env, station.buffer) for station in spec.stations}
+        self.buffers: Mapping[str, Buffer] = {station.name: Buffer(env, station.buffer) for station in spec.stations}
         self.loops = [Loop(env, loop, spec, seed) for loop in spec.loops]
         for loop in self.loops:
             entrance = self.buffers[loop.stations[0]]
@@ -70,10 +70,6 @@ class Line:
     def part_seconds(self, now_s: float) -> float:
         """The time integral of the number of parts on the line."""
         return self._part_seconds + self.parts * (now_s - self._counted_s)
-
-    def inflow_of(self, goal: str) -> Buffer | None:
-        """The buffer in front of a station; None for `out`."""
-        return self.buffers.get(goal)
 
     def deliver(self, part: Part) -> None:
         """A part is finished."""
@@ -106,16 +102,17 @@ class Line:
     def _enter(self, product: str) -> Part:
         for gatekeeper in self.gatekeepers:
             gatekeeper(self.parts)
-        self._integrate()
+        now = self._integrate()
         self.entered += 1
-        return Part(f"{self.name}-{next(self._serials):08d}", product, self.env.now)
+        return Part(f"{self.name}-{next(self._serials):08d}", product, now)
 
     def _leave(self, part: Part) -> None:
-        self._integrate()
-        self.sojourn_s += self.env.now - part.entered_s
+        self.sojourn_s += self._integrate() - part.entered_s
         self.finished.append(part)
 
-    def _integrate(self) -> None:
-        now = self.env.now
-        self._part_seconds += self.parts * (now - self._counted_s)
+    def _integrate(self) -> float:
+        """Bring the integral of the parts up to now; gives the time."""
+        now = float(self.env.now)
+        self._part_seconds += (self.entered - self.delivered - self.lost) * (now - self._counted_s)
         self._counted_s = now
+        return now

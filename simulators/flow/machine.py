@@ -4,24 +4,27 @@ What the machine wants to do (its activity) and what keeps it from doing so (its
 the gravest stop if there is one, and the activity otherwise: so one exclusive state runs at every instant.  Only timed
 activities are interrupted by a stop; a starved or blocked machine that goes down keeps its place in line.
 
-What a machine does with a part is told by its kind (`simulators/flow/kinds`), in terms of the verbs here.
+What a machine does with a part is told by its kind (`simulators/flow/kinds`), in terms of the verbs here.  A verb that
+gives `Steps | None` has done all it had to when it gives None: a generator for what takes no time would be half of the
+cost of a cycle.
 """
 
 from collections.abc import Callable, Generator, Mapping
 from typing import Protocol
 
 import simpy
+from simpy.events import Timeout
 
 from simulators.account import Account
 from simulators.flow.buffer import Buffer
-from simulators.flow.change import Command, Ledger
+from simulators.flow.change import Change, Command, Ledger
 from simulators.flow.crew import Crew
 from simulators.flow.failure_process import FailureProcess, FailureProcesses
-from simulators.flow.part import Part, Visit
+from simulators.flow.part import Carrier, Part, Visit
 from simulators.flow.quality import Quality, Routes, is_reworked
 from simulators.flow.setups import Setups
 from simulators.kpis import Elements, elements_of
-from simulators.plant import OUT, Defect, Station
+from simulators.plant import Defect, Station
 from simulators.plant import Line as LineSpec
 from simulators.signals import Signal
 from simulators.states import State
@@ -29,6 +32,12 @@ from simulators.states import State
 Steps = Generator[simpy.Event, Part | None, None]
 GRAVEST = (State.OFF, State.DOWN, State.MAINTENANCE, State.HELD)
 """The stops, gravest first: that is what the account shows when there are several."""
+NAMES = {state: state.value for state in State}
+"""The value of an enumeration is a computed property, and slow."""
+WORKING = State.WORKING
+"""So is access to a member by its name."""
+LOST = "lost"
+"""Where scrap goes; no station is looked up by it."""
 
 
 class MachineLine(Protocol):
@@ -42,13 +51,22 @@ class MachineLine(Protocol):
     def spec(self) -> LineSpec: ...
     @property
     def ledger(self) -> Ledger: ...
-    def inflow_of(self, goal: str) -> Buffer | None: ...
+    @property
+    def buffers(self) -> Mapping[str, Buffer]: ...
     def deliver(self, part: Part) -> None: ...
     def lose(self, part: Part) -> None: ...
 
 
 class Machine:
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
+
+    __slots__ = (  # more attributes than Python keeps in line (30): without slots each costs a look-up in a dict
+        "_activity", "_ideals", "_is_plain", "_kept", "_note", "_on_line", "_outflows", "_process", "_quality",
+        "_released", "_reserved", "_routes", "_special_s", "_stops", "_usual_s", "account", "begins_at_once",
+        "cycles", "env", "failures", "fault", "followers", "good", "ideal_cycle_s", "ideal_s", "inflow", "line",
+        "name", "path", "processes", "product", "renewed_s", "rework", "scrap", "seed", "setups", "severity",
+        "signals", "speed", "station", "stopped", "timing", "witnesses",
+    )  # fmt: skip
 
     def __init__(
         self, line: MachineLine, station: Station, name: str, *, seed: int, inflow: Buffer, crews: Mapping[str, Crew]
@@ -78,23 +96,30 @@ class Machine:
         self.seed = seed
         self._on_line = line
         self._note = line.ledger.note
-        self._samplers = {"": station.cycle.sampler(seed, self.path, "cycle")} | {
+        self._kept: Callable[[Change], None] | None = line.ledger.changes.append if line.ledger.keeping else None
+        self._usual_s = station.cycle.sampler(seed, self.path, "cycle")
+        self._special_s = {
             product: law.sampler(seed, self.path, f"cycle/{product}") for product, law in station.cycles.items()
         }
         self._quality = Quality(station, seed, self.path)
         self._routes = Routes(line.spec, station, seed, self.path)
-        self._failures = FailureProcesses([*station.failures, *station.maintenance], seed, self.path, crews)
+        self.processes = FailureProcesses([*station.failures, *station.maintenance], seed, self.path, crews)
         self._reserved: Buffer | None = None
         self._activity = State.STARVED
         self._stops = dict.fromkeys(GRAVEST, 0)
-        self._stopped = 0
+        self.stopped = 0
         self._released = self.env.event()
-        self._timing = False
+        self.timing = False
+        self._ideals: dict[str, float] = {}
+        self._outflows = line.buffers
+        self._is_plain = station.blocking == "after" and not self.processes.by_cycles
+        self.begins_at_once = self._is_plain and not self.setups.needed
+        """Whether nothing ever has to be done between taking a part and working on it."""
 
     def live(self, life: Callable[["Machine"], Steps]) -> None:
         """Begin to work, as machines of this kind do."""
         self._process = self.env.process(life(self))
-        for process in self._failures.by_calendar:
+        for process in self.processes.by_calendar:
             self.env.process(self._count_by_calendar(process))
 
     @property
@@ -105,7 +130,7 @@ class Machine:
     @property
     def ready(self) -> bool:
         """Whether nothing stops it."""
-        return not self._stopped
+        return not self.stopped
 
     @property
     def can_renew(self) -> bool:
@@ -151,17 +176,23 @@ class Machine:
 
     def next_part(self) -> Generator[simpy.Event, Part | None, Part]:
         """Care that is due; then a part, however long it takes."""
-        for process in self._failures.due_between_parts():
+        for process in self.processes.due_between_parts():
             yield from self.tend(process)
-        part = self.inflow.take() if not self._stopped else None
+        part = self.inflow.take() if not self.stopped else None
         if part is None:
             self.turn(State.STARVED)
             part = yield self.inflow.wait_part(self)
             assert part is not None, "the inflow hands over parts only"
         return part
 
-    def prepare(self, part: Part) -> Steps:
+    def prepare(self, part: Part) -> Steps | None:
         """Reserve room if the file says so, set up, change the tool, suffer what strikes at the start of a cycle."""
+        if self._is_plain and self.setups.fits(part.product):
+            self.product = part.product
+            return None
+        return self._prepare(part)
+
+    def _prepare(self, part: Part) -> Steps:
         if self.station.blocking == "before":
             yield from self._reserve()
         setup_s = self.setups.before(part.product)
@@ -171,116 +202,147 @@ class Machine:
         if self.setups.tool_is_worn:
             yield from self.spend(State.SETUP, self.setups.change_tool())
             self.renewed_s = self.worked_s(self.env.now)
-        for process in self._failures.due_by_cycles():
+        for process in self.processes.due_by_cycles():
             yield from self.tend(process)
 
     def work(self, part: Part) -> Generator[simpy.Event, Part | None, Defect | None]:
         """Prepare, work and look what is wrong; a defect that is put right here is worked on again at once."""
         while True:
-            yield from self.prepare(part)
+            if (steps := self.prepare(part)) is not None:
+                yield from steps
             began_s = self.env.now
             yield from self.spend(State.WORKING, self.work_s(part))
             defect = self.finish(part, began_s)
-            if defect is None or defect.to != self.station.name or not is_reworked(defect, part):
+            if defect is None or not self.put_right_here(part, defect):
                 return defect
-            self._note(self.env.now, self.path, "defect", defect.code)
-            self._count("rework", part)
+
+    def put_right_here(self, part: Part, defect: Defect) -> bool:
+        """Whether the part is worked on again at once: then that is counted."""
+        if defect.to != self.station.name or not is_reworked(defect, part):
+            return False
+        now = self.env.now
+        self._note(now, self.path, "defect", defect.code)
+        self.rework += 1
+        self._count(now, "rework", self.rework, part)
+        return True
 
     def work_s(self, part: Part) -> float:
         """How long the work on this part takes: drawn anew at every call."""
-        return self._samplers.get(part.product, self._samplers[""])()
+        return self._special_s.get(part.product, self._usual_s)()
 
     def spend(self, activity: State, seconds: float) -> Steps:
         """Do something for so many seconds, not counting the time stopped; breakdowns strike while working."""
-        left, working = seconds, activity is State.WORKING
+        left, working, env, account = seconds, activity is WORKING, self.env, self.account
+        operating, striking = (self.processes.operating, self.processes.striking) if working else ((), ())
         while True:
-            while self._stopped:
+            while self.stopped:
                 yield self._released
-            self.turn(activity)
+            if account.state is not activity:
+                self.turn(activity)
             if left <= 0:
                 return
             speed = self.speed if working else 1.0
-            span, first = left / speed, self._failures.next_to_strike() if working else None
-            strikes = first is not None and first.left <= span
-            if first is not None and strikes:
-                span = max(0.0, first.left)
-            began, self._timing = self.env.now, True
+            span, first, strikes = left / speed, None, False
+            for process in striking:
+                if first is None or process.left < first.left:
+                    first = process
+            if first is not None and first.left <= span:
+                span, strikes = max(0.0, first.left), True
+            began, self.timing = env.now, True
             try:
-                yield self.env.timeout(span)
-                self._timing = False
+                yield Timeout(env, span)
+                self.timing = False
             except simpy.Interrupt:
-                span, strikes = self.env.now - began, False
+                span, strikes = env.now - began, False
                 left = max(left - span * speed, 1e-9)
             else:
                 left = left - span * speed if strikes else 0.0
-            if working:
-                self._failures.worked(span)
+            for process in operating:
+                process.left -= span
             if first is not None and strikes:
                 yield from self.tend(first)
+            elif left <= 0 and not self.stopped:
+                return
 
     def finish(self, part: Part, began_s: float) -> Defect | None:
         """Work on a part is over: count, and say what is wrong with it."""
-        now = self.env.now
+        now, product = self.env.now, part.product
         self.cycles += 1
-        self.ideal_s += self.station.ideal_of(part.product)
-        self._failures.cycled()
-        self.setups.made_one(part)
+        ideal_s = self._ideals.get(product)
+        if ideal_s is None:
+            ideal_s = self._ideals[product] = self.station.ideal_of(product)
+        self.ideal_s += ideal_s
+        if self.processes.by_cycles:
+            self.processes.cycled()
+        if self.setups.counted:
+            self.setups.made_one(part)
         defect = self._quality.verdict()
         part.visits.append(Visit(self.name, began_s, now, defect.code if defect else ""))
-        self._note(now, self.path, "cycle_s", now - began_s)
+        if self._kept is not None:
+            self._kept(Change(now, self.path, "cycle_s", now - began_s))
         for witness in self.witnesses:
             witness(part, began_s)
         return defect
 
-    def pass_on(self, part: Part, defect: Defect | None) -> Steps:
+    def pass_on(self, part: Part, defect: Defect | None) -> Steps | None:
         """Hand a finished part to whoever comes next, however long that takes."""
-        if defect is not None:
-            self._note(self.env.now, self.path, "defect", defect.code)
-        carrier = part.carrier
-        if defect is not None and not is_reworked(defect, part):
-            self._use_reservation()
-            self._count("scrap", part)
-            self._on_line.lose(part)
-            goal = OUT
+        now, carrier = self.env.now, part.carrier
+        if defect is None:
+            self.good = count = self.good + 1
+            if (kept := self._kept) is not None:
+                kept(Change(now, self.path, "good", count))
+                kept(Change(now, self.path, "serial", part.serial))
+            goal = self._routes.only or self._routes.next_after(part)
         else:
-            self._count("good" if defect is None else "rework", part)
-            goal = self._routes.next_after(part) if defect is None else str(defect.to)
-            yield from self._hand_over(part, self._on_line.inflow_of(goal))
+            goal = self._condemn(part, defect, now)
+        if self._reserved is not None:
+            self._reserved.unreserve()
+            self._reserved = None
+        if goal == LOST:
+            self._on_line.lose(part)
+        elif (outflow := self._outflows.get(goal)) is None:
+            self._on_line.deliver(part)
+        elif not outflow.offer(part):
+            return self._wait_room(part, outflow, goal, carrier)
+        if carrier is not None and goal not in carrier.stations:
+            carrier.leave(part)
+        return None
+
+    def _condemn(self, part: Part, defect: Defect, now: float) -> str:
+        """Where a defective part goes: to the station that puts it right, or to scrap."""
+        self._note(now, self.path, "defect", defect.code)
+        if is_reworked(defect, part):
+            self.rework += 1
+            self._count(now, "rework", self.rework, part)
+            return str(defect.to)
+        self.scrap += 1
+        self._count(now, "scrap", self.scrap, part)
+        return LOST
+
+    def _wait_room(self, part: Part, outflow: Buffer, goal: str, carrier: Carrier | None) -> Steps:
+        self.turn(State.BLOCKED)
+        yield outflow.wait_room(part)
         if carrier is not None and goal not in carrier.stations:
             carrier.leave(part)
 
-    def _hand_over(self, part: Part, outflow: Buffer | None) -> Steps:
-        self._use_reservation()
-        if outflow is None:
-            self._on_line.deliver(part)
-        elif not outflow.offer(part):
-            self.turn(State.BLOCKED)
-            yield outflow.wait_room(part)
-
     def _reserve(self) -> Steps:
-        outflow = self._on_line.inflow_of(self._routes.usual)
+        outflow = self._outflows.get(self._routes.usual)
         if outflow is not None and not outflow.reserve():
             self.turn(State.BLOCKED)
             yield outflow.wait_reservation()
         self._reserved = outflow
 
-    def _use_reservation(self) -> None:
-        if self._reserved is not None:
-            self._reserved.unreserve()
-            self._reserved = None
-
-    def _count(self, what: str, part: Part) -> None:
-        now, count = self.env.now, getattr(self, what) + 1
-        setattr(self, what, count)
-        self._note(now, self.path, what, count)
-        self._note(now, self.path, "serial", part.serial)
+    def _count(self, now: float, what: str, count: int, part: Part) -> None:
+        if self._kept is not None:
+            self._kept(Change(now, self.path, what, count))
+            self._kept(Change(now, self.path, "serial", part.serial))
 
     # What stops a machine.
 
     def stop(self, reason: State) -> None:
         """Something of the gravity of `reason` keeps the machine from working, until `release` with the same reason."""
         self._stops[reason] += 1
-        self._stopped += 1
+        self.stopped += 1
         self._disturb()
         self._show()
 
@@ -289,9 +351,9 @@ class Machine:
         if not self._stops[reason]:
             return
         self._stops[reason] -= 1
-        self._stopped -= 1
+        self.stopped -= 1
         self._show()
-        if not self._stopped:
+        if not self.stopped:
             released, self._released = self._released, self.env.event()
             released.succeed()
             self.inflow.rouse()
@@ -324,7 +386,7 @@ class Machine:
             yield self.env.timeout(takes_s)
         else:
             yield from process.crew.work(takes_s, process.priority)
-        self._failures.tended(process)
+        self.processes.tended(process)
         if process.tended is not None:
             process.tended.succeed()
             process.tended = None
@@ -349,23 +411,30 @@ class Machine:
 
     def _disturb(self) -> None:
         """Let a timed activity look again at what it is doing."""
-        if self._timing:
-            self._timing = False
+        if self.timing:
+            self.timing = False
             self._process.interrupt()
 
     def turn(self, activity: State) -> None:
         """This is what the machine wants to do now."""
         self._activity = activity
-        self._show()
+        if not self.stopped:
+            if activity is not self.account.state:
+                self._enter(activity)
+        else:
+            self._show()
 
     def _show(self) -> None:
         state = self._activity
-        if self._stopped:
+        if self.stopped:
             state = next(stop for stop in GRAVEST if self._stops[stop])
-        if state is self.account.state:
-            return
+        if state is not self.account.state:
+            self._enter(state)
+
+    def _enter(self, state: State) -> None:
         now = self.env.now
         self.account.enter(state, now)
         for follow in self.followers:
             follow(state, now)
-        self._note(now, self.path, "state", state.value)
+        if self._kept is not None:
+            self._kept(Change(now, self.path, "state", NAMES[state]))

@@ -1,7 +1,9 @@
 """One part on its way through a line, and its pedigree."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 
 class Carrier(Protocol):
@@ -12,7 +14,7 @@ class Carrier(Protocol):
     def leave(self, part: "Part") -> None: ...
 
 
-class Visit(NamedTuple):
+class Visit(msgspec.Struct, frozen=True, gc=False):
     """What one machine did to a part: from when to when, in seconds of simulated time, and with which verdict."""
 
     machine: str

@@ -21,13 +21,14 @@ class Quality:
         self._defects = [defect for defect, _ in outcomes]
         self._limits = list(accumulate(p for _, p in outcomes))
         self._luck = uniform(seed, path, "quality")
+        self._bad = self._limits[-1] if self._limits else 0.0
 
     def verdict(self) -> Defect | None:
         """What is wrong with the next part; None: nothing."""
         if not self._limits:
             return None
-        index = bisect_right(self._limits, self._luck())
-        return self._defects[index] if index < len(self._defects) else None
+        luck = self._luck()
+        return None if luck >= self._bad else self._defects[bisect_right(self._limits, luck)]
 
 
 def is_reworked(defect: Defect, part: Part) -> bool:
@@ -50,6 +51,8 @@ class Routes:
         for product in {product for _, _, product in line.ways_from(station)}:
             ways = [(to, share) for to, share, of in line.ways_from(station) if of == product]
             self._ways[product] = [to for to, _ in ways], list(accumulate(share for _, share in ways))
+        self.only = self.usual if len(self._ways) == 1 and len(self._ways[None][0]) == 1 else ""
+        """Where all parts go, if there is but one way."""
 
     @property
     def usual(self) -> str:

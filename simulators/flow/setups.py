@@ -22,6 +22,18 @@ class Setups:
         self._used = 0
         self._components = [(c, f"{path}/{c.name}") for c in station.components]
         self._made = 0
+        self.needed = setup is not None or tool is not None
+        """Whether there is ever anything to do before a part."""
+        self.counted = tool is not None or bool(station.components)
+        """Whether `made_one` has anything to do."""
+
+    def fits(self, product: str) -> bool:
+        """Whether the machine needs neither a changeover nor another tool for a part of this product."""
+        if self._change is not None and self._used >= self._life:
+            return False
+        if self._usual is None:
+            self._product = product
+        return self._product == product
 
     def before(self, product: str) -> float:
         """Seconds of changeover before a part of this product; the first product needs none."""
@@ -47,6 +59,7 @@ class Setups:
     def made_one(self, part: Part) -> None:
         """A part is finished: the tool has worn, and components have been built in."""
         self._used += 1
-        self._made += 1
-        for component, path in self._components:
-            part.components.append(f"{path}/{(self._made - 1) // component.lot + 1}")
+        if self._components:
+            self._made += 1
+            for component, path in self._components:
+                part.components.append(f"{path}/{(self._made - 1) // component.lot + 1}")

@@ -179,7 +179,7 @@ def standard_nodes() -> Mapping[ua.NodeId, NodeData]:
 
 
 def copied(node: NodeData) -> NodeData:
-    """A node of its own, on values that nobody changes in namespace."""
+    """A node of its own, on values that nobody changes in place."""
     twin = NodeData(node.nodeid)
     twin.references = list(node.references)
     for attribute, held in node.attributes.items():

@@ -87,7 +87,7 @@ class ValueWriter:
                 self._send(variable, truth)
 
     def announce(self, variable: Variable, source_time: datetime, code: int) -> None:
-        """Write a status in namespace of the truth."""
+        """Write a status in place of the truth."""
         self._write(variable, ServedValue(None, source_time, code))
 
     def name_of(self, node_id: ua.NodeId) -> str:

@@ -42,7 +42,8 @@ class Belt:
                 self._show()
                 part = yield machine.inflow.wait_part(machine)
                 assert part is not None
-            yield from machine.prepare(part)
+            if (steps := machine.prepare(part)) is not None:
+                yield from steps
             travel_s = machine.work_s(part)
             now_s = machine.env.now
             self._on.append((part, now_s, self._running_s() + travel_s))
@@ -60,7 +61,8 @@ class Belt:
                 yield machine.env.timeout(wait_s) if machine.ready else machine.wait_ready()
             defect = machine.finish(part, on_s)
             self._stuck = True
-            yield from machine.pass_on(part, defect)
+            if (steps := machine.pass_on(part, defect)) is not None:
+                yield from steps
             self._stuck = False
             self._on.popleft()
             self._tell()

@@ -16,12 +16,14 @@ def bake(machine: Machine) -> Steps:
     assert isinstance(station, Oven)
     while True:
         parts = yield from _fill(machine, station)
-        yield from machine.prepare(parts[0])
+        if (steps := machine.prepare(parts[0])) is not None:
+            yield from steps
         began_s = machine.env.now
         yield from machine.spend(State.WORKING, machine.work_s(parts[0]))
         for part in parts:
             defect = machine.finish(part, began_s)
-            yield from machine.pass_on(part, defect)
+            if (steps := machine.pass_on(part, defect)) is not None:
+                yield from steps
 
 
 def _fill(machine: Machine, station: Oven) -> Generator[simpy.Event, Part | None, list[Part]]:

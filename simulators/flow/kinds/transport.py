@@ -13,5 +13,6 @@ def carry(machine: Machine) -> Steps:
     while True:
         part = yield from machine.next_part()
         defect = yield from machine.work(part)
-        yield from machine.pass_on(part, defect)
+        if (steps := machine.pass_on(part, defect)) is not None:
+            yield from steps
         yield from machine.spend(State.WORKING, back_s())
