@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from gateway.config import ReplayConfig
 from gateway.delivery import Outcome, Verdict
 from gateway.metrics import Metrics
-from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
+from gateway.model import Message
 from gateway.outbox import Outbox, Reader, Record
+from gateway.pipeline.delivered import Delivered
 
-MOST_AHEAD_S = 1.0
 HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
 
 
@@ -44,7 +44,9 @@ class BrokerQueue:
         how many values.  It is not offered again."""
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
-        self._delays = metrics.delays(broker)
+        self._delivered = Delivered(self.metrics, metrics.delays(broker))
+        self.in_flight = 0
+        """Messages without a verdict on the present session."""
         self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
         metrics.sink_begins(broker, self.stored_values)
         self.metrics.stored_values.set_function(lambda: self.stored_values)
@@ -52,15 +54,18 @@ class BrokerQueue:
         self.metrics.held_messages.set_function(lambda: self.refused_reader.messages)
         self.metrics.dead_letters.set_function(lambda: self.dead.messages)
         self.metrics.left_behind.set_function(lambda: self.reader.left_behind)
+        self.metrics.in_flight.set_function(lambda: self.in_flight)
 
     @property
     def stored_values(self) -> int:
         """Values on disk that this broker has not acknowledged."""
-        return self.reader.values + self.refused_reader.values - sum(self._lost_too.values())
+        waiting = self.reader.values + self.refused_reader.values - sum(self._lost_too.values())
+        return waiting + self._delivered.values
 
-    def is_old(self, record: Record) -> bool:
-        """Whether it waited so long that it belongs to a backlog."""
-        return time.time() - record.appended_at_ns / 1e9 > self.replay.delay
+    @property
+    def old_before_ns(self) -> int:
+        """What was appended before this (nanoseconds since 1970) waited so long that it belongs to a backlog."""
+        return time.time_ns() - int(self.replay.delay * 1e9)
 
     def to_send(self, record: Record) -> Message:
         """The message with what is left of its time.  What is to be retained stays: last values, and descriptions."""
@@ -70,19 +75,7 @@ class BrokerQueue:
         return replace(record.message, expiry_s=max(1, int(left_s)))
 
     def count_delivered(self, record: Record, sent_at_s: float, replayed: bool = False) -> None:
-        message = record.message
-        self.metrics.delivered.inc(message.values)
-        if replayed:
-            self.metrics.replayed.inc(message.values)
-        self.metrics.messages.inc()
-        self.metrics.payload_bytes.inc(len(message.payload))
-        for unit_bytes, units in self.metrics.cloud_units.items():
-            units.inc(max(1, -(-len(message.payload) // unit_bytes)))
-        self.metrics.ack_seconds.observe(time.monotonic() - sent_at_s)
-        if message.oldest_ticks:
-            delay_s = time.time() - (message.oldest_ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
-            if delay_s > -MOST_AHEAD_S:  # a clock further ahead than that says nothing about delays
-                self._delays[message.source].observe(max(0.0, delay_s))
+        self._delivered.add(record.message, sent_at_s, replayed)
 
     def hold(self, message: Message, outcome: Outcome) -> None:
         """From now on set aside whatever follows in this message's stream."""

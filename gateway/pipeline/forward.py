@@ -85,7 +85,7 @@ async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
         lost.cancel()
         left.cancel()
         setting_aside.cancel()
-    queue.metrics.in_flight.set(0)
+    queue.in_flight = 0
     if not lost.cancelled():
         raise lost.result()
 
@@ -119,7 +119,7 @@ class _Session:
         queue = self._queue
         while True:
             for record in await queue.reader.read(self._sink.window, self._most_bytes):
-                is_old = queue.is_old(record)
+                is_old = record.appended_at_ns < queue.old_before_ns
                 if is_old and self._is_in_order:
                     await self._wait_room(record)
                 elif is_old:
@@ -165,13 +165,13 @@ class _Session:
         now_s = time.monotonic()
         if paced:
             self._pace.sent(len(message.payload), now_s)
-        self._queue.metrics.in_flight.inc()
+        self._queue.in_flight += 1
         self._sink.send(message).add_done_callback(partial(self._settle, record, now_s, is_old, paced))
 
     def _settle(
         self, record: Record, sent_at_s: float, is_old: bool, paced: bool, future: "asyncio.Future[Outcome]"
     ) -> None:
-        self._queue.metrics.in_flight.dec()
+        self._queue.in_flight -= 1
         if future.cancelled() or future.exception() is not None:
             self._queue.metrics.repeated.inc()
             return  # the session broke: the record is read again on the next one
