@@ -137,7 +137,7 @@ def until_interrupted(work: Callable[[], Coroutine[None, None, Result]]) -> Resu
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where it is installed (`pip install connected-factory[speed]`)."""
+    """uvloop's, where there is one for this Python."""
     if importlib.util.find_spec("uvloop") is None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
