@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from gateway.config import BrokerConfig, Config, OutboxConfig, SourceConfig
-from gateway.delivery import LateStage, Presence
+from gateway.delivery import LateStage, Presence, SinkKind
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.metrics import Books, Metrics, SourceMetrics, books_of
@@ -22,7 +22,7 @@ from gateway.run.gateway import Gateway, count_drop
 from gateway.run.reconcile import Peers, nobody_yet
 from gateway.run.sink_unit import SinkUnit, sink_unit
 from gateway.run.source_unit import SourceUnit, source_unit
-from tests.support.forwarding import Broker, Session
+from tests.support.forwarding import Broker, Session, until
 from tests.support.payloads import batch_of
 
 INT32 = 6
@@ -136,7 +136,7 @@ class Composition:
     def __init__(self, folder: Path, sources: Sequence[str] = ("s", "t"), brokers: Sequence[str] = ("a", "b")) -> None:
         self.servers = {name: Server(name) for name in sources}
         self.brokers = {name: Broker() for name in brokers}
-        self.kind = Kind(self.brokers)
+        self.kinds: dict[str, SinkKind] = dict.fromkeys(brokers, Kind(self.brokers))
         self.outbox: dict[str, object] = {"path": str(folder / "outbox"), "commit": "os"}
         self.gateway: Gateway
         self.peers: Peers
@@ -192,7 +192,7 @@ class Composition:
     def _sink(
         self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig
     ) -> AbstractAsyncContextManager[SinkUnit]:
-        return sink_unit(gateway, bounds, broker, kind_of=lambda config: self.kind)
+        return sink_unit(gateway, bounds, broker, kind_of=lambda config: self.kinds[config.name])
 
     def produce(self, count: int = 1) -> None:
         for server in self.servers.values():
@@ -204,6 +204,22 @@ class Composition:
 
     def books(self, broker: str) -> Books:
         return books_of(self.gateway.metrics.registry, broker)
+
+    @property
+    def faults_counted(self) -> float:
+        """How many lives have ended by a fault of the gateway itself."""
+        samples = (sample for family in self.gateway.metrics.registry.collect() for sample in family.samples)
+        return sum(sample.value for sample in samples if sample.labels.get("cause") == "bug")
+
+    async def everything_arrives(self) -> None:
+        """Wait until every broker has every value, the first deliveries of each stream in order; the books balance."""
+        await until(lambda: all(map(self.has_all, self.brokers)))
+        await self.gateway.outbox.wait_empty()
+        for name, broker in self.brokers.items():
+            assert self.books(name).balance
+            for stream in {message.stream for message in broker.got}:
+                seqs = list(dict.fromkeys(message.seq for message in broker.got if message.stream == stream))
+                assert seqs == list(range(1, len(seqs) + 1))
 
     def has_all(self, broker: str, *sources: str) -> bool:
         """Whether a broker has every value that these servers, or all of them, produced."""
@@ -220,8 +236,3 @@ def numbers(messages: Sequence[Message]) -> dict[str, set[int]]:
         values = orjson.loads(message.payload).get("values", [])
         found.setdefault(message.source, set()).update(int(value["value"]) for value in values)
     return found
-
-
-def first_deliveries(messages: Sequence[Message], stream: str) -> list[int]:
-    """The numbers of a stream's messages, each when it came first."""
-    return list(dict.fromkeys(message.seq for message in messages if message.stream == stream))

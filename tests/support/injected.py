@@ -4,14 +4,32 @@ Only what suspends counts: it is where a task can be interrupted, and where what
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 _is_concerned: ContextVar[bool] = ContextVar("is_concerned", default=False)
 Anything = Coroutine[Any, Any, Any]
+
+SECONDS = 60
+
+
+class LibraryCancellation(asyncio.CancelledError):
+    """As asyncua's `wait_for` raises one: nobody has asked for it."""
+
+
+class LibraryPanic(BaseException):
+    """As libraries written in Rust raise one: no `Exception`."""
+
+
+FAULTS: dict[str, Callable[[], BaseException]] = {
+    "bug": lambda: ZeroDivisionError("injected"),
+    "cancellation": lambda: LibraryCancellation("injected"),
+    "panic": lambda: LibraryPanic("injected"),
+}
 
 
 class Injection:
@@ -104,3 +122,26 @@ class _Driven(Coroutine[Any, Any, Any]):
 
     def __await__(self) -> Generator[Any, Any, Any]:
         raise AssertionError("a task drives it")
+
+
+def at_every_await(
+    scenario: Callable[[Path, Injection], Awaitable[None]], fault: str, peer: str, folder: Path
+) -> list[str]:
+    """Run the scenario with a fault at its first await, its second … until there are no more; returns the places."""
+    places: list[str] = []
+    while True:
+        injection = Injection(len(places) + 1, FAULTS[fault], peer)
+
+        async def body(injection: Injection = injection) -> None:
+            with injection.injected():
+                await asyncio.wait_for(scenario(folder / str(injection.number), injection), SECONDS)
+
+        asyncio.run(body())
+        if injection.place is None:
+            return places
+        places.append(injection.place)
+
+
+def faults_told(logs: Sequence[Mapping[str, object]]) -> int:
+    """How many faults were told with their traceback."""
+    return sum("exc_info" in entry for entry in logs)
