@@ -55,8 +55,9 @@ def show(folder: FolderArgument) -> None:
             if segment.messages
             else ""
         )
+        kind = f"{segment.route} {segment.priority.name.lower()}".lstrip()
         typer.echo(
-            f"{segment.name}: {segment.priority.name.lower()}, {decimal(segment.bytes)}, {segment.messages} messages,"
+            f"{segment.name}: {kind}, {decimal(segment.bytes)}, {segment.messages} messages,"
             f" {segment.values} values{since}{damage}"
         )
     for loss in view.losses:

@@ -3,6 +3,7 @@
 A damaged cursor delivers again what is stored; one that wants what is not there tells what is lost.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from pydantic import ValidationError
 
 from gateway.outbox.double_buffered_file import DoubleBufferedFile
 from gateway.outbox.files import Files
-from gateway.outbox.segment import LANES, Lane
+from gateway.outbox.lanes import Lanes
+from gateway.outbox.segment import PRIORITIES, Lane
 from gateway.outbox.unacked_range import OPEN, Places, UnackedRange, places_of, ranges_of
 
 _log = structlog.get_logger("gateway.outbox")
 
 End = tuple[int, int]
 """A number, and the values of all records of its lane below it."""
+_NOWHERE = (0, 0)
 
 
 @dataclass(slots=True)
@@ -26,40 +29,57 @@ class Cursor:
 
     file: DoubleBufferedFile
     at: Places
+    is_noted: bool = True
+    """The disk says so."""
 
 
-def read_cursors(
-    files: Files, folder: Path, names: list[str], readers: tuple[str, ...]
-) -> dict[str, tuple[DoubleBufferedFile, Places | None]]:
-    """The cursors of all readers that count; None for those that are new or damaged."""
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the disk says of a reader."""
+
+    file: DoubleBufferedFile | None
+    """None for one that is not known there."""
+    at: Places | None
+    """None where the file is damaged as well."""
+
+
+def read_cursors(files: Files, folder: Path, names: list[str], readers: Collection[str]) -> dict[str, Noted]:
+    """The cursors of all readers that count."""
     stored = {name.removesuffix(".cursor") for name in names if name.endswith(".cursor")}
     for name in sorted(stored - set(readers) if readers else ()):
         _log.info("a reader that is not configured any more was forgotten", reader=name)
         files.remove(folder / f"{name}.cursor")
         stored.discard(name)
-    return {name: _read(files, folder, name) for name in sorted(stored | set(readers))}
+    found = {name: _read(files, folder, name) for name in sorted(stored)}
+    return found | {name: Noted(None, None) for name in sorted(set(readers) - stored)}
 
 
-def _read(files: Files, folder: Path, name: str) -> tuple[DoubleBufferedFile, Places | None]:
-    file = DoubleBufferedFile(files, folder / f"{name}.cursor")
+def _read(files: Files, folder: Path, name: str) -> Noted:
+    """One that never was written to is of a time when there was one route, and wants all of it."""
+    file = DoubleBufferedFile(files, folder / f"{name}.cursor", outlives_power_cut=True)
+    if file.was_new:
+        return Noted(file, Places(lanes=[(int(priority), 0, 0) for priority in PRIORITIES]))
     try:
-        places = Places.model_validate(file.found)
-        if len(places.places) == len(LANES):
-            return file, places
+        return Noted(file, Places.model_validate(file.found))
     except ValidationError:
-        pass
-    if not file.was_new:
-        _log.warning("a damaged cursor: everything stored is delivered again", reader=name)
-    return file, None
+        _log.warning("a damaged cursor: everything stored for its route is delivered again", reader=name)
+    return Noted(file, None)
 
 
-def open_cursor(files: Files, folder: Path, name: str, lanes: list[Lane]) -> Cursor:
-    """The cursor of a reader that was not known when the outbox was opened, at the oldest record."""
-    return Cursor(_read(files, folder, name)[0], at_the_oldest(lanes))
+def begun_cursor(files: Files, folder: Path, name: str, at: Places) -> Cursor:
+    """The cursor of a reader that is not known on the disk.
+
+    It is noted at once: whether it follows another route later must not depend on whether it acknowledged anything.
+    """
+    path = folder / f"{name}.cursor"
+    try:
+        return Cursor(DoubleBufferedFile.begun(files, path, at.model_dump()), at)
+    except OSError:  # a full disk: it is noted when there is room
+        return Cursor(DoubleBufferedFile(files, path, outlives_power_cut=True), at, is_noted=False)
 
 
-def at_the_oldest(lanes: list[Lane]) -> Places:
-    return Places(places=[oldest_of(lane) for lane in lanes])
+def at_the_oldest(route: str, lanes: Lanes) -> Places:
+    return Places(route=route, lanes=[(lane.index, *oldest_of(lane)) for lane in lanes.of(route)])
 
 
 def oldest_of(lane: Lane) -> End:
@@ -69,24 +89,56 @@ def oldest_of(lane: Lane) -> End:
     return lane.end, lane.values_end
 
 
-def fitted(at: Places, lanes: list[Lane], kept: list[End], durable: list[End]) -> tuple[Places, list[tuple[int, int]]]:
+def fitted(at: Places, lanes: Lanes, kept: dict[int, End], durable: dict[int, End]) -> tuple[Places, list[End]]:
     """A cursor that points at what is there, and messages and values of each piece that it wanted and is not there.
 
     Of each lane, `kept` is where the records on the disk end, `durable` where they should, and `lane.end` where the
     lane goes on.
     """
-    wanted: list[list[UnackedRange]] = []
-    lost: list[tuple[int, int]] = []
+    wanted: dict[int, list[UnackedRange]] = {}
+    lost: list[End] = []
     for lane in lanes:
-        start, stop = oldest_of(lane) if lane.segments else kept[lane.index], kept[lane.index]
+        stop = kept.get(lane.index, _NOWHERE)
+        start = oldest_of(lane) if lane.segments else stop
         ranges = ranges_of(lane.index, at)
-        for low, high in (((-1, 0), start), (stop, durable[lane.index])):
+        for low, high in (((-1, 0), start), (stop, durable.get(lane.index, _NOWHERE))):
             lost += [piece for unacked in ranges if (piece := _overlap(unacked, low, high))]
-        closed = [UnackedRange(*max(s, start), *min(e, stop)) for s, e in map(_bounds, ranges[:-1]) if s < stop]
-        last = max(_bounds(ranges[-1])[0], start)
-        wanted.append([s for s in closed if s.low < s.end])
-        wanted[-1].append(UnackedRange(*(last if last[0] < stop[0] else (lane.end, stop[1]))))
-    return Places.model_validate(places_of(wanted)), lost
+        there = [
+            UnackedRange(*max(s, start), *min(e, stop))
+            for s, e in map(_bounds, (each for each in ranges if not each.is_open))
+            if s < stop
+        ]
+        found = [each for each in there if each.low < each.end]
+        if ranges and ranges[-1].is_open:
+            last = max(_bounds(ranges[-1])[0], start)
+            found.append(UnackedRange(*(last if last[0] < stop[0] else (lane.end, stop[1]))))
+        if found:
+            wanted[lane.index] = found
+    return Places.model_validate(places_of(at.route, wanted)), lost
+
+
+def following(at: Places, route: str, lanes: Lanes) -> Places:
+    """The same cursor, of a reader that gets what comes from now on of another route."""
+    wanted = {lane.index: ranges for lane in lanes if (ranges := ranges_of(lane.index, at))}
+    return Places.model_validate(places_of(route, gone_over(wanted, route, lanes)))
+
+
+def gone_over(wanted: dict[int, list[UnackedRange]], route: str, lanes: Lanes) -> dict[int, list[UnackedRange]]:
+    """What is wanted where from now on, by who follows another route: the rest of the former one, and all that comes
+    of this one."""
+    for index, ranges in wanted.items():
+        last, lane = ranges[-1], lanes[index]
+        if last.is_open:
+            last.end, last.end_values = lane.behind
+        if last.low >= last.end:
+            ranges.pop()
+    for lane in lanes.of(route):
+        ranges = wanted.setdefault(lane.index, [])
+        if ranges and ranges[-1].end == lane.end and not ranges[-1].behind:
+            ranges[-1].end = OPEN  # nothing came there since it went away
+        else:
+            ranges.append(UnackedRange(lane.end, lane.values_end))
+    return {index: ranges for index, ranges in wanted.items() if ranges}
 
 
 def _bounds(unacked: UnackedRange) -> tuple[End, End]:
@@ -105,5 +157,4 @@ def furthest(at: Places | None, lane: int) -> int:
     if at is None:
         return 0
     ranges = ranges_of(lane, at)
-    assert ranges[-1].end == OPEN
-    return ranges[-1].low
+    return ranges[-1].low if ranges else 0

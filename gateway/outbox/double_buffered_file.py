@@ -4,9 +4,11 @@ Each slot is 4096 bytes apart from the other: magic 8s | crc u32 | length u32 | 
 The slot of the higher generation that is intact is the state.
 """
 
+import contextlib
 import struct
 import zlib
 from pathlib import Path
+from threading import Lock
 
 import orjson
 
@@ -18,50 +20,96 @@ _SLOT_BYTES = 4096
 
 
 class DoubleBufferedFile:
-    """One open slot file.  Not for two threads at once."""
+    """One open slot file.  Writing is for one thread, syncing for another.
 
-    def __init__(self, files: Files, path: Path) -> None:
+    The slots are written in turn.  With `outlives_power_cut` a slot takes the turn of the other only once what was
+    written last is on the disk: then a power cut leaves at least that, and a torn write costs no more than what came
+    since.  Without it the state before the last write always survives the process.
+    """
+
+    def __init__(self, files: Files, path: Path, *, outlives_power_cut: bool = False) -> None:
         self._files = files
         self._fd = files.open(path, create=True)
-        self._generation = 0
-        self._unsynced = False
+        self._generation, self._slot = 0, 1
+        self._synced = 0
+        """Generation that is on the disk."""
+        self._alternates = not outlives_power_cut
+        self._lock = Lock()
+        self._last = b""
+        """What was written last."""
+        self._failed = False
+        """The last sync did: what was written may be gone."""
         self.found: object = None
         """What the file held when it was opened; None when it was new or wholly damaged."""
         data = files.read(self._fd, 2 * _SLOT_BYTES, 0)
         self.was_new = not data
-        for generation, body in intact(data):
+        for slot, generation, body in _slots(data):
             if generation > self._generation:
-                self._generation, self.found = generation, body
+                self._generation, self._slot, self.found = generation, slot, body
+        if outlives_power_cut and self._generation:
+            with contextlib.suppress(OSError):  # then the other slot stays as it is for now
+                self._files.sync(self._fd)
+                self._synced = self._generation
+
+    @classmethod
+    def begun(cls, files: Files, path: Path, body: object) -> "DoubleBufferedFile":
+        """A new file that outlives a power cut, durable with this in it or not there.  Raises `OSError`."""
+        files.close(files.put(path, _slot(body, 1)))
+        return cls(files, path, outlives_power_cut=True)
 
     def write(self, body: object) -> None:
         """Into the operating system: survives the process, not a power cut.  Raises `OSError`."""
-        generation = self._generation + 1
-        text = orjson.dumps(body)
-        rest = len(text).to_bytes(4, "little") + generation.to_bytes(8, "little") + text
-        head = _MAGIC + zlib.crc32(rest).to_bytes(4, "little")
-        if len(head) + len(rest) > _SLOT_BYTES:
-            raise ValueError("too much for a slot")
-        self._files.write(self._fd, head + rest, (generation % 2) * _SLOT_BYTES)
-        self._generation, self._unsynced = generation, True
+        with self._lock:
+            generation, slot = self._generation + 1, self._slot
+            if self._alternates or self._synced == self._generation:
+                slot = 1 - slot
+            data = _slot(body, generation)
+            self._files.write(self._fd, data, slot * _SLOT_BYTES)
+            self._generation, self._slot, self._last = generation, slot, data
+
+    @staticmethod
+    def fits(body: object) -> bool:
+        """Whether `write` would take it."""
+        return _HEAD.size + len(orjson.dumps(body)) <= _SLOT_BYTES
 
     def sync(self) -> None:
-        """Onto the disk what was written."""
-        if self._unsynced:
-            self._files.sync(self._fd)
-            self._unsynced = False
+        """Onto the disk what was written.  Raises `OSError`; then it is written anew before the next try, because the
+        page cache may have dropped it."""
+        with self._lock:
+            generation = self._generation
+            if self._synced == generation:
+                return
+            if self._failed:
+                self._files.write(self._fd, self._last, self._slot * _SLOT_BYTES)
+        self._failed = True
+        self._files.sync(self._fd)
+        self._failed, self._synced = False, generation
 
     def close(self) -> None:
         self._files.close(self._fd)
 
 
+def _slot(body: object, generation: int) -> bytes:
+    text = orjson.dumps(body)
+    rest = len(text).to_bytes(4, "little") + generation.to_bytes(8, "little") + text
+    head = _MAGIC + zlib.crc32(rest).to_bytes(4, "little")
+    if len(head) + len(rest) > _SLOT_BYTES:
+        raise ValueError("too much for a slot")
+    return head + rest
+
+
 def intact(data: bytes) -> list[tuple[int, object]]:
     """Generation and body of each undamaged slot."""
-    found: list[tuple[int, object]] = []
-    for at in (0, _SLOT_BYTES):
+    return [(generation, body) for _, generation, body in _slots(data)]
+
+
+def _slots(data: bytes) -> list[tuple[int, int, object]]:
+    found: list[tuple[int, int, object]] = []
+    for slot, at in enumerate((0, _SLOT_BYTES)):
         if len(data) - at < _HEAD.size:
             continue
         magic, crc, length, generation = _HEAD.unpack_from(data, at)
         rest = data[at + 12 : at + _HEAD.size + length]
         if magic == _MAGIC and length <= _SLOT_BYTES - _HEAD.size and zlib.crc32(rest) == crc:
-            found.append((generation, orjson.loads(rest[12:])))
+            found.append((slot, generation, orjson.loads(rest[12:])))
     return found

@@ -16,16 +16,24 @@ COMMIT_BYTES = 4 * 2**20
 class Append:
     """One append on its way to the disk."""
 
-    messages: tuple[Message, ...]
+    messages: dict[int, list[Message]]
+    """By lane."""
     checkpoint: Checkpoint | None
     losses: tuple[Loss, ...]
     """What its last message announces; without messages, what somebody else has announced."""
-    most_bytes: tuple[int, ...]
+    most_bytes: dict[int, int]
     """What its records take at most, by lane."""
     lane: int
     """The last of its lanes."""
     done: "asyncio.Future[None]"
     on_stored: Callable[[], None]
+    follow: tuple[str, str] | None = None
+    """A reader, and the route that it is to follow from what comes behind this."""
+
+    @property
+    def is_last(self) -> bool:
+        """It ends its group: what it does hangs on where its lanes then end."""
+        return bool(self.losses) or self.follow is not None
 
 
 def next_group(pending: deque[Append]) -> list[Append]:
@@ -33,10 +41,10 @@ def next_group(pending: deque[Append]) -> list[Append]:
 
     Lanes are written one after another: an append whose checkpoint would become durable before an earlier append's
     messages waits for the next group.  One that announces losses is the last, so that the place of its last record is
-    known.
+    known; so is one behind which a reader follows another route.
     """
     group, size, lane = [pending.popleft()], 0, 0
-    while pending and not group[-1].losses and (size := size + sum(group[-1].most_bytes)) < COMMIT_BYTES:
+    while pending and not group[-1].is_last and (size := size + sum(group[-1].most_bytes.values())) < COMMIT_BYTES:
         lane = max(lane, group[-1].lane)
         if pending[0].lane < lane and pending[0].checkpoint is not None:
             break
@@ -52,11 +60,9 @@ def parts_of(group: list[Append]) -> list[Part]:
     """
     items: dict[int, list[tuple[Message | Checkpoint, bool]]] = {}
     for append in group:
-        own: dict[int, list[Message | Checkpoint]] = {}
-        for message in append.messages:
-            own.setdefault(message.priority, []).append(message)
+        own: dict[int, list[Message | Checkpoint]] = {lane: [*some] for lane, some in append.messages.items()}
         if append.checkpoint is not None:
             own.setdefault(append.lane, []).append(append.checkpoint)
         for lane, each in own.items():
             items.setdefault(lane, []).extend((item, n == len(each)) for n, item in enumerate(each, 1))
-    return [Part(lane, items[lane], sum(append.most_bytes[lane] for append in group)) for lane in sorted(items)]
+    return [Part(lane, items[lane], sum(append.most_bytes.get(lane, 0) for append in group)) for lane in sorted(items)]

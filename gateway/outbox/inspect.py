@@ -6,7 +6,7 @@ not be seen.  `purge` needs the lock.  Long work tells how many bytes it has bee
 
 import itertools
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from gateway.model import Loss, Priority
 from gateway.outbox.clock import Clock
 from gateway.outbox.double_buffered_file import intact
 from gateway.outbox.files import Files
+from gateway.outbox.lanes import priority_of
 from gateway.outbox.losses import stored_losses
 from gateway.outbox.record import CHECKPOINT, Decoder, Entry, entries
 from gateway.outbox.recover import Found, State, recover
 from gateway.outbox.scan import read_file, read_header
-from gateway.outbox.segment import LANES, number_of, parse_name, place_of, salt_of, segments_of
+from gateway.outbox.segment import PRIORITIES, number_of, parse_name, place_of, salt_of, segments_of
 from gateway.outbox.segment_reader import Record
 from gateway.outbox.unacked_range import Places
 from gateway.outbox.writer import Writer
@@ -35,6 +36,8 @@ class SegmentView:
     """One segment file."""
 
     name: str
+    route: str
+    """The one whose messages it holds; `?` where the file does not tell."""
     priority: Priority
     bytes: int
     messages: int
@@ -72,10 +75,6 @@ class FolderView:
 
 Progress = Callable[[int, int], None]
 """Told bytes done and bytes in all."""
-
-
-_ALL = Places(places=[(0, 0)] * len(LANES))
-"""The cursor of who has acknowledged nothing."""
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -140,10 +139,10 @@ def export(folder: Path, reader: str | None = None, progress: Progress = _no_pro
     if reader is not None and reader not in cursors:
         known = ", ".join(sorted(cursors)) or "none"
         raise ConfigError([f"the outbox {folder} has no reader {reader!r}; its readers: {known}"])
-    at = cursors[reader] if reader is not None else _ALL
+    at = cursors[reader] if reader is not None else None
     for file in _files(folder, progress):
         for record in file.messages():
-            if at.wants(*place_of(record.number)):
+            if at is None or at.wants(*place_of(record.number)):
                 yield record
 
 
@@ -155,7 +154,7 @@ def purge(folder: Path, progress: Progress = _no_progress) -> tuple[int, int]:
     """
     _names(folder)
     files, clock = Files(), Clock()
-    found = recover(files, folder, clock, ())
+    found = recover(files, folder, clock, {})
     try:
         seen = show(folder, progress).segments
         _empty(files, found, clock)
@@ -197,12 +196,14 @@ def _others(folder: Path, kept: Collection[str]) -> list[Path]:
 
 def _empty(files: Files, found: Found, clock: Clock) -> None:
     """Begin empty segments with all counters, place all readers there, remove the old segments."""
-    writer = Writer(files, found.folder, found.epoch, found.books, found.state, clock, "fdatasync", False)
+    books = found.books
+    writer = Writer(files, found.folder, found.epoch, books, found.state, clock, "fdatasync", False, found.lanes)
     kept = {writer.begin(lane.index).segment.name for lane in found.lanes if lane.segments}
     writer.write_state(clean=True)
     writer.sync()
     for cursor in found.cursors.values():
-        cursor.file.write({"places": found.books.ends})
+        lanes = [(lane.index, lane.end, lane.values_end) for lane in found.lanes.of(cursor.at.route)]
+        cursor.file.write(Places(route=cursor.at.route, lanes=lanes).model_dump())
         cursor.file.sync()
     for segment in segments_of(found.lanes):
         if segment.name not in kept:
@@ -237,16 +238,25 @@ def _segment(folder: Path, file: _File) -> SegmentView:
     header = read_header(Files(), folder, file.lane, file.first)
     intact_bytes = (header[1] if header else 0) + sum(entry.length for entry in found)
     return SegmentView(
-        file.name, Priority(file.lane), len(file.data), len(messages), sum(entry.values for entry in messages),
-        len(file.data) - intact_bytes, messages[0].appended_ns if messages else 0,
-        messages[-1].appended_ns if messages else 0,
+        file.name, _route_of(file.lane, header[0].routes if header else {}), priority_of(file.lane), len(file.data),
+        len(messages), sum(entry.values for entry in messages), len(file.data) - intact_bytes,
+        messages[0].appended_ns if messages else 0, messages[-1].appended_ns if messages else 0,
     )  # fmt: skip
+
+
+def _route_of(lane: int, numbers: Mapping[str, int]) -> str:
+    number = lane // len(PRIORITIES)
+    return next((route for route, each in {"": 0, **numbers}.items() if each == number), "?")
+
+
+_NOTHING_ACKNOWLEDGED = {"lanes": [(int(priority), 0, 0) for priority in PRIORITIES]}
+"""The cursor of who is new, or whose file is damaged, as far as one can tell from outside."""
 
 
 def _cursors(folder: Path) -> dict[str, Places]:
     """Of each reader: what it has acknowledged."""
     return {
-        name.removesuffix(".cursor"): Places.model_validate(_newest(folder / name) or _ALL.model_dump())
+        name.removesuffix(".cursor"): Places.model_validate(_newest(folder / name) or _NOTHING_ACKNOWLEDGED)
         for name in _names(folder)
         if name.endswith(".cursor")
     }

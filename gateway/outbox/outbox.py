@@ -7,23 +7,19 @@ import asyncio
 import contextlib
 import errno
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from time import monotonic
 
-from gateway.cancellation import unless_asked
 from gateway.config import OutboxConfig
 from gateway.errors import Rejected, Unavailable
 from gateway.model import Loss, Message
-from gateway.outbox.clock import Clock
-from gateway.outbox.files import Files
 from gateway.outbox.group_commit import Append, next_group, parts_of
+from gateway.outbox.lanes import DEFAULT_ROUTE
 from gateway.outbox.reader import Reader
 from gateway.outbox.record import most_bytes, most_bytes_of_checkpoint
-from gateway.outbox.recover import Found, recover
-from gateway.outbox.segment import LANES
+from gateway.outbox.recover import Found
+from gateway.outbox.segment import PRIORITIES
 from gateway.outbox.store import Store
 from gateway.outbox.writer import Checkpoint, Part
 
@@ -80,6 +76,7 @@ class Outbox:
         self,
         messages: Sequence[Message],
         *,
+        others: Mapping[str, Sequence[Message]] | None = None,
         source: str = "",
         checkpoint: bytes = b"",
         losses: Sequence[Loss] = (),
@@ -87,22 +84,24 @@ class Outbox:
     ) -> None:
         """Return when all of it is durable: the messages and, if there is one, the source's checkpoint.
 
-        Sequence numbers must go on from `next_seq`, and a stream keep its priority, else `ValueError`.  `losses` are
+        `messages` are for the readers of the route without a name, `others` for those of other routes, by name.
+        Sequence numbers must go on from `next_seq`, and a stream keep its route and priority, else `ValueError`;
+        `ConfigError` when there are too many routes.  `losses` are
         those that these messages announce.  What would take more than half of the outbox is `Rejected` and nothing of
         the append is taken.  While the disk does not take it, or the outbox is full and told to block, this waits.
         Once begun it is not undone by cancelling: it is stored once all the same.  `Unavailable` when the outbox
         closes before it is durable.  `on_stored` is called once, in the same instant in which the figures count it,
         also when this is cancelled: for whoever keeps books.
 
-        Messages of one priority and the checkpoint are stored all or not at all.  With several priorities, a crash in
+        Messages of one route and priority and the checkpoint are stored all or not at all.  With several, a crash in
         the middle may keep some of them, but never the checkpoint before all of them.
         """
-        append = self._accept(tuple(messages), source, checkpoint, tuple(losses), on_stored)
+        append = self._accept({"": messages, **(others or {})}, source, checkpoint, tuple(losses), on_stored)
         await append.done  # cancelled with whoever waits: the append goes on
 
     def _accept(
         self,
-        messages: tuple[Message, ...],
+        messages: Mapping[str, Sequence[Message]],
         source: str,
         checkpoint: bytes,
         losses: tuple[Loss, ...],
@@ -111,24 +110,32 @@ class Outbox:
         if self._closing:
             raise Unavailable("the outbox is closed")
         seen: dict[str, tuple[int, int]] = {}
-        sizes = [0 for _ in LANES]
-        for message in messages:
-            lane, last = seen.get(message.stream) or self._accepted.get(message.stream, (message.priority, 0))
-            if self._numbered and (message.seq != last + 1 or message.priority != lane):
-                raise ValueError(f"{message.stream}: seq {message.seq} priority {message.priority}, last was {last}")
-            seen[message.stream] = (message.priority, message.seq)
-            sizes[message.priority] += most_bytes(message)
-        lane = max((int(message.priority) for message in messages), default=int(LANES[-1]))
+        by_lane: dict[int, list[Message]] = {}
+        sizes: dict[int, int] = {}
+        for route, some in messages.items():
+            first = self._lanes.of(route)[0].index if route else 0
+            for message in some:
+                lane = first + message.priority
+                its_lane, last = seen.get(message.stream) or self._accepted.get(message.stream, (lane, 0))
+                if self._numbered and (message.seq != last + 1 or lane != its_lane):
+                    raise ValueError(f"{message.stream}: seq {message.seq} lane {lane}, last was {last} in {its_lane}")
+                seen[message.stream] = (lane, message.seq)
+                by_lane.setdefault(lane, []).append(message)
+                sizes[lane] = sizes.get(lane, 0) + most_bytes(message)
+        lane = max(by_lane, default=int(PRIORITIES[-1]))
         if source and checkpoint:
-            sizes[lane] += most_bytes_of_checkpoint(source, checkpoint)
-        if sum(sizes) > self._config.max_bytes // 2:
-            raise Rejected("too_large", f"{sum(sizes)} bytes at once do not fit an outbox of {self._config.max_bytes}")
+            sizes[lane] = sizes.get(lane, 0) + most_bytes_of_checkpoint(source, checkpoint)
+        size = sum(sizes.values())
+        if size > self._config.max_bytes // 2:
+            raise Rejected("too_large", f"{size} bytes at once do not fit an outbox of {self._config.max_bytes}")
         self._accepted.update(seen)
         if source and checkpoint:
             self._orders += 1
         kept = Checkpoint(source, checkpoint, self._orders) if source and checkpoint else None
         done = asyncio.get_running_loop().create_future()
-        append = Append(messages, kept, losses, tuple(sizes), lane, done, on_stored)
+        return self._begin(Append(by_lane, kept, losses, sizes, lane, done, on_stored))
+
+    def _begin(self, append: Append) -> Append:
         self._pending.append(append)
         self._open_appends += 1
         self._store.woken.set()
@@ -176,8 +183,24 @@ class Outbox:
                 if not await self._wait(wait_s):
                     return False
                 wait_s = min(2 * wait_s, _RETRY_MOST_S)
+        if group[-1].follow is not None and not await self._go_over(*group[-1].follow):
+            return False
         for append in group:
             self._settle(append)
+        return True
+
+    async def _go_over(self, name: str, route: str) -> bool:
+        """A reader follows another route from here on.  That is on the disk before anything that comes after, else a
+        crash would lose what this reader wants of it; False when the outbox closes before."""
+        reader, wait_s = self._store.readers.get(name), self._retry_s
+        if reader is None or reader.route == route:
+            return True
+        reader.follow(route)
+        while not await self._store.note(reader):
+            self._store.trouble.begins(f"cannot write to {self._config.path}")
+            if not await self._wait(wait_s):
+                return False
+            wait_s = min(2 * wait_s, _RETRY_MOST_S)
         return True
 
     async def _write(self, parts: list[Part]) -> OSError | None:
@@ -215,8 +238,7 @@ class Outbox:
         if append.checkpoint is not None:
             self._checkpoints[append.checkpoint.source] = append.checkpoint.token
         if append.losses and append.messages:
-            lane = append.messages[-1].priority
-            self._ledger.tell(append.losses, (lane, self._lanes[lane].end - 1))
+            self._ledger.tell(append.losses, (append.lane, self._lanes[append.lane].end - 1))
         else:
             self._ledger.settle(append.losses)
         self._end(append, None)
@@ -251,9 +273,28 @@ class Outbox:
 
     # -- reading
 
-    def reader(self, name: str) -> Reader:
-        """The reader of this name: the same one each time.  A new one begins at the oldest record."""
-        return self._store.reader(name)
+    def reader(self, name: str, route: str = DEFAULT_ROUTE) -> Reader:
+        """The reader of this name: the same one each time.  A new one begins at the oldest record of its route.
+
+        Raises `ConfigError` when there are too many routes.
+        """
+        return self._store.reader(name, route)
+
+    def may_follow(self, name: str, route: str) -> bool:
+        """Whether `follow` could be done, or the reader has too much left of routes that it followed before."""
+        return self._store.readers[name].may_follow(route)
+
+    def follow(self, name: str, route: str) -> None:
+        """A reader goes over to another route: it gets what is appended for that one from this call on, and before
+        that what was appended until then for the one that it followed.
+
+        Raises `ConfigError` when there are too many routes.
+        """
+        self._lanes.of(route)
+        if not self._closing:
+            done = asyncio.get_running_loop().create_future()
+            done.add_done_callback(_retrieved)
+            self._begin(Append({}, None, (), {}, 0, done, lambda: None, (name, route)))
 
     @property
     def readers(self) -> Collection[str]:
@@ -318,57 +359,7 @@ def _lost_by_reader(losses: list[Loss], what: str) -> list[int]:
     return [sum(getattr(loss, what) for loss in losses if name in loss.readers) for name in names]
 
 
-async def _recovered(files: Files, recover: Callable[[], Found]) -> Found:
-    """Recover in a thread, which cannot be cancelled: what it opens for somebody who has gone is closed again."""
-    opening = asyncio.get_running_loop().run_in_executor(None, recover)
-    try:
-        return await asyncio.shield(opening)
-    except BaseException:
-        await asyncio.wait([opening])
-        if opening.exception() is None:
-            opening.result().let_go(files)
-        raise
-
-
-@asynccontextmanager
-async def open_outbox(
-    config: OutboxConfig,
-    *,
-    readers: Sequence[str] = (),
-    on_drop: Callable[[str, str, int], None] = lambda reader, reason, values: None,
-    on_commit: Callable[[float], None] = lambda seconds: None,
-    numbered: bool = True,
-    files: Files | None = None,
-    clock: Clock | None = None,
-    retry_s: float = 0.05,
-) -> AsyncIterator[Outbox]:
-    """The outbox in a folder, recovered and ready.
-
-    `readers` names those that exist: others that a former run knew are forgotten; without it all known are kept.
-    `on_drop` is told reader, reason and number of values of each loss as it happens, `on_commit` the seconds that each
-    group commit took.  `numbered` off takes messages whatever their `seq`: for what comes out of another outbox.
-    `retry_s` is the first wait after the disk refused, doubled up to 5 s.  Raises `ConfigError` when somebody else has
-    the folder or it cannot be written.
-    """
-    disk, ages = files or Files(), clock or Clock()
-    found = await _recovered(disk, partial(recover, disk, Path(config.path), ages, tuple(readers)))
-    store = Store(config, found, disk, ages, on_drop, numbered, retry_s)
-    outbox = Outbox(config, found, store, on_commit, numbered, retry_s)
-    failure: BaseException | None = None
-    try:
-        await store.begin()
-        async with asyncio.TaskGroup() as tasks:
-            ticker = tasks.create_task(unless_asked(outbox.tick), name="outbox: tick")
-            running = tasks.create_task(unless_asked(outbox.run), name="outbox: run")
-            try:
-                yield outbox
-            except BaseException as error:  # noqa: BLE001 - raised again below, as it is and not in a group
-                failure = error
-            finally:
-                outbox.stop_taking()
-                await asyncio.wait([running])
-                ticker.cancel()
-    finally:
-        await store.close()
-    if failure is not None:
-        raise failure
+def _retrieved(done: "asyncio.Future[None]") -> None:
+    """Nobody waits for it: an error must not look like one that was forgotten."""
+    if not done.cancelled():
+        done.exception()

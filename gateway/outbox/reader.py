@@ -1,7 +1,9 @@
 """One reader: where it stands in each lane, what it was given, what it has acknowledged.
 
-Its lanes are served by priority, and each in order.  The durable cursor of a lane is the lowest record that was not
-acknowledged; the few that were acknowledged above it, out of order, are only remembered in memory.
+It follows one route, and has the lanes of that one; in lanes of a route that it followed before it has what is left for
+it there.  Lanes are served by priority, those of a former route first, and each in order.
+The durable cursor of a lane is the lowest record that was not acknowledged; the few that were acknowledged above it,
+out of order, are only remembered in memory.
 
 A reader may leave behind what it has not read yet, and go on with what comes from then on; what was left behind is
 read apart (`read_behind`).  That makes a second range in the lane (`unacked_range.py`), and the cursor holds both.
@@ -11,6 +13,7 @@ State changes are never left behind: they hold what is needed to understand the 
 import asyncio
 import contextlib
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,12 +21,13 @@ from pathlib import Path
 import structlog
 
 from gateway.model import Priority
-from gateway.outbox.cursors import Cursor
+from gateway.outbox.cursors import Cursor, gone_over
 from gateway.outbox.files import Files
+from gateway.outbox.lanes import Lanes, priority_of
 from gateway.outbox.scan import Hole
-from gateway.outbox.segment import Lane, Segment, number_of, place_of
+from gateway.outbox.segment import LAST_LANE, Lane, Segment, number_of, place_of
 from gateway.outbox.segment_reader import CHUNK_BYTES, Chunk, Record, SegmentReader
-from gateway.outbox.unacked_range import MOST_RANGES, Given, UnackedRange, places_of, ranges_of
+from gateway.outbox.unacked_range import MOST_RANGES, OPEN, Given, UnackedRange, places_of, ranges_of
 from gateway.outbox.work_thread import WorkThread
 
 _log = structlog.get_logger("gateway.outbox")
@@ -36,20 +40,23 @@ SAVE_EVERY_S = 0.02
 class Reader:
     """A durable position in the outbox.  `read` is for one task at a time."""
 
-    def __init__(
-        self, name: str, files: Files, folder: Path, lanes: list[Lane], cursor: Cursor, retry_s: float
-    ) -> None:
+    def __init__(self, name: str, files: Files, folder: Path, lanes: Lanes, cursor: Cursor, retry_s: float) -> None:
         self.name = name
         self._lanes = lanes
         self._slots = cursor.file
         self._retry_s = retry_s
-        self._lane_ranges = [ranges_of(lane.index, cursor.at) for lane in lanes]
+        self.route = cursor.at.route
+        """The one that it follows."""
+        self._wanted = {index: ranges_of(index, cursor.at) for index, *_ in cursor.at.lanes}
+        """By lane; the last range of a lane of the route has no end."""
+        self._order: list[tuple[Lane, list[UnackedRange]]] = []
+        self._arrange()
         self._thread = WorkThread(f"outbox-read-{name}")
         self._segments = SegmentReader(files, folder)
         self._woken = (asyncio.Event(), asyncio.Event())
         """For who waits in `read`, and in `read_behind`."""
         self._moves = 0
-        self._unsaved = False
+        self._unsaved = not cursor.is_noted
         self._save_at_s = 0.0
         self._read_error: OSError | None = None
         self.on_hole: Callable[[Reader, Segment, Hole], None] = lambda reader, segment, hole: None
@@ -59,8 +66,28 @@ class Reader:
         self.values = 0
         self._count()
 
+    def _arrange(self) -> None:
+        """In which order lanes are read."""
+        self._wanted = {index: ranges for index, ranges in self._wanted.items() if ranges}
+        found = [(self._lanes[index], ranges) for index, ranges in self._wanted.items()]
+        self._order = sorted(found, key=lambda each: (priority_of(each[0].index), each[1][-1].is_open, each[0].index))
+
+    def follow(self, route: str) -> None:
+        """From now on take what comes of another route; what is left of the former one stays to be read."""
+        self._wanted = gone_over(self._wanted, route, self._lanes)
+        self.route = route
+        self._moves += 1  # what is being read just now may end elsewhere
+        self._arrange()
+        self._unsaved = True
+        self._wake()
+
+    def may_follow(self, route: str) -> bool:
+        """Whether that could be noted: not when it went over again and again and too much is left of each time."""
+        ranges = {index: [copy(each) for each in ranges] for index, ranges in self._wanted.items()}
+        return self._slots.fits(places_of(route, gone_over(ranges, route, self._lanes)))
+
     def _count(self) -> None:
-        for lane, ranges in zip(self._lanes, self._lane_ranges, strict=True):
+        for lane, ranges in self._order:
             for segment in lane.segments:
                 for unacked in ranges:
                     messages, values = unacked.count_in(segment)
@@ -115,10 +142,9 @@ class Reader:
             _log.info("stored messages can be read again", reader=self.name)
 
     def _next_segment(self, behind: bool) -> tuple[Segment, UnackedRange] | None:
-        for lane, ranges in zip(self._lanes, self._lane_ranges, strict=True):
-            for unacked in ranges[:-1] if behind else ranges[-1:]:
-                segment = unacked.enter(lane)
-                if segment is not None:
+        for lane, ranges in self._order:
+            for unacked in ranges:
+                if unacked.behind == behind and (segment := unacked.enter(lane)) is not None:
                     return segment, unacked
         return None
 
@@ -169,27 +195,38 @@ class Reader:
         False when there was nothing, or when too many pieces have been left behind already.
         """
         left = False
-        for lane, ranges in zip(self._lanes, self._lane_ranges, strict=True):
-            last = ranges[-1]
-            if lane.index == Priority.STATE or last.next >= lane.end or len(ranges) >= MOST_RANGES:
+        for lane, ranges in self._order:
+            if priority_of(lane.index) is Priority.STATE:
                 continue
-            last.end, last.end_values = lane.end, lane.values_end
-            ranges.append(UnackedRange(lane.end, lane.values_end))
-            left = True
+            last = ranges[-1]
+            if last.is_open and last.next < lane.behind[0] and self._has_room_for_more(ranges):
+                last.end, last.end_values = lane.behind
+                ranges.append(UnackedRange(lane.end, lane.values_end))
+            for each in ranges:
+                if not each.is_open and not each.behind and each.next < each.end:
+                    each.behind = left = True
         self._moves += left  # what is being read just now is read again, by whom it is for
         self._woken[True].set()
         self._note(left)
         return left
 
+    def _has_room_for_more(self, ranges: list[UnackedRange]) -> bool:
+        """Whether the cursor could be noted with one range more in a lane, of the longest numbers."""
+        longest = UnackedRange(OPEN - 1, OPEN - 1, OPEN - 1, OPEN - 1)
+        more = places_of(self.route, {**self._wanted, LAST_LANE: [longest, longest]})
+        return len(ranges) < MOST_RANGES and self._slots.fits(more)
+
     @property
     def left_behind(self) -> int:
         """Messages that were left behind and are not acknowledged; unread damage counts as well."""
-        return sum(each.end - each.low - len(each.done) for ranges in self._lane_ranges for each in ranges[:-1])
+        behind = (each for ranges in self._wanted.values() for each in ranges if each.behind)
+        return sum(each.end - each.low - len(each.done) for each in behind)
 
     @property
     def unread(self) -> int:
         """Messages that `read` would give; unread damage counts as well."""
-        return sum(lane.end - s[-1].next for lane, s in zip(self._lanes, self._lane_ranges, strict=True))
+        ahead = ((lane, each) for lane, ranges in self._order for each in ranges if not each.behind)
+        return sum(max(0, min(lane.end, each.end) - each.next) for lane, each in ahead)
 
     async def retained_ahead(self) -> set[str]:
         """The topics of the retained messages that were acknowledged before what was left behind.
@@ -197,7 +234,7 @@ class Reader:
         For the time before `read` and `read_behind`.
         """
         topics: set[str] = set()
-        for lane, ranges in zip(self._lanes, self._lane_ranges, strict=True):
+        for lane, ranges in self._order:
             for before, after in pairwise(ranges):
                 between = UnackedRange(before.end, before.end_values, after.low, after.low_values)
                 while (segment := between.enter(lane)) is not None:
@@ -213,7 +250,7 @@ class Reader:
     def ack(self, number: int) -> bool:
         """This record is delivered.  False when it was not this reader's to acknowledge (dropped, or already done)."""
         lane, position = place_of(number)
-        unacked = next((each for each in self._lane_ranges[lane] if each.holds(position)), None)
+        unacked = next((each for each in self._wanted.get(lane, ()) if each.holds(position)), None)
         given = unacked.given.pop(position, None) if unacked is not None else None
         if unacked is None or given is None:
             return False
@@ -229,7 +266,9 @@ class Reader:
     def _advance(self, lane: int, unacked: UnackedRange) -> None:
         moved = unacked.advance()
         if unacked.low >= unacked.end:
-            self._lane_ranges[lane].remove(unacked)
+            self._wanted[lane].remove(unacked)
+            if not self._wanted[lane]:
+                self._arrange()
         self._note(moved)
 
     def _note(self, moved: bool) -> None:
@@ -243,7 +282,7 @@ class Reader:
         """Note the cursor in the operating system: that survives the process.  False when it could not be written."""
         if self._unsaved:
             try:
-                self._slots.write(places_of(self._lane_ranges))
+                self._slots.write(places_of(self.route, self._wanted))
             except OSError:
                 return False  # tried again at the next interval; until then a crash repeats more
             self._unsaved = False
@@ -259,7 +298,7 @@ class Reader:
     def rewind(self) -> None:
         """Everything that was not acknowledged is read again, in order.  For after a lost connection."""
         self._moves += 1
-        for ranges in self._lane_ranges:
+        for ranges in self._wanted.values():
             for unacked in ranges:
                 unacked.rewind()
             for before, after in reversed(list(pairwise(ranges))):
@@ -268,28 +307,36 @@ class Reader:
                     ranges.remove(after)
         self._wake()
 
+    def has_lane(self, lane: int) -> bool:
+        """Whether it follows this lane, or anything in it is left for it."""
+        return lane in self._wanted
+
     def has_not_met(self, lane: int, position: int) -> bool:
         """Whether this record has not been read yet, or not noticed to be damaged."""
-        return any(each.holds(position) and position >= each.reached for each in self._lane_ranges[lane])
+        return any(each.holds(position) and position >= each.reached for each in self._wanted.get(lane, ()))
 
     def wants(self, lane: int, position: int) -> bool:
         """Whether this record is stored for this reader: given out or not, but not acknowledged."""
-        return any(each.holds(position) and position not in each.done for each in self._lane_ranges[lane])
+        return any(each.holds(position) and position not in each.done for each in self._wanted.get(lane, ()))
 
     def skip(self, lane: int, segment: Segment, messages: int, values: int) -> None:
         """A segment is dropped, and with it so much that this reader still wanted."""
+        if lane not in self._wanted:
+            return
         self.messages -= messages
         self.values -= values
         self._moves += 1
-        for unacked in [each for each in self._lane_ranges[lane] if each.low < segment.end]:
+        for unacked in [each for each in self._wanted[lane] if each.low < segment.end]:
             unacked.skip(segment)
             self._advance(lane, unacked)
         self._wake()
 
-    def wake(self, messages: int, values: int, clock_ns: int) -> None:
-        """So much more is durable, since `clock_ns` of the age clock."""
+    def wake(self, lane: int, messages: int, values: int, clock_ns: int) -> None:
+        """So much more of a lane is durable, since `clock_ns` of the age clock."""
+        if lane not in self._wanted or not self._wanted[lane][-1].is_open:
+            return
         if not self.messages:
-            for ranges in self._lane_ranges:
+            for ranges in self._wanted.values():
                 ranges[-1].since_ns = clock_ns
         self.messages += messages
         self.values += values
@@ -301,13 +348,13 @@ class Reader:
 
     def wants_any(self, lane: int, first: int, end: int) -> bool:
         """Whether any record from `first` up to `end` may be stored for this reader."""
-        return any(each.low < end and each.end > first for each in self._lane_ranges[lane])
+        return any(each.low < end and each.end > first for each in self._wanted.get(lane, ()))
 
     @property
     def oldest_clock_ns(self) -> int | None:
         """When the oldest stored record came, by the age clock; None when there is none."""
         oldest: int | None = None
-        for lane, (first, *_) in zip(self._lanes, self._lane_ranges, strict=True):
+        for lane, (first, *_) in self._order:
             given = next(iter(first.given.values()), None)
             segment = lane.holding(first.low)
             if given is None and segment is None:

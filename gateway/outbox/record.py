@@ -33,7 +33,7 @@ MAX_RECORD_BYTES = 2**28 + 2**18
 """More than the largest MQTT packet: a longer length field is damage."""
 _CRC_END = 8
 _ARRANGEMENTS = 4096
-_PRIORITIES = tuple(Priority)
+_PRIORITY_OF_LANE = tuple(Priority) * 86
 
 
 class Entry(NamedTuple):
@@ -192,7 +192,7 @@ class Decoder:
             payload = zlib.decompress(payload)
         stream, topic, source, content_type, properties = names
         return Message(
-            topic, payload, stream, entry.seq, entry.values, source, entry.oldest_ticks, _PRIORITIES[entry.lane],
+            topic, payload, stream, entry.seq, entry.values, source, entry.oldest_ticks, _PRIORITY_OF_LANE[entry.lane],
             content_type, bool(entry.flags & RETAIN), properties,
         )  # fmt: skip
 

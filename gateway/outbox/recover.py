@@ -15,22 +15,24 @@ older; then all complete appends on the disk count, and torn bytes behind them p
 import contextlib
 import errno
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from gateway.errors import ConfigError, Unavailable
 from gateway.model import Loss
 from gateway.outbox.clock import Clock
-from gateway.outbox.cursors import Cursor, at_the_oldest, fitted, furthest, read_cursors
+from gateway.outbox.cursors import Cursor, Noted, at_the_oldest, begun_cursor, fitted, following, furthest, read_cursors
 from gateway.outbox.double_buffered_file import DoubleBufferedFile
 from gateway.outbox.files import Files
+from gateway.outbox.lanes import DEFAULT_ROUTE, Lanes
 from gateway.outbox.losses import Ledger
 from gateway.outbox.scan import Tail, read_header, read_tail, read_tolerant
-from gateway.outbox.segment import LANES, Header, Lane, Segment, parse_name, token_bytes
-from gateway.outbox.unacked_range import Places
+from gateway.outbox.segment import PRIORITIES, Header, Lane, Segment, parse_name, token_bytes
+from gateway.outbox.unacked_range import Places, ranges_of
 from gateway.outbox.writer import Books, Checkpoint
 
 _log = structlog.get_logger("gateway.outbox")
@@ -50,8 +52,24 @@ class State(BaseModel):
     wall_ns: int
     clock_ns: int
     latest_ns: int = 0
-    ends: list[tuple[int, int]]
-    files: list[tuple[int, int]]
+    lanes: list[tuple[int, int, int, int, int]]
+    """Of each lane that has any file: where its records end, number and sum of values, and first number and size of its
+    newest segment."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_route(cls, data: object) -> object:
+        """Before there were routes, there were three lanes in two lists."""
+        if isinstance(data, dict) and "ends" in data and "files" in data:
+            pairs = zip(data["ends"], data["files"], strict=True)
+            return {**data, "lanes": [(lane, *end, *file) for lane, (end, file) in enumerate(pairs)]}
+        return data
+
+    def end_of(self, lane: int) -> tuple[int, int]:
+        return next(((end, values) for index, end, values, _, _ in self.lanes if index == lane), (0, 0))
+
+    def file_of(self, lane: int) -> tuple[int, int]:
+        return next(((first, size) for index, _, _, first, size in self.lanes if index == lane), (-1, 0))
 
 
 @dataclass(slots=True)
@@ -61,7 +79,7 @@ class Found:
     folder: Path
     lock: int
     epoch: str
-    lanes: list[Lane]
+    lanes: Lanes
     books: Books
     state: DoubleBufferedFile
     ledger: Ledger
@@ -78,9 +96,12 @@ class Found:
         files.close(self.lock)
 
 
-def recover(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...]) -> Found:
-    """Open a folder.  Raises `ConfigError` only for what a person has to put right, and `Unavailable` for a disk that
-    may be well again: full, read-only after an error, out of descriptors."""
+def recover(files: Files, folder: Path, clock: Clock, readers: Mapping[str, str | None]) -> Found:
+    """Open a folder, for readers and the routes that they follow; None for the one that a reader followed before.
+
+    Raises `ConfigError` only for what a person has to put right, and `Unavailable` for a disk that may be well again:
+    full, read-only after an error, out of descriptors.
+    """
     lock = _lock(files, folder)
     try:
         return _opened(files, folder, clock, readers, lock)
@@ -113,30 +134,33 @@ def _cannot_use(folder: Path, error: OSError) -> ConfigError | Unavailable:
     return Unavailable(text) if error.errno in _PASSING else ConfigError([text])
 
 
-def _opened(files: Files, folder: Path, clock: Clock, readers: tuple[str, ...], lock: int) -> Found:
+def _opened(files: Files, folder: Path, clock: Clock, readers: Mapping[str, str | None], lock: int) -> Found:
     names = files.names(folder)
     file = DoubleBufferedFile(files, folder / "state")
     state = _validated(State, file.found)
-    books, lanes, epochs = Books(), [Lane(index) for index in range(len(LANES))], [state.epoch] if state else []
+    books, epochs = Books(), [state.epoch] if state else []
     cursors = read_cursors(files, folder, names, readers)
+    lanes = _lanes(names, state, [noted.at for noted in cursors.values() if noted.at is not None])
     proven = state is not None
     for lane in lanes:
         firsts = sorted(first for index, first in filter(None, map(parse_name, names)) if index == lane.index)
-        exact = state.files[lane.index] if state and _is_same_boot(files, state) else None
-        tail = _fill(files, folder, lane, firsts, books, epochs, exact, state.ends[lane.index][0] if state else 0)
-        books.tails[lane.index] = lane.end
+        exact = state.file_of(lane.index) if state and _is_same_boot(files, state) else None
+        tail = _fill(files, folder, lane, firsts, books, epochs, exact, state.end_of(lane.index)[0] if state else 0)
         if lane.segments:
-            books.files[lane.index] = (lane.segments[-1].first, lane.segments[-1].size)
-        ahead = max((furthest(places, lane.index) for _, places in cursors.values()), default=0)
+            newest, noted = lane.segments[-1], books.of(lane.index)
+            noted.tail, noted.file, noted.file_bytes = lane.end, newest.first, newest.size
+        ahead = max((furthest(noted.at, lane.index) for noted in cursors.values()), default=0)
         proven &= _is_proven(files, state, lane, tail, ahead)
         if tail is not None and tail.garbage:
             _cut(files, folder, tail, doubtful=not proven)
     epoch = epochs[0] if proven else secrets.token_hex(4)
     if epochs and not proven:
         _log.warning("sequence numbers cannot be proven: beginning new streams", epoch=epoch, before=epochs[0])
+    for route, number in books.routes.items():
+        lanes.learn(route, number)
     found = Found(folder, lock, epoch, lanes, books, file, Ledger(files, folder / "ledger"), {})
     clock.carry_on(*_last_clocks(state, lanes))
-    _place_cursors(found, state, cursors)
+    _place_cursors(files, found, state, cursors, readers)
     _tidy(files, folder, names, found)
     return found
 
@@ -148,9 +172,25 @@ def _validated(model: type[State], body: object) -> State | None:
         return None
 
 
-def _last_clocks(state: State | None, lanes: list[Lane]) -> tuple[int, int, int]:
+def _last_clocks(state: State | None, lanes: Lanes) -> tuple[int, int, int]:
     stored = max((segment.last_clock_ns for lane in lanes for segment in lane.segments), default=0)
     return (max(stored, state.clock_ns), state.wall_ns, state.latest_ns) if state else (stored, 0, 0)
+
+
+def _lanes(names: list[str], state: State | None, cursors: list[Places]) -> Lanes:
+    """All lanes of which there is a file, or of which anything is noted."""
+    lanes = Lanes()
+    for index in {
+        *(index for index, _ in filter(None, map(parse_name, names))),
+        *(index for index, *_ in (state.lanes if state else ())),
+        *(index for places in cursors for index, *_ in places.lanes),
+    }:
+        lanes[index]
+    for places in cursors:
+        followed = [index for index, *_ in places.lanes if any(each.is_open for each in ranges_of(index, places))]
+        if followed:
+            lanes.learn(places.route, followed[0] // len(PRIORITIES))
+    return lanes
 
 
 # -- segments
@@ -199,6 +239,7 @@ def _between(header: Header, body: int, size: int, following: Header) -> Segment
 def _take_header(header: Header, books: Books, epochs: list[str]) -> None:
     if header.epoch not in epochs:
         epochs.append(header.epoch)
+    books.routes.update(header.routes)
     for stream, (lane, seq, values) in header.streams.items():
         if seq > books.streams.get(stream, (lane, 0, 0))[1]:
             books.streams[stream] = (lane, seq, values)
@@ -223,7 +264,7 @@ def _take_checkpoint(books: Books, checkpoint: Checkpoint) -> None:
 
 def _is_proven(files: Files, state: State | None, lane: Lane, tail: Tail | None, ahead: int) -> bool:
     """Whether no durable record can be missing behind the last one of this lane: see above."""
-    if state is None or max(state.ends[lane.index][0], ahead) > lane.end:
+    if state is None or max(state.end_of(lane.index)[0], ahead) > lane.end:
         return False
     same_boot = _is_same_boot(files, state)
     if not (same_boot or state.clean or state.commit == "fdatasync"):
@@ -277,24 +318,35 @@ def _tidy(files: Files, folder: Path, names: list[str], found: Found) -> None:
 
 
 def _place_cursors(
-    found: Found, state: State | None, cursors: dict[str, tuple[DoubleBufferedFile, Places | None]]
+    files: Files, found: Found, state: State | None, cursors: dict[str, Noted], readers: Mapping[str, str | None]
 ) -> None:
     """Bring cursors and lanes together: what a reader still wanted and is not there is lost.
 
     A lane goes on behind the highest number that was ever durable or acknowledged, so that no number is used twice.
+    Then who is to follow another route than before goes over to it, and that is noted before anything else happens.
     """
-    start = at_the_oldest(found.lanes)
-    kept = [(lane.end, lane.values_end) for lane in found.lanes]
-    durable = state.ends if state else [(0, 0) for _ in found.lanes]
-    for lane in found.lanes:
-        ahead = (furthest(places, lane.index) for _, places in cursors.values())
+    lanes = found.lanes
+    kept = {lane.index: (lane.end, lane.values_end) for lane in lanes}
+    durable = {lane.index: state.end_of(lane.index) if state else (0, 0) for lane in lanes}
+    for lane in lanes:
+        ahead = (furthest(noted.at, lane.index) for noted in cursors.values())
         lane.end = max(lane.end, durable[lane.index][0], *ahead, 0)
-        found.books.ends[lane.index] = (lane.end, lane.values_end)
-    for name, (file, places) in cursors.items():
-        at, lost = fitted(places or start, found.lanes, kept, durable)
-        found.cursors[name] = Cursor(file, at)
+        if lane.end:
+            books = found.books.of(lane.index)
+            books.end, books.values_end = lane.end, lane.values_end
+    for name, noted in cursors.items():
+        route = readers.get(name)
+        at, lost = fitted(noted.at or at_the_oldest(route or DEFAULT_ROUTE, lanes), lanes, kept, durable)
+        found.cursors[name] = Cursor(noted.file, at) if noted.file else begun_cursor(files, found.folder, name, at)
         for messages, values in lost:
             _lose(found, name, messages, values)
+    found.ledger.write()
+    for name, cursor in found.cursors.items():
+        route = readers.get(name)
+        if route is not None and route != cursor.at.route:
+            cursor.at = following(cursor.at, route, lanes)
+            cursor.file.write(cursor.at.model_dump())
+            cursor.file.sync()
 
 
 def _lose(found: Found, reader: str, messages: int, values: int) -> None:

@@ -5,7 +5,7 @@ lost.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.model import UNIX_EPOCH_TICKS
@@ -153,6 +153,29 @@ def read_items(files: Files, folder: Path, segment: Segment) -> tuple[list[Item]
     if number < segment.end:
         holes.append(Hole(number, segment.end, max(0, segment.values_end - values)))
     return items, holes
+
+
+def missing_in(
+    files: Files, folder: Path, segment: Segment, following: Segment | None, newest: Streams | None
+) -> tuple[list[Item], int, int]:
+    """What is not there of a damaged segment, by the counters before and after it: messages, and number and values of
+    those that the counters do not tell.
+
+    `following` is the segment behind it, `newest` the counters of now; without those the counters are not asked.
+    """
+    items, holes = read_items(files, folder, segment)
+    count, values = sum(hole.until - hole.number for hole in holes), sum(hole.values for hole in holes)
+    before = read_header(files, folder, segment.lane, segment.first)
+    after = read_header(files, folder, following.lane, following.first) if following else None
+    streams = after[0].streams if after else newest or {} if following is None else {}
+    known = missing(items, segment.lane, before[0].streams if before else None, streams) if newest is not None else []
+    if len(known) > count:
+        known = []  # the counters are of another time: better not to guess
+    left = max(0, values - sum(item.values for item in known))
+    if known and len(known) == count:
+        # in the newest segment the counters know of the messages, not of their values
+        return [*known[:-1], replace(known[-1], values=known[-1].values + left)], 0, 0
+    return known, count - len(known), left
 
 
 def missing(items: list[Item], lane: int, before: Streams | None, after: Streams) -> list[Item]:

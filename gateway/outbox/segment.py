@@ -1,11 +1,12 @@
 """Segment files: their names, their headers, and what the outbox remembers of each.
 
-A segment belongs to one lane (one lane per priority) and is named `<lane>-<number of its first record>.seg`.  Header:
+A segment belongs to one lane (`lanes.py`) and is named `<lane>-<number of its first record>.seg`.  Header:
 
     magic "CFoutbx1" | crc u32 | length u32 | JSON body | records …
 
-The body carries the format version, the epoch, where the lane stood, and the counters of all streams and the last
-checkpoint of all sources at that moment: a segment stands for itself, and counters outlive the segments before it.
+The body carries the format version, the epoch, where the lane stood, the numbers of all routes, and the counters of all
+streams and the last checkpoint of all sources at that moment: a segment stands for itself, and counters outlive the
+segments before it.
 """
 
 import base64
@@ -13,7 +14,7 @@ import re
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import orjson
@@ -22,11 +23,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.model import Priority
 from gateway.outbox.recent import RecentRecords
 
-LANES = tuple(Priority)
+PRIORITIES = tuple(Priority)
+LAST_LANE = 84 * len(PRIORITIES) + len(PRIORITIES) - 1
+"""A record has one byte for the lane."""
 FORMAT_VERSION = 1
 _MAGIC = b"CFoutbx1"
 _HEAD = struct.Struct("<8sII")
-_NAME = re.compile(r"^([0-2])-([0-9]{16})\.seg$")
+_LANE_BITS = 8
+_LANE_MASK = 2**_LANE_BITS - 1
+_NAME = re.compile(r"^([0-9]{1,3})-([0-9]{16})\.seg$")
 
 
 class Header(BaseModel):
@@ -49,6 +54,8 @@ class Header(BaseModel):
     """Of each stream of any lane: lane, last sequence number, sum of values."""
     checkpoints: dict[str, tuple[int, str]] = Field(default={}, alias="marks")
     """Of each source: order among all checkpoints, token (base64)."""
+    routes: dict[str, int] = {}
+    """The number of each route that has a name."""
 
 
 def encode_header(header: Header) -> bytes:
@@ -94,7 +101,9 @@ def name_of(lane: int, first: int) -> str:
 def parse_name(name: str) -> tuple[int, int] | None:
     """Lane and first number; None when the file is not one of ours."""
     match = _NAME.match(name)
-    return (int(match[1]), int(match[2])) if match else None
+    if match is None or int(match[1]) > LAST_LANE or name != name_of(int(match[1]), int(match[2])):
+        return None
+    return int(match[1]), int(match[2])
 
 
 def salt_of(name: str) -> int:
@@ -126,7 +135,8 @@ class Segment:
 
 @dataclass(slots=True)
 class Lane:
-    """The segments of one priority, oldest first; the last one is being written, or was when the last run ended."""
+    """The segments of one route and priority, oldest first; the last one is being written, or was when the last run
+    ended."""
 
     index: int
     segments: deque[Segment] = field(default_factory=deque)
@@ -140,6 +150,11 @@ class Lane:
         """Number of the oldest record there is."""
         return self.segments[0].first if self.segments else self.end
 
+    @property
+    def behind(self) -> tuple[int, int]:
+        """Behind its last record, and the values up to there: less than where it goes on, where some were lost."""
+        return (self.segments[-1].end, self.segments[-1].values_end) if self.segments else (self.end, self.values_end)
+
     def holding(self, number: int) -> Segment | None:
         """The segment that holds this number, or the first one behind it; None when there is none yet."""
         return next((segment for segment in self.segments if segment.end > number), None)
@@ -147,15 +162,14 @@ class Lane:
 
 def number_of(lane: int, position: int) -> int:
     """One number for a record of any lane."""
-    return position * len(LANES) + lane
+    return position << _LANE_BITS | lane
 
 
 def place_of(number: int) -> tuple[int, int]:
     """Lane and position in it."""
-    position, lane = divmod(number, len(LANES))
-    return lane, position
+    return number & _LANE_MASK, number >> _LANE_BITS
 
 
-def segments_of(lanes: list[Lane]) -> Iterator[Segment]:
+def segments_of(lanes: Iterable[Lane]) -> Iterator[Segment]:
     for lane in lanes:
         yield from lane.segments

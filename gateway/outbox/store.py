@@ -7,7 +7,6 @@ task (`Outbox.run`), so nothing here is locked.
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -16,12 +15,14 @@ import structlog
 from gateway.config import OutboxConfig
 from gateway.model import Loss, LossCause
 from gateway.outbox.clock import Clock
-from gateway.outbox.cursors import open_cursor
+from gateway.outbox.cursors import at_the_oldest, begun_cursor
 from gateway.outbox.files import Files
+from gateway.outbox.lanes import priority_of
 from gateway.outbox.losses import Item, Position, losses_of
 from gateway.outbox.reader import Reader
 from gateway.outbox.recover import Found, keep_damaged
-from gateway.outbox.scan import Hole, missing, read_file, read_header, read_items
+from gateway.outbox.retire import retire_lanes
+from gateway.outbox.scan import Hole, missing_in, read_file, read_items
 from gateway.outbox.segment import Lane, Segment
 from gateway.outbox.work_thread import WorkThread
 from gateway.outbox.writer import Part, Writer, Written
@@ -62,8 +63,9 @@ class Store:
         self.woken = asyncio.Event()
         """There is work for the task that runs the outbox."""
         self.writer = Writer(
-            files, found.folder, found.epoch, found.books, found.state, clock, config.commit, config.compress == "zlib"
-        )
+            files, found.folder, found.epoch, found.books, found.state, clock, config.commit,
+            config.compress == "zlib", found.lanes,
+        )  # fmt: skip
         self._config = config
         self._files = files
         self._clock = clock
@@ -90,9 +92,17 @@ class Store:
 
     def _begin(self) -> None:
         with contextlib.suppress(OSError):  # a full disk: the first commit notes it or waits
+            room, folder = self._config.max_bytes - self.bytes, self.found.folder
+            written = retire_lanes(self._files, folder, self.writer, self._lanes, self._is_wanted, room)
+            if written is not None:
+                self.attach(self._lanes[0], written)
             self.writer.write_state()
             self.found.state.sync()
             self._free_bytes = self._files.free_bytes(self.found.folder)
+
+    def _is_wanted(self, lane: int) -> bool:
+        """By anybody, or there is nobody who could tell."""
+        return not self.readers or any(reader.has_lane(lane) for reader in self.readers.values())
 
     # -- figures
 
@@ -123,9 +133,11 @@ class Store:
 
     # -- readers
 
-    def reader(self, name: str) -> Reader:
+    def reader(self, name: str, route: str) -> Reader:
         if name not in self.readers:
-            self.found.cursors[name] = open_cursor(self._files, self.found.folder, name, self._lanes)
+            self.found.cursors[name] = begun_cursor(
+                self._files, self.found.folder, name, at_the_oldest(route, self._lanes)
+            )
             self._add_reader(name)
         return self.readers[name]
 
@@ -134,6 +146,16 @@ class Store:
         reader.on_hole = self._met_hole
         reader.on_progress = self.progress.set
         self.readers[name] = reader
+
+    async def note(self, reader: Reader) -> bool:
+        """Bring a reader's cursor to the disk; whether that was possible."""
+        try:
+            if reader.save():
+                await self.in_thread(reader.sync)
+                return True
+        except OSError:
+            pass
+        return False
 
     async def forget(self, name: str) -> None:
         """Nobody reads under this name any more: what only this reader wanted is freed."""
@@ -176,7 +198,7 @@ class Store:
         lane.recent.add(written.records)
         lane.end, lane.values_end = segment.end, segment.values_end
         for reader in self.readers.values():
-            reader.wake(len(written.records), values, segment.last_clock_ns)
+            reader.wake(lane.index, len(written.records), values, segment.last_clock_ns)
 
     def attach(self, lane: Lane, written: Written) -> None:
         self._free_bytes = written.free_bytes
@@ -216,10 +238,11 @@ class Store:
 
     async def drop_oldest(self) -> bool:
         """Drop the oldest segment of the lowest priority; False when there is none, or the disk does not let us."""
-        for lane in reversed(self._lanes):
-            if any(segment.end > segment.first for segment in lane.segments):
-                return await self._drop(lane, lane.segments[0], "outbox_full")
-        return False
+        filled = [lane for lane in self._lanes if any(segment.end > segment.first for segment in lane.segments)]
+        if not filled:
+            return False
+        lane = max(filled, key=lambda lane: (priority_of(lane.index), -lane.segments[0].clock_ns))
+        return await self._drop(lane, lane.segments[0], "outbox_full")
 
     async def expire(self) -> None:
         """Drop the segments whose newest message is older than `max_age`."""
@@ -333,24 +356,12 @@ class Store:
             ledger.note([Loss(ledger.next_id(), "", 0, 0, rest, values, "corrupt", 0, 0, readers)])
 
     def _missing(self, segment: Segment) -> tuple[list[Item], int, int]:
-        """In the writing thread: keep a copy, and tell by the counters before and after what is not there."""
+        """In the writing thread: keep a copy, and find out what is not there."""
         folder, lane = self.found.folder, self._lanes[segment.lane]
         keep_damaged(self._files, folder, segment.name, read_file(self._files, folder / segment.name))
-        items, holes = read_items(self._files, folder, segment)
-        count, values = sum(hole.until - hole.number for hole in holes), sum(hole.values for hole in holes)
-        before = read_header(self._files, folder, segment.lane, segment.first)
         following = next((each for each in lane.segments if each.first > segment.first), None)
-        after = read_header(self._files, folder, following.lane, following.first) if following else None
-        streams = after[0].streams if after else self.writer.books.streams if following is None else {}
-        known = missing(items, segment.lane, before[0].streams if before else None, streams) if self._numbered else []
-        if len(known) > count:
-            known = []  # the counters are of another time: better not to guess
-        left = max(0, values - sum(item.values for item in known))
-        if (
-            known and len(known) == count
-        ):  # in the newest segment the counters know of the messages, not of their values
-            return [*known[:-1], replace(known[-1], values=known[-1].values + left)], 0, 0
-        return known, count - len(known), left
+        newest = self.writer.books.streams
+        return missing_in(self._files, folder, segment, following, newest if self._numbered else None)
 
     # -- now and then
 

@@ -13,9 +13,10 @@ from gateway.model import Message
 from gateway.outbox.clock import Clock
 from gateway.outbox.double_buffered_file import DoubleBufferedFile
 from gateway.outbox.files import Files
+from gateway.outbox.lanes import Lanes
 from gateway.outbox.recent import Kept
 from gateway.outbox.record import Encoder, Stamp
-from gateway.outbox.segment import LANES, Header, Segment, encode_header, name_of, salt_of, token_text
+from gateway.outbox.segment import Header, Segment, encode_header, name_of, salt_of, token_text
 
 MUCH_FREE_BYTES = 2**28
 """While so much of the disk is free, what is left is reckoned from one look a second."""
@@ -40,18 +41,38 @@ class Part:
 
 
 @dataclass(slots=True)
+class LaneBooks:
+    """How far the durable records of a lane reach."""
+
+    end: int = 0
+    """Number of the next record."""
+    values_end: int = 0
+    """Values of all before it."""
+    tail: int = 0
+    """Number behind the last record that a file holds."""
+    file: int = -1
+    """First number of its newest segment with durable records."""
+    file_bytes: int = 0
+    """The size of that."""
+
+
+@dataclass(slots=True)
 class Books:
     """Counters and checkpoints as of the last durable record."""
 
     streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Lane, last sequence number, sum of values, of each stream."""
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
-    ends: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0) for _ in LANES])
-    """Of each lane: number of the next record, values of all before it."""
-    tails: list[int] = field(default_factory=lambda: [0 for _ in LANES])
-    """Of each lane: number behind the last record that a file holds."""
-    files: list[tuple[int, int]] = field(default_factory=lambda: [(-1, 0) for _ in LANES])
-    """Of each lane: first number of its newest segment with durable records, and its size."""
+    routes: dict[str, int] = field(default_factory=dict)
+    """As far as headers say: the number of each."""
+    lanes: dict[int, LaneBooks] = field(default_factory=dict)
+    """Of each lane in which anything was written."""
+
+    def of(self, lane: int) -> LaneBooks:
+        found = self.lanes.get(lane)
+        if found is None:
+            found = self.lanes[lane] = LaneBooks()
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +106,7 @@ class Writer:
         clock: Clock,
         commit: str,
         deflate: bool,
+        lanes: Lanes,
     ) -> None:
         self._files = files
         self._folder = folder
@@ -95,13 +117,14 @@ class Writer:
         self._commit = commit
         self._boot = files.boot()
         self._encoder = Encoder(deflate)
-        self._active: list[_Active | None] = [None for _ in LANES]
+        self._lanes = lanes
+        self._active: dict[int, _Active] = {}
         self._free: int | None = None
         self._ask_again_ns = 0
 
     def write(self, part: Part, segment_bytes: int) -> Written:
         """Make a part durable, in a new segment if the active one is full."""
-        active = self._active[part.lane]
+        active = self._active.get(part.lane)
         if active is None or self.is_full(part.lane, segment_bytes):
             self._finish(active)
             active = self._begin(part.lane)
@@ -157,33 +180,32 @@ class Writer:
             "wall_ns": self._clock.wall_ns,
             "clock_ns": self._clock.age_ns,
             "latest_ns": self._clock.latest_ns,
-            "ends": self.books.ends,
-            "files": self.books.files,
+            "lanes": [(lane, b.end, b.values_end, b.file, b.file_bytes) for lane, b in self.books.lanes.items()],
         }
         self._state.write(body)
 
     def _note_end(self, segment: Segment) -> None:
-        ends, files, lane = list(self.books.ends), list(self.books.files), segment.lane
-        self.books.ends[lane] = (segment.end, segment.values_end)
-        self.books.files[lane] = (segment.first, segment.size)
+        books = self.books.of(segment.lane)
+        before = (books.end, books.values_end, books.file, books.file_bytes)
+        books.end, books.values_end, books.file, books.file_bytes = (
+            segment.end, segment.values_end, segment.first, segment.size,
+        )  # fmt: skip
         try:
             self.write_state()
         except OSError:
-            self.books.ends, self.books.files = ends, files
+            books.end, books.values_end, books.file, books.file_bytes = before
             raise
 
     def sync(self) -> None:
         """For `commit: os`, at intervals and at the end."""
-        for active in self._active:
-            if active is not None:
-                self._files.sync(active.fd)
+        for active in self._active.values():
+            self._files.sync(active.fd)
         self._state.sync()
 
     def close(self) -> None:
-        for lane, active in enumerate(self._active):
-            if active is not None:
-                self._files.close(active.fd)
-                self._active[lane] = None
+        for active in self._active.values():
+            self._files.close(active.fd)
+        self._active.clear()
 
     def _free_after(self, written: int) -> int | None:
         """What is left on the disk: asked for where it is little or was not asked for long, else reckoned."""
@@ -201,8 +223,9 @@ class Writer:
     def _encoded(self, part: Part, segment: Segment) -> tuple[bytes, int, int, list[Kept]]:
         lane, wall, clock = part.lane, self._clock.wall_ns, self._clock.age_ns
         salt, first, offset = salt_of(segment.name), segment.first, segment.size
-        number, before = self.books.ends[lane]
-        begun = before
+        books = self.books.of(lane)
+        number = books.end
+        begun = before = books.values_end
         pieces: list[bytes] = []
         records: list[Kept] = []
         encode = self._encoder.message
@@ -230,11 +253,12 @@ class Writer:
             else:
                 _, _, values = streams.get(item.stream, (0, 0, 0))
                 streams[item.stream] = (part.lane, item.seq, values + item.values)
-        self.books.tails[part.lane] = self.books.ends[part.lane][0]
+        books = self.books.of(part.lane)
+        books.tail = books.end
 
     def is_full(self, lane: int, segment_bytes: int) -> bool:
         """The next part of this lane begins a new segment."""
-        active = self._active[lane]
+        active = self._active.get(lane)
         return active is None or active.segment.size >= segment_bytes
 
     def header_bytes(self, lanes: Sequence[int]) -> int:
@@ -242,12 +266,12 @@ class Writer:
         return sum(len(encode_header(self._header(lane))) for lane in lanes)
 
     def _header(self, lane: int) -> Header:
-        number, values = self.books.ends[lane]
+        books = self.books.of(lane)
         return Header(
-            epoch=self._epoch, lane=lane, first=number, previous_end=self.books.tails[lane], values_before=values,
+            epoch=self._epoch, lane=lane, first=books.end, previous_end=books.tail, values_before=books.values_end,
             appended_ns=self._clock.wall_ns, clock_ns=self._clock.age_ns, streams=self.books.streams,
             checkpoints={checkpoint.source: (checkpoint.order, token_text(checkpoint.token)) for checkpoint in
-            self.books.checkpoints.values()},
+            self.books.checkpoints.values()}, routes=self._lanes.named,
         )  # fmt: skip
 
     def _begin(self, lane: int) -> _Active:
@@ -259,8 +283,20 @@ class Writer:
         active = self._active[lane] = _Active(fd, Segment(lane, number, number, size, size, values, values, now, now))
         return active
 
+    def take_out(self, lanes: Sequence[int]) -> dict[int, LaneBooks]:
+        """Note that there is nothing of these lanes; returns what there was."""
+        kept = self.books.lanes
+        self.books.lanes = {lane: books for lane, books in kept.items() if lane not in lanes}
+        try:
+            self.write_state()
+            self._state.sync()
+        except OSError:
+            self.books.lanes = kept
+            raise
+        return {lane: kept[lane] for lane in lanes if lane in kept}
+
     def _give_up(self, lane: int) -> None:
-        active, self._active[lane] = self._active[lane], None
+        active = self._active.pop(lane, None)
         if active is None:
             return
         with contextlib.suppress(OSError):  # what remains behind it is superseded by the next segment's first number

@@ -45,8 +45,7 @@ async def deliver_for_ever(outbox: Outbox) -> None:
             tell("R", record.message.stream, record.message.seq, record.message.payload[:32].decode())
         for record in records:
             assert reader.ack(record.number)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        assert reader.save()
         for record in records:
             tell("K", record.message.stream, record.message.seq)
 

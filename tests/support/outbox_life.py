@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import ParamSpec, TypeVar
 
 from gateway.config import OutboxConfig
@@ -10,6 +10,7 @@ from gateway.errors import Unavailable
 from gateway.outbox import Files, Outbox, open_outbox
 
 T = TypeVar("T")
+Readers = tuple[str, ...] | Mapping[str, str]
 P = ParamSpec("P")
 
 
@@ -17,7 +18,7 @@ class Life:
     """One run of an outbox on a loop of its own, which turns only while a step is done."""
 
     def __init__(
-        self, config: OutboxConfig, files: Files, on_drop: Callable[[str, str, int], None], readers: tuple[str, ...]
+        self, config: OutboxConfig, files: Files, on_drop: Callable[[str, str, int], None], readers: Readers
     ) -> None:
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
@@ -26,7 +27,7 @@ class Life:
         self.outbox = self.do(self._opened())
 
     async def _live(
-        self, config: OutboxConfig, files: Files, on_drop: Callable[[str, str, int], None], readers: tuple[str, ...]
+        self, config: OutboxConfig, files: Files, on_drop: Callable[[str, str, int], None], readers: Readers
     ) -> None:
         async with open_outbox(config, readers=readers, files=files, on_drop=on_drop, retry_s=0.001) as outbox:
             self._ready.set_result(outbox)

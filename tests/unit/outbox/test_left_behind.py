@@ -12,7 +12,7 @@ from gateway.model import Message, Priority
 from gateway.outbox import Outbox, Reader, open_outbox
 from gateway.outbox.cursors import fitted
 from gateway.outbox.inspect import export, show
-from gateway.outbox.segment import LANES, Lane
+from gateway.outbox.lanes import Lanes
 from gateway.outbox.unacked_range import MOST_RANGES, Places
 
 
@@ -190,20 +190,20 @@ async def pass_backlog(outbox: Outbox, reader: Reader, messages: int) -> None:
         await take("live", reader, 1)
 
 
-def lane_of(first: int, end: int) -> list[Lane]:
-    lanes = [Lane(index) for index in range(len(LANES))]
+def lane_of(first: int, end: int) -> Lanes:
+    lanes = Lanes()
     lanes[2].end, lanes[2].values_end = end, 10 * end
     return lanes
 
 
 def test_a_cursor_in_pieces_tells_what_is_missing_of_each() -> None:
     """Wants 0-10 and 20-30 and from 40 on; records end at 25 on the disk, and should go on to 50."""
-    at = Places(places=[(0, 0), (0, 0), (0, 0)], ahead=[(2, 10, 100, 20, 200), (2, 30, 300, 40, 400)])
+    at = Places(lanes=[(0, 0, 0), (1, 0, 0), (2, 0, 0)], ahead=[(2, 10, 100, 20, 200), (2, 30, 300, 40, 400)])
     lanes = lane_of(0, 25)
-    kept = [(lane.end, lane.values_end) for lane in lanes]
+    kept = {lane.index: (lane.end, lane.values_end) for lane in lanes}
     lanes[2].end = 50
     lanes[2].segments.clear()
     kept[2] = (25, 250)
-    fits, lost = fitted(at, lanes, kept, [(0, 0), (0, 0), (50, 500)])
+    fits, lost = fitted(at, lanes, kept, {2: (50, 500)})
     assert sorted(lost) == [(5, 50), (5, 50), (10, 100), (10, 100)]
-    assert fits == Places(places=[(0, 0), (0, 0), (50, 250)])
+    assert fits == Places(lanes=[(0, 0, 0), (1, 0, 0), (2, 50, 250)])

@@ -1,0 +1,73 @@
+"""An outbox from its folder: recovered, running, and closed at the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from gateway.cancellation import unless_asked
+from gateway.config import OutboxConfig
+from gateway.outbox.clock import Clock
+from gateway.outbox.files import Files
+from gateway.outbox.outbox import Outbox
+from gateway.outbox.recover import Found, recover
+from gateway.outbox.store import Store
+
+
+@asynccontextmanager
+async def open_outbox(
+    config: OutboxConfig,
+    *,
+    readers: Sequence[str] | Mapping[str, str] = (),
+    on_drop: Callable[[str, str, int], None] = lambda reader, reason, values: None,
+    on_commit: Callable[[float], None] = lambda seconds: None,
+    numbered: bool = True,
+    files: Files | None = None,
+    clock: Clock | None = None,
+    retry_s: float = 0.05,
+) -> AsyncIterator[Outbox]:
+    """The outbox in a folder, recovered and ready.
+
+    `readers` names those that exist, and where it is a mapping the route of each: others that a former run knew are
+    forgotten; without it all known are kept.  One that followed another route goes over, as `Outbox.follow` does.
+    `on_drop` is told reader, reason and number of values of each loss as it happens, `on_commit` the seconds that each
+    group commit took.  `numbered` off takes messages whatever their `seq`: for what comes out of another outbox.
+    `retry_s` is the first wait after the disk refused, doubled up to 5 s.  Raises `ConfigError` when somebody else has
+    the folder or it cannot be written.
+    """
+    disk, ages = files or Files(), clock or Clock()
+    routes = readers if isinstance(readers, Mapping) else dict.fromkeys(readers)
+    found = await _recovered(disk, partial(recover, disk, Path(config.path), ages, routes))
+    store = Store(config, found, disk, ages, on_drop, numbered, retry_s)
+    outbox = Outbox(config, found, store, on_commit, numbered, retry_s)
+    failure: BaseException | None = None
+    try:
+        await store.begin()
+        async with asyncio.TaskGroup() as tasks:
+            ticker = tasks.create_task(unless_asked(outbox.tick), name="outbox: tick")
+            running = tasks.create_task(unless_asked(outbox.run), name="outbox: run")
+            try:
+                yield outbox
+            except BaseException as error:  # noqa: BLE001 - raised again below, as it is and not in a group
+                failure = error
+            finally:
+                outbox.stop_taking()
+                await asyncio.wait([running])
+                ticker.cancel()
+    finally:
+        await store.close()
+    if failure is not None:
+        raise failure
+
+
+async def _recovered(files: Files, recover: Callable[[], Found]) -> Found:
+    """Recover in a thread, which cannot be cancelled: what it opens for somebody who has gone is closed again."""
+    opening = asyncio.get_running_loop().run_in_executor(None, recover)
+    try:
+        return await asyncio.shield(opening)
+    except BaseException:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            opening.result().let_go(files)
+        raise
