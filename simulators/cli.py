@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from simulators.errors import EXIT_CONFIG, ConfigError
 from simulators.faults import load_faults
 from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema
-from simulators.server.endpoint import CannotListen, access_for
+from simulators.server.endpoint import CannotListen, access_for, listening_at
 from simulators.server.pki import show_certificate, users_of
 from simulators.trace import trace
 from simulators.verify import verify
@@ -53,12 +54,9 @@ PlantFile = Annotated[Path, typer.Argument(help="The plant file.", metavar="FILE
 
 
 def endpoint_url(endpoint: str, port: int | None) -> str:
-    """The endpoint with its port replaced, if one is given."""
-    if port is None:
-        return endpoint
-    scheme, _, rest = endpoint.partition("://")
-    host = rest.split("/")[0].rpartition(":")[0] or rest
-    return f"{scheme}://{host}:{port}"
+    """The endpoint with its port replaced, if one is given.  Raises `ConfigError`."""
+    url = listening_at(endpoint)
+    return str(url if port is None else replace(url, port=port))
 
 
 @app.callback()

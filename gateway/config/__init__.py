@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from gateway.config.broker import BrokerConfig, PresenceConfig, ReplayConfig, TlsConfig
 from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
-from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict
+from gateway.config.quantities import Bytes, Host, Name, Seconds, Strict
+from gateway.config.secret import Secret
 from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
 from gateway.config.source import SecurityConfig, SourceConfig
 
@@ -47,7 +48,7 @@ class OutboxConfig(Strict):
 class HttpConfig(Strict):
     """Metrics and health."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on: this machine only, unless you say otherwise."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Port to listen on; 0 takes a free one."""

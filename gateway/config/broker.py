@@ -2,11 +2,12 @@
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from gateway.config.quantities import Bytes, Name, Seconds, Secret, Strict, url_of
+from gateway.config.quantities import Bytes, Host, MqttText, Name, Seconds, Strict, url_of
+from gateway.config.secret import Secret
+from gateway.urls import parse_url
 
 PRESENCE_TOPIC = "gateways/{gateway}/presence"
 
@@ -19,7 +20,8 @@ class TlsConfig(Strict):
     certificate: Path | None = None
     """PEM file with our client certificate, and the chain up to its authority."""
     key: Path | None = None
-    """PEM file with the key of our certificate (default: it is in the file of `certificate`)."""
+    """PEM file with the key of our certificate (default: it is in the file of `certificate`).  Others must not be
+    able to read it, as with a secret."""
     key_password: Secret | None = None
     """Where the password of the key is kept."""
     minimum: Literal["1.2", "1.3"] = "1.2"
@@ -27,9 +29,9 @@ class TlsConfig(Strict):
     ciphers: Annotated[str, Field(min_length=1)] | None = None
     """Cipher suites for TLS 1.2 as an OpenSSL list, such as `ECDHE+AESGCM` (default: those of Python; TLS 1.3 has its
     own, which are all good)."""
-    server_name: str | None = None
+    server_name: Host | None = None
     """The name to ask for (SNI) and to find in the certificate (default: the host of the address)."""
-    alpn: tuple[str, ...] = ()
+    alpn: tuple[Annotated[str, Field(pattern=r"^[!-~]{1,255}$")], ...] = ()
     """Application protocols to offer, such as `x-amzn-mqtt-ca` on port 443."""
 
     @model_validator(mode="after")
@@ -78,12 +80,15 @@ class BrokerConfig(Strict):
     """More addresses of the same broker, tried in order when the first one does not take us."""
     version: Literal["auto", "5", "3.1.1"] = "auto"
     """MQTT version; `auto` is 5, and 3.1.1 when the broker refuses 5."""
-    client_id: Annotated[str, Field(max_length=65535)] | None = None
+    client_id: MqttText | None = None
     """MQTT client identifier (default: the gateway's name).  Two clients of one name throw each other out."""
-    username: str | None = None
+    username: MqttText | None = None
     """Who we are to the broker."""
     password: Secret | None = None
     """Where the password is kept."""
+    query: Secret | None = None
+    """For `ws://` and `wss://`: where that is kept which follows the `?` of the address.  Some brokers want a token
+    there, and an address is shown."""
     tls: TlsConfig = TlsConfig()
     """For `mqtts://` and `wss://`."""
     insecure: bool = False
@@ -113,10 +118,13 @@ class BrokerConfig(Strict):
     """The gateway's own retained message."""
 
     @model_validator(mode="after")
-    def _password_is_covered(self) -> Self:
-        for url in (self.url, *self.fallback):
-            parts = urlsplit(url)
-            far = parts.hostname not in ("localhost", "127.0.0.1", "::1")
-            if self.password and far and parts.scheme in ("mqtt", "ws") and not self.insecure:
-                raise ValueError(f"the password would cross the network to {url} in clear: use TLS, or insecure: true")
+    def _secrets_are_covered(self) -> Self:
+        for text in (self.url, *self.fallback):
+            url = parse_url(text, BROKER_SCHEMES)
+            in_clear = url.scheme in ("mqtt", "ws") and not url.is_local and not self.insecure
+            for what in ("password", "query"):
+                if in_clear and getattr(self, what) is not None:
+                    raise ValueError(f"the {what} would cross the network to {text} in clear: use TLS, or insecure")
+            if self.query is not None and url.scheme not in ("ws", "wss"):
+                raise ValueError(f"query goes with the address of a web socket, which {text} is not")
         return self

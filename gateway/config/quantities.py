@@ -1,15 +1,12 @@
-"""What configurations are made of: durations, sizes, names, addresses, secrets, and strict models."""
+"""What configurations are made of: durations, sizes, names, addresses, and strict models."""
 
-import os
 import re
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Self
-from urllib.parse import urlsplit
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.errors import ConfigError
+from gateway.urls import checked_host, parse_url
 
 _DURATION = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h|d)\s*$")
 _DURATION_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -43,20 +40,16 @@ def url_of(*schemes: str) -> AfterValidator:
 
 
 def checked_url(value: str, schemes: tuple[str, ...]) -> str:
-    """An address, with one of these schemes.  Raises `ValueError` with what to write instead."""
-    parts = urlsplit(value)
-    if parts.username or parts.password:
-        raise ValueError("keep user name and password out of the address: use username and password")
-    if parts.scheme not in schemes or not parts.hostname:
-        shown = "this" if "@" in value else value  # what may hold a password is not printed
-        raise ValueError(f"{shown}: write an address as {' or '.join(f'{s}://host:port' for s in schemes)}")
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"{value}: a port is a number up to 65535") from error
-    return value
+    """An address, with one of these schemes.  Raises `ValueError` with what to write instead.
+
+    That of an OPC UA server is whole: it is compared with what the server says of itself, and has its port.
+    """
+    url = parse_url(value, schemes)
+    return str(url) if url.scheme == "opc.tcp" else url.scheme + value[len(url.scheme) :]
 
 
+Host = Annotated[str, AfterValidator(checked_host)]
+"""A host name, or an IP address."""
 Seconds = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(gt=0, le=31_536_000)]
 """A duration: `250ms`, `5s`, `10min`, `2h`, `7d`, or a number of seconds."""
 SecondsOrZero = Annotated[
@@ -67,6 +60,16 @@ Bytes = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str),
 """A size: `64KiB`, `16MiB`, `2GiB`, or a number of bytes."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """A name: letters, digits, `_`, `.` and `-`; up to 64 of them."""
+
+
+def _utf8(value: str) -> str:
+    if len(value.encode()) > 65_535:
+        raise ValueError("is longer than 65535 bytes")
+    return value
+
+
+MqttText = Annotated[str, AfterValidator(_utf8)]
+"""A text as MQTT carries it (5, 1.5.4)."""
 
 
 def _fields(value: dict[str, str]) -> dict[str, str]:
@@ -83,32 +86,3 @@ class Strict(BaseModel):
     """Unknown keys are mistakes, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
-
-
-class Secret(Strict):
-    """Where a secret is kept: never in the configuration itself."""
-
-    file: Path | None = None
-    """A file that holds nothing but the secret; its mode must not let others read it (0600)."""
-    env: str | None = None
-    """The name of an environment variable."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if (self.file is None) == (self.env is None):
-            raise ValueError("name one place: file or env")
-        return self
-
-    def read(self) -> str:
-        """The secret itself, without a trailing newline.  Raises `ConfigError` with what is missing."""
-        if self.env is not None:
-            if self.env not in os.environ:
-                raise ConfigError([f"the environment variable {self.env} is not set: it should hold a secret"])
-            return os.environ[self.env]
-        assert self.file is not None
-        try:
-            if self.file.stat().st_mode & 0o077:
-                raise ConfigError([f"{self.file} holds a secret but others may read it: chmod 600 {self.file}"])
-            return self.file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise ConfigError([f"cannot read the secret in {self.file}: {error.strerror}"]) from error

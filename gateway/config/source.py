@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.config.quantities import Fields, Name, Seconds, Secret, Strict, url_of
+from gateway.config.quantities import Fields, Name, Seconds, Strict, url_of
+from gateway.config.secret import Secret
 from gateway.config.selection import Selection, ShapingConfig
 
 
@@ -30,7 +31,7 @@ class SourceConfig(Strict):
     name: Name
     """Its name in logs, metrics and streams."""
     url: Annotated[str, url_of("opc.tcp")]
-    """Endpoint URL, `opc.tcp://host:4840`."""
+    """Endpoint URL, `opc.tcp://host:4840`; without a port it is 4840."""
     insecure: bool = False
     """Use SecurityPolicy None for this server: nothing is encrypted and nobody is checked."""
     security: SecurityConfig | None = None
@@ -42,7 +43,7 @@ class SourceConfig(Strict):
     user_certificate: Path | None = None
     """Log in with an X.509 certificate (DER or PEM); needs `user_key`."""
     user_key: Path | None = None
-    """Private key of `user_certificate` (PEM or DER); its mode must not let others read it (0600)."""
+    """Private key of `user_certificate` (PEM or DER).  Others must not be able to read it, as with a secret."""
     select: Annotated[tuple[Selection, ...], Field(min_length=1)]
     """Which variables to subscribe to."""
     fields: Fields = Field(default_factory=dict)

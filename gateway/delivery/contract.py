@@ -16,6 +16,7 @@ from typing import Protocol
 from gateway.config import BrokerConfig
 from gateway.link import Link
 from gateway.model import Message
+from gateway.yaml_positions import Problem
 
 
 class Verdict(Enum):
@@ -146,10 +147,10 @@ OpenSink = Callable[[], AbstractAsyncContextManager[Sink]]
 class SinkKind(Protocol):
     """One kind of sink: the members of its package that the gateway uses.  A module may be one."""
 
-    def check(self, configs: Sequence[BrokerConfig]) -> None:
-        """Read every file and secret that the sessions need, for use at start.
+    def problems_with(self, config: BrokerConfig) -> Sequence[Problem]:
+        """What a session needs and cannot have: every file and secret is read.  It blocks.
 
-        Raises `ConfigError` with every problem found.  What breaks later is `Unavailable`: somebody is changing it.
+        For use at start; what breaks later is `Unavailable`: somebody is changing it.
         """
 
     def open_sink(

@@ -6,9 +6,9 @@ open the connection, and two sessions speak the protocol behind one contract (`g
 
 from gateway.config import BrokerConfig
 from gateway.mqtt import credentials, tls
-from gateway.mqtt.connect import check, open_sink
+from gateway.mqtt.connect import open_sink, problems_with
 
-__all__ = ["certificate_expires_s", "check", "credential_expires_s", "open_sink"]
+__all__ = ["certificate_expires_s", "credential_expires_s", "open_sink", "problems_with"]
 
 
 def credential_expires_s(config: BrokerConfig) -> float:

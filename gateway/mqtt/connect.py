@@ -10,7 +10,7 @@ MQTT 5 over TCP and TLS is spoken by the lean session, 3.1.1 and web sockets by 
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,12 +23,13 @@ from gateway.delivery import LateStage, Presence, Verdict
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.model import Message
-from gateway.mqtt import dial, tls
+from gateway.mqtt import credentials, dial, tls
 from gateway.mqtt.disconnect_guard import BrokerHistory, GuardedSink, InnerSink
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
 from gateway.mqtt.presence import beating
 from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version, VersionRefusedError
+from gateway.yaml_positions import Place, Problem
 
 _LOST_BY_3 = (
     "the broker speaks MQTT 3.1.1 only: it cannot say that it refuses a message, what it refuses counts as delivered;"
@@ -42,23 +43,22 @@ _LOST_PRESENCE = "our presence is not published: the broker does not take it"
 _LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be retained is sent as a plain message"
 
 
-def check(configs: Sequence[BrokerConfig]) -> None:
-    """Read every file and secret that the sessions need, for use at start.
-
-    Raises `ConfigError` with every problem found.  What breaks later is `Unavailable`: somebody is changing it.
-    """
-    problems: list[str] = []
-    for config in configs:
-        reads: list[Callable[[], object]] = [config.password.read] if config.password else []
-        if any(dial.parse(url).tls for url in (config.url, *config.fallback)):
-            reads.append(partial(tls.context, config.tls))
-        for read in reads:
-            try:
-                read()
-            except ConfigError as error:
-                problems += [f"{config.name}: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigError(problems)
+def problems_with(config: BrokerConfig) -> list[Problem]:
+    """What a session needs and cannot have: every file and secret is read.  It blocks."""
+    secrets: list[tuple[Place, Callable[[], object]]] = []
+    if config.password is not None:
+        secrets.append((("password",), config.password.read))
+    if config.query is not None:
+        secrets.append((("query",), partial(credentials.query_of, config.query)))
+    problems: list[Problem] = []
+    for place, read in secrets:
+        try:
+            read()
+        except ConfigError as error:
+            problems += [(place, text) for text in error.problems]
+    if any(dial.parse(url).tls for url in (config.url, *config.fallback)):
+        problems += [(("tls", *place), text) for place, text in tls.problems_with(config.tls)]
+    return problems
 
 
 @asynccontextmanager
@@ -198,6 +198,7 @@ async def _context(config: BrokerConfig, address: dial.Address) -> ssl.SSLContex
 def _settings(config: BrokerConfig, default_client_id: str, will: Message | None) -> SessionSettings:
     try:
         password = config.password.read() if config.password else None
+        query = credentials.query_of(config.query) if config.query else None
     except ConfigError as error:
         raise Unavailable(f"cannot log in to {config.url}: {'; '.join(error.problems)}") from error
     return SessionSettings(
@@ -210,4 +211,5 @@ def _settings(config: BrokerConfig, default_client_id: str, will: Message | None
         maximum_packet_bytes=config.max_packet,
         will=will,
         topic_aliases=config.topic_aliases,
+        query=query,
     )

@@ -1,13 +1,25 @@
-"""When a password ends, where it is a token that says so: a JSON Web Token, or a shared access signature."""
+"""What is made of secrets: the query of a web socket, and when a password ends that is a token which says so."""
 
 import base64
 import binascii
 import json
 import math
+import re
 from urllib.parse import parse_qs
 
 from gateway.config import Secret
 from gateway.errors import ConfigError
+
+_QUERY = re.compile(r"[!$-~]+")
+"""What may follow a `?` (RFC 3986, 3.4): no spaces, no line ends, no `#`."""
+
+
+def query_of(secret: Secret) -> str:
+    """What follows the `?` of a web socket's address.  Raises `ConfigError`."""
+    query = secret.read().removeprefix("?")
+    if not _QUERY.fullmatch(query):
+        raise ConfigError(["the secret for query holds a character that an address may not hold"])
+    return query
 
 
 def expires_s(password: Secret | None) -> float:
@@ -26,7 +38,7 @@ def token_expires_s(token: str) -> float:
         said = _claims(token).get("exp")
     try:
         return float(said) if isinstance(said, int | float | str) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.nan
 
 
@@ -36,6 +48,6 @@ def _claims(token: str) -> dict[str, object]:
         return {}
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return {}
     return claims if isinstance(claims, dict) else {}

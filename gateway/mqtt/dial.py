@@ -10,11 +10,10 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from gateway.config.broker import BROKER_SCHEMES
 from gateway.errors import Unavailable
-
-_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+from gateway.urls import parse_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +44,12 @@ class Socket:
 
 
 def parse(url: str) -> Address:
-    """`mqtts://host:8883` or `wss://host/mqtt` in its parts; the URL was checked with the configuration."""
-    parts = urlsplit(url)
+    """`mqtts://host:8883` or `wss://host/mqtt` in its parts.  Raises `ValueError` with what to write instead."""
+    parts = parse_url(url, BROKER_SCHEMES)
     return Address(
         url=url,
-        host=parts.hostname or "",
-        port=parts.port or _PORTS[parts.scheme],
+        host=parts.host,
+        port=parts.port,
         tls=parts.scheme in ("mqtts", "wss"),
         web_socket=parts.scheme in ("ws", "wss"),
         path=parts.path or "/mqtt",

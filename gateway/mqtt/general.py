@@ -355,6 +355,10 @@ async def _clear(client: aiomqtt.Client, connecting: BlockingConnect) -> None:
     connecting.close()
 
 
+def _path(address: Address, settings: SessionSettings) -> str:
+    return f"{address.path}?{settings.query}" if settings.query else address.path
+
+
 def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqtt.Client:
     address = line.address
     v5 = version == "5"
@@ -370,7 +374,7 @@ def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqt
         keepalive=settings.keep_alive_s,
         max_inflight_messages=0,  # the window is ours; with a bound paho walks all open publishes at every PUBACK
         transport="websockets" if address.web_socket else "tcp",
-        websocket_path=address.path if address.web_socket else None,
+        websocket_path=_path(address, settings) if address.web_socket else None,
         tls_context=line.tls,
         will=_will(settings.will, v5) if settings.will else None,
         properties=_bounds() if v5 else None,

@@ -29,6 +29,8 @@ class SessionSettings:
     """At most so many, where the broker allows more."""
     late: Callable[[], LateStage] | None = None
     """Makes what dresses all that goes out on one session."""
+    query: str | None = None
+    """What follows the `?` of a web socket's address."""
 
     def __repr__(self) -> str:
         return f"SessionSettings(client_id={self.client_id!r}, …)"  # a password must never reach a log

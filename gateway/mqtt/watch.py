@@ -7,8 +7,6 @@ from pathlib import Path
 
 import aiomqtt
 
-from gateway.config.broker import BROKER_SCHEMES
-from gateway.config.quantities import checked_url
 from gateway.delivery import Packet
 from gateway.errors import ConfigError, Unavailable
 from gateway.mqtt.dial import parse
@@ -63,7 +61,7 @@ def _is_old(error: aiomqtt.MqttError) -> bool:
 
 async def _messages(url: str, topic: str, login: Login, version: aiomqtt.ProtocolVersion) -> AsyncIterator[Arrived]:
     try:
-        address = parse(checked_url(url, BROKER_SCHEMES))
+        address = parse(url)
         context = ssl.create_default_context(cafile=login.ca) if address.tls else None
     except ValueError as error:
         raise ConfigError([str(error)]) from error

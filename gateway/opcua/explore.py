@@ -4,6 +4,7 @@ Nothing here stays on the server: a plan subscribes with publishing on and delet
 revised values and refusals are the server's own words.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gateway.metrics import SourceMetrics
 from gateway.model import Tag
 from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.session.asyncua_edge import patch_asyncua, status_text
+from gateway.opcua.session.security import check
 from gateway.opcua.session.session import Session, content, open_session
 from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
 from gateway.opcua.space.selection import Item, Table, described, locate, resolve
@@ -85,8 +87,9 @@ class Plan:
 
 @asynccontextmanager
 async def connected(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
-    """A session to look around with.  Raises `Unavailable`."""
+    """A session to look around with.  Raises `Unavailable`, and `ConfigError` when our own files cannot be used."""
     patch_asyncua()
+    await asyncio.to_thread(check, config)
     async with open_session(config, metrics) as session:
         yield session
 

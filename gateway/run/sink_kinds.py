@@ -6,6 +6,7 @@ from gateway import mqtt
 from gateway.config import BrokerConfig
 from gateway.delivery import SinkKind
 from gateway.errors import ConfigError
+from gateway.yaml_positions import Problem, dotted
 
 SINK_KINDS: Mapping[str, SinkKind] = {
     **dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), mqtt),
@@ -22,19 +23,20 @@ def _kind_at(url: str) -> SinkKind:
     return SINK_KINDS[url.partition(":")[0]]
 
 
-def check_sinks(configs: Sequence[BrokerConfig]) -> None:
-    """Read every file and secret that their sessions need.  Raises `ConfigError` with every problem found."""
-    problems = [
-        f"{config.name}: {url} is another kind of broker than {config.url}"
-        for config in configs
+def problems_with_broker(config: BrokerConfig) -> list[Problem]:
+    """What its sessions need and cannot have, each with its place within `config`.  Reads files."""
+    problems: list[Problem] = [
+        (("fallback",), f"{url} is another kind of broker than {config.url}")
         for url in config.fallback
         if _kind_at(url) is not kind_of(config)
     ]
-    kinds = {id(kind): kind for kind in map(kind_of, configs)}
-    for kind in kinds.values():
-        try:
-            kind.check([config for config in configs if kind_of(config) is kind])
-        except ConfigError as error:
-            problems += error.problems
+    return problems + list(kind_of(config).problems_with(config))
+
+
+def check_sinks(configs: Sequence[BrokerConfig]) -> None:
+    """Read every file and secret that their sessions need.  Raises `ConfigError` with every problem found."""
+    problems = [
+        f"{config.name}: {dotted(place)}: {text}" for config in configs for place, text in problems_with_broker(config)
+    ]
     if problems:
         raise ConfigError(problems)

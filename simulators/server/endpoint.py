@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from asyncua import Server, ua
 from asyncua.common.utils import ServiceError
@@ -30,6 +29,7 @@ from simulators.errors import ConfigError
 from simulators.server.nodes import collection_paused
 from simulators.server.pki import own_certificate, trusted_folder
 from simulators.server.sessions import Core, Listener
+from simulators.urls import Url, parse_url
 
 MODEL_URI = "urn:connected-factory:simulator"
 POLICIES: Mapping[str, tuple[ua.SecurityPolicyType, ...]] = {
@@ -159,10 +159,17 @@ async def admit(trusted: Path, certificate: Certificate, description: ua.Applica
     await CertificateValidator(options, store)(certificate, description)
 
 
+def listening_at(endpoint: str) -> Url:
+    """Where to listen; port 0 is a free one.  Raises `ConfigError`."""
+    try:
+        return parse_url(endpoint, ("opc.tcp",), lowest_port=0)
+    except ValueError as error:
+        raise ConfigError([f"--endpoint: {error}"]) from error
+
+
 def bind(url: str) -> socket.socket:
     """A socket bound to the host and port of `url` (port 0: a free one).  Raises `CannotListen`."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "127.0.0.1", parts.port if parts.port is not None else 4840
+    host, port = listening_at(url).host, listening_at(url).port
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -10,13 +10,13 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import structlog
 
 from simulators.faults import ServerRestart
-from simulators.server.endpoint import Access, bind, prepared
+from simulators.server.endpoint import Access, bind, listening_at, prepared
 from simulators.server.plant_server import Plan, PlantServer, build
 from simulators.server.record import Recorder
 
@@ -121,12 +121,11 @@ class Servers:
 
 def bind_all(endpoint: str, count: int) -> list[socket.socket]:
     """Ports for so many servers, from that of `endpoint` on.  Raises `CannotListen`, and keeps none, when one fails."""
-    host, port = urlsplit(endpoint).hostname or "127.0.0.1", urlsplit(endpoint).port
-    first = 4840 if port is None else port
+    first = listening_at(endpoint)
     with ExitStack() as stack:
         bound = []
         for number in range(count):
-            url = f"opc.tcp://{f'[{host}]' if ':' in host else host}:{first + number if first else 0}"
-            bound.append(stack.enter_context(bind(url)))
+            url = replace(first, port=first.port + number if first.port else 0)
+            bound.append(stack.enter_context(bind(str(url))))
         stack.pop_all()
     return bound

@@ -22,6 +22,7 @@ from gateway.run.gateway import Gateway, count_drop
 from gateway.run.reconcile import Peers, nobody_yet
 from gateway.run.sink_unit import SinkUnit, sink_unit
 from gateway.run.source_unit import SourceUnit, source_unit
+from gateway.yaml_positions import Problem
 from tests.support.forwarding import Broker, Session, until
 from tests.support.payloads import batch_of
 
@@ -105,7 +106,8 @@ class Kind:
         self._brokers = brokers
         self.configs: list[BrokerConfig] = []
 
-    def check(self, configs: Sequence[BrokerConfig]) -> None: ...
+    def problems_with(self, config: BrokerConfig) -> Sequence[Problem]:
+        return ()
 
     @asynccontextmanager
     async def open_sink(

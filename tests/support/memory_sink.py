@@ -17,6 +17,7 @@ from gateway.delivery import DELIVERED, LateStage, Outcome, Packet, Presence, Ve
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.model import Message
+from gateway.yaml_positions import Problem
 
 AHEAD = 3
 _TOO_LARGE = Outcome(Verdict.NEVER, "too_large", "longer than the peer takes")
@@ -110,8 +111,8 @@ class MemoryKind:
     def __init__(self, peers: dict[str, MemoryPeer]) -> None:
         self._peers = peers
 
-    def check(self, configs: Sequence[BrokerConfig]) -> None:
-        pass
+    def problems_with(self, config: BrokerConfig) -> Sequence[Problem]:
+        return ()
 
     @asynccontextmanager
     async def open_sink(

@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway.config.private_files import read_private
 from gateway.errors import ConfigError
 
 DAYS = 3 * 365
@@ -99,17 +101,37 @@ def split_chain(der: bytes) -> list[bytes]:
 
 def ensure_identity(folder: Path, now: datetime | None = None) -> Identity:
     """Our own certificate; made when there is none.  Raises `ConfigError` when the files cannot be used."""
+    found = identity_or_none(folder)
+    if found is None:
+        try:
+            make_identity(folder, now or datetime.now(UTC))
+        except OSError as error:
+            raise ConfigError([f"cannot use the certificates in {folder}: {error}"]) from error
+        found = identity_or_none(folder)
+    assert found is not None
+    return found
+
+
+def identity_or_none(folder: Path) -> Identity | None:
+    """Our own certificate; None where there is none yet.  Raises `ConfigError` when the files cannot be used."""
     certificate_path, key_path = folder / "own" / "certificate.der", folder / "own" / "private_key.pem"
     try:
         if not certificate_path.exists():
-            make_identity(folder, now or datetime.now(UTC))
-        if key_path.stat().st_mode & 0o077:
-            raise ConfigError([f"{key_path} holds a private key but others may read it: chmod 600 {key_path}"])
-        return Identity(load(certificate_path.read_bytes()), certificate_path, key_path)
+            return None
+        identity = Identity(load(certificate_path.read_bytes()), certificate_path, key_path)
+        data = read_private(key_path, "a private key")
     except OSError as error:
         raise ConfigError([f"cannot use the certificates in {folder}: {error}"]) from error
     except ValueError as error:
         raise ConfigError([f"{certificate_path} is no certificate: {error}"]) from error
+    try:
+        key = serialization.load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True)
+        belongs = key.public_key() == identity.certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError([f"{key_path} is no private key that can be used: {error}"]) from error
+    if not belongs:
+        raise ConfigError([f"{key_path} is not the key of {certificate_path}: gateway cert renew makes both anew"])
+    return identity
 
 
 def make_identity(folder: Path, now: datetime, hosts: Sequence[str] = (), days: int = DAYS) -> None:

@@ -9,24 +9,36 @@ inside the channel, and `auto` refuses to be weaker than it was before (`stronge
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from asyncua import Client, ua
 from asyncua.crypto import security_policies as policies
 from asyncua.crypto.uacrypto import CertProperties
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from gateway.config import SecurityConfig, SourceConfig
+from gateway.config.private_files import read_private
 from gateway.errors import ConfigError, Rejected, Unavailable
 from gateway.metrics import SourceMetrics
-from gateway.opcua.session.certificates import Identity, ensure_identity, expires_at, first_of_chain, load
+from gateway.opcua.session.certificates import (
+    Identity,
+    ensure_identity,
+    expires_at,
+    first_of_chain,
+    identity_or_none,
+    load,
+)
 from gateway.opcua.session.trust import TrustStore
+from gateway.urls import parse_url
+from gateway.yaml_positions import Place, Problem, dotted
 
 POLICIES: dict[str, type[policies.SecurityPolicy]] = {
     "Basic256Sha256": policies.SecurityPolicyBasic256Sha256,
@@ -77,12 +89,40 @@ def strongest(
 
 
 def check(config: SourceConfig) -> None:
-    """Read every secret and key that a session needs.  Raises `ConfigError`; what breaks later is waited out."""
-    if config.password is not None:
-        config.password.read()
-    if config.security is not None:
+    """Read every secret and key that a session needs, and make what is made at the first start.
+
+    Raises `ConfigError` with every problem; what breaks later is waited out.
+    """
+    problems = [f"{config.name}: {dotted(place)}: {text}" for place, text in problems_with(config)]
+    if not problems and config.security is not None:
         ensure_identity(config.security.pki)
-    _user_certificate(config)
+    if problems:
+        raise ConfigError(problems)
+
+
+def problems_with(config: SourceConfig) -> list[Problem]:
+    """What a session needs and cannot have, each with its place within `config`.  Reads files, and makes none."""
+    reads: list[tuple[Place, Callable[[], object]]] = [(("user_certificate",), partial(_user_certificate, config))]
+    if config.password is not None:
+        reads.append((("password",), config.password.read))
+    if config.security is not None:
+        reads.append((("security", "pki"), partial(identity_or_none, config.security.pki)))
+    problems: list[Problem] = []
+    for place, read in reads:
+        try:
+            read()
+        except ConfigError as error:
+            problems += [(place, text) for text in error.problems]
+    return problems
+
+
+@contextmanager
+def own_files(where: str) -> Iterator[None]:
+    """Our own files cannot be used any more while the gateway runs: it waits until they can."""
+    try:
+        yield
+    except ConfigError as error:
+        raise Unavailable(f"cannot connect to {where}: {'; '.join(error.problems)}") from error
 
 
 def credentials(config: SourceConfig) -> tuple[str | None, str | None]:
@@ -123,7 +163,7 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
 
 def check_server(endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig) -> bytes:
     """The DER form of the server's certificate, when it is trusted.  Raises `Unavailable` with what to do."""
-    host = urlsplit(config.url).hostname if security.check_host else None
+    host = parse_url(config.url, ["opc.tcp"]).host if security.check_host else None
     shown = endpoint.ServerCertificate or b""
     uri = endpoint.Server.ApplicationUri or ""
     try:
@@ -174,11 +214,13 @@ def _user_certificate(config: SourceConfig) -> tuple[x509.Certificate, PrivateKe
     if certificate is None or key is None:
         return None
     try:
-        if key.stat().st_mode & 0o077:
-            raise ConfigError([f"{key} holds a private key but others may read it: chmod 600 {key}"])
-        return load(certificate.read_bytes()), _private_key(key.read_bytes())
-    except (OSError, ValueError, TypeError) as error:
+        user = load(certificate.read_bytes()), _private_key(read_private(key, "a private key"))
+        belongs = user[0].public_key() == user[1].public_key()
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError([f"cannot use the user certificate {certificate}: {error}"]) from error
+    if not belongs:
+        raise ConfigError([f"{key} is not the key of the user certificate {certificate}"])
+    return user
 
 
 def _private_key(data: bytes) -> PrivateKeyTypes:

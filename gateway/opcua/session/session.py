@@ -22,7 +22,7 @@ from gateway.metrics import SourceMetrics
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.session.asyncua_edge import limit_messages, peer_errors, send_encoded, trust_own_clock
-from gateway.opcua.session.security import Level, confirm, credentials, protects_password, secure
+from gateway.opcua.session.security import Level, confirm, credentials, own_files, protects_password, secure
 
 CLOSE_S = 2.0
 """How long a peer may take to say goodbye."""
@@ -172,14 +172,18 @@ async def in_chunks(
 
 @asynccontextmanager
 async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
-    """Connect and activate a session.  Raises `Unavailable`, and `ConfigError` when our own files cannot be used."""
+    """Connect and activate a session.
+
+    Raises `Unavailable`, also when our own files cannot be used: they could at the start (`security.check`), so
+    somebody is changing them.
+    """
     client = Client(config.url, timeout=config.request_timeout)
     client.name = client.description = "connected-factory gateway"
     client.session_timeout = int(config.session_timeout * 1000)
     client.max_messagesize = MAX_MESSAGE_BYTES
     client.uaclient.set_max_concurrent_requests(1000)
     try:
-        with peer_errors("connect", config.url):
+        with peer_errors("connect", config.url), own_files(config.url):
             username, password = credentials(config)
             level = await secure(client, config, metrics)
             await _connect(client, config, level)

@@ -32,7 +32,7 @@ def test_all_problems_of_all_brokers_are_told_at_once() -> None:
 
 def test_a_fallback_of_another_kind_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     class Other:
-        check = staticmethod(mqtt.check)
+        problems_with = staticmethod(mqtt.problems_with)
         open_sink = staticmethod(mqtt.open_sink)
         credential_expires_s = staticmethod(mqtt.credential_expires_s)
         certificate_expires_s = staticmethod(mqtt.certificate_expires_s)

@@ -10,7 +10,7 @@ from gateway.cli import cli
 from gateway.config import BrokerConfig, Secret
 from gateway.errors import EXIT_CONFIG, ConfigError
 from gateway.mqtt import tls
-from gateway.mqtt.connect import check
+from gateway.run.sink_kinds import check_sinks
 
 
 def broker(**keys: object) -> BrokerConfig:
@@ -77,10 +77,10 @@ def test_no_text_of_a_configuration_holds_a_secret(monkeypatch: pytest.MonkeyPat
 
 
 def test_all_that_is_missing_is_found_before_the_first_connection(tmp_path: Path) -> None:
-    check([broker()])
+    check_sinks([broker()])
     secure = {"url": "mqtts://h", "tls": {"ca": str(tmp_path / "ca.pem"), "ciphers": "NO-SUCH-SUITE"}}
     with pytest.raises(ConfigError) as caught:
-        check([broker(name="a", password={"file": str(tmp_path / "password")}), broker(name="b", **secure)])
+        check_sinks([broker(name="a", password={"file": str(tmp_path / "password")}), broker(name="b", **secure)])
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["a", "b", "b"]
     assert "NO-SUCH-SUITE" in caught.value.problems[1]
 
@@ -90,11 +90,11 @@ def test_a_key_that_others_may_read_is_named_with_the_cure(tmp_path: Path) -> No
     key.write_text("")
     key.chmod(0o644)
     with pytest.raises(ConfigError, match=f"chmod 600 {key}"):
-        check([broker(url="mqtts://h", tls={"certificate": str(key)})])
+        check_sinks([broker(url="mqtts://h", tls={"certificate": str(key)})])
 
 
 def test_files_for_tls_do_not_matter_without_it(tmp_path: Path) -> None:
-    check([broker(url="mqtt://127.0.0.1", tls={"ca": str(tmp_path / "ca.pem")})])
+    check_sinks([broker(url="mqtt://127.0.0.1", tls={"ca": str(tmp_path / "ca.pem")})])
 
 
 def test_a_gateway_whose_broker_can_never_be_opened_ends_with_78_and_touches_nothing(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_gateway_whose_broker_can_never_be_opened_ends_with_78_and_touches_not
     )
     result = CliRunner().invoke(cli, ["run", str(path)])
     assert result.exit_code == EXIT_CONFIG
-    assert f"broker: {tmp_path}/nowhere.pem: no certificate authority can be read" in result.output
+    assert f"tls.ca: {tmp_path}/nowhere.pem: no certificate authority can be read" in result.output
     assert not (tmp_path / "outbox").exists()
 
 

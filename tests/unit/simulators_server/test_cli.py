@@ -58,6 +58,19 @@ def test_port_takes_the_place_of_that_of_the_endpoint(endpoint: str, port: int |
     assert endpoint_url(endpoint, port) == expected
 
 
+@pytest.mark.parametrize("endpoint", ["opc.tcp://a..b:1", "opc.tcp://eve:S3cret@b", "http://b", "opc.tcp://b:x"])
+def test_an_endpoint_that_is_none_is_a_mistake(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["simulators", "serve", str(PLANT), "--endpoint", endpoint])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 78
+    told = capsys.readouterr().err
+    assert told.startswith("--endpoint: ")
+    assert "S3cret" not in told
+
+
 def test_table_shows_state_counts_and_oee_where_there_is_one() -> None:
     machines = [
         MachineStatus("line-1/a", "working", 12, 1, 0.823, 3.6e6),
