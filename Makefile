@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo install test test-unit chaos fuzz soak kills compose-test grafana-check generated check format clean
+.PHONY: pictures help demo install test test-unit bench bench-quick chaos fuzz soak kills compose-test grafana-check generated check format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -53,6 +53,14 @@ kills: $(VENV)/made-test ## kill -9 of the gateway under load (ARGS="--kills 200
 fuzz: $(VENV)/made-test ## coverage-guided fuzzing (ARGS="--seconds 300 publish mqtt"); needs a wheel of atheris
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
+
+bench: $(VENV)/made-test ## what a value costs from OPC UA to MQTT, beside other programs: everything, hours (ARGS="--help")
+	@sh tests/install-peers
+	@$(BIN)/python -m tests.bench.chain --all --rounds 3 $(ARGS)
+
+bench-quick: $(VENV)/made-test ## the ratios that matter, beside the recorded ones: three minutes
+	@sh tests/install-peers
+	@$(BIN)/python -m tests.bench.chain --quick $(ARGS)
 
 compose-test: $(VENV)/made-test ## the docker compose stack in real containers: a plant lives, a broker is pulled (root, minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest tests/e2e/test_compose.py $(ARGS)

@@ -26,21 +26,39 @@ class Values:
 
 
 @dataclass
+class Stream:
+    """Which sequence numbers of a stream have come."""
+
+    last: int
+    skipped: set[int] = field(default_factory=set)
+
+
+@dataclass
 class Reading:
     """What a reader remembers from message to message."""
 
-    problems: Counter[str] = field(default_factory=Counter)
-    sequence: dict[str, int] = field(default_factory=dict)
+    found: Counter[str] = field(default_factory=Counter)
+    streams: dict[str, Stream] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def number(self, body: dict[str, Any]) -> None:
-        """Stream and seq follow each other, and no gap is announced."""
-        stream, seq = body["stream"], body["seq"]
-        if seq != self.sequence.get(stream, seq - 1) + 1:
-            self.problems["a hole or a repeat in seq"] += 1
-        self.sequence[stream] = seq
+        """Each number of a stream comes once (in which order, the values say), and no gap is announced."""
+        name, seq = body["stream"], body["seq"]
+        stream = self.streams.setdefault(name, Stream(seq - 1))
+        if seq > stream.last:
+            stream.skipped.update(range(stream.last + 1, seq))
+            stream.last = seq
+        elif seq in stream.skipped:
+            stream.skipped.remove(seq)
+        else:
+            self.found["numbers of a stream that came twice"] += 1
         for gap in body.get("gaps", ()):
-            self.problems[f"a gap announced: {gap.get('cause')}"] += 1
+            self.found[f"a gap announced: {gap.get('cause')}"] += 1
+
+    @property
+    def problems(self) -> Counter[str]:
+        skipped = sum(len(stream.skipped) for stream in self.streams.values())
+        return +(self.found + Counter({"numbers of a stream that did not come": skipped}))
 
 
 Reader = Callable[[Reading, str, bytes | memoryview], Iterator[Values]]

@@ -98,6 +98,10 @@ class LoadSubscription:
         longest = max(load.per, len(self._steps))  # what was sent in an earlier load may be asked for again
         self._rows, self._steps = blank_rows(handles, longest), np.arange(longest)
 
+    def enough(self) -> None:
+        """End a load with a rate: what has not been made yet will not be."""
+        self.end = min(self.end, self._made)
+
     @property
     def finished(self) -> bool:
         return self.next >= self.end

@@ -6,10 +6,14 @@ Objects / load / m000 … m009 / v000000 …, all Double, in namespace `urn:load
 on a port of its own.  Secure channels, sessions, Browse and Read are those of asyncua's server; subscriptions are
 those of `services.py` and `load.py`.
 
-Orders come as JSON lines on standard input: {"load": {"total", "per", "rate_hz", "seconds"}} begins a load on every
-subscription, {"stats": true} asks for the books.  Events are JSON lines on standard output: serving (with the ports),
-subscribed (once for each server, when all its variables are), loading, finished (when all subscriptions have sent their
-load), stats.
+Orders come as JSON lines on standard input:
+
+    {"load": {"total", "per", "rate_hz", "seconds"}}   begin a load on every subscription
+    {"enough": true}                                   end one with a rate
+    {"stats": true}                                    tell the books
+
+Events are JSON lines on standard output: serving (with the ports), subscribed (once for each server, when all its
+variables are), loading, finished (when all subscriptions have sent their load), stats.
 """
 
 import argparse
@@ -329,16 +333,19 @@ async def prepared(variables: int, pki: Path | None) -> AsyncIterator[Server]:
         await server.iserver.stop()
 
 
-async def listening(server: Server, plant: Plant, count: int) -> list[int]:
+@contextlib.asynccontextmanager
+async def listening(server: Server, plant: Plant, count: int) -> AsyncIterator[list[int]]:
     """Listen `count` times; gives the ports."""
-    ports = []
-    for number in range(count):
-        listener = Listener(server.iserver, "127.0.0.1", 0, server.limits)
+    listeners = [Listener(server.iserver, "127.0.0.1", 0, server.limits) for _ in range(count)]
+    for number, listener in enumerate(listeners):
         listener.plant, listener.base = plant, number * NUMBERS_APART
         listener.set_policies(server._policies)
         await listener.start()
-        ports.append(listener.port)
-    return ports
+    try:
+        yield [listener.port for listener in listeners]
+    finally:
+        for listener in listeners:
+            await listener.stop()
 
 
 async def orders() -> AsyncIterator[dict[str, Any]]:
@@ -359,8 +366,11 @@ async def beat(plant: Plant) -> None:
 
 async def serve(variables: int, servers: int, pki: Path | None) -> None:
     plant = Plant(variables)
-    async with prepared(variables, pki) as server, asyncio.TaskGroup() as tasks:
-        ports = await listening(server, plant, servers)
+    async with (
+        prepared(variables, pki) as server,
+        listening(server, plant, servers) as ports,
+        asyncio.TaskGroup() as tasks,
+    ):
         gc.collect()
         gc.freeze()
         beating = tasks.create_task(beat(plant), name="keep-alives")
@@ -368,6 +378,9 @@ async def serve(variables: int, servers: int, pki: Path | None) -> None:
         async for order in orders():
             if "load" in order:
                 plant.begin(Load(**order["load"]))
+            if "enough" in order:
+                for subscription in plant.loaded:
+                    subscription.enough()
             if "stats" in order:
                 tell("stats", **plant.stats())
         beating.cancel()

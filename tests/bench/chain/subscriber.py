@@ -7,7 +7,9 @@ as JSON lines to standard output:
 
     {"quiet_s": 0.5, "most_s": 60}     wait until nothing has come for so long: {"event": "quiet", "count", "last_s", …}
     {"mark": true}                     forget the bytes and the beginning so far: {"event": "marked"}
+    {"bytes": true}                    what has come since, without reading it: {"event": "bytes"}
     {"verdict": 1000, "servers": 1, "first": 0}    {"event": "verdict", …, "delays_ms"}
+    {"drain": 1000}                    how a backlog of so many values came: {"event": "drain", …}
 """
 
 import argparse
@@ -144,10 +146,14 @@ def main() -> None:
         elif "mark" in order:
             recorder.mark()
             tell("marked")
+        elif "bytes" in order:
+            tell("bytes", bytes=recorder.bytes)
         elif "verdict" in order:
             checker.take(arrivals.take())
             delays = checker.delays_ms(order["first"])
-            tell("verdict", **checker.verdict(order["verdict"], order["servers"]), delays_ms=delays)
+            tell("verdict", **checker.verdict(order["verdict"], order["servers"], order["first"]), delays_ms=delays)
+        elif "drain" in order:
+            tell("drain", **checker.drain(order["drain"]))
 
 
 if __name__ == "__main__":

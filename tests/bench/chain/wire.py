@@ -82,11 +82,15 @@ class Reader:
             self.at += 4
         return self.data[began : self.at]
 
-    def skip_extension(self) -> None:
+    def skip_extension_head(self) -> int:
+        """Type id, encoding and length of an ExtensionObject; gives the length of its body."""
         self.node_id()
         self.at += 1
-        if self.data[self.at - 1]:
-            self.skip_text()
+        return self.count() if self.data[self.at - 1] else 0
+
+    def skip_extension(self) -> None:
+        length = self.skip_extension_head()
+        self.at += length
 
     def request_header(self) -> int:
         """Gives the request handle (Part 4, 7.33)."""
