@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 _PROCESS_CLOCK = 2
 """CPUCLOCK_SCHED of clock_gettime(2): user and system time of all threads, also of those that have ended, in ns."""
@@ -148,8 +148,12 @@ class Talker(Child):
         return self.wait(event, within_s)
 
 
+AnyChild = TypeVar("AnyChild", bound=Child)
+
+
 @contextlib.contextmanager
-def ending(child: Child) -> Iterator[Child]:
+def ending(child: AnyChild) -> Iterator[AnyChild]:
+    """Its life."""
     try:
         yield child
     finally:
