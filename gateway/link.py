@@ -1,7 +1,10 @@
 """Links: is a peer there, since when, why not; and the loop that keeps it there.
 
-A `Link` is told of edges (`up`, `down`) and logs each once.  `keep_connected` is the only place that waits out
-`Unavailable`: it runs one attempt after another with full jitter between them, and never swallows a cancellation.
+A `Link` is told of edges (`up`, `down`) and logs each once.  One that flaps (it connects, and is lost before it held)
+says so once, with how often, and again when that is over; until then its edges are counted and not logged.
+
+`keep_connected` is the only place that waits out `Unavailable`: it runs one attempt after another with full jitter
+between them, longer ones until a connection held, and never swallows a cancellation.
 """
 
 import asyncio
@@ -14,6 +17,13 @@ from enum import Enum
 import structlog
 
 from gateway.errors import Unavailable
+
+HELD_S = 10.0
+"""A connection that lasts this long held."""
+FLAPS = 3
+"""So many connections in a row that did not hold are a link that flaps."""
+GONE_S = 60.0
+"""A link that flapped and has not connected for this long flaps no more: it is gone."""
 
 
 class LinkState(Enum):
@@ -51,10 +61,19 @@ class Link:
         self.connects = 0
         self.memory: object = None
         """What the adapter keeps from one connection to the next."""
+        self.hint = ""
+        """What may be the reason if it flaps, for people: the adapter knows."""
+        self.held_after_s = HELD_S
+        self.lasted_s = 0.0
+        """How long the latest connection lasted that was lost."""
+        self._losses = 0
+        """Connections in a row that did not hold."""
+        self._flapping_since = 0.0
+        self._settling: asyncio.TimerHandle | None = None
         self._on_change = on_change
         self._on_failure = on_failure
         self._since = time.monotonic()
-        self._notice = ""
+        self._notice = self._noticed = ""
         self._log = structlog.get_logger("gateway.link").bind(peer=peer, address=address)
 
     @property
@@ -66,29 +85,80 @@ class Link:
         """For how long the present state has lasted."""
         return time.monotonic() - self._since
 
+    @property
+    def flaps(self) -> bool:
+        """It connects, and is lost before it held, again and again."""
+        return self._losses >= FLAPS
+
     def up(self) -> None:
         if self.is_up:
             return
         self.connects += 1
-        self._log.info("connected", after_s=round(self.since_s, 1))
+        if self.flaps:
+            self._settling = asyncio.get_running_loop().call_later(self.held_after_s, self._settled)
+        else:
+            self._log.info("connected", after_s=round(self.since_s, 1))
         self._enter(LinkState.UP, "")
+        self._tell_notice()
 
     def down(self, reason: str, cause: str = "answer") -> None:
         """Not connected, or still not: `reason` for people, `cause` one of `errors.CAUSES`."""
         self._on_failure(self, cause)
         if self.state is LinkState.DOWN:
-            if reason != self.reason:
+            if self.flaps and self.since_s > GONE_S:
+                self._tell_loss(reason, lost_before=self._losses)
+                self._losses = 0
+            elif reason != self.reason:
                 self._log.debug("still not connected", reason=reason, for_s=round(self.since_s, 1))
-                self.reason = reason
+            self.reason = reason
             return
-        self._log.warning("not connected", reason=reason, next="trying again by itself until it is back")
+        self.release()
+        if self.is_up:
+            self._count_loss()
+        if not self.flaps:
+            self._tell_loss(reason)
+        elif self._losses == FLAPS:
+            self._flapping_since = time.monotonic()
+            self._log.warning(
+                "connects, and is lost again each time",
+                times=self._losses,
+                latest_held_s=round(self.lasted_s, 1),
+                reason=reason,
+                may_be=self.hint or None,
+                next="trying again at growing intervals; told again when it is over",
+            )
         self._enter(LinkState.DOWN, reason)
 
+    def _count_loss(self) -> None:
+        self.lasted_s = self.since_s
+        self._losses = self._losses + 1 if self.lasted_s < self.held_after_s else 0
+
+    def _tell_loss(self, reason: str, **more: object) -> None:
+        self._log.warning("not connected", reason=reason, next="trying again by itself until it is back", **more)
+
+    def _settled(self) -> None:
+        """A link that flapped holds."""
+        over_s = time.monotonic() - self._flapping_since
+        self._log.info("connected, and it holds now", lost_before=self._losses, within_s=round(over_s, 1))
+        self._losses = 0
+        self._tell_notice()
+
+    def release(self) -> None:
+        """Nobody keeps it connected any more, so it tells nothing by itself."""
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
     def notice(self, text: str) -> None:
-        """Say what is lost with this peer although it is connected; once, until it is something else."""
-        if text != self._notice:
-            self._notice = text
-            self._log.warning("connected with less than hoped for", what=text)
+        """Say what is lost with this peer although it connects; once, until it is something else."""
+        self._notice = text
+        self._tell_notice()
+
+    def _tell_notice(self) -> None:
+        """Once it is up and does not flap."""
+        if self.is_up and not self.flaps and self._notice != self._noticed:
+            self._noticed = self._notice
+            self._log.warning("connected with less than hoped for", what=self._notice)
 
     def _enter(self, state: LinkState, reason: str) -> None:
         self.state, self.reason, self._since = state, reason, time.monotonic()
@@ -116,9 +186,12 @@ async def keep_connected(
             link.down(str(error), error.cause)
         else:
             return
+        finally:
+            link.release()
         # Before CPython 3.13 a TaskGroup inside `attempt` may lose a cancellation that arrives while a child fails.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
-        failures = 0 if link.connects > connects else failures + 1
+        has_held = link.connects > connects and link.lasted_s >= link.held_after_s
+        failures = 0 if has_held else failures + 1
         await asyncio.sleep(backoff.wait_s(failures, rng))

@@ -5,7 +5,10 @@ below that it prints every value it carries.
 """
 
 import logging
+import math
 import sys
+import time
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
@@ -13,6 +16,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["console", "json"]
 
+EVERY_S = 60.0
+"""How often events that are alike are told."""
 _LIBRARIES = {"asyncua": logging.WARNING, "aiohttp": logging.WARNING, "mqtt": logging.ERROR, "asyncio": logging.WARNING}
 
 
@@ -59,6 +64,25 @@ def set_level(level: int) -> None:
     logging.getLogger().setLevel(level)
     for name, least in _LIBRARIES.items():
         logging.getLogger(name).setLevel(max(least, level))
+
+
+class Sparing:
+    """Which of many events get a line: the first of a kind, then at most one a minute with the number of the others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._latest_s: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+
+    def line(self, kind: str) -> dict[str, int] | None:
+        """What to add to the line of this event; None when it gets none.  There are few kinds."""
+        now_s = self._clock()
+        if now_s - self._latest_s.get(kind, -math.inf) < EVERY_S:
+            self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
+            return None
+        self._latest_s[kind] = now_s
+        unsaid = self._unsaid.pop(kind, 0)
+        return {"and_more_since": unsaid} if unsaid else {}
 
 
 class _StandardError(logging.Handler):

@@ -81,7 +81,8 @@ class BrokerConfig(Strict):
     version: Literal["auto", "5", "3.1.1"] = "auto"
     """MQTT version; `auto` is 5, and 3.1.1 when the broker refuses 5."""
     client_id: MqttText | None = None
-    """MQTT client identifier (default: the gateway's name).  Two clients of one name throw each other out."""
+    """MQTT client identifier (default: the gateway's name; with several brokers followed by `-` and the broker's name).
+    Two clients of one name throw each other out."""
     username: MqttText | None = None
     """Who we are to the broker."""
     password: Secret | None = None

@@ -19,7 +19,7 @@ from functools import partial
 import msgspec
 
 from gateway.config import BrokerConfig
-from gateway.delivery import LateStage, Presence, Verdict
+from gateway.delivery import LateStage, Presence
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.model import Message
@@ -27,7 +27,7 @@ from gateway.mqtt import credentials, dial, tls
 from gateway.mqtt.disconnect_guard import BrokerHistory, GuardedSink, InnerSink
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
-from gateway.mqtt.presence import beating
+from gateway.mqtt.presence import present, tell_first
 from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version, VersionRefusedError
 from gateway.yaml_positions import Place, Problem
 
@@ -78,36 +78,27 @@ async def open_sink(
     since = datetime.now(UTC)
     experience = link.memory if isinstance(link.memory, BrokerHistory) else BrokerHistory()
     link.memory = experience
-    told = presence if experience.takes_presence(asyncio.get_running_loop().time()) else None
-    settings = replace(_settings(config, default_client_id, told.will(since) if told else None), late=late)
+    now_s = asyncio.get_running_loop().time()
+    comes_first = presence is not None and experience.presence.comes_first(now_s)
+    client_id = config.client_id or default_client_id
+    will = presence.will(since) if presence and comes_first else None
+    settings = replace(_settings(config, client_id, will), late=late)
+    link.hint = f"another client with the client id {client_id!r}"
     async with AsyncExitStack() as stack:
         session = await _open_first(stack, config, settings)
-        if told and not await _takes(told.birth(since), session, experience):
-            told = None
-        if told:
-            stack.callback(experience.presence_over, session.in_flight, asyncio.get_running_loop().time())
-            stack.enter_context(beating(session, told, since))
+        is_told = False
+        if presence:
+            is_told = comes_first and await tell_first(session, presence, since, experience.presence)
+            stack.enter_context(present(session, presence, since, experience.presence, is_told=is_told))
         link.up()
         sink = GuardedSink(session, experience, config.retry_refused) if experience.is_bad else session
         stack.callback(sink.session_over if isinstance(sink, GuardedSink) else partial(_learn, experience, session))
-        less = _what_is_less(config, session, experience) + ([_LOST_PRESENCE] if presence and not told else [])
+        less = _what_is_less(config, session, experience)
+        if presence and not experience.presence.is_wanted(now_s):
+            less.append(_LOST_PRESENCE)
         if less:
             link.notice("; ".join(less))
         yield sink
-
-
-async def _takes(birth: Message, session: InnerSink, experience: BrokerHistory) -> bool:
-    """Whether the broker takes our presence; it goes before everything else, so a cut is about this alone."""
-    now_s = asyncio.get_running_loop().time()
-    try:
-        outcome = await session.send(birth)
-    except Unavailable:
-        if session.in_flight.was_cut:
-            experience.hung_up_on_presence(now_s)
-        raise
-    if outcome.verdict is not Verdict.DELIVERED:
-        experience.refused_presence(now_s)
-    return outcome.verdict is Verdict.DELIVERED
 
 
 def _what_is_less(config: BrokerConfig, session: InnerSink, experience: BrokerHistory) -> list[str]:
@@ -195,14 +186,14 @@ async def _context(config: BrokerConfig, address: dial.Address) -> ssl.SSLContex
         raise Unavailable(f"cannot prepare TLS to {address}: {'; '.join(error.problems)}") from error
 
 
-def _settings(config: BrokerConfig, default_client_id: str, will: Message | None) -> SessionSettings:
+def _settings(config: BrokerConfig, client_id: str, will: Message | None) -> SessionSettings:
     try:
         password = config.password.read() if config.password else None
         query = credentials.query_of(config.query) if config.query else None
     except ConfigError as error:
         raise Unavailable(f"cannot log in to {config.url}: {'; '.join(error.problems)}") from error
     return SessionSettings(
-        client_id=config.client_id or default_client_id,
+        client_id=client_id,
         username=config.username,
         password=password,
         keep_alive_s=math.ceil(config.keep_alive),

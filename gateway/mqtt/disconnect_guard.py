@@ -9,10 +9,10 @@ publish at a time, until as many as a window holds have passed.  One at a time, 
 who is cut off is known:
 
 - What was refused "for now" just before a cut is not sent again for a while; until then the answer is the known one.
-- A message that three sessions in a row did not survive, the later ones after a moment in which the idle connection
-  was seen to hold, is refused for good: a dead letter, so that what follows can be delivered.
-
-The same goes for our own presence message: a broker that does not take it is spared it for a while.
+- A message that four sessions in a row did not survive, the last two after a moment in which the idle connection was
+  seen to hold, is refused for good: a dead letter, so that what follows can be delivered.
+- A connection that is cut while nothing is open on it is cut for another reason, such as another client with our
+  client id.  Then nobody is suspect any more, and what waited is sent at once on the next one.
 
 `BrokerHistory` is what is kept of this from one session to the next, per broker.  It holds no message, only names.
 """
@@ -22,31 +22,26 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 from gateway.delivery import Outcome, Packet, Verdict
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import BrokerLimits
+from gateway.mqtt.presence import PresenceHistory, PresentSink
 from gateway.mqtt.reasons import CUT_OFF
-from gateway.mqtt.sink import Sink, Version
+from gateway.mqtt.sink import Version
 
 MOST_REMEMBERED = 1000
-SESSIONS_NOT_SURVIVED = 3
-PRESENCES_NOT_SURVIVED = 2
-NO_PRESENCE_S = 600.0
-"""How long a broker that does not take our presence is not asked again."""
+SESSIONS_NOT_SURVIVED = 4
+SUSPICIONS_OF_ACCIDENT = 1
+"""Suspected this often, a message is still sent at once: any cut may come at a bad moment."""
 QUIET_S = 2.0
 """How long an idle connection must hold before a suspect is sent on it."""
 
 
-class InnerSink(Sink, Protocol):
-    """A session as it is, with its books open."""
-
-    @property
-    def in_flight(self) -> InFlight:
-        """The open publishes, and how the session broke."""
+InnerSink = PresentSink
+"""A session as it is, with its books open."""
 
 
 @dataclass(slots=True)
@@ -64,31 +59,7 @@ class BrokerHistory:
     condemned: dict[tuple[str, int], None] = field(default_factory=dict)
     """Stream and sequence number of what is refused for good: the verdict falls with the end of a session, where its
     owner may be too busy to take it in, so it is given again when the message comes again."""
-    presence_failures: int = 0
-    """Sessions in a row that were cut over our presence."""
-    no_presence_until_s: float = 0.0
-    """Until when our presence is not offered to the broker."""
-
-    def takes_presence(self, now_s: float) -> bool:
-        return now_s >= self.no_presence_until_s
-
-    def refused_presence(self, now_s: float) -> None:
-        self.presence_failures = 0
-        self.no_presence_until_s = now_s + NO_PRESENCE_S
-
-    def hung_up_on_presence(self, now_s: float) -> None:
-        """The broker cut the connection with nothing but our presence open; twice in a row is no accident."""
-        self.presence_failures += 1
-        if self.presence_failures >= PRESENCES_NOT_SURVIVED:
-            self.refused_presence(now_s)
-
-    def presence_over(self, in_flight: InFlight, told_s: float) -> None:
-        """A session with our presence ended.  Some brokers acknowledge what they refuse, and then hang up."""
-        now_s = asyncio.get_running_loop().time()
-        if in_flight.was_cut and in_flight.verdicts <= 1 and now_s - told_s < QUIET_S:
-            self.hung_up_on_presence(now_s)
-        else:
-            self.presence_failures = 0
+    presence: PresenceHistory = field(default_factory=PresenceHistory)
 
     @property
     def is_guarded(self) -> bool:
@@ -127,6 +98,10 @@ class BrokerHistory:
         self.condemned[key] = None
         return CUT_OFF
 
+    def must_hold(self, message: Message) -> bool:
+        """The idle connection must be seen to hold before this message is sent."""
+        return self.suspicions > SUSPICIONS_OF_ACCIDENT and self.suspect == (message.stream, message.seq)
+
     def clear(self, message: Message) -> None:
         """The message got its verdict."""
         if self.suspect == (message.stream, message.seq):
@@ -134,6 +109,8 @@ class BrokerHistory:
 
     def session_over(self, in_flight: InFlight, window: int) -> None:
         """How the latest session ended; one that ended otherwise teaches nothing."""
+        if in_flight.was_cut and not in_flight.left_open and in_flight.latest.verdict is Verdict.DELIVERED:
+            self.suspect, self.suspicions = None, 0
         early = in_flight.left_open > 0 and in_flight.verdicts < window
         if in_flight.was_cut and (early or in_flight.latest.verdict is not Verdict.DELIVERED):
             self.short_sessions += 1
@@ -221,7 +198,7 @@ class GuardedSink:
         while self._waiting and self._alone is None:
             message, future = self._waiting[0]
             held_s = self._loop.time() - self._opened_s
-            if self._experience.suspect == (message.stream, message.seq) and held_s < self._quiet_s:
+            if self._experience.must_hold(message) and held_s < self._quiet_s:
                 self._loop.call_later(self._quiet_s - held_s, self._go_on)
                 return
             self._waiting.popleft()

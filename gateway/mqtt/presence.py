@@ -1,36 +1,125 @@
-"""Our presence on one session: published first, renewed, and taken back at the end.
+"""Our presence on one session, and what a broker taught us about it.
 
-The first one of a session goes alone, before any data, and is acknowledged: a broker that does not take it, and perhaps
-hangs up over it, must not take the data down with it.  The later ones go with QoS 0, outside the window of the data.
+It is told first, alone and acknowledged, before any data: a broker that does not take it, and perhaps hangs up over it,
+must not take the data down with it.  Then it is renewed with QoS 0, outside the window of the data, and taken back at
+the end.
+
+Two connections in a row that are cut over nothing but the presence make it suspect; a link may be bad as well.  So the
+next session begins with the data, and offers the presence once the connection held: that replaces the "lost" which the
+last will has left behind.  Only a connection that held and is cut over that offer says for sure that the broker does
+not want it; then it is spared it for a while, as it is when it refuses it in a PUBACK.  At a regular end it always
+hears that we leave.
 """
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-from gateway.delivery import Presence
+from gateway.delivery import Presence, Verdict
+from gateway.errors import Unavailable
+from gateway.link import HELD_S
+from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.sink import Sink
+
+PRESENCES_NOT_SURVIVED = 2
+NOT_WANTED_S = 600.0
+"""How long a broker that does not take our presence is not asked again."""
+SOON_S = 2.0
+"""A cut within this time of our presence may be about it."""
+
+
+class PresentSink(Sink, Protocol):
+    """A session with its books open."""
+
+    @property
+    def in_flight(self) -> InFlight:
+        """The open publishes, and how the session broke."""
+
+
+@dataclass(slots=True)
+class PresenceHistory:
+    """What a broker taught us about our presence."""
+
+    cuts: int = 0
+    """Sessions in a row that were cut over it, or at that moment."""
+    not_wanted_until_s: float = 0.0
+    held_after_s: float = HELD_S
+
+    def is_wanted(self, now_s: float) -> bool:
+        return now_s >= self.not_wanted_until_s
+
+    def comes_first(self, now_s: float) -> bool:
+        """It is said before the data, and the last will with it."""
+        return self.is_wanted(now_s) and self.cuts < PRESENCES_NOT_SURVIVED
+
+    def offer_in_s(self, now_s: float) -> float:
+        """When to offer it on a session that began without."""
+        return max(self.held_after_s, self.not_wanted_until_s - now_s)
+
+    def refused(self, now_s: float) -> None:
+        """It is known that the broker does not take it."""
+        self.cuts, self.not_wanted_until_s = 0, now_s + NOT_WANTED_S
+
+    def over(self, in_flight: InFlight, told_s: float, is_offer: bool) -> None:
+        """A session ended on which it was told; some brokers acknowledge what they refuse, and then hang up."""
+        now_s = asyncio.get_running_loop().time()
+        was_soon = in_flight.was_cut and now_s - told_s < SOON_S
+        if was_soon and is_offer:
+            self.refused(now_s)
+        elif was_soon and in_flight.verdicts <= 1:
+            self.cuts += 1
+        elif not was_soon:
+            self.cuts = 0
+
+
+async def tell_first(session: PresentSink, presence: Presence, since: datetime, history: PresenceHistory) -> bool:
+    """Whether the broker takes our presence; it goes before everything else, so a cut is about this alone."""
+    loop = asyncio.get_running_loop()
+    try:
+        outcome = await session.send(presence.birth(since))
+    except Unavailable:
+        if session.in_flight.was_cut:
+            history.cuts += 1
+        raise
+    if outcome.verdict is not Verdict.DELIVERED:
+        history.refused(loop.time())
+    return outcome.verdict is Verdict.DELIVERED
 
 
 @contextmanager
-def beating(sink: Sink, presence: Presence, since: datetime) -> Iterator[None]:
-    """Renew it at every heartbeat, and take it back at the end."""
+def present(
+    session: PresentSink, presence: Presence, since: datetime, history: PresenceHistory, *, is_told: bool
+) -> Iterator[None]:
+    """Renew it at every heartbeat, or offer it once the session held if it was not told; take it back at the end."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle | None = None
+    told_s: float | None = loop.time() if is_told else None
 
     def wait() -> None:
         nonlocal timer
-        timer = None if presence.heartbeat_s is None else loop.call_later(presence.heartbeat_s, beat)
+        timer = None if presence.heartbeat_s is None else loop.call_later(presence.heartbeat_s, say)
 
-    def beat() -> None:
-        sink.tell(presence.birth(since))
+    def say() -> None:
+        session.tell(presence.birth(since))
         wait()
 
-    wait()
+    def offer() -> None:
+        nonlocal told_s
+        told_s = loop.time()
+        say()
+
+    if is_told:
+        wait()
+    else:
+        timer = loop.call_later(history.offer_in_s(loop.time()), offer)
     try:
         yield
     finally:
         if timer is not None:
             timer.cancel()
-        sink.tell(presence.goodbye(since))
+        if told_s is not None:
+            history.over(session.in_flight, told_s, is_offer=not is_told)
+        session.tell(presence.goodbye(since))

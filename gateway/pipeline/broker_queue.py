@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.config import ReplayConfig
 from gateway.delivery import Outcome, Verdict
+from gateway.logs import Sparing
 from gateway.metrics import Metrics
 from gateway.model import Message
 from gateway.outbox import Outbox, Reader, Record
@@ -47,6 +48,7 @@ class BrokerQueue:
         self._delivered = Delivered(self.metrics, metrics.delays(broker))
         self.in_flight = 0
         """Messages without a verdict on the present session."""
+        self._sparing = Sparing()
         self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
         metrics.sink_begins(broker, self.stored_values)
         self.metrics.stored_values.set_function(lambda: self.stored_values)
@@ -81,9 +83,7 @@ class BrokerQueue:
         """From now on set aside whatever follows in this message's stream."""
         if message.stream not in self.held:
             self.held[message.stream] = time.monotonic() + self.retry_refused_s
-            self.log.warning(
-                "refused for now", topic=message.topic, reason=outcome.detail, next="kept on disk and offered again"
-            )
+            self._tell("refused for now", message, outcome, "kept on disk and offered again")
 
     async def set_aside(self, record: Record, outcome: Outcome, reader: Reader) -> None:
         """Make the refusal durable; in the same instant the record leaves the outbox that `reader` reads."""
@@ -92,11 +92,17 @@ class BrokerQueue:
             stored = partial(self._moved, record)
             await self.refused.append([message], source=message.source, on_stored=stored)
         else:
-            self.log.error("refused for good", topic=message.topic, reason=outcome.detail, next="kept as a dead letter")
+            self._tell("refused for good", message, outcome, "kept as a dead letter")
             stored = partial(self._buried, record, outcome, reader)
             await self.dead.append([message], source=message.source, on_stored=stored)
         if outcome is not HELD:
             self.metrics.refused.labels(self.broker, outcome.reason).inc()
+
+    def _tell(self, what: str, message: Message, outcome: Outcome, next_: str) -> None:
+        more = self._sparing.line(f"{what}: {outcome.reason}")
+        if more is not None:
+            tell = self.log.error if outcome.verdict is Verdict.NEVER else self.log.warning
+            tell(what, topic=message.topic, reason=outcome.detail, next=next_, **more)
 
     def _moved(self, record: Record) -> None:
         if not self.reader.ack(record.number):

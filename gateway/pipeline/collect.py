@@ -190,7 +190,6 @@ async def collect(intake: Intake, open_source: OpenSource, link: Link, backoff: 
 
     async def attempt() -> None:
         async with open_source(intake.mark) as source:
-            link.up()
             async for batch in source.batches():
                 await intake.store(batch)
 

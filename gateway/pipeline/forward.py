@@ -40,7 +40,6 @@ async def forward(queue: BrokerQueue, open_sink: OpenSink, link: Link, backoff: 
 
     async def attempt() -> None:
         async with open_sink() as sink:
-            link.up()
             queue.reader.rewind()
             if queue.replay.order == "newest-first" and queue.reader.unread > sink.window:
                 queue.reader.leave_behind()

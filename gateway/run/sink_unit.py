@@ -205,13 +205,19 @@ async def _connected(
 ) -> AsyncIterator[Session]:
     """A session, from which the formats learn how long a message may be."""
     wanted = with_version(broker, gateway.config.payload)
-    async with kind.open_sink(wanted, link, gateway.config.name, _presence(gateway, broker)) as sink:
+    async with kind.open_sink(wanted, link, client_id_of(gateway.config, broker), _presence(gateway, broker)) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes
         if gateway.packets.learn(broker.name, most) and most < gateway.config.payload.max_bytes:
             log = structlog.get_logger("gateway").bind(broker=broker.name)
             log.info("messages are split to what the broker takes", most_bytes=most)
         yield sink
+
+
+def client_id_of(config: Config, broker: BrokerConfig) -> str:
+    """Who we are to a broker where nothing is configured: with several brokers, which may be one under two names, the
+    broker's name is part of it."""
+    return config.name if len(config.all_brokers) == 1 else f"{config.name}-{broker.name}"
 
 
 def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:

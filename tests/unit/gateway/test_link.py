@@ -4,11 +4,14 @@ import asyncio
 import random
 import socket
 import ssl
+from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from gateway.errors import CAUSES, Unavailable
-from gateway.link import Backoff, Link, LinkState, keep_connected
+from gateway.link import FLAPS, Backoff, Link, LinkState, keep_connected
 
 AT_ONCE = Backoff(first_s=0.0, most_s=0.0)
 
@@ -106,3 +109,107 @@ def test_a_failure_is_told_with_its_cause(error: Exception, cause: str) -> None:
     asyncio.run(asyncio.wait_for(keep_connected(link, attempt, AT_ONCE), 60))
     assert told == [cause]
     assert cause in CAUSES
+
+
+def lines_of(logs: Sequence[EventDict]) -> list[str]:
+    return [str(line["event"]) for line in logs if line["log_level"] != "debug"]
+
+
+class Flapping:
+    """A peer that takes us and cuts, `losses` times in a row; then it holds until it is told to cut again."""
+
+    def __init__(self, link: Link, losses: int) -> None:
+        self._link = link
+        self.losses = losses
+        self.holds = asyncio.Event()
+
+    async def attempt(self) -> None:
+        self._link.up()
+        if self.losses:
+            self.losses -= 1
+            raise Unavailable("cut", "cut")
+        self.holds.set()
+        await asyncio.Event().wait()
+
+
+def test_a_flapping_link_says_so_once_and_again_when_it_is_over() -> None:
+    async def body() -> None:
+        link = Link("broker", "b")
+        link.held_after_s, link.hint = 0.05, "another client"
+        peer = Flapping(link, losses=50)
+        keeping = asyncio.create_task(keep_connected(link, peer.attempt, AT_ONCE), name="keep")
+        with capture_logs() as logs:
+            await peer.holds.wait()
+            while "connected, and it holds now" not in lines_of(logs):  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        assert lines_of(logs) == [
+            "connected", "not connected", "connected", "not connected", "connected",
+            "connects, and is lost again each time", "connected, and it holds now",
+        ]  # fmt: skip
+        [flaps] = [line for line in logs if line["event"] == "connects, and is lost again each time"]
+        assert (flaps["times"], flaps["may_be"], flaps["reason"]) == (FLAPS, "another client", "cut")
+        assert logs[-1]["lost_before"] == 50
+
+    asyncio.run(asyncio.wait_for(body(), 60))
+
+
+def test_a_link_that_flapped_and_is_gone_says_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        monkeypatch.setattr("gateway.link.GONE_S", 0.0)
+        link = Link("broker", "b")
+        with capture_logs() as logs:
+            for _ in range(10):
+                link.up()
+                link.down("cut", "cut")
+            link.down("refused", "refused")
+            link.down("refused", "refused")
+        assert lines_of(logs)[-2:] == ["connects, and is lost again each time", "not connected"]
+        link.up()
+        link.release()
+
+    asyncio.run(body())
+
+
+def test_nothing_is_told_of_a_link_that_nobody_keeps_any_more() -> None:
+    async def body() -> None:
+        link = Link("broker", "b")
+        link.held_after_s = 0.02
+        peer = Flapping(link, losses=5)
+        with capture_logs() as logs:
+            keeping = asyncio.create_task(keep_connected(link, peer.attempt, AT_ONCE), name="keep")
+            await peer.holds.wait()
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            await asyncio.sleep(0.05)
+        assert lines_of(logs)[-1] == "connects, and is lost again each time"
+
+    asyncio.run(asyncio.wait_for(body(), 60))
+
+
+def test_the_waits_grow_until_a_connection_held() -> None:
+    asked: list[int] = []
+
+    class Asked(Backoff):
+        def wait_s(self, attempt: int, rng: random.Random) -> float:
+            asked.append(attempt)
+            return 0.0
+
+    async def body() -> None:
+        link = Link("broker", "b")
+        link.held_after_s = 0.05
+        lives = iter([0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
+
+        async def attempt() -> None:
+            link.up()
+            try:
+                await asyncio.sleep(next(lives))
+            except StopIteration:
+                return
+            raise Unavailable("cut")
+
+        await keep_connected(link, attempt, Asked(0.0, 0.0))
+
+    asyncio.run(asyncio.wait_for(body(), 60))
+    assert asked == [1, 2, 3, 0, 1, 2]

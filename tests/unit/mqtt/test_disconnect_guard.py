@@ -119,7 +119,7 @@ def test_a_broker_that_dies_by_itself_condemns_no_message() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             suspect = message("suspect", seq=7)
-            experience = BrokerHistory(short_sessions=1, suspect=(suspect.stream, suspect.seq), suspicions=2)
+            experience = BrokerHistory(short_sessions=1, suspect=(suspect.stream, suspect.seq), suspicions=3)
             for _ in range(2 * SESSIONS_NOT_SURVIVED):
                 async with opened("lean", broker.url) as session:
                     assert isinstance(session, LeanSink)
@@ -129,8 +129,48 @@ def test_a_broker_that_dies_by_itself_condemns_no_message() -> None:
                     await asyncio.wait([future])
                     assert isinstance(future.exception(), Unavailable)
                     cautious.session_over()
+            assert not experience.condemned
+
+    run(body())
+
+
+def test_a_cut_while_nothing_is_open_clears_the_suspect_and_it_goes_out_at_once() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker:
+            suspect = message("suspect", seq=7)
+            experience = BrokerHistory(short_sessions=1, suspect=(suspect.stream, suspect.seq), suspicions=3)
+            async with opened("lean", broker.url) as session:
+                assert isinstance(session, LeanSink)
+                cautious = GuardedSink(session, experience, 60.0, quiet_s=60.0)
+                waiting = cautious.send(suspect)
+                broker.cut()
+                await asyncio.wait([waiting])
+                cautious.session_over()
             assert broker.publishes == []
-            assert experience.suspicions == 2
+            async with opened("lean", broker.url) as session:
+                assert isinstance(session, LeanSink)
+                cautious = GuardedSink(session, experience, 60.0, quiet_s=60.0)
+                assert (await cautious.send(suspect)).verdict is Verdict.DELIVERED
+
+    run(body())
+
+
+def test_what_was_open_at_one_cut_is_not_held_up_on_the_next_session() -> None:
+    async def body() -> None:
+        async with fake_broker() as broker:
+            broker.verdict = lambda publish: None
+            experience = BrokerHistory(short_sessions=1)
+            for holds_s in (60.0, 60.0):
+                async with opened("lean", broker.url) as session:
+                    assert isinstance(session, LeanSink)
+                    cautious = GuardedSink(session, experience, 60.0, quiet_s=holds_s)
+                    future = cautious.send(message("unlucky", seq=7))
+                    await broker.wait_publishes(len(broker.publishes) + 1)
+                    broker.cut()
+                    await asyncio.wait([future])
+                    cautious.session_over()
+            assert len(broker.publishes) == 2
+            assert experience.must_hold(message("unlucky", seq=7)), "twice is no accident"
 
     run(body())
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from gateway.delivery import DELIVERED
 from gateway.metrics import Metrics, books_of
 from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, queue, run, seqs, until
@@ -122,5 +124,18 @@ def test_what_is_never_taken_becomes_a_dead_letter_and_is_counted(tmp_path: Path
         books = books_of(metrics.registry, "b")
         assert books.balance
         assert books.dropped == 2
+
+    run(body())
+
+
+def test_many_refusals_are_one_line_for_each_reason(tmp_path: Path) -> None:
+    async def body() -> None:
+        metrics, broker = Metrics(), Broker(lambda m: NEVER if m.stream == "a" else LATER)
+        async with queue(tmp_path, metrics) as found, forwarding(found, broker):
+            with capture_logs() as logs:
+                await append(found.outbox, metrics, *"a" * 200, *(f"s{n}" for n in range(100)))
+                await until(lambda: found.dead.messages == 200 and found.refused.messages == 100)
+        told = [line["event"] for line in logs if line["log_level"] in ("warning", "error")]
+        assert sorted(told) == ["refused for good", "refused for now"]
 
     run(body())
