@@ -22,7 +22,7 @@ from gateway.payload.forms import json_texts
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.layout import Rows, Share
 from gateway.payload.splitting import FormatSettings, NextSeq, Numbering
-from gateway.payload.timestamps import bytes_of
+from gateway.payload.timestamps import framed_bytes_of
 
 
 class Described(BaseModel):
@@ -84,6 +84,8 @@ class JsonMessage(Described):
 
 
 CONTENT_TYPE = "application/json"
+PIECES = 4
+"""So many texts make the object of one value."""
 
 
 class JsonEncoder:
@@ -123,41 +125,43 @@ class JsonEncoder:
 
     def _derive(self, batch: Batch) -> None:
         layout = self._layout = self._settings.layout(batch.tags, batch.source)
-        self._heads = [b'{"name":' + orjson.dumps(name) + b',"value":' for name in layout.names]
+        self._heads = [b',{"name":' + orjson.dumps(name) + b',"value":' for name in layout.names]
         told = [self._settings.told_of(tag) for tag in batch.tags]
         self._ends = [b',"fields":' + orjson.dumps(fields) + b"}" if fields else b"}" for fields in told]
         places = (*layout.places, *layout.streams)
         self._streams = {each.stream: b'{"stream":' + orjson.dumps(each.stream) + b',"seq":' for each in places}
 
     def _texts(self, batch: Batch) -> list[bytes]:
-        """One object per value of a batch, as text."""
-        handles, ticks, heads, ends = batch.handles.tolist(), batch.source_ticks, self._heads, self._ends
-        values = json_texts(batch.types, batch.values)
-        times = [b',"time":"' + text + b'"' for text in bytes_of(ticks)]
-        for i in np.flatnonzero(ticks == 0).tolist():
+        """`PIECES` texts for each value of a batch: a comma and the name, the value, times and status, the end."""
+        handles = batch.handles.tolist()
+        times = framed_bytes_of(batch.source_ticks, b',"time":"', b'"')
+        for i in np.flatnonzero(batch.source_ticks == 0).tolist():
             times[i] = b""
         for i in np.flatnonzero(batch.statuses).tolist():
             times[i] += b',"status":%d' % batch.statuses[i]
         if self._settings.server_time:
-            texts = bytes_of(batch.server_ticks)
+            texts = framed_bytes_of(batch.server_ticks, b',"server_time":"', b'"')
             for i in np.flatnonzero(batch.server_ticks).tolist():
-                times[i] += b',"server_time":"' + texts[i] + b'"'
-        return [heads[h] + value + time + ends[h] for h, value, time in zip(handles, values, times, strict=True)]
+                times[i] += texts[i]
+        pieces = [b""] * (PIECES * len(handles))
+        pieces[0::PIECES] = map(self._heads.__getitem__, handles)
+        pieces[1::PIECES] = json_texts(batch.types, batch.values)
+        pieces[2::PIECES] = times
+        pieces[3::PIECES] = map(self._ends.__getitem__, handles)
+        return pieces
 
     def _payload(
         self, historical: bool, stream: bytes, texts: list[bytes], rows: Rows, seq: int, gaps: list[Row]
     ) -> bytes:
-        values = texts if len(rows) == len(texts) else [texts[i] for i in rows.tolist()]
         told = b',"gaps":' + orjson.dumps(gaps) if gaps else b""
         end = told + (b',"historical":true}' if historical else b"}")
-        return b"".join((stream, b"%d" % seq, b',"values":[', b",".join(values), b"]", end))
+        return b"".join((stream, b"%d" % seq, b',"values":[', _text_of(texts, rows)[1:], b"]", end))
 
     def _per_tag(self, batch: Batch, texts: list[bytes], numbering: Numbering) -> list[Message]:
         """A message for each tag, in one pass over the columns; what is too long is split as any other."""
         layout, settings, streams = self._layout, self._settings, self._streams
-        groups = layout.group_of[batch.handles].tolist()
         by_group: dict[int, list[int]] = {}
-        for row, group in enumerate(groups):
+        for row, group in enumerate(layout.group_of[batch.handles].tolist()):
             by_group.setdefault(group, []).append(row)
         ticks, limits = batch.source_ticks.tolist(), settings.limits
         end = b'],"historical":true}' if batch.historical else b"]}"
@@ -165,8 +169,8 @@ class JsonEncoder:
         for group, rows in by_group.items():
             place = layout.places[group]
             stream = place.stream
-            text = texts[rows[0]] if len(rows) == 1 else b",".join([texts[row] for row in rows])
-            payload = b'%b%d,"values":[%b%b' % (streams[stream], numbering.next(stream), text, end)
+            text = b"".join([piece for row in rows for piece in texts[PIECES * row : PIECES * (row + 1)]])
+            payload = b'%b%d,"values":[%b%b' % (streams[stream], numbering.next(stream), text[1:], end)
             if len(rows) > 1 and (len(payload) > limits.bytes_at(place) or len(rows) > limits.max_values):
                 share = Share(place, np.array(rows), [], group)
                 encode = partial(self._payload, batch.historical, streams[stream], texts)
@@ -189,6 +193,14 @@ class JsonEncoder:
                 )
             )
         return messages
+
+
+def _text_of(texts: list[bytes], rows: Rows) -> bytes:
+    """The text of some rows, with a comma before each."""
+    count = len(rows)
+    if count and int(rows[-1]) - int(rows[0]) == count - 1:  # they rise, so these follow each other
+        return b"".join(texts[PIECES * int(rows[0]) : PIECES * (int(rows[-1]) + 1)])
+    return b"".join([piece for row in rows.tolist() for piece in texts[PIECES * row : PIECES * (row + 1)]])
 
 
 def announcement(loss: Loss, stream: str, topic: str, seq: int) -> Message:

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from gateway.model import IS_ARRAY, Batch, Gap, Message, Tag
 from gateway.payload.json import JsonEncoder, json_schema
+from gateway.payload.msgpack import rows_of
 from gateway.payload.splitting import FormatSettings, SizeLimits
+from gateway.payload.timestamps import framed_bytes_of, texts_of
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Structure, Typed
 
 TICKS = 134_000_000_001_234_567  # 2025-08-18T14:13:20.1234567Z
@@ -208,3 +210,58 @@ def test_what_comes_from_history_says_so() -> None:
     (live,) = encode(batch([1.0], [11]))
     (old,) = encode(replace(batch([1.0], [11]), historical=True))
     assert ("historical" in live, old["historical"]) == (False, True)
+
+
+ANY_TICKS = st.one_of(st.just(0), st.integers(1, 2**62), st.integers(134_000_000_000_000_000, 134_000_000_050_000_000))
+
+
+@given(st.lists(st.tuples(ANY_TICKS, ANY_TICKS), max_size=30))
+def test_times_as_columns_of_characters_are_the_texts(pairs: list[tuple[int, int]]) -> None:
+    ticks = np.array([first for first, _ in pairs], np.int64)
+    assert framed_bytes_of(ticks, b"<", b">") == [b"<%b>" % text.encode() for text in texts_of(ticks)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.one_of(st.floats(allow_nan=True), st.text(max_size=5), st.none(), st.booleans()),
+            ANY_TICKS,
+            ANY_TICKS,
+            st.sampled_from([0, 0, 2**31]),
+        ),
+        max_size=20,
+    ),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_text_is_that_of_an_object_for_each_value(
+    rows: list[tuple[int, object, int, int, int]], server_time: bool, per_tag: bool
+) -> None:
+    tags = tuple(
+        Tag(f'a"{n}', f"i={n}", {"machine": "m", "x": f"{n}"} if n % 2 else {"machine": "m"}) for n in range(4)
+    )
+    kinds = {float: 11, str: 12, bool: 1, type(None): 0}
+    batch = Batch(
+        "s",
+        tags,
+        np.array([row[0] for row in rows], np.uint32),
+        np.array([kinds[type(row[1])] for row in rows], np.uint8),
+        [row[1] for row in rows],
+        np.array([row[4] for row in rows], np.uint32),
+        np.array([row[2] for row in rows], np.int64),
+        np.array([row[3] for row in rows], np.int64),
+    )
+    topic = "f/{machine}/{tag}" if per_tag else "f/{machine}"
+    settings = FormatSettings("e", topic, "edge", SizeLimits(7), server_time, fields=("x",))
+    numbers = Counter[str]()
+    messages = JsonEncoder(settings).encode(batch, lambda stream: numbers[stream] + 1)
+    wanted = rows_of(batch, [tag.name for tag in tags], server_time)
+    for row, (handle, *_) in zip(wanted, rows, strict=True):
+        row |= {"fields": {"x": f"{handle}"}} if handle % 2 else {}
+    got = [value for message in messages for value in json.loads(message.payload)["values"]]
+    if per_tag:
+        wanted.sort(key=lambda row: str(row["name"]))
+        got.sort(key=lambda row: str(row["name"]))
+    assert json.loads(json.dumps(wanted)) == got
+    assert sum(message.values for message in messages) == len(rows)
