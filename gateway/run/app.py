@@ -32,7 +32,7 @@ from gateway.payload.presence import hash_of
 from gateway.pipeline.announce import announce
 from gateway.run.changes import Changes
 from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop
-from gateway.run.reconcile import Peers, check, nobody_yet
+from gateway.run.reconcile import Peers, check, peers_of
 from gateway.run.sink_unit import forget_brokers
 
 LOOK_EVERY_S = 0.25
@@ -70,7 +70,7 @@ async def run(
         tags = TagGauges(config, metrics.left_out.labels("tags"))
         gateway = Gateway(config, metrics, tags, outbox, Link("http", ""))
         _show(gateway)
-        async with nobody_yet(gateway) as peers:
+        async with peers_of(gateway) as peers:
             await peers.take(config)
             shared = [
                 beside.create_task(_announce(gateway), name="announce"),

@@ -17,13 +17,12 @@ from gateway.config import BrokerConfig, Config, OutboxConfig, SourceConfig
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.logs import set_level
-from gateway.opcua.session import security as opcua
 from gateway.run.changes import NOTHING, Change, Changes, changes_between, in_effect, snapshot_of
 from gateway.run.gateway import Gateway
 from gateway.run.life import Life
 from gateway.run.sink_kinds import check_sinks
 from gateway.run.sink_unit import SinkUnit, forget_brokers, sink_unit
-from gateway.run.source_unit import SourceUnit, source_unit
+from gateway.run.source_unit import SourceUnit, check_source, source_unit
 from gateway.web import serve_http
 
 Unit = TypeVar("Unit", SourceUnit, SinkUnit)
@@ -34,7 +33,7 @@ OpenSink = Callable[[Gateway, OutboxConfig, BrokerConfig], AbstractAsyncContextM
 
 
 class Peers:
-    """The sources and sinks that there are.  Made by `nobody_yet`."""
+    """The sources and sinks that there are.  Made by `peers_of`."""
 
     def __init__(self, gateway: Gateway, tasks: asyncio.TaskGroup, source: OpenSource, sink: OpenSink) -> None:
         self._gateway = gateway
@@ -180,10 +179,10 @@ class _Units(Generic[Unit]):
 
 
 @asynccontextmanager
-async def nobody_yet(
+async def peers_of(
     gateway: Gateway, source: OpenSource = source_unit, sink: OpenSink = sink_unit
 ) -> AsyncIterator[Peers]:
-    """No peers; those that come end in order when this is left, and at once when it fails."""
+    """The peers of a gateway, nobody yet.  Left, all that have come end in order; when it fails, at once."""
     async with asyncio.TaskGroup() as tasks:
         peers = Peers(gateway, tasks, source, sink)
         try:
@@ -199,10 +198,7 @@ def check(config: Config) -> None:
     What breaks later is waited out: somebody is changing it.
     """
     problems: list[str] = []
-    for look in (
-        partial(check_sinks, config.all_brokers),
-        *(partial(opcua.check, source) for source in config.sources),
-    ):
+    for look in (partial(check_sinks, config.all_brokers), *(partial(check_source, each) for each in config.sources)):
         try:
             look()
         except ConfigError as error:

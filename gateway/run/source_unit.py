@@ -10,6 +10,7 @@ from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.opcua import open_source
+from gateway.opcua.session.security import check
 from gateway.payload.choose import encoder_for, format_of
 from gateway.payload.format import Encoder
 from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
@@ -118,6 +119,11 @@ async def source_unit(
         finally:
             unit.leave()
     unit._forget()
+
+
+def check_source(source: SourceConfig) -> None:
+    """Read every secret and key that its sessions need.  Raises `ConfigError`."""
+    check(source)
 
 
 def _shaper(source: SourceConfig) -> Shaper | None:

@@ -17,9 +17,9 @@ from gateway.link import Link
 from gateway.metrics import Books, Metrics, SourceMetrics, books_of
 from gateway.metrics.tags import TagGauges
 from gateway.model import Batch, Message, Tag
-from gateway.outbox import open_outbox
+from gateway.outbox import Files, open_outbox
 from gateway.run.gateway import Gateway, count_drop
-from gateway.run.reconcile import Peers, nobody_yet
+from gateway.run.reconcile import Peers, peers_of
 from gateway.run.sink_unit import SinkUnit, sink_unit
 from gateway.run.source_unit import SourceUnit, source_unit
 from gateway.yaml_positions import Problem
@@ -177,14 +177,17 @@ class Composition:
         return Config.model_validate(plain | changes)
 
     @asynccontextmanager
-    async def running(self, first: Config | None = None) -> AsyncIterator["Composition"]:
+    async def running(self, first: Config | None = None, files: Files | None = None) -> AsyncIterator["Composition"]:
         config, metrics = first or self.config(), Metrics()
         names = tuple(broker.name for broker in config.all_brokers)
         drops = partial(count_drop, metrics)
-        async with open_outbox(config.outbox, readers=names, on_drop=drops) as outbox, AsyncExitStack() as stack:
+        async with (
+            open_outbox(config.outbox, readers=names, on_drop=drops, files=files) as outbox,
+            AsyncExitStack() as stack,
+        ):
             tags = TagGauges(config, metrics.left_out.labels("tags"))
             self.gateway = Gateway(config, metrics, tags, outbox, Link("http", ""))
-            self.peers = await stack.enter_async_context(nobody_yet(self.gateway, self._source, self._sink))
+            self.peers = await stack.enter_async_context(peers_of(self.gateway, self._source, self._sink))
             await self.peers.take(config)
             yield self
 
@@ -207,6 +210,10 @@ class Composition:
     def books(self, broker: str) -> Books:
         return books_of(self.gateway.metrics.registry, broker)
 
+    def imbalance(self, broker: str) -> float | None:
+        """Of its books, which begin when it comes."""
+        return self.gateway.metrics.registry.get_sample_value("gateway_books_imbalance_values", {"sink": broker})
+
     @property
     def faults_counted(self) -> float:
         """How many lives have ended by a fault of the gateway itself."""
@@ -218,7 +225,7 @@ class Composition:
         await until(lambda: all(map(self.has_all, self.brokers)))
         await self.gateway.outbox.wait_empty()
         for name, broker in self.brokers.items():
-            assert self.books(name).balance
+            assert self.imbalance(name) == 0
             for stream in {message.stream for message in broker.got}:
                 seqs = list(dict.fromkeys(message.seq for message in broker.got if message.stream == stream))
                 assert seqs == list(range(1, len(seqs) + 1))

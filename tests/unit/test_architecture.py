@@ -20,7 +20,10 @@ SIMULATORS_ORDER = (
     "kpis", "signals", "plant", "flow", "clock", "faults", "trace", "capacity", "describe", "verify", "metrics", "logs",
     "view", "server", "app", "cli", "__main__",
 )  # fmt: skip
-ROOM_ORDERS = {"gateway.opcua": ("codec", "session", "space", "subscription", "explore", "opening")}
+ROOM_ORDERS = {
+    "gateway.opcua": ("codec", "session", "space", "subscription", "explore", "opening"),
+    "gateway.run": ("changes", "gateway", "life", "sink_kinds", "source_unit", "sink_unit", "reconcile", "app"),
+}
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""
 ADAPTERS = {"gateway": {"opcua", "mqtt", "web"}, "simulators": {"server"}}
 HOMES = {
@@ -35,6 +38,15 @@ HOMES = {
 }
 WHO_NAMES_MQTT = {"gateway/run/sink_kinds.py", "gateway/cli/watch.py"}
 """Everyone else meets `gateway/delivery`: reason codes, packets and limits of MQTT stay where it is spoken."""
+
+UNITS = {
+    "gateway.opcua": "source_unit",
+    "gateway.pipeline.collect": "source_unit",
+    "gateway.pipeline.keep_alive": "source_unit",
+    "gateway.mqtt": "sink_kinds",
+    "gateway.pipeline.forward": "sink_unit",
+}
+"""In `gateway/run`: which room alone imports an adapter, or the loop of one peer."""
 
 
 def modules() -> list[Path]:
@@ -113,6 +125,16 @@ def test_rooms_of_a_package_import_downward(path: Path) -> None:
             continue
         assert other in order, f"{path} imports {name}: what the package offers is for those outside"
         assert order.index(other) < order.index(room), f"{path} imports {name}: that points up"
+
+
+@pytest.mark.parametrize("name", sorted(UNITS))
+def test_a_unit_alone_imports_what_speaks_to_its_peer(name: str) -> None:
+    rooms = {
+        path.stem
+        for path in modules()
+        if home_of(path) == ("gateway", "run") and any(f"{each}.".startswith(f"{name}.") for each in imported(path))
+    }
+    assert rooms == {UNITS[name]}
 
 
 @pytest.mark.parametrize("package", sorted(ROOM_ORDERS))
