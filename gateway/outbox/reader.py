@@ -101,15 +101,24 @@ class Reader:
         """
         return await self._read(max_messages, max_bytes, behind=False)
 
+    async def read_rest(self, max_messages: int, max_bytes: int) -> list[Record]:
+        """The same without waiting for what comes: none when everything has been read, whatever of it was damaged.
+
+        Between the look that found nothing more and the return there is no wait.
+        """
+        return await self._read(max_messages, max_bytes, behind=False, wait=False)
+
     async def read_behind(self, max_messages: int, max_bytes: int) -> list[Record]:
         """The same from what was left behind, oldest first.  May go on beside `read`, for one task at a time."""
         return await self._read(max_messages, max_bytes, behind=True)
 
-    async def _read(self, max_messages: int, max_bytes: int, *, behind: bool) -> list[Record]:
+    async def _read(self, max_messages: int, max_bytes: int, *, behind: bool, wait: bool = True) -> list[Record]:
         woken = self._woken[behind]
         while True:
             woken.clear()
             found = self._next_segment(behind)
+            if found is None and not wait:
+                return []
             if found is None:
                 await woken.wait()
                 continue

@@ -53,11 +53,8 @@ async def _streams_refused_earlier(queue: BrokerQueue) -> set[str]:
     await queue.refused.append([])
     queue.refused_reader.rewind()
     streams: set[str] = set()
-    left = queue.refused.messages
-    while left > 0:
-        records = await queue.refused_reader.read(1000, READ_BYTES)
+    while records := await queue.refused_reader.read_rest(1000, READ_BYTES):
         streams |= {record.message.stream for record in records}
-        left -= len(records)
     return streams
 
 
@@ -227,18 +224,12 @@ class _Session:
         """Offer, in order, what is set aside of the streams that are due."""
         queue = self._queue
         queue.refused_reader.rewind()
-        left_alone = 0
-        while left_alone < queue.refused.messages:
-            for record in await queue.refused_reader.read(100, READ_BYTES):
+        while records := await queue.refused_reader.read_rest(100, READ_BYTES):
+            for record in records:
                 stream = record.message.stream
-                if queue.forget_lost(record):
-                    continue
-                if stream not in due:
-                    left_alone += 1
-                elif not await self._offer(record):
+                if not queue.forget_lost(record) and stream in due and not await self._offer(record):
                     queue.held[stream] = time.monotonic() + queue.retry_refused_s
                     due.discard(stream)
-                    left_alone += 1
         # No wait since the last look at the refused outbox: what was added meanwhile is still moving.
         for stream in due:
             if not self._moving[stream]:

@@ -114,6 +114,31 @@ def test_who_forwards_after_another_delivers_all_and_what_was_refused_in_order(t
     run(body())
 
 
+def test_damage_among_what_was_refused_holds_up_nothing(tmp_path: Path) -> None:
+    small = {"max_bytes": 40_000, "segment_bytes": 4_000}
+
+    async def refused() -> None:
+        metrics = Metrics()
+        async with queue(tmp_path, metrics, refused=small) as found, forwarding(found, Broker(lambda m: LATER)):
+            await append(found.outbox, metrics, *"aab" * 4, size=1000)
+            await until(lambda: found.refused.messages == 12)
+
+    async def offered() -> None:
+        metrics, broker = Metrics(), Broker()
+        async with queue(tmp_path, metrics, refused=small) as found, forwarding(found, broker):
+            await append(found.outbox, metrics, *"ab" * 3)
+            await until(lambda: found.stored_values == 0)
+        assert len(set(broker.taken)) == 17
+        assert seqs(broker, "b") == sorted(seqs(broker, "b"))
+
+    run(refused())
+    first, *_ = sorted((tmp_path / "refused").glob("*.seg"))
+    data = bytearray(first.read_bytes())
+    data[data.rindex(b"xxxx")] ^= 1  # in the last record of a segment that is not read at the start
+    first.write_bytes(data)
+    run(offered())
+
+
 def test_what_is_never_taken_becomes_a_dead_letter_and_is_counted(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda m: NEVER if m.seq == 3 else DELIVERED)
