@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.brokers import Process, mosquitto
 from tests.support.chain import complete
-from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
+from tests.support.programs import SINK, SOURCE, Factory, Gateway, running, wait_until
 from tests.support.record import arrived, losses, served
 from tests.support.subscriber import subscriber
 
@@ -120,8 +120,34 @@ def test_a_faulty_file_changes_nothing_and_every_mistake_is_told(
         assert gateway.metrics["gateway_config_last_reload_success"] == 1
         assert gateway.metrics['gateway_config_reloads_total{result="refused"}'] == 2
         assert gateway.metrics['gateway_config_reloads_total{result="taken"}'] == 1
+        assert gateway.said("configuration taken", what="nothing changed") == 1
         assert connects(gateway, "source", "line-1") == connects(gateway, "sink", "broker") == 1
         complete(factory, checker)
+
+
+def test_a_new_password_while_a_topic_is_refused_holds_up_nothing(tmp_path: Path, factory: Factory) -> None:
+    allowed, secret = tmp_path / "acl", tmp_path / "secret"
+    allowed.write_text("pattern read #\npattern write gateways/#\npattern write factory/hall-1/line-1/test\n")
+    secret.write_text("one")
+    for file in (allowed, secret):
+        file.chmod(0o600)
+    login = {"username": "u", "password": {"file": str(secret)}, **SINK}
+    with (
+        mosquitto(tmp_path, f"acl_file {allowed}", "max_inflight_messages 0") as broker,
+        subscriber(broker.url) as checker,
+        running(Gateway(tmp_path, factory.url, broker.url, broker={"url": broker.url, **login})) as gateway,
+    ):
+        gateway.wait_said("refused for now")
+        checker.wait_values(60)  # meanwhile it was offered again
+        secret.write_text("two")
+        gateway.reload()
+        assert gateway.said("configuration taken", brokers_connected_again=["broker"]) == 1
+        checker.wait_values(len(checker.changes) + 20)
+        allowed.write_text("pattern readwrite #\n")
+        os.kill(broker.process.pid, signal.SIGHUP)
+        complete(factory, checker)
+        assert connects(gateway, "source", "line-1") == 1
+        assert gateway.balanced
 
 
 def test_what_needs_a_restart_is_said_by_name_and_not_done(tmp_path: Path, broker: Process, factory: Factory) -> None:

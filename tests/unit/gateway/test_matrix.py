@@ -92,7 +92,9 @@ class Scene:
         self.composition.produce(200)
         await until(lambda: self.composition.has_all("b", "t"))
         if self._doing == "with refused messages":
-            await until(lambda: queue.refused.messages > 0 and queue.reader.messages == 0)
+            await until(
+                lambda: queue.refused.messages > 0 and queue.reader.messages == 0 == queue.refused_reader.unread
+            )
         elif "backlog" in self._doing:
             await until(lambda: bool(self.broker.waiting) and queue.reader.messages > 10)
 
