@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.bench.chain import about
+from tests.bench.chain import about, counts, plots
 from tests.bench.chain.campaign import Job, jobs, run
 from tests.bench.chain.cases import CASES, QUICK, Case
 from tests.bench.chain.contestants import CONTESTANTS, ROOT, Contestant, ours
@@ -27,7 +27,7 @@ from tests.bench.chain.install import CACHE, Missing, install
 from tests.bench.chain.results import RECORDED, Results, recorded
 from tests.bench.chain.tables import line, tables
 
-QUICK_CONTESTANTS = ("ours-json", "ours-columns", "node", "python")
+QUICK_CONTESTANTS = ("ours-json", "ours-columns", "ours-tag", "node", "node-value", "python")
 EXAMPLES = """examples:
   make bench                                          everything, an hour
   make bench-quick                                    the ratios that matter, three minutes
@@ -50,14 +50,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="say what there is to choose from, and end")
     parser.add_argument("--cases", help="names with commas between them; without it 1000,10,1")
     parser.add_argument("--contestants", help="names with commas between them; without it those of --quick")
-    parser.add_argument("--quick", action="store_true", help=f"cases {','.join(QUICK)}, one round")
+    parser.add_argument("--quick", action="store_true", help=f"cases {','.join(QUICK)}, with short loads")
     parser.add_argument("--all", action="store_true", help="all cases and all contestants, where not chosen")
     parser.add_argument("--against", type=Path, help="another checkout with its own .venv: its gateway takes part too")
     parser.add_argument("--rounds", type=int, default=1, help="how often each is measured")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
+    parser.add_argument("--seconds", type=float, help="of each load; without it 3, and 2 with --quick")
+    parser.add_argument("--counts", action="store_true", help="count the instructions of the hot functions too")
+    parser.add_argument("--plots", type=Path, help="where the pictures go; without it beside the figures")
+    parser.add_argument("--no-plots", action="store_true", help="draw none")
     parser.add_argument("--json", type=Path, help="where the figures go; without it into var/bench/runs")
     parser.add_argument("--record", metavar="NAME", help="write them into the repository too, as recorded/NAME.json")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.seconds = given.seconds or (2.0 if given.quick else 3.0)
+    return given
 
 
 def chosen_cases(given: argparse.Namespace) -> list[Case]:
@@ -133,6 +138,9 @@ def main() -> int:
         console.print(str(error), style="red")
         return 1
     results = measured(given, contestants, cases, console)
+    if given.counts:
+        console.print("Counting instructions, which takes minutes …")
+        results.instructions = counts.counts()
     last = list(recorded())[-1:]
     name, before = last[0] if last else ("", None)
     console.print()
@@ -145,6 +153,9 @@ def main() -> int:
     if given.record:
         results.write(RECORDED / f"{given.record}.json")
     console.print(f"All figures: {path}", highlight=False, soft_wrap=True)
+    if not (given.no_plots or given.quick):
+        for picture in plots.draw(results, given.plots or path.with_suffix(""), console.print):
+            console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
     return 0 if results.sound else 1
 
 

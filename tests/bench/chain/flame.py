@@ -3,8 +3,9 @@
     python -m tests.bench.chain.flame OUT.svg [--case 1000] [--contestant ours-columns] [--seconds 10]
 
 py-spy (installed into `var/bench`) samples the gateway while the load of a case is on it; each box is a function, as
-wide as its share of the samples, over the one that called it.  Functions of the gateway, of asyncua, and of the rest
-have colours of their own; a box tells its name and share when pointed at.
+wide as its share of the samples, under the one that called it.  A sample is of the thread that holds the interpreter:
+what waits is not in it, and what the kernel does for it (sending, writing, syncing) is not either.  Functions of the
+gateway, of asyncua, and of the rest have colours of their own; a box tells its name and share when pointed at.
 """
 
 import argparse
@@ -30,6 +31,8 @@ NARROWEST = 0.4
 CHARACTER = 6.2
 COLOURS = {"gateway": ("#0b6e4f", "#ffffff"), "asyncua": ("#c97b2b", "#ffffff"), "": ("#c9ccd1", "#1b1f24")}
 """By package: of the box and of its text."""
+_TURNS = ("Handle._run", "BaseEventLoop._run_once", "Thread.run")
+"""Functions that every sample of a thread goes through, the innermost of which counts."""
 _FRAME = re.compile(r"(?P<name>.+) \((?P<file>[^)]*?)(:\d+)?\)$")
 
 
@@ -64,8 +67,9 @@ def tree_of(stacks: Iterable[str]) -> Box:
 
 
 def _without_prologue(frames: list[str]) -> list[str]:
-    turns = [place for place, frame in enumerate(frames) if frame.startswith(("_run_once ", "_run ("))]
-    return frames[turns[-1] + 1 :] if turns and turns[-1] + 1 < len(frames) else frames[-1:] if turns else frames
+    turns = [place for place, frame in enumerate(frames) if frame.partition(" (")[0].endswith(_TURNS)]
+    first = turns[-1] + 1 if turns else 0
+    return frames[first:] or frames[-1:]
 
 
 def described(frame: str) -> tuple[str, str]:
@@ -125,7 +129,15 @@ def sampled(contestant: str, case: str, seconds: float) -> str:
     with staged(CONTESTANTS[contestant], chosen.around) as stage, tempfile.NamedTemporaryFile() as file:
         speed = stage.run(chosen.pilot()).values_per_s
         load = chosen.load(seconds + 2.0, speed)
-        words = [str(PROFILER.python.with_name("py-spy")), "record", "--format", "raw", "--rate", str(SAMPLES_PER_S)]
+        words = [
+            str(PROFILER.python.with_name("py-spy")),
+            "record",
+            "--gil",
+            "--format",
+            "raw",
+            "--rate",
+            str(SAMPLES_PER_S),
+        ]
         words += ["--duration", str(round(seconds)), "--pid", str(stage.program.pid), "--output", file.name]
         spy = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:

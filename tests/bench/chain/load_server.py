@@ -3,8 +3,8 @@
     python -m tests.bench.chain.load_server --variables 1000 --servers 1 [--security DIR]
 
 Objects / load / m000 … m009 / v000000 …, all Double, in namespace `urn:load`.  With `--servers` there are as many, each
-on a port of its own.  Secure channels, sessions, Browse and Read are those of asyncua's server; subscriptions are
-those of `services.py` and `load.py`.
+on a port of its own.  Secure channels and sessions are those of asyncua's server; subscriptions, and Browse and Read of
+the load's own nodes, are those of `services.py`, `load.py` and `browsing.py`.
 
 Orders come as JSON lines on standard input:
 
@@ -22,7 +22,6 @@ import contextlib
 import gc
 import json
 import logging
-import math
 import os
 import sys
 import time
@@ -39,11 +38,11 @@ from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import header_from_binary
 
 from tests.bench.chain import wire
+from tests.bench.chain.browsing import Tree, groups, variable_name
 from tests.bench.chain.load import Load, LoadSubscription
 from tests.bench.chain.services import PUBLISH, Book, Services
 
 MODEL_URI = "urn:load"
-GROUPS = 10
 NUMBERS_APART = 10**9
 """From the serial numbers of one server to those of the next."""
 CONGESTED_BYTES = 8_000_000
@@ -196,8 +195,7 @@ class Plant:
     """All connections, and the load they are under."""
 
     def __init__(self, variables: int) -> None:
-        names = {wire.string_node_id(f"v{number:06}", 2): number for number in range(variables)}
-        self.variables, self.book = variables, Book(names)
+        self.variables, self.book = variables, Book(Tree(variables))
         self.connections: set[Connection] = set()
         self.loaded: list[LoadSubscription] = []
         self._wake: asyncio.TimerHandle | None = None
@@ -298,12 +296,12 @@ def _reference(
 
 async def populate(server: Server, variables: int) -> None:
     root = await server.nodes.objects.add_object(node_id("load"), "load")
-    space, each = server.iserver.aspace, max(1, math.ceil(variables / GROUPS))
-    for start in range(0, variables, each):
-        name = f"m{start // each:03}"
+    space = server.iserver.aspace
+    for place, numbers in enumerate(groups(variables)):
+        name = f"m{place:03}"
         node = await root.add_object(node_id(name), f"2:{name}")
-        for number in range(start, min(variables, start + each)):
-            add_variable(space, space[node.nodeid], f"v{number:06}")
+        for number in numbers:
+            add_variable(space, space[node.nodeid], variable_name(number))
 
 
 @contextlib.asynccontextmanager

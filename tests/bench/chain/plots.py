@@ -21,7 +21,7 @@ def bars(
 ) -> dict[str, Any]:
     """A figure of every contestant, a group of bars for each case: medians, and what they lie between."""
     series = []
-    for name in results.contestants():
+    for name in in_order(results.contestants()):
         found = [results.spread(name, case, figure) for case in cases]
         if any(found):
             series.append({
@@ -66,6 +66,12 @@ def pictures(results: Results) -> dict[str, dict[str, Any]]:
         "memory": lines(results),
     }
     return {name: picture for name, picture in found.items() if picture["series"]}
+
+
+def in_order(names: list[str]) -> list[str]:
+    """As the entries stand, ours first."""
+    entries = list(CONTESTANTS)
+    return sorted(names, key=lambda name: (entries.index(name.partition("@")[0]), name))
 
 
 def title_of(name: str) -> str:

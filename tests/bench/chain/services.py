@@ -1,6 +1,6 @@
-"""The services of one connection to the load server that have to be cheap: subscriptions, items, publishing.
+"""The services of one connection to the load server that have to be cheap: subscriptions, items, publishing, browsing.
 
-`Services` takes over these requests from asyncua's server, which keeps the secure channel, sessions, Browse and Read.
+`Services` takes over these requests from asyncua's server, which keeps the secure channel, sessions and all else.
 Every answer that is ready when a segment of requests has been read goes out in one write.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tests.bench.chain import wire
+from tests.bench.chain.browsing import Browsing, Tree
 from tests.bench.chain.load import LoadSubscription, available
 from tests.bench.chain.wire import NO_DIAGNOSTICS, Reader, Status
 
@@ -37,8 +38,7 @@ class Wire(Protocol):
 class Book:
     """What all connections share: who serves which subscription, and which variables there are."""
 
-    variables: dict[bytes, int]
-    """NodeId as bytes → number."""
+    tree: Tree
     owners: "dict[int, Services]" = field(default_factory=dict)
     subscriptions: dict[int, LoadSubscription] = field(default_factory=dict)
     last: int = 0
@@ -57,17 +57,26 @@ class Services:
     asks: deque[tuple[int, int, bytes]] = field(default_factory=deque)
     """PublishRequests that wait: request id, handle, results of their acknowledgements."""
     subscriptions: dict[int, LoadSubscription] = field(default_factory=dict)
+    browsing: Browsing = field(init=False)
     sent_at_s: dict[int, float] = field(default_factory=dict)
     keep_alive_s: dict[int, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.browsing = Browsing(self.book.tree)
+
     def answer(self, kind: int, request_id: int, data: bytes, at: int) -> bool:
         """Answer a request whose body goes on at `at`; false when it is none of ours."""
-        service = _SERVICES.get(kind)
-        if service is None:
-            return False
         reader = Reader(data, at)
-        service(self, request_id, reader.request_header(), reader)
-        return True
+        if (service := _SERVICES.get(kind)) is not None:
+            service(self, request_id, reader.request_header(), reader)
+            return True
+        if (look := _LOOKS.get(kind)) is not None:
+            handle, (response, looked) = reader.request_header(), look
+            body = looked(self.browsing, reader)
+            if body is not None:
+                self.wire.send(request_id, wire.response(response, handle) + body)
+            return body is not None
+        return False
 
     # -- publishing
 
@@ -193,7 +202,7 @@ class Services:
         reader.skip_extension()
         queue = reader.u32()
         reader.at += 1
-        variable, status = self.book.variables.get(node), 0
+        variable, status = self.book.tree.numbers.get(node), 0
         if variable is not None and attribute == VALUE:
             subscription.add(variable, int(client))
         elif attribute != EVENTS and node != SERVER and node[0] not in (0, 1):
@@ -221,3 +230,9 @@ _SERVICES: dict[int, _Service] = {
     781: Services.delete_items,
 }
 """By the number of the request's binary encoding."""
+_LOOKS: dict[int, tuple[int, Callable[[Browsing, Reader], bytes | None]]] = {
+    527: (530, Browsing.browse),
+    533: (536, Browsing.browse_next),
+    631: (634, Browsing.read),
+}
+"""Request → response, and what makes its body."""

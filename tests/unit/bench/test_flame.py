@@ -4,10 +4,10 @@ import xml.etree.ElementTree as ET
 
 from tests.bench.chain.flame import described, svg, tree_of
 
-LOOP = "main (/x/run.py:1);_run_once (/usr/lib/python3.11/asyncio/base_events.py:9);"
+LOOP = "main (/x/run.py:1);BaseEventLoop._run_once (/usr/lib/python3.11/asyncio/base_events.py:9);"
 STACKS = (
-    LOOP + "_run (/usr/lib/python3.11/asyncio/events.py:1);read (/c/gateway/opcua/wire.py:5);crc (/c/x.py:1) 3",
-    LOOP + "_run (/usr/lib/python3.11/asyncio/events.py:1);read (/c/gateway/opcua/wire.py:7) 1",
+    LOOP + "Handle._run (/usr/lib/python3.11/asyncio/events.py:1);read (/c/gateway/opcua/wire.py:5);crc (/c/x.py:1) 3",
+    LOOP + "Handle._run (/usr/lib/python3.11/asyncio/events.py:1);read (/c/gateway/opcua/wire.py:7) 1",
     LOOP + "select (/usr/lib/python3.11/selectors.py:4) 2",
     "write (/c/site-packages/asyncua/client.py:5) 4",
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.bench.chain import wire
+from tests.bench.chain.browsing import Tree
 from tests.bench.chain.load import Load
 from tests.bench.chain.services import Book, Services
 from tests.bench.chain.wire import Reader, Status, string_node_id
@@ -42,7 +43,7 @@ def sent() -> Sent:
 @pytest.fixture
 def services(sent: Sent) -> Services:
     """With one subscription on two variables."""
-    book = Book({string_node_id(f"v{n:06}", 2): n for n in range(2)})
+    book = Book(Tree(2))
     made = Services(sent, book, 0, lambda _: None)
     assert made.answer(787, 1, HEADER + struct.pack("<dIIIBB", 100.0, 1000, 10, 0, 1, 0), 0)
     return made
@@ -183,7 +184,7 @@ def test_a_client_that_takes_nothing_is_sent_nothing(services: Services, sent: S
 
 
 def test_a_request_of_another_kind_is_left_to_others(services: Services) -> None:
-    assert not services.answer(527, 9, HEADER, 0)
+    assert not services.answer(673, 9, HEADER, 0)
 
 
 def test_a_long_message_is_cut_into_chunks_that_count_on() -> None:

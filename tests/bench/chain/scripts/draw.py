@@ -16,28 +16,31 @@ OTHERS = ("#4d4d4d", "#8c510a", "#bf812d", "#7f7f7f", "#a6611a", "#b3b3b3")
 
 def bars(picture: dict[str, Any]) -> Any:
     groups, series = picture["groups"], picture["series"]
-    figure, axes = plt.subplots(figsize=(9, 0.7 + 0.3 * len(series) * len(groups)), layout="constrained")
-    height = 0.8 / len(series)
+    places: dict[tuple[int, int], float] = {}
+    titles, row = [], 0.0
+    for group in range(len(groups)):
+        there = [number for number, each in enumerate(series) if each["middle"][group]]
+        places |= {(group, number): row + place for place, number in enumerate(there)}
+        titles.append(row + (len(there) - 1) / 2)
+        row += len(there) + 1
+    figure, axes = plt.subplots(figsize=(10, 1.2 + 0.22 * row + 0.1 * len(series)), layout="constrained")
     colours = {True: iter(OURS), False: iter(OTHERS)}
-    for place, each in enumerate(series):
-        rows = [
-            (group + place * height, middle, least, most)
-            for group, (middle, least, most) in enumerate(zip(each["middle"], each["least"], each["most"], strict=True))
-            if middle
-        ]
+    for number, each in enumerate(series):
+        spreads = zip(each["middle"], each["least"], each["most"], strict=True)
+        rows = [(places[group, number], *found) for group, found in enumerate(spreads) if found[0]]
         at, middles = [row[0] for row in rows], [row[1] for row in rows]
         spread = [[row[1] - row[2] for row in rows], [row[3] - row[1] for row in rows]]
         colour = next(colours[each["ours"]], "#cccccc")
-        axes.barh(at, middles, height * 0.92, label=each["name"], color=colour, xerr=spread, ecolor="#222222")
+        axes.barh(at, middles, 0.88, label=each["name"], color=colour, xerr=spread, ecolor="#222222")
         for y, middle, _, most in rows:
             axes.annotate(told(middle), (most, y), (4, 0), textcoords="offset points", va="center", fontsize=7)
-    axes.set_yticks([group + 0.4 - height / 2 for group in range(len(groups))], groups)
+    axes.set_yticks(titles, groups, fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.set_xlabel(picture["unit"])
     axes.set_title(picture["title"], loc="left")
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    figure.legend(fontsize=7, loc="outside lower center", ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
