@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo install test test-unit bench bench-quick chaos fuzz soak kills compose-test grafana-check generated check format clean
+.PHONY: pictures help demo install test test-unit bench bench-quick chaos fuzz soak kills compose-test grafana-check generated check format release clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -82,6 +82,11 @@ check: $(VENV)/made-test ## style and types
 
 format: $(VENV)/made-test ## put the code into the project's style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+release: ## build wheel, source, notes, bill of materials and licences, and tag (ARGS=--dry-run tags nothing)
+	@$(PYTHON) -m venv var/release
+	@var/release/bin/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25' 'build>=1.2'
+	@var/release/bin/python -m release $(ARGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

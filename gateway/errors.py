@@ -1,7 +1,8 @@
 """Three errors, three actions.
 
 `ConfigError` ends the process before any I/O, `Unavailable` is waited out by `keep_connected`, `Rejected` costs one
-item.  Anything else is a bug and ends the process; the outbox makes that safe.
+item.  Anything else is a bug: inside one peer it ends that peer's life, which begins again (`gateway/run/life.py`); in
+what all peers share it ends the process, and the outbox makes that safe.
 """
 
 import socket

@@ -87,7 +87,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A discontinuity, announced in the stream: values that existed and will not come (invariant I2)."""
+    """A discontinuity, announced in the stream: values that existed and will not come."""
 
     cause: str
     """One of `model.GAP_CAUSES`."""

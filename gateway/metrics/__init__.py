@@ -27,7 +27,6 @@ DROP_REASONS = (
     "outbox_full",
     "expired",
     "corrupt",
-    "unencodable",
     "payload_invalid",
     "too_large",
     "topic_invalid",

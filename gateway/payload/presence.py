@@ -1,7 +1,7 @@
 """Presence: one retained message that tells "nothing changed" from "nobody there".
 
     {"gateway": "edge", "state": "online", "since": "2026-01-01T06:00:00Z", "time": "2026-01-01T06:00:30Z",
-     "heartbeat_s": 30.0, "version": "0.1.0", "config": "sha256:5f0c…", "streams": ["edge.line-1", …]}
+     "heartbeat_s": 30.0, "version": "1.4.2", "config": "sha256:5f0c…", "streams": ["edge.line-1", …]}
 
 It is published when a session begins and renewed every `heartbeat`.  A gateway that leaves replaces it with
 `"state": "offline", "reason": "stopped"`; one that vanishes has left the broker a last will with `"reason": "lost"`.

@@ -41,8 +41,8 @@ class BrokerQueue:
         self.passed: set[str] = set()
         """Topics of retained messages that passed what was left behind."""
         self._lost_too: dict[tuple[str, int], int] = {}
-        """What is set aside although the outbox dropped it meanwhile, and counted and told it: stream and number, and
-        how many values.  It is not offered again."""
+        """Refused records that the outbox dropped while they were being moved: stream and number, and how many values.
+        They are counted and announced as dropped, so they are not offered again."""
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
         self._delivered = Delivered(self.metrics, metrics.delays(broker))

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 from asyncua import Server, ua
@@ -43,7 +44,6 @@ POLICIES: Mapping[str, tuple[ua.SecurityPolicyType, ...]] = {
         ua.SecurityPolicyType.Aes256Sha256RsaPss_Sign,
     ),
 }
-VERSION = "0.1.0"
 SECURE = ("Basic256Sha256", "Aes256_Sha256_RsaPss")
 APPLICATION_URI = f"{MODEL_URI}:server"
 STOP_TIMEOUT_S = 2.0
@@ -75,8 +75,8 @@ class Access:
 def access_for(security: Sequence[str], pki: Path, users: Mapping[str, str], anonymous: bool | None) -> Access:
     """The access that was asked for.
 
-    Without a word about security it is the secure policies: None must be asked for.  Anonymous clients are let in
-    unless there are users.  Raises `ConfigError`.
+    Without a word about security only the secure policies are offered; SecurityPolicy None has to be named.  Anonymous
+    clients are let in unless there are users.  Raises `ConfigError`.
     """
     policies = tuple(security) or SECURE
     unknown = [name for name in policies if name not in POLICIES]
@@ -190,7 +190,9 @@ async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIter
     try:
         with collection_paused():
             await server.init()
-        await server.set_build_info(MODEL_URI, "connected-factory", name, VERSION, "0", datetime.now(UTC))
+        await server.set_build_info(
+            MODEL_URI, "connected-factory", name, version("connected-factory"), "0", datetime.now(UTC)
+        )
         await server.secure()
         yield server
     finally:

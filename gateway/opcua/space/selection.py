@@ -64,7 +64,7 @@ class Table:
     added: tuple[str, ...] = ()
     """Node ids that came while the table was in use: the last of it, in this order."""
     types: Types | None = None
-    """Where the tags are to say what the server says of their types: those."""
+    """What the server says of the types of its variables; None where no format asks for it."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,124 @@
+"""A release is whole or refused."""
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from release.__main__ import problems, tag, version_of
+from release.materials import bill_of_materials, licence_of, licences
+from release.notes import notes_of, problems_of
+
+CHANGELOG = """# Changelog
+
+## [Unreleased]
+
+## [1.1.0] - 2026-12-01
+
+### Added
+
+- This.
+
+## [1.0.0] - 2026-11-01
+
+- First.
+"""
+
+
+def distribution(name: str, version: str, *requires: str, **metadata: Any) -> dict[str, Any]:
+    said = {"name": name, "version": version, "requires_dist": list(requires), **metadata}
+    return {
+        "metadata": said,
+        "download_info": {"url": "https://index.example/x", "archive_info": {"hashes": {"sha256": f"{name}-digest"}}},
+    }
+
+
+REPORT = {
+    "install": [
+        distribution("connected-factory", "1.1.0", "Py_Thing>=2", 'atheris>=3; extra == "fuzz"', license="MIT"),
+        distribution("py-thing", "2.0", license_expression="Apache-2.0", summary="A thing."),
+    ]
+}
+
+
+def checkout(folder: Path, version: str = "1.1.0", changelog: str = CHANGELOG) -> Path:
+    (folder / "pyproject.toml").write_text(f'[project]\nversion = "{version}"\n')
+    (folder / "CHANGELOG.md").write_text(changelog)
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@x", *words], cwd=folder, check=True)
+    return folder
+
+
+def test_the_notes_of_a_version_are_its_section() -> None:
+    assert notes_of(CHANGELOG, "1.1.0") == "### Added\n\n- This."
+    assert notes_of(CHANGELOG, "1.0.0") == "- First."
+
+
+def test_what_is_clean_and_told_can_be_released(tmp_path: Path) -> None:
+    root = checkout(tmp_path)
+    assert version_of(root) == "1.1.0"
+    assert problems(root, "1.1.0") == []
+
+
+def test_what_is_not_committed_is_not_released(tmp_path: Path) -> None:
+    root = checkout(tmp_path)
+    (root / "new.py").touch()
+    assert problems(root, "1.1.0") == ["not committed: new.py"]
+
+
+@pytest.mark.parametrize(
+    ("changelog", "said"),
+    [
+        (CHANGELOG.replace("[1.1.0] - 2026-12-01", "[1.0.9] - 2026-12-01"), "no notes of 1.1.0"),
+        (CHANGELOG.replace("### Added\n\n- This.", ""), "are empty"),
+        ("# Changelog\n\n- All in one.\n", "no notes of 1.1.0"),
+        (CHANGELOG.replace(" - 2026-12-01", ""), "has no date"),
+        (CHANGELOG.replace("[Unreleased]\n", "[Unreleased]\n\n- More.\n"), "under Unreleased"),
+    ],
+)
+def test_without_whole_notes_nothing_is_released(changelog: str, said: str) -> None:
+    (problem,) = problems_of(changelog, "1.1.0")
+    assert said in problem
+
+
+def test_a_version_is_released_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = checkout(tmp_path)
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "x")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "x@x")
+    tag(root, "1.1.0")
+    assert "v1.1.0 exists" in problems(root, "1.1.0")[0]
+    told = subprocess.run(["git", "tag", "-n9"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert "### Added" in told
+
+
+def test_the_bill_of_materials_names_each_part_with_its_digest_and_what_it_needs() -> None:
+    bill = bill_of_materials(REPORT, "connected-factory", datetime(2026, 12, 1, tzinfo=UTC))
+    assert bill["metadata"]["component"]["purl"] == "pkg:pypi/connected-factory@1.1.0"
+    (part,) = bill["components"]
+    assert part["hashes"] == [{"alg": "SHA-256", "content": "py-thing-digest"}]
+    assert part["licenses"] == [{"expression": "Apache-2.0"}]
+    assert bill["dependencies"][0]["dependsOn"] == ["pkg:pypi/py-thing@2.0"]
+    assert "index.example" not in str(bill)  # where it was fetched is nobody's business
+
+
+def test_every_part_has_its_licence() -> None:
+    assert licences(REPORT) == "connected-factory  1.1.0  MIT\npy-thing           2.0    Apache-2.0\n"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "licence"),
+    [
+        ({"license_expression": "MIT", "license": "x"}, "MIT"),
+        ({"classifier": ["License :: OSI Approved :: BSD License"]}, "BSD License"),
+        (
+            {"license": "Long text\nof a licence", "classifier": ["License :: OSI Approved :: MIT License"]},
+            "MIT License",
+        ),
+        ({}, "unknown"),
+    ],
+)
+def test_the_most_exact_word_for_a_licence_counts(metadata: dict[str, Any], licence: str) -> None:
+    assert licence_of(metadata) == licence
