@@ -163,7 +163,9 @@ def test_the_check_sees_what_is_gone(span: str, is_wrong: bool) -> None:
     assert bool(problem_of(span)) is is_wrong
 
 
-@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "DECISIONS.md", "CHANGELOG.md"]
+)
 def test_prose_is_wrapped(document: str) -> None:
     """Tables, links, code and headings may be longer."""
     text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -179,10 +181,11 @@ def decisions() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("title", decisions())
-def test_a_decision_is_short_and_says_what_was_refused(title: str) -> None:
+def test_a_decision_is_short_and_says_what_was_refused_and_what_it_costs(title: str) -> None:
     body = decisions()[title]
     assert len(body.split("\n")) <= MOST_LINES_OF_A_DECISION
-    assert re.search(r"\b[Rr]efused\b", body), "say what was refused"
+    assert re.search(r"\bRefused\b", body), "say what was refused"
+    assert re.search(r"\bCost:", body), "say what it costs"
 
 
 def test_the_version_stands_in_one_place() -> None:
