@@ -20,6 +20,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import heapq
 import json
 import logging
 import os
@@ -32,21 +33,22 @@ from typing import Any
 from asyncua import Server, ua
 from asyncua.common.utils import Buffer
 from asyncua.server import binary_server_asyncio
-from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import header_from_binary
 
 from tests.bench.chain import wire
-from tests.bench.chain.browsing import Tree, groups, variable_name
+from tests.bench.chain.browsing import Tree
 from tests.bench.chain.load import Load, LoadSubscription
 from tests.bench.chain.services import PUBLISH, Book, Services
+from tests.bench.chain.space import populate
 
 MODEL_URI = "urn:load"
 NUMBERS_APART = 10**9
 """From the serial numbers of one server to those of the next."""
 CONGESTED_BYTES = 8_000_000
 LARGEST_MESSAGE = 2**24
+IDLE_NS = 10_000_000
 KEEP_ALIVE_S = 0.1
 """How often it is asked who has to be told that there is nothing."""
 _PUBLISH_TYPE = wire.type_id(PUBLISH)
@@ -198,7 +200,8 @@ class Plant:
         self.variables, self.book = variables, Book(Tree(variables))
         self.connections: set[Connection] = set()
         self.loaded: list[LoadSubscription] = []
-        self._wake: asyncio.TimerHandle | None = None
+        self._due: list[tuple[int, int]] = []
+        """A heap of when which subscription has something to send."""
         self._subscribed: set[int] = set()
 
     def on_items(self, subscription: LoadSubscription) -> None:
@@ -208,31 +211,33 @@ class Plant:
 
     def begin(self, load: Load) -> None:
         """The subscriptions of a load with a rate begin one after the other, evenly over the time of a response."""
-        alive = {n: s for connection in self.connections for n, s in connection.services.subscriptions.items()}
-        self.loaded = [subscription for subscription in alive.values() if subscription.items]
-        now_ns = time.time_ns()
-        apart_ns = load.per / load.rate_hz * 1e9 / max(1, len(self.loaded)) if load.rate_hz else 0
-        for place, subscription in enumerate(self.loaded):
+        alive = [s for connection in self.connections for s in connection.services.subscriptions.values() if s.items]
+        now_ns, self.loaded = time.time_ns(), alive
+        apart_ns = load.per / load.rate_hz * 1e9 / max(1, len(alive)) if load.rate_hz else 0
+        for place, subscription in enumerate(alive):
             subscription.begin(load, now_ns + int(place * apart_ns))
-        tell(
-            "loading", subscriptions=len(self.loaded), complete=sum(len(s.items) == self.variables for s in self.loaded)
-        )
-        self.pump()
-        asyncio.get_running_loop().call_soon(self._watch)
-
-    def pump(self) -> None:
-        for connection in list(self.connections):
-            connection.pump()
+        self._due = [(subscription.began_ns, subscription.number) for subscription in alive]
+        tell("loading", subscriptions=len(alive))
+        self._watch()
 
     def _watch(self) -> None:
-        """Come back when the next values are due, until all have been sent."""
-        self.pump()
+        """Send what is due and come back when the next is, until all has been sent."""
+        now_ns = time.time_ns()
+        while self._due and self._due[0][0] <= now_ns:
+            _, number = heapq.heappop(self._due)
+            if (subscription := self.book.subscriptions.get(number)) is not None:
+                self.book.owners[number].pump()
+                self.book.owners[number].wire.flush()
+                wakes_ns = subscription.wakes_at_ns()
+                if wakes_ns is not None:
+                    heapq.heappush(self._due, (wakes_ns, number))
+                elif not subscription.finished:  # it depends on the client, or on the time the load may take
+                    heapq.heappush(self._due, (now_ns + IDLE_NS, number))
         if all(subscription.finished for subscription in self.loaded):
             tell("finished", sent=sum(subscription.next for subscription in self.loaded))
             return
-        due = [at for subscription in self.loaded if (at := subscription.wakes_at_ns()) is not None]
-        wait_s = max(0.0, (min(due) - time.time_ns()) / 1e9) if due else 0.01
-        asyncio.get_running_loop().call_later(min(wait_s, 0.01), self._watch)
+        wait_ns = self._due[0][0] - time.time_ns() if self._due else IDLE_NS
+        asyncio.get_running_loop().call_later(max(0.0, min(wait_ns, IDLE_NS) / 1e9), self._watch)
 
     def stats(self) -> dict[str, int]:
         subscriptions = self.book.subscriptions.values()
@@ -243,65 +248,6 @@ class Plant:
             "forgotten": sum(s.forgotten for s in subscriptions),
             "unacknowledged": sum(len(s.kept) for s in subscriptions),
         }
-
-
-# -- the address space
-
-
-def _value(value: object, kind: ua.VariantType) -> AttributeValue:
-    return AttributeValue(ua.DataValue(ua.Variant(value, kind)))
-
-
-def node_id(name: str) -> ua.NodeId:
-    return ua.NodeId(ua.String(name), ua.Int16(2))
-
-
-def _standard(number: int) -> ua.NodeId:
-    return ua.NodeId(ua.Int32(number))
-
-
-def add_variable(space: AddressSpace, parent: NodeData, name: str) -> None:
-    """A Double below a node, without the checks that make 100 000 of them slow."""
-    attribute, kind, own = ua.AttributeIds, ua.VariantType, node_id(name)
-    data = NodeData(own)
-    data.attributes.update({
-        attribute.NodeId: _value(own, kind.NodeId),
-        attribute.NodeClass: _value(ua.NodeClass.Variable, kind.Int32),
-        attribute.BrowseName: _value(ua.QualifiedName(name, 2), kind.QualifiedName),
-        attribute.DisplayName: _value(ua.LocalizedText(name), kind.LocalizedText),
-        attribute.DataType: _value(_standard(11), kind.NodeId),
-        attribute.ValueRank: _value(-1, kind.Int32),
-        attribute.AccessLevel: _value(1, kind.Byte),
-        attribute.UserAccessLevel: _value(1, kind.Byte),
-        attribute.Historizing: _value(False, kind.Boolean),
-        attribute.Value: _value(0.0, kind.Double),
-    })  # fmt: skip
-    component, definition = _standard(ua.ObjectIds.HasComponent), _standard(ua.ObjectIds.HasTypeDefinition)
-    variable_type = _standard(ua.ObjectIds.BaseDataVariableType)
-    data.references.append(
-        _reference(definition, True, variable_type, "BaseDataVariableType", ua.NodeClass.VariableType)
-    )
-    data.references.append(_reference(component, False, parent.nodeid, "group", ua.NodeClass.Object))
-    parent.references.append(_reference(component, True, own, name, ua.NodeClass.Variable, variable_type))
-    space[own] = data
-
-
-def _reference(
-    kind: ua.NodeId, forward: bool, to: ua.NodeId, name: str, node_class: ua.NodeClass, definition: Any = None
-) -> ua.ReferenceDescription:
-    browse_name = ua.QualifiedName(name, to.NamespaceIndex)
-    definition = definition or ua.NodeId()
-    return ua.ReferenceDescription(kind, forward, to, browse_name, ua.LocalizedText(name), node_class, definition)
-
-
-async def populate(server: Server, variables: int) -> None:
-    root = await server.nodes.objects.add_object(node_id("load"), "load")
-    space = server.iserver.aspace
-    for place, numbers in enumerate(groups(variables)):
-        name = f"m{place:03}"
-        node = await root.add_object(node_id(name), f"2:{name}")
-        for number in numbers:
-            add_variable(space, space[node.nodeid], variable_name(number))
 
 
 @contextlib.asynccontextmanager

@@ -27,7 +27,10 @@ SERVER = b"\x00\xfd"
 class Wire(Protocol):
     """How a connection sends."""
 
-    def send(self, request_id: int, body: bytes) -> None: ...
+    def send(self, request_id: int, body: bytes) -> None:
+        """Have it go out with the next flush."""
+
+    def flush(self) -> None: ...
 
     @property
     def congested(self) -> bool:

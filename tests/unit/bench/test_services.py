@@ -25,6 +25,9 @@ class Sent:
     def send(self, request_id: int, body: bytes) -> None:
         self.answers.append((request_id, body))
 
+    def flush(self) -> None:
+        pass
+
     def take(self) -> tuple[int, int, int, Reader]:
         """Request id, number of the type, service result, and what comes behind the header."""
         request_id, body = self.answers.pop(0)
