@@ -17,7 +17,7 @@ from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
 from simulators.faults import load_faults
 from simulators.logs import LogFormat, set_up_logs
-from simulators.plant import load, schema
+from simulators.plant import load, schema, warnings_of
 from simulators.server.endpoint import CannotListen, access_for, listening_at
 from simulators.server.pki import show_certificate, users_of
 from simulators.trace import trace
@@ -108,6 +108,8 @@ def serve_command(
     start = epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC)
     url = endpoint_url(endpoint, port)
     loaded = load(plant)
+    for warning in warnings_of(loaded):
+        print(f"warning: {plant}: {warning}", file=sys.stderr)
     access = access_for(security or loaded.security, pki, users_of(users), anonymous)
     if certificate_copy and access.certificate:
         show_certificate(access.certificate, certificate_copy)

@@ -26,6 +26,11 @@ class Taker(Protocol):
         """Whether it would start on a part at once."""
         ...
 
+    @property
+    def waits_for(self) -> "Buffer | None":
+        """Where it waits for room, if it does."""
+        ...
+
 
 class Buffer:
     """A first-in first-out buffer of `capacity` places (infinity allowed) in front of one station."""
@@ -35,6 +40,8 @@ class Buffer:
         self.capacity = capacity
         self.loop: Loop | None = None
         self.supply: Callable[[], Part | None] | None = None
+        self.users: list[Taker] = []
+        """The machines that take parts from here."""
         self._parts: deque[Part] = deque()
         self._takers: list[tuple[Taker, simpy.Event]] = []
         self._waiting: deque[tuple[Part | None, simpy.Event]] = deque()
@@ -67,6 +74,18 @@ class Buffer:
         if self._room(part) <= 0:
             return False
         self._place(part)
+        return True
+
+    def force(self, part: Part) -> bool:
+        """Take a part in although there is no room: the way out of a circle.  False: it lacks a carrier."""
+        if self.loop is not None and part.carrier is not self.loop:
+            if not self.loop.free:
+                return False
+            self.loop.load(part)
+        now = part.queued_s = self.env.now
+        self._part_seconds += len(self._parts) * (now - self._counted_s)
+        self._counted_s = now
+        self._parts.append(part)
         return True
 
     def wait_room(self, part: Part) -> simpy.Event:

@@ -1,16 +1,27 @@
 """The people who repair: a few, shared by many machines, who go where it is most urgent."""
 
-from collections.abc import Generator
+import math
+from collections.abc import Generator, Iterator
 
 import simpy
 
 from simulators import plant
 
+ALWAYS = (-math.inf, math.inf)
+
 
 class Crew:
-    """People who do one job each at a time; the lowest priority number first, then who has waited longest."""
+    """People who do one job each at a time; the lowest priority number first, then who has waited longest.
 
-    def __init__(self, env: simpy.Environment, spec: plant.Crew) -> None:
+    They work within `spans` (seconds of simulated time, in order); a job that is not done by the end of one is gone on
+    with in the next.
+    """
+
+    def __init__(
+        self, env: simpy.Environment, spec: plant.Crew, spans: Iterator[tuple[float, float]] | None = None
+    ) -> None:
+        self._spans = spans or iter(())
+        self._span = ALWAYS if spans is None else next(spans)
         self.env = env
         self.name = spec.name
         self.people = spec.people
@@ -30,6 +41,22 @@ class Crew:
         with self._pool.request(priority) as somebody:
             yield somebody
             self.waited_s += self.env.now - asked_s
-            yield self.env.timeout(seconds)
+            left_s = seconds
+            while True:
+                begin_s, end_s = self._present_span()
+                if begin_s > self.env.now:
+                    self.waited_s += begin_s - self.env.now
+                    yield self.env.timeout(begin_s - self.env.now)
+                step_s = min(left_s, end_s - self.env.now)
+                yield self.env.timeout(step_s)
+                left_s -= step_s
+                if left_s <= 0:
+                    break
         self.jobs += 1
         self.worked_s += seconds
+
+    def _present_span(self) -> tuple[float, float]:
+        """When they are here: the present span, or the next."""
+        while self._span[1] <= self.env.now:
+            self._span = next(self._spans)
+        return self._span

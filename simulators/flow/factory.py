@@ -29,7 +29,12 @@ class Factory:
         self.start = start or plant.start
         self.env = simpy.Environment(initial_time=0.0)
         self._ledger = Ledger(keeping)
-        self.crews = {crew.name: Crew(self.env, crew) for crew in plant.crews}
+        self.crews = {
+            crew.name: Crew(
+                self.env, crew, working_spans(crew.shifts, plant.timezone, self.start) if crew.shifts else None
+            )
+            for crew in plant.crews
+        }
         self.lines: Sequence[Line] = [Line(self.env, spec, seed, self._ledger, self.crews) for spec in plant.lines]
         self.machines: Sequence[Machine] = [machine for line in self.lines for machine in line.machines]
         self.stress = [tag for spec in plant.stress for tag in tags_of(spec)]

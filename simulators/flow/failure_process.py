@@ -14,13 +14,15 @@ class FailureProcess:
     """One failure or one kind of care: how much is left until it is due, in the time or the cycles it counts."""
 
     __slots__ = (
-        "counts", "crew", "left", "name", "priority", "reason", "renews", "severity", "span", "strikes", "takes_s",
-        "tended",
+        "asleep", "counts", "crew", "left", "name", "priority", "reason", "renews", "severity", "span", "strikes",
+        "takes_s", "tended",
     )  # fmt: skip
 
     def __init__(self, spec: Failure | Maintenance, seed: int, path: str, crews: Mapping[str, Crew]) -> None:
         self.name = spec.name
         self.tended: simpy.Event | None = None
+        self.asleep: simpy.Process | None = None
+        """What counts it down by calendar, while it sleeps until it is due."""
         self.crew = crews[spec.crew] if spec.crew else None
         self.priority = spec.priority
         if isinstance(spec, Failure):
@@ -43,6 +45,9 @@ class FailureProcess:
     def renew(self) -> None:
         """Begin to age anew."""
         self.left = self.span()
+        if self.asleep is not None:
+            self.asleep.interrupt()
+            self.asleep = None
 
 
 class FailureProcesses:
@@ -71,6 +76,9 @@ class FailureProcesses:
     def tended(self, done: FailureProcess) -> None:
         """Somebody has repaired or cared: that begins anew, and so does what this renews."""
         done.renew()
-        for other in self.operating:
-            if other is not done and (done.renews if not other.is_care else True):
+        for other in self.all:
+            if other is done:
+                continue
+            by_age = other.is_care and other.counts == "operating"  # working time since the last repair or care
+            if by_age or (done.renews and not other.is_care):
                 other.renew()

@@ -36,6 +36,8 @@ class Line:
         self.seed = seed
         self.ledger = ledger
         self.entered = self.delivered = self.lost = 0
+        self.stalled = False
+        """Whether machines wait in a circle, and nothing will move any more: see `simulators/flow/standstill.py`."""
         self.sojourn_s = 0.0
         """The time that all parts which have left had spent on the line."""
         self.finished: deque[Part] = deque(maxlen=REMEMBERED)

@@ -21,8 +21,10 @@ from simulators.flow.change import Change, Command, Ledger
 from simulators.flow.crew import Crew
 from simulators.flow.failure_process import FailureProcess, FailureProcesses
 from simulators.flow.part import Carrier, Part, Visit
+from simulators.flow.power import Power
 from simulators.flow.quality import Quality, Routes, is_reworked
 from simulators.flow.setups import Setups
+from simulators.flow.standstill import closes_circle
 from simulators.kpis import Elements, elements_of
 from simulators.plant import Defect, Station
 from simulators.plant import Line as LineSpec
@@ -43,6 +45,8 @@ LOST = "lost"
 class MachineLine(Protocol):
     """What a machine needs of the line it stands on."""
 
+    stalled: bool
+
     @property
     def env(self) -> simpy.Environment: ...
     @property
@@ -61,11 +65,11 @@ class Machine:
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
 
     __slots__ = (  # more attributes than Python keeps in line (30): without slots each costs a look-up in a dict
-        "_activity", "_ideals", "_is_plain", "_kept", "_note", "_on_line", "_outflows", "_process", "_quality",
-        "_released", "_reserved", "_routes", "_special_s", "_stops", "_usual_s", "account", "begins_at_once",
-        "cycles", "env", "failures", "fault", "followers", "good", "ideal_cycle_s", "ideal_s", "inflow", "line",
-        "name", "path", "processes", "product", "renewed_s", "rework", "scrap", "seed", "setups", "severity",
-        "signals", "speed", "station", "stopped", "timing", "witnesses",
+        "_activity", "_ideals", "_is_plain", "_kept", "_note", "_on_line", "_outflows", "_power", "_process",
+        "_quality", "_released", "_reserved", "_routes", "_special_s", "_stops", "_usual_s", "account",
+        "begins_at_once", "cycles", "env", "failures", "fault", "followers", "good", "hazard", "ideal_cycle_s",
+        "ideal_s", "inflow", "line", "name", "path", "processes", "product", "renewed_s", "rework", "scrap", "seed",
+        "setups", "severity", "signals", "speed", "station", "stopped", "timing", "waits_for", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -77,11 +81,16 @@ class Machine:
         self.path = f"{line.name}/{name}"
         self.station = station
         self.account = Account(State.STARVED)
+        self._power = Power(station, self.account)
         self.good = self.scrap = self.rework = self.cycles = self.failures = 0
         self.ideal_cycle_s = station.ideal_cycle_s
         self.ideal_s = 0.0
         """Ideal time of all parts made: the PRI x PQ of ISO 22400."""
         self.speed = 1.0
+        self.hazard = 1.0
+        """How much faster than at the usual speed failures come, per second worked."""
+        self.waits_for: Buffer | None = None
+        """Where it waits for room, if it does."""
         self.fault = self.severity = ""
         self.product = ""
         self.renewed_s = 0.0
@@ -92,6 +101,7 @@ class Machine:
         self.witnesses: list[Callable[[Part, float], None]] = []
         """Called with each finished part and when work on it began."""
         self.inflow = inflow
+        inflow.users.append(self)
         self.setups = Setups(station, seed, self.path)
         self.seed = seed
         self._on_line = line
@@ -138,23 +148,12 @@ class Machine:
         return self.station.tool is not None or bool(self.station.maintenance)
 
     def watts(self, state: State) -> float:
-        """The electrical power in a state."""
-        power = self.station.power
-        match state:
-            case State.WORKING:
-                return power.working
-            case State.SETUP if power.setup is not None:
-                return power.setup
-            case State.DOWN:
-                return power.down
-            case State.OFF:
-                return power.off
-            case _:
-                return power.idle
+        """The electrical power in a state, at the present speed."""
+        return self._power.watts(state)
 
     def energy_j(self, now_s: float) -> float:
         """The energy used up to now."""
-        return sum(seconds * self.watts(state) for state, seconds in self.account.seconds(now_s).items())
+        return self._power.joules(now_s)
 
     def elements(self, now_s: float) -> Elements:
         """The ISO 22400 elements up to now."""
@@ -241,13 +240,13 @@ class Machine:
                 self.turn(activity)
             if left <= 0:
                 return
-            speed = self.speed if working else 1.0
+            speed, hazard = (self.speed, self.hazard) if working else (1.0, 1.0)
             span, first, strikes = left / speed, None, False
             for process in striking:
                 if first is None or process.left < first.left:
                     first = process
-            if first is not None and first.left <= span:
-                span, strikes = max(0.0, first.left), True
+            if first is not None and first.left <= span * hazard:
+                span, strikes = max(0.0, first.left / hazard), True
             began, self.timing = env.now, True
             try:
                 yield Timeout(env, span)
@@ -258,7 +257,7 @@ class Machine:
             else:
                 left = left - span * speed if strikes else 0.0
             for process in operating:
-                process.left -= span
+                process.left -= span * hazard
             if first is not None and strikes:
                 yield from self.tend(first)
             elif left <= 0 and not self.stopped:
@@ -321,15 +320,30 @@ class Machine:
 
     def _wait_room(self, part: Part, outflow: Buffer, goal: str, carrier: Carrier | None) -> Steps:
         self.turn(State.BLOCKED)
-        yield outflow.wait_room(part)
+        if not self._breaks_circle(part, outflow):
+            self.waits_for = outflow
+            yield outflow.wait_room(part)
+            self.waits_for = None
         if carrier is not None and goal not in carrier.stations:
             carrier.leave(part)
+
+    def _breaks_circle(self, part: Part, outflow: Buffer) -> bool:
+        """Whether the part was handed over without room, because the line would have come to a standstill."""
+        if not closes_circle(self, outflow):
+            return False
+        if self._on_line.spec.standstill == "swap" and outflow.force(part):
+            return True
+        self._on_line.stalled = True
+        self._note(self.env.now, self.path, "stalled", True)
+        return False
 
     def _reserve(self) -> Steps:
         outflow = self._outflows.get(self._routes.usual)
         if outflow is not None and not outflow.reserve():
             self.turn(State.BLOCKED)
+            self.waits_for = outflow
             yield outflow.wait_reservation()
+            self.waits_for = None
         self._reserved = outflow
 
     def _count(self, now: float, what: str, count: int, part: Part) -> None:
@@ -367,7 +381,12 @@ class Machine:
         if not speed > 0:
             raise ValueError(f"speed must be over 0, not {speed}: hold the machine to stop it")
         self._disturb()
-        self.speed = speed
+        now, law = float(self.env.now), self.station.speed
+        self.speed, self.hazard = speed, speed**law.failures
+        self._quality.factor, self.setups.wear = speed**law.defects, speed**law.tool
+        self._power.set_speed(speed, now)
+        for follow in self.followers:
+            follow(self.state, now)
         self.journal("speed", speed)
 
     def journal(self, name: str, value: float | str) -> None:
@@ -402,7 +421,12 @@ class Machine:
 
     def _count_by_calendar(self, process: FailureProcess) -> Steps:
         while True:
-            yield self.env.timeout(process.left)
+            process.asleep = self.env.active_process
+            try:
+                yield self.env.timeout(process.left)
+            except simpy.Interrupt:  # planned care has renewed it meanwhile
+                continue
+            process.asleep = None
             if process.strikes or self._activity is State.STARVED:
                 yield from self.tend(process)
             else:  # the machine comes to it by itself, between two parts

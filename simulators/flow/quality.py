@@ -21,13 +21,15 @@ class Quality:
         self._defects = [defect for defect, _ in outcomes]
         self._limits = list(accumulate(p for _, p in outcomes))
         self._luck = uniform(seed, path, "quality")
+        self.factor = 1.0
+        """How much likelier defects are than the file says: what working faster costs."""
         self._bad = self._limits[-1] if self._limits else 0.0
 
     def verdict(self) -> Defect | None:
         """What is wrong with the next part; None: nothing."""
         if not self._limits:
             return None
-        luck = self._luck()
+        luck = self._luck() / self.factor
         return None if luck >= self._bad else self._defects[bisect_right(self._limits, luck)]
 
 

@@ -94,7 +94,7 @@ def _lagging(spec: Lagging, machine: Machine) -> Curve:
 
 def _wearing(spec: Wearing, machine: Machine) -> Curve:
     def value(now_s: float) -> float:
-        if machine.state is not State.WORKING:
+        if spec.idle is not None and machine.state is not State.WORKING:
             return spec.idle
         used_s = machine.worked_s(now_s) - machine.renewed_s
         worn = min(used_s / spec.life, 1.5) if machine.can_renew else used_s % spec.life / spec.life

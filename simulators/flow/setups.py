@@ -19,7 +19,9 @@ class Setups:
         }
         self._life = tool.life if tool else 0
         self._change: Sampler | None = tool.change.sampler(seed, path, "tool") if tool else None
-        self._used = 0
+        self._used = 0.0
+        self.wear = 1.0
+        """How much of a tool's life one part takes: more when the machine works faster."""
         self._components = [(c, f"{path}/{c.name}") for c in station.components]
         self._made = 0
         self.needed = setup is not None or tool is not None
@@ -47,18 +49,18 @@ class Setups:
         return self._change is not None and self._used >= self._life
 
     @property
-    def tool_used(self) -> int:
-        """Parts made with the present tool."""
+    def tool_used(self) -> float:
+        """Parts made with the present tool, as many as would have worn it as much at the usual speed."""
         return self._used
 
     def change_tool(self) -> float:
         """Begin a new tool; gives the seconds that changing takes."""
-        self._used = 0
+        self._used = 0.0
         return self._change() if self._change else 0.0
 
     def made_one(self, part: Part) -> None:
         """A part is finished: the tool has worn, and components have been built in."""
-        self._used += 1
+        self._used += self.wear
         if self._components:
             self._made += 1
             for component, path in self._components:

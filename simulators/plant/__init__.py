@@ -6,7 +6,7 @@ documented where it is declared; the JSON Schema is generated from here.
 
 from pathlib import Path
 
-from simulators.plant.checks import problems_of
+from simulators.plant.checks import problems_of, warnings_of
 from simulators.plant.lines import (
     Arrivals,
     Crew,
@@ -33,6 +33,7 @@ from simulators.plant.stations import (
     Process,
     Route,
     Setup,
+    SpeedLaws,
     Station,
     Tool,
     Transport,
@@ -43,8 +44,8 @@ from simulators.yaml_positions import read_yaml
 __all__ = [
     "OUT", "AnyStation", "Arrivals", "Component", "Conveyor", "Counting", "Crew", "Defect", "Endless", "Failure",
     "Lagging", "Line", "Loading", "Loop", "Maintenance", "Order", "Orders", "Oven", "Plant", "Powers", "Process",
-    "Route", "SensorFault", "Setup", "Shift", "SignalSpec", "Station", "Stress", "Tool", "Transport", "Wearing", "load",
-    "schema",
+    "Route", "SensorFault", "Setup", "Shift", "SignalSpec", "SpeedLaws", "Station", "Stress", "Tool", "Transport",
+    "Wearing", "load", "schema", "warnings_of",
 ]  # fmt: skip
 
 

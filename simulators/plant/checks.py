@@ -3,6 +3,7 @@
 Each problem comes with its place, so that `load` can name the line of the file.
 """
 
+import math
 from collections.abc import Iterator
 
 from simulators.plant.lines import Line, Loop, Plant
@@ -24,6 +25,33 @@ def problems_of(plant: Plant) -> list[Problem]:
         for number, station in enumerate(line.stations):
             found += _missing_crews(station, plant, (*place, "stations", number))
     return found
+
+
+def warnings_of(plant: Plant) -> list[str]:
+    """What can go wrong with a plant that can work: lines that may come to a standstill, one sentence each."""
+    return [
+        f"line {line.name} can come to a standstill: parts go round over {', '.join(names)} through finite buffers;"
+        " make one of them unlimited, or leave `standstill` at `swap`"
+        for line in plant.lines
+        if line.standstill == "wait"
+        for names in _circles(line)
+    ]
+
+
+def _circles(line: Line) -> Iterator[list[str]]:
+    """The stations of the line, in its order, that pass parts round among them through finite buffers."""
+    finite = {s.name for s in line.stations if s.buffer != math.inf}
+    ways = {
+        s.name: ({way[0] for way in line.ways_from(s)} | {d.to for d in s.defects if d.to and d.to != s.name}) & finite
+        for s in line.stations
+        if s.name in finite
+    }
+    seen: set[str] = set()
+    for name in ways:
+        circle = {other for other in _closure(name, ways) if other != name and name in _closure(other, ways)}
+        if circle and name not in seen:
+            seen |= {name, *circle}
+            yield [s.name for s in line.stations if s.name in {name, *circle}]
 
 
 def _wrong_ways(line: Line, place: Place) -> Iterator[Problem]:

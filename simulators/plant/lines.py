@@ -88,6 +88,11 @@ class Line(FileSection):
     source: Source = Endless()
     shifts: tuple[Shift, ...] = Field((), description="when people work; always when left out")
     loops: tuple[Loop, ...] = ()
+    standstill: Literal["swap", "wait"] = Field(
+        "swap",
+        description="when machines wait in a circle for room (rework into full buffers) - swap: the one that closes the"
+        " circle hands its part over all the same; wait: the line stands still, and says so",
+    )
     stations: Annotated[tuple[AnyStation, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -113,6 +118,9 @@ class Crew(FileSection):
 
     name: Name
     people: Annotated[int, Field(ge=1)] = 1
+    shifts: tuple[Shift, ...] = Field(
+        (), description="when they work: repairs and care wait for them, and rest meanwhile; always when left out"
+    )
 
 
 class Stress(FileSection):

@@ -47,12 +47,14 @@ class Lagging(Sensed):
 
 
 class Wearing(Sensed):
-    """Grows with the time worked since the last tool change or maintenance; falls to `idle` when not working."""
+    """Grows with the time worked since the last tool change or maintenance, and falls when that is renewed."""
 
     kind: Literal["wear"]
     new: float = Field(description="value of a new tool at work")
     worn: float = Field(description="value of a tool that has worked for `life`")
-    idle: float = 0.0
+    idle: float | None = Field(
+        None, description="value when not working (a vibration); the wear stays and shows also then when left out"
+    )
     life: Positive = Field(28_800.0, description="where nothing ever renews the tool, it starts anew after this")
 
 

@@ -22,6 +22,27 @@ class Powers(FileSection):
     off: Power = 50.0
 
 
+class SpeedLaws(FileSection):
+    """What it costs to work faster than the cycle times say: each grows with a power of the speed factor.
+
+    At the usual speed (1) all of them are without effect; 0 makes that one free.
+    """
+
+    power: Annotated[float, Field(ge=0, le=6, description="of the power beyond idling: 3, as for fans and drives")] = (
+        3.0
+    )
+    failures: Annotated[float, Field(ge=0, le=6, description="of the failures per second worked")] = 2.0
+    defects: Annotated[float, Field(ge=0, le=6, description="of the probability of scrap and of each defect")] = 2.0
+    tool: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=9,
+            description="of the tool's life that one part takes: 3, after Taylor (v T^n = C with n = 0.25)",
+        ),
+    ] = 3.0
+
+
 class Failure(FileSection):
     """A reason to break down."""
 
@@ -113,6 +134,7 @@ class Station(FileSection):
     components: tuple[Component, ...] = ()
     next: tuple[Route, ...] = Field((), description="where good parts go; the following station when left out")
     power: Powers = Powers()
+    speed: SpeedLaws = Field(SpeedLaws(), description="what it costs to work faster, and spares to work slower")
     signals: tuple[SignalSpec, ...] = USUAL_SIGNALS
     model: Literal["machinery", "packml", "machine-tool"] = Field(
         "machinery", description="information model that the OPC UA server adds to the machinery one"

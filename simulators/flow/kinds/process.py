@@ -25,10 +25,10 @@ def process(machine: Machine) -> Steps:
             elif (steps := machine.prepare(part)) is not None:
                 yield from steps
             began_s, seconds = env.now, machine.work_s(part)
-            speed = machine.speed
+            speed, hazard = machine.speed, machine.hazard
             span = seconds / speed
             for each in striking:
-                if each.left <= span:
+                if each.left <= span * hazard:
                     seldom = True
                     break
             else:
@@ -47,7 +47,7 @@ def process(machine: Machine) -> Steps:
                     span = env.now - began_s
                     left = max(seconds - span * speed, 1e-9)
                 for each in operating:
-                    each.left -= span
+                    each.left -= span * hazard
                 if left or machine.stopped:
                     yield from machine.spend(WORKING, left)
             defect = machine.finish(part, began_s)

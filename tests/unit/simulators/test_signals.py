@@ -92,8 +92,15 @@ def test_wear_grows_with_work_and_a_new_tool_ends_it() -> None:
     factory, machine = machine_with(wear, tool={"life": 4, "change": 5})
     assert value(factory, machine, 5) == pytest.approx(1.5)
     assert value(factory, machine, 39) == pytest.approx(4.9)
-    assert value(factory, machine, 42) == 0.0
+    assert value(factory, machine, 42) == pytest.approx(5.0)  # stands, and the tool is still the worn one
     assert value(factory, machine, 46) == pytest.approx(1.1)
+
+
+def test_what_vibrates_falls_to_its_idle_value_when_the_machine_stands() -> None:
+    vibration = {"kind": "wear", "new": 1, "worn": 5, "life": 40, "idle": 0.1}
+    factory, machine = machine_with(vibration, tool={"life": 4, "change": 5})
+    assert value(factory, machine, 39) == pytest.approx(4.9)
+    assert value(factory, machine, 42) == pytest.approx(0.1)
 
 
 def test_load_follows_the_power_of_the_state() -> None:
