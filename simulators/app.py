@@ -90,7 +90,9 @@ class Running:
         self.servers = Servers(
             plans(plant, self.factory, settings.start, self.clock), settings.access, recorder, self.clock
         )
-        self.metrics = Metrics(self.factory.machines, self.pace)
+        self.metrics = Metrics(
+            self.factory.machines, self.pace, lines=self.factory.lines, crews=self.factory.crews.values()
+        )
         self.metrics_url: str | None = None
         self.injection = Injection(
             Schedule(settings.faults, settings.seed), log, self.servers.plant_servers, self.servers.restart,

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from simulators.flow import Change, Machine
+from simulators.flow import Change, Line, Machine
+from simulators.flow.crew import Crew
 from simulators.kpis import figures
 from simulators.states import State
 
@@ -103,13 +104,72 @@ class _Factory(Collector):
         yield from (elements, states, ideal)
 
 
+class _Lines(Collector):
+    """Reads what lines, buffers and crews know of themselves at each scrape.
+
+    A line's figures are its own, not sums over its machines: with rework, branches, parallel machines or scrap at more
+    than one station no sum or least of the machines' counters gives them.
+    """
+
+    def __init__(self, lines: Sequence[Line], crews: Iterable[Crew], now_s: Callable[[], float]) -> None:
+        self._lines = lines
+        self._crews = list(crews)
+        self._now_s = now_s
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        now_s = self._now_s()
+        parts = CounterMetricFamily(
+            "factory_line_parts", "Parts that entered, left good, left as scrap.", labels=("line", "what")
+        )
+        seconds = CounterMetricFamily("factory_line_seconds", "Simulated seconds a line has lived.", labels=("line",))
+        inside = GaugeMetricFamily("factory_line_parts_in_work", "Parts on the line.", labels=("line",))
+        stalled = GaugeMetricFamily("factory_line_stalled", "1 when nothing can move any more.", labels=("line",))
+        level = GaugeMetricFamily("factory_buffer_parts", "Parts in front of a station.", labels=("line", "station"))
+        places = GaugeMetricFamily(
+            "factory_buffer_places", "Places in front of a station; +Inf without limit.", labels=("line", "station")
+        )
+        for line in self._lines:
+            for what, count in (("entered", line.entered), ("good", line.delivered), ("scrap", line.lost)):
+                parts.add_metric((line.name, what), count)
+            seconds.add_metric((line.name,), now_s)
+            inside.add_metric((line.name,), line.parts)
+            stalled.add_metric((line.name,), float(line.stalled))
+            for station, buffer in line.buffers.items():
+                level.add_metric((line.name, station), len(buffer))
+                places.add_metric((line.name, station), buffer.capacity)
+        yield from (parts, seconds, inside, stalled, level, places)
+        yield from self._people()
+
+    def _people(self) -> Iterator[Metric]:
+        queue = GaugeMetricFamily("factory_crew_waiting", "Machines that wait for somebody.", labels=("crew",))
+        worked = CounterMetricFamily("factory_crew_worked_seconds", "Time worked on jobs done.", labels=("crew",))
+        people = GaugeMetricFamily("factory_crew_people", "People of a crew.", labels=("crew",))
+        for crew in self._crews:
+            queue.add_metric((crew.name,), crew.waiting)
+            worked.add_metric((crew.name,), crew.worked_s)
+            people.add_metric((crew.name,), crew.people)
+        yield from (queue, worked, people)
+
+
 class Metrics:
     """All series of one simulator, in a registry of their own."""
 
-    def __init__(self, machines: Sequence[Machine], pace: Callable[[], RunStatus]) -> None:
+    def __init__(
+        self,
+        machines: Sequence[Machine],
+        pace: Callable[[], RunStatus],
+        *,
+        lines: Sequence[Line] = (),
+        crews: Iterable[Crew] = (),
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
         self.registry = CollectorRegistry()
         self.registry.register(_Factory(machines, pace))
+        self.registry.register(_Lines(lines, crews, lambda: pace().sim_time_s))
         family = Histogram(
             "factory_cycle_seconds", "Work time per part.", ["machine"], buckets=CYCLE_BUCKETS_S, registry=self.registry
         )

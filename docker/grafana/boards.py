@@ -89,10 +89,10 @@ PLANT = Board(
                   "the share of the planned time in which good parts were made at the planned speed.",
                   ((f"max by (line) (line:factory_oee:ratio_1h{{{LINE}}})", "{{line}}"),), "percentunit", 8, 7, RATIO,
                   1, alerts=("OEELow",)),
-            Panel("stat", "How many good parts an hour?", "Good parts that leave the slowest machine of each line, per "
-                  "hour of the plant's own time.",
+            Panel("stat", "How many good parts an hour?", "Good parts that leave each line, per hour of the plant's "
+                  "own time.",
                   ((f"max by (line) (line:factory_good_parts:per_hour_5m{{{LINE}}})", "{{line}}"),), "short", 6, 7),
-            Panel("stat", "How much is scrap?", "Share of the parts of the last hour that are not good.",
+            Panel("stat", "How much is scrap?", "Share of the parts that left the line in the last hour as scrap.",
                   ((f"1 - min by (line) (line:factory_quality:ratio_1h{{{LINE}}})", "{{line}}"),), "percentunit", 5, 7,
                   ((None, "green"), (0.05, "orange"), (0.1, "red")), 1),
             Panel("stat", "How much wants attention?", "Alerts that fire now, listed below; none is what you want to "
