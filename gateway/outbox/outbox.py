@@ -91,7 +91,7 @@ class Outbox:
         the append is taken.  While the disk does not take it, or the outbox is full and told to block, this waits.
         Once begun it is not undone by cancelling: it is stored once all the same.  `Unavailable` when the outbox
         closes before it is durable.  `on_stored` is called once, in the same instant in which the figures count it,
-        also when this is cancelled: for whoever keeps books.
+        also when this is cancelled: for whoever keeps books; what it raises is raised here.
 
         Messages of one route and priority and the checkpoint are stored all or not at all.  With several, a crash in
         the middle may keep some of them, but never the checkpoint before all of them.
@@ -248,10 +248,10 @@ class Outbox:
         for append in group:
             self._end(append, Unavailable(f"the outbox took no message: {reason}"))
 
-    def _end(self, append: Append, error: Unavailable | None) -> None:
+    def _end(self, append: Append, error: BaseException | None) -> None:
         self._open_appends -= 1
         if error is None:
-            append.on_stored()
+            error = _told(append)
         if append.done.done():  # whoever waited was cancelled
             return
         if error is None:
@@ -352,6 +352,15 @@ class Outbox:
 
 def _segment_bytes(config: OutboxConfig) -> int:
     return min(config.segment_bytes, config.max_bytes // 4)
+
+
+def _told(append: Append) -> BaseException | None:
+    """Tell that it is durable; the fault of whoever is told is his, and ends nobody else's appends."""
+    try:
+        append.on_stored()
+    except BaseException as error:  # noqa: BLE001 - raised where the append is waited for
+        return error
+    return None
 
 
 def _lost_by_reader(losses: list[Loss], what: str) -> list[int]:

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from functools import partial
 from math import inf
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -63,7 +64,7 @@ async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
 
     The children never fail with `Unavailable` themselves: before CPython 3.13 a TaskGroup may then lose a cancellation.
     """
-    session = _Session(queue, sink)
+    session, queue.in_flight = _Session(queue, sink), 0
     async with asyncio.TaskGroup() as tasks:
         lost = tasks.create_task(unless_asked(partial(_loss_of, sink)), name=f"session with {queue.broker}")
         left = tasks.create_task(unless_asked(leave.wait), name=f"leave {queue.broker}")
@@ -73,7 +74,10 @@ async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
             tasks.create_task(unless_asked(session.offer_again), name=f"offer again to {queue.broker}"),
         ]
         setting_aside = tasks.create_task(unless_asked(session.set_aside), name=f"set aside from {queue.broker}")
-        await asyncio.wait([lost, left], return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [lost, left, session.fault]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if session.fault.done():
+            session.fault.result()
         for task in work:
             task.cancel()
         await asyncio.wait(work)
@@ -109,6 +113,8 @@ class _Session:
         share = sink.window if self._is_in_order else max(1, sink.window // 2)
         self._pace = Pace(queue.replay.delay, share, queue.replay.max_rate)
         self._paced_one_settled = asyncio.Event()
+        self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fails with what nobody foresaw in settling a message."""
 
     async def deliver(self) -> None:
         """What is new; in order, that is everything."""
@@ -168,17 +174,20 @@ class _Session:
         self, record: Record, sent_at_s: float, is_old: bool, paced: bool, future: "asyncio.Future[Outcome]"
     ) -> None:
         self._queue.in_flight -= 1
-        if future.cancelled() or future.exception() is not None:
+        try:
+            outcome = future.result()
+            self._learn(record, sent_at_s, paced, outcome)
+            if outcome.verdict is Verdict.DELIVERED:
+                if self._queue.reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+                    self._queue.count_delivered(record, sent_at_s, is_old)
+                self._slots.release()
+            else:
+                self._refuse(record, outcome)
+        except (Unavailable, asyncio.CancelledError):  # the session broke: the record is read again on the next one
             self._queue.metrics.repeated.inc()
-            return  # the session broke: the record is read again on the next one
-        outcome = future.result()
-        self._learn(record, sent_at_s, paced, outcome)
-        if outcome.verdict is Verdict.DELIVERED:
-            if self._queue.reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
-                self._queue.count_delivered(record, sent_at_s, is_old)
-            self._slots.release()
-        else:
-            self._refuse(record, outcome)
+        except BaseException as error:  # noqa: BLE001 - a callback has nobody else to tell
+            if not self.fault.done():
+                self.fault.set_exception(error)
 
     def _learn(self, record: Record, sent_at_s: float, paced: bool, outcome: Outcome) -> None:
         size, now_s = len(record.message.payload), time.monotonic()

@@ -17,6 +17,7 @@ from platform import python_version
 
 import structlog
 
+from gateway.cancellation import unless_asked
 from gateway.config import Config
 from gateway.errors import ConfigError, Unavailable
 from gateway.gc_tuning import spare_the_collector
@@ -73,8 +74,8 @@ async def run(
         async with peers_of(gateway) as peers:
             await peers.take(config)
             shared = [
-                beside.create_task(_announce(gateway), name="announce"),
-                beside.create_task(_watch_loop(metrics), name="event loop lag"),
+                beside.create_task(unless_asked(partial(_announce, gateway)), name="announce"),
+                beside.create_task(unless_asked(partial(_watch_loop, metrics)), name="event loop lag"),
                 beside.create_task(spare_the_collector(gateway.links), name="spare the collector"),
             ]
             on_running(gateway)

@@ -30,8 +30,8 @@ def message(stream: str, seq: int, *, size: int = 20, retain: bool = False) -> M
 class Broker:
     """A broker that obeys physics: a session that broke stays broken, and what it took is taken."""
 
-    verdict: Callable[[Message], Outcome | None] = lambda message: DELIVERED
-    """None: not yet; `answer` tells later."""
+    verdict: Callable[[Message], Outcome | BaseException | None] = lambda message: DELIVERED
+    """None: not yet; `answer` tells later.  An error is one of the session's own."""
     window: int = 4
     most_bytes: int = 2**28
     taken: list[tuple[str, int]] = field(default_factory=list)
@@ -112,6 +112,9 @@ class Session:
         outcome = broker.verdict(message)
         if outcome is None:
             broker.waiting.append((message, future))
+            return
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
             return
         broker._note(message, outcome)
         if broker.break_after is not None and len(broker.taken) >= broker.break_after:

@@ -88,6 +88,10 @@ CASES = [
         {HEARD: "1+30x240", CONNECTED: "1x240"},
         {HEARD: "0x240", CONNECTED: "1x240"},
     ),
+    _count("PeerFault", "gateway_source_disconnects_total", f'{{source="munich",cause="bug",{G}}}'),
+    _count("PeerFault", "gateway_source_connect_failures_total", f'{{source="munich",cause="bug",{G}}}'),
+    _count("PeerFault", "gateway_sink_disconnects_total", f'{{sink="broker",cause="bug",{G}}}'),
+    _count("PeerFault", "gateway_sink_connect_failures_total", f'{{sink="broker",cause="bug",{G}}}'),
     _count("SourceFlapping", "gateway_source_connects_total", SOURCE, 4),
     _count("SinkFlapping", "gateway_sink_connects_total", SINK, 4),
     Case(

@@ -91,6 +91,18 @@ def test_rewind_gives_what_was_not_acknowledged_again_in_order(tmp_path: Path) -
     run(tmp_path, body)
 
 
+def test_a_fault_of_whoever_keeps_books_is_raised_to_him_and_ends_nothing_else(tmp_path: Path) -> None:
+    async def body(outbox: Outbox) -> None:
+        books: list[int] = []
+        faulty = outbox.append([message(1)], on_stored=lambda: books.remove(1))
+        results = await asyncio.gather(faulty, outbox.append([message(1, "b")]), return_exceptions=True)
+        assert [type(result) for result in results] == [ValueError, type(None)]
+        assert outbox.messages == 2
+        await fill(outbox, 1)
+
+    run(tmp_path, body)
+
+
 def test_events_overtake_telemetry(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 2)

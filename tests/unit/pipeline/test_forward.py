@@ -1,12 +1,16 @@
 """Forwarding: order within a stream, nothing lost whatever the link does, books that balance."""
 
+import asyncio
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from gateway.delivery import DELIVERED
+from gateway.link import Link
 from gateway.metrics import Metrics, books_of
-from tests.support.forwarding import LATER, NEVER, Broker, append, forwarding, queue, run, seqs, until
+from gateway.pipeline.forward import forward
+from tests.support.forwarding import AT_ONCE, LATER, NEVER, Broker, append, forwarding, queue, run, seqs, until
 
 
 def test_told_to_leave_it_ends_the_session_in_order(tmp_path: Path) -> None:
@@ -137,6 +141,23 @@ def test_damage_among_what_was_refused_holds_up_nothing(tmp_path: Path) -> None:
     data[data.rindex(b"xxxx")] ^= 1  # in the last record of a segment that is not read at the start
     first.write_bytes(data)
     run(offered())
+
+
+def test_a_fault_in_settling_a_message_ends_the_forwarding_instead_of_a_place_in_the_window(tmp_path: Path) -> None:
+    async def body() -> None:
+        broker = Broker(lambda m: ZeroDivisionError("x") if m.seq == 3 else DELIVERED)
+        async with queue(tmp_path, Metrics()) as found:
+            await append(found.outbox, found.all_metrics, *"a" * 10)
+            link, leave = Link("b", ""), asyncio.Event()
+            with pytest.raises(ExceptionGroup) as raised:
+                await forward(found, broker.session, link, AT_ONCE, leave)
+            assert raised.group_contains(ZeroDivisionError)
+            broker.verdict = lambda m: DELIVERED
+            async with forwarding(found, broker):
+                await found.outbox.wait_empty()
+        assert set(seqs(broker, "a")) == set(range(1, 11))
+
+    run(body())
 
 
 def test_what_is_never_taken_becomes_a_dead_letter_and_is_counted(tmp_path: Path) -> None:
