@@ -4,19 +4,23 @@ A `Link` is told of edges (`up`, `down`) and logs each once.  One that flaps (it
 says so once, with how often, and again when that is over; until then its edges are counted and not logged.
 
 `keep_connected` is the only place that waits out `Unavailable`: it runs one attempt after another with full jitter
-between them, longer ones until a connection held, and never swallows a cancellation.
+between them, longer ones until a connection held, and never swallows a cancellation.  It alone says that a link is up.
 """
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import structlog
 
 from gateway.errors import Unavailable
+
+T = TypeVar("T")
 
 HELD_S = 10.0
 """A connection that lasts this long held."""
@@ -167,28 +171,31 @@ class Link:
 
 async def keep_connected(
     link: Link,
-    attempt: Callable[[], Awaitable[None]],
+    connect: Callable[[], AbstractAsyncContextManager[T]],
+    serve: Callable[[T], Awaitable[None]],
     backoff: Backoff,
     rng: random.Random | None = None,
 ) -> None:
-    """Run `attempt` again and again, waiting after each `Unavailable`, until it returns or is cancelled.
+    """Connect and serve again and again, waiting after each `Unavailable`, until `serve` returns or this is cancelled.
 
-    `attempt` connects, calls `link.up()` once it is connected, and serves until the link breaks (`Unavailable`).
-    When it returns without error, the work is done and so is this.
+    Entering what `connect` gives means that the peer is there: the link is up from then on.  `serve` goes on until the
+    connection breaks (`Unavailable`); when it returns without error, the work is done and so is this.
     """
     rng = rng or random.Random()
     failures = 0
     while True:
         connects = link.connects
         try:
-            await attempt()
+            async with connect() as peer:
+                link.up()
+                await serve(peer)
         except Unavailable as error:
             link.down(str(error), error.cause)
         else:
             return
         finally:
             link.release()
-        # Before CPython 3.13 a TaskGroup inside `attempt` may lose a cancellation that arrives while a child fails.
+        # Before CPython 3.13 a TaskGroup inside `serve` may lose a cancellation that arrives while a child fails.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError

@@ -4,8 +4,9 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +19,7 @@ from gateway.cli.streams import Streams
 from gateway.cli.watch_view import LineView, PictureView, View
 from gateway.link import Backoff, Link, keep_connected
 from gateway.logs import set_up_logs
-from gateway.mqtt.watch import Arrived, Login
-from gateway.mqtt.watch import watch as watch_broker
+from gateway.mqtt.watch import Arrived, Login, watching
 from gateway.payload.read import PayloadReader, Reading, UnreadableError
 
 REDRAW_S = 0.5
@@ -81,9 +81,8 @@ class Watcher:
 
 
 async def _watch(url: str, topic: str, login: Login, watcher: Watcher, view: View, stop: asyncio.Event) -> None:
-    async def attempt() -> None:
-        async for arrived in watch_broker(url, topic, login):
-            link.up()
+    async def show(arrivals: AsyncIterator[Arrived]) -> None:
+        async for arrived in arrivals:
             view.message(arrived.packet.topic, *watcher.see(arrived, time.time()))
 
     async def redraw() -> None:
@@ -93,7 +92,8 @@ async def _watch(url: str, topic: str, login: Login, watcher: Watcher, view: Vie
 
     link = Link("broker", url)
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(keep_connected(link, attempt, Backoff(0.2, 1.0)), name="watch")
+        keeping = keep_connected(link, partial(watching, url, topic, login), show, Backoff(0.2, 1.0))
+        following = tasks.create_task(keeping, name="watch")
         drawing = tasks.create_task(redraw(), name="picture")
         await stop.wait()
         following.cancel()

@@ -164,8 +164,8 @@ class SinkKind(Protocol):
         """One session, which says its presence first and last.  Entering it means that the peer took us.
 
         `late` makes the stage that dresses all that goes out on this session.
-        Entering raises `Unavailable` with the reason.  `link` is told that it is up; its `memory` and `hint` are the
-        kind's own, and its `notice` is for what is lost although it connects.
+        Entering raises `Unavailable` with the reason.  `memory` and `hint` of `link` are the kind's own, and its
+        `notice` is for what is lost although it connects.
         """
 
     def credential_expires_s(self, config: BrokerConfig) -> float:

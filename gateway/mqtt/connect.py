@@ -69,7 +69,7 @@ async def open_sink(
     presence: Presence | None = None,
     late: Callable[[], LateStage] | None = None,
 ) -> AsyncIterator[Sink]:
-    """One session with the broker.  Entering it means that the broker said CONNACK with success; `link` is then up.
+    """One session with the broker.  Entering it means that the broker said CONNACK with success.
 
     Raises `Unavailable` with one sentence per address.  Leaving it disconnects within a second, also when cancelled
     half way; a broken session is not repaired: open another.  `presence` is published, renewed, and taken back; `late`
@@ -90,7 +90,6 @@ async def open_sink(
         if presence:
             is_told = comes_first and await tell_first(session, presence, since, experience.presence)
             stack.enter_context(present(session, presence, since, experience.presence, is_told=is_told))
-        link.up()
         sink = GuardedSink(session, experience, config.retry_refused) if experience.is_bad else session
         stack.callback(sink.session_over if isinstance(sink, GuardedSink) else partial(_learn, experience, session))
         less = _what_is_less(config, session, experience)

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,20 +38,23 @@ class Arrived:
     """The broker kept it from before: it is not news."""
 
 
-async def watch(url: str, topic: str, login: Login) -> AsyncIterator[Arrived]:
+@asynccontextmanager
+async def watching(url: str, topic: str, login: Login) -> AsyncIterator[AsyncIterator[Arrived]]:
     """Every message from now on, for ever: in MQTT 5, or 3.1.1 where that is all there is.
 
     Raises `Unavailable` when the broker is lost or does not take us, `ConfigError` for what can never work.
     """
     try:
-        async for message in _messages(url, topic, login, aiomqtt.ProtocolVersion.V5):
-            yield message
-    except aiomqtt.MqttError as error:
-        if not _is_old(error):
-            raise Unavailable(f"{url} is lost: {error}") from error
-    try:
-        async for message in _messages(url, topic, login, aiomqtt.ProtocolVersion.V311):
-            yield message
+        async with AsyncExitStack() as stack:
+            try:
+                opening = _subscribed(url, topic, login, aiomqtt.ProtocolVersion.V5)
+                client = await stack.enter_async_context(opening)
+            except aiomqtt.MqttError as error:
+                if not _is_old(error):
+                    raise
+                opening = _subscribed(url, topic, login, aiomqtt.ProtocolVersion.V311)
+                client = await stack.enter_async_context(opening)
+            yield _messages(client)
     except aiomqtt.MqttError as error:
         raise Unavailable(f"{url} is lost: {error}") from error
 
@@ -59,7 +63,10 @@ def _is_old(error: aiomqtt.MqttError) -> bool:
     return isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) in _UNSUPPORTED
 
 
-async def _messages(url: str, topic: str, login: Login, version: aiomqtt.ProtocolVersion) -> AsyncIterator[Arrived]:
+@asynccontextmanager
+async def _subscribed(
+    url: str, topic: str, login: Login, version: aiomqtt.ProtocolVersion
+) -> AsyncIterator[aiomqtt.Client]:
     try:
         address = parse(url)
         context = ssl.create_default_context(cafile=login.ca) if address.tls else None
@@ -82,8 +89,12 @@ async def _messages(url: str, topic: str, login: Login, version: aiomqtt.Protoco
             await client.subscribe(topic, qos=1)
         except ValueError as error:
             raise ConfigError([f"{topic}: nothing to subscribe to: # comes last, # and + alone in a level"]) from error
-        async for message in client.messages:
-            yield Arrived(_packet(message), bool(message.retain))
+        yield client
+
+
+async def _messages(client: aiomqtt.Client) -> AsyncIterator[Arrived]:
+    async for message in client.messages:
+        yield Arrived(_packet(message), bool(message.retain))
 
 
 def _packet(message: aiomqtt.Message) -> Packet:

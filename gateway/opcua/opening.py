@@ -16,7 +16,6 @@ import structlog
 
 from gateway.cancellation import unless_asked
 from gateway.config import SourceConfig
-from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch
 from gateway.opcua.codec.wire import Dialect
@@ -68,9 +67,9 @@ class Source(Protocol):
 
 @asynccontextmanager
 async def open_source(
-    config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
+    config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
 ) -> AsyncIterator[Source]:
-    """Connect, resolve the selection, subscribe; then `link` is up.  Raises `Unavailable`.
+    """Connect, resolve the selection, subscribe.  Raises `Unavailable`.
 
     `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the type that the server
     tells of its variable.  Leaving closes session and socket in bounded time; the subscriptions stay on the server
@@ -89,7 +88,6 @@ async def open_source(
         dialect = Dialect(session.uris, types.readers)
         source = await _begun(session, config, before, metrics=metrics, table=table, dialect=dialect)
         metrics.polled.set(source.is_polled)
-        link.up()
         tasks = [token_renewal(session), keep_alive(session), *source.periodic_tasks()]
         try:
             async with AsyncExitStack() as stack:

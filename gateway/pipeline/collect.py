@@ -188,15 +188,14 @@ class Intake:
 async def collect(intake: Intake, open_source: OpenSource, link: Link, backoff: Backoff) -> None:
     """Read one server for ever, through every reconnection, until cancelled; then let go of what the rules hold."""
 
-    async def attempt() -> None:
-        async with open_source(intake.mark) as source:
-            async for batch in source.batches():
-                await intake.store(batch)
+    async def store_all(source: Source) -> None:
+        async for batch in source.batches():
+            await intake.store(batch)
 
     async with asyncio.TaskGroup() as group:
         flushing = group.create_task(unless_asked(intake.flush_regularly), name=f"flush {intake.name}")
         try:
-            await keep_connected(link, attempt, backoff)
+            await keep_connected(link, lambda: open_source(intake.mark), store_all, backoff)
         finally:
             flushing.cancel()
             await intake.drain()

@@ -39,14 +39,13 @@ async def forward(queue: BrokerQueue, open_sink: OpenSink, link: Link, backoff: 
     queue.held = dict.fromkeys(await _streams_refused_earlier(queue), time.monotonic())
     queue.passed |= await queue.reader.retained_ahead()
 
-    async def attempt() -> None:
-        async with open_sink() as sink:
-            queue.reader.rewind()
-            if queue.replay.order == "newest-first" and queue.reader.unread > sink.window:
-                queue.reader.leave_behind()
-            await _serve(queue, sink, leave)
+    async def serve(sink: Sink) -> None:
+        queue.reader.rewind()
+        if queue.replay.order == "newest-first" and queue.reader.unread > sink.window:
+            queue.reader.leave_behind()
+        await _serve(queue, sink, leave)
 
-    await keep_connected(link, attempt, backoff)
+    await keep_connected(link, open_sink, serve, backoff)
 
 
 async def _streams_refused_earlier(queue: BrokerQueue) -> set[str]:

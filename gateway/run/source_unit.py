@@ -24,7 +24,7 @@ class Connect(Protocol):
     """Opens a source, as `gateway.opcua.open_source` does."""
 
     def __call__(
-        self, config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
+        self, config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
     ) -> AbstractAsyncContextManager[Source]: ...
 
 
@@ -79,7 +79,7 @@ class SourceUnit:
         await gateway.outbox.append([])  # what an earlier life was storing is there by then, with its checkpoint
         encoder, form = self._encoder(), format_of(payload)
         intake = Intake(self.name, encoder, gateway.outbox, metrics, _shaper(source), watch=self._watch())
-        connect = partial(self._connect, source, metrics, link, describe=form.describes_types)
+        connect = partial(self._connect, source, metrics, describe=form.describes_types)
         every_s = form.keep_alive_s(payload) if form.keep_alive_s is not None else None
         async with asyncio.TaskGroup() as tasks, keeping_alive(encoder, gateway.outbox, link, every_s):
             self._running = intake, tasks

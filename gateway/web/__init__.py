@@ -58,14 +58,12 @@ async def serve_http(
 ) -> None:
     """Serve for ever, waiting for the port when it is taken."""
 
-    async def attempt() -> None:
-        async with listening(config, pages, links) as address:
-            link.address = address
-            link.up()
-            on_listening(address)
-            await asyncio.Event().wait()
+    async def serve(address: str) -> None:
+        link.address = address
+        on_listening(address)
+        await asyncio.Event().wait()
 
-    await keep_connected(link, attempt, Backoff(first_s=1.0, most_s=10.0))
+    await keep_connected(link, partial(listening, config, pages, links), serve, Backoff(first_s=1.0, most_s=10.0))
 
 
 async def _live(request: web.Request) -> web.Response:

@@ -63,7 +63,7 @@ class Server:
 
     @asynccontextmanager
     async def connected(
-        self, config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
+        self, config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
     ) -> AsyncIterator["Connection"]:
         await asyncio.sleep(0)
         if not self.is_there:
@@ -71,7 +71,6 @@ class Server:
         self.connections += 1
         self.configs.append(config)
         self.acknowledged = max(self.acknowledged, int(checkpoint or 0))
-        link.up()
         yield Connection(self)
         await asyncio.sleep(0)
 
@@ -121,7 +120,6 @@ class Kind:
         await asyncio.sleep(0)
         async with self._brokers[config.name].session() as session:
             self.configs.append(config)
-            link.up()
             yield session
             await asyncio.sleep(0)
 

@@ -130,7 +130,6 @@ class MemoryKind:
         session = peer.session = MemorySession(peer, late() if late else None)
         if presence is not None:
             session.take(session.dressed(presence.birth(since)))
-        link.up()
         try:
             yield session
             if presence is not None:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
 from gateway.config import SourceConfig
-from gateway.link import Link
 from gateway.metrics import Metrics, SourceMetrics
 from gateway.model import Batch
 from gateway.opcua import Source, open_source
@@ -40,7 +39,7 @@ def series() -> SourceMetrics:
 async def any_source(
     made: SourceConfig, checkpoint: bytes = b"", metrics: SourceMetrics | None = None
 ) -> AsyncIterator[Source]:
-    async with open_source(made, metrics or series(), Link("line", made.url), checkpoint) as source:
+    async with open_source(made, metrics or series(), checkpoint) as source:
         yield source
 
 

@@ -102,6 +102,7 @@ def test_a_broker_that_hangs_up_over_it_still_gets_the_data(version: str, tmp_pa
         while delivered < 10:
             with suppress(Unavailable):
                 async with open_sink(config, link, "edge", presence) as sink:
+                    link.up()
                     for _ in range(10):
                         delivered += (await sink.send(message())).verdict is Verdict.DELIVERED
             link.down("between two sessions")

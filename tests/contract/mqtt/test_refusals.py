@@ -52,6 +52,7 @@ async def deliver(url: str, left: list[Message], **login: object) -> dict[str, O
         assert link.connects < 20, f"no end to it: {left}"
         link.down("between two sessions")
         async with open_sink(config, link, "edge") as sink:
+            link.up()
             batch = left[: sink.window]
             futures = [sink.send(each) for each in batch]
             await asyncio.wait(futures)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gateway.cli.watch import Watcher
 from gateway.model import Message
-from gateway.mqtt.watch import Arrived, Login, watch
+from gateway.mqtt.watch import Arrived, Login, watching
 from tests.support import brokers
 from tests.support.mqtt_sessions import Session, opened, reason_of
 from tests.support.ports import free_port
@@ -42,8 +42,9 @@ def test_holes_and_repeats_are_seen_and_what_was_kept_is_no_news(
         seen: asyncio.Queue[tuple[Arrived, str]] = asyncio.Queue()
 
         async def follow() -> None:
-            async for arrived in watch(broker.url, "factory/#", Login()):
-                seen.put_nowait((arrived, watcher.see(arrived, time.time())[1]))
+            async with watching(broker.url, "factory/#", Login()) as arrivals:
+                async for arrived in arrivals:
+                    seen.put_nowait((arrived, watcher.see(arrived, time.time())[1]))
 
         async with opened(session, broker.url) as sink, asyncio.TaskGroup() as tasks:
             await sink.send(replace(message(7), retain=True))
@@ -64,9 +65,9 @@ def test_holes_and_repeats_are_seen_and_what_was_kept_is_no_news(
 
 
 def test_the_command_ends_with_1_when_something_is_missing(tmp_path: Path) -> None:
-    async def body(watching: asyncio.subprocess.Process, url: str) -> None:
-        assert watching.stdout is not None
-        line = asyncio.create_task(watching.stdout.readline())
+    async def body(process: asyncio.subprocess.Process, url: str) -> None:
+        assert process.stdout is not None
+        line = asyncio.create_task(process.stdout.readline())
         async with opened("lean", url) as sink:
             seq = 0
             while not line.done():  # nothing tells when it has subscribed
@@ -74,22 +75,22 @@ def test_the_command_ends_with_1_when_something_is_missing(tmp_path: Path) -> No
                 await sink.send(message(seq))
                 await asyncio.wait([line], timeout=0.1)
             await sink.send(message(seq + 2))
-            while b"MISSING" not in await watching.stdout.readline():
+            while b"MISSING" not in await process.stdout.readline():
                 pass
-        watching.send_signal(signal.SIGINT)
-        rest = (await watching.stdout.read()).decode()
+        process.send_signal(signal.SIGINT)
+        rest = (await process.stdout.read()).decode()
         assert "1 messages missing" in rest
-        assert await watching.wait() == 1
+        assert await process.wait() == 1
 
     async def run(url: str) -> None:
         command = (sys.executable, "-m", "gateway", "watch", url, "--lines")
-        watching = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         try:
-            await body(watching, url)
+            await body(process, url)
         finally:
-            if watching.returncode is None:
-                watching.kill()
-                await watching.wait()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     with brokers.mosquitto(tmp_path) as broker:
         asyncio.run(asyncio.wait_for(run(broker.url), 240))
@@ -97,8 +98,8 @@ def test_the_command_ends_with_1_when_something_is_missing(tmp_path: Path) -> No
 
 def test_a_broker_that_is_not_there_says_so(tmp_path: Path) -> None:
     async def body() -> None:
-        messages = watch(f"mqtt://127.0.0.1:{free_port()}", "#", Login())
-        assert "is lost" in await reason_of(messages.__anext__())
+        opening = watching(f"mqtt://127.0.0.1:{free_port()}", "#", Login())
+        assert "is lost" in await reason_of(opening.__aenter__())
 
     asyncio.run(asyncio.wait_for(body(), 240))
 

@@ -14,7 +14,6 @@ import pytest
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
-from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.model import Batch
 from gateway.opcua import open_source
@@ -104,7 +103,7 @@ async def collect(made: SourceConfig, record: Record, rng: random.Random) -> Non
     while True:
         with suppress(Unavailable):
             async with (
-                open_source(made, series, Link("line", made.url), record.checkpoint) as source,
+                open_source(made, series, record.checkpoint) as source,
                 aclosing(source.batches()) as batches,
             ):
                 async for batch in batches:

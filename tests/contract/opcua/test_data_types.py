@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from gateway.config import SourceConfig
-from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.model import VariableType
 from gateway.opcua import open_source
@@ -20,7 +19,7 @@ async def told(url: str, *nodes: str, wanted: bool = True) -> list[VariableType 
     select = [{"node": node} for node in nodes]
     made = SourceConfig.model_validate({"name": "line", "url": url, "insecure": True, "select": select})
     series = Metrics().for_source("line")
-    async with open_source(made, series, Link("line", url), b"", describe=wanted) as source:
+    async with open_source(made, series, b"", describe=wanted) as source:
         return [tag.variable_type for tag in source.table.tags]
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
-from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.opcua import open_source
 from gateway.opcua.session.certificates import ensure_identity
@@ -34,7 +33,7 @@ def config(server: OpcuaServer, pki: Path, **changes: object) -> SourceConfig:
 
 async def first_value(made: SourceConfig, metrics: Metrics | None = None) -> object:
     series = (metrics or Metrics()).for_source("line")
-    async with open_source(made, series, Link("line", made.url), b"") as source, aclosing(source.batches()) as batches:
+    async with open_source(made, series, b"") as source, aclosing(source.batches()) as batches:
         async for batch in batches:
             if len(batch):
                 return next(iter(batch.values))

@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 from gateway import mqtt
 from gateway.config import SourceConfig
 from gateway.errors import ConfigError, Unavailable
-from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.model import Message
 from gateway.opcua import Source, open_source
@@ -37,9 +36,9 @@ class ServedServer(Server):
 
     @asynccontextmanager
     async def connected(  # type: ignore[override]
-        self, config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
+        self, config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
     ) -> AsyncIterator[Source]:
-        async with open_source(config, metrics, link, checkpoint, describe=describe) as source:
+        async with open_source(config, metrics, checkpoint, describe=describe) as source:
             yield source
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from gateway.config import SourceConfig
-from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.model import Message, Tag
 from gateway.opcua.subscription.checkpoint import decode_checkpoint
@@ -36,10 +35,10 @@ class KnownServer(Server):
 
     @asynccontextmanager
     async def connected(
-        self, config: SourceConfig, metrics: SourceMetrics, link: Link, checkpoint: bytes, *, describe: bool = False
+        self, config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
     ) -> AsyncIterator[Connection]:
         self.checkpoints.append(checkpoint)
-        async with super().connected(config, metrics, link, b"", describe=describe) as connection:
+        async with super().connected(config, metrics, b"", describe=describe) as connection:
             yield connection
 
 

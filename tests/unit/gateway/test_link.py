@@ -4,7 +4,9 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,6 +16,17 @@ from gateway.errors import CAUSES, Unavailable
 from gateway.link import FLAPS, Backoff, Link, LinkState, keep_connected
 
 AT_ONCE = Backoff(first_s=0.0, most_s=0.0)
+
+
+async def nothing(peer: None = None) -> None:
+    """No work."""
+
+
+@asynccontextmanager
+async def entered(attempt: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """A peer that is there once an attempt has succeeded."""
+    await attempt()
+    yield
 
 
 def test_backoff_grows_to_its_ceiling_and_is_never_negative() -> None:
@@ -46,11 +59,14 @@ def test_unavailable_is_tried_again_until_the_work_is_done() -> None:
     async def attempt() -> None:
         nonlocal attempts
         attempts += 1
+        assert not link.is_up
         if attempts < 4:
             raise Unavailable("not yet")
-        link.up()
 
-    asyncio.run(asyncio.wait_for(keep_connected(link, attempt, AT_ONCE), 60))
+    async def serve(peer: None) -> None:
+        assert link.is_up
+
+    asyncio.run(asyncio.wait_for(keep_connected(link, partial(entered, attempt), serve, AT_ONCE), 60))
     assert attempts == 4
     assert link.is_up
 
@@ -60,7 +76,7 @@ def test_a_bug_is_not_waited_out() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(asyncio.wait_for(keep_connected(Link("a", "b"), attempt, AT_ONCE), 60))
+        asyncio.run(asyncio.wait_for(keep_connected(Link("a", "b"), partial(entered, attempt), nothing, AT_ONCE), 60))
 
 
 def test_a_cancellation_that_a_failing_child_would_hide_ends_the_loop() -> None:
@@ -73,7 +89,8 @@ def test_a_cancellation_that_a_failing_child_would_hide_ends_the_loop() -> None:
             raise Unavailable("the child's error wins") from None
 
     async def body() -> None:
-        task = asyncio.create_task(keep_connected(Link("a", "b"), attempt, AT_ONCE), name="keep")
+        keeping = keep_connected(Link("a", "b"), partial(entered, attempt), nothing, AT_ONCE)
+        task = asyncio.create_task(keeping, name="keep")
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -106,7 +123,7 @@ def test_a_failure_is_told_with_its_cause(error: Exception, cause: str) -> None:
             raise Unavailable("gone") from behind
 
     link = Link("a", "b", on_failure=lambda link, why: told.append(why))
-    asyncio.run(asyncio.wait_for(keep_connected(link, attempt, AT_ONCE), 60))
+    asyncio.run(asyncio.wait_for(keep_connected(link, partial(entered, attempt), nothing, AT_ONCE), 60))
     assert told == [cause]
     assert cause in CAUSES
 
@@ -115,16 +132,17 @@ def lines_of(logs: Sequence[EventDict]) -> list[str]:
     return [str(line["event"]) for line in logs if line["log_level"] != "debug"]
 
 
+at_once = partial(entered, nothing)
+
+
 class Flapping:
     """A peer that takes us and cuts, `losses` times in a row; then it holds until it is told to cut again."""
 
-    def __init__(self, link: Link, losses: int) -> None:
-        self._link = link
+    def __init__(self, losses: int) -> None:
         self.losses = losses
         self.holds = asyncio.Event()
 
-    async def attempt(self) -> None:
-        self._link.up()
+    async def serve(self, peer: None) -> None:
         if self.losses:
             self.losses -= 1
             raise Unavailable("cut", "cut")
@@ -136,8 +154,8 @@ def test_a_flapping_link_says_so_once_and_again_when_it_is_over() -> None:
     async def body() -> None:
         link = Link("broker", "b")
         link.held_after_s, link.hint = 0.05, "another client"
-        peer = Flapping(link, losses=50)
-        keeping = asyncio.create_task(keep_connected(link, peer.attempt, AT_ONCE), name="keep")
+        peer = Flapping(losses=50)
+        keeping = asyncio.create_task(keep_connected(link, at_once, peer.serve, AT_ONCE), name="keep")
         with capture_logs() as logs:
             await peer.holds.wait()
             while "connected, and it holds now" not in lines_of(logs):  # noqa: ASYNC110 - nothing tells of it
@@ -176,9 +194,9 @@ def test_nothing_is_told_of_a_link_that_nobody_keeps_any_more() -> None:
     async def body() -> None:
         link = Link("broker", "b")
         link.held_after_s = 0.02
-        peer = Flapping(link, losses=5)
+        peer = Flapping(losses=5)
         with capture_logs() as logs:
-            keeping = asyncio.create_task(keep_connected(link, peer.attempt, AT_ONCE), name="keep")
+            keeping = asyncio.create_task(keep_connected(link, at_once, peer.serve, AT_ONCE), name="keep")
             await peer.holds.wait()
             keeping.cancel()
             await asyncio.wait([keeping])
@@ -201,15 +219,14 @@ def test_the_waits_grow_until_a_connection_held() -> None:
         link.held_after_s = 0.05
         lives = iter([0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
 
-        async def attempt() -> None:
-            link.up()
+        async def serve(peer: None) -> None:
             try:
                 await asyncio.sleep(next(lives))
             except StopIteration:
                 return
             raise Unavailable("cut")
 
-        await keep_connected(link, attempt, Asked(0.0, 0.0))
+        await keep_connected(link, at_once, serve, Asked(0.0, 0.0))
 
     asyncio.run(asyncio.wait_for(body(), 60))
     assert asked == [1, 2, 3, 0, 1, 2]
