@@ -1,6 +1,23 @@
-"""`python -m gateway`."""
+"""`python -m gateway`, and the `gateway` command."""
 
-from gateway.cli import main
+import sys
+
+from gateway.process_signals import EXIT_INTERRUPTED, from_now_on, from_the_first_moment, to_the_last
+
+
+def main() -> None:
+    """Entry point of the `gateway` command."""
+    from_the_first_moment()
+    try:
+        from gateway.cli import main as command  # takes a second: signals come first
+
+        from_now_on()
+        command()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    finally:
+        to_the_last()
+
 
 if __name__ == "__main__":
     main()

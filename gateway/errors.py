@@ -13,16 +13,26 @@ CAUSES = ("refused", "unreachable", "name", "tls", "timeout", "cut", "answer", "
 nothing in time, it cut the connection, what it answered (it said no, or made no sense), or a fault of the gateway
 itself.  A metric label."""
 
+EXIT_UNAVAILABLE = 69
+"""Exit code where a peer that a command needs is not there (`EX_UNAVAILABLE` of sysexits.h)."""
+EXIT_CANNOT_WRITE = 74
+"""Exit code where a file cannot be written (`EX_IOERR`)."""
+EXIT_IN_USE = 75
+"""Exit code where somebody else has what is needed, for now: starting again helps (`EX_TEMPFAIL`)."""
 EXIT_CONFIG = 78
-"""Exit code of a configuration that cannot work (`EX_CONFIG` of sysexits.h)."""
+"""Exit code of a configuration that cannot work (`EX_CONFIG`)."""
 
 
 class ConfigError(Exception):
-    """The configuration cannot work: every problem found, one line each, ready to print."""
+    """The configuration cannot work: every problem found, one line each, ready to print.
 
-    def __init__(self, problems: list[str]) -> None:
+    `exit_code` is what a command ends with, where it is something else than the configuration.
+    """
+
+    def __init__(self, problems: list[str], exit_code: int = EXIT_CONFIG) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.exit_code = exit_code
 
 
 class Unavailable(Exception):  # noqa: N818 - it names a state of the peer, not a mistake of ours

@@ -1,14 +1,29 @@
 """From a file to a configuration that can work, as far as the file alone tells."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import Config
 from gateway.payload.checks import problems_with_payload
 from gateway.sound_parts import sound_parts
 from gateway.yaml_models import validated
-from gateway.yaml_positions import read_yaml
+from gateway.yaml_positions import Document, read_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and the document that it stands in."""
+
+    config: Config
+    document: Document
 
 
 def load(path: Path) -> Config:
     """Read and check a configuration file.  Raises `ConfigError` with every problem, each with file and line."""
-    return validated(Config, read_yaml(path), problems_with_payload, sound_parts)
+    return load_with_lines(path).config
+
+
+def load_with_lines(path: Path) -> Loaded:
+    """The same, for checks that come later and know of lines."""
+    document = read_yaml(path)
+    return Loaded(validated(Config, document, problems_with_payload, sound_parts), document)

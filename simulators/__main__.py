@@ -1,5 +1,23 @@
-"""`python -m simulators`."""
+"""`python -m simulators`, and the `simulators` command."""
 
-from simulators.cli import main
+import sys
 
-main()
+from simulators.process_signals import EXIT_INTERRUPTED, from_now_on, from_the_first_moment, to_the_last
+
+
+def main() -> None:
+    """Entry point of the `simulators` command."""
+    from_the_first_moment()
+    try:
+        from simulators.cli import main as command  # takes a second: signals come first
+
+        from_now_on()
+        command()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    finally:
+        to_the_last()
+
+
+if __name__ == "__main__":
+    main()

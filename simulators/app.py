@@ -27,6 +27,7 @@ from simulators.flow import Factory
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.metrics import Metrics, RunStatus, oee
 from simulators.plant import Plant
+from simulators.process_signals import handled
 from simulators.server.endpoint import Access
 from simulators.server.injection import Injection
 from simulators.server.plant_server import Plan
@@ -191,9 +192,9 @@ def uncollected() -> Iterator[None]:
 async def serve(settings: Settings, plant: Plant) -> None:
     """Serve `plant` until SIGTERM or SIGINT.  Raises `CannotListen` when a port cannot be had."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
+        loop = asyncio.get_running_loop()
+        stack.enter_context(handled(loop, {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}))
         recorder = await stack.enter_async_context(recording(settings.record))
         fault_log = stack.enter_context(settings.fault_log.open("ab")) if settings.fault_log else None
         running = Running(settings, plant, recorder, FaultLog(fault_log))

@@ -19,6 +19,7 @@ Exit codes:
 - 2: wrong arguments
 - 69: a peer is not there, or refuses
 - 74: a file cannot be written
+- 75: the outbox is in use by another process, for now
 - 78: the configuration can never work
 - 130: Ctrl-C
 """
@@ -34,7 +35,7 @@ cli = typer.Typer(
 for command, lines in (
     (demo, ("gateway demo", "gateway demo --outage 20", "gateway demo --speed 10 --duration 60 --json")),
     (run, ("gateway run config/gateway.yaml", "gateway run my-gateway.yaml --log-format json")),
-    (validate, ("gateway validate my-gateway.yaml",)),
+    (validate, ("gateway validate my-gateway.yaml", "gateway validate hall-1.yaml hall-2.yaml --no-files")),
     (plan, ("gateway plan my-gateway.yaml", "gateway plan my-gateway.yaml --all")),
     (
         browse,

@@ -1,6 +1,8 @@
 """`gateway cert`: who we are to OPC UA servers, and which of them we trust."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.common import examples, problems_told
-from gateway.errors import ConfigError
+from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
 from gateway.opcua.session.certificates import (
     common_name,
     ensure_identity,
@@ -53,10 +55,8 @@ def export(
     """Put a copy of our own certificate, never of the key, into a file; made now if there is none."""
     with problems_told():
         identity = ensure_identity(pki)
-        try:
+        with written(f"our certificate to {file}"):
             shutil.copyfile(identity.certificate_path, file)
-        except OSError as error:
-            raise ConfigError([f"cannot write our certificate to {file}: {error.strerror or error}"]) from error
     typer.echo(f"{common_name(identity.certificate)}, {thumbprint(identity.certificate)}: {file}")
 
 
@@ -80,7 +80,7 @@ def trust(
 
     A running gateway takes it up at its next attempt to connect.
     """
-    with problems_told():
+    with problems_told(), written(f"to {pki}"):
         listed = TrustStore(pki).trust(which)
     typer.echo(f"trusted: {common_name(listed.certificate)}, {listed.thumbprint}")
 
@@ -88,9 +88,18 @@ def trust(
 @cert.command()
 def renew(pki: PkiOption = PKI) -> None:
     """Make a new key and certificate of our own; the old ones are kept as *.old.  Servers must trust it anew."""
-    with problems_told():
+    with problems_told(), written(f"a certificate to {pki}"):
         make_identity(pki, datetime.now(UTC))
     show(pki)
+
+
+@contextmanager
+def written(what: str) -> Iterator[None]:
+    """Raises `ConfigError` when it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError([f"cannot write {what}: {error.strerror or error}"], EXIT_CANNOT_WRITE) from error
 
 
 def _day(timestamp_s: float) -> str:

@@ -15,14 +15,10 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from gateway.errors import EXIT_CONFIG, ConfigError, Rejected, Unavailable
+from gateway.errors import EXIT_UNAVAILABLE, ConfigError, Rejected, Unavailable
+from gateway.process_signals import EXIT_INTERRUPTED, handled
 
 Result = TypeVar("Result")
-
-EXIT_UNAVAILABLE = 69
-"""A peer that a command needs is not there (`EX_UNAVAILABLE` of sysexits.h)."""
-EXIT_INTERRUPTED = 130
-"""What a shell says of a program that Ctrl-C has ended."""
 
 
 class LogFormat(StrEnum):
@@ -53,13 +49,16 @@ def write_all_of_it() -> None:
 
 @contextmanager
 def problems_told() -> Iterator[None]:
-    """Print what can never work, one problem a line, and end with exit code 78; a peer that is away ends with 69."""
+    """Print what can never work, one problem a line, and end with exit code 78, or with that of the error; a peer that
+    is away ends with 69."""
     problems: list[str] = []
-    code = EXIT_CONFIG
+    code = 0
     try:
         yield
     except* ConfigError as group:
-        problems = [p for error in _all(group) if isinstance(error, ConfigError) for p in error.problems]
+        errors = [error for error in _all(group) if isinstance(error, ConfigError)]
+        problems = [problem for error in errors for problem in error.problems]
+        code = max(error.exit_code for error in errors)
     except* (Unavailable, Rejected) as group:
         problems = [f"{error}{_advice(error)}" for error in _all(group)]
         code = EXIT_UNAVAILABLE
@@ -106,9 +105,8 @@ def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, Result]]
             stop.set()
             loop.remove_signal_handler(signal.SIGINT)
 
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        loop.add_signal_handler(signal.SIGINT, stop_once)
-        return await work(stop)
+        with handled(loop, {signal.SIGTERM: stop.set, signal.SIGINT: stop_once}):
+            return await work(stop)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main())
@@ -125,9 +123,8 @@ def until_interrupted(work: Callable[[], Coroutine[None, None, Result]]) -> Resu
             loop.remove_signal_handler(signal.SIGINT)
             task.cancel()
 
-        loop.add_signal_handler(signal.SIGTERM, stop)
-        loop.add_signal_handler(signal.SIGINT, stop)
-        return await work()
+        with handled(loop, {signal.SIGTERM: stop, signal.SIGINT: stop}):
+            return await work()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:

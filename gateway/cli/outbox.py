@@ -10,11 +10,9 @@ import typer
 from rich.filesize import decimal
 
 from gateway.cli.common import examples, measuring, problems_told
+from gateway.errors import EXIT_CANNOT_WRITE
 from gateway.outbox import Record
 from gateway.outbox import inspect as folders
-
-EXIT_IO = 74
-"""A file cannot be written (`EX_IOERR` of sysexits.h)."""
 
 outbox = typer.Typer(
     no_args_is_help=True,
@@ -98,7 +96,9 @@ def export(
                 count += 1
     except (KeyboardInterrupt, OSError) as error:
         why, code = (
-            (f"cannot write {to}: {error.strerror}", EXIT_IO) if isinstance(error, OSError) else ("interrupted", 130)
+            (f"cannot write {to}: {error.strerror}", EXIT_CANNOT_WRITE)
+            if isinstance(error, OSError)
+            else ("interrupted", 130)
         )
         part = f"; {to} has the first {count} messages and not all" if count else ""
         typer.echo(f"gateway: {why}{part}", err=True)

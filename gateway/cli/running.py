@@ -9,14 +9,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from gateway.cli.common import FileArgument, LogFormat, LogOption, problems_told, until_stopped
 from gateway.config import Config
-from gateway.loading import load
+from gateway.errors import ConfigError
+from gateway.loading import Loaded, load_with_lines
 from gateway.logs import set_up_logs
 from gateway.payload.choose import FORMATS
+from gateway.process_signals import taking
 from gateway.run import app
+from gateway.run.readiness import (
+    conflicts_between,
+    load_ready,
+    problems_here,
+    problems_with_folders,
+    rules_applied,
+    warnings_about,
+    with_lines,
+)
 
 SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
     "config": Config.model_json_schema,
@@ -32,27 +44,74 @@ def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
     """
     set_up_logs(log_format.value)
     with problems_told():
-        config = load(file)
+        config = _ready(file)
         until_stopped(partial(_running, file, config))
 
 
 async def _running(file: Path, config: Config, stop: asyncio.Event) -> None:
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-    await app.run(config, stop, reload=app.Reload(asked, partial(load, file)))
+    with taking(signal.SIGHUP):
+        await app.run(config, stop, reload=app.Reload(asked, partial(_ready, file)))
 
 
-def validate(file: FileArgument) -> None:
-    """Check a configuration without connecting to anything.
+def _ready(file: Path) -> Config:
+    """A configuration that can work here; says what is likely not meant.  Raises `ConfigError`."""
+    loaded, log = load_ready(file), structlog.get_logger("gateway")
+    for text in with_lines(loaded, warnings_about(loaded.config)):
+        log.warning("is this meant?", what=text)
+    for text in with_lines(loaded, [told for told in rules_applied(loaded.config) if "others may read it" in told[1]]):
+        log.info("a secret that others may read is used", why=text)
+    return loaded.config
 
-    Tells every mistake at once, each with file and line, what is wrong and what is allowed.  Exit code 78 if there is
-    any.
+
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Configurations, each of one gateway.")],
+    look: Annotated[
+        bool, typer.Option("--files/--no-files", help="Look at secrets, keys and folders of this machine too.")
+    ] = True,
+) -> None:
+    """Check configurations without connecting to anything.
+
+    Tells every mistake at once, each with file and line, what is wrong and what is allowed.  Secrets, keys, authorities
+    and folders must be here and usable, unless `--no-files` is said; why a file with a secret may be used is told.
+    Warns of what can work and is likely not meant, and of gateways that would fight over a client id, a name or a
+    folder.  Exit code 78 if there is any mistake.
     """
     with problems_told():
-        config = load(file)
-    names = ", ".join(source.name for source in config.sources)
-    urls = ", ".join(broker.url for broker in config.all_brokers)
-    typer.echo(f"{file} is fine: reads {names}, delivers to {urls}")
+        every = _loaded(files, look)
+    for number, loaded in enumerate(every):
+        warnings = warnings_about(loaded.config)
+        for before in every[:number]:
+            pairs = conflicts_between(before.config, loaded.config)
+            warnings += [(place, f"{text} (beside {before.document.path})") for place, text in pairs]
+        for text in with_lines(loaded, warnings):
+            typer.echo(f"gateway: warning: {text}", err=True)
+        if look:
+            for text in with_lines(loaded, rules_applied(loaded.config)):
+                typer.echo(text)
+        names = ", ".join(source.name for source in loaded.config.sources)
+        urls = ", ".join(broker.url for broker in loaded.config.all_brokers)
+        typer.echo(f"{loaded.document.path} is fine: reads {names}, delivers to {urls}")
+
+
+def _loaded(files: list[Path], look: bool) -> list[Loaded]:
+    """All of them.  Raises `ConfigError` with the problems of all."""
+    every: list[Loaded] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            loaded = load_with_lines(file)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        every.append(loaded)
+        if look:
+            found = [*problems_here(loaded.config), *problems_with_folders(loaded.config)]
+            problems += with_lines(loaded, found)
+    if problems:
+        raise ConfigError(problems)
+    return every
 
 
 def schema(

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.errors import ConfigError
+from gateway.errors import Unavailable
 from gateway.opcua.session.certificates import ensure_identity
 from gateway.opcua.session.trust import TrustStore
 
@@ -71,7 +71,7 @@ def port_or_free(preferred: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
             return int(probe.getsockname()[1])
-    raise ConfigError([f"no free port on {HOST}"])
+    raise Unavailable(f"no free port on {HOST}")
 
 
 class EmbeddedBroker:
@@ -158,7 +158,7 @@ async def simulators(plant: Path, *options: str) -> AsyncIterator[Factory]:
     if not first and await process.wait() == PORT_TAKEN:  # between our look and its own
         process, first = await _started(plant, 0, *options)
     if not first:
-        raise ConfigError([f"the simulators ended at once (exit code {await process.wait()}): see above"])
+        raise Unavailable(f"the simulators ended at once (exit code {await process.wait()}): see above")
     assert process.stdout is not None
     factory = Factory(json.loads(first))
     try:

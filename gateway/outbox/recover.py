@@ -22,7 +22,7 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ValidationError, model_validator
 
-from gateway.errors import ConfigError, Unavailable
+from gateway.errors import EXIT_IN_USE, ConfigError, Unavailable
 from gateway.model import Loss
 from gateway.outbox.clock import Clock
 from gateway.outbox.cursors import Cursor, Noted, at_the_oldest, begun_cursor, fitted, following, furthest, read_cursors
@@ -120,7 +120,8 @@ def _lock(files: Files, folder: Path) -> int:
         if not files.lock(fd):
             holder = files.read(fd, 200, 0).decode("utf-8", "replace").strip() or "another process"
             files.close(fd)
-            raise ConfigError([f"the outbox {folder} is in use by {holder}: give each gateway a folder of its own"])
+            text = f"the outbox {folder} is in use by {holder}: give each gateway a folder of its own"
+            raise ConfigError([text], EXIT_IN_USE)
         with contextlib.suppress(OSError):  # a full disk: then the next one is not told who
             files.truncate(fd, 0)
             files.write(fd, files.process().encode(), 0)

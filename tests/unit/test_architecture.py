@@ -11,14 +11,14 @@ from gateway.config.payload import FormatName
 ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
-    "errors", "model", "values", "topics", "urls", "sound_parts", "yaml_words", "yaml_positions", "yaml_models",
-    "config", "metrics", "logs", "notify", "cancellation", "link", "delivery", "outbox", "payload", "loading",
-    "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
+    "process_signals", "errors", "model", "values", "topics", "urls", "sound_parts", "yaml_words", "yaml_positions",
+    "yaml_models", "config", "metrics", "logs", "notify", "cancellation", "link", "delivery", "outbox", "payload",
+    "loading", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
-    "errors", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions", "states", "account",
-    "kpis", "signals", "plant", "flow", "clock", "faults", "trace", "capacity", "describe", "verify", "metrics", "logs",
-    "view", "server", "app", "cli", "__main__",
+    "process_signals", "errors", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions",
+    "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "trace", "capacity", "describe",
+    "verify", "metrics", "logs", "view", "server", "app", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {
     "gateway.opcua": ("codec", "session", "space", "subscription", "explore", "opening"),

@@ -88,11 +88,10 @@ class TrustStore:
     def trust(self, which: str) -> Listed:
         """Move the rejected certificate with this thumbprint (or its beginning), or the file `which`, to `trusted`.
 
-        Raises `ConfigError` when there is none, or more than one.
+        Raises `ConfigError` when there is none, or more than one, or the file is no certificate.
         """
         if Path(which).is_file():
-            data = Path(which).read_bytes()
-            return self._save("trusted", load(data))
+            return self._save("trusted", _certificate_in(Path(which)))
         wanted = which.lower().replace(":", "").replace(" ", "")
         found = [listed for listed in self.listed("rejected") if wanted and listed.thumbprint.startswith(wanted)]
         if len(found) != 1:
@@ -235,3 +234,12 @@ def _not_revoked(
             raise Rejected("certificate_revoked", f"the certificate of {common_name(certificate)!r} is revoked")
         if revoked.next_update_utc is not None and revoked.next_update_utc < now:
             raise Rejected("certificate_crl", f"the revocation list of {common_name(issuer)!r} is out of date")
+
+
+def _certificate_in(path: Path) -> x509.Certificate:
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise ConfigError([f"{path} cannot be read: {error.strerror or error}"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{path} is no certificate (DER or PEM)"]) from error

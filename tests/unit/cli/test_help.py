@@ -32,7 +32,7 @@ def test_every_command_is_taught() -> None:
 
 def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    for code in ("69", "74", "78", "130"):
+    for code in ("69", "74", "75", "78", "130"):
         assert f"- {code}:" in EXIT_CODES
         assert f"| {code} |" in readme
 

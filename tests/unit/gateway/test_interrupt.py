@@ -7,7 +7,8 @@ import signal
 import pytest
 import typer
 
-from gateway.cli.common import EXIT_INTERRUPTED, until_interrupted
+from gateway.cli.common import until_interrupted
+from gateway.process_signals import EXIT_INTERRUPTED
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 Problems = Callable[[str | bytes], list[str]]
 
 
-@pytest.mark.parametrize("name", ["urls", "yaml_words", "yaml_positions", "yaml_models"])
+@pytest.mark.parametrize("name", ["process_signals", "urls", "yaml_words", "yaml_positions", "yaml_models"])
 def test_the_two_packages_have_the_same_loader(name: str) -> None:
     ours, theirs = ((ROOT / package / f"{name}.py").read_text("utf-8") for package in ("gateway", "simulators"))
     assert ours.replace("from gateway.", "from simulators.") == theirs

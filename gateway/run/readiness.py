@@ -1,0 +1,161 @@
+"""A configuration on the machine it is to run on: what cannot work here, and what is likely not meant.
+
+Looks at files and folders, makes none, and connects to nobody.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from gateway.config import BrokerConfig, Config, Secret, SourceConfig, TlsConfig
+from gateway.config.broker import BROKER_SCHEMES
+from gateway.config.private_files import rule_for
+from gateway.errors import ConfigError
+from gateway.loading import Loaded, load_with_lines
+from gateway.opcua.session.security import problems_with as problems_with_source
+from gateway.run.sink_kinds import problems_with_broker
+from gateway.urls import parse_url
+from gateway.yaml_positions import Place, Problem
+
+
+def load_ready(path: Path) -> Loaded:
+    """A configuration that can work here.  Raises `ConfigError` with every problem, each with file and line."""
+    loaded = load_with_lines(path)
+    problems = problems_here(loaded.config)
+    if problems:
+        raise ConfigError(with_lines(loaded, problems))
+    return loaded
+
+
+def with_lines(loaded: Loaded, problems: Sequence[Problem]) -> list[str]:
+    """File, line, place and text of each, in the order of the file."""
+    in_order = sorted(problems, key=lambda problem: loaded.document.line_of(problem[0]))
+    return [loaded.document.problem(place, text) for place, text in in_order]
+
+
+def problems_here(config: Config) -> list[Problem]:
+    """What cannot work with the secrets, keys and authorities that are here."""
+    return [
+        *((place + at, text) for place, broker in brokers_of(config) for at, text in problems_with_broker(broker)),
+        *((place + at, text) for place, source in _sources_of(config) for at, text in problems_with_source(source)),
+    ]
+
+
+def problems_with_folders(config: Config) -> list[Problem]:
+    """Which folders cannot be written to.  A gateway that starts finds that out by writing."""
+    folders: dict[Path, Place] = {config.outbox.path: ("outbox", "path")}
+    for place, source in _sources_of(config):
+        if source.security is not None:
+            folders.setdefault(source.security.pki, (*place, "security", "pki"))
+    return [(place, text) for folder, place in folders.items() if (text := _unusable(folder))]
+
+
+def rules_applied(config: Config) -> list[Problem]:
+    """For each file with a secret or a key, why it may be used.  What cannot be is left out."""
+    told: list[Problem] = []
+    for place, path in _private_files(config):
+        try:
+            told.append((place, f"{path}: {rule_for(path, 'a secret')}"))
+        except (ConfigError, OSError):
+            continue
+    return told
+
+
+def warnings_about(config: Config) -> list[Problem]:
+    """What can work and is likely not meant."""
+    brokers = brokers_of(config)
+    warnings: list[Problem] = []
+    if config.outbox.when_full == "block" and len(brokers) > 1:
+        text = "with several brokers, one that is away for long stops the values for all: drop_oldest would not"
+        warnings.append((("outbox", "when_full"), text))
+    for (_, first), (place, second) in combinations(brokers, 2):
+        shared = _addresses(first) & _addresses(second)
+        if shared:
+            same = _client_id(config, first) == _client_id(config, second)
+            throw = ", and they throw each other out: give each a client_id" if same else ""
+            where = "{}:{}".format(*min(shared))
+            text = f"{second.name} and {first.name} are the same broker ({where}): everything arrives twice{throw}"
+            warnings.append((place, text))
+    if "name" not in config.model_fields_set and any(broker.client_id is None for _, broker in brokers):
+        text = f"none is given, so it is {config.name!r}, also at brokers: gateways of one name throw each other out"
+        warnings.append((("name",), text))
+    return warnings
+
+
+def conflicts_between(first: Config, second: Config) -> list[Problem]:
+    """Over what two gateways would fight, with its place in the second."""
+    found: list[Problem] = []
+    for place, broker in brokers_of(second):
+        for _, other in brokers_of(first):
+            client_id = _client_id(second, broker)
+            if client_id == _client_id(first, other) and _addresses(broker) & _addresses(other):
+                found.append((place, f"both are {client_id!r} to the same broker: they throw each other out"))
+    if second.name == first.name:
+        found.append((("name",), f"both are named {second.name!r}: each says of the other whether it is there"))
+    if os.path.realpath(first.outbox.path) == os.path.realpath(second.outbox.path):
+        found.append((("outbox", "path"), f"on one machine both would use {second.outbox.path}"))
+    return found
+
+
+def brokers_of(config: Config) -> list[tuple[Place, BrokerConfig]]:
+    """Each broker with its place in the file."""
+    if config.broker is not None:
+        return [(("broker",), config.broker)]
+    return [(("brokers", number), broker) for number, broker in enumerate(config.brokers)]
+
+
+def _sources_of(config: Config) -> list[tuple[Place, SourceConfig]]:
+    return [(("sources", number), source) for number, source in enumerate(config.sources)]
+
+
+def _client_id(config: Config, broker: BrokerConfig) -> str:
+    return broker.client_id or config.name
+
+
+def _addresses(broker: BrokerConfig) -> set[tuple[str, int]]:
+    """Where it is, however that is written."""
+    urls = [parse_url(text, BROKER_SCHEMES) for text in (broker.url, *broker.fallback)]
+    return {("localhost" if url.is_local else url.host.lower().removesuffix("."), url.port) for url in urls}
+
+
+def _unusable(folder: Path) -> str:
+    """Why a folder can be neither used nor made; empty when it can."""
+    try:
+        there = next(each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink())
+    except OSError as error:
+        return f"{folder}: cannot be looked at: {error.strerror}"
+    if not there.is_dir():
+        return f"{there} is no folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{folder}: {there} cannot be written to"
+    return ""
+
+
+def _private_files(config: Config) -> Iterator[tuple[Place, Path]]:
+    for place, part in _parts(config, ()):
+        match part:
+            case Secret(file=Path() as file):
+                yield place, file
+            case TlsConfig(key=Path() as key):
+                yield (*place, "key"), key
+            case TlsConfig(certificate=Path() as certificate):
+                yield (*place, "certificate"), certificate
+            case SourceConfig():
+                if part.user_key is not None:
+                    yield (*place, "user_key"), part.user_key
+                if part.security is not None:
+                    yield (*place, "security", "pki"), part.security.pki / "own" / "private_key.pem"
+
+
+def _parts(part: object, place: Place) -> Iterator[tuple[Place, object]]:
+    """All models of a configuration, with their places."""
+    if isinstance(part, BaseModel):
+        yield place, part
+        for name in type(part).model_fields:
+            yield from _parts(getattr(part, name), (*place, name))
+    elif isinstance(part, Sequence) and not isinstance(part, str | bytes):
+        for number, each in enumerate(part):
+            yield from _parts(each, (*place, number))
