@@ -94,8 +94,8 @@ ALERTS = (
           "(`gateway outbox`); the stream itself announces the gap."),
     Alert("ConservationViolated", "gateway_books_imbalance_values != 0", "1m", "critical",
           "{{ $value }} values of {{ $labels.sink }} are unaccounted for.",
-          "This is a bug of the gateway: received + recovered must be delivered + stored + filtered + dropped. Keep "
-          "the outbox folder and the log, and report it."),
+          "This is a bug of the gateway: received + recovered must be delivered + stored + filtered + dropped + not "
+          "routed. Keep the outbox folder and the log, and report it."),
     Alert("NotificationGaps", "increase(gateway_source_sequence_gaps_total[15m]) > 0", "0s", "warning",
           "{{ $value }} notifications of {{ $labels.source }} were missing.",
           "They were asked for again; what did not come is announced in the stream. Look for a server under load."),

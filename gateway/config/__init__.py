@@ -5,6 +5,7 @@ file and pointing at the line of a mistake is `gateway/yaml_positions.py`'s, wha
 `gateway/payload/checks.py`, and `gateway/loading.py` does it all.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,14 +14,15 @@ from pydantic import Field, model_validator
 from gateway.config.broker import BrokerConfig, PresenceConfig, ReplayConfig, TlsConfig
 from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
 from gateway.config.quantities import Bytes, Host, Name, Seconds, Strict
+from gateway.config.routes import Route, TagsConfig, routes_of
 from gateway.config.secret import Secret
 from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
 from gateway.config.source import SecurityConfig, SourceConfig
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "Config", "HttpConfig", "OutboxConfig",
-    "PayloadConfig", "PresenceConfig", "PubSubConfig", "ReplayConfig", "Secret", "SecurityConfig", "Selection",
-    "ShapingConfig", "SourceConfig", "TlsConfig",
+    "PayloadConfig", "PresenceConfig", "PubSubConfig", "ReplayConfig", "Route", "Secret", "SecurityConfig", "Selection",
+    "ShapingConfig", "SourceConfig", "TagsConfig", "TlsConfig",
 ]  # fmt: skip
 
 
@@ -78,11 +80,12 @@ class Config(Strict):
     broker: BrokerConfig | None = None
     """The MQTT broker to deliver to."""
     brokers: tuple[BrokerConfig, ...] = ()
-    """Several brokers instead of one: each gets every message, and one that is away does not hold up the others."""
+    """Several brokers instead of one: each gets everything, or what it asks for with `payload` and `tags`, and one that
+    is away does not hold up the others."""
     outbox: OutboxConfig = OutboxConfig()
     """The buffer on disk between them."""
     payload: PayloadConfig = PayloadConfig()
-    """What messages look like and where they go."""
+    """What messages look like and where they go, for all brokers that have no `payload` of their own."""
     http: HttpConfig = HttpConfig()
     """Where metrics and health are shown."""
     reconnect: BackoffConfig = BackoffConfig()
@@ -96,6 +99,16 @@ class Config(Strict):
     def all_brokers(self) -> tuple[BrokerConfig, ...]:
         """The one, or the several."""
         return self.brokers or ((self.broker,) if self.broker else ())
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """What each broker gets, by its name."""
+        return routes_of(self.payload, ((each.name, each.payload, each.tags) for each in self.all_brokers))
+
+    @property
+    def distinct_routes(self) -> tuple[Route, ...]:
+        """Each of them once, in the order of the brokers."""
+        return tuple({route.name: route for route in self.routes.values()}.values())
 
     @model_validator(mode="after")
     def _broker_or_brokers(self) -> Self:

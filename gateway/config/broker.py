@@ -5,7 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gateway.config.payload import PayloadConfig
 from gateway.config.quantities import Bytes, Host, MqttText, Name, Seconds, Strict, url_of
+from gateway.config.routes import TagsConfig
 from gateway.config.secret import Secret
 from gateway.urls import parse_url
 
@@ -117,6 +119,11 @@ class BrokerConfig(Strict):
     """What was stored during an outage."""
     presence: PresenceConfig = PresenceConfig()
     """The gateway's own retained message."""
+    payload: PayloadConfig | None = None
+    """What messages to this broker look like and where they go (default: `payload` of the gateway).  It stands for
+    itself: what it does not say has its own default."""
+    tags: Annotated[tuple[TagsConfig, ...], Field(min_length=1)] | None = None
+    """Which tags this broker gets: those to which any item of the list applies (default: all)."""
 
     @model_validator(mode="after")
     def _secrets_are_covered(self) -> Self:

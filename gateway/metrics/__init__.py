@@ -3,9 +3,10 @@
 Children are bound once (`for_source`, `for_sink`) and counted per batch, never per value.  Labels come from the
 configuration or from small fixed sets, so their number is bounded.  The books, in values:
 
-    received + recovered = delivered + stored + filtered + dropped
+    received + recovered = delivered + stored + filtered + dropped + not routed
 
-at every scrape and for every broker (`sink`); `recovered` is what an earlier run left on disk for it.  A value counts
+at every scrape and for every broker (`sink`); `recovered` is what an earlier run left on disk for it, and what it did
+not ask for (`tags`) is not routed.  A value counts
 as received when it is durable and its fate is known; what a rule holds for a while (`held`) is not in the books yet,
 and what a rule makes of several values (`derived`) counts as received like them.
 """
@@ -110,6 +111,9 @@ class Metrics:
         self.dropped = counter(
             r, "gateway_values_dropped", "Values received and then lost to a broker, by reason.", "sink", "reason"
         )
+        self.not_routed = counter(
+            r, "gateway_values_not_routed", "Values received that the broker did not ask for (`tags`).", "sink"
+        )
         self._delivered = counter(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
         self._replayed = counter(
             r, "gateway_values_replayed", "Values delivered out of a backlog, later than `replay.delay`.", "sink"
@@ -135,7 +139,8 @@ class Metrics:
         self._imbalance = gauge(
             r,
             "gateway_books_imbalance_values",
-            "received + recovered - delivered - stored - filtered - dropped: 0, or values are lost in silence.",
+            "received + recovered - delivered - stored - filtered - dropped - not routed: 0, or values are lost in "
+            "silence.",
             "sink",
         )
 
@@ -195,7 +200,7 @@ class Metrics:
         received, filtered = _sum(self._families.received) - self._before.get(sink, 0.0), _sum(self._families.filtered)
         recovered, delivered = _sum(self._recovered, sink), _sum(self._delivered, sink)
         stored, dropped = _sum(self._stored_values, sink), _sum(self.dropped, sink)
-        return received + recovered - delivered - stored - filtered - dropped
+        return received + recovered - delivered - stored - filtered - dropped - _sum(self.not_routed, sink)
 
     @property
     def delay_sum_s(self) -> float:
@@ -295,6 +300,7 @@ class Metrics:
     def for_sink(self, name: str) -> "SinkMetrics":
         for reason in DROP_REASONS:
             self.dropped.labels(name, reason)
+        self.not_routed.labels(name)
         self._imbalance.labels(name).set_function(lambda: self._imbalance_of(name))
         return SinkMetrics(
             recovered=self._recovered.labels(name),

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Where every value is, now.  `received + recovered = delivered + stored + filtered + dropped`."""
+    """Where every value is, now.  `received + recovered = delivered + stored + filtered + dropped + not routed`."""
 
     received: int
     recovered: int
@@ -16,10 +16,13 @@ class Books:
     filtered: int
     dropped: int
     messages: int
+    not_routed: int = 0
+    """What this broker did not ask for."""
 
     @property
     def balance(self) -> bool:
-        return self.received + self.recovered == self.delivered + self.stored + self.filtered + self.dropped
+        settled = self.delivered + self.filtered + self.dropped + self.not_routed
+        return self.received + self.recovered == settled + self.stored
 
 
 def books_of(registry: CollectorRegistry, sink: str) -> Books:
@@ -32,6 +35,7 @@ def books_of(registry: CollectorRegistry, sink: str) -> Books:
         "gateway_values_filtered_total": "filtered",
         "gateway_values_dropped_total": "dropped",
         "gateway_sink_messages_total": "messages",
+        "gateway_values_not_routed_total": "not_routed",
     }
     sums = dict.fromkeys(wanted.values(), 0)
     for family in registry.collect():

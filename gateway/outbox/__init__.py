@@ -66,6 +66,7 @@ from gateway.outbox.files import Files
 from gateway.outbox.opening import open_outbox
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.reader import Reader
+from gateway.outbox.recover import TOO_MUCH_LEFT
 from gateway.outbox.segment_reader import Record
 
-__all__ = ["Files", "Loss", "Outbox", "Reader", "Record", "open_outbox"]
+__all__ = ["TOO_MUCH_LEFT", "Files", "Loss", "Outbox", "Reader", "Record", "open_outbox"]

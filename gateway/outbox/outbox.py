@@ -166,7 +166,8 @@ class Outbox:
             self._store.progress.set()
 
     async def _commit(self, group: list[Append]) -> bool:
-        """Write a group, waiting out full and broken disks; False when the outbox closes before that succeeds."""
+        """Write a group, waiting out full and broken disks, and take what is done off it; False when the outbox closes
+        before that succeeds."""
         store, parts, wait_s = self._store, parts_of(group), self._retry_s
         while parts:
             size = await store.most_bytes(parts, self._segment_bytes)
@@ -183,10 +184,10 @@ class Outbox:
                 if not await self._wait(wait_s):
                     return False
                 wait_s = min(2 * wait_s, _RETRY_MOST_S)
-        if group[-1].follow is not None and not await self._go_over(*group[-1].follow):
-            return False
-        for append in group:
-            self._settle(append)
+        while group:
+            if group[0].follow is not None and not await self._go_over(*group[0].follow):
+                return False
+            self._settle(group.pop(0))
         return True
 
     async def _go_over(self, name: str, route: str) -> bool:
@@ -281,7 +282,8 @@ class Outbox:
         return self._store.reader(name, route)
 
     def may_follow(self, name: str, route: str) -> bool:
-        """Whether `follow` could be done, or the reader has too much left of routes that it followed before."""
+        """Whether `follow` could be done, or the reader has too much left of routes that it followed before
+        (`TOO_MUCH_LEFT`)."""
         return self._store.readers[name].may_follow(route)
 
     def follow(self, name: str, route: str) -> None:

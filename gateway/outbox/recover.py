@@ -72,6 +72,10 @@ class State(BaseModel):
         return next(((first, size) for index, _, _, first, size in self.lanes if index == lane), (-1, 0))
 
 
+TOO_MUCH_LEFT = "too much is left of the payloads that it had before: give it the last one until that is delivered"
+"""Why a broker cannot be given another payload."""
+
+
 @dataclass(slots=True)
 class Found:
     """An opened folder."""
@@ -346,6 +350,11 @@ def _place_cursors(
         route = readers.get(name)
         if route is not None and route != cursor.at.route:
             cursor.at = following(cursor.at, route, lanes)
+            if not cursor.file.fits(cursor.at.model_dump()):
+                text = (
+                    "too much is left of the payloads that it had before: give it the last one until that is delivered"
+                )
+                raise ConfigError([f"{name}: {text}"])
             cursor.file.write(cursor.at.model_dump())
             cursor.file.sync()
 

@@ -5,7 +5,7 @@ Templates are checked against what the selections name and what the brokers take
 
 from collections.abc import Iterator
 
-from gateway.config import BrokerConfig, Config, PayloadConfig, Selection, SourceConfig
+from gateway.config import BrokerConfig, Config, PayloadConfig, Route, Selection, SourceConfig, TagsConfig
 from gateway.config.payload import LOSSES_TOPIC
 from gateway.payload.choose import FORMATS, format_of
 from gateway.topics import ANY_BROKER, Rules, problems_of
@@ -17,20 +17,33 @@ _EVERYWHERE = frozenset(("gateway", "source", "tag"))
 
 def problems_with_payload(config: Config) -> list[Problem]:
     """Each problem with its place in the file."""
-    payload, place = config.payload, ("payload",)
-    return [
-        *_topics(config, payload, place),
-        *_fields(config, payload, place),
-        *_fit_of_format(payload, place),
-        *_losses_topic(payload, place),
-        *(problem for where, broker in _brokers(config) for problem in _broker(broker, where, payload)),
-    ]
+    brokers, routes = _brokers(config), config.routes
+    places = {route.name: _place_of(route, brokers) for route in routes.values()}
+    found = [problem for route in config.distinct_routes for problem in _route(config, route, places[route.name])]
+    for place, broker in brokers:
+        found += _broker(broker, place, routes[broker.name].payload)
+        found += _tags(config, broker, place)
+    return list(dict.fromkeys(found))
 
 
-def _topics(config: Config, payload: PayloadConfig, place: Place) -> Iterator[Problem]:
+def _place_of(route: Route, brokers: list[tuple[Place, BrokerConfig]]) -> Place:
+    """Where its payload stands: at the first of its brokers, or at the top."""
+    place, broker = next((place, broker) for place, broker in brokers if broker.name == route.brokers[0])
+    return (*place, "payload") if broker.payload is not None else ("payload",)
+
+
+def _route(config: Config, route: Route, place: Place) -> Iterator[Problem]:
+    yield from _topics(config, route, place)
+    yield from _fields(config, route, place)
+    yield from _fit_of_format(route.payload, place)
+    yield from _losses_topic(route.payload, place)
+
+
+def _topics(config: Config, route: Route, place: Place) -> Iterator[Problem]:
     """What is wrong with the topic templates, given the fields the selections name."""
     found: dict[Problem, list[str]] = {}
-    for where, source, selection in _selections(config):
+    payload = route.payload
+    for where, source, selection in _selections(config, route):
         template, key = payload.topic, "topic"
         if selection.events is not None:
             template, key = payload.topic_of_events, "events_topic" if payload.events_topic else "topic"
@@ -55,14 +68,23 @@ def _first_of(selections: list[str]) -> str:
     return f"{selections[0]} and {more} more" if more else selections[0]
 
 
-def _fields(config: Config, payload: PayloadConfig, place: Place) -> Iterator[Problem]:
+def _fields(config: Config, route: Route, place: Place) -> Iterator[Problem]:
     """Fields that are to be told and that no selection names."""
-    names = (_names(source, selection) for _, source, selection in _selections(config))
-    given = frozenset[str]().union(*names) - _EVERYWHERE
-    for name in payload.fields:
+    given = _given(config, route)
+    for name in route.payload.fields:
         if name not in given:
-            known = ", ".join(sorted(given)) or "none"
-            yield (*place, "fields"), f"{name!r} is not a field of any selection: there are {known}"
+            yield (*place, "fields"), _unknown_field(name, given)
+
+
+def _unknown_field(name: str, given: frozenset[str]) -> str:
+    known = ", ".join(sorted(given)) or "none"
+    return f"{name!r} is not a field of any selection: there are {known}"
+
+
+def _given(config: Config, route: Route | None = None) -> frozenset[str]:
+    """The fields that selections name."""
+    names = (_names(source, selection) for _, source, selection in _selections(config, route))
+    return frozenset[str]().union(*names) - _EVERYWHERE
 
 
 def _fit_of_format(payload: PayloadConfig, place: Place) -> Iterator[Problem]:
@@ -100,10 +122,38 @@ def _brokers(config: Config) -> list[tuple[Place, BrokerConfig]]:
     return [(("broker",), config.broker)] if config.broker is not None else []
 
 
-def _selections(config: Config) -> Iterator[tuple[Place, SourceConfig, Selection]]:
+def _selections(config: Config, route: Route | None = None) -> Iterator[tuple[Place, SourceConfig, Selection]]:
+    """All selections, or those of which a route may want something."""
     for s, source in enumerate(config.sources):
         for n, selection in enumerate(source.select):
-            yield ("sources", s, "select", n), source, selection
+            if route is None or route.tags is None or any(_may_apply(w, source, selection) for w in route.tags):
+                yield ("sources", s, "select", n), source, selection
+
+
+def _may_apply(wish: TagsConfig, source: SourceConfig, selection: Selection) -> bool:
+    """Whether some variables of a selection may be asked for, as far as the file tells."""
+    priority = "event" if selection.events is not None else selection.priority
+    return (
+        (wish.sources is None or source.name in wish.sources)
+        and (wish.priorities is None or priority in wish.priorities)
+        and _names(source, selection).issuperset(wish.fields)
+    )
+
+
+def _tags(config: Config, broker: BrokerConfig, place: Place) -> Iterator[Problem]:
+    """What a broker asks for and nobody has."""
+    given, sources = _given(config), [source.name for source in config.sources]
+    for n, wish in enumerate(broker.tags or ()):
+        here = (*place, "tags", n)
+        for name in wish.sources or ():
+            if name not in sources:
+                yield (*here, "sources"), f"no source is named {name!r}: there are {', '.join(sources)}"
+        unknown = [name for name in wish.fields if name not in given]
+        for name in unknown:
+            yield (*here, "fields"), _unknown_field(name, given)
+        known = not unknown and set(wish.sources or sources) <= {*sources}
+        if known and not any(_may_apply(wish, source, each) for _, source, each in _selections(config)):
+            yield here, "no selection has all of this: nothing would be sent"
 
 
 def _names(source: SourceConfig, selection: Selection) -> frozenset[str]:

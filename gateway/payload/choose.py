@@ -28,6 +28,11 @@ def format_of(payload: PayloadConfig) -> Format:
     return FORMATS[payload.format]
 
 
+def describes_types(config: Config) -> bool:
+    """Whether the readers of any route are told what the types of the servers are."""
+    return any(format_of(route.payload).describes_types for route in config.distinct_routes)
+
+
 def with_version(broker: BrokerConfig, payload: PayloadConfig) -> BrokerConfig:
     """The broker as it is to be spoken to: none falls back to a version of MQTT that loses what the format needs."""
     return broker.model_copy(update={"version": "5"}) if format_of(payload).why_mqtt_5(payload) else broker
@@ -39,19 +44,21 @@ def encoder_for(
     stream_prefix: str,
     packets: Packets | None = None,
     latest_ns: Callable[[], int] = time.time_ns,
+    payload: PayloadConfig | None = None,
 ) -> Encoder:
-    """What makes the messages of one source.  `packets` is what the brokers say meanwhile of their largest packet,
-    `latest_ns` a wall clock that never goes back."""
-    payload, sources = config.payload, tuple(each.name for each in config.sources)
+    """What makes the messages of one source, in the format of a payload, or of that of the gateway.
+
+    `packets` is what the brokers say meanwhile of their largest packet, `latest_ns` a wall clock that never goes back.
+    """
+    payload, sources = payload or config.payload, tuple(each.name for each in config.sources)
     context = EncoderContext(payload, config.name, source, sources, stream_prefix, packets or Packets(), latest_ns)
     encoder = format_of(payload).encoder(context)
     return encoder if payload.compress == "none" else _Compressed(encoder, compressor(payload.compress))
 
 
-def announcement_for(config: Config) -> Announcement:
-    """How losses are told in the configured format."""
-    payload = config.payload
-    plain = format_of(payload).announcement(payload, config.name)
+def announcement_for(payload: PayloadConfig, gateway: str) -> Announcement:
+    """How losses are told in the format of a payload."""
+    plain = format_of(payload).announcement(payload, gateway)
     if payload.compress == "none":
         return plain
     compressed = compressor(payload.compress)

@@ -90,6 +90,8 @@ class Format:
     takes_compression: bool = True
     describes_types: bool = False
     """Tells its readers what the types of the server are, so the tags have to know."""
+    numbers_writers: bool = False
+    """Its topics are numbered through all sources of the gateway."""
     why_mqtt_5: Callable[[PayloadConfig], str] = any_mqtt
     """Why its messages mean nothing to a broker of MQTT 3.1.1, and what to set instead; empty where they do."""
     keep_alive_s: Callable[[PayloadConfig], float] | None = None

@@ -11,6 +11,9 @@ published to the stream's topic itself.
 Priorities.  A stream has one priority, because each has a lane of its own in the outbox.  Where it is not telemetry the
 stream says so (`edge-1.k3x9q2.state/line-1/…`), so that state changes and telemetry may share a topic; events have a
 topic of their own.
+
+Routes.  A stream belongs to one route.  Where a broker has a payload of its own, the stream names the route
+(`edge-1.k3x9q2@cloud/line-1/…`, `edge-1.k3x9q2.state@cloud/…`): two routes may well have a topic in common.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,14 +37,25 @@ NO_ROWS: Rows = np.zeros(0, dtype=np.intp)
 _IN_STREAM = {Priority.EVENT: ".event", Priority.STATE: ".state", Priority.TELEMETRY: ""}
 
 
+def prefix_of(gateway: str, route: str) -> str:
+    """What the names of the streams of a route begin with, given what those of the gateway begin with."""
+    return f"{gateway}@{route}" if route else gateway
+
+
 def stream_of(prefix: str, source: str, topic: str, priority: Priority = Priority.TELEMETRY) -> str:
     """The name of the stream that counts the messages of a source on a topic."""
-    return f"{prefix}{_IN_STREAM[priority]}/{source}/{topic}"
+    gateway, at, route = prefix.partition("@")
+    return f"{gateway}{_IN_STREAM[priority]}{at}{route}/{source}/{topic}"
+
+
+def route_of(stream: str) -> str:
+    """The route of a stream with this name."""
+    return stream.partition("/")[0].partition("@")[2]
 
 
 def priority_of(stream: str) -> Priority:
     """The priority of a stream with this name."""
-    head = stream.partition("/")[0]
+    head = stream.partition("/")[0].partition("@")[0]
     return next((p for p, text in _IN_STREAM.items() if text and head.endswith(text)), Priority.TELEMETRY)
 
 

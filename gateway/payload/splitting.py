@@ -6,7 +6,7 @@ announced as its largest packet counts from then on; what is longer and stored a
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,6 +35,13 @@ class Packets:
 
     def __init__(self) -> None:
         self._most_bytes: dict[str, int] = {}
+        self._brokers: Callable[[], Collection[str]] = self._most_bytes.keys
+
+    def of(self, brokers: Callable[[], Collection[str]]) -> "Packets":
+        """The same of these brokers alone, whoever they are at that moment."""
+        some = Packets()
+        some._most_bytes, some._brokers = self._most_bytes, brokers
+        return some
 
     def learn(self, broker: str, most_bytes: int) -> bool:
         """What a broker announced, or what is configured for it; whether that is news."""
@@ -48,7 +55,8 @@ class Packets:
 
     def room(self, place: "Destination") -> int:
         """The longest payload that fits beside the topic, the headers and what a format says in properties."""
-        most = min(self._most_bytes.values(), default=sys.maxsize)
+        known = self._most_bytes
+        most = min((known[broker] for broker in self._brokers() if broker in known), default=sys.maxsize)
         beside = len(place.topic.encode()) + 2 * len(place.stream.encode()) + _HEADERS_BYTES
         return max(LEAST_BYTES, most - beside)
 

@@ -20,10 +20,10 @@ import structlog
 from gateway.cancellation import unless_asked
 from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import SourceMetrics
-from gateway.model import UNIX_EPOCH_TICKS, Batch, Message
+from gateway.model import UNIX_EPOCH_TICKS, Batch
 from gateway.outbox import Outbox
-from gateway.payload.format import Encoder
 from gateway.payload.splitting import NextSeq
+from gateway.pipeline.routing import Encoded, SourceRoutes
 from gateway.shaping import Shaped, Shaper
 from gateway.shaping.checkpoint import lost, unwrap, wrap
 
@@ -41,6 +41,10 @@ class Source(Protocol):
 
 Watch = Callable[[Batch], None]
 """Sees each batch before it is encoded."""
+
+
+OnStored = Callable[[Encoded], None]
+"""Called with what has become durable, in the instant in which the figures count it."""
 
 
 OpenSource = Callable[[bytes], AbstractAsyncContextManager[Source]]
@@ -63,16 +67,18 @@ class Intake:
     def __init__(
         self,
         name: str,
-        encoder: Encoder,
+        routes: SourceRoutes,
         outbox: Outbox,
         metrics: SourceMetrics,
         shaper: Shaper | None = None,
         now_ticks: Callable[[], int] | None = None,
         watch: Watch | None = None,
+        on_stored: OnStored = lambda encoded: None,
     ) -> None:
         self.name = name
-        self._encoder = encoder
+        self._routes = routes
         self._watch = watch
+        self._on_stored = on_stored
         self._outbox = outbox
         self._metrics = metrics
         self._shaper = shaper
@@ -96,10 +102,10 @@ class Intake:
         if self._lost:
             batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
         if self._shaper is None:
-            count = partial(self._metrics.received.inc, len(batch))
-            messages = self._encoded(batch, self._outbox.next_seq)
+            encoded = Encoded()
+            self._encode(batch, self._outbox.next_seq, encoded)
             self._mark = batch.checkpoint or self._mark
-            await self._outbox.append(messages, source=self.name, checkpoint=batch.checkpoint, on_stored=count)
+            await self._append(encoded, batch.checkpoint, partial(self._metrics.received.inc, len(batch)))
             return
         await self._put(self._shaper, partial(self._shaper.take, batch, self._now_ticks()), batch)
 
@@ -115,9 +121,9 @@ class Intake:
         if self._shaper is not None and self._shaper.held:
             await self._put(self._shaper, partial(self._shaper.flush, self._now_ticks()))
 
-    async def change(self, encoder: Encoder, shaper: Shaper | None, watch: Watch | None = None) -> None:
+    async def change(self, shaper: Shaper | None, watch: Watch | None = None) -> None:
         """Go on with other rules; what the old ones hold is let go first, in its place.  Not undone by cancelling."""
-        old, self._encoder, self._watch = self._shaper, encoder, watch
+        old, self._watch = self._shaper, watch
         self._rule(shaper)
         if old is not None and old.held:
             await self._put(old, old.drain)
@@ -142,10 +148,19 @@ class Intake:
             log = structlog.get_logger("gateway.shaping").bind(source=self.name)
             log.warning("values that were held are not durable yet", next="what is lost of them is announced")
 
-    def _encoded(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+    def _encode(self, batch: Batch, next_seq: NextSeq, encoded: Encoded) -> None:
         if self._watch is not None:
             self._watch(batch)
-        return self._encoder.encode(batch, next_seq)
+        self._routes.encode(batch, next_seq, encoded)
+
+    async def _append(self, encoded: Encoded, checkpoint: bytes, count: Callable[[], None]) -> None:
+        def stored() -> None:
+            count()
+            self._on_stored(encoded)
+
+        await self._outbox.append(
+            encoded.messages, others=encoded.others, source=self.name, checkpoint=checkpoint, on_stored=stored
+        )
 
     async def _put(self, shaper: Shaper, shape: Callable[[], Shaped], given: Batch | None = None) -> None:
         """Store what the rules let go of, and how far they have come with the batch that they were given."""
@@ -153,29 +168,29 @@ class Intake:
             shaped = shape()
             if given is None and not shaped.received:
                 return
-            messages = self._messages(shaped)
+            encoded = self._encoded(shaped)
             self._mark = (given.checkpoint if given is not None else b"") or self._mark
             mark = wrap(self._mark, shaper.held, shaper.since_ticks)
-            count = partial(self._count, shaped, shaper.held)
-            await self._outbox.append(messages, source=self.name, checkpoint=mark, on_stored=count)
+            await self._append(encoded, mark, partial(self._count, shaped, shaper.held))
         except asyncio.CancelledError:
             raise  # the outbox has it by then
         except BaseException:
             self._is_whole = False
             raise
 
-    def _messages(self, shaped: Shaped) -> list[Message]:
-        seqs: dict[str, int] = {}
+    def _encoded(self, shaped: Shaped) -> Encoded:
+        encoded, seqs = Encoded(), dict[str, int]()
 
         def next_seq(stream: str) -> int:
             return seqs.get(stream) or self._outbox.next_seq(stream)
 
-        messages: list[Message] = []
         for batch in shaped.batches:
-            made = self._encoded(batch, next_seq)
-            seqs |= {message.stream: message.seq + 1 for message in made}
-            messages += made
-        return messages
+            one = Encoded()
+            self._encode(batch, next_seq, one)
+            for made in (one.messages, *one.others.values()):
+                seqs |= {message.stream: message.seq + 1 for message in made}
+            encoded.join(one)
+        return encoded
 
     def _count(self, shaped: Shaped, held: int) -> None:
         self._metrics.received.inc(shaped.received)

@@ -6,32 +6,37 @@ alive.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from gateway.cancellation import unless_asked
 from gateway.link import Link
 from gateway.outbox import Outbox
-from gateway.payload.format import Encoder
+from gateway.pipeline.routing import SourceRoutes
 
 
 @asynccontextmanager
-async def keeping_alive(encoder: Encoder, outbox: Outbox, link: Link, interval_s: float | None) -> AsyncIterator[None]:
-    """Send the keep-alives of one source while this is open; nothing where the format has none."""
-    if interval_s is None:
-        yield
-        return
+async def keeping_alive(routes: SourceRoutes, outbox: Outbox, link: Link) -> AsyncIterator[None]:
+    """Send the keep-alives of one source while this is open; nothing where no format has any."""
     async with asyncio.TaskGroup() as tasks:
-        beating = tasks.create_task(
-            unless_asked(partial(_beat, encoder, outbox, link, interval_s)), name=f"keep alive {link.peer}"
-        )
+        beating = tasks.create_task(unless_asked(partial(_beat, routes, outbox, link)), name=f"keep alive {link.peer}")
         yield
         beating.cancel()
 
 
-async def _beat(encoder: Encoder, outbox: Outbox, link: Link, interval_s: float) -> None:
+async def _beat(routes: SourceRoutes, outbox: Outbox, link: Link) -> None:
+    due_s: dict[str, float] = {}
     while True:
-        await asyncio.sleep(interval_s)
-        messages = encoder.keep_alives(outbox.next_seq) if link.is_up else []  # no wait between numbering and appending
-        if messages:
-            await outbox.append(messages, source=link.peer)
+        now_s, every_s, changed = asyncio.get_running_loop().time(), routes.keep_alive_s, routes.changed
+        due_s = {route: min(due_s.get(route, now_s + each), now_s + each) for route, each in every_s.items()}
+        wait_s = max(0.0, min(due_s.values()) - now_s) if due_s else None
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), wait_s)
+            continue  # other routes: when each is due is worked out again
+        now_s = asyncio.get_running_loop().time()
+        names = [route for route, at_s in due_s.items() if at_s <= now_s]
+        due_s |= {route: now_s + every_s[route] for route in names}
+        if link.is_up:
+            encoded = routes.keep_alives(names, outbox.next_seq)  # no wait between numbering and appending
+            if encoded.messages or any(encoded.others.values()):
+                await outbox.append(encoded.messages, others=encoded.others, source=link.peer)

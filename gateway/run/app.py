@@ -25,12 +25,10 @@ from gateway.link import Link
 from gateway.logs import set_level
 from gateway.metrics import Metrics
 from gateway.metrics.tags import TagGauges
-from gateway.model import Loss, Message
 from gateway.notify import notify
 from gateway.outbox import open_outbox
-from gateway.payload.choose import announcement_for
 from gateway.payload.presence import hash_of
-from gateway.pipeline.announce import announce
+from gateway.pipeline.announce import Teller, announce
 from gateway.run.changes import Changes
 from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop
 from gateway.run.reconcile import Peers, check, peers_of
@@ -61,11 +59,11 @@ async def run(
     await asyncio.to_thread(check, config)
     set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
     metrics = _metrics(config)
-    names = tuple(broker.name for broker in config.all_brokers)
+    routes = {broker: route.name for broker, route in config.routes.items()}
     drops, commits = partial(count_drop, metrics), metrics.commit_seconds.observe
     await asyncio.to_thread(forget_brokers, config)
     async with (
-        open_outbox(config.outbox, readers=names, on_drop=drops, on_commit=commits) as outbox,
+        open_outbox(config.outbox, readers=routes, on_drop=drops, on_commit=commits) as outbox,
         asyncio.TaskGroup() as beside,
     ):
         tags = TagGauges(config, metrics.left_out.labels("tags"))
@@ -97,14 +95,8 @@ def _metrics(config: Config) -> Metrics:
 
 async def _announce(gateway: Gateway) -> None:
     """Tell the losses in the format that is configured at that moment."""
-
-    def told(loss: Loss, stream: str, topic: str, seq: int) -> Message:
-        return announcement_for(gateway.config)(loss, stream, topic, seq)
-
-    def own_topic() -> str:
-        return gateway.config.payload.losses_topic(gateway.config.name)
-
-    await announce(gateway.losers, gateway.outbox, gateway.stream_prefix, own_topic, told)
+    teller = Teller(gateway.config.name, gateway.stream_prefix, gateway.payload_of)
+    await announce(gateway.losers, gateway.outbox, teller)
 
 
 # -- a changed configuration

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from gateway.config import Config, SourceConfig
-from gateway.payload.choose import format_of
+from gateway.config import BrokerConfig, Config, PayloadConfig, Route, SourceConfig
+from gateway.payload.choose import describes_types, format_of
 
 _FIXED: Mapping[tuple[str, ...], str] = {
     ("name",): "it is part of the name of every stream",
@@ -83,7 +83,7 @@ def snapshot_of(config: Config) -> Snapshot:
     return Snapshot(
         config,
         {source.name: _fingerprint_of(config, source) for source in config.sources},
-        {broker.name: Fingerprint(_digest(broker) + _presence_of(config)) for broker in config.all_brokers},
+        {broker.name: _fingerprint_of_broker(broker, config.routes[broker.name]) for broker in config.all_brokers},
     )
 
 
@@ -136,21 +136,24 @@ def _with(config: Config, path: tuple[str, ...], value: object) -> Config:
 
 
 def _fingerprint_of(config: Config, source: SourceConfig) -> Fingerprint:
-    """Shaping and payload are rules, but for formats whose writers are numbered and kept alive with the connection."""
-    if format_of(config.payload).describes_types:
-        names = ",".join(each.name for each in config.sources)
-        return Fingerprint(_digest(source, config.payload) + names)
+    """Shaping is a rule; of the payload a source knows nothing but whether types have to be described."""
     bare = tuple(selection.model_copy(update={"shape": None, "metric": False}) for selection in source.select)
     connection = source.model_copy(update={"select": bare, "shape": None})
     shown = "".join(str(int(selection.metric)) for selection in source.select)
+    described = "described" if describes_types(config) else ""
     return Fingerprint(
-        _digest(connection), _digest(config.payload, source.shape, *(s.shape for s in source.select)) + shown
+        _digest(connection) + described, _digest(source.shape, *(s.shape for s in source.select)) + shown
     )
 
 
-def _presence_of(config: Config) -> str:
+def _fingerprint_of_broker(broker: BrokerConfig, route: Route) -> Fingerprint:
+    """What it gets is a rule, but for what is said when a session begins."""
+    session = broker.model_copy(update={"payload": None, "tags": None})
+    return Fingerprint(_digest(session) + _presence_of(route.payload), _digest(route.payload, *(route.tags or ())))
+
+
+def _presence_of(payload: PayloadConfig) -> str:
     """What decides where and how a broker is told that the gateway is there."""
-    payload = config.payload
     needs = format_of(payload).why_mqtt_5(payload)
     return needs + (_digest(payload) if format_of(payload).presence is not None else repr(payload.rules))
 

@@ -1,15 +1,21 @@
 """What the peers of a running gateway share, and who is there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from gateway.config import Config
+from gateway.config import Config, PayloadConfig, Route
+from gateway.errors import ConfigError
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
 from gateway.metrics.tags import TagGauges
-from gateway.outbox import Outbox
+from gateway.outbox import TOO_MUCH_LEFT, Outbox
+from gateway.payload.choose import encoder_for
+from gateway.payload.format import Encoder
+from gateway.payload.layout import prefix_of
 from gateway.payload.splitting import Packets
 from gateway.pipeline.broker_queue import BrokerQueue
+from gateway.pipeline.routing import Encoded, Routing
 
 DISTRIBUTION = "connected-factory"
 
@@ -32,6 +38,53 @@ class Gateway:
     """The peers that must be there for values to flow."""
     losers: list[Outbox] = field(default_factory=list)
     """What may lose messages after they were stored."""
+    routing: Routing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.routing = Routing(*_routes_of(self.config), self._encoder)
+
+    def take(self, config: Config) -> None:
+        """This configuration is in use from now on: in the same instant all sources encode by its routes, and every
+        broker that is there already follows its own."""
+        self.config = config
+        self.routing.change(*_routes_of(config))
+        for broker, route in config.routes.items():
+            if broker in self.outbox.readers:
+                self.outbox.follow(broker, route.name)
+
+    def check_routes(self, config: Config) -> None:
+        """Raises `ConfigError` where a broker cannot go over to the route that it has in a configuration."""
+        routes = {broker: route.name for broker, route in config.routes.items() if broker in self.outbox.readers}
+        problems = [
+            f"{broker}: {TOO_MUCH_LEFT}"
+            for broker, route in routes.items()
+            if not self.outbox.may_follow(broker, route)
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    def payload_for(self, broker: str) -> PayloadConfig:
+        """What messages to a broker look like; of one that is leaving, as those of the gateway."""
+        route = self.config.routes.get(broker)
+        return route.payload if route is not None else self.config.payload
+
+    def payload_of(self, route: str) -> PayloadConfig:
+        """What messages of a route look like; of one that is gone, as those of the gateway."""
+        return next((each.payload for each in self.routing.routes if each.name == route), self.config.payload)
+
+    def count_left_out(self, encoded: Encoded) -> None:
+        """What has become durable and a broker did not ask for is in its books all the same."""
+        for broker in self.outbox.readers:
+            left_out = encoded.values - encoded.chosen.get(self.outbox.reader(broker).route, 0)
+            if left_out:
+                self.metrics.not_routed.labels(broker).inc(left_out)
+
+    def _encoder(self, route: Route, source: str) -> Encoder:
+        prefix, packets = prefix_of(self.stream_prefix, route.name), self.packets
+        return encoder_for(
+            self.config, source, prefix, packets.of(partial(self.routing.brokers_of, route.name)),
+            lambda: self.outbox.latest_ns, route.payload,
+        )  # fmt: skip
 
     @property
     def stored_values(self) -> int:
@@ -52,6 +105,10 @@ class Gateway:
         """After a peer came or went."""
         self.links[:] = (*self.sources.values(), *self.brokers.values())
         self.losers[:] = (self.outbox, *(queue.refused for queue in self.queues.values()))
+
+
+def _routes_of(config: Config) -> tuple[Sequence[Route], Sequence[str]]:
+    return config.distinct_routes, tuple(source.name for source in config.sources)
 
 
 def counted_link(name: str, address: str, bound: SourceMetrics | SinkMetrics) -> Link:

@@ -29,7 +29,7 @@ Unit = TypeVar("Unit", SourceUnit, SinkUnit)
 
 
 OpenSource = Callable[[Gateway, SourceConfig], AbstractAsyncContextManager[SourceUnit]]
-OpenSink = Callable[[Gateway, OutboxConfig, BrokerConfig], AbstractAsyncContextManager[SinkUnit]]
+OpenSink = Callable[[Gateway, OutboxConfig, BrokerConfig, str], AbstractAsyncContextManager[SinkUnit]]
 
 
 class Peers:
@@ -53,11 +53,13 @@ class Peers:
         config, needs_restart = in_effect(gateway.config, wanted)
         now = await asyncio.to_thread(snapshot_of, config)
         changes = changes_between(self._snapshot, now)
+        gateway.check_routes(config)
         async with AsyncExitStack() as opening:
             sources, sinks = _Units[SourceUnit](), _Units[SinkUnit]()
             opening.push_async_callback(self._abandon, sources, sinks)
             for broker in _named(config.all_brokers, changes.brokers.begun):
-                await sinks.add(self._open_sink(gateway, config.outbox, broker))
+                route = config.routes[broker.name].name
+                await sinks.add(self._open_sink(gateway, config.outbox, broker, route))
             for source in _named(config.sources, changes.sources.begun):
                 await sources.add(self._open_source(gateway, source))
             opening.pop_all()
@@ -86,7 +88,7 @@ class Peers:
     async def _change(self, config: Config, changes: Changes) -> None:
         """Away with what goes, sources first; then what comes, brokers first."""
         gateway = self._gateway
-        gateway.config = config
+        gateway.take(config)
         set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
         gateway.outbox.keep_within(config.outbox)
         gateway.tags.configure(config)

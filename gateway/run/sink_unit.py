@@ -21,6 +21,7 @@ from gateway.metrics import SinkMetrics
 from gateway.outbox import open_outbox
 from gateway.outbox.inspect import forget, forget_empty
 from gateway.payload.choose import format_of, with_version
+from gateway.payload.layout import route_of
 from gateway.payload.presence import hash_of, presence_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward
@@ -42,8 +43,11 @@ KindOf = Callable[[BrokerConfig], SinkKind]
 class SinkUnit:
     """Made by `sink_unit`."""
 
-    def __init__(self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, kind_of: KindOf) -> None:
+    def __init__(
+        self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, route: str, kind_of: KindOf
+    ) -> None:
         self.name = broker.name
+        self._first_route = route
         self._kind_of = kind_of
         self._gateway = gateway
         self._bounds = bounds
@@ -96,7 +100,10 @@ class SinkUnit:
 
     async def _keep_open(self) -> None:
         try:
-            async with _places(self._gateway, self._bounds, self._broker) as queue, asyncio.TaskGroup() as tasks:
+            async with (
+                _places(self._gateway, self._bounds, self._broker, self._first_route) as queue,
+                asyncio.TaskGroup() as tasks,
+            ):
                 self._open = queue, Life(tasks, f"forward to {self.name}", self._gateway.backoff)
                 if self._has_begun:  # else it waits until everything new is open
                     self._deliver()
@@ -159,13 +166,15 @@ class SinkUnit:
 
 @asynccontextmanager
 async def sink_unit(
-    gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, kind_of: KindOf = kind_of
+    gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, route: str, kind_of: KindOf = kind_of
 ) -> AsyncIterator[SinkUnit]:
     """A sink whose places on the disk are open, and that may begin; one that never began leaves nothing behind.
 
+    `route` is the one that it follows if it is new.
+
     Raises `ConfigError` or `Unavailable` when its places cannot be had.
     """
-    unit, problem = SinkUnit(gateway, bounds, broker, kind_of), None
+    unit, problem = SinkUnit(gateway, bounds, broker, route, kind_of), None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(unit.live(), name=f"places of {broker.name}")
         try:
@@ -204,11 +213,12 @@ async def _connected(
     gateway: Gateway, broker: BrokerConfig, kind: SinkKind, link: Link, metrics: SinkMetrics
 ) -> AsyncIterator[Session]:
     """A session, from which the formats learn how long a message may be."""
-    wanted = with_version(broker, gateway.config.payload)
-    async with kind.open_sink(wanted, link, client_id_of(gateway.config, broker), _presence(gateway, broker)) as sink:
+    payload, client_id = gateway.payload_for(broker.name), client_id_of(gateway.config, broker)
+    wanted = with_version(broker, payload)
+    async with kind.open_sink(wanted, link, client_id, _presence(gateway, broker)) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes
-        if gateway.packets.learn(broker.name, most) and most < gateway.config.payload.max_bytes:
+        if gateway.packets.learn(broker.name, most) and most < payload.max_bytes:
             log = structlog.get_logger("gateway").bind(broker=broker.name)
             log.info("messages are split to what the broker takes", most_bytes=most)
         yield sink
@@ -222,14 +232,17 @@ def client_id_of(config: Config, broker: BrokerConfig) -> str:
 
 def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
     """What says at this broker whether the gateway is there."""
-    config = gateway.config
-    own = format_of(config.payload).presence
+    config, payload = gateway.config, gateway.payload_for(broker.name)
+    own = format_of(payload).presence
     if own is not None and broker.presence.topic is not None:
-        return own(config.payload, config.name)
-    streams: Callable[[], list[str]] = lambda: sorted(gateway.outbox.streams)  # noqa: E731 - as of then
+        return own(payload, config.name)
+
+    def streams() -> list[str]:
+        route = gateway.outbox.reader(broker.name).route
+        return sorted(stream for stream in gateway.outbox.streams if route_of(stream) == route)
+
     return presence_of(
-        broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.config), streams,
-        config.payload.rules,
+        broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.config), streams, payload.rules,
     )  # fmt: skip
 
 
@@ -242,7 +255,9 @@ def _beside(outbox: OutboxConfig, broker: str) -> tuple[OutboxConfig, OutboxConf
 
 
 @asynccontextmanager
-async def _places(gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig) -> AsyncIterator[BrokerQueue]:
+async def _places(
+    gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, route: str
+) -> AsyncIterator[BrokerQueue]:
     """The places of one broker: in the outbox, and beside it for what it refused for now and what it never takes."""
     refused_config, dead_config = _beside(bounds, broker.name)
     on_drop = partial(count_drop, gateway.metrics)
@@ -250,6 +265,7 @@ async def _places(gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig) 
         open_outbox(refused_config, readers=(broker.name,), on_drop=on_drop, numbered=False) as refused,
         open_outbox(dead_config, numbered=False) as dead,
     ):
+        gateway.outbox.reader(broker.name, route)  # a new one begins in its route
         yield BrokerQueue(
             broker.name, gateway.outbox, refused, dead, gateway.metrics, broker.retry_refused, broker.replay,
             broker.expiry,

@@ -11,10 +11,10 @@ from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.opcua import open_source
 from gateway.opcua.session.security import check
-from gateway.payload.choose import encoder_for, format_of
-from gateway.payload.format import Encoder
+from gateway.payload.choose import describes_types
 from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
 from gateway.pipeline.keep_alive import keeping_alive
+from gateway.pipeline.routing import SourceRoutes
 from gateway.run.gateway import Gateway, counted_link
 from gateway.run.life import Life, task_in
 from gateway.shaping import Shaper
@@ -55,12 +55,12 @@ class SourceUnit:
         self.begin()
 
     async def change(self, source: SourceConfig) -> None:
-        """Go on with other shaping or another payload, on the connection that there is."""
+        """Go on with other shaping, on the connection that there is."""
         self._source = source
         if self._running is None:
             return  # the next life begins with it
         intake, tasks = self._running
-        change = intake.change(self._encoder(), _shaper(source), self._watch())
+        change = intake.change(_shaper(source), self._watch())
         changing = task_in(tasks, change, f"change {self.name}")
         if changing is not None:
             await asyncio.wait([changing], timeout=DRAIN_S)  # it goes on when the outbox is full
@@ -75,25 +75,20 @@ class SourceUnit:
 
     async def _collect(self, link: Link, metrics: SourceMetrics) -> None:
         """One life: what the rules hold lives as long as this."""
-        gateway, source, payload = self._gateway, self._source, self._gateway.config.payload
+        gateway, source = self._gateway, self._source
         await gateway.outbox.append([])  # what an earlier life was storing is there by then, with its checkpoint
-        encoder, form = self._encoder(), format_of(payload)
-        intake = Intake(self.name, encoder, gateway.outbox, metrics, _shaper(source), watch=self._watch())
-        connect = partial(self._connect, source, metrics, describe=form.describes_types)
-        every_s = form.keep_alive_s(payload) if form.keep_alive_s is not None else None
-        async with asyncio.TaskGroup() as tasks, keeping_alive(encoder, gateway.outbox, link, every_s):
+        routes = SourceRoutes(self.name, gateway.routing)
+        intake = Intake(
+            self.name, routes, gateway.outbox, metrics, _shaper(source),
+            watch=self._watch(), on_stored=gateway.count_left_out,
+        )  # fmt: skip
+        connect = partial(self._connect, source, metrics, describe=describes_types(gateway.config))
+        async with asyncio.TaskGroup() as tasks, keeping_alive(routes, gateway.outbox, link):
             self._running = intake, tasks
             try:
                 await collect(intake, connect, link, gateway.backoff)
             finally:
                 self._running = None
-
-    def _encoder(self) -> Encoder:
-        """What makes the messages of this source."""
-        gateway = self._gateway
-        return encoder_for(
-            gateway.config, self.name, gateway.stream_prefix, gateway.packets, lambda: gateway.outbox.latest_ns
-        )
 
     def _watch(self) -> Watch | None:
         link = self._gateway.sources[self.name]

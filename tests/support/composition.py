@@ -40,6 +40,8 @@ class Server:
 
     name: str
     tags: Sequence[Tag] = (Tag("count", "i=1", {"machine": "m"}),)
+    handles: Sequence[int] = (0,)
+    """Which tag changes, in turn."""
     is_there: bool = True
     produced: int = 0
     acknowledged: int = 0
@@ -89,7 +91,8 @@ class Connection:
                 await server._changed.wait()
             end = min(server.produced, at + MOST_AT_ONCE)
             rows = [(INT32, n) for n in range(at + 1, end + 1)]
-            batch = batch_of(rows, tags=server.tags, handles=[0] * len(rows))
+            handles = [server.handles[n % len(server.handles)] for n in range(at, end)]
+            batch = batch_of(rows, tags=server.tags, handles=handles)
             batch = Batch(
                 **{name: getattr(batch, name) for name in batch.__slots__}
                 | {"source": server.name, "checkpoint": b"%d" % end}
@@ -177,10 +180,10 @@ class Composition:
     @asynccontextmanager
     async def running(self, first: Config | None = None, files: Files | None = None) -> AsyncIterator["Composition"]:
         config, metrics = first or self.config(), Metrics()
-        names = tuple(broker.name for broker in config.all_brokers)
+        routes = {broker: route.name for broker, route in config.routes.items()}
         drops = partial(count_drop, metrics)
         async with (
-            open_outbox(config.outbox, readers=names, on_drop=drops, files=files) as outbox,
+            open_outbox(config.outbox, readers=routes, on_drop=drops, files=files) as outbox,
             AsyncExitStack() as stack,
         ):
             tags = TagGauges(config, metrics.left_out.labels("tags"))
@@ -193,9 +196,9 @@ class Composition:
         return source_unit(gateway, source, connect=self.servers[source.name].connected)
 
     def _sink(
-        self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig
+        self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, route: str
     ) -> AbstractAsyncContextManager[SinkUnit]:
-        return sink_unit(gateway, bounds, broker, kind_of=lambda config: self.kinds[config.name])
+        return sink_unit(gateway, bounds, broker, route, kind_of=lambda config: self.kinds[config.name])
 
     def produce(self, count: int = 1) -> None:
         for server in self.servers.values():

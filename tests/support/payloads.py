@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 import numpy as np
 from hypothesis import strategies as st
 
-from gateway.config import Config
+from gateway.config import Config, PayloadConfig, Route
 from gateway.model import IS_ARRAY, IS_MATRIX, Batch, Gap, Message, Tag
+from gateway.payload.format import Encoder
+from gateway.pipeline.routing import Routing, SourceRoutes
 from gateway.values import LocalizedText, QualifiedName, Structure, Typed
 
 TICKS = 134_000_000_001_234_567  # 2025-08-18T14:13:20.1234567Z
@@ -191,3 +193,9 @@ def by_tag(rows: list[Seen]) -> dict[str, list[Seen]]:
     for row in rows:
         found.setdefault(row[0], []).append(row)
     return found
+
+
+def one_route(encoder: Encoder, payload: PayloadConfig | None = None) -> SourceRoutes:
+    """One route, for all tags, of a source whose messages this encoder makes."""
+    route = Route("", payload or PayloadConfig(), None, ())
+    return SourceRoutes("", Routing([route], [], lambda route, source: encoder))

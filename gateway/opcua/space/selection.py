@@ -9,11 +9,11 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import count
 
 from asyncua import ua
 
+from gateway import patterns
 from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
 from gateway.opcua.codec.node_ids import node_of, text_of_node
@@ -202,17 +202,8 @@ def _events(selection: Selection) -> EventFilter | None:
 
 
 def is_chosen(path: str, selection: Selection) -> bool:
-    """Whether a path below the subtree is taken: included (or nothing says what is), and not excluded."""
-    included = not selection.include or any(pattern(p).fullmatch(path) for p in selection.include)
-    return included and not any(pattern(p).fullmatch(path) for p in selection.exclude)
-
-
-@lru_cache(maxsize=1000)
-def pattern(glob: str) -> re.Pattern[str]:
-    """`*` is any text within a level, `**` across levels, `?` one character; everything else is itself."""
-    parts = re.split(r"(\*\*/?|\*|\?)", glob)
-    meaning = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meaning.get(part, re.escape(part)) for part in parts), re.DOTALL)
+    """Whether a path below the subtree is taken."""
+    return patterns.is_chosen(path, selection.include, selection.exclude)
 
 
 def split_path(path: tuple[str, ...], levels: Sequence[str]) -> tuple[dict[str, str], str]:

@@ -30,9 +30,11 @@ class Change:
     connects: frozenset[str] = frozenset()
     changes: frozenset[str] = frozenset()
     """In place."""
+    wanted: tuple[tuple[str, str], ...] = (("a", "s"), ("a", "t"), ("b", "s"), ("b", "t"))
+    """Which broker is to get all of which source."""
 
 
-BOTH = frozenset("st")
+BOTH = frozenset("ab")
 CHANGES: dict[str, Change] = {
     "nothing": Change(),
     "secret file": Change(secret="two", connects=frozenset("a")),
@@ -40,6 +42,10 @@ CHANGES: dict[str, Change] = {
     "url of a broker": Change(broker={"url": "mqtt://elsewhere:1"}, connects=frozenset("a")),
     "payload": Change(payload={"topic": "x/{source}", "max_values": 3}, changes=BOTH),
     "topic": Change(payload={"topic": "y/{source}"}, changes=BOTH),
+    "payload of a broker": Change(broker={"payload": {"topic": "z/{source}"}}, changes=frozenset("a")),
+    "tags of a broker": Change(
+        broker={"tags": [{"sources": ["s"]}]}, changes=frozenset("a"), wanted=(("a", "s"), ("b", "s"), ("b", "t"))
+    ),
     "selection": Change(source={"select": [{"node": "i=1"}, {"node": "i=2"}]}, connects=frozenset("s")),
     "shaping": Change(source={"shape": {"rename": {"count": "n"}}}, changes=frozenset("s")),
     "bounds": Change(outbox={"max_bytes": "64MiB", "segment_bytes": "1MiB"}),
@@ -129,7 +135,7 @@ def test_the_right_peers_connect_again_nobody_else_notices_and_everything_arrive
             assert (composition.gateway.http is http) == (name != "http")
             scene.resolve()
             composition.produce(20)
-            await until(lambda: all(map(composition.has_all, "ab")))
+            await until(lambda: all(composition.has_all(broker, source) for broker, source in change.wanted))
             await composition.gateway.outbox.wait_empty()
             await until(lambda: composition.gateway.queues["a"].stored_values == 0)
             connected = {name for name, count in counts(composition).items() if count > before[name]}

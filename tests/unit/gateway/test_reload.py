@@ -56,12 +56,23 @@ def test_shaping_is_changed_in_place(source: dict[str, object]) -> None:
     assert changes(config(), now) == (Change((), (), (), ("a",)), NOTHING)
 
 
-def test_payload_is_changed_in_place_unless_its_writers_are_numbered() -> None:
+def test_payload_is_changed_in_place_unless_types_have_to_be_described() -> None:
     topics, pubsub = config(payload={"topic": "x/{source}"}), config(payload={"format": "opcua-pubsub"})
-    assert changes(config(), topics) == (Change((), (), (), ("a", "b")), NOTHING)
+    assert changes(config(), topics) == (NOTHING, Change((), (), (), ("near", "far")))
     assert changes(config(), pubsub) == (Change((), (), ("a", "b"), ()), Change((), (), ("near", "far"), ()))
     alone = config(sources=[SOURCE], payload={"format": "opcua-pubsub"})
-    assert changes(pubsub, alone) == (Change(("b",), (), ("a",), ()), NOTHING)
+    assert changes(pubsub, alone) == (Change(("b",), (), (), ()), NOTHING)
+
+
+def test_what_one_broker_gets_is_changed_in_place_and_concerns_nobody_else() -> None:
+    for own in ({"payload": {"topic": "y/{source}"}}, {"tags": [{"sources": ["a"]}]}):
+        assert changes(config(), config(brokers=[BROKER, {**FAR, **own}])) == (NOTHING, Change((), (), (), ("far",)))
+    described = config(brokers=[BROKER, {**FAR, "payload": {"format": "opcua-pubsub"}}])
+    assert changes(config(), described) == (Change((), (), ("a", "b"), ()), Change((), (), ("far",), ()))
+    again = config(brokers=[BROKER, {**FAR, "payload": {"format": "opcua-pubsub", "pubsub": {"prefix": "x"}}}])
+    assert changes(described, again) == (NOTHING, Change((), (), ("far",), ()))
+    rules = config(brokers=[BROKER, {**FAR, "payload": {"topic_escape": "."}}])
+    assert changes(config(), rules) == (NOTHING, Change((), (), ("far",), ()))
 
 
 def test_another_password_in_the_same_file_connects_that_broker_again(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_no_topic_of_any_format_is_longer_than_allowed_or_has_what_is_forbidden(
 @pytest.mark.parametrize("name", NAMES)
 def test_every_format_announces_losses(tmp_path: Path, name: str) -> None:
     mode = ", cloudevents: {mode: structured}" if name == "cloudevents" else ", compress: gzip"
-    told = announcement_for(config(tmp_path, f"format: {name}{mode}"))
+    told = announcement_for(config(tmp_path, f"format: {name}{mode}").payload, "edge")
     for stream, topic in (
         ("e.1/line-1/factory/press", "factory/press"),
         ("e.1/gateway/gateways/e/losses", "gateways/e/losses"),

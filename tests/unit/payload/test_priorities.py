@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, OutboxConfig
+from gateway.config import Config, OutboxConfig, PayloadConfig
 from gateway.model import Batch, Message, Priority, Tag
 from gateway.outbox import open_outbox
 from gateway.payload.choose import encoder_for
 from gateway.payload.layout import Topics, priority_of, stream_of
-from gateway.pipeline.announce import announce
+from gateway.pipeline.announce import Teller, announce
 from tests.support.payloads import Counting, batch_of
 
 FIELDS = {"line": "l1"}
@@ -87,7 +87,9 @@ def test_a_loss_of_events_is_announced_in_their_own_lane(tmp_path: Path) -> None
             for seq in range(1, 40):
                 event = Message("f/events", b"x" * 2000, stream=stream, seq=seq, values=1, priority=Priority.EVENT)
                 await outbox.append([event])
-            telling = asyncio.create_task(announce([outbox], outbox, "gw.e1", lambda: "gateways/gw/losses"))
+            telling = asyncio.create_task(
+                announce([outbox], outbox, Teller("gw", "gw.e1", lambda route: PayloadConfig()))
+            )
             reader = outbox.reader("b")
             while True:
                 for record in await reader.read(100, 10**6):

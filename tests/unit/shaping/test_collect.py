@@ -23,6 +23,7 @@ from gateway.payload.json import JsonEncoder
 from gateway.payload.splitting import FormatSettings, NextSeq, SizeLimits
 from gateway.pipeline.collect import Intake, Source, collect
 from gateway.shaping import Shaper
+from tests.support.payloads import one_route
 
 S = 10_000_000
 TAGS = tuple(Tag(f"T{n}", f"s=T{n}", {"line": str(n % 2)}, selection=n) for n in range(5))
@@ -161,7 +162,7 @@ def test_received_is_passed_and_filtered_and_the_rest_is_held(
 def test_the_books_balance_at_every_step(given_rows: list[list[Row]], flushes: set[int]) -> None:
     async def body(outbox: Outbox, metrics: Metrics) -> None:
         now, sent = 1000 * S, 0
-        intake = Intake("s", form(), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: now)
+        intake = Intake("s", one_route(form()), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: now)
         for number, batch in enumerate(series(given_rows)):
             sent += len(batch)
             await intake.store(batch)
@@ -185,7 +186,7 @@ def test_reconnections_and_a_regular_end_lose_nothing(given_rows: list[list[Row]
         server = Server(series(given_rows), {b for b in breaks if b < len(given_rows)})
         expected = len(server.breaks) + 1
         bound, shaper = metrics.for_source("s"), Shaper(SOURCE)
-        intake = Intake("s", form(), outbox, bound, shaper, lambda: 0)
+        intake = Intake("s", one_route(form()), outbox, bound, shaper, lambda: 0)
 
         def connect(mark: bytes) -> AbstractAsyncContextManager[Source]:
             return server.connect(mark)
@@ -207,11 +208,11 @@ def test_what_was_held_at_a_kill_is_announced_with_its_number(tmp_path: Path) ->
     held = [(4, 1000, 1.0, 0), (4, 1001, 2.0, 0), (0, 1001, 5.0, 0)]
 
     async def killed(outbox: Outbox, metrics: Metrics) -> None:
-        intake = Intake("s", form(), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: 0)
+        intake = Intake("s", one_route(form()), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: 0)
         await intake.store(batch_of(held, 7))
 
     async def after(outbox: Outbox, metrics: Metrics) -> None:
-        intake = Intake("s", form(), outbox, metrics.for_source("s"), None, lambda: 0)
+        intake = Intake("s", one_route(form()), outbox, metrics.for_source("s"), None, lambda: 0)
         assert intake.mark == b"7"
         await intake.store(batch_of([], 8))
         records: list[Record] = []
@@ -247,7 +248,7 @@ def test_a_fault_in_encoding_is_followed_by_what_was_not_stored_and_what_was_hel
         server, encoder = Server([held, batch_of([*faulty, (4, 1003, 3.0, 0)], 1)], set()), FaultyOnce(KeyError("x"))
 
         def intake() -> Intake:
-            return Intake("s", encoder, outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: 0)
+            return Intake("s", one_route(encoder), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: 0)
 
         with pytest.raises(ExceptionGroup):
             await collect(intake(), server.connect, Link("s", "fake"), Backoff(0.0, 0.0))
@@ -272,12 +273,12 @@ def test_rules_exchanged_in_between_lose_nothing(
 ) -> None:
     async def body(outbox: Outbox, metrics: Metrics) -> None:
         before, after = (Shaper(SOURCE) if ruled else None for ruled in (ruled_before, ruled_after))
-        intake, sent = Intake("s", form(), outbox, metrics.for_source("s"), before, lambda: 0), 0
+        intake, sent = Intake("s", one_route(form()), outbox, metrics.for_source("s"), before, lambda: 0), 0
         for number, batch in enumerate(series(given_rows)):
             sent += len(batch)
             await intake.store(batch)
             if number == at:
-                await intake.change(form(), after)
+                await intake.change(after)
                 assert_exact(outbox, metrics, sent)
         await intake.drain()
         assert_exact(outbox, metrics, sent)
@@ -290,7 +291,7 @@ def test_a_window_is_told_although_no_value_comes() -> None:
     async def body(outbox: Outbox, metrics: Metrics) -> None:
         now = 0
         server = Server([batch_of([(4, 1000, 1.0, 0)], 0)], set())
-        intake = Intake("s", form(), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: now)
+        intake = Intake("s", one_route(form()), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: now)
         task = asyncio.create_task(collect(intake, server.connect, Link("s", "fake"), Backoff(0.0, 0.0)))
         await server.ended.wait()
         now = 6 * S

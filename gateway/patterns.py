@@ -1,0 +1,18 @@
+"""Patterns for paths and names: `*`, `**` and `?`."""
+
+import re
+from functools import lru_cache
+
+
+@lru_cache(maxsize=1000)
+def pattern(glob: str) -> re.Pattern[str]:
+    """`*` is any text within a level, `**` across levels, `?` one character; everything else is itself."""
+    parts = re.split(r"(\*\*/?|\*|\?)", glob)
+    meaning = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(meaning.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def is_chosen(text: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
+    """Whether a path or name is taken: included (or nothing says what is), and not excluded."""
+    included = not include or any(pattern(each).fullmatch(text) for each in include)
+    return included and not any(pattern(each).fullmatch(text) for each in exclude)

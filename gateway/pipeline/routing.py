@@ -1,0 +1,142 @@
+"""From one batch to the messages of every route.
+
+A batch is encoded once for each route.  Which routes there are is looked up with each batch, so a change of them comes
+for all sources in the same instant.  Where there is one route, for all tags, a batch goes straight to its encoder.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.config import Route
+from gateway.model import Batch, Message
+from gateway.payload.choose import format_of
+from gateway.payload.format import Encoder
+from gateway.payload.splitting import NextSeq
+from gateway.pipeline.choice import Choice
+
+MakeEncoder = Callable[[Route, str], Encoder]
+"""What makes the messages of a source, given its name, for a route."""
+
+
+@dataclass(slots=True)
+class Encoded:
+    """The messages of one append."""
+
+    messages: list[Message] = field(default_factory=list)
+    """Those of the route without a name."""
+    others: dict[str, list[Message]] = field(default_factory=dict)
+    """Those of other routes, by name."""
+    values: int = 0
+    """How many there were to choose from."""
+    chosen: dict[str, int] = field(default_factory=dict)
+    """How many of them went to each route."""
+
+    def add(self, route: str, made: list[Message], values: int) -> None:
+        if route:
+            self.others.setdefault(route, []).extend(made)
+        elif self.messages:
+            self.messages += made
+        else:
+            self.messages = made
+        self.chosen[route] = self.chosen.get(route, 0) + values
+
+    def join(self, other: "Encoded") -> None:
+        """Add what follows in the same append."""
+        self.messages += other.messages
+        for route, made in other.others.items():
+            self.others.setdefault(route, []).extend(made)
+        for route, values in other.chosen.items():
+            self.chosen[route] = self.chosen.get(route, 0) + values
+        self.values += other.values
+
+
+class Routing:
+    """The routes of a running gateway."""
+
+    def __init__(self, routes: Sequence[Route], sources: Sequence[str], make: MakeEncoder) -> None:
+        self.routes = tuple(routes)
+        self.sources = tuple(sources)
+        """The names of all of them."""
+        self.make = make
+        self.changed = asyncio.Event()
+        """Set when there are others; then it is another event."""
+
+    def change(self, routes: Sequence[Route], sources: Sequence[str]) -> None:
+        """From the next batch on there are these routes."""
+        self.routes, self.sources = tuple(routes), tuple(sources)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def brokers_of(self, name: str) -> tuple[str, ...]:
+        """Who gets what goes by a route of this name."""
+        return next((route.brokers for route in self.routes if route.name == name), ())
+
+
+@dataclass(slots=True)
+class _Way:
+    """One route, for one source."""
+
+    route: Route
+    numbered: tuple[str, ...]
+    """The sources, where writers are numbered through all of them."""
+    encoder: Encoder
+    choice: Choice | None
+
+
+class SourceRoutes:
+    """What makes the messages of one source, for all routes."""
+
+    def __init__(self, source: str, routing: Routing) -> None:
+        self._source = source
+        self._routing = routing
+        self._routes: tuple[Route, ...] | None = None
+        self._ways: list[_Way] = []
+
+    def encode(self, batch: Batch, next_seq: NextSeq, encoded: Encoded) -> None:
+        """Add the messages of a batch, numbered on from what `next_seq` says of each stream."""
+        encoded.values += len(batch)
+        for way in self._present():
+            chosen = batch if way.choice is None else way.choice.of(batch)
+            made = way.encoder.encode(chosen, next_seq) if chosen is not None else []
+            encoded.add(way.route.name, made, len(chosen) if chosen is not None else 0)
+
+    def keep_alives(self, names: Sequence[str], next_seq: NextSeq) -> Encoded:
+        """The keep-alives of these routes."""
+        encoded = Encoded()
+        for way in self._present():
+            if way.route.name in names:
+                encoded.add(way.route.name, way.encoder.keep_alives(next_seq), 0)
+        return encoded
+
+    @property
+    def keep_alive_s(self) -> Mapping[str, float]:
+        """By route, how long a topic may be silent before it gets a keep-alive; those that have none are left out."""
+        forms = ((way.route, format_of(way.route.payload).keep_alive_s) for way in self._present())
+        return {route.name: every_s(route.payload) for route, every_s in forms if every_s is not None}
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set once there are other routes."""
+        return self._routing.changed
+
+    def _present(self) -> list[_Way]:
+        if self._routes is not self._routing.routes:
+            self._routes = self._routing.routes
+            self._ways = [self._known(route) or self._made(route) for route in self._routes]
+        return self._ways
+
+    def _known(self, route: Route) -> _Way | None:
+        """One that goes on as it is: nobody notices that another route came or went."""
+        wanted = (route.name, route.payload, route.tags, self._numbered(route))
+        for way in self._ways:
+            if (way.route.name, way.route.payload, way.route.tags, way.numbered) == wanted:
+                return way
+        return None
+
+    def _numbered(self, route: Route) -> tuple[str, ...]:
+        return self._routing.sources if format_of(route.payload).numbers_writers else ()
+
+    def _made(self, route: Route) -> _Way:
+        choice = Choice(route.tags, self._source) if route.tags is not None else None
+        return _Way(route, self._numbered(route), self._routing.make(route, self._source), choice)
