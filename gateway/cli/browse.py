@@ -15,7 +15,7 @@ from gateway.config import Secret, SecurityConfig, Selection, SourceConfig
 from gateway.errors import ConfigError
 from gateway.loading import load
 from gateway.metrics import Metrics
-from gateway.opcua.explore import Browsed, Plan, PlannedTag, Wish, connected, selection_of
+from gateway.opcua.explore import Browsed, BrowseOptions, Plan, PlannedTag, connected, selection_of
 from gateway.opcua.explore import browse as browse_server
 from gateway.opcua.explore import plan as plan_source
 from gateway.opcua.space.browse import MAX_LEVELS
@@ -63,8 +63,8 @@ def browse(
             )
         config = _source(url, root, insecure, pki, username, password_env)
         wanted = Selection(subtree=root, include=tuple(match or ()))
-        wish = Wish(root, lambda path: is_chosen(path, wanted), depth, limit, values and not as_yaml)
-        found = until_interrupted(lambda: _browse(config, wish))
+        options = BrowseOptions(root, lambda path: is_chosen(path, wanted), depth, limit, values and not as_yaml)
+        found = until_interrupted(lambda: _browse(config, options))
     if as_yaml:
         tree = {"select": selection_of(found.entries)}
         typer.echo(yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True), nl=False)
@@ -97,10 +97,10 @@ def _source(
         raise ConfigError([e["msg"].removeprefix("Value error, ") for e in error.errors()]) from error
 
 
-async def _browse(config: SourceConfig, wish: Wish) -> Browsed:
+async def _browse(config: SourceConfig, options: BrowseOptions) -> Browsed:
     with counting(f"connecting to {config.url}") as told:
         async with connected(config, Metrics().for_source("browse")) as session:
-            return await browse_server(session, wish, told)
+            return await browse_server(session, options, told)
 
 
 def _tree(found: Browsed) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""What a server has, and what a configuration would make of it: behind `gateway browse` and `gateway plan`.
+"""What a server has, and what a configuration would make of it: for `gateway browse` and `gateway plan`.
 
-Nothing here stays on the server: a plan subscribes with publishing on and deletes the subscriptions at once, so that
-revised values and refusals are the server's own words.
+A plan really subscribes, so that revised intervals and refusals come from the server itself.  It deletes its
+subscriptions at once: nothing stays on the server.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from gateway.opcua.session.asyncua_edge import patch_asyncua, status_text
 from gateway.opcua.session.security import check
 from gateway.opcua.session.session import Session, content, open_session
 from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
-from gateway.opcua.space.selection import Item, Table, described, locate, resolve
+from gateway.opcua.space.selection import Item, Table, locate, resolve, with_units
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.polled import NOT_THERE
 from gateway.opcua.subscription.services import NoSubscriptions, Subscription
@@ -42,7 +42,7 @@ class Entry:
     type: str
     """Name of the built-in type, with `[]` for arrays; empty where the value could not be read."""
     value: object
-    """For people; None where it is bad."""
+    """The value, for people to read; None where its status is bad."""
     status: str
     """Empty for Good."""
     unit: str | None
@@ -94,12 +94,12 @@ async def connected(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterat
         yield session
 
 
-Told = Callable[[str, int], None]
+Progress = Callable[[str, int], None]
 """Progress: what is being done, and how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class BrowseOptions:
     """What to show of a server."""
 
     root: str = "i=85"
@@ -124,19 +124,19 @@ class Browsed:
     """How many variables were wanted, also beyond the limit."""
 
 
-async def browse(session: Session, wish: Wish, told: Told = lambda what, done: None) -> Browsed:
+async def browse(session: Session, options: BrowseOptions, progress: Progress = lambda what, done: None) -> Browsed:
     """The variables below a node, by path; values and units are read only of those that will be shown.
 
     Raises `Rejected` when there is no such node, `Unavailable` when the server is lost.
     """
-    node = await locate(session, wish.root)
+    node = await locate(session, options.root)
     if node is None or not await _exists(session, node):
-        raise Rejected("node_id", f"{session.where} has no node {wish.root}")
-    found = await survey(session, node, depth=wish.depth, progress=_count(told, "nodes looked into"))
-    matching = [variable for variable in found.variables if wish.is_chosen("/".join(variable.path))]
-    shown = await described(session, matching[: wish.limit or None])
+        raise Rejected("node_id", f"{session.where} has no node {options.root}")
+    found = await survey(session, node, depth=options.depth, progress=_count(progress, "nodes looked into"))
+    matching = [variable for variable in found.variables if options.is_chosen("/".join(variable.path))]
+    shown = await with_units(session, matching[: options.limit or None])
     nodes = [variable.node for variable, _ in shown]
-    read = await session.read_values(nodes, _count(told, "values read")) if wish.with_values and nodes else []
+    read = await session.read_values(nodes, _count(progress, "values read")) if options.with_values and nodes else []
     values = read or [ua.DataValue()] * len(shown)
     entries = [_entry(session, *pair, value) for pair, value in zip(shown, values, strict=True)]
     return Browsed(entries, ["/".join(path) for path in found.closed], len(matching))
@@ -147,13 +147,13 @@ async def _exists(session: Session, node: ua.NodeId) -> bool:
     return content(answer) is not None
 
 
-def _count(told: Told, what: str) -> Callable[[int], None]:
+def _count(progress: Progress, what: str) -> Callable[[int], None]:
     done = 0
 
     def more(count: int) -> None:
         nonlocal done
         done += count
-        told(what, done)
+        progress(what, done)
 
     return more
 
@@ -198,10 +198,10 @@ def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
     return [{"node": entry.node_id, "name": entry.path} for entry in entries]
 
 
-async def plan(session: Session, config: SourceConfig, told: Told = lambda what, done: None) -> Plan:
+async def plan(session: Session, config: SourceConfig, progress: Progress = lambda what, done: None) -> Plan:
     """Resolve and subscribe, note what the server says, and delete the subscriptions.  Raises `Unavailable`."""
-    table: Table = await resolve(session, config, _count(told, "nodes looked into"))
-    subscribed = None if config.mode == "poll" else await _subscribed(session, config, table, told)
+    table: Table = await resolve(session, config, _count(progress, "nodes looked into"))
+    subscribed = None if config.mode == "poll" else await _subscribed(session, config, table, progress)
     trackers, answers = subscribed or ((), await _polled(session, table))
     every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
     rows = enumerate(zip(table.tags, table.items, answers, strict=True))
@@ -210,12 +210,12 @@ async def plan(session: Session, config: SourceConfig, told: Told = lambda what,
 
 
 async def _subscribed(
-    session: Session, config: SourceConfig, table: Table, told: Told
+    session: Session, config: SourceConfig, table: Table, progress: Progress
 ) -> tuple[tuple[SubscriptionTracker, ...], list[Monitored]] | None:
     """The subscriptions, and what the server says to each item; None where it has none, and polling will do."""
     subscriptions = Subscriptions(session, config)
     try:
-        count = _count(told, "variables subscribed to")
+        count = _count(progress, "variables subscribed to")
         answers = await subscriptions.place(list(enumerate(table.items)), progress=count)
         return tuple(subscriptions), answers
     except NoSubscriptions:
@@ -228,7 +228,7 @@ async def _subscribed(
 
 
 async def _polled(session: Session, table: Table) -> list[Monitored]:
-    """What a cycle would meet: each variable is read once."""
+    """What polling would find: each variable is read once."""
     nodes = [None if i.text.startswith("/") or i.events else node_of(i.text, session.uris) for i in table.items]
     known = [node for node in nodes if node is not None]
     values = iter(await session.read_values(known) if known else [])

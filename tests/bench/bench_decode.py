@@ -59,7 +59,7 @@ def strings() -> bytes:
 
 def decoded(body: bytes) -> Changes:
     published = read_publish(body)
-    return read_changes(published, published.parts[0], DIALECT)
+    return read_changes(published, published.notifications[0], DIALECT)
 
 
 def batch_of(c: Changes) -> Batch:

@@ -68,7 +68,7 @@ def decode_all(body: bytes, dialect: Dialect) -> None:
         published = read_publish(body)
     except Malformed:
         return
-    for part in published.parts:
+    for part in published.notifications:
         read_changes(published, part, dialect)
         read_events(published, part, dialect, [("A", "B")])
 

@@ -29,7 +29,14 @@ from gateway.model import Message, Priority, Tag
 from gateway.mqtt.dial import parse
 from gateway.mqtt.lean import LeanSink
 from gateway.mqtt.sink import SessionSettings
-from gateway.opcua.codec.decode import DATA_CHANGE, Part, Published, read_changes, read_publish, read_response_header
+from gateway.opcua.codec.decode import (
+    DATA_CHANGE,
+    Notification,
+    Published,
+    read_changes,
+    read_publish,
+    read_response_header,
+)
 from gateway.opcua.codec.references import read_pages
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, StructureReader
 from gateway.opcua.session.asyncua_edge import patch_asyncua, peer_errors
@@ -198,7 +205,7 @@ def structures(data: bytes) -> None:
     readers = readers_of(definitions, {text: text for text in texts}, kinds)
     asked, octets = choices.number(len(texts)), choices.rest()[:_MOST_OCTETS]
     body = wire.data_change([wire.item(1, b"\x16" + wire.extension(1000 + asked, octets))])[9:]
-    changes = read_changes(Published(body, 1, ()), Part(DATA_CHANGE, 0, len(body)), Dialect(URIS, readers))
+    changes = read_changes(Published(body, 1, ()), Notification(DATA_CHANGE, 0, len(body)), Dialect(URIS, readers))
     assert len(changes.values) == 1
     orjson.dumps(json_column(changes.types, changes.values))
 

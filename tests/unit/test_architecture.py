@@ -11,8 +11,8 @@ from gateway.config.payload import FormatName
 ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
-    "process_signals", "errors", "model", "values", "topics", "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions",
-    "yaml_models", "config", "metrics", "logs", "notify", "cancellation", "link", "delivery", "outbox", "payload",
+    "process_signals", "errors", "model", "values", "topics", "urls", "patterns", "sound_parts", "yaml_words",
+    "yaml_positions", "yaml_models", "config", "metrics", "logs", "notify", "cancellation", "link", "delivery", "outbox", "payload",
     "loading", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
@@ -183,3 +183,11 @@ def test_nobody_outside_payload_asks_for_a_format_by_its_name() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & (names - {"json"})
         assert not found, f"{path} knows the format {found}: ask its `Format`"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "gateway/opcua").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_more_than_five_parameters_by_position(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [each.arg for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
+            assert len(names) <= 5, f"{path}:{node.lineno}: {node.name} has {len(names)}: let some be keywords"

@@ -1,14 +1,14 @@
 """Publish responses into columns, fast where they are regular and safe where they are not.
 
-Data changes repeat one layout: handle, mask, type, value, times.  Runs of equal layout are read as numpy records
-straight from the bytes, scattered items of fixed size are gathered layout by layout, and only what has no fixed size
-is read value by value (`gateway/opcua/codec/wire.py`).
+Data changes repeat one layout: handle, mask, type, value, times.  A run of items with the same layout is read as numpy
+records straight from the bytes.  Scattered items of fixed size are gathered layout by layout.  Only items without a
+fixed size are read value by value (`wire.py`).
 
     body ── read_publish ──► Published (numbers of the message, where its parts lie)
          └─ read_changes ──► Changes (columns)
 
-A value that cannot be decoded keeps its bytes, with status BadDecodingError; only where the end of a value cannot be
-found are the items after it lost, and counted.  Time is linear in the size of the body.
+A value that cannot be decoded keeps its bytes and gets the status BadDecodingError.  Where the end of a value cannot
+be found, the items after it are lost and counted.  The time is linear in the size of the body.
 """
 
 import struct
@@ -42,7 +42,7 @@ RUN = 8
 """So many equal layouts in a row are worth a numpy view."""
 
 
-class Part(Struct, frozen=True):
+class Notification(Struct, frozen=True):
     """One notification of a message: what it is, and where its body lies in the response."""
 
     kind: str
@@ -55,7 +55,7 @@ class Published(Struct, frozen=True):
 
     body: bytes
     sequence: int
-    parts: tuple[Part, ...]
+    notifications: tuple[Notification, ...]
     publish_ticks: int = 0
     """The server's clock when it was published; when it was sent, where the server does not say that."""
     subscription: int = 0
@@ -119,7 +119,7 @@ def _read_usual(body: bytes) -> Published | None:
             pos += _USUAL_PART.size
             if encoding != 1 or size < 0 or pos + size > len(body):
                 return None
-            parts.append(Part(_USUAL_KINDS[kind], pos, pos + size))
+            parts.append(Notification(_USUAL_KINDS[kind], pos, pos + size))
             pos += size
             parts_left -= 1
         count = int.from_bytes(body[pos : pos + 4], "little", signed=True)
@@ -155,7 +155,7 @@ _PLAIN = Dialect()
 
 
 def skip_response_header(r: Reader) -> int:
-    """The server's clock in ticks; the result whoever received the answer has checked."""
+    """The server's clock in ticks.  The ServiceResult was checked when the answer was received."""
     return read_response_header(r)[0]
 
 
@@ -171,25 +171,25 @@ def read_response_header(r: Reader) -> tuple[int, int]:
     return ticks, result
 
 
-def _read_message(r: Reader) -> tuple[int, int, tuple[Part, ...]]:
+def _read_message(r: Reader) -> tuple[int, int, tuple[Notification, ...]]:
     sequence, publish_ticks = r.u32(), r.i64()
     parts = []
     for _ in range(max(0, r.count(3))):
         kind = read_node_id(r)
         size = r.i32() if r.u8() else 0
         start = r.step(max(0, size))
-        parts.append(Part(kind, start, r.pos))
+        parts.append(Notification(kind, start, r.pos))
     return sequence, publish_ticks, tuple(parts)
 
 
-def read_status_change(published: Published, part: Part) -> int:
+def read_status_change(published: Published, part: Notification) -> int:
     """The status a StatusChangeNotification carries.  Raises `Malformed`."""
     return Reader(published.body, part.start, part.end, _PLAIN).u32()
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """MonitoredItems of one mask and one type of fixed size."""
+    """Items of one mask and one type of fixed size."""
 
     size: int
     kind: int
@@ -311,7 +311,7 @@ class _Sheet:
         return values
 
 
-def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
+def read_changes(published: Published, part: Notification, dialect: Dialect) -> Changes:
     """The columns of a DataChangeNotification.  Never raises: what cannot be read is counted."""
     r = Reader(published.body, part.start, part.end, dialect)
     try:
@@ -321,7 +321,7 @@ def read_changes(published: Published, part: Part, dialect: Dialect) -> Changes:
     return _read_items(r, total)
 
 
-def read_together(messages: Sequence[tuple[Published, Part]], dialect: Dialect) -> Changes | None:
+def read_together(messages: Sequence[tuple[Published, Notification]], dialect: Dialect) -> Changes | None:
     """The columns of several DataChangeNotifications at once, as if they were one.
 
     None where one of them is anything else, or where not all of their bytes make sense: then each has to be read by
@@ -366,7 +366,7 @@ def _read_items(r: Reader, total: int) -> Changes:
 
 @dataclass(frozen=True, slots=True)
 class _Scattered:
-    """MonitoredItems of one layout that lie among others: their rows, and where they begin."""
+    """Items of one layout that lie among others: their rows, and where they begin."""
 
     size: int
     """0 for a layout without a fixed size."""

@@ -1,6 +1,6 @@
-"""Node ids between text that survives a reshuffle of namespaces (`nsu=URI;s=…`) and what one session uses.
+"""Node ids as text with the namespace URI (`nsu=URI;s=…`), to and from the node ids of one session.
 
-Indexes are of one session only: text with a URI is resolved through the NamespaceArray at every connect.
+A namespace index holds for one session only, so text is resolved through the NamespaceArray at every connect.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Browse requests and answers (Part 4, 5.9.2 and 5.9.3), by hand: what the library takes 60 µs for, per reference.
+"""Browse requests and answers (Part 4, 5.9.2 and 5.9.3), encoded and decoded by hand: asyncua takes 60 µs each.
 
 Only what a walk needs is asked for and kept.  References to nodes on other servers are left out.  The only error is
 `Malformed`.

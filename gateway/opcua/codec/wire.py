@@ -1,4 +1,4 @@
-"""OPC UA Binary (Part 6, 5.2) into the values of `gateway/values.py`, from bytes that nobody vouches for.
+"""OPC UA Binary (Part 6, 5.2) into the values of `gateway/values.py`, from bytes that may be hostile.
 
 Every length is checked against the bytes that are there before anything is allocated, nesting and the number of array
 elements are bounded, and the only error is `Malformed`.  What is wrong inside a value whose end is known (text that is

@@ -1,9 +1,9 @@
-"""The edge to asyncua: everything that depends on its inside stands here, and nowhere else in the gateway.
+"""The edge to asyncua: what depends on its inside stands here and in `publish_channel.py`, and nowhere else.
 
 - Errors: whatever a peer does wrong, from not answering to answering nonsense, becomes `Unavailable` with a sentence
   that says what we were doing, where, and what happened.
 - Patches: its logs stay quiet, and its decoder stays bounded.
-- Private names: requests that are sent without waiting, limits of received messages, the clock of security tokens.
+- Private names: hand-encoded requests, limits of received messages, the clock of security tokens.
   `tests/unit/opcua/test_asyncua_edge.py` names each of them and says what breaks without it.
 """
 

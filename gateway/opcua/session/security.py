@@ -3,7 +3,7 @@
     GetEndpoints (in clear) ─► choose ─► trust store ─► secure channel ─► CreateSession tells the endpoints again
                                                                              └─► a stronger one now: somebody lied
 
-What is learned in clear is never believed: the certificate must be trusted, the list of endpoints is checked again
+Nothing that was sent in clear is believed: the certificate must be trusted, the list of endpoints is checked again
 inside the channel, and `auto` refuses to be weaker than it was before (`strongest.json`).
 """
 

@@ -1,8 +1,8 @@
 """One connection to one server: socket, secure channel, session, and what the server says of itself.
 
-One asyncua client per attempt, driven step by step: none of its own reconnecting, watching or publishing runs.
-Entering `open_session` means connected; leaving closes session and socket within `CLOSE_S`, whatever the peer does.
-Subscriptions are left alive on the server: the next session, or the next process, takes them up.
+Each attempt has an asyncua client of its own, driven step by step: none of asyncua's own reconnecting, watching or
+publishing runs.  Entering `open_session` means connected; leaving closes session and socket within `CLOSE_S`, whatever
+the peer does.  Subscriptions stay alive on the server: the next session, or the next process, transfers them.
 """
 
 import asyncio
@@ -39,14 +39,16 @@ _LIMITS = {"read": 11705, "browse": 11710, "translate": 11712, "items": 11714, "
            "subscribed": 24104}  # fmt: skip
 
 
-def untold(done: int) -> None:
-    """Progress that nobody wants to know of."""
+def no_progress(done: int) -> None:
+    """For callers that show no progress."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Operations per call the server allows, and items per subscription; 0, or nothing said, means no limit and gets
-    ours."""
+class OperationLimits:
+    """How many operations the server allows per call, and how many items per subscription.
+
+    A server that says 0 or nothing has no limit: then these are ours.
+    """
 
     read: int = 1000
     browse: int = 500
@@ -66,8 +68,8 @@ class Session:
     uris: tuple[str, ...]
     """NamespaceArray."""
     started: str
-    """When the server started, as it says: another time is another address space and other subscriptions."""
-    limits: Limits
+    """When the server started, as it says.  Another time means another address space and other subscriptions."""
+    limits: OperationLimits
     request_timeout_s: float
 
     @property
@@ -110,13 +112,13 @@ class Session:
         return bytes(await self.protocol.send_request(request, self.request_timeout_s))
 
     async def read_values(
-        self, nodes: Sequence[ua.NodeId], progress: Callable[[int], None] = untold
+        self, nodes: Sequence[ua.NodeId], progress: Callable[[int], None] = no_progress
     ) -> list[ua.DataValue]:
         """The Value attribute of each node, in calls the server allows, several at a time."""
         return await self.read_attribute(nodes, ua.AttributeIds.Value, progress)
 
     async def read_attribute(
-        self, nodes: Sequence[ua.NodeId], attribute: ua.AttributeIds, progress: Callable[[int], None] = untold
+        self, nodes: Sequence[ua.NodeId], attribute: ua.AttributeIds, progress: Callable[[int], None] = no_progress
     ) -> list[ua.DataValue]:
         async def read(some: Sequence[ua.NodeId]) -> list[ua.DataValue]:
             with peer_errors("read", self.where):
@@ -136,12 +138,12 @@ async def in_chunks(
     items: Sequence[_T],
     size: int,
     call: Callable[[Sequence[_T]], Awaitable[list[_R]]],
-    progress: Callable[[int], None] = untold,
+    progress: Callable[[int], None] = no_progress,
 ) -> list[_R]:
     """`call` on slices of at most `size`, `WIDTH` at a time; the results in the order of `items`.
 
-    `progress` is told of each slice that is done how long it was.  Raises the first `Unavailable`; the other calls are
-    cancelled by then.
+    `progress` gets the length of each slice that is done.  Raises the first `Unavailable`, when no other call is under
+    way any more.
     """
     parts = [items[i : i + size] for i in range(0, len(items), size)]
     if len(parts) == 1:
@@ -236,10 +238,10 @@ async def _introduced(client: Client, config: SourceConfig) -> Session:
         values = [(await services.read_attributes([node], ua.AttributeIds.Value))[0] for node in nodes]
     uris, started, *limits = [content(value) for value in values]
     said = dict(zip(_LIMITS, limits, strict=True))
-    ours = Limits()
+    ours = OperationLimits()
     allowed = {name: _limit(said[name], getattr(ours, name)) for name in _LIMITS}
     known = tuple(str(uri) for uri in uris) if isinstance(uris, list) else ()
-    return Session(client, config.url, known, str(started), Limits(**allowed), config.request_timeout)
+    return Session(client, config.url, known, str(started), OperationLimits(**allowed), config.request_timeout)
 
 
 def content(value: ua.DataValue) -> object:

@@ -1,7 +1,7 @@
 """Walking an address space: level by level, many nodes per request, several requests at a time.
 
-BrowseNext is followed, continuation points the server has not got are done without, every node is visited once (address
-spaces have loops), and the walk is bounded in depth and number.
+BrowseNext is followed.  A server that runs out of continuation points is asked for fewer nodes at once.  Every node is
+visited once, because address spaces have loops.  The walk is bounded in depth and number.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from gateway.opcua.codec.references import (
     read_pages,
 )
 from gateway.opcua.session.asyncua_edge import peer_errors
-from gateway.opcua.session.session import Session, in_chunks, untold
+from gateway.opcua.session.session import Session, in_chunks, no_progress
 
 MAX_LEVELS = 100
 MAX_NODES = 2_000_000
@@ -51,7 +51,7 @@ async def children(
     *,
     reference: ua.NodeId = _HIERARCHICAL,
     classes: int = OBJECT | VARIABLE,
-    progress: Callable[[int], None] = untold,
+    progress: Callable[[int], None] = no_progress,
 ) -> list[list[Reference]]:
     """The forward references of each node.  A node the server refuses has none."""
     if not nodes:
@@ -113,7 +113,7 @@ async def survey(
     prefix: tuple[str, ...] = (),
     *,
     depth: int = MAX_LEVELS,
-    progress: Callable[[int], None] = untold,
+    progress: Callable[[int], None] = no_progress,
 ) -> Survey:
     """What there is below `root`, so many levels deep.  Properties of variables describe them and are not taken.
 
@@ -125,7 +125,7 @@ async def survey(
     level: list[tuple[ua.NodeId, tuple[str, ...]]] = [(root, prefix)]
     closed: list[tuple[str, ...]] = []
     for deep in range(min(depth, MAX_LEVELS) + 1):
-        if deep == depth:  # of what lies there, variables are looked into for their properties only
+        if deep == depth:  # at the last level only the properties of variables are read
             closed = [path for node, path in level if node not in found]
             level = [(node, path) for node, path in level if node in found]
         below = await children(session, [node for node, _ in level], progress=progress)

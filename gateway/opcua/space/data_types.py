@@ -1,10 +1,10 @@
-"""What a server says of its variables' values before there is one: data types, enumerations, structures.
+"""The types of variables as a server describes them before any value: data types, enumerations, structures.
 
     tag ─ DataType, ValueRank ─► data type ─┬─ what was read of its structures (`structures.py`), and those inside
                                             └─ DataTypeDefinition, or its property EnumStrings or EnumValues
 
-Servers of version 1.03 and earlier have only the properties (Part 3, 5.8.3).  A server that tells nothing leaves the
-tags as they are: a description is worth a request or two, but no failure.
+Servers of version 1.03 and earlier have only the properties (Part 3, 5.8.3).  A server that describes nothing leaves
+the tags as they are: a missing description is no failure.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,12 @@ Members = tuple[tuple[int, str], ...]
 
 
 async def with_types(session: Session, tags: Sequence[Tag], types: Types) -> tuple[Tag, ...]:
-    """The tags, each with what the server says of it.  Raises `Unavailable` only when the link is gone."""
+    """The tags, each with its `VariableType` where the server has one.
+
+    Raises `Unavailable` only when the link is gone.
+    """
     try:
-        found = await _described(session, tags, types)
+        found = await _variable_types(session, tags, types)
     except Unavailable:
         if not session.is_open:
             raise
@@ -42,7 +45,7 @@ async def with_types(session: Session, tags: Sequence[Tag], types: Types) -> tup
     return tuple(replace(tag, variable_type=found[tag.node_id]) if tag.node_id in found else tag for tag in tags)
 
 
-async def _described(session: Session, tags: Sequence[Tag], types: Types) -> dict[str, VariableType]:
+async def _variable_types(session: Session, tags: Sequence[Tag], types: Types) -> dict[str, VariableType]:
     """By node id of the tag."""
     nodes = {tag.node_id: node for tag in tags if (node := node_of(tag.node_id, session.uris)) is not None}
     if not nodes:
@@ -59,13 +62,13 @@ async def _described(session: Session, tags: Sequence[Tag], types: Types) -> dic
     for tag, data_type, answer in zip(nodes, data_types, ranks, strict=True):
         if data_type in parts and data_type in known:
             rank = said if isinstance(said := content(answer), int) else _ANY_RANK
-            described = VariableType(rank, tuple(known[part] for part in parts[data_type] if part in known))
-            found[tag] = made.setdefault((data_type, rank), described)
+            said_type = VariableType(rank, tuple(known[part] for part in parts[data_type] if part in known))
+            found[tag] = made.setdefault((data_type, rank), said_type)
     return found
 
 
 def _parts(data_type: str, types: Types) -> list[str]:
-    """A data type, and those that it is made of, built-in types aside."""
+    """A data type and those that it is made of, without built-in types."""
     parts = [data_type]
     for part in parts:
         definition = types.definitions.get(part)
@@ -95,7 +98,7 @@ async def _known(session: Session, data_types: Sequence[str], types: Types) -> d
 
 
 async def _members(session: Session, data_types: dict[str, ua.NodeId]) -> dict[str, Members]:
-    """The members of those that are enumerations, nothing for the others."""
+    """The members of each enumeration; an empty tuple for every other type."""
     if not data_types:
         return {}
     answers = await session.read_attribute(list(data_types.values()), ua.AttributeIds.DataTypeDefinition)

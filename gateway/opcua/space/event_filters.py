@@ -1,7 +1,7 @@
 """Events and alarms (Part 4, 7.22.3; Part 9): what to ask for, and what comes back.
 
-An event is a row like any other: its tag is the notifier it was subscribed at, its value a `Structure` of the chosen
-fields, its source time the event's `Time`.  So events take the same path as values, and nothing else need know them.
+An event is a row like any other: its tag is the notifier it was subscribed at, its value is a `Structure` of the chosen
+fields, and its source time is the event's `Time`.  So events take the same path as values.
 """
 
 import struct
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from asyncua import ua
 
-from gateway.opcua.codec.decode import Part, Published
+from gateway.opcua.codec.decode import Notification, Published
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_variant
 from gateway.opcua.session.asyncua_edge import peer_errors
@@ -22,7 +22,7 @@ DEFAULT_FIELDS = (
     "EventId", "EventType", "SourceNode", "SourceName", "Time", "ReceiveTime", "Message", "Severity",
     "ConditionName", "Retain", "ActiveState/Id", "AckedState/Id",
 )  # fmt: skip
-"""Of every event, and of alarms where they are; a field that an event has not got is left out."""
+"""Fields of every event, then of alarms; a field that an event does not have is left out."""
 
 _DECLARED_AT = {
     "ConditionName": ua.ObjectIds.ConditionType,
@@ -30,10 +30,10 @@ _DECLARED_AT = {
     "AckedState": ua.ObjectIds.AcknowledgeableConditionType,
     "ActiveState": ua.ObjectIds.AlarmConditionType,
 }
-"""Some servers take a field only from the type that declares it; all others are those of every event."""
+"""Some servers accept a field only with the type that declares it.  All other fields are those of every event."""
 MODEL_CHANGES = 0x7FFF_FFFF
-"""The client handle of an item of our own: it tells that the address space has changed, and is nobody's tag.  Not the
-largest number there is: node-opcua takes that for none."""
+"""The client handle of an item of our own, which tells that the address space has changed and has no tag.  Not the
+largest number there is, because node-opcua takes that for no handle."""
 _MODEL_FIELDS = ("EventType",)
 _SERVER = ua.NodeId(ua.Int32(ua.ObjectIds.Server), ua.Int16(0))
 _CONDITION = ua.NodeId(ua.Int32(ua.ObjectIds.ConditionType), ua.Int16(0))
@@ -158,7 +158,7 @@ def _flat(tree: _Tree) -> list[ua.ContentFilterElement]:
 
 
 def read_events(
-    published: Published, part: Part, dialect: Dialect, fields: Sequence[tuple[str, ...]]
+    published: Published, part: Notification, dialect: Dialect, fields: Sequence[tuple[str, ...]]
 ) -> tuple[list[Event], int, str]:
     """The events of an EventNotificationList, how many were lost, and why.  Never raises.
 

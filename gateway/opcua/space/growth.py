@@ -1,8 +1,8 @@
-"""What came to an address space and what went from it, against the table that is in use.
+"""Which variables came to an address space and which went from it, compared with the table in use.
 
-Handles never change their meaning while a source is open: what came stands at the end of the table, and what went
-keeps its place.  A subtree that cannot be browsed for a moment looks empty, so a variable counts as gone only when the
-server itself says that it does not know the node.
+A handle never changes its meaning while a source is open: new variables stand at the end of the table, and those that
+went keep their place.  A subtree that cannot be browsed for a moment looks empty.  So a variable counts as gone only
+when the server says that it does not know its node.
 """
 
 from collections.abc import Collection
@@ -34,8 +34,10 @@ class Growth:
 
 
 async def growth_of(session: Session, config: SourceConfig, table: Table) -> Growth:
-    """Look again for what the configuration selects.  Raises `Unavailable`, also when there is another namespace:
-    then all is resolved anew by connecting again."""
+    """Look again for what the configuration selects.
+
+    Raises `Unavailable`, also when the server's namespaces have changed: the next connection resolves everything anew.
+    """
     await _check_namespaces(session)
     found = await resolve(session, config)
     grown = extended(table, found)
@@ -58,8 +60,11 @@ async def growth_of(session: Session, config: SourceConfig, table: Table) -> Gro
 
 
 async def something_appeared(session: Session, table: Table, failed: Collection[int]) -> bool:
-    """Whether there is something now in a subtree or type that was empty.  Raises `Unavailable`, also when a path of
-    browse names has come to lead somewhere: its variable has got a node id, and with it another place in the table."""
+    """Whether a subtree or type that was empty has something in it now.
+
+    Raises `Unavailable`, also when a path of browse names leads somewhere now: the variable has a node id at last, and
+    so another place in the table.
+    """
     for handle in failed:
         place = table.items[handle].text
         if place.startswith("/") and await locate(session, place) is not None:

@@ -1,8 +1,8 @@
 """From the configuration's selections to the table of tags: which variables, called what, sampled how.
 
-A variable is taken once; the first selection that names it decides.  The order of the table is a function of the
-configuration and of what is on the server, not of timing: handles index into it, and a subscription that outlives us is
-taken up only where table and handles are the same (`digest`).
+A variable is taken once: the first selection that names it decides.  The order of the table follows from the
+configuration and from what is on the server, never from timing.  Handles are indexes into it, so a subscription of an
+earlier process is continued only when the table is the same (`digest`).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from gateway import patterns
 from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
 from gateway.opcua.codec.node_ids import node_of, text_of_node
-from gateway.opcua.session.session import Session, content, untold
+from gateway.opcua.session.session import Session, content, no_progress
 from gateway.opcua.space.browse import Variable, children, instances_of, node_at, survey
 from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.space.structures import Types
@@ -62,7 +62,7 @@ class Table:
     missing: tuple[Selection, ...] = ()
     """Subtrees and types that are not there, or have nothing in them."""
     added: tuple[str, ...] = ()
-    """Node ids that came while the table was in use: the last of it, in this order."""
+    """Node ids that came while the table was in use.  They are its last ones, in this order."""
     types: Types | None = None
     """What the server says of the types of its variables; None where no format asks for it."""
 
@@ -74,7 +74,7 @@ class _Draft:
     nodes: set[str] = field(default_factory=set)
     names: dict[tuple[str, int], int] = field(default_factory=dict)
     fields: dict[frozenset[tuple[str, str]], tuple[int, dict[str, str]]] = field(default_factory=dict)
-    """Tags that have the same fields share them: of 100 000 variables few machines are different."""
+    """Tags with the same fields share one mapping: 100 000 variables belong to few machines."""
     missing: list[Selection] = field(default_factory=list)
 
     def add(
@@ -91,7 +91,7 @@ class _Draft:
         self.items.append(item)
 
 
-async def resolve(session: Session, config: SourceConfig, progress: Callable[[int], None] = untold) -> Table:
+async def resolve(session: Session, config: SourceConfig, progress: Callable[[int], None] = no_progress) -> Table:
     """The table of this configuration on this server, now.  `progress` is told how many nodes more were looked into.
 
     Raises `Unavailable`.
@@ -109,7 +109,7 @@ async def resolve(session: Session, config: SourceConfig, progress: Callable[[in
             if not found:
                 draft.missing.append(selection)
             chosen = [v for v in found if is_chosen("/".join(v.path), selection)]
-            for variable, unit in await described(session, chosen):
+            for variable, unit in await with_units(session, chosen):
                 levels, name = split_path(variable.path, selection.levels)
                 text = text_of_node(variable.node, session.uris)
                 draft.add(name, {**fields, **levels}, unit, replace(item, text=text), taken_by)
@@ -125,7 +125,7 @@ def digest_of(items: Sequence[Item]) -> str:
 
 
 def arranged(table: Table, last: Sequence[str]) -> Table:
-    """The table with these node ids at its end, in this order: as it was when they came one after another."""
+    """The table with these node ids at its end, in this order, as they were added one after another before."""
     place = {text: number for number, text in enumerate(last, len(table.items))}
     if not any(item.text in place for item in table.items):
         return table
@@ -135,7 +135,7 @@ def arranged(table: Table, last: Sequence[str]) -> Table:
 
 
 def extended(table: Table, found: Table) -> Table:
-    """The table with what `found` has beyond it at its end: handles stay what they are."""
+    """The table, and after it what only `found` has: handles keep their meaning."""
     known = {item.text for item in table.items}
     names = {(tag.name, frozenset(tag.fields.items())) for tag in table.tags}
     tags, items = list(table.tags), list(table.items)
@@ -153,7 +153,7 @@ def extended(table: Table, found: Table) -> Table:
 
 
 async def variables_of(
-    session: Session, selection: Selection, progress: Callable[[int], None] = untold
+    session: Session, selection: Selection, progress: Callable[[int], None] = no_progress
 ) -> list[Variable]:
     """The variables of a subtree, or of the instances of a type."""
     if selection.subtree is not None:
@@ -226,19 +226,19 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
         units = [r.node for r in references if r.name == "EngineeringUnits"]
         variables.append(Variable(path, node, units[0] if units else None))
     found: dict[str, tuple[str, str, str | None]] = {text: (re.split("[=/]", text)[-1], text, None) for text in texts}
-    units_known = await described(session, variables)
+    units_known = await with_units(session, variables)
     for (text, node), (variable, unit) in zip(known, units_known, strict=True):
         shown = variable.path[0] if variable.path else found[text][0]
         found[text] = (shown, text_of_node(node, session.uris), unit)
     return found
 
 
-async def described(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, str | None]]:
+async def with_units(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, str | None]]:
     """Each variable with the text of its engineering unit."""
-    with_units = [v for v in variables if v.unit_node is not None]
-    values = await session.read_values([v.unit_node for v in with_units if v.unit_node]) if with_units else []
+    having = [v for v in variables if v.unit_node is not None]
+    values = await session.read_values([v.unit_node for v in having if v.unit_node]) if having else []
     units: dict[ua.NodeId, str] = {}
-    for variable, value in zip(with_units, values, strict=True):
+    for variable, value in zip(having, values, strict=True):
         said = content(value)
         if isinstance(said, ua.EUInformation) and said.DisplayName.Text:
             units[variable.node] = said.DisplayName.Text

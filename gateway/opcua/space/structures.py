@@ -1,8 +1,8 @@
-"""Structures of one server: their definitions read from it, and readers made of them.
+"""The structures of one server: definitions are read from it, and readers are made of them.
 
-asyncua keeps decoded types in registries global to the process, where two servers overwrite each other; here each
-session has readers of its own.  A type whose definition is not there, or says what Part 6 has no encoding for, has
-no reader: its values keep their bytes.
+asyncua keeps decoded types in registries global to the process, where two servers overwrite each other.  Here each
+session has readers of its own.  A type without a definition, or with one that Part 6 has no encoding for, has no
+reader: its values keep their bytes.
 
     data types ─ walk HasSubtype from BaseDataType ─► which built-in type each is, after all
                └ DataTypeDefinition of each ────────► fields ─► a reader per encoding id
@@ -39,7 +39,7 @@ _DATA_TYPE, _OBJECT = 64, 1
 _ENUMERATION, _INT32, _VARIANT = "i=29", 6, 24
 _LAST_BUILT_IN = 25
 _WITH_HEADER = ("i=22", DECIMAL)
-"""Structure, which may be any, and Decimal, which has no fields."""
+"""Structure, which stands for any structure, and Decimal, which has no fields."""
 MOST_TYPES = 50_000
 MAX_LEVELS = 50
 

@@ -44,7 +44,7 @@ _Told = Sequence[tuple[int, ua.NodeId]]
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What a subscription monitored that cannot be gone on with."""
+    """What a subscription monitored that cannot be continued."""
 
     ticks: int
     """How far it had come."""
@@ -54,7 +54,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class _HistoryRead:
-    """One absence, and what can be done about it."""
+    """One absence, and whose history can be read for it."""
 
     absence: Absence
     told: _Told
@@ -87,9 +87,9 @@ class Backfill:
         self._beside: asyncio.Queue[_HistoryRead] = asyncio.Queue()
         self._taken = asyncio.Event()
         self.ready: deque[Changes | Complete] = deque()
-        """What was read beside the live values and waits to be delivered: one at a time."""
+        """What was read beside the live values and waits to be delivered; at most one."""
         self.pending: tuple[Absence, ...] = ()
-        """Absences that the checkpoint has to remember."""
+        """Absences that are not complete: the checkpoint lists them."""
 
     @property
     def is_first(self) -> bool:
@@ -97,9 +97,9 @@ class Backfill:
         return bool(self._first)
 
     async def take_on(self, items: Sequence[Item], absences: Sequence[Absence], before: Checkpoint) -> list[Gap]:
-        """Take on absences, and those that were still pending when the checkpoint of before was made.
+        """Fill in these absences, and those that were not complete when the checkpoint `before` was made.
 
-        What is returned has to be announced now.  Raises `Unavailable`.
+        Returns the gaps that have to be announced now.  Raises `Unavailable`.
         """
         new = [each for each in (*before.state.backfill_pending, *absences) if each not in self.pending]
         reads = [await self._read_of(items, each) for each in new]
@@ -121,7 +121,7 @@ class Backfill:
         return _HistoryRead(absence, told, frozenset(handles) - proven)
 
     async def first(self) -> AsyncGenerator[Batch, None]:
-        """What goes before the live values; the last batch has no values, and tells what could not be read."""
+        """What comes before the live values.  The last batch has no values; it announces what could not be read."""
         gaps = [gap for read in self._first if (gap := _gap_of(read.absence, read.missed))]
         if gaps and any(read.told for read in self._first):
             yield replace(self._builder.build(None, tuple(gaps)), checkpoint=self._checkpoint)

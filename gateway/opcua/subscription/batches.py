@@ -1,4 +1,4 @@
-"""Notification messages into `model.Batch`: columns, gaps seen in them, and the counts that follow from them."""
+"""Notification messages into `model.Batch`: columns, the gaps that they show, and the counts."""
 
 import asyncio
 import time
@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
-from gateway.opcua.codec.decode import DATA_CHANGE, EVENTS, Changes, Part, Published, read_changes, read_together
+from gateway.opcua.codec.decode import (
+    DATA_CHANGE,
+    EVENTS,
+    Changes,
+    Notification,
+    Published,
+    read_changes,
+    read_together,
+)
 from gateway.opcua.codec.wire import EXTENSION_OBJECT, Dialect
 from gateway.opcua.space.event_filters import MODEL_CHANGES, Event, read_events
 from gateway.opcua.space.selection import Table
@@ -21,7 +29,7 @@ NOTHING = Changes(
     np.zeros(0, np.int64),
 )  # fmt: skip
 LEAD_TICKS = 60 * TICKS_PER_SECOND
-"""How far the clock of a source may be ahead of its server's: so far beyond the present its history is read."""
+"""How far the clock of a source may be ahead of its server's.  History is read so far beyond the present."""
 OVERFLOW = 0x480
 """InfoType DataValue and Overflow (Part 4, 7.39.1): older values fell out of the server's queue before this one."""
 
@@ -55,8 +63,8 @@ def latest_ticks(before_ticks: int, columns: Changes, server_ticks: int) -> int:
 class ServerClock:
     """How far the server's clock is from ours.
 
-    After it was set back, the former distance is kept until the clock has passed where it had been: its times exist
-    twice until then, and no history can be asked about them.
+    After the clock was set back, the earlier distance is kept until the clock is where it had been.  Until then its
+    times exist twice, and history cannot be read for them.
     """
 
     def __init__(self) -> None:
@@ -77,7 +85,7 @@ class ServerClock:
 
 
 class BatchBuilder:
-    """Makes the batches of one source."""
+    """Builds the batches of one source."""
 
     def __init__(self, source: str, table: Table, metrics: SourceMetrics, dialect: Dialect) -> None:
         self._source = source
@@ -89,7 +97,7 @@ class BatchBuilder:
         self.learn(table)
 
     def learn(self, table: Table) -> None:
-        """This is the table now; the handles of the one before mean the same in it."""
+        """Use this table from now on.  Earlier handles keep their meaning in it."""
         self._tags = table.tags
         self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
         self.heartbeats.learn(table.items)
@@ -103,13 +111,13 @@ class BatchBuilder:
 
     def columns(self, published: Published) -> Changes:
         """What a message says.  Never raises: what is unreadable is counted."""
-        return joined([self._changes(published, part) for part in published.parts])
+        return joined([self._changes(published, part) for part in published.notifications])
 
     def together(self, messages: Sequence[Published]) -> Changes | None:
         """What several messages say, read at once; None where each has to be read by itself."""
-        if any(len(published.parts) != 1 for published in messages):
+        if any(len(published.notifications) != 1 for published in messages):
             return None
-        columns = read_together([(published, published.parts[0]) for published in messages], self._dialect)
+        columns = read_together([(published, published.notifications[0]) for published in messages], self._dialect)
         return columns if columns is not None and (columns.handles < len(self._tags)).all() else None
 
     def read(
@@ -156,7 +164,7 @@ class BatchBuilder:
             checkpoint=checkpoint,
         )
 
-    def _changes(self, published: Published, part: Part) -> Changes:
+    def _changes(self, published: Published, part: Notification) -> Changes:
         if part.kind == DATA_CHANGE:
             return self._known(read_changes(published, part, self._dialect))
         if part.kind == EVENTS:

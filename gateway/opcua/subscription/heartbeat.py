@@ -1,6 +1,6 @@
-"""Heartbeats: the last value once more when nothing has changed for a while, for consumers that forget.
+"""Heartbeats: the last value is sent once more when nothing has changed for a while, for consumers that forget.
 
-Pure bookkeeping; time is given.  A repeated row is the row as it was, with its own times: that nothing is new shows.
+Pure: the time is an argument.  A repeated row keeps its own timestamps, so a consumer sees that it is not new.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Back-fill (Part 11, raw history): values of the time in which nobody was subscribed.
 
-Read page by page, few variables at a time, and yielded as columns; the reader waits until one page is durable before
-it asks for the next, so a long outage is filled in at the speed of the outbox.
+History is read page by page, few variables at a time, and yielded as columns.  The next page is asked for when the
+earlier one is durable, so a long outage is filled in at the speed of the outbox.
 """
 
 from collections.abc import AsyncGenerator, Sequence

@@ -54,7 +54,7 @@ class MonitoredItems:
         self.failed: set[int] = set()
         """Handles of variables that are in no subscription."""
         self.backfill_pending: tuple[Absence, ...] = ()
-        """What is being filled in beside the live values, for the checkpoints."""
+        """Absences that are being filled in beside the live values; the checkpoint lists them."""
         self._session = session
         self._config = config
         self._subscriptions = subscriptions

@@ -1,6 +1,6 @@
-"""CreateMonitoredItems (Part 4, 5.13.2), by hand: 100 000 variables are asked for one by one, at every start.
+"""CreateMonitoredItems (Part 4, 5.13.2), encoded and decoded by hand: a start may ask for 100 000 items.
 
-What the library takes 60 µs for takes 5 here.  The only error is `Malformed`.
+One item takes 5 µs here and 60 µs in asyncua.  The only error is `Malformed`.
 """
 
 import struct
@@ -44,7 +44,7 @@ class Monitored:
         return not self.status & 0x8000_0000
 
     def differs_from(self, item: Item) -> bool:
-        """Whether the server made something else of sampling interval or queue than was asked for."""
+        """Whether the server revised the sampling interval or the queue size."""
         asked = (item.sampling_ms, item.queue_size)
         return self.is_good and item.events is None and (self.sampling_ms, self.queue_size) != asked
 

@@ -1,8 +1,8 @@
 """PublishRequests: several wait at the server, and acknowledgements ride on the next one.
 
-A request is sent only for a place that is free, and a place is free again only when what its response carried is
-durable.  So what the server has sent and we have not stored is bounded by the number of requests.  That number grows
-while the server answers all of them at once, because then it has more to say than we ask for, and shrinks again.
+There is a number of places for requests.  A place is free again only when the values of its response are durable, so
+what the server has sent and we have not stored is bounded.  The number grows while the server answers all requests at
+once, because then it has more to send than we ask for, and shrinks again.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _TIMEOUT, _TOO_MANY = 0x800A_0000, 0x8078_0000
 
 
 class Silent(Unavailable):
-    """The server says nothing although it should: no keep-alive in time."""
+    """The server sent nothing for too long, not even a keep-alive."""
 
 
 class Publisher:
@@ -45,7 +45,7 @@ class Publisher:
 
     @property
     def is_idle(self) -> bool:
-        """No request waits at the server: it cannot tell us anything."""
+        """No request waits at the server, so it cannot send us anything."""
         return self._channel is None or not self._channel.waiting
 
     @property
@@ -88,7 +88,7 @@ class Publisher:
         self._put(error)
 
     def wake(self) -> None:
-        """Whoever receives next gets None: there is something to look at elsewhere."""
+        """Whoever receives next gets None, to look at something else."""
         self._put(None)
 
     async def receive(self, timeout_s: float) -> bytes | None:

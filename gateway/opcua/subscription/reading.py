@@ -1,4 +1,4 @@
-"""ReadResponses into columns, and which of their rows are changes: what a server's subscription would do, done here.
+"""ReadResponses into columns, and which of their rows are changes: what a subscription does on the server.
 
 A row is reported by the rules of Part 4, 7.22.2: the trigger says what counts (status, value, source timestamp), a
 dead-band how far a number must be from the one reported last.  The first row of a variable is always reported.

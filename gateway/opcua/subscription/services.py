@@ -1,8 +1,8 @@
-"""Subscriptions and monitored items on the server: create, take up again, read again, delete.
+"""Subscriptions and monitored items on the server: create, transfer, republish, delete.
 
-Each function is one service, in calls of the size the server allows, with the results counted; none keeps state.
-asyncua's own subscription code is not used: it publishes with one request outstanding, forgets what it should republish
-and believes what it should verify.
+Each function is one service.  It makes calls of the size that the server allows, checks the number of results, and
+keeps no state.  asyncua's own subscription code is not used: it publishes with one request outstanding, forgets what it
+should republish, and believes what it should verify.
 """
 
 import math
@@ -19,7 +19,7 @@ from gateway.errors import Unavailable
 from gateway.opcua.codec.decode import Published, read_republish
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
-from gateway.opcua.session.session import Session, in_chunks, untold
+from gateway.opcua.session.session import Session, in_chunks, no_progress
 from gateway.opcua.space.event_filters import MODEL_CHANGES, model_changes_request
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import CREATE, Monitored, create_request, item_request, read_created
@@ -49,11 +49,11 @@ class Subscription:
 
 
 class NoSubscriptions(Unavailable):
-    """The server has got no subscriptions at all."""
+    """The server does not implement subscriptions."""
 
 
 class TooManySubscriptions(Unavailable):
-    """The server has subscriptions, but none more for us."""
+    """The server has subscriptions, but gives us no further one."""
 
 
 _NO_SUBSCRIPTIONS = frozenset((0x800B_0000, 0x8040_0000, 0x803D_0000))
@@ -96,7 +96,7 @@ async def create_items(
     session: Session,
     subscription: Subscription,
     items: Sequence[tuple[int, Item]],
-    progress: Callable[[int], None] = untold,
+    progress: Callable[[int], None] = no_progress,
 ) -> list[Monitored]:
     """Monitor these (handle, item) pairs; an answer for each, in order.  An unknown namespace is an unknown node.
 
@@ -130,7 +130,7 @@ async def transfer(session: Session, ids: Sequence[int]) -> list[tuple[int, ...]
     request = ua.TransferSubscriptionsParameters()
     request.SubscriptionIds = [ua.UInt32(number) for number in ids]
     request.SendInitialValues = False
-    with peer_errors("take up the subscriptions", session.where):
+    with peer_errors("transfer the subscriptions", session.where):
         try:
             results = await session.services.transfer_subscriptions(request)
         except (ua.uaerrors.BadServiceUnsupported, ua.uaerrors.BadUserAccessDenied, ua.uaerrors.BadNotImplemented):
@@ -157,7 +157,7 @@ async def republish(session: Session, subscription_id: int, sequence: int) -> Pu
             published = read_republish(await session.send(request))
         except ua.uaerrors.BadMessageNotAvailable:
             return None
-    return published if published.parts and published.sequence == sequence else None
+    return published if published.notifications and published.sequence == sequence else None
 
 
 async def watch_model(session: Session, subscription: Subscription) -> bool:

@@ -31,7 +31,7 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
-from gateway.opcua.codec.decode import STATUS_CHANGE, Changes, Part, Published, read_publish, read_status_change
+from gateway.opcua.codec.decode import STATUS_CHANGE, Changes, Notification, Published, read_publish, read_status_change
 from gateway.opcua.codec.wire import Dialect, Malformed
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
 from gateway.opcua.session.periodic import PeriodicTask
@@ -341,7 +341,7 @@ class SubscribedSource:
         missing = tracker.missing_before(published)
         if missing:
             await self._fill_gap(tracker, published, missing)
-        if not published.parts:
+        if not published.notifications:
             return
         if tracker.take(published):
             self._deliver(tracker, published, is_old)
@@ -349,7 +349,7 @@ class SubscribedSource:
             self._publisher.acknowledge(tracker.id, published.sequence)
 
     def _deliver(self, tracker: SubscriptionTracker, published: Published, is_old: bool) -> None:
-        for part in published.parts:
+        for part in published.notifications:
             if part.kind == STATUS_CHANGE:
                 self._check_status(published, part, is_old)
         self._metrics.notifications.inc()
@@ -358,7 +358,7 @@ class SubscribedSource:
             self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
         self._ready.append(_Delivery(_Message(tracker, published)))
 
-    def _check_status(self, published: Published, part: Part, is_old: bool) -> None:
+    def _check_status(self, published: Published, part: Notification, is_old: bool) -> None:
         """The end of a subscription is the end of the link.
 
         One exception: an old message may say that it was transferred.  It was meant for our earlier session.

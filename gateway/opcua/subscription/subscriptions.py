@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
-from gateway.opcua.session.session import Session, untold
+from gateway.opcua.session.session import Session, no_progress
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
@@ -77,7 +77,7 @@ class Subscriptions:
         if self._watch_model and not any(each.watches_model for each in self._trackers):
             tracker.watches_model = await services.watch_model(self._session, tracker.subscription)
 
-    async def place(self, wanted: Wanted, progress: Progress = untold) -> list[Monitored]:
+    async def place(self, wanted: Wanted, progress: Progress = no_progress) -> list[Monitored]:
         """Monitor these variables, in new subscriptions where needed; an answer for each, in order.
 
         There is at least one subscription then, also with nothing in it; the fastest are made first.  Raises

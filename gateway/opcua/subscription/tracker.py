@@ -18,30 +18,30 @@ MOST_REPUBLISHED = 10_000
 
 
 class SubscriptionTracker:
-    """A subscription as we follow it."""
+    """What we know of one subscription."""
 
     def __init__(self, subscription: Subscription, asked_s: float, most: int, ticks: int = 0) -> None:
         self.subscription = subscription
         self.asked_s = asked_s
         """The publishing interval that was asked for."""
         self.most = most
-        """So many items it takes: what the server said, or where it refused one more."""
+        """How many items it takes: as many as the server said, or had when it refused one more."""
         self.handles: set[int] = set()
-        """What it monitors."""
+        """The client handles of what it monitors."""
         self.is_settled = True
-        """Else the server was asked for some of that and has not answered yet."""
+        """Whether the server has answered for all of `handles`."""
         self.watches_model = False
-        """The server tells here when its address space changes; that is an item too."""
+        """It also has the item that tells when the address space changes."""
         self.ticks = ticks
         """The latest source timestamp seen: where a gap would begin."""
         self.yielded = 0
-        """The last notification that was handed on."""
+        """The sequence number of the last notification that was yielded."""
         self.durable: tuple[int, ...] = ()
-        """Notifications the server still kept when it was taken up, and that need only be acknowledged."""
+        """Notifications that the server still kept at the transfer and that need only be acknowledged."""
         self.to_replay: deque[int] = deque()
-        """Those that have to be read again, before anything new."""
+        """Notifications that have to be read again, before anything new."""
         self.is_unproven = False
-        """It was taken up, and the server has not sent anything for it yet."""
+        """It was transferred, and the server has not sent anything for it yet."""
         self._last = 0
         self._waited_s = 0.0
 
@@ -63,8 +63,8 @@ class SubscriptionTracker:
         """How far it has come, for the checkpoint."""
         return Position(self.yielded, self.ticks)
 
-    def go_on(self, position: Position, available: Iterable[int]) -> None:
-        """It was taken up, and `position` was durable; these notifications are still to be had."""
+    def continue_from(self, position: Position, available: Iterable[int]) -> None:
+        """It was transferred.  `position` is durable, and the server still has the `available` notifications."""
         self._last = self.yielded = position.sequence
         self.ticks = position.ticks
         self.is_unproven = True
@@ -76,16 +76,16 @@ class SubscriptionTracker:
 
     @property
     def silence_s(self) -> float:
-        """So long the server may be silent."""
+        """How long the server may be silent."""
         return MISSED_KEEP_ALIVES * self.subscription.keep_alive_s
 
     @property
     def patience_s(self) -> float:
-        """So much of that is left.  Only the time in which we waited counts: our own stalls are not the server's."""
+        """How much of that is left.  Only the time in which we waited counts: our own delays are not the server's."""
         return self.silence_s - self._waited_s
 
     def wait(self, seconds: float) -> None:
-        """So long was waited, and nothing came, or something else."""
+        """We waited so long, and nothing came for this subscription."""
         self._waited_s += seconds
 
     def hear(self) -> None:

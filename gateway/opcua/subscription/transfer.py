@@ -27,7 +27,7 @@ class Transferred:
 
 
 async def transfer_subscriptions(session: Session, table: Table, checkpoint: Checkpoint) -> Transferred:
-    """Go on with the subscriptions of this checkpoint, as far as the server lets us.  Raises `Unavailable`."""
+    """Continue the subscriptions of this checkpoint, as far as the server lets us.  Raises `Unavailable`."""
     state = checkpoint.state
     if not state.subscriptions:
         return _nothing(table, checkpoint, "the server was polled before")
@@ -44,7 +44,7 @@ async def transfer_subscriptions(session: Session, table: Table, checkpoint: Che
         tracker = _tracker_of(session, table, saved)
         why = await _adopt(session, table, saved, tracker) if numbers is not None else _REFUSED
         if not why and numbers is not None:
-            tracker.go_on(position, numbers)
+            tracker.continue_from(position, numbers)
             trackers.append(tracker)
             continue
         if numbers is not None:
@@ -55,7 +55,7 @@ async def transfer_subscriptions(session: Session, table: Table, checkpoint: Che
 
 
 def _nothing(table: Table, checkpoint: Checkpoint, why: str) -> Transferred:
-    """All of it is lost.  Of another table nobody knows which subscription had which of today's tags."""
+    """Everything is lost.  With another table nobody knows which subscription had which of the present tags."""
     if checkpoint.state.subscriptions and checkpoint.state.digest == table.digest:
         given_up = [
             (saved, position, why)
@@ -68,7 +68,7 @@ def _nothing(table: Table, checkpoint: Checkpoint, why: str) -> Transferred:
 def _lost(
     table: Table, given_up: Sequence[tuple[SavedSubscription, Position, str]], taken: set[int]
 ) -> tuple[Lost, ...]:
-    """What each of these monitored; where the checkpoint does not say so, everything that no other one has."""
+    """What each of these monitored.  Where the checkpoint does not say it: everything that no other one has."""
     count, known, lost = len(table.items), set(taken), []
     for saved, position, why in sorted(given_up, key=lambda each: each[0].handles is None):
         handles = handles_of(saved.handles, count) if saved.handles is not None else set(range(count)) - known
@@ -86,7 +86,7 @@ def _tracker_of(session: Session, table: Table, saved: SavedSubscription) -> Sub
 
 
 async def _adopt(session: Session, table: Table, saved: SavedSubscription, tracker: SubscriptionTracker) -> str:
-    """Whether the subscription monitors what we think it does; why not, if not."""
+    """Why the subscription cannot be continued; empty when it monitors what the checkpoint says."""
     known = await services.monitored_ids(session, saved.id)
     if saved.handles is None:
         if known is None:

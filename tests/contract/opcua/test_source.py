@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch
-from gateway.opcua.explore import Wish, browse, connected, plan, selection_of
+from gateway.opcua.explore import BrowseOptions, browse, connected, plan, selection_of
 from gateway.opcua.subscription.subscribed import SubscribedSource
 from gateway.payload.forms import json_of
 from tests.support.opcua_peers import STACKS, stack_server
@@ -94,7 +94,7 @@ def test_plan_says_what_the_server_would_do_and_leaves_nothing_behind(stack: str
             made = config(server.url, select=select)
             async with connected(made, series()) as session:
                 planned = await plan(session, made)
-                listed = (await browse(session, Wish("/Objects/line-1"))).entries
+                listed = (await browse(session, BrowseOptions("/Objects/line-1"))).entries
         assert [t.tag.node_id for t in planned.tags if t.problem] == [nobody]
         assert [selection.subtree for selection in planned.missing] == ["/Objects/nowhere"]
         assert planned.most_values_per_s > 0

@@ -33,7 +33,7 @@ TICKS = 134_000_000_000_000_001
 
 def changes_of(*items: bytes) -> Changes:
     published = read_publish(wire.publish_response([wire.data_change(items)]))
-    return read_changes(published, published.parts[0], DIALECT)
+    return read_changes(published, published.notifications[0], DIALECT)
 
 
 def variant(body: bytes) -> tuple[int, object]:
@@ -50,13 +50,13 @@ def test_numbers_of_a_publish_response() -> None:
     )  # fmt: skip
     assert (published.sequence, published.subscription, published.available) == (2**32 - 1, 9, (4, 5))
     assert published.more
-    assert [part.kind for part in published.parts] == ["i=811", "i=820"]
-    assert read_status_change(published, published.parts[1]) == 0x800A0000
+    assert [part.kind for part in published.notifications] == ["i=811", "i=820"]
+    assert read_status_change(published, published.notifications[1]) == 0x800A0000
 
 
 def test_keep_alive_has_no_parts_and_the_next_number() -> None:
     published = read_publish(wire.publish_response([], sequence=12))
-    assert (published.parts, published.sequence) == ((), 12)
+    assert (published.notifications, published.sequence) == ((), 12)
 
 
 def test_server_that_does_not_say_when_it_published_says_when_it_sent() -> None:
@@ -71,7 +71,7 @@ def test_server_that_does_not_say_when_it_published_says_when_it_sent() -> None:
 def test_republish_response() -> None:
     published = read_republish(wire.republish_response([wire.data_change([wire.item(3, wire.double(1.5))])], 8))
     assert published.sequence == 8
-    assert read_changes(published, published.parts[0], DIALECT).handles.tolist() == [3]
+    assert read_changes(published, published.notifications[0], DIALECT).handles.tolist() == [3]
 
 
 # -- columns ---------------------------------------------------------------------------------------------------------
@@ -137,7 +137,9 @@ def test_events_are_named_by_handle_and_those_of_others_are_lost() -> None:
     for handle in (1, 9):
         body += struct.pack("<Ii", handle, 3) + b"\x0d" + struct.pack("<q", TICKS) + b"\x00" + wire.string("hot")
     published = read_publish(wire.publish_response([wire.extension(916, body)]))
-    [event], lost, _ = read_events(published, published.parts[0], DIALECT, [(), ("Time", "Severity", "Message")])
+    [event], lost, _ = read_events(
+        published, published.notifications[0], DIALECT, [(), ("Time", "Severity", "Message")]
+    )
     assert event.value.fields == {"Time": Typed(13, TICKS), "Message": Typed(12, "hot")}
     assert (event.handle, event.source_ticks, lost) == (1, TICKS, 1)
 
@@ -249,7 +251,7 @@ def decoded(body: bytes) -> None:
         published = read_publish(body)
     except Malformed:
         return
-    for part in published.parts:
+    for part in published.notifications:
         changes = read_changes(published, part, DIALECT)
         rows = {len(column) for column in (changes.handles, changes.types, changes.values, changes.statuses,
                                            changes.source_ticks, changes.server_ticks)}  # fmt: skip
@@ -326,9 +328,9 @@ def test_several_notifications_read_together_are_what_each_says(counts: list[int
         ]
         value += count
         messages.append(read_publish(wire.publish_response([wire.data_change(items)])))
-    together = read_together([(message, message.parts[0]) for message in messages], Dialect())
+    together = read_together([(message, message.notifications[0]) for message in messages], Dialect())
     assert together is not None
-    apart = [read_changes(message, message.parts[0], Dialect()) for message in messages]
+    apart = [read_changes(message, message.notifications[0], Dialect()) for message in messages]
     assert list(together.values) == [value for changes in apart for value in changes.values]
     assert together.handles.tolist() == [handle for changes in apart for handle in changes.handles.tolist()]
     assert together.source_ticks.tolist() == [ticks for changes in apart for ticks in changes.source_ticks.tolist()]

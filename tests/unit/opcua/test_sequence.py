@@ -121,7 +121,7 @@ class Run:
         )
         tracker = SubscriptionTracker(Subscription(7, 0.1, 1.0, 10.0), 0.25, 100)
         tracker.handles = {0}
-        tracker.go_on(Position(last, 0), ())
+        tracker.continue_from(Position(last, 0), ())
         self.source.subscriptions.adopt(tracker)
         self.batches: list[Batch] = []
         self.acknowledged_before: list[list[int]] = []

@@ -10,7 +10,7 @@ from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.config import SourceConfig
 from gateway.opcua.codec.wire import Dialect, Reader
-from gateway.opcua.session.session import Limits
+from gateway.opcua.session.session import OperationLimits
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
@@ -59,7 +59,7 @@ def placed(
     server: LimitedServer, intervals: list[float], told: int = 10_000, before: Subscriptions | None = None
 ) -> tuple[Subscriptions, list[Monitored]]:
     """Items of these publishing intervals; `told` is the limit per subscription that the server tells."""
-    limits = Limits(items=4, subscribed=told)
+    limits = OperationLimits(items=4, subscribed=told)
     session = SimpleNamespace(
         where="fake", uris=(), limits=limits, services=server, ask=server.ask, send=server.send
     )  # fmt: skip

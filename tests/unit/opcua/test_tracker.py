@@ -11,7 +11,7 @@ LAST = 2**32 - 1
 
 def tracker(last: int = 0) -> SubscriptionTracker:
     made = SubscriptionTracker(Subscription(7, 0.1, 1.0, 10.0), 0.1, 100)
-    made.go_on(Position(last, 0), ())
+    made.continue_from(Position(last, 0), ())
     return made
 
 
@@ -41,7 +41,7 @@ def test_a_first_number_that_is_not_one_is_a_gap_only_where_the_server_has_those
 
 def test_what_the_server_kept_is_durable_or_read_again() -> None:
     followed = tracker()
-    followed.go_on(Position(LAST, 12), (1, LAST, LAST - 1, 2))
+    followed.continue_from(Position(LAST, 12), (1, LAST, LAST - 1, 2))
     assert followed.durable == (LAST - 1, LAST)
     assert list(followed.to_replay) == [1, 2]
     assert followed.position == Position(LAST, 12)

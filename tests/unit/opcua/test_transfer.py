@@ -16,7 +16,7 @@ from gateway.config import SourceConfig
 from gateway.metrics import Metrics
 from gateway.model import Batch, Tag
 from gateway.opcua.codec.wire import Dialect, Reader
-from gateway.opcua.session.session import Limits
+from gateway.opcua.session.session import OperationLimits
 from gateway.opcua.space.selection import Item, Table
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SavedSubscription, SubscriptionState
 from gateway.opcua.subscription.publisher import Silent
@@ -127,7 +127,7 @@ class Run:
         self.publisher = publisher or FakePublisher()
         self.batches: list[Batch] = []
         session = SimpleNamespace(
-            where=URL, uris=(), started=started, services=services, limits=Limits(), ask=services.ask,
+            where=URL, uris=(), started=started, services=services, limits=OperationLimits(), ask=services.ask,
             send=services.send, read_values=self._read_values,
         )  # fmt: skip
         self._now, self._checkpoint = services.now, checkpoint
