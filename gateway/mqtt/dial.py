@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gateway.config.broker import BROKER_SCHEMES
 from gateway.errors import Unavailable
+from gateway.tcp import connect_tcp
 from gateway.urls import parse_url
 
 
@@ -58,24 +59,7 @@ def parse(url: str) -> Address:
 
 async def connect(address: Address) -> socket.socket:
     """A connected non-blocking TCP socket.  Raises OSError; cancelled, it leaves no socket behind."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    first_error: OSError | None = None
-    for family, kind, protocol, _, where in found:
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            await loop.sock_connect(sock, where)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            sock.close()
-            first_error = first_error or error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise first_error or OSError(f"the name {address.host} has no address")
+    return await connect_tcp(address.host, address.port)
 
 
 @contextmanager

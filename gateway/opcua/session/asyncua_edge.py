@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from asyncua import ua
-from asyncua.client.ua_client import UASocketProtocol
+from asyncua import Client, ua
+from asyncua.client.ua_client import UaClientState, UASocketProtocol
 from asyncua.common.utils import Buffer
 from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import struct_to_binary
@@ -24,6 +24,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from gateway.errors import Unavailable
 from gateway.opcua.codec.wire import Malformed
+from gateway.tcp import connect_tcp
 
 _NONSENSE = (
     struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError, InvalidSignature,
@@ -31,6 +32,8 @@ _NONSENSE = (
 )  # fmt: skip
 """What asyncua raises when a peer's bytes are not what they should be."""
 _MOST_DIMENSIONS = 32
+_PORT = 4840
+"""Of an address that names none."""
 _CLOSED = "the handler is closed"
 """What uvloop says to a write after the end of a connection that nobody was told of yet; asyncio says nothing."""
 
@@ -123,6 +126,27 @@ def _exactly(flat: list[object], dimensions: list[int]) -> list[object]:
 
 
 # -- what asyncua has no public name for ------------------------------------------------------------------------------
+
+
+async def connect_socket(client: Client, within_s: float) -> None:
+    """As `Client.connect_socket`, but with the first address of the name that answers (RFC 8305).
+
+    Raises OSError and TimeoutError.  Cancelled, it leaves no socket behind.
+    """
+    inner, url = client.uaclient, client.server_url
+    inner._set_state(UaClientState.CONNECTING)
+    try:
+        async with asyncio.timeout(within_s):
+            sock = await connect_tcp(url.hostname or "", url.port or _PORT)
+            try:
+                await asyncio.get_running_loop().create_connection(inner._make_protocol, sock=sock)
+            except BaseException:
+                sock.close()
+                raise
+    except BaseException:
+        inner._set_state(UaClientState.DISCONNECTED)
+        raise
+    inner._set_state(UaClientState.SOCKET_OPEN)
 
 
 def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_s: float) -> asyncio.Future[Buffer]:

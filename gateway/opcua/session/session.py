@@ -21,7 +21,13 @@ from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.wire import Dialect, Reader
-from gateway.opcua.session.asyncua_edge import limit_messages, peer_errors, send_encoded, trust_own_clock
+from gateway.opcua.session.asyncua_edge import (
+    connect_socket,
+    limit_messages,
+    peer_errors,
+    send_encoded,
+    trust_own_clock,
+)
 from gateway.opcua.session.security import Level, confirm, credentials, own_files, protects_password, secure
 
 CLOSE_S = 2.0
@@ -197,7 +203,7 @@ async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIte
 
 
 async def _connect(client: Client, config: SourceConfig, level: Level | None) -> None:
-    await client.connect_socket()
+    await connect_socket(client, config.request_timeout)
     _honour_cancellation()
     await client.send_hello()
     protocol = client.uaclient.protocol

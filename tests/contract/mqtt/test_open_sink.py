@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
 
+import pytest
 import structlog
 
 from gateway.config import BrokerConfig
@@ -11,6 +12,7 @@ from gateway.delivery import Verdict
 from gateway.link import Link
 from gateway.mqtt.connect import open_sink
 from tests.support import brokers
+from tests.support.addresses import black_hole, resolve_to
 from tests.support.mqtt_fake import fake_broker
 from tests.support.mqtt_sessions import message, open_sockets, reason_of
 from tests.support.ports import free_port
@@ -156,3 +158,19 @@ def test_max_packet_stands_in_for_what_a_broker_does_not_announce() -> None:
             assert broker.publishes == []
 
     run(body())
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_first_address_that_leads_nowhere_does_not_keep_us_from_the_second(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As IPv6 of a host that only IPv4 reaches."""
+
+    async def body() -> None:
+        with black_hole() as hole:
+            resolve_to(monkeypatch, "broker.example", hole, hole, broker.port)
+            async with open_sink(config("mqtt://broker.example", version=version), link(), "edge") as sink:
+                assert (await sink.send(message())).verdict is Verdict.DELIVERED
+
+    with brokers.mosquitto(tmp_path) as broker:
+        run(body())

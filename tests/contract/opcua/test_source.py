@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,6 +13,7 @@ from gateway.model import Batch
 from gateway.opcua.explore import BrowseOptions, browse, connected, plan, selection_of
 from gateway.opcua.subscription.subscribed import SubscribedSource
 from gateway.payload.forms import json_of
+from tests.support.addresses import black_hole, resolve_to
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
 from tests.support.opcua_source import COUNTER, config, opened, run, series
@@ -300,5 +302,19 @@ def test_cancelled_while_connecting_leaves_nothing_open() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asyncio.wait_for(task, 15)  # the server's answer would be waited for longer
+
+    run(body)
+
+
+def test_a_first_address_that_leads_nowhere_does_not_keep_us_from_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As IPv6 of a server that only IPv4 reaches."""
+
+    async def body() -> None:
+        async with opcua_server() as server:
+            with black_hole() as hole:
+                resolve_to(monkeypatch, "plc.example", hole, hole, urlsplit(server.url).port or 0)
+                known = config("opc.tcp://plc.example:4840", request_timeout=5)
+                async with opened(known) as source, aclosing(source.batches()) as batches:
+                    assert len(await anext(batches))
 
     run(body)

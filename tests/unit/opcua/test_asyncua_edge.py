@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from asyncua.client.ua_client import UASocketProtocol
+from asyncua.client.ua_client import UaClient, UASocketProtocol
 from asyncua.crypto.security_policies import SecurityPolicyNone
 from asyncua.ua import ua_binary
 
@@ -25,6 +25,10 @@ def protocol() -> UASocketProtocol:
     return UASocketProtocol(1.0, SecurityPolicyNone())  # type: ignore[no-untyped-call]  # asyncua's
 
 
+def client() -> UaClient:
+    return UaClient(1.0)
+
+
 BREAKS: dict[str, tuple[Callable[[], object], str]] = {
     "_request_handle": (protocol, "PublishRequests would take handles of other requests"),
     "_sequence_number": (lambda: protocol()._connection, "the server would close the channel over our chunks"),
@@ -35,6 +39,8 @@ BREAKS: dict[str, tuple[Callable[[], object], str]] = {
     "_callbackmap": (protocol, "answers to hand-encoded requests would be taken for nonsense: the link is cut"),
     "_connection": (protocol, "no request could be encoded by hand, no message limited, no token's clock set"),
     "_limits": (lambda: protocol()._connection, "a server could send messages of any size into our memory"),
+    "_set_state": (client, "a session that we connected would count as disconnected"),
+    "_make_protocol": (client, "an IPv6 address that leads nowhere would keep us from the IPv4 one"),
     "_reshape": (lambda: ua_binary, "20 bytes that claim a million elements would cost gigabytes"),
 }
 

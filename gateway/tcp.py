@@ -1,0 +1,115 @@
+"""A TCP connection with the first address of a name that answers (Happy Eyeballs, RFC 8305).
+
+A name may have addresses that lead nowhere: IPv6 of a host that is reached by IPv4 alone, or a broker that moved.  So
+the attempts are staggered: the next begins when the one before failed or said nothing for a quarter of a second, and
+all of them go on until one succeeds.  Each thereby has nearly all the time that the caller gives.
+"""
+
+import asyncio
+import itertools
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+
+STAGGER_S = 0.25
+"""The "Connection Attempt Delay" (RFC 8305, 5)."""
+
+Target = tuple[int, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+"""Address family, and what `connect` takes."""
+
+
+async def connect_tcp(host: str, port: int) -> socket.socket:
+    """A connected non-blocking socket without Nagle's delay.
+
+    Raises OSError: what the first address said.  Cancelled, it leaves no socket behind; the time-out is the caller's.
+    """
+    targets = staggered(await resolve(host, port))
+    opened: list[socket.socket] = []
+    winner: socket.socket | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            attempts = dict[asyncio.Task[OSError | None], int]()
+            errors = dict[int, OSError]()
+            for number, target in enumerate(targets):
+                attempts[tasks.create_task(_attempt(target, opened), name=f"connect to {target[1][0]!r}")] = number
+                is_last = number == len(targets) - 1
+                while attempts and not opened:
+                    done, _ = await asyncio.wait(
+                        attempts, timeout=None if is_last else STAGGER_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    errors |= {attempts.pop(task): error for task in done if (error := task.result())}
+                    if not is_last:
+                        break
+                if opened:
+                    break
+            for task in attempts:
+                task.cancel()
+        if not opened:
+            raise errors[min(errors)] if errors else OSError(f"the name {host} has no address")
+        winner = opened[0]
+        return winner
+    finally:
+        for sock in opened:
+            if sock is not winner:
+                sock.close()
+
+
+async def _attempt(target: Target, opened: list[socket.socket]) -> OSError | None:
+    family, where = target
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # a family that this machine does not have
+        return error
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, where)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError as error:
+        sock.close()
+        return error
+    except BaseException:
+        sock.close()
+        raise
+    opened.append(sock)
+    return None
+
+
+def staggered(targets: Sequence[Target]) -> list[Target]:
+    """The order in which to try: the resolver's, with the families taking turns (RFC 8305, 4)."""
+    families = list(dict.fromkeys(family for family, _ in targets))
+    columns = [[target for target in targets if target[0] == family] for family in families]
+    return [target for row in itertools.zip_longest(*columns) for target in row if target is not None]
+
+
+async def resolve(host: str, port: int) -> list[Target]:
+    """The addresses of a name.  Raises `socket.gaierror`.
+
+    In a thread of its own, which nobody waits for when this is cancelled or the process ends: a resolver may take
+    minutes to say that it knows nothing.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[Target]] = loop.create_future()
+
+    def settle(targets: list[Target], error: OSError | None) -> None:
+        if found.done():
+            return
+        if error is not None:
+            found.set_exception(error)
+        else:
+            found.set_result(targets)
+
+    def look() -> None:
+        targets: list[Target] = []
+        failure: OSError | None = None
+        try:
+            targets = [(each[0], each[4]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except UnicodeError:  # a label that is longer than names may be
+            failure = socket.gaierror(socket.EAI_NONAME, "it is no name")
+        except OSError as error:
+            failure = error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, targets, failure)
+
+    threading.Thread(target=look, name=f"resolve {host}", daemon=True).start()
+    return await found
