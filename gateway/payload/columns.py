@@ -1,6 +1,7 @@
-"""The `json-columns` format: one array per field, for volume.  With 1 000 numbers in a message a ninth of the cost of
-`json` (a sixth where types are mixed) and a quarter of its bytes; with 100 a third of the cost.  About half of what is
-left is writing the numbers themselves.
+"""The `json-columns` format: one array per field, for volume.
+
+Encoding 1 000 numbers in a message takes a sixth of the CPU that `json` takes (a fifth where types are mixed), 100 a
+third, and the payload is a quarter to a third as long.  From OPC UA response to PUBACK a value costs about a third.
 
     {"stream": "edge-1.k3x9q2/line-1/factory/press-1", "seq": 17, "tags": "9f86d081884c7d65",
      "start": "2026-11-21T10:00:00.1234567Z",

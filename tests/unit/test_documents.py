@@ -164,7 +164,7 @@ def test_the_check_sees_what_is_gone(span: str, is_wrong: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "DECISIONS.md", "CHANGELOG.md"]
+    "document", [*DOCUMENTS, "CHANGELOG.md"]
 )
 def test_prose_is_wrapped(document: str) -> None:
     """Tables, links, code and headings may be longer."""

@@ -108,6 +108,7 @@ CASES = [
     ),
     _level("OldestMessageTooOld", "gateway_outbox_oldest_age_seconds", f"{{{G}}}", 1000, 800),
     _level("OldestMessageDaysOld", "gateway_outbox_oldest_age_seconds", f"{{{G}}}", 7 * DAY, 5 * DAY),
+    _count("PeerFault", "gateway_sink_disconnects_total", f'{{cause="bug",sink="broker",{G}}}'),
     _count("DataLoss", "gateway_values_dropped_total", '{sink="broker",reason="expired",instance="gateway"}'),
     _level("ConservationViolated", "gateway_books_imbalance_values", SINK, 3, 0),
     _count("NotificationGaps", "gateway_source_sequence_gaps_total", SOURCE),
