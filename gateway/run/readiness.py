@@ -17,6 +17,7 @@ from gateway.errors import ConfigError
 from gateway.loading import Loaded, load_with_lines
 from gateway.opcua.session.security import problems_with as problems_with_source
 from gateway.run.sink_kinds import problems_with_broker
+from gateway.run.sink_unit import client_id_of
 from gateway.urls import parse_url
 from gateway.yaml_positions import Place, Problem
 
@@ -112,7 +113,7 @@ def _sources_of(config: Config) -> list[tuple[Place, SourceConfig]]:
 
 
 def _client_id(config: Config, broker: BrokerConfig) -> str:
-    return broker.client_id or config.name
+    return broker.client_id or client_id_of(config, broker)
 
 
 def _addresses(broker: BrokerConfig) -> set[tuple[str, int]]:
