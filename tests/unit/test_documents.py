@@ -163,9 +163,7 @@ def test_the_check_sees_what_is_gone(span: str, is_wrong: bool) -> None:
     assert bool(problem_of(span)) is is_wrong
 
 
-@pytest.mark.parametrize(
-    "document", [*DOCUMENTS, "CHANGELOG.md"]
-)
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
 def test_prose_is_wrapped(document: str) -> None:
     """Tables, links, code and headings may be longer."""
     text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)

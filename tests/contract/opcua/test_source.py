@@ -16,7 +16,7 @@ from gateway.payload.forms import json_of
 from tests.support.addresses import black_hole, resolve_to
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
-from tests.support.opcua_source import COUNTER, config, opened, run, series
+from tests.support.opcua_source import COUNTER, Seen, config, opened, run, series
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy, open_proxy
 
@@ -315,6 +315,6 @@ def test_a_first_address_that_leads_nowhere_does_not_keep_us_from_the_second(mon
                 resolve_to(monkeypatch, "plc.example", hole, hole, urlsplit(server.url).port or 0)
                 known = config("opc.tcp://plc.example:4840", request_timeout=5)
                 async with opened(known) as source, aclosing(source.batches()) as batches:
-                    assert len(await anext(batches))
+                    await Seen(batches).until(lambda seen: bool(seen.values))
 
     run(body)

@@ -44,7 +44,10 @@ def problems(folder: Path, cloud: str) -> list[str]:
         ("version: '3.1.1'\npayload: {topic: g, format: cloudevents}", "14: brokers[1].version: 'cloud' is to speak"),
         ("payload: {topic: g, max_topic_levels: 1}", "gateways/{gateway}/losses, where losses are told"),
         ("payload: {topic: g, topic_escape: '.'}\npresence: {topic: a.b}", "brokers[1].presence.topic: a topic must"),
-        ("tags: [{sources: [line-2]}]", "14: brokers[1].tags[0].sources: no source is named 'line-2': there are line-1"),
+        (
+            "tags: [{sources: [line-2]}]",
+            "14: brokers[1].tags[0].sources: no source is named 'line-2': there are line-1",
+        ),
         ("tags: [{fields: {hall: x}}]", "brokers[1].tags[0].fields: 'hall' is not a field of any selection"),
         ("tags: [{fields: {machine: x, room: y}}]", "brokers[1].tags[0]: no selection has all of this"),
         ("tags: [{priorities: [event]}]", "brokers[1].tags[0]: no selection has all of this: nothing would be sent"),
