@@ -10,7 +10,7 @@ from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.opcua import open_source
-from gateway.opcua.session.security import check
+from gateway.opcua.session.security import check, problems_with
 from gateway.payload.choose import describes_types
 from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
 from gateway.pipeline.keep_alive import keeping_alive
@@ -18,6 +18,7 @@ from gateway.pipeline.routing import SourceRoutes
 from gateway.run.gateway import Gateway, counted_link
 from gateway.run.life import Life, task_in
 from gateway.shaping import Shaper
+from gateway.yaml_positions import Problem
 
 
 class Connect(Protocol):
@@ -123,3 +124,8 @@ def check_source(source: SourceConfig) -> None:
 
 def _shaper(source: SourceConfig) -> Shaper | None:
     return Shaper(source) if source.is_shaped else None
+
+
+def problems_with_source(source: SourceConfig) -> list[Problem]:
+    """What of its files and secrets cannot be used here, each with its place below the source.  Connects to nobody."""
+    return problems_with(source)

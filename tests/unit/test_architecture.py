@@ -23,8 +23,10 @@ SIMULATORS_ORDER = (
 )  # fmt: skip
 ROOM_ORDERS = {
     "gateway.opcua": ("codec", "session", "space", "subscription", "explore", "opening"),
-    "gateway.run": ("changes", "gateway", "life", "sink_kinds", "source_unit", "sink_unit", "reconcile", "app"),
-}
+    "gateway.run": (
+        "changes", "gateway", "life", "sink_kinds", "source_unit", "sink_unit", "readiness", "reconcile", "app",
+    ),
+}  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""
 ADAPTERS = {"gateway": {"opcua", "mqtt", "web"}, "simulators": {"server"}}
 HOMES = {

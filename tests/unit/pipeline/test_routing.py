@@ -16,7 +16,7 @@ from gateway.pipeline.routing import Encoded, Routing, SourceRoutes
 from tests.support.payloads import Counting, batch_of
 
 SOURCE = {"url": "opc.tcp://h", "insecure": True, "select": [{"node": "i=1"}]}
-PUBSUB: dict[str, object] = {"format": "opcua-pubsub", "pubsub": {"keep_alive": "5ms"}}
+PUBSUB: dict[str, object] = {"format": "opcua-pubsub", "topic": "f", "pubsub": {"keep_alive": "5ms"}}
 
 
 def config(*brokers: dict[str, object], sources: tuple[str, ...] = ("line-1", "line-2")) -> Config:
