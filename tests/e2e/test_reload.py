@@ -47,7 +47,7 @@ def test_nothing_is_lost_by_reloads_in_the_middle(tmp_path: Path, broker: Proces
         checker.wait_values(100)
         gateway.reload(outbox={"path": str(tmp_path / "outbox"), "max_bytes": "64MiB"}, log_level="debug")
         gateway.reload(payload={"max_values": 7})
-        assert gateway.said("configuration taken", sources_changed=["line-1"]) == 1
+        assert gateway.said("configuration taken", brokers_changed=["broker"]) == 1
         assert connects(gateway, "source", "line-1") == 1
         assert gateway.metrics["gateway_outbox_capacity_bytes"] == 64 * 2**20
         checker.wait_values(200)

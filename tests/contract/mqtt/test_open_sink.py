@@ -46,6 +46,7 @@ def test_a_broker_that_knows_only_3_is_spoken_to_in_3_and_the_loss_is_said_once(
         one = link()
         for _ in range(2):
             async with open_sink(config(broker.url), one, "edge") as sink:
+                one.up()
                 assert sink.version == "3.1.1"
                 assert (await sink.send(message())).verdict is Verdict.DELIVERED
 

@@ -78,13 +78,15 @@ def plants(draw: st.DrawFn) -> Plant:
 @given(plants(), st.integers(0, 99))
 def test_the_books_balance_at_every_event(plant: Plant, seed: int) -> None:
     factory = Factory(plant, seed)
-    line = factory.lines[0]
+    line, spec_of_line = factory.lines[0], plant.lines[0]
+    turns_back = any(each.next or any(defect.to for defect in each.defects) for each in spec_of_line.stations)
+    spare = 1 if turns_back and spec_of_line.standstill == "swap" else 0
     while factory.env.peek() <= UNTIL_S:
         factory.env.step()
         assert line.entered == line.delivered + line.lost + line.parts
         assert 0 <= sum(len(buffer) for buffer in line.buffers.values()) <= line.parts
         for buffer in line.buffers.values():
-            assert len(buffer) <= buffer.capacity
+            assert len(buffer) <= buffer.capacity + spare, "one more only where a circle of full buffers moves on"
         for loop, spec in zip(line.loops, plant.lines[0].loops, strict=True):
             assert 0 <= loop.free <= spec.carriers
 
