@@ -157,11 +157,6 @@ class Reader:
                     return segment, unacked
         return None
 
-    def read_recent(self, max_messages: int, max_bytes: int) -> list[Record]:
-        """What `read` would give, where that is in memory; empty where it is not, or there is nothing."""
-        found = self._next_segment(behind=False)
-        return self._take_recent(*found, max_messages, max_bytes) if found is not None else []
-
     def _take_recent(self, segment: Segment, unacked: UnackedRange, max_messages: int, max_bytes: int) -> list[Record]:
         """The next records from what the writer left in memory; empty when they are not there."""
         lane, records, size = segment.lane, list[Record](), 0

@@ -6,6 +6,7 @@ once, because then it has more to send than we ask for, and shrinks again.
 """
 
 import asyncio
+import sys
 from collections import deque
 
 from asyncua import ua
@@ -18,7 +19,7 @@ from gateway.opcua.session.session import Session
 _Arrival = tuple[Acknowledgements, bytes] | BaseException | None
 
 MOST_REQUESTS = 64
-"""How far the number of requests grows."""
+"""How far the number of requests grows by itself; more are sent where more are asked for."""
 _RESULT = slice(16, 20)
 """Where the ServiceResult stands in a response whose node id has four bytes."""
 _BAD = 0x8000_0000
@@ -35,7 +36,8 @@ class Publisher:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._channel: PublishChannel | None = None
-        self._allowed = MOST_REQUESTS
+        self._allowed = sys.maxsize
+        """So many the server takes, as far as it has said."""
         self._extra = 0
         self._answered = 0
         """Since the last request was sent."""
@@ -67,7 +69,7 @@ class Publisher:
         channel = self._channel or self._opened()
         unread = len(self._inbox)
         if not channel.waiting and self._answered >= requests:
-            self._extra = min(max(1, 2 * self._extra), MOST_REQUESTS - requests)
+            self._extra = min(max(1, 2 * self._extra), max(0, MOST_REQUESTS - requests))
         elif self._extra and channel.waiting > self._answered:
             self._extra -= 1
         self._answered = 0
