@@ -31,6 +31,11 @@ class Taker(Protocol):
         """Where it waits for room, if it does."""
         ...
 
+    @property
+    def can_take(self) -> bool:
+        """Whether it takes a further part while it waits for room."""
+        ...
+
 
 class Buffer:
     """A first-in first-out buffer of `capacity` places (infinity allowed) in front of one station."""
@@ -86,7 +91,16 @@ class Buffer:
         self._part_seconds += len(self._parts) * (now - self._counted_s)
         self._counted_s = now
         self._parts.append(part)
+        for index, (waiting, event) in enumerate(self._waiting):
+            if waiting is part:
+                del self._waiting[index]
+                event.succeed()
+                break
         return True
+
+    def keeps_out(self, part: Part) -> bool:
+        """Whether the part stands in line for room."""
+        return any(waiting is part for waiting, _ in self._waiting)
 
     def wait_room(self, part: Part) -> simpy.Event:
         """Stand in line with a part that was not accepted; the event comes when it has been handed over."""

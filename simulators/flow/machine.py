@@ -67,7 +67,8 @@ class Machine:
     __slots__ = (  # more attributes than Python keeps in line (30): without slots each costs a look-up in a dict
         "_activity", "_ideals", "_is_plain", "_kept", "_note", "_on_line", "_outflows", "_power", "_process",
         "_quality", "_released", "_reserved", "_routes", "_special_s", "_stops", "_usual_s", "account",
-        "begins_at_once", "cycles", "env", "failures", "fault", "followers", "good", "hazard", "ideal_cycle_s",
+        "begins_at_once", "can_take", "cycles", "env", "failures", "fault", "followers", "good", "hazard",
+        "ideal_cycle_s",
         "ideal_s", "inflow", "line", "name", "path", "processes", "product", "renewed_s", "rework", "scrap", "seed",
         "setups", "severity", "signals", "speed", "station", "stopped", "timing", "waits_for", "witnesses",
     )  # fmt: skip
@@ -91,6 +92,8 @@ class Machine:
         """How much faster than at the usual speed failures come, per second worked."""
         self.waits_for: Buffer | None = None
         """Where it waits for room, if it does."""
+        self.can_take = False
+        """Whether it takes a further part while it waits for room: a belt that is not full does."""
         self.fault = self.severity = ""
         self.product = ""
         self.renewed_s = 0.0
@@ -326,6 +329,11 @@ class Machine:
             self.waits_for = None
         if carrier is not None and goal not in carrier.stations:
             carrier.leave(part)
+
+    def filled_up(self, part: Part) -> None:
+        """Look again for a circle: `part` waits for room, and from now on no further part can be taken."""
+        if self.waits_for is not None and self.waits_for.keeps_out(part):
+            self._breaks_circle(part, self.waits_for)
 
     def _breaks_circle(self, part: Part, outflow: Buffer) -> bool:
         """Whether the part was handed over without room, because the line would have come to a standstill."""

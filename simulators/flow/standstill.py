@@ -18,6 +18,8 @@ def closes_circle(machine: Taker, outflow: Buffer) -> bool:
             continue
         seen.add(buffer)
         for other in buffer.users:
+            if other.can_take:
+                return False
             if other is machine:
                 found = True
             elif other.waits_for is None:

@@ -29,6 +29,7 @@ class Belt:
         self._places = places
         self._on: deque[tuple[Part, float, float]] = deque()
         self._stuck = False
+        machine.can_take = True
         self._changed = machine.env.event()
 
     def load(self) -> Steps:
@@ -75,6 +76,9 @@ class Belt:
     def _tell(self) -> None:
         changed, self._changed = self._changed, self._machine.env.event()
         changed.succeed()
+        self._machine.can_take = len(self._on) < self._places
+        if self._stuck and not self._machine.can_take:
+            self._machine.filled_up(self._on[0][0])
         self._show()
 
     def _show(self) -> None:

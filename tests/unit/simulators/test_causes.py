@@ -45,6 +45,21 @@ def test_rework_into_full_buffers_does_not_stop_the_line() -> None:
     assert line.parts <= 3
 
 
+def test_a_belt_that_is_not_full_is_no_circle() -> None:
+    belt = {
+        "name": "belt", "kind": "conveyor", "places": 3, "cycle": {"law": "exponential", "mean": 1}, "buffer": 0,
+        "defects": [{"code": "d", "probability": 0.2, "to": "belt", "at_most": 2}],
+    }  # fmt: skip
+    factory = Factory(plant(belt), seed=0)
+    line, most = factory.lines[0], 0
+    while factory.env.peek() <= HOUR:
+        factory.env.step()
+        most = max(most, len(line.buffers["belt"]))
+    assert most == 1, "one part aside at a time, and only while the belt is full"
+    assert not line.stalled
+    assert line.delivered > 2000
+
+
 def test_a_line_that_stands_still_says_so() -> None:
     factory = ran(plant(*CIRCLE, standstill="wait"), DAY)
     stalled = [change for change in factory.take_changes() if change.name == "stalled"]
