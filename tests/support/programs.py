@@ -163,13 +163,19 @@ class Gateway(Program):
 
     @property
     def balanced(self) -> bool:
-        """Whether the books of the one broker balance."""
+        """Whether the books of every broker balance."""
         metrics = self.metrics
-        names = ("values_received", "values_recovered", "values_delivered", "values_filtered", "values_dropped")
-        received, recovered, delivered, filtered, dropped = (
-            sum(v for k, v in metrics.items() if k.startswith(f"gateway_{name}_total")) for name in names
-        )
-        return received + recovered == delivered + metrics['gateway_outbox_values{sink="broker"}'] + filtered + dropped
+
+        def total(name: str, label: str = "") -> float:
+            return sum(v for k, v in metrics.items() if k.startswith(f"gateway_{name}{{") and label in k)
+
+        def is_balanced(sink: str) -> bool:
+            per_sink = ("values_delivered_total", "outbox_values", "values_dropped_total", "values_not_routed_total")
+            came = total("values_received_total") + total("values_recovered_total", sink)
+            return came == total("values_filtered_total") + sum(total(name, sink) for name in per_sink)
+
+        sinks = {k.removeprefix("gateway_outbox_values{").rstrip("}") for k in metrics if "gateway_outbox_values{" in k}
+        return bool(sinks) and all(map(is_balanced, sinks))
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""A subscriber that checks what it gets: every message kept, repeats and gaps told by `stream` and `seq`."""
+"""A subscriber that checks what it gets: every message kept, repeats and gaps told by `stream` and `seq`.
+
+Reads `json`, and `json-columns` as if it were `json`.
+"""
 
 import itertools
 import json
@@ -7,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from tests.support.programs import wait_until
 from tests.support.subscribed import subscribed
@@ -20,13 +24,22 @@ class Subscriber:
     connected: threading.Event = field(default_factory=threading.Event)
 
     @property
+    def news(self) -> list[tuple[str, dict[str, object]]]:
+        """In order of arrival, repeats left out by the rule `seq` <= the highest seen of a stream."""
+        seen: dict[object, int] = {}
+        found = []
+        for topic, body in list(self.messages):
+            if seq_of(body) > seen.get(body["stream"], 0):
+                seen[body["stream"]] = seq_of(body)
+                found.append((topic, body))
+        return found
+
+    @property
     def streams(self) -> dict[str, list[dict[str, object]]]:
-        """By stream: the bodies in order of arrival, repeats left out by the rule `seq` <= the highest seen."""
+        """The news by stream."""
         streams: dict[str, list[dict[str, object]]] = defaultdict(list)
-        for _, body in list(self.messages):
-            kept = streams[str(body["stream"])]
-            if not kept or seq_of(body) > seq_of(kept[-1]):
-                kept.append(body)
+        for _, body in self.news:
+            streams[str(body["stream"])].append(body)
         return dict(streams)
 
     @property
@@ -48,12 +61,10 @@ class Subscriber:
 
     @property
     def changes(self) -> list[tuple[str, str, object, str]]:
-        """(topic, name, value, time) of every value, repeats left out, per stream in order."""
-        topics = {str(body["stream"]): topic for topic, body in list(self.messages)}
+        """(topic, name, value, time) of every value, in order of arrival, repeats left out."""
         return [
-            (topics[stream], str(row["name"]), row["value"], str(row["time"]))
-            for stream, bodies in self.streams.items()
-            for body in bodies
+            (topic, str(row["name"]), row["value"], str(row["time"]))
+            for topic, body in self.news
             for row in rows_of(body)
         ]
 
@@ -72,10 +83,37 @@ def seq_of(body: dict[str, object]) -> int:
 
 
 def rows_of(body: dict[str, object]) -> list[dict[str, object]]:
-    return _list(body["values"])
+    return _list(body.get("values"))
 
 
 def _list(value: object) -> list[dict[str, object]]:
+    return value if isinstance(value, list) else []
+
+
+def plain(body: dict[str, object], names: dict[tuple[object, int], str]) -> dict[str, object]:
+    """A message of `json-columns` as `json` would say it; `names` keeps the lists of tags, by version and number."""
+    if "first" in body and isinstance(body["first"], int):
+        listed = enumerate(_list(body["tags"]), body["first"])
+        names.update({(body["version"], number): str(tag["name"]) for number, tag in listed})
+    if "tag" not in body:
+        return body
+    assert "start" in body or not _list(body["tag"])
+    began = datetime.fromisoformat(str(body.get("start", "1970-01-01T00:00:00Z")))
+    digit = int(str(body.get("start", "0Z"))[-2])  # the seventh, which a datetime does not hold
+    columns = zip(_numbers(body["tag"]), _list(body["value"]), _numbers(body["time"]), strict=True)
+    rows = [
+        {"name": names[body["tags"], tag], "value": value, "time": _later(began, digit + ticks)}
+        for tag, value, ticks in columns
+    ]
+    return {**body, "values": rows}
+
+
+def _later(began: datetime, ticks: int) -> str:
+    at = began + timedelta(microseconds=ticks // 10)
+    return f"{at:%Y-%m-%dT%H:%M:%S.%f}{ticks % 10}Z"
+
+
+def _numbers(value: object) -> list[int]:
     return value if isinstance(value, list) else []
 
 
@@ -86,9 +124,10 @@ def subscriber(url: str, *topics: str, user: tuple[str, str] | None = None, kept
     For `kept_s` seconds the broker keeps its session, and with it what comes meanwhile.
     """
     found = Subscriber()
+    names: dict[tuple[object, int], str] = {}
 
     def take(topic: str, payload: bytes) -> None:
-        found.messages.append((topic, json.loads(payload)))
+        found.messages.append((topic, plain(json.loads(payload), names)))
 
     with subscribed(url, topics or ("factory/#",), take, found.connected, user=user, kept_s=kept_s):
         yield found
