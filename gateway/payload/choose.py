@@ -12,7 +12,7 @@ from gateway.payload.format import Announcement, Encoder, EncoderContext, Format
 from gateway.payload.json import JSON
 from gateway.payload.msgpack import MSGPACK
 from gateway.payload.pubsub import PUBSUB
-from gateway.payload.splitting import NextSeq, Packets
+from gateway.payload.splitting import ANY_SIZE, NextSeq
 
 FORMATS: Mapping[str, Format] = {
     "json": JSON,
@@ -42,16 +42,15 @@ def encoder_for(
     config: Config,
     source: str,
     stream_prefix: str,
-    packets: Packets | None = None,
     latest_ns: Callable[[], int] = time.time_ns,
     payload: PayloadConfig | None = None,
 ) -> Encoder:
     """What makes the messages of one source, in the format of a payload, or of that of the gateway.
 
-    `packets` is what the brokers say meanwhile of their largest packet, `latest_ns` a wall clock that never goes back.
+    `latest_ns` is a wall clock that never goes back.
     """
     payload, sources = payload or config.payload, tuple(each.name for each in config.sources)
-    context = EncoderContext(payload, config.name, source, sources, stream_prefix, packets or Packets(), latest_ns)
+    context = EncoderContext(payload, config.name, source, sources, stream_prefix, latest_ns)
     encoder = format_of(payload).encoder(context)
     return encoder if payload.compress == "none" else _Compressed(encoder, compressor(payload.compress))
 
@@ -74,8 +73,8 @@ class _Compressed:
         self._encoder = encoder
         self._compressed = compressed
 
-    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
-        return [self._compressed(message) for message in self._encoder.encode(batch, next_seq)]
+    def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
+        return [self._compressed(message) for message in self._encoder.encode(batch, next_seq, packet_bytes)]
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
         return [self._compressed(message) for message in self._encoder.keep_alives(next_seq)]

@@ -42,7 +42,7 @@ from gateway.payload.forms import DOUBLE, FLOAT, Json, is_finite, json_column
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described, JsonGap
 from gateway.payload.layout import Destination, Rows, earliest, taken
-from gateway.payload.splitting import FormatSettings, NextSeq, Numbering
+from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering
 from gateway.payload.timestamps import text_of, texts_of
 
 CONTENT_TYPE = "application/json"
@@ -117,15 +117,16 @@ class ColumnsEncoder:
         self._lists: list[_TagList] = []
         self._place_of: NDArray[np.uint32] = np.zeros(0, np.uint32)
 
-    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+    def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
         """The messages of a batch, each list of tags before the data that needs it."""
+        self._settings = self._settings.within(packet_bytes)
         if not self._layout.covers(batch.tags):
             self._derive(batch)
         settings, numbering = self._settings, Numbering(next_seq)
         messages: list[Message] = []
         for share in self._layout.shares(batch):
             listed = self._lists[share.group]
-            messages += listed.messages_if_due(batch.source, numbering)
+            messages += listed.messages_if_due(batch.source, numbering, settings.limits.bytes_at(share.place))
             encode = partial(self._payload, batch, share.place.stream, listed.version)
             made = settings.messages(batch, share, numbering, encode, CONTENT_TYPE)
             listed.since += len(made)
@@ -144,7 +145,7 @@ class ColumnsEncoder:
             handles = layout.handles_of(group)
             self._place_of[handles] = np.arange(len(handles))
             tags = [_listed(tag, self._settings.told_of(tag)) for tag in map(batch.tags.__getitem__, handles.tolist())]
-            self._lists.append(_TagList(place, tags, self._settings.limits.bytes_at(place)))
+            self._lists.append(_TagList(place, tags))
 
     def _payload(self, batch: Batch, stream: str, version: str, rows: Rows, seq: int, gaps: list[Row]) -> bytes:
         statuses = taken(batch.statuses, rows)
@@ -208,18 +209,23 @@ class _Sent:
 class _TagList:
     """The list of tags of one topic, ready to be sent, and whether it was."""
 
-    def __init__(self, place: Destination, rows: list[Row], max_bytes: int) -> None:
+    def __init__(self, place: Destination, rows: list[Row]) -> None:
         self.version = hashlib.sha256(orjson.dumps(rows)).hexdigest()[:16]
         self.since = 0
         """Data messages since it was sent."""
         self._place = place
         self._tail = "tags/state" if place.priority is Priority.STATE else "tags"
         self._count = len(rows)
-        self._pieces = _pieces(rows, max_bytes)
+        self._rows = rows
+        self._pieces: list[tuple[int, list[Row]]] = []
+        self._max_bytes = 0
+        """What the pieces are made for."""
         self._sent: _Sent | None = None
 
-    def messages_if_due(self, source: str, numbering: Numbering) -> list[Message]:
-        """The list, unless it was sent not long ago and the outbox took it."""
+    def messages_if_due(self, source: str, numbering: Numbering, max_bytes: int) -> list[Message]:
+        """The list, unless it was sent not long ago, in pieces that still fit, and the outbox took it."""
+        if max_bytes != self._max_bytes:
+            self._cut(max_bytes)
         sent = self._sent
         if sent is not None and self.since < REPEAT_AFTER and numbering.next(sent.stream) > sent.seq:
             return []
@@ -227,6 +233,12 @@ class _TagList:
         messages = [self._message(n, first, rows, source, numbering) for n, (first, rows) in enumerate(self._pieces)]
         self._sent = _Sent(messages[-1].stream, messages[-1].seq)
         return messages
+
+    def _cut(self, max_bytes: int) -> None:
+        before = self._pieces
+        self._max_bytes, self._pieces = max_bytes, _pieces(self._rows, max_bytes)
+        if [first for first, _ in self._pieces] != [first for first, _ in before]:
+            self._sent = None
 
     def _message(self, n: int, first: int, rows: list[Row], source: str, numbering: Numbering) -> Message:
         stream = f"{self._place.stream}/{self._tail}/{n}"

@@ -6,13 +6,13 @@ asks for a format by its name.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway.config import PayloadConfig
 from gateway.delivery import Presence
 from gateway.model import Batch, Loss, Message
-from gateway.payload.splitting import FormatSettings, NextSeq, Packets, SizeLimits
+from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, SizeLimits
 
 Announcement = Callable[[Loss, str, str, int], Message]
 """Loss, stream, topic and sequence number to the message that tells of it."""
@@ -21,8 +21,11 @@ Announcement = Callable[[Loss, str, str, int], Message]
 class Encoder(Protocol):
     """Makes the messages of one source."""
 
-    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
-        """The messages of a batch, numbered on from what `next_seq` says of each stream."""
+    def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
+        """The messages of a batch, numbered on from what `next_seq` says of each stream.
+
+        `packet_bytes` is the largest packet that their brokers take, as far as that is known by now.
+        """
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
         """A keep-alive for each writer that was silent since the last call; nothing where the format has none."""
@@ -38,8 +41,6 @@ class EncoderContext:
     sources: tuple[str, ...]
     """The names of all sources of the gateway, this one among them."""
     stream_prefix: str
-    packets: Packets = field(default_factory=Packets)
-    """What the brokers say of their largest packet."""
     latest_ns: Callable[[], int] = time.time_ns
     """A wall clock that never goes back."""
 
@@ -51,7 +52,7 @@ class EncoderContext:
             self.stream_prefix,
             payload.topic,
             self.gateway,
-            SizeLimits(payload.max_values, payload.max_bytes, self.packets),
+            SizeLimits(payload.max_values, payload.max_bytes),
             payload.server_time,
             payload.retains,
             payload.events_topic or "",

@@ -32,7 +32,7 @@ from gateway.payload.gaps import Row
 from gateway.payload.layout import Destination, Rows, Share, stream_of
 from gateway.payload.metadata import FieldTypes
 from gateway.payload.part6 import Encoding, fields_of
-from gateway.payload.splitting import FormatSettings, NextSeq, Numbering, oldest_ticks, parts
+from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering, oldest_ticks, parts
 
 Kind = Literal["ua-keyframe", "ua-deltaframe", "ua-keepalive"]
 Payload = dict[str, Json]
@@ -155,8 +155,9 @@ class FramesEncoder:
         self._versions: dict[Destination, int] = {}
         """The last one of each place of metadata; outlives a change of the tag table."""
 
-    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+    def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
         """The messages of a batch, metadata before the data that needs it."""
+        self._settings = self._settings.within(packet_bytes)
         if not self._layout.covers(batch.tags):
             self._derive(batch)
         for handle in self._types.learn(batch):

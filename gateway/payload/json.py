@@ -21,7 +21,7 @@ from gateway.payload.format import Format
 from gateway.payload.forms import json_texts
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.layout import Rows, Share
-from gateway.payload.splitting import FormatSettings, NextSeq, Numbering
+from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering
 from gateway.payload.timestamps import framed_bytes_of
 
 
@@ -105,8 +105,9 @@ class JsonEncoder:
         self._streams: dict[str, bytes] = {}
         """How a message of each stream begins."""
 
-    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+    def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
+        self._settings = self._settings.within(packet_bytes)
         if not self._layout.covers(batch.tags):
             self._derive(batch)
         settings, numbering = self._settings, Numbering(next_seq)

@@ -15,7 +15,7 @@ from gateway.payload.forms import json_column
 from gateway.payload.gaps import Row
 from gateway.payload.json import announced, json_schema
 from gateway.payload.layout import Rows
-from gateway.payload.splitting import FormatSettings, NextSeq, Numbering
+from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering
 from gateway.payload.timestamps import texts_of
 
 CONTENT_TYPE = "application/msgpack"
@@ -29,8 +29,9 @@ class MsgpackEncoder:
         self._layout = settings.layout()
         self._fields: list[dict[str, str]] = []
 
-    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+    def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
+        self._settings = self._settings.within(packet_bytes)
         if not self._layout.covers(batch.tags):
             self._layout = self._settings.layout(batch.tags, batch.source)
             self._fields = [self._settings.told_of(tag) for tag in batch.tags] if self._settings.fields else []

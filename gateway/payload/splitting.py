@@ -1,13 +1,13 @@
 """Messages that fit: the rows of a share in parts within the limits, numbered.  Shared by all formats.
 
 A message that would be longer than `max_bytes` is split by values, never by bytes, and its parts are numbered like any
-others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.  What a broker
-announced as its largest packet counts from then on; what is longer and stored already becomes a dead letter.
+others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.  The largest packet
+that the brokers take comes with each batch; what is longer and stored already becomes a dead letter.
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import orjson
@@ -30,35 +30,8 @@ _HEADERS_BYTES = 400
 """More than the headers, the content type and the attributes of an event take, the stream's name in them aside."""
 
 
-class Packets:
-    """The largest packet that every broker takes, as far as the brokers have said by now."""
-
-    def __init__(self) -> None:
-        self._most_bytes: dict[str, int] = {}
-        self._brokers: Callable[[], Collection[str]] = self._most_bytes.keys
-
-    def of(self, brokers: Callable[[], Collection[str]]) -> "Packets":
-        """The same of these brokers alone, whoever they are at that moment."""
-        some = Packets()
-        some._most_bytes, some._brokers = self._most_bytes, brokers
-        return some
-
-    def learn(self, broker: str, most_bytes: int) -> bool:
-        """What a broker announced, or what is configured for it; whether that is news."""
-        is_news = self._most_bytes.get(broker) != most_bytes
-        self._most_bytes[broker] = most_bytes
-        return is_news
-
-    def forget(self, broker: str) -> None:
-        """It is not configured any more."""
-        self._most_bytes.pop(broker, None)
-
-    def room(self, place: "Destination") -> int:
-        """The longest payload that fits beside the topic, the headers and what a format says in properties."""
-        known = self._most_bytes
-        most = min((known[broker] for broker in self._brokers() if broker in known), default=sys.maxsize)
-        beside = len(place.topic.encode()) + 2 * len(place.stream.encode()) + _HEADERS_BYTES
-        return max(LEAST_BYTES, most - beside)
+ANY_SIZE = sys.maxsize
+"""No broker has said how large a packet it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +40,13 @@ class SizeLimits:
 
     max_values: int = MAX_VALUES
     max_bytes: int = MAX_BYTES
-    packets: Packets = field(default_factory=Packets)
+    packet_bytes: int = ANY_SIZE
+    """The largest packet that all brokers take who get the message."""
 
     def bytes_at(self, place: "Destination") -> int:
-        """The longest payload for a place."""
-        return min(self.max_bytes, self.packets.room(place))
+        """The longest payload for a place, beside the topic, the headers and what a format says in properties."""
+        beside = len(place.topic.encode()) + 2 * len(place.stream.encode()) + _HEADERS_BYTES
+        return min(self.max_bytes, max(LEAST_BYTES, self.packet_bytes - beside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +68,12 @@ class FormatSettings:
     """What the broker wants of topics."""
     fields: tuple[str, ...] = ()
     """Fields of the tags that are told beside the topic."""
+
+    def within(self, packet_bytes: int) -> "FormatSettings":
+        """The same for brokers that take packets of this size."""
+        if packet_bytes == self.limits.packet_bytes:
+            return self
+        return replace(self, limits=replace(self.limits, packet_bytes=packet_bytes))
 
     def told_of(self, tag: Tag) -> dict[str, str]:
         """The fields of a tag that are told."""

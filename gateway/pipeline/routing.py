@@ -1,7 +1,8 @@
 """From one batch to the messages of every route.
 
-A batch is encoded once for each route.  Which routes there are is looked up with each batch, so a change of them comes
-for all sources in the same instant.  Where there is one route, for all tags, a batch goes straight to its encoder.
+A batch is encoded once for each route.  Which routes there are, and how large a packet their brokers take, is looked up
+with each batch, so a change comes for all sources in the same instant.  Where there is one route, for all tags, a batch
+goes straight to its encoder.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from gateway.config import Route
 from gateway.model import Batch, Message
 from gateway.payload.choose import format_of
 from gateway.payload.format import Encoder
-from gateway.payload.splitting import NextSeq
+from gateway.payload.splitting import ANY_SIZE, NextSeq
 from gateway.pipeline.choice import Choice
 
 MakeEncoder = Callable[[Route, str], Encoder]
@@ -61,16 +62,37 @@ class Routing:
         self.make = make
         self.changed = asyncio.Event()
         """Set when there are others; then it is another event."""
+        self.packet_bytes: Mapping[str, int] = {}
+        """The largest packet that all brokers of a route take, by the route's name; none where nobody has said."""
+        self._packet_bytes_of: dict[str, int] = {}
+        """By broker."""
 
     def change(self, routes: Sequence[Route], sources: Sequence[str]) -> None:
         """From the next batch on there are these routes."""
         self.routes, self.sources = tuple(routes), tuple(sources)
+        self._derive()
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def brokers_of(self, name: str) -> tuple[str, ...]:
-        """Who gets what goes by a route of this name."""
-        return next((route.brokers for route in self.routes if route.name == name), ())
+    def limit(self, broker: str, packet_bytes: int) -> bool:
+        """From the next batch on, no packet for this broker is larger; whether that is news."""
+        is_news = self._packet_bytes_of.get(broker) != packet_bytes
+        self._packet_bytes_of[broker] = packet_bytes
+        self._derive()
+        return is_news
+
+    def forget(self, broker: str) -> None:
+        """It is not configured any more."""
+        self._packet_bytes_of.pop(broker, None)
+        self._derive()
+
+    def _derive(self) -> None:
+        known = self._packet_bytes_of
+        self.packet_bytes = {
+            route.name: min(known[broker] for broker in route.brokers if broker in known)
+            for route in self.routes
+            if not known.keys().isdisjoint(route.brokers)
+        }
 
 
 @dataclass(slots=True)
@@ -97,9 +119,10 @@ class SourceRoutes:
         """Add the messages of a batch, numbered on from what `next_seq` says of each stream."""
         encoded.values += len(batch)
         for way in self._present():
-            chosen = batch if way.choice is None else way.choice.of(batch)
-            made = way.encoder.encode(chosen, next_seq) if chosen is not None else []
-            encoded.add(way.route.name, made, len(chosen) if chosen is not None else 0)
+            name, chosen = way.route.name, batch if way.choice is None else way.choice.of(batch)
+            packet_bytes = self._routing.packet_bytes.get(name, ANY_SIZE)
+            made = way.encoder.encode(chosen, next_seq, packet_bytes) if chosen is not None else []
+            encoded.add(name, made, len(chosen) if chosen is not None else 0)
 
     def keep_alives(self, names: Sequence[str], next_seq: NextSeq) -> Encoded:
         """The keep-alives of these routes."""

@@ -13,7 +13,6 @@ from gateway.outbox import TOO_MUCH_LEFT, Outbox
 from gateway.payload.choose import encoder_for
 from gateway.payload.format import Encoder
 from gateway.payload.layout import prefix_of
-from gateway.payload.splitting import Packets
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.routing import Encoded, Routing
 
@@ -29,7 +28,6 @@ class Gateway:
     tags: TagGauges
     outbox: Outbox
     http: Link
-    packets: Packets = field(default_factory=Packets)
     queues: dict[str, BrokerQueue] = field(default_factory=dict)
     """By broker."""
     sources: dict[str, Link] = field(default_factory=dict)
@@ -80,11 +78,8 @@ class Gateway:
                 self.metrics.not_routed.labels(broker).inc(left_out)
 
     def _encoder(self, route: Route, source: str) -> Encoder:
-        prefix, packets = prefix_of(self.stream_prefix, route.name), self.packets
-        return encoder_for(
-            self.config, source, prefix, packets.of(partial(self.routing.brokers_of, route.name)),
-            lambda: self.outbox.latest_ns, route.payload,
-        )  # fmt: skip
+        prefix = prefix_of(self.stream_prefix, route.name)
+        return encoder_for(self.config, source, prefix, lambda: self.outbox.latest_ns, route.payload)
 
     @property
     def stored_values(self) -> int:

@@ -132,7 +132,7 @@ class SinkUnit:
         gateway.brokers[self.name], gateway.queues[self.name] = link, queue
         gateway.refresh()
         if broker.max_packet is not None:
-            gateway.packets.learn(self.name, broker.max_packet)
+            gateway.routing.limit(self.name, broker.max_packet)
         self._goodbye = asyncio.Event()
         connect = partial(_connected, gateway, broker, kind, link, metrics)
         life.begin(partial(forward, queue, connect, link, gateway.backoff, self._goodbye), link.down)
@@ -161,7 +161,7 @@ class SinkUnit:
             log.warning("a broker was taken out of the configuration", values_not_delivered=queue.stored_values)
         await gateway.outbox.forget(self.name)
         gateway.metrics.sink_ends(self.name)
-        gateway.packets.forget(self.name)
+        gateway.routing.forget(self.name)
 
 
 @asynccontextmanager
@@ -218,7 +218,7 @@ async def _connected(
     async with kind.open_sink(wanted, link, client_id, _presence(gateway, broker)) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes
-        if gateway.packets.learn(broker.name, most) and most < payload.max_bytes:
+        if gateway.routing.limit(broker.name, most) and most < payload.max_bytes:
             log = structlog.get_logger("gateway").bind(broker=broker.name)
             log.info("messages are split to what the broker takes", most_bytes=most)
         yield sink

@@ -12,7 +12,6 @@ from gateway.metrics import Metrics, books_of
 from gateway.mqtt.connect import open_sink
 from gateway.payload.choose import encoder_for
 from gateway.payload.read import PayloadReader
-from gateway.payload.splitting import Packets
 from gateway.pipeline.forward import forward
 from tests.support import brokers
 from tests.support.forwarding import queue
@@ -27,12 +26,12 @@ VALUES = [(12, f"{n:03d}" * 70) for n in range(30)]
 @pytest.mark.parametrize("form", ["json", "json-columns", "opcua-pubsub", "cloudevents"])
 def test_every_value_arrives(form: str, tmp_path: Path) -> None:
     async def body() -> None:
-        metrics, leave, packets = Metrics(), asyncio.Event(), Packets()
+        metrics, leave = Metrics(), asyncio.Event()
         config = BrokerConfig.model_validate({"url": broker.url})
-        encoder = encoder_for(config_of({"format": form}), "line-1", "edge.k3x9q2", packets)
+        encoder = encoder_for(config_of({"format": form}), "line-1", "edge.k3x9q2")
         batch = batch_of(VALUES)
         async with open_sink(config, Link("b", broker.url), "first") as sink:
-            packets.learn("b", sink.limits.maximum_packet_bytes)
+            most_bytes = sink.most_bytes
         async with (
             collecting(broker.port, version_5=True) as got,
             queue(tmp_path / "outbox", metrics) as found,
@@ -40,7 +39,7 @@ def test_every_value_arrives(form: str, tmp_path: Path) -> None:
         ):
             link = Link("b", broker.url)
             tasks.create_task(forward(found, lambda: open_sink(config, link, "g"), link, Backoff(), leave), name="f")
-            messages = encoder.encode(batch, found.outbox.next_seq)
+            messages = encoder.encode(batch, found.outbox.next_seq, most_bytes)
             await found.outbox.append(messages, source="line-1")
             metrics.for_source("line-1").received.inc(len(VALUES))
             await found.outbox.wait_empty()

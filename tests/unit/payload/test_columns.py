@@ -130,6 +130,17 @@ def test_an_equal_list_has_the_same_name_after_a_restart_and_another_one_another
     assert version(2) == version(2) != version(3)
 
 
+def test_a_list_is_told_again_in_pieces_that_fit_once_a_broker_takes_less() -> None:
+    counting, encoder, batch = Counting(), form(), batch_of([(6, 1)] * 200)
+    counting.append(encoder.encode(batch, counting.next_seq))
+    fitting = counting.append(encoder.encode(batch, counting.next_seq, 3000))
+    later = counting.append(encoder.encode(batch, counting.next_seq, 2900))
+    assert max(len(message.payload) for message in (*fitting, *later)) <= 3000 - 400
+    assert by_tag(read(batch, fitting, "press").rows) == sent(batch, "press")
+    assert not [message.topic for message in counting.append(encoder.encode(batch, counting.next_seq, 2900))[:-1]
+                if "/tags/" in message.topic]  # fmt: skip
+
+
 def test_a_long_list_and_long_data_are_split_within_the_limit() -> None:
     batch = batch_of([(12, "x" * 20)] * 200)
     counting = Counting()

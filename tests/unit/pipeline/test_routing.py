@@ -61,6 +61,27 @@ def test_each_route_is_encoded_once_and_tells_how_much_it_took() -> None:
     assert streams == {"": ["e.1/line-1/f"], "b2": ["e.1@b2/line-1/g"], "b3": ["e.1@b3/line-1/f"]}
 
 
+def test_what_a_broker_takes_counts_for_its_route_from_the_next_batch_on() -> None:
+    made = Made(config({}, {"payload": {"topic": "g"}}, {"payload": {"topic": "g"}}))
+    values = range(100)
+
+    def counts() -> tuple[int, int]:
+        encoded = made.encode(*values)
+        return len(encoded.messages), len(encoded.others["b1"])
+
+    assert counts() == (1, 1)
+    assert made.routing.limit("b1", 9000)
+    assert not made.routing.limit("b1", 9000)
+    assert counts() == (1, 1)
+    made.routing.limit("b2", 2000)
+    plain, limited = counts()
+    assert (plain, limited > 3) == (1, True), "the narrowest of a route counts"
+    made.take(config({}, {"payload": {"topic": "g"}}))
+    assert counts() == (1, 1), "who is not in the route any more does not"
+    made.routing.forget("b1")
+    assert made.routing.packet_bytes == {}
+
+
 def test_a_route_that_did_not_change_keeps_its_encoder() -> None:
     made = Made(config({}, {"payload": {"format": "json-columns", "topic": "g"}}))
     assert len(made.encode(1).others["b1"]) == 2, "the list of tags first"

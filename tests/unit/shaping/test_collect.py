@@ -20,7 +20,7 @@ from gateway.metrics import Metrics, SourceMetrics, books_of
 from gateway.model import Batch, Message, Tag
 from gateway.outbox import Outbox, Record, open_outbox
 from gateway.payload.json import JsonEncoder
-from gateway.payload.splitting import FormatSettings, NextSeq, SizeLimits
+from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, SizeLimits
 from gateway.pipeline.collect import Intake, Source, collect
 from gateway.shaping import Shaper
 from tests.support.payloads import one_route
@@ -233,11 +233,11 @@ class FaultyOnce(JsonEncoder):
         super().__init__(FormatSettings("p", "f/{line}", "g", SizeLimits(3)))
         self._fault: BaseException | None = fault
 
-    def encode(self, batch: Batch, next_seq: NextSeq) -> list[Message]:
+    def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
         if 13.0 in batch.values and self._fault is not None:
             fault, self._fault = self._fault, None
             raise fault
-        return super().encode(batch, next_seq)
+        return super().encode(batch, next_seq, packet_bytes)
 
 
 def test_a_fault_in_encoding_is_followed_by_what_was_not_stored_and_what_was_held_is_announced() -> None:
