@@ -1,8 +1,10 @@
 """Delivery: the contract between the pipeline and every kind of sink.
 
-`contract` says what a session is; `prologue` is what must come first on one, for every kind alike.
+`contract` says what a session is, `around` is one around another; `prologue` is what must come first on one, for every
+kind alike.
 """
 
+from gateway.delivery.around import Around
 from gateway.delivery.contract import (
     DELIVERED,
     LateStage,
@@ -19,6 +21,7 @@ from gateway.delivery.prologue import Prologue, PrologueSession, after_prologue
 
 __all__ = [
     "DELIVERED",
+    "Around",
     "LateStage",
     "OpenSink",
     "Outcome",

@@ -9,10 +9,11 @@ A peer that does not take what must come first can do nothing with what follows:
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from gateway.delivery.contract import Outcome, Packet, Session, Verdict
+from gateway.delivery.around import Around
+from gateway.delivery.contract import Outcome, Session, Verdict
 from gateway.errors import Unavailable
 from gateway.model import Message
 
@@ -20,11 +21,11 @@ Prologue = Callable[[], Iterable[Message]]
 """What comes first, as of now; asked for each time that it is said."""
 
 
-class PrologueSession:
+class PrologueSession(Around[Session]):
     """A session that says its prologue again on request.  Made by `after_prologue`."""
 
     def __init__(self, inner: Session, prologue: Prologue) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._prologue = prologue
         self._loop = asyncio.get_running_loop()
         self._open = 0
@@ -35,21 +36,6 @@ class PrologueSession:
         self._said = asyncio.Event()
         self._waiting: deque[tuple[Message, asyncio.Future[Outcome]]] = deque()
         self._refusal: asyncio.Future[str] = self._loop.create_future()
-
-    @property
-    def window(self) -> int:
-        return self._inner.window
-
-    @property
-    def most_bytes(self) -> int:
-        return self._inner.most_bytes
-
-    @property
-    def certificate_ends_s(self) -> float:
-        return self._inner.certificate_ends_s
-
-    def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
-        return self._inner.arrivals(*topics)
 
     def begin_again(self) -> None:
         """Say the prologue before anything else that is sent from now on; asked again meanwhile, it begins anew."""

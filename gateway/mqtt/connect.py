@@ -18,12 +18,14 @@ from functools import partial
 
 import msgspec
 
+import gateway.mqtt.credentials as credentials
+import gateway.mqtt.dial as dial
+import gateway.mqtt.tls as tls
 from gateway.config import BrokerConfig
 from gateway.delivery import LateStage, Presence
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.model import Message
-from gateway.mqtt import credentials, dial, tls
 from gateway.mqtt.disconnect_guard import BrokerHistory, GuardedSink, InnerSink
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean

@@ -19,11 +19,10 @@ who is cut off is known:
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from functools import partial
 
-from gateway.delivery import Outcome, Packet, Verdict
+from gateway.delivery import Around, Outcome, Verdict
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
@@ -118,11 +117,11 @@ class BrokerHistory:
             self.short_sessions = 0
 
 
-class GuardedSink:
+class GuardedSink(Around[InnerSink]):
     """A session that sends one publish at a time until a window of them has its verdict, then as it is."""
 
     def __init__(self, inner: InnerSink, experience: BrokerHistory, retry_s: float, quiet_s: float = QUIET_S) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._experience = experience
         self._retry_s = retry_s
         self._quiet_s = quiet_s
@@ -136,14 +135,6 @@ class GuardedSink:
         inner.in_flight.when_broken(self._give_up)
 
     @property
-    def window(self) -> int:
-        return self._inner.window
-
-    @property
-    def most_bytes(self) -> int:
-        return self._inner.most_bytes
-
-    @property
     def limits(self) -> BrokerLimits:
         return self._inner.limits
 
@@ -154,16 +145,6 @@ class GuardedSink:
     @property
     def address(self) -> str:
         return self._inner.address
-
-    @property
-    def certificate_ends_s(self) -> float:
-        return self._inner.certificate_ends_s
-
-    def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
-        return self._inner.arrivals(*topics)
-
-    async def wait_closed(self) -> None:
-        await self._inner.wait_closed()
 
     def tell(self, message: Message) -> None:
         self._inner.tell(message)

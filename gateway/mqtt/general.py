@@ -23,10 +23,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+import gateway.mqtt.paho_edge as paho_edge
 from gateway.delivery import DELIVERED, Outcome, Packet
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
-from gateway.mqtt import paho_edge
 from gateway.mqtt.blocking import BlockingConnect
 from gateway.mqtt.dial import Address, Socket, explain
 from gateway.mqtt.inbound import WINDOW, Inbox

@@ -1,0 +1,33 @@
+"""A session around another, for what some sessions do differently: all the rest is the inner one's."""
+
+from collections.abc import AsyncGenerator
+from typing import Generic, TypeVar
+
+from gateway.delivery.contract import Packet, Session
+
+Inner = TypeVar("Inner", bound=Session)
+
+
+class Around(Generic[Inner]):
+    """All of a `Session` but `send`, as the inner session has it."""
+
+    def __init__(self, inner: Inner) -> None:
+        self._inner = inner
+
+    @property
+    def window(self) -> int:
+        return self._inner.window
+
+    @property
+    def most_bytes(self) -> int:
+        return self._inner.most_bytes
+
+    @property
+    def certificate_ends_s(self) -> float:
+        return self._inner.certificate_ends_s
+
+    def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
+        return self._inner.arrivals(*topics)
+
+    async def wait_closed(self) -> None:
+        await self._inner.wait_closed()
