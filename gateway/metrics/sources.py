@@ -69,7 +69,10 @@ class SourceFamilies:
             r, "gateway_source_queue_overflows", "Values flagged: the server's queue ran over.", "source"
         )
         self._gaps = counter(
-            r, "gateway_source_sequence_gaps", "Notifications missing in the server's sequence.", "source"
+            r,
+            "gateway_source_sequence_gaps",
+            "Notifications missing in the server's sequence, and leaps of its numbers.",
+            "source",
         )
         self._undecodable = counter(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
         self.batch_values = Histogram(

@@ -64,6 +64,8 @@ class Published(Struct, frozen=True):
     more: bool = False
     results: tuple[int, ...] = ()
     """StatusCode of each acknowledgement of the request."""
+    own_ticks: int = 0
+    """The time in the message itself, the same when it is sent again; 0 where the server does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def _read_usual(body: bytes) -> Published | None:
     if pos + 4 > len(body):
         return None
     ticks = publish_ticks or sent_ticks
-    return Published(body, sequence, tuple(parts), ticks, subscription, available, more != 0, results)
+    return Published(body, sequence, tuple(parts), ticks, subscription, available, more != 0, results, publish_ticks)
 
 
 def _read_any(body: bytes) -> Published:
@@ -140,7 +142,8 @@ def _read_any(body: bytes) -> Published:
     more = r.u8() != 0
     sequence, publish_ticks, parts = _read_message(r)
     results = tuple(int(str(s)) for s in read_array(r, 19) or ())
-    return Published(body, sequence, parts, publish_ticks or sent_ticks, subscription, available, more, results)
+    ticks = publish_ticks or sent_ticks
+    return Published(body, sequence, parts, ticks, subscription, available, more, results, publish_ticks)
 
 
 def read_republish(body: bytes) -> Published:
@@ -148,7 +151,7 @@ def read_republish(body: bytes) -> Published:
     r = Reader(body, 0, len(body), _PLAIN)
     sent_ticks = skip_response_header(r)
     sequence, publish_ticks, parts = _read_message(r)
-    return Published(body, sequence, parts, publish_ticks or sent_ticks)
+    return Published(body, sequence, parts, publish_ticks or sent_ticks, own_ticks=publish_ticks)
 
 
 _PLAIN = Dialect()

@@ -28,12 +28,10 @@ import structlog
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
-from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
-from gateway.opcua.codec.decode import STATUS_CHANGE, Changes, Notification, Published, read_publish, read_status_change
+from gateway.opcua.codec.decode import Changes, Published, read_publish
 from gateway.opcua.codec.wire import Dialect, Malformed
-from gateway.opcua.session.asyncua_edge import peer_errors, status_text
 from gateway.opcua.session.periodic import PeriodicTask
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.event_filters import refresh_conditions
@@ -42,13 +40,12 @@ from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.backfill import Backfill, Lost, absences_after
 from gateway.opcua.subscription.batches import BatchBuilder, ServerClock, latest_ticks, now_ticks, until_ticks
 from gateway.opcua.subscription.checkpoint import Absence, Checkpoint, decode_checkpoint
+from gateway.opcua.subscription.missed import check_statuses, read_missing
 from gateway.opcua.subscription.monitored_items import MonitoredItems
 from gateway.opcua.subscription.publisher import Publisher, Silent
 from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 from gateway.opcua.subscription.transfer import transfer_subscriptions
-
-GOOD_SUBSCRIPTION_TRANSFERRED = 0x002D_0000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +54,8 @@ class _Message:
 
     tracker: SubscriptionTracker
     published: Published
+    is_late: bool = False
+    """It came after what follows it, and was announced as missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +165,17 @@ class SubscribedSource:
             return 1, replace(batch, checkpoint=self._checkpoint())
         tracker = first.message.tracker
         run = [first.message.published]
-        for delivery in islice(self._ready, 1, None):
-            if delivery.message is None or delivery.message.tracker is not tracker or delivery.gaps:
+        for delivery in islice(self._ready, 1, None if not first.message.is_late else 1):
+            following = delivery.message
+            if following is None or following.tracker is not tracker or following.is_late or delivery.gaps:
                 break
-            run.append(delivery.message.published)
+            run.append(following.published)
         columns = self._builder.together(run) if len(run) > 1 and not first.gaps else None
         if columns is None:
             run, columns = run[:1], self._builder.columns(first.message.published)
         last, since_ticks = run[-1], tracker.ticks
-        tracker.yielded = last.sequence
+        if not first.message.is_late:
+            tracker.yielded = last.sequence
         tracker.ticks = latest_ticks(since_ticks, columns, last.publish_ticks or now_ticks())
         batch = self._builder.read(
             columns, first.gaps, since_ticks, tags_of=lambda: self._tags_of(tracker), checkpoint=self._checkpoint()
@@ -338,49 +339,50 @@ class SubscribedSource:
 
     async def _accept(self, tracker: SubscriptionTracker, published: Published, is_old: bool = False) -> None:
         """Take a message in its place in the sequence."""
-        missing = tracker.missing_before(published)
-        if missing:
-            await self._fill_gap(tracker, published, missing)
+        place = tracker.place_of(published)
+        if place == "elsewhere":
+            self._discontinue(tracker, published)
+        if place in ("following", "elsewhere"):
+            await self._fill_gap(tracker, published)
         if not published.notifications:
             return
-        if tracker.take(published):
-            self._deliver(tracker, published, is_old)
+        if place != "repeated" and tracker.take(published):
+            self._deliver(tracker, published, is_old, is_late=place == "late")
         else:
             self._publisher.acknowledge(tracker.id, published.sequence)
 
-    def _deliver(self, tracker: SubscriptionTracker, published: Published, is_old: bool) -> None:
-        for part in published.notifications:
-            if part.kind == STATUS_CHANGE:
-                self._check_status(published, part, is_old)
+    def _discontinue(self, tracker: SubscriptionTracker, published: Published) -> None:
+        """The server numbers its messages in another way from here on: nobody knows what is missing before this one."""
+        self._metrics.sequence_gaps.inc()
+        last, is_news = tracker.go_elsewhere()
+        detail = f"the server's numbers go from {last} to {published.sequence}: what is missing between is not known"
+        if is_news:
+            self._log.warning("the numbers of notifications do not go on", subscription=tracker.id, detail=detail)
+        self._announce_missing(tracker, detail)
+
+    def _announce_missing(self, tracker: SubscriptionTracker, detail: str) -> None:
+        gap = Gap("sequence_gap", detail, tracker.ticks, until_ticks(tracker.ticks), None, self._tags_of(tracker))
+        self._ready.append(_Delivery(None, (gap,)))
+
+    def _deliver(self, tracker: SubscriptionTracker, published: Published, is_old: bool, is_late: bool = False) -> None:
+        check_statuses(self._session.where, published, is_old)
         self._metrics.notifications.inc()
         if published.publish_ticks and not is_old:
             self._clock.note(published.publish_ticks)
             self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
-        self._ready.append(_Delivery(_Message(tracker, published)))
+        self._ready.append(_Delivery(_Message(tracker, published, is_late)))
 
-    def _check_status(self, published: Published, part: Notification, is_old: bool) -> None:
-        """The end of a subscription is the end of the link.
-
-        One exception: an old message may say that it was transferred.  It was meant for our earlier session.
-        """
-        with peer_errors("read a status change", self._session.where):
-            status = read_status_change(published, part)
-        if status != GOOD_SUBSCRIPTION_TRANSFERRED or not is_old:
-            raise Unavailable(f"{self._session.where} ended the subscription: {status_text(status)}")
-
-    async def _fill_gap(self, tracker: SubscriptionTracker, published: Published, missing: int) -> None:
+    async def _fill_gap(self, tracker: SubscriptionTracker, published: Published) -> None:
         """Read again what is missing before this message; announce what the server has not got any more."""
-        self._metrics.sequence_gaps.inc(missing)
-        self._log.warning("notifications are missing: reading them again", count=missing, subscription=tracker.id)
-        lost = missing
-        for number in tracker.numbers_before(published):
-            again = await services.republish(self._session, tracker.id, number)
-            if again is not None and tracker.take(again):
-                lost -= 1
-                self._deliver(tracker, again, is_old=True)
+        missing = tracker.missing_before(published)
+        if not missing:
+            return
+        self._metrics.sequence_gaps.inc(len(missing))
+        self._log.warning("notifications are missing: reading them again", count=len(missing), subscription=tracker.id)
+        again, lost = await read_missing(self._session, tracker, published, missing)
+        for found in again:
+            self._deliver(tracker, found, is_old=True)
         if lost:
-            detail = f"{lost} notifications are missing in the server's sequence and it has not got them any more"
+            detail = f"{len(lost)} notifications are missing in the server's sequence and it has not got them any more"
             self._log.warning("values are lost", cause="sequence_gap", detail=detail)
-            gap = Gap("sequence_gap", detail, tracker.ticks, until_ticks(tracker.ticks), None, self._tags_of(tracker))
-            self._ready.append(_Delivery(None, (gap,)))
-            tracker.pass_over(published)
+            self._announce_missing(tracker, detail)

@@ -6,7 +6,10 @@ from contextlib import aclosing, suppress
 from types import SimpleNamespace
 
 import pytest
+import structlog
 from asyncua import ua
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
@@ -90,9 +93,9 @@ def changed(value: int) -> bytes:
     return wire.data_change([wire.item(0, wire.double(value), None, 134_000_000_000_000_000 + value)])
 
 
-def message(sequence: int, *available: int) -> bytes:
-    """A response whose value is its number."""
-    return wire.publish_response([changed(sequence)], sequence, available=available)
+def message(sequence: int, *available: int, value: int | None = None) -> bytes:
+    """A response whose value is its number, or another one."""
+    return wire.publish_response([changed(sequence if value is None else value)], sequence, available=available)
 
 
 def keep_alive(sequence: int) -> bytes:
@@ -269,3 +272,74 @@ def test_a_message_that_makes_no_sense_costs_itself_and_not_those_that_came_with
 def test_of_a_gap_between_messages_that_came_together_each_side_keeps_its_place() -> None:
     run = Run([message(1), message(4), message(5)], at_once=3)
     assert [(list(batch.values), len(batch.gaps)) for batch in run.batches] == [([1], 0), ([], 1), ([4, 5], 0)]
+
+
+FALLEN_BACK = [
+    pytest.param([*range(1, 51), *range(1, 16)], 1, id="back to one"),
+    pytest.param([*range(1, 51), *range(48, 60)], 1, id="back by a few"),
+    pytest.param([1, 2, 3, 1_000_000, 4, 5], 2, id="one far too high"),
+    pytest.param([1, 2, 3, 2**31 + 3, 2**31 + 4], 1, id="half the numbers ahead"),
+    pytest.param([LAST - 1, LAST, 7, 8], 0, id="over the end, by seven"),
+    pytest.param([1, 2, 0, 0, 0], 3, id="none at all"),
+    pytest.param([0, 1, 2], 0, id="from nought"),
+    pytest.param([4, 4, 4], 2, id="always the same"),
+    pytest.param([9, 8, 7], 2, id="downwards"),
+]
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+@pytest.mark.parametrize(("numbers", "elsewhere"), FALLEN_BACK)
+def test_numbers_that_go_elsewhere_are_followed_and_announced(numbers: list[int], elsewhere: int, at_once: int) -> None:
+    """Whatever the numbers say: a message that is new is delivered, and where they do not go on, that is announced."""
+    run = Run([message(n, value=value) for value, n in enumerate(numbers)], at_once=at_once)
+    assert run.values == list(range(len(numbers)))
+    missing = 1 if numbers[:2] == [LAST - 1, LAST] else 0
+    assert run.causes == ["sequence_gap"] * (elsewhere + missing)
+    assert run.publisher.acknowledged == numbers
+    counted = run.metrics.registry.get_sample_value("gateway_source_sequence_gaps_total", {"source": "s"})
+    assert counted == elsewhere + 6 * missing
+
+
+def test_after_the_numbers_fell_back_what_the_server_lists_is_read_again_and_the_checkpoint_follows() -> None:
+    responses = [message(n) for n in range(1, 41)] + [message(3, 39, 40, 1, 2, value=103)]
+    run = Run(responses, FakeServer({1: 101, 2: 102, 39: 39, 40: 40}))
+    assert run.values == [*range(1, 41), 101, 102, 103]
+    assert run.causes == ["sequence_gap"]
+    assert (run.server.asked, positions(run)[-1].sequence) == ([1, 2], 3)
+
+
+def test_a_message_that_was_given_up_and_comes_late_is_delivered() -> None:
+    run = Run([message(1), message(4), message(2), message(5), message(3)], at_once=5)
+    assert run.values == [1, 4, 2, 5, 3]
+    assert run.causes == ["sequence_gap"]
+    assert positions(run)[-1].sequence == 5
+
+
+def test_numbers_that_never_go_on_are_told_once() -> None:
+    with structlog.testing.capture_logs() as logs:
+        Run([message(7, value=n) for n in range(300)])
+    assert len([line for line in logs if line["log_level"] == "warning"]) == 1
+
+
+NUMBERS = st.one_of(st.integers(0, 30), st.integers(0, LAST))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["next", "repeat", "alive", "jump"]), NUMBERS), max_size=40))
+@settings(max_examples=50)
+def test_whatever_the_numbers_do_each_message_comes_once_and_leaps_are_announced(steps: list[tuple[str, int]]) -> None:
+    sent: list[bytes] = []
+    script, last, leaps = [], 0, False
+    for kind, number in steps:
+        if kind == "alive":
+            script.append(keep_alive(successor(last)))
+        elif kind == "repeat" and sent:
+            script.append(sent[number % len(sent)])
+        else:
+            following = number if kind == "jump" else successor(last)
+            leaps |= bool(sent) and following != successor(last)
+            sent.append(message(following, value=len(sent)))
+            script.append(sent[-1])
+            last = following
+    run = Run(script, at_once=3)
+    assert run.values == list(range(len(sent)))
+    assert bool(run.causes) == leaps

@@ -1,5 +1,7 @@
 """One subscription: its sequence, what it was taken up with, and how long it may be silent."""
 
+import pytest
+
 from gateway.opcua.codec.decode import Published, read_publish
 from gateway.opcua.subscription.checkpoint import Position
 from gateway.opcua.subscription.services import Subscription
@@ -27,16 +29,54 @@ def test_each_message_is_taken_once_and_in_order() -> None:
 
 def test_what_is_missing_shows_until_it_is_given_up() -> None:
     followed, late = tracker(5), message(9)
-    assert followed.missing_before(message(6)) == 0
-    assert (followed.missing_before(late), followed.numbers_before(late)) == (3, [6, 7, 8])
-    followed.pass_over(late)
-    assert followed.missing_before(late) == 0
+    assert followed.missing_before(message(6)) == []
+    assert followed.missing_before(late) == [6, 7, 8]
+    followed.pass_over(late, [6, 7, 8])
+    assert followed.missing_before(late) == []
     assert followed.take(late)
 
 
 def test_a_first_number_that_is_not_one_is_a_gap_only_where_the_server_has_those_before() -> None:
-    assert tracker().missing_before(message(17)) == 0
-    assert tracker().missing_before(message(3, 2, 3)) == 2
+    assert tracker().missing_before(message(17)) == []
+    assert tracker().missing_before(message(3, 2, 3)) == [1, 2]
+    assert tracker().missing_before(message(2_000_000, 1_999_999, 2_000_000)) == [1_999_999]
+
+
+def test_of_many_missing_ones_the_newest_are_asked_for_and_what_the_server_lists() -> None:
+    followed, late = tracker(5), message(5_000, 17, 18, 5_000)
+    missing = followed.missing_before(late)
+    assert missing == list(range(6, 5_000))
+    assert followed.worth_asking(missing, late) == [17, 18, *range(4_900, 5_000)]
+
+
+@pytest.mark.parametrize(
+    ("last", "number", "place"),
+    [
+        (5, 6, "following"), (5, 9, "following"), (LAST, 1, "following"), (5, 10_005, "following"),
+        (5, 10_006, "elsewhere"), (5, 2**31 + 9, "elsewhere"), (5, 4, "elsewhere"), (50, 1, "elsewhere"),
+        (5, 0, "elsewhere"), (0, 0, "following"), (0, 77, "following"), (5, 5, "repeated"),
+    ],
+)  # fmt: skip
+def test_a_number_says_where_a_message_stands(last: int, number: int, place: str) -> None:
+    """Of a subscription that was transferred: what it had before is known by its number alone."""
+    assert tracker(last).place_of(message(number)) == place
+
+
+def test_a_repeated_message_is_known_by_its_bytes_and_a_new_one_of_the_same_number_is_new() -> None:
+    followed = tracker()
+    assert followed.take(message(1))
+    assert followed.take(message(2))
+    other = read_publish(wire.publish_response([wire.data_change([wire.item(0, wire.double(1))])], 1))
+    later = read_publish(wire.publish_response([wire.data_change([])], 1, ticks=9))
+    places = [followed.place_of(each) for each in (message(1), message(2), other, later)]
+    assert places == ["repeated", "repeated", "elsewhere", "elsewhere"]
+
+
+def test_a_keep_alive_that_fits_nowhere_says_nothing() -> None:
+    followed = tracker(500)
+    numbers = (0, 1, 499, 500, 501, 502, 900_000)
+    alive = [read_publish(wire.publish_response([], number)) for number in numbers]
+    assert [followed.place_of(each) for each in alive] == ["repeated"] * 4 + ["following"] * 2 + ["repeated"]
 
 
 def test_what_the_server_kept_is_durable_or_read_again() -> None:
