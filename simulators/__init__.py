@@ -1,1 +1,1 @@
-"""A factory worth connecting: SimPy lines of machines, served as OPC UA."""
+"""A simulated factory: SimPy lines of machines, served as OPC UA servers."""

@@ -9,7 +9,7 @@ def main() -> None:
     """Entry point of the `simulators` command."""
     from_the_first_moment()
     try:
-        from simulators.cli import main as command  # takes a second: signals come first
+        from simulators.cli import main as command  # the import takes a second: signals are set up before it
 
         from_now_on()
         command()

@@ -1,8 +1,8 @@
-"""The composition root of `simulators serve`: what exists, for how long, in which order it ends.
+"""The composition root of `simulators serve`: what exists, for how long, and in which order it ends.
 
-One task drives the flow; after each slice of simulated time it hands what changed to the publisher, so a value is
-written by the task that made it and nothing needs a queue.  The port is bound first, so that one that is taken ends the
-program before it has done anything; the server listens only once every variable has its first value.
+One task drives the flow.  After each slice of simulated time the same task publishes the changes, so no queue is
+needed.  The ports are bound first: a port that is taken ends the program before it has done anything.  The servers
+listen only after every variable has its first value.
 """
 
 import asyncio
@@ -42,45 +42,45 @@ BACKFILL_SLICE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `serve` was asked for."""
+    """The options of `simulators serve`."""
 
     endpoint: str = "opc.tcp://127.0.0.1:4840"
     speed: float = 1.0
     late: LatePolicy = LatePolicy.CATCH_UP
     seed: int = 1
     epoch: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """The instant at which the first client may come: simulated time 0, or the end of the backfill."""
+    """The instant at which clients may first connect: simulated time 0, or the end of the backfill."""
     sample_hz: float = 4.0
-    """How often signals are sampled, in wall time."""
+    """Samples of each signal per second of wall time."""
     record: Path | None = None
     status_json: bool = False
     live: bool = False
     metrics_port: int | None = None
-    """Port of /metrics; None: no metrics, 0: a free port."""
+    """The port of /metrics.  None: no metrics.  0: any free port."""
     metrics_host: str = "127.0.0.1"
-    """Address of /metrics: this machine only, unless told otherwise."""
+    """The address on which /metrics listens."""
     backfill_s: float = 0.0
-    """Simulated time to live through, at full speed, before the first client may come: it ends at the epoch."""
+    """Simulated seconds to run at full speed before clients may connect.  This time ends at the epoch."""
     follow_wall: bool = False
-    """Live through what passed since the epoch too, so that at speed 1 simulated instants are those of the wall."""
+    """Whether to simulate the time since the epoch as well, so that at speed 1 simulated time equals wall time."""
     faults: tuple[Fault, ...] = ()
     fault_log: Path | None = None
     access: Access = field(default_factory=Access)
 
     @property
     def start(self) -> datetime:
-        """The instant of simulated time 0."""
+        """The instant that simulated time 0 stands for."""
         return self.epoch - timedelta(seconds=self.backfill_s)
 
     @property
     def due_s(self) -> float:
-        """The simulated time at which a first client should find the factory, now."""
+        """The simulated time that a client should find if it connects now."""
         passed_s = (datetime.now(UTC) - self.epoch).total_seconds() if self.follow_wall else 0.0
         return self.backfill_s + max(0.0, passed_s)
 
 
 class Running:
-    """A factory that runs, and the servers that show it."""
+    """The running factory and its servers."""
 
     def __init__(self, settings: Settings, plant: Plant, recorder: Recorder, log: FaultLog) -> None:
         self.settings = settings
@@ -103,7 +103,7 @@ class Running:
         self._next_sample = 0.0
 
     def after_slice(self, now_s: float) -> None:
-        """Publish what the slice changed, sample what is due, let go wrong what should."""
+        """Publish the changes of the slice, sample the signals when due, apply the faults that are due."""
         self.publish(now_s)
         now = time.monotonic()
         if now >= self._next_sample:
@@ -120,7 +120,7 @@ class Running:
             server.publish(changes, now_s)
 
     async def backfill(self, stop: asyncio.Event) -> None:
-        """Live through the time before the epoch, at full speed: histories get it, no record does."""
+        """Simulate the time before the epoch at full speed.  The histories keep it; the record does not."""
         keeps, self.recorder.keeps = self.recorder.keeps, False
         while self.factory.now_s < self.settings.backfill_s and not stop.is_set():
             until_s = min(self.factory.now_s + BACKFILL_SLICE_S, self.settings.backfill_s)
@@ -130,14 +130,14 @@ class Running:
         self.recorder.keeps = keeps
 
     def catch_up(self) -> None:
-        """Live through what passed while the servers were built: seconds, and on record."""
+        """Simulate the seconds that passed while the servers were built.  The record keeps them."""
         due_s = self.settings.due_s
         if due_s > self.factory.now_s:
             self.factory.run(due_s)
             self.publish(due_s)
 
     def pace(self) -> RunStatus:
-        """How the simulation keeps time."""
+        """Simulated time, speed and lag at this instant."""
         plant_servers = self.servers.present
         cores = [server.endpoint.iserver for server in plant_servers]
         late_s = (
@@ -165,7 +165,7 @@ class Running:
 
 
 def plans(plant: Plant, factory: Factory, start: datetime, clock: Clock) -> list[Plan]:
-    """Which server shows what: one server for all, for each line or for each machine, as the file says."""
+    """One plan per server: the plant file asks for one server in all, one per line or one per machine."""
     found: dict[str, list[PackMLUnit]] = {} if factory.machines else {plant.name: []}
     for machine in factory.machines:
         key = {"plant": plant.name, "line": machine.line, "machine": machine.path}[plant.servers]
@@ -179,18 +179,18 @@ def plans(plant: Plant, factory: Factory, start: datetime, clock: Clock) -> list
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """What is made meanwhile (address spaces) stays: the collector goes through it neither now nor ever again."""
+    """Objects made inside (address spaces) are kept out of every later garbage collection."""
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
     gc.freeze()
-    gc.collect()  # it compares what is new with what this leaves over: nothing
+    gc.collect()  # sets the count of survivors to 0; it decides when the next full pass runs
 
 
 async def serve(settings: Settings, plant: Plant) -> None:
-    """Serve `plant` until SIGTERM or SIGINT.  Raises `CannotListen` when a port cannot be had."""
+    """Serve `plant` until SIGTERM or SIGINT.  Raises `CannotListen` when a port is not available."""
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
@@ -230,7 +230,7 @@ async def run_until(stop: asyncio.Event, running: Running) -> None:
 
 
 async def print_status(running: Running) -> None:
-    """One JSON line per second on standard output, the first one at once; nobody reading is no reason to end."""
+    """Print one JSON line per second to standard output, the first at once.  A closed pipe does not end the program."""
     with suppress(BrokenPipeError):
         while True:
             print(orjson.dumps(running.status().as_json()).decode(), flush=True)

@@ -1,7 +1,7 @@
-"""What each station of a line could do alone: arithmetic on the plant file, nothing is run.
+"""What each station of a line could make alone: computed from the plant file, without a simulation.
 
-A station alone is never starved and never blocked; breakdowns, care, tool changes, changeovers, scrap and rework are
-counted by their means.  The station that allows the least is the bottleneck, and bounds the line from above.
+A station alone is never starved and never blocked.  Breakdowns, maintenance, tool changes, changeovers, scrap and
+rework enter with their means.  The station with the lowest figure is the bottleneck; the line cannot make more than it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,9 @@ class Capacity:
 
     station: Station
     working: float
-    """Share of its time that it could work: the rest is breakdowns, care, tools and changeovers."""
+    """The share of its time in which it can work; the rest is breakdowns, maintenance, tools and changeovers."""
     visits: float
-    """How often one raw part comes here on average."""
+    """How often one raw part visits this station, on average."""
     parts_per_h: float
     """Raw parts per hour that this station allows."""
 
@@ -36,7 +36,7 @@ def bottleneck(line: Line) -> Capacity:
 
 
 def visits_per_part(line: Line) -> dict[str, float]:
-    """How often a raw part comes to each station, on average over products, scrap and rework counted."""
+    """How often a raw part visits each station: the mean over products, with scrap and rework."""
     visits = dict.fromkeys((s.name for s in line.stations), 0.0)
     arriving = {line.stations[0].name: 1.0}
     for _ in range(1000):
@@ -66,7 +66,7 @@ def mix_of(line: Line) -> Mapping[str, float]:
 
 
 def _ways(line: Line, station: Station) -> Iterator[tuple[str, float]]:
-    """Where parts go after a station, and which share of them."""
+    """Where parts go after a station: station (or `out`) and share."""
     good = 1 - station.scrap - sum(d.probability for d in station.defects)
     for product, weight in mix_of(line).items():
         own = [way for way in line.ways_from(station) if way[2] == product]
@@ -106,7 +106,7 @@ def _work_s(station: Station, product: str) -> float:
 
 
 def _setup_s(line: Line, station: Station) -> float:
-    """Seconds of changeover per part: by the sequence of the orders, or by chance where products come mixed."""
+    """Seconds of changeover per part.  It follows the sequence of the orders, or chance where products arrive mixed."""
     if station.setup is None:
         return 0.0
     setup = station.setup

@@ -31,14 +31,15 @@ EPILOG = """Examples:
     simulators describe config/plants/body-shop.yaml
     simulators trace config/plant.yaml --seed 1 --until 3600
 
-`simulators --install-completion` teaches your shell to complete.
+`simulators --install-completion` adds tab completion to your shell. `config/plant.yaml` is a commented example of a
+plant file, and `config/plants/` holds larger ones. README.md says how to connect the gateway to it.
 
 Exit codes:
 
 - 0: done
-- 1: could not run: a port that is taken, a file that cannot be written
+- 1: could not run: a port is taken, or a file cannot be written
 - 2: wrong arguments
-- 78: the plant file cannot work
+- 78: the plant file has mistakes
 """
 
 app = typer.Typer(
@@ -50,18 +51,18 @@ app = typer.Typer(
 )
 
 PKI = Path("var/simulator-pki")
-PlantFile = Annotated[Path, typer.Argument(help="The plant file.", metavar="FILE")]
+PlantFile = Annotated[Path, typer.Argument(help="The plant file (YAML), such as config/plant.yaml.", metavar="FILE")]
 
 
 def endpoint_url(endpoint: str, port: int | None) -> str:
-    """The endpoint with its port replaced, if one is given.  Raises `ConfigError`."""
+    """The endpoint, with its port replaced when one is given.  Raises `ConfigError`."""
     url = listening_at(endpoint)
     return str(url if port is None else replace(url, port=port))
 
 
 @app.callback()
 def common() -> None:
-    """A simulated factory, served over OPC UA."""
+    """Simulate a factory and serve it over OPC UA."""
 
 
 @app.command("serve")
@@ -69,40 +70,53 @@ def serve_command(
     plant: PlantFile,
     *,
     speed: Annotated[float, typer.Option(min=0.001, help="Simulated seconds per second.")] = 1.0,
-    late: Annotated[LatePolicy, typer.Option(help="When the simulation cannot keep up.")] = LatePolicy.CATCH_UP,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same factory.")] = 1,
-    endpoint: Annotated[str, typer.Option(help="Where to listen.")] = "opc.tcp://127.0.0.1:4840",
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Another port; 0 takes a free one.")] = None,
-    epoch: Annotated[datetime | None, typer.Option(help="The instant of simulated time 0 (UTC); default now.")] = None,
+    late: Annotated[
+        LatePolicy, typer.Option(help="What to do when the simulation falls behind.")
+    ] = LatePolicy.CATCH_UP,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers. The same seed gives the same run.")] = 1,
+    endpoint: Annotated[str, typer.Option(help="Address to listen on.")] = "opc.tcp://127.0.0.1:4840",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port, in place of the endpoint's; 0: any free one.")
+    ] = None,
+    epoch: Annotated[datetime | None, typer.Option(help="Instant of simulated time 0 (UTC). Default: now.")] = None,
     sample_hz: Annotated[float, typer.Option(min=0.01, max=100, help="Signal samples per second of wall time.")] = 4.0,
-    record: Annotated[Path | None, typer.Option(help="Write every value served to this file, as JSON lines.")] = None,
-    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Serve /metrics; 0: a free port.")] = None,
-    metrics_host: Annotated[str, typer.Option(help="Where /metrics listens.")] = "127.0.0.1",
-    backfill: Annotated[float, typer.Option(min=0, help="Hours of history to live through first.")] = 0.0,
-    faults: Annotated[Path | None, typer.Option(help="What goes wrong when (YAML).")] = None,
+    record: Annotated[Path | None, typer.Option(help="Write every served value to this file (JSON lines).")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve /metrics on this port; 0: any free one.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address on which /metrics listens.")] = "127.0.0.1",
+    backfill: Annotated[
+        float, typer.Option(min=0, help="Hours to simulate first, so that clients find history.")
+    ] = 0.0,
+    faults: Annotated[Path | None, typer.Option(help="Faults to inject, such as config/faults.yaml.")] = None,
     fault_log: Annotated[
-        Path | None, typer.Option(help="Write each fault's beginning and end here (JSON lines).")
+        Path | None, typer.Option(help="Write the beginning and end of each fault to this file (JSON lines).")
     ] = None,
     security: Annotated[
         list[str] | None,
-        typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; may be repeated. Default: as the file says."),
+        typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; repeatable. Default: the plant file's."),
     ] = None,
     pki: Annotated[
-        Path, typer.Option(help="Folder of our certificate; where it has trusted/, only the clients in there come in.")
+        Path, typer.Option(help="Our certificate; a subfolder trusted/ lists the only clients that may connect.")
     ] = PKI,
     certificate_copy: Annotated[
-        Path | None, typer.Option(help="Put a copy of our certificate (not the key) here, for clients to trust.")
+        Path | None, typer.Option(help="Copy our certificate (not the key) to this file, for clients to trust.")
     ] = None,
-    users: Annotated[Path | None, typer.Option(help="YAML file, one `name: password` per line.")] = None,
+    users: Annotated[
+        Path | None, typer.Option(help="Users and passwords: a YAML file, `name: password` per line.")
+    ] = None,
     anonymous: Annotated[
-        bool | None, typer.Option(help="Let clients in without a name. Default: unless there are users.")
+        bool | None, typer.Option(help="Accept clients without a user name. Default: only without --users.")
     ] = None,
     status_json: Annotated[
-        bool, typer.Option("--status-json", "--json-status", help="One JSON line per second on standard output.")
+        bool, typer.Option("--status-json", "--json-status", help="Print one JSON line per second to standard output.")
     ] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="console or json.")] = "console",
+    log_format: Annotated[LogFormat, typer.Option(help="Form of the log: console or json.")] = "console",
 ) -> None:
-    """Serve a plant over OPC UA until SIGTERM or Ctrl-C."""
+    """Serve a plant over OPC UA until SIGTERM or Ctrl-C.
+
+    Example: `simulators serve config/plant.yaml --security None --speed 10`
+    """
     set_up_logs(log_format)
     live = not status_json and sys.stdout.isatty()
     start = epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC)
@@ -125,55 +139,69 @@ def serve_command(
 @app.command("trace")
 def trace_command(
     plant: PlantFile,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same trace.")] = 1,
-    until: Annotated[float, typer.Option(min=0, help="Simulated seconds.")] = 3600.0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of all random numbers. The same seed gives the same trace.")
+    ] = 1,
+    until: Annotated[float, typer.Option(min=0, help="Simulated seconds to run.")] = 3600.0,
 ) -> None:
-    """Print everything that happens up to a simulated time, and the hash of it."""
+    """Run a plant without a server, and print every change and the hash of them all.
+
+    Example: `simulators trace config/plant.yaml --seed 1 --until 3600`
+    """
     for line in trace(load(plant), seed, until):
         print(line)
 
 
 @app.command("verify")
 def verify_command(
-    quick: Annotated[bool, typer.Option(help="All anchors, for a shorter time: under a minute.")] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    quick: Annotated[bool, typer.Option(help="Run every anchor for a shorter time: under a minute in all.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
 ) -> None:
-    """Hold the flow against queueing theory; exit code 1 when a figure is off by 4 standard errors."""
+    """Compare the simulation with queueing theory. Exit code 1 when a figure is off by 4 standard errors or more.
+
+    Example: `simulators verify --quick`
+    """
     if not verify(partial(print, flush=True), quick=quick, seed=seed):
         sys.exit(1)
 
 
 @app.command("describe")
 def describe_command(
-    plant: PlantFile, seed: Annotated[int, typer.Option(min=0, help="Of the short run it measures.")] = 1
+    plant: PlantFile, seed: Annotated[int, typer.Option(min=0, help="Seed of the short run that is measured.")] = 1
 ) -> None:
-    """Draw a plant as text, with its bottleneck and the throughput to expect."""
+    """Draw a plant as text, with its bottleneck and the expected throughput.
+
+    Example: `simulators describe config/plants/body-shop.yaml`
+    """
     print(describe(load(plant), seed))
 
 
 @app.command("schema")
 def schema_command() -> None:
-    """Print the JSON Schema of plant files, for editors."""
+    """Print the JSON Schema of plant files, for completion and checks in editors.
+
+    Example: `simulators schema > config/plant.schema.json`
+    """
     print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
 
 
 def main() -> None:
-    """Run a command; problems of configuration and of ports become a message and an exit code."""
+    """Run a command.  Mistakes of configuration and taken ports become a message and an exit code."""
     try:
         app()
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
         sys.exit(EXIT_CONFIG)
-    except BrokenPipeError:  # `simulators trace … | head`: nobody reads any more
+    except BrokenPipeError:  #  head`: nobody reads any more| head`: nobody reads any more
         sys.stderr.close()
         sys.exit(0)
-    except OSError as error:  # of a file that was named
+    except OSError as error:  # a file of the command line cannot be read or written
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except (CannotListen, TooSlow) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except ExceptionGroup as group:  # what ended one of the tasks that `serve` runs
+    except ExceptionGroup as group:  # a task of `serve` has failed
         expected: BaseException | None = group.subgroup((CannotListen, TooSlow))
         if expected is None:
             raise

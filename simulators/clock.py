@@ -1,8 +1,8 @@
-"""Drives an Environment from asyncio, at any speed, without ever holding up the event loop.
+"""Drives a SimPy environment from asyncio at any speed, without blocking the event loop.
 
-Simulated time is always computed from an anchor (a wall instant and the simulated instant that belongs to it), never by
-adding up sleeps.  Every change of speed and every pause sets a new anchor, so nothing sprints and nothing freezes.
-After each slice the environment stands at a definite simulated time, and whoever publishes is called back there.
+Simulated time is computed from an anchor (a wall instant and the simulated instant that belongs to it), never by adding
+up sleeps.  Every change of speed and every pause sets a new anchor, so simulated time neither jumps nor stalls.  After
+each slice the environment stands at a definite simulated time, and `after_slice` is called with it.
 """
 
 import asyncio
@@ -18,34 +18,34 @@ from simulators.flow.replay import stand_at
 TICK_S = 0.020
 """The longest sleep between two slices."""
 NAP_S = 0.0001
-"""The shortest: less only burns the processor."""
+"""The shortest sleep: shorter ones only cost CPU time."""
 BUDGET_S = 0.005
 """The longest time that one slice may hold the event loop."""
 CHECK_EVERY = 64
-"""Events between two looks at the clock."""
+"""Events processed between two readings of the clock."""
 SUSPENDED_S = 10.0
-"""A sleep longer than asked for by this was no sleep of ours: the computer slept, or a debugger held us."""
+"""A sleep that takes this much longer than asked for means that the computer or a debugger suspended the process."""
 LAG_LIMIT_S = 1.0
-"""Seconds of wall time behind schedule at which the policies `slip` and `fail` act."""
+"""Seconds of wall time behind schedule from which the policies `slip` and `fail` act."""
 
 
 class LatePolicy(StrEnum):
     """What to do when the simulation cannot keep up."""
 
     CATCH_UP = "catch_up"
-    """Lose nothing: run behind, report the lag, catch up when possible."""
+    """Lose nothing: run late, report the lag, catch up when possible."""
     SLIP = "slip"
-    """Give up the time that was lost: the simulation goes on from where it is."""
+    """Give up the lost time: the simulation goes on from where it is."""
     FAIL = "fail"
     """End with `TooSlow`."""
 
 
-class TooSlow(Exception):  # noqa: N818 - it says what is the matter
-    """The simulation fell behind the clock by more than the limit, and the policy is to fail."""
+class TooSlow(Exception):  # noqa: N818 - named after the condition
+    """The simulation fell behind the clock by more than the limit, and the policy is `fail`."""
 
 
 class Clock:
-    """Simulated time as a function of the wall's.  `speed` is simulated seconds per second; infinity: unpaced."""
+    """Simulated time as a function of wall time.  `speed`: simulated seconds per second; infinity runs unpaced."""
 
     def __init__(
         self,
@@ -70,12 +70,12 @@ class Clock:
 
     @property
     def now_s(self) -> float:
-        """The simulated time that has been reached."""
+        """The simulated time reached, in seconds."""
         return float(self._env.now)
 
     @property
     def speed(self) -> float:
-        """The speed asked for."""
+        """The requested speed."""
         return self._speed
 
     @property
@@ -84,7 +84,7 @@ class Clock:
 
     @property
     def lag_s(self) -> float:
-        """By how many seconds of wall time the simulation is behind its schedule."""
+        """How late the simulation is, in seconds of wall time."""
         if self._paused or math.isinf(self._speed):
             return 0.0
         return max(0.0, (self._target() - self.now_s) / self._speed)
@@ -96,7 +96,7 @@ class Clock:
         return (self.now_s - self._sim_s) / wall_s if wall_s > 0 else 0.0
 
     def set_speed(self, speed: float) -> None:
-        """Change the speed, from this instant on."""
+        """Change the speed from now on.  Raises ValueError unless it is over 0."""
         checked = _checked(speed)
         self._anchor()
         self._speed = checked
@@ -115,9 +115,9 @@ class Clock:
             self._roused.set()
 
     async def run(self, after_slice: Callable[[float], None], until_s: float = math.inf) -> None:
-        """Drive until cancelled, or through a simulated time.  `after_slice` gets the simulated time after each slice.
+        """Drive until cancelled, or up to `until_s`.  `after_slice` gets the simulated time after each slice.
 
-        Raises what the simulated processes raise, and `TooSlow` by the policy `fail`.
+        Raises what the simulated processes raise, and `TooSlow` under the policy `fail`.
         """
         self._anchor()
         while self.now_s < until_s:
@@ -127,7 +127,7 @@ class Clock:
                 await self._rest(wait_s)
 
     async def _rest(self, wait_s: float) -> None:
-        """Sleep, or only let others run.  A sleep that took much too long was a suspended computer: slip over it."""
+        """Sleep, or only yield to other tasks.  A sleep that took far too long was a suspension: skip that time."""
         before_s = self._monotonic()
         await (self._sleep(wait_s) if wait_s > 0 else asyncio.sleep(0))
         overslept_s = self._monotonic() - before_s - wait_s
@@ -136,7 +136,7 @@ class Clock:
             self._anchor()
 
     def _slice(self, until_s: float) -> float:
-        """Let events happen up to the target or the end of the budget; gives how long to sleep, in wall seconds."""
+        """Process events up to the target or the end of the budget.  Returns how long to sleep, in wall seconds."""
         if self._paused:
             return TICK_S
         target = min(self._target(), until_s)
@@ -152,8 +152,8 @@ class Clock:
     def _step(self, target: float) -> bool:
         """Process the events up to and at `target`.  False: the budget was used up first.
 
-        Either way everything at the present simulated time has happened, so a command that comes now has a definite
-        place in the order of things.
+        In both cases every event at the present simulated time has been processed, so a command that arrives now has a
+        definite place in the order of events.
         """
         env, deadline = self._env, self._monotonic() + BUDGET_S
         while self._is_due(target):
@@ -190,7 +190,7 @@ class Clock:
         self._sim_s = float(self._env.now)
 
     async def _nap(self, seconds: float) -> None:
-        """Sleep, but wake at once when the speed changes."""
+        """Sleep, but wake up at once when the speed changes."""
         self._roused.clear()
         try:
             async with asyncio.timeout(seconds):
@@ -201,5 +201,5 @@ class Clock:
 
 def _checked(speed: float) -> float:
     if not speed > 0:
-        raise ValueError(f"speed must be over 0, not {speed}: pause to stand still")
+        raise ValueError(f"speed must be over 0, not {speed}: use pause to stop time")
     return speed

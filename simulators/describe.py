@@ -1,7 +1,7 @@
-"""`simulators describe`: a plant drawn as text, its bottleneck, and the throughput to expect.
+"""`simulators describe`: a plant drawn as text, its bottleneck, and the expected throughput.
 
-The bound is arithmetic (`simulators/capacity.py`): each station alone, never starved and never blocked.  What to expect
-is measured: the plant itself runs unpaced for a while, since no formula covers all that a file can say.
+The bound is computed (`simulators/capacity.py`): each station alone, never starved and never blocked.  The expected
+throughput is measured in a short unpaced run, since no formula covers everything that a plant file can say.
 """
 
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from simulators.plant import OUT, Arrivals, Line, Orders, Plant
 from simulators.states import State
 
 MEASURED_PARTS = 4000
-"""How many parts the slowest line is to make in the measured run."""
+"""How many parts the slowest line should make in the measured run."""
 ROUNDS = 3
-"""How often it goes through its orders, at least."""
+"""How often the measured run goes through the orders, at least."""
 WARM_UP_PARTS = 100
 LONGEST_S = 30 * 86_400.0
-"""The longest run to measure on, in simulated time."""
+"""The longest measured run, in simulated seconds."""
 WEEK_S = 7 * 86_400.0
 
 
 def describe(plant: Plant, seed: int = 1) -> str:
-    """The whole plant as text.  Simulates it for a few seconds of wall time."""
+    """The plant as text.  Simulates it for a few seconds of wall time."""
     measured = _measured(plant, seed)
     rows = [row for line in plant.lines for row in _line(line, seed, *measured[line.name])]
     stress = [f"{s.name}: {s.variables} variables of type {s.type}, {s.rate:g} changes/s each" for s in plant.stress]
@@ -46,7 +46,7 @@ def _line(line: Line, seed: int, good: float, hours: float) -> Iterator[str]:
 
 
 def _bound(line: Line) -> float:
-    """Raw parts per hour that the slowest station, or what arrives, allows."""
+    """The most raw parts per hour: by the slowest station, or by the arrivals if they are slower."""
     slowest = bottleneck(line).parts_per_h
     return min(slowest, 3600 / line.source.every.mean_s) if isinstance(line.source, Arrivals) else slowest
 
@@ -82,13 +82,13 @@ def _station(capacity: Capacity, slowest: bool) -> Iterator[str]:
 
 
 def told(law: Distribution) -> str:
-    """A distribution in words: `2 s`, `normal 2 s ± 15 %`."""
+    """A distribution as text: `2 s`, `normal 2 s ± 15 %`."""
     spread = f" ± {100 * law.cv2**0.5:.0f} %" if law.cv2 else ""
     return f"{'' if law.law == 'constant' else f'{law.law} '}{law.mean_s:.4g} s{spread}"
 
 
 def _measured(plant: Plant, seed: int) -> dict[str, tuple[float, float]]:
-    """Per line: the good parts of a run after a warm-up, and the hours of it that the line was not off."""
+    """Per line: the good parts of a run after warm-up, and how many hours of it the line was on shift."""
     if not plant.lines:
         return {}
     factory = Factory(plant, seed, keeping=False)
@@ -107,7 +107,7 @@ def _measured(plant: Plant, seed: int) -> dict[str, tuple[float, float]]:
 
 
 def _round(line: Line) -> int:
-    """How many parts one round of the orders makes."""
+    """How many parts one pass through the orders makes."""
     return sum(order.quantity for order in line.source.orders) if isinstance(line.source, Orders) else 0
 
 

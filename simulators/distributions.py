@@ -1,7 +1,7 @@
 """Distributions by name, as a plant file writes them: `2s`, or `{law: normal, mean: 2s, sd: 0.2s}`.
 
-Each knows its mean, its coefficient of variation and how to draw.  A draw is never negative: what could be (the
-normal law) is drawn again.  Times are in seconds.
+Each law knows its mean, its coefficient of variation and how to draw.  No draw is negative: a negative draw of the
+normal law is repeated.  Times are in seconds.
 """
 
 import math
@@ -23,7 +23,7 @@ Draw = Callable[[int], NDArray[np.float64]]
 
 
 def duration_s(value: object) -> object:
-    """`90s`, `1.5min`, `2h`, `7d` as seconds; anything else as it is."""
+    """`90s`, `1.5min`, `2h`, `7d` in seconds; other values unchanged.  Raises ValueError for other texts."""
     if not isinstance(value, str):
         return value
     match = _DURATION.match(value)
@@ -59,7 +59,7 @@ class Law(BaseModel):
         raise NotImplementedError
 
     def sampler(self, seed: int, path: str, purpose: str) -> Sampler:
-        """The numbers of this law for one component and one purpose."""
+        """A sampler of this law for one component (`path`) and one purpose."""
         return blocks(self.draw(stream(seed, path, purpose)))
 
 
@@ -282,7 +282,7 @@ class Empirical(Law):
 
 
 def _plain(value: object) -> object:
-    """`2s` or `2` as the constant law."""
+    """`2s` or `2` becomes the constant law."""
     return value if isinstance(value, dict | Law) else {"law": "constant", "value": value}
 
 
@@ -320,4 +320,4 @@ def _lasts(law: Law) -> Law:
 
 
 Lasting = Annotated[Distribution, AfterValidator(_lasts)]
-"""A distribution of times that let simulated time pass."""
+"""A distribution of times with a mean of at least 1 ms, so that simulated time advances."""

@@ -1,16 +1,16 @@
-"""What a plant file or a command can do wrong."""
+"""The errors of plant files and of commands to machines."""
 
 EXIT_CONFIG = 78
-"""Exit code of a plant file that cannot work (`EX_CONFIG` of sysexits.h)."""
+"""Exit code for a plant file with mistakes (`EX_CONFIG` of sysexits.h)."""
 
 
 class ConfigError(Exception):
-    """The plant file cannot work: every problem found, one line each, ready to print."""
+    """The plant file has mistakes.  Holds every mistake found, one line each, ready to print."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
 
 
-class Illegal(Exception):  # noqa: N818 - it names a verdict on a command, not a mistake of ours
-    """A command that the machine cannot obey in its present state: nothing has changed."""
+class Illegal(Exception):  # noqa: N818 - it is an answer to a command, not a fault of the program
+    """The machine cannot obey a command in its present state.  Nothing has changed."""

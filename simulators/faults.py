@@ -1,8 +1,8 @@
-"""Faults with ground truth: what goes wrong, when, and a line of JSON for each beginning and end.
+"""Faults with ground truth: what goes wrong and when, with one JSON line for each beginning and end.
 
-A fault file lists faults, each at a simulated time (`at`) or again and again (`every`, a distribution, drawn from the
-seed, counted from the end of the one before).  Same file, same seed, same simulated times.  This module decides;
-`simulators/server/injection.py` does it to a server.
+A fault file lists faults.  A fault begins at a simulated time (`at`), or repeatedly (`every`: a distribution, drawn
+from the seed, counted from the end of the last occurrence).  The same file and seed give the same simulated times.
+This module decides what happens; `simulators/server/injection.py` does it to a server.
 
     faults:
       - {kind: server_restart, at: 60s, lasts: 10s, namespaces: shuffled}
@@ -24,7 +24,7 @@ from simulators.distributions import Distribution, Duration, Positive
 from simulators.yaml_models import validated
 from simulators.yaml_positions import read_yaml
 
-Pattern = Annotated[str, Field(description="of names such as line-1/test/Temperature, with * and ?")]
+Pattern = Annotated[str, Field(description="matches names such as line-1/test/Temperature, with * and ?")]
 
 
 class FileSection(BaseModel):
@@ -32,11 +32,11 @@ class FileSection(BaseModel):
 
 
 class Planned(FileSection):
-    """What every fault has."""
+    """The keys that every fault has."""
 
     at: Duration | None = Field(None, description="simulated time at which it begins")
     every: Distribution | None = Field(None, description="time to the next one, instead of `at`")
-    lasts: Positive = Field(10.0, description="how long, in simulated time; faults that are moments ignore it")
+    lasts: Positive = Field(10.0, description="duration in simulated time; faults without a duration ignore it")
 
     @model_validator(mode="after")
     def _when(self) -> Self:
@@ -46,7 +46,7 @@ class Planned(FileSection):
 
 
 class ServerRestart(Planned):
-    """The server goes away, with all sessions and subscriptions, and comes back."""
+    """The server goes away with all sessions and subscriptions, and comes back."""
 
     kind: Literal["server_restart"]
     namespaces: Literal["same", "shuffled"] = "same"
@@ -59,7 +59,7 @@ class DropConnections(Planned):
 
 
 class KillSessions(Planned):
-    """Every session is closed, with its subscriptions; clients are not told."""
+    """Every session is closed with its subscriptions.  Clients are not told."""
 
     kind: Literal["kill_sessions"]
 
@@ -90,14 +90,14 @@ class ErrorAnswers(Planned):
 
 
 class Freeze(Planned):
-    """Values stay as they are, with status Good."""
+    """Values do not change; their status stays Good."""
 
     kind: Literal["freeze"]
     nodes: Pattern
 
 
 class Status(Planned):
-    """Values come with one status code after another."""
+    """Values carry one status code after another."""
 
     kind: Literal["status"]
     nodes: Pattern
@@ -106,30 +106,30 @@ class Status(Planned):
 
 
 class ClockError(Planned):
-    """The server's clock is wrong: by a fixed time from the beginning on, and by more and more."""
+    """The server's clock is wrong, by a fixed offset and by a growing drift."""
 
     kind: Literal["clock"]
-    offset: float = Field(0.0, description="seconds; negative: slow")
+    offset: float = Field(0.0, description="seconds; a negative offset means a slow clock")
     drift: float = Field(0.0, description="seconds per simulated second")
 
 
 class Rollover(Planned):
-    """Counters jump to just below 2^32 and roll over soon; they stay shifted."""
+    """Counters jump to just below 2^32 and roll over soon after.  They stay shifted when the fault ends."""
 
     kind: Literal["rollover"]
     nodes: Pattern
-    left: Annotated[int, Field(ge=0, description="counts until the roll-over")] = 3
+    left: Annotated[int, Field(ge=0, description="counts left until the roll-over")] = 3
 
 
 class RepeatTime(Planned):
-    """Values change, but their source time does not."""
+    """Values change, but their source timestamp does not."""
 
     kind: Literal["repeat_time"]
     nodes: Pattern
 
 
 class DisorderTime(Planned):
-    """The source time of every second value lies in the past."""
+    """The source timestamp of every second value lies in the past."""
 
     kind: Literal["disorder_time"]
     nodes: Pattern
@@ -172,7 +172,7 @@ class Edge:
 
 
 class Schedule:
-    """Which faults begin and end when."""
+    """When each fault begins and ends."""
 
     def __init__(self, faults: Sequence[Fault], seed: int) -> None:
         self.active: list[Active] = []
@@ -196,7 +196,7 @@ class Schedule:
         heappush(self._due, (edge.at_s, self._count, edge))
 
     def due(self, now_s: float) -> Iterator[Edge]:
-        """The beginnings and ends up to a simulated time, in order; each is given once."""
+        """The beginnings and ends up to `now_s`, in order.  Each is given once."""
         while self._due and self._due[0][0] <= now_s:
             edge = heappop(self._due)[2]
             if edge.begins:
@@ -211,7 +211,7 @@ class Schedule:
 
 
 class FaultLog:
-    """The ground truth: one line per beginning and end, in the file before anything else happens."""
+    """The ground truth: one line per beginning and end, written before the fault takes effect."""
 
     def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
@@ -233,7 +233,7 @@ class FaultLog:
 
 
 def load_faults(path: Path) -> tuple[Fault, ...]:
-    """Read a fault file.  Raises `ConfigError` with every mistake and its line."""
+    """Read a fault file.  Raises `ConfigError` with the line of every mistake."""
     return validated(FaultFile, read_yaml(path)).faults
 
 

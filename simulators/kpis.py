@@ -1,12 +1,12 @@
 """The time elements and key figures of ISO 22400-2, computed in one place.
 
-Elements add up, figures do not: for a line or a plant, or for several shifts, sum the elements and divide once.  A
-figure that has no meaning yet (nothing was planned, nothing was made) is None, never 0 and never 1.
+Elements add up; figures do not.  For a line, a plant or several shifts, sum the elements and divide once.  A figure
+without a meaning yet (nothing was planned, nothing was made) is None, never 0 and never 1.
 
-Time elements by the mapping of OPC 40501-1 annex C: working is APT, setup is AUST, everything else within the planned
-time is ADET, since an order is always registered here.  Time off shift and planned care are outside the planned busy
-time.  Two conventions where texts differ: MTBF and MTTR divide by the number of failures (not by one more), and the
-share of time that the machine is not down is called `up_share`, for it is not the availability of ISO 22400.
+The time elements follow the mapping of OPC 40501-1 annex C: working is APT, setup is AUST, and the rest of the planned
+time is ADET, since an order is always registered here.  Off-shift time and planned maintenance lie outside the planned
+busy time.  Where texts differ, two conventions hold: MTBF and MTTR divide by the number of failures (not by one more),
+and the share of time that the machine is not down is called `up_share`, since it is not the availability of ISO 22400.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ class Elements:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The key figures; None where there is nothing to say."""
+    """The key figures.  None: not defined yet."""
 
     availability: float | None
     effectiveness: float | None
@@ -67,12 +67,12 @@ class Figures:
 
 
 def total(elements: Iterable[Elements]) -> Elements:
-    """The elements of several machines or several periods together."""
+    """The sum of the elements of several machines or periods."""
     return sum(elements, Elements())
 
 
 def figures(e: Elements) -> Figures:
-    """Every key figure of ISO 22400-2 that the elements give."""
+    """Every key figure of ISO 22400-2 that can be computed from the elements."""
     made = e.good + e.scrap + e.rework
     busy_s = e.apt_s + e.aust_s + e.adet_s
     availability, effectiveness, quality = _share(e.apt_s, e.pbt_s), _share(e.ideal_s, e.apt_s), _share(e.good, made)
@@ -107,7 +107,7 @@ def elements_of(
     failures: int = 0,
     energy_j: float = 0.0,
 ) -> Elements:
-    """The elements of one machine from its time account and its counts.  `ideal_s` is ideal time times pieces."""
+    """The elements of one machine from its time account and its counts.  `ideal_s`: ideal time x pieces, in seconds."""
     waiting_s = seconds[State.STARVED] + seconds[State.BLOCKED] + seconds[State.HELD]
     adet_s = waiting_s + seconds[State.DOWN]
     return Elements(
@@ -140,10 +140,10 @@ def elements_of_records(
     state: State = State.STARVED,
     counters: Mapping[str, float] | None = None,
 ) -> Elements:
-    """The elements of one machine from recorded telemetry, oldest first: what the cloud computes, by the same rules.
+    """The elements of one machine from recorded telemetry, oldest record first.  A cloud can compute them the same way.
 
-    `state` and `counters` say how things stood at `from_s` (counters: 0).  A repeated record changes nothing; a counter
-    that falls has begun anew.
+    `state` and `counters` are the state and the counts at `from_s` (default of the counts: 0).  A repeated record
+    changes nothing.  A counter that falls has restarted.
     """
     account, last, failures, fault = Account(state, from_s), dict(counters or {}), 0, ""
     gained = dict.fromkeys(COUNTERS, 0.0)

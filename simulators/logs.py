@@ -1,7 +1,7 @@
-"""Logs on standard error: for people on a console, or one JSON object per line for machines.
+"""Logs on standard error: text for a console, or one JSON object per line for machines.
 
-asyncua logs every session and every request at INFO; what it says below WARNING is left out, and so is its talk of a
-client that broke off.
+asyncua logs every session and every request at INFO.  Its messages below WARNING are left out, and so are those about a
+client that broke the connection off.
 """
 
 import logging
@@ -15,7 +15,7 @@ LogFormat = Literal["console", "json"]
 
 
 def set_up_logs(form: LogFormat) -> None:
-    """Send every log line of this process, those of libraries too, to standard error in one form."""
+    """Send every log line of this process, including those of libraries, to standard error in one form."""
     before: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -1,7 +1,7 @@
-"""The simulator's own Prometheus series, `factory_*`: every one of them named and described here.
+"""The Prometheus series of the simulator, `factory_*`: all of them are named and described here.
 
-What the flow counts by itself (parts, seconds per state, energy) is read from it at each scrape, so it cannot disagree
-with the flow; only cycle times are observed one by one.  Labels are machines of the plant file and small fixed sets.
+The flow counts parts, seconds per state and energy itself; each scrape reads them from it, so the two cannot disagree.
+Only cycle times are observed one by one.  Labels are machines of the plant file and small fixed sets.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,13 +17,13 @@ from simulators.kpis import figures
 from simulators.states import State
 
 ELEMENTS = ("pbt", "apt", "aust", "adet", "down", "care", "ideal")
-"""The time elements that are shown: see `kpis.Elements`."""
+"""The time elements that are exposed: see `kpis.Elements`."""
 CYCLE_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How the simulation keeps time, at one instant."""
+    """Simulated time, speed and lag at one instant."""
 
     sim_time_s: float
     speed: float
@@ -51,14 +51,14 @@ class _Factory(Collector):
         pace = self._pace()
         yield from self._flow(pace.sim_time_s)
         yield _gauge("factory_simulated_seconds", "Simulated time since the start.", pace.sim_time_s)
-        yield _gauge("factory_speed", "Simulated seconds per second, as asked for.", pace.speed)
-        yield _gauge("factory_achieved_speed", "Simulated seconds per second, as achieved.", pace.achieved_speed)
+        yield _gauge("factory_speed", "Simulated seconds per second, requested.", pace.speed)
+        yield _gauge("factory_achieved_speed", "Simulated seconds per second, achieved.", pace.achieved_speed)
         yield _gauge("factory_lag_seconds", "Wall time by which the simulation is late.", pace.lag_s)
         yield _gauge("factory_sessions", "OPC UA sessions.", pace.sessions)
         yield _gauge("factory_subscriptions", "OPC UA subscriptions.", pace.subscriptions)
-        yield _counter("factory_slipped_seconds", "Wall time given up by the late policy.", pace.slipped_s)
+        yield _counter("factory_slipped_seconds", "Wall time that the late policy skipped.", pace.slipped_s)
         yield _counter("factory_values_written", "Values written to variables.", pace.values_written)
-        yield _counter("factory_events", "OPC UA events made.", pace.events_sent)
+        yield _counter("factory_events", "OPC UA events generated.", pace.events_sent)
 
     def _flow(self, now_s: float) -> Iterator[Metric]:
         parts = CounterMetricFamily("factory_parts", "Parts finished, by verdict.", labels=("machine", "verdict"))
@@ -82,12 +82,12 @@ class _Factory(Collector):
         yield from (parts, seconds, energy, failures, ratio)
 
     def _elements(self, now_s: float) -> Iterator[Metric]:
-        """What OEE is made of, to be summed over machines and time before it is divided; belts make no parts."""
+        """The time elements of OEE.  Sum them over machines and time before dividing.  Belts make no parts."""
         elements = CounterMetricFamily(
             "factory_element_seconds", "Time elements of ISO 22400, simulated.", labels=("machine", "element")
         )
         states = GaugeMetricFamily(
-            "factory_machine_state", "1 for the state the machine is in, else 0.", labels=("machine", "state")
+            "factory_machine_state", "1 for the present state of the machine, else 0.", labels=("machine", "state")
         )
         ideal = GaugeMetricFamily(
             "factory_ideal_cycle_seconds", "Work time of a part at the planned speed.", labels=("machine",)
@@ -105,10 +105,10 @@ class _Factory(Collector):
 
 
 class _Lines(Collector):
-    """Reads what lines, buffers and crews know of themselves at each scrape.
+    """Reads the figures of lines, buffers and crews at each scrape.
 
-    A line's figures are its own, not sums over its machines: with rework, branches, parallel machines or scrap at more
-    than one station no sum or least of the machines' counters gives them.
+    A line counts its own parts.  With rework, branches, parallel machines or scrap at more than one station, no sum or
+    minimum of the machines' counters gives its figures.
     """
 
     def __init__(self, lines: Sequence[Line], crews: Iterable[Crew], now_s: Callable[[], float]) -> None:
@@ -125,7 +125,9 @@ class _Lines(Collector):
         parts = CounterMetricFamily(
             "factory_line_parts", "Parts that entered, left good, left as scrap.", labels=("line", "what")
         )
-        seconds = CounterMetricFamily("factory_line_seconds", "Simulated seconds a line has lived.", labels=("line",))
+        seconds = CounterMetricFamily(
+            "factory_line_seconds", "Simulated seconds since the line started.", labels=("line",)
+        )
         inside = GaugeMetricFamily("factory_line_parts_in_work", "Parts on the line.", labels=("line",))
         stalled = GaugeMetricFamily("factory_line_stalled", "1 when nothing can move any more.", labels=("line",))
         level = GaugeMetricFamily("factory_buffer_parts", "Parts in front of a station.", labels=("line", "station"))
@@ -145,9 +147,9 @@ class _Lines(Collector):
         yield from self._people()
 
     def _people(self) -> Iterator[Metric]:
-        queue = GaugeMetricFamily("factory_crew_waiting", "Machines that wait for somebody.", labels=("crew",))
-        worked = CounterMetricFamily("factory_crew_worked_seconds", "Time worked on jobs done.", labels=("crew",))
-        people = GaugeMetricFamily("factory_crew_people", "People of a crew.", labels=("crew",))
+        queue = GaugeMetricFamily("factory_crew_waiting", "Machines waiting for the crew.", labels=("crew",))
+        worked = CounterMetricFamily("factory_crew_worked_seconds", "Working time on finished jobs.", labels=("crew",))
+        people = GaugeMetricFamily("factory_crew_people", "People in a crew.", labels=("crew",))
         for crew in self._crews:
             queue.add_metric((crew.name,), crew.waiting)
             worked.add_metric((crew.name,), crew.worked_s)
@@ -156,7 +158,7 @@ class _Lines(Collector):
 
 
 class Metrics:
-    """All series of one simulator, in a registry of their own."""
+    """All series of one simulator, in their own registry."""
 
     def __init__(
         self,
@@ -166,7 +168,7 @@ class Metrics:
         lines: Sequence[Line] = (),
         crews: Iterable[Crew] = (),
     ) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self.registry = CollectorRegistry()
         self.registry.register(_Factory(machines, pace))
         self.registry.register(_Lines(lines, crews, lambda: pace().sim_time_s))
@@ -177,14 +179,14 @@ class Metrics:
         self.faults = Counter("factory_faults", "Faults injected, by kind.", ["kind"], registry=self.registry)
 
     def observe(self, changes: Iterable[Change]) -> None:
-        """Count the cycle times among some changes."""
+        """Observe the cycle times among the changes."""
         for change in changes:
             if change.name == "cycle_s":
                 self._cycles[change.machine].observe(float(change.value))
 
 
 def oee(machine: Machine, now_s: float) -> float | None:
-    """The OEE index up to now; None while undefined, and for belts: they carry many parts at a time, and make none."""
+    """The OEE index up to `now_s`.  None while undefined, and for belts, which carry many parts and make none."""
     return None if machine.station.kind == "conveyor" else figures(machine.elements(now_s)).oee
 
 

@@ -1,8 +1,8 @@
 """Continuous signals as functions of simulated time.
 
-Nothing ticks: a value is computed when somebody asks, in closed form, from the state changes so far and from noise that
-is fixed by the seed on a grid of its own.  So a signal has the same value at the same simulated time, however often it
-is sampled and however fast the clock runs.  Time may only go forward: never ask for a value before the last event.
+A value is computed in closed form when it is read, from the past state changes and from noise that the seed fixes on a
+grid of its own.  So the value at a simulated time does not depend on the sampling rate or the speed of the clock.  Time
+only moves forward: never ask for a value before the last event.
 """
 
 import math
@@ -14,7 +14,7 @@ from simulators.streams import Sampler
 
 @dataclass(frozen=True, slots=True)
 class UnitOfMeasure:
-    """A unit of measure: UNECE code (Recommendation 20), and what people read."""
+    """A unit of measure: UNECE code (Recommendation 20), symbol and name."""
 
     code: str
     name: str
@@ -22,7 +22,7 @@ class UnitOfMeasure:
 
     @property
     def unit_id(self) -> int:
-        """The number that OPC UA's EUInformation carries: the code's characters as a big-endian integer."""
+        """The unitId of OPC UA's EUInformation: the code's characters as a big-endian integer."""
         return int.from_bytes(self.code.encode("ascii"), "big")
 
 
@@ -68,7 +68,7 @@ class Signal:
     source: Callable[[float], float]
 
     def value(self, now_s: float) -> float:
-        """The value at a simulated time, which must not lie before the last event of the flow."""
+        """The value at `now_s`, which must not lie before the last event of the flow."""
         return self.source(now_s)
 
 
@@ -84,7 +84,7 @@ class Lag:
         self._at_s = 0.0
 
     def aim(self, target: float, now_s: float) -> None:
-        """From now on go towards `target`."""
+        """Approach `target` from now on."""
         if target != self.target:
             self._from = self.value(now_s)
             self._at_s = now_s
@@ -99,8 +99,8 @@ class Lag:
 class Wander:
     """Ornstein-Uhlenbeck noise: mean 0, standard deviation 1, given correlation time.
 
-    Drawn exactly on a grid of a quarter of the correlation time, and bridged in between by its conditional mean, so
-    that the value depends on the time alone and not on when it was asked for.
+    It is drawn exactly on a grid of a quarter of the correlation time.  Between the grid points it is the conditional
+    mean, so the value depends on the time only, not on when it is read.
     """
 
     __slots__ = ("_decay", "_index", "_left", "_normal", "_right", "step_s")

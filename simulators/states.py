@@ -1,7 +1,7 @@
-"""What a machine can be doing, and how the standards call it.  State machines are tables: data first.
+"""The states of a machine, and their names in the standards.  State machines are tables.
 
-A machine has eight states that exclude each other and together cover all time.  They are the one truth: the states of
-PackML (ISA-TR88.00.02) and the item state and operation mode of OPC 40001-1 are read off from them.
+A machine has eight exclusive states that together cover all time.  The states of PackML (ISA-TR88.00.02) and the item
+state and operation mode of OPC 40001-1 are derived from them.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from simulators.errors import Illegal
 
 
 class State(StrEnum):
-    """The exclusive state of a machine."""
+    """The exclusive states of a machine."""
 
     WORKING = "working"
     SETUP = "setup"
@@ -53,7 +53,7 @@ MACHINERY: Mapping[State, tuple[ItemState, OperationMode]] = {
     State.MAINTENANCE: (ItemState.OUT_OF_SERVICE, OperationMode.MAINTENANCE),
     State.OFF: (ItemState.NOT_AVAILABLE, OperationMode.NONE),
 }
-"""Item state and operation mode by state.  OPC 40501-1 annex C reads the ISO 22400 times off from the pair."""
+"""Item state and operation mode by state.  OPC 40501-1 annex C derives the ISO 22400 times from this pair."""
 
 
 class Pack(IntEnum):
@@ -80,7 +80,7 @@ class Pack(IntEnum):
 
 
 class Cause(IntEnum):
-    """What moves PackML: a command, by its CntrlCmd number, or the completion of an acting state."""
+    """The causes of a transition in PackML: a command, by its CntrlCmd number, or a completed acting state."""
 
     STATE_COMPLETE = 0
     RESET = 1
@@ -105,7 +105,7 @@ class PackMode(IntEnum):
 
 
 class Edition(StrEnum):
-    """Which state diagram.  The one of 2022 is not verified: see `_ADDED_2022`."""
+    """The edition of the state diagram.  That of 2022 is not verified: see `_ADDED_2022`."""
 
     Y2015 = "2015"
     Y2022 = "2022"
@@ -126,14 +126,14 @@ ACTING: Mapping[Pack, Pack] = {
     Pack.CLEARING: Pack.STOPPED,
     Pack.ABORTING: Pack.ABORTED,
 }
-"""Where each acting state (and Execute, which is both) goes when it is complete."""
+"""The state that follows each acting state (and Execute, which is both) when it completes."""
 RUNNING = frozenset(
     (
         Pack.IDLE, Pack.STARTING, Pack.EXECUTE, Pack.COMPLETING, Pack.COMPLETE, Pack.RESETTING, Pack.HOLDING, Pack.HELD,
         Pack.UNHOLDING, Pack.SUSPENDING, Pack.SUSPENDED, Pack.UNSUSPENDING,
     )
 )  # fmt: skip
-"""The super-state in which Stop is legal (18 Running of OPC 30050)."""
+"""The super-state in which Stop is allowed (18 Running of OPC 30050)."""
 _COMMANDS: Table = {
     (Pack.IDLE, Cause.START): Pack.STARTING,
     (Pack.EXECUTE, Cause.HOLD): Pack.HOLDING,
@@ -146,17 +146,17 @@ _COMMANDS: Table = {
     (Pack.ABORTED, Cause.CLEAR): Pack.CLEARING,
 }
 _HOLD_TOO = (Pack.STARTING, Pack.UNHOLDING, Pack.SUSPENDING, Pack.SUSPENDED, Pack.UNSUSPENDING)
-"""The dashed, optional transitions to Holding; the NodeSet of OPC 30050 has them all."""
+"""The optional transitions to Holding (dashed lines).  The NodeSet of OPC 30050 has all of them."""
 _ADDED_2022: Table = {
     (Pack.HELD, Cause.COMPLETE): Pack.COMPLETING,
     (Pack.SUSPENDED, Cause.COMPLETE): Pack.COMPLETING,
 }
-"""The edition of 2022 may allow these; its text was not at hand, so this is not verified."""
+"""The edition of 2022 may allow these.  Its text was not available, so this is not verified."""
 
 
 @cache
 def packml(edition: Edition = Edition.Y2015) -> Table:
-    """The whole diagram of an edition: (state, cause) to state.  What is not in it is illegal."""
+    """The diagram of an edition: (state, cause) to state.  Everything else is not allowed."""
     table = dict(_COMMANDS) | {(state, Cause.STATE_COMPLETE): after for state, after in ACTING.items()}
     table |= {(state, Cause.HOLD): Pack.HOLDING for state in _HOLD_TOO}
     table |= {(state, Cause.STOP): Pack.STOPPING for state in RUNNING}
@@ -166,7 +166,7 @@ def packml(edition: Edition = Edition.Y2015) -> Table:
 
 
 def move(state: Pack, cause: Cause, edition: Edition = Edition.Y2015) -> Pack:
-    """The state after a cause.  Raises `Illegal`, and nothing has changed, when the diagram has no such arrow."""
+    """The state after a cause.  Raises `Illegal`, with nothing changed, when the diagram has no such transition."""
     after = packml(edition).get((state, cause))
     if after is None:
         raise Illegal(f"{cause.name.lower()} is not possible in {state.name.lower()}")
@@ -175,9 +175,9 @@ def move(state: Pack, cause: Cause, edition: Edition = Edition.Y2015) -> Pack:
 
 @cache
 def way(start: Pack, goal: Pack, edition: Edition = Edition.Y2015) -> tuple[Pack, ...]:
-    """The states to pass through, the goal included, on the shortest way; empty when already there.
+    """The states on the shortest way from `start` to `goal`, the goal included.  Empty when already there.
 
-    Raises `Illegal` when there is none.
+    Raises `Illegal` when there is no way.
     """
     came_from: dict[Pack, Pack] = {start: start}
     waiting = deque([start])
@@ -205,6 +205,6 @@ PACK_OF: Mapping[State, Pack] = {
     State.MAINTENANCE: Pack.STOPPED,
     State.OFF: Pack.STOPPED,
 }
-"""PackML's state by ours: Suspended for causes outside (no part, no room), Held for causes inside."""
+"""The state of PackML for each of ours: Suspended for external causes (no part, no room), Held for internal ones."""
 PACK_MODE_OF: Mapping[State, PackMode] = {State.MAINTENANCE: PackMode.MAINTENANCE, State.SETUP: PackMode.MANUAL}
-"""The unit mode where it is not production."""
+"""The unit mode, where it is not Production."""

@@ -1,7 +1,7 @@
-"""Random numbers: one stream per (seed, component path, purpose).
+"""Random numbers: one stream per seed, component path and purpose.
 
-A stream depends on nothing but these three, so adding a machine leaves the numbers of the others alone, and two
-scenarios with the same seed see the same work times, failures and scrap (common random numbers).
+A stream depends on these three only.  Another machine therefore does not change the numbers of the existing ones, and
+two scenarios with the same seed have the same work times, failures and scrap (common random numbers).
 """
 
 import hashlib
@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 256
-"""Draws made at once: a scalar draw of numpy costs ten times as much as one of a block."""
+"""How many numbers are drawn at once: a single draw of numpy costs ten times as much per number."""
 
 Sampler = Callable[[], float]
 """Gives the next number of a stream."""
 
 
 def stream(seed: int, path: str, purpose: str) -> np.random.Generator:
-    """The generator of one component for one purpose.  Equal arguments give equal numbers, on every machine."""
+    """The generator of one component for one purpose.  Equal arguments give equal numbers, on every computer."""
     digest = hashlib.sha256(f"{path}\0{purpose}".encode()).digest()
     words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))
 
 
 def blocks(draw: Callable[[int], NDArray[np.float64]]) -> Sampler:
-    """One number at a time from a function that draws n at once."""
+    """A sampler for single numbers, from a function that draws n at once."""
 
     def numbers() -> Iterator[float]:
         while True:

@@ -1,6 +1,6 @@
-"""`simulators trace`: everything that happened, line by line, and the hash of it.
+"""`simulators trace`: every change of a run, line by line, and the hash of all lines.
 
-The same plant and seed give the same lines on every run and at every speed; the hash says so in one word.
+The same plant and seed give the same lines in every run and at every speed; comparing the hash shows it.
 """
 
 import hashlib
@@ -10,16 +10,16 @@ from simulators.flow import Change, Factory
 from simulators.plant import Plant
 
 SLICE_S = 600.0
-"""Simulated time between two looks at what has changed, so that a long trace needs little memory."""
+"""Simulated seconds between two readings of the changes, so that a long trace needs little memory."""
 
 
 def trace(plant: Plant, seed: int, until_s: float) -> Iterator[str]:
-    """The lines of the trace up to, and without, a simulated time; the last line is the hash of all before it."""
+    """The lines of the trace up to, but not at, `until_s`.  The last line is the hash of all lines before it."""
     yield from hashed(_lines(Factory(plant, seed), until_s))
 
 
 def hashed(lines: Iterable[str]) -> Iterator[str]:
-    """The lines, and after them their SHA-256 (every line with its line feed)."""
+    """The lines, then their SHA-256 (each line with its line feed)."""
     digest = hashlib.sha256()
     for line in lines:
         digest.update(f"{line}\n".encode())

@@ -1,4 +1,4 @@
-"""What people and programs see of a running factory: one snapshot, as a JSON line or as a table."""
+"""The state of a running factory for people and programs: one snapshot, as a JSON line or as a table."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ class MachineStatus:
     good: int
     scrap: int
     oee: float | None
-    """Between 0 and 1 (it may exceed 1); None while it is undefined."""
+    """Between 0 and 1, sometimes above 1.  None while undefined."""
     energy_j: float
 
 
@@ -42,7 +42,7 @@ class Status:
 
 
 def duration(seconds: float) -> str:
-    """`93784.2` as `1d 02:03:04`."""
+    """Format seconds: `93784.2` becomes `1d 02:03:04`."""
     days, rest = divmod(int(seconds), 86_400)
     clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
     return f"{days}d {clock}" if days else clock

@@ -1,4 +1,4 @@
-"""The SimPy kernel of a plant: stations, buffers, failures, quality.  No clock of the wall, no network."""
+"""The SimPy kernel of a plant: stations, buffers, failures, quality.  It knows neither wall time nor network."""
 
 from simulators.flow.change import Change, Command
 from simulators.flow.factory import Factory

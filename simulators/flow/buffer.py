@@ -1,11 +1,12 @@
-"""The places in front of a station, and the hand-over into them.
+"""The buffer in front of a station, and the hand-over of parts into it.
 
-A part goes straight to a machine that waits for one; failing that to a free place; failing that it stays where it is,
-and blocks the machine that holds it, in the order of asking.  With no places at all this is a pure hand-over, which
-simpy's own stores cannot do (they refuse capacity 0).  A machine that blocks before service reserves its room first.
+A part goes directly to a machine that waits for one.  If none waits, it goes to a free place.  If there is none, it
+stays and blocks the machine that holds it; blocked machines are served in the order of asking.  A buffer without places
+is a pure hand-over, which simpy's own stores cannot do (they refuse capacity 0).  A machine that blocks before service
+reserves its room first.
 
-Room = places - parts in them + machines that wait - reservations; none when the station needs a carrier and none is
-there.  A machine that waits but is down counts, yet is loaded last.
+Room = places - parts in them + waiting machines - reservations.  There is no room when the station needs a carrier and
+none is there.  A waiting machine that is down counts as room, but gets a part last.
 """
 
 from collections import deque
@@ -28,17 +29,17 @@ class Taker(Protocol):
 
     @property
     def waits_for(self) -> "Buffer | None":
-        """Where it waits for room, if it does."""
+        """The buffer in which it waits for room; None when it does not wait."""
         ...
 
     @property
     def can_take(self) -> bool:
-        """Whether it takes a further part while it waits for room."""
+        """Whether it can take another part while it waits for room."""
         ...
 
 
 class Buffer:
-    """A first-in first-out buffer of `capacity` places (infinity allowed) in front of one station."""
+    """A first-in first-out buffer of `capacity` places (infinity: without limit) in front of one station."""
 
     def __init__(self, env: simpy.Environment, capacity: float) -> None:
         self.env = env
@@ -66,7 +67,7 @@ class Buffer:
         return self._room(part) > 0
 
     def offer(self, part: Part) -> bool:
-        """Hand a part over if there is room.  False: nothing has happened."""
+        """Hand a part over if there is room.  False: there is none, and nothing has changed."""
         if self.loop is None and not self._takers:  # the usual case
             parts = self._parts
             if len(parts) + self._reserved >= self.capacity:
@@ -82,7 +83,7 @@ class Buffer:
         return True
 
     def force(self, part: Part) -> bool:
-        """Take a part in although there is no room: the way out of a circle.  False: it lacks a carrier."""
+        """Accept a part without room, to break a circle of waiting machines.  False: no carrier is there for it."""
         if self.loop is not None and part.carrier is not self.loop:
             if not self.loop.free:
                 return False
@@ -99,34 +100,34 @@ class Buffer:
         return True
 
     def keeps_out(self, part: Part) -> bool:
-        """Whether the part stands in line for room."""
+        """Whether the part is queued for room."""
         return any(waiting is part for waiting, _ in self._waiting)
 
     def wait_room(self, part: Part) -> simpy.Event:
-        """Stand in line with a part that was not accepted; the event comes when it has been handed over."""
+        """Queue with a part that was not accepted.  The event fires when the part has been handed over."""
         event = self.env.event()
         self._waiting.append((part, event))
         return event
 
     def reserve(self) -> bool:
-        """Keep room for a part that is yet to be made.  False: there is none."""
+        """Reserve room for a part that is yet to be made.  False: there is none."""
         if self._room(None) <= 0:
             return False
         self._reserved += 1
         return True
 
     def wait_reservation(self) -> simpy.Event:
-        """Stand in line for room; when the event comes it is reserved."""
+        """Queue for room.  The event fires when room is reserved."""
         event = self.env.event()
         self._waiting.append((None, event))
         return event
 
     def unreserve(self) -> None:
-        """Give back a reservation, to use the room or to leave it to the next in line."""
+        """Give up a reservation: to use the room, or to leave it to the next in the queue."""
         self._reserved -= 1
 
     def take(self) -> Part | None:
-        """The next part: from the places, from a blocked machine, or from the supply.  None: there is none now."""
+        """The next part: from the places, from a blocked machine, or from the supply.  None: there is no part now."""
         parts = self._parts
         if parts:
             now = self.env.now
@@ -146,7 +147,7 @@ class Buffer:
         return raw
 
     def wait_part(self, taker: Taker) -> simpy.Event:
-        """Stand in line for a part; the event carries it."""
+        """Queue for a part.  The event carries it."""
         event = self.env.event()
         self._takers.append((taker, event))
         if self._waiting:
@@ -154,13 +155,13 @@ class Buffer:
         return event
 
     def give_up(self, event: simpy.Event) -> None:
-        """Leave the line for a part that has not come."""
+        """Leave the queue for a part, before it has come."""
         self._takers = [(taker, other) for taker, other in self._takers if other is not event]
 
     def rouse(self) -> None:
-        """A machine in line is ready again, a carrier has come back, or there is supply: hand over what can be had."""
+        """Hand over what is available: a queued machine is ready again, a carrier is back, or there is new supply."""
         while (first := self._first_ready()) is not None:
-            waiting = self._takers.pop(first)  # before taking, which may let others in
+            waiting = self._takers.pop(first)  # removed before `take`, which may admit others
             part = self.take()
             if part is None:
                 self._takers.insert(first, waiting)
@@ -169,7 +170,7 @@ class Buffer:
         self.admit()
 
     def admit(self) -> None:
-        """Let in whoever has waited longest outside, as long as there is room."""
+        """Admit parts from outside, the longest waiting first, as long as there is room."""
         while self._waiting:
             part, event = self._waiting[0]
             if self._room(part) <= 0:
@@ -194,7 +195,7 @@ class Buffer:
         first = self._first_ready() if self._takers else None
         if first is None and len(parts) >= self.capacity:
             first = 0
-            if parts:  # the one that has waited longest goes in, the new one takes its place
+            if parts:  # the longest waiting part goes first, the new one takes its place
                 parts.append(part)
                 part = parts.popleft()
         if first is not None:
@@ -210,7 +211,7 @@ class Buffer:
             self.loop.load(part)
 
     def _first_outside(self) -> Part | None:
-        """The part that has waited longest outside, without going through the places."""
+        """The part that has waited longest outside; it does not pass through the places."""
         for index, (part, event) in enumerate(self._waiting):
             if part is not None and (self.loop is None or self.loop.free or part.carrier is self.loop):
                 del self._waiting[index]

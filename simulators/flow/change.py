@@ -1,4 +1,4 @@
-"""What happened, in order: the only thing that leaves the flow."""
+"""The changes of the flow, in order.  They are its only output."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ Value = bool | int | float | str
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """One thing changed: when (simulated seconds), on which machine (`line/machine`), what, and the new value."""
+    """One change: when (simulated seconds), on which machine (`line/machine`), which name, and the new value."""
 
     at_s: float
     machine: str
@@ -15,7 +15,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 class Command(msgspec.Struct, frozen=True, gc=False):
-    """What somebody ordered from outside: when (simulated seconds), of which machine, what, and with which value."""
+    """One command from outside: when (simulated seconds), to which machine, which name, and with which value."""
 
     at_s: float
     machine: str
@@ -26,8 +26,8 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 class Ledger:
     """The changes since they were last taken, and every command that was obeyed.
 
-    Whoever publishes takes the changes after each slice of time.  The commands stay: with plant and seed they tell the
-    whole run again.
+    Whoever publishes takes the changes after each slice of simulated time.  The commands stay: plant, seed and commands
+    reproduce the whole run.
     """
 
     __slots__ = ("changes", "commands", "keeping")
@@ -35,7 +35,7 @@ class Ledger:
     def __init__(self, keeping: bool) -> None:
         self.keeping = keeping
         self.changes: list[Change] = []
-        """The same list for ever: whoever notes very often may append by itself when `keeping`."""
+        """This list object never changes, so a frequent writer may append to it directly while `keeping` is true."""
         self.commands: list[Command] = []
 
     def note(self, at_s: float, machine: str, name: str, value: Value) -> None:

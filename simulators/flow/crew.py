@@ -1,4 +1,4 @@
-"""The people who repair: a few, shared by many machines, who go where it is most urgent."""
+"""Repair crews: a few people, shared by many machines, who go to the most urgent job first."""
 
 import math
 from collections.abc import Generator, Iterator
@@ -11,10 +11,10 @@ ALWAYS = (-math.inf, math.inf)
 
 
 class Crew:
-    """People who do one job each at a time; the lowest priority number first, then who has waited longest.
+    """People who do one job each at a time: the lowest priority number first, then the longest waiting.
 
-    They work within `spans` (seconds of simulated time, in order); a job that is not done by the end of one is gone on
-    with in the next.
+    They work within `spans` (seconds of simulated time, in order).  A job that is not done at the end of a span
+    continues in the next.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Crew:
         return len(self._pool.queue)
 
     def work(self, seconds: float, priority: int) -> Generator[simpy.Event, None, None]:
-        """Wait for somebody, and let him work so long."""
+        """Wait until somebody is free, and keep him for `seconds` of work."""
         asked_s = self.env.now
         with self._pool.request(priority) as somebody:
             yield somebody
@@ -56,7 +56,7 @@ class Crew:
         self.worked_s += seconds
 
     def _present_span(self) -> tuple[float, float]:
-        """When they are here: the present span, or the next."""
+        """The present span, or the next one when nobody is there."""
         while self._span[1] <= self.env.now:
             self._span = next(self._spans)
         return self._span

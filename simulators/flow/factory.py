@@ -17,10 +17,10 @@ from simulators.states import State
 
 
 class Factory:
-    """A plant that runs.  Same plant, same seed: the same changes in the same order, however it is driven.
+    """A running plant.  The same plant and seed give the same changes in the same order, whatever drives it.
 
-    `start` is the instant of simulated time 0 for the shifts (as in the file when left out).  `keeping=False` records
-    no changes: for long runs that only read counts and accounts.
+    `start` is the instant of simulated time 0 for the shifts (default: as in the file).  `keeping=False` records no
+    changes: for long runs that only read counts and accounts.
     """
 
     def __init__(self, plant: Plant, seed: int, keeping: bool = True, start: datetime | None = None) -> None:
@@ -51,7 +51,7 @@ class Factory:
 
     @property
     def changes(self) -> list[Change]:
-        """What has happened since the changes were last taken."""
+        """The changes since they were last taken, oldest first."""
         return self._ledger.changes
 
     @property
@@ -60,15 +60,15 @@ class Factory:
         return self._ledger.commands
 
     def take_changes(self) -> list[Change]:
-        """What has happened since the last call, oldest first."""
+        """The changes since the last call, oldest first; the list starts anew."""
         return self._ledger.take()
 
     def machine(self, path: str) -> Machine:
-        """The machine of a path such as `line-1/press`; KeyError when there is none."""
+        """The machine of a path such as `line-1/press`.  Raises KeyError when there is none."""
         return {machine.path: machine for machine in self.machines}[path]
 
     def run(self, until_s: float) -> None:
-        """Go to a simulated time at full speed.  What happens exactly then belongs to the next run."""
+        """Run to `until_s` at full speed.  Events at exactly `until_s` belong to the next run."""
         self.env.run(until=until_s)
 
     def _keep_hours(self, line: Line, spans: Iterator[tuple[float, float]]) -> None:

@@ -1,4 +1,4 @@
-"""Failures and planned care of a machine: each counts down by its own clock, and is due at zero."""
+"""Failures and planned maintenance of a machine: each counts down its own time or cycles, and is due at zero."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from simulators.states import State
 
 
 class FailureProcess:
-    """One failure or one kind of care: how much is left until it is due, in the time or the cycles it counts."""
+    """One failure or one kind of maintenance, and the time (seconds) or cycles left until it is due."""
 
     __slots__ = (
         "asleep", "counts", "crew", "left", "name", "priority", "reason", "renews", "severity", "span", "strikes",
@@ -22,7 +22,7 @@ class FailureProcess:
         self.name = spec.name
         self.tended: simpy.Event | None = None
         self.asleep: simpy.Process | None = None
-        """What counts it down by calendar, while it sleeps until it is due."""
+        """The process that waits for the due moment, for a failure that counts calendar time."""
         self.crew = crews[spec.crew] if spec.crew else None
         self.priority = spec.priority
         if isinstance(spec, Failure):
@@ -43,7 +43,7 @@ class FailureProcess:
         return self.reason is State.MAINTENANCE
 
     def renew(self) -> None:
-        """Begin to age anew."""
+        """Start to count again from new."""
         self.left = self.span()
         if self.asleep is not None:
             self.asleep.interrupt()
@@ -51,14 +51,14 @@ class FailureProcess:
 
 
 class FailureProcesses:
-    """Everything that can come due on one machine."""
+    """All failures and maintenance of one machine."""
 
     def __init__(self, specs: list[Failure | Maintenance], seed: int, path: str, crews: Mapping[str, Crew]) -> None:
         self.all = [FailureProcess(spec, seed, path, crews) for spec in specs]
         self.operating = [a for a in self.all if a.counts == "operating"]
-        """Those that working time counts down."""
+        """Those that count working time."""
         self.striking = [a for a in self.operating if a.strikes]
-        """Those of them that interrupt the work."""
+        """Those that count working time and interrupt the work."""
         self.by_cycles = [a for a in self.all if a.counts == "cycles"]
         self.by_calendar = [a for a in self.all if a.counts == "calendar"]
         self.between_parts = [a for a in self.all if a.is_care and not a.strikes]
@@ -74,11 +74,11 @@ class FailureProcesses:
         return [a for a in self.by_cycles if a.strikes and a.left <= 0]
 
     def tended(self, done: FailureProcess) -> None:
-        """Somebody has repaired or cared: that begins anew, and so does what this renews."""
+        """The repair or maintenance is done: it counts from new, and so does everything that it renews."""
         done.renew()
         for other in self.all:
             if other is done:
                 continue
-            by_age = other.is_care and other.counts == "operating"  # working time since the last repair or care
+            by_age = other.is_care and other.counts == "operating"  # working time since the last repair
             if by_age or (done.renews and not other.is_care):
                 other.renew()

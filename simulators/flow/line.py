@@ -1,7 +1,7 @@
-"""A line: stations with buffers in front, and the parts on it.
+"""A line: its stations, the buffers in front of them, and the parts on it.
 
-Entered = delivered + lost + on the line, at every event; and the time integral of the parts on the line equals the sum
-of the times that parts have spent on it (Little's law, exactly, along the path).
+Entered = delivered + lost + on the line, at every event.  The time integral of the parts on the line equals the sum of
+the times that parts have spent on it (Little's law, exactly, at every moment).
 """
 
 from collections import deque
@@ -21,11 +21,11 @@ from simulators.flow.part import Part
 from simulators.flow.sources import Arrivals, Mix, OrderBook
 
 REMEMBERED = 1000
-"""Finished parts whose pedigree is kept."""
+"""How many finished parts keep their pedigree."""
 
 
 class Line:
-    """One line that runs: its parts, its machines, and where they come from."""
+    """A running line: its parts, its machines, and its source of parts."""
 
     def __init__(
         self, env: simpy.Environment, spec: plant.Line, seed: int, ledger: Ledger, crews: Mapping[str, Crew]
@@ -37,14 +37,14 @@ class Line:
         self.ledger = ledger
         self.entered = self.delivered = self.lost = 0
         self.stalled = False
-        """Whether machines wait in a circle, and nothing will move any more: see `simulators/flow/standstill.py`."""
+        """Whether machines wait in a circle, so that nothing can move: see `simulators/flow/standstill.py`."""
         self.sojourn_s = 0.0
-        """The time that all parts which have left had spent on the line."""
+        """The time on the line of all parts that have left, added up (seconds)."""
         self.finished: deque[Part] = deque(maxlen=REMEMBERED)
         self.departures: list[float] | None = None
-        """When somebody puts a list here, the instants of delivery."""
+        """The instants of delivery, for whoever sets a list here; None: they are not kept."""
         self.gatekeepers: list[Callable[[int], None]] = []
-        """Called with how many parts an entering one finds on the line."""
+        """Called for each entering part with the number of parts it finds on the line."""
         self.orders: OrderBook | None = None
         self.arrivals: Arrivals | None = None
         self._serials = count(1)
@@ -70,23 +70,23 @@ class Line:
         return self.entered - self.delivered - self.lost
 
     def part_seconds(self, now_s: float) -> float:
-        """The time integral of the number of parts on the line."""
+        """The time integral of the number of parts on the line, in part seconds."""
         return self._part_seconds + self.parts * (now_s - self._counted_s)
 
     def deliver(self, part: Part) -> None:
-        """A part is finished."""
+        """Count a finished part and take it off the line."""
         self._leave(part)
         self.delivered += 1
         if self.departures is not None:
             self.departures.append(self.env.now)
 
     def lose(self, part: Part) -> None:
-        """A part is scrap."""
+        """Count a part as scrap and take it off the line."""
         self._leave(part)
         self.lost += 1
 
     def pedigree(self, serial: str) -> Part | None:
-        """A part that has left lately, by its serial number: whom it visited, what is built into it."""
+        """A part that has left lately, by serial number: its visits and its components.  None: not known."""
         return next((part for part in self.finished if part.serial == serial), None)
 
     def _open(self, seed: int) -> None:
@@ -113,7 +113,7 @@ class Line:
         self.finished.append(part)
 
     def _integrate(self) -> float:
-        """Bring the integral of the parts up to now; gives the time."""
+        """Bring the integral of the parts up to date.  Returns the present time."""
         now = float(self.env.now)
         self._part_seconds += (self.entered - self.delivered - self.lost) * (now - self._counted_s)
         self._counted_s = now

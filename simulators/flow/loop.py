@@ -1,4 +1,4 @@
-"""A loop of carriers: a part may enter the first station of the loop only on a carrier, and keeps it to the last."""
+"""A loop of carriers: a part enters the loop's first station only on a carrier, and keeps it until the last one."""
 
 from collections.abc import Callable, Generator
 
@@ -9,7 +9,7 @@ from simulators.flow.part import Part
 
 
 class Loop:
-    """Carriers that wait, carry, or travel back empty."""
+    """Carriers that wait, carry a part, or travel back empty."""
 
     def __init__(self, env: simpy.Environment, spec: plant.Loop, line: plant.Line, seed: int) -> None:
         names = [station.name for station in line.stations]
@@ -21,12 +21,12 @@ class Loop:
         self._back_s = spec.back.sampler(seed, f"{line.name}/{spec.name}", "back")
 
     def load(self, part: Part) -> None:
-        """A carrier takes a part."""
+        """Put a part on a waiting carrier."""
         self.free -= 1
         part.carrier = self
 
     def leave(self, part: Part) -> None:
-        """The part has left the loop; its carrier goes back to the beginning."""
+        """Take a part off at the end of the loop; its carrier travels back to the beginning."""
         if part.carrier is self:
             part.carrier = None
         travel_s = self._back_s()

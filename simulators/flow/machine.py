@@ -1,12 +1,12 @@
 """One machine: a simpy process that takes a part, works, and hands it on; and everything that can stop it.
 
-What the machine wants to do (its activity) and what keeps it from doing so (its stops) are kept apart.  The state is
-the gravest stop if there is one, and the activity otherwise: so one exclusive state runs at every instant.  Only timed
-activities are interrupted by a stop; a starved or blocked machine that goes down keeps its place in line.
+The machine keeps what it wants to do (its activity) apart from what prevents it (its stops).  Its state is the gravest
+stop if there is one, and the activity otherwise, so exactly one state runs at every instant.  A stop interrupts timed
+activities only; a starved or blocked machine that goes down keeps its place in the queue.
 
-What a machine does with a part is told by its kind (`simulators/flow/kinds`), in terms of the verbs here.  A verb that
-gives `Steps | None` has done all it had to when it gives None: a generator for what takes no time would be half of the
-cost of a cycle.
+The kind of a machine (`simulators/flow/kinds`) says what it does with a part, in terms of the verbs defined here.  A
+verb that returns `Steps | None` returns None when it took no time: a generator in that case would cost half of a
+cycle's CPU time.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -33,17 +33,17 @@ from simulators.states import State
 
 Steps = Generator[simpy.Event, Part | None, None]
 GRAVEST = (State.OFF, State.DOWN, State.MAINTENANCE, State.HELD)
-"""The stops, gravest first: that is what the account shows when there are several."""
+"""The stops, gravest first.  The account shows the gravest of several."""
 NAMES = {state: state.value for state in State}
-"""The value of an enumeration is a computed property, and slow."""
+"""Looked up once: the value of an enumeration is a computed property, and slow."""
 WORKING = State.WORKING
-"""So is access to a member by its name."""
+"""Looked up once: access to a member of an enumeration is slow."""
 LOST = "lost"
-"""Where scrap goes; no station is looked up by it."""
+"""The destination of scrap.  It is not the name of a station."""
 
 
 class MachineLine(Protocol):
-    """What a machine needs of the line it stands on."""
+    """What a machine needs of its line."""
 
     stalled: bool
 
@@ -64,7 +64,7 @@ class MachineLine(Protocol):
 class Machine:
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
 
-    __slots__ = (  # more attributes than Python keeps in line (30): without slots each costs a look-up in a dict
+    __slots__ = (  # over 30 attributes: without slots, Python keeps them in a slower dict
         "_activity", "_ideals", "_is_plain", "_kept", "_note", "_on_line", "_outflows", "_power", "_process",
         "_quality", "_released", "_reserved", "_routes", "_special_s", "_stops", "_usual_s", "account",
         "begins_at_once", "can_take", "cycles", "env", "failures", "fault", "followers", "good", "hazard",
@@ -86,23 +86,23 @@ class Machine:
         self.good = self.scrap = self.rework = self.cycles = self.failures = 0
         self.ideal_cycle_s = station.ideal_cycle_s
         self.ideal_s = 0.0
-        """Ideal time of all parts made: the PRI x PQ of ISO 22400."""
+        """Ideal time of all parts made, in seconds: PRI x PQ of ISO 22400."""
         self.speed = 1.0
         self.hazard = 1.0
-        """How much faster than at the usual speed failures come, per second worked."""
+        """Failures per second worked, relative to the usual speed."""
         self.waits_for: Buffer | None = None
-        """Where it waits for room, if it does."""
+        """The buffer in which it waits for room; None when it does not wait."""
         self.can_take = False
         """Whether it takes a further part while it waits for room: a belt that is not full does."""
         self.fault = self.severity = ""
         self.product = ""
         self.renewed_s = 0.0
-        """Time worked when the tool was last renewed."""
+        """The time worked when the tool was last renewed, in seconds."""
         self.signals: Mapping[str, Signal] = {}
         self.followers: list[Callable[[State, float], None]] = []
         """Called with each new state and the time."""
         self.witnesses: list[Callable[[Part, float], None]] = []
-        """Called with each finished part and when work on it began."""
+        """Called with each finished part and the time at which work on it began."""
         self.inflow = inflow
         inflow.users.append(self)
         self.setups = Setups(station, seed, self.path)
@@ -127,17 +127,17 @@ class Machine:
         self._outflows = line.buffers
         self._is_plain = station.blocking == "after" and not self.processes.by_cycles
         self.begins_at_once = self._is_plain and not self.setups.needed
-        """Whether nothing ever has to be done between taking a part and working on it."""
+        """Whether work always begins right after a part is taken, without any preparation."""
 
     def live(self, life: Callable[["Machine"], Steps]) -> None:
-        """Begin to work, as machines of this kind do."""
+        """Start the processes of the machine; `life` is that of its kind."""
         self._process = self.env.process(life(self))
         for process in self.processes.by_calendar:
             self.env.process(self._count_by_calendar(process))
 
     @property
     def state(self) -> State:
-        """What the machine is doing now."""
+        """The present state, as the account has it."""
         return self.account.state
 
     @property
@@ -147,19 +147,19 @@ class Machine:
 
     @property
     def can_renew(self) -> bool:
-        """Whether a tool change or planned care ever makes it as new."""
+        """Whether a tool change or planned maintenance ever renews it."""
         return self.station.tool is not None or bool(self.station.maintenance)
 
     def watts(self, state: State) -> float:
-        """The electrical power in a state, at the present speed."""
+        """The electrical power in a state at the present speed, in watts."""
         return self._power.watts(state)
 
     def energy_j(self, now_s: float) -> float:
-        """The energy used up to now."""
+        """The energy used up to `now_s`, in joules."""
         return self._power.joules(now_s)
 
     def elements(self, now_s: float) -> Elements:
-        """The ISO 22400 elements up to now."""
+        """The ISO 22400 elements up to `now_s`."""
         return elements_of(
             self.account.seconds(now_s),
             good=self.good,
@@ -171,13 +171,13 @@ class Machine:
         )
 
     def worked_s(self, now_s: float) -> float:
-        """The time worked up to now."""
+        """The time worked up to `now_s`, in seconds."""
         return self.account.seconds_in(State.WORKING, now_s)
 
-    # What a kind of station is told in.
+    # The verbs: what the kinds of stations are written with.
 
     def next_part(self) -> Generator[simpy.Event, Part | None, Part]:
-        """Care that is due; then a part, however long it takes."""
+        """Do the maintenance that is due, then wait for a part as long as it takes."""
         for process in self.processes.due_between_parts():
             yield from self.tend(process)
         part = self.inflow.take() if not self.stopped else None
@@ -188,7 +188,7 @@ class Machine:
         return part
 
     def prepare(self, part: Part) -> Steps | None:
-        """Reserve room if the file says so, set up, change the tool, suffer what strikes at the start of a cycle."""
+        """Reserve room if the file says so, set up, change the tool, and do the repairs due by number of cycles."""
         if self._is_plain and self.setups.fits(part.product):
             self.product = part.product
             return None
@@ -208,7 +208,7 @@ class Machine:
             yield from self.tend(process)
 
     def work(self, part: Part) -> Generator[simpy.Event, Part | None, Defect | None]:
-        """Prepare, work and look what is wrong; a defect that is put right here is worked on again at once."""
+        """Prepare, work and inspect.  A defect that this station puts right itself is worked on again at once."""
         while True:
             if (steps := self.prepare(part)) is not None:
                 yield from steps
@@ -219,7 +219,7 @@ class Machine:
                 return defect
 
     def put_right_here(self, part: Part, defect: Defect) -> bool:
-        """Whether the part is worked on again at once: then that is counted."""
+        """Whether this station works on the part again at once.  If so, counts the rework."""
         if defect.to != self.station.name or not is_reworked(defect, part):
             return False
         now = self.env.now
@@ -229,11 +229,11 @@ class Machine:
         return True
 
     def work_s(self, part: Part) -> float:
-        """How long the work on this part takes: drawn anew at every call."""
+        """How long the work on this part takes, in seconds.  Each call draws a new time."""
         return self._special_s.get(part.product, self._usual_s)()
 
     def spend(self, activity: State, seconds: float) -> Steps:
-        """Do something for so many seconds, not counting the time stopped; breakdowns strike while working."""
+        """Do an activity for `seconds`, not counting stopped time.  Failures can strike while working."""
         left, working, env, account = seconds, activity is WORKING, self.env, self.account
         operating, striking = (self.processes.operating, self.processes.striking) if working else ((), ())
         while True:
@@ -267,7 +267,7 @@ class Machine:
                 return
 
     def finish(self, part: Part, began_s: float) -> Defect | None:
-        """Work on a part is over: count, and say what is wrong with it."""
+        """Count a part whose work is over, and return its defect, if any."""
         now, product = self.env.now, part.product
         self.cycles += 1
         ideal_s = self._ideals.get(product)
@@ -287,7 +287,7 @@ class Machine:
         return defect
 
     def pass_on(self, part: Part, defect: Defect | None) -> Steps | None:
-        """Hand a finished part to whoever comes next, however long that takes."""
+        """Hand a finished part to the next station, however long that takes."""
         now, carrier = self.env.now, part.carrier
         if defect is None:
             self.good = count = self.good + 1
@@ -336,7 +336,7 @@ class Machine:
             self._breaks_circle(part, self.waits_for)
 
     def _breaks_circle(self, part: Part, outflow: Buffer) -> bool:
-        """Whether the part was handed over without room, because the line would have come to a standstill."""
+        """Hand the part over without room if the machines wait in a circle.  True: done, the line goes on."""
         if not closes_circle(self, outflow):
             return False
         if self._on_line.spec.standstill == "swap" and outflow.force(part):
@@ -362,14 +362,14 @@ class Machine:
     # What stops a machine.
 
     def stop(self, reason: State) -> None:
-        """Something of the gravity of `reason` keeps the machine from working, until `release` with the same reason."""
+        """Stop the machine with the gravity of `reason`, until `release` with the same reason."""
         self._stops[reason] += 1
         self.stopped += 1
         self._disturb()
         self._show()
 
     def release(self, reason: State) -> None:
-        """One cause of a stop is over; without one, nothing happens."""
+        """End one stop with this reason.  Does nothing when there is none."""
         if not self._stops[reason]:
             return
         self._stops[reason] -= 1
@@ -381,11 +381,11 @@ class Machine:
             self.inflow.rouse()
 
     def wait_ready(self) -> simpy.Event:
-        """The event comes when nothing stops the machine any more."""
+        """An event that fires when nothing stops the machine any more."""
         return self._released
 
     def set_speed(self, speed: float) -> None:
-        """Work faster or slower than the cycle times of the file say: also on the part that is in work."""
+        """Work faster or slower than the file says, also on the part in work.  Raises ValueError unless over 0."""
         if not speed > 0:
             raise ValueError(f"speed must be over 0, not {speed}: hold the machine to stop it")
         self._disturb()
@@ -398,11 +398,11 @@ class Machine:
         self.journal("speed", speed)
 
     def journal(self, name: str, value: float | str) -> None:
-        """Remember a command from outside, so that the run can be told again."""
+        """Record a command from outside, so that the run can be replayed."""
         self._on_line.ledger.commands.append(Command(float(self.env.now), self.path, name, value))
 
     def tend(self, process: FailureProcess) -> Steps:
-        """Repair a failure, or do planned care: stopped meanwhile, and waiting for the crew if there is one."""
+        """Do a repair or planned maintenance.  The machine is stopped, and waits for the crew if there is one."""
         if not process.is_care:
             self.failures += 1
             self.severity = process.severity
@@ -432,23 +432,23 @@ class Machine:
             process.asleep = self.env.active_process
             try:
                 yield self.env.timeout(process.left)
-            except simpy.Interrupt:  # planned care has renewed it meanwhile
+            except simpy.Interrupt:  # planned maintenance has renewed it in the meantime
                 continue
             process.asleep = None
             if process.strikes or self._activity is State.STARVED:
                 yield from self.tend(process)
-            else:  # the machine comes to it by itself, between two parts
+            else:  # the machine does it by itself between two parts
                 process.left, process.tended = 0.0, self.env.event()
                 yield process.tended
 
     def _disturb(self) -> None:
-        """Let a timed activity look again at what it is doing."""
+        """Interrupt a timed activity so that it checks stops and speed again."""
         if self.timing:
             self.timing = False
             self._process.interrupt()
 
     def turn(self, activity: State) -> None:
-        """This is what the machine wants to do now."""
+        """Set the activity: what the machine does when nothing stops it."""
         self._activity = activity
         if not self.stopped:
             if activity is not self.account.state:

@@ -1,9 +1,9 @@
-"""The PackML face of a machine: it follows the account, and commands act on the flow.
+"""The PackML view of a machine: it follows the account, and commands act on the flow.
 
-When the account changes, the unit walks the diagram to the state that belongs to it, through the acting states in
-between, which take no time.  What an operator commands stays until he commands something else: a machine that was
-stopped, held, suspended, aborted or completed is HELD in the account, and starts again only by Start, Unhold or
-Unsuspend.  A breakdown ends by itself when it is repaired, as if the crew had cleared, reset and started.
+When the account changes, the unit moves through the state diagram to the state that belongs to it.  The acting states
+on the way take no time.  An operator's command holds until the next one: a machine that was stopped, held, suspended,
+aborted or completed is HELD in the account, and starts again only on Start, Unhold or Unsuspend.  A breakdown ends when
+it is repaired, as if the crew had sent Clear, Reset and Start.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from simulators.states import ACTING, PACK_MODE_OF, PACK_OF, Cause, Edition, Pac
 
 
 class PackMLUnit:
-    """PackML state and mode of one machine.  Raises `Illegal` for commands that the diagram does not have."""
+    """PackML state and mode of one machine.  Raises `Illegal` for commands that the diagram does not allow."""
 
     def __init__(self, machine: Machine, edition: Edition = Edition.Y2015) -> None:
         self.machine = machine
         self.edition = edition
         self.state = Pack.STOPPED
         self.on_state: list[Callable[[Pack, float], None]] = []
-        """Called with each state passed through, and the simulated time."""
+        """Called with each state on the way, and the simulated time."""
         self._ordered: Pack | None = None
         self._spent: dict[tuple[PackMode, Pack], float] = {}
         self._entered_s = float(machine.env.now)
@@ -44,19 +44,19 @@ class PackMLUnit:
         return self.machine.state is State.BLOCKED
 
     def state_s(self, now_s: float) -> float:
-        """StateCurrentTime of PackML: the seconds since the state was entered, or the mode changed in it."""
+        """StateCurrentTime of PackML: seconds since the unit entered the state, or changed its mode in it."""
         return now_s - self._entered_s
 
     def cumulative_s(self, now_s: float) -> dict[tuple[PackMode, Pack], float]:
         """StateCumulativeTime of PackML: the seconds spent in each mode and state up to now.
 
-        They add up to the time since the unit was made; acting states take none.
+        They add up to the time since the unit was made.  Acting states take none.
         """
         key = self._entered_mode, self.state
         return {**self._spent, key: self._spent.get(key, 0.0) + now_s - self._entered_s}
 
     def command(self, cause: Cause) -> None:
-        """Obey, and act on the machine.  Raises `Illegal`, and nothing has changed, when that is not possible now."""
+        """Obey, and act on the machine.  Raises `Illegal`, with nothing changed, when that is not possible now."""
         if cause is Cause.STATE_COMPLETE:
             raise Illegal("state complete is not a command")
         state = move(self.state, cause, self.edition)

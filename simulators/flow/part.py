@@ -15,7 +15,7 @@ class Carrier(Protocol):
 
 
 class Visit(msgspec.Struct, frozen=True, gc=False):
-    """What one machine did to a part: from when to when, in seconds of simulated time, and with which verdict."""
+    """What one machine did to a part: begin and end in seconds of simulated time, and the verdict."""
 
     machine: str
     began_s: float
@@ -24,7 +24,7 @@ class Visit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Part:
-    """A part knows its serial number, its product, when it entered, whom it visited and what is built into it."""
+    """A part: its serial number, product, time of entry, visits and components."""
 
     __slots__ = ("carrier", "components", "entered_s", "product", "queued_s", "reworks", "serial", "visits")
 

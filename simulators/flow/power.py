@@ -1,4 +1,4 @@
-"""The electrical power of a machine by state and speed, and the energy that follows from it and the time account."""
+"""The electrical power of a machine by state and speed.  Power and time account give the energy."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from simulators.states import State
 
 
 class Power:
-    """Power and energy of one machine: what is used per second changes with the state and, at work, with the speed."""
+    """Power and energy of one machine.  Power depends on the state and, while working, on the speed."""
 
     def __init__(self, station: Station, account: Account) -> None:
         self._power = station.power
@@ -19,7 +19,7 @@ class Power:
         self._counted: Mapping[State, float] = {}
 
     def watts(self, state: State) -> float:
-        """The power in a state.  At work, what it takes beyond idling grows with a power of the speed."""
+        """The power in a state, in watts.  While working, the part above idle grows with a power of the speed."""
         power = self._power
         match state:
             case State.WORKING if self._speed != 1.0:
@@ -36,13 +36,13 @@ class Power:
                 return power.idle
 
     def joules(self, now_s: float) -> float:
-        """The energy used up to now."""
+        """The energy used up to `now_s`, in joules."""
         spent = self._account.seconds(now_s).items()
         if not self._counted:
             return sum(seconds * self.watts(state) for state, seconds in spent)
         return self._used_j + sum((seconds - self._counted[state]) * self.watts(state) for state, seconds in spent)
 
     def set_speed(self, speed: float, now_s: float) -> None:
-        """From now on the machine works at another speed."""
+        """Work at another speed from `now_s` on."""
         self._used_j, self._counted = self.joules(now_s), self._account.seconds(now_s)
         self._speed = speed

@@ -1,4 +1,4 @@
-"""What becomes of a part after a station: good, scrap, or rework, and where it goes."""
+"""What becomes of a part after a station (good, scrap or rework), and where it goes."""
 
 from bisect import bisect_right
 from itertools import accumulate
@@ -8,7 +8,7 @@ from simulators.plant import Defect, Line, Station
 from simulators.streams import uniform
 
 SCRAP = Defect(code="scrap", probability=0.0)
-"""The verdict of a part that is thrown away for no stated reason."""
+"""The verdict for scrap without a stated defect."""
 
 
 class Quality:
@@ -22,11 +22,11 @@ class Quality:
         self._limits = list(accumulate(p for _, p in outcomes))
         self._luck = uniform(seed, path, "quality")
         self.factor = 1.0
-        """How much likelier defects are than the file says: what working faster costs."""
+        """Probability of defects, relative to the usual speed."""
         self._bad = self._limits[-1] if self._limits else 0.0
 
     def verdict(self) -> Defect | None:
-        """What is wrong with the next part; None: nothing."""
+        """The defect of the next part.  None: it is good."""
         if not self._limits:
             return None
         luck = self._luck() / self.factor
@@ -34,7 +34,7 @@ class Quality:
 
 
 def is_reworked(defect: Defect, part: Part) -> bool:
-    """Whether a defective part goes to be put right, and not to scrap; counts that it does."""
+    """Whether a defective part is reworked instead of scrapped.  Counts the rework on the part."""
     if defect.to is None:
         return False
     times = part.reworks.get(defect.code, 0)
@@ -54,11 +54,11 @@ class Routes:
             ways = [(to, share) for to, share, of in line.ways_from(station) if of == product]
             self._ways[product] = [to for to, _ in ways], list(accumulate(share for _, share in ways))
         self.only = self.usual if len(self._ways) == 1 and len(self._ways[None][0]) == 1 else ""
-        """Where all parts go, if there is but one way."""
+        """Where all parts go, when there is only one way; else empty."""
 
     @property
     def usual(self) -> str:
-        """Where parts without a way of their own go first."""
+        """Where parts go first when their product has no way of its own."""
         return self._ways[None][0][0]
 
     def next_after(self, part: Part) -> str:

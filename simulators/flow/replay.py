@@ -1,6 +1,7 @@
-"""The same run again: plant, seed and the commands that were obeyed are all there is to it.
+"""Repeats a run: plant, seed and the obeyed commands determine it completely.
 
-A command acts after everything that happens at its simulated time; the clock sees to that, and so does this.
+A command acts after all other events at its simulated time.  The clock ensures this in the first run, and this module
+in the repeated one.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from simulators.states import Cause
 
 
 def replay(factory: Factory, commands: Iterable[Command], until_s: float) -> None:
-    """Drive a new factory to a simulated time, giving each command at its own."""
+    """Run a new factory to `until_s`, with each command at its own time."""
     units = {machine.path: PackMLUnit(machine) for machine in factory.machines}
     for command in commands:
         through(factory.env, command.at_s)
@@ -26,16 +27,16 @@ def replay(factory: Factory, commands: Iterable[Command], until_s: float) -> Non
 
 
 def through(env: simpy.Environment, at_s: float) -> None:
-    """Let everything happen up to and at a simulated time, and stand there."""
+    """Process every event up to and at `at_s`, and stop there."""
     while env.peek() <= at_s:
         env.step()
     stand_at(env, at_s)
 
 
 def stand_at(env: simpy.Environment, at_s: float) -> None:
-    """Move simulated time on over a span in which nothing happens."""
+    """Advance simulated time over a span without events."""
     if at_s <= env.now:
         return
     env.run(until=at_s)
     if env.peek() <= at_s:
-        env.step()  # run() leaves its own stop event behind, first in line: peek() would see only that
+        env.step()  # run() leaves its own stop event first in the queue, and peek() would see that one

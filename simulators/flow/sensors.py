@@ -1,4 +1,4 @@
-"""The signals of a machine: what its state, its load and its wear do to temperature, vibration and the like."""
+"""The signals of a machine: how its state, load and wear change temperature, vibration and the like."""
 
 import math
 from collections.abc import Callable, Generator
@@ -29,15 +29,15 @@ def _signal(spec: SignalSpec, machine: Machine, seed: int) -> Signal:
 
 
 def _ask_at(at_s: float, machine: Machine, curve: Curve) -> Generator[simpy.Event, None, None]:
-    """A sensor sticks at the value that it has when the fault begins, whoever samples it and when."""
+    """Read the curve when the fault begins, so that a stuck sensor keeps that value however it is sampled."""
     yield machine.env.timeout(at_s)
     curve(at_s)
 
 
 def with_fault(curve: Curve, fault: SensorFault) -> Curve:
-    """What a faulty sensor shows of a curve: see `SensorFault` in `simulators/plant/sensing.py`.
+    """The curve that a faulty sensor shows: see `SensorFault` in `simulators/plant/sensing.py`.
 
-    A stuck sensor shows the value it had when it was first asked within the time of the fault: ask when it begins.
+    A stuck sensor keeps the value of the first reading within the time of the fault, so read it when the fault begins.
     """
     kept: list[float] = []
 
@@ -72,7 +72,7 @@ def _pure(spec: SignalSpec, machine: Machine) -> Curve:
 
 
 def _noisy(pure: Curve, spec: SignalSpec, machine: Machine, seed: int) -> Curve:
-    """With noise; the shared part is the same stream for all signals of the machine that have its correlation time."""
+    """Add noise.  The signals of a machine with the same correlation time share one stream for the common part."""
     if not spec.noise:
         return pure
     own = Wander(spec.correlation, blocks(stream(seed, machine.path, f"noise/{spec.name}").standard_normal))

@@ -1,4 +1,4 @@
-"""Getting a machine ready: changeovers between products, and tools that wear out."""
+"""Preparations of a machine: changeovers between products, and tools that wear out."""
 
 from simulators.flow.part import Part
 from simulators.plant import Station
@@ -6,7 +6,7 @@ from simulators.streams import Sampler
 
 
 class Setups:
-    """The changeovers and the tool of one machine, and what is built into its parts."""
+    """The changeovers and the tool of one machine, and the components it builds into parts."""
 
     def __init__(self, station: Station, seed: int, path: str) -> None:
         setup, tool = station.setup, station.tool
@@ -21,16 +21,16 @@ class Setups:
         self._change: Sampler | None = tool.change.sampler(seed, path, "tool") if tool else None
         self._used = 0.0
         self.wear = 1.0
-        """How much of a tool's life one part takes: more when the machine works faster."""
+        """How much of a tool's life one part uses: 1 at the usual speed, more at higher speed."""
         self._components = [(c, f"{path}/{c.name}") for c in station.components]
         self._made = 0
         self.needed = setup is not None or tool is not None
-        """Whether there is ever anything to do before a part."""
+        """Whether a part can ever need a preparation."""
         self.counted = tool is not None or bool(station.components)
         """Whether `made_one` has anything to do."""
 
     def fits(self, product: str) -> bool:
-        """Whether the machine needs neither a changeover nor another tool for a part of this product."""
+        """Whether a part of this product needs neither a changeover nor another tool."""
         if self._change is not None and self._used >= self._life:
             return False
         if self._usual is None:
@@ -38,7 +38,7 @@ class Setups:
         return self._product == product
 
     def before(self, product: str) -> float:
-        """Seconds of changeover before a part of this product; the first product needs none."""
+        """Seconds of changeover before a part of this product.  The first product needs none."""
         last, self._product = self._product, product
         if self._usual is None or last is None or last == product:
             return 0.0
@@ -50,16 +50,16 @@ class Setups:
 
     @property
     def tool_used(self) -> float:
-        """Parts made with the present tool, as many as would have worn it as much at the usual speed."""
+        """The wear of the present tool, in parts at the usual speed."""
         return self._used
 
     def change_tool(self) -> float:
-        """Begin a new tool; gives the seconds that changing takes."""
+        """Start a new tool.  Returns the seconds that the change takes."""
         self._used = 0.0
         return self._change() if self._change else 0.0
 
     def made_one(self, part: Part) -> None:
-        """A part is finished: the tool has worn, and components have been built in."""
+        """Count a finished part: wear the tool, and build in the components."""
         self._used += self.wear
         if self._components:
             self._made += 1

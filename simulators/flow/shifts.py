@@ -1,7 +1,7 @@
-"""Shifts: when people work, by the clock of the plant's time zone, on the axis of simulated time.
+"""Shifts: when people work, by the clock of the plant's time zone, in seconds of simulated time.
 
-The instants are computed in UTC day by day, so the hour that daylight saving skips or repeats is right: a night shift
-is an hour shorter or longer then.
+The instants are computed in UTC day by day.  A night shift is therefore an hour shorter or longer when daylight saving
+begins or ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from simulators.plant.lines import DAYS
 
 
 def working_spans(shifts: Sequence[Shift], zone: str, start: datetime) -> Iterator[tuple[float, float]]:
-    """When work begins and ends, in seconds since `start`, in order, without end; spans that touch are one."""
+    """Begin and end of work, in seconds since `start`, in order, without end.  Adjoining spans are merged."""
     held: tuple[float, float] | None = None
     for span in _spans(shifts, ZoneInfo(zone), start):
         if held is not None and span[0] <= held[1]:

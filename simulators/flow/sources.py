@@ -1,4 +1,4 @@
-"""Where raw parts come from: without end, one by one, or to order."""
+"""The sources of raw parts: endless supply, random arrivals, or orders."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Generator
@@ -12,7 +12,7 @@ from simulators.flow.part import Part
 from simulators.streams import uniform
 
 Make = Callable[[str], Part]
-"""Makes a raw part of a product: it has entered the line."""
+"""Makes a raw part of a product, which enters the line."""
 
 
 class Mix:
@@ -31,7 +31,7 @@ class Mix:
 
 
 class OrderBook:
-    """The orders of a line, and how far the present one is."""
+    """The orders of a line, and the progress of the present one."""
 
     def __init__(self, env: simpy.Environment, spec: plant.Orders, entrance: Buffer, make: Make) -> None:
         self.env = env
@@ -44,14 +44,14 @@ class OrderBook:
 
     @property
     def order(self) -> plant.Order | None:
-        """The order in work or next; None: all are done."""
+        """The present or next order.  None: all are done."""
         orders = self._spec.orders
         if self.number >= len(orders) and not self._spec.repeat:
             return None
         return orders[self.number % len(orders)]
 
     def supply(self) -> Part | None:
-        """The next raw part of the present order, if its time has come."""
+        """The next raw part of the present order.  None: its time has not come."""
         order = self.order
         if order is None:
             return None
@@ -74,7 +74,7 @@ class OrderBook:
 
 
 class Arrivals:
-    """Parts that come by themselves."""
+    """Parts that arrive by themselves."""
 
     def __init__(self, env: simpy.Environment, line: plant.Line, spec: plant.Arrivals, seed: int) -> None:
         self.env = env
@@ -83,7 +83,7 @@ class Arrivals:
         self._every_s = spec.every.sampler(seed, line.name, "arrivals")
 
     def come(self, entrance: Buffer, mix: Mix, make: Make) -> Generator[simpy.Event, None, None]:
-        """One part after another asks to be let in; those turned away have never entered."""
+        """Let part after part ask for entry.  A part that is turned away has never entered."""
         blank = Part("", "", 0.0)
         while True:
             yield self.env.timeout(self._every_s())

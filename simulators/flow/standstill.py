@@ -1,15 +1,15 @@
-"""When a line comes to a standstill: machines that wait in a circle, each for room that only the next could make.
+"""A standstill: machines wait in a circle, each for room that only the next one could make.
 
-Rework into full buffers does it.  In a plant somebody puts a part aside, and the line goes on; so does the default here
-(`standstill: swap`): the machine that closes the circle hands its part over although there is no room, and all others
-of the circle move up at the same instant.
+Rework into full buffers causes it.  In a real plant somebody puts a part aside, and the line goes on.  So does the
+default here (`standstill: swap`): the machine that closes the circle hands its part over without room, and all others
+in the circle move up at the same instant.
 """
 
 from simulators.flow.buffer import Buffer, Taker
 
 
 def closes_circle(machine: Taker, outflow: Buffer) -> bool:
-    """Whether all who could make room in `outflow` wait for room themselves, in the end for that of `machine`."""
+    """Whether every machine that could make room in `outflow` waits, directly or through others, for `machine`."""
     seen: set[Buffer] = set()
     asked, found = [outflow], False
     while asked:

@@ -1,7 +1,7 @@
-"""Variables for load tests: each changes so many times a second, all at different moments, in a known order.
+"""Variables for load tests: each changes at a fixed rate, all at different moments, in a known order.
 
-The value says which change it is, so a reader sees gaps and repeats by itself: n for whole numbers, n/10 for real ones,
-n odd for bools, `name-n` for strings.
+The value tells the number n of the change, so a reader can see gaps and repeats: n for integers, n/10 for real numbers,
+n odd for Booleans, `name-n` for strings.
 """
 
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ class StressTag:
     type: str
     rate: float
     phase: float
-    """Where between two changes it begins: 0 to 1."""
+    """Its offset within the interval between two changes, from 0 to 1."""
 
     def count(self, now_s: float) -> int:
-        """How often it has changed up to a simulated time."""
+        """How many changes there have been up to `now_s`."""
         return int(now_s * self.rate + self.phase)
 
     def changed_s(self, count: int) -> float:
-        """When its n-th change is, in seconds of simulated time."""
+        """The time of change number `count`, in simulated seconds."""
         return max(0.0, (count - self.phase) / self.rate)
 
     def value(self, count: int) -> Value:
-        """The value after so many changes."""
+        """The value after `count` changes."""
         match self.type:
             case "bool":
                 return count % 2 == 1

@@ -1,7 +1,7 @@
-"""The plant file: one frozen tree, decoded strictly, checked whole before anything runs.
+"""The plant file: one frozen tree, decoded strictly, checked as a whole before anything runs.
 
-A plant has a name, a site and lines; a line has stations, in the order in which parts pass them.  Every key is
-documented where it is declared; the JSON Schema is generated from here.
+A plant has a name, a site and lines.  A line has stations, in the order in which parts pass them.  Every key is
+documented where it is declared; the JSON Schema is generated from these declarations.
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ __all__ = [
 
 
 def load(path: str | Path) -> Plant:
-    """Read a plant file.  Raises `ConfigError` with every mistake: file, line, key, what is wrong, what is allowed."""
+    """Read a plant file.  Raises `ConfigError` with file, line, key and remedy of every mistake."""
     return validated(Plant, read_yaml(Path(path)), problems_of)
 
 

@@ -1,6 +1,6 @@
-"""What no single key shows: routes to nowhere, stations that no part reaches, crews and loops that do not exist.
+"""Checks over several keys: routes to nowhere, unreachable stations, crews and loops that do not exist.
 
-Each problem comes with its place, so that `load` can name the line of the file.
+Each problem carries its place, so that `load` can name the line of the file.
 """
 
 import math
@@ -14,7 +14,7 @@ Problem = tuple[Place, str]
 
 
 def problems_of(plant: Plant) -> list[Problem]:
-    """Everything that cannot work in a plant whose keys are all right one by one."""
+    """All mistakes of a plant whose keys are valid one by one."""
     found: list[Problem] = []
     for index, line in enumerate(plant.lines):
         place: Place = ("lines", index)
@@ -28,9 +28,9 @@ def problems_of(plant: Plant) -> list[Problem]:
 
 
 def warnings_of(plant: Plant) -> list[str]:
-    """What can go wrong with a plant that can work: lines that may come to a standstill, one sentence each."""
+    """Warnings for a valid plant: lines that may come to a standstill, one sentence each."""
     return [
-        f"line {line.name} can come to a standstill: parts go round over {', '.join(names)} through finite buffers;"
+        f"line {line.name} can come to a standstill: parts circle through {', '.join(names)}, with finite buffers;"
         " make one of them unlimited, or leave `standstill` at `swap`"
         for line in plant.lines
         if line.standstill == "wait"
@@ -39,7 +39,7 @@ def warnings_of(plant: Plant) -> list[str]:
 
 
 def _circles(line: Line) -> Iterator[list[str]]:
-    """The stations of the line, in its order, that pass parts round among them through finite buffers."""
+    """Groups of stations, in the order of the line, between which parts can circulate through finite buffers."""
     finite = {s.name for s in line.stations if s.buffer != math.inf}
     ways = {
         s.name: ({way[0] for way in line.ways_from(s)} | {d.to for d in s.defects if d.to and d.to != s.name}) & finite
@@ -71,7 +71,7 @@ def _wrong_ways(line: Line, place: Place) -> Iterator[Problem]:
 
 def _shares(station: Station) -> Iterator[str]:
     if station.next and all(route.product for route in station.next):
-        yield "needs a route without product, for every other product"
+        yield "needs a route without a product, for all other products"
     for product in sorted({route.product for route in station.next}, key=str):
         total = sum(route.share for route in station.next if route.product == product)
         if abs(total - 1) > 1e-9:
@@ -80,7 +80,7 @@ def _shares(station: Station) -> Iterator[str]:
 
 
 def _dead_ends(line: Line, place: Place) -> list[Problem]:
-    """Stations that no part reaches, and stations from which no part ever leaves."""
+    """Stations that no part reaches, and stations that no part ever leaves towards the end of the line."""
     onward = {s.name: {way[0] for way in line.ways_from(s)} for s in line.stations}
     anywhere = {s.name: onward[s.name] | {d.to for d in s.defects if d.to} for s in line.stations}
     reached = _closure(line.stations[0].name, anywhere)

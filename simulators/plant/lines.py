@@ -1,4 +1,4 @@
-"""Lines of stations, what comes in, who works when; and the plant that has them."""
+"""A plant: its lines of stations, their supply of parts, shifts and crews."""
 
 from datetime import UTC, datetime, time
 from typing import Annotated, Literal, Self
@@ -23,7 +23,7 @@ def _zone(value: str) -> str:
 
 
 def _clock(value: object) -> object:
-    """`06:00`, which YAML 1.1 reads as the number 360 when it is not quoted."""
+    """Read `06:00`, which YAML 1.1 takes for the number 360 when it is not quoted."""
     return time(value // 60 % 24, value % 60) if isinstance(value, int) and 0 <= value <= 1440 else value
 
 
@@ -31,23 +31,23 @@ ClockTime = Annotated[time, BeforeValidator(_clock, json_schema_input_type=str |
 
 
 class Endless(FileSection):
-    """There is always another raw part."""
+    """An unlimited supply of raw parts."""
 
     kind: Literal["endless"] = "endless"
 
 
 class Arrivals(FileSection):
-    """Raw parts come one by one."""
+    """Raw parts arrive one by one."""
 
     kind: Literal["arrivals"]
     every: Lasting
-    when_full: Literal["wait", "lose"] = Field("wait", description="what an arriving part does when there is no room")
+    when_full: Literal["wait", "lose"] = Field("wait", description="what a part does that finds no room")
 
 
 class Order(FileSection):
     product: Name
     quantity: Annotated[int, Field(ge=1)]
-    at: Duration = Field(0.0, description="not before this simulated time")
+    at: Duration = Field(0.0, description="earliest simulated time at which it begins")
 
 
 class Orders(FileSection):
@@ -55,14 +55,14 @@ class Orders(FileSection):
 
     kind: Literal["orders"]
     orders: Annotated[tuple[Order, ...], Field(min_length=1)]
-    repeat: bool = Field(True, description="begin again after the last")
+    repeat: bool = Field(True, description="start again with the first order after the last")
 
 
 Source = Annotated[Endless | Arrivals | Orders, Field(discriminator="kind")]
 
 
 class Shift(FileSection, populate_by_name=True):
-    """On these days, from one time to another by the plant's clock; over midnight when `to` is not later."""
+    """Work on these days, between two times of the plant's clock; past midnight when `to` is not later than `from`."""
 
     days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
     begin: ClockTime = Field(alias="from")
@@ -76,22 +76,22 @@ class Loop(FileSection):
     carriers: Annotated[int, Field(ge=1)]
     first: Name
     last: Name
-    back: Distribution = Field(Constant(law="constant", value=0.0), description="the way of an empty carrier back")
+    back: Distribution = Field(Constant(law="constant", value=0.0), description="time that an empty carrier takes back")
 
 
 class Line(FileSection):
     name: Name
     product: Name = "part"
     mix: dict[Name, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=dict, description="share of each product, in place of `product`"
+        default_factory=dict, description="share of each product; replaces `product`"
     )
     source: Source = Endless()
-    shifts: tuple[Shift, ...] = Field((), description="when people work; always when left out")
+    shifts: tuple[Shift, ...] = Field((), description="when people work; default: always")
     loops: tuple[Loop, ...] = ()
     standstill: Literal["swap", "wait"] = Field(
         "swap",
         description="when machines wait in a circle for room (rework into full buffers) - swap: the one that closes the"
-        " circle hands its part over all the same; wait: the line stands still, and says so",
+        " circle hands its part over without room; wait: the line stands still, and reports it",
     )
     stations: Annotated[tuple[AnyStation, ...], Field(min_length=1)]
 
@@ -102,7 +102,7 @@ class Line(FileSection):
         return self
 
     def ways_from(self, station: Station) -> tuple[tuple[str, float, str | None], ...]:
-        """Where good parts go: station or `out`, share, only for which product."""
+        """Where good parts go: station or `out`, share, and the product it holds for (None: all)."""
         if station.next:
             return tuple((route.to, route.share, route.product) for route in station.next)
         names = [s.name for s in self.stations]
@@ -114,17 +114,17 @@ class Line(FileSection):
 
 
 class Crew(FileSection):
-    """People who repair: they come to whoever has waited longest among the most urgent."""
+    """People who repair.  They serve the most urgent job first, then the one that has waited longest."""
 
     name: Name
     people: Annotated[int, Field(ge=1)] = 1
     shifts: tuple[Shift, ...] = Field(
-        (), description="when they work: repairs and care wait for them, and rest meanwhile; always when left out"
+        (), description="when they work; repairs and maintenance pause outside; default: always"
     )
 
 
 class Stress(FileSection):
-    """Variables that do nothing but change: for load tests."""
+    """Variables for load tests, which only change."""
 
     name: Name
     variables: Annotated[int, Field(ge=1, le=200_000)]
@@ -144,7 +144,7 @@ class Plant(FileSection):
     servers: Literal["plant", "line", "machine"] = Field("plant", description="one OPC UA server for each of these")
     security: tuple[Literal["None", "Basic256Sha256", "Aes256_Sha256_RsaPss"], ...] = Field(
         (),
-        description="security policies of the servers; the secure ones when nothing is said, None when it is asked for",
+        description="security policies of the servers; default: the secure ones; None must be named",
     )
     crews: tuple[Crew, ...] = ()
     lines: tuple[Line, ...] = ()
@@ -155,6 +155,6 @@ class Plant(FileSection):
         no_twins("line", [line.name for line in self.lines])
         no_twins("stress", [stress.name for stress in self.stress])
         if not self.lines and not self.stress:
-            raise ValueError("needs at least one of lines and stress")
+            raise ValueError("needs lines, stress or both")
         no_twins("crew", [crew.name for crew in self.crews])
         return self

@@ -1,4 +1,4 @@
-"""Names, powers, probabilities: the small things of a plant file."""
+"""Names, durations, powers and probabilities of a plant file."""
 
 import math
 import re
@@ -55,13 +55,13 @@ Places = Annotated[
 
 
 class FileSection(BaseModel):
-    """What every part of the plant file has in common: unknown keys are mistakes, nothing changes after loading."""
+    """Common rules of every section of the plant file: unknown keys are mistakes, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def no_twins(what: str, names: list[str]) -> None:
-    """Raises ValueError when a name stands more than once."""
+    """Raises ValueError when a name occurs more than once."""
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
-        raise ValueError(f"each {what} needs a name of its own: {', '.join(twins)} stands more than once")
+        raise ValueError(f"each {what} needs a name of its own: {', '.join(twins)} occurs more than once")

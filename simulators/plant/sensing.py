@@ -1,4 +1,4 @@
-"""What is measured on a machine, and what can be wrong with a sensor."""
+"""The signals of a machine, and the faults of its sensors."""
 
 from typing import Annotated, Literal
 
@@ -9,11 +9,11 @@ from simulators.plant.quantities import FileSection, Name, UnitName
 
 
 class SensorFault(FileSection):
-    """A sensor that shows what is not the case, for a while from a fixed simulated time on."""
+    """A sensor that shows a wrong value, for some time from a fixed simulated time on."""
 
     kind: Literal["stuck", "drift", "spike", "sentinel"] = Field(
-        description="stuck: keeps its value; drift: moves away by `amount` per hour; spike: off by `amount` for a"
-        " moment, again and again; sentinel: shows `amount`, whatever is the case"
+        description="stuck: keeps its value; drift: moves away by `amount` per hour; spike: is off by `amount` for a"
+        " moment, repeatedly; sentinel: always shows `amount`"
     )
     at: Duration = Field(description="when it begins, in simulated time since the start")
     lasts: Positive = 600.0
@@ -28,38 +28,38 @@ class Sensed(FileSection):
     low: float = Field(0.0, description="lower end of the range")
     high: float = Field(description="upper end of the range")
     noise: Annotated[float, Field(ge=0, description="standard deviation of the wandering noise")] = 0.0
-    correlation: Positive = Field(20.0, description="time over which the noise forgets itself")
+    correlation: Positive = Field(20.0, description="correlation time of the noise")
     shared: Annotated[float, Field(ge=-1, le=1)] = Field(
-        0.0, description="correlation of the noise with what all signals of this machine have in common"
+        0.0, description="correlation of the noise with the noise that all signals of this machine share"
     )
     faults: tuple[SensorFault, ...] = ()
 
 
 class Lagging(Sensed):
-    """Goes towards one value while working and towards another while not."""
+    """Approaches one value while working and another one while not."""
 
     kind: Literal["lag"]
     working: float
     idle: float
-    off: float | None = Field(None, description="value outside the shifts; as idle when left out")
-    down: float | None = Field(None, description="value while down; as idle when left out")
+    off: float | None = Field(None, description="value outside the shifts; default: as idle")
+    down: float | None = Field(None, description="value while down; default: as idle")
     lag: Positive = 120.0
 
 
 class Wearing(Sensed):
-    """Grows with the time worked since the last tool change or maintenance, and falls when that is renewed."""
+    """Grows with the time worked since the last tool change or maintenance, and then starts anew."""
 
     kind: Literal["wear"]
-    new: float = Field(description="value of a new tool at work")
-    worn: float = Field(description="value of a tool that has worked for `life`")
+    new: float = Field(description="value while working with a new tool")
+    worn: float = Field(description="value while working with a tool that has worked for `life`")
     idle: float | None = Field(
-        None, description="value when not working (a vibration); the wear stays and shows also then when left out"
+        None, description="value when not working (as for a vibration); default: the wear shows then, too"
     )
-    life: Positive = Field(28_800.0, description="where nothing ever renews the tool, it starts anew after this")
+    life: Positive = Field(28_800.0, description="working time until worn; it starts anew then if nothing renews it")
 
 
 class Loading(Sensed):
-    """Follows the load: so many per watt of the machine's present power."""
+    """Follows the load: a value proportional to the machine's present power in watts."""
 
     kind: Literal["load"]
     per_watt: float
@@ -67,7 +67,7 @@ class Loading(Sensed):
 
 
 class Counting(Sensed):
-    """Grows with simulated time alone: for load tests."""
+    """Grows with simulated time only; for load tests."""
 
     kind: Literal["ramp"]
     per_second: float = 1.0
@@ -81,4 +81,4 @@ USUAL_SIGNALS: tuple[SignalSpec, ...] = (
         kind="wear", name="vibration", unit="mm/s", high=12, new=1.2, worn=6.0, idle=0.1, noise=0.08, correlation=5
     ),
 )
-"""What a station measures when its file says nothing."""
+"""The signals of a station whose file names none."""

@@ -1,4 +1,4 @@
-"""A station: what it does to a part, how long that takes, and what gets in the way."""
+"""A station: what it does to a part, how long that takes, and what can interrupt it."""
 
 from typing import Annotated, Literal, Self
 
@@ -16,97 +16,93 @@ class Powers(FileSection):
     """Electrical power by state."""
 
     working: Power = 3000.0
-    setup: Power | None = Field(None, description="as idle when left out")
+    setup: Power | None = Field(None, description="default: as idle")
     idle: Power = Field(800.0, description="starved, blocked, held or under maintenance")
     down: Power = 400.0
     off: Power = 50.0
 
 
 class SpeedLaws(FileSection):
-    """What it costs to work faster than the cycle times say: each grows with a power of the speed factor.
+    """The costs of working faster than the cycle times: each grows with a power of the speed factor.
 
-    At the usual speed (1) all of them are without effect; 0 makes that one free.
+    At the usual speed (1) none has an effect.  The exponent 0 switches one off.
     """
 
-    power: Annotated[float, Field(ge=0, le=6, description="of the power beyond idling: 3, as for fans and drives")] = (
-        3.0
-    )
-    failures: Annotated[float, Field(ge=0, le=6, description="of the failures per second worked")] = 2.0
-    defects: Annotated[float, Field(ge=0, le=6, description="of the probability of scrap and of each defect")] = 2.0
+    power: Annotated[float, Field(ge=0, le=6, description="exponent for the power above idle; 3 as for fans")] = 3.0
+    failures: Annotated[float, Field(ge=0, le=6, description="exponent for the failures per second worked")] = 2.0
+    defects: Annotated[float, Field(ge=0, le=6, description="exponent for the probability of scrap and defects")] = 2.0
     tool: Annotated[
         float,
         Field(
             ge=0,
             le=9,
-            description="of the tool's life that one part takes: 3, after Taylor (v T^n = C with n = 0.25)",
+            description="exponent for the tool life that one part uses; 3 after Taylor (v T^n = C with n = 0.25)",
         ),
     ] = 3.0
 
 
 class Failure(FileSection):
-    """A reason to break down."""
+    """A kind of breakdown."""
 
     name: Name = "failure"
-    every: Lasting = Field(description="time to the next failure, in what `counts` names")
+    every: Lasting = Field(description="time (or cycles, see `counts`) to the next failure")
     repair: Distribution
     counts: Literal["operating", "calendar", "cycles"] = Field(
         "operating",
         description="operating: strikes only while working; calendar: also while starved or blocked;"
-        " cycles: `every` is a number of cycles, and it strikes at the beginning of the next",
+        " cycles: `every` is a number of cycles, and the failure strikes at the start of the next one",
     )
-    crew: Name | None = Field(None, description="who repairs it; nobody to wait for when left out")
-    priority: int = Field(0, description="whom a crew serves first: the lowest")
-    severity: Literal["abort", "hold"] = Field("abort", description="what PackML shows: Aborted or Held")
+    crew: Name | None = Field(None, description="crew that repairs it; default: none, repair starts at once")
+    priority: int = Field(0, description="a crew serves the lowest number first")
+    severity: Literal["abort", "hold"] = Field("abort", description="state in PackML: Aborted or Held")
 
 
 class Maintenance(FileSection):
-    """Planned care.  `by` age: working time since the last repair or care; parts: cycles since the last care."""
+    """Planned maintenance.  `by: age` counts working time since the last repair or maintenance, `by: parts` cycles."""
 
     name: Name = "maintenance"
     by: Literal["age", "calendar", "parts"]
-    every: Positive = Field(description="a duration, or with `by: parts` a number of parts")
+    every: Positive = Field(description="a duration; with `by: parts` a number of parts")
     takes: Distribution
     when: Literal["between_parts", "at_once"] = "between_parts"
-    renews: bool = Field(True, description="the failures of this machine start to age anew")
+    renews: bool = Field(True, description="the failures of this machine start to count anew")
     crew: Name | None = None
     priority: int = 10
 
 
 class Tool(FileSection):
-    life: Annotated[int, Field(ge=1, description="parts that one tool makes")]
+    life: Annotated[int, Field(ge=1, description="number of parts that one tool makes")]
     change: Distribution
 
 
 class Setup(FileSection):
-    """What it takes to go from one product to the next."""
+    """Changeover times between products."""
 
-    usual: Distribution = Field(description="for every change of product that `changeovers` does not name")
+    usual: Distribution = Field(description="time for every changeover that `changeovers` does not name")
     changeovers: dict[Name, dict[Name, Distribution]] = Field(
-        default_factory=dict, description="from product, to product, time"
+        default_factory=dict, description="by old product, by new product: the time"
     )
 
 
 class Defect(FileSection):
-    """What can be wrong with a part after this station."""
+    """A defect that a part can have after this station."""
 
     code: Name
     probability: Probability
-    to: Name | None = Field(
-        None, description="the station that puts it right, at once if it is this one; scrap when left out"
-    )
+    to: Name | None = Field(None, description="station that reworks it (this one: at once); default: scrap")
     at_most: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="how often one part may be sent there before it is scrap; without end when left out"
+        None, description="how often one part may be reworked before it is scrap; default: any number of times"
     )
 
 
 class Route(FileSection):
     to: Name = Field(description=f"a station of this line, or `{OUT}`")
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    product: Name | None = Field(None, description="only for this product")
+    product: Name | None = Field(None, description="for this product only")
 
 
 class Component(FileSection):
-    """Something that is built into every part here, for its pedigree."""
+    """A component that is built into every part here, and shows in its pedigree."""
 
     name: Name
     lot: Annotated[int, Field(ge=1)] = Field(1, description="pieces per lot; 1: each has a serial number of its own")
@@ -118,8 +114,8 @@ class Station(FileSection):
     kind: str
     name: Name
     cycle: Lasting
-    cycles: dict[Name, Lasting] = Field(default_factory=dict, description="cycle by product, where it differs")
-    ideal: Positive | None = Field(None, description="ideal cycle time for the indicators; the mean when left out")
+    cycles: dict[Name, Lasting] = Field(default_factory=dict, description="cycle time by product, where it differs")
+    ideal: Positive | None = Field(None, description="ideal cycle time for the key figures; default: the mean")
     machines: Annotated[int, Field(ge=1, le=200)] = 1
     buffer: Places = Field(0, description="places for parts waiting in front of the station, or `unlimited`")
     blocking: Literal["after", "before"] = Field(
@@ -132,12 +128,12 @@ class Station(FileSection):
     scrap: Probability = Field(0.0, description="share of the parts that leave here as scrap, on top of the defects")
     defects: tuple[Defect, ...] = ()
     components: tuple[Component, ...] = ()
-    next: tuple[Route, ...] = Field((), description="where good parts go; the following station when left out")
+    next: tuple[Route, ...] = Field((), description="where good parts go; default: the following station")
     power: Powers = Powers()
-    speed: SpeedLaws = Field(SpeedLaws(), description="what it costs to work faster, and spares to work slower")
+    speed: SpeedLaws = Field(SpeedLaws(), description="costs of working faster, and savings of working slower")
     signals: tuple[SignalSpec, ...] = USUAL_SIGNALS
     model: Literal["machinery", "packml", "machine-tool"] = Field(
-        "machinery", description="information model that the OPC UA server adds to the machinery one"
+        "machinery", description="information model that the OPC UA server shows besides Machinery"
     )
 
     @model_validator(mode="after")
@@ -146,24 +142,24 @@ class Station(FileSection):
         no_twins("failure or maintenance", [*(f.name for f in self.failures), *(m.name for m in self.maintenance)])
         no_twins("defect", [d.code for d in self.defects])
         if (total := self.scrap + sum(d.probability for d in self.defects)) > 1:
-            raise ValueError(f"scrap and defects add up to {total:g}: at most 1 is possible")
+            raise ValueError(f"scrap and defects add up to {total:g}: they may add up to 1 at most")
         if self.blocking == "before" and (len(self.next) > 1 or any(d.to for d in self.defects)):
-            raise ValueError("blocking before service needs one place to go: no shares and no rework from here")
+            raise ValueError("blocking: before needs a single next station: no shares and no rework from here")
         return self
 
     @property
     def ideal_cycle_s(self) -> float:
-        """The ideal time per part of one machine, for the usual product."""
+        """The ideal time per part of one machine for the usual product, in seconds."""
         return self.cycle.mean_s if self.ideal is None else self.ideal
 
     def ideal_of(self, product: str) -> float:
-        """The ideal time per part for one product."""
+        """The ideal time per part for one product, in seconds."""
         special = self.cycles.get(product)
         return special.mean_s if special is not None and self.ideal is None else self.ideal_cycle_s
 
     @property
     def machine_names(self) -> list[str]:
-        """`press` alone, or `press-1`, `press-2` … when the station has several machines."""
+        """`press` alone; `press-1`, `press-2` … when the station has several machines."""
         return [self.name] if self.machines == 1 else [f"{self.name}-{n}" for n in range(1, self.machines + 1)]
 
 
@@ -174,14 +170,14 @@ class Process(Station):
 
 
 class Transport(Station):
-    """Vehicles (as many as `machines`): carry one part for a `cycle`, hand it over, and come `back` empty."""
+    """Vehicles (as many as `machines`): each carries one part for a `cycle`, hands it over, and comes `back` empty."""
 
     kind: Literal["transport"]
-    back: Distribution = Field(description="the way back, empty")
+    back: Distribution = Field(description="duration of the empty way back")
 
 
 class Conveyor(Station):
-    """A belt that takes a part for a `cycle` from end to end, and holds at most `places`; it queues at its end."""
+    """A belt.  It moves a part from end to end in a `cycle`, holds at most `places` parts, and queues at its end."""
 
     kind: Literal["conveyor"]
     places: Annotated[int, Field(ge=1)]
@@ -189,12 +185,12 @@ class Conveyor(Station):
     @model_validator(mode="after")
     def _never_at_work(self) -> Self:
         if any(f.counts == "operating" for f in self.failures) or any(m.by == "age" for m in self.maintenance):
-            raise ValueError("a conveyor has no working time of its own: count its failures and care by calendar")
+            raise ValueError("a conveyor has no working time: let its failures and maintenance count the calendar")
         return self
 
 
 class Oven(Station):
-    """Works on a batch at once: starts when `batch` parts are in, or `patience` after the first."""
+    """Works on a batch at once.  It starts with `batch` parts, or `patience` after the first."""
 
     kind: Literal["oven"]
     batch: Annotated[int, Field(ge=1)]

@@ -1,1 +1,1 @@
-"""The factory as OPC UA servers: address space, information models, sessions and subscriptions (asyncua)."""
+"""The factory as OPC UA servers: address space, information models, sessions and subscriptions (with asyncua)."""

@@ -1,7 +1,7 @@
-"""Faults of values: what a distorted variable shows instead of the truth.
+"""Faults of values: what a distorted variable shows instead of the true value.
 
-A distortion sees every value on its way to a variable whose name fits, and gives what is to be written instead, or None
-to hold it back.  The truth is remembered by whoever sends, so that when a distortion ends the truth is shown again.
+A distortion sees every value for a variable whose name matches.  It returns the value to write instead, or None to hold
+it back.  `ValueWriter` remembers the true value and shows it again when the distortion ends.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ TOP = 2**32
 
 
 class ServedValue(NamedTuple):
-    """What a variable is to show."""
+    """What a variable should show."""
 
     content: object
     source_time: datetime
@@ -23,7 +23,7 @@ class ServedValue(NamedTuple):
 
 
 Distort = Callable[[str, ServedValue], ServedValue | None]
-"""From the name of a variable and the truth to what is written; None: nothing is."""
+"""Takes the name of a variable and its true value, returns the value to write.  None: write nothing."""
 
 
 class Distortion:
@@ -36,7 +36,7 @@ class Distortion:
         self._fits: dict[str, bool] = {}
 
     def fits(self, name: str) -> bool:
-        """Whether the variable is one of those that are distorted."""
+        """Whether the variable is distorted."""
         if name not in self._fits:
             self._fits[name] = matches(name, self._pattern)
         return self._fits[name]
@@ -46,7 +46,7 @@ class Distortion:
 
 
 def distortion_of(active: Active, began: datetime, now_s: Callable[[], float]) -> Distortion | None:
-    """The distortion that a fault is; None for faults of other kinds."""
+    """The distortion of a fault.  None: the fault is of another kind."""
     fault = active.fault
     if isinstance(fault, Freeze | RemoveNode):
         return Distortion(active, fault.nodes, lambda name, truth: None)
@@ -77,7 +77,7 @@ def _disordering(by: timedelta) -> Distort:
 
 
 def _rolling(left: int) -> Distort:
-    """Shift every counter by as much as brings its first value to `left` below the top."""
+    """Shift each counter so that its first value is `left` below the maximum."""
     shifts: dict[str, int] = {}
 
     def distort(name: str, truth: ServedValue) -> ServedValue:

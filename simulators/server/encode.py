@@ -1,8 +1,8 @@
-"""Data changes to bytes (Part 6, 5.2; Part 4, 7.25.2), quickly: one precompiled struct per kind of number.
+"""Fast encoding of data changes (Part 6, 5.2; Part 4, 7.25.2): one precompiled struct per numeric type.
 
-A DataChangeNotification is regular on the wire.  What asyncua encodes field by field, at some 10 µs per value, is one
-`pack` here for a scalar number with both timestamps; anything else is left to asyncua.  A message that waits to be
-acknowledged is kept as these bytes, a fifth of the size of its objects.
+A DataChangeNotification is regular on the wire.  asyncua encodes it field by field, at some 10 µs per value.  Here a
+scalar number with both timestamps is one `pack`; all other values are left to asyncua.  A message that waits for its
+acknowledgement is kept as these bytes, a fifth of the size of its objects.
 """
 
 import struct
@@ -22,7 +22,7 @@ FORMATS: Mapping[ua.VariantType, str] = {
     ua.VariantType.UInt64: "Q", ua.VariantType.Float: "f", ua.VariantType.Double: "d",
 }  # fmt: skip
 MASK = 0x01 | 0x02 | 0x04 | 0x08
-"""Value, status, source timestamp and server timestamp are there."""
+"""The encoding mask: value, status, source timestamp and server timestamp are present."""
 Pack = Callable[..., bytes]
 PACKS: Mapping[ua.VariantType, Pack] = {kind: struct.Struct(f"<IBB{form}Iqq").pack for kind, form in FORMATS.items()}
 NO_DIAGNOSTICS = struct.pack("<i", 0)
@@ -30,13 +30,13 @@ _count = struct.Struct("<i").pack
 
 
 def ticks(time: datetime) -> int:
-    """An aware datetime as OPC UA counts time: 100 ns since 1601-01-01 UTC."""
+    """An aware datetime as an OPC UA DateTime: 100 ns ticks since 1601-01-01 UTC."""
     since = time - YEAR_ONE
     return (since.days * 86_400 + since.seconds) * 10_000_000 + since.microseconds * 10
 
 
 def encoded(notifications: Sequence[ua.MonitoredItemNotification]) -> ua.ExtensionObject:
-    """A DataChangeNotification, its body already in bytes."""
+    """A DataChangeNotification whose body is already encoded."""
     body = b"".join((_count(len(notifications)), *map(_item, notifications), NO_DIAGNOSTICS))
     return ua.ExtensionObject(NOTIFICATION_TYPE, ua.ByteString(body))
 

@@ -1,8 +1,8 @@
-"""One OPC UA server on one TCP port: what it listens on, who may use it, how it ends.
+"""One OPC UA server on one TCP port: where it listens, who may use it, how it ends.
 
-Secure unless asked otherwise: it listens on the loopback address, offers exactly the policies it was told to, knows the
-users it was told of and no others, and accepts anonymous clients only when told so.  asyncua's own defaults are the
-opposite of each.  The port is bound before the address space is built, so that one that is taken is known at once.
+It is secure by default: it listens on the loopback address, offers exactly the configured policies, knows only the
+configured users, and accepts anonymous clients only when configured.  asyncua's own defaults are the opposite of each.
+The port is bound before the address space is built, so that a taken port is known at once.
 """
 
 import asyncio
@@ -49,8 +49,8 @@ APPLICATION_URI = f"{MODEL_URI}:server"
 STOP_TIMEOUT_S = 2.0
 
 
-class CannotListen(Exception):  # noqa: N818 - it names what is the matter
-    """The port cannot be had: what, where, and what to do about it."""
+class CannotListen(Exception):  # noqa: N818 - named after the condition
+    """The port is not available.  The message says which one, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +62,21 @@ class Access:
     anonymous: bool = True
     passwords: Mapping[str, str] = field(default_factory=dict)
     anonymous_may_operate: bool = True
-    """Whether clients without a name may call methods and write; those with a name always may."""
+    """Whether anonymous clients may call methods and write.  Users with a name always may."""
     certificate: Path | None = None
     private_key: Path | None = None
     trusted: Path | None = None
-    """A folder of client certificates (DER), read at every session; without it, any certificate is accepted."""
+    """A folder of client certificates (DER), read for every session.  None: any certificate is accepted."""
 
     def may_operate(self, user: User) -> bool:
         return user.name is not None or (self.anonymous and self.anonymous_may_operate)
 
 
 def access_for(security: Sequence[str], pki: Path, users: Mapping[str, str], anonymous: bool | None) -> Access:
-    """The access that was asked for.
+    """The access for the given options.
 
-    Without a word about security only the secure policies are offered; SecurityPolicy None has to be named.  Anonymous
-    clients are let in unless there are users.  Raises `ConfigError`.
+    Without `security` only the secure policies are offered; SecurityPolicy None must be named.  Anonymous clients are
+    accepted unless there are users.  Raises `ConfigError`.
     """
     policies = tuple(security) or SECURE
     unknown = [name for name in policies if name not in POLICIES]
@@ -91,7 +91,7 @@ def access_for(security: Sequence[str], pki: Path, users: Mapping[str, str], ano
 
 
 class Users(UserManager):
-    """The users of the configuration, and nobody else."""
+    """The configured users, and no others."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -111,7 +111,7 @@ class Users(UserManager):
 
 
 class OpcUaServer(Server):
-    """asyncua's server on our own sessions, subscriptions and listener."""
+    """asyncua's server with our own sessions, subscriptions and listener."""
 
     iserver: Core
 
@@ -129,7 +129,7 @@ class OpcUaServer(Server):
         self.application_type = ua.ApplicationType.Server
 
     async def secure(self) -> None:
-        """Set policies, users and certificates as the access says."""
+        """Set policies, users and certificates according to the access."""
         access = self.access
         self.set_security_policy([kind for name in access.policies for kind in POLICIES[name]])
         tokens: list[type] = [ua.AnonymousIdentityToken] if access.anonymous else []
@@ -141,7 +141,7 @@ class OpcUaServer(Server):
             self.iserver.certificate_validator = partial(admit, access.trusted)
 
     async def start(self) -> None:
-        """Begin to accept clients."""
+        """Start to accept clients."""
         await self._setup_server_nodes()
         await self.iserver.start()
         self.bserver = Listener(self.iserver, self._bound, self.limits)
@@ -150,8 +150,8 @@ class OpcUaServer(Server):
 
 
 async def admit(trusted: Path, certificate: Certificate, description: ua.ApplicationDescription) -> None:
-    """Let a client in whose certificate the folder trusts now.  Raises `ServiceError`."""
-    if not any(trusted.iterdir()):  # asyncua takes no trust for any trust
+    """Check that the folder trusts the client's certificate now.  Raises `ServiceError` if it does not."""
+    if not any(trusted.iterdir()):  # asyncua trusts every client when the folder is empty
         raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
     store = TrustStore([trusted], [])
     await store.load()
@@ -160,7 +160,7 @@ async def admit(trusted: Path, certificate: Certificate, description: ua.Applica
 
 
 def listening_at(endpoint: str) -> Url:
-    """Where to listen; port 0 is a free one.  Raises `ConfigError`."""
+    """The address to listen on; port 0 means a free port.  Raises `ConfigError`."""
     try:
         return parse_url(endpoint, ("opc.tcp",), lowest_port=0)
     except ValueError as error:
@@ -185,7 +185,10 @@ def bind(url: str) -> socket.socket:
 
 @asynccontextmanager
 async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIterator[OpcUaServer]:
-    """A server with the standard address space, not yet listening; closed at the end, within `STOP_TIMEOUT_S`."""
+    """A server with the standard address space that does not listen yet.
+
+    Closed at the end, within `STOP_TIMEOUT_S`.
+    """
     server = OpcUaServer(name, access, bound)
     try:
         with collection_paused():

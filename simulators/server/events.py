@@ -7,9 +7,9 @@
 | OffNormalAlarmType (Part 9) | a machine breaks down, is repaired, an alarm is acknowledged | ConditionName, Retain, |
 | | | ActiveState/Id, AckedState/Id, … |
 
-Who subscribes at the Server object, at Machines, at a line or at a machine gets those of all machines below it.  Times
-are simulated instants, like source timestamps.  Severity of an alarm: 800 for a failure that aborts, 500 for one that
-holds.
+A subscriber to the Server object, to Machines, to a line or to a machine gets the events of all machines below.  Times
+are simulated instants, like source timestamps.  The severity of an alarm is 800 for a failure that aborts, and 500 for
+one that holds.
 """
 
 import uuid
@@ -42,7 +42,7 @@ LOCALIZED, NODE = ua.VariantType.LocalizedText, ua.VariantType.NodeId
 
 @dataclass(slots=True)
 class Alarm:
-    """The condition "this machine has broken down": its state survives the events that tell of it."""
+    """The condition "this machine has broken down".  Its state outlives the events that report it."""
 
     source: MachineNodes
     instance: Instance
@@ -59,12 +59,12 @@ class Alarm:
 
 
 class Events:
-    """Makes events and hands them to the subscriptions that asked for them."""
+    """Generates events and hands them to the subscriptions with a matching monitored item."""
 
     def __init__(
         self, ns: NodeNamespace, subscriptions: Subscriptions, shared: tuple[ua.NodeId, ...], write: Write
     ) -> None:
-        """`shared` are the notifiers that hear of every machine, besides the Server object."""
+        """`shared`: the notifiers, besides the Server object, that report the events of every machine."""
         self._ns = ns
         self._subscriptions = subscriptions
         self._shared = (SERVER, *shared)
@@ -91,7 +91,7 @@ class Events:
         self._alarms[instance.node_id] = Alarm(nodes, instance)
 
     def bind_methods(self) -> None:
-        """Let clients acknowledge alarms and ask for those that stand (Part 9, 5.5.7 and 5.7.3)."""
+        """Let clients acknowledge alarms and call ConditionRefresh (Part 9, 5.5.7 and 5.7.3)."""
         self._ns.space.store[ACKNOWLEDGE].call = self._acknowledge
         self._ns.space.store[REFRESH].call = self._refresh
 
@@ -107,7 +107,7 @@ class Events:
         self._send(nodes, {**common, **fields})
 
     def broke_down(self, nodes: MachineNodes, fault: str, severity: str, at: datetime) -> None:
-        """A failure began, or with an empty `fault` ended."""
+        """Report that a failure began.  An empty `fault` means that it ended."""
         alarm = next((a for a in self._alarms.values() if a.source is nodes), None)
         if alarm is None:
             return

@@ -1,8 +1,8 @@
 """History of selected variables, in memory, bounded: HistoryRead of raw values (Part 11, 6.4.3).
 
-The latest `KEPT` values of each variable are kept with status and both timestamps.  Reads go forward or backward, take
-NumValuesPerNode, return bounding values when asked, and go on from a continuation point.  Modified values, aggregates
-and updates are refused with Bad_HistoryOperationUnsupported.
+The last `KEPT` values of each variable are kept with status and both timestamps.  Reads go forward or backward, honour
+NumValuesPerNode, return bounding values on request, and continue from a continuation point.  Modified values,
+aggregates and updates are refused with Bad_HistoryOperationUnsupported.
 """
 
 import struct
@@ -17,19 +17,19 @@ from simulators.server.space import HISTORY_READ, READ, Space, Variable
 
 KEPT = 10_000
 MOST = 5_000
-"""Values in one answer; the rest comes by continuation point."""
+"""The largest number of values in one answer.  The rest follows by continuation point."""
 YEAR_ONE = datetime(1601, 1, 1, tzinfo=UTC)
 
 
 class History:
-    """The past of the variables of one server."""
+    """The recorded values of one server's variables."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
         self._past: dict[ua.NodeId, deque[ua.DataValue]] = {}
 
     def keep(self, variable: Variable) -> None:
-        """From now on remember what is written to a variable, and tell clients so."""
+        """Record what is written to a variable from now on, and show that in its attributes."""
         self._past[variable.node_id] = deque(maxlen=KEPT)
         node = self._space.store[variable.node_id]
         for attribute, content, kind in (
@@ -75,7 +75,7 @@ class History:
 
 
 def select(past: list[ua.DataValue], start: datetime | None, end: datetime | None, bounds: bool) -> list[ua.DataValue]:
-    """The values from `start` up to, not including, `end`; newest first when `start` is later or missing."""
+    """The values from `start` up to, not including, `end`.  Newest first when `start` is later or missing."""
     backward = start is None or (end is not None and end < start)
     low, high = (end, start) if backward else (start, end)
     times = [value.SourceTimestamp.astimezone(UTC) for value in past if value.SourceTimestamp]

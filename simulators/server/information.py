@@ -1,13 +1,13 @@
-"""What the companion specifications show of a machine: OPC 40001-1 (Machinery) always, PackML or MachineTool on demand.
+"""The companion specifications of a machine: always OPC 40001-1 (Machinery), and PackML or MachineTool on request.
 
-    Objects / Machines / <machine>                        the machine itself, the one that also stands below its line
-        Identification                                    who made it, its serial number
+    Objects / Machines / <machine>                        the machine itself, the same node as below its line
+        Identification                                    manufacturer, serial number
         MachineryBuildingBlocks / MachineryItemState, MachineryOperationMode, OperationCounters
         PackML                                            also below Objects / PackMLObjects
         Monitoring, Production, Equipment, Notification   of a machine tool, which is a MachineToolType
 
-Everything here is read off from the one state of the machine (`simulators/states.py`).  A sub-state machine of PackML
-that is not active says so with Bad_StateNotActive.
+All values follow from the one state of the machine (`simulators/states.py`).  An inactive sub-state machine of PackML
+has the status Bad_StateNotActive.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ HAS_NOTIFIER = numeric(ObjectIds.HasNotifier)
 PACK_MODES: Ref = ("p", 11)
 PROGRAM_STATE: Ref = ("t", 15)
 LEVELS = {"BaseStateMachine/MachineState/ExecuteState": 1, "BaseStateMachine/MachineState": 2, "BaseStateMachine": 3}
-"""The three nested state machines of PackML and the numbers of their types."""
+"""The three nested state machines of PackML, and the numbers of their types."""
 COMMANDS = {
     "BaseStateMachine": ("Abort", "Clear"),
     "BaseStateMachine/MachineState": ("Stop", "Reset"),
@@ -66,14 +66,14 @@ PROGRAM_STATES = {State.WORKING: 1, State.OFF: 2, State.DOWN: 3, State.HELD: 3}
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """The states of one state machine type, by StateNumber, and its transitions."""
+    """The states of a state machine type by StateNumber, and its transitions."""
 
     names: dict[int, tuple[str, ua.NodeId]] = field(default_factory=dict)
     transitions: list[ua.NodeId] = field(default_factory=list)
 
 
 def states_of(models: Models, type_ref: Ref) -> States:
-    """Read off from the table of the model."""
+    """The states, read from the table of the model."""
     rows = table(next(name for name in TABLES if table(name).letter == type_ref[0])).rows
     found = States()
     for row in rows:
@@ -101,7 +101,7 @@ class MachineInstances:
 
 
 class Information:
-    """Adds the companion models to machines, and keeps them true."""
+    """Adds the companion models to machines, and keeps their values up to date."""
 
     def __init__(self, ns: NodeNamespace, models: Models, write: Write) -> None:
         self._ns = ns
@@ -179,7 +179,7 @@ class Information:
         return made
 
     def show(self, machine: Machine, state: State, now_s: float) -> None:
-        """Write everything that follows from a machine being in a state."""
+        """Write every variable that follows from the machine's state."""
         shown = self.shown[machine.path]
         item_state, mode = MACHINERY[state]
         self._show_state(shown.item_state, "", self._states[ITEM_STATE], item_state.value, now_s)
@@ -198,7 +198,7 @@ class Information:
             self.show_speed(machine, state, now_s)
 
     def show_speed(self, machine: Machine, state: State, now_s: float) -> None:
-        """The machine speed of PackML, in parts per minute: what is asked for, and what is run."""
+        """Write the machine speeds of PackML in parts per minute: the requested and the actual one."""
         packml = self.shown[machine.path].packml
         if packml is not None:
             asked = design_speed(machine) * machine.speed
@@ -207,7 +207,7 @@ class Information:
             self._write(packml.variables["Status/CurMachSpeed"], run, now_s, 0)
 
     def show_pack_state(self, machine: Machine, state: Pack, now_s: float) -> None:
-        """The state at each of the three levels; what lies below an inactive state is not active."""
+        """Write the state at each of the three levels.  Everything below an inactive state is not active."""
         packml = self.shown[machine.path].packml
         if packml is None:
             return
@@ -219,7 +219,7 @@ class Information:
                 number = RUNNING if path.endswith("ExecuteState") else CLEARED
 
     def _show_state(self, instance: Instance, path: str, states: States, number: int | None, now_s: float) -> None:
-        """CurrentState, its Id and its Number; without a number the state machine is not active."""
+        """Write CurrentState, its Id and its Number.  `number` None: the state machine is not active."""
         code = 0 if number is not None else INACTIVE
         name, node_id = states.names[number] if number is not None else (None, None)
         text = localized(name) if name else None
@@ -229,7 +229,7 @@ class Information:
                 self._write(variable, content, now_s, code)
 
     def count(self, machine: Machine, now_s: float) -> None:
-        """The operation counters: hours under power and at work, cycles."""
+        """Write the operation counters: hours powered, hours at work, cycles."""
         variables = self.shown[machine.path].counters.variables
         spent = machine.account.seconds(now_s)
         on_s = sum(spent.values()) - spent[State.OFF]
@@ -244,7 +244,7 @@ def design_speed(machine: Machine) -> float:
 
 
 def nameplate(machine: Machine) -> Mapping[str, object]:
-    """Who made a machine and which one it is; made up, but the same for the same path."""
+    """Manufacturer, model and serial number of a machine: invented, but always the same for the same path."""
     number = hashlib.sha256(machine.path.encode()).hexdigest()[:8].upper()
     return {
         "Manufacturer": localized("Connected Factory Works"),

@@ -1,7 +1,7 @@
-"""Does to servers what the fault schedule says (`simulators/faults.py`), and writes down what it did.
+"""Applies the fault schedule (`simulators/faults.py`) to servers, and records the ground truth.
 
-Everything happens between two slices of simulated time, in the order of the schedule.  What has to wait for a server
-(closing sessions) is handed to one task that does it in that order.
+Every fault takes effect between two slices of simulated time, in the order of the schedule.  What must wait for a
+server (closing sessions) is left to one task, which keeps that order.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ UNDISTURBED = frozenset(
     numeric(getattr(ObjectIds, f"{name}Request_Encoding_DefaultBinary"))
     for name in ("CreateSession", "ActivateSession", "CloseSession", "CloseSecureChannel", "GetEndpoints", "Publish")
 )
-"""Requests that are never answered with an error: without them there is no client to be disturbed."""
+"""Requests that are never answered with an error, since no client could connect without them."""
 
 Restart = Callable[[PlantServer, ServerRestart, float], None]
 """Takes a server away until a simulated time."""
@@ -54,7 +54,7 @@ class Injection:
         self, schedule: Schedule, log: FaultLog, plant_servers: Sequence[PlantServer | None], restart: Restart, *,
         seed: int, count: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """`plant_servers` may change: None is a server that is away.  `count` is told the kind of each fault."""
+        """`plant_servers` may change; None is a server that is away.  `count` is called with the kind of each fault."""
         self._schedule = schedule
         self._log = log
         self._faces = plant_servers
@@ -66,12 +66,12 @@ class Injection:
         self._work: asyncio.Queue[Callable[[], Awaitable[object]]] = asyncio.Queue()
 
     async def work(self) -> None:
-        """Do what has to be waited for, until cancelled."""
+        """Do the work that must wait for servers, until cancelled."""
         while True:
             await (await self._work.get())()
 
     def step(self, now_s: float) -> None:
-        """Begin and end what is due."""
+        """Begin and end the faults that are due."""
         self._now_s = now_s
         for edge in self._schedule.due(now_s):
             moment = isinstance(edge.active.fault, MOMENTS)
@@ -83,7 +83,7 @@ class Injection:
             self._keep_up(active)
 
     def adopt(self, server: PlantServer) -> None:
-        """A server is new, or back: what is active concerns it too."""
+        """Apply the active faults to a server that is new or back."""
         self._refresh(server.endpoint.iserver)
         for active in self._schedule.active:
             self._distort(server, active)
@@ -100,7 +100,7 @@ class Injection:
         return affected
 
     def _refresh(self, core: Core) -> None:
-        """Set what follows from the faults that are active, whatever it was before."""
+        """Set everything that follows from the active faults, whatever its earlier value."""
         faults = [active.fault for active in self._schedule.active]
         core.admits = lambda: not any(isinstance(a.fault, RefuseConnections) for a in self._schedule.active)
         core.session_limit = min((f.limit for f in faults if isinstance(f, SessionLimit)), default=USUAL_SESSION_LIMIT)
@@ -115,7 +115,7 @@ class Injection:
                 raise ServiceError(int(getattr(StatusCodes, fault.code)))
 
     def _strike(self, server: PlantServer, core: Core, active: Active) -> list[str]:
-        """Faults of connections, sessions and whole servers."""
+        """Begin a fault of connections, sessions or the whole server.  Returns what it affects."""
         fault = active.fault
         if isinstance(fault, ServerRestart):
             self._restart(server, fault, active.ends_s)
@@ -137,7 +137,7 @@ class Injection:
         return []
 
     def _distort(self, server: PlantServer, active: Active) -> list[str]:
-        """Faults of values, of nodes and of the clock."""
+        """Begin a fault of values, nodes or the clock.  Returns what it affects."""
         writer, began = server.writer, server.writer.instant(self._now_s)
         distortion = distortion_of(active, began, lambda: self._now_s)
         if distortion is None:
@@ -165,7 +165,7 @@ class Injection:
         return []
 
     def _keep_up(self, active: Active) -> None:
-        """What changes while a fault is active: a drifting clock, the next status of a cycle."""
+        """Update what changes during a fault: a drifting clock, the next status code of a cycle."""
         fault = active.fault
         for server in [server for server in self._faces if server is not None]:
             if isinstance(fault, ClockError):
@@ -183,7 +183,7 @@ class Injection:
 
 
 def _ends(distortion: Distortion) -> bool:
-    """Counters that have rolled over stay shifted: they cannot go back."""
+    """Whether the distortion ends with its fault.  Rolled-over counters stay shifted, since counters cannot go back."""
     return distortion.active.fault.kind != "rollover"
 
 

@@ -1,9 +1,9 @@
-"""Instances of published types: what a type declares, its supertypes declare, and the caller chose, made real.
+"""Creates instances of published types, with the children that the type, its supertypes and the caller ask for.
 
-asyncua's own instantiation follows the declaration alone and takes all optional parts or none.  Here a child comes from
-the declaration *and* from the type of the child, mandatory children always, optional ones when their path is named
-(`Status/MachSpeed/EngineeringUnits`); placeholders never.  Browse names keep the namespace of their specification;
-nodes get ids in our own namespace.
+asyncua's own instantiation follows only the declaration, and takes all optional children or none.  Here a child comes
+from the declaration *and* from the type of the child.  Mandatory children are always made, optional ones when their
+path is named (`Status/MachSpeed/EngineeringUnits`), placeholders never.  Browse names keep the namespace of their
+specification; nodes get ids in our own namespace.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -24,7 +24,7 @@ CHILDREN = (HAS_COMPONENT, HAS_PROPERTY, HAS_ADDIN, ORGANIZES)
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A child that a type or a declaration asks for."""
+    """A child that a type or a declaration requires or offers."""
 
     name: ua.QualifiedName
     node_id: ua.NodeId
@@ -35,7 +35,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What was made, by browse path."""
+    """The nodes of a new instance, by browse path."""
 
     node_id: ua.NodeId
     nodes: dict[str, ua.NodeId] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class InstanceMaker:
         self, type_id: ua.NodeId, text: str, name: ua.QualifiedName, parent: ua.NodeId, how: ua.NodeId,
         *, optional: Collection[str] = (), values: Mapping[str, object] | None = None,
     ) -> Instance:  # fmt: skip
-        """An object of a type, with the optional children whose paths are named; `values` by path."""
+        """Make an object of a type with the named optional children.  `values` by browse path."""
         node_id = self._space.add_object(self._ns.id(text), name, parent, type_id, how)
         return self.fill(node_id, text, type_id, optional=optional, values=values)
 
@@ -62,7 +62,7 @@ class InstanceMaker:
         self, node_id: ua.NodeId, text: str, type_id: ua.NodeId, *, optional: Collection[str] = (),
         values: Mapping[str, object] | None = None,
     ) -> Instance:  # fmt: skip
-        """Give an object that is there the children that its type asks for."""
+        """Add the children that its type requires to an existing object."""
         instance = Instance(node_id)
         self._fill(instance, node_id, text, "", self._of_type(type_id), optional=optional, values=values or {})
         return instance
@@ -108,7 +108,7 @@ class InstanceMaker:
         return node_id
 
     def kind_of(self, data_type: ua.NodeId) -> ua.VariantType:
-        """The built-in type that values of a data type are encoded as (Part 6, 5.1.5)."""
+        """The built-in type in which values of a data type are encoded (Part 6, 5.1.5)."""
         seen = data_type
         while seen.NamespaceIndex or not isinstance(seen.Identifier, int) or seen.Identifier not in BUILT_IN:
             above = [r.NodeId for r in self._references(seen) if not r.IsForward and r.ReferenceTypeId == HAS_SUBTYPE]
@@ -118,7 +118,7 @@ class InstanceMaker:
         return BUILT_IN[int(seen.Identifier)]
 
     def _of_type(self, type_id: ua.NodeId) -> dict[str, Declared]:
-        """What a type asks for: its own declarations override those of its supertypes."""
+        """The children of a type.  Its own declarations override those of its supertypes."""
         if type_id.is_null():
             return {}
         if type_id not in self._known:
@@ -165,7 +165,7 @@ BUILT_IN: Mapping[int, ua.VariantType] = {
     28: ua.VariantType.UInt32,
     29: ua.VariantType.Int32,
 }
-"""Built-in types by id; Number, Integer and UInteger as what we send, an enumeration as Int32."""
+"""Built-in types by id.  Number, Integer and UInteger map to the type that we send, an enumeration to Int32."""
 ZEROS: Mapping[ua.VariantType, Callable[[], object]] = {
     ua.VariantType.Boolean: bool,
     ua.VariantType.String: str,
@@ -185,4 +185,4 @@ ZEROS: Mapping[ua.VariantType, Callable[[], object]] = {
         int,
     ),
 }  # fmt: skip
-"""What a variable holds until somebody writes it."""
+"""The first value of a variable, before anything is written."""

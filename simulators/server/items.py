@@ -1,8 +1,8 @@
-"""Monitored items and their queues, by the letter of OPC UA Part 4, 5.13 and 7.22: no loss without a mark.
+"""Monitored items and their queues (OPC UA Part 4, 5.13 and 7.22): every loss is marked.
 
-What differs from asyncua's own: a queue that runs over sets the overflow bit and honours DiscardOldest; the dead-band
-is measured from the last value *reported*, so a slow drift shows, and percent means percent of EURange; a value is
-queued without being copied, because the server never changes a DataValue it was given.
+Differences from asyncua's own: a queue that overflows sets the overflow bit and honours DiscardOldest.  The dead-band
+is measured from the last *reported* value, so a slow drift shows, and percent means percent of EURange.  A value is
+queued without a copy, because the server never changes a DataValue after the write.
 """
 
 import os
@@ -20,26 +20,26 @@ from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredIt
 from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
 
 BAD = 0x8000_0000
-"""StatusCodes from here on are bad: they carry no value."""
+"""Status codes from here on are bad: they carry no value."""
 OVERFLOW = 0x480
 """InfoType DataValue and the Overflow bit of a StatusCode (Part 4, 7.39.1)."""
 
 
 @dataclass(slots=True)
 class ItemQueue:
-    """The values of one monitored item that wait for a publish, at most `size` of them."""
+    """The values of one monitored item that wait for a publish, at most `size`."""
 
     size: int
     discard_oldest: bool
     waiting: deque[ua.MonitoredItemNotification] = field(default_factory=deque)
 
     def append(self, notification: ua.MonitoredItemNotification) -> None:
-        """Add one; when there is no room one is discarded and its neighbour is marked (Part 4, 5.13.1.5)."""
+        """Add a value.  A full queue discards one value and marks its neighbour (Part 4, 5.13.1.5)."""
         waiting = self.waiting
         if len(waiting) < self.size:
             waiting.append(notification)
             return
-        if self.size == 1:  # a queue of one is a register: it loses by definition, and the standard sets no bit
+        if self.size == 1:  # the standard sets no overflow bit for a queue of one
             waiting[0] = notification
         elif self.discard_oldest:
             waiting.popleft()
@@ -66,13 +66,13 @@ class Items(MonitoredItemService):
         self.queues: dict[int, ItemQueue] = {}
         self._overflow: dict[int, ua.EventFieldList] = {}
         self.due: dict[int, ItemQueue] = {}
-        """The queues that hold something to report, in the order in which they got their first value."""
+        """The queues with values to report, in the order of their first value."""
 
     def _make_monitored_item_common(
         self, params: ua.MonitoredItemCreateRequest
     ) -> tuple[ua.MonitoredItemCreateResult, MonitoredItemData]:
         result, item = super()._make_monitored_item_common(params)
-        result.RevisedSamplingInterval = 0.0  # by exception: every change is queued, none is sampled away
+        result.RevisedSamplingInterval = 0.0  # report by exception: every change is queued
         asked = params.RequestedParameters
         self.queues[result.MonitoredItemId] = ItemQueue(item.queue_size, bool(asked.DiscardOldest))
         return result, item
@@ -100,15 +100,15 @@ class Items(MonitoredItemService):
         self.due.pop(mid, None)
         item = self._monitored_items.get(mid)
         if item is not None and item.read_value_id is not None and item.read_value_id.NodeId not in self.aspace:
-            self.aspace._handle_to_attribute_map.pop(item.callback_handle or 0, None)  # the node has been taken away
+            self.aspace._handle_to_attribute_map.pop(item.callback_handle or 0, None)  # its node was removed
         return super()._delete_monitored_items(mid)
 
     async def datachange_callback(self, handle: int, value: ua.DataValue, error: ua.StatusCode | None = None) -> None:
-        """What asyncua calls after a write of its own."""
+        """Called by asyncua after its own writes."""
         self.notify(handle, value)
 
     def notify(self, handle: int, value: ua.DataValue) -> None:
-        """One write to a monitored attribute: queue it unless the filter holds it back."""
+        """Queue one write to a monitored attribute unless the filter holds it back."""
         mid = self._monitored_datachange[handle]
         item = self._monitored_items[mid]
         if item.mode == ua.MonitoringMode.Disabled:
@@ -144,10 +144,10 @@ class Items(MonitoredItemService):
         width = data_filter.DeadbandValue
         if data_filter.DeadbandType == ua.DeadbandType.Percent:
             width *= self._range_of(item) / 100.0
-        return not abs(after - before) <= width  # NaN leaves every dead-band
+        return not abs(after - before) <= width  # NaN passes every dead-band
 
     def _range_of(self, item: MonitoredItemData) -> float:
-        """High minus low of the variable's EURange; 0 without one, so that every change passes."""
+        """High minus low of the variable's EURange.  0 without one, so that every change passes."""
         node = self.aspace.get(item.read_value_id.NodeId) if item.read_value_id else None
         for reference in node.references if node else ():
             if reference.BrowseName.Name == "EURange" and reference.IsForward:
@@ -158,11 +158,11 @@ class Items(MonitoredItemService):
 
     @property
     def event_items(self) -> bool:
-        """Whether anything here waits for events."""
+        """Whether any item here waits for events."""
         return bool(self._monitored_events)
 
     def notify_event(self, event: Event, sources: Sequence[ua.NodeId]) -> None:
-        """Queue an event once for each item that watches one of `sources` and whose filter lets it pass."""
+        """Queue an event once for each item that watches one of `sources` and whose filter passes it."""
         for source in sources:
             for mid in self._monitored_events.get(source, ()):
                 item = self._monitored_items[mid]
@@ -173,7 +173,10 @@ class Items(MonitoredItemService):
                 self._queue_event(mid, item, ua.EventFieldList(item.client_handle, fields))
 
     def _queue_event(self, mid: int, item: MonitoredItemData, fields: ua.EventFieldList) -> None:
-        """A full queue loses its oldest event, and says so with one overflow event in front (Part 4, 7.22.3)."""
+        """Queue an event.
+
+        A full queue discards its oldest event and puts one overflow event first (Part 4, 7.22.3).
+        """
         waiting = self.isub._triggered_events.setdefault(mid, [])
         if len(waiting) >= item.queue_size:
             marked = bool(waiting) and waiting[0] is self._overflow.get(mid)
@@ -184,7 +187,7 @@ class Items(MonitoredItemService):
         waiting.append(fields)
 
     def repeat_values(self) -> None:
-        """Queue the present value of every reporting item that has none waiting (Part 4, 5.14.7, sendInitialValues)."""
+        """Queue the present value of every reporting item without a waiting one (Part 4, 5.14.7, sendInitialValues)."""
         for handle, mid in self._monitored_datachange.items():
             item = self._monitored_items[mid]
             if item.read_value_id and mid not in self.due and item.mode == ua.MonitoringMode.Reporting:
@@ -205,7 +208,7 @@ class Items(MonitoredItemService):
         return results
 
     def take(self, most: int) -> list[ua.MonitoredItemNotification]:
-        """At most `most` waiting values, oldest first within each item."""
+        """Up to `most` waiting values, oldest first within each item."""
         taken: list[ua.MonitoredItemNotification] = []
         while self.due and len(taken) < most:
             mid, queue = next(iter(self.due.items()))
@@ -220,7 +223,7 @@ class Items(MonitoredItemService):
 
 
 def overflow_event(item: MonitoredItemData) -> ua.EventFieldList:
-    """What stands for the events that a full queue has lost."""
+    """The event that reports that a full queue has lost events."""
     event, now = Event(numeric(ObjectIds.Server)), datetime.now(UTC)
     for name, content, kind in (
         ("EventId", os.urandom(16), ua.VariantType.ByteString),
@@ -237,7 +240,7 @@ def overflow_event(item: MonitoredItemData) -> ua.EventFieldList:
 
 
 def differs(old: ua.DataValue, new: ua.DataValue) -> bool:
-    """Whether the values are not the same; two NaN are."""
+    """Whether two values are different.  Two NaN are equal."""
     before, after = old.Value.Value if old.Value else None, new.Value.Value if new.Value else None
     if before == after:
         return False

@@ -1,18 +1,18 @@
-"""What a machine looks like in the address space: Objects / site / line / machine / variables.
+"""A machine in the address space: Objects / site / line / machine / variables.
 
 | variable | type | unit | what |
 | --- | --- | --- | --- |
 | State | String | | one of the states of `simulators/states.py` |
-| StateNumber | Int32 | | its place in that list, from 0 |
+| StateNumber | Int32 | | its position in that list, from 0 |
 | SerialNumber, Defect | String | | of the last part, of the last defect |
 | Good, Scrap, Rework | UInt32 | | parts finished since the start |
-| Fault | String | | what it is down with; empty when it is not |
+| Fault | String | | the cause of the breakdown; empty when there is none |
 | CycleTime | Double | s | of the last part |
-| IdealCycleTime | Double | s | what OEE is measured against |
+| IdealCycleTime | Double | s | the reference of OEE |
 | Energy | Double | J | used since the start |
 | one per signal | Double | as the plant file says | sampled |
 
-Node ids are texts that people can write: `ns=N;s=line-1/press-1/Temperature`.  Each analog variable has EURange and
+Node ids are readable texts: `ns=N;s=line-1/press-1/Temperature`.  Each analog variable has EURange and
 EngineeringUnits.
 """
 
@@ -48,7 +48,7 @@ class MachineNodes:
 
 @dataclass(frozen=True, slots=True)
 class NodeNamespace:
-    """Where in the address space things go: the store and the index of our namespace."""
+    """Where nodes go in the address space: the store, and the index of our namespace."""
 
     space: Space
     index: int
@@ -66,7 +66,7 @@ def add_machines(
     machines: Iterable[Machine],
     type_of: Callable[[Machine], ua.NodeId] = lambda m: BASE_OBJECT,
 ) -> dict[str, MachineNodes]:
-    """Add folders and variables for `machines`; gives their nodes by path."""
+    """Add folders and variables for `machines`.  Returns their nodes by path."""
     root = site_of(ns, site)
     lines: dict[str, ua.NodeId] = {}
     found: dict[str, MachineNodes] = {}
@@ -93,9 +93,9 @@ def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: u
     )
     nodes = MachineNodes(machine, node_id, line)
     plain: Mapping[str, tuple[ua.VariantType, object, str]] = {
-        "State": (ua.VariantType.String, "", "what the machine is doing"),
-        "StateNumber": (ua.VariantType.Int32, 0, "the place of State in the list of states, from 0"),
-        "Fault": (ua.VariantType.String, "", "what the machine broke down with; empty when it did not"),
+        "State": (ua.VariantType.String, "", "present state of the machine"),
+        "StateNumber": (ua.VariantType.Int32, 0, "position of State in the list of states, from 0"),
+        "Fault": (ua.VariantType.String, "", "cause of the breakdown; empty when there is none"),
         "SerialNumber": (ua.VariantType.String, "", "serial number of the last part"),
         "Defect": (ua.VariantType.String, "", "code of the last defect"),
         "Good": (ua.VariantType.UInt32, 0, "good parts since the start"),
@@ -114,7 +114,7 @@ def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: u
         "IdealCycleTime",
         unit=UNITS["s"],
         limits=(0.0, 3600.0),
-        description="the work time that OEE is measured against",
+        description="ideal work time of a part, the reference of OEE",
     )
     add_analog(ns, nodes, "Energy", unit=UNITS["J"], limits=(0.0, 1e15), description="energy used since the start")
     for name, signal in machine.signals.items():
@@ -151,11 +151,11 @@ def add_limits(ns: NodeNamespace, node_id: ua.NodeId, text: str, unit: UnitOfMea
 
 
 def unit_information(unit: UnitOfMeasure) -> ua.EUInformation:
-    """A unit as Part 8, 5.6.3 wants it, with its UNECE code."""
+    """A unit as EUInformation (Part 8, 5.6.3), with its UNECE code."""
     uri = "http://www.opcfoundation.org/UA/units/un/cefact"
     return ua.EUInformation(ua.String(uri), ua.Int32(unit.unit_id), localized(unit.name), localized(unit.meaning))
 
 
 def title(name: str) -> str:
-    """`spindle-load` as `SpindleLoad`: browse names are written that way."""
+    """The browse name form of a name: `spindle-load` becomes `SpindleLoad`."""
     return "".join(part[:1].upper() + part[1:] for part in name.replace("_", "-").split("-"))

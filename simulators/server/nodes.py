@@ -1,4 +1,4 @@
-"""Short names for what OPC UA types are made of: node ids, names, status codes, values with both timestamps."""
+"""Short names for OPC UA types: node ids, names, status codes, values with both timestamps."""
 
 import gc
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def status(code: int) -> ua.StatusCode:
 def value(
     content: object, kind: ua.VariantType, source_time: datetime, server_time: datetime, code: int = 0
 ) -> ua.DataValue:
-    """A DataValue with both timestamps; a bad status carries no value (Part 4, 7.11.3)."""
+    """A DataValue with both timestamps.  A bad status carries no value (Part 4, 7.11.3)."""
     variant = ua.Variant(content, kind) if code < 0x8000_0000 else ua.Variant()
     return ua.DataValue(variant, GOOD if code == 0 else status(code), source_time, server_time)  # type: ignore[arg-type]  # a datetime is what asyncua encodes
 
@@ -53,9 +53,9 @@ GOOD = status(0)
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Build an address space without the garbage collector: it would look at each new node a dozen times.
+    """Build an address space without the garbage collector, which would look at each new node a dozen times.
 
-    That is more than half of the time a start takes.
+    That would take more than half of the start-up time.
     """
     running = gc.isenabled()
     gc.disable()

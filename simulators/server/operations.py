@@ -1,16 +1,16 @@
 """What clients may do to a machine: call its methods and write its set-points.  Both act on the flow.
 
-Every machine has the methods Start, Stop, Hold, Unhold, Suspend, Unsuspend, Complete, Reset, Abort, Clear and
-SetSpeed, and the writable set-point SpeedFactor (1 is as the plant file says).  A PackML machine has the same commands
-where OPC 30050 puts them, and SetMachSpeed in parts per minute.
+Every machine has the methods Start, Stop, Hold, Unhold, Suspend, Unsuspend, Complete, Reset, Abort, Clear and SetSpeed,
+and the writable set-point SpeedFactor (1: as in the plant file).  A PackML machine also has these commands where OPC
+30050 puts them, and SetMachSpeed in parts per minute.
 
 | refusal | when |
 | --- | --- |
-| Bad_InvalidState | the state diagram does not have this command now; nothing has changed |
+| Bad_InvalidState | the state diagram does not allow this command now; nothing has changed |
 | Bad_OutOfRange | a speed outside the EURange, or not a number |
-| Bad_TypeMismatch, Bad_ArgumentsMissing | the arguments or the value are of another kind |
-| Bad_UserAccessDenied | the user may look, but not operate |
-| Bad_NotSupported | part of the standard, not of this factory (products, unit modes) |
+| Bad_TypeMismatch, Bad_ArgumentsMissing | the arguments or the value have another type |
+| Bad_UserAccessDenied | the user may read, but not operate |
+| Bad_NotSupported | a part of the standard that this factory does not have (products, unit modes) |
 """
 
 import math
@@ -60,7 +60,7 @@ class Operations:
         caller: Callable[[], User | None],
         speed_changed: Callable[[MachineNodes], None],
     ) -> None:
-        """`caller` gives the user who calls the method that runs."""
+        """`caller` returns the user who calls the running method."""
         self._ns = ns
         self._may_operate = may_operate
         self._caller = caller
@@ -77,13 +77,13 @@ class Operations:
             ns.id(f"{path}/SetSpeed"), ns.name("SetSpeed"), nodes.node_id, self._setting(nodes, lambda m: 1.0)
         )
         factor = ua.Argument(
-            ua.String("Factor"), numeric(ObjectIds.Double), ua.Int32(-1), [], localized("1 is as designed")
+            ua.String("Factor"), numeric(ObjectIds.Double), ua.Int32(-1), [], localized("1: as designed")
         )
         space.add_arguments(ns.id(f"{path}/SetSpeed/InputArguments"), "InputArguments", set_speed, [factor])
         variable = space.add_variable(
             ns.id(f"{path}/SpeedFactor"), ns.name("SpeedFactor"), nodes.node_id, ua.VariantType.Double, 1.0,
             type_id=numeric(ObjectIds.AnalogUnitRangeType), access=READ | WRITE,
-            description="writable: 1 is as designed",
+            description="writable; 1: as designed",
         )  # fmt: skip
         add_limits(ns, variable.node_id, f"{path}/SpeedFactor", UNITS["1"], (SLOWEST, FASTEST))
         nodes.variables["SpeedFactor"] = variable
@@ -92,7 +92,7 @@ class Operations:
             self._bind_packml(shown, shown.packml.nodes)
 
     def add_set_point(self, variable: Variable, low: float, high: float, apply: Callable[[float], None]) -> None:
-        """From now on clients may write a number from `low` to `high` to a variable; `apply` makes it so."""
+        """Let clients write a number from `low` to `high` to a variable.  `apply` makes it effective."""
         self._set_points[variable.node_id] = SetPoint(low, high, apply)
 
     def _bind_packml(self, shown: MachineInstances, nodes: Mapping[str, ua.NodeId]) -> None:
@@ -138,7 +138,7 @@ class Operations:
         self._speed_changed(nodes)
 
     def judge(self, written: ua.WriteValue, user: User) -> ua.StatusCode | None:
-        """What becomes of a client's write: applied or refused.  None: no set-point, asyncua refuses it."""
+        """Apply or refuse a client's write.  None: the variable is no set-point, and asyncua refuses the write."""
         set_point = self._set_points.get(written.NodeId)
         if set_point is None or written.AttributeId != AttributeIds.Value:
             return None
@@ -152,7 +152,7 @@ class Operations:
         return _apply(set_point, value.Value)
 
     def allowed(self) -> bool:
-        """Whether the user who calls the method that runs may operate."""
+        """Whether the user who calls the running method may operate."""
         user = self._caller()
         return user is not None and self._may_operate(user)
 

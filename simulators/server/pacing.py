@@ -1,12 +1,12 @@
-"""Objects / site / Simulation: how simulated time passes, to be seen and changed while it runs.
+"""Objects / site / Simulation: simulated time, which clients can read and control while it runs.
 
 | node | type | |
 | --- | --- | --- |
 | SimulatedTime | Double, s | since the start |
 | Speed | Double, writable | simulated seconds per second |
-| Lag | Double, s | wall time by which the simulation is late |
+| Lag | Double, s | how late the simulation is, in wall time |
 | Paused | Boolean | |
-| Pause, Resume | methods | simulated time stands still, goes on |
+| Pause, Resume | methods | stop and continue simulated time |
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ ANALOG = numeric(ObjectIds.AnalogUnitRangeType)
 
 
 class SimulationClock(Protocol):
-    """The clock, as far as clients may see and move it."""
+    """The part of the clock that clients may read and control."""
 
     @property
     def now_s(self) -> float: ...
@@ -70,7 +70,7 @@ class Simulation:
         operations.add_set_point(self._variables["Speed"], SLOWEST, FASTEST, self._set_speed)
 
     def show(self, now_s: float) -> None:
-        """Write how things stand."""
+        """Write the present values."""
         self._writer.write(self._variables["SimulatedTime"], now_s, now_s)
         self._writer.write(self._variables["Speed"], self._pace.speed, now_s)
         self._writer.write(self._variables["Lag"], self._pace.lag_s, now_s)

@@ -1,8 +1,8 @@
 """The simulator's own certificate, made when there is none, and the users it knows.
 
-A PKI folder holds `own.der` and `own.pem` (certificate and private key, readable by the owner alone) and may hold
-`trusted/`: where that is, only the clients whose certificates are in it at that moment are let in, none when it is
-empty.  A users file is YAML: name and password.
+A PKI folder holds `own.der` and `own.pem` (certificate and private key, readable by the owner only).  If it also holds
+`trusted/`, only clients whose certificates are there at that moment may connect; none may when it is empty.  A users
+file is YAML: name and password.
 """
 
 import os
@@ -27,7 +27,7 @@ SUBJECT = {"commonName": "connected-factory simulator", "organizationName": "con
 
 
 def own_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
-    """The paths of certificate and private key, made now (self-signed, RSA 2048, ten years) if they are not there."""
+    """The paths of certificate and private key.  Makes them when missing (self-signed, RSA 2048, ten years)."""
     certificate, key = folder / "own.der", folder / "own.pem"
     if certificate.is_file() and key.is_file():
         return certificate, key
@@ -48,7 +48,7 @@ def own_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
     with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(dump_private_key_as_pem(private_key))
     certificate.write_bytes(made.public_bytes(Encoding.DER))
-    structlog.get_logger("simulators").info("made a certificate of our own", certificate=str(certificate))
+    structlog.get_logger("simulators").info("own certificate created", certificate=str(certificate))
     return certificate, key
 
 
@@ -59,7 +59,7 @@ def trusted_folder(folder: Path) -> Path | None:
 
 
 def show_certificate(certificate: Path, copy: Path) -> None:
-    """Put a copy of the certificate, never of the key, where clients look for whom to trust; whole or not at all.
+    """Copy the certificate, never the key, to a place where clients find it.  The copy is written whole or not at all.
 
     Raises `ConfigError`.
     """
@@ -72,7 +72,7 @@ def show_certificate(certificate: Path, copy: Path) -> None:
 
 
 def users_of(path: Path | None) -> dict[str, str]:
-    """Names and passwords.  Raises `ConfigError` for anything that is not a mapping of texts."""
+    """Names and passwords.  Raises `ConfigError` for anything but a mapping of texts."""
     if path is None:
         return {}
     document = read_yaml(path)

@@ -1,9 +1,9 @@
-"""All that one OPC UA server shows of the factory, and how it is kept true.
+"""The part of the factory that one OPC UA server shows, and how it is kept up to date.
 
-Changes (state, counters, cycle times) are written one by one, in the order in which they happened, each with the
-simulated instant at which it happened: none is merged with the next, at any speed.  Signals, energy and operation
-counters are functions of simulated time; they are sampled at a rate in *wall* time, so a factory at 1000 x does not
-send 1000 x as many samples.  A value equal to the last one written is not written again.
+Changes (state, counters, cycle times) are written one by one, in order, each with the simulated instant at which it
+happened.  None is merged with the next, at any speed.  Signals, energy and operation counters are functions of
+simulated time.  They are sampled at a rate in *wall* time, so a factory at 1000 x does not send 1000 x as many samples.
+A value equal to the last written one is not written again.
 """
 
 import random
@@ -31,18 +31,18 @@ from simulators.server.value_writer import ValueWriter
 from simulators.states import Pack, State
 
 STATE_NUMBERS = {state.value: number for number, state in enumerate(State)}
-"""The value of StateNumber by the value of State."""
+"""The value of StateNumber for each value of State."""
 VARIABLES = {
     "state": "State", "good": "Good", "scrap": "Scrap", "rework": "Rework", "cycle_s": "CycleTime", "fault": "Fault",
     "serial": "SerialNumber", "defect": "Defect",
 }  # fmt: skip
-"""Which variable shows which change; changes of other names are not served."""
+"""Which variable shows which change.  Changes of other names are not served."""
 REMEMBERED = ("State", "Good", "Scrap", "CycleTime", "Fault")
 """The variables whose history is kept."""
 
 
 class PlantServer:
-    """What one server shows of some machines."""
+    """One server's view of some machines."""
 
     def __init__(self, endpoint: OpcUaServer, writer: ValueWriter, ns: NodeNamespace, models: Models) -> None:
         self.endpoint = endpoint
@@ -64,7 +64,7 @@ class PlantServer:
     def add(
         self, site: str, units: Collection[PackMLUnit], stress: Sequence[StressTag] = (), now_s: float = 0.0
     ) -> None:
-        """Build the address space for machines, each with the PackML unit that outlives its server, and for load."""
+        """Build the address space for machines and load variables.  The PackML units outlive the server."""
         if stress:
             self.load = Load(self._ns, self.writer, site, stress, now_s)
         by_path = {unit.machine.path: unit for unit in units}
@@ -83,7 +83,7 @@ class PlantServer:
         self.events.bind_methods()
 
     def remove_nodes(self, key: object, variables: Iterable[Variable]) -> None:
-        """Take variables out of the address space, until `restore_nodes` with the same key."""
+        """Remove variables from the address space, until `restore_nodes` with the same key."""
         self._removed[key] = [self._ns.space.remove(variable.node_id) for variable in variables]
 
     def restore_nodes(self, key: object) -> None:
@@ -94,7 +94,7 @@ class PlantServer:
         return lambda state, at_s: self._passed.append((machine, state, at_s))
 
     def write_all(self, now_s: float) -> None:
-        """Write everything as it stands: the first values, before the first client comes."""
+        """Write every present value: before the first client connects."""
         for nodes in self.machines.values():
             machine, variables = nodes.machine, nodes.variables
             for name, content in (
@@ -112,12 +112,12 @@ class PlantServer:
         self.sample(now_s)
 
     def record_rest(self, now_s: float) -> None:
-        """Record what all variables hold that have not been recorded: called once, before the first client comes."""
+        """Record the value of every variable not recorded yet.  Called once, before the first client connects."""
         self.sample(now_s)
         self.writer.record_rest(self._ns.index)
 
     def publish(self, changes: Iterable[Change], now_s: float) -> None:
-        """Write what has changed up to a simulated time; changes of machines on other servers are left out."""
+        """Write the changes up to `now_s`.  Changes of machines on other servers are left out."""
         if self.load is not None:
             self.load.publish(now_s)
         for machine, state, at_s in self._passed:
@@ -132,7 +132,7 @@ class PlantServer:
                 self._follow_up(nodes, change, before)
 
     def _follow_up(self, nodes: MachineNodes, change: Change, before: object) -> None:
-        """What else follows from a change: other variables, and events."""
+        """Write the other variables and send the events that follow from a change."""
         at = self.writer.instant(change.at_s)
         if change.name == "state":
             state = State(str(change.value))
@@ -165,7 +165,7 @@ class PlantServer:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one server is to show."""
+    """What one server should show."""
 
     name: str
     site: str
@@ -174,7 +174,7 @@ class Plan:
     epoch: datetime
     """The instant of simulated time 0."""
     pace: SimulationClock | None = None
-    """The clock that clients may see and move."""
+    """The clock that clients may read and control."""
 
 
 async def build(
@@ -182,7 +182,7 @@ async def build(
 ) -> PlantServer:
     """Fill the address space of a server that does not listen yet, and write every variable once.
 
-    `shuffle` gives the namespaces other indexes than they usually have.
+    `shuffle` gives the namespaces other indexes than usual.
     """
     uris = [MODEL_URI, *(table(name).uri for name in TABLES)]
     if shuffle is not None:

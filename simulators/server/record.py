@@ -1,11 +1,11 @@
-"""The ground truth: one JSON line for every value the server was given, in the order in which it was given.
+"""The ground truth: one JSON line for every value written to the server, in order.
 
     {"node":"nsu=urn:connected-factory:simulator;s=line-1/press-1/Good","value":17,
      "source_time":"2026-11-21T10:45:00.2500000Z","status":0}
 
-A value that equals the one before it (same value, same status) is not given to the server, so each line is one that a
-subscriber is owed.  Lines are in the file before any client gets what they say (a killed simulator leaves a true
-record), and are added to what the file holds (so does one that is started again).
+A value equal to the last one (same value, same status) is not written, so every line is a value that each subscriber
+must get.  A line is in the file before any client gets its value, so the record of a killed simulator is true.  A
+restarted simulator appends to the file.
 """
 
 import base64
@@ -24,7 +24,7 @@ from asyncua import ua
 
 
 def instant(time: datetime) -> str:
-    """RFC 3339, UTC, seven digits: OPC UA counts in 100 ns, Python in microseconds, so the seventh is 0."""
+    """RFC 3339, UTC, seven digits.  OPC UA counts 100 ns, Python microseconds, so the seventh digit is 0."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
 
 
@@ -55,14 +55,14 @@ NOT_NUMBERS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 class Recorder:
-    """Keeps lines in memory until the next flush; without a file it keeps nothing and only counts."""
+    """Keeps lines in memory until the next flush.  Without a file it only counts."""
 
     def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
         self._lines: list[bytes] = []
         self.keeps = file is not None
         self.written = 0
-        """How many values have been written to variables since they were built."""
+        """How many values have been written to variables since the servers were built."""
 
     def add(self, node: str, content: object, source_time: datetime, code: int) -> None:
         line = {"node": node, "value": plain(content), "source_time": instant(source_time), "status": code}
@@ -77,7 +77,7 @@ class Recorder:
 
 @asynccontextmanager
 async def recording(path: Path | None) -> AsyncIterator[Recorder]:
-    """A recorder that adds to the file `path`; everything is in the file when it ends."""
+    """A recorder that appends to the file `path`.  At the end everything is in the file."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("ab")) if path else None
         recorder = Recorder(file)

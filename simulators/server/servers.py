@@ -1,8 +1,8 @@
-"""The servers of one simulator: built, started, taken away and brought back, closed.
+"""The servers of one simulator: building, starting, restarting, closing.
 
-A restart is a real one: the server is closed with all it knew (sessions, subscriptions, history), and another is built
-on the same port from the same plan, with the namespaces in another order when the fault says so.  Machines and what
-operators told them live on.
+A restart is a real one: the server closes and loses its sessions, subscriptions and history.  Another one is built on
+the same port from the same plan, with the namespaces in another order when the fault says so.  The machines and the
+commands of operators stay.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from simulators.server.plant_server import Plan, PlantServer, build
 from simulators.server.record import Recorder
 
 LOOK_S = 0.02
-"""How often a server that is away looks whether its time has come."""
+"""How often a restart checks whether its simulated time has come, in seconds."""
 
 
 class SimulatedTime(Protocol):
-    """Simulated time."""
+    """Provides the simulated time."""
 
     @property
     def now_s(self) -> float: ...
 
 
 class Servers:
-    """All servers; `plant_servers` has None where one is away."""
+    """All servers.  In `plant_servers`, None is a server that is away."""
 
     def __init__(self, plans: Sequence[Plan], access: Access, recorder: Recorder, time: SimulatedTime) -> None:
         self._plans = plans
@@ -42,7 +42,7 @@ class Servers:
         self.plant_servers: list[PlantServer | None] = []
         self.urls: list[str] = []
         self.adopt: Callable[[PlantServer], None] = lambda server: None
-        """Told of each server before it listens."""
+        """Called with each server before it listens."""
         self._lives: list[AsyncExitStack] = []
         self._wanted: asyncio.Queue[tuple[int, ServerRestart, float]] = asyncio.Queue()
         self._log = structlog.get_logger("simulators")
@@ -53,7 +53,7 @@ class Servers:
 
     @asynccontextmanager
     async def built(self, endpoint: str) -> AsyncIterator[None]:
-        """Bind all ports, then build all servers; close them at the end.  Raises `CannotListen`."""
+        """Bind all ports, then build all servers.  Close them at the end.  Raises `CannotListen`."""
         bound = bind_all(endpoint, len(self._plans))
         try:
             for number, each in enumerate(bound):
@@ -76,7 +76,7 @@ class Servers:
         self._recorder.flush()
 
     async def listen(self) -> None:
-        """Let clients in."""
+        """Start to accept clients."""
         for server in self.present:
             await self._open(server)
 
@@ -86,13 +86,13 @@ class Servers:
         self._log.info("serving", endpoint=server.endpoint.url, machines=len(server.machines))
 
     def restart(self, server: PlantServer, fault: ServerRestart, until_s: float) -> None:
-        """From this instant the server is away; `keep` closes it and brings it back."""
+        """Take a server away from this instant on.  `keep` closes it and brings it back."""
         number = self.plant_servers.index(server)
         self.plant_servers[number] = None
         self._wanted.put_nowait((number, fault, until_s))
 
     async def keep(self) -> None:
-        """Keep the clocks of the servers going, and bring back those that are away, until cancelled."""
+        """Keep the clocks of the servers running and bring back servers that are away, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tell_time(), name="server-clock")
             while True:
@@ -113,14 +113,14 @@ class Servers:
             await asyncio.sleep(LOOK_S)
         shuffle = random.Random(until_s) if fault.namespaces == "shuffled" else None
         server = await self._build(number, bind(url), shuffle)
-        server.write_all(self._time.now_s)  # simulated time went on while it was built
+        server.write_all(self._time.now_s)  # simulated time advanced during the build
         server.record_rest(self._time.now_s)
         self.plant_servers[number] = server
         await self._open(server)
 
 
 def bind_all(endpoint: str, count: int) -> list[socket.socket]:
-    """Ports for so many servers, from that of `endpoint` on.  Raises `CannotListen`, and keeps none, when one fails."""
+    """Bind `count` ports, starting with that of `endpoint`.  Raises `CannotListen`, with all closed, when one fails."""
     first = listening_at(endpoint)
     with ExitStack() as stack:
         bound = []

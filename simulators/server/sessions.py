@@ -1,9 +1,9 @@
-"""Sessions and connections: who may come in, which session a request belongs to, and where publishes go.
+"""Sessions and connections: who may connect, to which session a request belongs, and where publish responses go.
 
-What differs from asyncua's own: the authentication token of a session is 32 random bytes instead of a counter, so that
-nobody takes over a session by guessing; subscriptions outlive a session that times out; TransferSubscriptions moves the
-subscription *and* the publish requests it is answered with; the requests of a dead connection are forgotten at once; a
-peer that stops reading is not read from either, so that its answers do not pile up.
+Differences from asyncua's own: the authentication token of a session is 32 random bytes instead of a counter, so that
+nobody can guess it.  Subscriptions outlive a session that times out.  TransferSubscriptions moves the subscription
+*and* the publish requests for its answers.  The requests of a dead connection are forgotten at once.  A client that
+stops reading is not read from either, so that its answers do not pile up.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ from simulators.server.nodes import ObjectIds, StatusCodes, numeric, opaque_id
 from simulators.server.subscriptions import Answer, Ask, Subscriptions
 
 Judge = Callable[[ua.WriteValue, User], ua.StatusCode | None]
-"""Says whether a client may write this; None when it has no opinion."""
+"""Decides whether a client may write a value.  None: it does not decide."""
 ReadHistory = Callable[[ua.HistoryReadParameters], list[ua.HistoryReadResult]]
 Disturb = Callable[[ua.NodeId], Awaitable[None]]
-"""Called with the type of each request before it is worked on: it may wait, or raise a `ServiceError`."""
+"""Called with the type of each request before the request is processed.  It may wait, or raise a `ServiceError`."""
 
 
 NOBODY = User(role=UserRole.Anonymous)
@@ -55,8 +55,8 @@ class Session(InternalSession):
             core.register_external_session(self)
 
     async def close_session(self, delete_subs: bool = True) -> None:
-        """What times out leaves its subscriptions behind: they live for their own lifetime, and whoever has the same
-        user may take them up (Part 4, 5.14.1.1 and 5.14.7).  asyncua's own deletes them."""
+        """Close the session.  A session that times out leaves its subscriptions: they live for their own lifetime, and
+        the same user may transfer them (Part 4, 5.14.1.1 and 5.14.7).  asyncua's own deletes them."""
         timed_out = self._timeout_task is not None and asyncio.current_task() is self._timeout_task
         await super().close_session(delete_subs and not timed_out)
 
@@ -72,7 +72,7 @@ class Session(InternalSession):
         results = self.subscriptions.acknowledge_for(self, acks or [])
         return len(self.subscriptions.of(self)), results
 
-    async def transfer_subscriptions(  # type: ignore[override]  # as asyncua's own: the server side needs the answer
+    async def transfer_subscriptions(  # type: ignore[override]  # as in asyncua: the server side needs the answer
         self, params: ua.TransferSubscriptionsParameters, callback: Answer
     ) -> list[ua.TransferResult]:
         connection = getattr(callback, "__self__", None)
@@ -84,14 +84,14 @@ class Session(InternalSession):
         ]
 
     async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
-        """Each value is judged by itself: what is refused is not written, the rest is."""
+        """Write each value that is allowed; refuse the others one by one."""
         verdicts = [self.iserver.judge(value, self.user) if self.external else None for value in params.NodesToWrite]
         allowed = [v for v, verdict in zip(params.NodesToWrite, verdicts, strict=True) if verdict is None]
         written = iter(await super().write(ua.WriteParameters(allowed)) if allowed else [])
         return [next(written) if verdict is None else verdict for verdict in verdicts]
 
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
-        """Methods may ask the core who calls them."""
+        """Call methods.  Meanwhile a method may ask the core for its caller."""
         self.iserver.caller = self.user if self.external else None
         return await super().call(params)
 
@@ -107,12 +107,12 @@ class Connection(UaProcessor):
     iserver: "Core"
 
     def ask(self, subscription_id: int) -> PublishRequestData | None:
-        """A stored publish request to answer with; without one, the next to arrive is answered at once."""
+        """A stored publish request to answer.  None: the next one that arrives is answered at once."""
         request: PublishRequestData | None = self.get_publish_request(ua.UInt32(subscription_id))
         return request
 
     def forget_subscription(self, subscription_id: int) -> None:
-        """It has moved away: the next publish request of this connection is not for it."""
+        """Forget a transferred subscription: the next publish request of this connection is not for it."""
         self._publish_results_subs.pop(ua.IntegerId(subscription_id), None)
 
     async def _process_message(
@@ -120,14 +120,14 @@ class Connection(UaProcessor):
     ) -> bool | None:
         if self.iserver.disturb is not None:
             await self.iserver.disturb(typeid)
-        answer: bool | None = await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]  # asyncua left its annotations out
+        answer: bool | None = await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]  # asyncua does not annotate it
         return answer
 
     async def close(self) -> None:
-        """The connection is lost: what is published from now on waits for the next one."""
+        """Handle the loss of the connection: later publish responses wait for the next connection."""
         self._publish_requests.clear()
         self._publish_results_subs.clear()
-        await super().close()  # type: ignore[no-untyped-call]  # asyncua left its annotations out
+        await super().close()  # type: ignore[no-untyped-call]  # asyncua does not annotate it
 
 
 class Wire(OPCUAProtocol):
@@ -142,10 +142,10 @@ class Wire(OPCUAProtocol):
         super().connection_made(transport)
         if self.transport is not None:
             self.processor = Connection(self.iserver, self.transport, self.limits)
-            self.processor.set_policies(self.policies)  # type: ignore[no-untyped-call]  # the same
+            self.processor.set_policies(self.policies)  # type: ignore[no-untyped-call]  # asyncua does not annotate it
 
     def pause_writing(self) -> None:
-        """The peer does not read its answers: take no more questions."""
+        """Stop reading requests: the client does not read its answers."""
         if self.transport is not None:
             self.transport.pause_reading()
 
@@ -155,7 +155,7 @@ class Wire(OPCUAProtocol):
 
 
 class Listener(BinaryServer):
-    """The TCP port, bound before anything else so that a port that is taken is known at once."""
+    """The TCP port.  It is bound before anything else, so that a taken port is known at once."""
 
     def __init__(self, core: "Core", bound: socket.socket, limits: TransportLimits) -> None:
         host, port = bound.getsockname()[:2]
@@ -172,14 +172,14 @@ class Listener(BinaryServer):
 
 @cache
 def standard_nodes() -> Mapping[ua.NodeId, NodeData]:
-    """The address space that every OPC UA server has, built once: it takes a second.  Nobody may change it."""
+    """The address space that every OPC UA server has.  Built once, as it takes a second; nobody may change it."""
     store = AddressSpace()
     fill_address_space(NodeManagementService(store))  # type: ignore[no-untyped-call]  # generated code
     return {node_id: store[node_id] for node_id in store.keys()}  # noqa: SIM118 - it is no dict
 
 
 def copied(node: NodeData) -> NodeData:
-    """A node of its own, on values that nobody changes in place."""
+    """A copy of a node, with values that nobody changes in place."""
     twin = NodeData(node.nodeid)
     twin.references = list(node.references)
     for attribute, held in node.attributes.items():
@@ -189,7 +189,7 @@ def copied(node: NodeData) -> NodeData:
 
 
 class Core(InternalServer):
-    """What all connections of one server share."""
+    """The state that all connections of one server share."""
 
     def __init__(self, users: UserManager) -> None:
         super().__init__(user_manager=users)
@@ -198,9 +198,9 @@ class Core(InternalServer):
         self.isession = Session(self, "Internal", User(role=UserRole.Admin), external=False)
         self.current_time_node = Node(self.isession, numeric(ObjectIds.Server_ServerStatus_CurrentTime))
         self.server_status_node = Node(self.isession, numeric(ObjectIds.Server_ServerStatus))
-        self.disabled_clock = True  # ours is a task with a parent
+        self.disabled_clock = True  # our clock is a task with a parent
         self.caller: User | None = None
-        """Who called the method that runs."""
+        """The user who calls the running method."""
         self.read_history: ReadHistory | None = None
         self.judge: Judge = lambda value, user: None
         self.disturb: Disturb | None = None
@@ -226,7 +226,7 @@ class Core(InternalServer):
         return list(self._external_sessions.values())
 
     async def write_clock(self, offset: timedelta) -> None:
-        """Bring Server_ServerStatus up to date, by a clock that may be wrong; messages go by it as well."""
+        """Update Server_ServerStatus by a clock that may be wrong.  Messages use the same clock."""
         self.subscriptions.clock_offset = offset
         status = copy(await self.server_status_node.read_value())
         status.CurrentTime = self.subscriptions.now()

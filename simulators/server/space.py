@@ -1,9 +1,9 @@
-"""The address space of one server: nodes written straight into asyncua's store, thousands in a tenth of a second.
+"""The address space of one server: nodes are written directly into asyncua's store, thousands in a tenth of a second.
 
-asyncua's own way to add a node compares it with every node of its parent, which grows with the square of their number.
-Here the caller vouches that node ids and browse names are unique; a node id that exists is a bug and raises.
+asyncua's own way compares a new node with every node of its parent, which grows with the square of their number.  Here
+the caller guarantees that node ids and browse names are unique; a node id that exists is a bug and raises.
 
-A `Variable` is a handle to write through: type, node id and the attribute's slot, looked up once.
+A `Variable` is a handle for writing: type, node id and the attribute's slot, looked up once.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,7 +37,7 @@ Method = Callable[..., Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable one may write."""
+    """A variable that can be written."""
 
     node_id: ua.NodeId
     kind: ua.VariantType
@@ -45,7 +45,7 @@ class Variable:
 
     @property
     def content(self) -> object:
-        """The value that is there."""
+        """The present value."""
         held = self.slot.value
         return held.Value.Value if held and held.Value else None
 
@@ -102,7 +102,7 @@ class Space:
     def add_type(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, node_class: ua.NodeClass, abstract: bool
     ) -> ua.NodeId:
-        """An object, variable, data or reference type, as a subtype of `parent`."""
+        """Add an object, variable, data or reference type as a subtype of `parent`."""
         node = self._add(node_id, node_class, name, "")
         _set(node, AttributeIds.IsAbstract, abstract, ua.VariantType.Boolean)
         if node_class is ua.NodeClass.VariableType:
@@ -116,7 +116,7 @@ class Space:
     def add_method(
         self, node_id: ua.NodeId, name: ua.QualifiedName, parent: ua.NodeId, method: Method | None
     ) -> ua.NodeId:
-        """A method of `parent`, called with the id of the object and then its arguments."""
+        """Add a method to `parent`.  It is called with the id of the object and then its arguments."""
         node = self._add(node_id, ua.NodeClass.Method, name, "")
         _set(node, AttributeIds.Executable, True, ua.VariantType.Boolean)
         _set(node, AttributeIds.UserExecutable, True, ua.VariantType.Boolean)
@@ -125,14 +125,14 @@ class Space:
         return node_id
 
     def add_arguments(self, node_id: ua.NodeId, name: str, method: ua.NodeId, arguments: Sequence[ua.Argument]) -> None:
-        """`InputArguments` or `OutputArguments` of a method."""
+        """Add `InputArguments` or `OutputArguments` to a method."""
         self.add_property(
             node_id, ua.QualifiedName(ua.String(name)), method, ua.VariantType.ExtensionObject, list(arguments),
             data_type=numeric(ObjectIds.Argument),
         )  # fmt: skip
 
     def refer(self, source: ua.NodeId, target: ua.NodeId, kind: ua.NodeId) -> None:
-        """A reference of `kind` from `source` to `target`, and its inverse."""
+        """Add a reference of `kind` from `source` to `target`, and its inverse."""
         self.store[source].references.append(self._description(target, kind, forward=True))
         self.store[target].references.append(self._description(source, kind, forward=False))
 
@@ -142,7 +142,7 @@ class Space:
         return [(node_id, self.store[node_id]) for node_id in keys]
 
     def remove(self, node_id: ua.NodeId) -> NodeData:
-        """Take a node away; gives it back for `restore`.  Its references stay, and point nowhere."""
+        """Remove a node and return it for `restore`.  References to it stay."""
         node = self.store[node_id]
         del self.store[node_id]
         return node
@@ -153,7 +153,7 @@ class Space:
     def write(
         self, variable: Variable, content: object, source_time: datetime, server_time: datetime, code: int = 0
     ) -> ua.DataValue:
-        """Write a value with both timestamps: subscribers are told.  Returns what was written."""
+        """Write a value with both timestamps and notify the subscribers.  Returns the written DataValue."""
         written = data_value(content, variable.kind, source_time, server_time, code)
         variable.slot.value = written
         for handle, callback in variable.slot.datachange_callbacks.items():
@@ -205,7 +205,7 @@ def _held(content: object, kind: ua.VariantType) -> ua.DataValue:
 
 @cache
 def _plain(content: int, kind: ua.VariantType) -> ua.DataValue:
-    """Masks, ranks and flags: thousands of nodes have the same ones."""
+    """A shared DataValue for masks, ranks and flags, which are the same in thousands of nodes."""
     return _held(bool(content) if kind is ua.VariantType.Boolean else content, kind)
 
 

@@ -1,7 +1,7 @@
-"""Variables that do nothing but change, for load tests: Objects / site / <entry> / <entry>-00000 …
+"""Variables for load tests, which only change: Objects / site / <entry> / <entry>-00000 …
 
-Every change is written, each with the instant at which it was due, in the order of these instants.  The value says
-which change it is (`simulators/flow/stress.py`).
+Every change is written, in order, each with the instant at which it was due.  The value tells the number of the change
+(`simulators/flow/stress.py`).
 """
 
 import time
@@ -17,7 +17,7 @@ from simulators.server.value_writer import ValueWriter
 
 BUDGET_S = 0.1
 CHECK_EVERY = 256
-"""Writes between two looks at the clock."""
+"""Writes between two readings of the clock."""
 KINDS = {
     "bool": ua.VariantType.Boolean, "int32": ua.VariantType.Int32, "uint32": ua.VariantType.UInt32,
     "int64": ua.VariantType.Int64, "float": ua.VariantType.Float, "double": ua.VariantType.Double,
@@ -56,9 +56,9 @@ class Load:
             self._writer.write(variable, tag.value(tag.count(now_s)), now_s)
 
     def publish(self, now_s: float) -> None:
-        """Write the changes that were due up to a simulated time, for at most `BUDGET_S` of wall time.
+        """Write the changes that were due up to `now_s`, for at most `BUDGET_S` of wall time.
 
-        What is left is written next time: a machine that cannot keep up falls behind, but goes on answering.
+        The rest is written next time: a computer that is too slow falls behind, but still answers.
         """
         due, tags, began_s, written = self._due, self._tags, time.monotonic(), 0
         while due and due[0][0] <= now_s:
@@ -71,5 +71,5 @@ class Load:
             self._writer.write(self.variables[number], tag.value(count), at_s)
 
     def behind_s(self, now_s: float) -> float:
-        """By how much simulated time the oldest change that is not written is late."""
+        """How late the oldest unwritten change is, in seconds of simulated time."""
         return max(0.0, now_s - self._due[0][0]) if self._due else 0.0

@@ -1,9 +1,9 @@
-"""Subscriptions, by the letter of OPC UA Part 4, 5.14: nothing that was published or queued is lost in silence.
+"""Subscriptions (OPC UA Part 4, 5.14): no published or queued value is lost in silence.
 
-What differs from asyncua's own: after TransferSubscriptions, live data flows to the new session; a message holds a
-bounded number of values and says when there are more; Republish answers Bad_MessageNotAvailable for what it does not
-have, and keeps what it has until it is acknowledged; an acknowledgement of an unknown message is refused; a client
-without subscriptions is told so; ModifySubscription modifies.
+Differences from asyncua's own: after TransferSubscriptions, live data goes to the new session.  A message holds a
+bounded number of values, and says when there are more.  Republish answers Bad_MessageNotAvailable for a message it does
+not have, and keeps the others until they are acknowledged.  An acknowledgement of an unknown message is refused.  A
+client without subscriptions is told so.  ModifySubscription modifies.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ Answer = Callable[..., Awaitable[None]]
 Ask = Callable[[int], "PublishRequestData | None"]
 
 MOST_VALUES = 10_000
-"""Values in one notification message, unless the client asks for fewer: about 350 kB, 40 ms to encode."""
+"""Values in one notification message, unless the client asks for fewer: about 350 kB, and 40 ms to encode."""
 SHORTEST_INTERVAL_MS = 10.0
 MOST_KEPT_BYTES = 64 * 2**20
-"""What one subscription may keep for Republish."""
+"""How much one subscription may keep for Republish."""
 FEW_MESSAGES = 100
-"""So many messages are never too much: the largest has some 350 kB."""
+"""This many messages are always kept; the largest has some 350 kB."""
 
 
 class Owner(Protocol):
-    """The session a subscription belongs to."""
+    """The session that owns a subscription."""
 
     session_id: ua.NodeId
     user: User
@@ -47,13 +47,13 @@ class Owner(Protocol):
 
 @runtime_checkable
 class Channel(Protocol):
-    """The connection a subscription publishes through."""
+    """The connection that carries the publish responses of a subscription."""
 
     def forget_subscription(self, subscription_id: int) -> None: ...
 
 
 class Subscription(InternalSubscription):
-    """One subscription of one client (or of the server itself, when `ask` is None)."""
+    """One subscription of a client, or of the server itself when `ask` is None."""
 
     def __init__(
         self, data: ua.CreateSubscriptionResult, aspace: AddressSpace, answer: Answer, ask: Ask | None,
@@ -80,7 +80,7 @@ class Subscription(InternalSubscription):
         return super().has_published_results()
 
     async def publish_results(self, requestdata: "PublishRequestData | None" = None) -> bool:
-        """Publish what waits, in as many messages as it takes and as there are requests for."""
+        """Publish the waiting values, in as many messages as needed and as there are publish requests."""
         published = await super().publish_results(requestdata)
         more = published
         while more and self._publishing_enabled and self.due:
@@ -91,7 +91,7 @@ class Subscription(InternalSubscription):
         taken = self.items.take(self.most_values)
         if taken and self.pub_request_callback:
             result.NotificationMessage.NotificationData.append(encoded(taken))
-        elif taken:  # the server's own subscriptions want objects
+        elif taken:  # the server's own subscriptions expect objects
             result.NotificationMessage.NotificationData.append(ua.DataChangeNotification(MonitoredItems=taken))
 
     def _pop_publish_result(self) -> ua.PublishResult:
@@ -102,7 +102,10 @@ class Subscription(InternalSubscription):
         return result
 
     def _forget_what_is_too_much(self) -> None:
-        """A client that never acknowledges does not fill our memory: the oldest messages cannot be republished."""
+        """Forget the oldest messages of a client that never acknowledges, to bound the memory.
+
+        Republish loses them.
+        """
         kept = self._not_acknowledged_results
         if len(kept) <= FEW_MESSAGES:
             return
@@ -132,7 +135,7 @@ class Subscription(InternalSubscription):
         return ua.StatusCode()
 
     def move(self, owner: Owner, answer: Answer, ask: Ask) -> None:
-        """From now on belong to another session, and publish through its connection."""
+        """Move to another session, and publish through its connection from now on."""
         before = getattr(self.pub_request_callback, "__self__", None)
         if isinstance(before, Channel):
             before.forget_subscription(self.data.SubscriptionId)
@@ -149,12 +152,12 @@ class Subscriptions(SubscriptionService):
     """The subscriptions of one server."""
 
     kind: type[Subscription] = Subscription
-    """What a new one is made of."""
+    """The class of new subscriptions."""
     clock_offset = timedelta(0)
-    """By how much the server's clock is wrong."""
+    """The error of the server's clock."""
 
     def now(self) -> datetime:
-        """By the server's clock."""
+        """The time on the server's clock."""
         return datetime.now(UTC) + self.clock_offset
 
     def of(self, owner: Owner) -> list[Subscription]:
@@ -191,7 +194,7 @@ class Subscriptions(SubscriptionService):
         result: ua.CreateSubscriptionResult | ua.ModifySubscriptionResult,
         params: ua.CreateSubscriptionParameters | ua.ModifySubscriptionParameters,
     ) -> None:
-        """What the server grants of what the client asks (Part 4, 5.14.2): the lifetime is 3 keep-alives at least."""
+        """Revise what the client asks for (Part 4, 5.14.2).  The lifetime is at least 3 keep-alives."""
         result.RevisedPublishingInterval = max(params.RequestedPublishingInterval, SHORTEST_INTERVAL_MS)
         result.RevisedMaxKeepAliveCount = ua.UInt32(self._clamp_keep_alive_count(params.RequestedMaxKeepAliveCount))
         lifetime = max(params.RequestedLifetimeCount, 3 * result.RevisedMaxKeepAliveCount)
@@ -208,7 +211,7 @@ class Subscriptions(SubscriptionService):
         return result
 
     def acknowledge_for(self, owner: Owner, acks: Iterable[ua.SubscriptionAcknowledgement]) -> list[ua.StatusCode]:
-        """One verdict per acknowledgement.  Raises Bad_NoSubscription for a session that has none."""
+        """One status code per acknowledgement.  Raises Bad_NoSubscription for a session without subscriptions."""
         own = {s.data.SubscriptionId: s for s in self.of(owner)}
         if not own:
             raise ServiceError(StatusCodes.BadNoSubscription)
@@ -224,7 +227,7 @@ class Subscriptions(SubscriptionService):
     def transfer_to(
         self, owner: Owner, number: int, send_initial_values: bool, answer: Answer, ask: Ask
     ) -> ua.TransferResult:
-        """Move one subscription to the session `owner` (Part 4, 5.14.7), if it belongs to the same user."""
+        """Move a subscription to the session `owner` (Part 4, 5.14.7), if both belong to the same user."""
         subscription = self.subscriptions.get(int(number))
         if not isinstance(subscription, Subscription):
             return ua.TransferResult(status(StatusCodes.BadSubscriptionIdInvalid))
@@ -237,5 +240,5 @@ class Subscriptions(SubscriptionService):
 
 
 def _size(result: ua.PublishResult) -> int:
-    """About how many bytes a message has."""
+    """The approximate size of a message in bytes."""
     return sum(len(getattr(data, "Body", None) or b"") + 100 for data in result.NotificationMessage.NotificationData)

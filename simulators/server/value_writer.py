@@ -1,7 +1,6 @@
-"""The one way in which values reach variables: once if they differ, recorded, remembered, and with both timestamps.
+"""The only way for values to reach variables: written when different, recorded, remembered, with both timestamps.
 
-Here is also where faults of values come in: the truth passes the distortions that are active, and what is written (and
-recorded) is what comes out.
+Faults of values act here: the true value passes the active distortions, and their result is written and recorded.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ class ValueWriter:
     """Writes the variables of one server."""
 
     def __init__(self, space: Space, epoch: datetime, uris: list[str], recorder: Recorder) -> None:
-        """`epoch` is the instant of simulated time 0; `uris` are the server's namespaces, by index."""
+        """`epoch`: the instant of simulated time 0.  `uris`: the server's namespaces, by index."""
         self._space = space
         self._epoch = epoch
         self._uris = uris
@@ -28,20 +27,20 @@ class ValueWriter:
         self.history = History(space)
         self.distortions: list[Distortion] = []
         self.offset = timedelta(0)
-        """How wrong the clock of this server is."""
+        """The error of this server's clock."""
         self._truth: dict[ua.NodeId, tuple[Variable, ServedValue]] = {}
         self._recorded: set[ua.NodeId] = set()
 
     def instant(self, at_s: float) -> datetime:
-        """The moment that a simulated time stands for."""
+        """The instant that a simulated time stands for."""
         return self._epoch + timedelta(seconds=at_s)
 
     def write(self, variable: Variable, content: object, at_s: float, code: int = 0) -> None:
-        """Write one value as of a simulated time, unless it is the one that is there."""
+        """Write a value with a simulated time, unless the variable shows it already."""
         self.write_at(variable, content, self.instant(at_s), code)
 
     def write_at(self, variable: Variable, content: object, source_time: datetime, code: int = 0) -> None:
-        """Write one value as of an instant, unless it is the one that is there."""
+        """Write a value with a source timestamp, unless the variable shows it already."""
         known = self._truth.get(variable.node_id)
         if known is not None and same(known[1], content, code):
             return
@@ -75,11 +74,11 @@ class ValueWriter:
         self.history.add(variable, self._space.write(variable, content, source_time, server_time, code))
 
     def fitting(self, distortion: Distortion) -> list[Variable]:
-        """The variables that a distortion concerns."""
+        """The variables that a distortion affects."""
         return [v for v, _ in self._truth.values() if distortion.fits(str(v.node_id.Identifier))]
 
     def show_again(self, variables: list[Variable], source_time: datetime) -> None:
-        """Send the truth of some variables once more, through the distortions that are active now."""
+        """Write the true values of some variables again, through the distortions that are active now."""
         for variable in variables:
             content, known_time, code = self._truth[variable.node_id][1]
             truth = ServedValue(content, max(source_time, known_time), code)
@@ -87,15 +86,15 @@ class ValueWriter:
                 self._send(variable, truth)
 
     def announce(self, variable: Variable, source_time: datetime, code: int) -> None:
-        """Write a status in place of the truth."""
+        """Write a status in place of the true value."""
         self._write(variable, ServedValue(None, source_time, code))
 
     def name_of(self, node_id: ua.NodeId) -> str:
-        """The node id as text with the namespace URI, which stays when the index changes."""
+        """The node id as text with the namespace URI, which stays the same when the index changes."""
         return f"nsu={self._uris[node_id.NamespaceIndex]};{node_id.to_string().partition(';')[2]}"
 
     def record_rest(self, namespace: int) -> None:
-        """Record every variable that has not been recorded with the value it holds."""
+        """Record every variable that was not recorded yet, with its present value."""
         if not self._recorder.keeps:
             return
         for node_id, node in self._space.nodes_of(namespace):
@@ -109,7 +108,7 @@ class ValueWriter:
 
 
 def shows(variable: Variable, shown: ServedValue) -> bool:
-    """Whether the variable has this value and status already: then nobody would be told."""
+    """Whether the variable already has this value and status, so that no subscriber would be notified."""
     held = variable.slot.value
     if held is None or held.StatusCode is None:
         return False
@@ -117,7 +116,7 @@ def shows(variable: Variable, shown: ServedValue) -> bool:
 
 
 def same(known: ServedValue, content: object, code: int) -> bool:
-    """Whether a value and its status are what is known; two NaN are the same, and a bad status carries no value."""
+    """Whether value and status equal the known ones.  Two NaN are equal; a bad status carries no value."""
     if known.code != code:
         return False
     before = known.content

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, on the loopback address unless told otherwise."""
+"""`/metrics` for Prometheus, by default on the loopback address."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ def bind_http(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def metrics_served(registry: CollectorRegistry, bound: socket.socket) -> AsyncIterator[str]:
-    """Answer `GET /metrics` while inside; gives the URL."""
+    """Answer `GET /metrics` while inside.  Yields the URL."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,19 +1,19 @@
 """`simulators verify`: the flow against queueing theory.
 
-Every anchor is a small plant of the same kind that users write, run by the same kernel, and judged by the theoretical
-standard error.  Seeds are fixed, so a run either always passes or always fails.
+Every anchor is a small plant like those that users write.  The same kernel runs it, and the theoretical standard error
+judges the result.  Seeds are fixed, so a run either always passes or always fails.
 
-Two published tables are not among them, since the flow does not have their mechanism:
+Two published tables are missing, since the flow does not have their mechanism:
 
-- Bernoulli machines after Li and Meerkov.  There the first machine, before a full buffer, can finish a part in the very
-  slot in which the second takes one.  Here a machine begins on a part at the end of the slot that frees the place
-  (before service), or waits with the finished part (after service), so a place is free from the next slot on.  For two
-  machines of 0.9 and N = 2 that is 0.825 and not 6/7, and no whole N gives their figure.  The anchors of 3.5e are the
-  same machines with the law of this convention; there is no published constant for it.
-- The preset of ManufacturingOntologies.  Its cycle time is the ideal one and a tenth of it times a half-normal number,
+- Bernoulli machines after Li and Meerkov.  In their model the first machine, in front of a full buffer, can finish a
+  part in the same slot in which the second takes one.  Here a machine begins a part at the end of the slot that frees
+  the place (before service), or waits with the finished part (after service), so a place is free from the next slot on.
+  Two machines of 0.9 with N = 2 make 0.825 and not 6/7, and no whole N gives their figure.  The anchors of 3.5e are the
+  same machines with the law of our convention, for which there is no published constant.
+- The preset of ManufacturingOntologies.  Its cycle time is the ideal one plus a tenth of it times a half-normal number,
   and a fault spoils the part and stops the machine in the same cycle.  No law of the plant file is half-normal, and a
-  failure that counts cycles strikes at the beginning of the next cycle and leaves the verdict on the part alone.  Only
-  the share of good parts could be shown, which the yields of 3.7 show already.
+  failure that counts cycles strikes at the start of the next cycle and does not change the verdict on the part.  Only
+  the share of good parts could be compared, which the yields of 3.7 do already.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from simulators.verify.case import LIMIT, Case, Measure, Outcome, run
 __all__ = ["LIMIT", "QUICK", "Case", "Measure", "Outcome", "anchors", "run", "verify"]
 
 QUICK = 0.1
-"""The share of the full length that the quick selection runs."""
+"""The share of the full length that the quick run takes."""
 
 
 def anchors() -> Iterator[Case]:
@@ -36,9 +36,9 @@ def anchors() -> Iterator[Case]:
 
 
 def verify(report: Callable[[str], None], *, quick: bool = False, seed: int = 1) -> bool:
-    """Run every anchor, say each outcome as soon as it is there, and give whether all have passed.
+    """Run every anchor, report each outcome at once, and return whether all have passed.
 
-    `quick` runs all anchors for a shorter time: less sharp, under a minute.
+    `quick` runs every anchor for a shorter time: less sharp, under a minute in all.
     """
     cases = list(anchors())
     outcomes: list[Outcome] = []

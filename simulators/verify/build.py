@@ -1,4 +1,4 @@
-"""Small plants and readings to put anchors together from."""
+"""Parts of anchors: small plants, and readings."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ def exponential(mean: float) -> Exponential:
 
 
 def station(name: str, cycle: Distribution, **more: object) -> Process:
-    """A station without signals: they take no part in what is verified."""
+    """A station without signals, which play no part in the verification."""
     return Process.model_validate({"name": name, "cycle": cycle, "signals": (), **more})
 
 
@@ -112,7 +112,10 @@ def waiting_for_crew(factory: Factory) -> Reading:
 
 
 def work_ahead(name: str) -> Callable[[Factory], Reading]:
-    """The time integral of the work in a station: per part, service times wait, and half its service squared."""
+    """The time integral of the work in a station.
+
+    Per part: service time x wait, and half of the squared service time.
+    """
 
     def read(factory: Factory) -> Reading:
         total = 0.0
@@ -129,7 +132,7 @@ def work_ahead(name: str) -> Callable[[Factory], Reading]:
 
 
 def found_on_arrival(factory: Factory) -> Reading:
-    """How many parts the arrivals have found on the line, added up."""
+    """How many parts each arrival finds on the line, added up."""
     total = 0
 
     def witness(found: int) -> None:

@@ -1,8 +1,8 @@
-"""One anchor: a small plant, what is measured on it, what theory says, and how long it must run.
+"""One anchor: a small plant, the measured quantities, the theoretical values, and the length of the run.
 
-Everything measured is a quantity that grows with time (parts made, seconds in a state, part seconds in a buffer), so
-an estimate is its growth over the length of the run after a warm-up.  Where the law has no variance the run is exact,
-needs no warm-up, and must agree to rounding.
+Every measured quantity grows with time (parts made, seconds in a state, part seconds in a buffer), so an estimate is
+its growth after the warm-up divided by the length of the run.  If the law has no variance the run is exact, needs no
+warm-up, and must agree within rounding.
 """
 
 import math
@@ -14,17 +14,17 @@ from simulators.plant import Plant
 from simulators.verify.markov import Expected
 
 Reading = Callable[[float], float]
-"""What has grown up to a simulated time."""
+"""The accumulated quantity up to a simulated time."""
 LIMIT = 4.0
-"""The |z| from which an anchor fails: a false alarm once in 16 000 anchors."""
+"""The |z| from which an anchor fails: one false alarm in 16 000 anchors."""
 WARM_UP = 0.02
-"""The share of a run that is left out at its beginning, on top of the run."""
+"""The length of the warm-up, as a share of the run; it is added to the run."""
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One quantity of a case.  `read` is told a new factory and gives the reading; `known` is a published constant."""
+    """One quantity of a case.  `read` takes a new factory and returns the reading; `known` is a published constant."""
 
     name: str
     law: Expected
@@ -34,7 +34,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One plant, and the quantities measured on it.  `length_s` is the run for one anchor at full length."""
+    """One plant and its measured quantities.  `length_s`: the full length of the run, in simulated seconds."""
 
     section: str
     name: str
@@ -45,7 +45,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out for one measure."""
+    """The result of one measure."""
 
     section: str
     name: str

@@ -1,4 +1,4 @@
-"""Anchors at the edges of the two-machine models: parts as small as a fluid, no buffers at all, slots of time."""
+"""Anchors at the limits of the two-machine models: very small parts, no buffers, and time slots."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -23,11 +23,11 @@ def cases() -> Iterator[Case]:
 
 
 def _small_parts() -> Iterator[Case]:
-    """Parts of 1/8 s of work in the place of a fluid.
+    """Parts of 1/8 s of work in place of a fluid.
 
-    With B places the line is never worse than the fluid with room for B parts and never better than the one with room
-    for B+2, since the first machine is ahead of the second by no more whole parts than that.  So B+1 stands for the
-    room of the fluid, and the formula one part of room up and down bounds the bias: `small_parts_bias`.
+    With B places the line is never worse than the fluid with room for B parts and never better than with room for B+2,
+    since the first machine can be ahead of the second by that many whole parts at most.  So B+1 is the room of the
+    fluid, and the formula with one part more and one part less bounds the bias: `small_parts_bias`.
     """
     rows = (
         ((0.01, 0.1), (0.01, 0.1), 5.0, 0.8485856905), ((0.01, 0.1), (0.01, 0.1), 10.0, 0.8587257618),
@@ -51,13 +51,13 @@ def _small_parts() -> Iterator[Case]:
 
 
 def small_parts_bias(first: tuple[float, float], second: tuple[float, float], room: float) -> float:
-    """How far the efficiency in small parts can be from that of the fluid, at most."""
+    """The largest possible difference between the efficiency with small parts and that of the fluid."""
     middle, *ends = (theory.continuous_efficiency(first, second, room + off) for off in (0, -SMALL_S, SMALL_S))
     return max(abs(end - middle) for end in ends)
 
 
 def _rigid() -> Iterator[Case]:
-    """A line that moves all its parts together is one unit of production that each of its machines can stop."""
+    """A line that moves all its parts together: one unit of production that each of its machines can stop."""
     rows = (
         ("2 x 0.01,0.1", ((0.01, 0.1),) * 2, 0.83333333),
         ("5 x 0.01,0.1", ((0.01, 0.1),) * 5, 0.66666667),
@@ -84,10 +84,10 @@ def _rigid() -> Iterator[Case]:
 
 
 def _slots() -> Iterator[Case]:
-    """Geometric cycles in whole slots, where much happens at the same instant.
+    """Geometric cycles in whole slots, so that many events share one instant.
 
-    The places are N-1 when the first machine blocks before service and N-2 when it blocks after: N parts in between,
-    as it finishes none while the second has that many before it.
+    There are N-1 places when the first machine blocks before service, and N-2 when it blocks after: N parts in between,
+    as it finishes none while the second has that many in front of it.
     """
     rows = ((0.9, 0.9, 1), (0.9, 0.9, 2), (0.9, 0.9, 5), (0.9, 0.8, 3), (0.8, 0.9, 3), (0.7, 0.7, 2), (0.95, 0.9, 4))
     for p1, p2, most in rows:

@@ -1,7 +1,7 @@
-"""Finite Markov chains: stationary averages, and how far an average over a run of length T may stray from them.
+"""Finite Markov chains: stationary averages, and how far an average over a run of length T may deviate from them.
 
-For a stationary chain the variance of a long-run average is `avar / T`, and `avar` follows from the generator exactly:
-so an estimate can be judged by the theoretical standard error, and not by one that was itself estimated.
+The variance of a long-run average of a stationary chain is `avar / T`, and `avar` follows exactly from the generator.
+So an estimate is judged by the theoretical standard error, not by an estimated one.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -60,7 +60,7 @@ class Chain(Generic[S]):
         return Expected(exact, float(2 * self.pi @ (centred * self._deviation(centred))))
 
     def rate(self) -> Expected:
-        """The rate of what the moves count."""
+        """The rate of the counted events."""
         each = self._counts.sum(axis=1)
         exact = float(self.pi @ each)
         ahead = self._deviation(each - exact)
@@ -75,7 +75,7 @@ class Chain(Generic[S]):
 def discrete_average(
     start: S, moves: Callable[[S], Iterable[tuple[float, S]]], reward: Callable[[S], float]
 ) -> Expected:
-    """The average per step of a function of the state of a chain in discrete time: `moves` gives probabilities."""
+    """The average per step of a function of the state, for a chain in discrete time.  `moves` gives probabilities."""
     index: dict[S, int] = {start: 0}
     found: list[tuple[int, int, float]] = []
     waiting = [start]
@@ -98,7 +98,7 @@ def discrete_average(
 
 
 def _stationary(rates: Vector) -> Vector:
-    """The distribution that a matrix whose rows sum to zero leaves alone."""
+    """The stationary distribution of a matrix whose rows sum to zero."""
     system = rates.T.copy()
     system[-1] = 1.0
     right = np.zeros(len(rates))

@@ -1,4 +1,4 @@
-"""Anchors that are exact, or that follow from renewal theory: makespan, tools, batches, yields, care, closed lines."""
+"""Anchors that are exact or follow from renewal theory: makespan, tools, batches, yields, maintenance, closed lines."""
 
 import math
 from collections.abc import Iterator
@@ -87,7 +87,7 @@ def _care() -> Iterator[Case]:
 
 
 def _ageing(renewal: theory.Renewal) -> Plant:
-    """The machine that the renewal describes; its cycle is a seven of anything, since parts are cut in two."""
+    """The machine that the renewal describes.  Its cycle of 7 s is arbitrary: breakdowns interrupt parts."""
     life = Weibull(law="weibull", shape=renewal.shape, scale=renewal.scale)
     care = Maintenance(by="age", every=min(renewal.age, 1e9), takes=constant(renewal.care), when="at_once")
     failure = Failure(name="f", every=life, repair=constant(renewal.repair))

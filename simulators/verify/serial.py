@@ -1,7 +1,7 @@
 """A serial line as a Markov chain: exponential work, failures and repairs, finite buffers, blocking after service.
 
-A state is, per machine, what it holds (`w` a part in work, `b` a finished part that cannot move, `s` nothing) and
-whether it is up; and, per buffer, how many parts are in it.  The first machine always has another part.
+A state holds, per machine, its content (`w` a part in work, `b` a finished part that cannot move, `s` nothing) and
+whether it is up; and, per buffer, the number of parts.  The first machine always has another part.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +15,9 @@ Reward = Callable[[State], float]
 
 @dataclass(frozen=True, slots=True)
 class Serial:
-    """The parameters: rates of work, of failure and of repair, scrap by machine; places in between.
+    """The parameters: rates of work, failure and repair, scrap by machine, and places in between.
 
-    `calendar`: failures strike also while starved or blocked.
+    `calendar`: failures also strike while starved or blocked.
     """
 
     mu: Sequence[float]
@@ -60,7 +60,7 @@ class Serial:
         return "".join(holds), state[1], tuple(stock)
 
     def _unload(self, holds: list[str], stock: list[int], i: int) -> None:
-        """Machine i holds a finished part: pass it on if possible."""
+        """Pass on the finished part of machine i if possible."""
         if holds[i + 1] == "s":
             holds[i + 1] = "w"
         elif stock[i] < self.places[i]:
@@ -71,7 +71,7 @@ class Serial:
         self._load(holds, stock, i)
 
     def _load(self, holds: list[str], stock: list[int], i: int) -> None:
-        """Machine i is empty: give it a part if there is one."""
+        """Give the empty machine i a part if there is one."""
         if i == 0:
             holds[0] = "w"
         elif stock[i - 1]:

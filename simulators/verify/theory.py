@@ -1,4 +1,4 @@
-"""What queueing and renewal theory say, computed from the parameters.
+"""Results of queueing and renewal theory, computed from the parameters.
 
 Each function gives a `Law`: the exact long-run average and its asymptotic variance.  Sources: Takacs' recursion for the
 M/G/1 workload; Pollaczek and Khinchine; Erlang; Buzacott and Shanthikumar; Gershwin, Manufacturing Systems Engineering;
@@ -14,11 +14,11 @@ import numpy as np
 from simulators.verify.markov import Chain, Expected, Vector, discrete_average
 
 DEEP = 240
-"""Where an unlimited queue is cut off; beyond is less than a rounding error at the loads used here."""
+"""Where an unlimited queue is cut off.  At these loads the rest is less than a rounding error."""
 
 
 def birth_death(arrivals: float, service: float, servers: int, most: int) -> Chain[int]:
-    """M/M/c/K: the number of parts in the system; moves count departures."""
+    """M/M/c/K: the number of parts in the system.  The moves count departures."""
 
     def moves(n: int) -> Iterable[tuple[float, int, int]]:
         if n < most:
@@ -30,7 +30,7 @@ def birth_death(arrivals: float, service: float, servers: int, most: int) -> Cha
 
 
 def beyond(servers: int) -> Callable[[int], float]:
-    """How many of n wait when there are so many servers."""
+    """How many of n parts wait, with that many servers."""
     return lambda n: float(max(n - servers, 0))
 
 
@@ -41,7 +41,7 @@ def losses(arrivals: float, service: float, servers: int) -> Expected:
         count, flip = n
         if count < servers:
             yield arrivals, (count + 1, flip), 0
-        else:  # a move that changes nothing else is one to a twin of the state
+        else:  # a move must change the state, so each state has a twin
             yield arrivals, (count, 1 - flip), 1
         if count:
             yield service * count, (count - 1, flip), 0
@@ -50,7 +50,7 @@ def losses(arrivals: float, service: float, servers: int) -> Expected:
 
 
 def losses_in_two_phases(arrivals: float, service: float, servers: int) -> Expected:
-    """M/E2/c/c: the same rate of losses, since only the mean of the service matters; but another variance."""
+    """M/E2/c/c: the same loss rate, since only the mean service time matters; but another variance."""
 
     def moves(at: tuple[int, int, int]) -> Iterable[tuple[float, tuple[int, int, int], int]]:
         first, second, flip = at
@@ -77,7 +77,7 @@ def workload(arrivals: float, moments: Sequence[float]) -> Expected:
 
 
 def unreliable_moments(work: float, mttf: float, mttr: float) -> tuple[float, float, float, float]:
-    """The moments of a fixed time of work, with exponential breakdowns at work and exponential repairs in between."""
+    """The moments of a fixed work time, with exponential breakdowns while working and exponential repairs."""
     k1, k2, k3, k4 = (work / mttf * math.factorial(k) * mttr**k + (work if k == 1 else 0.0) for k in (1, 2, 3, 4))
     return k1, k2 + k1**2, k3 + 3 * k2 * k1 + k1**3, k4 + 4 * k3 * k1 + 3 * k2**2 + 6 * k2 * k1**2 + k1**4
 
@@ -98,13 +98,13 @@ def found_by_arrivals(arrivals: float, service: float) -> Expected:
 
 
 def on_off(mttf: float, mttr: float) -> Expected:
-    """The share of time up of a machine that is never starved or blocked, everything exponential."""
+    """The share of up time of a machine that is never starved or blocked, with exponential times."""
     chain = Chain(True, lambda up: [(1 / mttf, False, 0)] if up else [(1 / mttr, True, 0)])
     return chain.average(float)
 
 
 def crew_chain(machines: int, people: int, mttf: float, mttr: float) -> Chain[int]:
-    """How many machines are down when a few people repair them."""
+    """The number of machines that are down, with a few people to repair them."""
 
     def moves(down: int) -> Iterable[tuple[float, int, int]]:
         if down < machines:
@@ -130,13 +130,13 @@ def closed_line(stations: int, parts: int, rate: float) -> Expected:
 
 
 Pair = tuple[int, bool, bool, bool]
-"""Parts between the machines, which are up, and whether the second has just made one."""
+"""Parts between the machines, which machines are up, and whether the second has just made a part."""
 
 
 def geometric_pair(first: tuple[float, float], second: tuple[float, float], most: int) -> Expected:
-    """Gershwin-Schick / Buzacott: two machines of unit cycle, geometric failures at work and repairs.
+    """Gershwin-Schick / Buzacott: two machines of unit cycle, geometric failures while working, geometric repairs.
 
-    `first` and `second` are (p, r); `most` is N, the places of the buffer and two.
+    `first` and `second` are (p, r); `most` is N, the places of the buffer plus two.
     """
 
     def moves(state: Pair) -> Iterable[tuple[float, Pair]]:
@@ -171,10 +171,11 @@ def geometric_pair_product_form(first: tuple[float, float], second: tuple[float,
 
 
 def continuous_pair(first: tuple[float, float], second: tuple[float, float], room: float) -> Expected:
-    """Two machines of equal speed, a fluid in place of parts, exponential failures at work and repairs.
+    """Two machines of equal speed, a fluid in place of parts, exponential failures while working and exponential
+    repairs.
 
-    `first` and `second` are (p, r), `room` is what the buffer holds, in seconds of work.  The efficiency is exact.  Its
-    variance is that of `geometric_pair` in short cycles, extrapolated to cycles of no length.
+    `first` and `second` are (p, r); `room` is the size of the buffer, in seconds of work.  The efficiency is exact.
+    The variance is that of `geometric_pair` with short cycles, extrapolated to cycle time 0.
     """
     step = max(0.25, room / 100)
     fine, coarse = (_in_cycles_of(length, first, second, room) for length in (step, 2 * step))
@@ -182,7 +183,7 @@ def continuous_pair(first: tuple[float, float], second: tuple[float, float], roo
 
 
 def _in_cycles_of(length: float, first: tuple[float, float], second: tuple[float, float], room: float) -> Expected:
-    """The efficiency of the two machines when every cycle takes so long; its variance per second."""
+    """The efficiency of the two machines with cycles of `length`, and its variance per second."""
     (p1, r1), (p2, r2) = first, second
     law = geometric_pair((p1 * length, r1 * length), (p2 * length, r2 * length), round(room / length) + 1)
     return Expected(law.exact, law.avar * length)
@@ -203,9 +204,9 @@ Mode = tuple[float, float]
 
 
 def rigid_line(modes: Sequence[Mode]) -> Chain[int]:
-    """Buzacott: machines without buffers that move together, so whoever fails stops all.  Moves count failures.
+    """Buzacott: machines without buffers move together, so a failure of one stops all.  The moves count failures.
 
-    State 0 is at work; state i waits for the repair of machine i, and no other can fail meanwhile.
+    State 0 is at work.  State i waits for the repair of machine i, and no other machine can fail meanwhile.
     """
 
     def moves(down: int) -> Iterable[tuple[float, int, int]]:
@@ -219,7 +220,7 @@ def rigid_line(modes: Sequence[Mode]) -> Chain[int]:
 def rigid_line_by_cycles(modes: Sequence[Mode]) -> Expected:
     """The same in whole cycles: parts per cycle time.
 
-    Every part is a renewal, of one cycle and, with chance p for each machine, a geometric repair of mean 1/r.
+    Every part is a renewal: one cycle and, with probability p for each machine, a geometric repair of mean 1/r.
     """
     mean = 1 + sum(p / r for p, r in modes)
     spread = sum(p * (2 - r) / r**2 - (p / r) ** 2 for p, r in modes)
@@ -231,9 +232,9 @@ Slot = tuple[int, bool]
 
 
 def bernoulli_pair(first: float, second: float, most: int, *, at_once: bool = False) -> Expected:
-    """Two machines that finish a part with a fixed probability in every slot they can work in: parts per slot.
+    """Two machines that finish a part with a fixed probability in every slot in which they can work: parts per slot.
 
-    At most `most` parts are between them, and a part is worked on from the slot after it came.  `at_once` is the
+    At most `most` parts are between them, and work on a part begins in the slot after it came.  `at_once` is the
     convention of Li and Meerkov: the first machine can fill the place that the second frees in the same slot.
     Otherwise a place is free from the next slot on.
     """
@@ -241,7 +242,7 @@ def bernoulli_pair(first: float, second: float, most: int, *, at_once: bool = Fa
 
 
 def bernoulli_pair_holds(first: float, second: float, most: int, parts: int) -> Expected:
-    """The share of slots that begin with so many parts between the two machines, places free from the next slot on."""
+    """The share of slots that begin with `parts` between the two machines, with places free from the next slot on."""
     return discrete_average((0, False), _slots(first, second, most, False), lambda slot: float(slot[0] == parts))
 
 
@@ -260,7 +261,7 @@ def _made(chance: float, can_work: bool) -> Iterable[tuple[float, bool]]:
 
 
 def li_meerkov(first: float, second: float, most: int) -> float:
-    """The parts per slot of two Bernoulli machines by the closed form, for their convention: a check of the chain."""
+    """The closed form for the parts per slot of two Bernoulli machines, in their convention: a check of the chain."""
     if first == second:
         return second * (1 - (1 - first) / (most + 1 - first))
     ratio = first * (1 - second) / (second * (1 - first))
@@ -269,9 +270,10 @@ def li_meerkov(first: float, second: float, most: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A machine with Weibull failures that take `repair`, cared for at an `age` (infinity: never), which takes `care`.
+    """A machine with Weibull failures (repaired in `repair`) and maintenance at an `age` (infinity: never; takes
+    `care`).
 
-    Each life is a renewal: a reward per life has the long-run average E[reward] / E[cycle].
+    Each life is a renewal: the long-run average of a reward is E[reward] / E[cycle].
     """
 
     shape: float
@@ -302,7 +304,7 @@ class Renewal:
 
 
 def scrap_after_one_rework(probability: float) -> Expected:
-    """The scrap per visit of parts that are worked again once at most, by renewal-reward theory over parts."""
+    """The scrap per visit when parts are reworked once at most, by renewal-reward theory over parts."""
     p = probability
     share = p * p / (1 + p)
     spread = (1 - p) * share**2 + p * (1 - p) * (2 * share) ** 2 + p * p * (1 - 2 * share) ** 2

@@ -1,4 +1,4 @@
-"""The kinds of stations: one small file each, told in the verbs of `Machine`.
+"""The kinds of stations: one small file each, written with the verbs of `Machine`.
 
 A new kind is a file here, a class with its keys in `simulators/plant/stations.py`, and a line in `STATION_PROCESSES`.
 """

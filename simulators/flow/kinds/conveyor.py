@@ -1,7 +1,7 @@
-"""A belt: parts move from end to end in a fixed time, keep their distance, and queue up at the end.
+"""A belt: parts move from end to end in a fixed time, keep their distance, and queue at the end.
 
-One process puts parts on, another takes them off.  The belt is blocked while its first part cannot get off (those
-behind close up), works while anything is on it, and is starved while it is empty.  When it is stopped, nothing moves.
+One process puts parts on, another takes them off.  The belt is blocked while its first part cannot leave (the parts
+behind it close up), works while it carries parts, and is starved while it is empty.  A stop halts all parts.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from simulators.states import State
 
 
 def convey(machine: Machine) -> Steps:
-    """The life of a belt."""
+    """The process of a belt."""
     station = machine.station
     assert isinstance(station, Conveyor)
     belt = Belt(machine, station.places)
@@ -22,7 +22,7 @@ def convey(machine: Machine) -> Steps:
 
 
 class Belt:
-    """What is on the belt: part, when it was put on, and at which running time of the belt it is at the end."""
+    """The parts on the belt: when each was put on, and at which running time of the belt it reaches the end."""
 
     def __init__(self, machine: Machine, places: int) -> None:
         self._machine = machine
@@ -33,7 +33,7 @@ class Belt:
         self._changed = machine.env.event()
 
     def load(self) -> Steps:
-        """Put parts on, as long as there is a place, at the distance that the places have."""
+        """Put parts on, at the distance of the places, as long as there is a place."""
         machine = self._machine
         while True:
             while len(self._on) >= self._places:
@@ -69,7 +69,7 @@ class Belt:
             self._tell()
 
     def _running_s(self) -> float:
-        """For how long the belt has not been stopped."""
+        """How long the belt has run, in seconds: the time without stops."""
         machine, now_s = self._machine, self._machine.env.now
         return float(now_s) - sum(machine.account.seconds_in(stop, now_s) for stop in GRAVEST)
 

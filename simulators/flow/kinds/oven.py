@@ -1,4 +1,4 @@
-"""An oven: works on a whole batch at once."""
+"""An oven: it works on a whole batch at once."""
 
 from collections.abc import Generator
 
@@ -11,7 +11,7 @@ from simulators.states import State
 
 
 def bake(machine: Machine) -> Steps:
-    """The life of an oven: fill it, bake once, hand the parts on one by one."""
+    """The process of an oven: fill it, bake once, hand the parts on one by one."""
     station = machine.station
     assert isinstance(station, Oven)
     while True:

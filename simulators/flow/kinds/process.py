@@ -7,11 +7,11 @@ from simulators.flow.machine import WORKING, Machine, Steps
 
 
 def process(machine: Machine) -> Steps:
-    """The life of a machine that works on one part at a time.
+    """The process of a machine that works on one part at a time.
 
-    It does what `in_verbs` does, with the usual case of `Machine.spend` (nothing stops the machine, no breakdown is
-    near) written out: nine events of ten in a plant come by here, and a generator within a generator costs as much as
-    the event itself.  A test holds the two against each other.
+    It does the same as `in_verbs`, with the usual case of `Machine.spend` (nothing stops the machine, no failure is
+    near) written out.  Nine of ten events of a plant pass here, and a nested generator would cost as much as the event
+    itself.  A test compares the two.
     """
     env, account, inflow, at_once = machine.env, machine.account, machine.inflow, machine.begins_at_once
     operating, striking, care = machine.processes.operating, machine.processes.striking, machine.processes.between_parts
@@ -58,7 +58,7 @@ def process(machine: Machine) -> Steps:
 
 
 def in_verbs(machine: Machine) -> Steps:
-    """The same life, told in the verbs of `Machine`."""
+    """The same process, written with the verbs of `Machine`."""
     while True:
         part = yield from machine.next_part()
         defect = yield from machine.work(part)

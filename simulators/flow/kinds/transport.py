@@ -1,4 +1,4 @@
-"""A vehicle: carries one part there, hands it over, and comes back empty.  Both ways count as working."""
+"""A vehicle: it carries one part, hands it over, and comes back empty.  Both ways count as working."""
 
 from simulators.flow.machine import Machine, Steps
 from simulators.plant import Transport
@@ -6,7 +6,7 @@ from simulators.states import State
 
 
 def carry(machine: Machine) -> Steps:
-    """The life of a vehicle."""
+    """The process of a vehicle."""
     station = machine.station
     assert isinstance(station, Transport)
     back_s = station.back.sampler(machine.seed, machine.path, "back")

@@ -1,17 +1,17 @@
-"""The types of published OPC UA models that our machines are instances of, as tables, and how they get onto a server.
+"""Tables of the published OPC UA types that our machines are instances of, and how they get onto a server.
 
-`di.txt`, `machinery.txt`, `packml.txt`, `machinetool.txt` hold the nodes we serve: of Machinery and PackML every
-declaration of the types we use, of MachineTool the mandatory ones.  Node ids, browse names, types and rules are those
-that the specifications publish; a test compares them, node by node, with the official NodeSet files.
+`di.txt`, `machinery.txt`, `packml.txt`, `machinetool.txt` hold the nodes that we serve: every declaration of the types
+we use of Machinery and PackML, and the mandatory ones of MachineTool.  Node ids, browse names, types and rules are
+those of the specifications.  A test compares them, node by node, with the official NodeSet files.
 
 A line of a table, separated by blanks:
 
     id class browse-name how<parent [type=…] [data=…] [rank=1] [rule=M|O|OP|MP] [abstract] [notifier]
         [reference>target …] [= value]
 
-Ids are numbers of the table's own namespace, or `i:58`, `d:15035` … of another: i is OPC UA itself, d DI, m Machinery,
-p PackML, t MachineTool.  The first line that starts with `!` gives the table's letter and its namespace URI.  A value
-is JSON; what it stands for follows from the data type.
+Ids are numbers in the table's own namespace, or in another one with a letter: `i:58`, `d:15035`.  The letters: i OPC UA
+itself, d DI, m Machinery, p PackML, t MachineTool.  The first line that starts with `!` gives the table's letter and
+namespace URI.  A value is JSON; the data type says how to read it.
 """
 
 import json
@@ -27,7 +27,7 @@ from simulators.server.space import HAS_COMPONENT, HAS_PROPERTY, ORGANIZES, Spac
 
 FOLDER = Path(__file__).parent
 TABLES = ("di", "machinery", "packml", "machinetool")
-"""In this order: a table refers to tables before it only."""
+"""In this order: a table refers only to itself and to earlier ones."""
 HAS_SUBTYPE = numeric(ObjectIds.HasSubtype)
 HAS_ADDIN = numeric(ObjectIds.HasAddIn)
 HAS_RULE = numeric(ObjectIds.HasModellingRule)
@@ -64,7 +64,7 @@ class Row:
     rule: str = ""
     abstract: bool = False
     notifier: bool = False
-    """Whether clients may subscribe to events there."""
+    """Whether clients may subscribe to events at this node."""
     references: tuple[tuple[Ref, Ref], ...] = ()
     value: object = None
 
@@ -108,10 +108,10 @@ def _row(line: str, home: str) -> Row:
 
 
 class Models:
-    """The models on one server: letters of tables against its namespace indexes."""
+    """The models on one server: maps the letters of the tables to its namespace indexes."""
 
     def __init__(self, space: Space, indexes: Mapping[str, int]) -> None:
-        """`indexes` are the namespace indexes of the server by letter; i is 0."""
+        """`indexes`: the namespace indexes of the server by letter; i is 0."""
         self._space = space
         self.indexes = {"i": 0, **indexes}
 
@@ -157,7 +157,7 @@ class Models:
             self._space.add_type(node_id, name, parent, ua.NodeClass[row.node_class], row.abstract)
 
     def _value(self, row: Row) -> tuple[ua.VariantType, object]:
-        """The value of a declaration, or the null that stands for "whatever the instance has"."""
+        """The value of a declaration, or a null when each instance has its own value."""
         kind = KINDS.get(row.data or ("i", 0), ua.VariantType.Null)
         if row.value is None:
             return ua.VariantType.Null, None

@@ -154,7 +154,7 @@ def test_a_change_of_speed_ends_the_sleep_that_is_under_way() -> None:
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan")])
 def test_a_speed_that_is_none_is_refused(speed: float) -> None:
-    with pytest.raises(ValueError, match="pause to stand still"):
+    with pytest.raises(ValueError, match="use pause to stop time"):
         Clock(Factory(load(DEMO), seed=1).env, speed)
 
 

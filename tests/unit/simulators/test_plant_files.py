@@ -78,7 +78,7 @@ def test_the_schema_in_the_repository_is_the_one_of_the_code() -> None:
             "8: lines[0].stations[0].failures[0].crew: no crew us: the plant names no crews",
         ),
         (("site: y", "site: y\ntimezone: Europe/Atlantis"), "3: timezone: no such time zone"),
-        (("name: b", "name: a"), "lines[0]: each machine needs a name of its own: a stands more than once"),
+        (("name: b", "name: a"), "lines[0]: each machine needs a name of its own: a occurs more than once"),
         (("site: y", "site: y\nname: z"), "3: name: stands twice, first on line 1"),
         (("site: y", "sites: y"), "2: sites: no such key: did you mean site?"),
         (("lines:", "lines: 5\nrest:"), "3: lines: write a list here"),
@@ -119,9 +119,9 @@ def test_a_mistake_of_a_line_is_told(tmp_path: Path, keys: str, told: str) -> No
         ("defects: [{code: d, probability: 0.5, to: z}]", "defects[0].to: no station z"),
         (
             "blocking: before\n        defects: [{code: d, probability: 0.5, to: a}]",
-            "blocking before service needs one",
+            "blocking: before needs a single next station",
         ),
-        ("next: [{to: b, product: x}]", "next: needs a route without product"),
+        ("next: [{to: b, product: x}]", "next: needs a route without a product"),
         ("power: {working: 3 horses}", "power.working: write a power as a number and a unit"),
         (
             "signals: [{kind: lag, name: t, unit: K, high: 1, working: 1, idle: 0}]",
@@ -129,10 +129,10 @@ def test_a_mistake_of_a_line_is_told(tmp_path: Path, keys: str, told: str) -> No
         ),
         (
             "kind: conveyor\n        places: 3\n        failures: [{every: 1h, repair: 1s}]",
-            "no working time of its own",
+            "no working time",
         ),
         ("kind: oven", "batch: is missing"),
-        ("failures: [{name: x, every: 1h, repair: 1s}, {name: x, every: 1h, repair: 1s}]", "x stands more than once"),
+        ("failures: [{name: x, every: 1h, repair: 1s}, {name: x, every: 1h, repair: 1s}]", "x occurs more than once"),
         ("maintenance: [{by: moon, every: 1h, takes: 1s}]", "maintenance[0].by: input should be 'age', 'calendar' or"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_mistake_of_a_station_is_told(tmp_path: Path, keys: str, told: str) ->
 
 
 def test_a_plant_of_nothing_is_refused(tmp_path: Path) -> None:
-    assert "at least one of lines and stress" in problems(tmp_path, "name: x\nsite: y\n")[0]
+    assert "needs lines, stress or both" in problems(tmp_path, "name: x\nsite: y\n")[0]
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "a: \x00", "42"])
