@@ -4,10 +4,14 @@ With CI=true a test skipped for a missing tool is a failure, and examples are th
 """
 
 import os
+import sys
 from collections.abc import Generator
 
 import hypothesis
 import pytest
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the many processes of the tests would compile the project again each
 
 CI = os.environ.get("CI") == "true"
 

@@ -1,6 +1,7 @@
 """The tree is the architecture: imports point down, adapters apart, libraries stay in their package."""
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -56,15 +57,21 @@ def modules() -> list[Path]:
     return [p for package in ("gateway", "simulators") for p in sorted((ROOT / package).rglob("*.py"))]
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: import by the full name"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def part_of(name: str) -> tuple[str, str]:
@@ -148,7 +155,7 @@ def dotted(path: Path) -> str:
 def asked(path: Path) -> set[str]:
     """What a file asks for anything: `from a.b import c` asks `a.b`, and where that is a module `a.b.c`."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -177,14 +184,13 @@ def test_nobody_outside_payload_asks_for_a_format_by_its_name() -> None:
     for path in modules():
         if home_of(path) == ("gateway", "payload") or path == ROOT / "gateway/config/payload.py":
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        found = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & (names - {"json"})
+        found = {node.value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant)} & (names - {"json"})
         assert not found, f"{path} knows the format {found}: ask its `Format`"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "gateway/opcua").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_more_than_five_parameters_by_position(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             names = [each.arg for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
             assert len(names) <= 5, f"{path}:{node.lineno}: {node.name} has {len(names)}: let some be keywords"

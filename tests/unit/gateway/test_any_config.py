@@ -51,7 +51,7 @@ def written(value: object) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(PLACES), st.sampled_from([None, *KEYS]), VALUES)
 def test_whatever_stands_anywhere_it_is_a_configuration_or_mistakes(
     tmp_path_factory: pytest.TempPathFactory, where: tuple[int, Place], key: str | None, value: object

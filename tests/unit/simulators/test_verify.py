@@ -1,6 +1,7 @@
 """The verification itself: its theory agrees with published numbers, and it finds a kernel that is wrong."""
 
 import math
+from functools import cache
 
 import pytest
 
@@ -19,25 +20,29 @@ from simulators.verify.theory import (
     workload,
 )
 
-CASES = list(anchors())
+
+@cache
+def cases() -> tuple[Case, ...]:
+    return tuple(anchors())
 
 
 def case(name: str) -> Case:
-    return next(c for c in CASES if c.name == name)
+    return next(c for c in cases() if c.name == name)
 
 
 def test_there_are_anchors_of_every_section() -> None:
-    assert len(CASES) >= 45
+    assert len(cases()) >= 45
     sections = ["3.1", "3.2", "3.3", "3.4", "3.5a", "3.5b", "3.5c", "3.5d", "3.5e", "3.6", "3.7"]
-    assert {c.section for c in CASES} == set(sections)
+    assert {c.section for c in cases()} == set(sections)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
-def test_theory_from_the_parameters_agrees_with_the_published_constant(case: Case) -> None:
-    for measure in case.measures:
-        if measure.known is not None:
-            assert measure.law.exact == pytest.approx(measure.known, rel=2e-6, abs=1e-8), measure.name
-        assert measure.law.avar >= 0
+def test_theory_from_the_parameters_agrees_with_the_published_constant() -> None:
+    for each in cases():
+        for measure in each.measures:
+            if measure.known is not None:
+                known = pytest.approx(measure.known, rel=2e-6, abs=1e-8)
+                assert measure.law.exact == known, f"{each.name}, {measure.name}"
+            assert measure.law.avar >= 0, f"{each.name}, {measure.name}"
 
 
 def test_published_variances_agree() -> None:
@@ -168,7 +173,7 @@ def test_the_table_says_each_outcome_and_the_verdict(monkeypatch: pytest.MonkeyP
 
 def test_one_failure_fails_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Outcome("3.1", "x", 1.0, 2.0, 5.0)
-    monkeypatch.setattr("simulators.verify.anchors", lambda: iter(CASES[:1]))
+    monkeypatch.setattr("simulators.verify.anchors", lambda: iter(cases()[:1]))
     monkeypatch.setattr("simulators.verify.run", lambda case, share, seed: [wrong])
     told: list[str] = []
     assert not verify(told.append)

@@ -10,6 +10,7 @@ import inspect
 import pkgutil
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from asyncua import Server
@@ -90,10 +91,12 @@ def private_names(tree: ast.AST, *, assigned: bool = False) -> set[str]:
     return {name for name in found if name.startswith("_") and not name.startswith("__")}
 
 
+@cache
 def source_of(kind: type) -> ast.AST:
     return ast.parse(textwrap.dedent(inspect.getsource(kind)))
 
 
+@cache
 def names_of(kind: type) -> set[str]:
     """The private names that a class of asyncua has, its own bases included."""
     own = [base for base in kind.__mro__ if base.__module__.startswith("asyncua")]

@@ -97,7 +97,7 @@ MERGE_BOMB = "a: &a {k: 1}\n" + "".join(
         ("a: &a\n  b: *a", "2: a.b: an alias that stands for what it is a part of"),
         ("a: &a\n  <<: *a", "2: a.<<: an alias that stands for what it is a part of"),
         ("password: *hunter2", "1: password: an alias (*) whose anchor (&) is nowhere before it: quote it if it"),
-        ("a: " + "[" * 100_000, "1: the file: is nested deeper than 64 levels"),
+        ("a: " + "[" * 20_000, "1: the file: is nested deeper than 64 levels"),
         ("- " * 5_000, "1: the file: is nested deeper than 64 levels"),
         ("\n".join(f"{' ' * n}a:" for n in range(200)), "65: the file: is nested deeper than 64 levels"),
         ("{" * 100_000, "1: the file: a mapping cannot be a key"),
