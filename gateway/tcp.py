@@ -10,7 +10,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 STAGGER_S = 0.25
 """The "Connection Attempt Delay" (RFC 8305, 5)."""
@@ -28,25 +28,9 @@ async def connect_tcp(host: str, port: int) -> socket.socket:
     opened: list[socket.socket] = []
     winner: socket.socket | None = None
     try:
-        async with asyncio.TaskGroup() as tasks:
-            attempts = dict[asyncio.Task[OSError | None], int]()
-            errors = dict[int, OSError]()
-            for number, target in enumerate(targets):
-                attempts[tasks.create_task(_attempt(target, opened), name=f"connect to {target[1][0]!r}")] = number
-                is_last = number == len(targets) - 1
-                while attempts and not opened:
-                    done, _ = await asyncio.wait(
-                        attempts, timeout=None if is_last else STAGGER_S, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    errors |= {attempts.pop(task): error for task in done if (error := task.result())}
-                    if not is_last:
-                        break
-                if opened:
-                    break
-            for task in attempts:
-                task.cancel()
+        errors = await _race(targets, opened)
         if not opened:
-            raise errors[min(errors)] if errors else OSError(f"the name {host} has no address")
+            raise errors[0] if errors else OSError(f"the name {host} has no address")
         winner = opened[0]
         return winner
     finally:
@@ -55,22 +39,46 @@ async def connect_tcp(host: str, port: int) -> socket.socket:
                 sock.close()
 
 
+async def _race(targets: Sequence[Target], opened: list[socket.socket]) -> list[OSError]:
+    """Attempt one after the other until a socket is `opened`, or all have failed: what they said, in their order."""
+    attempts: list[asyncio.Task[OSError | None]] = []
+    async with asyncio.TaskGroup() as tasks:
+        for target in targets:
+            attempts.append(tasks.create_task(_attempt(target, opened), name=f"connect to {target[1][0]!r}"))
+            await _wait_turn(attempts, opened, is_last=target is targets[-1])
+            if opened:
+                break
+        for task in attempts:
+            task.cancel()
+    return [error for task in attempts if not task.cancelled() and (error := task.result()) is not None]
+
+
+async def _wait_turn(attempts: Sequence[asyncio.Task[OSError | None]], opened: list[socket.socket], *,
+                     is_last: bool) -> None:  # fmt: skip
+    """Wait until the next attempt may begin; after the last one, until one has succeeded or all have failed."""
+    running = {task for task in attempts if not task.done()}
+    while running and not opened:
+        patience_s = None if is_last else STAGGER_S
+        _, running = await asyncio.wait(running, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        if not is_last:
+            return
+
+
 async def _attempt(target: Target, opened: list[socket.socket]) -> OSError | None:
     family, where = target
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:  # a family that this machine does not have
         return error
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, where)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError as error:
-        sock.close()
-        return error
-    except BaseException:
-        sock.close()
-        raise
+    with ExitStack() as undo:
+        undo.callback(sock.close)
+        try:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, where)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            return error
+        undo.pop_all()
     opened.append(sock)
     return None
 

@@ -180,11 +180,11 @@ async def _started(plant: Path, port: int, *options: str) -> tuple[asyncio.subpr
         start_new_session=True,  # Ctrl-C is for the gateway: it ends the simulators after it has stopped reading
     )  # fmt: skip
     assert process.stdout is not None
-    try:
-        return process, await asyncio.wait_for(process.stdout.readline(), START_S)
-    except BaseException:
-        await _end(process)
-        raise
+    async with contextlib.AsyncExitStack() as undo:
+        undo.push_async_callback(_end, process)
+        first = await asyncio.wait_for(process.stdout.readline(), START_S)
+        undo.pop_all()
+    return process, first
 
 
 async def _follow(lines: asyncio.StreamReader, factory: Factory) -> None:

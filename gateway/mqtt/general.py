@@ -15,7 +15,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -314,13 +314,12 @@ async def open_general(line: Socket, settings: SessionSettings, version: Version
     Raises `Unavailable`, or `VersionRefusedError` where another version may help.  Leaving it says DISCONNECT, does
     not wait, and leaves neither socket nor task; so does cancelling it at any point.
     """
-    try:
+    with ExitStack() as undo:
+        undo.callback(line.sock.close)
         client = _client(line, settings, version)
         connecting = BlockingConnect(client, line)
         sink = GeneralSink(client, line.address, settings, version)
-    except BaseException:
-        line.sock.close()
-        raise
+        undo.pop_all()
     try:
         await _enter(client, sink, connecting)
         sink.certificate_ends_s = connecting.certificate_ends_s

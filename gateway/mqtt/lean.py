@@ -9,7 +9,7 @@ The contract is `sink.Sink`, the same as that of the general session, and the sa
 import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from typing import cast
 
 import mqtt5
@@ -278,15 +278,14 @@ async def open_lean(line: Socket, settings: SessionSettings) -> AsyncIterator[Le
     """
     sink = LeanSink(line.address, settings)
     loop = asyncio.get_running_loop()
-    try:
+    with ExitStack() as undo:
+        undo.callback(line.sock.close)
         name = line.server_name or line.address.host if line.tls else None
         with during_handshake(line.address) if line.tls else nullcontext():
             transport, _ = await loop.create_connection(
                 lambda: sink, sock=line.sock, ssl=line.tls, server_hostname=name
             )
-    except BaseException:
-        line.sock.close()
-        raise
+        undo.pop_all()
     try:
         await sink.accepted
         yield sink

@@ -66,7 +66,7 @@ async def _recovered(files: Files, recover: Callable[[], Found]) -> Found:
     opening = asyncio.get_running_loop().run_in_executor(None, recover)
     try:
         return await asyncio.shield(opening)
-    except BaseException:
+    except asyncio.CancelledError:
         await asyncio.wait([opening])
         if opening.exception() is None:
             opening.result().let_go(files)

@@ -107,14 +107,14 @@ def recover(files: Files, folder: Path, clock: Clock, readers: Mapping[str, str 
     full, read-only after an error, out of descriptors.
     """
     lock = _lock(files, folder)
-    try:
-        return _opened(files, folder, clock, readers, lock)
-    except OSError as error:
-        files.close(lock)
-        raise _cannot_use(folder, error) from error
-    except BaseException:
-        files.close(lock)
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.callback(files.close, lock)
+        try:
+            found = _opened(files, folder, clock, readers, lock)
+        except OSError as error:
+            raise _cannot_use(folder, error) from error
+        undo.pop_all()
+    return found
 
 
 def _lock(files: Files, folder: Path) -> int:

@@ -24,28 +24,12 @@ from gateway.outbox.recover import Found, keep_damaged
 from gateway.outbox.retire import retire_lanes
 from gateway.outbox.scan import Hole, missing_in, read_file, read_items
 from gateway.outbox.segment import Lane, Segment
+from gateway.outbox.trouble import Trouble
 from gateway.outbox.work_thread import WorkThread
 from gateway.outbox.writer import Part, Writer, Written
 
 _T = TypeVar("_T")
 _log = structlog.get_logger("gateway.outbox")
-
-
-class Trouble:
-    """Why nothing can be stored just now.  Each edge is logged once."""
-
-    def __init__(self) -> None:
-        self.reason: str | None = None
-
-    def begins(self, reason: str) -> None:
-        if self.reason is None:
-            _log.error("the outbox takes no messages", reason=reason, next="trying again until it does")
-        self.reason = reason
-
-    def ends(self) -> None:
-        if self.reason is not None:
-            _log.info("the outbox takes messages again")
-        self.reason = None
 
 
 class Store:

@@ -12,7 +12,7 @@ import logging
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from asyncua import Client, ua
@@ -135,17 +135,13 @@ async def connect_socket(client: Client, within_s: float) -> None:
     """
     inner, url = client.uaclient, client.server_url
     inner._set_state(UaClientState.CONNECTING)
-    try:
+    with ExitStack() as undo:
+        undo.callback(inner._set_state, UaClientState.DISCONNECTED)
         async with asyncio.timeout(within_s):
             sock = await connect_tcp(url.hostname or "", url.port or _PORT)
-            try:
-                await asyncio.get_running_loop().create_connection(inner._make_protocol, sock=sock)
-            except BaseException:
-                sock.close()
-                raise
-    except BaseException:
-        inner._set_state(UaClientState.DISCONNECTED)
-        raise
+            undo.callback(sock.close)
+            await asyncio.get_running_loop().create_connection(inner._make_protocol, sock=sock)
+        undo.pop_all()
     inner._set_state(UaClientState.SOCKET_OPEN)
 
 
