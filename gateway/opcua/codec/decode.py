@@ -7,8 +7,9 @@ fixed size are read value by value (`wire.py`).
     body ── read_publish ──► Published (numbers of the message, where its parts lie)
          └─ read_changes ──► Changes (columns)
 
-A value that cannot be decoded keeps its bytes and gets the status BadDecodingError.  Where the end of a value cannot
-be found, the items after it are lost and counted.  The time is linear in the size of the body.
+A value that cannot be decoded keeps its bytes and gets the status BadDecodingError, one that is too large is null with
+BadEncodingLimitsExceeded (`value.py`).  Where the end of a value cannot be found, the items after it are lost and
+counted.  The time is linear in the size of the body.
 """
 
 import struct
@@ -20,8 +21,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gateway.opcua.codec.value import read_value, status_with
 from gateway.opcua.codec.wire import (
-    BYTE_STRING,
     NUMBER_CODES,
     Dialect,
     Malformed,
@@ -31,10 +32,8 @@ from gateway.opcua.codec.wire import (
     read_node_id,
     read_stamps,
     read_structure,
-    read_variant,
 )
 
-BAD_DECODING_ERROR = 0x8007_0000
 DATA_CHANGE, STATUS_CHANGE, EVENTS = "i=811", "i=820", "i=916"
 """Node ids of the binary encodings of the three kinds of notification (Part 6, A.3)."""
 
@@ -79,11 +78,13 @@ class Changes:
     source_ticks: NDArray[np.int64]
     server_ticks: NDArray[np.int64]
     spoiled: int = 0
-    """Values that could not be decoded; their bytes are in `values`."""
+    """Values that could not be decoded: their bytes are in `values`, or null where they were too large."""
     lost: int = 0
     """Values after the point where the bytes stopped making sense."""
     problem: str = ""
     """What was wrong first."""
+    culprits: tuple[int, ...] = ()
+    """The handles of spoiled values, and that of the value whose end was not found."""
 
 
 def read_publish(body: bytes) -> Published:
@@ -223,18 +224,14 @@ def _layout(mask: int, kind: int) -> _Layout | None:
 def read_item(r: Reader) -> tuple[int, object, int, int, int, str]:
     """A DataValue: type, value, status, source and server ticks, and what is wrong with it.
 
-    A value that cannot be decoded keeps its bytes.  Raises `Malformed` when its end cannot be found.
+    Raises `Malformed` when its end cannot be found.
     """
-    r.depth, r.spoiled = 0, ""
     mask = r.u8()
-    start = r.pos
-    kind, value = read_variant(r) if mask & 1 else (0, None)
-    end = r.pos
+    kind, value, own_status, problem = read_value(r) if mask & 1 else (0, None, 0, "")
     status, source_ticks, server_ticks = read_stamps(r, mask)
-    if r.spoiled:
-        kind, value = BYTE_STRING, r.data[start:end]
-        status = status if status & 0xC000_0000 else BAD_DECODING_ERROR
-    return kind, value, status, source_ticks, server_ticks, r.spoiled
+    if own_status:
+        status = status_with(status, own_status)
+    return kind, value, status, source_ticks, server_ticks, problem
 
 
 class _Sheet:
@@ -251,6 +248,7 @@ class _Sheet:
         """Row, handle, type, status, source ticks, server ticks and value of what is read one by one."""
         self.spoiled = 0
         self.problem = ""
+        self.culprits: list[int] = []
 
     def put(self, rows: slice | NDArray[np.intp], layout: _Layout, records: NDArray[np.void]) -> None:
         names = records.dtype.names or ()
@@ -268,10 +266,15 @@ class _Sheet:
     def put_other(self, row: int, r: Reader) -> None:
         """Read one item of any layout.  Raises `Malformed` when its end cannot be found."""
         handle = r.u32()
-        kind, value, status, source_ticks, server_ticks, problem = read_item(r)
+        try:
+            kind, value, status, source_ticks, server_ticks, problem = read_item(r)
+        except Malformed:
+            self.culprits.append(handle)
+            raise
         if problem:
             self.spoiled += 1
             self.problem = self.problem or problem
+            self.culprits.append(handle)
         self.others.append((row, handle, kind, status, source_ticks, server_ticks, value))
 
     def changes(self, rows: int, lost: int, problem: str) -> Changes:
@@ -286,6 +289,7 @@ class _Sheet:
             self.spoiled,
             lost,
             self.problem or problem,
+            tuple(self.culprits),
         )
 
     def _put_others(self) -> None:
@@ -318,7 +322,7 @@ def read_changes(published: Published, part: Notification, dialect: Dialect) -> 
     """The columns of a DataChangeNotification.  Never raises: what cannot be read is counted."""
     r = Reader(published.body, part.start, part.end, dialect)
     try:
-        total = max(0, r.count(5))
+        total = r.fit(max(0, r.i32()), 5)
     except Malformed as error:
         return _Sheet(0).changes(0, 0, str(error) or "malformed")
     return _read_items(r, total)

@@ -1,9 +1,9 @@
 """OPC UA Binary (Part 6, 5.2) into the values of `gateway/values.py`, from bytes that may be hostile.
 
-Every length is checked against the bytes that are there before anything is allocated, nesting and the number of array
-elements are bounded, and the only error is `Malformed`.  What is wrong inside a value whose end is known (text that is
-not UTF-8, dimensions that do not fit) does not stop the reading: it is noted in `Reader.spoiled`, and whoever reads the
-value keeps its bytes instead.
+Every length is checked against the bytes that are there before anything is allocated.  That bounds what has a fixed
+size; nesting and the number of other array elements are bounded too.  The only error is `Malformed`.  What is wrong
+inside a value whose end is known (text that is not UTF-8, dimensions that do not fit) does not stop the reading: it is
+noted in `Reader.spoiled`, and whoever reads the value keeps its bytes instead (`value.py`).
 
 asyncua is not used here: its types live in registries global to the process, and its DateTime drops a digit.
 """
@@ -23,7 +23,7 @@ from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, 
 MAX_DEPTH = 32
 """Variants in variants, structures in structures; Part 6 asks for no more than 100."""
 MAX_ELEMENTS = 1 << 20
-"""Array elements in one message: what decoding may blow up in memory is bounded by this and by the message's size."""
+"""Array elements without a fixed size in one message: they may take 60 times as much memory as they have bytes."""
 
 BYTE_STRING, EXTENSION_OBJECT = 15, 22
 
@@ -34,10 +34,14 @@ class Malformed(Exception):  # noqa: N818 - it describes the bytes
     """These bytes are not what Part 6 says; where the next value would begin is unknown."""
 
 
+class TooLarge(Malformed):
+    """More elements than are taken apart: where the next value begins can still be found."""
+
+
 class Reader:
     """A position in some bytes that never leaves them."""
 
-    __slots__ = ("data", "depth", "dialect", "elements", "end", "pos", "spoiled", "structures")
+    __slots__ = ("data", "depth", "dialect", "elements", "end", "pos", "skipped", "spoiled", "structures")
 
     def __init__(self, data: bytes, pos: int, end: int, dialect: "Dialect") -> None:
         self.data = data
@@ -46,6 +50,7 @@ class Reader:
         self.dialect = dialect
         self.depth = 0
         self.elements = 0
+        self.skipped = 0
         self.structures = 0
         self.spoiled = ""
 
@@ -63,9 +68,16 @@ class Reader:
         return self.claim(length, least_size) if length >= 0 else -1
 
     def claim(self, length: int, least_size: int) -> int:
-        """So many elements follow, of at least `least_size` bytes each."""
+        """So many elements without a fixed size follow, of at least `least_size` bytes each."""
+        self.fit(length, least_size)
         self.elements += length
-        if length * max(least_size, 1) > self.end - self.pos or self.elements > MAX_ELEMENTS:
+        if self.elements > MAX_ELEMENTS:
+            raise TooLarge(f"{length} elements, where a message may have {MAX_ELEMENTS} of such a type")
+        return length
+
+    def fit(self, length: int, size: int) -> int:
+        """So many elements of at least `size` bytes each are in the bytes that are left."""
+        if length * max(size, 1) > self.end - self.pos:
             raise Malformed(f"an array of {length} elements in {self.end - self.pos} bytes")
         return length
 
@@ -209,8 +221,7 @@ def read_structure(r: Reader) -> Structure | RawStructure | None:
         structure = known(inner)
     except Malformed:
         return RawStructure(type_id, body)
-    finally:
-        r.elements = inner.elements
+    r.elements = inner.elements
     return RawStructure(type_id, body) if inner.spoiled or inner.pos != inner.end else structure
 
 
@@ -274,6 +285,7 @@ NUMBER_CODES: Mapping[int, str] = {
     1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 13: "q", 19: "I",
 }  # fmt: skip
 """Built-in types of fixed size that Python has a number for, with their `struct` code; DateTime as ticks."""
+NUMBER_SIZES: Mapping[int, int] = {kind: struct.calcsize("<" + code) for kind, code in NUMBER_CODES.items()}
 
 SCALARS: Mapping[int, Callable[[Reader], object]] = {
     0: lambda r: None,
@@ -306,14 +318,13 @@ def read_array(r: Reader, kind: int) -> list[object] | None:
 def read_elements(r: Reader, kind: int, length: int) -> list[object]:
     """So many values of built-in type `kind`.  Raises `Malformed` where the bytes cannot hold them."""
     code = NUMBER_CODES.get(kind)
-    size = struct.calcsize("<" + code) if code else _LEAST_SIZE.get(kind, 1)
-    r.claim(length, size)
     if kind == 0 and length:
         raise Malformed("an array of nothing")
     if code is None:
+        r.claim(length, _LEAST_SIZE.get(kind, 1))
         read = SCALARS[kind]
         return [read(r) for _ in range(length)]
-    start = r.step(length * size)
+    start = r.step(r.fit(length, NUMBER_SIZES[kind]) * NUMBER_SIZES[kind])
     dtype = "u1" if kind == 1 else "<" + np.dtype(code).str[1:]
     numbers = np.frombuffer(r.data, dtype, length, start)
     plain: list[object] = (numbers != 0).tolist() if kind == 1 else numbers.tolist()

@@ -12,7 +12,8 @@ from asyncua import ua
 
 from gateway.opcua.codec.decode import Notification, Published
 from gateway.opcua.codec.node_ids import node_of
-from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_variant
+from gateway.opcua.codec.value import read_value
+from gateway.opcua.codec.wire import Dialect, Malformed, Reader
 from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.session import Session
 from gateway.values import Structure, Typed
@@ -60,6 +61,8 @@ class Event:
     value: Structure
     source_ticks: int
     server_ticks: int
+    problem: str = ""
+    """What is wrong with one of its fields."""
 
 
 def filter_of(wanted: EventFilter, uris: Sequence[str]) -> ua.EventFilter:
@@ -169,7 +172,7 @@ def read_events(
     total = lost = 0
     problem = ""
     try:
-        total = max(0, r.count(8))
+        total = r.fit(max(0, r.i32()), 8)
         for _ in range(total):
             event = _read_event(r, fields)
             events += [event] if event is not None else []
@@ -180,16 +183,19 @@ def read_events(
 
 
 def _read_event(r: Reader, fields: Sequence[tuple[str, ...]]) -> Event | None:
-    r.depth, r.spoiled = 0, ""
     handle = r.u32()
-    values = [Typed(*read_variant(r)) for _ in range(max(0, r.count(1)))]
+    values, problem = [], ""
+    for _ in range(max(0, r.count(1))):
+        built_in, value, _, what = read_value(r)
+        values.append(Typed(built_in, value))
+        problem = problem or what
     names = fields[handle] if handle < len(fields) else _MODEL_FIELDS if handle == MODEL_CHANGES else ()
     if not names:
         return None
     found = {name: typed for name, typed in zip(names, values, strict=False) if typed.type}
     event_type = found.get("EventType")
     kind = str(event_type.value) if event_type is not None and event_type.type == _NODE_ID else ""
-    return Event(handle, Structure(kind, found), _ticks(found.get("Time")), _ticks(found.get("ReceiveTime")))
+    return Event(handle, Structure(kind, found), _ticks(found.get("Time")), _ticks(found.get("ReceiveTime")), problem)
 
 
 def _ticks(typed: Typed | None) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from gateway.metrics import SourceMetrics
@@ -30,6 +31,9 @@ NOTHING = Changes(
 )  # fmt: skip
 LEAD_TICKS = 60 * TICKS_PER_SECOND
 """How far the clock of a source may be ahead of its server's.  History is read so far beyond the present."""
+MOST_TOLD = 100
+"""So many variables whose values cannot be decoded are named in the log of one connection."""
+SHOWN = 5
 OVERFLOW = 0x480
 """InfoType DataValue and Overflow (Part 4, 7.39.1): older values fell out of the server's queue before this one."""
 
@@ -91,6 +95,9 @@ class BatchBuilder:
         self._source = source
         self._metrics = metrics
         self._dialect = dialect
+        self._log = structlog.get_logger("gateway.opcua").bind(source=source)
+        self._told: set[int] = set()
+        """Handles of which the log has said that their values cannot be decoded; -1 for values of unknown handles."""
         self.heartbeats = Heartbeats(table.items)
         self.model_changed = asyncio.Event()
         """Set when the server says that its address space has changed."""
@@ -147,6 +154,9 @@ class BatchBuilder:
 
     def historical(self, columns: Changes) -> Batch:
         """The batch of a page of history."""
+        if columns.problem:
+            self._metrics.undecodable.inc(columns.spoiled)
+            self._tell(columns)
         return replace(self._batch(columns, ()), historical=True)
 
     def _batch(self, columns: Changes, gaps: tuple[Gap, ...], checkpoint: bytes = b"") -> Batch:
@@ -192,14 +202,29 @@ class BatchBuilder:
             changes.spoiled,
             changes.lost + len(known) - len(rows),
             changes.problem or "handles that we did not give",
+            changes.culprits,
         )
 
     def _spoiled(self, columns: Changes, since_ticks: int) -> list[Gap]:
         self._metrics.undecodable.inc(columns.spoiled + columns.lost)
+        self._tell(columns)
         if not columns.lost and not (columns.problem and not len(columns.handles)):
             return []
-        detail = f"values that cannot be decoded: {columns.problem}"
+        begin = [handle for handle in columns.culprits if handle < len(self._tags)][-1:]
+        where = f", from {self._tags[begin[0]].name} on" if begin and columns.lost else ""
+        detail = f"values that cannot be decoded{where}: {columns.problem}"
         return [Gap("undecodable", detail, since_ticks, 0, columns.lost or None)]
+
+    def _tell(self, columns: Changes) -> None:
+        """Name what cannot be decoded, each variable once."""
+        new = [h for h in dict.fromkeys(columns.culprits) if h not in self._told and h < len(self._tags)]
+        nameless = not columns.culprits and bool(columns.problem) and -1 not in self._told
+        if len(self._told) < MOST_TOLD and (new or nameless):
+            self._told.update(new or [-1])
+            names = [self._tags[handle].node_id for handle in new[:SHOWN]]
+            self._log.warning(
+                "values cannot be decoded", reason=columns.problem, variables=names, count=len(new), lost=columns.lost
+            )
 
     def _overflows(self, columns: Changes, since_ticks: int) -> list[Gap]:
         flagged = np.flatnonzero((columns.statuses & OVERFLOW) == OVERFLOW)
@@ -236,6 +261,7 @@ def joined(changes: Sequence[Changes]) -> Changes:
         sum(c.spoiled for c in changes),
         sum(c.lost for c in changes),
         next((c.problem for c in [*whole, *changes] if c.problem), ""),
+        tuple(handle for c in changes for handle in c.culprits),
     )
 
 
@@ -258,7 +284,8 @@ def columns_of(events: Sequence[Event], lost: int, problem: str) -> Changes:
         np.zeros(len(events), np.uint32),
         np.array([event.source_ticks for event in events], np.int64),
         np.array([event.server_ticks for event in events], np.int64),
-        0,
+        sum(bool(event.problem) for event in events),
         lost,
-        problem,
+        problem or next((event.problem for event in events if event.problem), ""),
+        tuple(event.handle for event in events if event.problem),
     )

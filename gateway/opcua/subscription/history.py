@@ -12,14 +12,13 @@ import numpy as np
 from asyncua import ua
 
 from gateway.model import UNIX_EPOCH_TICKS
-from gateway.opcua.codec.decode import Changes
+from gateway.opcua.codec.decode import Changes, read_item
 from gateway.opcua.codec.decode import skip_response_header as skip_header
 from gateway.opcua.codec.node_ids import node_of
-from gateway.opcua.codec.wire import SCALARS, Dialect, Malformed, Reader, read_node_id
+from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_node_id
 from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.selection import Item
-from gateway.values import Sampled
 
 PAGE = 1000
 """Values per variable and request."""
@@ -27,7 +26,10 @@ NODES = 20
 """Variables per request: with `PAGE`, what one answer may hold."""
 _CAN_READ_HISTORY = 0x04
 _HISTORY_DATA = "i=658"
-_SAMPLED = 23
+
+
+_Sample = tuple[int, object, int, int, int, str]
+"""Type, value, status, source and server ticks, and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,13 @@ class _Answer:
 
     status: int
     continuation: bytes
-    samples: tuple[Sampled, ...]
+    samples: tuple[_Sample, ...]
+    problem: str = ""
+    """What is wrong behind the last sample, whose end was not found."""
+
+    @property
+    def is_failed(self) -> bool:
+        return bool(self.status >> 31 or self.problem)
 
 
 async def with_history(session: Session, items: Sequence[tuple[int, Item]]) -> list[tuple[int, ua.NodeId]]:
@@ -72,18 +80,18 @@ async def read_history(
             with peer_errors("read history", session.where):
                 data = await session.send(request)
                 answers = _answers(data, dialect, len(todo))
-            failed = [handle for (handle, _, _), answer in zip(todo, answers, strict=True) if answer.status >> 31]
+            failed = [handle for (handle, _, _), answer in zip(todo, answers, strict=True) if answer.is_failed]
             rows = [
                 (handle, sample)
                 for (handle, _, _), answer in zip(todo, answers, strict=True)
                 for sample in answer.samples
-                if after_ticks < (sample.source_ticks or sample.server_ticks) <= until_ticks
+                if after_ticks < (sample[3] or sample[4]) <= until_ticks
             ]
             yield _columns(rows), failed
             todo = [
                 (handle, node, answer.continuation)
                 for (handle, node, _), answer in zip(todo, answers, strict=True)
-                if answer.continuation and not answer.status >> 31
+                if answer.continuation and not answer.is_failed
             ]
 
 
@@ -134,20 +142,25 @@ def _answer(r: Reader, dialect: Dialect) -> _Answer:
         return _Answer(status, continuation, ())
     inner = Reader(r.data, start, r.pos, dialect)
     samples = []
-    for _ in range(max(0, inner.count(1))):
-        inner.depth = 0
-        sample = SCALARS[_SAMPLED](inner)
-        assert isinstance(sample, Sampled)
-        samples.append(sample)
-    return _Answer(status, continuation, tuple(samples))
+    problem = ""
+    try:
+        for _ in range(inner.fit(max(0, inner.i32()), 1)):
+            samples.append(read_item(inner))
+    except Malformed as error:
+        problem = str(error) or "malformed"
+    return _Answer(status, continuation, tuple(samples), problem)
 
 
-def _columns(rows: Sequence[tuple[int, Sampled]]) -> Changes:
+def _columns(rows: Sequence[tuple[int, _Sample]]) -> Changes:
+    problems = {handle: sample[5] for handle, sample in reversed(rows) if sample[5]}
     return Changes(
         np.array([handle for handle, _ in rows], np.uint32),
-        np.array([sample.value.type if sample.value else 0 for _, sample in rows], np.uint8),
-        [sample.value.value if sample.value else None for _, sample in rows],
-        np.array([sample.status for _, sample in rows], np.uint32),
-        np.array([sample.source_ticks for _, sample in rows], np.int64),
-        np.array([sample.server_ticks for _, sample in rows], np.int64),
+        np.array([sample[0] for _, sample in rows], np.uint8),
+        [sample[1] for _, sample in rows],
+        np.array([sample[2] for _, sample in rows], np.uint32),
+        np.array([sample[3] for _, sample in rows], np.int64),
+        np.array([sample[4] for _, sample in rows], np.int64),
+        sum(bool(sample[5]) for _, sample in rows),
+        problem=next(iter(problems.values()), ""),
+        culprits=tuple(problems),
     )

@@ -46,20 +46,30 @@ def read_results(body: bytes, handles: Sequence[int], dialect: Dialect) -> tuple
     if r.count(1) != len(handles):
         raise Malformed("another number of results than of variables")
     rows: list[_Row] = []
-    spoiled, problem = 0, ""
-    for _ in handles:
+    spoiled, problem, culprits = 0, "", []
+    for handle in handles:
         try:
             kind, value, status, source_ticks, server_ticks, what = read_item(r)
         except Malformed as error:
             problem = problem or str(error)
+            culprits.append(handle)
             break
-        spoiled, problem = spoiled + bool(what), problem or what
+        if what:
+            spoiled, problem = spoiled + 1, problem or what
+            culprits.append(handle)
         rows.append((kind, value, status, source_ticks, server_ticks))
-    return columns(handles[: len(rows)], rows, spoiled, len(handles) - len(rows), problem), ticks
+    lost = len(handles) - len(rows)
+    return columns(handles[: len(rows)], rows, spoiled=spoiled, lost=lost, problem=problem, culprits=culprits), ticks
 
 
 def columns(
-    handles: Sequence[int], rows: Sequence[_Row], spoiled: int = 0, lost: int = 0, problem: str = ""
+    handles: Sequence[int],
+    rows: Sequence[_Row],
+    *,
+    spoiled: int = 0,
+    lost: int = 0,
+    problem: str = "",
+    culprits: Sequence[int] = (),
 ) -> Changes:
     """Rows as columns."""
     kinds, values, statuses, source_ticks, server_ticks = zip(*rows, strict=True) if rows else ((), (), (), (), ())
@@ -73,6 +83,7 @@ def columns(
         spoiled,
         lost,
         problem,
+        tuple(culprits),
     )
 
 
@@ -97,7 +108,9 @@ class ChangeFilter:
                 self._last[handle] = row
                 handles.append(handle)
                 kept.append(row)
-        return columns(handles, kept, read.spoiled, read.lost, read.problem)
+        return columns(
+            handles, kept, spoiled=read.spoiled, lost=read.lost, problem=read.problem, culprits=read.culprits
+        )
 
     def _differs(self, handle: int, item: Item, last: _Row, row: _Row) -> bool:
         if row[2] != last[2]:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.opcua.codec.decode import (
-    BAD_DECODING_ERROR,
     Changes,
     _read_any,
     _read_usual,
@@ -22,6 +21,7 @@ from gateway.opcua.codec.decode import (
     read_status_change,
     read_together,
 )
+from gateway.opcua.codec.value import BAD_DECODING_ERROR
 from gateway.opcua.codec.wire import MAX_DEPTH, Dialect, Malformed, Reader, read_variant
 from gateway.opcua.space.event_filters import read_events
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, Typed

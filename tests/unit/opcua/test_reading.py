@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from gateway.opcua.codec.decode import BAD_DECODING_ERROR
+from gateway.opcua.codec.value import BAD_DECODING_ERROR
 from gateway.opcua.codec.wire import Dialect, Malformed
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.polled import Cycle
