@@ -1,9 +1,9 @@
-"""The edge to asyncua: what depends on its inside stands here and in `publish_channel.py`, and nowhere else.
+"""The edge to asyncua: what depends on its inside stands here, in `transport.py` and in `publish_channel.py` alone.
 
 - Errors: whatever a peer does wrong, from not answering to answering nonsense, becomes `Unavailable` with a sentence
   that says what we were doing, where, and what happened.
 - Patches: its logs stay quiet, and its decoder stays bounded.
-- Private names: hand-encoded requests, limits of received messages, the clock of security tokens.
+- Private names: connecting with our own protocol, hand-encoded requests, the clock of security tokens.
   `tests/unit/opcua/test_asyncua_edge.py` names each of them and says what breaks without it.
 """
 
@@ -16,21 +16,15 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from asyncua import Client, ua
-from asyncua.client.ua_client import UaClientState, UASocketProtocol
+from asyncua.client.ua_client import UaClientState, UASocketProtocol, UASocketState
 from asyncua.common.utils import Buffer
 from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import struct_to_binary
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from gateway.errors import Unavailable
-from gateway.opcua.codec.wire import Malformed
+from gateway.opcua.session.transport import NONSENSE, Protocol
 from gateway.tcp import connect_tcp
 
-_NONSENSE = (
-    struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError, InvalidSignature,
-    UnsupportedAlgorithm, Malformed,
-)  # fmt: skip
-"""What asyncua raises when a peer's bytes are not what they should be."""
 _MOST_DIMENSIONS = 32
 _PORT = 4840
 """Of an address that names none."""
@@ -53,7 +47,7 @@ def peer_errors(doing: str, where: str) -> Iterator[None]:
         raise Unavailable(f"cannot {doing} at {where}: {error.strerror or error or type(error).__name__}") from error
     except ua.UaError as error:
         raise Unavailable(f"cannot {doing} at {where}: {error or type(error).__name__}") from error
-    except _NONSENSE as error:
+    except NONSENSE as error:
         text = f"the answer makes no sense ({type(error).__name__}: {error})"
         raise Unavailable(f"cannot {doing} at {where}: {text}") from error
     except RuntimeError as error:
@@ -134,15 +128,46 @@ async def connect_socket(client: Client, within_s: float) -> None:
     Raises OSError and TimeoutError.  Cancelled, it leaves no socket behind.
     """
     inner, url = client.uaclient, client.server_url
+
+    def protocol() -> Protocol:
+        made = Protocol(within_s, inner.security_policy)
+        made.on_connection_lost = inner._on_transport_lost
+        inner.protocol = made
+        return made
+
     inner._set_state(UaClientState.CONNECTING)
     with ExitStack() as undo:
         undo.callback(inner._set_state, UaClientState.DISCONNECTED)
         async with asyncio.timeout(within_s):
             sock = await connect_tcp(url.hostname or "", url.port or _PORT)
             undo.callback(sock.close)
-            await asyncio.get_running_loop().create_connection(inner._make_protocol, sock=sock)
+            await asyncio.get_running_loop().create_connection(protocol, sock=sock)
         undo.pop_all()
     inner._set_state(UaClientState.SOCKET_OPEN)
+
+
+def close_socket(client: Client) -> None:
+    """Let go of the socket, also where the peer takes nothing any more."""
+    protocol = client.uaclient.protocol
+    transport = protocol.transport if protocol is not None else None
+    client.uaclient.disconnect_socket()
+    if transport is not None and transport.get_write_buffer_size():
+        transport.abort()
+
+
+async def server_endpoints(client: Client, within_s: float) -> list[ua.EndpointDescription]:
+    """What the server offers, asked on a channel of its own, in clear.  Cancelled, it leaves no socket behind."""
+    await connect_socket(client, within_s)
+    try:
+        await client.send_hello()
+        await client.open_secure_channel()
+        endpoints = await client.get_endpoints()
+        protocol = client.uaclient.protocol
+        if protocol is not None and protocol.state is UASocketState.OPEN:
+            await client.close_secure_channel()
+        return endpoints or []
+    finally:
+        close_socket(client)
 
 
 def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_s: float) -> asyncio.Future[Buffer]:
@@ -163,17 +188,6 @@ def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_
     protocol._callbackmap[number] = answer
     protocol.transport.write(message)
     return answer
-
-
-def limit_messages(protocol: UASocketProtocol, most_bytes: int) -> None:
-    """Refuse received messages larger than `most_bytes`, in any number of chunks.
-
-    asyncua takes the limits of the server's side for those of ours, and has none by default.
-    """
-    limits = protocol._connection._limits
-    limits.max_recv_buffer = max(limits.max_recv_buffer, 2**16)
-    limits.max_message_size = most_bytes
-    limits.max_chunk_count = 0
 
 
 def trust_own_clock(protocol: UASocketProtocol) -> None:

@@ -15,18 +15,16 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 
-from asyncua.client.ua_client import UASocketProtocol
 from asyncua.crypto.security_policies import Cryptography
 from asyncua.crypto.uacrypto import InvalidSignature
 from asyncua.ua.ua_binary import nodeid_to_binary
 
 from gateway.model import UNIX_EPOCH_TICKS
+from gateway.opcua.session.transport import MAX_MESSAGE_BYTES, Protocol, too_many_parts
 
 Acknowledgements = Sequence[tuple[int, int]]
 """Subscription and sequence number of each notification that is durable."""
 
-MOST_CHUNKS = 8192
-"""Of one message: more than the largest message has in chunks of the smallest size (Part 6, 7.1.2.3)."""
 _HEAD = struct.Struct("<4sIII")
 """Type and position in the message, size, channel, token."""
 _SEQUENCE = struct.Struct("<II")
@@ -44,7 +42,7 @@ class PublishChannel(asyncio.Protocol):
 
     def __init__(
         self,
-        library: UASocketProtocol,
+        library: Protocol,
         on_answer: Callable[[Acknowledgements, bytes], None],
         on_lost: Callable[[BaseException], None],
     ) -> None:
@@ -54,16 +52,12 @@ class PublishChannel(asyncio.Protocol):
         self._transport = library.transport
         self._on_answer = on_answer
         self._on_lost = on_lost
-        self._received: list[bytes] = [library.receive_buffer] if library.receive_buffer else []
-        library.receive_buffer = None
-        self._size = sum(map(len, self._received))
-        self._needed = 0
-        """So many bytes make the next chunk complete."""
         self._open: dict[int, Acknowledgements] = {}
         """What each request that waits at the server acknowledges."""
         self._parts: list[bytes] = []
+        self._parts_of = 0
+        """The request that the parts answer."""
         self._head = _PUBLISH_REQUEST + nodeid_to_binary(library.authentication_token)
-        self._most_bytes = self._connection._limits.max_message_size
         self._transport.set_protocol(self)
 
     @property
@@ -100,24 +94,10 @@ class PublishChannel(asyncio.Protocol):
     # What asyncio calls.
 
     def data_received(self, data: bytes) -> None:
-        self._received.append(data)
-        self._size += len(data)
-        if self._size < self._needed:
-            return
-        data = b"".join(self._received) if len(self._received) > 1 else data
-        position, end = 0, len(data)
-        self._needed = 8
-        while end - position >= 8:
-            size = int.from_bytes(data[position + 4 : position + 8], "little")
-            if size > end - position and size <= self._most_bytes:
-                self._needed = size
-                break
-            chunk = data[position : position + size] if size != end else data
-            position += max(8, size)
+        for chunk in self._library.chunks.take(data):
             if not self._take(chunk):
-                self._library.data_received(chunk)  # it answers for everything that is not ours, also for nonsense
-        rest = data[position:]
-        self._received, self._size = [rest] if rest else [], len(rest)
+                self._library.chunk_received(chunk)  # it answers for everything that is not ours, also for nonsense
+        self._library.hang_up_if_broken()
 
     def eof_received(self) -> bool | None:
         return self._library.eof_received()
@@ -125,7 +105,7 @@ class PublishChannel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._library.connection_lost(exc)
         self._open.clear()
-        self._on_lost(exc or ConnectionError("the connection was closed"))
+        self._on_lost(self._library.broken or exc or ConnectionError("the connection was closed"))
 
     # What the server says.
 
@@ -145,7 +125,7 @@ class PublishChannel(asyncio.Protocol):
         before = connection._peer_sequence_number
         if request not in self._open or (before is not None and number != before + 1):
             return False
-        if len(chunk) > connection._limits.max_recv_buffer or kind[3] not in b"FCA":
+        if kind[3] not in b"FCA" or (self._parts and self._parts_of != request):
             return False
         connection._peer_sequence_number = number
         self._add(kind[3], request, plain[_SEQUENCE.size :])
@@ -173,16 +153,20 @@ class PublishChannel(asyncio.Protocol):
             self._answered(request, body)
             return
         self._parts.append(body)
+        self._parts_of = request
         if kind == _ABORTED:
             self._parts = []
             self._answered(request, b"")
         elif kind == _LAST:
             whole, self._parts = b"".join(self._parts), []
             self._answered(request, whole)
-        elif not body or len(self._parts) > MOST_CHUNKS or sum(map(len, self._parts)) > self._most_bytes:
+        elif not body or self._is_too_much(sum(map(len, self._parts))):
             self._parts = []
             self._on_lost(ConnectionError("a message has more chunks or bytes than we take"))
             self._transport.abort()
+
+    def _is_too_much(self, size_bytes: int) -> bool:
+        return size_bytes > MAX_MESSAGE_BYTES or too_many_parts(len(self._parts), size_bytes)
 
     def _answered(self, request: int, body: bytes) -> None:
         self._on_answer(self._open.pop(request), body)

@@ -28,6 +28,7 @@ from gateway.config import SecurityConfig, SourceConfig
 from gateway.config.private_files import read_private
 from gateway.errors import ConfigError, Rejected, Unavailable
 from gateway.metrics import SourceMetrics
+from gateway.opcua.session.asyncua_edge import server_endpoints
 from gateway.opcua.session.certificates import (
     Identity,
     ensure_identity,
@@ -146,7 +147,7 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
     identity = ensure_identity(security.pki)
     client.application_uri = identity.application_uri
     metrics.own_certificate_expires.set(expires_at(identity.certificate))
-    endpoints = await client.connect_and_get_server_endpoints()
+    endpoints = await server_endpoints(client, config.request_timeout)
     chosen = strongest(endpoints, security)
     if chosen is None:
         offered = ", ".join(sorted({_named(endpoint) for endpoint in endpoints})) or "nothing"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from asyncua import Client, ua
-from asyncua.client.ua_client import UASocketProtocol, UASocketState
+from asyncua.client.ua_client import UASocketState
 from asyncua.client.ua_session import UaSession
 
 from gateway.cancellation import unless_asked
@@ -22,18 +22,17 @@ from gateway.metrics import SourceMetrics
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.session.asyncua_edge import (
+    close_socket,
     connect_socket,
-    limit_messages,
     peer_errors,
     send_encoded,
     trust_own_clock,
 )
 from gateway.opcua.session.security import Level, confirm, credentials, own_files, protects_password, secure
+from gateway.opcua.session.transport import Protocol, within
 
 CLOSE_S = 2.0
 """How long a peer may take to say goodbye."""
-MAX_MESSAGE_BYTES = 64 * 2**20
-"""What one message of the server may take in memory; told to the server, and enforced."""
 WIDTH = 5
 """Requests of one kind under way at the same time while browsing and reading."""
 
@@ -89,10 +88,10 @@ class Session:
         return protocol is not None and protocol.state is UASocketState.OPEN
 
     @property
-    def protocol(self) -> UASocketProtocol:
+    def protocol(self) -> Protocol:
         """The socket.  Raises `Unavailable` when it is closed."""
         protocol = self.client.uaclient.protocol
-        if protocol is None or protocol.state is not UASocketState.OPEN:
+        if not isinstance(protocol, Protocol) or protocol.state is not UASocketState.OPEN:
             raise Unavailable(f"the connection to {self.where} is closed")
         return protocol
 
@@ -103,8 +102,7 @@ class Session:
         """
         protocol = self.protocol
         answer = send_encoded(protocol, request, body, self.request_timeout_s)
-        async with asyncio.timeout(self.request_timeout_s):
-            data = await answer
+        data = await within(answer, self.request_timeout_s)
         protocol.check_answer(data, "")
         r = Reader(octets := bytes(data), 0, len(octets), Dialect(self.uris))
         ua.StatusCode(ua.UInt32(read_response_header(r)[1])).check()
@@ -188,7 +186,6 @@ async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIte
     client = Client(config.url, timeout=config.request_timeout)
     client.name = client.description = "connected-factory gateway"
     client.session_timeout = int(config.session_timeout * 1000)
-    client.max_messagesize = MAX_MESSAGE_BYTES
     client.uaclient.set_max_concurrent_requests(1000)
     try:
         with peer_errors("connect", config.url), own_files(config.url):
@@ -204,12 +201,9 @@ async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIte
 
 async def _connect(client: Client, config: SourceConfig, level: Level | None) -> None:
     await connect_socket(client, config.request_timeout)
-    _honour_cancellation()
     await client.send_hello()
-    protocol = client.uaclient.protocol
-    if protocol is not None:
-        limit_messages(protocol, MAX_MESSAGE_BYTES)
     await client.open_secure_channel()
+    protocol = client.uaclient.protocol
     if protocol is not None:
         trust_own_clock(protocol)
     confirm(await _created(client, config), config, level)
@@ -224,13 +218,6 @@ async def _created(client: Client, config: SourceConfig) -> ua.CreateSessionResu
         if config.insecure and "No matching endpoints" in str(error):
             raise Unavailable(f"{config.url} offers nothing without security: leave out insecure") from error
         raise
-
-
-def _honour_cancellation() -> None:
-    """asyncua connects under `asyncio.wait_for`, which before CPython 3.12 forgets a cancellation that comes late."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _introduced(client: Client, config: SourceConfig) -> Session:
@@ -267,16 +254,11 @@ async def _leave(client: Client) -> None:
     """Close session, channel and socket.  Bounded, also while being cancelled and on a stalled link."""
     uaclient = client.uaclient
     protocol = uaclient.protocol
-    uaclient.request_disconnect()
-    uaclient.pre_request_hook = None
     try:
         if protocol is not None and protocol.state is UASocketState.OPEN:
+            protocol.timeout = CLOSE_S
             with suppress(Unavailable), peer_errors("close the session", str(client)):
-                async with asyncio.timeout(CLOSE_S):
-                    await uaclient.session.close_session(False)
-                    await uaclient.close_secure_channel()
+                await uaclient.session.close_session(False)
+                await uaclient.close_secure_channel()
     finally:
-        transport = protocol.transport if protocol is not None else None
-        uaclient.disconnect_socket()
-        if transport is not None and transport.get_write_buffer_size():
-            transport.abort()
+        close_socket(client)

@@ -1,14 +1,19 @@
-"""Leaving a server at any moment of connecting is a cancellation and nothing else, with either event loop."""
+"""Leaving a server: at any moment of connecting, and with an answer in the instant of its time limit."""
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
+from asyncua import ua
 
+import gateway.opcua.session.session as session
+from gateway.errors import Unavailable
 from gateway.opcua.explore import connected
+from tests.support.opcua_scripted import Ask, Connection, ScriptedServer
 from tests.support.opcua_source import config, series
 
 LOOPS = [import_module(name).new_event_loop for name in ("asyncio", "uvloop") if find_spec(name)]
@@ -33,3 +38,40 @@ def test_cancelled_while_connecting(new_loop: Callable[[], asyncio.AbstractEvent
         with asyncio.Runner(loop_factory=new_loop) as runner:
             for turns in range(40):
                 runner.run(cancelled_after(turns, url))
+
+
+LIMIT_S = 0.1
+
+
+@pytest.mark.parametrize("answers", ["the answer", "a fault"])
+@pytest.mark.parametrize(
+    "request_name", ["CloseSessionRequest", "ReadRequest", "CreateSessionRequest", "OpenSecureChannelRequest"]
+)
+def test_an_answer_in_the_instant_of_its_time_limit_is_the_answer_or_too_late(
+    monkeypatch: pytest.MonkeyPatch, request_name: str, answers: str
+) -> None:
+    """Both are due in one turn of the loop, which the server holds up until then."""
+    monkeypatch.setattr(session, "CLOSE_S", LIMIT_S)
+
+    async def late(connection: Connection, ask: Ask) -> bool:
+        if answers == "a fault":
+            connection.fault(ask, ua.StatusCodes.BadRequestTooLarge)
+        elif request_name == "OpenSecureChannelRequest":
+            connection.server.open(connection, ask)
+        else:
+            connection.server.default(connection, ask)
+        time.sleep(LIMIT_S * 1.5)  # noqa: ASYNC251 - the loop is late, and finds the answer and the limit
+        return True
+
+    async def body() -> None:
+        async with ScriptedServer(hooks={request_name: late}) as server:
+            try:
+                async with connected(config(server.url, request_timeout=LIMIT_S), series()):
+                    pass
+            except Unavailable:
+                pass
+            task = asyncio.current_task()
+            assert task is not None
+            assert not task.cancelling()
+
+    asyncio.run(asyncio.wait_for(body(), 20))
