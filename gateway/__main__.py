@@ -3,11 +3,14 @@
 import sys
 
 from gateway.process_signals import EXIT_INTERRUPTED, from_now_on, from_the_first_moment, to_the_last
+from gateway.stop_deadline import sigterm_thread
 
 
 def main() -> None:
     """Entry point of the `gateway` command."""
     from_the_first_moment()
+    if sys.argv[1:2] == ["run"]:
+        sigterm_thread()
     try:
         from gateway.cli import main as command  # takes a second: signals come first
 

@@ -8,9 +8,10 @@ all of them go on until one succeeds.  Each thereby has nearly all the time that
 import asyncio
 import itertools
 import socket
-import threading
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+
+from gateway.in_thread import in_thread
 
 STAGGER_S = 0.25
 """The "Connection Attempt Delay" (RFC 8305, 5)."""
@@ -93,31 +94,13 @@ def staggered(targets: Sequence[Target]) -> list[Target]:
 async def resolve(host: str, port: int) -> list[Target]:
     """The addresses of a name.  Raises `socket.gaierror`.
 
-    In a thread of its own, which nobody waits for when this is cancelled or the process ends: a resolver may take
-    minutes to say that it knows nothing.
+    Not by the loop: a resolver may take minutes to say that it knows nothing.
     """
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[Target]] = loop.create_future()
 
-    def settle(targets: list[Target], error: OSError | None) -> None:
-        if found.done():
-            return
-        if error is not None:
-            found.set_exception(error)
-        else:
-            found.set_result(targets)
-
-    def look() -> None:
-        targets: list[Target] = []
-        failure: OSError | None = None
+    def look() -> list[Target]:
         try:
-            targets = [(each[0], each[4]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except UnicodeError:  # a label that is longer than names may be
-            failure = socket.gaierror(socket.EAI_NONAME, "it is no name")
-        except OSError as error:
-            failure = error
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, targets, failure)
+            return [(each[0], each[4]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except UnicodeError as error:  # a label that is longer than names may be
+            raise socket.gaierror(socket.EAI_NONAME, "it is no name") from error
 
-    threading.Thread(target=look, name=f"resolve {host}", daemon=True).start()
-    return await found
+    return await in_thread(look, f"resolve {host}")

@@ -7,8 +7,9 @@ import io
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from gateway.errors import EXIT_UNAVAILABLE, ConfigError, Rejected, Unavailable
 from gateway.process_signals import EXIT_INTERRUPTED, handled
+from gateway.stop_deadline import StopDeadline, stop_deadline
 
 Result = TypeVar("Result")
 
@@ -94,18 +96,31 @@ def _all(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
             yield error
 
 
-def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, Result]]) -> Result:
-    """Run until it ends or is asked to stop: SIGTERM and SIGINT set the event, a second SIGINT ends at once."""
+def until_stopped(
+    work: Callable[[asyncio.Event], Coroutine[None, None, Result]], within_s: Callable[[], float] | None = None
+) -> Result:
+    """Run until it ends or is asked to stop: SIGTERM and SIGINT set the event, a second SIGINT ends at once.
+
+    With `within_s`, the process ends so many seconds after it was asked to stop, in order or not.
+    """
 
     async def main() -> Result:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
+        deadline: StopDeadline | None = None
+
         def stop_once() -> None:
             stop.set()
+            if deadline is not None:
+                deadline.begin()
             loop.remove_signal_handler(signal.SIGINT)
 
-        with handled(loop, {signal.SIGTERM: stop.set, signal.SIGINT: stop_once}):
+        with ExitStack() as stack:
+            stack.enter_context(handled(loop, {signal.SIGTERM: stop.set, signal.SIGINT: stop_once}))
+            if within_s is not None:
+                on_sigterm = partial(loop.call_soon_threadsafe, stop.set)
+                deadline = stack.enter_context(stop_deadline(within_s, on_sigterm))
             return await work(stop)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

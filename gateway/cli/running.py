@@ -20,6 +20,7 @@ from gateway.logs import set_up_logs
 from gateway.payload.choose import FORMATS
 from gateway.process_signals import taking
 from gateway.run import app
+from gateway.run.gateway import Gateway
 from gateway.run.readiness import (
     conflicts_between,
     load_ready,
@@ -29,6 +30,7 @@ from gateway.run.readiness import (
     warnings_about,
     with_lines,
 )
+from gateway.stop_deadline import STOP_S
 
 SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
     "config": Config.model_json_schema,
@@ -45,14 +47,18 @@ def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
     set_up_logs(log_format.value)
     with problems_told():
         config = _ready(file)
-        until_stopped(partial(_running, file, config))
+        running: list[Gateway] = []
+        until_stopped(
+            partial(_running, file, config, running.append),
+            lambda: (running[0].config if running else config).stop_grace + STOP_S,
+        )
 
 
-async def _running(file: Path, config: Config, stop: asyncio.Event) -> None:
+async def _running(file: Path, config: Config, on_running: Callable[[Gateway], None], stop: asyncio.Event) -> None:
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     with taking(signal.SIGHUP):
-        await app.run(config, stop, reload=app.Reload(asked, partial(_ready, file)))
+        await app.run(config, stop, on_running, app.Reload(asked, partial(_ready, file)))
 
 
 def _ready(file: Path) -> Config:

@@ -24,6 +24,7 @@ import gateway.mqtt.tls as tls
 from gateway.config import BrokerConfig
 from gateway.delivery import LateStage, Presence
 from gateway.errors import ConfigError, Unavailable
+from gateway.in_thread import in_thread
 from gateway.link import Link
 from gateway.model import Message
 from gateway.mqtt.disconnect_guard import BrokerHistory, GuardedSink, InnerSink
@@ -84,7 +85,8 @@ async def open_sink(
     comes_first = presence is not None and experience.presence.comes_first(now_s)
     client_id = config.client_id or default_client_id
     will = presence.will(since) if presence and comes_first else None
-    settings = replace(_settings(config, client_id, will), late=late)
+    settings = await in_thread(partial(_settings, config, client_id, will), f"secrets of {config.name}")
+    settings = replace(settings, late=late)
     link.hint = f"another client with the client id {client_id!r}"
     async with AsyncExitStack() as stack:
         session = await _open_first(stack, config, settings)
@@ -182,7 +184,7 @@ async def _context(config: BrokerConfig, address: dial.Address) -> ssl.SSLContex
     if not address.tls:
         return None
     try:
-        return await asyncio.to_thread(tls.context, config.tls)
+        return await in_thread(partial(tls.context, config.tls), f"certificates for {address.host}")
     except ConfigError as error:  # it was fine when the process started: somebody is changing it
         raise Unavailable(f"cannot prepare TLS to {address}: {'; '.join(error.problems)}") from error
 

@@ -4,17 +4,18 @@ A plan really subscribes, so that revised intervals and refusals come from the s
 subscriptions at once: nothing stays on the server.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from asyncua import ua
 
 import gateway.opcua.subscription.services as services
 from gateway.config import Selection, SourceConfig
 from gateway.errors import Rejected
+from gateway.in_thread import in_thread
 from gateway.metrics import SourceMetrics
 from gateway.model import Tag
 from gateway.opcua.codec.node_ids import node_of, text_of_node
@@ -89,7 +90,7 @@ class Plan:
 async def connected(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
     """A session to look around with.  Raises `Unavailable`, and `ConfigError` when our own files cannot be used."""
     patch_asyncua()
-    await asyncio.to_thread(check, config)
+    await in_thread(partial(check, config), "look at secrets and keys")
     async with open_session(config, metrics) as session:
         yield session
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.cancellation import unless_asked
 from gateway.config import OutboxConfig
+from gateway.in_thread import begin_in_thread
 from gateway.outbox.clock import Clock
 from gateway.outbox.files import Files
 from gateway.outbox.outbox import Outbox
@@ -63,7 +64,7 @@ async def open_outbox(
 
 async def _recovered(files: Files, recover: Callable[[], Found]) -> Found:
     """Recover in a thread, which cannot be cancelled: what it opens for somebody who has gone is closed again."""
-    opening = asyncio.get_running_loop().run_in_executor(None, recover)
+    opening = begin_in_thread(recover, "open the outbox")
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

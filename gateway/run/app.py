@@ -21,6 +21,7 @@ from gateway.cancellation import unless_asked
 from gateway.config import Config
 from gateway.errors import ConfigError, Unavailable
 from gateway.gc_tuning import spare_the_collector
+from gateway.in_thread import in_thread
 from gateway.link import Link
 from gateway.logs import set_level
 from gateway.metrics import Metrics
@@ -56,12 +57,12 @@ async def run(
 ) -> None:
     """Carry values until `stop` is set, then end in order.  Raises `ConfigError` for what can never work."""
     log = structlog.get_logger("gateway")
-    await asyncio.to_thread(check, config)
+    await in_thread(partial(check, config), "look at secrets and keys")
     set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
     metrics = _metrics(config)
     routes = {broker: route.name for broker, route in config.routes.items()}
     drops, commits = partial(count_drop, metrics), metrics.commit_seconds.observe
-    await asyncio.to_thread(forget_brokers, config)
+    await in_thread(partial(forget_brokers, config), "forget brokers")
     async with (
         open_outbox(config.outbox, readers=routes, on_drop=drops, on_commit=commits) as outbox,
         asyncio.TaskGroup() as beside,
@@ -130,7 +131,7 @@ async def _take(gateway: Gateway, peers: Peers, read: Callable[[], Config]) -> N
     """Go over to another configuration, or stay with this one; and tell."""
     log = structlog.get_logger("gateway")
     try:
-        changes, needs_restart = await peers.take(await asyncio.to_thread(_checked, read))
+        changes, needs_restart = await peers.take(await in_thread(partial(_checked, read), "read the configuration"))
     except (ConfigError, Unavailable) as error:
         gateway.metrics.reload_refused()
         problems = error.problems if isinstance(error, ConfigError) else [str(error)]

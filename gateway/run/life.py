@@ -41,13 +41,15 @@ class Life:
 
     async def end(self, grace_s: float = 0.0) -> None:
         """Cancel it if it does not end by itself within the grace; return when it has ended."""
-        task, self._task = self._task, None
+        task = self._task
         if task is None:
             return
         if grace_s:
             await asyncio.wait([task], timeout=grace_s)
         task.cancel()
         await asyncio.wait([task])
+        if self._task is task:
+            self._task = None
 
 
 def task_in(tasks: asyncio.TaskGroup, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None] | None:

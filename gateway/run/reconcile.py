@@ -15,6 +15,7 @@ import structlog
 
 from gateway.config import BrokerConfig, Config, OutboxConfig, SourceConfig
 from gateway.errors import ConfigError, Unavailable
+from gateway.in_thread import in_thread
 from gateway.link import Link
 from gateway.logs import set_level
 from gateway.run.changes import NOTHING, Change, Changes, changes_between, in_effect, snapshot_of
@@ -24,6 +25,9 @@ from gateway.run.sink_kinds import check_sinks
 from gateway.run.sink_unit import SinkUnit, forget_brokers, sink_unit
 from gateway.run.source_unit import SourceUnit, check_source, source_unit
 from gateway.web import serve_http
+
+LEAVE_S = 0.7
+"""At the end: how long sources, and then sinks, may wait for a peer; twice this is less than `stop_deadline.STOP_S`."""
 
 Unit = TypeVar("Unit", SourceUnit, SinkUnit)
 
@@ -51,7 +55,7 @@ class Peers:
         """
         gateway = self._gateway
         config, needs_restart = in_effect(gateway.config, wanted)
-        now = await asyncio.to_thread(snapshot_of, config)
+        now = await in_thread(partial(snapshot_of, config), "read secrets and keys")
         changes = changes_between(self._snapshot, now)
         gateway.check_routes(config)
         async with AsyncExitStack() as opening:
@@ -78,7 +82,7 @@ class Peers:
     async def _forget_brokers(self, config: Config) -> None:
         """Remove what others than these left behind, if that can be had."""
         try:
-            await asyncio.to_thread(forget_brokers, config)
+            await in_thread(partial(forget_brokers, config), "forget brokers")
         except (ConfigError, Unavailable, OSError) as error:
             log = structlog.get_logger("gateway.run")
             log.warning(
@@ -134,17 +138,19 @@ class Peers:
 
     async def end_in_order(self) -> None:
         """The sources stop, the outbox gets a grace time to empty, then the brokers are left; the rest is on disk."""
-        gateway = self._gateway
-        await self._sources.leave_all()
+        gateway, loop = self._gateway, asyncio.get_running_loop()
+        grace_s = gateway.config.stop_grace
+        ends_s = loop.time() + grace_s
+        await self._sources.leave_all(max(LEAVE_S, grace_s))
         if any(link.is_up for link in gateway.brokers.values()):
             with suppress(TimeoutError):
-                await asyncio.wait_for(gateway.outbox.wait_empty(), gateway.config.stop_grace)
-        await self._sinks.leave_all()
+                await asyncio.wait_for(gateway.outbox.wait_empty(), ends_s - loop.time())
+        await self._sinks.leave_all(LEAVE_S)
 
     async def end_at_once(self) -> None:
         """Whatever is still there."""
-        await self._sources.leave_all()
-        await self._sinks.leave_all()
+        await self._sources.leave_all(LEAVE_S)
+        await self._sinks.leave_all(LEAVE_S)
         await self._http.end()
 
 
@@ -168,16 +174,30 @@ class _Units(Generic[Unit]):
     def take_over(self, others: "_Units[Unit]") -> None:
         self._open |= others._open
 
-    async def leave(self, names: Iterable[str], *, for_good: bool = False) -> None:
-        """These end, all at the same time; for good, when they are not configured any more."""
+    async def leave(self, names: Iterable[str], *, for_good: bool = False, within_s: float | None = None) -> None:
+        """These end, all at the same time; for good, when they are not configured any more.
+
+        Who has not ended by then is hurried: what a peer is still waited for, is not.
+        """
         ending = [self._open.pop(name) for name in names]
         for unit, _ in ending:
             unit.leave(for_good=for_good)
-        for _, stack in ending:
-            await stack.aclose()
+        hurry = partial(_hurry, [unit for unit, _ in ending])
+        late = asyncio.get_running_loop().call_later(within_s, hurry) if within_s is not None else None
+        try:
+            for _, stack in ending:
+                await stack.aclose()
+        finally:
+            if late is not None:
+                late.cancel()
 
-    async def leave_all(self) -> None:
-        await self.leave(tuple(self._open))
+    async def leave_all(self, within_s: float | None = None) -> None:
+        await self.leave(tuple(self._open), within_s=within_s)
+
+
+def _hurry(units: "Iterable[SourceUnit | SinkUnit]") -> None:
+    for unit in units:
+        unit.hurry()
 
 
 @asynccontextmanager

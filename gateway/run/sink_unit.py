@@ -90,6 +90,12 @@ class SinkUnit:
         self._goodbye.set()
         self._left.set()
 
+    def hurry(self) -> None:
+        """Wait for the broker no longer."""
+        if self._open is not None:
+            _, life = self._open
+            life.cancel()
+
     async def wait_open(self) -> None:
         """Wait until its places are open.  Raises `ConfigError` or `Unavailable` when they cannot be had."""
         await self._opened

@@ -74,6 +74,10 @@ class SourceUnit:
         self._is_over = self._is_over or for_good
         self._life.cancel()
 
+    def hurry(self) -> None:
+        """Wait for the server no longer."""
+        self._life.cancel()
+
     async def _collect(self, link: Link, metrics: SourceMetrics) -> None:
         """One life: what the rules hold lives as long as this."""
         gateway, source = self._gateway, self._source

@@ -7,10 +7,12 @@ just been mapped, and when the first handler of ours is there.
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -30,11 +32,13 @@ stop_grace: 100ms
 class Process:
     """One of our programs, and what it is just doing."""
 
-    def __init__(self, folder: Path, *command: str, before: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, *command: str, before: tuple[str, ...] = (), log: int | None = None) -> None:
         self.log_path = folder / "log"
-        with self.log_path.open("ab") as log:
+        how = () if command[0] == "-c" else ("-m",)
+        with self.log_path.open("ab") as file:
+            out = file if log is None else log
             self.run = subprocess.Popen(
-                [*before, sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*before, sys.executable, *how, *command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
         self.pid = self.run.pid
 
@@ -133,6 +137,80 @@ def test_ctrl_c_while_a_file_is_read_leaves_no_traceback(tmp_path: Path) -> None
             process.kill(signal.SIGINT)
             assert process.ended() in (130, -signal.SIGINT)
         assert "Traceback" not in process.log
+
+
+HANGS = """
+import os, pathlib, socket, time
+def hangs(*args, **more):
+    while os.path.exists({flag!r}):
+        pathlib.Path({flag!r} + ".reached").touch()
+        time.sleep(0.05)
+    return "fine"
+{where}
+from gateway.__main__ import main
+main()
+"""
+"""A gateway in which something does not come back for as long as a file is there."""
+WHERE = {
+    "a peer": ("", 0),
+    "a resolver": ("socket.getaddrinfo = lambda *a, **k: hangs() and []", 0),
+    "a secret": ("import gateway.config.private_files as files; files.rule_for = hangs", 0),
+    "a disk": ("real = os.fdatasync; os.fdatasync = lambda fd: hangs() and real(fd)", 143),
+    "the log": ("", 143),
+}
+"""What hangs, how, and what the process ends with: what it can leave alone, it ends in order without."""
+
+
+def hanging_in(where: str, folder: Path, dumb: int, log: int | None) -> Process:
+    (folder / "password").write_text("x")
+    host = "somewhere" if where == "a resolver" else "127.0.0.1"
+    login = f", username: u, password: {{file: '{folder}/password'}}"
+    broker = f"mqtt://127.0.0.1:{1 if where == 'a secret' else dumb}'{login}"
+    text = CONFIG.replace("opc.tcp://127.0.0.1:1", f"opc.tcp://{host}:{dumb}").replace("mqtt://127.0.0.1:1'", broker)
+    (folder / "gateway.yaml").write_text(f"{text}outbox: {{path: '{folder}/outbox'}}\n", encoding="utf-8")
+    (folder / "password").chmod(0o600)
+    code = HANGS.format(flag=str(folder / "flag"), where=WHERE[where][0])
+    return Process(folder, "-c", code, "run", str(folder / "gateway.yaml"), log=log)
+
+
+def read_until(text: bytes, pipe: tuple[int, int]) -> None:
+    """Read a log as far as this, and then no more: it is full."""
+    read, write = pipe
+    seen = b""
+    while text not in seen:
+        seen += os.read(read, 65_536)
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while os.write(write, b"x" * 4096):
+            pass
+    os.set_blocking(write, True)
+
+
+def test_sigterm_ends_within_the_grace_and_two_seconds_whatever_hangs(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        dumb = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        pipe = os.pipe()
+        every: dict[str, Process] = {}
+        for where in WHERE:
+            (tmp_path / where).mkdir()
+            process = hanging_in(where, tmp_path / where, dumb, pipe[1] if where == "the log" else None)
+            every[where] = stack.enter_context(started(process))
+        for where, process in every.items():
+            if where == "the log":
+                read_until(b"started", pipe)
+            else:
+                wait_until(lambda process=process: "started" in process.log, where)  # type: ignore[misc]
+            (tmp_path / where / "flag").touch()
+        for where in ("a resolver", "a secret"):
+            wait_until((tmp_path / where / "flag.reached").exists, where)
+        begun_s = time.monotonic()
+        for process in every.values():
+            process.kill(signal.SIGTERM)
+        assert {where: process.ended() for where, process in every.items()} == {w: c for w, (_, c) in WHERE.items()}
+        assert time.monotonic() - begun_s < 0.1 + 2.0 + 3.0  # of which a busy machine may take the last
+        assert "outbox-write" in every["a disk"].log
+        for end in pipe:
+            os.close(end)
 
 
 def test_an_outbox_in_use_passes_by_itself(file: str, tmp_path: Path) -> None:

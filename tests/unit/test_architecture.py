@@ -12,10 +12,10 @@ from gateway.config.payload import FormatName
 ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
-    "process_signals", "errors", "tcp", "model", "values", "topics", "urls", "patterns", "sound_parts", "yaml_words",
-    "yaml_positions", "yaml_models", "config", "metrics", "logs", "notify", "cancellation", "link", "delivery",
-    "outbox", "payload", "loading", "shaping", "opcua", "mqtt", "commands", "pipeline", "web", "gc_tuning", "run",
-    "demo", "cli", "__main__",
+    "process_signals", "stop_deadline", "errors", "in_thread", "tcp", "model", "values", "topics", "urls",
+    "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "config", "metrics", "logs",
+    "notify", "cancellation", "link", "delivery", "outbox", "payload", "loading", "shaping", "opcua", "mqtt",
+    "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions",

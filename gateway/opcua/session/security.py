@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from gateway.config import SecurityConfig, SourceConfig
 from gateway.config.private_files import read_private
 from gateway.errors import ConfigError, Rejected, Unavailable
+from gateway.in_thread import in_thread
 from gateway.metrics import SourceMetrics
 from gateway.opcua.session.asyncua_edge import server_endpoints
 from gateway.opcua.session.certificates import (
@@ -139,12 +140,13 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
     Raises `Unavailable` when the server offers nothing that is allowed or is not trusted, `ConfigError` when our own
     files cannot be used.
     """
-    client.user_certificate, client.user_private_key = _user_certificate(config) or (None, None)
+    user = await in_thread(partial(_user_certificate, config), f"user certificate of {config.name}")
+    client.user_certificate, client.user_private_key = user or (None, None)
     if config.security is None:
         client.application_uri = INSECURE_URI
         return None
     security = config.security
-    identity = ensure_identity(security.pki)
+    identity, secured = await in_thread(partial(_own, security), f"our certificate for {config.name}")
     client.application_uri = identity.application_uri
     metrics.own_certificate_expires.set(expires_at(identity.certificate))
     endpoints = await server_endpoints(client, config.request_timeout)
@@ -155,11 +157,26 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
         without = "; insecure (browse: --insecure) would do without security" if offered == "None None" else ""
         raise Unavailable(f"{config.url} offers no endpoint that is allowed ({wanted}): it offers {offered}{without}")
     level, endpoint = chosen
-    _refuse_weaker(config, security, level)
-    certificate = check_server(endpoint, config, security)
+    certificate = await in_thread(
+        partial(_believed, endpoint, config, security, level), f"trusted certificates for {config.name}"
+    )
     metrics.server_certificate_expires.set(expires_at(load(certificate)))
-    await _set_security(client, identity, level, certificate)
+    policy, mode = list(POLICIES.values())[level.policy], list(_MODES.values())[level.mode]
+    await client.set_security(policy, *secured, server_certificate=CertProperties(certificate, "der"), mode=mode)
     return level
+
+
+def _own(security: SecurityConfig) -> tuple[Identity, tuple[CertProperties, CertProperties]]:
+    """Who we are, and our certificate and key as asyncua takes them."""
+    identity = ensure_identity(security.pki)
+    certificate, key = identity.certificate_path.read_bytes(), identity.key_path.read_bytes()
+    return identity, (CertProperties(certificate, "der"), CertProperties(key, "pem"))
+
+
+def _believed(endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig, level: Level) -> bytes:
+    """The certificate of an endpoint that is no weaker than before, when it is trusted."""
+    _refuse_weaker(config, security, level)
+    return check_server(endpoint, config, security)
 
 
 def check_server(endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig) -> bytes:
@@ -174,16 +191,6 @@ def check_server(endpoint: ua.EndpointDescription, config: SourceConfig, securit
     except OSError as error:
         raise ConfigError([f"cannot use the certificates in {security.pki}: {error}"]) from error
     return first_of_chain(shown)
-
-
-async def _set_security(client: Client, identity: Identity, level: Level, certificate: bytes) -> None:
-    await client.set_security(
-        list(POLICIES.values())[level.policy],
-        CertProperties(identity.certificate_path.read_bytes(), "der"),
-        CertProperties(identity.key_path.read_bytes(), "pem"),
-        server_certificate=CertProperties(certificate, "der"),
-        mode=list(_MODES.values())[level.mode],
-    )
 
 
 def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level | None) -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from asyncua import Client, ua
@@ -18,6 +19,7 @@ from asyncua.client.ua_session import UaSession
 from gateway.cancellation import unless_asked
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
+from gateway.in_thread import in_thread
 from gateway.metrics import SourceMetrics
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.wire import Dialect, Reader
@@ -189,7 +191,7 @@ async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIte
     client.uaclient.set_max_concurrent_requests(1000)
     try:
         with peer_errors("connect", config.url), own_files(config.url):
-            username, password = credentials(config)
+            username, password = await in_thread(partial(credentials, config), f"secrets of {config.name}")
             level = await secure(client, config, metrics)
             await _connect(client, config, level)
             await client.activate_session(username, password, client.user_certificate)
@@ -206,7 +208,8 @@ async def _connect(client: Client, config: SourceConfig, level: Level | None) ->
     protocol = client.uaclient.protocol
     if protocol is not None:
         trust_own_clock(protocol)
-    confirm(await _created(client, config), config, level)
+    created = await _created(client, config)
+    await in_thread(partial(confirm, created, config, level), f"remember how {config.name} is secured")
     if config.username is not None and not protects_password(client):
         raise Unavailable(f"{config.url} would have the password sent in clear: it is not sent")
 
