@@ -4,7 +4,6 @@ Both sessions get a connected socket from here, so a refused connection reads th
 attempt leaves nothing behind.
 """
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from gateway.config.broker import BROKER_SCHEMES
 from gateway.errors import Unavailable
 from gateway.tcp import connect_tcp
 from gateway.urls import parse_url
+
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +122,13 @@ def _tls(error: ssl.SSLError) -> str:
     return hints.get(reason, reason)
 
 
-def receipt_at_once(transport: asyncio.BaseTransport | None) -> None:
+def receipt_at_once(sock: socket.socket) -> None:
     """Let the kernel tell the broker now that its bytes are here, not up to 40 ms later.
 
     Brokers that leave Nagle's algorithm on (mosquitto does) hold back the next PUBACKs until they know that of the one
     before.  The kernel forgets the wish, so this is called whenever something was received.  Does nothing where there
     is no TCP_QUICKACK (it is Linux's own).
     """
-    sock = transport.get_extra_info("socket") if transport is not None else None
-    if sock is not None and hasattr(socket, "TCP_QUICKACK"):
-        with suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    if _QUICKACK is not None:
+        with suppress(OSError):  # closed meanwhile
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

@@ -8,6 +8,7 @@ The contract is `sink.Sink`, the same as that of the general session, and the sa
 
 import asyncio
 import math
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 from typing import cast
@@ -51,8 +52,9 @@ class LeanSink(asyncio.Protocol):
 
     version: Version = "5"
 
-    def __init__(self, address: Address, settings: SessionSettings) -> None:
+    def __init__(self, sock: socket.socket, address: Address, settings: SessionSettings) -> None:
         self._loop = asyncio.get_running_loop()
+        self._sock = sock
         self._address = address
         self._settings = settings
         self._transport: asyncio.Transport | None = None
@@ -160,7 +162,7 @@ class LeanSink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
-        receipt_at_once(self._transport)
+        receipt_at_once(self._sock)
         self._incoming = self._incoming + data if self._incoming else data
         self._read()
 
@@ -276,7 +278,7 @@ async def open_lean(line: Socket, settings: SessionSettings) -> AsyncIterator[Le
     Raises `Unavailable`, or `VersionRefusedError` where another version may help; OSError when TLS fails.  Leaving it
     says DISCONNECT and takes at most a second; cancelled at any point it leaves neither socket nor task.
     """
-    sink = LeanSink(line.address, settings)
+    sink = LeanSink(line.sock, line.address, settings)
     loop = asyncio.get_running_loop()
     with ExitStack() as undo:
         undo.callback(line.sock.close)

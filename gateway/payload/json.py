@@ -136,10 +136,12 @@ class JsonEncoder:
         """`PIECES` texts for each value of a batch: a comma and the name, the value, times and status, the end."""
         handles = batch.handles.tolist()
         times = framed_bytes_of(batch.source_ticks, b',"time":"', b'"')
-        for i in np.flatnonzero(batch.source_ticks == 0).tolist():
-            times[i] = b""
-        for i in np.flatnonzero(batch.statuses).tolist():
-            times[i] += b',"status":%d' % batch.statuses[i]
+        if np.count_nonzero(batch.source_ticks) < len(times):
+            for i in np.flatnonzero(batch.source_ticks == 0).tolist():
+                times[i] = b""
+        if np.count_nonzero(batch.statuses):
+            for i in np.flatnonzero(batch.statuses).tolist():
+                times[i] += b',"status":%d' % batch.statuses[i]
         if self._settings.server_time:
             texts = framed_bytes_of(batch.server_ticks, b',"server_time":"', b'"')
             for i in np.flatnonzero(batch.server_ticks).tolist():

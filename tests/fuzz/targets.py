@@ -10,6 +10,7 @@ Pure functions of the input, without the fuzzer: a unit test runs the same with 
 """
 
 import asyncio
+import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -289,8 +290,16 @@ def _runner() -> asyncio.Runner:
     return asyncio.Runner()
 
 
+@cache
+def _closed() -> socket.socket:
+    """In the place of the connection's: nothing can be asked of it."""
+    unused = socket.socket()
+    unused.close()
+    return unused
+
+
 async def _session(data: bytes, how: int) -> None:
-    sink = LeanSink(parse("mqtt://broker"), _TERMS)
+    sink = LeanSink(_closed(), parse("mqtt://broker"), _TERMS)
     sink.connection_made(Wire())
     if how & 1:
         sink.data_received(mqtt5.ConnAckPacket().write())

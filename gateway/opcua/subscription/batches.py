@@ -188,7 +188,7 @@ class BatchBuilder:
     def _known(self, changes: Changes) -> Changes:
         """Without the rows whose handle is not ours: a server that invents handles must not break who trusts them."""
         known = changes.handles < len(self._tags)
-        if known.all():
+        if np.count_nonzero(known) == len(known):
             return changes
         rows = np.flatnonzero(known)
         values = changes.values
@@ -227,6 +227,8 @@ class BatchBuilder:
             )
 
     def _overflows(self, columns: Changes, since_ticks: int) -> list[Gap]:
+        if not np.count_nonzero(columns.statuses):
+            return []
         flagged = np.flatnonzero((columns.statuses & OVERFLOW) == OVERFLOW)
         if not len(flagged):
             return []
@@ -238,6 +240,9 @@ class BatchBuilder:
 
     def _count(self, columns: Changes) -> None:
         if not len(columns.handles):
+            return
+        if not np.count_nonzero(columns.statuses):
+            self._metrics.good.inc(len(columns.statuses))
             return
         good, uncertain, bad, other = np.bincount(columns.statuses >> 30, minlength=4).tolist()
         self._metrics.good.inc(good)

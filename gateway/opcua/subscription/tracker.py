@@ -5,7 +5,7 @@ the session, its PublishRequests and the table of tags are shared by all of a so
 """
 
 import zlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -58,7 +58,7 @@ class SubscriptionTracker:
         """It was transferred, and the server has not sent anything for it yet."""
         self._last: int | None = None
         """The number of the last message in the sequence; None before the first."""
-        self._taken: deque[tuple[int, int, int]] = deque(maxlen=_REMEMBERED)
+        self._taken: OrderedDict[tuple[int, int, int], None] = OrderedDict()
         self._given_up: set[int] = set()
         self._orderly = _ORDERLY
         self._is_elsewhere = False
@@ -162,7 +162,9 @@ class SubscriptionTracker:
         mark = _mark_of(published)
         if mark in self._taken:
             return False
-        self._taken.append(mark)
+        self._taken[mark] = None
+        if len(self._taken) > _REMEMBERED:
+            self._taken.popitem(last=False)
         if published.sequence in self._given_up:
             self._given_up.discard(published.sequence)
             return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 
 import mqtt5
@@ -19,7 +20,9 @@ TERMS = SessionSettings("tested", None, None, keep_alive_s=60, ack_timeout_s=60.
 
 def on_a_session(body: Callable[[LeanSink], None]) -> None:
     async def run() -> None:
-        sink = LeanSink(parse("mqtt://broker"), TERMS)
+        unused = socket.socket()
+        unused.close()
+        sink = LeanSink(unused, parse("mqtt://broker"), TERMS)
         sink.connection_made(Wire())
         sink.data_received(mqtt5.ConnAckPacket().write())
         try:
