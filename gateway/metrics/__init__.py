@@ -106,7 +106,7 @@ class Metrics:
 
     def _bind_books(self, r: CollectorRegistry) -> None:
         self._recovered = counter(
-            r, "gateway_values_recovered", "Values found on disk at start, left by an earlier run.", "sink"
+            r, "gateway_values_recovered", "Values found on disk, left by an earlier run or by a fault.", "sink"
         )
         self.dropped = counter(
             r, "gateway_values_dropped", "Values received and then lost to a broker, by reason.", "sink", "reason"
@@ -197,10 +197,13 @@ class Metrics:
         )
 
     def _imbalance_of(self, sink: str) -> float:
+        return self._unsettled_of(sink) - _sum(self._stored_values, sink)
+
+    def _unsettled_of(self, sink: str) -> float:
+        """How many values ought to be stored for a broker."""
         received, filtered = _sum(self._families.received) - self._before.get(sink, 0.0), _sum(self._families.filtered)
         recovered, delivered = _sum(self._recovered, sink), _sum(self._delivered, sink)
-        stored, dropped = _sum(self._stored_values, sink), _sum(self.dropped, sink)
-        return received + recovered - delivered - stored - filtered - dropped - _sum(self.not_routed, sink)
+        return received + recovered - delivered - filtered - _sum(self.dropped, sink) - _sum(self.not_routed, sink)
 
     @property
     def delay_sum_s(self) -> float:
@@ -229,10 +232,15 @@ class Metrics:
         self._reloads_refused.inc()
 
     def sink_begins(self, name: str, found_values: int) -> None:
-        """From here on a broker has books, with so many values found on disk.  Nothing changes when it has them."""
+        """From here on a broker has books, with so many values found on disk; it may have had them before.
+
+        What is found beyond what the books say is stored counts as recovered: at the start that is all of it, with
+        what was found to be missing; later what had left the books and is on the disk all the same, because the
+        broker's places were opened again after a fault.
+        """
         if name not in self._before:
             self._before[name] = _sum(self._families.received) - _sum(self._families.filtered)
-            self._recovered.labels(name).inc(found_values)
+        self._recovered.labels(name).inc(max(0.0, found_values - self._unsettled_of(name)))
 
     def source_ends(self, name: str) -> None:
         """A source is configured no more: its state is not shown, its counts stay in the books."""

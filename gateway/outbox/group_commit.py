@@ -36,15 +36,16 @@ class Append:
         return bool(self.losses) or self.follow is not None
 
 
-def next_group(pending: deque[Append]) -> list[Append]:
-    """Take the appends that are to be made durable at once.
+def next_group(pending: deque[Append], half_bytes: int) -> list[Append]:
+    """Take the appends that are to be made durable at once: no more than fit an outbox of twice `half_bytes`, of which
+    each takes at most half.
 
     Lanes are written one after another: an append whose checkpoint would become durable before an earlier append's
     messages waits for the next group.  One that announces losses is the last, so that the place of its last record is
     known; so is one behind which a reader follows another route.
     """
-    group, size, lane = [pending.popleft()], 0, 0
-    while pending and not group[-1].is_last and (size := size + sum(group[-1].most_bytes.values())) < COMMIT_BYTES:
+    group, size, lane, enough = [pending.popleft()], 0, 0, min(COMMIT_BYTES, half_bytes)
+    while pending and not group[-1].is_last and (size := size + sum(group[-1].most_bytes.values())) < enough:
         lane = max(lane, group[-1].lane)
         if pending[0].lane < lane and pending[0].checkpoint is not None:
             break

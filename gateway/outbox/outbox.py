@@ -96,8 +96,23 @@ class Outbox:
         Messages of one route and priority and the checkpoint are stored all or not at all.  With several, a crash in
         the middle may keep some of them, but never the checkpoint before all of them.
         """
-        append = self._accept({"": messages, **(others or {})}, source, checkpoint, tuple(losses), on_stored)
-        await append.done  # cancelled with whoever waits: the append goes on
+        await self.begin_append(
+            messages, others=others, source=source, checkpoint=checkpoint, losses=losses, on_stored=on_stored
+        )  # cancelled with whoever waits: the append goes on
+
+    def begin_append(
+        self,
+        messages: Sequence[Message],
+        *,
+        others: Mapping[str, Sequence[Message]] | None = None,
+        source: str = "",
+        checkpoint: bytes = b"",
+        losses: Sequence[Loss] = (),
+        on_stored: Callable[[], None] = lambda: None,
+    ) -> "asyncio.Future[None]":
+        """The same without waiting: it has its place behind all appends before it, and the future ends when it is
+        durable.  An append that the closing outbox does not take takes those behind it along."""
+        return self._accept({"": messages, **(others or {})}, source, checkpoint, tuple(losses), on_stored).done
 
     def _accept(
         self,
@@ -154,9 +169,10 @@ class Outbox:
                 if not self._closing:
                     await self._store.woken.wait()
                 continue
-            group = next_group(self._pending)
+            group = next_group(self._pending, self._config.max_bytes // 2)
             if not await self._commit(group):
-                self._refuse(group)
+                self._refuse([*group, *self._pending])
+                self._pending.clear()
 
     async def tick(self) -> None:
         """Wake `run` at intervals."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.config import ReplayConfig
 from gateway.delivery import Outcome, Verdict
+from gateway.errors import Rejected
 from gateway.logs import Sparing
 from gateway.metrics import Metrics
 from gateway.model import Message
@@ -87,6 +88,16 @@ class BrokerQueue:
 
     async def set_aside(self, record: Record, outcome: Outcome, reader: Reader) -> None:
         """Make the refusal durable; in the same instant the record leaves the outbox that `reader` reads."""
+        try:
+            await self._keep(record, outcome, reader)
+        except Rejected as rejected:  # by ourselves: it does not fit where such messages are kept
+            lost = Outcome(Verdict.NEVER, rejected.reason, f"{outcome.detail}; {rejected}")
+            self._tell("refused, and too long to be kept", record.message, lost, "dropped")
+            self._buried(record, lost, reader)
+        if outcome is not HELD:
+            self.metrics.refused.labels(self.broker, outcome.reason).inc()
+
+    async def _keep(self, record: Record, outcome: Outcome, reader: Reader) -> None:
         message = record.message
         if outcome.verdict is Verdict.LATER:
             stored = partial(self._moved, record)
@@ -95,8 +106,6 @@ class BrokerQueue:
             self._tell("refused for good", message, outcome, "kept as a dead letter")
             stored = partial(self._buried, record, outcome, reader)
             await self.dead.append([message], source=message.source, on_stored=stored)
-        if outcome is not HELD:
-            self.metrics.refused.labels(self.broker, outcome.reason).inc()
 
     def _tell(self, what: str, message: Message, outcome: Outcome, next_: str) -> None:
         more = self._sparing.line(f"{what}: {outcome.reason}")

@@ -3,13 +3,16 @@
 The next batch is asked for after the last one is durable: that is what acknowledges it to the server, and all the
 back-pressure there is.
 
+What would take more than half of the outbox is stored in parts, the checkpoint with the last.  A single value that does
+not fit even so is dropped, counted, and announced where it would have been.
+
 Where rules are configured (`gateway/shaping`), values may be held for a while.  They outlive a reconnection, are let go
 at a regular end, and after a kill the next process announces how many there were: that number is stored with the mark.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
@@ -18,11 +21,12 @@ from typing import Protocol
 import structlog
 
 from gateway.cancellation import unless_asked
+from gateway.errors import Rejected
 from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import SourceMetrics
 from gateway.model import UNIX_EPOCH_TICKS, Batch
 from gateway.outbox import Outbox
-from gateway.payload.splitting import NextSeq
+from gateway.pipeline.halves import halves, without_value
 from gateway.pipeline.routing import Encoded, SourceRoutes
 from gateway.shaping import Shaped, Shaper
 from gateway.shaping.checkpoint import lost, unwrap, wrap
@@ -44,7 +48,11 @@ Watch = Callable[[Batch], None]
 
 
 OnStored = Callable[[Encoded], None]
-"""Called with what has become durable, in the instant in which the figures count it."""
+"""Called with what has become durable, or is dropped because it does not fit, in the instant in which the figures count
+it."""
+
+Count = Callable[[int], None]
+"""Counts what has become durable, so many values of it; the rest has been counted before."""
 
 
 OpenSource = Callable[[bytes], AbstractAsyncContextManager[Source]]
@@ -74,11 +82,13 @@ class Intake:
         now_ticks: Callable[[], int] | None = None,
         watch: Watch | None = None,
         on_stored: OnStored = lambda encoded: None,
+        on_dropped: OnStored = lambda encoded: None,
     ) -> None:
         self.name = name
         self._routes = routes
         self._watch = watch
         self._on_stored = on_stored
+        self._on_dropped = on_dropped
         self._outbox = outbox
         self._metrics = metrics
         self._shaper = shaper
@@ -102,10 +112,8 @@ class Intake:
         if self._lost:
             batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
         if self._shaper is None:
-            encoded = Encoded()
-            self._encode(batch, self._outbox.next_seq, encoded)
             self._mark = batch.checkpoint or self._mark
-            await self._append(encoded, batch.checkpoint, partial(self._metrics.received.inc, len(batch)))
+            await self._append([batch], batch.checkpoint, self._metrics.received.inc)
             return
         await self._put(self._shaper, partial(self._shaper.take, batch, self._now_ticks()), batch)
 
@@ -148,17 +156,46 @@ class Intake:
             log = structlog.get_logger("gateway.shaping").bind(source=self.name)
             log.warning("values that were held are not durable yet", next="what is lost of them is announced")
 
-    def _encode(self, batch: Batch, next_seq: NextSeq, encoded: Encoded) -> None:
+    async def _append(self, batches: Sequence[Batch], checkpoint: bytes, count: Count) -> None:
+        """Encode and store; return when all of it is durable.  `count` is for the last part of it."""
         if self._watch is not None:
-            self._watch(batch)
-        self._routes.encode(batch, next_seq, encoded)
+            for batch in batches:
+                self._watch(batch)
+        stored = self._begin(batches, checkpoint, count)
+        await (stored[0] if len(stored) == 1 else asyncio.gather(*stored))
 
-    async def _append(self, encoded: Encoded, checkpoint: bytes, count: Callable[[], None]) -> None:
+    def _begin(self, batches: Sequence[Batch], checkpoint: bytes, count: Count) -> "list[asyncio.Future[None]]":
+        """Without a wait, so that nothing comes between the parts."""
+        encoded = self._encoded(batches)
+
         def stored() -> None:
-            count()
+            count(encoded.values)
             self._on_stored(encoded)
 
-        await self._outbox.append(
+        try:
+            return [self._store(encoded, checkpoint, stored)]
+        except Rejected as rejected:
+            parts = halves(batches)
+            if parts is None:
+                return [self._give_up(batches[0], encoded, checkpoint, count, str(rejected))]
+        first, last = parts
+        return [*self._begin(first, b"", self._metrics.received.inc), *self._begin(last, checkpoint, count)]
+
+    def _give_up(
+        self, batch: Batch, lost: Encoded, checkpoint: bytes, count: Count, why: str
+    ) -> "asyncio.Future[None]":
+        """Announce one value that cannot be stored, in its place."""
+        log = structlog.get_logger("gateway.collect").bind(source=self.name)
+        log.error("a value is too long for the outbox and dropped", reason=why, next="it is announced as a gap")
+
+        def stored() -> None:
+            count(lost.values)
+            self._on_dropped(lost)
+
+        return self._store(self._encoded([without_value(batch, why)]), checkpoint, stored)
+
+    def _store(self, encoded: Encoded, checkpoint: bytes, stored: Callable[[], None]) -> "asyncio.Future[None]":
+        return self._outbox.begin_append(
             encoded.messages, others=encoded.others, source=self.name, checkpoint=checkpoint, on_stored=stored
         )
 
@@ -168,32 +205,35 @@ class Intake:
             shaped = shape()
             if given is None and not shaped.received:
                 return
-            encoded = self._encoded(shaped)
             self._mark = (given.checkpoint if given is not None else b"") or self._mark
             mark = wrap(self._mark, shaper.held, shaper.since_ticks)
-            await self._append(encoded, mark, partial(self._count, shaped, shaper.held))
+            await self._append(shaped.batches, mark, partial(self._count, shaped, shaper.held))
         except asyncio.CancelledError:
             raise  # the outbox has it by then
         except BaseException:
             self._is_whole = False
             raise
 
-    def _encoded(self, shaped: Shaped) -> Encoded:
+    def _encoded(self, batches: Sequence[Batch]) -> Encoded:
         encoded, seqs = Encoded(), dict[str, int]()
+        if len(batches) == 1:
+            self._routes.encode(batches[0], self._outbox.next_seq, encoded)
+            return encoded
 
         def next_seq(stream: str) -> int:
             return seqs.get(stream) or self._outbox.next_seq(stream)
 
-        for batch in shaped.batches:
+        for batch in batches:
             one = Encoded()
-            self._encode(batch, next_seq, one)
+            self._routes.encode(batch, next_seq, one)
             for made in (one.messages, *one.others.values()):
                 seqs |= {message.stream: message.seq + 1 for message in made}
             encoded.join(one)
         return encoded
 
-    def _count(self, shaped: Shaped, held: int) -> None:
-        self._metrics.received.inc(shaped.received)
+    def _count(self, shaped: Shaped, held: int, values: int) -> None:
+        before = sum(map(len, shaped.batches)) - values
+        self._metrics.received.inc(shaped.received - before)
         self._metrics.derived.inc(shaped.derived)
         self._metrics.held.set(held)
         for rule, values in shaped.filtered.items():

@@ -77,6 +77,12 @@ class Gateway:
             if left_out:
                 self.metrics.not_routed.labels(broker).inc(left_out)
 
+    def count_too_large(self, encoded: Encoded) -> None:
+        """What does not fit the outbox is lost to those that asked for it."""
+        self.count_left_out(encoded)
+        for broker in self.outbox.readers:
+            count_drop(self.metrics, broker, "too_large", encoded.chosen.get(self.outbox.reader(broker).route, 0))
+
     def _encoder(self, route: Route, source: str) -> Encoder:
         prefix = prefix_of(self.stream_prefix, route.name)
         return encoder_for(self.config, source, prefix, lambda: self.outbox.latest_ns, route.payload)

@@ -85,7 +85,7 @@ class SourceUnit:
         routes = SourceRoutes(self.name, gateway.routing)
         intake = Intake(
             self.name, routes, gateway.outbox, metrics, _shaper(source),
-            watch=self._watch(), on_stored=gateway.count_left_out,
+            watch=self._watch(), on_stored=gateway.count_left_out, on_dropped=gateway.count_too_large,
         )  # fmt: skip
         connect = partial(self._connect, source, metrics, describe=describes_types(gateway.config))
         async with asyncio.TaskGroup() as tasks, keeping_alive(routes, gateway.outbox, link):

@@ -42,6 +42,8 @@ class Server:
     tags: Sequence[Tag] = (Tag("count", "i=1", {"machine": "m"}),)
     handles: Sequence[int] = (0,)
     """Which tag changes, in turn."""
+    row: Callable[[int], tuple[int, object]] = lambda number: (INT32, number)
+    """Type and value of each change, by its number."""
     is_there: bool = True
     produced: int = 0
     acknowledged: int = 0
@@ -90,7 +92,7 @@ class Connection:
                     raise Unavailable("the server has gone", "cut")
                 await server._changed.wait()
             end = min(server.produced, at + MOST_AT_ONCE)
-            rows = [(INT32, n) for n in range(at + 1, end + 1)]
+            rows = [server.row(n) for n in range(at + 1, end + 1)]
             handles = [server.handles[n % len(server.handles)] for n in range(at, end)]
             batch = batch_of(rows, tags=server.tags, handles=handles)
             batch = Batch(

@@ -88,6 +88,22 @@ def test_the_folder_never_takes_more_than_its_bound_and_one_file(tmp_path: Path)
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
+def test_many_appends_at_once_stay_within_the_bound() -> None:
+    async def body() -> None:
+        async with open_outbox(config(max_bytes=4000), readers=("r",), files=Disk().files()) as outbox:
+            most = 0
+
+            def look() -> None:
+                nonlocal most
+                most = max(most, outbox.bytes)
+
+            some = [outbox.begin_append([message(1, f"s{n}", size=900)], on_stored=look) for n in range(20)]
+            await asyncio.gather(*some)
+            assert most <= 4000
+
+    asyncio.run(asyncio.wait_for(body(), 60))
+
+
 def test_a_reader_that_keeps_up_needs_no_file() -> None:
     disk, seen = Disk(), Counter[str]()
 

@@ -118,6 +118,50 @@ def test_who_forwards_after_another_delivers_all_and_what_was_refused_in_order(t
     run(body())
 
 
+def test_the_books_balance_when_the_places_are_opened_again_after_a_fault(tmp_path: Path) -> None:
+    """What was dropped while it was being moved, or delivered before what is older, is found on the disk again."""
+    small = {"max_bytes": 8000, "segment_bytes": 1000, "min_free": 1}
+
+    async def body() -> None:
+        metrics = Metrics()
+        async with queue(tmp_path, metrics, main=small) as found:
+            await append(found.outbox, metrics, "a")
+            (record,) = await found.reader.read(1, 10**6)
+            await append(found.outbox, metrics, *"b" * 100)
+            assert books_of(metrics.registry, "b").dropped > 0
+            await found.set_aside(record, LATER, found.reader)
+            for later in await found.reader.read(3, 10**6):
+                await found.set_aside(later, LATER, found.reader)
+            given = await found.refused_reader.read(10, 10**6)
+            found.count_delivered(given[-1], 0.0)
+            found.refused_reader.ack(given[-1].number)
+            await asyncio.sleep(0)
+            assert books_of(metrics.registry, "b").balance
+        async with queue(tmp_path, metrics, main=small) as found, forwarding(found, Broker()):
+            assert books_of(metrics.registry, "b").balance
+            await until(lambda: found.stored_values == 0)
+        assert books_of(metrics.registry, "b").balance
+
+    run(body())
+
+
+def test_what_is_found_missing_at_the_start_is_in_the_books(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with queue(tmp_path, Metrics(), main={"segment_bytes": 500}) as found:
+            await append(found.outbox, Metrics(), *"a" * 30)
+        segments = sorted((tmp_path / "main").glob("*.seg"))
+        segments[-1].unlink()
+        metrics = Metrics()
+        async with queue(tmp_path, metrics) as found, forwarding(found, Broker()):
+            await until(lambda: found.stored_values == 0)
+        books = books_of(metrics.registry, "b")
+        assert books.balance
+        assert books.dropped > 0
+        assert books.recovered == 60
+
+    run(body())
+
+
 def test_damage_among_what_was_refused_holds_up_nothing(tmp_path: Path) -> None:
     small = {"max_bytes": 40_000, "segment_bytes": 4_000}
 
