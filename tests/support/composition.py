@@ -73,6 +73,7 @@ class Server:
         if not self.is_there:
             raise Unavailable("nobody listens there", "refused")
         self.connections += 1
+        self._tell()  # who waits on an earlier connection; and an event belongs to one loop
         self.configs.append(config)
         self.acknowledged = max(self.acknowledged, int(checkpoint or 0))
         yield Connection(self)
