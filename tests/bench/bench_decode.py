@@ -23,7 +23,8 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
 from gateway.model import Batch, Tag
-from gateway.opcua.codec.decode import Changes, read_changes, read_publish
+from gateway.opcua.codec.columns import Changes, read_changes
+from gateway.opcua.codec.decode import read_publish
 from gateway.opcua.codec.wire import Dialect
 from gateway.payload.json import JsonEncoder
 from gateway.payload.splitting import FormatSettings

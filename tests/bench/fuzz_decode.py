@@ -12,7 +12,8 @@ import struct
 import sys
 import time
 
-from gateway.opcua.codec.decode import read_changes, read_publish
+from gateway.opcua.codec.columns import read_changes
+from gateway.opcua.codec.decode import read_publish
 from gateway.opcua.codec.wire import Dialect, Malformed
 from gateway.opcua.space.event_filters import read_events
 from tests.support import opcua_wire as wire

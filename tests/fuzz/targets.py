@@ -30,14 +30,8 @@ from gateway.model import Message, Priority, Tag
 from gateway.mqtt.dial import parse
 from gateway.mqtt.lean import LeanSink
 from gateway.mqtt.sink import SessionSettings
-from gateway.opcua.codec.decode import (
-    DATA_CHANGE,
-    Notification,
-    Published,
-    read_changes,
-    read_publish,
-    read_response_header,
-)
+from gateway.opcua.codec.columns import read_changes
+from gateway.opcua.codec.decode import DATA_CHANGE, Notification, Published, read_publish, read_response_header
 from gateway.opcua.codec.references import read_pages
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, StructureReader
 from gateway.opcua.session.asyncua_edge import patch_asyncua, peer_errors
@@ -386,7 +380,7 @@ def _segment_seeds() -> list[bytes]:
     return [whole, whole + bytes([0, 200, 0, 0, 0, 1, 3]), bytes([2, 1, 5]) + bytes([0, 4]) + b"mark" + whole]
 
 
-_DECODER = ("gateway/opcua/codec/decode.py", "gateway/opcua/codec/wire.py")
+_DECODER = ("gateway/opcua/codec/columns.py", "gateway/opcua/codec/decode.py", "gateway/opcua/codec/wire.py")
 TARGETS: Mapping[str, Target] = {
     "publish": Target(
         publish,

@@ -25,7 +25,7 @@ from asyncua import ua
 
 from gateway.config import SourceConfig
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
-from gateway.opcua.codec.decode import Changes
+from gateway.opcua.codec.columns import Changes
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.selection import Item

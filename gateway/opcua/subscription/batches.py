@@ -11,15 +11,8 @@ from numpy.typing import NDArray
 
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch, Gap
-from gateway.opcua.codec.decode import (
-    DATA_CHANGE,
-    EVENTS,
-    Changes,
-    Notification,
-    Published,
-    read_changes,
-    read_together,
-)
+from gateway.opcua.codec.columns import Changes, read_changes, read_together
+from gateway.opcua.codec.decode import DATA_CHANGE, EVENTS, Notification, Published
 from gateway.opcua.codec.wire import EXTENSION_OBJECT, Dialect
 from gateway.opcua.space.event_filters import MODEL_CHANGES, Event, read_events
 from gateway.opcua.space.selection import Table

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gateway.opcua.codec.decode import Changes
+from gateway.opcua.codec.columns import Changes
 from gateway.opcua.space.selection import Item
 
 _Row = tuple[int, object, int, int, int]

@@ -12,7 +12,7 @@ import numpy as np
 from asyncua import ua
 
 from gateway.model import UNIX_EPOCH_TICKS
-from gateway.opcua.codec.decode import Changes, read_item
+from gateway.opcua.codec.columns import Changes, read_item
 from gateway.opcua.codec.decode import skip_response_header as skip_header
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_node_id

@@ -23,7 +23,7 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
-from gateway.opcua.codec.decode import Changes
+from gateway.opcua.codec.columns import Changes
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from asyncua import ua
 
-from gateway.opcua.codec.decode import Changes, read_item, skip_response_header
+from gateway.opcua.codec.columns import Changes, read_item
+from gateway.opcua.codec.decode import skip_response_header
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader
 from gateway.opcua.space.selection import Item
 from gateway.values import Structure, Typed

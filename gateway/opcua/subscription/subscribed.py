@@ -30,7 +30,8 @@ import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
-from gateway.opcua.codec.decode import Changes, Published, read_publish
+from gateway.opcua.codec.columns import Changes
+from gateway.opcua.codec.decode import Published, read_publish
 from gateway.opcua.codec.wire import Dialect, Malformed
 from gateway.opcua.session.periodic import PeriodicTask
 from gateway.opcua.session.session import Session

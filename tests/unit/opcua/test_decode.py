@@ -11,16 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model import IS_ARRAY, IS_MATRIX
-from gateway.opcua.codec.decode import (
-    Changes,
-    _read_any,
-    _read_usual,
-    read_changes,
-    read_publish,
-    read_republish,
-    read_status_change,
-    read_together,
-)
+from gateway.opcua.codec.columns import Changes, read_changes, read_together
+from gateway.opcua.codec.decode import _read_any, _read_usual, read_publish, read_republish, read_status_change
 from gateway.opcua.codec.value import BAD_DECODING_ERROR
 from gateway.opcua.codec.wire import MAX_DEPTH, Dialect, Malformed, Reader, read_variant
 from gateway.opcua.space.event_filters import read_events

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gateway.opcua.codec.decode import Changes
+from gateway.opcua.codec.columns import Changes
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.heartbeat import Heartbeats
 

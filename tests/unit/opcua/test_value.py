@@ -13,7 +13,8 @@ import gateway.opcua.codec.value as one_value
 import gateway.opcua.codec.wire as codec
 from gateway.metrics import Metrics
 from gateway.model import IS_ARRAY, Tag
-from gateway.opcua.codec.decode import Changes, read_changes, read_publish
+from gateway.opcua.codec.columns import Changes, read_changes
+from gateway.opcua.codec.decode import read_publish
 from gateway.opcua.codec.value import BAD_ENCODING_LIMITS_EXCEEDED, skip_variant
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_elements, read_variant
 from gateway.opcua.space.event_filters import read_events
