@@ -67,6 +67,8 @@ class Link:
         """What the adapter keeps from one connection to the next."""
         self.hint = ""
         """What may be the reason if it flaps, for people: the adapter knows."""
+        self.on_limits: Callable[[], object] = lambda: None
+        """Called when what the peer takes at once has become more or less; the adapter knows."""
         self.held_after_s = HELD_S
         self.lasted_s = 0.0
         """How long the latest connection lasted that was lost."""

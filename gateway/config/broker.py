@@ -108,7 +108,8 @@ class BrokerConfig(Strict):
     """At most this many topics of a session are told to the broker as numbers (MQTT 5 topic aliases: fewer bytes per
     message); the broker may allow less.  0 uses none, for brokers and proxies that get them wrong."""
     ack_timeout: Seconds = 20.0
-    """A publish without PUBACK for this long means that the link is dead."""
+    """A publish without PUBACK for this long means that the link is dead, unless more of it leaves this machine
+    meanwhile, or the line is known to be slow."""
     retry_refused: Seconds = 30.0
     """What the broker refuses for now (not authorised, quota) is kept on disk and offered again this often."""
     expiry: Annotated[Seconds, Field(ge=1)] | None = None

@@ -112,7 +112,8 @@ class Session(Sink, Protocol):
 
     @property
     def most_bytes(self) -> int:
-        """The longest message that the peer takes, with all that its protocol adds to the payload."""
+        """The longest message that the peer takes and the line carries in time, with all that its protocol adds to the
+        payload.  It may change while the session lasts; a longer one is sent all the same where the peer takes it."""
 
     @property
     def certificate_ends_s(self) -> float:

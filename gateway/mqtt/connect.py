@@ -42,6 +42,9 @@ _CAUTION = (
     "the broker cut the connection with messages open: sending one at a time for a while, to see if it was over one"
     " of them"
 )
+_LOST_BY_SLOWNESS = (
+    "the line carries little: messages are split to what it carries, and have more time to be acknowledged"
+)
 _LOST_PRESENCE = "our presence is not published: the broker does not take it"
 _LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be retained is sent as a plain message"
 
@@ -81,12 +84,13 @@ async def open_sink(
     since = datetime.now(UTC)
     experience = link.memory if isinstance(link.memory, BrokerHistory) else BrokerHistory()
     link.memory = experience
+    experience.line.on_change = partial(_tell_limits, link)
     now_s = asyncio.get_running_loop().time()
     comes_first = presence is not None and experience.presence.comes_first(now_s)
     client_id = config.client_id or default_client_id
     will = presence.will(since) if presence and comes_first else None
     settings = await in_thread(partial(_settings, config, client_id, will), f"secrets of {config.name}")
-    settings = replace(settings, late=late)
+    settings = replace(settings, late=late, line=experience.line)
     link.hint = f"another client with the client id {client_id!r}"
     async with AsyncExitStack() as stack:
         session = await _open_first(stack, config, settings)
@@ -104,6 +108,11 @@ async def open_sink(
         yield sink
 
 
+def _tell_limits(link: Link) -> None:
+    """To whoever wants to know by now."""
+    link.on_limits()
+
+
 def _what_is_less(config: BrokerConfig, session: InnerSink, experience: BrokerHistory) -> list[str]:
     less = []
     if session.version == "3.1.1" and config.version != "3.1.1":
@@ -112,6 +121,8 @@ def _what_is_less(config: BrokerConfig, session: InnerSink, experience: BrokerHi
         less.append(_LOST_WITHOUT_RETAIN)
     if experience.is_guarded:
         less.append(_CAUTION)
+    if experience.line.bytes_per_s is not None:
+        less.append(_LOST_BY_SLOWNESS)
     return less
 
 

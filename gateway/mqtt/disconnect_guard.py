@@ -27,6 +27,7 @@ from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import BrokerLimits
+from gateway.mqtt.line_rate import LineRate
 from gateway.mqtt.presence import PresenceHistory, PresentSink
 from gateway.mqtt.reasons import CUT_OFF
 from gateway.mqtt.sink import Version
@@ -59,6 +60,7 @@ class BrokerHistory:
     """Stream and sequence number of what is refused for good: the verdict falls with the end of a session, where its
     owner may be too busy to take it in, so it is given again when the message comes again."""
     presence: PresenceHistory = field(default_factory=PresenceHistory)
+    line: LineRate = field(default_factory=LineRate)
 
     @property
     def is_guarded(self) -> bool:

@@ -16,6 +16,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -66,7 +67,8 @@ class GeneralSink:
         self._is_accepted = False
         self.refused: str | None = None
         self.refused_code = 0
-        self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up)
+        unsent = partial(paho_edge.unsent_bytes, client)
+        self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up, unsent, settings.line)
         self._inbox = Inbox(self.in_flight, self._subscribe, lambda packet_id: self._paho.ack(packet_id, 1))
         self._late = settings.late() if settings.late else None
         self._pulse: asyncio.TimerHandle | None = None
@@ -75,7 +77,7 @@ class GeneralSink:
 
     @property
     def most_bytes(self) -> int:
-        return self.limits.maximum_packet_bytes
+        return self.in_flight.most_bytes(self.limits.maximum_packet_bytes)
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         if self.in_flight.is_broken:
@@ -91,7 +93,7 @@ class GeneralSink:
         if info.rc != paho.MQTT_ERR_SUCCESS:
             self.in_flight.break_off(f"{self.address} cut the connection", was_cut=True, cause="cut")
             return self.in_flight.failed()
-        return self.in_flight.add(info.mid)
+        return self.in_flight.add(info.mid, len(message.topic) + len(message.payload))
 
     def tell(self, message: Message) -> None:
         if self.in_flight.is_broken:
@@ -228,7 +230,8 @@ class GeneralSink:
 
     def _keep_alive(self) -> None:
         self._pulse = self._loop.call_later(_LOOK_EVERY_S, self._keep_alive)
-        self._paho.loop_misc()
+        if not self.in_flight.is_slow:
+            self._paho.loop_misc()
 
     def _read(self) -> None:
         """What has come in, as far as one turn of the loop goes."""

@@ -4,27 +4,62 @@ Every publish is a future that ends in exactly one of three ways: the broker's v
 session breaks first, or cancelled by its owner (the verdict is then nobody's).  The first reason to break counts.
 A publish without PUBACK for `ack_timeout_s` breaks the session: behind a half-open link, or a broker that takes
 everything and acknowledges nothing, waiting longer would only hold up the backlog.
+
+A slow line is none of these.  A broker acknowledges in order, so the time of the oldest publish begins when the one
+before it was acknowledged, and again whenever more of it, or of what is before it, has left this machine.  Where it
+left at once and is slow further on, `LineRate` says how much longer it may need.  All of that is looked at a few times
+within the time-out, and costs nothing for each message.
 """
 
 import asyncio
+import fcntl
+import struct
+import sys
+import termios
 from collections.abc import Callable
+from typing import Protocol
 
 from gateway.delivery import DELIVERED, Outcome
 from gateway.errors import Unavailable
+from gateway.mqtt.line_rate import LineRate
 
 MOST_STRAYS = 100
 """Answers to nothing that a broker may send beyond one for each verdict."""
+_LOOKS = 4
+"""So often within the time-out is looked at how far the oldest publish has come."""
 
 
 class InFlight:
     """The open publishes of one session, by packet id."""
 
-    def __init__(self, address: str, ack_timeout_s: float, on_break: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        ack_timeout_s: float,
+        on_break: Callable[[], None],
+        unsent: Callable[[], int] = lambda: 0,
+        line: LineRate | None = None,
+    ) -> None:
+        """`unsent` tells how many bytes of ours the peer's machine does not have yet."""
         self._loop = asyncio.get_running_loop()
         self._address = address
         self._ack_timeout_s = ack_timeout_s
         self._on_break = on_break
-        self._open: dict[int, tuple[asyncio.Future[Outcome], float]] = {}
+        self._unsent = unsent
+        self.line = line or LineRate()
+        self._open: dict[int, tuple[asyncio.Future[Outcome], int, int]] = {}
+        """With the size of each publish, and where it ends in all that was sent."""
+        self._sent = 0
+        """Bytes of all publishes."""
+        self._left = 0
+        """How much of them was seen to have left this machine."""
+        self.moved_s = self._loop.time()
+        """When that was seen latest."""
+        self._oldest_end = self._sent_at_look = 0
+        self._since_s = self._loop.time()
+        """Since when the oldest publish waits, as far as the looks have shown."""
+        self._busy_from: tuple[int, float] = (0, 0.0)
+        """What was acknowledged at a look (bytes), and when; since then the line has had something to carry."""
         self._watch: asyncio.TimerHandle | None = None
         self._broken: asyncio.Future[None] = self._loop.create_future()
         self._strays = 0
@@ -47,13 +82,13 @@ class InFlight:
     def is_broken(self) -> bool:
         return self._broken.done()
 
-    def add(self, packet_id: int) -> asyncio.Future[Outcome]:
+    def add(self, packet_id: int, size_bytes: int) -> asyncio.Future[Outcome]:
         """Open a publish under a packet id that is free."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        now = self._loop.time()
-        self._open[packet_id] = (future, now)
+        self._sent += size_bytes
+        self._open[packet_id] = (future, size_bytes, self._sent)
         if self._watch is None:
-            self._watch = self._loop.call_at(now + self._ack_timeout_s, self._check)
+            self._begin_to_look()
         return future
 
     def settled(self, outcome: Outcome) -> asyncio.Future[Outcome]:
@@ -95,10 +130,11 @@ class InFlight:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        self._learn_from_the_end(cause)
         _fail(self._broken, reason, cause)
         open_, self._open = self._open, {}
         self.was_cut, self.left_open = was_cut, len(open_)
-        for future, _ in open_.values():
+        for future, *_ in open_.values():
             _fail(future, reason, cause)
         self._on_break()
 
@@ -110,20 +146,96 @@ class InFlight:
         """Wait until the session is over, then raise `Unavailable` with the reason."""
         await asyncio.shield(self._broken)
 
-    def _check(self) -> None:
-        self._watch = None
+    def most_bytes(self, maximum_bytes: int) -> int:
+        """The longest message that the line carries in time, where the broker takes so much."""
+        carried = self.line.most_bytes(self._ack_timeout_s)
+        return maximum_bytes if carried is None else min(carried, maximum_bytes)
+
+    @property
+    def is_slow(self) -> bool:
+        """A publish is under way that the line may need long for, or was just seen to move."""
         oldest = next(iter(self._open.values()), None)
         if oldest is None:
+            return False
+        self._see_what_left(oldest[2])
+        now_s, needs_s = self._loop.time(), self.line.needs_s(oldest[1])
+        return now_s - self.moved_s < self._ack_timeout_s or now_s < self._since_s + needs_s
+
+    def _begin_to_look(self) -> None:
+        """The first publish after a time without any."""
+        self._since_s = now_s = self._loop.time()
+        self._oldest_end = self._sent_at_look = self._sent
+        self._busy_from = (self._sent - next(iter(self._open.values()))[1], now_s)
+        self._watch = self._loop.call_at(now_s + self._ack_timeout_s / _LOOKS, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        now_s = self._loop.time()
+        oldest = next(iter(self._open.values()), None)
+        self._learn(oldest, now_s)
+        if oldest is None:
             return
-        due = oldest[1] + self._ack_timeout_s
-        if due > self._loop.time():
-            self._watch = self._loop.call_at(due, self._check)
+        _, size, end = oldest
+        if end != self._oldest_end:
+            self._oldest_end, self._since_s = end, now_s
+        self._see_what_left(end)
+        due_s = self._since_s + self._ack_timeout_s + self.line.needs_s(size)
+        if due_s > now_s:
+            self._watch = self._loop.call_at(min(due_s, now_s + self._ack_timeout_s / _LOOKS), self._look)
         else:
-            why = f"{self._address} has not acknowledged a publish for {self._ack_timeout_s:g} s"
+            why = f"{self._address} has not acknowledged a publish for {due_s - self._since_s:.3g} s"
             self.break_off(why, cause="timeout")
+
+    def _see_what_left(self, end: int) -> None:
+        """Has more of the oldest publish, which ends there, or of what is before it, left this machine?"""
+        left = self._sent - self._unsent()
+        if left > self._left:
+            if self._left < end:
+                self._since_s = self.moved_s = self._loop.time()
+            self._left = left
+
+    def _learn(self, oldest: tuple[asyncio.Future[Outcome], int, int] | None, now_s: float) -> None:
+        """What was acknowledged since the latest look says what the line carries, if it was busy all the time."""
+        begun, begun_s = self._busy_from
+        acknowledged = oldest[2] - oldest[1] if oldest is not None else self._sent
+        was_late = begun_s < now_s - 1.5 * self._ack_timeout_s / _LOOKS
+        is_late = oldest is not None and oldest[2] <= self._sent_at_look
+        self._sent_at_look = self._sent
+        if acknowledged == begun and is_late:
+            return  # the same publish is still on its way
+        if is_late or was_late:
+            self.line.carried(acknowledged - begun, now_s - begun_s)
+        else:
+            self.line.flowed(acknowledged - begun, now_s - begun_s)
+        self._busy_from = (acknowledged, now_s)
+
+    def _learn_from_the_end(self, cause: str) -> None:
+        oldest = next(iter(self._open.values()), None)
+        waited_s = self._loop.time() - self._since_s
+        if oldest is not None and cause == "timeout":
+            self.line.stuck(oldest[1], waited_s)
 
 
 def _fail(future: asyncio.Future[Outcome] | asyncio.Future[None], reason: str, cause: str = "answer") -> None:
     if not future.done():
         future.set_exception(Unavailable(reason, cause))
         future.exception()  # marks it as seen: an owner that has gone is no mistake
+
+
+class HasFileno(Protocol):
+    """A socket, of whatever kind."""
+
+    def fileno(self) -> int:
+        """Its descriptor; negative once it is closed."""
+
+
+def unsent_bytes(sock: HasFileno | None) -> int:
+    """How much the kernel keeps of what was written to a socket, sent or not, because the peer's has not said that it
+    has it; 0 where the system does not tell."""
+    if sock is None or sys.platform != "linux" or sock.fileno() < 0:
+        return 0
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])

@@ -22,7 +22,7 @@ from gateway.mqtt.alias import TopicAliases
 from gateway.mqtt.answers import Answers
 from gateway.mqtt.dial import Address, Socket, during_handshake, explain, receipt_at_once
 from gateway.mqtt.inbound import Inbox
-from gateway.mqtt.inflight import InFlight
+from gateway.mqtt.inflight import InFlight, unsent_bytes
 from gateway.mqtt.limits import BrokerLimits, size_refusal, topic_refusal
 from gateway.mqtt.packets import (
     MOST_INCOMING_BYTES,
@@ -70,7 +70,7 @@ class LeanSink(asyncio.Protocol):
         self.limits = BrokerLimits()
         self.window = settings.window
         self.certificate_ends_s = math.nan
-        self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up)
+        self.in_flight = InFlight(address.url, settings.ack_timeout_s, self._hang_up, self._unsent, settings.line)
         self._late = settings.late() if settings.late else None
         self._inbox = Inbox(
             self.in_flight,
@@ -83,7 +83,7 @@ class LeanSink(asyncio.Protocol):
 
     @property
     def most_bytes(self) -> int:
-        return self.limits.maximum_packet_bytes
+        return self.in_flight.most_bytes(self.limits.maximum_packet_bytes)
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         in_flight = self.in_flight
@@ -106,7 +106,7 @@ class LeanSink(asyncio.Protocol):
         self._write(packet)
         if self._late is not None:
             self._late.sent(message)
-        future = in_flight.add(packet_id)
+        future = in_flight.add(packet_id, len(packet))
         if new_alias:
             self._aliases.set_by(message.topic, new_alias, future)
         return future
@@ -241,6 +241,13 @@ class LeanSink(asyncio.Protocol):
             self._transport.write(b"".join(self._outgoing))
         self._outgoing = []
 
+    def _unsent(self) -> int:
+        """Bytes that wait in this process or in the kernel."""
+        if self._transport is None:
+            return 0
+        waiting = self._transport.get_write_buffer_size() + sum(map(len, self._outgoing))
+        return waiting + unsent_bytes(self._transport.get_extra_info("socket"))
+
     def _free_id(self) -> int:
         """The next packet id, 1 to 65534, that is not in flight; the window leaves some free."""
         while True:
@@ -253,7 +260,7 @@ class LeanSink(asyncio.Protocol):
         if self._keep_alive_s <= 0:  # the broker wants none
             return
         now = self._loop.time()
-        if now - self._heard >= 1.5 * self._keep_alive_s:
+        if now - self._heard >= 1.5 * self._keep_alive_s and not self.in_flight.is_slow:
             self.in_flight.break_off(
                 f"{self.address} is silent for {now - self._heard:.1f} s, more than the keep-alive", cause="timeout"
             )

@@ -20,6 +20,8 @@ from paho.mqtt import MQTTException
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 
+from gateway.mqtt.inflight import unsent_bytes as unsent
+
 NONSENSE = (
     ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError, struct.error, MQTTException,
 )  # fmt: skip
@@ -64,6 +66,14 @@ def close_socket(client: aiomqtt.Client) -> None:
 def awaits_ping(client: aiomqtt.Client) -> bool:
     """Whether a PINGREQ has no answer yet."""
     return client._client._ping_t > 0
+
+
+def unsent_bytes(client: aiomqtt.Client) -> int:
+    """How much waits in paho and in the kernel."""
+    inner = client._client
+    waiting = sum(packet["to_process"] for packet in list(inner._out_packet))
+    sock = getattr(inner._sock, "_socket", inner._sock)  # that of a web socket is wrapped
+    return waiting + unsent(sock)
 
 
 def has_read_ahead(client: aiomqtt.Client) -> bool:

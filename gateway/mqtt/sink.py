@@ -8,6 +8,7 @@ from gateway.delivery import LateStage, Session
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.limits import BrokerLimits
+from gateway.mqtt.line_rate import LineRate
 
 Version = Literal["5", "3.1.1"]
 
@@ -31,6 +32,8 @@ class SessionSettings:
     """Makes what dresses all that goes out on one session."""
     query: str | None = None
     """What follows the `?` of a web socket's address."""
+    line: LineRate | None = None
+    """What is known of the line from earlier sessions, and what this one learns."""
 
     def __repr__(self) -> str:
         return f"SessionSettings(client_id={self.client_id!r}, …)"  # a password must never reach a log

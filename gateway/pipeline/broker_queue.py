@@ -18,6 +18,7 @@ from gateway.metrics import Metrics
 from gateway.model import Message
 from gateway.outbox import Outbox, Reader, Record
 from gateway.pipeline.delivered import Delivered
+from gateway.pipeline.pace import FIRST_BYTES
 
 HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
 
@@ -47,6 +48,8 @@ class BrokerQueue:
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
         self._delivered = Delivered(self.metrics, metrics.delays(broker))
+        self.allowance_bytes: float = FIRST_BYTES
+        """How much of a backlog the next session may have in flight to begin with: what the latest has learned."""
         self.in_flight = 0
         """Messages without a verdict on the present session."""
         self._sparing = Sparing()

@@ -85,8 +85,10 @@ async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
         left.cancel()
         setting_aside.cancel()
     queue.in_flight = 0
-    if not lost.cancelled():
-        raise lost.result()
+    loss = lost.result() if not lost.cancelled() else None
+    queue.allowance_bytes = session.allowance_after(loss)
+    if loss is not None:
+        raise loss
 
 
 async def _loss_of(sink: Sink) -> Unavailable:
@@ -110,10 +112,14 @@ class _Session:
         """By stream: records on their way from the outbox to where refused ones are kept."""
         self._is_in_order = queue.replay.order == "in-order"
         share = sink.window if self._is_in_order else max(1, sink.window // 2)
-        self._pace = Pace(queue.replay.delay, share, queue.replay.max_rate)
+        self._pace = Pace(queue.replay.delay, share, queue.replay.max_rate, allowance_bytes=queue.allowance_bytes)
         self._paced_one_settled = asyncio.Event()
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails with what nobody foresaw in settling a message."""
+
+    def allowance_after(self, loss: Unavailable | None) -> float:
+        """What of a backlog the next session may have in flight to begin with."""
+        return self._pace.allowance_after(loss is not None and loss.cause == "timeout")
 
     async def deliver(self) -> None:
         """What is new; in order, that is everything."""
@@ -121,13 +127,14 @@ class _Session:
         while True:
             for record in await queue.reader.read(self._sink.window, self._most_bytes):
                 is_old = record.appended_at_ns < queue.old_before_ns
-                if is_old and self._is_in_order:
+                paced = self._is_in_order and (is_old or self._pace.is_narrow)
+                if paced:
                     await self._wait_room(record)
                 elif is_old:
                     queue.reader.leave_behind()  # the link does not keep up: what comes next shall not wait as well
                 if record.message.retain and queue.reader.left_behind:
                     queue.passed.add(record.message.topic)
-                await self._send(record, queue.to_send(record), is_old, paced=is_old and self._is_in_order)
+                await self._send(record, queue.to_send(record), is_old, paced)
 
     async def catch_up(self) -> None:
         """What was left behind."""
@@ -196,7 +203,7 @@ class _Session:
         elif paced:
             self._pace.answered(size, now_s - sent_at_s, now_s)
         else:
-            self._pace.saw(now_s - sent_at_s, now_s)
+            self._pace.saw(now_s - sent_at_s, now_s, size)
         self._paced_one_settled.set()
 
     def _refuse(self, record: Record, outcome: Outcome) -> None:

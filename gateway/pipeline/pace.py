@@ -6,6 +6,9 @@ without a queue, all above it is the queue.  While the queue is shorter than a t
 may be in flight, else less: the allowance moves in proportion (as LEDBAT does, RFC 6817), by half of what was taken,
 which settles without swinging.  The rest of the bound is left for swings and for the others' own way.
 
+What was learned is kept from one session to the next; one that timed out with something in flight begins with a quarter
+of it.  Where little is allowed the line is narrow, and then all that is sent in order goes by this, not only a backlog.
+
 A message that is larger than the allowance still goes when no other is in flight: a single message that the link needs
 longer for than the bound cannot be helped here.  Pure: the clock is the caller's.
 """
@@ -14,10 +17,14 @@ from dataclasses import dataclass
 from math import inf
 
 FIRST_BYTES = 2**15
-LEAST_BYTES = 2**12
+LEAST_BYTES = 2**8
+NARROW_BYTES = 2**13
+"""A line that carries so much without a queue needs no pace for what is new."""
 SHARE_OF_BOUND = 1 / 3
 MEMORY_S = 60.0
 """The fastest PUBACK is forgotten after one to two of these: the way to the broker may have become longer."""
+LONGEST_WAY_S = 4.0
+"""No way without a queue takes longer: on a slow line all PUBACKs of minutes may have been behind one."""
 
 
 @dataclass(slots=True)
@@ -37,6 +44,16 @@ class Pace:
     _since_s: float = -inf
     _free_at_s: float = 0.0
 
+    @property
+    def is_narrow(self) -> bool:
+        return self.allowance_bytes < NARROW_BYTES
+
+    def allowance_after(self, has_timed_out: bool) -> float:
+        """What the next session begins with."""
+        if has_timed_out and self.in_flight:
+            return max(LEAST_BYTES, min(self.allowance_bytes, FIRST_BYTES) / 4)
+        return min(self.allowance_bytes, FIRST_BYTES)
+
     def wait_s(self, size_bytes: int, now_s: float) -> float:
         """How long to wait before sending so much more; infinite when something has to be acknowledged first."""
         if self.in_flight >= self.most_messages:
@@ -51,16 +68,18 @@ class Pace:
         if self.most_bytes_per_s is not None:
             self._free_at_s = max(now_s, self._free_at_s) + size_bytes / self.most_bytes_per_s
 
-    def saw(self, ack_s: float, now_s: float) -> None:
-        """A publish, of the backlog or not, had its PUBACK after so long."""
+    def saw(self, ack_s: float, now_s: float, size_bytes: int = 0) -> None:
+        """A publish, of the backlog or not, had its PUBACK after so long; its size, if it went by no pace."""
         if now_s - self._since_s > MEMORY_S:
             self._fastest_before_s, self._fastest_s, self._since_s = self._fastest_s, ack_s, now_s
         self._fastest_s = min(self._fastest_s, ack_s)
+        if size_bytes and ack_s > self.bound_s:
+            self.allowance_bytes = max(LEAST_BYTES, self.allowance_bytes - size_bytes / 2)
 
     def answered(self, size_bytes: int, ack_s: float, now_s: float) -> None:
         """A publish of the backlog had its PUBACK after so long."""
         self.saw(ack_s, now_s)
-        queue_s = ack_s - min(self._fastest_s, self._fastest_before_s)
+        queue_s = ack_s - min(self._fastest_s, self._fastest_before_s, LONGEST_WAY_S)
         room = max(-1.0, min(1.0, 1.0 - queue_s / (SHARE_OF_BOUND * self.bound_s)))
         is_used = 2 * self.in_flight_bytes >= self.allowance_bytes
         if room < 0 or is_used:

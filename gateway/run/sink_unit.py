@@ -227,6 +227,7 @@ async def _connected(
         if gateway.routing.limit(broker.name, most) and most < payload.max_bytes:
             log = structlog.get_logger("gateway").bind(broker=broker.name)
             log.info("messages are split to what the broker takes", most_bytes=most)
+        link.on_limits = lambda: gateway.routing.limit(broker.name, sink.most_bytes)
         yield sink
 
 

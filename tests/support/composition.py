@@ -72,6 +72,7 @@ class Server:
         await asyncio.sleep(0)
         if not self.is_there:
             raise Unavailable("nobody listens there", "refused")
+        self._tell()  # an event belongs to one loop, and this may be another
         self.connections += 1
         self._tell()  # who waits on an earlier connection; and an event belongs to one loop
         self.configs.append(config)

@@ -12,6 +12,7 @@ from gateway.model import Message
 from gateway.mqtt import dial
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
+from gateway.mqtt.line_rate import LineRate
 from gateway.mqtt.sink import SessionSettings, Sink
 
 Session = Literal["lean", "general", "general-3.1.1"]
@@ -33,20 +34,21 @@ async def opened(
     ack_timeout_s: float = 30.0,
     window: int = 100,
     topic_aliases: int = 65_535,
+    line: LineRate | None = None,
     within_s: float = 30.0,
 ) -> AsyncIterator[Sink]:
     """A session of the kind that is named."""
     address = dial.parse(url)
     username, password = login or (None, None)
     wanted = SessionSettings(
-        client_id, username, password, keep_alive_s, ack_timeout_s, window, None, will, topic_aliases
+        client_id, username, password, keep_alive_s, ack_timeout_s, window, None, will, topic_aliases, line=line
     )
     async with contextlib.AsyncExitStack() as stack:
         with dial.translated(address, within_s):
             async with asyncio.timeout(within_s):
-                line = dial.Socket(await dial.connect(address), address)
+                wire = dial.Socket(await dial.connect(address), address)
                 version: Literal["5", "3.1.1"] = "3.1.1" if session == "general-3.1.1" else "5"
-                opening = open_lean(line, wanted) if session == "lean" else open_general(line, wanted, version)
+                opening = open_lean(wire, wanted) if session == "lean" else open_general(wire, wanted, version)
                 sink: Sink = await stack.enter_async_context(opening)
         yield sink
 

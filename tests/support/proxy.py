@@ -6,6 +6,7 @@ nobody is there any more.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ class Proxy:
     """Connections taken so far."""
     forwarded_bytes: int = 0
     rate_bytes_per_s: float | None = None
+    chunk_bytes: int = CHUNK
+    every_s: float = 0.05
+    """A slow line forwards what it may this often."""
     _flowing: asyncio.Event = field(default_factory=asyncio.Event)
     _refusing: bool = False
     _pairs: set[_Pair] = field(default_factory=set)
@@ -55,9 +59,9 @@ class Proxy:
         """Hold every byte, both ways, without closing anything; `heal` lets them go on."""
         self._flowing.clear()
 
-    def slow(self, rate_bytes_per_s: float) -> None:
+    def slow(self, rate_bytes_per_s: float, every_s: float = 0.05) -> None:
         """Forward at most this many bytes per second and direction."""
-        self.rate_bytes_per_s = rate_bytes_per_s
+        self.rate_bytes_per_s, self.every_s = rate_bytes_per_s, every_s
 
     def half_open(self) -> None:
         """The server's side is gone, the client is not told: what it sends is swallowed."""
@@ -107,7 +111,7 @@ class Proxy:
         self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, to_server: bool
     ) -> None:
         with suppress(OSError):
-            while data := await reader.read(CHUNK):
+            while data := await reader.read(self.chunk_bytes):
                 await self._flowing.wait()
                 if pair.half_open and to_server:
                     continue
@@ -121,7 +125,7 @@ class Proxy:
     async def _forward(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         while data:
             rate = self.rate_bytes_per_s
-            part = data if rate is None else data[: max(1, int(rate / 20))]
+            part = data if rate is None else data[: max(1, int(rate * self.every_s))]
             data = data[len(part) :]
             writer.write(part)
             await writer.drain()
@@ -135,9 +139,15 @@ def _abort(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def open_proxy(target_port: int, target_host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Proxy]:
-    """A proxy on a free port of 127.0.0.1 (or `port`) in front of `target_host:target_port`."""
-    proxy = Proxy("127.0.0.1", 0, target_host, target_port)
+async def open_proxy(
+    target_port: int, target_host: str = "127.0.0.1", port: int = 0, buffer_bytes: int | None = None
+) -> AsyncIterator[Proxy]:
+    """A proxy on a free port of 127.0.0.1 (or `port`) in front of `target_host:target_port`.
+
+    `buffer_bytes`: it takes little more than that before it has forwarded it, or the least that the kernel keeps, which
+    is some 2 kB: so a client sees how slow the line is.
+    """
+    proxy = Proxy("127.0.0.1", 0, target_host, target_port, chunk_bytes=buffer_bytes or CHUNK)
     proxy.heal()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -146,7 +156,10 @@ async def open_proxy(target_port: int, target_host: str = "127.0.0.1", port: int
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(serve, proxy.host, port)
+    sock = socket.create_server((proxy.host, port))
+    if buffer_bytes is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    server = await asyncio.start_server(serve, sock=sock, limit=proxy.chunk_bytes)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy

@@ -31,12 +31,14 @@ BREAKS: dict[type, dict[str, str]] = {
         "_packet_handle": "floods, packets that must not come, and reason codes that paho does not know",
         "_in_packet": "the same: it holds what is being handled",
         "_ping_t": "floods of PINGRESP",
+        "_out_packet": "a large message on a slow line would look like a dead link",
     },
     WEB_SOCKET: {
         "_readbuffer": "a broker could make us keep a frame of any length",
+        "_socket": "on a web socket a large message on a slow line would look like a dead link",
     },
 }
-TEXTS = {WEB_SOCKET: {"_readbuffer"}}
+TEXTS = {WEB_SOCKET: {"_readbuffer", "_socket"}}
 """Names that are looked up by text."""
 
 

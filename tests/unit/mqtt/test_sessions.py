@@ -162,6 +162,19 @@ def test_never_acknowledged_breaks_the_session(session: Session) -> None:
     run(body())
 
 
+@both
+def test_acknowledgements_of_later_ones_do_not_keep_a_forgotten_one_open(session: Session) -> None:
+    async def body() -> None:
+        async with fake_broker() as broker, opened(session, broker.url, ack_timeout_s=0.2) as sink:
+            broker.verdict = lambda publish: None if publish.topic == "forgotten" else 0
+            future = sink.send(message("forgotten"))
+            while not future.done():
+                await asyncio.wait([sink.send(message())])
+            assert "has not acknowledged" in await reason_of(future)
+
+    run(body())
+
+
 @pytest.mark.slow
 @both
 def test_slow_acknowledgements_do_not_break_the_session(session: Session) -> None:

@@ -104,3 +104,27 @@ def test_no_more_than_its_share_of_the_window() -> None:
     assert pace.wait_s(1, 0.0) == inf
     pace.gone(1)
     assert pace.wait_s(1, 0.0) == 0.0
+
+
+def test_the_next_session_begins_with_what_was_learned() -> None:
+    link, pace = Link(200, 0.1), Pace(bound_s=1.0, most_messages=10)
+    link.replay(pace, 100, 600.0)
+    kept = pace.allowance_after(has_timed_out=False)
+    assert kept < 1000
+    again = Pace(bound_s=1.0, most_messages=10, allowance_bytes=kept)
+    assert again.is_narrow, "what is new goes by it as well"
+    assert again.allowance_after(has_timed_out=True) == kept, "nothing was in flight: it says nothing of the line"
+
+
+def test_what_timed_out_is_tried_with_a_quarter() -> None:
+    pace = Pace(bound_s=1.0, most_messages=10, allowance_bytes=4 * FIRST_BYTES)
+    assert pace.allowance_after(has_timed_out=False) == FIRST_BYTES
+    pace.sent(1000, 0.0)
+    assert pace.allowance_after(has_timed_out=True) == FIRST_BYTES / 4
+
+
+def test_late_acknowledgements_of_what_is_new_narrow_the_line() -> None:
+    pace = Pace(bound_s=1.0, most_messages=10)
+    for n in range(100):
+        pace.saw(30.0, float(n), 1000)
+    assert (pace.allowance_bytes, pace.is_narrow) == (LEAST_BYTES, True)
