@@ -1,15 +1,15 @@
-"""Three clocks: the wall, for people; the latest that the wall ever showed, for what may not go back; and one for ages,
-which no jump of the wall can move.
+"""Three clocks: the wall clock, for people; the latest time it ever showed, for what must not go back; and an age
+clock, which jumps of the wall clock do not move.
 
-The age clock counts nanoseconds on the monotonic clock and is carried over a restart by what was stored.  The time
-between two runs is taken from the wall, if the wall is plausible: not before 2020 and not earlier than it was.
+The age clock counts nanoseconds on the monotonic clock and continues after a restart from the stored value.  The time
+between two runs comes from the wall clock if that is plausible: not before 2020 and not earlier than before.
 """
 
 import time
 from collections.abc import Callable
 
 _PLAUSIBLE_NS = 1_577_836_800_000_000_000
-"""2020-01-01: a wall clock before that has not been set."""
+"""2020-01-01: a wall clock before this was never set."""
 
 
 class Clock:
@@ -24,7 +24,7 @@ class Clock:
         self._latest = 0
 
     def carry_on(self, age_ns: int, wall_ns: int, latest_ns: int) -> None:
-        """Go on from what an earlier run stored last."""
+        """Continue from the clocks that an earlier run stored last."""
         now = self._wall()
         self._latest = latest_ns
         away = now - wall_ns if wall_ns >= _PLAUSIBLE_NS and now > wall_ns else 0
@@ -36,7 +36,7 @@ class Clock:
 
     @property
     def latest_ns(self) -> int:
-        """The latest that the wall has shown, in earlier runs too: stands still while the wall is behind it."""
+        """The latest wall time seen, also in earlier runs.  It stands still while the wall clock is behind it."""
         self._latest = max(self._latest, self._wall())
         return self._latest
 

@@ -1,6 +1,6 @@
-"""Cursors: how far each reader has come, read from the disk and brought together with what is stored.
+"""Cursors: the position of each reader, read from the disk and compared with the stored messages.
 
-A damaged cursor delivers again what is stored; one that wants what is not there tells what is lost.
+A damaged cursor leads to repeats.  A cursor that points at missing messages shows which ones are lost.
 """
 
 from collections.abc import Collection
@@ -25,26 +25,26 @@ _NOWHERE = (0, 0)
 
 @dataclass(slots=True)
 class Cursor:
-    """How far one reader has come, and where that is noted."""
+    """The position of one reader, and its file."""
 
     file: DoubleBufferedFile
     at: Places
     is_noted: bool = True
-    """The disk says so."""
+    """Whether the file has this position."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What the disk says of a reader."""
+    """What the disk says about a reader."""
 
     file: DoubleBufferedFile | None
-    """None for one that is not known there."""
+    """None for a reader that is not known on the disk."""
     at: Places | None
-    """None where the file is damaged as well."""
+    """None where the file is damaged, too."""
 
 
 def read_cursors(files: Files, folder: Path, names: list[str], readers: Collection[str]) -> dict[str, Noted]:
-    """The cursors of all readers that count."""
+    """The cursors of all configured readers."""
     stored = {name.removesuffix(".cursor") for name in names if name.endswith(".cursor")}
     for name in sorted(stored - set(readers) if readers else ()):
         _log.info("a reader that is not configured any more was forgotten", reader=name)
@@ -55,7 +55,7 @@ def read_cursors(files: Files, folder: Path, names: list[str], readers: Collecti
 
 
 def _read(files: Files, folder: Path, name: str) -> Noted:
-    """One that never was written to is of a time when there was one route, and wants all of it."""
+    """Read one cursor.  An empty file comes from a version with a single route, and its reader wants all of that."""
     file = DoubleBufferedFile(files, folder / f"{name}.cursor", outlives_power_cut=True)
     if file.was_new:
         return Noted(file, Places(lanes=[(int(priority), 0, 0) for priority in PRIORITIES]))
@@ -69,12 +69,12 @@ def _read(files: Files, folder: Path, name: str) -> Noted:
 def begun_cursor(files: Files, folder: Path, name: str, at: Places) -> Cursor:
     """The cursor of a reader that is not known on the disk.
 
-    It is noted at once: whether it follows another route later must not depend on whether it acknowledged anything.
+    It is noted at once, so that a later change of its route does not depend on whether it acknowledged anything.
     """
     path = folder / f"{name}.cursor"
     try:
         return Cursor(DoubleBufferedFile.begun(files, path, at.model_dump()), at)
-    except OSError:  # a full disk: it is noted when there is room
+    except OSError:  # a full disk: noted later, when there is room
         return Cursor(DoubleBufferedFile(files, path, outlives_power_cut=True), at, is_noted=False)
 
 
@@ -83,17 +83,17 @@ def at_the_oldest(route: str, lanes: Lanes) -> Places:
 
 
 def oldest_of(lane: Lane) -> End:
-    """The oldest record and the values before it."""
+    """The oldest record, and the values before it."""
     if lane.segments:
         return lane.segments[0].first, lane.segments[0].values_before
     return lane.end, lane.values_end
 
 
 def fitted(at: Places, lanes: Lanes, kept: dict[int, End], durable: dict[int, End]) -> tuple[Places, list[End]]:
-    """A cursor that points at what is there, and messages and values of each piece that it wanted and is not there.
+    """Fit a cursor to the stored records.  Also returns messages and values of each missing piece that it wanted.
 
-    Of each lane, `kept` is where the records on the disk end, `durable` where they should, and `lane.end` where the
-    lane goes on.
+    For each lane, `kept` is the end of the records on the disk, `durable` the end that was promised, and `lane.end` the
+    number with which the lane continues.
     """
     wanted: dict[int, list[UnackedRange]] = {}
     lost: list[End] = []
@@ -118,14 +118,14 @@ def fitted(at: Places, lanes: Lanes, kept: dict[int, End], durable: dict[int, En
 
 
 def following(at: Places, route: str, lanes: Lanes) -> Places:
-    """The same cursor, of a reader that gets what comes from now on of another route."""
+    """The cursor of a new reader of `route`, which gets everything from now on."""
     wanted = {lane.index: ranges for lane in lanes if (ranges := ranges_of(lane.index, at))}
     return Places.model_validate(places_of(route, gone_over(wanted, route, lanes)))
 
 
 def gone_over(wanted: dict[int, list[UnackedRange]], route: str, lanes: Lanes) -> dict[int, list[UnackedRange]]:
-    """What is wanted where from now on, by who follows another route: the rest of the former one, and all that comes
-    of this one."""
+    """The ranges that a reader wants after a change of route: the rest of the former one, and everything to come of the
+    new one."""
     for index, ranges in wanted.items():
         last, lane = ranges[-1], lanes[index]
         if last.is_open:
@@ -135,7 +135,7 @@ def gone_over(wanted: dict[int, list[UnackedRange]], route: str, lanes: Lanes) -
     for lane in lanes.of(route):
         ranges = wanted.setdefault(lane.index, [])
         if ranges and ranges[-1].end == lane.end and not ranges[-1].behind:
-            ranges[-1].end = OPEN  # nothing came there since it went away
+            ranges[-1].end = OPEN  # nothing was appended there since it left
         else:
             ranges.append(UnackedRange(lane.end, lane.values_end))
     return {index: ranges for index, ranges in wanted.items() if ranges}
@@ -146,14 +146,14 @@ def _bounds(unacked: UnackedRange) -> tuple[End, End]:
 
 
 def _overlap(unacked: UnackedRange, low: End, high: End) -> tuple[int, int] | None:
-    """Messages and values of a range between two places; None when there are none."""
+    """Messages and values of a range between two places.  None: there are none."""
     begin, end = _bounds(unacked)
     begin, end = max(begin, low), min(end, high)
     return (end[0] - begin[0], max(0, end[1] - begin[1])) if begin[0] < end[0] else None
 
 
 def furthest(at: Places | None, lane: int) -> int:
-    """Behind the highest number that is acknowledged."""
+    """One more than the highest acknowledged number."""
     if at is None:
         return 0
     ranges = ranges_of(lane, at)

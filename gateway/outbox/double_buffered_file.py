@@ -1,7 +1,7 @@
-"""A small file of two slots, written in turn: whatever is torn, the other slot holds the state before.
+"""A small file with two slots, written in turn: if a write is torn, the other slot holds the state before it.
 
-Each slot is 4096 bytes apart from the other: magic 8s | crc u32 | length u32 | generation u64 | JSON body.
-The slot of the higher generation that is intact is the state.
+Each slot takes 4096 bytes: magic 8s | crc u32 | length u32 | generation u64 | JSON body.
+The intact slot with the higher generation is the state.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ _SLOT_BYTES = 4096
 
 
 class DoubleBufferedFile:
-    """One open slot file.  Writing is for one thread, syncing for another.
+    """One open file of two slots.  One thread writes, another syncs.
 
-    The slots are written in turn.  With `outlives_power_cut` a slot takes the turn of the other only once what was
-    written last is on the disk: then a power cut leaves at least that, and a torn write costs no more than what came
-    since.  Without it the state before the last write always survives the process.
+    The slots are written in turn.  With `outlives_power_cut` the other slot is used only after the last write is on the
+    disk.  A power cut then leaves at least that write, and a torn write costs only what came after it.  Without it the
+    state before the last write still survives the end of the process.
     """
 
     def __init__(self, files: Files, path: Path, *, outlives_power_cut: bool = False) -> None:
@@ -32,33 +32,33 @@ class DoubleBufferedFile:
         self._fd = files.open(path, create=True)
         self._generation, self._slot = 0, 1
         self._synced = 0
-        """Generation that is on the disk."""
+        """The generation that is on the disk."""
         self._alternates = not outlives_power_cut
         self._lock = Lock()
         self._last = b""
-        """What was written last."""
+        """The last written slot."""
         self._failed = False
-        """The last sync did: what was written may be gone."""
+        """Whether the last sync failed: the last write may be lost."""
         self.found: object = None
-        """What the file held when it was opened; None when it was new or wholly damaged."""
+        """The content of the file when it was opened.  None: it was new or damaged."""
         data = files.read(self._fd, 2 * _SLOT_BYTES, 0)
         self.was_new = not data
         for slot, generation, body in _slots(data):
             if generation > self._generation:
                 self._generation, self._slot, self.found = generation, slot, body
         if outlives_power_cut and self._generation:
-            with contextlib.suppress(OSError):  # then the other slot stays as it is for now
+            with contextlib.suppress(OSError):  # the other slot stays as it is for now
                 self._files.sync(self._fd)
                 self._synced = self._generation
 
     @classmethod
     def begun(cls, files: Files, path: Path, body: object) -> "DoubleBufferedFile":
-        """A new file that outlives a power cut, durable with this in it or not there.  Raises `OSError`."""
+        """A new file that survives a power cut: it exists with this content, or not at all.  Raises `OSError`."""
         files.close(files.put(path, _slot(body, 1)))
         return cls(files, path, outlives_power_cut=True)
 
     def write(self, body: object) -> None:
-        """Into the operating system: survives the process, not a power cut.  Raises `OSError`."""
+        """Write to the operating system: survives the end of the process, but not a power cut.  Raises `OSError`."""
         with self._lock:
             generation, slot = self._generation + 1, self._slot
             if self._alternates or self._synced == self._generation:
@@ -69,12 +69,12 @@ class DoubleBufferedFile:
 
     @staticmethod
     def fits(body: object) -> bool:
-        """Whether `write` would take it."""
+        """Whether `write` would accept it."""
         return _HEAD.size + len(orjson.dumps(body)) <= _SLOT_BYTES
 
     def sync(self) -> None:
-        """Onto the disk what was written.  Raises `OSError`; then it is written anew before the next try, because the
-        page cache may have dropped it."""
+        """Bring the last write to the disk.  Raises `OSError`.  The next attempt writes again first, since the page
+        cache may have dropped it."""
         with self._lock:
             generation = self._generation
             if self._synced == generation:
@@ -94,7 +94,7 @@ def _slot(body: object, generation: int) -> bytes:
     rest = len(text).to_bytes(4, "little") + generation.to_bytes(8, "little") + text
     head = _MAGIC + zlib.crc32(rest).to_bytes(4, "little")
     if len(head) + len(rest) > _SLOT_BYTES:
-        raise ValueError("too much for a slot")
+        raise ValueError("too large for a slot")
     return head + rest
 
 

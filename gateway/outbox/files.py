@@ -1,7 +1,7 @@
-"""The file operations the outbox needs, behind one seam.
+"""The file operations of the outbox, in one place.
 
-`Files` is the real disk.  Tests replace it with one that loses what was not synced, tears, fills up and fails: so every
-byte that matters to durability goes through here, and nothing else of the package imports `os`.
+`Files` is the real disk.  Tests replace it with a disk that loses unsynced data, tears writes, fills up and fails.  So
+every byte that matters for durability goes through here, and no other module of the package imports `os`.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ class Files:
         folder.mkdir(parents=True, exist_ok=True)
 
     def names(self, folder: Path) -> list[str]:
-        """What is in a folder, in order of name."""
+        """The names in a folder, sorted."""
         return sorted(os.listdir(folder))
 
     def open(self, path: Path, *, create: bool = False, write: bool = True) -> int:
@@ -31,7 +31,7 @@ class Files:
         return os.fstat(fd).st_size
 
     def read(self, fd: int, size: int, offset: int) -> bytes:
-        """Up to `size` bytes: fewer only at the end of the file."""
+        """Read `size` bytes.  Fewer only at the end of the file."""
         data = os.pread(fd, size, offset)
         while 0 < len(data) < size:
             more = os.pread(fd, size - len(data), offset + len(data))
@@ -41,7 +41,7 @@ class Files:
         return data
 
     def write(self, fd: int, data: bytes, offset: int) -> None:
-        """All of `data`, or an error with any part of it written."""
+        """Write all of `data`.  After an error, any part of it may be written."""
         view = memoryview(data)
         while view:
             written = os.pwrite(fd, view, offset)
@@ -49,11 +49,11 @@ class Files:
             view = view[written:]
 
     def sync(self, fd: int) -> None:
-        """The data and the size of a file on stable storage (fdatasync)."""
+        """Bring the data and the size of a file to stable storage (fdatasync)."""
         os.fdatasync(fd)
 
     def sync_folder(self, folder: Path) -> None:
-        """The names in a folder on stable storage."""
+        """Bring the names in a folder to stable storage."""
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -70,8 +70,8 @@ class Files:
         os.rename(path, to)
 
     def put(self, path: Path, data: bytes) -> int:
-        """A durable file with just this in it, in the place of any that was there, and open: whole or not at all,
-        because it is written beside and then renamed."""
+        """Create a durable file with this content and open it.  It replaces an existing one.  It is whole or not there,
+        because it is written under another name and then renamed."""
         beside = path.with_name(f"{path.name}.new")
         fd = self.open(beside, create=True)
         try:
@@ -88,12 +88,12 @@ class Files:
         return fd
 
     def free_bytes(self, folder: Path) -> int:
-        """What an unprivileged process may still write on this disk."""
+        """The bytes that an unprivileged process may still write on this disk."""
         found = os.statvfs(folder)
         return found.f_bavail * found.f_frsize
 
     def lock(self, fd: int) -> bool:
-        """Take the lock on an open file; False when somebody else has it.  It ends with the process at the latest."""
+        """Lock an open file.  False: another process has the lock.  The lock ends with the process at the latest."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -101,12 +101,12 @@ class Files:
         return True
 
     def boot(self) -> str:
-        """What differs after every start of the machine: tells a crash of the process from a loss of power."""
+        """An identifier of this boot of the machine.  It tells a crash of the process from a power cut."""
         try:
             return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:36]
         except OSError:
-            return ""  # unknown: then every start counts as one of the machine
+            return ""  # unknown: every start counts as a new boot
 
     def process(self) -> str:
-        """Who we are, for the lock file."""
+        """The name of this process for the lock file."""
         return f"process {os.getpid()} on {os.uname().nodename}"

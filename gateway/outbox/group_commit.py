@@ -1,4 +1,4 @@
-"""Appends that are made durable together, and in which order their records are written.  Pure."""
+"""Groups of appends that become durable together, and the order in which their records are written.  Pure."""
 
 import asyncio
 from collections import deque
@@ -9,7 +9,7 @@ from gateway.model import Loss, Message
 from gateway.outbox.writer import Checkpoint, Part
 
 COMMIT_BYTES = 4 * 2**20
-"""At most about so much is made durable at once."""
+"""The approximate limit of what becomes durable at once."""
 
 
 @dataclass(slots=True)
@@ -20,29 +20,30 @@ class Append:
     """By lane."""
     checkpoint: Checkpoint | None
     losses: tuple[Loss, ...]
-    """What its last message announces; without messages, what somebody else has announced."""
+    """The losses that its last message announces.  Without messages: losses that another outbox has announced."""
     most_bytes: dict[int, int]
-    """What its records take at most, by lane."""
+    """An upper bound of the size of its records, by lane."""
     lane: int
     """The last of its lanes."""
     done: "asyncio.Future[None]"
     on_stored: Callable[[], None]
     follow: tuple[str, str] | None = None
-    """A reader, and the route that it is to follow from what comes behind this."""
+    """A reader and the route that it follows from the next append on."""
 
     @property
     def is_last(self) -> bool:
-        """It ends its group: what it does hangs on where its lanes then end."""
+        """Whether it must be the last of its group: what it does depends on the end of its lanes."""
         return bool(self.losses) or self.follow is not None
 
 
 def next_group(pending: deque[Append], half_bytes: int) -> list[Append]:
-    """Take the appends that are to be made durable at once: no more than fit an outbox of twice `half_bytes`, of which
-    each takes at most half.
+    """Take the appends that become durable together, at most as many as fit an outbox of twice `half_bytes`.
 
-    Lanes are written one after another: an append whose checkpoint would become durable before an earlier append's
-    messages waits for the next group.  One that announces losses is the last, so that the place of its last record is
-    known; so is one behind which a reader follows another route.
+    Each append takes at most half of that outbox.
+
+    Lanes are written one after another.  An append waits for the next group if its checkpoint would otherwise become
+    durable before the messages of an earlier append.  An append that announces losses is the last one, so that the
+    place of its last record is known.  So is one after which a reader follows another route.
     """
     group, size, lane, enough = [pending.popleft()], 0, 0, min(COMMIT_BYTES, half_bytes)
     while pending and not group[-1].is_last and (size := size + sum(group[-1].most_bytes.values())) < enough:
@@ -54,10 +55,10 @@ def next_group(pending: deque[Append], half_bytes: int) -> list[Append]:
 
 
 def parts_of(group: list[Append]) -> list[Part]:
-    """One part for each lane, to be written in this order.
+    """One part per lane, to be written in this order.
 
     A checkpoint goes into the last lane of its append, so that it is not durable before the messages it stands for.
-    The last record of an append in a lane says so; where the checkpoint follows, that is the checkpoint.
+    The last record of an append in a lane is marked; where a checkpoint follows, that is the checkpoint.
     """
     items: dict[int, list[tuple[Message | Checkpoint, bool]]] = {}
     for append in group:

@@ -1,7 +1,7 @@
-"""Looking into an outbox folder from outside: what is there, without a gateway and without changing anything.
+"""Inspection of an outbox folder from outside: shows its content without a gateway and without changing it.
 
-All but `purge` open files for reading only and work beside a running gateway; what it does at that moment may or may
-not be seen.  `purge` needs the lock.  Long work tells how many bytes it has been through.
+All functions but `purge` open files for reading only and work beside a running gateway.  They may or may not see what
+it writes meanwhile.  `purge` needs the lock.  Long work reports its progress in bytes.
 """
 
 import itertools
@@ -37,21 +37,21 @@ class SegmentView:
 
     name: str
     route: str
-    """The one whose messages it holds; `?` where the file does not tell."""
+    """The route of its messages; `?` where the file does not say."""
     priority: Priority
     bytes: int
     messages: int
-    """Intact ones."""
+    """The number of intact messages."""
     values: int
     damaged_bytes: int
     first_appended_ns: int
     last_appended_ns: int
-    """Wall clock, nanoseconds since 1970; 0 when there is no message."""
+    """Wall clock, nanoseconds since 1970; 0 without a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderView:
-    """One reader: what it has not acknowledged."""
+    """One reader, and what it has not acknowledged."""
 
     name: str
     messages: int
@@ -60,30 +60,30 @@ class ReaderView:
 
 @dataclass(frozen=True, slots=True)
 class FolderView:
-    """All of an outbox."""
+    """A whole outbox."""
 
     epoch: str
     """Empty when the note of the last run is missing or damaged."""
     clean: bool
-    """The last run ended in order."""
+    """Whether the last run ended in order."""
     segments: tuple[SegmentView, ...]
     readers: tuple[ReaderView, ...]
     losses: tuple[Loss, ...]
-    """Not announced yet."""
+    """Losses that are not announced yet."""
     quarantined: tuple[str, ...]
 
 
 Progress = Callable[[int, int], None]
-"""Told bytes done and bytes in all."""
+"""Called with the bytes done and the bytes in all."""
 
 
 def _no_progress(done: int, total: int) -> None:
-    """Nobody wants to know."""
+    """Progress that is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A segment file, read whole, without what the next segment has written again."""
+    """A whole segment file, without the records that the next segment repeats."""
 
     name: str
     lane: int
@@ -93,9 +93,7 @@ class _File:
 
     def records(self) -> Iterator[tuple[int, Entry]]:
         for at, entry in entries(self.data, 0, salt_of(self.name)):
-            if entry.number < self.end + (
-                entry.kind == CHECKPOINT
-            ):  # a checkpoint has the number of the message behind it
+            if entry.number < self.end + (entry.kind == CHECKPOINT):  # a checkpoint has the number of the next message
                 yield at, entry
 
     def messages(self) -> Iterator[Record]:
@@ -107,7 +105,7 @@ class _File:
 
 
 def show(folder: Path, progress: Progress = _no_progress) -> FolderView:
-    """Count what is in a folder.  Raises `ConfigError` when it is not an outbox."""
+    """Count the content of a folder.  Raises `ConfigError` when it is not an outbox."""
     segments, cursors = [], _cursors(folder)
     left = {name: [0, 0] for name in cursors}
     for file in _files(folder, progress):
@@ -129,12 +127,12 @@ def show(folder: Path, progress: Progress = _no_progress) -> FolderView:
 
 
 def peek(folder: Path, count: int, reader: str | None = None) -> list[Record]:
-    """The oldest messages, or the next ones of a reader; the most urgent lane first."""
+    """The oldest messages, or the next ones of a reader.  The most urgent lane comes first."""
     return list(itertools.islice(export(folder, reader), count))
 
 
 def export(folder: Path, reader: str | None = None, progress: Progress = _no_progress) -> Iterator[Record]:
-    """Every intact message, or those that a reader has not acknowledged, lane by lane and each in order."""
+    """Every intact message, or those that a reader has not acknowledged: lane by lane, each in order."""
     cursors = _cursors(folder)
     if reader is not None and reader not in cursors:
         known = ", ".join(sorted(cursors)) or "none"
@@ -147,10 +145,10 @@ def export(folder: Path, reader: str | None = None, progress: Progress = _no_pro
 
 
 def purge(folder: Path, progress: Progress = _no_progress) -> tuple[int, int]:
-    """Remove everything that is stored; returns how many messages and values that was.
+    """Remove all stored messages.  Returns the number of messages and values.
 
-    Counters and checkpoints are kept, so numbers go on.  What was removed is not announced: whoever purges knows.
-    Raises `ConfigError` while a gateway has the folder.
+    Counters and checkpoints stay, so numbers continue.  The removed messages are not announced, since the user removed
+    them.  Raises `ConfigError` while a gateway uses the folder.
     """
     _names(folder)
     files, clock = Files(), Clock()
@@ -166,9 +164,9 @@ def purge(folder: Path, progress: Progress = _no_progress) -> tuple[int, int]:
 
 
 def forget(folder: Path, kept: Collection[str]) -> None:
-    """Remove the outboxes in a folder of outboxes whose names are not among these, and say what was in them.
+    """Remove every outbox in a folder of outboxes except those in `kept`, and log what was in them.
 
-    For brokers that are not configured any more, and what nobody will ever read.
+    For brokers that are not configured any more, and messages that nobody will read.
     """
     for other in _others(folder, kept):
         messages, values = purge(other)
@@ -178,8 +176,8 @@ def forget(folder: Path, kept: Collection[str]) -> None:
 
 
 def forget_empty(folder: Path, kept: Collection[str]) -> None:
-    """The same for what people may want to read: those that hold messages stay, which is said, until somebody purges
-    them."""
+    """The same for messages that people may want to read: an outbox with messages stays, and is logged, until somebody
+    purges it."""
     for other in _others(folder, kept):
         if peek(other, 1):
             purging = f"look with `gateway outbox peek {other}`, remove with `gateway outbox purge {other}`"
@@ -189,13 +187,13 @@ def forget_empty(folder: Path, kept: Collection[str]) -> None:
 
 
 def _others(folder: Path, kept: Collection[str]) -> list[Path]:
-    """The outboxes in a folder of outboxes whose names are not among these."""
+    """The outboxes in a folder of outboxes whose names are not in `kept`."""
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     return [other for other in inside if other.name not in kept and (other / "LOCK").exists()]
 
 
 def _empty(files: Files, found: Found, clock: Clock) -> None:
-    """Begin empty segments with all counters, place all readers there, remove the old segments."""
+    """Start empty segments with all counters, move all readers there, remove the old segments."""
     books = found.books
     writer = Writer(files, found.folder, found.epoch, books, found.state, clock, "fdatasync", False, found.lanes)
     kept = {writer.begin(lane.index).segment.name for lane in found.lanes if lane.segments}
@@ -250,11 +248,11 @@ def _route_of(lane: int, numbers: Mapping[str, int]) -> str:
 
 
 _NOTHING_ACKNOWLEDGED = {"lanes": [(int(priority), 0, 0) for priority in PRIORITIES]}
-"""The cursor of who is new, or whose file is damaged, as far as one can tell from outside."""
+"""The cursor of a new reader, or of one with a damaged file, as far as an outsider can tell."""
 
 
 def _cursors(folder: Path) -> dict[str, Places]:
-    """Of each reader: what it has acknowledged."""
+    """For each reader: what it has acknowledged."""
     return {
         name.removesuffix(".cursor"): Places.model_validate(_newest(folder / name) or _NOTHING_ACKNOWLEDGED)
         for name in _names(folder)

@@ -1,11 +1,11 @@
 """Lanes: one for each route and priority.
 
-A route is an audience: what is appended for it is for the readers that follow it.  The route without a name is there
-from the beginning; others come with their first follower or message.  A lane is numbered `3 * route + priority`, so
-those of the route without a name are 0, 1 and 2.
+A route is an audience: messages appended for it go to the readers that follow it.  The route without a name always
+exists; others come with their first follower or message.  A lane is numbered `3 * route + priority`, so the lanes of
+the route without a name are 0, 1 and 2.
 
-The number of a route stands in the header of every segment from then on, and in the cursor of who follows it.  While an
-epoch lasts it is given to no other route, because streams are counted by lane.
+The number of a route is in the header of every later segment, and in the cursor of each follower.  Within an epoch no
+other route gets that number, because streams are counted by lane.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,12 @@ from gateway.outbox.segment import LAST_LANE, PRIORITIES, Lane
 
 DEFAULT_ROUTE = ""
 MOST_ROUTES = 16
-"""With something stored or somebody who follows, at one time: what is noted of their lanes fits one slot."""
+"""Routes with stored messages or followers at one time.  The note of their lanes must fit into one slot."""
 _LAST_NUMBER = LAST_LANE // len(PRIORITIES)
 
 
 class Lanes:
-    """The lanes of one outbox, by their number; made when they are first asked for."""
+    """The lanes of one outbox by number.  A lane is created on first access."""
 
     def __init__(self) -> None:
         self._lanes: dict[int, Lane] = {index: Lane(index) for index in range(len(PRIORITIES))}
@@ -42,18 +42,18 @@ class Lanes:
 
     @property
     def routes(self) -> Mapping[str, int]:
-        """The numbers of all routes that were ever there in this epoch."""
+        """The numbers of all routes that ever existed in this epoch."""
         return self._numbers
 
     @property
     def named(self) -> dict[str, int]:
-        """The numbers of those that have a name."""
+        """The numbers of the routes with a name."""
         return {route: number for route, number in self._numbers.items() if route}
 
     def learn(self, route: str, number: int) -> None:
-        """What the disk says of a route.  The first who says something is believed."""
+        """Take the number of a route from the disk.  The first number that is found counts."""
         if route not in self._numbers and number not in self._numbers.values():
-            self._numbers = {**self._numbers, route: number}  # the writing thread may be looking at the other
+            self._numbers = {**self._numbers, route: number}  # a new dict: the writer may be reading the old one
 
     def of(self, route: str) -> tuple[Lane, ...]:
         """The lanes of a route, the most urgent first.  Raises `ConfigError` when there are too many routes."""
@@ -65,14 +65,14 @@ class Lanes:
         return tuple(self[number * len(PRIORITIES) + priority] for priority in PRIORITIES)
 
     def route_of(self, index: int) -> str | None:
-        """Whose lane this is; None when the disk does not tell any more."""
+        """The route of a lane.  None: the disk does not say."""
         number = index // len(PRIORITIES)
         return next((route for route, each in self._numbers.items() if each == number), None)
 
     def _check_room(self) -> None:
         if len(self._in_use) >= MOST_ROUTES:
             text = f"the outbox holds messages of {MOST_ROUTES} different payloads"
-            raise ConfigError([f"{text}: no other will do before some are delivered, and the gateway is started again"])
+            raise ConfigError([f"{text}: deliver some of them and restart the gateway before you add another"])
 
     @property
     def _in_use(self) -> set[int]:
@@ -82,14 +82,14 @@ class Lanes:
         taken = {*self._numbers.values(), *self._in_use}
         free = next((number for number in range(_LAST_NUMBER + 1) if number not in taken), None)
         if free is None:
-            raise ConfigError([f"the outbox has seen {_LAST_NUMBER} different payloads: give it another folder"])
+            raise ConfigError([f"the outbox has used up its {_LAST_NUMBER} route numbers: give it another folder"])
         return free
 
     def retire(self, index: int) -> None:
-        """Nobody wants anything of this lane, and none of its files is there: it may begin anew."""
+        """Reset a lane that no reader wants and that has no files."""
         del self._lanes[index]
 
 
 def priority_of(index: int) -> Priority:
-    """Of a lane."""
+    """The priority of a lane."""
     return PRIORITIES[index % len(PRIORITIES)]

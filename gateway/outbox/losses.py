@@ -1,14 +1,15 @@
-"""What was lost, why, and that it has been said: the drop ledger.
+"""The ledger: what was lost, why, and whether it has been announced.
 
-A loss is written to the ledger before the bytes go, and stays until the message that announces it is acknowledged:
+A loss is written to the ledger before the bytes go.  It stays there until the message that announces it is
+acknowledged:
 
-    pending ─► taken ─► told, by a message in the outbox ─► settled: nobody waits for that message any more
+    pending ─► taken ─► told, by a message in the outbox ─► settled: no reader waits for that message any more
        ▲                             │
        └──── that message is lost ◄──┘
 
-After a crash what was taken is pending: it is announced again rather than never.  One announcement of a stream is on
-its way at a time, and meanwhile ranges that adjoin become one: so a long outage, in which announcements are lost as
-well, leaves a short ledger and does not fill the outbox with them.
+After a crash, taken losses are pending again: a loss is rather announced twice than never.  Each stream has at most one
+announcement on its way, and adjoining ranges are merged meanwhile.  So after a long outage, in which announcements are
+lost as well, the ledger is short and does not fill the outbox.
 """
 
 import contextlib
@@ -23,17 +24,17 @@ from gateway.model import Loss, LossCause
 from gateway.outbox.files import Files
 
 Position = tuple[int, int]
-"""Of a record: its lane and its number there."""
+"""The position of a record: lane, and number in the lane."""
 REWRITE_BYTES = 2**20
-"""A file of the ledger that is longer is written anew, with what is not settled alone."""
+"""A ledger file longer than this is rewritten with the unsettled losses only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A stored message, as far as the ledger cares."""
+    """A stored message, as the ledger needs it."""
 
     number: int
-    """In its lane; -1 where the damage does not tell."""
+    """Its number in the lane; -1 where the damage hides it."""
     stream: str
     seq: int
     values: int
@@ -45,7 +46,7 @@ class Item:
 def losses_of(
     items: Iterable[tuple[Item, tuple[str, ...]]], cause: LossCause, next_id: Callable[[], int]
 ) -> list[Loss]:
-    """Contiguous ranges of each stream among lost messages, each with the readers who lose it."""
+    """Contiguous ranges of each stream among lost messages, each with the readers that lose it."""
     done: list[Loss] = []
     open_: dict[tuple[str, tuple[str, ...]], Loss] = {}
     for item, readers in items:
@@ -72,9 +73,9 @@ def _since(item: Item) -> int:
 
 
 class Ledger:
-    """The losses not settled yet, in a file: a JSON line for each, and for each step on its way.
+    """The losses that are not settled yet, in a file with a JSON line for each loss and each step on its way.
 
-    `write` brings the lines to the disk (writing thread); all else only remembers (event loop).
+    `write` brings the lines to the disk (writing thread).  All other methods only change memory (event loop).
     """
 
     def __init__(self, files: Files, path: Path) -> None:
@@ -89,20 +90,20 @@ class Ledger:
         told = (loss for losses in self._told.values() for loss in losses)
         self._next = max((loss.id for loss in (*self._pending.values(), *told)), default=0) + 1
         if self._size:
-            self._queue.append(b"\n")  # a torn last line must not spoil the next
+            self._queue.append(b"\n")  # keeps a torn last line apart from the next one
 
     def next_id(self) -> int:
         self._next += 1
         return self._next - 1
 
     def note(self, losses: Iterable[Loss]) -> None:
-        """They are to be announced."""
+        """Add losses that must be announced."""
         for loss in losses:
             self._pending[loss.id] = loss
             self._queue.append(_line(loss))
 
     def take(self) -> list[Loss]:
-        """Those to announce now: that nobody has taken yet, and of streams in which no announcement is on its way."""
+        """The losses to announce now: not taken yet, and in streams without an announcement on its way."""
         busy = {loss.stream for losses in self._told.values() for loss in losses if loss.stream}
         due = [loss for loss in self._pending.values() if loss.id not in self._taken and loss.stream not in busy]
         taken: list[Loss] = []
@@ -116,7 +117,7 @@ class Ledger:
         return sorted(taken, key=lambda loss: loss.id)
 
     def tell(self, losses: Iterable[Loss], position: Position) -> None:
-        """The record at this position announces these, which may come from the ledger of another outbox."""
+        """The record at this position announces these losses.  They may come from the ledger of another outbox."""
         own = [loss if self._pending.get(loss.id) == loss else replace(loss, id=self.next_id()) for loss in losses]
         self.note(loss for loss in own if loss.id not in self._pending)
         for loss in own:
@@ -126,20 +127,20 @@ class Ledger:
         self._queue.append(_told_line(position, own))
 
     def settle(self, losses: Iterable[Loss]) -> None:
-        """They need not be announced any more."""
+        """These losses need no announcement any more."""
         for loss in losses:
             self._pending.pop(loss.id, None)
             self._taken.discard(loss.id)
             self._queue.append(orjson.dumps({"settled": loss.id}) + b"\n")
 
     def review(self, waiting: Callable[[Position, Loss], tuple[str, ...]]) -> None:
-        """Settle what was told to everybody: nobody is waiting for the record at that position any more."""
+        """Settle the announced losses for whose record no reader waits any more."""
         for position, losses in list(self._told.items()):
             if not any(waiting(position, loss) for loss in losses):
                 self.settle(self._told.pop(position))
 
     def take_back(self, lane: int, first: int, end: int, waiting: Callable[[Position, Loss], tuple[str, ...]]) -> None:
-        """Records from `first` up to `end` are lost: what they announced is pending again, for who waits for them."""
+        """Records from `first` up to `end` are lost: what they announced is pending again, for the waiting readers."""
         for position in [position for position in self._told if position[0] == lane and first <= position[1] < end]:
             losses = self._told.pop(position)
             again = [(loss, waiting(position, loss)) for loss in losses]
@@ -147,7 +148,7 @@ class Ledger:
             self.settle(losses)
 
     def write(self) -> None:
-        """Bring what was noted to the disk.  What a full disk does not take is kept and tried with the next."""
+        """Bring the noted lines to the disk.  What a full disk refuses is kept and tried again with the next."""
         lines: list[bytes] = []
         while self._queue:
             lines.append(self._queue.popleft())
@@ -171,15 +172,15 @@ class Ledger:
         self._files.sync(self._fd)
 
     def _rewrite(self) -> None:
-        """A file of what is not settled in the place of one that has become long.  A step that is still queued and
-        is already in it changes nothing when it is read again."""
+        """Replace a long file by one with the unsettled losses.  A queued step that is already in the new file has no
+        effect when it is read again."""
         data = self._whole()
         fd = self._files.put(self._path, data)
         self._files.close(self._fd)
         self._fd, self._size, self._rewrite_at = fd, len(data), max(REWRITE_BYTES, 2 * len(data))
 
     def _whole(self) -> bytes:
-        pending = list(self._pending.values())  # first: what is told meanwhile is then in both, and not in neither
+        pending = list(self._pending.values())  # first: a loss announced meanwhile is in both lists, not in none
         told = list(self._told.items())
         losses = [*pending, *(loss for _, each in told for loss in each)]
         return b"".join([*map(_line, losses), *(_told_line(position, each) for position, each in told)])
@@ -190,7 +191,7 @@ class Ledger:
 
 
 def joined(losses: Iterable[Loss]) -> list[tuple[Loss, list[Loss]]]:
-    """Ranges of the same stream, cause and readers that adjoin, as one, each with what it was made of."""
+    """Merge adjoining ranges of the same stream, cause and readers.  Each result comes with the losses it replaces."""
     found: list[tuple[Loss, list[Loss]]] = []
     for loss in sorted(losses, key=lambda loss: (loss.stream, loss.readers, loss.cause, loss.from_seq)):
         before, parts = found[-1] if found else (None, [])
@@ -220,7 +221,7 @@ def _told_line(position: Position, losses: Iterable[Loss]) -> bytes:
 
 
 def _read(ledger: bytes) -> tuple[dict[int, Loss], dict[Position, tuple[Loss, ...]]]:
-    """What is pending, and what was told and where.  A torn or damaged line is lost with what it said."""
+    """The pending losses, and the announced ones by position.  A torn or damaged line is ignored."""
     known: dict[int, Loss] = {}
     places: dict[int, Position] = {}
     for line in ledger.split(b"\n"):
@@ -243,5 +244,5 @@ def _read(ledger: bytes) -> tuple[dict[int, Loss], dict[Position, tuple[Loss, ..
 
 
 def stored_losses(ledger: bytes) -> tuple[Loss, ...]:
-    """The losses in a ledger that nobody has been told."""
+    """The unannounced losses of a ledger."""
     return tuple(_read(ledger)[0].values())

@@ -1,4 +1,4 @@
-"""An outbox from its folder: recovered, running, and closed at the end."""
+"""Opens an outbox folder: recovered, running, and closed at the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -30,12 +30,14 @@ async def open_outbox(
 ) -> AsyncIterator[Outbox]:
     """The outbox in a folder, recovered and ready.
 
-    `readers` names those that exist, and where it is a mapping the route of each: others that a former run knew are
-    forgotten; without it all known are kept.  One that followed another route goes over, as `Outbox.follow` does.
-    `on_drop` is told reader, reason and number of values of each loss as it happens, `on_commit` the seconds that each
-    group commit took.  `numbered` off takes messages whatever their `seq`: for what comes out of another outbox.
-    `retry_s` is the first wait after the disk refused, doubled up to 5 s.  Raises `ConfigError` when somebody else has
-    the folder or it cannot be written.
+    `readers` names the existing readers; as a mapping it also gives the route of each.  Readers of a former run that it
+    does not name are forgotten.  Without it, all known ones are kept.  A reader that followed another route changes
+    over, as in `Outbox.follow`.
+
+    `on_drop` is called with reader, reason and number of values of each loss when it happens; `on_commit` with the
+    seconds of each group commit.  `numbered=False` accepts messages with any `seq`: for those that come out of another
+    outbox. `retry_s` is the first wait after a disk error, doubled up to 5 s.  Raises `ConfigError` when another
+    process uses the folder or it cannot be written.
     """
     disk, ages = files or Files(), clock or Clock()
     routes = readers if isinstance(readers, Mapping) else dict.fromkeys(readers)
@@ -50,7 +52,7 @@ async def open_outbox(
             running = tasks.create_task(unless_asked(outbox.run), name="outbox: run")
             try:
                 yield outbox
-            except BaseException as error:  # noqa: BLE001 - raised again below, as it is and not in a group
+            except BaseException as error:  # noqa: BLE001 - raised again below, outside of the exception group
                 failure = error
             finally:
                 outbox.stop_taking()
@@ -63,7 +65,7 @@ async def open_outbox(
 
 
 async def _recovered(files: Files, recover: Callable[[], Found]) -> Found:
-    """Recover in a thread, which cannot be cancelled: what it opens for somebody who has gone is closed again."""
+    """Recover in a thread, which cannot be cancelled.  After a cancellation, close what it has opened."""
     opening = begin_in_thread(recover, "open the outbox")
     try:
         return await asyncio.shield(opening)

@@ -1,6 +1,6 @@
-"""The outbox as the gateway sees it: append and know that it is durable, read, acknowledge.
+"""The interface of the outbox: append and know that it is durable, read, acknowledge.
 
-Appends that wait at the same moment are made durable by one write and one sync, in a thread.
+Appends that wait at the same moment become durable with one write and one sync, in a thread.
 """
 
 import asyncio
@@ -50,26 +50,26 @@ class Outbox:
         self._open_appends = 0
         self._closing = False
         self.epoch = found.epoch
-        """Part of every stream's name, so that no sequence number is ever used twice in one stream."""
+        """A part of every stream's name, so that no sequence number is used twice in a stream."""
         self.recovered_messages, self.recovered_values = store.stored
-        """What an earlier run left, with what of it was found missing."""
+        """The messages and values of an earlier run, including those that are missing now."""
         self.recovered_messages += max(_lost_by_reader(found.losses, "messages"), default=0)
         self.recovered_values += max(_lost_by_reader(found.losses, "values"), default=0)
 
     # -- appending
 
     def next_seq(self, stream: str) -> int:
-        """The sequence number that the next message of this stream must carry: 1 for the first."""
+        """The sequence number of the next message of this stream; 1 for the first."""
         return self._accepted.get(stream, (0, 0))[1] + 1
 
     @property
     def streams(self) -> Collection[str]:
-        """Every stream it numbers."""
+        """All streams with a counter."""
         return self._accepted.keys()
 
     @property
     def checkpoints(self) -> Mapping[str, bytes]:
-        """The last durable resume token of each source."""
+        """The last durable checkpoint of each source."""
         return self._checkpoints
 
     async def append(
@@ -82,23 +82,26 @@ class Outbox:
         losses: Sequence[Loss] = (),
         on_stored: Callable[[], None] = lambda: None,
     ) -> None:
-        """Return when all of it is durable: the messages and, if there is one, the source's checkpoint.
+        """Store messages and, if given, the source's checkpoint.  Returns when all of it is durable.
 
         `messages` are for the readers of the route without a name, `others` for those of other routes, by name.
-        Sequence numbers must go on from `next_seq`, and a stream keep its route and priority, else `ValueError`;
-        `ConfigError` when there are too many routes.  `losses` are
-        those that these messages announce.  What would take more than half of the outbox is `Rejected` and nothing of
-        the append is taken.  While the disk does not take it, or the outbox is full and told to block, this waits.
-        Once begun it is not undone by cancelling: it is stored once all the same.  `Unavailable` when the outbox
-        closes before it is durable.  `on_stored` is called once, in the same instant in which the figures count it,
-        also when this is cancelled: for whoever keeps books; what it raises is raised here.
+        Sequence numbers must continue from `next_seq`, and a stream must keep its route and priority.  `losses` are
+        those that these messages announce.  `on_stored` is called once, in the same instant in which the figures count
+        the append, also when the caller was cancelled: for the books.  What it raises is raised here.
 
-        Messages of one route and priority and the checkpoint are stored all or not at all.  With several, a crash in
-        the middle may keep some of them, but never the checkpoint before all of them.
+        This waits while the disk fails, or while the outbox is full and configured to block.  Cancelling does not undo
+        an append that has begun: it is stored once all the same.
+
+        Raises `ValueError` for a wrong sequence number, route or priority, `ConfigError` when there are too many
+        routes, `Rejected` with nothing taken when it would need more than half of the outbox, and `Unavailable` when
+        the outbox closes before it is durable.
+
+        The messages of one route and priority and the checkpoint are stored all or not at all.  With several of them, a
+        crash in between may keep some messages, but never the checkpoint before all messages.
         """
         await self.begin_append(
             messages, others=others, source=source, checkpoint=checkpoint, losses=losses, on_stored=on_stored
-        )  # cancelled with whoever waits: the append goes on
+        )  # cancelling the caller does not stop the append
 
     def begin_append(
         self,
@@ -110,8 +113,8 @@ class Outbox:
         losses: Sequence[Loss] = (),
         on_stored: Callable[[], None] = lambda: None,
     ) -> "asyncio.Future[None]":
-        """The same without waiting: it has its place behind all appends before it, and the future ends when it is
-        durable.  An append that the closing outbox does not take takes those behind it along."""
+        """Like `append`, but without waiting: it keeps its place behind earlier appends, and the future ends when it is
+        durable.  When a closing outbox refuses an append, it refuses all behind it."""
         return self._accept({"": messages, **(others or {})}, source, checkpoint, tuple(losses), on_stored).done
 
     def _accept(
@@ -142,7 +145,7 @@ class Outbox:
             sizes[lane] = sizes.get(lane, 0) + most_bytes_of_checkpoint(source, checkpoint)
         size = sum(sizes.values())
         if size > self._config.max_bytes // 2:
-            raise Rejected("too_large", f"{size} bytes at once do not fit an outbox of {self._config.max_bytes}")
+            raise Rejected("too_large", f"{size} bytes at once do not fit into an outbox of {self._config.max_bytes}")
         self._accepted.update(seen)
         if source and checkpoint:
             self._orders += 1
@@ -157,7 +160,7 @@ class Outbox:
         return append
 
     async def run(self) -> None:
-        """Make pending appends durable, and keep the store in order, until the outbox closes."""
+        """Make pending appends durable and maintain the store, until the outbox closes."""
         kept = monotonic()
         while self._pending or not self._closing:
             if monotonic() - kept >= _KEEP_INTERVAL_S:
@@ -182,8 +185,8 @@ class Outbox:
             self._store.progress.set()
 
     async def _commit(self, group: list[Append]) -> bool:
-        """Write a group, waiting out full and broken disks, and take what is done off it; False when the outbox closes
-        before that succeeds."""
+        """Write a group, waiting while the disk is full or fails.  Removes the finished appends from it.  False: the
+        outbox closed first."""
         store, parts, wait_s = self._store, parts_of(group), self._retry_s
         while parts:
             size = await store.most_bytes(parts, self._segment_bytes)
@@ -196,7 +199,7 @@ class Outbox:
             if error is not None:
                 store.trouble.begins(f"cannot write to {self._config.path}: {error.strerror or error}")
                 if error.errno in _FULL and self._config.when_full == "drop_oldest" and wait_s > self._retry_s:
-                    await store.drop_oldest()  # not at the first try: a moment may free the disk
+                    await store.drop_oldest()  # only from the second try on: the disk may be free again by then
                 if not await self._wait(wait_s):
                     return False
                 wait_s = min(2 * wait_s, _RETRY_MOST_S)
@@ -207,8 +210,8 @@ class Outbox:
         return True
 
     async def _go_over(self, name: str, route: str) -> bool:
-        """A reader follows another route from here on.  That is on the disk before anything that comes after, else a
-        crash would lose what this reader wants of it; False when the outbox closes before."""
+        """Let a reader follow another route from here on.  This is on the disk before anything later, or a crash would
+        lose messages for this reader.  False: the outbox closed first."""
         reader, wait_s = self._store.readers.get(name), self._retry_s
         if reader is None or reader.route == route:
             return True
@@ -221,7 +224,7 @@ class Outbox:
         return True
 
     async def _write(self, parts: list[Part]) -> OSError | None:
-        """Make the parts durable, and take those off the list that are: all, or those before an error."""
+        """Make the parts durable, and remove the finished ones from the list: all, or those before an error."""
         begun = monotonic()
         written, error = await self._store.in_thread(
             partial(self._store.writer.write_all, tuple(parts), self._segment_bytes)
@@ -235,7 +238,7 @@ class Outbox:
         return error
 
     async def _wait_for_progress(self) -> bool:
-        """Wait until something was acknowledged or time has passed; False when the outbox closes."""
+        """Wait until something was acknowledged or time has passed.  False: the outbox closes."""
         self._store.progress.clear()
         if self._closing:
             return False
@@ -269,7 +272,7 @@ class Outbox:
         self._open_appends -= 1
         if error is None:
             error = _told(append)
-        if append.done.done():  # whoever waited was cancelled
+        if append.done.done():  # the caller was cancelled
             return
         if error is None:
             append.done.set_result(None)
@@ -277,13 +280,13 @@ class Outbox:
             append.done.set_exception(error)
 
     def keep_within(self, config: OutboxConfig) -> None:
-        """Take the bounds of another configuration of the same folder: sizes, age, and what to do when full."""
+        """Take new bounds for the same folder: sizes, age, and the policy when full."""
         self._config = config
         self._segment_bytes = _segment_bytes(config)
         self._store.keep_within(config)
 
     def stop_taking(self) -> None:
-        """No more appends; `run` ends when the pending ones are durable, or refused."""
+        """Refuse further appends.  `run` ends when the pending ones are durable or refused."""
         self._closing = True
         self._store.woken.set()
         self._store.progress.set()
@@ -291,20 +294,19 @@ class Outbox:
     # -- reading
 
     def reader(self, name: str, route: str = DEFAULT_ROUTE) -> Reader:
-        """The reader of this name: the same one each time.  A new one begins at the oldest record of its route.
+        """The reader of this name, always the same object.  A new one starts at the oldest record of its route.
 
         Raises `ConfigError` when there are too many routes.
         """
         return self._store.reader(name, route)
 
     def may_follow(self, name: str, route: str) -> bool:
-        """Whether `follow` could be done, or the reader has too much left of routes that it followed before
-        (`TOO_MUCH_LEFT`)."""
+        """Whether `follow` is possible.  False: the reader has too much left of its former routes (`TOO_MUCH_LEFT`)."""
         return self._store.readers[name].may_follow(route)
 
     def follow(self, name: str, route: str) -> None:
-        """A reader goes over to another route: it gets what is appended for that one from this call on, and before
-        that what was appended until then for the one that it followed.
+        """Let a reader follow another route.  It gets what is appended for that one from this call on.  Before that it
+        gets the rest of the former one.
 
         Raises `ConfigError` when there are too many routes.
         """
@@ -316,11 +318,11 @@ class Outbox:
 
     @property
     def readers(self) -> Collection[str]:
-        """The names of those that have a place."""
+        """The names of the readers that have a position."""
         return self._store.readers.keys()
 
     async def forget(self, name: str) -> None:
-        """Drop a reader that will not come back, with its place; what nobody else wants is freed."""
+        """Drop a reader for good, with its position.  Frees the messages that no other reader wants."""
         await self._store.forget(name)
 
     async def wait_empty(self) -> None:
@@ -330,41 +332,41 @@ class Outbox:
             await self._store.progress.wait()
 
     def take_losses(self) -> list[Loss]:
-        """Losses not yet taken.  Hand them to the `append` that announces them: else they come again after a
-        restart.  They come again as well when the message that announces them is itself lost."""
+        """The losses that are not taken yet.  Pass them to the `append` that announces them, or they come again after a
+        restart. They also come again when the message that announces them is lost."""
         return self._ledger.take()
 
     # -- figures
 
     @property
     def messages(self) -> int:
-        """Messages stored for the reader that is furthest behind."""
+        """Messages stored for the reader with the most left."""
         return self._store.stored[0]
 
     @property
     def values(self) -> int:
-        """Values stored for the reader that is furthest behind."""
+        """Values stored for the reader with the most left."""
         return self._store.stored[1]
 
     @property
     def bytes(self) -> int:
-        """Disk taken by the segments."""
+        """The size of all segments on the disk."""
         return self._store.bytes
 
     @property
     def oldest_age_s(self) -> float:
-        """For how long the oldest message has been stored; a jump of the wall clock does not move it."""
+        """The age of the oldest stored message.  A jump of the wall clock does not change it."""
         return self._store.oldest_age_s
 
     @property
     def latest_ns(self) -> int:
-        """The wall clock, nanoseconds since 1970; where it was set back, the latest that it showed, also in earlier
-        runs: for what may never go back."""
+        """The wall clock, nanoseconds since 1970.  After it was set back: the latest time it showed, also in earlier
+        runs.  Never goes back."""
         return self._store.latest_ns
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be stored just now; None while all is well."""
+        """Why nothing can be stored at present.  None: all is well."""
         return self._store.trouble.reason
 
 
@@ -373,10 +375,10 @@ def _segment_bytes(config: OutboxConfig) -> int:
 
 
 def _told(append: Append) -> BaseException | None:
-    """Tell that it is durable; the fault of whoever is told is his, and ends nobody else's appends."""
+    """Report an append as durable.  Returns the error of the callback, which must not end other appends."""
     try:
         append.on_stored()
-    except BaseException as error:  # noqa: BLE001 - raised where the append is waited for
+    except BaseException as error:  # noqa: BLE001 - raised to the caller of `append`
         return error
     return None
 
@@ -387,6 +389,6 @@ def _lost_by_reader(losses: list[Loss], what: str) -> list[int]:
 
 
 def _retrieved(done: "asyncio.Future[None]") -> None:
-    """Nobody waits for it: an error must not look like one that was forgotten."""
+    """Retrieve the error of a cancelled caller, so that asyncio does not report it as forgotten."""
     if not done.cancelled():
         done.exception()

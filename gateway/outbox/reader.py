@@ -1,13 +1,12 @@
-"""One reader: where it stands in each lane, what it was given, what it has acknowledged.
+"""One reader: its position in each lane, the records it was given, and those it has acknowledged.
 
-It follows one route, and has the lanes of that one; in lanes of a route that it followed before it has what is left for
-it there.  Lanes are served by priority, those of a former route first, and each in order.
-The durable cursor of a lane is the lowest record that was not acknowledged; the few that were acknowledged above it,
-out of order, are only remembered in memory.
+A reader follows one route and reads its lanes.  In lanes of a route that it followed before, it reads only what is left
+for it.  Lanes are read by priority, those of a former route first, each in order.  The durable cursor of a lane is the
+lowest record that is not acknowledged.  The few records acknowledged above it, out of order, are only in memory.
 
-A reader may leave behind what it has not read yet, and go on with what comes from then on; what was left behind is
-read apart (`read_behind`).  That makes a second range in the lane (`unacked_range.py`), and the cursor holds both.
-State changes are never left behind: they hold what is needed to understand the rest.
+A reader may leave its unread records behind and continue with new ones.  The records left behind are read separately
+(`read_behind`).  This makes a second range in the lane (`unacked_range.py`), and the cursor holds both.  State changes
+are never left behind: they contain what is needed to understand the rest.
 """
 
 import asyncio
@@ -34,11 +33,11 @@ _log = structlog.get_logger("gateway.outbox")
 
 
 SAVE_EVERY_S = 0.02
-"""The cursor is noted at most so often: a kill repeats what was acknowledged since."""
+"""The shortest time between two saves of the cursor.  A kill repeats the messages acknowledged since the last one."""
 
 
 class Reader:
-    """A durable position in the outbox.  `read` is for one task at a time."""
+    """A durable position in the outbox.  Only one task may `read`."""
 
     def __init__(self, name: str, files: Files, folder: Path, lanes: Lanes, cursor: Cursor, retry_s: float) -> None:
         self.name = name
@@ -46,15 +45,15 @@ class Reader:
         self._slots = cursor.file
         self._retry_s = retry_s
         self.route = cursor.at.route
-        """The one that it follows."""
+        """The route that it follows."""
         self._wanted = {index: ranges_of(index, cursor.at) for index, *_ in cursor.at.lanes}
-        """By lane; the last range of a lane of the route has no end."""
+        """The wanted ranges by lane.  The last range of a lane of the route has no end."""
         self._order: list[tuple[Lane, list[UnackedRange]]] = []
         self._arrange()
         self._thread = WorkThread(f"outbox-read-{name}")
         self._segments = SegmentReader(files, folder)
         self._woken = (asyncio.Event(), asyncio.Event())
-        """For who waits in `read`, and in `read_behind`."""
+        """One for the task that waits in `read`, one for `read_behind`."""
         self._moves = 0
         self._unsaved = not cursor.is_noted
         self._save_at_s = 0.0
@@ -62,27 +61,27 @@ class Reader:
         self.on_hole: Callable[[Reader, Segment, Hole], None] = lambda reader, segment, hole: None
         self.on_progress: Callable[[], None] = lambda: None
         self.messages = 0
-        """Stored for this reader: given out or not, but not acknowledged."""
+        """Messages stored for this reader that are not acknowledged, given out or not."""
         self.values = 0
         self._count()
 
     def _arrange(self) -> None:
-        """In which order lanes are read."""
+        """Sort the lanes in reading order."""
         self._wanted = {index: ranges for index, ranges in self._wanted.items() if ranges}
         found = [(self._lanes[index], ranges) for index, ranges in self._wanted.items()]
         self._order = sorted(found, key=lambda each: (priority_of(each[0].index), each[1][-1].is_open, each[0].index))
 
     def follow(self, route: str) -> None:
-        """From now on take what comes of another route; what is left of the former one stays to be read."""
+        """Follow another route from now on.  What is left of the former one is read first."""
         self._wanted = gone_over(self._wanted, route, self._lanes)
         self.route = route
-        self._moves += 1  # what is being read just now may end elsewhere
+        self._moves += 1  # a read in progress may end elsewhere
         self._arrange()
         self._unsaved = True
         self._wake()
 
     def may_follow(self, route: str) -> bool:
-        """Whether that could be noted: not when it went over again and again and too much is left of each time."""
+        """Whether the change can be noted.  False: too many changes, each with much left to read."""
         ranges = {index: [copy(each) for each in ranges] for index, ranges in self._wanted.items()}
         return self._slots.fits(places_of(route, gone_over(ranges, route, self._lanes)))
 
@@ -95,21 +94,21 @@ class Reader:
                     self.values += values
 
     async def read(self, max_messages: int, max_bytes: int) -> list[Record]:
-        """The next records, at least one, waiting for it; at most so many, and payloads of about so many bytes.
+        """The next records, at least one: waits for it.  At most `max_messages`, with about `max_bytes` of payload.
 
-        Cancelling it loses nothing: what was not returned is read again.
+        Cancelling loses nothing: records that were not returned are read again.
         """
         return await self._read(max_messages, max_bytes, behind=False)
 
     async def read_rest(self, max_messages: int, max_bytes: int) -> list[Record]:
-        """The same without waiting for what comes: none when everything has been read, whatever of it was damaged.
+        """Like `read`, but without waiting for new records.  Empty when everything was read, including damaged records.
 
-        Between the look that found nothing more and the return there is no wait.
+        Between finding nothing more and returning there is no wait.
         """
         return await self._read(max_messages, max_bytes, behind=False, wait=False)
 
     async def read_behind(self, max_messages: int, max_bytes: int) -> list[Record]:
-        """The same from what was left behind, oldest first.  May go on beside `read`, for one task at a time."""
+        """Like `read`, for the records left behind, oldest first.  May run beside `read`, in one task."""
         return await self._read(max_messages, max_bytes, behind=True)
 
     async def _read(self, max_messages: int, max_bytes: int, *, behind: bool, wait: bool = True) -> list[Record]:
@@ -130,7 +129,7 @@ class Reader:
             start = _chunk(unacked, segment)
             try:
                 chunk = await self._in_thread(partial(self._segments.read, segment, start, max_messages, max_bytes))
-            except OSError as error:  # no descriptors left, no permission: not damage, so nothing is skipped
+            except OSError as error:  # no descriptors or no permission: not damage, so skip nothing
                 self._cannot_read(error)
                 await asyncio.sleep(self._retry_s)
                 continue
@@ -158,7 +157,7 @@ class Reader:
         return None
 
     def _take_recent(self, segment: Segment, unacked: UnackedRange, max_messages: int, max_bytes: int) -> list[Record]:
-        """The next records from what the writer left in memory; empty when they are not there."""
+        """The next records from the writer's memory.  Empty when they are not there."""
         lane, records, size = segment.lane, list[Record](), 0
         given, end, kept = unacked.given, unacked.end, None
         for kept in self._lanes[lane].recent.since(unacked.next):
@@ -194,9 +193,9 @@ class Reader:
         return records
 
     def leave_behind(self) -> bool:
-        """What was not read yet is for `read_behind`, and `read` goes on with what comes from now on.
+        """Leave the unread records to `read_behind`; `read` continues with new ones.
 
-        False when there was nothing, or when too many pieces have been left behind already.
+        False: there are none, or too many ranges have been left behind already.
         """
         left = False
         for lane, ranges in self._order:
@@ -209,33 +208,33 @@ class Reader:
             for each in ranges:
                 if not each.is_open and not each.behind and each.next < each.end:
                     each.behind = left = True
-        self._moves += left  # what is being read just now is read again, by whom it is for
+        self._moves += left  # a read in progress is repeated by the right method
         self._woken[True].set()
         self._note(left)
         return left
 
     def _has_room_for_more(self, ranges: list[UnackedRange]) -> bool:
-        """Whether the cursor could be noted with one range more in a lane, of the longest numbers."""
+        """Whether the cursor can hold one more range per lane, even with the longest numbers."""
         longest = UnackedRange(OPEN - 1, OPEN - 1, OPEN - 1, OPEN - 1)
         more = places_of(self.route, {**self._wanted, LAST_LANE: [longest, longest]})
         return len(ranges) < MOST_RANGES and self._slots.fits(more)
 
     @property
     def left_behind(self) -> int:
-        """Messages that were left behind and are not acknowledged; unread damage counts as well."""
+        """Unacknowledged messages that were left behind, including unread damage."""
         behind = (each for ranges in self._wanted.values() for each in ranges if each.behind)
         return sum(each.end - each.low - len(each.done) for each in behind)
 
     @property
     def unread(self) -> int:
-        """Messages that `read` would give; unread damage counts as well."""
+        """Messages that `read` will give, including unread damage."""
         ahead = ((lane, each) for lane, ranges in self._order for each in ranges if not each.behind)
         return sum(max(0, min(lane.end, each.end) - each.next) for lane, each in ahead)
 
     async def retained_ahead(self) -> set[str]:
-        """The topics of the retained messages that were acknowledged before what was left behind.
+        """The topics of the retained messages that were acknowledged ahead of those left behind.
 
-        For the time before `read` and `read_behind`.
+        To be called before `read` and `read_behind`.
         """
         topics: set[str] = set()
         for lane, ranges in self._order:
@@ -252,7 +251,7 @@ class Reader:
         return await self._thread.begin(work)
 
     def ack(self, number: int) -> bool:
-        """This record is delivered.  False when it was not this reader's to acknowledge (dropped, or already done)."""
+        """Acknowledge a record as delivered.  False: this reader does not have it (dropped, or acknowledged before)."""
         lane, position = place_of(number)
         unacked = next((each for each in self._wanted.get(lane, ()) if each.holds(position)), None)
         given = unacked.given.pop(position, None) if unacked is not None else None
@@ -276,31 +275,31 @@ class Reader:
         self._note(moved)
 
     def _note(self, moved: bool) -> None:
-        """Save the cursor once for all that is acknowledged at this moment, and not again at once."""
+        """Save the cursor, once for everything acknowledged at this moment and not again within `SAVE_EVERY_S`."""
         if moved and not self._unsaved:
             self._unsaved = True
             loop = asyncio.get_running_loop()
             loop.call_at(self._save_at_s, self.save) if loop.time() < self._save_at_s else loop.call_soon(self.save)
 
     def save(self) -> bool:
-        """Note the cursor in the operating system: that survives the process.  False when it could not be written."""
+        """Write the cursor to the operating system, where it survives the process.  False: it could not be written."""
         if self._unsaved:
             try:
                 self._slots.write(places_of(self.route, self._wanted))
             except OSError:
-                return False  # tried again at the next interval; until then a crash repeats more
+                return False  # tried again after the interval; a crash before that repeats more
             self._unsaved = False
-            with contextlib.suppress(RuntimeError):  # at the end of all there is no loop
+            with contextlib.suppress(RuntimeError):  # at the end of the process there is no loop
                 self._save_at_s = asyncio.get_running_loop().time() + SAVE_EVERY_S
             self.on_progress()
         return True
 
     def sync(self) -> None:
-        """Bring the noted cursor to the disk; runs in the writing thread."""
+        """Bring the saved cursor to the disk.  Runs in the writing thread."""
         self._slots.sync()
 
     def rewind(self) -> None:
-        """Everything that was not acknowledged is read again, in order.  For after a lost connection."""
+        """Read all unacknowledged records again, in order: after a lost connection."""
         self._moves += 1
         for ranges in self._wanted.values():
             for unacked in ranges:
@@ -312,19 +311,19 @@ class Reader:
         self._wake()
 
     def has_lane(self, lane: int) -> bool:
-        """Whether it follows this lane, or anything in it is left for it."""
+        """Whether it follows this lane, or has something left in it."""
         return lane in self._wanted
 
     def has_not_met(self, lane: int, position: int) -> bool:
-        """Whether this record has not been read yet, or not noticed to be damaged."""
+        """Whether it has neither read this record nor found it damaged."""
         return any(each.holds(position) and position >= each.reached for each in self._wanted.get(lane, ()))
 
     def wants(self, lane: int, position: int) -> bool:
-        """Whether this record is stored for this reader: given out or not, but not acknowledged."""
+        """Whether this record is stored for this reader and not acknowledged, given out or not."""
         return any(each.holds(position) and position not in each.done for each in self._wanted.get(lane, ()))
 
     def skip(self, lane: int, segment: Segment, messages: int, values: int) -> None:
-        """A segment is dropped, and with it so much that this reader still wanted."""
+        """Skip a dropped segment, with `messages` and `values` that this reader still wanted."""
         if lane not in self._wanted:
             return
         self.messages -= messages
@@ -336,7 +335,7 @@ class Reader:
         self._wake()
 
     def wake(self, lane: int, messages: int, values: int, clock_ns: int) -> None:
-        """So much more of a lane is durable, since `clock_ns` of the age clock."""
+        """Count new durable messages of a lane, appended since `clock_ns` (age clock), and wake the reading task."""
         if lane not in self._wanted or not self._wanted[lane][-1].is_open:
             return
         if not self.messages:
@@ -356,7 +355,7 @@ class Reader:
 
     @property
     def oldest_clock_ns(self) -> int | None:
-        """When the oldest stored record came, by the age clock; None when there is none."""
+        """The age-clock time of the oldest stored record.  None: there is none."""
         oldest: int | None = None
         for lane, (first, *_) in self._order:
             given = next(iter(first.given.values()), None)
@@ -368,7 +367,7 @@ class Reader:
         return oldest
 
     def close(self) -> None:
-        """Note the cursor and stop reading."""
+        """Save the cursor and stop reading."""
         self.save()
         self._thread.close()
 
@@ -379,7 +378,7 @@ class Reader:
 
 
 def _chunk(unacked: UnackedRange, segment: Segment) -> Chunk:
-    """What to read next of a range, out of this segment."""
+    """The next piece of a range to read from this segment."""
     end, values = unacked.end_in(segment)
     offset = unacked.offset or segment.body
     return Chunk(offset, unacked.next, unacked.next_values, end, values, frozenset(unacked.done))

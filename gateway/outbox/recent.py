@@ -1,6 +1,6 @@
-"""What the writer has just made durable, kept in memory: readers that keep up need neither the file nor a thread.
+"""The records that became durable last, in memory: a reader that keeps up needs neither file nor thread.
 
-Bounded in bytes; what no longer fits is read from the file, like everything older.
+The size is bounded.  Older records are read from the file.
 """
 
 from bisect import bisect_right
@@ -11,13 +11,13 @@ from typing import NamedTuple
 from gateway.model import Message
 
 KEPT_BYTES = 2**22
-"""So much of one lane is kept, payloads and an allowance for each record."""
+"""How much of one lane is kept: payloads plus an allowance per record."""
 RECORD_BYTES = 400
-"""What a record takes beside its payload, about."""
+"""The approximate size of a record without its payload."""
 
 
 class Kept(NamedTuple):
-    """One durable record, and where it is."""
+    """One durable record and its place."""
 
     number: int
     segment: int
@@ -36,12 +36,12 @@ class RecentRecords:
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
         self._most_bytes = most_bytes
         self._blocks: deque[list[Kept]] = deque()
-        """What became durable together."""
+        """Records that became durable together."""
         self._bytes: deque[int] = deque()
         self._all_bytes = 0
 
     def add(self, block: list[Kept]) -> None:
-        """The records of a commit.  What does not follow the last one takes the place of all before."""
+        """Add the records of a commit.  If they do not follow the last one, they replace all earlier records."""
         if not block:
             return
         if self._blocks and self._blocks[-1][-1].number + 1 != block[0].number:
@@ -60,13 +60,13 @@ class RecentRecords:
         self._all_bytes = 0
 
     def drop_before(self, number: int) -> None:
-        """What is below this number is no more."""
+        """Remove the records below this number."""
         while self._blocks and self._blocks[0][0].number < number:
             self._blocks.popleft()
             self._all_bytes -= self._bytes.popleft()
 
     def since(self, number: int) -> Iterable[Kept]:
-        """The records from this number on, where all of them are here; else nothing."""
+        """The records from this number on, if all of them are here; otherwise nothing."""
         blocks = self._blocks
         if not blocks or not blocks[0][0].number <= number <= blocks[-1][-1].number:
             return ()

@@ -1,4 +1,4 @@
-"""One record of a segment: how it is written, checked, read, and found again behind damage.
+"""One record of a segment: how to write, check and read it, and how to find the next one behind damage.
 
 Little-endian, no padding:
 
@@ -6,11 +6,11 @@ Little-endian, no padding:
     | values u32 | appended i64 | clock i64 | oldest_ticks i64 | lengths of stream, topic, source, content type u16 x 4
     | length of properties u32 | stream | topic | source | content type | properties | payload
 
-`crc` is CRC-32 over everything behind it, seeded with the segment's salt, so that a record that travels as payload of
-another is never taken for one of ours.  `length` counts the whole record.  `number` is the position in the lane;
-`values_before` the sum of `values` of all earlier records of the lane, so that a hole tells how much is missing. A
-checkpoint has `source` and the token as payload, `seq` is its order among all checkpoints, `number` that of the next
-message.
+`crc` is CRC-32 over everything behind it, seeded with the segment's salt, so that a record inside the payload of
+another is never taken for a real one.  `length` counts the whole record.  `number` is the position in the lane.
+`values_before` is the sum of `values` of all earlier records of the lane, so that a hole shows how much is missing.  A
+checkpoint has `source`, and its token as payload; `seq` is its position among all checkpoints, `number` that of the
+next message.
 """
 
 import struct
@@ -28,9 +28,9 @@ MAGIC = b"\xf0Rc1"
 HEAD = struct.Struct("<4sIIBBBxQQQIqqqHHHHI")
 MESSAGE, CHECKPOINT = 1, 2
 RETAIN, LAST, DEFLATED = 1, 2, 4
-"""Flags.  `LAST` ends an append: records of one append without it behind them are rolled back at recovery."""
+"""Flags.  `LAST` ends an append.  Records of an append without it are rolled back at recovery."""
 MAX_RECORD_BYTES = 2**28 + 2**18
-"""More than the largest MQTT packet: a longer length field is damage."""
+"""More than the largest MQTT packet.  A larger length field is damage."""
 _CRC_END = 8
 _ARRANGEMENTS = 4096
 _PRIORITY_OF_LANE = tuple(Priority) * 86
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Where in its lane a record stands, and when it came."""
+    """The position of a record in its lane, and its time."""
 
     lane: int
     number: int
@@ -71,7 +71,7 @@ class Stamp:
 
 
 def most_bytes(message: Message) -> int:
-    """What its record takes at most: UTF-8 has up to four bytes for a character, a JSON text six."""
+    """The largest size of its record: UTF-8 has up to four bytes per character, a JSON text six."""
     names = len(message.stream) + len(message.topic) + len(message.source) + len(message.content_type)
     properties = sum(6 * (len(key) + len(value)) + 8 for key, value in message.properties)
     return HEAD.size + 4 * names + properties + len(message.payload)
@@ -82,7 +82,7 @@ def most_bytes_of_checkpoint(source: str, token: bytes) -> int:
 
 
 class Encoder:
-    """Writes records.  Keeps the encoded names of recent streams, because they repeat in every message."""
+    """Writes records.  Caches the encoded names of recent streams, which repeat in every message."""
 
     def __init__(self, deflate: bool = False) -> None:
         self._deflate = deflate
@@ -135,7 +135,7 @@ def _sealed(
 
 
 def length_at(data: bytes, at: int) -> int | None:
-    """How long the record at this place says it is; None when there is no head of a record."""
+    """The length that the record at this offset states.  None: there is no record head."""
     if len(data) - at < HEAD.size or data[at : at + 4] != MAGIC:
         return None
     length = int.from_bytes(data[at + 8 : at + 12], "little")
@@ -143,7 +143,7 @@ def length_at(data: bytes, at: int) -> int | None:
 
 
 def entry_at(data: bytes, at: int, salt: int) -> Entry | None:
-    """The record at this place; None when there is none, or not all of it, or a damaged one."""
+    """The record at this offset.  None: there is none, it is incomplete, or it is damaged."""
     if len(data) - at < HEAD.size:
         return None
     entry = Entry._make(HEAD.unpack_from(data, at))
@@ -154,7 +154,7 @@ def entry_at(data: bytes, at: int, salt: int) -> Entry | None:
 
 
 def next_entry(data: bytes, at: int, salt: int) -> tuple[int, Entry] | None:
-    """The first intact record at or behind this place, and where it begins."""
+    """The first intact record at or behind this offset, and where it begins."""
     while (at := data.find(MAGIC, at)) >= 0:
         entry = entry_at(data, at, salt)
         if entry is not None:
@@ -164,14 +164,14 @@ def next_entry(data: bytes, at: int, salt: int) -> tuple[int, Entry] | None:
 
 
 def entries(data: bytes, at: int, salt: int) -> Iterator[tuple[int, Entry]]:
-    """Every intact record from here on; damage between two shows in their places."""
+    """Every intact record from this offset on.  A gap between two offsets shows damage."""
     while (found := next_entry(data, at, salt)) is not None:
         yield found
         at = found[0] + found[1].length
 
 
 class Decoder:
-    """Reads messages.  Keeps the decoded names of recent streams, because they repeat.  For one thread."""
+    """Reads messages.  Caches the decoded names of recent streams, which repeat.  For one thread."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, tuple[int, ...]], tuple[str, str, str, str, tuple[tuple[str, str], ...]]] = {}
@@ -211,5 +211,5 @@ def checkpoint_of(data: bytes, at: int, entry: Entry) -> tuple[str, bytes]:
 
 
 def stream_of(data: bytes, at: int, entry: Entry) -> str:
-    """Only the stream's name of an intact message record."""
+    """The stream of an intact message record, without decoding the rest."""
     return data[at + HEAD.size : at + HEAD.size + entry.stream_bytes].decode()

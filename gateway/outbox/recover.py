@@ -1,15 +1,14 @@
-"""Opening a folder: lock it, read what is there, put right what is torn, and say what is lost.
+"""Opening a folder: lock it, read its content, repair torn ends, and report losses.
 
-Only the newest segment of each lane is read as a whole; older ones are known from the headers around them and are
-checked when they are read.  Damage never keeps the gateway from starting.  Sequence numbers are *proven* when no
-durable record can be missing behind the last one found; whenever that is in doubt, a new epoch begins and with it new
-streams.
+Only the newest segment of each lane is read as a whole.  Older ones are known from the headers around them, and are
+checked when they are read.  Damage never prevents a start.  Sequence numbers are *proven* when no durable record can be
+missing behind the last one found.  If that is in doubt, a new epoch begins, and with it new streams.
 
-What proves it: the note of the last run is intact and not ahead of the log, no reader is ahead of it either, the newest
-segment of each lane is whole, and what may be torn at its end was never readable.  In the same boot of the machine the
-note is exact, because it belongs to each commit and is written before anybody may read: what is behind it was never
-promised, may be in the page cache only (after a failed sync), and is rolled back.  After a power cut the note may be
-older; then all complete appends on the disk count, and torn bytes behind them prove nothing.
+Four facts prove it: the note of the last run is intact and not ahead of the log, no reader is ahead of the log either,
+the newest segment of each lane is whole, and what may be torn at its end was never readable.  Within one boot of the
+machine the note is exact, since it belongs to each commit and is written before anybody may read.  Records behind it
+were never promised, may be in the page cache only (after a failed sync), and are rolled back.  After a power cut the
+note may be older.  Then all complete appends on the disk count, and torn bytes behind them prove nothing.
 """
 
 import contextlib
@@ -39,7 +38,7 @@ _log = structlog.get_logger("gateway.outbox")
 _QUARANTINE_BYTES = 64 * 2**20
 _QUARANTINE_FILES = 100
 _PASSING = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
-"""Errors of a disk or a machine, not of a configuration."""
+"""Errors of a disk or a machine that can pass, unlike those of a configuration."""
 
 
 class State(BaseModel):
@@ -53,13 +52,13 @@ class State(BaseModel):
     clock_ns: int
     latest_ns: int = 0
     lanes: list[tuple[int, int, int, int, int]]
-    """Of each lane that has any file: where its records end, number and sum of values, and first number and size of its
+    """For each lane with files: the end of its records (number and sum of values), and first number and size of its
     newest segment."""
 
     @model_validator(mode="before")
     @classmethod
     def _of_one_route(cls, data: object) -> object:
-        """Before there were routes, there were three lanes in two lists."""
+        """Read a note from before there were routes: three lanes in two lists."""
         if isinstance(data, dict) and "ends" in data and "files" in data:
             pairs = zip(data["ends"], data["files"], strict=True)
             return {**data, "lanes": [(lane, *end, *file) for lane, (end, file) in enumerate(pairs)]}
@@ -72,8 +71,8 @@ class State(BaseModel):
         return next(((first, size) for index, _, _, first, size in self.lanes if index == lane), (-1, 0))
 
 
-TOO_MUCH_LEFT = "too much is left of the payloads that it had before: give it the last one until that is delivered"
-"""Why a broker cannot be given another payload."""
+TOO_MUCH_LEFT = "too much of its earlier payloads is undelivered: give it the last of these until then"
+"""Why a broker cannot change its payload now."""
 
 
 @dataclass(slots=True)
@@ -89,7 +88,7 @@ class Found:
     ledger: Ledger
     cursors: dict[str, Cursor]
     losses: list[Loss] = field(default_factory=list)
-    """Found missing just now."""
+    """Losses that recovery has found."""
 
     def let_go(self, files: Files) -> None:
         """Close what was opened and never used."""
@@ -101,9 +100,9 @@ class Found:
 
 
 def recover(files: Files, folder: Path, clock: Clock, readers: Mapping[str, str | None]) -> Found:
-    """Open a folder, for readers and the routes that they follow; None for the one that a reader followed before.
+    """Open a folder for readers and the routes that they follow.  None: the route that the reader followed before.
 
-    Raises `ConfigError` only for what a person has to put right, and `Unavailable` for a disk that may be well again:
+    Raises `ConfigError` only for what a person must repair, and `Unavailable` for an error of the disk that may pass:
     full, read-only after an error, out of descriptors.
     """
     lock = _lock(files, folder)
@@ -126,7 +125,7 @@ def _lock(files: Files, folder: Path) -> int:
             files.close(fd)
             text = f"the outbox {folder} is in use by {holder}: give each gateway a folder of its own"
             raise ConfigError([text], EXIT_IN_USE)
-        with contextlib.suppress(OSError):  # a full disk: then the next one is not told who
+        with contextlib.suppress(OSError):  # a full disk: the next process does not learn who has it
             files.truncate(fd, 0)
             files.write(fd, files.process().encode(), 0)
     except OSError as error:
@@ -183,7 +182,7 @@ def _last_clocks(state: State | None, lanes: Lanes) -> tuple[int, int, int]:
 
 
 def _lanes(names: list[str], state: State | None, cursors: list[Places]) -> Lanes:
-    """All lanes of which there is a file, or of which anything is noted."""
+    """All lanes that have a file or a note."""
     lanes = Lanes()
     for index in {
         *(index for index, _ in filter(None, map(parse_name, names))),
@@ -205,10 +204,10 @@ def _fill(
     files: Files, folder: Path, lane: Lane, firsts: list[int], books: Books, epochs: list[str],
     exact: tuple[int, int] | None, durable: int,
 ) -> Tail | None:  # fmt: skip
-    """Fill a lane from its files, and the books with what they say.  Returns the newest segment, read to its end.
+    """Fill a lane from its files, and the books from their content.  Returns the newest segment, read to its end.
 
-    `exact` is where the durable records end, if that is known: first number and size of a segment.
-    Numbers below `durable` were promised.
+    `exact` is the known end of the durable records: first number and size of a segment.  None: not known.  Records
+    below `durable` were promised.
     """
     headers = [read_header(files, folder, lane.index, first) for first in firsts]
     tail: Tail | None = None
@@ -224,7 +223,7 @@ def _fill(
             limit = exact[1] if first == exact[0] else found[1] if found else 0
         tail = read_tail(files, folder, (lane.index, first), found, limit, durable)
         if n + 1 < len(firsts):
-            tail.segment.end = min(tail.segment.end, firsts[n + 1])  # what is above was written again
+            tail.segment.end = min(tail.segment.end, firsts[n + 1])  # higher numbers were written again
         else:
             _take_tail(tail, books)
         lane.segments.append(tail.segment)
@@ -234,7 +233,7 @@ def _fill(
 
 
 def _between(header: Header, body: int, size: int, following: Header) -> Segment:
-    """A segment known from its header and the next one's."""
+    """A segment as its own header and the next one describe it."""
     return Segment(
         header.lane, header.first, following.previous_end, body, size, header.values_before,
         max(header.values_before, following.values_before), header.clock_ns, following.clock_ns,
@@ -268,7 +267,7 @@ def _take_checkpoint(books: Books, checkpoint: Checkpoint) -> None:
 
 
 def _is_proven(files: Files, state: State | None, lane: Lane, tail: Tail | None, ahead: int) -> bool:
-    """Whether no durable record can be missing behind the last one of this lane: see above."""
+    """Whether no durable record can be missing behind the last one of this lane (see the module)."""
     if state is None or max(state.end_of(lane.index)[0], ahead) > lane.end:
         return False
     same_boot = _is_same_boot(files, state)
@@ -282,14 +281,14 @@ def _is_same_boot(files: Files, state: State) -> bool:
 
 
 def _cut(files: Files, folder: Path, tail: Tail, doubtful: bool) -> None:
-    """Truncate a torn tail; when it may have been more than torn, keep its bytes in quarantine."""
+    """Truncate a torn tail.  When more than a torn write may be in it, keep its bytes in quarantine."""
     segment = tail.segment
     fd = files.open(folder / segment.name)
     try:
         if doubtful:
             data = read_tolerant(files, fd, tail.garbage, segment.size)
             keep_damaged(files, folder, f"{segment.name}.{segment.size}", data)
-        with contextlib.suppress(OSError):  # what is left is superseded by the first number of the next segment
+        with contextlib.suppress(OSError):  # the first number of the next segment supersedes what is left
             files.truncate(fd, segment.size)
             files.sync(fd)
     finally:
@@ -298,7 +297,7 @@ def _cut(files: Files, folder: Path, tail: Tail, doubtful: bool) -> None:
 
 
 def keep_damaged(files: Files, folder: Path, name: str, data: bytes) -> None:
-    """A copy of damaged bytes for people to look at, while there is room; never an error."""
+    """Keep a copy of damaged bytes for people, if there is room.  Never an error."""
     with contextlib.suppress(OSError):
         if len(files.names(folder / "quarantine")) >= _QUARANTINE_FILES:
             return
@@ -310,7 +309,7 @@ def keep_damaged(files: Files, folder: Path, name: str, data: bytes) -> None:
 
 
 def _tidy(files: Files, folder: Path, names: list[str], found: Found) -> None:
-    """Remove segments that were never finished."""
+    """Remove unfinished segments."""
     for name in names:
         if name.endswith(".seg.new"):
             with contextlib.suppress(OSError):
@@ -325,10 +324,10 @@ def _tidy(files: Files, folder: Path, names: list[str], found: Found) -> None:
 def _place_cursors(
     files: Files, found: Found, state: State | None, cursors: dict[str, Noted], readers: Mapping[str, str | None]
 ) -> None:
-    """Bring cursors and lanes together: what a reader still wanted and is not there is lost.
+    """Match cursors and lanes: what a reader still wanted and is missing is lost.
 
-    A lane goes on behind the highest number that was ever durable or acknowledged, so that no number is used twice.
-    Then who is to follow another route than before goes over to it, and that is noted before anything else happens.
+    A lane continues behind the highest number that was ever durable or acknowledged, so that no number is used twice.
+    Readers with another route than before change over, and that is noted before anything else happens.
     """
     lanes = found.lanes
     kept = {lane.index: (lane.end, lane.values_end) for lane in lanes}
@@ -351,9 +350,7 @@ def _place_cursors(
         if route is not None and route != cursor.at.route:
             cursor.at = following(cursor.at, route, lanes)
             if not cursor.file.fits(cursor.at.model_dump()):
-                text = (
-                    "too much is left of the payloads that it had before: give it the last one until that is delivered"
-                )
+                text = "too much of its earlier payloads is undelivered: give it the last of these until then"
                 raise ConfigError([f"{name}: {text}"])
             cursor.file.write(cursor.at.model_dump())
             cursor.file.sync()

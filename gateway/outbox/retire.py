@@ -1,8 +1,8 @@
-"""Lanes that nobody follows and in which nobody wants anything: their files are removed, and they may begin anew.
+"""Retires lanes without followers and without wanted messages: removes their files, so that they can start anew.
 
-For the time before anything is written.  The counters of their streams live on in a new segment of the first lane.  The
-note of the writer names a lane no more before its files go, so that a crash in between looks like files nobody wants,
-and not like files that are missing.
+This runs before anything is written.  The counters of their streams move to a new segment of the first lane.  The
+writer's note drops a lane before its files go, so that a crash in between leaves unwanted files, and not a note of
+missing files.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ _log = structlog.get_logger("gateway.outbox")
 def retire_lanes(
     files: Files, folder: Path, writer: Writer, lanes: Lanes, is_wanted: Callable[[int], bool], room_bytes: int
 ) -> Written | None:
-    """Returns the new segment of the first lane, if there was anything to remove; nothing is where there is no room for
-    that one.  Raises `OSError`: then nothing has changed that is not noted."""
+    """Returns the new segment of the first lane if anything was removed; None also when there is no room for that
+    segment. Raises `OSError`; then nothing has changed that is not noted."""
     gone = [lane for lane in lanes if lane.index >= len(PRIORITIES) and not is_wanted(lane.index)]
     if not any(lane.segments for lane in gone) or writer.header_bytes([0]) > room_bytes:
         return None
@@ -30,7 +30,7 @@ def retire_lanes(
     books = writer.take_out([lane.index for lane in gone])
     for lane in gone:
         if lanes.route_of(lane.index) is None and lane.end > lane.first:
-            _log.error("stored messages are for nobody that is known", lane=lane.index, messages=lane.end - lane.first)
+            _log.error("stored messages have no known reader", lane=lane.index, messages=lane.end - lane.first)
         if _is_removed(files, folder, lane):
             lanes.retire(lane.index)
         elif lane.index in books:
@@ -39,7 +39,7 @@ def retire_lanes(
 
 
 def _is_removed(files: Files, folder: Path, lane: Lane) -> bool:
-    """Whether all files of a lane are gone; the oldest go first."""
+    """Remove the files of a lane, the oldest first.  Returns whether all are gone."""
     while lane.segments:
         try:
             files.remove(folder / lane.segments[0].name)

@@ -1,7 +1,6 @@
-"""Reading segment files as a whole: headers, the tail of the newest one, what is in one and what is missing.
+"""Reads whole segment files: headers, the tail of the newest segment, intact messages and missing ones.
 
-Runs in threads and at recovery.  A block that the disk cannot read counts as zeros, so that only the records in it are
-lost.
+Runs in threads and at recovery.  A block that the disk cannot read counts as zeros, so that only its records are lost.
 """
 
 from collections.abc import Mapping
@@ -18,12 +17,12 @@ _BLOCK_BYTES = 4096
 _HEADER_GUESS_BYTES = 2**16
 
 Streams = Mapping[str, tuple[int, int, int]]
-"""Of each stream: lane, last sequence number, sum of values."""
+"""For each stream: lane, last sequence number, sum of values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Records `number` up to and without `until` are damaged; `values` is what they carried."""
+    """Damaged records from `number` up to, not including, `until`; `values` is what they carried."""
 
     number: int
     until: int
@@ -35,13 +34,13 @@ class Tail:
     """A segment read to its end."""
 
     segment: Segment
-    """As far as its last complete append."""
+    """The segment up to its last complete append."""
     garbage: int = 0
-    """Bytes behind that."""
+    """Number of bytes behind that append."""
     holed: bool = False
-    """There is damage before that, or in the header."""
+    """Whether there is damage before that, or in the header."""
     streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Of each stream in it: lane, last sequence number, sum of the values in this segment."""
+    """For each stream in it: lane, last sequence number, sum of the values in this segment."""
     checkpoints: list[tuple[str, bytes, int]] = field(default_factory=list)
 
 
@@ -57,7 +56,7 @@ def read_tolerant(files: Files, fd: int, size: int, offset: int) -> bytes:
 
 
 def read_file(files: Files, path: Path) -> bytes:
-    """All that can be read of a file; nothing when it is gone."""
+    """Everything that can be read of a file.  Empty when it is gone."""
     try:
         fd = files.open(path, write=False)
     except FileNotFoundError:
@@ -69,7 +68,7 @@ def read_file(files: Files, path: Path) -> bytes:
 
 
 def read_header(files: Files, folder: Path, lane: int, first: int) -> tuple[Header, int, int] | None:
-    """The header of a segment, where its records begin, and the file's size; None when it is damaged or gone."""
+    """The header of a segment, the offset of its records, and the size of the file.  None: damaged or gone."""
     try:
         fd = files.open(folder / name_of(lane, first), write=False)
     except FileNotFoundError:
@@ -92,9 +91,10 @@ def read_tail(
     files: Files, folder: Path, place: tuple[int, int], found: tuple[Header, int, int] | None, limit: int | None,
     durable: int,
 ) -> Tail:  # fmt: skip
-    """Read the segment of this lane and first number to its end, or to a limit.
+    """Read the segment of this lane and first number to its end or to `limit`.
 
-    Without a header, from the first intact record on.  Records below `durable` count even if their append is torn.
+    Without a header it starts with the first intact record.  Records below `durable` count even if their append is
+    torn.
     """
     lane, first = place
     data = read_file(files, folder / name_of(lane, first))
@@ -136,7 +136,7 @@ def _walk(data: bytes, salt: int, tail: Tail, durable: int) -> None:
 
 
 def read_items(files: Files, folder: Path, segment: Segment) -> tuple[list[Item], list[Hole]]:
-    """The intact messages of a segment, in order, and what is damaged between them."""
+    """The intact messages of a segment, in order, and the damage between them."""
     data = read_file(files, folder / segment.name)[: segment.size]
     items: list[Item] = []
     holes: list[Hole] = []
@@ -158,10 +158,10 @@ def read_items(files: Files, folder: Path, segment: Segment) -> tuple[list[Item]
 def missing_in(
     files: Files, folder: Path, segment: Segment, following: Segment | None, newest: Streams | None
 ) -> tuple[list[Item], int, int]:
-    """What is not there of a damaged segment, by the counters before and after it: messages, and number and values of
-    those that the counters do not tell.
+    """What is missing in a damaged segment, by the counters before and after it: the known messages, and the number and
+    the values of the others.
 
-    `following` is the segment behind it, `newest` the counters of now; without those the counters are not asked.
+    `following` is the next segment, `newest` the present counters.  None: these counters are not used.
     """
     items, holes = read_items(files, folder, segment)
     count, values = sum(hole.until - hole.number for hole in holes), sum(hole.values for hole in holes)
@@ -170,10 +170,10 @@ def missing_in(
     streams = after[0].streams if after else newest or {} if following is None else {}
     known = missing(items, segment.lane, before[0].streams if before else None, streams) if newest is not None else []
     if len(known) > count:
-        known = []  # the counters are of another time: better not to guess
+        known = []  # the counters belong to another time: do not guess
     left = max(0, values - sum(item.values for item in known))
     if known and len(known) == count:
-        # in the newest segment the counters know of the messages, not of their values
+        # for the newest segment the counters give the number of messages, not of values
         return [*known[:-1], replace(known[-1], values=known[-1].values + left)], 0, 0
     return known, count - len(known), left
 
@@ -182,8 +182,8 @@ def missing(items: list[Item], lane: int, before: Streams | None, after: Streams
     """The messages that a damaged segment must have held, by the counters around it.
 
     Streams of this lane count from `before` (or from the first message seen, where the header is damaged too) to
-    `after`.  Their numbers in the lane are not known, and of their values only the sum of each stream: it is given to
-    the first one.
+    `after`. Their numbers in the lane are unknown.  Of their values only the sum per stream is known; the first message
+    gets it.
     """
     seen: dict[str, dict[int, Item]] = {}
     for item in items:

@@ -1,12 +1,12 @@
-"""Segment files: their names, their headers, and what the outbox remembers of each.
+"""Segment files: names, headers, and the facts that the outbox keeps about each.
 
 A segment belongs to one lane (`lanes.py`) and is named `<lane>-<number of its first record>.seg`.  Header:
 
     magic "CFoutbx1" | crc u32 | length u32 | JSON body | records …
 
-The body carries the format version, the epoch, where the lane stood, the numbers of all routes, and the counters of all
-streams and the last checkpoint of all sources at that moment: a segment stands for itself, and counters outlive the
-segments before it.
+The body holds the format version, the epoch, the end of the lane, the numbers of all routes, the counters of all
+streams and the last checkpoints of all sources at that moment.  So a segment can be read alone, and counters outlive
+older segments.
 """
 
 import base64
@@ -45,15 +45,15 @@ class Header(BaseModel):
     first: int
     """Number of the first record."""
     previous_end: int
-    """Where the segment before ended, as far as was known: a hole up to `first` has been announced already."""
+    """The end of the previous segment, as far as known.  A hole up to `first` has been announced already."""
     values_before: int
-    """Values of all records of the lane before this segment."""
+    """The sum of values of all records of the lane before this segment."""
     appended_ns: int
     clock_ns: int
     streams: dict[str, tuple[int, int, int]] = {}
-    """Of each stream of any lane: lane, last sequence number, sum of values."""
+    """For each stream of any lane: lane, last sequence number, sum of values."""
     checkpoints: dict[str, tuple[int, str]] = Field(default={}, alias="marks")
-    """Of each source: order among all checkpoints, token (base64)."""
+    """For each source: position among all checkpoints, token (base64)."""
     routes: dict[str, int] = {}
     """The number of each route that has a name."""
 
@@ -65,7 +65,7 @@ def encode_header(header: Header) -> bytes:
 
 
 def decode_header(data: bytes) -> tuple[Header, int] | None:
-    """The header and where the records begin; None when it is damaged or of another format."""
+    """The header and the offset of the first record.  None: damaged, or of another format."""
     if len(data) < _HEAD.size:
         return None
     magic, crc, length = _HEAD.unpack_from(data)
@@ -80,7 +80,7 @@ def decode_header(data: bytes) -> tuple[Header, int] | None:
 
 
 def header_bytes(data: bytes) -> int | None:
-    """How many bytes the header takes, as its start says; None when this is no header."""
+    """The size of the header, as its start states it.  None: this is no header."""
     if len(data) < _HEAD.size or not data.startswith(_MAGIC):
         return None
     return _HEAD.size + int.from_bytes(data[12:16], "little")
@@ -99,7 +99,7 @@ def name_of(lane: int, first: int) -> str:
 
 
 def parse_name(name: str) -> tuple[int, int] | None:
-    """Lane and first number; None when the file is not one of ours."""
+    """Lane and first number.  None: not the name of a segment."""
     match = _NAME.match(name)
     if match is None or int(match[1]) > LAST_LANE or name != name_of(int(match[1]), int(match[2])):
         return None
@@ -113,19 +113,19 @@ def salt_of(name: str) -> int:
 
 @dataclass(slots=True)
 class Segment:
-    """What is known of one segment file, as far as it is durable."""
+    """The durable part of one segment file."""
 
     lane: int
     first: int
     end: int
-    """Number behind its last record."""
+    """One more than the number of its last record."""
     body: int
     """Offset of the first record."""
     size: int
     values_before: int
     values_end: int
     clock_ns: int
-    """Age clock when it was begun."""
+    """Age-clock time at which it was started."""
     last_clock_ns: int
 
     @property
@@ -135,38 +135,38 @@ class Segment:
 
 @dataclass(slots=True)
 class Lane:
-    """The segments of one route and priority, oldest first; the last one is being written, or was when the last run
+    """The segments of one route and priority, oldest first.  The last one is being written, or was when the last run
     ended."""
 
     index: int
     segments: deque[Segment] = field(default_factory=deque)
     end: int = 0
-    """Number of the next record to become durable."""
+    """The number of the next durable record."""
     values_end: int = 0
     recent: RecentRecords = field(default_factory=RecentRecords)
 
     @property
     def first(self) -> int:
-        """Number of the oldest record there is."""
+        """The number of the oldest record."""
         return self.segments[0].first if self.segments else self.end
 
     @property
     def behind(self) -> tuple[int, int]:
-        """Behind its last record, and the values up to there: less than where it goes on, where some were lost."""
+        """The end of its last record, and the values up to there.  After a loss that is below `end`."""
         return (self.segments[-1].end, self.segments[-1].values_end) if self.segments else (self.end, self.values_end)
 
     def holding(self, number: int) -> Segment | None:
-        """The segment that holds this number, or the first one behind it; None when there is none yet."""
+        """The segment with this number, or the first one behind it.  None: there is none yet."""
         return next((segment for segment in self.segments if segment.end > number), None)
 
 
 def number_of(lane: int, position: int) -> int:
-    """One number for a record of any lane."""
+    """Combine lane and position into one number."""
     return position << _LANE_BITS | lane
 
 
 def place_of(number: int) -> tuple[int, int]:
-    """Lane and position in it."""
+    """Split such a number into lane and position."""
     return number & _LANE_MASK, number >> _LANE_BITS
 
 

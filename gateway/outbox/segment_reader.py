@@ -1,6 +1,6 @@
-"""Stored records out of segment files, a piece at a time; in the reading thread of one reader.
+"""Reads stored records from segment files, a piece at a time, in the reading thread of one reader.
 
-What is damaged is passed over, up to the next intact record or the end of the segment, and told as a `Hole`.
+Damage is skipped up to the next intact record or the end of the segment, and reported as a `Hole`.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ CHUNK_BYTES = 2**18
 
 
 class Record(Struct, frozen=True):
-    """A stored message.  `number` is what to acknowledge."""
+    """A stored message.  Acknowledge it with `number`."""
 
     number: int
     message: Message
@@ -28,24 +28,24 @@ class Record(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Chunk:
-    """What to read of a segment; then, what was found."""
+    """What to read of a segment; afterwards, what was found."""
 
     offset: int
     next: int
     values: int
     """Values of all records below `next`."""
     end: int
-    """Where to stop, at the latest."""
+    """Where to stop at the latest."""
     end_values: int
     """Values of all records below `end`."""
     done: frozenset[int]
-    """Numbers to leave out."""
+    """Numbers to skip."""
     entries: list[tuple[int, Entry, Record]] = field(default_factory=list)
     hole: Hole | None = None
 
 
 class SegmentReader:
-    """Keeps the file open that was read last."""
+    """Keeps the last file open."""
 
     def __init__(self, files: Files, folder: Path) -> None:
         self._files = files
@@ -54,9 +54,9 @@ class SegmentReader:
         self._open: tuple[str, int] | None = None
 
     def read(self, segment: Segment, chunk: Chunk, max_messages: int, max_bytes: int) -> Chunk:
-        """Read intact records from here on; stop at the limits, at the end of what is durable, or at damage.
+        """Read intact records.  Stop at the limits, at the end of the durable records, or at damage.
 
-        Raises `OSError` when the file cannot be opened, unless it is gone: that is damage.
+        Raises `OSError` when the file cannot be opened.  A missing file counts as damage.
         """
         try:
             fd = self._file(segment.name)
@@ -88,7 +88,7 @@ class SegmentReader:
             self._open = None
 
     def _window(self, fd: int, data: bytes, base: int, at: int, size: int) -> tuple[bytes, int]:
-        """Data that holds the whole record at this place, if the file does; and the place where the data begins."""
+        """Data that contains the whole record at this offset, if the file does; and the offset of the data."""
         while True:
             have = base + len(data) - at
             need = HEAD.size if have < HEAD.size else length_at(data, at - base) or 0
@@ -96,10 +96,10 @@ class SegmentReader:
                 return data, base
             data, base = read_tolerant(self._files, fd, min(size - at, max(CHUNK_BYTES, need)), at), at
             if len(data) < min(size - base, need):
-                return data, base  # the file is shorter than it was: damage
+                return data, base  # the file has become shorter: damage
 
     def _find_hole(self, fd: int, segment: Segment, chunk: Chunk, at: int) -> None:
-        """From damage to the next intact record, or to the end of the segment."""
+        """Extend the damage to the next intact record, or to the end of the segment."""
         data = read_tolerant(self._files, fd, segment.size - at, at)
         found = next_entry(data, 1, salt_of(segment.name))
         until, values, behind = chunk.end, chunk.end_values, segment.size

@@ -1,7 +1,7 @@
-"""What is stored: the lanes, who still wants what, and the bounds.
+"""The stored messages: lanes, the readers that want them, and the bounds.
 
-Lives on the event loop and decides; the writing thread touches the files.  Everything that changes lanes runs in one
-task (`Outbox.run`), so nothing here is locked.
+This runs on the event loop and decides; the writing thread touches the files.  All changes of lanes happen in one task
+(`Outbox.run`), so no locks are needed.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Store:
         self.progress = asyncio.Event()
         """Something was acknowledged, or time has passed."""
         self.woken = asyncio.Event()
-        """There is work for the task that runs the outbox."""
+        """There is work for `Outbox.run`."""
         self.writer = Writer(
             files, found.folder, found.epoch, found.books, found.state, clock, config.commit,
             config.compress == "zlib", found.lanes,
@@ -71,11 +71,11 @@ class Store:
         return await self._thread.begin(work)
 
     async def begin(self) -> None:
-        """Note on the disk that this run has begun, and where; before anything is promised."""
+        """Note on the disk that this run has begun, before anything is promised."""
         await self.in_thread(self._begin)
 
     def _begin(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk: the first commit notes it or waits
+        with contextlib.suppress(OSError):  # a full disk: the first commit notes it, or waits
             room, folder = self._config.max_bytes - self.bytes, self.found.folder
             written = retire_lanes(self._files, folder, self.writer, self._lanes, self._is_wanted, room)
             if written is not None:
@@ -85,7 +85,7 @@ class Store:
             self._free_bytes = self._files.free_bytes(self.found.folder)
 
     def _is_wanted(self, lane: int) -> bool:
-        """By anybody, or there is nobody who could tell."""
+        """Whether any reader wants this lane.  True as well when there are no readers."""
         return not self.readers or any(reader.has_lane(lane) for reader in self.readers.values())
 
     # -- figures
@@ -96,7 +96,7 @@ class Store:
 
     @property
     def stored(self) -> tuple[int, int]:
-        """Messages and values stored for the reader that is furthest behind; without any reader, all there are."""
+        """Messages and values stored for the reader with the most left.  Without a reader: all there are."""
         if self.readers:
             readers = self.readers.values()
             return max(reader.messages for reader in readers), max(reader.values for reader in readers)
@@ -132,7 +132,7 @@ class Store:
         self.readers[name] = reader
 
     async def note(self, reader: Reader) -> bool:
-        """Bring a reader's cursor to the disk; whether that was possible."""
+        """Bring a reader's cursor to the disk.  Returns whether that worked."""
         try:
             if reader.save():
                 await self.in_thread(reader.sync)
@@ -142,7 +142,7 @@ class Store:
         return False
 
     async def forget(self, name: str) -> None:
-        """Nobody reads under this name any more: what only this reader wanted is freed."""
+        """Drop a reader, and free what only it wanted."""
         reader = self.readers.pop(name)
         del self.found.cursors[name]
         reader.close()
@@ -151,19 +151,19 @@ class Store:
             reader.let_go()
             self._files.remove(self.found.folder / f"{name}.cursor")
 
-        with contextlib.suppress(OSError):  # then the next start forgets it
+        with contextlib.suppress(OSError):  # the next start forgets it
             await self.in_thread(remove)
         self.woken.set()
         self.progress.set()
 
     def keep_within(self, config: OutboxConfig) -> None:
-        """Other bounds from now on."""
+        """Take new bounds from now on."""
         self._config = config
         self.woken.set()
         self.progress.set()
 
     def _met_hole(self, reader: Reader, segment: Segment, hole: Hole) -> None:
-        """Damage was met while reading: count it now, find out what it was when there is time."""
+        """Count damage at once when a reader meets it.  `keep` finds out later what it was."""
         _log.error(
             "damaged records were skipped", segment=segment.name, messages=hole.until - hole.number,
             values=hole.values, reader=reader.name, kept_in=str(self.found.folder / "quarantine"),
@@ -176,7 +176,7 @@ class Store:
     # -- what became durable
 
     def publish(self, lane: Lane, written: Written) -> None:
-        """What is durable may be read."""
+        """Let the readers have what became durable."""
         segment, values = written.segment, written.segment.values_end - lane.values_end
         self.attach(lane, written)
         lane.recent.add(written.records)
@@ -193,13 +193,13 @@ class Store:
     # -- bounds
 
     async def most_bytes(self, parts: Sequence[Part], segment_bytes: int) -> int:
-        """What these take on the disk at most, with the headers of the segments that they begin."""
+        """The largest size of these parts on the disk, including the headers of new segments."""
         begun = [part.lane for part in parts if self.writer.is_full(part.lane, segment_bytes)]
         headers = await self.in_thread(partial(self.writer.header_bytes, begun)) if begun else 0
         return headers + sum(part.most_bytes for part in parts)
 
     def why_full(self, size: int) -> str | None:
-        """Why so many bytes more are out of bounds; None when they are not."""
+        """Why `size` more bytes exceed a bound.  None: they do not."""
         if self.bytes + size > self._config.max_bytes:
             return f"the outbox is full ({self._config.max_bytes} bytes)"
         if self._free_bytes is not None and self._free_bytes - size < self._config.min_free:
@@ -207,7 +207,10 @@ class Store:
         return None
 
     async def make_room(self, size: int) -> bool:
-        """Free or drop until so many bytes more are within bounds; False when somebody has to acknowledge first."""
+        """Free or drop messages until `size` more bytes are within the bounds.
+
+        False: a reader must acknowledge first.
+        """
         while self.why_full(size) is not None:
             await self.release()
             if self.why_full(size) is None:
@@ -221,7 +224,7 @@ class Store:
         return True
 
     async def drop_oldest(self) -> bool:
-        """Drop the oldest segment of the lowest priority; False when there is none, or the disk does not let us."""
+        """Drop the oldest segment of the lowest priority.  False: there is none, or the disk refuses."""
         filled = [lane for lane in self._lanes if any(segment.end > segment.first for segment in lane.segments)]
         if not filled:
             return False
@@ -239,7 +242,7 @@ class Store:
                     break
 
     async def _drop(self, lane: Lane, segment: Segment, cause: LossCause) -> bool:
-        """Unlink a segment that readers may still want, after noting in the ledger what that loses."""
+        """Unlink a segment that readers may still want, after the ledger has noted the loss."""
         try:
             if segment is lane.segments[-1]:
                 self.attach(lane, await self.in_thread(partial(self.writer.begin, lane.index)))
@@ -281,14 +284,14 @@ class Store:
             _log.warning("stored messages were dropped", reason=cause, messages=sum(loss.messages for loss in losses))
 
     def _waiting(self, position: Position, loss: Loss) -> tuple[str, ...]:
-        """Who of those that lost something has not got the record that says so."""
+        """The readers of the loss that still wait for the record that announces it."""
         return tuple(name for name in loss.readers if name in self.readers and self.readers[name].wants(*position))
 
     async def release(self, *, ahead: bool = False) -> bool:
-        """Unlink the segments that no reader wants any more; never the newest of a lane, which holds the counters.
+        """Unlink the segments that no reader wants.  Never the newest of a lane, which holds the counters.
 
-        Those behind one that somebody wants, because they were delivered ahead of it, only when told so: as long as
-        they are there, a restart finds out which retained messages went out.  Whether there were any.
+        With `ahead`, also those that were delivered ahead of a wanted one.  While these exist, a restart can find out
+        which retained messages were sent.  Returns whether any were unlinked.
         """
         gone = [segment for lane in self._lanes for segment in self._unwanted(lane, ahead)]
         for segment in gone:
@@ -307,11 +310,11 @@ class Store:
 
     async def _unlink(self, segments: list[Segment]) -> None:
         if all(reader.save() for reader in self.readers.values()):
-            with contextlib.suppress(OSError):  # what remains is found again and freed at the next start
+            with contextlib.suppress(OSError):  # the next start finds and frees what remains
                 await self.in_thread(partial(self._remove, segments))
 
     def _remove(self, segments: list[Segment]) -> None:
-        """First the ledger and the cursors, so that after a power cut a missing segment is not taken for damage."""
+        """Sync ledger and cursors first, so that after a power cut a missing segment does not look like damage."""
         self.found.ledger.write()
         for reader in list(self.readers.values()):
             reader.sync()
@@ -323,12 +326,12 @@ class Store:
 
     async def assess_damage(self) -> None:
         for segment, names in list(self._damaged.values()):
-            with contextlib.suppress(OSError):  # the loss is counted; what it was cannot be told
+            with contextlib.suppress(OSError):  # the loss is counted, but its content stays unknown
                 await self._assess(segment, names)
         self._damaged.clear()
 
     async def _assess(self, segment: Segment, names: set[str]) -> None:
-        """Find out what was in the damaged parts of a segment, and note it to be announced; once for each segment."""
+        """Find out what was in the damaged parts of a segment, and note it for announcement.  Once per segment."""
         if segment.name in self._assessed:
             return
         self._assessed.add(segment.name)
@@ -340,14 +343,14 @@ class Store:
             ledger.note([Loss(ledger.next_id(), "", 0, 0, rest, values, "corrupt", 0, 0, readers)])
 
     def _missing(self, segment: Segment) -> tuple[list[Item], int, int]:
-        """In the writing thread: keep a copy, and find out what is not there."""
+        """Keep a copy and find out what is missing.  Runs in the writing thread."""
         folder, lane = self.found.folder, self._lanes[segment.lane]
         keep_damaged(self._files, folder, segment.name, read_file(self._files, folder / segment.name))
         following = next((each for each in lane.segments if each.first > segment.first), None)
         newest = self.writer.books.streams
         return missing_in(self._files, folder, segment, following, newest if self._numbered else None)
 
-    # -- now and then
+    # -- periodic work
 
     async def keep(self) -> None:
         """Once a second: note cursors, free what was delivered, drop what is too old, bring notes to the disk."""
@@ -367,7 +370,7 @@ class Store:
         self.writer.sync()
 
     async def close(self) -> None:
-        """Note everything and let go of the folder."""
+        """Note everything and release the folder."""
         for reader in self.readers.values():
             reader.close()
         await self.in_thread(self._finish)
@@ -375,7 +378,7 @@ class Store:
 
     def _finish(self) -> None:
         for work in (self._sync, partial(self.writer.write_state, True), self.found.state.sync):
-            with contextlib.suppress(OSError):  # then the next start is more careful
+            with contextlib.suppress(OSError):  # the next start checks more
                 work()
         for reader in self.readers.values():
             reader.let_go()

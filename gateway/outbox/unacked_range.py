@@ -1,10 +1,9 @@
-"""An unacknowledged range: consecutive records of one lane that one reader has not acknowledged, and how far it has
-read in them.
+"""A range of consecutive records of one lane that one reader has not acknowledged, and how far it has read in them.
 
-A reader that takes everything in order has one range in each lane of its route, which begins at the oldest record it
-wants and has no end.  One that leaves a backlog behind, to go on with what is new, has more: what lies between two
-ranges is acknowledged.  One that went over to another route has ranges with an end in the lanes of the former one,
-until these are acknowledged too.  That is all there is to keep of it on the disk (`Places`).
+A reader that takes everything in order has one range in each lane of its route.  The range begins at the oldest wanted
+record and has no end.  A reader that leaves a backlog behind has several; the records between two ranges are
+acknowledged.  A reader that changed its route has ranges with an end in the lanes of the former route, until they are
+acknowledged.  The disk holds no more than that (`Places`).
 """
 
 from collections import OrderedDict
@@ -18,28 +17,28 @@ from pydantic import BaseModel, model_validator
 from gateway.outbox.segment import PRIORITIES, Lane, Segment
 
 OPEN = 2**63
-"""The end of a range that has none."""
+"""The end of a range without an end."""
 MOST_RANGES = 12
-"""Of one lane: then nothing more is left behind."""
+"""The largest number of ranges of one lane.  Beyond it nothing more is left behind."""
 
 Range = tuple[int, int, int, int, int]
-"""Lane, first number, values before it, number behind the last, values before that."""
+"""Lane, first number, values before it, number behind the last record, values before that."""
 
 
 class Places(BaseModel):
-    """The durable cursor of one reader, as the file holds it.  Of a lane that is not named nothing is wanted."""
+    """The durable cursor of one reader, as in the file.  Of a lane that is not named, nothing is wanted."""
 
     route: str = ""
-    """Which one it follows."""
+    """The route that it follows."""
     lanes: list[tuple[int, int, int]]
-    """Lane, the lowest number not acknowledged, and the values of all records below it."""
+    """For each lane: the lowest unacknowledged number, and the values of all records below it."""
     ahead: list[Range] = []
-    """What is acknowledged above that, in order; up to `OPEN` where the lane is not followed any more."""
+    """The acknowledged ranges above that, in order; up to `OPEN` where the lane is not followed any more."""
 
     @model_validator(mode="before")
     @classmethod
     def _of_one_route(cls, data: object) -> object:
-        """Before there were routes, the cursor had a pair for each of the three lanes."""
+        """Read a cursor from before there were routes: a pair for each of the three lanes."""
         if isinstance(data, dict) and isinstance(data.get("places"), list) and len(data["places"]) == len(PRIORITIES):
             places = data["places"]
             return {"lanes": [(lane, *place) for lane, place in enumerate(places)], "ahead": data.get("ahead", [])}
@@ -53,10 +52,10 @@ class Places(BaseModel):
 
 
 class Given(Struct, frozen=True):
-    """A record that was given out and not acknowledged."""
+    """A record that was given out and is not acknowledged."""
 
     segment: int
-    """First number of the segment it is in."""
+    """First number of its segment."""
     offset: int
     values_before: int
     values: int
@@ -65,38 +64,38 @@ class Given(Struct, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class UnackedRange:
-    """Numbers `low` up to and without `end` of one lane."""
+    """The numbers from `low` up to, not including, `end` of one lane."""
 
     low: int
-    """Lowest number not acknowledged."""
+    """The lowest unacknowledged number."""
     low_values: int
     """Values of all records below `low`."""
     end: int = OPEN
     end_values: int = 0
-    """Values of all records below `end`; of no meaning for a range without end."""
+    """Values of all records below `end`; without meaning for a range without an end."""
     next: int = 0
-    """Number to read next."""
+    """The next number to read."""
     next_values: int = 0
     """Values of all records below `next`."""
     reached: int = 0
-    """The furthest that `next` has been: damage below it has been counted."""
+    """The highest value that `next` has had.  Damage below it is counted already."""
     segment: int = -1
-    """First number of the segment that `offset` is for."""
+    """First number of the segment to which `offset` belongs."""
     offset: int = 0
-    """Where to look for `next` in that segment; 0 for the beginning."""
+    """Where to look for `next` in that segment; 0: at the beginning."""
     since_ns: int = 0
-    """No record in it came before this, by the age clock."""
+    """No record of the range is older than this (age clock)."""
     behind: bool = False
-    """It was left behind, for `read_behind`."""
+    """Whether it was left behind, for `read_behind`."""
     given: "OrderedDict[int, Given]" = field(default_factory=OrderedDict)
     done: set[int] = field(default_factory=set)
-    """Acknowledged above `low`."""
+    """Numbers acknowledged above `low`."""
 
     def __post_init__(self) -> None:
         self.next, self.next_values = self.low, self.low_values
 
     def enter(self, lane: Lane) -> Segment | None:
-        """The segment to read from next; None when there is nothing to read."""
+        """The segment to read from next.  None: nothing to read."""
         segment = lane.holding(self.next)
         if segment is None or segment.first >= self.end or self.next >= self.end:
             return None
@@ -107,11 +106,11 @@ class UnackedRange:
         return segment
 
     def end_in(self, segment: Segment) -> tuple[int, int]:
-        """Where in this segment it ends, and the values of all records before that."""
+        """Where the range ends in this segment, and the values of all records before that."""
         return (self.end, self.end_values) if self.end < segment.end else (segment.end, segment.values_end)
 
     def count_in(self, segment: Segment) -> tuple[int, int]:
-        """Messages and values of this segment in it."""
+        """Messages and values of this segment that are in the range."""
         if segment.end <= self.low or segment.first >= self.end:
             return 0, 0
         end, values = self.end_in(segment)
@@ -120,14 +119,14 @@ class UnackedRange:
 
     @property
     def is_open(self) -> bool:
-        """It has no end: what comes belongs to it."""
+        """Whether it has no end, so that new records belong to it."""
         return self.end == OPEN
 
     def holds(self, number: int) -> bool:
         return self.low <= number < self.end
 
     def advance(self) -> bool:
-        """Move `low` to the first record that is not acknowledged; whether it moved."""
+        """Move `low` to the first unacknowledged record.  Returns whether it moved."""
         low = next(iter(self.given), self.next)
         if low == self.low:
             return False
@@ -138,7 +137,7 @@ class UnackedRange:
         return True
 
     def rewind(self) -> None:
-        """Read again whatever was given out and not acknowledged."""
+        """Read again whatever was given out and is not acknowledged."""
         first = next(iter(self.given), None)
         if first is not None:
             given = self.given[first]
@@ -148,7 +147,7 @@ class UnackedRange:
             self.given.clear()
 
     def skip(self, segment: Segment) -> None:
-        """This segment, and all before it, is no more."""
+        """Skip this segment and all before it, which no longer exist."""
         for number in [number for number in self.given if number < segment.end]:
             del self.given[number]
         end, values = self.end_in(segment)
@@ -157,18 +156,18 @@ class UnackedRange:
             self.reached = max(self.reached, self.next)
 
     def touches(self, following: "UnackedRange") -> bool:
-        """Whether nothing lies between the two, and the figures of one range would do for both."""
+        """Whether nothing lies between the two, so that they can become one range."""
         return self.end == following.low and (self.reached >= self.end or following.reached <= following.low)
 
     def absorb(self, following: "UnackedRange") -> None:
-        """Take in the range that it touches; nothing of either is given out."""
+        """Merge with the following range.  No record of either is given out."""
         self.end, self.end_values, self.behind = following.end, following.end_values, following.behind
         self.reached = max(self.reached, following.reached)
         self.done |= following.done
 
 
 def ranges_of(lane: int, cursor: Places) -> list[UnackedRange]:
-    """What a reader wants of one lane; nothing where its cursor does not name it."""
+    """The wanted ranges of one lane.  Empty when the cursor does not name the lane."""
     low, low_values = next(((low, values) for index, low, values in cursor.lanes if index == lane), (OPEN, 0))
     found: list[UnackedRange] = []
     for index, first, values, behind, behind_values in cursor.ahead:
@@ -183,7 +182,7 @@ def ranges_of(lane: int, cursor: Places) -> list[UnackedRange]:
 
 
 def places_of(route: str, lanes: Mapping[int, Sequence[UnackedRange]]) -> dict[str, object]:
-    """The cursor of a reader that follows a route and wants these, as `Places` reads it."""
+    """The cursor of a reader with this route and these ranges, in the form of `Places`."""
     ahead = [
         (index, before.end, before.end_values, after.low, after.low_values)
         for index, ranges in lanes.items()
@@ -194,4 +193,4 @@ def places_of(route: str, lanes: Mapping[int, Sequence[UnackedRange]]) -> dict[s
 
 
 _NOTHING = UnackedRange(OPEN, 0)
-"""What a reader wants of a lane behind what is left there of a route that it followed before."""
+"""The empty last range in a lane of a former route."""

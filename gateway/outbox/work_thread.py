@@ -1,7 +1,7 @@
-"""One thread that does what may block, one piece of work after the other, for an event loop.
+"""One thread for blocking work, one piece after the other, for an event loop.
 
-Cheaper than an executor: a hand-over there and back is two wake-ups and nothing else.  It is a daemon: a disk that
-hangs for ever does not keep the process from ending.
+It is cheaper than an executor: a call costs two wake-ups and nothing else.  It is a daemon thread, so a disk that hangs
+for ever does not keep the process from ending.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ _Work = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoo
 
 
 class WorkThread:
-    """Begun with its first piece of work; ended by `close`."""
+    """Starts with its first piece of work.  `close` ends it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -23,7 +23,10 @@ class WorkThread:
         self._thread: Thread | None = None
 
     def begin(self, work: Callable[[], _T]) -> "asyncio.Future[_T]":
-        """Have it done; the future has the result or the error.  Cancelling the future does not undo the work."""
+        """Queue a piece of work.
+
+        The future gets its result or error.  Cancelling the future does not stop the work.
+        """
         if self._thread is None:
             self._thread = Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
@@ -33,7 +36,7 @@ class WorkThread:
         return done
 
     def close(self) -> None:
-        """Wait until everything that was begun is done, and end."""
+        """Finish all queued work, and end the thread."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -44,7 +47,7 @@ class WorkThread:
             work, done, loop = job
             try:
                 result, error = work(), None
-            except BaseException as raised:  # noqa: BLE001 - whoever waits for the work gets it
+            except BaseException as raised:  # noqa: BLE001 - the future passes it on
                 result, error = None, raised
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_settle, done, result, error)

@@ -1,7 +1,7 @@
-"""The writing side: one thread appends to the active segment of each lane and makes it durable.
+"""The writing side: one thread appends to the active segment of each lane and makes the records durable.
 
-After any failed write or sync the segment is given up at its last durable byte and never written again: what the page
-cache holds after a failed sync proves nothing.  The caller tries the same part again, which begins a new segment.
+After a failed write or sync the segment ends at its last durable byte and is never written again, because the page
+cache proves nothing after a failed sync.  The caller tries the same part again, and that starts a new segment.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from gateway.outbox.record import Encoder, Stamp
 from gateway.outbox.segment import Header, Segment, encode_header, name_of, salt_of, token_text
 
 MUCH_FREE_BYTES = 2**28
-"""While so much of the disk is free, what is left is reckoned from one look a second."""
+"""While this much of the disk is free, the free space is measured once a second and computed in between."""
 ASK_FREE_EVERY_NS = 10**9
 
 
@@ -32,41 +32,41 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one commit puts into one lane: messages and checkpoints in order, each with "this ends an append"."""
+    """The content of one commit for one lane: messages and checkpoints in order, each with the flag `LAST`."""
 
     lane: int
     items: list[tuple[Message | Checkpoint, bool]]
     most_bytes: int
-    """What its records take at most."""
+    """The largest size of its records."""
 
 
 @dataclass(slots=True)
 class LaneBooks:
-    """How far the durable records of a lane reach."""
+    """The end of the durable records of a lane."""
 
     end: int = 0
-    """Number of the next record."""
+    """The number of the next record."""
     values_end: int = 0
-    """Values of all before it."""
+    """The sum of values of all records before it."""
     tail: int = 0
-    """Number behind the last record that a file holds."""
+    """One more than the number of the last record that a file holds."""
     file: int = -1
     """First number of its newest segment with durable records."""
     file_bytes: int = 0
-    """The size of that."""
+    """The size of that file."""
 
 
 @dataclass(slots=True)
 class Books:
-    """Counters and checkpoints as of the last durable record."""
+    """Counters and checkpoints up to the last durable record."""
 
     streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Lane, last sequence number, sum of values, of each stream."""
+    """For each stream: lane, last sequence number, sum of values."""
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     routes: dict[str, int] = field(default_factory=dict)
-    """As far as headers say: the number of each."""
+    """The number of each route, as far as headers say."""
     lanes: dict[int, LaneBooks] = field(default_factory=dict)
-    """Of each lane in which anything was written."""
+    """For each lane with records."""
 
     def of(self, lane: int) -> LaneBooks:
         found = self.lanes.get(lane)
@@ -80,11 +80,11 @@ class Written:
     """What became durable."""
 
     segment: Segment
-    """How far the active segment of the lane now reaches."""
+    """The active segment of the lane, with its new end."""
     records: list[Kept] = field(default_factory=list)
-    """The messages, and where they are."""
+    """The messages and their places."""
     free_bytes: int | None = None
-    """What is left on the disk, where that is known."""
+    """Free space on the disk, where known."""
 
 
 @dataclass(slots=True)
@@ -160,18 +160,21 @@ class Writer:
         return written, None
 
     def _finish(self, active: _Active | None) -> None:
-        """With `commit: os` nobody syncs a segment once it was left: so a power cut costs the newest ones alone."""
+        """Sync a segment that is left.
+
+        With `commit: os` nothing else syncs it, so a power cut costs only the newest.
+        """
         if active is not None and self._commit == "os":
-            with contextlib.suppress(OSError):  # no more was promised
+            with contextlib.suppress(OSError):  # `commit: os` promises no more
                 self._files.sync(active.fd)
 
     def begin(self, lane: int) -> Written:
-        """Begin a new segment, so that the one before can go."""
+        """Start a new segment, so that the one before can go."""
         return Written(replace(self._begin(lane).segment), free_bytes=self._free_after(0))
 
     def write_state(self, clean: bool = False) -> None:
-        """Note how far the durable records reach: a shorter log at the next start is a damaged one, and what is
-        behind, in the same boot, was never promised to anybody."""
+        """Note the end of the durable records.  At the next start a shorter log is a damaged one.  Records behind the
+        end, in the same boot, were never promised."""
         body = {
             "epoch": self._epoch,
             "clean": clean,
@@ -197,7 +200,7 @@ class Writer:
             raise
 
     def sync(self) -> None:
-        """For `commit: os`, at intervals and at the end."""
+        """For `commit: os`: sync at intervals and at the end."""
         for active in self._active.values():
             self._files.sync(active.fd)
         self._state.sync()
@@ -208,7 +211,7 @@ class Writer:
         self._active.clear()
 
     def _free_after(self, written: int) -> int | None:
-        """What is left on the disk: asked for where it is little or was not asked for long, else reckoned."""
+        """Free space on the disk: measured if little is left or the last measurement is old, otherwise computed."""
         now_ns = self._clock.age_ns
         if self._free is not None and self._free - written > MUCH_FREE_BYTES and now_ns < self._ask_again_ns:
             self._free -= written
@@ -257,12 +260,12 @@ class Writer:
         books.tail = books.end
 
     def is_full(self, lane: int, segment_bytes: int) -> bool:
-        """The next part of this lane begins a new segment."""
+        """Whether the next part of this lane starts a new segment."""
         active = self._active.get(lane)
         return active is None or active.segment.size >= segment_bytes
 
     def header_bytes(self, lanes: Sequence[int]) -> int:
-        """What the headers of new segments of these lanes would take."""
+        """The size of the headers of new segments of these lanes."""
         return sum(len(encode_header(self._header(lane))) for lane in lanes)
 
     def _header(self, lane: int) -> Header:
@@ -284,7 +287,7 @@ class Writer:
         return active
 
     def take_out(self, lanes: Sequence[int]) -> dict[int, LaneBooks]:
-        """Note that there is nothing of these lanes; returns what there was."""
+        """Note that these lanes are empty.  Returns their former books."""
         kept = self.books.lanes
         self.books.lanes = {lane: books for lane, books in kept.items() if lane not in lanes}
         try:
@@ -299,7 +302,7 @@ class Writer:
         active = self._active.pop(lane, None)
         if active is None:
             return
-        with contextlib.suppress(OSError):  # what remains behind it is superseded by the next segment's first number
+        with contextlib.suppress(OSError):  # the next segment's first number supersedes what remains
             if self._files.size(active.fd) > active.segment.size:
                 self._files.truncate(active.fd, active.segment.size)
                 self._files.sync(active.fd)
