@@ -1,6 +1,6 @@
-"""What of a configuration cannot work with the chosen format: topics, fields, versions of MQTT.
+"""Checks a configuration against its format: topics, fields, MQTT versions.
 
-Templates are checked against what the selections name and what the brokers take, before anything runs.
+Templates are checked against the fields of the selections and the limits of the brokers, before anything runs.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def problems_with_payload(config: Config) -> list[Problem]:
 
 
 def _place_of(route: Route, brokers: list[tuple[Place, BrokerConfig]]) -> Place:
-    """Where its payload stands: at the first of its brokers, or at the top."""
+    """Where the payload of a route stands in the file: at its first broker, or at the top."""
     place, broker = next((place, broker) for place, broker in brokers if broker.name == route.brokers[0])
     return (*place, "payload") if broker.payload is not None else ("payload",)
 
@@ -40,7 +40,7 @@ def _route(config: Config, route: Route, place: Place) -> Iterator[Problem]:
 
 
 def _topics(config: Config, route: Route, place: Place) -> Iterator[Problem]:
-    """What is wrong with the topic templates, given the fields the selections name."""
+    """Problems of the topic templates, given the fields of the selections."""
     found: dict[Problem, list[str]] = {}
     payload = route.payload
     for where, source, selection in _selections(config, route):
@@ -55,7 +55,7 @@ def _topics(config: Config, route: Route, place: Place) -> Iterator[Problem]:
 
 
 def _template(template: str, payload: PayloadConfig, known: frozenset[str], has_states: bool) -> list[str]:
-    """What is wrong with a template as it is, and as the format makes it."""
+    """Problems of a template as written, and as the format extends it."""
     rules = payload.rules_of_templates
     longest = format_of(payload).longest_topic(template, payload, has_states)
     told = problems_of(template, known, rules if longest == template else ANY_BROKER)
@@ -69,7 +69,7 @@ def _first_of(selections: list[str]) -> str:
 
 
 def _fields(config: Config, route: Route, place: Place) -> Iterator[Problem]:
-    """Fields that are to be told and that no selection names."""
+    """Fields in `fields` that no selection has."""
     given = _given(config, route)
     for name in route.payload.fields:
         if name not in given:
@@ -82,34 +82,34 @@ def _unknown_field(name: str, given: frozenset[str]) -> str:
 
 
 def _given(config: Config, route: Route | None = None) -> frozenset[str]:
-    """The fields that selections name."""
+    """The fields of the selections."""
     names = (_names(source, selection) for _, source, selection in _selections(config, route))
     return frozenset[str]().union(*names) - _EVERYWHERE
 
 
 def _fit_of_format(payload: PayloadConfig, place: Place) -> Iterator[Problem]:
-    """What the format cannot do."""
+    """Settings that the format does not support."""
     form, name = format_of(payload), payload.format
     if "{tag}" in f"{payload.topic} {payload.events_topic}" and not form.takes_topic_per_tag:
         others = " or ".join(each for each, other in FORMATS.items() if other.takes_topic_per_tag)
-        text = f"{name} puts many tags into a message: leave {{tag}} out of the topic, or use {others}"
+        text = f"{name} puts many tags into a message: remove {{tag}} from the topic, or use {others}"
         yield (*place, "topic"), text
     if payload.compress != "none" and not form.takes_compression:
-        yield (*place, "compress"), f"{name} has no word for compression: leave compress out"
+        yield (*place, "compress"), f"{name} cannot mark compressed payloads: remove compress"
 
 
 def _losses_topic(payload: PayloadConfig, place: Place) -> Iterator[Problem]:
     for problem in problems_of(LOSSES_TOPIC, _OWN, payload.rules_of_templates):
-        yield place, f"{LOSSES_TOPIC}, where losses are told: {problem}"
+        yield place, f"{LOSSES_TOPIC}, the topic of losses: {problem}"
 
 
 def _broker(broker: BrokerConfig, place: Place, payload: PayloadConfig) -> Iterator[Problem]:
-    """What does not fit between a broker and what it is to be sent."""
+    """Conflicts between a broker and its payload."""
     form, topic = format_of(payload), broker.presence.topic
     for problem in _own_topic(topic, payload.rules_of_templates) if form.presence is None and topic else ():
         yield (*place, "presence", "topic"), problem
     if broker.version == "3.1.1" and (why := form.why_mqtt_5(payload)):
-        yield (*place, "version"), f"{broker.name!r} is to speak 3.1.1, and {why}, or version to 5"
+        yield (*place, "version"), f"{broker.name!r} has version 3.1.1, and {why}, or version to 5"
 
 
 def _own_topic(topic: str, rules: Rules) -> list[str]:
@@ -123,7 +123,7 @@ def _brokers(config: Config) -> list[tuple[Place, BrokerConfig]]:
 
 
 def _selections(config: Config, route: Route | None = None) -> Iterator[tuple[Place, SourceConfig, Selection]]:
-    """All selections, or those of which a route may want something."""
+    """All selections, or those that a route may want."""
     for s, source in enumerate(config.sources):
         for n, selection in enumerate(source.select):
             if route is None or route.tags is None or any(_may_apply(w, source, selection) for w in route.tags):
@@ -131,7 +131,7 @@ def _selections(config: Config, route: Route | None = None) -> Iterator[tuple[Pl
 
 
 def _may_apply(wish: TagsConfig, source: SourceConfig, selection: Selection) -> bool:
-    """Whether some variables of a selection may be asked for, as far as the file tells."""
+    """Whether a route may want variables of a selection, as far as the file shows."""
     priority = "event" if selection.events is not None else selection.priority
     return (
         (wish.sources is None or source.name in wish.sources)
@@ -141,7 +141,7 @@ def _may_apply(wish: TagsConfig, source: SourceConfig, selection: Selection) -> 
 
 
 def _tags(config: Config, broker: BrokerConfig, place: Place) -> Iterator[Problem]:
-    """What a broker asks for and nobody has."""
+    """Sources and fields that a broker asks for and nothing provides."""
     given, sources = _given(config), [source.name for source in config.sources]
     for n, wish in enumerate(broker.tags or ()):
         here = (*place, "tags", n)
@@ -153,11 +153,11 @@ def _tags(config: Config, broker: BrokerConfig, place: Place) -> Iterator[Proble
             yield (*here, "fields"), _unknown_field(name, given)
         known = not unknown and set(wish.sources or sources) <= {*sources}
         if known and not any(_may_apply(wish, source, each) for _, source, each in _selections(config)):
-            yield here, "no selection has all of this: nothing would be sent"
+            yield here, "no selection matches all of these: nothing would be sent"
 
 
 def _names(source: SourceConfig, selection: Selection) -> frozenset[str]:
-    """The fields that variables of a selection have, and those that everything has."""
+    """The fields that the variables of a selection have, including those that every variable has."""
     shape = selection.shape if selection.shape is not None else source.shape
     own = {*source.fields, *selection.fields, *selection.levels, *(shape.fields if shape is not None else ())}
     return _EVERYWHERE | own

@@ -1,4 +1,4 @@
-"""Which format: the one place that knows them all."""
+"""The list of all formats: the only place that knows them all."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -29,12 +29,12 @@ def format_of(payload: PayloadConfig) -> Format:
 
 
 def describes_types(config: Config) -> bool:
-    """Whether the readers of any route are told what the types of the servers are."""
+    """Whether any route's format describes the types of the servers."""
     return any(format_of(route.payload).describes_types for route in config.distinct_routes)
 
 
 def with_version(broker: BrokerConfig, payload: PayloadConfig) -> BrokerConfig:
-    """The broker as it is to be spoken to: none falls back to a version of MQTT that loses what the format needs."""
+    """The broker with a version that suits the format: no fallback to a version that would lose information."""
     return broker.model_copy(update={"version": "5"}) if format_of(payload).why_mqtt_5(payload) else broker
 
 
@@ -45,7 +45,7 @@ def encoder_for(
     latest_ns: Callable[[], int] = time.time_ns,
     payload: PayloadConfig | None = None,
 ) -> Encoder:
-    """What makes the messages of one source, in the format of a payload, or of that of the gateway.
+    """The encoder of one source for a payload (default: the gateway's).
 
     `latest_ns` is a wall clock that never goes back.
     """
@@ -56,7 +56,7 @@ def encoder_for(
 
 
 def announcement_for(payload: PayloadConfig, gateway: str) -> Announcement:
-    """How losses are told in the format of a payload."""
+    """How the format of a payload announces losses."""
     plain = format_of(payload).announcement(payload, gateway)
     if payload.compress == "none":
         return plain

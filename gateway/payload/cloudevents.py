@@ -1,7 +1,8 @@
 """The `cloudevents` format: CloudEvents 1.0 with its OPC UA extension, MQTT binding.
 
-An event is one DataSetMessage without its headers, as the extension demands: the data is the payload of a key or delta
-frame (`gateway/payload/frames.py`), each field a DataValue without type information, and the headers are attributes.
+An event is one DataSetMessage without its headers, as the extension requires.  The data is the payload of a key or
+delta frame (`gateway/payload/frames.py`), each field a DataValue without type information; the headers become
+attributes.
 
     Content Type  application/json
     specversion   1.0
@@ -17,9 +18,9 @@ frame (`gateway/payload/frames.py`), each field a DataValue without type informa
     gaps          [{"cause": …}]                                JSON, as in `json`; only where there are any
     data          {"Temperature": {"Value": 61.5, "SourceTimestamp": "…"}}
 
-`binary` puts the attributes into MQTT 5 user properties.  MQTT 3.1.1 has none and would lose them: there `structured`
-puts attributes and data into one JSON object.  (The extension asks for binary mode; the MQTT binding leaves 3.1.1 only
-the other.)  Events go to the topic of the template; metadata, retained, to `{topic}/metadata`.
+`binary` puts the attributes into MQTT 5 user properties.  MQTT 3.1.1 has none and would lose them, so `structured` puts
+attributes and data into one JSON object.  (The extension asks for binary mode; the MQTT binding allows only structured
+mode for 3.1.1.)  Events go to the topic of the template, metadata to `{topic}/metadata`, retained.
 """
 
 import hashlib
@@ -99,7 +100,7 @@ class EventEnvelope:
         return self._wrapped(event, metadata)
 
     def announcement(self, loss: Loss, stream: str, topic: str, seq: int) -> Message:
-        """An event without data that tells of messages lost after they were stored."""
+        """An event without data that announces a loss of stored messages."""
         event = self._event("ua-deltaframe", topic.replace("/", "."), stream, seq, 0)
         event["time"] = event["recordedtime"] = loss_row(loss).get("to_time", text_of(0))
         event["gaps"] = _told([loss_row(loss)])
@@ -130,9 +131,9 @@ class EventEnvelope:
 
 
 def _told(gaps: list[Row]) -> str:
-    """Gaps as JSON text in ASCII that fits a user property: brokers cut the connection over control characters.
+    """Gaps as ASCII JSON text for a user property (brokers cut the connection over control characters).
 
-    Where it would be too long, the names of tags are left out, and then all gaps but the first.
+    If the text is too long, the names of tags are left out; if it still is, all gaps but the first.
     """
     nameless = [{key: value for key, value in gap.items() if key != "names"} for gap in gaps]
     others = {"detail": f"{nameless[0].get('detail', '')}; and {len(gaps) - 1} more gaps"}
@@ -141,7 +142,7 @@ def _told(gaps: list[Row]) -> str:
 
 
 def _trace(name: str) -> str:
-    """A W3C trace context that begins here and is not sampled; the same when the event is made again."""
+    """A new W3C trace context, not sampled.  It is the same when the event is encoded again."""
     digest = hashlib.blake2b(name.encode(), digest_size=24).hexdigest()
     return f"00-{digest[:32]}-{digest[32:]}-00"
 
@@ -173,7 +174,7 @@ def _announcement(payload: PayloadConfig, gateway: str) -> Announcement:
 
 
 def _below(has_states: bool) -> str:
-    """The longest that metadata put below the topic of values."""
+    """The longest suffix that metadata adds to the topic of values."""
     return "/metadata/telemetry" if has_states else "/metadata"
 
 
@@ -182,7 +183,7 @@ def _longest_topic(template: str, payload: PayloadConfig, has_states: bool) -> s
 
 
 def _why_mqtt_5(payload: PayloadConfig) -> str:
-    """The attributes of binary events are user properties."""
+    """Why the mode needs MQTT 5: the attributes of binary events are user properties."""
     is_binary = payload.cloudevents.mode == "binary"
     return "binary cloudevents need MQTT 5: set cloudevents.mode to structured" if is_binary else ""
 

@@ -1,28 +1,28 @@
-"""The `json-columns` format: one array per field, for volume.
+"""The `json-columns` format: one array per field, for large volumes.
 
-Encoding 1 000 numbers in a message takes a sixth of the CPU that `json` takes (a fifth where types are mixed), 100 a
-third, and the payload is a quarter to a third as long.  From OPC UA response to PUBACK a value costs about a third.
+With 1 000 numbers in a message, encoding takes a sixth of the CPU time of `json` (a fifth with mixed types), with 100 a
+third.  The payload is a quarter to a third as long.  From OPC UA response to PUBACK a value costs about a third.
 
     {"stream": "edge-1.k3x9q2/line-1/factory/press-1", "seq": 17, "tags": "9f86d081884c7d65",
      "start": "2026-11-21T10:00:00.1234567Z",
      "tag": [0, 1, 0], "value": [61.5, true, 61.7], "time": [0, 10007, 250000]}
 
-Value *i* belongs to tag number `tag[i]` of the list of tags that `tags` names, and was measured `time[i]` ticks of
-100 ns after `start`; -1 stands for a value whose server gave no time.  Offsets keep numbers short and below 2^53, so
-no reader loses a digit; where values lie further apart than that (28 years), `time` holds RFC 3339 texts and nulls.
-`status` has a StatusCode for each value, and is there when any is not 0 (Good); `server_time` is like `time`.  Values
-have the forms of `gateway/payload/forms.py`; `gaps` are those of `json`.
+Value *i* belongs to tag number `tag[i]` of the tag list named by `tags`.  It was measured `time[i]` ticks of 100 ns
+after `start`; -1 means that the server gave no time.  Offsets keep the numbers short and below 2^53, so no reader loses
+digits.  If times lie further apart than that (28 years), `time` holds RFC 3339 texts and nulls.  `status` has a
+StatusCode for each value; it is left out when all are 0 (Good).  `server_time` is like `time`.  The forms of values are
+those of `gateway/payload/forms.py`; `gaps` are those of `json`.
 
-The list of tags goes to `{topic}/tags/0`, and `/1`, `/2` … where it does not fit one message (that of tags with
-`priority: state` to `{topic}/tags/state/0` …): retained, with a stream of its own, and named by a hash of its content,
-so that an unchanged list has the same name after a restart.
+The list of tags goes to `{topic}/tags/0`, and to `/1`, `/2` … where it does not fit one message.  The list of tags with
+`priority: state` goes to `{topic}/tags/state/0` ….  Lists are retained, have a stream of their own, and are named by a
+hash of their content, so that an unchanged list has the same name after a restart.
 
     {"stream": "…/tags/0", "seq": 1, "version": "9f86d081884c7d65", "first": 0, "count": 2,
      "tags": [{"name": "Temperature", "node_id": "nsu=urn:x;s=T", "unit": "°C"}, {"name": "Running", …}]}
 
-It goes through the outbox before the first data that needs it, and again after every 256 messages of its topic: a
-list that an outbox dropped for want of room is missed no longer than that.  Keep what you read by `version`: messages
-that the broker refused for a time may come later with an older one.
+A list passes the outbox before the first data that needs it, and again after every 256 messages of its topic, so a list
+that a full outbox dropped is soon replaced.  Readers should keep lists by `version`: messages that the broker refused
+for some time may come later and refer to an older one.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ from gateway.payload.timestamps import text_of, texts_of
 
 CONTENT_TYPE = "application/json"
 REPEAT_AFTER = 256
-"""Messages of one topic between two lists of its tags."""
+"""Messages of one topic between two copies of its tag list."""
 LONGEST_OFFSET = 2**53 - 1
 NO_TIME = -1
 _LONG_INTEGERS = (8, 9)
@@ -61,15 +61,15 @@ class ColumnsMessage(Described):
     """Values of one topic, as columns of equal length."""
 
     stream: str
-    """Whose sequence this is."""
+    """The stream that `seq` counts."""
     seq: int = Field(ge=1)
     """Rises by one with every message of the stream, also across restarts."""
     tags: str | None = Field(default=None, pattern=_HEX)
-    """The list of tags that `tag` counts in; left out where there are no values."""
+    """The version of the tag list that `tag` refers to; left out without values."""
     start: str | None = None
-    """What `time` and `server_time` count from; left out where no value has a time, and where they are texts."""
+    """The instant that `time` and `server_time` count from; left out without times, and where these are texts."""
     tag: list[int]
-    """Which tag: its place in the list, from 0."""
+    """The tag of each value: its index in the list, from 0."""
     value: list[object]
     """The values, per tag in the order in which the server sent them."""
     time: list[int] | list[str | None]
@@ -77,32 +77,32 @@ class ColumnsMessage(Described):
     status: list[int] | None = None
     """OPC UA StatusCodes; left out when all are 0 (Good)."""
     server_time: list[int] | list[str | None] | None = None
-    """Server timestamps, when asked for."""
+    """Server timestamps, when configured."""
     gaps: list[JsonGap] | None = None
     """Discontinuities before these values."""
     historical: bool | None = None
-    """True when the values were read from the server's history; else left out."""
+    """True when the values come from the server's history; otherwise left out."""
 
 
 class ListedTag(Described):
-    """One entry of a list of tags."""
+    """One entry of a tag list."""
 
     name: str
     node_id: str
     unit: str | None = None
     fields: dict[str, str] | None = None
-    """Fields of the variable, when asked for with `fields`."""
+    """Fields of the variable, when configured with `fields`."""
 
 
 class TagsMessage(Described):
-    """The list of tags of one topic, or a part of it.  Retained."""
+    """The tag list of one topic, or a part of it.  Retained."""
 
     stream: str
     seq: int = Field(ge=1)
     version: str = Field(pattern=_HEX)
-    """The name of this list, as data messages have it in `tags`."""
+    """The name of this list, as data messages give it in `tags`."""
     first: int = Field(ge=0)
-    """Destination in the list of the first tag in here."""
+    """Index of the first tag in this message."""
     count: int = Field(ge=1)
     """Length of the whole list."""
     tags: list[ListedTag]
@@ -118,7 +118,7 @@ class ColumnsEncoder:
         self._place_of: NDArray[np.uint32] = np.zeros(0, np.uint32)
 
     def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
-        """The messages of a batch, each list of tags before the data that needs it."""
+        """The messages of a batch, each tag list before the data that needs it."""
         self._settings = self._settings.within(packet_bytes)
         if not self._layout.covers(batch.tags):
             self._derive(batch)
@@ -134,7 +134,7 @@ class ColumnsEncoder:
         return messages
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
-        """None: silence means that nothing changed, as long as the gateway is there."""
+        """None: silence means that nothing changed, as long as the gateway is online."""
         return []
 
     def _derive(self, batch: Batch) -> None:
@@ -171,7 +171,7 @@ class ColumnsEncoder:
 
 
 def value_column(batch: Batch, rows: Rows) -> Column:
-    """The values of some rows: numbers stay the array that they are where JSON has a number for each."""
+    """The values of some rows.  Numbers stay an array where JSON can represent each of them."""
     types, values = taken(batch.types, rows), batch.values
     if not isinstance(values, np.ndarray):
         return json_column(types, values if len(rows) == len(values) else [values[i] for i in rows.tolist()])
@@ -183,7 +183,7 @@ def value_column(batch: Batch, rows: Rows) -> Column:
 
 
 def time_columns(columns: Mapping[str, NDArray[np.int64]]) -> Row:
-    """Ticks as offsets from the earliest of all columns, or as texts where that would be too far."""
+    """Ticks as offsets from the earliest of all columns, or as texts where the offsets would be too large."""
     together = np.concatenate(list(columns.values())) if len(columns) > 1 else next(iter(columns.values()))
     start = earliest(together)
     if not start:
@@ -207,23 +207,23 @@ class _Sent:
 
 
 class _TagList:
-    """The list of tags of one topic, ready to be sent, and whether it was."""
+    """The tag list of one topic, encoded, and when it was sent."""
 
     def __init__(self, place: Destination, rows: list[Row]) -> None:
         self.version = hashlib.sha256(orjson.dumps(rows)).hexdigest()[:16]
         self.since = 0
-        """Data messages since it was sent."""
+        """Data messages since the list was sent."""
         self._place = place
         self._tail = "tags/state" if place.priority is Priority.STATE else "tags"
         self._count = len(rows)
         self._rows = rows
         self._pieces: list[tuple[int, list[Row]]] = []
         self._max_bytes = 0
-        """What the pieces are made for."""
+        """The size limit of the pieces."""
         self._sent: _Sent | None = None
 
     def messages_if_due(self, source: str, numbering: Numbering, max_bytes: int) -> list[Message]:
-        """The list, unless it was sent not long ago, in pieces that still fit, and the outbox took it."""
+        """The list, unless it was sent recently, in pieces that still fit, and the outbox accepted it."""
         if max_bytes != self._max_bytes:
             self._cut(max_bytes)
         sent = self._sent
@@ -264,7 +264,7 @@ def _listed(tag: Tag, fields: dict[str, str]) -> Row:
 
 
 def _pieces(rows: list[Row], max_bytes: int) -> list[tuple[int, list[Row]]]:
-    """The list in parts of at most half of `max_bytes`, each with the place of its first tag."""
+    """The list in pieces of at most half of `max_bytes`, each with the index of its first tag."""
     pieces: list[tuple[int, list[Row]]] = []
     size = 0
     for place, row in enumerate(rows):
@@ -277,7 +277,7 @@ def _pieces(rows: list[Row], max_bytes: int) -> list[tuple[int, list[Row]]]:
 
 
 def columns_announcement(loss: Loss, stream: str, topic: str, seq: int) -> Message:
-    """A message without values that tells of messages lost after they were stored."""
+    """A message without values that announces a loss of stored messages."""
     body: Row = {"stream": stream, "seq": seq, "tag": [], "value": [], "time": [], "gaps": [loss_row(loss)]}
     return Message(topic, orjson.dumps(body), stream=stream, seq=seq, values=0)
 
@@ -294,7 +294,7 @@ def columns_schema() -> dict[str, object]:
 
 
 def _below(has_states: bool) -> str:
-    """The longest that lists of tags put below the topic of values."""
+    """The longest suffix that tag lists add to the topic of values."""
     return "/tags/telemetry/000" if has_states else "/tags/000"
 
 

@@ -1,8 +1,8 @@
 """gzip (RFC 1952) or Zstandard (RFC 8878) around the payload of any format.
 
-The content type stays that of the payload; the user property `content-encoding` says `gzip` or `zstd`.  MQTT 3.1.1 has
-neither: there a reader knows it by the first bytes, `1f 8b` or `28 b5 2f fd`.  Level 1 of both: more costs several
-times as much and saves a tenth.
+The content type stays that of the payload; the user property `content-encoding` is `gzip` or `zstd`.  MQTT 3.1.1 has
+neither; readers recognise the first bytes, `1f 8b` or `28 b5 2f fd`.  Both use level 1: a higher level costs several
+times the CPU and saves a tenth.
 """
 
 import gzip
@@ -21,7 +21,7 @@ _LEVEL = 1
 
 
 def compressor(coding: Coding) -> Callable[[Message], Message]:
-    """What makes a compressed message of a plain one.  Equal payloads stay equal."""
+    """A function that compresses messages.  Equal payloads stay equal."""
     compress: Compress = _gzip if coding == "gzip" else zstandard.ZstdCompressor(level=_LEVEL).compress
 
     def compressed(message: Message) -> Message:

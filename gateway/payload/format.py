@@ -1,7 +1,7 @@
-"""What a format is: everything that the rest of the gateway asks of it.
+"""The interface of a format: everything that the rest of the gateway needs of it.
 
-A format is one file with a `Format` in it, and an entry in `gateway/payload/choose.py`.  Nobody outside this package
-asks for a format by its name.
+A format is one file with a `Format`, and an entry in `gateway/payload/choose.py`.  Code outside this package never
+branches on the name of a format.
 """
 
 import time
@@ -15,38 +15,38 @@ from gateway.model import Batch, Loss, Message
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, SizeLimits
 
 Announcement = Callable[[Loss, str, str, int], Message]
-"""Loss, stream, topic and sequence number to the message that tells of it."""
+"""From loss, stream, topic and sequence number to the message that announces the loss."""
 
 
 class Encoder(Protocol):
     """Makes the messages of one source."""
 
     def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
-        """The messages of a batch, numbered on from what `next_seq` says of each stream.
+        """The messages of a batch.  Their numbers continue from what `next_seq` returns for each stream.
 
-        `packet_bytes` is the largest packet that their brokers take, as far as that is known by now.
+        `packet_bytes` is the largest packet that their brokers accept, as far as known.
         """
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
-        """A keep-alive for each writer that was silent since the last call; nothing where the format has none."""
+        """A keep-alive for each writer that was silent since the last call.  Empty where the format has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderContext:
-    """Whose values an encoder is for, and what it has to keep to."""
+    """The source of an encoder, and the limits of its messages."""
 
     payload: PayloadConfig
     gateway: str
     source: str
     sources: tuple[str, ...]
-    """The names of all sources of the gateway, this one among them."""
+    """The names of all sources of the gateway, including this one."""
     stream_prefix: str
     latest_ns: Callable[[], int] = time.time_ns
     """A wall clock that never goes back."""
 
     @property
     def settings(self) -> FormatSettings:
-        """The same as every format needs it.  Topics leave room for what the format puts below them."""
+        """The settings that every format needs.  Topics leave room for the suffixes of the format."""
         payload = self.payload
         return FormatSettings(
             self.stream_prefix,
@@ -61,7 +61,7 @@ class EncoderContext:
         )
 
     def settings_with(self, below_topic: str) -> FormatSettings:
-        """Those of a format that sends to topics below the configured one, too."""
+        """The settings of a format that also uses topics below the configured one."""
         settings = self.settings
         room = max(1, settings.rules.max_bytes - len(below_topic))
         return replace(settings, rules=replace(settings.rules, max_bytes=room))
@@ -77,25 +77,25 @@ def any_mqtt(payload: PayloadConfig) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How batches become messages, and what that needs of others."""
+    """How batches become messages, and what the format needs of tags, topics and brokers."""
 
     encoder: Callable[[EncoderContext], Encoder]
     announcement: Callable[[PayloadConfig, str], Announcement]
-    """How losses are told, given the name of the gateway."""
+    """How losses are announced, given the name of the gateway."""
     schema: Callable[[], dict[str, object]]
     """The JSON Schema of its messages."""
     longest_topic: Callable[[str, PayloadConfig, bool], str] = topic_as_configured
-    """The longest topic template that it makes of a configured one; the flag tells whether there are state changes."""
+    """The longest topic template that it makes of a configured one.  The flag says whether there are state changes."""
     takes_topic_per_tag: bool = False
-    """The topic template may hold `{tag}`."""
+    """Whether the topic template may contain `{tag}`."""
     takes_compression: bool = True
     describes_types: bool = False
-    """Tells its readers what the types of the server are, so the tags have to know."""
+    """Whether it describes the server's types, so that the tags must carry them."""
     numbers_writers: bool = False
-    """Its topics are numbered through all sources of the gateway."""
+    """Whether its topics are numbered across all sources of the gateway."""
     why_mqtt_5: Callable[[PayloadConfig], str] = any_mqtt
-    """Why its messages mean nothing to a broker of MQTT 3.1.1, and what to set instead; empty where they do."""
+    """Why it needs MQTT 5, and what to set otherwise.  Empty where MQTT 3.1.1 will do."""
     keep_alive_s: Callable[[PayloadConfig], float] | None = None
-    """How long a topic may be silent before it gets a keep-alive; None where it has none."""
+    """After how much silence a topic gets a keep-alive, in seconds.  None: it has none."""
     presence: Callable[[PayloadConfig, str], Presence] | None = None
-    """Its own word for "the gateway is there", given the name of the gateway; None where ours does."""
+    """Its own presence message, given the name of the gateway.  None: that of `GatewayPresence`."""

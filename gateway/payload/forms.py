@@ -1,4 +1,4 @@
-"""The JSON form of every OPC UA type, after Part 6, 5.4.2 (1.05), in the plain shape that consumers ask for.
+"""The JSON form of every OPC UA type: Part 6, 5.4.2 (1.05), in the plain shape that consumers expect.
 
 | type | JSON |
 | --- | --- |
@@ -10,11 +10,11 @@
 | ByteString | base64 string |
 | StatusCode | number |
 | QualifiedName | string, `namespace:name` (the name alone in namespace 0) |
-| LocalizedText | `{"locale": …, "text": …}`, parts that are not there left out |
+| LocalizedText | `{"locale": …, "text": …}`, missing parts left out |
 | ExtensionObject | object of its fields; undecoded `{"type_id": …, "body": base64}` |
 | Decimal | `{"Scale": …, "Value": "digits"}`: the value is the digits times ten to the minus scale |
-| DiagnosticInfo | object of the fields that are there |
-| DataValue | `{"value", "status", "time", "server_time"}`, parts that are not there left out |
+| DiagnosticInfo | object of the fields that are present |
+| DataValue | `{"value", "status", "time", "server_time"}`, missing parts left out |
 | arrays, matrices | arrays, nested row by row |
 | null | null |
 """
@@ -38,9 +38,9 @@ Json = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 FLOAT, DOUBLE = 10, 11
 _FLAGS = IS_ARRAY | IS_MATRIX
 _PLAIN = frozenset((0, 1, 2, 3, 4, 5, 6, 7, 12, 16, 19))
-"""Built-in types whose Python value is its own JSON form."""
+"""Built-in types whose Python value already has the JSON form."""
 IS_PLAIN = np.array([t in _PLAIN or t in (FLOAT, DOUBLE) for t in range(256)])
-"""What is its own form, or (floating point numbers) is so in most cases and looked after separately."""
+"""Types that need no conversion, or only for some values (floating point, checked separately)."""
 
 
 def json_of(type_id: int, value: object) -> Json:
@@ -55,14 +55,14 @@ def json_of(type_id: int, value: object) -> Json:
 
 
 def json_column(types: NDArray[np.uint8], values: Sequence[object] | NDArray[np.generic]) -> list[Json]:
-    """The JSON forms of a column; what is plain passes at full speed, and floating point numbers nearly so."""
+    """The JSON forms of a column.  Plain values are passed at full speed, floating point numbers nearly so."""
     if isinstance(values, np.ndarray):
         return _numeric_column(int(types[0]) if len(types) else 0, values)
     column: list[Json] = list(values)  # type: ignore[arg-type]  # the others are replaced below
     for row in _rows(~IS_PLAIN[types]):
         column[row] = json_of(int(types[row]), values[row])
     doubles = types == DOUBLE
-    if not isfinite(sum(compress(values, doubles.tobytes()))):  # type: ignore[arg-type]  # floats all of them
+    if not isfinite(sum(compress(values, doubles.tobytes()))):  # type: ignore[arg-type]  # all are floats
         for row in _rows(doubles):
             column[row] = _float(values[row])
     singles = _rows(types == FLOAT)
@@ -74,7 +74,7 @@ def json_column(types: NDArray[np.uint8], values: Sequence[object] | NDArray[np.
 
 
 def json_texts(types: NDArray[np.uint8], values: Sequence[object] | NDArray[np.generic]) -> list[bytes]:
-    """The JSON texts of a column: numbers of one type are written as a whole and taken apart at the commas."""
+    """The JSON texts of a column.  Numbers of one type are encoded at once and split at the commas."""
     if isinstance(values, np.ndarray) and len(values):
         type_id = int(types[0])
         numbers = values.astype(np.float32, copy=False) if type_id == FLOAT else values
@@ -104,7 +104,7 @@ def _numeric_column(type_id: int, values: NDArray[np.generic]) -> list[Json]:
 
 
 def _singles(values: NDArray[np.float32]) -> list[Json]:
-    """The shortest decimals that are these 32-bit numbers: the JSON encoder finds them for a column at once."""
+    """The shortest decimals for 32-bit numbers.  The JSON encoder finds them for a whole column."""
     decimals: list[Json] = orjson.loads(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))
     return decimals
 
@@ -117,7 +117,7 @@ def _float(value: object) -> Json:
 
 
 def _single(value: object) -> Json:
-    """The shortest decimal that is this 32-bit number, not the longer one of its 64-bit copy."""
+    """The shortest decimal for a 32-bit number, not the longer one of its 64-bit copy."""
     assert isinstance(value, float | int)
     return float(str(np.float32(value))) if isfinite(value) else _float(value)
 

@@ -1,20 +1,20 @@
 """DataSets of a change-driven gateway: key frames, delta frames, keep-alives, metadata.
 
-Every topic of the template is a DataSetWriter, every tag a field.  A message is one DataSetMessage, so that `seq` and
-SequenceNumber are the same count; a tag that changed twice in a batch makes a second message, because a field stands
-once in a payload.
+Every topic of the template is a DataSetWriter, and every tag is a field.  A message is one DataSetMessage, so `seq` and
+SequenceNumber are the same count.  A payload holds a field once, so a tag that changes twice in a batch makes a second
+message.
 
 - A delta frame has the fields that changed.
-- A key frame has all fields, the unchanged ones with their last value; one is sent as soon as every field is known, and
-  again after every `key_frame_every` messages (0: never).  One that would be longer than `max_bytes` goes as a delta
-  frame.  Repeated values are not counted as values.
-- A keep-alive has no payload, a stream of its own (`…/keepalive`), and names the sequence number that comes next
-  (Part 14, 7.2.3).
-- Metadata precedes the first frame that needs it, and comes again: with a new version when something new was learned of
-  a field's type, with the same after every 256 messages and when the outbox did not take it.  Versions are seconds
-  since 2000 (VersionTime, Part 4, 7.43) by a clock that never goes back, so they rise also across restarts.
+- A key frame has all fields, the unchanged ones with their last value.  One is sent as soon as every field is known,
+  and again after every `key_frame_every` messages (0: never).  If it would exceed `max_bytes`, a delta frame is sent
+  instead.  Repeated values do not count as values.
+- A keep-alive has no payload and a stream of its own (`…/keepalive`).  It names the next sequence number (Part 14,
+  7.2.3).
+- Metadata precedes the first frame that needs it.  It comes again with a new version when more is known of a field's
+  type, and with the same version after every 256 messages and when the outbox refused it.  Versions are seconds since
+  2000 (VersionTime, Part 4, 7.43) by a clock that never goes back, so they also rise across restarts.
 
-The only thing that is not a function of the batches is the clock, which is given.  How frames look on the wire is an
+Everything is a function of the batches and of the clock, which is an argument.  The form of frames on the wire is an
 `Envelope`: `opcua-pubsub` or `cloudevents`.
 """
 
@@ -37,7 +37,7 @@ from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numberi
 Kind = Literal["ua-keyframe", "ua-deltaframe", "ua-keepalive"]
 Payload = dict[str, Json]
 REPEAT_AFTER = 256
-"""Messages of one writer between two of its metadata."""
+"""Messages of one writer between two copies of its metadata."""
 NS_PER_SECOND = 10**9
 YEAR_2000_S = 946_684_800
 """2000-01-01 in seconds since 1970."""
@@ -48,7 +48,7 @@ class Writer:
     """One DataSetWriter: a topic of the template."""
 
     number: int
-    """DataSetWriterId: unique in the gateway."""
+    """DataSetWriterId: unique within the gateway."""
     name: str
     group: str
     """WriterGroup: the source."""
@@ -56,24 +56,24 @@ class Writer:
     metadata: Destination
     handles: Sequence[int]
     last: dict[int, Json] = field(default_factory=dict)
-    """The last form of each field."""
+    """The last JSON form of each field."""
     since_key: int = -1
     """Messages since the last key frame; -1 before the first."""
     version: int = 0
-    """Of the metadata that was sent last; 0 for none."""
+    """The version of the last metadata; 0: none sent."""
     described: int = 0
-    """Sequence number of the metadata that was sent last; 0 for none."""
+    """The sequence number of the last metadata; 0: none sent."""
     since_described: int = 0
-    """Messages since then."""
+    """Messages since the last metadata."""
     must_describe: bool = True
-    """Something new was learned of its fields."""
+    """Whether its metadata has changed."""
     was_active: bool = False
-    """Since keep-alives were asked for last."""
+    """Whether it has sent since the last call of `keep_alives`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One DataSetMessage to be."""
+    """A DataSetMessage before encoding."""
 
     writer: Writer
     place: Destination
@@ -85,12 +85,12 @@ class Frame:
     gaps: list[Row]
     now_ticks: int
     newest_ticks: int
-    """Latest source timestamp inside; 0 if there is none."""
+    """Latest source timestamp in it; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """What an envelope makes of a frame."""
+    """A frame in its envelope."""
 
     payload: bytes
     content_type: str
@@ -98,13 +98,13 @@ class Wrapped:
 
 
 class Envelope(Protocol):
-    """How frames and metadata look on the wire."""
+    """The form of frames and metadata on the wire."""
 
     @property
     def encoding(self) -> Encoding: ...
 
     def places(self, topic: str, group: str, name: str) -> tuple[str, str]:
-        """Topics of data and metadata of a writer, given the topic that the template says."""
+        """The topics of a writer's data and metadata, given the topic of the template."""
 
     def wrap(self, frame: Frame) -> Wrapped: ...
 
@@ -116,7 +116,7 @@ class Envelope(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WriterNumbers:
-    """DataSetWriterIds of one source: `first`, `first` + `step` … so that no two sources share one."""
+    """The DataSetWriterIds of one source: `first`, `first` + `step` …  No two sources share one."""
 
     first: int = 1
     step: int = 1
@@ -153,7 +153,7 @@ class FramesEncoder:
         self._types = FieldTypes(())
         self._writers: list[Writer] = []
         self._versions: dict[Destination, int] = {}
-        """The last one of each place of metadata; outlives a change of the tag table."""
+        """The last metadata version of each destination.  It outlives a change of the tag table."""
 
     def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
         """The messages of a batch, metadata before the data that needs it."""
@@ -173,7 +173,7 @@ class FramesEncoder:
         return messages
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
-        """A keep-alive for each writer that sent nothing since this was asked last."""
+        """A keep-alive for each writer that has sent nothing since the last call."""
         messages = []
         for writer in self._writers:
             if not writer.was_active:
@@ -246,7 +246,7 @@ class FramesEncoder:
 
 
 def frames_encoder(context: EncoderContext, settings: FormatSettings, envelope: Envelope) -> FramesEncoder:
-    """Frames of one source in this envelope.  No two sources of the gateway share the number of a writer."""
+    """The encoder of one source with this envelope.  No two sources of the gateway share a writer's number."""
     return FramesEncoder(
         settings,
         envelope,
@@ -257,7 +257,7 @@ def frames_encoder(context: EncoderContext, settings: FormatSettings, envelope: 
 
 
 class _Draft:
-    """The frame that is being made: tried until it fits, then settled."""
+    """A frame in the making: encoded until it fits, then settled."""
 
     def __init__(
         self, envelope: Envelope, writer: Writer, batch: Batch, found: list[Json], names: list[str], now: int,
@@ -288,11 +288,11 @@ class _Draft:
     def _is_key_due(self) -> bool:
         every, writer = self._key_frame_every, self._writer
         if self._batch.historical or writer.data.priority is Priority.EVENT:
-            return False  # the past is not what holds now, and an event happens once
+            return False  # historical values are not the present state, and an event has none
         return every > 0 and not 0 <= writer.since_key < every
 
     def settle(self, rows: Rows) -> None:
-        """What was encoded last is sent."""
+        """Take over the last encoded frame as sent."""
         writer = self._writer
         if not self._batch.historical:
             writer.last.update(self._fields(rows))
@@ -341,7 +341,7 @@ def _message(
 
 
 def _distinct(share: Share, batch: Batch) -> Iterator[Share]:
-    """The share in pieces with no tag twice: all first changes, then all second ones, and so on."""
+    """Split the share so that no piece has a tag twice: all first changes, then all second ones, and so on."""
     handles = batch.handles[share.rows]
     if len(np.unique(handles)) == len(handles):
         yield share
@@ -358,7 +358,7 @@ def _distinct(share: Share, batch: Batch) -> Iterator[Share]:
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where another has it."""
+    """The name, with a number appended if it is taken."""
     candidate, n = name, 1
     while candidate in taken:
         n += 1

@@ -1,5 +1,4 @@
-"""Discontinuities as messages tell them: gaps noticed while reading, and losses after storing.  Shared by all
-formats."""
+"""Discontinuities in the messages of all formats: gaps noticed while reading, and losses after storing."""
 
 from collections.abc import Sequence
 
@@ -10,7 +9,7 @@ Row = dict[str, object]
 
 
 def gap_row(gap: Gap, names: Sequence[str]) -> Row:
-    """What a message says of a gap; what is not known is left out."""
+    """A gap as a message describes it.  Unknown members are left out."""
     return _known(
         {
             "cause": gap.cause,
@@ -24,7 +23,7 @@ def gap_row(gap: Gap, names: Sequence[str]) -> Row:
 
 
 def loss_row(loss: Loss) -> Row:
-    """What a message says of messages that were lost after they were numbered."""
+    """A loss of numbered messages as a message describes it."""
     return _known(
         {
             "cause": _LOSS_CAUSES[loss.cause],
@@ -47,5 +46,5 @@ _LOSS_CAUSES = {"outbox_full": "policy_drop", "expired": "policy_drop", "corrupt
 _LOSS_DETAILS = {
     "outbox_full": "the outbox was full: its oldest messages were dropped, as configured",
     "expired": "these messages had waited longer than configured",
-    "corrupt": "the disk gave back something else than was written",
+    "corrupt": "the data read from the disk differs from what was written",
 }

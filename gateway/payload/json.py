@@ -1,13 +1,14 @@
-"""The `json` format: one object per message, made to be read by people and by any program.
+"""The `json` format: one object per message, easy to read for people and programs.
 
     {"stream": "edge-1.k3x9q2/line-1/factory/hall-1/line-1/press-1", "seq": 17,
      "values": [{"name": "Temperature", "value": 61.5, "time": "2026-11-21T10:00:00.1234567Z"}]}
 
-`status` is there when it is not 0 (Good); `gaps` when values are missing before these, with cause and time range.
+`status` is present when it is not 0 (Good), `gaps` when values are missing before these ones, with cause and time
+range.
 
-A Unified Namespace has one topic per tag: write `{tag}` into the topic (`acme/{site}/{area}/{line}/{cell}/{tag}`).  The
-messages stay the same, with the values of one tag each, and the broker is asked to retain the last one.  Gaps and
-losses then go to the topic above the tags; see `gateway/payload/layout.py` for what `stream` and `seq` mean there.
+A Unified Namespace has one topic per tag: put `{tag}` into the topic (`acme/{site}/{area}/{line}/{cell}/{tag}`).  The
+messages have the same form, with the values of one tag each, and the broker is asked to retain the last one.  Gaps and
+losses then go to the topic level above the tags; `gateway/payload/layout.py` defines `stream` and `seq` for that case.
 """
 
 from functools import partial
@@ -35,22 +36,22 @@ class JsonValue(Described):
     name: str
     """Name of the tag, unique within the topic."""
     value: object
-    """The value, by the table in `gateway/payload/forms.py`; null where the server sent none."""
+    """The value in the form of `gateway/payload/forms.py`; null where the server sent none."""
     time: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z$")
     """Source timestamp, RFC 3339 UTC with seven digits; left out where the server gave none."""
     status: int | None = Field(default=None, ge=1, le=0xFFFFFFFF)
     """OPC UA StatusCode; left out when it is 0 (Good)."""
     server_time: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z$")
-    """Server timestamp, when asked for with `server_time`."""
+    """Server timestamp, when configured with `server_time`."""
     fields: dict[str, str] | None = None
-    """Fields of the variable, when asked for with `fields`."""
+    """Fields of the variable, when configured with `fields`."""
 
 
 class JsonGap(Described):
-    """Values that existed and will not come."""
+    """Values that existed but will not be delivered."""
 
     cause: str
-    """What kind of discontinuity: one of `model.GAP_CAUSES`."""
+    """The kind of discontinuity: one of `model.GAP_CAUSES`."""
     detail: str
     """What happened, for people."""
     from_time: str | None = None
@@ -60,18 +61,18 @@ class JsonGap(Described):
     count: int | None = Field(default=None, ge=0)
     """How many values, where known."""
     names: list[str] | None = None
-    """Which tags; left out when it may be any tag of the topic."""
+    """The affected tags; left out when any tag of the topic may be."""
     from_seq: int | None = None
-    """First message of this stream that will not come, where messages were lost after they were numbered."""
+    """The first lost message of this stream, where numbered messages were lost."""
     to_seq: int | None = None
-    """Last message of this stream that will not come."""
+    """The last lost message of this stream."""
 
 
 class JsonMessage(Described):
     """One message of the `json` format."""
 
     stream: str
-    """Whose sequence this is."""
+    """The stream that `seq` counts."""
     seq: int = Field(ge=1)
     """Rises by one with every message of the stream, also across restarts."""
     values: list[JsonValue]
@@ -79,31 +80,31 @@ class JsonMessage(Described):
     gaps: list[JsonGap] | None = None
     """Discontinuities before these values."""
     historical: bool | None = None
-    """True when the values were read from the server's history, to fill in what was missed; else left out.  Some may
-    have come before: the same value with the same time is the same change."""
+    """True when the values were read from the server's history, to fill a gap; otherwise left out.  A value with the
+    same time as an earlier one is the same change, delivered again."""
 
 
 CONTENT_TYPE = "application/json"
 PIECES = 4
-"""So many texts make the object of one value."""
+"""The number of text pieces per value."""
 
 
 class JsonEncoder:
-    """Encodes the batches of one source.  Keeps what it derived from the tag table until that table changes.
+    """Encodes the batches of one source.  Caches what follows from the tag table until the table changes.
 
-    The text of a value is put together from columns of texts, not from an object for each value: names are encoded once
-    for a table, numbers a column at a time.
+    The text of a value is joined from columns of texts, not encoded from an object: names are encoded once per table,
+    numbers a column at a time.
     """
 
     def __init__(self, settings: FormatSettings) -> None:
         self._settings = settings
         self._layout = settings.layout()
         self._heads: list[bytes] = []
-        """By handle: how the text of a value begins."""
+        """By handle: the first piece of a value's text."""
         self._ends: list[bytes] = []
-        """By handle: how it ends."""
+        """By handle: the last piece."""
         self._streams: dict[str, bytes] = {}
-        """How a message of each stream begins."""
+        """By stream: the first piece of a message."""
 
     def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
         """The messages of a batch: grouped by topic, split to the limits, numbered in order."""
@@ -121,7 +122,7 @@ class JsonEncoder:
         return messages
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
-        """None: silence means that nothing changed, as long as the gateway is there."""
+        """None: silence means that nothing changed, as long as the gateway is online."""
         return []
 
     def _derive(self, batch: Batch) -> None:
@@ -161,7 +162,7 @@ class JsonEncoder:
         return b"".join((stream, b"%d" % seq, b',"values":[', _text_of(texts, rows)[1:], b"]", end))
 
     def _per_tag(self, batch: Batch, texts: list[bytes], numbering: Numbering) -> list[Message]:
-        """A message for each tag, in one pass over the columns; what is too long is split as any other."""
+        """A message per tag, in one pass over the columns.  Messages that are too long are split as usual."""
         layout, settings, streams = self._layout, self._settings, self._streams
         by_group: dict[int, list[int]] = {}
         for row, group in enumerate(layout.group_of[batch.handles].tolist()):
@@ -199,15 +200,15 @@ class JsonEncoder:
 
 
 def _text_of(texts: list[bytes], rows: Rows) -> bytes:
-    """The text of some rows, with a comma before each."""
+    """The text of some rows, each with a comma in front."""
     count = len(rows)
-    if count and int(rows[-1]) - int(rows[0]) == count - 1:  # they rise, so these follow each other
+    if count and int(rows[-1]) - int(rows[0]) == count - 1:  # rows rise, so these are consecutive
         return b"".join(texts[PIECES * int(rows[0]) : PIECES * (int(rows[-1]) + 1)])
     return b"".join([piece for row in rows.tolist() for piece in texts[PIECES * row : PIECES * (row + 1)]])
 
 
 def announcement(loss: Loss, stream: str, topic: str, seq: int) -> Message:
-    """A message without values that tells of messages lost after they were stored."""
+    """A message without values that announces a loss of stored messages."""
     return Message(topic, orjson.dumps(announced(loss, stream, seq)), stream=stream, seq=seq, values=0)
 
 

@@ -1,19 +1,18 @@
-"""Which topic and stream each tag belongs to, and what of a batch goes where.  Shared by all formats.
+"""The topic and stream of each tag, and the division of a batch among them.  Shared by all formats.
 
     Batch ─ Layout.shares ─► one share per topic ─ splitting.parts ─► rows and number of one message
 
-Topics and streams.  Without `{tag}` in the template a topic has a stream of its own.  With it every tag has a topic,
-and a counter per tag would have to be kept on disk for each: there the stream is the topic *without the levels that
-hold `{tag}`* (`acme/hall-1/line-1` for `acme/hall-1/line-1/{tag}`), and its `seq` rises over the messages of all its
-tags.  Who wants to see holes subscribes to `acme/hall-1/line-1/#`; what has no tag of its own (gaps, losses) is
-published to the stream's topic itself.
+Topics and streams.  Without `{tag}` in the template each topic has a stream of its own.  With it every tag has a topic,
+and the disk would have to hold a counter per tag.  So there the stream is the topic *without the levels that contain
+`{tag}`* (`acme/hall-1/line-1` for `acme/hall-1/line-1/{tag}`), and its `seq` counts the messages of all its tags.  To
+see gaps, subscribe to `acme/hall-1/line-1/#`.  Messages without a tag (gaps, losses) go to the stream's topic itself.
 
-Priorities.  A stream has one priority, because each has a lane of its own in the outbox.  Where it is not telemetry the
-stream says so (`edge-1.k3x9q2.state/line-1/…`), so that state changes and telemetry may share a topic; events have a
-topic of their own.
+Priorities.  A stream has one priority, because each priority has its own lane in the outbox.  Unless that is telemetry,
+the stream's name says so (`edge-1.k3x9q2.state/line-1/…`), so state changes and telemetry may share a topic.  Events
+have a topic of their own.
 
-Routes.  A stream belongs to one route.  Where a broker has a payload of its own, the stream names the route
-(`edge-1.k3x9q2@cloud/line-1/…`, `edge-1.k3x9q2.state@cloud/…`): two routes may well have a topic in common.
+Routes.  A stream belongs to one route.  Where a broker has its own payload, the stream names the route
+(`edge-1.k3x9q2@cloud/line-1/…`, `edge-1.k3x9q2.state@cloud/…`), since two routes may use the same topic.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +37,7 @@ _IN_STREAM = {Priority.EVENT: ".event", Priority.STATE: ".state", Priority.TELEM
 
 
 def prefix_of(gateway: str, route: str) -> str:
-    """What the names of the streams of a route begin with, given what those of the gateway begin with."""
+    """The prefix of a route's stream names, given the prefix of the gateway."""
     return f"{gateway}@{route}" if route else gateway
 
 
@@ -61,7 +60,7 @@ def priority_of(stream: str) -> Priority:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The two topic templates.  Without one of their own, events go to `events` below the topic of values."""
+    """The two topic templates.  Without a template of their own, events go to `events` below the topic of values."""
 
     values: str
     events: str = ""
@@ -74,7 +73,7 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where messages go: one topic, and the stream that counts them."""
+    """A topic, and the stream that counts its messages."""
 
     topic: str
     stream: str
@@ -83,23 +82,23 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What of a batch goes to one topic."""
+    """The part of a batch for one topic."""
 
     place: Destination
     rows: Rows
     gaps: list[Row] = field(default_factory=list)
     group: int = -1
-    """Which topic of the layout; -1 where gaps go to the topic of a stream that has one topic per tag."""
+    """The topic's group; -1 for gaps on the topic of a stream with one topic per tag."""
 
 
 class Layout:
-    """What follows from one tag table: names, topics, streams, and which tag belongs to which."""
+    """What follows from a tag table: names, topics, streams, and the tags of each."""
 
     def __init__(self, tags: Sequence[Tag], source: str, topics: Topics, gateway: str, stream_prefix: str) -> None:
         self.tags = tags
         self.names = [tag.name for tag in tags]
         self.places: list[Destination] = []
-        """By group: a group is a topic, and on it one priority."""
+        """By group.  A group is a topic and a priority."""
         self.streams: list[Destination] = []
         """By stream: its own topic."""
         self.is_per_tag = "{tag}" in topics.values or "{tag}" in topics.events
@@ -123,7 +122,7 @@ class Layout:
         self._stream_of_group = dict(zip(group_of, stream_numbers, strict=True))
 
     def covers(self, tags: Sequence[Tag]) -> bool:
-        """Whether this is the layout of a tag table.  An equal one, as after a reconnection, is as good."""
+        """Whether this is the layout of a tag table.  An equal table, as after a reconnection, will do."""
         if tags is not self.tags and len(tags) == len(self.tags) and all(map(eq, tags, self.tags)):
             self.tags = tags
         return tags is self.tags
@@ -133,7 +132,7 @@ class Layout:
         return np.flatnonzero(self.group_of == group)
 
     def shares(self, batch: Batch) -> Iterator[Share]:
-        """One share per topic that has values, then those with nothing but gaps; rows keep their order."""
+        """One share per topic with values, then those with gaps only.  Rows keep their order."""
         gaps = self._gaps_by_stream(batch)
         for group, rows in self._grouped(batch.handles):
             place, stream = self.places[group], self._stream_of_group[group]
@@ -169,15 +168,15 @@ class Layout:
 
 
 def taken(column: NDArray[Scalar], rows: Rows) -> NDArray[Scalar]:
-    """Some rows of a column; the column itself where those are all: rows keep their order."""
+    """Some rows of a column.  The column itself if these are all, since rows keep their order."""
     return column if len(rows) == len(column) else column[rows]
 
 
 def earliest(ticks: NDArray[np.int64]) -> int:
-    """The earliest of some timestamps that the server gave; 0 when it gave none."""
+    """The earliest timestamp given; 0: none."""
     if not len(ticks):
         return 0
-    first = int(ticks[ticks.argmin()])  # a third of what `min` takes
+    first = int(ticks[ticks.argmin()])  # takes a third of the time of `min`
     if first > 0:
         return first
     known = ticks[ticks > 0]

@@ -1,9 +1,9 @@
-"""What a DataSetWriter says of its fields: DataSetMetaDataType (Part 14, 6.2.3.2.3).
+"""DataSetMetaDataType of a DataSetWriter (Part 14, 6.2.3.2.3).
 
-Types, structures and enumerations come with the tag where the server describes them, so they are there before the first
-value.  Where it does not, they are learned from values: a field without one is a Variant (24, BaseDataType), a
-structure has the fields that its first value had.  A field whose values are of another type than was said is a Variant
-from then on.  Whatever is learned makes a new version, and so does a table in which a description is another.
+Types, structures and enumerations come with the tag if the server describes them, so they are known before the first
+value.  Otherwise they are learned from values.  A field without a value is a Variant (24, BaseDataType).  A structure
+has the fields of its first value.  A field becomes a Variant when its values have another type than stated.  Everything
+learned makes a new version, and so does a table with another description.
 """
 
 import uuid
@@ -27,7 +27,7 @@ Json = dict[str, object]
 
 
 class FieldTypes:
-    """What is known of the types of the tags of one table."""
+    """The known types of the tags of one table."""
 
     def __init__(self, tags: Sequence[Tag]) -> None:
         self._types: NDArray[np.uint8] = np.full(len(tags), _UNKNOWN, np.uint8)
@@ -41,7 +41,7 @@ class FieldTypes:
                         self._structures[each.type_id] = _structure(each)
 
     def learn(self, batch: Batch) -> set[int]:
-        """Take in the types of a batch; the handles of which something new was learned."""
+        """Learn the types of a batch.  Returns the handles whose types have changed."""
         handles, types = batch.handles.astype(np.intp), batch.types
         novel = (types != 0) & (types != self._types[handles]) & (self._types[handles] != ANY_TYPE)
         learned = set()
@@ -79,7 +79,7 @@ class FieldTypes:
                 self._describe(field.value)
 
     def field(self, handle: int, tag: Tag, told: Mapping[str, str]) -> Json:
-        """FieldMetaData of one tag, with the fields that are told of it as properties."""
+        """FieldMetaData of one tag.  The fields in `told` become properties."""
         seen, kind = int(self._types[handle]), self._kind(handle, tag)
         described: Json = {
             "Name": tag.name,
@@ -93,20 +93,20 @@ class FieldTypes:
         return described | {"Properties": properties} if properties else described
 
     def _kind(self, handle: int, tag: Tag) -> int:
-        """The built-in type of a field: by its values, or by what the server says."""
+        """The built-in type of a field: from its values, or from the server's description."""
         seen = int(self._types[handle])
         if seen != _UNKNOWN:
             return seen & ~_FLAGS
         return tag.variable_type.types[0].built_in if tag.variable_type is not None else ANY_TYPE
 
     def enumerations(self, tags: Iterable[tuple[int, Tag]]) -> list[Json]:
-        """EnumDescriptions (Part 14, 6.2.3.2.5) that the fields of these tags need."""
+        """The EnumDescriptions (Part 14, 6.2.3.2.5) of the fields of these tags."""
         described = (t.variable_type for h, t in tags if t.variable_type and _type_id(t, self._kind(h, t)))
         wanted = dict.fromkeys(each for found in described for each in found.types if each.members)
         return [_enumeration(each) for each in wanted]
 
     def structures(self, tags: Sequence[tuple[int, Tag]]) -> list[Json]:
-        """StructureDescriptions that the fields of these tags need, with those inside them."""
+        """The StructureDescriptions of the fields of these tags, with the nested ones."""
         wanted: list[str] = []
         pending = [self._structure_of.get(h) or _type_id(tag, self._kind(h, tag)) or "" for h, tag in tags]
         while pending:
@@ -118,13 +118,13 @@ class FieldTypes:
 
 
 def _type_id(tag: Tag, kind: int) -> str | None:
-    """The data type of a tag, where values of this built-in type can be of it."""
+    """The data type of a tag, if it fits values of this built-in type."""
     data_type = tag.variable_type.types[0] if tag.variable_type is not None else None
     return data_type.type_id if data_type is not None and data_type.built_in == kind else None
 
 
 def _said(variable_type: VariableType) -> int:
-    """The type of a tag's values as a batch would carry it, where the server says whether it is an array."""
+    """The type of a tag's values in a batch, if the server says whether they are arrays."""
     if variable_type.rank == SCALAR:
         return variable_type.types[0].built_in
     flags = {0: _UNKNOWN, 1: IS_ARRAY}.get(variable_type.rank, _FLAGS) if variable_type.rank >= 0 else _UNKNOWN
@@ -145,7 +145,7 @@ def _structure(each: DataType) -> Json:
 
 
 def _enumeration(each: DataType) -> Json:
-    """EnumField (MessagePart 3, 8.52) has the number as Int64, which is text in JSON (Part 6, 5.4.2.3)."""
+    """EnumField (MessagePart 3, 8.52) has its number as Int64, which is text in JSON (Part 6, 5.4.2.3)."""
     return {
         "DataTypeId": each.type_id,
         "Name": each.name,

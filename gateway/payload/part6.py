@@ -1,4 +1,4 @@
-"""The JSON DataEncoding of OPC UA Part 6, 5.4 (1.05): what `opcua-pubsub` and `cloudevents` put into a field.
+"""The JSON DataEncoding of OPC UA Part 6, 5.4 (1.05): the form of fields in `opcua-pubsub` and `cloudevents`.
 
 | encoding | a field is |
 | --- | --- |
@@ -7,8 +7,8 @@
 | `raw` | the value alone (RawData, Part 14, 6.2.4.2): no type, status or time; matrices as nested arrays |
 | `plain` | `verbose` without UaType and UaTypeId, matrices nested (non-reversible, Annex H): what CloudEvents ask for |
 
-Enumerations are numbers in all of them: a batch does not carry their names.  An ExtensionObject that nobody could
-decode keeps its bytes (`UaEncoding` 1, `UaBody`), under the id of its encoding.
+Enumerations are numbers in all of them, since a batch does not carry their names.  An ExtensionObject that could not be
+decoded keeps its bytes (`UaEncoding` 1, `UaBody`) under the id of its encoding.
 """
 
 import base64
@@ -30,7 +30,7 @@ _FLAGS = IS_ARRAY | IS_MATRIX
 STATUS_CODE, QUALIFIED_NAME, LOCALIZED_TEXT, EXTENSION_OBJECT, DATA_VALUE, VARIANT = 19, 20, 21, 22, 23, 24
 DIAGNOSTIC_INFO = 25
 _OWN = np.array([t & _FLAGS or STATUS_CODE <= t <= DIAGNOSTIC_INFO for t in range(256)], dtype=np.bool_)
-"""Types whose form differs from that of `json`."""
+"""Types with another form than in `json`."""
 
 SYMBOLS: Mapping[int, str] = {
     0x00300000: "GoodClamped",
@@ -65,11 +65,11 @@ SYMBOLS: Mapping[int, str] = {
     0x808D0000: "BadOutOfService",
     0x809B0000: "BadNoData",
 }
-"""Names of the codes that data carries (Part 6, A.2).  Others go without: the clause allows it."""
+"""Names of the status codes that data carries (Part 6, A.2).  Others have none, which the clause allows."""
 
 
 def fields_of(batch: Batch, encoding: Encoding, server_time: bool) -> list[Json]:
-    """The form of each row of a batch as a field of a DataSetMessage."""
+    """Each row of a batch as a field of a DataSetMessage."""
     values = _column(batch, encoding)
     if encoding == "raw":
         return values
@@ -136,7 +136,7 @@ def dimensions_of(value: object) -> list[Json]:
 
 
 def status_form(code: int, encoding: Encoding) -> Field:
-    """A StatusCode (5.4.2.12): the symbol is that without the information bits, and left out where it is compact."""
+    """A StatusCode (5.4.2.12).  The symbol ignores the information bits, and is left out in `compact`."""
     if not code:
         return {}
     symbol = SYMBOLS.get(code & 0xFFFF0000) if encoding in ("verbose", "plain") else None

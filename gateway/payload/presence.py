@@ -1,14 +1,14 @@
-"""Presence: one retained message that tells "nothing changed" from "nobody there".
+"""Presence: one retained message that tells "nothing changed" apart from "nobody is there".
 
     {"gateway": "edge", "state": "online", "since": "2026-01-01T06:00:00Z", "time": "2026-01-01T06:00:30Z",
      "heartbeat_s": 30.0, "version": "1.4.2", "config": "sha256:5f0c…", "streams": ["edge.line-1", …]}
 
-It is published when a session begins and renewed every `heartbeat`.  A gateway that leaves replaces it with
-`"state": "offline", "reason": "stopped"`; one that vanishes has left the broker a last will with `"reason": "lost"`.
+It is published when a session begins and renewed every `heartbeat`.  A gateway that stops replaces it with `"state":
+"offline", "reason": "stopped"`.  If the gateway vanishes, the broker publishes its last will with `"reason": "lost"`.
 So a consumer may trust silence while the state is online and `time` is younger than two heartbeats.
 
-A format with a status message of its own (OPC UA PubSub) brings another `Presence`; a session has one, because it has
-one last will.
+A format with a status message of its own (OPC UA PubSub) has another `Presence`.  A session has only one, because it
+has one last will.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from gateway.topics import ANY_BROKER, Rules, expand
 
 
 def hash_of(config: BaseModel) -> str:
-    """A short name for one configuration: equal configurations have equal names.  Secrets are not in it."""
+    """A short name for a configuration.  Equal configurations have equal names.  Secrets do not enter."""
     return f"sha256:{hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]}"
 
 
@@ -38,13 +38,13 @@ class GatewayPresence:
     gateway: str
     version: str
     config: Callable[[], str]
-    """`hash_of` the configuration, as of now."""
+    """Returns `hash_of` the present configuration."""
     streams: Callable[[], Sequence[str]] = tuple
-    """The streams it numbers, as of now."""
+    """Returns the present streams."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def birth(self, since: datetime) -> Message:
-        """It is there; also the heartbeat."""
+        """The gateway is online; also the heartbeat."""
         return self._message(
             {
                 "gateway": self.gateway,
@@ -59,11 +59,11 @@ class GatewayPresence:
         )
 
     def goodbye(self, since: datetime) -> Message:
-        """It leaves on purpose."""
+        """The gateway stops on purpose."""
         return self._message({**self._gone(since, "stopped"), "time": _text(self.now())})
 
     def will(self, since: datetime) -> Message:
-        """For the broker to publish when it loses the gateway; it cannot know when that will be."""
+        """The last will: published by the broker when it loses the gateway, at an unknown time."""
         return self._message(self._gone(since, "lost"))
 
     def _gone(self, since: datetime, reason: str) -> dict[str, object]:
@@ -82,7 +82,7 @@ def presence_of(
     streams: Callable[[], Sequence[str]] = tuple,
     rules: Rules = ANY_BROKER,
 ) -> GatewayPresence | None:
-    """As configured; None when it is turned off.  `rules` are what the broker wants of topics."""
+    """The configured presence.  None: it is turned off.  `rules`: the broker's rules for topics."""
     if config.topic is None:
         return None
     topic = expand(config.topic, {"gateway": gateway}, rules)

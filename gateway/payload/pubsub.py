@@ -14,15 +14,15 @@ slashes.  Frames, versions and keep-alives are those of `gateway/payload/frames.
      "MessageType": "ua-deltaframe",
      "Payload": {"Temperature": {"UaType": 11, "Value": 61.5, "SourceTimestamp": "…"}}}]}
 
-MessageId is `<stream>#<seq>`: unique, the same when a message is delivered again, and it tells a gateway that lost
-its disk and counts from 1 again.  SequenceNumber is `seq` modulo 2^32.  `Gaps` beside the payload is ours (readers skip
-what they do not know): discontinuities as in `json`.  A gap without values comes in a delta frame without fields.
+MessageId is `<stream>#<seq>`: it is unique, stays the same in a repeated delivery, and differs when a gateway lost its
+disk and counts from 1 again.  SequenceNumber is `seq` modulo 2^32.  `Gaps` beside the payload is our addition (readers
+ignore unknown members): discontinuities as in `json`.  A gap without values comes in a delta frame without fields.
 
-The status is the gateway's presence in this format: Operational while a session lasts, Disabled after a goodbye, Error
-as the last will.  It is not cyclic: the broker tells when we vanish (7.2.5.5.5).
+The status is the gateway's presence in this format: Operational during a session, Disabled after a goodbye, Error as
+the last will.  It is not cyclic: the broker reports a lost gateway (7.2.5.5.5).
 
-Not here: ua-connection, ua-application, ua-endpoints, actions, and events as `ua-event`.  Metadata is one message,
-however many fields there are.
+Not supported: ua-connection, ua-application, ua-endpoints, actions, and events as `ua-event`.  Metadata is one message,
+however many fields it has.
 """
 
 from dataclasses import dataclass
@@ -60,14 +60,14 @@ class DataSetMessage(Described):
     DataSetWriterId: int | None = Field(default=None, ge=1, le=0xFFFF)
     DataSetWriterName: str
     SequenceNumber: int = Field(ge=0, le=0xFFFFFFFF)
-    """`seq` of the stream modulo 2^32; in a keep-alive, the one that comes next."""
+    """`seq` of the stream modulo 2^32; in a keep-alive the next one."""
     MetaDataVersion: ConfigurationVersion | None = None
     Timestamp: str
     MessageType: Literal["ua-keyframe", "ua-deltaframe", "ua-keepalive"]
     Payload: dict[str, JsonValue] | None = None
-    """Name of the field to its value, in the configured encoding; not there in a keep-alive."""
+    """Field values by name, in the configured encoding; left out in a keep-alive."""
     Gaps: list[JsonGap] | None = None
-    """Discontinuities before these values; an addition of ours."""
+    """Discontinuities before these values; our addition."""
 
 
 class DataMessage(Described):
@@ -81,7 +81,7 @@ class DataMessage(Described):
 
 
 class FieldMetaData(Described):
-    """FieldMetaData of Part 14, 6.2.3.2.4; what has its default value is left out."""
+    """FieldMetaData of Part 14, 6.2.3.2.4; default values are left out."""
 
     Name: str
     BuiltInType: int = Field(ge=1, le=25)
@@ -89,11 +89,11 @@ class FieldMetaData(Described):
     ValueRank: int
     DataSetFieldId: str
     Properties: list[dict[str, JsonValue]] | None = None
-    """`EngineeringUnits`, where the server told it, and the fields of `payload.fields`."""
+    """`EngineeringUnits`, where the server gives it, and the fields of `payload.fields`."""
 
 
 class MetaData(Described):
-    """DataSetMetaDataType of Part 14, 6.2.3.2.3; what has its default value is left out."""
+    """DataSetMetaDataType of Part 14, 6.2.3.2.3; default values are left out."""
 
     Name: str
     Fields: list[FieldMetaData]
@@ -145,7 +145,7 @@ class NetworkEnvelope:
     prefix: str
     encoding: Encoding
     rules: Rules = ANY_BROKER
-    """What the broker wants of topics."""
+    """The broker's rules for topics."""
 
     def places(self, topic: str, group: str, name: str) -> tuple[str, str]:
         tail = "/".join(escape(each, self.rules.forbidden) for each in (self.publisher, group, name))
@@ -183,7 +183,7 @@ class NetworkEnvelope:
         return _wrapped(body)
 
     def announcement(self, loss: Loss, stream: str, topic: str, seq: int) -> Message:
-        """A delta frame without fields that tells of messages lost after they were stored."""
+        """A delta frame without fields that announces a loss of stored messages."""
         _, source, _ = stream.split("/", 2)
         message: Row = {
             "DataSetWriterName": topic.rsplit("/", 1)[-1],
@@ -200,7 +200,7 @@ class NetworkEnvelope:
         return Message(topic, orjson.dumps(body), stream=stream, seq=seq, values=0)
 
     def status(self, state: State, since: datetime) -> Message:
-        """The retained state of the publisher.  The middleware tells when we vanish: not cyclic, without Timestamp."""
+        """The retained state of the publisher.  Not cyclic and without Timestamp: the broker reports a lost gateway."""
         topic = shortened(
             f"{self.prefix}/json/status/{escape(self.publisher, self.rules.forbidden)}", self.rules.max_bytes
         )
@@ -231,7 +231,7 @@ class StatusPresence:
         return self.envelope.status(State.DISABLED, since)
 
     def will(self, since: datetime) -> Message:
-        """Error: what the broker is to say when it loses us (Part 14, 7.2.5.5.5)."""
+        """Error: the last will, for the broker to publish when it loses the gateway (Part 14, 7.2.5.5.5)."""
         return self.envelope.status(State.ERROR, since)
 
 
@@ -253,7 +253,7 @@ def pubsub_schema() -> dict[str, object]:
 
 
 def _envelope(payload: PayloadConfig, gateway: str) -> NetworkEnvelope:
-    """The publisher that this gateway is to OPC UA PubSub."""
+    """The gateway as an OPC UA PubSub publisher."""
     return NetworkEnvelope(gateway, payload.pubsub.prefix, payload.pubsub.encoding, payload.rules)
 
 
@@ -262,7 +262,7 @@ def _encoder(context: EncoderContext) -> FramesEncoder:
 
 
 def _longest_topic(template: str, payload: PayloadConfig, has_states: bool) -> str:
-    """Whatever the template makes is one level."""
+    """The longest topic: the whole template becomes one level of it."""
     return f"{payload.pubsub.prefix}/json/metadata/{{gateway}}/{{source}}/{{tag}}"
 
 

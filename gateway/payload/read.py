@@ -1,7 +1,7 @@
-"""Reading back what the gateway sends, in every format: which message of which stream, and what is inside.
+"""Reads messages of the gateway in every format: stream, number and content.
 
-For people who look (`gateway watch`).  It takes members it does not know, and says of a message what it cannot read
-rather than guess.  Of `json-columns` it keeps the lists of tags, so one reader must see all messages of a topic.
+For display (`gateway watch`).  Unknown members are accepted.  If a message cannot be read, the reader says so instead
+of guessing.  It keeps the tag lists of `json-columns`, so one reader must see all messages of a topic.
 """
 
 import zlib
@@ -28,35 +28,35 @@ Row = Mapping[str, object]
 
 
 class UnreadableError(Exception):
-    """This message cannot be read; the text says why, for people."""
+    """The message cannot be read.  The text says why, for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a message says."""
+    """The content of a message."""
 
     stream: str = ""
-    """Empty for what belongs to no stream, such as the gateway's presence."""
+    """Empty for messages without a stream, such as the gateway's presence."""
     seq: int = 0
     values: Sequence[tuple[str, object]] = ()
     """Name and value, in order."""
     newest: datetime | None = None
     """The latest source timestamp inside."""
     gaps: Sequence[str] = ()
-    """What is told to be missing."""
+    """The reported gaps, as text."""
     note: str = ""
-    """What it is, where it is not values."""
+    """The kind of message, when it has no values."""
 
 
 class PayloadReader:
-    """Reads messages of any format.  Not for several brokers at once."""
+    """Reads messages of any format, from one broker."""
 
     def __init__(self) -> None:
         self._lists: dict[str, dict[int, str]] = {}
-        """Names of tags by version and number."""
+        """Names of tags by list version and index."""
 
     def read(self, packet: Packet) -> Reading:
-        """Raises `UnreadableError`."""
+        """Read one message.  Raises `UnreadableError`."""
         try:
             payload = _unpacked(packet)
             if "specversion" in packet.properties:
@@ -101,7 +101,7 @@ class PayloadReader:
             [(names.get(number, f"tag {number}"), value) for number, value in zip(numbers, values, strict=True)],
             _latest(_column_times(body)),
             _gaps(body.get("gaps")),
-            f"the list {body.get('tags')} has not come yet: it is retained on the topic's tags/#" if lacks else "",
+            f"the list {body.get('tags')} is missing: the broker retains it below the topic at tags/#" if lacks else "",
         )
 
 
@@ -113,18 +113,18 @@ def _unpacked(packet: Packet) -> bytes:
             unpacking = zlib.decompressobj(wbits=31)
             payload = unpacking.decompress(payload, MOST_BYTES)
             if not unpacking.eof:
-                raise UnreadableError("gzip that is cut off, or too long")
+                raise UnreadableError("the gzip data is cut off or too long")
         elif coding == "zstd":
             payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=MOST_BYTES)
         elif coding:
-            raise UnreadableError(f"the content encoding {coding!r} is not known")
+            raise UnreadableError(f"unknown content encoding {coding!r}")
     except (zlib.error, zstandard.ZstdError) as error:
         raise UnreadableError(f"{coding}: {error}") from error
     return payload
 
 
 def _is_map(payload: bytes) -> bool:
-    """Whether it begins as a map of MessagePack does; JSON never does."""
+    """Whether it begins like a MessagePack map, as JSON never does."""
     return payload[:1] > b"\x7f" and (payload[0] & 0xF0 == 0x80 or payload[0] in (0xDE, 0xDF))
 
 
@@ -136,7 +136,7 @@ def _json(payload: bytes) -> object:
 
 
 def _plain(body: Row) -> Reading:
-    """`json`, and `msgpack` once it is unpacked."""
+    """`json`, or unpacked `msgpack`."""
     rows = [_row(each) for each in _rows(body["values"])]
     return Reading(
         str(body["stream"]),
@@ -144,7 +144,7 @@ def _plain(body: Row) -> Reading:
         [(str(row["name"]), row["value"]) for row in rows],
         _latest(_instant(row.get("time")) for row in rows),
         _gaps(body.get("gaps")),
-        "out of the server's history" if body.get("historical") else "",
+        "from the server's history" if body.get("historical") else "",
     )
 
 
@@ -207,7 +207,7 @@ def _source_times(data: Row) -> Iterator[datetime | None]:
 
 
 def _identity(text: object) -> tuple[str, int]:
-    """Stream and number of `<stream>#<seq>`."""
+    """Stream and number from `<stream>#<seq>`."""
     stream, _, seq = str(text).rpartition("#")
     return stream, int(seq)
 
@@ -226,17 +226,17 @@ def _instant(text: object) -> datetime | None:
 
 def _row(value: object) -> Row:
     if not isinstance(value, dict):
-        raise UnreadableError("an object was expected")
+        raise UnreadableError("expected an object")
     return value
 
 
 def _rows(value: object) -> Sequence[object]:
     if not isinstance(value, list):
-        raise UnreadableError("an array was expected")
+        raise UnreadableError("expected an array")
     return value
 
 
 def _number(value: object) -> int:
     if not isinstance(value, int):
-        raise UnreadableError("a whole number was expected")
+        raise UnreadableError("expected an integer")
     return value

@@ -1,8 +1,8 @@
-"""Messages that fit: the rows of a share in parts within the limits, numbered.  Shared by all formats.
+"""Splits the rows of a share into numbered messages within the limits.  Shared by all formats.
 
-A message that would be longer than `max_bytes` is split by values, never by bytes, and its parts are numbered like any
-others.  One value that is longer by itself goes alone: whether that fits is the broker's to say.  The largest packet
-that the brokers take comes with each batch; what is longer and stored already becomes a dead letter.
+A message longer than `max_bytes` is split by values, never by bytes, and its parts are numbered like all messages.  A
+single value that is too long goes alone; the broker decides about it.  Each batch comes with the largest packet that
+the brokers accept.  Longer messages that are already stored become dead letters.
 """
 
 import sys
@@ -24,59 +24,59 @@ MAX_VALUES = 1000
 MAX_BYTES = 256 * 2**10
 
 LEAST_BYTES = 64
-"""No message is split to less than this because of a broker: a single value would not fit either."""
+"""The smallest limit that a broker's announcement can set.  Below it a single value would not fit either."""
 
 _HEADERS_BYTES = 400
-"""More than the headers, the content type and the attributes of an event take, the stream's name in them aside."""
+"""More than the size of the headers, content type and event attributes, except for the stream's name in them."""
 
 
 ANY_SIZE = sys.maxsize
-"""No broker has said how large a packet it takes."""
+"""No broker has announced a limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizeLimits:
-    """How large one message may become."""
+    """The size limits of a message."""
 
     max_values: int = MAX_VALUES
     max_bytes: int = MAX_BYTES
     packet_bytes: int = ANY_SIZE
-    """The largest packet that all brokers take who get the message."""
+    """The largest packet that all brokers of the message accept."""
 
     def bytes_at(self, place: "Destination") -> int:
-        """The longest payload for a place, beside the topic, the headers and what a format says in properties."""
+        """The longest payload that fits beside the topic, the headers and the format's properties."""
         beside = len(place.topic.encode()) + 2 * len(place.stream.encode()) + _HEADERS_BYTES
         return min(self.max_bytes, max(LEAST_BYTES, self.packet_bytes - beside))
 
 
 @dataclass(frozen=True, slots=True)
 class FormatSettings:
-    """What every format is told of its source: how topics and streams are named, and what a message may hold."""
+    """Settings of an encoder: names of topics and streams, and the content of messages."""
 
     stream_prefix: str
     topic: str
-    """The template."""
+    """The topic template."""
     gateway: str
     limits: SizeLimits = SizeLimits()
     server_time: bool = False
-    """Also send the server timestamps."""
+    """Whether to send server timestamps too."""
     retain: bool = False
-    """Ask the broker to keep the last message with values of each topic."""
+    """Whether the broker should retain the last message with values of each topic."""
     events_topic: str = ""
-    """The template for events; empty for `events` below the other."""
+    """The template for events; empty: `events` below the other one."""
     rules: Rules = ANY_BROKER
-    """What the broker wants of topics."""
+    """The broker's rules for topics."""
     fields: tuple[str, ...] = ()
-    """Fields of the tags that are told beside the topic."""
+    """The fields of tags that messages contain."""
 
     def within(self, packet_bytes: int) -> "FormatSettings":
-        """The same for brokers that take packets of this size."""
+        """The same settings for brokers with this packet limit."""
         if packet_bytes == self.limits.packet_bytes:
             return self
         return replace(self, limits=replace(self.limits, packet_bytes=packet_bytes))
 
     def told_of(self, tag: Tag) -> dict[str, str]:
-        """The fields of a tag that are told."""
+        """The fields of a tag that messages contain."""
         return {name: tag.fields[name] for name in self.fields if name in tag.fields}
 
     def layout(self, tags: Sequence[Tag] = (), source: str = "") -> "Layout":
@@ -85,7 +85,7 @@ class FormatSettings:
     def messages(
         self, batch: Batch, share: "Share", numbering: "Numbering", encode: "Encode", content_type: str
     ) -> list[Message]:
-        """A share in messages that fit, ready for the outbox."""
+        """The messages of a share, ready for the outbox."""
         return [
             self._message(batch, share, part, content_type) for part in parts(share, self.limits, numbering, encode)
         ]
@@ -106,14 +106,14 @@ class FormatSettings:
 
 
 class Numbering:
-    """Sequence numbers for the messages of one batch, on from what the outbox would give next."""
+    """Sequence numbers for the messages of one batch, continuing from the outbox's counters."""
 
     def __init__(self, next_seq: NextSeq) -> None:
         self._next_seq = next_seq
         self._taken: dict[str, int] = {}
 
     def next(self, stream: str) -> int:
-        """What `take` would give."""
+        """The number that `take` would return."""
         return self._taken[stream] + 1 if stream in self._taken else self._next_seq(stream)
 
     def take(self, stream: str) -> int:
@@ -131,7 +131,7 @@ class MessagePart:
 
 
 Encode = Callable[[Rows, int, list[Row]], bytes]
-"""Rows, sequence number and gaps of one message to its payload."""
+"""From rows, sequence number and gaps of a message to its payload."""
 
 
 def parts(share: Share, limits: SizeLimits, numbering: Numbering, encode: Encode) -> Iterator[MessagePart]:
@@ -157,17 +157,17 @@ def parts(share: Share, limits: SizeLimits, numbering: Numbering, encode: Encode
 
 
 def _within(gaps: list[Row], max_bytes: int) -> list[Row]:
-    """Gaps whose lists of names are left out where they would fill the message: then it may be any tag."""
+    """Gaps without their tag names where these would fill the message.  Without names, any tag may be affected."""
     if not gaps or len(orjson.dumps(gaps)) <= max_bytes:
         return gaps
     return [{key: value for key, value in gap.items() if key != "names"} for gap in gaps]
 
 
 def is_state(batch: Batch, share: Share, part: MessagePart) -> bool:
-    """Whether a message is what consumers should find on a retained topic: not an event, not the past, not empty."""
+    """Whether a message belongs on a retained topic: not an event, not historical, not empty."""
     return len(part.rows) > 0 and not batch.historical and share.place.priority is not Priority.EVENT
 
 
 def oldest_ticks(batch: Batch, rows: Rows) -> int:
-    """The earliest source timestamp that is given; 0 when none is."""
+    """The earliest source timestamp; 0: none."""
     return earliest(taken(batch.source_ticks, rows))

@@ -10,17 +10,17 @@ from gateway.model import TICKS_PER_SECOND
 
 _EPOCH = datetime(1601, 1, 1)
 LAST_TICKS = 2_650_467_743_999_999_999
-"""9999-12-31T23:59:59.9999999Z: what Part 6 (5.4.2.6) makes of anything later."""
+"""9999-12-31T23:59:59.9999999Z: Part 6 (5.4.2.6) limits all later times to it."""
 
 MANY = 20
-"""From so many on a column costs less than one after the other."""
+"""From this number on, a column costs less than single texts."""
 
 
 def texts_of(ticks: NDArray[np.int64]) -> list[str]:
     """`2026-11-21T10:00:00.1234567Z` for each row.
 
-    The part down to the second is made once per distinct second, because the values of one response rarely span two;
-    the digits behind it come from tables, because formatting a number costs more than looking it up twice.
+    The part down to the second is formatted once per distinct second, because the values of one response rarely span
+    two. The digits behind it come from tables, because formatting a number takes longer than two look-ups.
     """
     if len(ticks) < MANY:
         return [text_of(each) for each in ticks.tolist()]
@@ -39,7 +39,7 @@ def texts_of(ticks: NDArray[np.int64]) -> list[str]:
 
 
 def framed_bytes_of(ticks: NDArray[np.int64], before: bytes, behind: bytes) -> list[bytes]:
-    """The same as ASCII, each between two texts: one table of characters for all rows, whose digits are columns."""
+    """The same as ASCII, each between two texts: one table of characters for all rows, with the digits as columns."""
     if len(ticks) < MANY:
         return [b"%b%b%b" % (before, text_of(each).encode(), behind) for each in ticks.tolist()]
     seconds, fractions = np.divmod(_clipped(ticks), TICKS_PER_SECOND)
@@ -74,13 +74,13 @@ def _clipped(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1024)
 def _prefix(second: int) -> str:
-    """Everything down to the second; remembered, because messages of the same seconds follow each other."""
+    """The text down to the second; cached, because consecutive messages share seconds."""
     return (_EPOCH + timedelta(seconds=second)).isoformat() + "."
 
 
 @cache
 def _tables() -> tuple[list[str], list[str]]:
-    """The first four digits of a fraction, and the last three with the zone behind them."""
+    """The first four digits of a fraction, and the last three with the zone."""
     return [f"{n:04d}" for n in range(10_000)], [f"{n:03d}Z" for n in range(1000)]
 
 

@@ -134,7 +134,7 @@ def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
     ("payload", "said"),
     [
         ("format: xml", "'json', 'json-columns', 'msgpack', 'opcua-pubsub' or 'cloudevents'"),
-        ("format: cloudevents, compress: gzip", "cloudevents has no word for compression"),
+        ("format: cloudevents, compress: gzip", "cloudevents cannot mark compressed payloads"),
         ("max_topic_levels: 1", "at most 1 levels here, this one has 2"),
         ("max_topic_bytes: 5", "at most 5 bytes"),
         ("max_topic_bytes: 20", "at most 20 bytes, 16 of them for each field"),
@@ -162,7 +162,7 @@ def test_what_cannot_work_is_refused_at_validation(tmp_path: Path, payload: str,
         (
             "gw/{gateway}",
             "max_topic_levels: 2",
-            "gateways/{gateway}/losses, where losses are told: a topic has at most 2",
+            "gateways/{gateway}/losses, the topic of losses: a topic has at most 2",
         ),
         ("a/b/c/{gateway}", "max_topic_levels: 3", "at most 3 levels here, this one has 4: a/b/c/{gateway}"),
     ],
@@ -201,6 +201,6 @@ def test_events_in_user_properties_go_to_brokers_of_mqtt_5_only(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["json-columns", "opcua-pubsub", "cloudevents"])
 def test_one_topic_per_tag_is_for_formats_of_single_values(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"leave \{tag\} out of the topic, or use json or msgpack"):
+    with pytest.raises(ConfigError, match=r"remove \{tag\} from the topic, or use json or msgpack"):
         config(tmp_path, f"format: {name}, events_topic: 'acme/{{tag}}'")
     assert PayloadConfig.model_validate({"topic": "acme/{tag}"}).retains
