@@ -1,7 +1,7 @@
 """Delivery: the contract between the pipeline and every kind of sink.
 
-`contract` says what a session is, `around` is one around another; `prologue` is what must come first on one, for every
-kind alike.
+`contract` defines a session, `around` wraps one session in another, and `prologue` sends the messages that must come
+first in a session of any kind.
 """
 
 from gateway.delivery.around import Around

@@ -1,4 +1,4 @@
-"""A session around another, for what some sessions do differently: all the rest is the inner one's."""
+"""Wraps a session, for sessions that differ from it only in some members."""
 
 from collections.abc import AsyncGenerator
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ Inner = TypeVar("Inner", bound=Session)
 
 
 class Around(Generic[Inner]):
-    """All of a `Session` but `send`, as the inner session has it."""
+    """A `Session` without `send`: all other members are those of the inner session."""
 
     def __init__(self, inner: Inner) -> None:
         self._inner = inner

@@ -1,8 +1,8 @@
-"""Delivery: what the pipeline and a sink promise each other, whatever protocol the sink speaks.
+"""The contract between the pipeline and a sink, independent of the sink's protocol.
 
-A `Session` is one connection of a sink.  It never reconnects and keeps nothing: the outbox is the only store, so a
-message without a verdict on this session is sent again on the next by whoever holds the outbox.  How a protocol says
-yes or no, and what it limits, stays in the package that speaks it; here arrive verdicts and sizes.
+A `Session` is one connection of a sink.  It never reconnects and stores nothing.  The outbox is the only store, so a
+message without a verdict is sent again in the next session.  The package of a protocol keeps its reason codes and
+limits to itself; the pipeline sees verdicts and sizes.
 """
 
 import asyncio
@@ -21,28 +21,28 @@ from gateway.yaml_positions import Problem
 
 class Verdict(Enum):
     DELIVERED = "delivered"
-    """The peer has it: it may leave the outbox."""
+    """The peer has the message.  It may leave the outbox."""
     LATER = "later"
-    """Refused for now: it stays on disk and is offered again."""
+    """Refused for now.  It stays on the disk and is offered again."""
     NEVER = "never"
-    """This peer will never take it: dead letter."""
+    """The peer will never accept it.  It becomes a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one message."""
+    """The result of one publish."""
 
     verdict: Verdict
     reason: str
-    """One of a small fixed set of the sink: a metric label.  With `NEVER` also one of `metrics.DROP_REASONS`."""
+    """One of a small fixed set of the sink: a metric label.  With `NEVER` it is in `metrics.DROP_REASONS` too."""
     detail: str
-    """For people: one sentence."""
+    """One sentence for people."""
     code: int | None = None
-    """What the peer answered, in the numbers of its protocol; None when it was decided here and nothing was sent."""
+    """The peer's answer as a number of its protocol.  None: decided here, nothing was sent."""
 
     @property
     def is_answer(self) -> bool:
-        """The peer said so; else it was decided here."""
+        """Whether the peer decided it, rather than the gateway."""
         return self.code is not None
 
 
@@ -51,7 +51,7 @@ DELIVERED = Outcome(Verdict.DELIVERED, "delivered", "the broker has it", 0)
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A message as it came in."""
+    """A received message."""
 
     topic: str
     payload: bytes
@@ -59,33 +59,33 @@ class Packet:
     properties: Mapping[str, str] = field(default_factory=dict)
     """User properties, where the protocol has them."""
     is_retained: bool = False
-    """The peer kept it from before: it is not news."""
+    """Whether the peer had retained it, so that it is not new."""
     response_topic: str = ""
-    """Where an answer is wanted."""
+    """The topic for a response."""
     correlation: bytes = b""
-    """What an answer must carry."""
+    """The correlation data that a response must carry."""
     missed_before: int = 0
-    """How many that came before it without asking for an acknowledgement found no room, and are gone."""
+    """How many earlier messages, which asked for no acknowledgement, were dropped for lack of room."""
 
 
 class Presence(Protocol):
-    """What a gateway says of itself, first and last, while a session lasts.  All messages go to one topic, retained.
+    """What a gateway says about itself at the begin and the end of a session.  All messages go to one topic, retained.
 
-    `since` is when the session began to be opened: equal in all messages of one session, the will included.
+    `since` is when the session started to open.  It is equal in all messages of one session, the will included.
     """
 
     @property
     def heartbeat_s(self) -> float | None:
-        """`birth` is told again this often; None for a state that is told only when it changes."""
+        """Interval of repeated `birth` messages, in seconds.  None: the state is sent only when it changes."""
 
     def birth(self, since: datetime) -> Message:
-        """It is there; also the heartbeat."""
+        """The gateway is online; also the heartbeat."""
 
     def goodbye(self, since: datetime) -> Message:
-        """It leaves on purpose."""
+        """The gateway stops on purpose."""
 
     def will(self, since: datetime) -> Message:
-        """For the peer to publish when it loses the gateway; it cannot know when that will be."""
+        """The last will: published by the peer when it loses the gateway, at an unknown time."""
 
 
 class Sink(Protocol):
@@ -93,14 +93,14 @@ class Sink(Protocol):
 
     @property
     def window(self) -> int:
-        """At most this many messages may be without a verdict."""
+        """The largest number of messages without a verdict."""
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         """Send without waiting.
 
-        The future ends with the peer's verdict, or fails with `Unavailable` when the session breaks before.  What the
-        peer could not take (limits, topic) is decided at once and not sent.  The caller keeps at most `window` futures
-        open; one more is a bug and raises `RuntimeError`.
+        The future gets the peer's verdict, or fails with `Unavailable` when the session breaks first.  A message that
+        the peer cannot accept (limits, topic) gets its verdict at once and is not sent.  The caller keeps at most
+        `window` futures open; one more is a bug and raises `RuntimeError`.
         """
 
     async def wait_closed(self) -> None:
@@ -108,38 +108,38 @@ class Sink(Protocol):
 
 
 class Session(Sink, Protocol):
-    """One connection of a sink, with what is known of it."""
+    """One connection of a sink, with the facts known about it."""
 
     @property
     def most_bytes(self) -> int:
-        """The longest message that the peer takes and the line carries in time, with all that its protocol adds to the
-        payload.  It may change while the session lasts; a longer one is sent all the same where the peer takes it."""
+        """The longest message that the peer accepts and the line carries in time, with all that its protocol adds to
+        the payload.  It may change during the session.  A longer message is still sent if the peer accepts it."""
 
     @property
     def certificate_ends_s(self) -> float:
-        """Unix time at which the certificate that the peer showed ends; NaN where it showed none."""
+        """Unix time at which the peer's certificate ends.  NaN: it showed none."""
 
     def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
-        """Subscribe, and iterate for ever over what arrives, in order; at most once in a session.
+        """Subscribe, and yield every message that arrives, in order, until cancelled.  At most once per session.
 
-        Asking for the next acknowledges the one before.  Until then the peer is not told, so it sends no more than a
-        fixed number ahead; what wants no acknowledgement and finds no room is dropped and counted in the next one's
-        `missed_before`.  Raises `Rejected` when the peer does not let us subscribe, `Unavailable` when the session
-        breaks.  What was not acknowledged by then is the peer's to send again.
+        The request for the next message acknowledges the last one.  The peer learns of it only then, so it sends no
+        more than a fixed number ahead.  A message that asks for no acknowledgement and finds no room is dropped, and
+        counted in `missed_before` of the next one.  Raises `Rejected` when the peer refuses the subscription,
+        `Unavailable` when the session breaks.  The peer sends unacknowledged messages again.
         """
 
 
 class LateStage(Protocol):
-    """What only a session knows of its messages, such as numbers that begin anew with it.
+    """Changes to messages that only a session can make, such as numbers that restart with it.
 
-    One of these lives as long as a session.  The outbox keeps its bytes as they are.
+    It lives as long as its session.  The bytes in the outbox stay unchanged.
     """
 
     def dress(self, message: Message) -> Message:
-        """The message as it would go out now.  Changes nothing: what turns out too long is not sent."""
+        """The message as it would be sent now.  Has no effect: a message that turns out too long is not sent."""
 
     def sent(self, message: Message) -> None:
-        """The message, as it was dressed, went out; called in the order on the wire."""
+        """The dressed message was sent.  Called in the order on the wire."""
 
 
 OpenSink = Callable[[], AbstractAsyncContextManager[Sink]]
@@ -149,9 +149,9 @@ class SinkKind(Protocol):
     """One kind of sink: the members of its package that the gateway uses.  A module may be one."""
 
     def problems_with(self, config: BrokerConfig) -> Sequence[Problem]:
-        """What a session needs and cannot have: every file and secret is read.  It blocks.
+        """Files and secrets that a session needs and that cannot be read or used.  Reads all of them, and blocks.
 
-        For use at start; what breaks later is `Unavailable`: somebody is changing it.
+        For the start.  Later such a problem is `Unavailable`, since somebody may be changing the file.
         """
 
     def open_sink(
@@ -162,15 +162,15 @@ class SinkKind(Protocol):
         presence: Presence | None = None,
         late: Callable[[], LateStage] | None = None,
     ) -> AbstractAsyncContextManager[Session]:
-        """One session, which says its presence first and last.  Entering it means that the peer took us.
+        """Open one session, with the presence first and last.  It is connected when entered.
 
-        `late` makes the stage that dresses all that goes out on this session.
-        Entering raises `Unavailable` with the reason.  `memory` and `hint` of `link` are the kind's own, and its
-        `notice` is for what is lost although it connects.
+        `late` creates the stage that changes all messages of this session.  Entering raises `Unavailable` with the
+        reason.  The kind uses `memory` and `hint` of `link` for itself, and `notice` for restrictions that remain
+        although it is connected.
         """
 
     def credential_expires_s(self, config: BrokerConfig) -> float:
-        """Unix time at which the login ends; NaN where it does not say, or cannot be read."""
+        """Unix time at which the login ends.  NaN: unlimited, or not readable."""
 
     def certificate_expires_s(self, config: BrokerConfig) -> float:
-        """Unix time at which our own certificate ends; NaN without one, or when it cannot be read."""
+        """Unix time at which our own certificate ends.  NaN: there is none, or it cannot be read."""

@@ -1,10 +1,10 @@
-"""The prologue of a session: messages that must come first, and again when somebody asks.
+"""The prologue of a session: messages that must come first, and again on request.
 
-They are not in the outbox, because they are about the session and not about the time before it.  While they are being
-said, what the pipeline sends waits behind them, so nothing of it comes between them; it waits here and not in the
-pipeline, which need not know.  At most a window of it does, because that is all the pipeline sends without a verdict.
+They are not in the outbox, since they belong to the session and not to the time before it.  While they are sent, the
+messages of the pipeline wait here behind them, without the pipeline's knowledge.  At most a window of messages waits,
+since the pipeline sends no more without verdicts.
 
-A peer that does not take what must come first can do nothing with what follows: the session ends.
+If the peer refuses a prologue it can make no sense of what follows, so the session ends.
 """
 
 import asyncio
@@ -18,27 +18,27 @@ from gateway.errors import Unavailable
 from gateway.model import Message
 
 Prologue = Callable[[], Iterable[Message]]
-"""What comes first, as of now; asked for each time that it is said."""
+"""Returns the messages that come first.  Called each time they are sent."""
 
 
 class PrologueSession(Around[Session]):
-    """A session that says its prologue again on request.  Made by `after_prologue`."""
+    """A session that repeats its prologue on request.  Created by `after_prologue`."""
 
     def __init__(self, inner: Session, prologue: Prologue) -> None:
         super().__init__(inner)
         self._prologue = prologue
         self._loop = asyncio.get_running_loop()
         self._open = 0
-        """Messages that were sent and have no verdict."""
+        """Sent messages without a verdict."""
         self._to_say: deque[Message] = deque()
         self._unsaid = 0
-        """Messages of the prologue that have no verdict, sent or not."""
+        """Messages of the prologue without a verdict, sent or not."""
         self._said = asyncio.Event()
         self._waiting: deque[tuple[Message, asyncio.Future[Outcome]]] = deque()
         self._refusal: asyncio.Future[str] = self._loop.create_future()
 
     def begin_again(self) -> None:
-        """Say the prologue before anything else that is sent from now on; asked again meanwhile, it begins anew."""
+        """Send the prologue before everything else from now on.  A request during a prologue starts it again."""
         self._unsaid -= len(self._to_say)
         self._to_say = deque(self._prologue())
         self._unsaid += len(self._to_say)
@@ -46,7 +46,7 @@ class PrologueSession(Around[Session]):
         self._go_on()
 
     async def wait_said(self) -> None:
-        """Wait until the peer has the prologue.  Raises `Unavailable` when it does not take it, or is lost."""
+        """Wait until the peer has the prologue.  Raises `Unavailable` when the peer refuses it or is lost."""
         async with asyncio.TaskGroup() as tasks:
             said = tasks.create_task(self._said.wait(), name="prologue")
             lost = tasks.create_task(_reason_of(self.wait_closed()), name="session with a prologue")
@@ -83,7 +83,7 @@ class PrologueSession(Around[Session]):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Send what is next as far as the window goes: the prologue whole, then what waits behind it."""
+        """Send as much as the window allows: the whole prologue, then the waiting messages."""
         while self._to_say and self._open < self.window:
             message = self._to_say.popleft()
             self._send(message).add_done_callback(partial(self._has_said, message))
@@ -100,13 +100,13 @@ class PrologueSession(Around[Session]):
         self._unsaid -= 1
         outcome = sent.result()
         if outcome.verdict is not Verdict.DELIVERED and not self._refusal.done():
-            self._refusal.set_result(f"what must come first is refused ({message.topic}): {outcome.detail}")
+            self._refusal.set_result(f"a message that must come first is refused ({message.topic}): {outcome.detail}")
         elif not self._unsaid:
             self._said.set()
 
 
 async def after_prologue(inner: Session, prologue: Prologue) -> PrologueSession:
-    """The session once the peer has its prologue.  Raises `Unavailable` when it does not take it, or is lost."""
+    """The session after the peer has its prologue.  Raises `Unavailable` when the peer refuses it or is lost."""
     session = PrologueSession(inner, prologue)
     session.begin_again()
     await session.wait_said()
@@ -122,13 +122,13 @@ async def _reason_of(closing: Awaitable[None]) -> Unavailable:
 
 
 def _hand_on(future: asyncio.Future[Outcome], sent: asyncio.Future[Outcome]) -> None:
-    """What became of a message that had waited here, to whom it belongs."""
+    """Pass the outcome of a message that waited here to its owner."""
     if future.done():
         return
     if sent.cancelled():
         future.cancel()
     elif (error := sent.exception()) is not None:
         future.set_exception(error)
-        future.exception()  # marks it as seen: an owner that has gone is no mistake
+        future.exception()  # marks it as retrieved, since the owner may be gone
     else:
         future.set_result(sent.result())

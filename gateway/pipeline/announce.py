@@ -1,11 +1,10 @@
-"""Losses after storing, told in the stream itself: what was dropped by policy or damaged on disk.
+"""Announces losses of stored messages (dropped by policy, or damaged on the disk) in the stream itself.
 
-A loss stays in a ledger until the message that announces it is delivered: it is told again after a crash in between,
-and when the policy drops the announcement as well.
+A loss stays in the ledger until the message that announces it is delivered.  After a crash in between it is announced
+again, and also when the policy drops the announcement.
 
-It is told on the topic of the stream that lost something, in the route of that stream.  Where the stream is not known,
-or a reader has gone over to another route meanwhile, it is told on the topic of losses of the route that the reader
-follows.
+It is announced on the topic of the stream that lost messages, in the route of that stream.  If the stream is unknown,
+or a reader has another route by now, it is announced on the topic of losses of the reader's route.
 """
 
 import asyncio
@@ -27,15 +26,15 @@ INTERVAL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """How losses are told."""
+    """Makes the messages that announce losses."""
 
     gateway: str
     stream_prefix: str
     payload_of: Callable[[str], PayloadConfig]
-    """The payload of a route, given its name, at that moment."""
+    """Returns the present payload of a route, given its name."""
 
     def message(self, loss: Loss, route: str, next_seq: Callable[[str], int]) -> Message:
-        """The message for the readers of a route."""
+        """The announcement for the readers of a route."""
         payload = self.payload_of(route)
         if loss.stream:
             _, source, topic = loss.stream.split("/", 2)
@@ -48,7 +47,7 @@ class Teller:
 
 
 async def announce(losers: Sequence[Outbox], outbox: Outbox, teller: Teller) -> None:
-    """Announce for ever, through `outbox`, what any of the `losers` lost."""
+    """Announce the losses of all `losers` through `outbox`, until cancelled."""
     while True:
         for loser in tuple(losers):
             for loss in loser.take_losses():
@@ -62,12 +61,12 @@ async def _tell(loss: Loss, loser: Outbox, outbox: Outbox, teller: Teller) -> No
         made = [teller.message(part, route, outbox.next_seq)]
         await outbox.append([] if route else made, others={route: made} if route else {}, losses=[part])
     if loser is not outbox or parts[0][1] is not loss:
-        with suppress(Unavailable):  # its broker was taken out of the configuration meanwhile
+        with suppress(Unavailable):  # its broker was removed from the configuration meanwhile
             await loser.append([], losses=[loss])
 
 
 def _parts(loss: Loss, outbox: Outbox) -> Iterator[tuple[str, Loss]]:
-    """A loss as each route has to tell it; as it is where that is one, as it nearly always is."""
+    """A loss as each route must announce it.  Usually there is one route, and the loss is unchanged."""
     routes = {name: outbox.reader(name).route for name in loss.readers if name in outbox.readers}
     its_own = route_of(loss.stream)
     if loss.stream and all(route == its_own for route in routes.values()):

@@ -1,7 +1,8 @@
-"""Where the messages for one broker are on the disk, and the books of what becomes of them.
+"""The messages of one broker on the disk, and the books of their delivery.
 
-In the outbox; in the refused outbox, with what follows in their stream, when the broker refused them for now; among
-the dead letters, when it refused them for good.  A move is counted in the instant in which it is durable.
+A message is in the outbox; or, if the broker refused it for now, in the refused outbox with all that follows in its
+stream; or, if the broker refused it for good, among the dead letters.  A move is counted in the instant in which it is
+durable.
 """
 
 import time
@@ -38,20 +39,20 @@ class BrokerQueue:
         self.reader: Reader = outbox.reader(broker)
         self.refused_reader: Reader = refused.reader(broker)
         self.held: dict[str, float] = {}
-        """Streams of which something is set aside, and when (monotonic, s) to offer it again.  What follows in them is
-        set aside as well.  The times outlive the session: some brokers cut the connection when they refuse."""
+        """Streams with refused messages, and when (monotonic, s) to offer these again.  What follows in such a stream
+        is refused as well.  The times outlive the session, since some brokers cut the connection when they refuse."""
         self.passed: set[str] = set()
-        """Topics of retained messages that passed what was left behind."""
+        """Topics of retained messages that were sent ahead of the messages left behind."""
         self._lost_too: dict[tuple[str, int], int] = {}
-        """Refused records that the outbox dropped while they were being moved: stream and number, and how many values.
-        They are counted and announced as dropped, so they are not offered again."""
+        """Refused records that the outbox dropped while they were being moved: the number of values by stream and
+        number.  They count as dropped, and are announced as such, so they are not offered again."""
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
         self._delivered = Delivered(self.metrics, metrics.delays(broker))
         self.allowance_bytes: float = FIRST_BYTES
         """How much of a backlog the next session may have in flight to begin with: what the latest has learned."""
         self.in_flight = 0
-        """Messages without a verdict on the present session."""
+        """Messages without a verdict in the present session."""
         self._sparing = Sparing()
         self.log = structlog.get_logger("gateway.forward").bind(broker=broker)
         metrics.sink_begins(broker, self.stored_values)
@@ -64,17 +65,20 @@ class BrokerQueue:
 
     @property
     def stored_values(self) -> int:
-        """Values on disk that this broker has not acknowledged."""
+        """Values on the disk that this broker has not acknowledged."""
         waiting = self.reader.values + self.refused_reader.values - sum(self._lost_too.values())
         return waiting + self._delivered.values
 
     @property
     def old_before_ns(self) -> int:
-        """What was appended before this (nanoseconds since 1970) waited so long that it belongs to a backlog."""
+        """Records appended before this time (nanoseconds since 1970) belong to a backlog."""
         return time.time_ns() - int(self.replay.delay * 1e9)
 
     def to_send(self, record: Record) -> Message:
-        """The message with what is left of its time.  What is to be retained stays: last values, and descriptions."""
+        """The message with its remaining expiry time.
+
+        Retained messages do not expire: last values and descriptions.
+        """
         if self.expiry_s is None or record.message.retain:
             return record.message
         left_s = self.expiry_s - max(0.0, time.time() - record.appended_at_ns / 1e9)
@@ -84,16 +88,16 @@ class BrokerQueue:
         self._delivered.add(record.message, sent_at_s, replayed)
 
     def hold(self, message: Message, outcome: Outcome) -> None:
-        """From now on set aside whatever follows in this message's stream."""
+        """Put everything that follows in this message's stream into the refused outbox from now on."""
         if message.stream not in self.held:
             self.held[message.stream] = time.monotonic() + self.retry_refused_s
             self._tell("refused for now", message, outcome, "kept on disk and offered again")
 
     async def set_aside(self, record: Record, outcome: Outcome, reader: Reader) -> None:
-        """Make the refusal durable; in the same instant the record leaves the outbox that `reader` reads."""
+        """Make a refusal durable.  In the same instant the record leaves the outbox that `reader` reads."""
         try:
             await self._keep(record, outcome, reader)
-        except Rejected as rejected:  # by ourselves: it does not fit where such messages are kept
+        except Rejected as rejected:  # too large for the refused outbox or the dead letters
             lost = Outcome(Verdict.NEVER, rejected.reason, f"{outcome.detail}; {rejected}")
             self._tell("refused, and too long to be kept", record.message, lost, "dropped")
             self._buried(record, lost, reader)
@@ -121,11 +125,11 @@ class BrokerQueue:
             self._lost_too[record.message.stream, record.message.seq] = record.message.values
 
     def _buried(self, record: Record, outcome: Outcome, reader: Reader) -> None:
-        if reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+        if reader.ack(record.number):  # otherwise it was dropped meanwhile, and counts as dropped
             self.all_metrics.dropped.labels(self.broker, outcome.reason).inc(record.message.values)
 
     def forget_lost(self, record: Record) -> bool:
-        """Whether this refused record is one that counts as dropped; then it is gone now."""
+        """Whether a refused record counts as dropped.  If so, forget it."""
         if self._lost_too.pop((record.message.stream, record.message.seq), None) is None:
             return False
         self.refused_reader.ack(record.number)

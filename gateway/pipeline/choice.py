@@ -1,7 +1,7 @@
-"""Which values of a source go to a route that does not want all of them.
+"""Chooses the values of a source for a route that does not want all of them.
 
-What is left of a batch is a batch of its own, with a table of the chosen tags alone: so lists of tags, metadata and key
-frames speak of what their readers get.
+The chosen part of a batch is a batch with its own table of the chosen tags.  So tag lists, metadata and key frames
+describe exactly what their readers get.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from gateway.patterns import is_chosen, pattern
 
 
 def applies(wish: TagsConfig, source: str, tag: Tag) -> bool:
-    """Whether all that a configuration says applies to a tag."""
+    """Whether every condition of `wish` holds for a tag."""
     return (
         (wish.sources is None or source in wish.sources)
         and (wish.priorities is None or tag.priority.name.lower() in wish.priorities)
@@ -26,7 +26,7 @@ def applies(wish: TagsConfig, source: str, tag: Tag) -> bool:
 
 
 class Choice:
-    """What one route wants of one source.  Keeps what follows from the table of tags until that changes."""
+    """The values of one source that a route wants.  Caches what follows from the tag table until the table changes."""
 
     def __init__(self, wishes: Sequence[TagsConfig], source: str) -> None:
         self._wishes = wishes
@@ -34,10 +34,10 @@ class Choice:
         self._tags: Sequence[Tag] = ()
         self._chosen: Sequence[Tag] = ()
         self._new_handle: NDArray[np.int64] = np.zeros(0, np.int64)
-        """By handle: its place among the chosen ones, -1 for the others."""
+        """By handle: the index among the chosen tags, -1 for the others."""
 
     def of(self, batch: Batch) -> Batch | None:
-        """What is chosen of a batch; None where that is nothing."""
+        """The chosen part of a batch.  None: it is empty."""
         if batch.tags is not self._tags:
             self._derive(batch.tags)
         if len(self._chosen) == len(self._tags):
@@ -67,7 +67,7 @@ class Choice:
         self._new_handle[chosen] = np.arange(len(chosen))
 
     def _gap(self, gap: Gap) -> Gap | None:
-        """The same gap in terms of the chosen tags; None where it concerns others alone."""
+        """The gap in terms of the chosen tags.  None: it affects only other tags."""
         if not gap.handles:
             return gap
         handles = tuple(new for handle in gap.handles if (new := int(self._new_handle[handle])) >= 0)

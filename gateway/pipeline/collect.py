@@ -1,13 +1,13 @@
 """From one OPC UA server into the outbox.
 
-The next batch is asked for after the last one is durable: that is what acknowledges it to the server, and all the
-back-pressure there is.
+The next batch is requested when the last one is durable.  The request acknowledges the last batch to the server, and it
+is the only back-pressure.
 
-What would take more than half of the outbox is stored in parts, the checkpoint with the last.  A single value that does
-not fit even so is dropped, counted, and announced where it would have been.
+A batch that would take more than half of the outbox is stored in parts, the checkpoint with the last one.  A single
+value that is still too large is dropped, counted, and announced at its place.
 
-Where rules are configured (`gateway/shaping`), values may be held for a while.  They outlive a reconnection, are let go
-at a regular end, and after a kill the next process announces how many there were: that number is stored with the mark.
+Rules (`gateway/shaping`) may hold values for a while.  Held values outlive a reconnection and are stored at a regular
+end.  After a kill the next process announces how many there were: that number is stored with the checkpoint.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ from gateway.shaping.checkpoint import lost, unwrap, wrap
 
 FLUSH_EVERY_S = 0.1
 DRAIN_S = 2.0
-"""How long the end may wait for the outbox to take what was held."""
+"""How long the end may wait until the outbox accepts the held values, in seconds."""
 
 
 class Source(Protocol):
     """One connected OPC UA server."""
 
     def batches(self) -> AsyncIterator[Batch]:
-        """Batches as they come.  Asking for the next one says that the last one is safe."""
+        """Batches as they come.  The request for the next one says that the last one is safe."""
 
 
 Watch = Callable[[Batch], None]
@@ -48,28 +48,28 @@ Watch = Callable[[Batch], None]
 
 
 OnStored = Callable[[Encoded], None]
-"""Called with what has become durable, or is dropped because it does not fit, in the instant in which the figures count
-it."""
+"""Called with the messages that became durable, or were dropped as too large, in the instant in which the figures count
+them."""
 
 Count = Callable[[int], None]
-"""Counts what has become durable, so many values of it; the rest has been counted before."""
+"""Counts `values` more durable values of a batch; the others were counted before."""
 
 
 OpenSource = Callable[[bytes], AbstractAsyncContextManager[Source]]
-"""Connects, going on from a mark of an earlier connection (empty for none)."""
+"""Connects, and continues from the checkpoint of an earlier connection (empty: none)."""
 
 
 def steady_ticks() -> Callable[[], int]:
-    """A clock that begins with UTC and never jumps."""
+    """A clock that starts with UTC and never jumps."""
     offset = time.time_ns() - time.monotonic_ns()
     return lambda: (time.monotonic_ns() + offset) // 100 + UNIX_EPOCH_TICKS
 
 
 class Intake:
-    """From the batches of one source into the outbox, by way of the rules if there are any.
+    """Stores the batches of one source in the outbox, through the rules if there are any.
 
-    Shaping, encoding and the outbox's acceptance happen without a wait in between, so what two tasks store keeps the
-    order in which it was shaped.  All counts move in the instant in which the outbox's do.
+    Shaping, encoding and acceptance by the outbox happen without a wait in between, so two tasks store values in the
+    order in which these were shaped.  All counts move in the same instant as those of the outbox.
     """
 
     def __init__(
@@ -97,17 +97,17 @@ class Intake:
         self._now_ticks = now_ticks or steady_ticks()
         self._mark = self.mark
         self._is_whole = True
-        """No fault came between what the rules held and the outbox."""
+        """Whether no fault occurred between the held values and the outbox."""
         self._lost = lost(outbox.checkpoints.get(name, b""))
         metrics.held.set(0)
 
     @property
     def mark(self) -> bytes:
-        """Where the source goes on."""
+        """The checkpoint from which the source continues."""
         return unwrap(self._outbox.checkpoints.get(self.name, b""))
 
     async def store(self, batch: Batch) -> None:
-        """Return when the batch is durable, or held."""
+        """Store a batch.  Returns when its values are durable or held."""
         self._metrics.batch_values.observe(len(batch))
         if self._lost:
             batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
@@ -118,19 +118,19 @@ class Intake:
         await self._put(self._shaper, partial(self._shaper.take, batch, self._now_ticks()), batch)
 
     async def flush_regularly(self) -> None:
-        """Let go of what was held long enough, until cancelled."""
+        """Store held values when their time has come, until cancelled."""
         while True:
             await self._ruled.wait()
             await asyncio.sleep(FLUSH_EVERY_S)
             await self.flush()
 
     async def flush(self) -> None:
-        """Let go of what was held long enough."""
+        """Store the held values whose time has come."""
         if self._shaper is not None and self._shaper.held:
             await self._put(self._shaper, partial(self._shaper.flush, self._now_ticks()))
 
     async def change(self, shaper: Shaper | None, watch: Watch | None = None) -> None:
-        """Go on with other rules; what the old ones hold is let go first, in its place.  Not undone by cancelling."""
+        """Change the rules.  Values held by the old ones are stored first, in order.  Cancelling does not undo it."""
         old, self._watch = self._shaper, watch
         self._rule(shaper)
         if old is not None and old.held:
@@ -144,9 +144,9 @@ class Intake:
             self._ruled.set()
 
     async def drain(self) -> None:
-        """Let go of all that is held, for the end; in bounded time.
+        """Store all held values, at the end, within a bounded time.
 
-        After a fault in the middle of shaping or encoding, nothing: what was lost by it is announced by the next life.
+        After a fault during shaping or encoding, store nothing: the next life announces what it lost.
         """
         if self._shaper is None or not self._shaper.held or not self._is_whole:
             return
@@ -154,7 +154,7 @@ class Intake:
             await asyncio.wait_for(self._put(self._shaper, self._shaper.drain), DRAIN_S)
         except TimeoutError:
             log = structlog.get_logger("gateway.shaping").bind(source=self.name)
-            log.warning("values that were held are not durable yet", next="what is lost of them is announced")
+            log.warning("held values are not durable yet", next="the values lost are announced")
 
     async def _append(self, batches: Sequence[Batch], checkpoint: bytes, count: Count) -> None:
         """Encode and store; return when all of it is durable.  `count` is for the last part of it."""
@@ -200,7 +200,7 @@ class Intake:
         )
 
     async def _put(self, shaper: Shaper, shape: Callable[[], Shaped], given: Batch | None = None) -> None:
-        """Store what the rules let go of, and how far they have come with the batch that they were given."""
+        """Store the values that the rules pass, together with the progress made by the given batch."""
         try:
             shaped = shape()
             if given is None and not shaped.received:
@@ -209,7 +209,7 @@ class Intake:
             mark = wrap(self._mark, shaper.held, shaper.since_ticks)
             await self._append(shaped.batches, mark, partial(self._count, shaped, shaper.held))
         except asyncio.CancelledError:
-            raise  # the outbox has it by then
+            raise  # the outbox has accepted it by then
         except BaseException:
             self._is_whole = False
             raise
@@ -241,7 +241,7 @@ class Intake:
 
 
 async def collect(intake: Intake, open_source: OpenSource, link: Link, backoff: Backoff) -> None:
-    """Read one server for ever, through every reconnection, until cancelled; then let go of what the rules hold."""
+    """Read one server, through every reconnection, until cancelled.  Then store the values that the rules hold."""
 
     async def store_all(source: Source) -> None:
         async for batch in source.batches():

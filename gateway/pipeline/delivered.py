@@ -1,9 +1,8 @@
-"""What one broker acknowledged, counted together: once for each turn of the loop, not once for each message.
+"""Counts the messages that a broker acknowledged: once per turn of the event loop, not per message.
 
-With a topic per tag a turn settles a hundred messages, and a counter of the library costs as much as all else that is
-done for one of them.  Of a turn the first ten messages are observed in the histograms, which is all of them at a low
-rate and a fair sample at a high one.  Until the turn is over its values count as stored, so that the books balance at
-any instant.
+With a topic per tag, one turn settles a hundred messages, and a counter of the library costs as much as all other work
+for one of them.  The histograms observe the first ten messages of a turn: all at a low rate, and a fair sample at a
+high one.  Until the end of the turn its values count as stored, so that the books always balance.
 """
 
 import asyncio
@@ -16,13 +15,13 @@ from gateway.metrics import SinkMetrics
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
 
 MOST_AHEAD_S = 1.0
-"""A source clock further ahead than that says nothing about delays."""
+"""Delays are not observed for source timestamps further in the future."""
 MOST_OBSERVED = 10
-"""So many messages of a turn are seen by the histograms."""
+"""How many messages of a turn the histograms observe."""
 
 
 class Delivered:
-    """The books of what was acknowledged."""
+    """The books of acknowledged messages."""
 
     def __init__(self, metrics: SinkMetrics, delays: Mapping[str, Histogram]) -> None:
         self._metrics = metrics
@@ -31,13 +30,13 @@ class Delivered:
 
     def _begin(self) -> None:
         self.values = 0
-        """Of this turn, not in the series yet."""
+        """Values of this turn that the series do not have yet."""
         self._replayed = self._messages = self._bytes = 0
         self._units = dict.fromkeys(self._metrics.cloud_units, 0)
         self._observed: list[tuple[float, Message]] = []
 
     def add(self, message: Message, sent_at_s: float, replayed: bool) -> None:
-        """The broker has a message that was sent then (monotonic)."""
+        """Count an acknowledged message that was sent at `sent_at_s` (monotonic)."""
         if not self._messages:
             asyncio.get_running_loop().call_soon(self.settle)
         self.values += message.values
@@ -52,7 +51,7 @@ class Delivered:
             self._observed.append((sent_at_s, message))
 
     def settle(self) -> None:
-        """Bring the turn into the series."""
+        """Add the turn to the series."""
         metrics = self._metrics
         metrics.delivered.inc(self.values)
         metrics.replayed.inc(self._replayed)

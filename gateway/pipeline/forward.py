@@ -1,16 +1,16 @@
-"""From the outbox to one broker: a window of publishes, and what each PUBACK's verdict means.
+"""From the outbox to one broker: a window of publishes, and the verdict of each PUBACK.
 
 - *Delivered*: the record leaves the outbox.
-- *Later* (not authorised, quota): the record moves to the refused outbox, also on disk, and with it all that follows
-  in its stream, so that the order within the stream holds.  It is offered again on every connection and at intervals,
-  and nothing else waits for it.
+- *Later* (not authorised, quota): the record moves to the refused outbox, also on the disk, together with everything
+  that follows in its stream, so that the stream stays in order.  It is offered again on every connection and at
+  intervals.  Other streams do not wait for it.
 - *Never* (too large, invalid): the record moves to the dead letters and counts as dropped with its reason.
 
-A lost connection forgets what was in flight; the next one begins again at the oldest record without a verdict.
+A lost connection forgets what was in flight.  The next one starts at the oldest record without a verdict.
 
-What waited for longer than `replay.delay` is a backlog, and goes out at a pace that leaves room (`pace.py`).  In order,
-what is new follows behind it; newest first, what is new passes, and the backlog has a task of its own.  Then a retained
-message out of the backlog must not take the place of a newer one on the same topic: it is sent as a plain message.
+Records that waited longer than `replay.delay` are a backlog, which goes out at a limited pace (`pace.py`).  In order,
+new records follow it.  Newest first, new records go ahead, and a task of its own sends the backlog.  There a retained
+message must not replace a newer one on the same topic, so it is sent as a plain message.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ READ_BYTES = 4 * 2**20
 
 
 async def forward(queue: BrokerQueue, open_sink: OpenSink, link: Link, backoff: Backoff, leave: asyncio.Event) -> None:
-    """Deliver for ever, through every reconnection, until cancelled; or until told to leave, with a goodbye."""
+    """Deliver, through every reconnection, until cancelled or told to leave (then with a goodbye)."""
     queue.held = dict.fromkeys(await _streams_refused_earlier(queue), time.monotonic())
     queue.passed |= await queue.reader.retained_ahead()
 
@@ -49,7 +49,7 @@ async def forward(queue: BrokerQueue, open_sink: OpenSink, link: Link, backoff: 
 
 
 async def _streams_refused_earlier(queue: BrokerQueue) -> set[str]:
-    """What is refused for now, whoever has read it before; also what is on its way there from an earlier session."""
+    """Streams with messages refused for now, including those that an earlier session was still moving."""
     await queue.refused.append([])
     queue.refused_reader.rewind()
     streams: set[str] = set()
@@ -59,9 +59,9 @@ async def _streams_refused_earlier(queue: BrokerQueue) -> set[str]:
 
 
 async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
-    """Deliver on one session until told to leave; raises `Unavailable` when it breaks.
+    """Deliver in one session until told to leave.  Raises `Unavailable` when the session breaks.
 
-    The children never fail with `Unavailable` themselves: before CPython 3.13 a TaskGroup may then lose a cancellation.
+    The child tasks never fail with `Unavailable`: before CPython 3.13 a TaskGroup may then lose a cancellation.
     """
     session, queue.in_flight = _Session(queue, sink), 0
     async with asyncio.TaskGroup() as tasks:
@@ -80,7 +80,7 @@ async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
         for task in work:
             task.cancel()
         await asyncio.wait(work)
-        await session.wait_set_aside()  # what is half moved would be moved twice
+        await session.wait_set_aside()  # a half-moved record would be moved twice
         lost.cancel()
         left.cancel()
         setting_aside.cancel()
@@ -92,7 +92,7 @@ async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
 
 
 async def _loss_of(sink: Sink) -> Unavailable:
-    """Why the session broke, once it has."""
+    """The reason why the session broke, once it has."""
     try:
         await sink.wait_closed()
     except Unavailable as error:
@@ -101,28 +101,28 @@ async def _loss_of(sink: Sink) -> Unavailable:
 
 
 class _Session:
-    """The window of one session: at most `sink.window` records between the outbox and their verdict."""
+    """The window of one session: at most `sink.window` records have no verdict."""
 
     def __init__(self, queue: BrokerQueue, sink: Sink) -> None:
         self._queue = queue
         self._sink = sink
         self._slots = asyncio.Semaphore(sink.window)
-        self._aside: asyncio.Queue[tuple[Record, Outcome]] = asyncio.Queue()  # bounded by the slots its items hold
+        self._aside: asyncio.Queue[tuple[Record, Outcome]] = asyncio.Queue()  # bounded by the window
         self._moving: Counter[str] = Counter()
-        """By stream: records on their way from the outbox to where refused ones are kept."""
+        """Records that are moving to the refused outbox or the dead letters, by stream."""
         self._is_in_order = queue.replay.order == "in-order"
         share = sink.window if self._is_in_order else max(1, sink.window // 2)
         self._pace = Pace(queue.replay.delay, share, queue.replay.max_rate, allowance_bytes=queue.allowance_bytes)
         self._paced_one_settled = asyncio.Event()
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Fails with what nobody foresaw in settling a message."""
+        """Fails with an unforeseen error of settling a message."""
 
     def allowance_after(self, loss: Unavailable | None) -> float:
         """What of a backlog the next session may have in flight to begin with."""
         return self._pace.allowance_after(loss is not None and loss.cause == "timeout")
 
     async def deliver(self) -> None:
-        """What is new; in order, that is everything."""
+        """Deliver new records; in order, that is all of them."""
         queue = self._queue
         while True:
             for record in await queue.reader.read(self._sink.window, self._most_bytes):
@@ -131,13 +131,13 @@ class _Session:
                 if paced:
                     await self._wait_room(record)
                 elif is_old:
-                    queue.reader.leave_behind()  # the link does not keep up: what comes next shall not wait as well
+                    queue.reader.leave_behind()  # the link is too slow: new records must not wait, too
                 if record.message.retain and queue.reader.left_behind:
                     queue.passed.add(record.message.topic)
                 await self._send(record, queue.to_send(record), is_old, paced)
 
     async def catch_up(self) -> None:
-        """What was left behind."""
+        """Deliver the records that were left behind."""
         queue = self._queue
         while True:
             for record in await queue.reader.read_behind(self._pace.most_messages, self._most_bytes):
@@ -151,11 +151,11 @@ class _Session:
 
     @property
     def _most_bytes(self) -> int:
-        """How much to read at once: no more of a backlog than may be in flight, so that what is urgent is next."""
+        """How much to read at once: not more of a backlog than may be in flight, so that urgent records come next."""
         return min(READ_BYTES, max(FIRST_BYTES, int(self._pace.allowance_bytes)))
 
     async def _wait_room(self, record: Record) -> None:
-        """Wait until the backlog may have this in flight as well."""
+        """Wait until the backlog may have this record in flight."""
         size = len(record.message.payload)
         while (wait_s := self._pace.wait_s(size, time.monotonic())) > 0:
             self._paced_one_settled.clear()
@@ -184,14 +184,14 @@ class _Session:
             outcome = future.result()
             self._learn(record, sent_at_s, paced, outcome)
             if outcome.verdict is Verdict.DELIVERED:
-                if self._queue.reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+                if self._queue.reader.ack(record.number):  # otherwise it was dropped meanwhile, and counts as dropped
                     self._queue.count_delivered(record, sent_at_s, is_old)
                 self._slots.release()
             else:
                 self._refuse(record, outcome)
-        except (Unavailable, asyncio.CancelledError):  # the session broke: the record is read again on the next one
+        except (Unavailable, asyncio.CancelledError):  # the session broke: the next one reads the record again
             self._queue.metrics.repeated.inc()
-        except BaseException as error:  # noqa: BLE001 - a callback has nobody else to tell
+        except BaseException as error:  # noqa: BLE001 - a callback has no caller to raise it to
             if not self.fault.done():
                 self.fault.set_exception(error)
 
@@ -225,7 +225,10 @@ class _Session:
         await self._aside.join()
 
     async def offer_again(self) -> None:
-        """Offer what was refused when its time has come; a stream that gets through flows directly again."""
+        """Offer refused messages when their time has come.
+
+        A stream whose messages get through flows directly again.
+        """
         held = self._queue.held
         while True:
             now_s = time.monotonic()
@@ -236,7 +239,7 @@ class _Session:
             await asyncio.sleep(max(0.1, wait_s))
 
     async def _offer_all(self, due: set[str]) -> None:
-        """Offer, in order, what is set aside of the streams that are due."""
+        """Offer the refused messages of the due streams, in order."""
         queue = self._queue
         queue.refused_reader.rewind()
         while records := await queue.refused_reader.read_rest(100, READ_BYTES):
@@ -245,13 +248,16 @@ class _Session:
                 if not queue.forget_lost(record) and stream in due and not await self._offer(record):
                     queue.held[stream] = time.monotonic() + queue.retry_refused_s
                     due.discard(stream)
-        # No wait since the last look at the refused outbox: what was added meanwhile is still moving.
+        # No wait since the last read of the refused outbox: records added meanwhile are still in `_moving`.
         for stream in due:
             if not self._moving[stream]:
                 queue.held.pop(stream, None)
 
     async def _offer(self, record: Record) -> bool:
-        """Whether one refused record is settled now.  Waits for ever when the session breaks: that ends this task."""
+        """Offer one refused record.
+
+        Returns whether it is settled.  Waits for ever when the session breaks, which ends the task.
+        """
         await self._slots.acquire()
         sent_at_s = time.monotonic()
         queue = self._queue
@@ -264,6 +270,6 @@ class _Session:
             return False
         if outcome.verdict is Verdict.NEVER:
             await queue.set_aside(record, outcome, queue.refused_reader)
-        elif queue.refused_reader.ack(record.number):  # else it was dropped meanwhile, and is counted as that
+        elif queue.refused_reader.ack(record.number):  # otherwise it was dropped meanwhile, and counts as dropped
             queue.count_delivered(record, sent_at_s)
         return True

@@ -1,6 +1,6 @@
-"""Keep-alives of the formats that have them: a topic that is silent because nothing changed says so.
+"""Keep-alives for the formats that have them: a topic without changes says that it is alive.
 
-They go through the outbox like all else, and only while the server is connected: a writer whose server is away is not
+They pass the outbox like all messages, and only while the server is connected: a writer without its server is not
 alive.
 """
 
@@ -17,7 +17,7 @@ from gateway.pipeline.routing import SourceRoutes
 
 @asynccontextmanager
 async def keeping_alive(routes: SourceRoutes, outbox: Outbox, link: Link) -> AsyncIterator[None]:
-    """Send the keep-alives of one source while this is open; nothing where no format has any."""
+    """Send the keep-alives of one source while this is open.  Does nothing where no format has any."""
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(unless_asked(partial(_beat, routes, outbox, link)), name=f"keep alive {link.peer}")
         yield
@@ -32,11 +32,11 @@ async def _beat(routes: SourceRoutes, outbox: Outbox, link: Link) -> None:
         wait_s = max(0.0, min(due_s.values()) - now_s) if due_s else None
         with suppress(TimeoutError):
             await asyncio.wait_for(changed.wait(), wait_s)
-            continue  # other routes: when each is due is worked out again
+            continue  # the routes changed: compute the due times again
         now_s = asyncio.get_running_loop().time()
         names = [route for route, at_s in due_s.items() if at_s <= now_s]
         due_s |= {route: now_s + every_s[route] for route in names}
         if link.is_up:
-            encoded = routes.keep_alives(names, outbox.next_seq)  # no wait between numbering and appending
+            encoded = routes.keep_alives(names, outbox.next_seq)  # must not wait between numbering and appending
             if encoded.messages or any(encoded.others.values()):
                 await outbox.append(encoded.messages, others=encoded.others, source=link.peer)

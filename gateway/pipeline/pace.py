@@ -1,16 +1,17 @@
-"""How fast a backlog goes out beside what is new: as fast as the link allows without a queue that others would feel.
+"""The pace of a backlog beside new messages: as fast as the link allows without a queue that delays the new ones.
 
-What is in flight is a queue somewhere: in a socket, on the line, in the broker.  A publish behind it gets its PUBACK
-later by the time that queue takes.  So what tells is that time: the fastest PUBACK of the last minutes is the link
-without a queue, all above it is the queue.  While the queue is shorter than a third of the bound, more of the backlog
-may be in flight, else less: the allowance moves in proportion (as LEDBAT does, RFC 6817), by half of what was taken,
-which settles without swinging.  The rest of the bound is left for swings and for the others' own way.
+Messages in flight form a queue: in a socket, on the line, or in the broker.  It delays the PUBACK of every publish
+behind it.  The fastest PUBACK of the last minutes shows the link without a queue; the time above it is the queue.
+While the queue is shorter than a third of the bound, more of the backlog may be in flight, otherwise less.  The
+allowance changes in proportion (as in LEDBAT, RFC 6817), by half of what was used, which settles without oscillation.
+The rest of the bound is a reserve for variations and for other traffic.
 
-What was learned is kept from one session to the next; one that timed out with something in flight begins with a quarter
-of it.  Where little is allowed the line is narrow, and then all that is sent in order goes by this, not only a backlog.
+The allowance is kept from one session to the next; after a session that timed out with messages in flight, the next
+starts with a quarter of it.  A small allowance shows a narrow line; then all messages in order follow it, not only a
+backlog.
 
-A message that is larger than the allowance still goes when no other is in flight: a single message that the link needs
-longer for than the bound cannot be helped here.  Pure: the clock is the caller's.
+A message larger than the allowance is sent when no other is in flight: nothing can be done about a message that takes
+the link longer than the bound.  Pure: the caller passes the time.
 """
 
 from dataclasses import dataclass
@@ -22,19 +23,19 @@ NARROW_BYTES = 2**13
 """A line that carries so much without a queue needs no pace for what is new."""
 SHARE_OF_BOUND = 1 / 3
 MEMORY_S = 60.0
-"""The fastest PUBACK is forgotten after one to two of these: the way to the broker may have become longer."""
+"""The fastest PUBACK is forgotten after one to two of these periods, since the path to the broker may have changed."""
 LONGEST_WAY_S = 4.0
-"""No way without a queue takes longer: on a slow line all PUBACKs of minutes may have been behind one."""
+"""The longest round trip without a queue.  On a slow line all PUBACKs of minutes may have been behind a queue."""
 
 
 @dataclass(slots=True)
 class Pace:
-    """The part of one session's window that a backlog may use."""
+    """The part of a session's window that a backlog may use."""
 
     bound_s: float
-    """How late a PUBACK may become by what is in flight."""
+    """How much the messages in flight may delay a PUBACK, in seconds."""
     most_messages: int
-    """At most so many of the backlog in flight."""
+    """The largest number of backlog messages in flight."""
     most_bytes_per_s: float | None = None
     allowance_bytes: float = FIRST_BYTES
     in_flight: int = 0
@@ -55,7 +56,7 @@ class Pace:
         return min(self.allowance_bytes, FIRST_BYTES)
 
     def wait_s(self, size_bytes: int, now_s: float) -> float:
-        """How long to wait before sending so much more; infinite when something has to be acknowledged first."""
+        """How long to wait before sending `size_bytes` more.  Infinite: an acknowledgement must come first."""
         if self.in_flight >= self.most_messages:
             return inf
         if self.in_flight and self.in_flight_bytes + size_bytes > self.allowance_bytes:
@@ -69,7 +70,7 @@ class Pace:
             self._free_at_s = max(now_s, self._free_at_s) + size_bytes / self.most_bytes_per_s
 
     def saw(self, ack_s: float, now_s: float, size_bytes: int = 0) -> None:
-        """A publish, of the backlog or not, had its PUBACK after so long; its size, if it went by no pace."""
+        """Note the PUBACK time of any publish, and the size of one that did not follow the pace."""
         if now_s - self._since_s > MEMORY_S:
             self._fastest_before_s, self._fastest_s, self._since_s = self._fastest_s, ack_s, now_s
         self._fastest_s = min(self._fastest_s, ack_s)
@@ -77,7 +78,7 @@ class Pace:
             self.allowance_bytes = max(LEAST_BYTES, self.allowance_bytes - size_bytes / 2)
 
     def answered(self, size_bytes: int, ack_s: float, now_s: float) -> None:
-        """A publish of the backlog had its PUBACK after so long."""
+        """Note the PUBACK time of a publish of the backlog."""
         self.saw(ack_s, now_s)
         queue_s = ack_s - min(self._fastest_s, self._fastest_before_s, LONGEST_WAY_S)
         room = max(-1.0, min(1.0, 1.0 - queue_s / (SHARE_OF_BOUND * self.bound_s)))
@@ -87,6 +88,6 @@ class Pace:
         self.gone(size_bytes)
 
     def gone(self, size_bytes: int) -> None:
-        """A publish of the backlog is settled."""
+        """A publish of the backlog has its verdict."""
         self.in_flight -= 1
         self.in_flight_bytes -= size_bytes

@@ -1,8 +1,7 @@
 """From one batch to the messages of every route.
 
-A batch is encoded once for each route.  Which routes there are, and how large a packet their brokers take, is looked up
-with each batch, so a change comes for all sources in the same instant.  Where there is one route, for all tags, a batch
-goes straight to its encoder.
+A batch is encoded once per route.  The routes and the packet limits of their brokers are looked up for each batch, so a
+change reaches all sources in the same instant.  With one route for all tags, a batch goes directly to its encoder.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from gateway.payload.splitting import ANY_SIZE, NextSeq
 from gateway.pipeline.choice import Choice
 
 MakeEncoder = Callable[[Route, str], Encoder]
-"""What makes the messages of a source, given its name, for a route."""
+"""Makes the encoder of a source, given its name, for a route."""
 
 
 @dataclass(slots=True)
@@ -25,13 +24,13 @@ class Encoded:
     """The messages of one append."""
 
     messages: list[Message] = field(default_factory=list)
-    """Those of the route without a name."""
+    """The messages of the route without a name."""
     others: dict[str, list[Message]] = field(default_factory=dict)
-    """Those of other routes, by name."""
+    """The messages of other routes, by name."""
     values: int = 0
-    """How many there were to choose from."""
+    """The number of values in the batch."""
     chosen: dict[str, int] = field(default_factory=dict)
-    """How many of them went to each route."""
+    """How many of these went to each route."""
 
     def add(self, route: str, made: list[Message], values: int) -> None:
         if route:
@@ -58,31 +57,34 @@ class Routing:
     def __init__(self, routes: Sequence[Route], sources: Sequence[str], make: MakeEncoder) -> None:
         self.routes = tuple(routes)
         self.sources = tuple(sources)
-        """The names of all of them."""
+        """The names of all sources."""
         self.make = make
         self.changed = asyncio.Event()
-        """Set when there are others; then it is another event."""
+        """Set when the routes change, and then replaced by a new event."""
         self.packet_bytes: Mapping[str, int] = {}
-        """The largest packet that all brokers of a route take, by the route's name; none where nobody has said."""
+        """The largest packet that all brokers of a route accept, by route.
+
+        Routes without a known limit are missing.
+        """
         self._packet_bytes_of: dict[str, int] = {}
         """By broker."""
 
     def change(self, routes: Sequence[Route], sources: Sequence[str]) -> None:
-        """From the next batch on there are these routes."""
+        """Use these routes from the next batch on."""
         self.routes, self.sources = tuple(routes), tuple(sources)
         self._derive()
         self.changed.set()
         self.changed = asyncio.Event()
 
     def limit(self, broker: str, packet_bytes: int) -> bool:
-        """From the next batch on, no packet for this broker is larger; whether that is news."""
+        """Limit the packets for this broker from the next batch on.  Returns whether the limit is new."""
         is_news = self._packet_bytes_of.get(broker) != packet_bytes
         self._packet_bytes_of[broker] = packet_bytes
         self._derive()
         return is_news
 
     def forget(self, broker: str) -> None:
-        """It is not configured any more."""
+        """Remove a broker that is not configured any more."""
         self._packet_bytes_of.pop(broker, None)
         self._derive()
 
@@ -101,13 +103,13 @@ class _Way:
 
     route: Route
     numbered: tuple[str, ...]
-    """The sources, where writers are numbered through all of them."""
+    """The sources, for formats that number writers across all of them."""
     encoder: Encoder
     choice: Choice | None
 
 
 class SourceRoutes:
-    """What makes the messages of one source, for all routes."""
+    """The encoders of one source, for all routes."""
 
     def __init__(self, source: str, routing: Routing) -> None:
         self._source = source
@@ -116,7 +118,7 @@ class SourceRoutes:
         self._ways: list[_Way] = []
 
     def encode(self, batch: Batch, next_seq: NextSeq, encoded: Encoded) -> None:
-        """Add the messages of a batch, numbered on from what `next_seq` says of each stream."""
+        """Add the messages of a batch.  Their numbers continue from what `next_seq` returns for each stream."""
         encoded.values += len(batch)
         for way in self._present():
             name, chosen = way.route.name, batch if way.choice is None else way.choice.of(batch)
@@ -125,7 +127,7 @@ class SourceRoutes:
             encoded.add(name, made, len(chosen) if chosen is not None else 0)
 
     def keep_alives(self, names: Sequence[str], next_seq: NextSeq) -> Encoded:
-        """The keep-alives of these routes."""
+        """The keep-alives of the named routes."""
         encoded = Encoded()
         for way in self._present():
             if way.route.name in names:
@@ -134,13 +136,16 @@ class SourceRoutes:
 
     @property
     def keep_alive_s(self) -> Mapping[str, float]:
-        """By route, how long a topic may be silent before it gets a keep-alive; those that have none are left out."""
+        """By route: the silence in seconds after which a topic gets a keep-alive.
+
+        Routes without keep-alives are left out.
+        """
         forms = ((way.route, format_of(way.route.payload).keep_alive_s) for way in self._present())
         return {route.name: every_s(route.payload) for route, every_s in forms if every_s is not None}
 
     @property
     def changed(self) -> asyncio.Event:
-        """Set once there are other routes."""
+        """Set when the routes have changed."""
         return self._routing.changed
 
     def _present(self) -> list[_Way]:
@@ -150,7 +155,10 @@ class SourceRoutes:
         return self._ways
 
     def _known(self, route: Route) -> _Way | None:
-        """One that goes on as it is: nobody notices that another route came or went."""
+        """The existing encoder of a route, unchanged by the coming and going of other routes.
+
+        None: it is a new route.
+        """
         wanted = (route.name, route.payload, route.tags, self._numbered(route))
         for way in self._ways:
             if (way.route.name, way.route.payload, way.route.tags, way.numbered) == wanted:

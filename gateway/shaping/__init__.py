@@ -1,19 +1,19 @@
-"""Filtering and shaping per tag, between the source and the format: what the user's `shape:` rules say.
+"""Filtering and shaping per tag, between the source and the format: the user's `shape:` rules.
 
     batch ─ scale ─► dead-band ─ rate limit ─┐
                   ─► swinging door ──────────┼─► names and fields ─► batches, and what to count for them
                   ─► window (aggregates) ────┘
 
-The order is fixed.  A tag has at most one of the three middle ways; the configuration refuses others.  Everything here
-is a function of batches and of `now_ticks`: no I/O, no clock, no task.  State is one small record per tag with a rule,
-made anew for every tag table; `Shaper` holds it for one source.
+The order is fixed.  A tag uses at most one of the three middle rules; the configuration refuses combinations.
+Everything here is a function of batches and `now_ticks`: no I/O, no clock, no task.  The state is one small record per
+tag with a rule, created anew for every tag table; `Shaper` holds it for one source.
 
-Truthful values: a value that is not Good, a null, a value that is no number and a change of status pass dead-band,
-swinging door and window as they are, in order; a rate limit lets every change of status pass.
+Truthful values: values that are not Good, nulls, values that are not numbers, and changes of status pass dead-band,
+swinging door and window unchanged and in order.  A rate limit passes every change of status.
 
-The books: a value is counted as received when its fate is known, so `received = passed + filtered + derived rows'
-own count` at every instant; what waits for its fate is `held`, travels as a count beside the source's mark, and is
-announced as a gap if the process is killed while it holds something.
+The books: a value counts as received when it has passed or is filtered, so `received = passed + filtered`, with derived
+rows counted on both sides, holds at every instant.  A value that still waits is *held*.  The number of held values is
+stored with the source's checkpoint; if the process is killed meanwhile, the next one announces them as a gap.
 """
 
 from gateway.shaping.shaper import Shaped, Shaper

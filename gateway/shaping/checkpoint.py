@@ -1,7 +1,7 @@
-"""What is stored beside the source's mark while values are held: how many, and since when.
+"""The record stored with the source's checkpoint while values are held: how many values, and since when.
 
-So that values which die with the process are announced by the next one.  Without held values the mark is the source's
-own, byte for byte.
+With it the next process can announce held values that were lost with the process.  Without held values the checkpoint
+is the source's own, byte for byte.
 """
 
 import struct
@@ -13,17 +13,17 @@ _MAGIC = b"SHP1"
 
 
 def wrap(mark: bytes, held: int, since_ticks: int) -> bytes:
-    """The mark to store; an empty one stays empty (it means: none)."""
+    """The checkpoint to store.  An empty one stays empty (there is none)."""
     return _HEAD.pack(_MAGIC, min(held, 0xFFFFFFFF), since_ticks) + mark if mark and held else mark
 
 
 def unwrap(mark: bytes) -> bytes:
-    """The source's own mark."""
+    """The source's own checkpoint."""
     return mark[_HEAD.size :] if mark.startswith(_MAGIC) else mark
 
 
 def lost(mark: bytes) -> tuple[Gap, ...]:
-    """What was held when this mark was stored, to be announced by a process that does not have it."""
+    """The values held when this checkpoint was stored: a process that does not hold them announces them as lost."""
     if not mark.startswith(_MAGIC) or len(mark) < _HEAD.size:
         return ()
     _, held, since_ticks = _HEAD.unpack_from(mark)

@@ -1,10 +1,9 @@
 """Dead-band, then rate limit.
 
-The dead-band compares with the last value it let pass, so a slow drift is seen.  The rate limit lets the first value of
-an interval pass and keeps the newest of the others: it passes when the interval is over and no newer one came, so the
-last value of a burst is never the one that is missing.  Refused: keeping the first only (the consumer would be left
-with a stale value).  What the rate limit keeps is superseded by any later value, also by one that passes for its
-status.
+The dead-band compares with the last value that passed, so it notices a slow drift.  The rate limit passes the first
+value of an interval and keeps the newest of the others.  The kept value passes when the interval ends without a newer
+one, so the last value of a burst is never missing.  Refused: keeping only the first value, which would leave the
+consumer with a stale one.  Any later value replaces the kept one, also a value that passes because of its status.
 """
 
 from dataclasses import dataclass, field
@@ -14,12 +13,12 @@ from gateway.shaping.sample import Sample, number_of
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """How far a number may move: the sum of a fixed part and a share of the last value."""
+    """How far a number may move: a fixed part plus a share of the last value."""
 
     absolute: float = 0.0
     share: float = 0.0
     most_ticks: int | None = None
-    """A value passes when the last one that passed is this old."""
+    """A value passes when the last passed one is this old."""
 
     def holds(self, last: float, number: float) -> bool:
         return abs(number - last) <= self.absolute + self.share * abs(last)
@@ -29,7 +28,7 @@ class Band:
 class Thin:
     band: Band | None
     interval_ticks: int = 0
-    """At most one value per this; 0 means no limit."""
+    """At most one value per interval; 0: no limit."""
     held: int = 0
     due_ticks: int | None = None
     _last: Sample | None = None

@@ -1,4 +1,4 @@
-"""Batches in, batches out, and the count of what became of every value."""
+"""Applies the rules: batches in, batches out, and the counts of passed, filtered and derived values."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +16,13 @@ Values = Sequence[object] | NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """What to store now, and what to count in the instant it is stored."""
+    """A batch to store now, and the counts for the instant in which it is stored."""
 
     batches: tuple[Batch, ...]
     received: int
-    """Values whose fate is known now, and rows derived from them."""
+    """Values that have passed or were filtered in this step, and the rows derived from them."""
     filtered: dict[str, int] = field(default_factory=dict)
-    """Values held back, by rule."""
+    """Filtered values, by rule."""
     derived: int = 0
     """Rows that no server sent: aggregates."""
 
@@ -34,17 +34,17 @@ class Shaper:
         self._source = source
         self._shapes = shapes_of(source, ())
         self.held = 0
-        """Values that wait for their fate now."""
+        """How many values are held now."""
         self.since_ticks = 0
-        """Source time of a value before which nothing is held; 0 while nothing is."""
+        """Source time before which no value is held.  0 while none is held."""
         self._waiting: dict[int, Way] = {}
         self._filtered: dict[str, int] = {}
         self._derived = 0
 
     def take(self, batch: Batch, now_ticks: int) -> Shaped:
-        """Shape a batch.  What a change of the tag table or a gap brings out comes first, in a batch of its own.
+        """Shape a batch.  Values released by a change of the tag table or by a gap come first, in a batch of their own.
 
-        A batch that no rule touches is handed on as the same object.
+        A batch without a matching rule is returned as the same object.
         """
         before = self.held
         first: list[Batch] = []
@@ -57,13 +57,13 @@ class Shaper:
         return self._told((*first, shaped), len(batch) + before)
 
     def flush(self, now_ticks: int) -> Shaped:
-        """What comes out because nothing came in."""
+        """The values that pass because no newer ones came."""
         due = {h: w for h, w in self._waiting.items() if w.due_ticks is not None and now_ticks >= w.due_ticks}
         before = self.held
         return self._told(self._released(due, lambda way: way.flush(now_ticks)), before)
 
     def drain(self) -> Shaped:
-        """Everything that is held, for the end."""
+        """All held values, at the end."""
         before = self.held
         return self._told(self._released(self._waiting, lambda way: way.cut()), before)
 
@@ -78,7 +78,7 @@ class Shaper:
         types = np.where(wanted, types & np.uint8(ARRAYS) | np.uint8(DOUBLE), types).astype(np.uint8)
         scales, offsets = shapes.scales[handles], shapes.offsets[handles]
         if isinstance(batch.values, np.ndarray) and wanted.all():
-            with np.errstate(over="ignore"):  # beyond doubles is infinite, as it is for single values
+            with np.errstate(over="ignore"):  # a result beyond the range of a double is infinite, as for single values
                 return replace(batch, types=types, values=batch.values.astype(np.float64) * scales + offsets)
         values = batch.values.tolist() if isinstance(batch.values, np.ndarray) else list(batch.values)
         for i in np.flatnonzero(wanted).tolist():
@@ -90,7 +90,7 @@ class Shaper:
         if batch.tags is not shapes.tags:
             batch = replace(batch, tags=shapes.tags)
         judged = shapes.has_way[batch.handles]
-        is_past = batch.historical and self._source.backfill == "beside"  # older than what the ways have seen
+        is_past = batch.historical and self._source.backfill == "beside"  # older than the values the rules have seen
         if is_past or not judged.any():
             return batch
         rows: list[tuple[int, Sample]] = []
@@ -125,7 +125,7 @@ class Shaper:
     # -- what is held --------------------------------------------------------------------------------------------
 
     def _concerned(self, batch: Batch) -> dict[int, Way]:
-        """The ways a gap interrupts: what is held in them, and what they remember."""
+        """The rules that a gap interrupts: their held values, and the values they compare with."""
         if any(not gap.handles for gap in batch.gaps):
             return self._shapes.ways
         handles = {h for gap in batch.gaps for h in gap.handles}
@@ -142,14 +142,14 @@ class Shaper:
         return [_with_rows(_empty(self._source.name, self._shapes), rows)]
 
     def _told(self, batches: Iterable[Batch], fates_open: int) -> Shaped:
-        """`fates_open`: how many values had no fate before this step, with those that came."""
+        """`fates_open`: how many values were held before this step, plus those that came with it."""
         filtered, self._filtered = self._filtered, {}
         derived, self._derived = self._derived, 0
         return Shaped(tuple(batches), fates_open - self.held + derived, filtered, derived)
 
 
 def scaled(value: object, scale: float, offset: float) -> object:
-    """A number, or each of an array, times `scale` plus `offset`, as double; null stays null."""
+    """A number, or each number of an array, times `scale` plus `offset`, as double.  Null stays null."""
     if isinstance(value, list):
         return [scaled(v, scale, offset) for v in value]
     return float(value) * scale + offset if isinstance(value, int | float) else value
@@ -178,4 +178,4 @@ def _with_rows(batch: Batch, rows: list[tuple[int, Sample]]) -> Batch:
 
 def _empty(source: str, shapes: Shapes) -> Batch:
     none = np.zeros(0, np.int64)
-    return Batch(source, shapes.tags, none, none, [], none, none, none)  # type: ignore[arg-type]  # columns are put in
+    return Batch(source, shapes.tags, none, none, [], none, none, none)  # type: ignore[arg-type]  # columns are filled in later

@@ -1,9 +1,9 @@
-"""Swinging-door compression with a bound: every number that is left out lies within ±`error` of the straight line
-between the kept numbers before and after it (to the rounding of doubles).
+"""Swinging-door compression with an error bound: every omitted number lies within ±`error` of the straight line between
+the kept numbers before and after it (within the rounding of doubles).
 
-The last kept number is the hinge.  Every number left out narrows the slopes a line from the hinge may have; the newest
-number is held, and it may be the other end only while its own slope is within what the numbers before it allow.
-Refused: the common variant that looks only whether the doors cross; its lines may miss by more than `error`.
+The last kept number is the hinge.  Every omitted number narrows the range of slopes allowed for a line from the hinge.
+The newest number is held; it can end the line only while its own slope is in that range.  Refused: the common variant
+that only checks whether the doors cross, since its lines can miss by more than `error`.
 """
 
 import math
@@ -16,11 +16,11 @@ from gateway.shaping.sample import Sample, number_of
 class Door:
     error: float
     most_ticks: int
-    """The newest number is let go when it has been held this long, and a kept one is at most this old."""
+    """The longest time that the newest number is held, and the largest age of a kept one."""
     held: int = 0
     due_ticks: int | None = None
     _hinge: tuple[int, float, int] | None = None
-    """Time, number and status."""
+    """Time, number and status of the last kept number."""
     _pending: Sample | None = None
     _steepest: float = math.inf
     _flattest: float = -math.inf
@@ -35,7 +35,7 @@ class Door:
             self._hold(sample, now_ticks)
             return []
         kept = self._let_go()
-        if not self._reaches(sample.ticks, number):  # the hinge is too old, or the slope is beyond doubles
+        if not self._reaches(sample.ticks, number):  # the hinge is too old, or the slope exceeds a double
             return [*kept, *self._pass(sample, number)]
         self._hold(sample, now_ticks)
         return kept
@@ -53,13 +53,13 @@ class Door:
         return {"swinging_door": count} if count else {}
 
     def _continues(self, sample: Sample) -> bool:
-        """Whether this may be on a line with what came before: same status, later."""
+        """Whether the sample may continue the line: same status, later time."""
         if self._hinge is None or sample.status != self._hinge[2]:
             return False
         return sample.ticks > (self._pending.ticks if self._pending is not None else self._hinge[0])
 
     def _reaches(self, ticks: int, number: float) -> bool:
-        """Whether a line from the hinge to here passes close enough to all that would be left out."""
+        """Whether a line from the hinge to this number is close enough to all omitted numbers."""
         assert self._hinge is not None
         if ticks - self._hinge[0] > self.most_ticks:
             return False
@@ -92,7 +92,7 @@ class Door:
         return [*kept, sample]
 
     def _let_go(self) -> list[Sample]:
-        """The held number is kept after all: it is the new hinge."""
+        """Keep the held number after all: it becomes the new hinge."""
         pending = self._pending
         self._pending, self.held, self.due_ticks = None, 0, None
         self._flattest, self._steepest = -math.inf, math.inf

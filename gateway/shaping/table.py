@@ -1,4 +1,4 @@
-"""What follows from one tag table and the rules: names consumers see, rows for aggregates, the way of each tag."""
+"""What follows from a tag table and the rules: names for consumers, rows for aggregates, and the rule of each tag."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ from gateway.shaping.window import Window
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """The rules of one tag table.  `tags` begins with the tags of the source, renamed, in their order; the
-    aggregates of tag *h* follow at `aggregates[h]`."""
+    """The rules of one tag table.  `tags` starts with the renamed tags of the source, in their order; the aggregates of
+    tag *h* follow at `aggregates[h]`."""
 
     before: Sequence[Tag]
     tags: Sequence[Tag]
@@ -30,7 +30,7 @@ class Shapes:
 
 
 def shape_of(source: SourceConfig, tag: Tag) -> ShapingConfig | None:
-    """The rules of a tag: those of the selection that took it, else of the source; events have none."""
+    """The rules of a tag: those of its selection, otherwise those of the source.  Events have none."""
     selection = source.select[tag.selection]
     if selection.events is not None:
         return None
@@ -38,7 +38,7 @@ def shape_of(source: SourceConfig, tag: Tag) -> ShapingConfig | None:
 
 
 def shapes_of(source: SourceConfig, before: Sequence[Tag]) -> Shapes:
-    """Everything anew for a tag table."""
+    """The shapes for a new tag table."""
     rules = [shape_of(source, tag) for tag in before]
     tags = [tag if rule is None else _named(tag, rule) for tag, rule in zip(before, rules, strict=True)]
     ways = {h: way for h, rule in enumerate(rules) if rule is not None and (way := way_of(rule)) is not None}
@@ -53,13 +53,13 @@ def shapes_of(source: SourceConfig, before: Sequence[Tag]) -> Shapes:
     has_way = np.zeros(len(before), np.bool_)
     has_way[list(ways)] = True
     unique = _unique(tags)
-    # The same table object where nothing is called otherwise: formats derive from it once.
+    # Keep the same table object if no name changes: formats derive data from it once per object.
     shown = before if unique == list(before) else tuple(unique)
     return Shapes(before, shown, ways, has_way, aggregates, scales, offsets, (scales != 1.0) | (offsets != 0.0))
 
 
 def way_of(rule: ShapingConfig) -> Way | None:
-    """A fresh state for one tag; None where its values pass as they come."""
+    """A new rule state for one tag.  None: its values pass unchanged."""
     if rule.aggregate is not None:
         wanted = rule.aggregate
         return Window(_ticks(wanted.window), wanted.functions, _ticks(wanted.grace))
@@ -72,7 +72,7 @@ def way_of(rule: ShapingConfig) -> Way | None:
 
 
 DOOR_HOLD_S = 60.0
-"""The newest value waits in a swinging door at most this long where `at_least` says nothing else."""
+"""The longest time that a swinging door holds the newest value, unless `at_least` sets another."""
 
 
 def _band(rule: ShapingConfig) -> Band | None:
@@ -93,12 +93,12 @@ def _named(tag: Tag, rule: ShapingConfig) -> Tag:
 
 
 def _aggregate(tag: Tag, function: str) -> Tag:
-    """What consumers see of one aggregate of a tag; a number of values has no unit."""
+    """The tag of one aggregate as consumers see it.  A count has no unit."""
     return replace(tag, name=f"{tag.name}.{function}", unit=None if function == "count" else tag.unit)
 
 
 def _unique(tags: Sequence[Tag]) -> list[Tag]:
-    """Names stay unique among tags with the same fields, as they were before: the second one is `name~2`."""
+    """Make names unique among tags with the same fields: the second one becomes `name~2`."""
     seen: set[tuple[str, frozenset[tuple[str, str]]]] = set()
     made: list[Tag] = []
     for tag in tags:

@@ -1,17 +1,17 @@
 """Aggregates over windows of source time.
 
-Windows lie side by side from the OPC UA epoch: `[n·w, (n+1)·w)`.  One closes when a value of a later window comes, or
-when nothing came for as long as it had left plus a grace, measured on our clock from the arrival of its first value: so
-a server whose clock is wrong by hours is shaped like any other.  A window without values gives no rows.
+Windows lie side by side from the OPC UA epoch: `[n·w, (n+1)·w)`.  A window closes when a value of a later window comes,
+or when no value came for the rest of the window plus a grace time, measured on our clock from the arrival of its first
+value.  So a server whose clock is hours wrong is shaped like any other.  A window without values gives no rows.
 
-Qualities are never mixed: only Good numbers of one status code go into a window.  Anything else closes it early and
-passes as it is, under the tag's own name.  The rows carry the status of their values with the bits of Part 4, 7.39.1:
-*Calculated*, and *Partial* where the window was closed early or its beginning is not known.  Their time is the
-beginning of the window (as in Part 13), or that of the first value where an earlier part of the window has been told
-already.
+Qualities are never mixed: a window takes only Good numbers of one status code.  Any other value closes it early and
+passes unchanged under the tag's own name.  Rows carry the status of their values plus the bits of Part 4, 7.39.1:
+*Calculated*, and *Partial* where the window closed early or its beginning is unknown.  Their time is the beginning of
+the window (as in Part 13); if an earlier part of the window is already reported, it is the time of the first value.
 
-The time-weighted mean holds each value until the next (stepped): also from the last value before the window, and to the
-window's end.  A value older than one before it passes as it is; a clock set back by more than a window begins anew.
+The time-weighted mean holds each value until the next one (stepped), including the last value before the window, and
+until the end of the window.  A value older than its predecessor passes unchanged.  A clock set back by more than a
+window starts anew.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,17 +27,17 @@ UINT32 = 7
 
 @dataclass(slots=True)
 class Span:
-    """What is in one window."""
+    """The values of one window."""
 
     start_ticks: int
     end_ticks: int
     samples: list[Sample] = field(default_factory=list)
     numbers: list[float] = field(default_factory=list)
     carried: float | None = None
-    """The number that held when the window began."""
+    """The number that was valid when the window began."""
 
     def weighted(self, until_ticks: int) -> float:
-        """The mean over time, each number until the next."""
+        """The time-weighted mean: each number counts until the next one."""
         times = [s.ticks for s in self.samples]
         numbers = self.numbers
         if self.carried is not None:
@@ -50,12 +50,12 @@ class Span:
 
     def mean(self) -> float:
         count = len(self.numbers)
-        return sum(n / count for n in self.numbers)  # divided first: a sum of large numbers would be infinite
+        return sum(n / count for n in self.numbers)  # divided first: the sum of large numbers could overflow
 
 
 _FUNCTIONS: Mapping[str, Callable[[Span, int], tuple[object, int]]] = {
-    "min": lambda span, until: (min(s.value for s in span.samples), span.samples[-1].type),  # type: ignore[type-var]  # numbers, see take
-    "max": lambda span, until: (max(s.value for s in span.samples), span.samples[-1].type),  # type: ignore[type-var]  # numbers, see take
+    "min": lambda span, until: (min(s.value for s in span.samples), span.samples[-1].type),  # type: ignore[type-var]  # `take` admits only numbers
+    "max": lambda span, until: (max(s.value for s in span.samples), span.samples[-1].type),  # type: ignore[type-var]  # `take` admits only numbers
     "mean": lambda span, until: (span.mean(), DOUBLE),
     "last": lambda span, until: (span.samples[-1].value, span.samples[-1].type),
     "count": lambda span, until: (len(span.samples), UINT32),
@@ -74,7 +74,7 @@ class Window:
     _last: tuple[int, float, int, int] | None = None
     """Time, number, type and status code of the latest number."""
     _told_ticks: int = 0
-    """End of the window of which a part has been told."""
+    """The end of the window of which a part is already reported."""
     _used: int = 0
 
     def take(self, sample: Sample, now_ticks: int) -> list[Sample]:
@@ -100,7 +100,7 @@ class Window:
         return {"aggregate": count} if count else {}
 
     def _before(self, sample: Sample) -> list[Sample]:
-        """Close what this sample does not belong to."""
+        """Close the windows that this sample does not belong to."""
         last = self._last
         if last is None:
             return []

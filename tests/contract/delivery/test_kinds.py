@@ -307,12 +307,12 @@ def test_a_prologue_that_is_refused_ends_the_session(kind: str, tmp_path: Path) 
     async def body(peer: Peer) -> None:
         async with opened(peer) as plain:
             too_long = to("birth", bytes(plain.most_bytes + 1))
-            with pytest.raises(Unavailable, match="what must come first is refused"):
+            with pytest.raises(Unavailable, match="a message that must come first is refused"):
                 await after_prologue(plain, lambda: [too_long])
             session = await after_prologue(plain, list)
             session._prologue = lambda: [too_long]
             session.begin_again()
-            with pytest.raises(Unavailable, match="what must come first is refused"):
+            with pytest.raises(Unavailable, match="a message that must come first is refused"):
                 await session.wait_closed()
 
     run(kind, tmp_path, body)
