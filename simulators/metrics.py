@@ -67,6 +67,7 @@ class _Factory(Collector):
         )
         energy = CounterMetricFamily("factory_energy_joules", "Electrical energy used.", labels=("machine",))
         failures = CounterMetricFamily("factory_failures", "Breakdowns.", labels=("machine",))
+        defects = CounterMetricFamily("factory_defects", "Defects found, by code.", labels=("machine", "code"))
         ratio = GaugeMetricFamily("factory_oee_ratio", "OEE of ISO 22400; absent while undefined.", labels=("machine",))
         yield from self._elements(now_s)
         for machine in self._machines:
@@ -76,10 +77,12 @@ class _Factory(Collector):
                 seconds.add_metric((machine.path, state.value), spent_s)
             energy.add_metric((machine.path,), machine.energy_j(now_s))
             failures.add_metric((machine.path,), machine.failures)
+            for code, count in machine.defects.items():
+                defects.add_metric((machine.path, code), count)
             index = oee(machine, now_s)
             if index is not None:
                 ratio.add_metric((machine.path,), index)
-        yield from (parts, seconds, energy, failures, ratio)
+        yield from (parts, seconds, energy, failures, defects, ratio)
 
     def _elements(self, now_s: float) -> Iterator[Metric]:
         """The time elements of OEE.  Sum them over machines and time before dividing.  Belts make no parts."""

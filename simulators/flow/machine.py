@@ -23,6 +23,7 @@ from simulators.flow.failure_process import FailureProcess, FailureProcesses
 from simulators.flow.part import Carrier, Part, Visit
 from simulators.flow.power import Power
 from simulators.flow.quality import Quality, Routes, is_reworked
+from simulators.flow.results import Results
 from simulators.flow.setups import Setups
 from simulators.flow.standstill import closes_circle
 from simulators.kpis import Elements, elements_of
@@ -67,10 +68,10 @@ class Machine:
     __slots__ = (  # over 30 attributes: without slots, Python keeps them in a slower dict
         "_activity", "_ideals", "_is_plain", "_kept", "_note", "_on_line", "_outflows", "_power", "_process",
         "_quality", "_released", "_reserved", "_routes", "_special_s", "_stops", "_usual_s", "account",
-        "begins_at_once", "can_take", "cycles", "env", "failures", "fault", "followers", "good", "hazard",
+        "begins_at_once", "can_take", "cycles", "defects", "env", "failures", "fault", "followers", "good", "hazard",
         "ideal_cycle_s",
-        "ideal_s", "inflow", "line", "name", "path", "processes", "product", "renewed_s", "rework", "scrap", "seed",
-        "setups", "severity", "signals", "speed", "station", "stopped", "timing", "waits_for", "witnesses",
+        "ideal_s", "inflow", "line", "name", "path", "processes", "product", "renewed_s", "results", "rework", "scrap",
+        "seed", "setups", "severity", "signals", "speed", "station", "stopped", "timing", "waits_for", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +104,10 @@ class Machine:
         """Called with each new state and the time."""
         self.witnesses: list[Callable[[Part, float], None]] = []
         """Called with each finished part and the time at which work on it began."""
+        self.results: Results | None = None
+        """Where the results of parts go; None: nobody wants them."""
+        self.defects: dict[str, int] = {}
+        """How many defects of each code it found."""
         self.inflow = inflow
         inflow.users.append(self)
         self.setups = Setups(station, seed, self.path)
@@ -223,9 +228,9 @@ class Machine:
         if defect.to != self.station.name or not is_reworked(defect, part):
             return False
         now = self.env.now
-        self._note(now, self.path, "defect", defect.code)
+        self._found(defect, now)
         self.rework += 1
-        self._count(now, "rework", self.rework, part)
+        self._count(now, "rework", self.rework, part, defect.code)
         return True
 
     def work_s(self, part: Part) -> float:
@@ -294,6 +299,8 @@ class Machine:
             if (kept := self._kept) is not None:
                 kept(Change(now, self.path, "good", count))
                 kept(Change(now, self.path, "serial", part.serial))
+            if self.results is not None:
+                self.results.add(part, self.station.name, "good", "", self.setups.tool)
             goal = self._routes.only or self._routes.next_after(part)
         else:
             goal = self._condemn(part, defect, now)
@@ -312,14 +319,18 @@ class Machine:
 
     def _condemn(self, part: Part, defect: Defect, now: float) -> str:
         """Where a defective part goes: to the station that puts it right, or to scrap."""
-        self._note(now, self.path, "defect", defect.code)
+        self._found(defect, now)
         if is_reworked(defect, part):
             self.rework += 1
-            self._count(now, "rework", self.rework, part)
+            self._count(now, "rework", self.rework, part, defect.code)
             return str(defect.to)
         self.scrap += 1
-        self._count(now, "scrap", self.scrap, part)
+        self._count(now, "scrap", self.scrap, part, defect.code)
         return LOST
+
+    def _found(self, defect: Defect, now: float) -> None:
+        self.defects[defect.code] = self.defects.get(defect.code, 0) + 1
+        self._note(now, self.path, "defect", defect.code)
 
     def _wait_room(self, part: Part, outflow: Buffer, goal: str, carrier: Carrier | None) -> Steps:
         self.turn(State.BLOCKED)
@@ -354,7 +365,9 @@ class Machine:
             self.waits_for = None
         self._reserved = outflow
 
-    def _count(self, now: float, what: str, count: int, part: Part) -> None:
+    def _count(self, now: float, what: str, count: int, part: Part, defect: str) -> None:
+        if self.results is not None:
+            self.results.add(part, self.station.name, what, defect, self.setups.tool)
         if self._kept is not None:
             self._kept(Change(now, self.path, what, count))
             self._kept(Change(now, self.path, "serial", part.serial))

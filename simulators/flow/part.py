@@ -24,13 +24,15 @@ class Visit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Part:
-    """A part: its serial number, product, time of entry, visits and components."""
+    """A part: its serial number, product, order, time of entry, visits and components."""
 
-    __slots__ = ("carrier", "components", "entered_s", "product", "queued_s", "reworks", "serial", "visits")
+    __slots__ = ("carrier", "components", "entered_s", "order", "product", "queued_s", "reworks", "serial", "visits")
 
     def __init__(self, serial: str, product: str, entered_s: float) -> None:
         self.serial = serial
         self.product = product
+        self.order = 0
+        """Number of the order that it is made for, from 1; 0 without orders."""
         self.entered_s = entered_s
         self.queued_s = entered_s
         self.visits: list[Visit] = []

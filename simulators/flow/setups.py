@@ -20,6 +20,8 @@ class Setups:
         self._life = tool.life if tool else 0
         self._change: Sampler | None = tool.change.sampler(seed, path, "tool") if tool else None
         self._used = 0.0
+        self.tool = 1 if tool else 0
+        """Number of the present tool, from 1; 0 without tools."""
         self.wear = 1.0
         """How much of a tool's life one part uses: 1 at the usual speed, more at higher speed."""
         self._components = [(c, f"{path}/{c.name}") for c in station.components]
@@ -56,6 +58,7 @@ class Setups:
     def change_tool(self) -> float:
         """Start a new tool.  Returns the seconds that the change takes."""
         self._used = 0.0
+        self.tool += 1
         return self._change() if self._change else 0.0
 
     def made_one(self, part: Part) -> None:

@@ -58,10 +58,12 @@ class OrderBook:
         if self.number < len(self._spec.orders) and order.at > self.env.now:
             self._expect(order.at)
             return None
+        part = self._make(order.product)
+        part.order = self.number + 1
         self.made += 1
         if self.made == order.quantity:
             self.number, self.made = self.number + 1, 0
-        return self._make(order.product)
+        return part
 
     def _expect(self, at_s: float) -> None:
         if self._expected_s != at_s:

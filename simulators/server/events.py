@@ -3,7 +3,8 @@
 | type | when | fields beside those of BaseEventType |
 | --- | --- | --- |
 | StateChangeEventType (ours) | a machine enters another state | State, PreviousState |
-| PartEventType (ours) | a part is finished, good or scrap | SerialNumber, Good |
+| PartEventType (ours) | a machine has finished its work on a part | SerialNumber, Product, Order, Station, Visit, |
+| | | Verdict (good, rework, scrap), Good, DefectCode, CycleTime, Tool, Components |
 | OffNormalAlarmType (Part 9) | a machine breaks down, is repaired, an alarm is acknowledged | ConditionName, Retain, |
 | | | ActiveState/Id, AckedState/Id, … |
 
@@ -20,6 +21,7 @@ from datetime import UTC, datetime
 from asyncua import ua
 from asyncua.common.events import Event
 
+from simulators.flow.results import PartResult
 from simulators.server.instances import Instance, InstanceMaker
 from simulators.server.machines import MachineNodes, NodeNamespace
 from simulators.server.nodes import ObjectIds, StatusCodes, localized, numeric, status
@@ -71,15 +73,14 @@ class Events:
         self._write = write
         self._alarms: dict[ua.NodeId, Alarm] = {}
         self.sent = 0
-        self.state_type = self._add_type("StateChangeEventType", ("State", "PreviousState"))
-        self.part_type = self._add_type("PartEventType", ("SerialNumber", "Good"))
+        self.state_type = self._add_type("StateChangeEventType", {"State": ("", TEXT), "PreviousState": ("", TEXT)})
+        self.part_type = self._add_type("PartEventType", _fields_of(_NO_RESULT))
 
-    def _add_type(self, name: str, fields: tuple[str, ...]) -> ua.NodeId:
+    def _add_type(self, name: str, fields: Fields) -> ua.NodeId:
         ns, space = self._ns, self._ns.space
         node_id = space.add_type(ns.id(name), ns.name(name), BASE_EVENT, ua.NodeClass.ObjectType, False)
-        for each in fields:
-            kind = BOOLEAN if each == "Good" else TEXT
-            space.add_property(ns.id(f"{name}/{each}"), ns.name(each), node_id, kind, False if each == "Good" else "")
+        for each, (content, kind) in fields.items():
+            space.add_property(ns.id(f"{name}/{each}"), ns.name(each), node_id, kind, content)
         return node_id
 
     def add_alarm(self, nodes: MachineNodes, maker: InstanceMaker) -> None:
@@ -100,11 +101,11 @@ class Events:
         common = self._common(nodes, self.state_type, f"{nodes.machine.path} is {state}", severity=100, at=at)
         self._send(nodes, {**common, **fields})
 
-    def part_done(self, nodes: MachineNodes, serial: str, good: bool, at: datetime) -> None:
-        verdict = "good" if good else "scrap"
-        fields: Fields = {"SerialNumber": (serial, TEXT), "Good": (good, BOOLEAN)}
-        common = self._common(nodes, self.part_type, f"{nodes.machine.path} made a part: {verdict}", severity=50, at=at)
-        self._send(nodes, {**common, **fields})
+    def part_done(self, nodes: MachineNodes, result: PartResult, at: datetime) -> None:
+        """Report one part result."""
+        message = f"{nodes.machine.path} made a part: {result.verdict}"
+        common = self._common(nodes, self.part_type, message, severity=50, at=at)
+        self._send(nodes, {**common, **_fields_of(result)})
 
     def broke_down(self, nodes: MachineNodes, fault: str, severity: str, at: datetime) -> None:
         """Report that a failure began.  An empty `fault` means that it ended."""
@@ -200,6 +201,25 @@ class Events:
             if alarm.retain:
                 self._tell(alarm, f"{alarm.source.machine.path}: {alarm.name}", subscription)
         return status(0)
+
+
+def _fields_of(result: PartResult) -> Fields:
+    return {
+        "SerialNumber": (result.serial, TEXT),
+        "Product": (result.product, TEXT),
+        "Order": (result.order, ua.VariantType.UInt32),
+        "Station": (result.station, TEXT),
+        "Visit": (result.visit, ua.VariantType.UInt32),
+        "Verdict": (result.verdict, TEXT),
+        "Good": (result.verdict == "good", BOOLEAN),
+        "DefectCode": (result.defect, TEXT),
+        "CycleTime": (result.cycle_s, ua.VariantType.Double),
+        "Tool": (result.tool, ua.VariantType.UInt32),
+        "Components": (list(result.components), TEXT),
+    }
+
+
+_NO_RESULT = PartResult(0.0, "", "", 0, "", "", "", 0.0, 0, 0, ())
 
 
 def _listens(subscription: object) -> bool:

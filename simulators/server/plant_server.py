@@ -15,6 +15,7 @@ from asyncua.server.address_space import NodeData
 
 from simulators.flow import Change, Machine
 from simulators.flow.packml_unit import PackMLUnit
+from simulators.flow.results import Results
 from simulators.flow.stress import StressTag
 from simulators.server.endpoint import MODEL_URI, OpcUaServer
 from simulators.server.events import Events
@@ -58,7 +59,6 @@ class PlantServer:
         self.load: Load | None = None
         self.simulation: Simulation | None = None
         self._removed: dict[object, list[NodeData]] = {}
-        self._verdicts: dict[str, bool] = {}
         self._passed: list[tuple[Machine, Pack, float]] = []
 
     def add(
@@ -73,6 +73,8 @@ class PlantServer:
         for nodes in self.machines.values():
             unit = by_path[nodes.machine.path]
             unit.on_state.clear()
+            if nodes.machine.results is None:
+                nodes.machine.results = Results(nodes.machine.station.machine_names)
             shown = self.information.add(nodes, unit)
             self.operations.add(shown)
             self.events.add_alarm(nodes, self.information.maker)
@@ -141,10 +143,10 @@ class PlantServer:
             self.events.state_changed(nodes, state.value, str(before), at)
         elif change.name == "fault":
             self.events.broke_down(nodes, str(change.value), nodes.machine.severity, at)
-        elif change.name in ("good", "scrap", "rework"):
-            self._verdicts[change.machine] = change.name == "good"
-        elif change.name == "serial":
-            self.events.part_done(nodes, str(change.value), self._verdicts.get(change.machine, True), at)
+        elif change.name == "serial" and nodes.machine.results is not None:
+            result = nodes.machine.results.take(str(change.value), change.at_s)
+            if result is not None:
+                self.events.part_done(nodes, result, at)
 
     def sample(self, now_s: float) -> None:
         """Write the present value of everything that is a function of time."""

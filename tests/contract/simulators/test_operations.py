@@ -1,15 +1,19 @@
 """Clients act on the flow through methods and set-points, hear of it through events, and read what was."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from asyncua import ua
 from asyncua.client import Client
 from asyncua.ua.uaerrors import BadOutOfRange, BadTypeMismatch, BadUserAccessDenied, UaStatusCodeError
 
+from simulators.flow.results import PartResult
 from simulators.server.endpoint import Access
 from tests.support.served import EPOCH, Plant, connected, plant_served, values
 
@@ -216,6 +220,69 @@ def test_overload_leaves_time_to_answer_and_goes_on_where_it_was(tmp_path: Path)
     asyncio.run(asyncio.wait_for(whole(), 240))
 
 
+def result_of(serial: str, verdict: str = "good") -> PartResult:
+    return PartResult(0.0, serial, "pump", 0, "mill", verdict, "", 12.5, 1, 0, ())
+
+
+def test_every_piece_of_work_on_a_part_is_told_with_its_verdict(tmp_path: Path) -> None:
+    path = tmp_path / "rework.yaml"
+    path.write_text(REWORK, encoding="utf-8")
+
+    async def whole() -> None:
+        async with plant_served(path) as plant, connected(plant.url) as subscriber:
+            heard: list[Any] = []
+            handler = SimpleNamespace(event_notification=heard.append)
+            subscription = await subscriber.client.create_subscription(20, handler)
+            await subscription.subscribe_events(ua.ObjectIds.Server, plant.plant_server.events.part_type)
+            plant.run(400)
+            line = plant.factory.lines[0]
+            made = sum(machine.cycles for machine in line.machines)
+            for _ in range(200):
+                if len(heard) >= made - 1:
+                    break
+                await asyncio.sleep(0.05)
+            told = [(e.SerialNumber, e.Station, e.Visit, e.Verdict, e.DefectCode) for e in heard]
+            for part in line.finished:
+                own = [each for each in told if each[0] == part.serial]
+                codes = [visit.verdict for visit in part.visits]
+                assert [each[4] for each in own] == codes
+                assert [each[3] for each in own[:-1]] == ["rework" if code else "good" for code in codes[:-1]]
+                assert own[-1][3] in ("good", "scrap")
+            verdicts = Counter(each[3] for each in told)
+            machines = line.machines
+            for verdict in ("good", "rework", "scrap"):
+                counted = sum(getattr(machine, verdict) for machine in machines)
+                assert counted - 1 <= verdicts[verdict] <= counted
+            assert min(verdicts["rework"], verdicts["scrap"]) > 3
+            assert max(each[2] for each in told) > 1, "a part that was seen again"
+            assert {e.Tool for e in heard if e.Station == "mill"} == set(range(1, 1 + max(e.Tool for e in heard)))
+            found = Counter(code for _, _, _, _, code in told if code)
+            assert found == sum((Counter(machine.defects) for machine in machines), Counter())
+            last = next(e for e in reversed(heard) if e.Station == "test")
+            assert (last.Product, last.Order, last.Good, last.Components[0]) == (
+                "pump", 1, last.Verdict == "good", "l/mill/seal/1",
+            )  # fmt: skip
+
+    asyncio.run(asyncio.wait_for(whole(), 240))
+
+
+REWORK = """
+name: p
+site: s
+lines:
+  - name: l
+    source: {kind: orders, orders: [{product: pump, quantity: 1000}]}
+    stations:
+      - {name: mill, cycle: 2, signals: [], tool: {life: 20, change: 3}, components: [{name: seal, lot: 500}]}
+      - name: test
+        cycle: 2
+        signals: []
+        defects:
+          - {code: leak, probability: 0.15, to: mill, at_most: 1}
+          - {code: crack, probability: 0.05}
+"""
+
+
 def test_full_event_queue_says_what_it_lost() -> None:
     async def body(plant: Plant, client: Client) -> None:
         subscription = await client.create_subscription(100_000, None)
@@ -224,7 +291,7 @@ def test_full_event_queue_says_what_it_lost() -> None:
         inner = next(iter(plant.plant_server.endpoint.iserver.subscriptions.subscriptions.values()))
         mill = plant.plant_server.machines[MILL]
         for n in range(6):
-            plant.plant_server.events.part_done(mill, f"part-{n}", True, EPOCH)
+            plant.plant_server.events.part_done(mill, result_of(f"part-{n}"), EPOCH)
         heard.put_nowait(next(iter(inner._triggered_events.values())))
         kinds = [fields.EventFields[1].Value for fields in await heard.get()]
         overflow = ua.NodeId(ua.Int32(ua.ObjectIds.EventQueueOverflowEventType))
