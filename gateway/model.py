@@ -30,6 +30,15 @@ class Priority(IntEnum):
     TELEMETRY = 2
 
 
+class TimeSource(IntEnum):
+    """Whose clock says when a value was so."""
+
+    SOURCE = 0
+    SERVER = 1
+    RECEIPT = 2
+    """Ours, when it arrived: neither the source nor the server gave a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataField:
     """One field of a structure, as its server describes it."""
@@ -162,6 +171,7 @@ class Batch:
     statuses: NDArray[np.uint32]
     """The full 32-bit StatusCode."""
     source_ticks: NDArray[np.int64]
+    """When each value was so: the source timestamp, or another time, see `time_sources`."""
     server_ticks: NDArray[np.int64]
     gaps: tuple[Gap, ...] = ()
     """Discontinuities noticed before these values."""
@@ -169,6 +179,8 @@ class Batch:
     """Where the source would go on after this batch: stored with it in one transaction, given back after a restart."""
     historical: bool = False
     """Read from the server's history, to fill in a time in which nobody was subscribed: older than what came before."""
+    time_sources: NDArray[np.uint8] | None = None
+    """The `TimeSource` of each of `source_ticks`; None where all are the source's, or not given."""
 
     def __len__(self) -> int:
         return len(self.handles)

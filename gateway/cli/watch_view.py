@@ -48,7 +48,9 @@ def line_of(topic: str, reading: Reading | None, odd: str) -> str:
         return f"{topic}  {odd}"
     number = f"#{reading.seq}" if reading.stream else ""
     gaps = "  ".join(f"GAP {gap}" for gap in reading.gaps)
-    return "  ".join(part for part in (topic, number, _values(reading.values), reading.note, gaps, odd.upper()) if part)
+    whose = f"time of {' and '.join(sorted(reading.time_sources))}" if reading.time_sources else ""
+    parts = (topic, number, _values(reading.values), reading.note, whose, gaps, odd.upper())
+    return "  ".join(part for part in parts if part)
 
 
 class PictureView:

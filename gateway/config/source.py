@@ -66,6 +66,10 @@ class SourceConfig(Strict):
     publish_requests: Annotated[int, Field(ge=1, le=100)] = 3
     """How many PublishRequests wait at the server, so that a slow round trip does not cap the rate; one more for each
     subscription beyond the first."""
+    time_source: Literal["source", "server", "source-only"] = "source"
+    """Which time a value has.  `source`: that of its source, else that of the server, else that of receipt.  `server`:
+    that of the server first, where the clocks of machines are wrong.  `source-only`: a value whose source gave no time
+    has none.  Where the time is not the source's, the message says so: `time_source` is `server` or `receipt`."""
     backfill: Literal["off", "before", "beside"] = "before"
     """Where a subscription was lost and the server keeps history: read what was missed and deliver it `before` the live
     values, or `beside` them, page by page, without keeping them waiting.  It is marked as historical, in the same

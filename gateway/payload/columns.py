@@ -10,8 +10,9 @@ third.  The payload is a quarter to a third as long.  From OPC UA response to PU
 Value *i* belongs to tag number `tag[i]` of the tag list named by `tags`.  It was measured `time[i]` ticks of 100 ns
 after `start`; -1 means that the server gave no time.  Offsets keep the numbers short and below 2^53, so no reader loses
 digits.  If times lie further apart than that (28 years), `time` holds RFC 3339 texts and nulls.  `status` has a
-StatusCode for each value; it is left out when all are 0 (Good).  `server_time` is like `time`.  The forms of values are
-those of `gateway/payload/forms.py`; `gaps` are those of `json`.
+StatusCode for each value; it is left out when all are 0 (Good).  `server_time` is like `time`.  `time_source` says
+whose the times are (`source`, `server`, `receipt`): one word for all values or a word for each; it is left out when all
+are the source's.  The forms of values are those of `gateway/payload/forms.py`; `gaps` are those of `json`.
 
 The list of tags goes to `{topic}/tags/0`, and to `/1`, `/2` … where it does not fit one message.  The list of tags with
 `priority: state` goes to `{topic}/tags/state/0` ….  Lists are retained, have a stream of their own, and are named by a
@@ -29,6 +30,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import orjson
@@ -43,7 +45,7 @@ from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described, JsonGap
 from gateway.payload.layout import Destination, Rows, earliest, taken
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering
-from gateway.payload.timestamps import text_of, texts_of
+from gateway.payload.timestamps import TIME_SOURCES, text_of, texts_of
 
 CONTENT_TYPE = "application/json"
 REPEAT_AFTER = 256
@@ -54,6 +56,7 @@ _LONG_INTEGERS = (8, 9)
 _HEX = r"^[0-9a-f]{16}$"
 
 Times = list[int] | list[str | None]
+WhoseTime = Literal["source", "server", "receipt"]
 Column = NDArray[np.generic] | list[Json]
 
 
@@ -73,7 +76,10 @@ class ColumnsMessage(Described):
     value: list[object]
     """The values, per tag in the order in which the server sent them."""
     time: list[int] | list[str | None]
-    """Source timestamps: ticks of 100 ns since `start`, -1 for none; or texts and nulls."""
+    """When each value was so: ticks of 100 ns since `start`, -1 for none; or texts and nulls."""
+    time_source: WhoseTime | list[WhoseTime] | None = None
+    """Whose times these are, of all or of each: the source's, the server's, or those of receipt by the gateway; left
+    out when all are the source's."""
     status: list[int] | None = None
     """OPC UA StatusCodes; left out when all are 0 (Good)."""
     server_time: list[int] | list[str | None] | None = None
@@ -153,6 +159,8 @@ class ColumnsEncoder:
         if len(rows):
             body["tags"] = version
         body |= self._times(batch, rows)
+        if batch.time_sources is not None:
+            body |= time_source_column(taken(batch.time_sources, rows))
         body["tag"] = self._place_of.take(taken(batch.handles, rows))
         body["value"] = value_column(batch, rows)
         if np.count_nonzero(statuses):
@@ -180,6 +188,14 @@ def value_column(batch: Batch, rows: Rows) -> Column:
     if type_id in _LONG_INTEGERS or (type_id in (FLOAT, DOUBLE) and not is_finite(numbers)):
         return json_column(types, numbers)
     return numbers
+
+
+def time_source_column(sources: NDArray[np.uint8]) -> Row:
+    """Whose the times are: nothing where all are the source's, one word where all are alike."""
+    if not np.count_nonzero(sources):
+        return {}
+    names = [TIME_SOURCES[source] for source in sources.tolist()]
+    return {"time_source": names[0] if len(set(names)) == 1 else names}
 
 
 def time_columns(columns: Mapping[str, NDArray[np.int64]]) -> Row:

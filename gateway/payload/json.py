@@ -3,8 +3,8 @@
     {"stream": "edge-1.k3x9q2/line-1/factory/hall-1/line-1/press-1", "seq": 17,
      "values": [{"name": "Temperature", "value": 61.5, "time": "2026-11-21T10:00:00.1234567Z"}]}
 
-`status` is present when it is not 0 (Good), `gaps` when values are missing before these ones, with cause and time
-range.
+`status` is present when it is not 0 (Good), `time_source` when the time is not the source's, `gaps` when values are
+missing before these ones, with cause and time range.
 
 A Unified Namespace has one topic per tag: put `{tag}` into the topic (`acme/{site}/{area}/{line}/{cell}/{tag}`).  The
 messages have the same form, with the values of one tag each, and the broker is asked to retain the last one.  Gaps and
@@ -12,6 +12,7 @@ losses then go to the topic level above the tags; `gateway/payload/layout.py` de
 """
 
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import orjson
@@ -23,7 +24,7 @@ from gateway.payload.forms import json_texts
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.layout import Rows, Share
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering
-from gateway.payload.timestamps import framed_bytes_of
+from gateway.payload.timestamps import TIME_SOURCES, framed_bytes_of
 
 
 class Described(BaseModel):
@@ -38,7 +39,9 @@ class JsonValue(Described):
     value: object
     """The value in the form of `gateway/payload/forms.py`; null where the server sent none."""
     time: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z$")
-    """Source timestamp, RFC 3339 UTC with seven digits; left out where the server gave none."""
+    """When the value was so, RFC 3339 UTC with seven digits: the source timestamp, or what `time_source` says."""
+    time_source: Literal["server", "receipt"] | None = None
+    """Whose time it is where the source gave none: the server's, or that of receipt by the gateway; else left out."""
     status: int | None = Field(default=None, ge=1, le=0xFFFFFFFF)
     """OPC UA StatusCode; left out when it is 0 (Good)."""
     server_time: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z$")
@@ -85,6 +88,7 @@ class JsonMessage(Described):
 
 
 CONTENT_TYPE = "application/json"
+_TIME_SOURCES = [b',"time_source":' + orjson.dumps(name) for name in TIME_SOURCES]
 PIECES = 4
 """The number of text pieces per value."""
 
@@ -140,6 +144,9 @@ class JsonEncoder:
         if np.count_nonzero(batch.source_ticks) < len(times):
             for i in np.flatnonzero(batch.source_ticks == 0).tolist():
                 times[i] = b""
+        if batch.time_sources is not None:
+            for i in np.flatnonzero(batch.time_sources).tolist():
+                times[i] += _TIME_SOURCES[batch.time_sources[i]]
         if np.count_nonzero(batch.statuses):
             for i in np.flatnonzero(batch.statuses).tolist():
                 times[i] += b',"status":%d' % batch.statuses[i]

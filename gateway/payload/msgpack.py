@@ -15,7 +15,7 @@ from gateway.payload.gaps import Row
 from gateway.payload.json import announced, json_schema
 from gateway.payload.layout import Rows
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering
-from gateway.payload.timestamps import texts_of
+from gateway.payload.timestamps import TIME_SOURCES, texts_of
 
 CONTENT_TYPE = "application/msgpack"
 
@@ -66,6 +66,9 @@ def rows_of(batch: Batch, names: list[str], server_time: bool) -> list[Row]:
     found: list[Row] = [{"name": names[h], "value": v, "time": t} for h, v, t in columns]
     for i in np.flatnonzero(ticks == 0).tolist():
         del found[i]["time"]
+    if batch.time_sources is not None:
+        for i in np.flatnonzero(batch.time_sources).tolist():
+            found[i]["time_source"] = TIME_SOURCES[batch.time_sources[i]]
     for i in np.flatnonzero(batch.statuses).tolist():
         found[i]["status"] = int(batch.statuses[i])
     if server_time:

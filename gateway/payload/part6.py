@@ -7,8 +7,9 @@
 | `raw` | the value alone (RawData, Part 14, 6.2.4.2): no type, status or time; matrices as nested arrays |
 | `plain` | `verbose` without UaType and UaTypeId, matrices nested (non-reversible, Annex H): what CloudEvents ask for |
 
-Enumerations are numbers in all of them, since a batch does not carry their names.  An ExtensionObject that could not be
-decoded keeps its bytes (`UaEncoding` 1, `UaBody`) under the id of its encoding.
+`TimeSource` beside SourceTimestamp is ours (readers skip what they do not know): it says `server` or `receipt` where
+the time is not the source's.  Enumerations are numbers in all of them, since a batch does not carry their names.  An
+ExtensionObject that could not be decoded keeps its bytes (`UaEncoding` 1, `UaBody`) under the id of its encoding.
 """
 
 import base64
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from gateway.model import IS_ARRAY, IS_MATRIX, Batch
 from gateway.payload.forms import Json, json_column, json_of
-from gateway.payload.timestamps import text_of, texts_of
+from gateway.payload.timestamps import TIME_SOURCES, text_of, texts_of
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, Structure, Typed
 
 Encoding = Literal["verbose", "compact", "raw", "plain"]
@@ -86,6 +87,9 @@ def fields_of(batch: Batch, encoding: Encoding, server_time: bool) -> list[Json]
     for i in np.flatnonzero(batch.statuses).tolist():
         found[i]["Status"] = status_form(int(batch.statuses[i]), encoding)
     _stamp(found, "SourceTimestamp", batch.source_ticks)
+    if batch.time_sources is not None:
+        for i in np.flatnonzero(batch.time_sources).tolist():
+            found[i]["TimeSource"] = TIME_SOURCES[batch.time_sources[i]]
     if server_time:
         _stamp(found, "ServerTimestamp", batch.server_ticks)
     return found  # type: ignore[return-value]  # a list of objects is a list of JSON values

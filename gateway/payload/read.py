@@ -5,7 +5,7 @@ of guessing.  It keeps the tag lists of `json-columns`, so one reader must see a
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -46,6 +46,8 @@ class Reading:
     """The reported gaps, as text."""
     note: str = ""
     """The kind of message, when it has no values."""
+    time_sources: frozenset[str] = frozenset()
+    """Whose times the values have, where any is not the source's: `server`, `receipt`."""
 
 
 class PayloadReader:
@@ -102,6 +104,7 @@ class PayloadReader:
             _latest(_column_times(body)),
             _gaps(body.get("gaps")),
             f"the list {body.get('tags')} is missing: the broker retains it below the topic at tags/#" if lacks else "",
+            _whose(told if isinstance(told := body.get("time_source"), list) else [told]),
         )
 
 
@@ -145,6 +148,7 @@ def _plain(body: Row) -> Reading:
         _latest(_instant(row.get("time")) for row in rows),
         _gaps(body.get("gaps")),
         "from the server's history" if body.get("historical") else "",
+        _whose(row.get("time_source") for row in rows),
     )
 
 
@@ -173,7 +177,7 @@ def _network(body: Row, kind: str) -> Reading:
     fields_ = _row(message.get("Payload") or {})
     frame = "keep-alive" if message.get("MessageType") == "ua-keepalive" else ""
     newest = _latest(_source_times(fields_)) or (_instant(message.get("Timestamp")) if fields_ else None)
-    return Reading(stream, seq, _fields(fields_), newest, _gaps(message.get("Gaps")), frame)
+    return Reading(stream, seq, _fields(fields_), newest, _gaps(message.get("Gaps")), frame, _whose_of(fields_))
 
 
 def _event(event: Row) -> Reading:
@@ -187,6 +191,7 @@ def _event(event: Row) -> Reading:
     return Reading(
         stream, seq, _fields(data), _instant(event.get("time")) if data else None,
         _gaps(orjson.loads(told) if isinstance(told, str) else told), "keep-alive" if kind == "ua-keepalive" else "",
+        _whose_of(data),
     )  # fmt: skip
 
 
@@ -204,6 +209,14 @@ def _source_times(data: Row) -> Iterator[datetime | None]:
     for each in data.values():
         if isinstance(each, dict):
             yield _instant(each.get("SourceTimestamp"))
+
+
+def _whose_of(data: Row) -> frozenset[str]:
+    return _whose(each.get("TimeSource") for each in data.values() if isinstance(each, dict))
+
+
+def _whose(told: Iterable[object]) -> frozenset[str]:
+    return frozenset(str(each) for each in told if each and each != "source")
 
 
 def _identity(text: object) -> tuple[str, int]:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from gateway.model import TICKS_PER_SECOND
 
+TIME_SOURCES = ("source", "server", "receipt")
+"""What messages call each `TimeSource`."""
 _EPOCH = datetime(1601, 1, 1)
 LAST_TICKS = 2_650_467_743_999_999_999
 """9999-12-31T23:59:59.9999999Z: Part 6 (5.4.2.6) limits all later times to it."""

@@ -58,6 +58,7 @@ class Choice:
             source_ticks=batch.source_ticks[rows],
             server_ticks=batch.server_ticks[rows],
             gaps=gaps,
+            time_sources=None if batch.time_sources is None else batch.time_sources[rows],
         )
 
     def _derive(self, tags: Sequence[Tag]) -> None:

@@ -22,6 +22,8 @@ class Sample(NamedTuple):
     server_ticks: int
     column: int = 0
     """0: a value of the tag itself; n: a value of the tag's n-th aggregate."""
+    time_source: int = 0
+    """Whose clock `source_ticks` is by: a `TimeSource`."""
 
 
 class Way(Protocol):

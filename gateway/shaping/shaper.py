@@ -160,11 +160,16 @@ def _samples(batch: Batch, now_ticks: int) -> list[Sample]:
     given = np.where(batch.source_ticks > 0, batch.source_ticks, batch.server_ticks)
     ticks = np.where(given > 0, given, now_ticks)
     columns = (batch.statuses, batch.types, batch.source_ticks, batch.server_ticks)
-    return [Sample(*row) for row in zip(ticks.tolist(), values, *(c.tolist() for c in columns), strict=True)]
+    rows = zip(ticks.tolist(), values, *(c.tolist() for c in columns), strict=True)
+    if batch.time_sources is None:
+        return [Sample(*row) for row in rows]
+    sources = batch.time_sources.tolist()
+    return [Sample(*row)._replace(time_source=source) for row, source in zip(rows, sources, strict=True)]
 
 
 def _with_rows(batch: Batch, rows: list[tuple[int, Sample]]) -> Batch:
     samples = [sample for _, sample in rows]
+    sources = [sample.time_source for sample in samples]
     return replace(
         batch,
         handles=np.array([handle for handle, _ in rows], np.uint32),
@@ -173,6 +178,7 @@ def _with_rows(batch: Batch, rows: list[tuple[int, Sample]]) -> Batch:
         statuses=np.array([s.status for s in samples], np.uint32),
         source_ticks=np.array([s.source_ticks for s in samples], np.int64),
         server_ticks=np.array([s.server_ticks for s in samples], np.int64),
+        time_sources=None if not any(sources) else np.array(sources, np.uint8),
     )
 
 

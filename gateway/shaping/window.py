@@ -146,6 +146,7 @@ class Window:
                 span.start_ticks,
                 last.server_ticks,
                 column,
+                last.time_source,
             )
             for column, f in enumerate(self.functions, 1)
         ]

@@ -44,6 +44,8 @@ class Changes:
     """What was wrong first."""
     culprits: tuple[int, ...] = ()
     """The handles of spoiled values, and that of the value whose end was not found."""
+    time_sources: NDArray[np.uint8] | None = None
+    """See `model.Batch`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gateway.opcua.codec.wire import EXTENSION_OBJECT, Dialect
 from gateway.opcua.space.event_filters import MODEL_CHANGES, Event, read_events
 from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.heartbeat import Heartbeats
+from gateway.opcua.subscription.times import Wish, with_times
 
 NOTHING = Changes(
     np.zeros(0, np.uint32), np.zeros(0, np.uint8), [], np.zeros(0, np.uint32), np.zeros(0, np.int64),
@@ -84,8 +85,11 @@ class ServerClock:
 class BatchBuilder:
     """Builds the batches of one source."""
 
-    def __init__(self, source: str, table: Table, metrics: SourceMetrics, dialect: Dialect) -> None:
+    def __init__(
+        self, source: str, table: Table, metrics: SourceMetrics, dialect: Dialect, *, time_source: Wish = "source"
+    ) -> None:
         self._source = source
+        self._time_source: Wish = time_source
         self._metrics = metrics
         self._dialect = dialect
         self._log = structlog.get_logger("gateway.opcua").bind(source=source)
@@ -133,13 +137,14 @@ class BatchBuilder:
 
         A gap that names no tags concerns those of `tags_of`.
         """
-        self.heartbeats.note(columns, time.monotonic())
+        timed = with_times(columns, self._time_source, now_ticks)
+        self.heartbeats.note(timed, time.monotonic())
         if columns.problem or columns.lost or columns.spoiled:
             gaps = (*gaps, *self._spoiled(columns, since_ticks))
         gaps = (*gaps, *self._overflows(columns, since_ticks))
         if gaps:
             gaps = tuple(gap if gap.handles else replace(gap, handles=tags_of()) for gap in gaps)
-        return self._batch(columns, gaps, checkpoint)
+        return self._batch(timed, gaps, checkpoint)
 
     def repeated(self, columns: Changes) -> Batch:
         """The batch of a heartbeat."""
@@ -150,7 +155,7 @@ class BatchBuilder:
         if columns.problem:
             self._metrics.undecodable.inc(columns.spoiled)
             self._tell(columns)
-        return replace(self._batch(columns, ()), historical=True)
+        return replace(self._batch(with_times(columns, self._time_source, now_ticks), ()), historical=True)
 
     def _batch(self, columns: Changes, gaps: tuple[Gap, ...], checkpoint: bytes = b"") -> Batch:
         self._count(columns)
@@ -165,6 +170,7 @@ class BatchBuilder:
             server_ticks=columns.server_ticks,
             gaps=gaps,
             checkpoint=checkpoint,
+            time_sources=columns.time_sources,
         )
 
     def _changes(self, published: Published, part: Notification) -> Changes:

@@ -10,7 +10,8 @@ import numpy as np
 from gateway.opcua.codec.columns import Changes
 from gateway.opcua.space.selection import Item
 
-_Row = tuple[int, object, int, int, int]
+_Row = tuple[int, object, int, int, int, int]
+"""Type, value, status, ticks, server ticks, whose the ticks are."""
 
 
 class Heartbeats:
@@ -39,6 +40,7 @@ class Heartbeats:
                 int(changes.statuses[row]),
                 int(changes.source_ticks[row]),
                 int(changes.server_ticks[row]),
+                0 if changes.time_sources is None else int(changes.time_sources[row]),
             )
             self._due_s[handle] = now_s + self._period_s[handle]
 
@@ -53,7 +55,8 @@ class Heartbeats:
             return None
         for handle in handles:
             self._due_s[handle] = now_s + self._period_s[handle]
-        types, values, statuses, source_ticks, server_ticks = zip(*(self._rows[h] for h in handles), strict=True)
+        rows = [self._rows[handle] for handle in handles]
+        types, values, statuses, source_ticks, server_ticks, sources = zip(*rows, strict=True)
         return Changes(
             np.array(handles, np.uint32),
             np.array(types, np.uint8),
@@ -61,4 +64,5 @@ class Heartbeats:
             np.array(statuses, np.uint32),
             np.array(source_ticks, np.int64),
             np.array(server_ticks, np.int64),
+            time_sources=np.array(sources, np.uint8) if any(sources) else None,
         )

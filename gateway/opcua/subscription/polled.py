@@ -98,7 +98,7 @@ class PolledSource:
         """The latest source timestamp seen: where a gap would begin."""
         self._clock = ServerClock()
         self._error: BaseException | None = None
-        self._builder = BatchBuilder(config.name, table, metrics, dialect)
+        self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)
         self.backfill = Backfill(session, config, dialect, self._builder, self._woken.set)
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         tell_missing(self._log, table)

@@ -89,7 +89,7 @@ class SubscribedSource:
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         self._ready: deque[_Delivery] = deque()
         self._clock = ServerClock()
-        self._builder = BatchBuilder(config.name, table, metrics, dialect)
+        self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)
         self.subscriptions = Subscriptions(session, config, watch_model=is_growing(config))
         self.items = MonitoredItems(
             session,

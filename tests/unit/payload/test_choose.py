@@ -22,6 +22,7 @@ from typing import get_args
 
 import jsonschema
 import msgspec
+import numpy as np
 import pytest
 
 from gateway.config import Config, PayloadConfig
@@ -68,6 +69,7 @@ def test_every_format_numbers_counts_and_fits_its_schema(tmp_path: Path, name: s
     form, counting = encoder_for(chosen, "line-1", "edge.e1"), Counting()
     gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS)
     batch = replace(batch_of([(11, 1.5), (12, "x"), (0, None)] * 40), gaps=(gap,))
+    batch = replace(batch, time_sources=np.arange(len(batch), dtype=np.uint8) % 3)
     messages = [m for _ in range(3) for m in counting.append(form.encode(batch, counting.next_seq))]
     assert sum(m.values for m in messages) == 3 * len(batch)
     validator = jsonschema.Draft202012Validator(FORMATS[name].schema())

@@ -1,8 +1,10 @@
 """What watchers see: every format read back, with whatever cannot be read said in words."""
 
+import dataclasses
 import gzip
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -118,3 +120,16 @@ def test_members_that_are_new_do_not_disturb() -> None:
     made = next(encoded(VARIANTS["json"], batch_of([(11, 1.0)], ticks=[TICKS])))
     packet = packet_of(replace(made, payload=made.payload[:-1] + b',"more":1}'))
     assert PayloadReader().read(packet).seq == 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_format_says_whose_times_the_values_have(variant: str) -> None:
+    """Two of three values have no time of their source."""
+    batch = batch_of([(11, 61.5), (12, "on"), (6, 7)])
+    for sources in ([0, 1, 2], [1, 1, 1], None):
+        timed = None if sources is None else np.array(sources, np.uint8)
+        got = readings(VARIANTS[variant], True, dataclasses.replace(batch, time_sources=timed))
+        expected = {0: set(), 1: {"server"}, 2: {"receipt"}}
+        whose = set().union(*(expected[source] for source in sources or ())) if variant != "pubsub raw" else set()
+        assert set().union(*(reading.time_sources for _, reading in got)) == whose
+        assert all(made.oldest_ticks == TICKS for made, _ in got if made.values)
