@@ -54,6 +54,9 @@ class HttpConfig(Strict):
     """Address to listen on: this machine only, unless you say otherwise."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Port to listen on; 0 takes a free one."""
+    hosts: tuple[Host, ...] = ()
+    """Names by which requests may call this gateway (their `Host`), beside addresses, `host`, this machine's own name
+    and names that only local networks know (`gateway`, `*.local`, `*.internal`, `*.svc`)."""
     max_sources: Annotated[int, Field(ge=1, le=10_000)] = 100
     """How many sources have histograms of their own on `/metrics` (about 35 lines each, and 20 for each further
     broker); the others share those of a source named `other`."""

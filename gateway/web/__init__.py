@@ -1,22 +1,36 @@
 """What the gateway shows over HTTP: pages of metrics, `/health/live`, `/health/ready`.
 
 Carrying values matters more than showing figures: a port that is taken is waited for like any peer that is away.
-Health says which peers are there and for how long, nothing of the configuration.
+Health says which peers are there and for how long, nothing of the configuration.  Whoever connects costs a bounded part
+of the process (`connections.py`), and calls us by a name of ours (`hosts.py`).
 """
 
 import asyncio
 import errno
+import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from gateway.cancellation import unless_asked
 from gateway.config import HttpConfig
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link, keep_connected
+from gateway.logs import Sparing
+from gateway.tcp import resolve
+from gateway.web.connections import Connections
+from gateway.web.hosts import Hosts
+
+CLOSE_S = 0.3
+"""How long an answer that is being sent may take when the port is closed."""
+BACKLOG = 16
 
 
 @asynccontextmanager
@@ -27,26 +41,59 @@ async def listening(
 
     Raises `Unavailable` when it cannot listen.
     """
-    app = web.Application()
+    connections, hosts = Connections(), Hosts((config.host, *config.hosts))
+    app = web.Application(middlewares=[_counted(connections), _called_right(hosts)])
     for path, registry in pages.items():
         app.router.add_get(path, make_aiohttp_handler(registry))
     app.router.add_get("/health/live", _live)
     app.router.add_get("/health/ready", partial(_ready, links))
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_S, logger=_server_log(), lingering_time=0
+    )
     await runner.setup()
+    assert runner.server is not None
     try:
-        site = web.TCPSite(runner, config.host, config.port)
+        listeners = await _bound(config)
         try:
-            await site.start()
-        except OSError as error:
-            why = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
-            raise Unavailable(
-                f"cannot listen on {config.host}:{config.port}: {why} (http.port names another)"
-            ) from error
-        port = runner.addresses[0][1]
-        yield f"http://{config.host}:{port}"
+            async with asyncio.TaskGroup() as tasks:
+                accepting = [
+                    tasks.create_task(
+                        unless_asked(partial(connections.accept, each, runner.server)), name="accept HTTP"
+                    )
+                    for each in listeners
+                ]
+                yield f"http://{config.host}:{listeners[0].getsockname()[1]}"
+                for task in accepting:
+                    task.cancel()
+        finally:
+            for listener in listeners:
+                listener.close()
     finally:
         await runner.cleanup()
+        connections.close()
+
+
+async def _bound(config: HttpConfig) -> list[socket.socket]:
+    """Listening sockets, one for each address that the host has.  Raises `Unavailable`."""
+    bound: list[socket.socket] = []
+    port = config.port
+    try:
+        for family, where in await resolve(config.host, port):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            bound.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setblocking(False)
+            sock.bind((where[0], port, *where[2:]))
+            sock.listen(BACKLOG)
+            port = sock.getsockname()[1]
+    except OSError as error:
+        for sock in bound:
+            sock.close()
+        why = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
+        raise Unavailable(f"cannot listen on {config.host}:{config.port}: {why} (http.port names another)") from error
+    return bound
 
 
 async def serve_http(
@@ -64,6 +111,49 @@ async def serve_http(
         await asyncio.Event().wait()
 
     await keep_connected(link, partial(listening, config, pages, links), serve, Backoff(first_s=1.0, most_s=10.0))
+
+
+def _counted(connections: Connections) -> Middleware:
+    @web.middleware
+    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        transport = request.transport
+        connections.begins(transport)
+        try:
+            return await handler(request)
+        finally:
+            connections.answered(transport)
+
+    return counted
+
+
+def _called_right(hosts: Hosts) -> Middleware:
+    sparing, log = Sparing(), structlog.get_logger("gateway.web")
+
+    @web.middleware
+    async def called_right(request: web.Request, handler: Handler) -> web.StreamResponse:
+        name = request.headers.get("Host")
+        if hosts.are_right(name):
+            return await handler(request)
+        if (more := sparing.line("host")) is not None:
+            log.warning("a request is refused: its Host is no name of this gateway", host=str(name)[:100], **more)
+        return web.Response(status=421, text=f"{str(name)[:100]} is no name of this gateway: http.hosts names more\n")
+
+    return called_right
+
+
+def _server_log() -> logging.Logger:
+    """What aiohttp says of requests: of each kind of fault one line, and then one a minute."""
+    log = logging.getLogger("gateway.web.requests")
+    log.filters[:] = [_spared(Sparing())]
+    return log
+
+
+def _spared(sparing: Sparing) -> Callable[[logging.LogRecord], bool]:
+    def passes(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return sparing.line(type(error).__name__) is not None
+
+    return passes
 
 
 async def _live(request: web.Request) -> web.Response:
