@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import structlog
 
+from gateway.advice import advice_for
 from gateway.errors import Unavailable
 
 T = TypeVar("T")
@@ -80,6 +81,8 @@ class Link:
         self._on_failure = on_failure
         self._since = time.monotonic()
         self._notice = self._noticed = ""
+        self._advised = set[str]()
+        """What was said since it was last up: another kind of reason is said once, and not at every attempt."""
         self._log = structlog.get_logger("gateway.link").bind(peer=peer, address=address)
 
     @property
@@ -112,8 +115,10 @@ class Link:
         self._on_failure(self, cause)
         if self.state is LinkState.DOWN:
             if self.flaps and self.since_s > GONE_S:
-                self._tell_loss(reason, lost_before=self._losses)
+                self._tell_loss(reason, advice_for(reason, cause), lost_before=self._losses)
                 self._losses = 0
+            elif (advice := advice_for(reason)) and advice not in self._advised and not self.flaps:
+                self._tell_loss(reason, advice)
             elif reason != self.reason:
                 self._log.debug("still not connected", reason=reason, for_s=round(self.since_s, 1))
             self.reason = reason
@@ -121,8 +126,9 @@ class Link:
         self.release()
         if self.is_up:
             self._count_loss()
+        self._advised.clear()
         if not self.flaps:
-            self._tell_loss(reason)
+            self._tell_loss(reason, advice_for(reason, cause))
         elif self._losses == FLAPS:
             self._flapping_since = time.monotonic()
             self._log.warning(
@@ -131,6 +137,7 @@ class Link:
                 latest_held_s=round(self.lasted_s, 1),
                 reason=reason,
                 may_be=self.hint or None,
+                advice=advice_for(reason, cause) or None,
                 next="trying again at growing intervals; told again when it is over",
             )
         self._enter(LinkState.DOWN, reason)
@@ -139,7 +146,10 @@ class Link:
         self.lasted_s = self.since_s
         self._losses = self._losses + 1 if self.lasted_s < self.held_after_s else 0
 
-    def _tell_loss(self, reason: str, **more: object) -> None:
+    def _tell_loss(self, reason: str, advice: str, **more: object) -> None:
+        if advice:
+            self._advised.add(advice)
+            more["advice"] = advice
         self._log.warning("not connected", reason=reason, next="trying again by itself until it is back", **more)
 
     def _settled(self) -> None:

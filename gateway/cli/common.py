@@ -16,6 +16,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from gateway.advice import advice_for
 from gateway.errors import EXIT_UNAVAILABLE, ConfigError, Rejected, Unavailable
 from gateway.process_signals import EXIT_INTERRUPTED, handled
 from gateway.stop_deadline import StopDeadline, stop_deadline
@@ -72,20 +73,8 @@ def problems_told() -> Iterator[None]:
 
 def _advice(error: BaseException) -> str:
     """What to look at next; empty where the message says it itself."""
-    said = next((advice for words, advice in _SAID.items() if words in str(error)), "")
-    return said or (_CAUSES.get(error.cause, "") if isinstance(error, Unavailable) else "")
-
-
-_SAID = {
-    "BadIdentityToken": ": it wants a user that it knows: username and password (browse: --username, --password-env)",
-    "BadUserAccessDenied": ": is the name or the password wrong?",
-}
-_CAUSES = {
-    "refused": ": nobody listens there; is it running, and is the port right?",
-    "unreachable": ": is the address right, and the network up?",
-    "name": ": is the host's name spelt right?",
-    "timeout": ": is the address right, is there a firewall, does it speak this protocol?",
-}
+    advice = advice_for(str(error), error.cause if isinstance(error, Unavailable) else "")
+    return f": {advice}" if advice else ""
 
 
 def _all(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -19,6 +19,9 @@ class TlsConfig(Strict):
 
     ca: Path | None = None
     """PEM file with the certificate authorities that may vouch for the broker (default: those of the system)."""
+    crl: Path | None = None
+    """PEM file with revocation lists.  Then every authority between the broker and `ca` needs one there that is in
+    date, and none may list what it vouches for."""
     certificate: Path | None = None
     """PEM file with our client certificate, and the chain up to its authority."""
     key: Path | None = None

@@ -13,13 +13,23 @@ from gateway.config.selection import Selection, ShapingConfig
 class SecurityConfig(Strict):
     """How the channel to one OPC UA server is secured.  `security: {}` takes the strongest the server offers."""
 
-    policy: Literal["auto", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"] = "auto"
-    """SecurityPolicy; `auto` takes the strongest the server offers, and never a weaker one than before."""
+    policy: Literal["auto", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "None"] = "auto"
+    """SecurityPolicy; `auto` takes the strongest the server offers, and never a weaker one than before.  `None` is for
+    servers that secure nothing but the password: values cross the network in clear and can be changed on their way.
+    The server's certificate is checked all the same, for it is what the password is encrypted with."""
     mode: Literal["auto", "Sign", "SignAndEncrypt"] = "auto"
     """`auto` encrypts where the server can, and signs otherwise."""
     pki: Path = Path("var/pki")
     """Folder of certificates: `own`, `trusted`, `rejected`, `issuers`, `crl`.  Made at first start, with a certificate
     of our own; `gateway cert` shows and changes what is in it."""
+    accept: tuple[Literal["expired", "uri", "usage", "key_size"], ...] = ()
+    """What may be wrong with the certificate of this server and is accepted all the same, if the certificate is itself
+    in `trusted`: `expired` (or not valid yet), `uri` (made for another application, or for none), `usage` (not made
+    for servers, or its extensions cannot be read), `key_size` (RSA below 2048 bits, or signed with SHA-1).  It is
+    logged at every connect and counted."""
+    missing_crl: Literal["accept", "refuse"] = "accept"
+    """What it means that an issuer has no revocation list in `crl`: it has revoked nobody, or nobody can tell.  A list
+    that is there and cannot be read, has a wrong signature or is out of date always refuses."""
     check_host: bool = True
     """The certificate of a server that is trusted through its issuer must name the host of `url`.  A certificate that
     is trusted itself need not."""
@@ -103,6 +113,15 @@ class SourceConfig(Strict):
         return self
 
     @model_validator(mode="after")
+    def _none_for_a_password(self) -> Self:
+        if self.security is not None and self.security.policy == "None":
+            if self.password is None:
+                raise ValueError("security: {policy: None} protects nothing but a password: use insecure: true")
+            if self.security.mode != "auto":
+                raise ValueError("security: {policy: None} has no mode: leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _one_user(self) -> Self:
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password go together")
@@ -111,5 +130,9 @@ class SourceConfig(Strict):
         if self.username is not None and self.user_certificate is not None:
             raise ValueError("log in with username or with user_certificate, not with both")
         if self.insecure and self.password is not None:
-            raise ValueError("the password would cross the network in clear: use security instead of insecure: true")
+            raise ValueError(
+                "insecure: true checks nobody, so the password would cross the network in clear, or encrypted for "
+                "whoever answers: use security instead; where the server secures nothing but the password, "
+                "security: {policy: None} checks its certificate first"
+            )
         return self

@@ -43,6 +43,8 @@ class SourceMetrics:
     lost_cycles: Counter
     own_certificate_expires: Gauge
     server_certificate_expires: Gauge
+    blemishes_accepted: Mapping[str, Counter]
+    """By what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

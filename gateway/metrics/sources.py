@@ -8,6 +8,9 @@ from gateway.metrics.bound import SourceMetrics
 FILTER_RULES = ("deadband", "rate_limit", "swinging_door", "aggregate")
 """Which rule held a value back: the values of the `rule` label."""
 
+BLEMISHES = ("expired", "uri", "usage", "key_size")
+"""What `security.accept` lets pass: the values of the `blemish` label."""
+
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
@@ -49,6 +52,13 @@ class SourceFamilies:
             "Unix time at which a certificate ends: ours, or the server's.",
             "source",
             "certificate",
+        )
+        self._blemishes = counter(
+            r,
+            "gateway_source_certificate_blemishes_accepted",
+            "Connections although something is wrong with the server's certificate (security.accept), by what.",
+            "source",
+            "blemish",
         )
         self._last_response = gauge(
             r, "gateway_source_last_response_timestamp_seconds", "Unix time of the server's last answer.", "source"
@@ -140,6 +150,7 @@ class SourceFamilies:
             polled=self._polled.labels(name),
             lost_cycles=self._lost_cycles.labels(name),
             own_certificate_expires=self._certificates.labels(name, "own"),
+            blemishes_accepted={each: self._blemishes.labels(name, each) for each in BLEMISHES},
             server_certificate_expires=self._certificates.labels(name, "server"),
         )
 

@@ -32,6 +32,8 @@ from gateway.mqtt.sink import SessionSettings, VersionRefusedError, refused
 
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP, _DISCONNECT, _AUTH = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0, 0xF0
 
+_ACCEPTS_IN_3 = "takes the session in MQTT 3.1.1, which was asked for in MQTT 5: we hang up"
+
 
 class Answers:
     """Reads the packets of one session, one by one."""
@@ -85,7 +87,10 @@ class Answers:
     def _on_connack(self, first: int, body: bytes) -> None:
         code = body[1]
         if len(body) == 2:  # a CONNACK of 3.1.1 has no properties
-            kind = VersionRefusedError if code in (0, 1) else Unavailable
+            if code == 0:
+                self.refuse(VersionRefusedError(f"{self._address} {_ACCEPTS_IN_3}"))
+                return
+            kind = VersionRefusedError if code == 1 else Unavailable
             self.refuse(kind(f"{self._address} refuses the session: {CONNACK_3.get(code, CONNACK_3[1])}"))
             return
         if code >= 0x80:

@@ -104,9 +104,25 @@ def explain(error: BaseException, address: Address) -> str:
 
 
 def _certificate(error: ssl.SSLCertVerificationError, address: Address) -> str:
-    if error.verify_code in (62, 64):  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+    if error.verify_code in (62, 64):
         return f"it is not for the name {address.host}"
-    return error.verify_message
+    return _REFUSED.get(error.verify_code, error.verify_message)
+
+
+_REFUSED = {
+    2: "a certificate between it and its authority is missing, or its authority is not trusted",
+    3: "there is no revocation list of its authority",
+    9: "it is not valid yet",
+    10: "the certificate has expired",
+    11: "the revocation list of its authority is not valid yet",
+    12: "the revocation list of its authority is out of date",
+    18: "it is signed by itself, and its authority is not trusted here",
+    19: "its authority is not trusted here",
+    20: "its authority is not trusted here, or a certificate between is missing",
+    21: "a certificate between it and its authority is missing",
+    23: "it is revoked",
+}
+"""By the code of OpenSSL (X509_V_ERR_…), which also has 62 and 64 for another name and another address."""
 
 
 def _tls(error: ssl.SSLError) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 
 from gateway.config import TlsConfig
 from gateway.config.private_files import rule_for
@@ -39,6 +41,8 @@ def _made(config: TlsConfig) -> tuple[ssl.SSLContext, list[Problem]]:
     if config.alpn:
         made.set_alpn_protocols(list(config.alpn))
     _load_authorities(made, config.ca, problems)
+    if config.crl is not None:
+        _load_revocations(made, config.crl, problems)
     if config.certificate is not None:
         _load_certificate(made, config, config.certificate, problems)
     return made, problems
@@ -79,6 +83,18 @@ def _load_authorities(made: ssl.SSLContext, ca: Path | None, problems: list[Prob
         problems.append((("ca",), f"{ca}: no certificate authority can be read from it: {_why(error)}"))
 
 
+def _load_revocations(made: ssl.SSLContext, crl: Path, problems: list[Problem]) -> None:
+    """OpenSSL refuses from then on whoever is listed, and whoever's issuer has no list or one that is out of date."""
+    try:
+        if b"-----BEGIN X509 CRL-----" not in crl.read_bytes():
+            raise ValueError("there is no revocation list in it (PEM)")
+        made.load_verify_locations(cafile=crl)
+    except (OSError, ValueError) as error:
+        problems.append((("crl",), f"{crl}: no revocation list can be read from it: {_why(error)}"))
+        return
+    made.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
+
+
 def _load_certificate(made: ssl.SSLContext, config: TlsConfig, certificate: Path, problems: list[Problem]) -> None:
     key = config.key or certificate
     key_place: Place = ("certificate",) if config.key is None else ("key",)
@@ -97,9 +113,25 @@ def _load_certificate(made: ssl.SSLContext, config: TlsConfig, certificate: Path
     try:
         made.load_cert_chain(certificate, key, password)
     except (OSError, ValueError) as error:
-        problems.append(
-            (("certificate",), f"{certificate} and {key}: our certificate cannot be read from them: {_why(error)}")
-        )
+        place, why = _locked(key, password) or (("certificate",), _why(error))
+        problems.append((place, f"{certificate} and {key}: our certificate cannot be read from them: {why}"))
+
+
+def _locked(key: Path, password: str) -> tuple[Place, str] | None:
+    """Whether it is the password of the key that is wrong, of which OpenSSL says nothing that helps."""
+    try:
+        data = key.read_bytes()
+    except OSError:
+        return None
+    if b"ENCRYPTED" not in data:
+        return None
+    try:
+        serialization.load_pem_private_key(data, password.encode() or None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        if not password:
+            return ("key_password",), "the key is locked: tls.key_password says where its password is kept"
+        return ("key_password",), "tls.key_password is not the password of the key"
+    return None
 
 
 def _why(error: Exception) -> str:

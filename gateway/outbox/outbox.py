@@ -14,6 +14,7 @@ from time import monotonic
 from gateway.config import OutboxConfig
 from gateway.errors import Rejected, Unavailable
 from gateway.model import Loss, Message
+from gateway.outbox.disk_trouble import text_of
 from gateway.outbox.group_commit import Append, next_group, parts_of
 from gateway.outbox.lanes import DEFAULT_ROUTE
 from gateway.outbox.reader import Reader
@@ -197,7 +198,8 @@ class Outbox:
                 continue
             error = await self._write(parts)
             if error is not None:
-                store.trouble.begins(f"cannot write to {self._config.path}: {error.strerror or error}")
+                why = await store.in_thread(partial(text_of, error, self._config.path))
+                store.trouble.begins(f"cannot write to {self._config.path}: {why}")
                 if error.errno in _FULL and self._config.when_full == "drop_oldest" and wait_s > self._retry_s:
                     await store.drop_oldest()  # only from the second try on: the disk may be free again by then
                 if not await self._wait(wait_s):

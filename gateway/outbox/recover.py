@@ -25,6 +25,7 @@ from gateway.errors import EXIT_IN_USE, ConfigError, Unavailable
 from gateway.model import Loss
 from gateway.outbox.clock import Clock
 from gateway.outbox.cursors import Cursor, Noted, at_the_oldest, begun_cursor, fitted, following, furthest, read_cursors
+from gateway.outbox.disk_trouble import text_of
 from gateway.outbox.double_buffered_file import DoubleBufferedFile
 from gateway.outbox.files import Files
 from gateway.outbox.lanes import DEFAULT_ROUTE, Lanes
@@ -134,7 +135,7 @@ def _lock(files: Files, folder: Path) -> int:
 
 
 def _cannot_use(folder: Path, error: OSError) -> ConfigError | Unavailable:
-    text = f"cannot use the outbox folder {folder}: {error.strerror or error}"
+    text = f"cannot use the outbox folder {folder}: {text_of(error, folder)}"
     return Unavailable(text) if error.errno in _PASSING else ConfigError([text])
 
 

@@ -16,6 +16,7 @@ from gateway.config import OutboxConfig
 from gateway.model import Loss, LossCause
 from gateway.outbox.clock import Clock
 from gateway.outbox.cursors import at_the_oldest, begun_cursor
+from gateway.outbox.disk_trouble import text_of
 from gateway.outbox.files import Files
 from gateway.outbox.lanes import priority_of
 from gateway.outbox.losses import Item, Position, losses_of
@@ -248,7 +249,8 @@ class Store:
                 self.attach(lane, await self.in_thread(partial(self.writer.begin, lane.index)))
             items, holes = await self.in_thread(partial(read_items, self._files, self.found.folder, segment))
         except OSError as error:
-            self.trouble.begins(f"cannot make room in {self.found.folder}: {error.strerror or error}")
+            why = await self.in_thread(partial(text_of, error, self.found.folder))
+            self.trouble.begins(f"cannot make room in {self.found.folder}: {why}")
             return False
         losers = {
             name

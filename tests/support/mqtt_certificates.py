@@ -56,6 +56,14 @@ class Authority:
         pair.key.write_bytes(pem)
         return pair
 
+    def revoking(self, serial: int, lasts: datetime.timedelta) -> bytes:
+        """A revocation list with this number; `lasts` may lie in the past."""
+        now = datetime.datetime.now(datetime.UTC)
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name).last_update(now - 2 * DAY)
+        made = builder.next_update(now + lasts).add_revoked_certificate(entry).sign(self._key, hashes.SHA256())
+        return made.public_bytes(serialization.Encoding.PEM)
+
     def listener(self, pair: Pair) -> str:
         """Lines that make a listener of mosquitto speak TLS."""
         return f"certfile {pair.certificate}\nkeyfile {pair.key}\ncafile {self.path}"

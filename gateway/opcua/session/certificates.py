@@ -23,6 +23,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from gateway.config.private_files import read_private
 from gateway.errors import ConfigError
 
+UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What extensions raise that cannot be read, all of them together and late."""
 DAYS = 3 * 365
 KEY_BITS = 2048
 """What every policy takes (Basic256Sha256 2048 to 4096), and small devices can compute with."""
@@ -59,7 +61,7 @@ def _alternative_names(
 ) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return []
     return [str(name) for name in names.get_values_for_type(kind)]
 

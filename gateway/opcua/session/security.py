@@ -7,6 +7,7 @@ Nothing that was sent in clear is believed: the certificate must be trusted, the
 inside the channel, and `auto` refuses to be weaker than it was before (`strongest.json`).
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import structlog
 from asyncua import Client, ua
 from asyncua.crypto import security_policies as policies
 from asyncua.crypto.uacrypto import CertProperties
@@ -38,6 +40,7 @@ from gateway.opcua.session.certificates import (
     identity_or_none,
     load,
 )
+from gateway.opcua.session.fitness import Blemish
 from gateway.opcua.session.trust import TrustStore
 from gateway.urls import parse_url
 from gateway.yaml_positions import Place, Problem, dotted
@@ -108,7 +111,7 @@ def problems_with(config: SourceConfig) -> list[Problem]:
     if config.password is not None:
         reads.append((("password",), config.password.read))
     if config.security is not None:
-        reads.append((("security", "pki"), partial(identity_or_none, config.security.pki)))
+        reads.append((("security", "pki"), partial(_look_into, config.security)))
     problems: list[Problem] = []
     for place, read in reads:
         try:
@@ -116,6 +119,11 @@ def problems_with(config: SourceConfig) -> list[Problem]:
         except ConfigError as error:
             problems += [(place, text) for text in error.problems]
     return problems
+
+
+def _look_into(security: SecurityConfig) -> None:
+    identity_or_none(security.pki)
+    _remembered(security)
 
 
 @contextmanager
@@ -142,7 +150,7 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
     """
     user = await in_thread(partial(_user_certificate, config), f"user certificate of {config.name}")
     client.user_certificate, client.user_private_key = user or (None, None)
-    if config.security is None:
+    if config.security is None or config.security.policy == "None":
         client.application_uri = INSECURE_URI
         return None
     security = config.security
@@ -157,13 +165,22 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
         without = "; insecure (browse: --insecure) would do without security" if offered == "None None" else ""
         raise Unavailable(f"{config.url} offers no endpoint that is allowed ({wanted}): it offers {offered}{without}")
     level, endpoint = chosen
-    certificate = await in_thread(
+    certificate, accepted = await in_thread(
         partial(_believed, endpoint, config, security, level), f"trusted certificates for {config.name}"
     )
     metrics.server_certificate_expires.set(expires_at(load(certificate)))
+    _tell_accepted(config, accepted, metrics)
     policy, mode = list(POLICIES.values())[level.policy], list(_MODES.values())[level.mode]
     await client.set_security(policy, *secured, server_certificate=CertProperties(certificate, "der"), mode=mode)
     return level
+
+
+def _tell_accepted(config: SourceConfig, accepted: Sequence[Blemish], metrics: SourceMetrics) -> None:
+    """At every connect: what nobody sees any more is forgotten."""
+    log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+    for each in accepted:
+        metrics.blemishes_accepted[each.name].inc()
+        log.warning("accepted although it is wrong, as the configuration says", accept=each.name, what=each.text)
 
 
 def _own(security: SecurityConfig) -> tuple[Identity, tuple[CertProperties, CertProperties]]:
@@ -173,24 +190,50 @@ def _own(security: SecurityConfig) -> tuple[Identity, tuple[CertProperties, Cert
     return identity, (CertProperties(certificate, "der"), CertProperties(key, "pem"))
 
 
-def _believed(endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig, level: Level) -> bytes:
+def _believed(
+    endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig, level: Level
+) -> tuple[bytes, list[Blemish]]:
     """The certificate of an endpoint that is no weaker than before, when it is trusted."""
     _refuse_weaker(config, security, level)
     return check_server(endpoint, config, security)
 
 
-def check_server(endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig) -> bytes:
-    """The DER form of the server's certificate, when it is trusted.  Raises `Unavailable` with what to do."""
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def check_server(
+    endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig
+) -> tuple[bytes, list[Blemish]]:
+    """The DER form of the server's certificate, when it is trusted, and what is accepted of it although it is wrong.
+
+    Raises `Unavailable` with what to do.
+    """
     host = parse_url(config.url, ["opc.tcp"]).host if security.check_host else None
     shown = endpoint.ServerCertificate or b""
     uri = endpoint.Server.ApplicationUri or ""
+    needs_crl = security.missing_crl == "refuse"
     try:
-        TrustStore(security.pki).check(shown, uri, host, datetime.now(UTC))
+        _, accepted = TrustStore(security.pki).check(
+            shown, uri, host, now(), accept=security.accept, needs_crl=needs_crl
+        )
     except Rejected as error:
-        raise Unavailable(f"{config.url} is refused: {error}") from error
+        raise Unavailable(f"{config.url} is refused: {error}", "tls") from error
     except OSError as error:
         raise ConfigError([f"cannot use the certificates in {security.pki}: {error}"]) from error
-    return first_of_chain(shown)
+    return first_of_chain(shown), accepted
+
+
+def prefer_encrypted_tokens(created: ua.CreateSessionResult) -> None:
+    """Of several ways to hand over a user, asyncua takes the first: let that be the one that encrypts best."""
+
+    def strength(token: ua.UserTokenPolicy) -> int:
+        policy = (token.SecurityPolicyUri or "").rpartition("#")[2]
+        return list(POLICIES).index(policy) if policy in POLICIES else -1
+
+    for endpoint in created.ServerEndpoints or []:
+        if endpoint.UserIdentityTokens:
+            endpoint.UserIdentityTokens.sort(key=strength, reverse=True)
 
 
 def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level | None) -> None:
@@ -198,7 +241,10 @@ def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level 
 
     Raises `Unavailable` when a stronger endpoint was kept from us.
     """
-    if config.security is None or level is None:
+    if config.security is None:
+        return
+    if level is None:
+        _trust_whom_the_password_is_for(created, config, config.security)
         return
     best = strongest(created.ServerEndpoints or [], config.security)
     if best is not None and best[0] > level:
@@ -210,11 +256,22 @@ def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level 
         _remember(config, config.security, level)
 
 
+def _trust_whom_the_password_is_for(
+    created: ua.CreateSessionResult, config: SourceConfig, security: SecurityConfig
+) -> None:
+    """Without a secure channel the password is encrypted with the certificate that the session came with."""
+    endpoint = next((each for each in created.ServerEndpoints or [] if each.Server is not None), None)
+    if endpoint is None:
+        raise Unavailable(f"{config.url} does not say who it is")
+    endpoint.ServerCertificate = created.ServerCertificate
+    check_server(endpoint, config, security)
+
+
 def protects_password(client: Client) -> bool:
     """Whether a password would leave us encrypted: by the channel, or by the token's own policy."""
     policy = client.server_policy(ua.UserTokenType.UserName)
     encrypted = client.security_policy.Mode == ua.MessageSecurityMode.SignAndEncrypt
-    return encrypted or policy.SecurityPolicyUri not in ("", None, policies.SecurityPolicyNone.URI)
+    return encrypted or (policy.SecurityPolicyUri or "").rpartition("#")[2] in POLICIES
 
 
 def _user_certificate(config: SourceConfig) -> tuple[x509.Certificate, PrivateKeyTypes] | None:
@@ -224,8 +281,15 @@ def _user_certificate(config: SourceConfig) -> tuple[x509.Certificate, PrivateKe
     try:
         user = load(certificate.read_bytes()), _private_key(read_private(key, "a private key"))
         belongs = user[0].public_key() == user[1].public_key()
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except OSError as error:
         raise ConfigError([f"cannot use the user certificate {certificate}: {error}"]) from error
+    except TypeError as error:  # what cryptography says of a password that is not given
+        raise ConfigError([
+            f"{key} is locked with a password, which the gateway does not take here: unlock a copy "
+            f"(openssl pkey -in {key} -out …), which others must not be able to read"
+        ]) from error  # fmt: skip
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError([f"cannot use the user certificate {certificate} and {key}: {error}"]) from error
     if not belongs:
         raise ConfigError([f"{key} is not the key of the user certificate {certificate}"])
     return user
@@ -249,30 +313,44 @@ def _memory(security: SecurityConfig) -> Path:
     return security.pki / "strongest.json"
 
 
-def _remembered(security: SecurityConfig) -> dict[str, list[int]]:
+def _remembered(security: SecurityConfig) -> dict[str, Level]:
+    """By URL; nothing where nothing was ever remembered.  Raises `ConfigError` when it cannot be read."""
+    path = _memory(security)
     try:
-        memory = json.loads(_memory(security).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        memory = json.loads(path.read_text(encoding="utf-8"))
+        return {str(url): Level(*(int(each) for each in level)) for url, level in memory.items()}
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    return memory if isinstance(memory, dict) else {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError([
+            f"{path} cannot be read ({error}), so nobody can tell whether a server is weaker than it was: restore it, "
+            "or remove it if all servers may be met anew"
+        ]) from error  # fmt: skip
 
 
 def _refuse_weaker(config: SourceConfig, security: SecurityConfig, level: Level) -> None:
     before = _remembered(security).get(config.url)
-    if before is not None and level < Level(*before):
+    if before is not None and level < before:
         raise Unavailable(
-            f"{config.url} now offers no more than {level.text}, and was connected with {Level(*before).text} before: "
-            f"if that is meant, name policy and mode in the configuration, or remove it from {_memory(security)}"
+            f"{config.url} now offers no more than {level.text}, and was connected with {before.text} before: "
+            f"if that is meant, name policy and mode in the configuration, or remove it from {_memory(security)}",
+            "tls",
         )
 
 
 def _remember(config: SourceConfig, security: SecurityConfig, level: Level) -> None:
-    memory = _remembered(security)
-    if memory.get(config.url) == [level.mode, level.policy]:
-        return
-    memory[config.url] = [level.mode, level.policy]
+    """On the disk before this returns: half a file would be refused from then on.  Other sources share the folder."""
     path = _memory(security)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(memory, indent=1), encoding="utf-8")
-    os.replace(fresh, path)
+    with open(path.with_suffix(".lock"), "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        memory = _remembered(security)
+        if memory.get(config.url) == level:
+            return
+        text = json.dumps({url: [each.mode, each.policy] for url, each in (memory | {config.url: level}).items()})
+        fresh = path.with_suffix(".new")
+        with open(fresh, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)

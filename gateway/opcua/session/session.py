@@ -16,6 +16,7 @@ from asyncua import Client, ua
 from asyncua.client.ua_client import UASocketState
 from asyncua.client.ua_session import UaSession
 
+from gateway.advice import CHANNEL
 from gateway.cancellation import unless_asked
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
@@ -30,7 +31,15 @@ from gateway.opcua.session.asyncua_edge import (
     send_encoded,
     trust_own_clock,
 )
-from gateway.opcua.session.security import Level, confirm, credentials, own_files, protects_password, secure
+from gateway.opcua.session.security import (
+    Level,
+    confirm,
+    credentials,
+    own_files,
+    prefer_encrypted_tokens,
+    protects_password,
+    secure,
+)
 from gateway.opcua.session.transport import Protocol, within
 
 CLOSE_S = 2.0
@@ -194,7 +203,8 @@ async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIte
             username, password = await in_thread(partial(credentials, config), f"secrets of {config.name}")
             level = await secure(client, config, metrics)
             await _connect(client, config, level)
-            await client.activate_session(username, password, client.user_certificate)
+            with peer_errors("log in", config.url):
+                await client.activate_session(username, password, client.user_certificate)
             session = await _introduced(client, config)
         yield session
     finally:
@@ -204,11 +214,14 @@ async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIte
 async def _connect(client: Client, config: SourceConfig, level: Level | None) -> None:
     await connect_socket(client, config.request_timeout)
     await client.send_hello()
-    await client.open_secure_channel()
+    with peer_errors(CHANNEL, config.url):
+        await client.open_secure_channel()
     protocol = client.uaclient.protocol
     if protocol is not None:
         trust_own_clock(protocol)
-    created = await _created(client, config)
+    with peer_errors("create a session", config.url):
+        created = await _created(client, config)
+    prefer_encrypted_tokens(created)
     await in_thread(partial(confirm, created, config, level), f"remember how {config.name} is secured")
     if config.username is not None and not protects_password(client):
         raise Unavailable(f"{config.url} would have the password sent in clear: it is not sent")

@@ -3,32 +3,45 @@
     trusted/   certificates of servers, or of issuers, that are trusted
     issuers/   issuers that only complete chains; not trusted by themselves
     crl/       revocation lists of issuers
-    rejected/  what a server showed and nobody trusts: `gateway cert trust` moves it
+    rejected/  what a server showed and was refused, for whatever reason: `gateway cert trust` moves it
 
-A server is trusted when its own certificate is in `trusted`, or when a chain of issuers leads to one that is; no link
-may be out of date, revoked, or unfit for its use (Part 4, 6.1.3).  The folder is read at every connect.
+A server is trusted when its own certificate is in `trusted` (it is pinned), or when a chain of issuers leads to one
+that is; no link may be out of date, revoked, or unfit for its use (Part 4, 6.1.3), except as `fitness.py` says.  The
+folder is read at every connect.
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives import serialization
 
 from gateway.errors import ConfigError, Rejected
-from gateway.opcua.session.certificates import application_uri_of, common_name, hosts_of, load, split_chain, thumbprint
+from gateway.opcua.session.certificates import (
+    UNREADABLE,
+    application_uri_of,
+    common_name,
+    hosts_of,
+    load,
+    split_chain,
+    thumbprint,
+)
+from gateway.opcua.session.fitness import Blemish, blemishes_of, dates_of, is_in_date
+from gateway.opcua.session.revocation import CRL, read_lists
 
 FOLDERS = ("trusted", "issuers", "rejected")
 MOST_REJECTED = 50
 """Older ones are removed: a server that shows a new certificate at every connect must not fill the disk."""
 LONGEST_CHAIN = 8
+MOST_UNREADABLE = 65_536
+"""Bytes that are kept of what should be a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +63,62 @@ class TrustStore:
 
     folder: Path
 
-    def check(self, der: bytes, uri: str, host: str | None, now: datetime) -> x509.Certificate:
-        """The server's certificate, when it may be trusted.
+    def check(
+        self,
+        der: bytes,
+        uri: str,
+        host: str | None,
+        now: datetime,
+        *,
+        accept: Collection[str] = (),
+        needs_crl: bool = False,
+    ) -> tuple[x509.Certificate, list[Blemish]]:
+        """The server's certificate, when it may be trusted, and what of it is accepted although it is wrong.
 
-        `uri` is what the server calls itself, `host` where we found it (None: any will do).  Raises
-        `Rejected(reason, …)`; an unknown certificate is saved to `rejected` first.
+        `uri` is what the server calls itself, `host` where we found it (None: any will do), `accept` the blemishes
+        that are accepted of a certificate that is itself trusted.  With `needs_crl` an issuer without a revocation
+        list vouches for nobody.  Raises `Rejected(reason, …)`; what was refused is kept in `rejected` for review.
+        Raises `OSError` when the store cannot be looked into.
         """
-        chain = _certificates(split_chain(der) or [der])
-        if not chain:
-            raise Rejected("certificate_invalid", "the server shows no certificate that could be read")
+        try:
+            chain = [x509.load_der_x509_certificate(each) for each in split_chain(der) or [der]]
+        except ValueError as error:
+            raise Rejected("certificate_invalid", self._unreadable(der, error)) from error
         leaf = chain[0]
-        _fit_for_server(leaf, uri, now)
+        try:
+            return leaf, self._judged(chain, uri, host, now, accept=accept, needs_crl=needs_crl)
+        except Rejected as refusal:
+            raise Rejected(refusal.reason, self._kept(leaf, refusal.reason, str(refusal))) from refusal
+
+    def _judged(
+        self,
+        chain: Sequence[x509.Certificate],
+        uri: str,
+        host: str | None,
+        now: datetime,
+        *,
+        accept: Collection[str],
+        needs_crl: bool,
+    ) -> list[Blemish]:
+        leaf = chain[0]
         trusted = [listed.certificate for listed in self.listed("trusted")]
         issuers = [*(listed.certificate for listed in self.listed("issuers")), *chain[1:]]
-        pinned = leaf in trusted
-        path = _chain(leaf, [*trusted, *issuers], now)
+        pinned, found = leaf in trusted, blemishes_of(leaf, uri, now)
+        path = _chain(leaf, [*trusted, *issuers])
         if not pinned and not any(issuer in trusted for issuer in path):
-            raise Rejected("certificate_untrusted", self._refusal(leaf))
+            raise Rejected("certificate_untrusted", _untrusted(leaf, path, found))
+        refused = [each for each in found if not pinned or each.name not in accept]
+        if refused:
+            raise Rejected(refused[0].reason, _blemished(refused, [each.name for each in found]))
+        lists = read_lists(self.folder / "crl", is_required=needs_crl)
         for certificate, issuer in zip([leaf, *path], path, strict=False):
-            _not_revoked(certificate, issuer, self._revocation_lists(), now)
+            if not is_in_date(issuer, now):
+                raise Rejected("certificate_expired", dates_of(issuer))
+            lists.check(certificate, issuer, now)
         if not pinned and host is not None and host.lower() not in (name.lower() for name in hosts_of(leaf)):
             names = ", ".join(hosts_of(leaf)) or "nobody"
             raise Rejected("certificate_host", f"the server's certificate is for {names}, not for {host}")
-        return leaf
+        return found
 
     def listed(self, *folders: str) -> list[Listed]:
         """What is in these folders (default: all); files that are no certificates are passed over."""
@@ -108,21 +154,33 @@ class TrustStore:
         """The option that a command needs to find this folder."""
         return "" if self.folder == Path("var/pki") else f" --pki {self.folder}"
 
-    def _refusal(self, leaf: x509.Certificate) -> str:
+    def _kept(self, leaf: x509.Certificate, reason: str, why: str) -> str:
+        """Keep a refused certificate for review, unless it is trusted anyway; `why`, and what to do about it."""
+        name = f"{common_name(leaf)!r} ({application_uri_of(leaf)})"
+        if any(leaf == listed.certificate for listed in self.listed("trusted")):
+            return why
         saved = self._save("rejected", leaf)
         self._forget_old()
-        return (
-            f"nobody has said that the certificate of {common_name(leaf)!r} ({application_uri_of(leaf)}) may be "
-            f"trusted; it is saved as {saved.path}; to trust it: gateway cert trust {saved.thumbprint}{self._elsewhere}"
-        )
+        kept = f"{why}; the certificate of {name} is saved as {saved.path}"
+        if reason in ("certificate_revoked", CRL):
+            return kept  # nobody should trust that now
+        return f"{kept}; to trust it: gateway cert trust {saved.thumbprint}{self._elsewhere}"
+
+    def _unreadable(self, der: bytes, error: ValueError) -> str:
+        """Keep what could not be read as well: it may be what a person has to show to a vendor."""
+        if not der:
+            return "the server shows no certificate"
+        if der[:1] != b"\x30" or b"\x30" not in der[2:5]:  # a SEQUENCE in a SEQUENCE: that much is sure
+            return "the server shows what is no certificate"
+        path = self.folder / "rejected" / f"unreadable_{hashlib.sha1(der, usedforsecurity=False).hexdigest()}.der"
+        _write(path, der[:MOST_UNREADABLE])
+        self._forget_old()
+        return f"the server shows no certificate that could be read ({error}); it is saved as {path}"
 
     def _save(self, folder: str, certificate: x509.Certificate) -> Listed:
         name = re.sub(r"[^A-Za-z0-9._@-]+", "_", common_name(certificate))[:60]
         path = self.folder / folder / f"{name}_{thumbprint(certificate)}.der"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(certificate.public_bytes(serialization.Encoding.DER))
-        os.replace(fresh, path)
+        _write(path, certificate.public_bytes(serialization.Encoding.DER))
         return Listed(folder, path, certificate)
 
     def _forget_old(self) -> None:
@@ -130,63 +188,44 @@ class TrustStore:
         for path in files[:-MOST_REJECTED]:
             path.unlink(missing_ok=True)
 
-    def _revocation_lists(self) -> list[x509.CertificateRevocationList]:
-        lists = []
-        for path in sorted((self.folder / "crl").glob("*")):
-            try:
-                data = path.read_bytes()
-                is_text = data.lstrip().startswith(b"-----")
-                lists.append(x509.load_pem_x509_crl(data) if is_text else x509.load_der_x509_crl(data))
-            except (OSError, ValueError):
-                continue
-        return lists
 
-
-def _certificates(ders: Iterable[bytes]) -> list[x509.Certificate]:
-    try:
-        return [x509.load_der_x509_certificate(der) for der in ders]
-    except ValueError:
-        return []
-
-
-def _fit_for_server(leaf: x509.Certificate, uri: str, now: datetime) -> None:
-    """Dates, name, key and usage (Part 4, table 100)."""
-    _in_date(leaf, now)
-    if application_uri_of(leaf) != uri:
-        detail = f"the server calls itself {uri!r} but its certificate is for {application_uri_of(leaf)!r}"
-        raise Rejected("certificate_uri", detail)
-    key = leaf.public_key()
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
-        raise Rejected("certificate_weak", "the server's certificate has no RSA key of 2048 bits or more")
-    if isinstance(leaf.signature_hash_algorithm, hashes.SHA1 | hashes.MD5):
-        raise Rejected(
-            "certificate_weak", f"the server's certificate is signed with {leaf.signature_hash_algorithm.name}"
+def _untrusted(leaf: x509.Certificate, path: Sequence[x509.Certificate], found: Sequence[Blemish]) -> str:
+    """Why nobody vouches for it, and what would be in the way if somebody did."""
+    top = path[-1] if path else leaf
+    if top.issuer != top.subject:
+        why = (
+            f"the issuer of {common_name(top)!r}, {top.issuer.rfc4514_string()!r}, is not known: put it into issuers "
+            "(or into trusted, if all that it vouches for may be trusted)"
         )
-    if not _may_serve(leaf):
-        raise Rejected("certificate_usage", "the server's certificate is not made for servers (key usage)")
+        why = f"nobody has said that it may be trusted, and {why}"
+    else:
+        why = "nobody has said that it may be trusted"
+    if not found:
+        return why
+    return f"{why}; besides, {'; '.join(each.text for each in found)} ({_accepting([each.name for each in found])})"
 
 
-def _may_serve(leaf: x509.Certificate) -> bool:
-    extensions = leaf.extensions
-    try:
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-        if not (usage.digital_signature and usage.key_encipherment):
-            return False
-    except x509.ExtensionNotFound:
-        pass
-    try:
-        return ExtendedKeyUsageOID.SERVER_AUTH in extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return True
+def _blemished(refused: Sequence[Blemish], names: Sequence[str]) -> str:
+    return (
+        f"{'; '.join(each.text for each in refused)}; to accept that of a certificate in trusted: {_accepting(names)}"
+    )
 
 
-def _in_date(certificate: x509.Certificate, now: datetime) -> None:
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        span = f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
-        raise Rejected("certificate_expired", f"the certificate of {common_name(certificate)!r} is valid from {span}")
+def _accepting(names: Sequence[str]) -> str:
+    return f"security.accept: [{', '.join(dict.fromkeys(names))}]"
 
 
-def _chain(leaf: x509.Certificate, known: Sequence[x509.Certificate], now: datetime) -> list[x509.Certificate]:
+def _write(path: Path, data: bytes) -> None:
+    """A file whole or not at all, whoever else writes it at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=".")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.chmod(fresh, 0o644)
+    os.replace(fresh, path)
+
+
+def _chain(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x509.Certificate]:
     """The issuers from `leaf` upwards as far as they are known; each signed the one before and is an authority."""
     path: list[x509.Certificate] = []
     current = leaf
@@ -194,7 +233,6 @@ def _chain(leaf: x509.Certificate, known: Sequence[x509.Certificate], now: datet
         signer = next((c for c in known if c not in path and _signed(current, c)), None)
         if signer is None:
             break
-        _in_date(signer, now)
         path.append(signer)
         current = signer
     return path
@@ -213,27 +251,8 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def _is_authority(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
-
-
-def _not_revoked(
-    certificate: x509.Certificate,
-    issuer: x509.Certificate,
-    lists: Sequence[x509.CertificateRevocationList],
-    now: datetime,
-) -> None:
-    """A list counts when its issuer signed it; one that is out of date cannot say that somebody is not revoked."""
-    for revoked in lists:
-        key = issuer.public_key()
-        if revoked.issuer != issuer.subject or not isinstance(key, rsa.RSAPublicKey):
-            continue
-        if not revoked.is_signature_valid(key):
-            raise Rejected("certificate_crl", f"a revocation list of {common_name(issuer)!r} has a wrong signature")
-        if revoked.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-            raise Rejected("certificate_revoked", f"the certificate of {common_name(certificate)!r} is revoked")
-        if revoked.next_update_utc is not None and revoked.next_update_utc < now:
-            raise Rejected("certificate_crl", f"the revocation list of {common_name(issuer)!r} is out of date")
 
 
 def _certificate_in(path: Path) -> x509.Certificate:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import mqtt5
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 
 from docker.mosquitto.make_certificate import make
+from gateway.advice import advice_for
 from gateway.config import BrokerConfig
 from gateway.delivery import Verdict
 from gateway.link import Link
@@ -121,6 +123,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(way: str, tmp_path: Pa
         assert "certificate that is not accepted" in text
         text = await refusal(broker.config(way, ca=None))
         assert "certificate that is not accepted" in text
+        assert "tls.ca" in advice_for(text)
 
     with secured(tmp_path) as broker:
         run(body())
@@ -130,6 +133,26 @@ def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
     past = -datetime.timedelta(days=1)
     with secured(tmp_path, server=lambda ca: ca.issue("server", "localhost", lasts=past)) as broker:
         run(expect_text(refusal(broker.config("mqtts-5")), "certificate has expired"))
+
+
+@pytest.mark.parametrize(
+    ("lists", "why"),
+    [
+        ("others", ""), ("revoked", "it is revoked"), ("old", "is out of date"),
+        ("none", "there is no revocation list"), ("damaged", "no revocation list can be read"),
+    ],
+)  # fmt: skip
+def test_with_revocation_lists_only_who_is_on_none_is_taken(lists: str, why: str, tmp_path: Path) -> None:
+    with secured(tmp_path) as broker:
+        path, other = tmp_path / "lists.pem", Authority(tmp_path, "other")
+        serial = load_pem_x509_certificate((tmp_path / "server.crt").read_bytes()).serial_number
+        path.write_bytes(
+            (other if lists == "none" else broker.authority).revoking(
+                serial if lists == "revoked" else 1, -datetime.timedelta(1) if lists == "old" else datetime.timedelta(1)
+            )[: 100 if lists == "damaged" else None]
+        )
+        config = broker.config("mqtts-5", crl=str(path))
+        run(expect_text(refusal(config), why)) if why else run(expect(delivers(config), True))
 
 
 @every_way
@@ -171,7 +194,12 @@ def test_a_locked_key_is_opened_with_its_password_and_never_asks_on_the_terminal
         secret.write_text("open sesame\n")
         files = {"certificate": str(ours.certificate), "key": str(ours.key)}
         assert await delivers(broker.config("mqtts-5", **files, key_password={"file": str(secret)}))
-        assert "our certificate cannot be read" in await refusal(broker.config("mqtts-5", **files))
+        assert "our certificate cannot be read" in (text := await refusal(broker.config("mqtts-5", **files)))
+        assert "the key is locked: tls.key_password" in text
+        (tmp_path / "wrong").touch(mode=0o600)
+        (tmp_path / "wrong").write_text("sesame")
+        wrong = broker.config("mqtts-5", **files, key_password={"file": str(tmp_path / "wrong")})
+        assert "tls.key_password is not the password of the key" in await refusal(wrong)
         ours.key.chmod(0o644)
         assert f"chmod 600 {ours.key}" in await refusal(broker.config("mqtts-5", **files))
 

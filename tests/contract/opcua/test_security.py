@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
@@ -13,8 +16,10 @@ from gateway.metrics import Metrics
 from gateway.opcua import open_source
 from gateway.opcua.session.certificates import ensure_identity
 from gateway.opcua.session.trust import TrustStore
+from simulators.server.endpoint import OpcUaServer, access_for
 from tests.support.opcua_peers import node_opcua_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer
+from tests.support.served import served
 
 COUNTER = f"nsu={NAMESPACE};s=press-1.Counter"
 
@@ -23,7 +28,7 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(body(), 240))
 
 
-def config(server: OpcuaServer, pki: Path, **changes: object) -> SourceConfig:
+def config(server: OpcuaServer | OpcUaServer, pki: Path, **changes: object) -> SourceConfig:
     plain: dict[str, object] = {
         "name": "line", "url": server.url, "security": {"pki": pki}, "select": [{"node": COUNTER}],
         "publishing_interval": 0.05, "keep_alive": 1, "request_timeout": 10,
@@ -116,6 +121,38 @@ def test_wrong_password_is_unavailable(tmp_path: Path) -> None:
             assert "BadUserAccessDenied" in await refusal(config(server, tmp_path, **user))
 
     run(body)
+
+
+def test_a_password_goes_over_an_open_channel_to_a_server_that_is_trusted_and_encrypts_it(tmp_path: Path) -> None:
+    async def body() -> None:
+        (tmp_path / "secret").write_text("s3cret")
+        (tmp_path / "secret").chmod(0o600)
+        user = {"username": "operator", "password": {"file": tmp_path / "secret"}, "select": [{"node": "ns=2;s=V0"}]}
+        access = access_for(("None", "Basic256Sha256"), tmp_path / "server", {"operator": "s3cret"}, None)
+        async with served(access=access) as fixture:
+            open_channel = config(fixture.server, tmp_path, security={"pki": tmp_path, "policy": "None"}, **user)
+            text = await refusal(open_channel)
+            TrustStore(tmp_path).trust(text.partition("cert trust ")[2].split()[0])
+            assert await first_value(open_channel) == 0
+
+    run(body)
+
+
+def test_a_blemish_that_is_accepted_is_told_and_counted_at_each_connect(tmp_path: Path) -> None:
+    async def body() -> None:
+        metrics = Metrics()
+        async with trusted_server(tmp_path) as server:
+            with capture_logs() as logs:
+                later = config(server, tmp_path, security={"pki": tmp_path, "accept": ["expired"]})
+                for _ in range(2):
+                    assert await first_value(later, metrics) == 0
+        told = [line["accept"] for line in logs if str(line["event"]).startswith("accepted although")]
+        assert told == ["expired", "expired"]
+        series, labels = "gateway_source_certificate_blemishes_accepted_total", {"source": "line", "blemish": "expired"}
+        assert metrics.registry.get_sample_value(series, labels) == 2
+
+    with patch("gateway.opcua.session.security.now", lambda: datetime.now(UTC) + timedelta(days=99 * 365)):
+        run(body)
 
 
 def test_auto_does_not_step_down_to_a_server_without_security(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway.config import SourceConfig
 from gateway.errors import ConfigError, Rejected
 from gateway.opcua.session.certificates import (
     application_uri_of,
@@ -20,6 +21,7 @@ from gateway.opcua.session.certificates import (
     self_signed,
     thumbprint,
 )
+from gateway.opcua.session.security import check
 from gateway.opcua.session.trust import MOST_REJECTED, TrustStore
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -90,7 +92,7 @@ def test_rejected_certificate_can_be_trusted_by_the_beginning_of_its_thumbprint(
     refusal(store, der(server()))
     [rejected] = store.listed("rejected")
     store.trust(rejected.thumbprint[:8].upper())
-    assert store.check(der(rejected.certificate), URI, "elsewhere", NOW) == rejected.certificate
+    assert store.check(der(rejected.certificate), URI, "elsewhere", NOW) == (rejected.certificate, [])
     assert store.listed("rejected") == []
 
 
@@ -131,7 +133,7 @@ def test_trusted_issuer_vouches_for_its_servers_under_their_host_name(tmp_path: 
     put(tmp_path / "trusted", issuer())
     store = TrustStore(tmp_path)
     shown = issued()
-    assert store.check(der(shown), URI, "PLC.local", NOW) == shown
+    assert store.check(der(shown), URI, "PLC.local", NOW) == (shown, [])
     assert refusal(store, der(issued()), host="other.local") == "certificate_host"
 
 
@@ -171,6 +173,149 @@ def test_revoked_or_doubtful_is_refused(
     assert refusal(TrustStore(tmp_path), der(issued())) == reason
 
 
+def _ec_authority(folder: Path, revoked: int) -> bytes:
+    """An authority with a key on an elliptic curve, in a store with its list; a certificate of it."""
+    curve = ec.generate_private_key(ec.SECP256R1())
+    ca = x509.BasicConstraints(ca=True, path_length=None)
+    built = x509.CertificateBuilder().issuer_name(name("EC CA")).not_valid_before(NOW - timedelta(days=1))
+    built = built.not_valid_after(NOW + timedelta(days=9))
+    top = built.subject_name(name("EC CA")).public_key(curve.public_key()).serial_number(1).add_extension(ca, True)
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(URI), x509.DNSName("plc.local")])
+    leaf = built.subject_name(name("s")).public_key(key().public_key()).serial_number(77).add_extension(names, False)
+    put(folder / "trusted", top.sign(curve, hashes.SHA256()))
+    lists = x509.CertificateRevocationListBuilder().issuer_name(name("EC CA")).last_update(NOW - timedelta(days=1))
+    entry = x509.RevokedCertificateBuilder().serial_number(revoked).revocation_date(NOW).build()
+    made = lists.next_update(NOW + timedelta(days=1)).add_revoked_certificate(entry).sign(curve, hashes.SHA256())
+    (folder / "crl").mkdir()
+    (folder / "crl" / "ec.crl").write_bytes(made.public_bytes(serialization.Encoding.DER))
+    return der(leaf.sign(curve, hashes.SHA256()))
+
+
+def test_lists_of_elliptic_curve_authorities_count(tmp_path: Path) -> None:
+    assert refusal(TrustStore(tmp_path / "a"), _ec_authority(tmp_path / "a", 77)) == "certificate_revoked"
+    shown = _ec_authority(tmp_path / "b", 78)
+    assert TrustStore(tmp_path / "b").check(shown, URI, "plc.local", NOW)[1] == []
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "text", "folder", "none"])
+def test_who_cannot_tell_who_is_revoked_trusts_nobody(tmp_path: Path, damage: str) -> None:
+    put(tmp_path / "trusted", issuer())
+    (tmp_path / "crl").mkdir()
+    path, sound = tmp_path / "crl" / "ca.crl", _revocation_list(key("ca"), NOW + timedelta(days=1), 5)
+    match damage:
+        case "half":
+            path.write_bytes(sound[:-3])
+        case "empty":
+            path.touch()
+        case "text":
+            path.write_text("-----BEGIN X509 CRL-----\nMII\n-----END X509 CRL-----\n")
+        case "folder":
+            path.mkdir()
+    store = TrustStore(tmp_path)
+    with pytest.raises(Rejected) as refused:
+        store.check(der(issued()), URI, "plc.local", NOW, needs_crl=damage == "none")
+    assert refused.value.reason == "certificate_crl"
+    assert "gateway cert trust" not in str(refused.value)  # that would let in who may be revoked
+    if damage == "none":
+        assert store.check(der(issued()), URI, "plc.local", NOW)[1] == []
+    pinned = server()
+    put(tmp_path / "trusted", pinned)
+    assert store.check(der(pinned), URI, None, NOW, needs_crl=True)[1] == []  # it has no issuer who could revoke it
+
+
+def test_a_newer_list_takes_the_place_of_one_that_is_out_of_date(tmp_path: Path) -> None:
+    put(tmp_path / "trusted", issuer())
+    (tmp_path / "crl").mkdir()
+    for days in (-1, 1):
+        made = _revocation_list(key("ca"), NOW + timedelta(days=days), 5)
+        (tmp_path / "crl" / f"{days}.crl").write_bytes(made)
+    assert TrustStore(tmp_path).check(der(issued()), URI, "plc.local", NOW)[1] == []
+
+
+def blemished(which: str) -> tuple[x509.Certificate, str]:
+    """A certificate with these blemishes, and what its server calls itself."""
+    uri = "urn:another" if "uri" in which else URI
+    if "usage" in which:
+        return issued(ExtendedKeyUsageOID.CLIENT_AUTH), uri
+    bits = 1024 if "key_size" in which else 2048
+    dates = {"now": NOW - timedelta(days=9), "days": 8} if "expired" in which else {"now": NOW, "days": 9}
+    return self_signed(key(f"{bits}", bits), "plc", URI, ["plc.local"], **dates), uri  # type: ignore[arg-type]
+
+
+BLEMISHES = ["expired", "uri", "usage", "key_size", "expired uri", "uri key_size expired", "uri usage"]
+
+
+@pytest.mark.parametrize("which", BLEMISHES)
+def test_a_blemish_is_accepted_by_its_name_of_a_pinned_certificate_alone(tmp_path: Path, which: str) -> None:
+    certificate, uri = blemished(which)
+    store, names = TrustStore(tmp_path), which.split()
+
+    def outcome(accept: list[str]) -> str:
+        try:
+            _, accepted = store.check(der(certificate), uri, "plc.local", NOW, accept=accept)
+        except Rejected as refused:
+            return refused.reason
+        return " ".join(sorted(each.name for each in accepted))
+
+    assert outcome(names) == "certificate_untrusted"
+    put(tmp_path / "issuers", issuer())
+    assert outcome(names) == "certificate_untrusted"
+    [kept] = store.listed("rejected")
+    assert kept.certificate == certificate
+    store.trust(kept.thumbprint)
+    assert outcome(names) == " ".join(sorted(names))
+    for missing in names:
+        assert outcome([each for each in names if each != missing]).startswith("certificate_")
+    assert outcome([]).startswith("certificate_")
+
+
+def test_a_blemish_is_not_accepted_because_an_issuer_is_trusted(tmp_path: Path) -> None:
+    put(tmp_path / "trusted", issuer())
+    shown, store = der(issued(ExtendedKeyUsageOID.CLIENT_AUTH)), TrustStore(tmp_path)
+    with pytest.raises(Rejected, match=r"security.accept: \[usage\]") as refused:
+        store.check(shown, URI, "plc.local", NOW, accept=["usage"])
+    assert refused.value.reason == "certificate_usage"
+    assert [der(each.certificate) for each in store.listed("rejected")] == [shown]
+
+
+def test_a_refusal_tells_everything_that_is_in_the_way(tmp_path: Path) -> None:
+    certificate, uri = blemished("uri key_size expired")
+    with pytest.raises(Rejected, match=r"security.accept: \[expired, uri, key_size\]"):
+        TrustStore(tmp_path).check(der(certificate), uri, None, NOW)
+    with pytest.raises(Rejected, match="'CN=factory CA', is not known"):
+        TrustStore(tmp_path).check(der(issued()), URI, None, NOW)
+
+
+def test_extensions_that_cannot_be_read_are_a_blemish_too(tmp_path: Path) -> None:
+    twice = (
+        server()
+        .public_bytes(serialization.Encoding.DER)
+        .replace(bytes.fromhex("0603551d0e"), bytes.fromhex("0603551d23"))
+    )
+    put(tmp_path / "trusted", load(twice))  # the same extension two times
+    _, accepted = TrustStore(tmp_path).check(twice, URI, None, NOW, accept=["uri", "usage"])
+    assert [each.name for each in accepted] == ["uri", "usage"]
+
+
+def test_what_looks_like_a_certificate_and_cannot_be_read_is_kept_for_review(tmp_path: Path) -> None:
+    shown = der(server())
+    broken = shown[:20] + b"\xff" * 20 + shown[40:]
+    assert refusal(TrustStore(tmp_path), broken) == "certificate_invalid"
+    [kept] = (tmp_path / "rejected").iterdir()
+    assert kept.read_bytes() == broken
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"u": 1}', '{"u": [1]}', '{"u": ["x", 1]}', "folder", '{"u": null}'])
+def test_a_damaged_memory_of_what_was_strongest_is_a_mistake(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "strongest.json"
+    path.mkdir() if text == "folder" else path.write_text(text)
+    config = SourceConfig.model_validate(
+        {"name": "s", "url": "opc.tcp://u", "security": {"pki": tmp_path}, "select": [{"node": "i=1"}]}
+    )
+    with pytest.raises(ConfigError, match=r"strongest\.json"):
+        check(config)
+
+
 def test_garbage_is_refused_and_nothing_is_saved(tmp_path: Path) -> None:
     assert refusal(TrustStore(tmp_path), b"\x30\x82\x00\x05hello") == "certificate_invalid"
     assert not (tmp_path / "rejected").exists()
@@ -198,3 +343,28 @@ def test_own_key_that_others_may_read_is_a_configuration_mistake(tmp_path: Path)
     identity.key_path.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
         ensure_identity(tmp_path)
+
+
+PASSWORD = {"username": "u", "password": {"env": "P"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"insecure": True, **PASSWORD}, "encrypted for whoever answers"),
+        ({"security": {"policy": "None"}}, "protects nothing but a password"),
+        ({"security": {"policy": "None", "mode": "Sign"}, **PASSWORD}, "has no mode"),
+        ({"security": {"policy": "None"}, **PASSWORD}, ""),
+    ],
+)
+def test_a_password_without_a_secure_channel_needs_a_server_that_is_known(
+    settings: dict[str, object], problem: str
+) -> None:
+    def made() -> SourceConfig:
+        return SourceConfig.model_validate({"name": "s", "url": "opc.tcp://u", "select": [{"node": "i=1"}], **settings})
+
+    if not problem:
+        assert made().password is not None
+        return
+    with pytest.raises(ValueError, match=problem):
+        made()
