@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import Config
+from gateway.config.commands import problems_with_commands
 from gateway.payload.checks import problems_with_payload
 from gateway.sound_parts import sound_parts
 from gateway.yaml_models import validated
-from gateway.yaml_positions import Document, read_yaml
+from gateway.yaml_positions import Document, Problem, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +27,13 @@ def load(path: Path) -> Config:
 def load_with_lines(path: Path) -> Loaded:
     """The same, for checks that come later and know of lines."""
     document = read_yaml(path)
-    return Loaded(validated(Config, document, problems_with_payload, sound_parts), document)
+    return Loaded(validated(Config, document, _problems, sound_parts), document)
+
+
+def _problems(config: Config) -> list[Problem]:
+    """What does not fit together."""
+    found = problems_with_payload(config)
+    if config.commands is not None:
+        names = [source.name for source in config.sources], [broker.name for broker in config.all_brokers]
+        found += problems_with_commands(config.commands, *names)
+    return found

@@ -210,3 +210,7 @@ class Message(msgspec.Struct, frozen=True):
     """MQTT 5 user properties."""
     expiry_s: int = 0
     """MQTT 5 message expiry, from now on; 0 for none.  Not stored: it is worked out when the message is sent."""
+    response_topic: str = ""
+    """Where an answer is wanted.  Not stored, like `correlation`: no message of the outbox asks, or answers."""
+    correlation: bytes = b""
+    """What an answer carries back to whoever asked."""

@@ -25,6 +25,8 @@ def gateway() -> CollectorRegistry:
     metrics.for_sink("x")
     metrics.delays("x")["x"]
     metrics.refused.labels("x", "x")
+    metrics.commands.bind("x", "x", "x")
+    metrics.commands.show_journal(float, float)
     metrics.build.info({"version": "", "python": ""})
     metrics.config_hash.info({"hash": ""})
     return metrics.registry

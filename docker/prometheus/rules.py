@@ -144,6 +144,23 @@ ALERTS = (
     Alert("SeriesLeftOut", "gateway_series_left_out > 0", "5m", "info",
           "The page {{ $labels.page }} of {{ $labels.instance }} leaves out {{ $value }} sources or tags.",
           "It is longer than its cap. Raise http.max_sources; choose fewer tags, or raise http.max_tags."),
+    Alert("CommandOutcomeUnknown",
+          'sum without (operation) (increase(gateway_commands_total{outcome="unknown"}[15m])) > 0', "0s", "critical",
+          "{{ $value }} commands were sent to a machine, and nobody knows what became of them.",
+          "`gateway audit` names them, with what the server showed afterwards. Nothing is sent twice by itself: look "
+          "at the machine before anybody asks again."),
+    Alert("CommandsRefused", "sum without (reason) (increase(gateway_command_refusals_total[15m])) > 20", "5m",
+          "warning", "The gateway {{ $labels.instance }} refused {{ $value }} commands in 15 minutes.",
+          "`gateway audit` says whose and why: a program with a wrong limit, or somebody who tries what he may not."),
+    Alert("CommandJournalStopped", "gateway_command_journal_writable == 0", "1m", "critical",
+          "The gateway {{ $labels.instance }} takes no commands: their journal cannot be written, or not believed.",
+          "The log says which. A full disk: make room. After damage it takes commands again by itself, once every "
+          "earlier deadline has passed."),
+    Alert("CommandJournalFull",
+          'gateway_command_journal_bytes{what="held"} '
+          '> ignoring (what) 0.8 * gateway_command_journal_bytes{what="capacity"}',
+          "5m", "warning", "The journal of commands of {{ $labels.instance }} holds {{ $value | humanize1024 }}B.",
+          "Full, it refuses new commands. Fewer commands, shorter deadlines, or a larger commands.journal_bytes."),
     Alert("OEELow", "machine:factory_oee:ratio_1h < 0.5", "30m", "info",
           "OEE of {{ $labels.machine }} is {{ $value | humanizePercentage }}.",
           "The machine dashboard shows which of availability, effectiveness and quality it is, and the stops behind."),

@@ -2,8 +2,10 @@
 
 import typer
 
+from gateway.cli.audit import audit
 from gateway.cli.browse import browse, plan
 from gateway.cli.cert import cert
+from gateway.cli.command import command as ask
 from gateway.cli.common import examples, write_all_of_it
 from gateway.cli.demo import demo
 from gateway.cli.outbox import outbox
@@ -15,8 +17,9 @@ EXIT_CODES = """`gateway COMMAND --help` has examples.  `gateway --install-compl
 Exit codes:
 
 - 0: done
-- 1: something to look at (a variable that fails, a message that is missing)
+- 1: something to look at (a variable that fails, a message that is missing, a command that is refused)
 - 2: wrong arguments
+- 3: a command may have happened, and nobody knows
 - 69: a peer is not there, or refuses
 - 74: a file cannot be written
 - 75: the outbox is in use by another process, for now
@@ -47,12 +50,23 @@ for command, lines in (
         ),
     ),
     (watch, ("gateway watch mqtt://127.0.0.1:1883", "gateway watch mqtts://broker.example 'factory/#' --lines")),
-    (schema, ("gateway schema config > gateway.schema.json", "gateway schema json")),
+    (
+        ask,
+        (
+            "gateway command edge-1 press-shop read press-1/SpeedFactor",
+            "gateway command edge-1 press-shop write press-1/SpeedFactor 1.1 --dry-run",
+            "gateway command edge-1 press-shop call press-1/SetSpeed Factor=1.1",
+            "MQTT_PASSWORD=… gateway command edge-1 press-shop read press-1/SpeedFactor \\\n"
+            "  --broker mqtts://broker.example --username mes",
+        ),
+    ),
+    (schema, ("gateway schema config > gateway.schema.json", "gateway schema json", "gateway schema command")),
 ):
-    cli.command(epilog=examples(*lines))(command)
+    cli.command(name="command" if command is ask else None, epilog=examples(*lines))(command)
 cli.command("version")(show_version)
 cli.add_typer(cert, name="cert")
 cli.add_typer(outbox, name="outbox")
+cli.add_typer(audit, name="audit")
 
 
 def main() -> None:

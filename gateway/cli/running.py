@@ -13,6 +13,7 @@ import structlog
 import typer
 
 from gateway.cli.common import FileArgument, LogFormat, LogOption, problems_told, until_stopped
+from gateway.commands.schema import schema as command_schema
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.loading import Loaded, load_with_lines
@@ -34,6 +35,7 @@ from gateway.stop_deadline import STOP_S
 
 SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
     "config": Config.model_json_schema,
+    "command": command_schema,
     **{name: form.schema for name, form in FORMATS.items()},
 }
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.config.broker import BrokerConfig, PresenceConfig, ReplayConfig, TlsConfig
+from gateway.config.commands import CommandRule, CommandsConfig
 from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
 from gateway.config.quantities import Bytes, Host, Name, Seconds, Strict
 from gateway.config.routes import Route, TagsConfig, routes_of
@@ -20,7 +21,8 @@ from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
 from gateway.config.source import SecurityConfig, SourceConfig
 
 __all__ = [
-    "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "Config", "HttpConfig", "OutboxConfig",
+    "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "CommandRule", "CommandsConfig", "Config",
+    "HttpConfig", "OutboxConfig",
     "PayloadConfig", "PresenceConfig", "PubSubConfig", "ReplayConfig", "Route", "Secret", "SecurityConfig", "Selection",
     "ShapingConfig", "SourceConfig", "TagsConfig", "TlsConfig",
 ]  # fmt: skip
@@ -93,6 +95,8 @@ class Config(Strict):
     """Where metrics and health are shown."""
     reconnect: BackoffConfig = BackoffConfig()
     """How long to wait before connecting again."""
+    commands: CommandsConfig | None = None
+    """Who may read, write and call what, by way of the brokers (default: nobody anything)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least that is logged."""
     stop_grace: Seconds = 5.0

@@ -1,7 +1,7 @@
 """Delivery: the contract between the pipeline and every kind of sink.
 
-`contract` defines a session, `around` wraps one session in another, and `prologue` sends the messages that must come
-first in a session of any kind.
+`contract` defines a session, `around` wraps one session in another, `prologue` sends the messages that must come first
+in a session of any kind, and `shared` lets two parties send on one session.
 """
 
 from gateway.delivery.around import Around
@@ -18,6 +18,7 @@ from gateway.delivery.contract import (
     Verdict,
 )
 from gateway.delivery.prologue import Prologue, PrologueSession, after_prologue
+from gateway.delivery.shared import SharedSession
 
 __all__ = [
     "DELIVERED",
@@ -30,6 +31,7 @@ __all__ = [
     "Prologue",
     "PrologueSession",
     "Session",
+    "SharedSession",
     "Sink",
     "SinkKind",
     "Verdict",

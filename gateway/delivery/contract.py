@@ -64,6 +64,8 @@ class Packet:
     """The topic for a response."""
     correlation: bytes = b""
     """The correlation data that a response must carry."""
+    expiry_s: int | None = None
+    """The time in seconds until the message expires, where the protocol has one."""
     missed_before: int = 0
     """How many earlier messages, which asked for no acknowledgement, were dropped for lack of room."""
 

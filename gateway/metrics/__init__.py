@@ -20,9 +20,19 @@ from prometheus_client import disable_created_metrics as _disable_created_metric
 from gateway.errors import CAUSES
 from gateway.metrics.books import Books, books_of
 from gateway.metrics.bound import SinkMetrics, SourceMetrics
+from gateway.metrics.commands import CommandMetrics
 from gateway.metrics.sources import FILTER_RULES, SourceFamilies, counter, gauge
 
-__all__ = ["DROP_REASONS", "FILTER_RULES", "Books", "Metrics", "SinkMetrics", "SourceMetrics", "books_of"]
+__all__ = [
+    "DROP_REASONS",
+    "FILTER_RULES",
+    "Books",
+    "CommandMetrics",
+    "Metrics",
+    "SinkMetrics",
+    "SourceMetrics",
+    "books_of",
+]
 
 DROP_REASONS = (
     "outbox_full",
@@ -68,6 +78,8 @@ class Metrics:
         self._bind_books(r)
         self._families = SourceFamilies(r)
         self._bind_sinks(r)
+        self.commands = CommandMetrics(r)
+        """Of the section `commands`."""
 
     def _bind_process(self, r: CollectorRegistry) -> None:
         ProcessCollector(registry=r)

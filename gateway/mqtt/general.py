@@ -213,6 +213,7 @@ class GeneralSink:
             is_retained=bool(message.retain),
             response_topic=str(said.get("ResponseTopic", "")),
             correlation=correlation if isinstance(correlation, bytes) else b"",
+            expiry_s=expiry if isinstance(expiry := said.get("MessageExpiryInterval"), int) else None,
         )
         self._inbox.put(packet, message.mid if message.qos else 0)
 
@@ -305,6 +306,10 @@ def _properties(message: Message, kind: int = PacketTypes.PUBLISH) -> Properties
         properties.MessageExpiryInterval = message.expiry_s
     if message.content_type:
         properties.ContentType = message.content_type
+    if message.response_topic:
+        properties.ResponseTopic = message.response_topic
+    if message.correlation:
+        properties.CorrelationData = message.correlation
     if message.properties:
         properties.UserProperty = list(message.properties)
     return properties

@@ -11,6 +11,7 @@ from gateway.mqtt.limits import MAX_PACKET_BYTES, is_text
 from gateway.mqtt.properties import (
     CONTENT_TYPE,
     CORRELATION_DATA,
+    MESSAGE_EXPIRY,
     RESPONSE_TOPIC,
     publish_properties,
     variable_integer,
@@ -63,6 +64,7 @@ def read_publish(first: int, body: bytes) -> tuple[Packet, int]:
         is_retained=bool(first & 1),
         response_topic=str(said.get(RESPONSE_TOPIC, "")),
         correlation=bytes(correlation) if isinstance(correlation := said.get(CORRELATION_DATA), bytes) else b"",
+        expiry_s=expiry if isinstance(expiry := said.get(MESSAGE_EXPIRY), int) else None,
     )
     return packet, packet_id
 
@@ -87,6 +89,8 @@ def publish_packet(
         message_expiry_interval=message.expiry_s or None,
         content_type=message.content_type or None,
         topic_alias=alias or None,
+        response_topic=message.response_topic or None,
+        correlation_data=message.correlation or None,
         user_properties=list(message.properties) if message.properties else None,
     ).write()
 

@@ -10,6 +10,7 @@ RECEIVE_MAXIMUM, MAXIMUM_PACKET_SIZE, MAXIMUM_QOS, RETAIN_AVAILABLE = 0x21, 0x27
 TOPIC_ALIAS_MAXIMUM, SERVER_KEEP_ALIVE, REASON_STRING, SERVER_REFERENCE = 0x22, 0x13, 0x1F, 0x1C
 
 CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION_DATA, USER_PROPERTY = 0x03, 0x08, 0x09, 0x26
+MESSAGE_EXPIRY = 0x02
 
 Value = int | str | bytes | tuple[str, str]
 Properties = Mapping[int, Value]
@@ -62,7 +63,7 @@ _KINDS: Mapping[int, _Reader] = {
 """Those of CONNACK, PUBACK, SUBACK, DISCONNECT and AUTH."""
 _KINDS_OF_PUBLISH: Mapping[int, _Reader] = {
     0x01: _integer(1),
-    0x02: _integer(4),
+    MESSAGE_EXPIRY: _integer(4),
     **dict.fromkeys((CONTENT_TYPE, RESPONSE_TOPIC), _text),
     CORRELATION_DATA: _octets,
     0x0B: _number,

@@ -19,6 +19,7 @@ from gateway.config import SourceConfig
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch
 from gateway.opcua.codec.wire import Dialect
+from gateway.opcua.operations.server import ServerOperations
 from gateway.opcua.session.asyncua_edge import patch_asyncua
 from gateway.opcua.session.periodic import PeriodicTask, keep_alive, run_periodic, token_renewal
 from gateway.opcua.session.session import Session, open_session
@@ -31,6 +32,7 @@ from gateway.opcua.subscription.polled import PolledSource
 from gateway.opcua.subscription.publisher import Publisher
 from gateway.opcua.subscription.services import NoSubscriptions
 from gateway.opcua.subscription.subscribed import SubscribedSource
+from gateway.operations import Operations
 
 
 class Source(Protocol):
@@ -38,6 +40,8 @@ class Source(Protocol):
 
     backfill: Backfill
     """Reads from the history what was missed."""
+    operations: Operations
+    """What may be asked of the server beside its values."""
 
     @property
     def is_polled(self) -> bool: ...
@@ -87,6 +91,7 @@ async def open_source(
         metrics.browse_seconds.set(time.monotonic() - since_s)
         dialect = Dialect(session.uris, types.readers)
         source = await _begun(session, config, before, metrics=metrics, table=table, dialect=dialect)
+        source.operations = ServerOperations(session, dialect)
         metrics.polled.set(source.is_polled)
         tasks = [token_renewal(session), keep_alive(session), *source.periodic_tasks()]
         try:

@@ -31,6 +31,7 @@ from gateway.outbox import open_outbox
 from gateway.payload.presence import hash_of
 from gateway.pipeline.announce import Teller, announce
 from gateway.run.changes import Changes
+from gateway.run.commands import commands_of
 from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop
 from gateway.run.reconcile import Peers, check, peers_of
 from gateway.run.sink_unit import forget_brokers
@@ -70,7 +71,7 @@ async def run(
         tags = TagGauges(config, metrics.left_out.labels("tags"))
         gateway = Gateway(config, metrics, tags, outbox, Link("http", ""))
         _show(gateway)
-        async with peers_of(gateway) as peers:
+        async with commands_of(gateway) as gateway.desk, peers_of(gateway) as peers:
             await peers.take(config)
             shared = [
                 beside.create_task(unless_asked(partial(_announce, gateway)), name="announce"),

@@ -6,7 +6,7 @@ password or certificate in the same file is a change too.  Whoever is not named 
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -80,11 +80,18 @@ class Changes:
 
 def snapshot_of(config: Config) -> Snapshot:
     """Reads the files that the configuration names; what cannot be read counts as empty."""
-    return Snapshot(
-        config,
-        {source.name: _fingerprint_of(config, source) for source in config.sources},
-        {broker.name: _fingerprint_of_broker(broker, config.routes[broker.name]) for broker in config.all_brokers},
-    )
+    brokers = {}
+    for broker in config.all_brokers:
+        fingerprint = _fingerprint_of_broker(broker, config.routes[broker.name])
+        told = " commands" if _takes_commands(config, broker) else ""
+        brokers[broker.name] = replace(fingerprint, connection=fingerprint.connection + told)
+    return Snapshot(config, {source.name: _fingerprint_of(config, source) for source in config.sources}, brokers)
+
+
+def _takes_commands(config: Config, broker: BrokerConfig) -> bool:
+    """Whether its sessions subscribe to commands."""
+    commands = config.commands
+    return commands is not None and (commands.brokers is None or broker.name in commands.brokers)
 
 
 def changes_between(before: Snapshot, now: Snapshot) -> Changes:
@@ -109,14 +116,20 @@ def change_of(before: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint])
     )
 
 
-def in_effect(running: Config, wanted: Config) -> tuple[Config, list[str]]:
-    """The wanted configuration as far as it can be had without a restart; and what needs one, with the reason."""
+def in_effect(running: Config, wanted: Config, takes_commands: bool = True) -> tuple[Config, list[str]]:
+    """The wanted configuration as far as it can be had without a restart; and what needs one, with the reason.
+
+    `takes_commands`: whether their journal is open.
+    """
     kept, needs_restart = wanted, []
     for path, reason in _FIXED.items():
         old, new = _at(running, path), _at(wanted, path)
         if old != new:
             kept = _with(kept, path, old)
             needs_restart.append(f"{'.'.join(path)} ({reason})")
+    if not takes_commands and wanted.commands is not None:
+        kept = kept.model_copy(update={"commands": None})
+        needs_restart.append("commands (their journal is opened at the start)")
     return kept, needs_restart
 
 

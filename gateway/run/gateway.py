@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from gateway.commands.desk import Desk
 from gateway.config import Config, PayloadConfig, Route
 from gateway.errors import ConfigError
 from gateway.link import Backoff, Link
@@ -36,6 +37,8 @@ class Gateway:
     """The peers that must be there for values to flow."""
     losers: list[Outbox] = field(default_factory=list)
     """What may lose messages after they were stored."""
+    desk: Desk | None = None
+    """Where commands arrive; None where none were configured at the start."""
     routing: Routing = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,6 +48,8 @@ class Gateway:
         """This configuration is in use from now on: in the same instant all sources encode by its routes, and every
         broker that is there already follows its own."""
         self.config = config
+        if self.desk is not None:
+            self.desk.configure(config.commands)
         self.routing.change(*_routes_of(config))
         for broker, route in config.routes.items():
             if broker in self.outbox.readers:

@@ -54,7 +54,7 @@ class Peers:
         Raises `ConfigError` or `Unavailable`, and then nothing has changed.
         """
         gateway = self._gateway
-        config, needs_restart = in_effect(gateway.config, wanted)
+        config, needs_restart = in_effect(gateway.config, wanted, gateway.desk is not None)
         now = await in_thread(partial(snapshot_of, config), "read secrets and keys")
         changes = changes_between(self._snapshot, now)
         gateway.check_routes(config)

@@ -228,7 +228,11 @@ async def _connected(
             log = structlog.get_logger("gateway").bind(broker=broker.name)
             log.info("messages are split to what the broker takes", most_bytes=most)
         link.on_limits = lambda: gateway.routing.limit(broker.name, sink.most_bytes)
-        yield sink
+        if gateway.desk is None or not gateway.desk.is_taken_from(broker.name):
+            yield sink
+            return
+        async with gateway.desk.serving(broker.name, sink) as shared:
+            yield shared
 
 
 def client_id_of(config: Config, broker: BrokerConfig) -> str:

@@ -11,6 +11,7 @@ from gateway.link import Link
 from gateway.metrics import SourceMetrics
 from gateway.opcua import open_source
 from gateway.opcua.session.security import check, problems_with
+from gateway.operations import Operable
 from gateway.payload.choose import describes_types
 from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
 from gateway.pipeline.keep_alive import keeping_alive
@@ -87,13 +88,24 @@ class SourceUnit:
             self.name, routes, gateway.outbox, metrics, _shaper(source),
             watch=self._watch(), on_stored=gateway.count_left_out, on_dropped=gateway.count_too_large,
         )  # fmt: skip
-        connect = partial(self._connect, source, metrics, describe=describes_types(gateway.config))
+        connect = partial(self._connected, source, metrics)
         async with asyncio.TaskGroup() as tasks, keeping_alive(routes, gateway.outbox, link):
             self._running = intake, tasks
             try:
                 await collect(intake, connect, link, gateway.backoff)
             finally:
                 self._running = None
+
+    @asynccontextmanager
+    async def _connected(self, source: SourceConfig, metrics: SourceMetrics, mark: bytes) -> AsyncIterator[Source]:
+        """A connection on which commands are taken as well, once it is there."""
+        gateway = self._gateway
+        async with self._connect(source, metrics, mark, describe=describes_types(gateway.config)) as opened:
+            if gateway.desk is None or not isinstance(opened, Operable):
+                yield opened
+                return
+            async with gateway.desk.attending(self.name, opened.operations):
+                yield opened
 
     def _watch(self) -> Watch | None:
         link = self._gateway.sources[self.name]

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "in_thread", "tcp", "model", "values", "topics", "urls",
     "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "config", "metrics", "logs",
-    "notify", "cancellation", "link", "delivery", "outbox", "payload", "loading", "shaping", "opcua", "mqtt",
-    "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
+    "notify", "cancellation", "link", "delivery", "operations", "outbox", "payload", "loading", "shaping", "opcua",
+    "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions",
@@ -23,9 +23,10 @@ SIMULATORS_ORDER = (
     "verify", "metrics", "logs", "view", "server", "app", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {
-    "gateway.opcua": ("codec", "session", "space", "subscription", "explore", "opening"),
+    "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "opening"),
     "gateway.run": (
-        "changes", "gateway", "life", "sink_kinds", "source_unit", "sink_unit", "readiness", "reconcile", "app",
+        "changes", "gateway", "commands", "life", "sink_kinds", "source_unit", "sink_unit", "readiness", "reconcile",
+        "app",
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""

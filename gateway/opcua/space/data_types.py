@@ -136,3 +136,13 @@ def _listed(said: object) -> Members:
         elif isinstance(each, ua.EnumValueType):
             found.append((int(each.Value), each.DisplayName.Text or ""))
     return tuple(found)
+
+
+async def members_of(session: Session, data_type: ua.NodeId) -> Members:
+    """The members of one data type; none where it is no enumeration.  Raises `Unavailable`."""
+    return (await _members(session, {"": data_type}))[""]
+
+
+def listed_members(said: object) -> Members:
+    """The members in the value of a property EnumStrings or EnumValues."""
+    return _listed(said)

@@ -45,6 +45,7 @@ from gateway.opcua.subscription.batches import (
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SubscriptionState, encode_checkpoint
 from gateway.opcua.subscription.monitored_items import SHOWN, removal, tell_missing
 from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, read_request, read_results
+from gateway.operations import Operations
 
 MOST_LOST = 3
 """So many cycles left out in a row are announced as a gap."""
@@ -75,6 +76,9 @@ class Cycle:
 
 class PolledSource:
     """A server that is connected and polled.  Made by `open_source`."""
+
+    operations: Operations
+    """What may be asked of the server beside its values; set by `open_source`."""
 
     def __init__(
         self, session: Session, config: SourceConfig, *, metrics: SourceMetrics, table: Table, dialect: Dialect

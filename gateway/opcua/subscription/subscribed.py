@@ -47,6 +47,7 @@ from gateway.opcua.subscription.publisher import Publisher, Silent
 from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 from gateway.opcua.subscription.transfer import transfer_subscriptions
+from gateway.operations import Operations
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class _Delivery:
 
 class SubscribedSource:
     """A server that is connected and subscribed to.  Made by `open_source`."""
+
+    operations: Operations
+    """What may be asked of the server beside its values; set by `open_source`."""
 
     def __init__(
         self,

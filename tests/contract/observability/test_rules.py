@@ -72,7 +72,17 @@ CERTIFICATE = '{source="munich",certificate="own",instance="gateway",site="conto
 DAY = 86400
 QUALITY = '{{source="munich",quality="{}",instance="gateway",site="contoso"}}'
 BUSY = {f"gateway_source_values_total{QUALITY.format('good')}": "0+80x240"}
+JOURNAL = 'gateway_command_journal_bytes{{what="{}",instance="gateway",site="contoso"}}'
 CASES = [
+    _count("CommandOutcomeUnknown", "gateway_commands_total", f'{{operation="write",outcome="unknown",{G}}}'),
+    _count("CommandsRefused", "gateway_command_refusals_total", f'{{reason="out_of_range",{G}}}', 20),
+    _level("CommandJournalStopped", "gateway_command_journal_writable", f"{{{G}}}", 0, 1),
+    Case(
+        "CommandJournalFull",
+        {JOURNAL.format("held"): "90x240", JOURNAL.format("capacity"): "100x240"},
+        {JOURNAL.format("held"): "70x240", JOURNAL.format("capacity"): "100x240"},
+        {JOURNAL.format("held"): " ".join(["70", "90"] * 120), JOURNAL.format("capacity"): "100x240"},
+    ),
     _level("GatewayDown", "up", '{job="gateway",instance="gateway"}', 0, 1),
     Case(
         "GatewayRestarts",

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from gateway.cli import EXIT_CODES, cli
 
-TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",)]
+TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
+          ("audit",), ("command",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -32,7 +33,7 @@ def test_every_command_is_taught() -> None:
 
 def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    for code in ("69", "74", "75", "78", "130"):
+    for code in ("3", "69", "74", "75", "78", "130"):
         assert f"- {code}:" in EXIT_CODES
         assert f"| {code} |" in readme
 
@@ -43,14 +44,19 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
         ("run nowhere.yaml", 78, "nowhere.yaml: cannot be read: No such file"),
         ("plan .", 78, "Is a directory"),
         ("validat x", 2, "Did you mean 'validate'?"),
-        ("schema nothing", 2, "there are config, json"),
+        ("schema nothing", 2, "there are config, command, json"),
         ("browse http://x", 78, "http://x: write an address as opc.tcp://host:port"),
         ("browse opc.tcp://x --username eve", 78, "--password-env"),
         ("browse opc.tcp://127.0.0.1:1 --insecure", 69, "is it running, and is the port right?"),
+        ("command edge-1 shop write Speed --broker mqtt://127.0.0.1:1", 2, "a value after each tag"),
+        ("command edge-1 shop call Start 5 --broker mqtt://127.0.0.1:1", 2, "as NAME=VALUE"),
+        ("command edge-1 shop read Speed --broker mqtt://127.0.0.1:1", 69, "is the port right?"),
         ("watch tcp://x", 78, "tcp://x: write an address as mqtt://host:port"),
         ("watch mqtt://x:port", 78, "a port is a number"),
         ("watch mqtts://127.0.0.1:1 --ca nowhere.pem", 78, "nowhere.pem"),
         ("outbox show nowhere", 78, "nowhere"),
+        ("audit show nowhere", 78, "no audit of commands can be read there"),
+        ("audit verify nowhere", 78, "no audit of commands can be read there"),
         ("outbox export nowhere x.jsonl", 78, "nowhere"),
         ("cert trust abc", 78, "see gateway cert list"),
         ("cert list", 0, "nobody is trusted or rejected in var/pki yet"),

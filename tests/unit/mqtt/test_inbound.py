@@ -36,7 +36,7 @@ def test_a_message_comes_whole(session: Session) -> None:
             )  # fmt: skip
             broker.say(packet.write())
             assert await first == Packet(
-                "commands/ä", b"\xff", "x/y", {"k": "v"}, True, "answers/1", b"\x00\x01", missed_before=0
+                "commands/ä", b"\xff", "x/y", {"k": "v"}, True, "answers/1", b"\x00\x01", 60, missed_before=0
             )
             await arriving.aclose()
 

@@ -1,0 +1,99 @@
+"""`gateway audit`: who asked a machine for what, and what became of it."""
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from gateway.cli.common import examples, problems_told
+from gateway.commands import audit as chain
+from gateway.commands.journal_files import FOLDER
+from gateway.commands.outcome import FINAL
+from gateway.errors import ConfigError
+
+audit = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Show who asked a machine for what, and check that nobody changed that record.",
+    epilog=examples(
+        "gateway audit show var/outbox",
+        "gateway audit show var/outbox --outcome unknown --json",
+        "gateway audit verify var/outbox",
+    ),
+)
+
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="`outbox.path` of a configuration.")]
+
+
+@audit.command()
+def show(
+    folder: FolderArgument,
+    outcome: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(FINAL)}.")] = None,
+    requester: Annotated[str | None, typer.Option(help="Only of this requester.")] = None,
+    last: Annotated[int, typer.Option("-n", min=1, help="The last so many.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="The lines as they are.")] = False,
+) -> None:
+    """Show the latest requests: when, who, what, before and after, and what became of them."""
+    with problems_told():
+        wanted = {"outcome": outcome, "requester": requester}
+        found: deque[dict[str, object]] = deque(_chosen(folder, wanted), maxlen=last)
+    for record in found:
+        typer.echo(json.dumps(record, ensure_ascii=False) if as_json else _line(record))
+
+
+def _chosen(folder: Path, wanted: dict[str, str | None]) -> Iterator[dict[str, object]]:
+    try:
+        for _, _, line in chain.lines_in(folder / FOLDER):
+            try:
+                record = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue  # `verify` tells
+            if all(value is None or record.get(key) == value for key, value in wanted.items()):
+                yield record
+    except OSError as error:
+        raise ConfigError([f"{folder}: no audit of commands can be read there: {error.strerror}"]) from error
+
+
+def _line(record: dict[str, object]) -> str:
+    """One request for people."""
+    told = " ".join(str(record[key]) for key in ("reason", "status") if record.get(key))
+    asked = record.get("asked")
+    results = record.get("results")
+    parts = [_part(each) for each in results] if isinstance(results, list) else []
+    what = ", ".join(parts or (map(str, asked) if isinstance(asked, list) else ()))
+    dry = " (dry run)" if record.get("dry_run") else ""
+    return (
+        f"{record.get('time')}  {record.get('requester')} at {record.get('source')}: {record.get('operation')}{dry}"
+        f" {what}: {record.get('outcome')} {told}".rstrip()
+    )
+
+
+def _part(result: dict[str, object]) -> str:
+    if "before" in result:
+        verified = "" if result.get("verified") in (True, None) else ", not verified"
+        return f"{result.get('tag')} {result['before']} to {result.get('wanted')}{verified}"
+    return str(result.get("tag"))
+
+
+@audit.command()
+def verify(folder: FolderArgument) -> None:
+    """Follow the chain of hashes.  Exit code 1 when something was changed, taken out or put in.
+
+    Whoever can write the files can make a new chain: keep the last hash somewhere else, and compare.
+    """
+    with problems_told():
+        try:
+            found = chain.verify(folder / FOLDER)
+        except OSError as error:
+            raise ConfigError([f"{folder}: no audit of commands can be read there: {error.strerror}"]) from error
+    for problem in found.problems:
+        typer.secho(problem, fg="red")
+    typer.echo(
+        f"lines {found.first} to {found.last}, {len(found.problems)} problems; the last one's hash is {found.head}"
+    )
+    if found.problems:
+        raise typer.Exit(1)

@@ -1,0 +1,201 @@
+"""`gateway command`: ask a machine by way of the broker and a gateway, as any other requester does."""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from pydantic import ValidationError
+
+from gateway.cli.common import problems_told, until_interrupted
+from gateway.commands.arrival import PREFIX
+from gateway.commands.forms import instant_of
+from gateway.config import BrokerConfig, Secret, TlsConfig
+from gateway.delivery import Session, Verdict
+from gateway.errors import ConfigError, Rejected, Unavailable
+from gateway.link import Link
+from gateway.logs import set_up_logs
+from gateway.model import Message
+from gateway.run.sink_kinds import kind_of
+from gateway.topics import expand
+
+PASSWORD = "MQTT_PASSWORD"
+REPLIES = "gateways/{gateway}/replies/{requester}"
+LATE_S = 12.0
+"""So long after its deadline an answer may still come."""
+EXIT_UNKNOWN = 3
+"""Exit code where it may have happened."""
+
+
+class Verb(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    CALL = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Whom to ask, as whom, and for how long to wait."""
+
+    gateway: str
+    source: str
+    requester: str
+    within_s: float
+
+
+def command(
+    gateway: Annotated[str, typer.Argument(metavar="GATEWAY", help="Name of the gateway, such as edge-1.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of its source, such as press-shop.")],
+    verb: Annotated[Verb, typer.Argument(metavar="read|write|call", help="What to do.")],
+    items: Annotated[
+        list[str],
+        typer.Argument(metavar="ITEM...", help="read: TAG...  write: TAG VALUE ...  call: METHOD [NAME=VALUE]..."),
+    ],
+    broker: Annotated[
+        str, typer.Option(envvar="GATEWAY_BROKER", help="The broker that both know.")
+    ] = "mqtt://127.0.0.1:1883",
+    username: Annotated[
+        str | None, typer.Option(help=f"Login; the password is taken from the environment, {PASSWORD}.")
+    ] = None,
+    requester: Annotated[
+        str | None, typer.Option(help="Who asks, as the gateway's rules call him.  [default: --username, or operator]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="All checks, and nothing is sent.")] = False,
+    partly: Annotated[
+        bool, typer.Option("--partly", help="Of several writes, send those that are not refused.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until the deadline.")] = 10.0,
+    request_id: Annotated[
+        str | None, typer.Option("--id", help="Of an earlier request, to hear its answer again; it is not done again.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as it came.")] = False,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the authorities to trust, for mqtts://.")] = None,
+) -> None:
+    """Read, write or call at a machine, by way of the broker and a gateway that takes commands.
+
+    A value is JSON where it is JSON (1.5, true, [1, 2]), and else a text; a negative number comes after `--`.  The
+    gateway's rules say what is allowed.  Exit code 0 when it is done, 1 when it is refused, failed or expired, 3 when
+    it may have happened and nobody knows, 69 without an answer: then ask again with the same `--id`.
+    """
+    set_up_logs("console")
+    with problems_told():
+        body = _body(verb, items, partly)
+        who = requester or username or "operator"
+        asked = {"id": request_id or uuid.uuid4().hex, **body, **({"dry_run": True} if dry_run else {})}
+        config, asking = _broker(broker, username, ca), Asking(gateway, source, who, timeout)
+        answer = until_interrupted(lambda: _ask(config, asking, asked))
+    typer.echo(orjson.dumps(answer).decode() if as_json else "\n".join(_lines(answer)))
+    if answer.get("outcome") != "done":
+        raise typer.Exit(EXIT_UNKNOWN if answer.get("outcome") == "unknown" else 1)
+
+
+def _body(verb: Verb, items: Sequence[str], partly: bool) -> dict[str, object]:
+    """What is asked for.  Raises `ConfigError` for what makes no request."""
+    if verb is Verb.READ:
+        return {"operation": "read", "tags": list(items)}
+    if verb is Verb.WRITE:
+        if len(items) % 2:
+            raise ConfigError(["write: a value after each tag, such as press-1/SpeedFactor 1.1"], 2)
+        writes = [{"tag": tag, "value": _value(text)} for tag, text in zip(items[::2], items[1::2], strict=True)]
+        return {"operation": "write", "writes": writes, "all_or_nothing": not partly}
+    method, *arguments = items
+    wrong = [text for text in arguments if "=" not in text]
+    if wrong:
+        raise ConfigError([f"call: arguments as NAME=VALUE, which {wrong[0]!r} is not"], 2)
+    named = dict(text.split("=", 1) for text in arguments)
+    return {"operation": "call", "method": method, "arguments": {name: _value(text) for name, text in named.items()}}
+
+
+def _value(text: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _broker(url: str, username: str | None, ca: Path | None) -> BrokerConfig:
+    password = Secret(env=PASSWORD) if username and os.environ.get(PASSWORD) else None
+    try:
+        return BrokerConfig(url=url, username=username, password=password, tls=TlsConfig(ca=ca))
+    except ValidationError as error:
+        raise ConfigError([e["msg"].removeprefix("Value error, ") for e in error.errors()]) from error
+
+
+async def _ask(config: BrokerConfig, asking: Asking, asked: Mapping[str, object]) -> dict[str, object]:
+    client_id = f"gateway-command-{uuid.uuid4().hex[:12]}"
+    async with kind_of(config).open_sink(config, Link("broker", config.url), client_id) as session:
+        return await _asked(session, asking, asked)
+
+
+async def _asked(session: Session, asking: Asking, asked: Mapping[str, object]) -> dict[str, object]:
+    """The final answer.  Raises `Unavailable` or `Rejected` where there is none."""
+    names = {"gateway": asking.gateway, "requester": asking.requester}
+    home = f"{expand(REPLIES, names)}/{uuid.uuid4().hex[:12]}"
+    topic = f"{expand(PREFIX, names)}/{asking.requester}/{asking.source}"
+    now_ns = time.time_ns()
+    body = {**asked, "deadline": instant_of(now_ns + int(asking.within_s * 1e9)), "respond_to": home}
+    message = Message(
+        topic, orjson.dumps(body), stream="", seq=0, values=0, response_topic=home,
+        correlation=str(asked["id"]).encode(), expiry_s=max(1, int(asking.within_s)),
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(asking.within_s + LATE_S), aclosing(session.arrivals(f"{home}/#", home)) as packets:
+            first = asyncio.ensure_future(anext(packets))
+            await asyncio.sleep(0)  # the subscription goes out before the request
+            outcome = await session.send(message)
+            if outcome.verdict is not Verdict.DELIVERED:
+                first.cancel()
+                raise Rejected("refused", f"the broker does not take a request to {topic}: {outcome.detail}")
+            packet = await first
+            while True:
+                answer: dict[str, object] = orjson.loads(packet.payload)
+                if answer.get("id") == asked["id"] and answer.get("final", True):
+                    return answer
+                packet = await anext(packets)
+    except TimeoutError as error:
+        raise Unavailable(
+            f"no answer to {asked['id']}: is {asking.gateway} there, does it take commands, and may this user publish "
+            f"to {topic}?  It may have happened: ask again with --id {asked['id']}"
+        ) from error
+
+
+def _lines(answer: Mapping[str, object]) -> Iterator[str]:
+    """The answer for people."""
+    detail = f": {answer['detail']}" if answer.get("detail") else ""
+    reason = f" ({answer['reason']})" if answer.get("reason") else ""
+    dry = ", dry run" if answer.get("dry_run") else ""
+    yield f"{answer.get('outcome')}{reason}{dry}{detail}"
+    results = answer.get("results")
+    rows = [_row(result) for result in results] if isinstance(results, list) else []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    for row in rows:
+        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(result: Mapping[str, object]) -> tuple[str, str, str, str]:
+    told = " ".join(str(result[key]) for key in ("reason", "detail") if result.get(key))
+    if "status" in result:
+        told = f"status 0x{int(str(result['status'])):08X} {told}".rstrip()
+    return str(result.get("tag")), str(result.get("outcome")), _shown(result), told
+
+
+def _shown(result: Mapping[str, object]) -> str:
+    if "before" in result:
+        now = f", now {_text(result['value'])}" if "value" in result else ""
+        check = {True: ", verified", False: ", not verified"}.get(result.get("verified"), "")  # type: ignore[call-overload]
+        return f"{_text(result['before'])} to {_text(result.get('wanted'))}{now}{check}"
+    if outputs := result.get("outputs"):
+        return _text(outputs)
+    return _text(result["value"]) if "value" in result else ""
+
+
+def _text(value: object) -> str:
+    return orjson.dumps(value).decode()

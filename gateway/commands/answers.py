@@ -1,0 +1,119 @@
+"""Answers on their way to a broker: kept in the journal, sent beside the values, over when nobody waits for them.
+
+They do not take the way through the outbox: that gives a message to every broker of a route, and an answer is for one
+requester at one broker.  The journal has them on the disk already, with its bounds; so they survive a restart and an
+absence of the broker like everything else, until `LATEST_S` after their deadline.  What the journal has not (answers
+to what is no request, and `accepted`) is kept in memory, the latest of them.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import orjson
+import structlog
+
+from gateway.commands.entries import Entry
+from gateway.commands.journal import Journal
+from gateway.delivery import Outcome, SharedSession, Verdict
+from gateway.errors import Unavailable
+from gateway.model import Message, Priority
+
+SHARE = 8
+"""So many answers may wait for their PUBACK."""
+LATEST_S = 10.0
+"""How long after the deadline, or after the outcome where that came later, an answer is still sent."""
+_MOST_PASSING = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, and where it goes."""
+
+    topic: str
+    correlation: bytes
+    body: object
+    until_ns: int
+    entry: Entry | None = None
+    """Where the journal has it."""
+
+    def message(self, now_ns: int) -> Message:
+        left_s = max(1, -(-(self.until_ns - now_ns) // 1_000_000_000))
+        return Message(
+            self.topic, orjson.dumps(self.body), stream="", seq=0, values=0, priority=Priority.EVENT,
+            expiry_s=left_s, correlation=self.correlation,
+        )  # fmt: skip
+
+
+def answer_in(entry: Entry) -> Answer:
+    """The answer that the journal has for a request."""
+    until_ns = max(entry.deadline_ns, entry.ended_ns) + int(LATEST_S * 1e9)
+    return Answer(entry.topic, entry.correlation, entry.answer, until_ns, entry)
+
+
+class Mailbox:
+    """What one broker has still to get."""
+
+    def __init__(
+        self, broker: str, journal: Journal, on_lost: Callable[[], None], now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._journal = journal
+        self._on_lost = on_lost
+        self._now_ns = now_ns
+        self._waiting: deque[Answer] = deque()
+        self._came = asyncio.Event()
+        self._log = structlog.get_logger("gateway.commands").bind(broker=broker)
+        self._has_told = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, answer: Answer) -> None:
+        if answer.entry is None and sum(each.entry is None for each in self._waiting) >= _MOST_PASSING:
+            self._on_lost()
+            return
+        self._waiting.append(answer)
+        self._came.set()
+
+    async def deliver(self, session: SharedSession) -> None:
+        """Send what waits, for as long as the session lasts; what has no verdict by then is sent on the next."""
+        slots = asyncio.Semaphore(SHARE)
+        while True:
+            while not self._waiting:
+                self._came.clear()
+                await self._came.wait()
+            await slots.acquire()
+            answer = self._waiting.popleft()
+            if self._now_ns() >= answer.until_ns:
+                self._over(answer)
+                slots.release()
+                continue
+            sending = session.send_aside(answer.message(self._now_ns()))
+            sending.add_done_callback(partial(self._settle, answer, slots))
+
+    def _settle(self, answer: Answer, slots: asyncio.Semaphore, sent: "asyncio.Future[Outcome]") -> None:
+        slots.release()
+        try:
+            outcome = sent.result()
+        except (Unavailable, asyncio.CancelledError):
+            self._waiting.appendleft(answer)
+            self._came.set()
+            return
+        if outcome.verdict is not Verdict.DELIVERED:
+            self._on_lost()
+            if not self._has_told:
+                self._log.warning("the broker refuses an answer", topic=answer.topic, reason=outcome.detail)
+            self._has_told = True
+        self._done(answer)
+
+    def _over(self, answer: Answer) -> None:
+        """Nobody waits for it any more; a repeat of the request gets it from the journal."""
+        self._on_lost()
+        self._done(answer)
+
+    def _done(self, answer: Answer) -> None:
+        if answer.entry is not None and not answer.entry.is_told:
+            self._journal.told(answer.entry)

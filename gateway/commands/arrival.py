@@ -1,0 +1,118 @@
+"""What can be said of a request before anything is asked of a server: whose it is, where its answer goes, and whether
+its deadline and the clocks are to be believed.  Pure.
+
+The answer's topic is an instruction from a stranger: only the topic of answers of that same requester will do, or one
+below it.
+"""
+
+from dataclasses import dataclass
+
+from gateway.commands.forms import Asked
+from gateway.commands.outcome import Refused
+from gateway.commands.request import Request, decode, id_in
+from gateway.config import CommandsConfig
+from gateway.delivery import Packet
+from gateway.topics import escape, expand, problems_of
+
+PREFIX = "gateways/{gateway}/commands"
+CLOCK_DOUBT_S = 5.0
+MOST_CORRELATION = 256
+_MOST_TOPIC = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request as it came, with the first reason to refuse it."""
+
+    asked: Asked
+    error: Refused | None
+    """None where nothing speaks against it yet."""
+
+
+def filter_of(gateway: str) -> str:
+    """What to subscribe to."""
+    return f"{expand(PREFIX, {'gateway': gateway})}/+/+"
+
+
+def read(packet: Packet, gateway: str, broker: str, config: CommandsConfig, now_ns: int) -> Arrival:
+    """Whatever came: a request, or one that is refused for a reason."""
+    requester, _, source = packet.topic.removeprefix(f"{expand(PREFIX, {'gateway': gateway})}/").partition("/")
+    error: Refused | None = None
+    request: Request | None = None
+    try:
+        request = decode(packet.payload)
+    except Refused as refusal:
+        error = refusal
+    own_id, respond_to = (request.id, request.respond_to) if request is not None else id_in(packet.payload)
+    wanted = packet.response_topic or respond_to
+    home = expand(config.replies, {"gateway": gateway, "requester": requester})
+    topic = wanted if wanted and lies_below(wanted, home) else home
+    correlation = packet.correlation[:MOST_CORRELATION]
+    asked_id = own_id or (f"correlation:{correlation.hex()}" if correlation else "")
+    deadline_s = _deadline_s(packet, request, now_ns)
+    asked = Asked(
+        broker, requester, source, asked_id, topic, correlation, now_ns,
+        int(deadline_s * 1e9) if deadline_s is not None else 0, request,
+    )  # fmt: skip
+    if requester not in config.requesters:
+        error = Refused("requester_unknown")
+    elif packet.is_retained:
+        error = Refused("retained")
+    elif error is None:
+        try:
+            _check_form(asked, packet, wanted)
+        except Refused as refusal:
+            error = refusal
+    return Arrival(asked, error)
+
+
+def _deadline_s(packet: Packet, request: Request | None, now_ns: int) -> float | None:
+    """The earlier of the message's expiry and what the body says; unix time."""
+    said = [request.deadline_s] if request is not None and request.deadline_s is not None else []
+    if packet.expiry_s is not None:
+        said.append(now_ns / 1e9 + packet.expiry_s)
+    return min(said, default=None)
+
+
+def lies_below(topic: str, home: str) -> bool:
+    """Whether answers may go there: a topic to publish to, the requester's own or below it."""
+    if topic != home and not topic.startswith(f"{home}/"):
+        return False
+    levels = topic.split("/")
+    return len(topic) <= _MOST_TOPIC and not problems_of(escape_braces(topic), ()) and "" not in levels
+
+
+def escape_braces(topic: str) -> str:
+    """A brace is a letter in a topic, and begins a field in a template."""
+    return topic.replace("{", "_").replace("}", "_")
+
+
+def _check_form(asked: Asked, packet: Packet, wanted: str) -> None:
+    if wanted and asked.topic != wanted:
+        raise Refused("response_topic", f"answers go to {asked.topic} or below")
+    if len(packet.correlation) > MOST_CORRELATION:
+        raise Refused("invalid", f"correlation data of more than {MOST_CORRELATION} bytes")
+    if not asked.id:
+        raise Refused("no_id")
+    if not asked.deadline_ns:
+        raise Refused("no_deadline")
+
+
+def check_time(asked: Asked, config: CommandsConfig, now_ns: int, latest_ns: int) -> None:
+    """Raises `Refused` for clocks in doubt, and for a deadline that lies too far ahead.
+
+    A clock that was set back would give what is over a second life; one that goes ahead only lets more expire.
+    """
+    if (latest_ns - now_ns) / 1e9 > CLOCK_DOUBT_S:
+        raise Refused("clock", "the clock of the gateway was set back")
+    sent_s = asked.request.sent_s if asked.request is not None else None
+    if sent_s is not None and sent_s - now_ns / 1e9 > CLOCK_DOUBT_S:
+        raise Refused("clock", f"it was sent {sent_s - now_ns / 1e9:.1f} s ahead of the gateway's clock")
+    ahead_s = (asked.deadline_ns - now_ns) / 1e9
+    if ahead_s > config.max_deadline:
+        raise Refused("deadline_too_far", f"{ahead_s:.0f} s ahead, and {config.max_deadline:g} s are allowed")
+
+
+def shown(text: str) -> str:
+    """Text of a stranger for a log."""
+    return escape(text)[:100]

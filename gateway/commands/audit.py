@@ -1,0 +1,165 @@
+"""The audit: one JSON line for each request, append-only, each with the hash of the line before it.
+
+    audit-000000000001.jsonl   {"seq":1,"prev":"000…","time":"2026-…Z","requester":"mes","operation":"write",…}
+    audit-000000004096.jsonl   the number of its first line
+
+A line that was changed, taken out or put in breaks the chain, which `verify` tells.  Whoever can write the files can
+make a whole new chain: so keep the hash that `verify` ends with somewhere else.  Files are a tenth of the room; the
+oldest goes first.  What a crash left without its end was not promised and is cut off; so a number may be missing, which
+the chain shows to be no line that was taken out.
+"""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from gateway.outbox import Files
+
+START = "0" * 64
+_NAME = re.compile(r"audit-(\d{12})\.jsonl")
+_SHARE = 10
+_TAIL_BYTES = 2**20
+
+
+class AuditFile:
+    """Where lines are appended.  Blocks; every method may raise `OSError`."""
+
+    def __init__(self, files: Files, folder: Path, most_bytes: int) -> None:
+        self._files = files
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._fd = -1
+        self._end = 0
+        self._prev = START
+        self.seq = 0
+        """Of the last line that is on the disk."""
+
+    def open(self) -> None:
+        names = _names(self._files, self._folder)
+        for name in reversed(names):  # the newest may be empty, after a crash
+            fd = self._files.open(self._folder / name)
+            data = self._files.read(fd, self._files.size(fd), 0)
+            end = data.rfind(b"\n") + 1
+            if end < len(data):
+                self._files.truncate(fd, end)
+                self._files.sync(fd)
+            if end or name == names[0]:
+                last = data[:end].rstrip(b"\n").rpartition(b"\n")[2]
+                self.seq = _seq_of(last) if last else int(_NAME.fullmatch(name)[1]) - 1  # type: ignore[index]
+                self._prev = hash_of(last) if last else START
+                self._fd, self._end = fd, end
+                return
+            self._files.close(fd)
+            self._files.remove(self._folder / name)
+
+    def append(self, records: Sequence[Mapping[str, object]]) -> None:
+        """On the disk when it returns.  Each record has its `seq`; those that are there already are left out."""
+        fresh = [record for record in records if int(str(record["seq"])) > self.seq]
+        if not fresh:
+            return
+        if self._fd < 0 or self._end >= self._most_bytes // _SHARE:
+            self._begin_file(int(str(fresh[0]["seq"])))
+        prev, lines = self._prev, list[bytes]()
+        for record in fresh:
+            line = orjson.dumps({"seq": record["seq"], "prev": prev, **record})
+            prev = hash_of(line)
+            lines.append(line + b"\n")
+        data = b"".join(lines)
+        try:
+            self._files.write(self._fd, data, self._end)
+            self._files.sync(self._fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._files.truncate(self._fd, self._end)
+            raise
+        self._end, self._prev, self.seq = self._end + len(data), prev, int(str(fresh[-1]["seq"]))
+
+    def _begin_file(self, seq: int) -> None:
+        path = self._folder / f"audit-{seq:012d}.jsonl"
+        fd = self._files.open(path, create=True)
+        self._files.sync_folder(self._folder)
+        if self._fd >= 0:
+            self._files.close(self._fd)
+        self._fd, self._end = fd, 0
+        for name in _names(self._files, self._folder)[:-_SHARE]:
+            self._files.remove(self._folder / name)
+
+    def keep_within(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            self._files.close(self._fd)
+            self._fd = -1
+
+
+def hash_of(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _names(files: Files, folder: Path) -> list[str]:
+    return [name for name in files.names(folder) if _NAME.fullmatch(name)]
+
+
+def _seq_of(line: bytes) -> int:
+    """The number of a line; 0 where it was damaged: then `verify` tells."""
+    try:
+        return int(orjson.loads(line)["seq"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return 0
+
+
+# -- looking at it
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the chain says."""
+
+    first: int
+    """Number of the first line that is there; earlier ones were rotated away."""
+    last: int
+    head: str
+    """Hash of the last line: whoever keeps it elsewhere can tell later that nothing was changed."""
+    problems: tuple[str, ...]
+
+
+def lines_in(folder: Path) -> Iterator[tuple[str, int, bytes]]:
+    """File, number in it, and each line, oldest first.  Raises `OSError`."""
+    for name in _names(Files(), folder):
+        data = (folder / name).read_bytes()
+        for number, line in enumerate(data[: data.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
+            yield name, number, line
+
+
+def verify(folder: Path) -> Verified:
+    """Follow the chain.  Raises `OSError`."""
+    first = last = 0
+    prev, problems = "", list[str]()
+    for name, number, line in lines_in(folder):
+        where = f"{name}:{number}"
+        try:
+            record = orjson.loads(line)
+            seq, told = int(record["seq"]), str(record["prev"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            problems.append(f"{where}: not a line of the audit")
+            prev = hash_of(line)
+            continue
+        first = first or seq
+        if prev and told != prev:
+            problems.append(f"{where}: the line before it is not the one that it was written after")
+        if seq <= last:
+            problems.append(f"{where}: number {seq} follows {last}")
+        last, prev = seq, hash_of(line)
+    if first == 1 and not problems and _first_prev(folder) != START:
+        problems.append("the first line does not begin the chain")
+    return Verified(first, last, prev or START, tuple(problems))
+
+
+def _first_prev(folder: Path) -> str:
+    return next((str(orjson.loads(line)["prev"]) for _, _, line in lines_in(folder)), START)

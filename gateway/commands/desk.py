@@ -1,0 +1,324 @@
+"""The desk: where commands arrive, and from where their answers leave.  One for the process.
+
+    PUBLISH ─ arrival ─► known? ─► refused? ─► journal (synced) ─► worker of the source ─► outcome ─► journal (synced)
+                │                                    │                                                    │
+                │                                    └─► asking for the next packet is the PUBACK         ▼
+                └── a repeat gets the answer of the first                                  mailbox of the broker
+
+Invariants:
+
+- Nothing is done before its id is on the disk, and nothing is sent before that is.
+- A request has one final outcome: from here, or from the process after a crash.
+- What is not taken for a reason that may end (no room, nobody there) is answered and not kept back: commands that come
+  late are other commands.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
+
+import structlog
+
+from gateway.cancellation import unless_asked
+from gateway.commands.answers import SHARE, Answer, Mailbox, answer_in
+from gateway.commands.arrival import check_time, filter_of, read, shown
+from gateway.commands.entries import Entry
+from gateway.commands.forms import Asked, Told, answer_of, audit_of
+from gateway.commands.journal import Journal
+from gateway.commands.outcome import FINAL, REASONS, Refused
+from gateway.commands.rate import Buckets
+from gateway.commands.request import OPERATIONS, digest_of
+from gateway.commands.worker import Case, Worker
+from gateway.config import CommandsConfig
+from gateway.delivery import Packet, Session, SharedSession
+from gateway.errors import Rejected, Unavailable
+from gateway.in_thread import in_thread
+from gateway.logs import Sparing
+from gateway.metrics import CommandMetrics
+from gateway.operations import Operations
+
+_KEEP_ORDER_S = 10.0
+_RESTARTED = Told("refused", "restarted", REASONS["restarted"])
+_LEFT_OPEN = Told("unknown", detail="the gateway ended before the server's answer was on its disk")
+
+
+class Desk:
+    """Made by `open_desk`."""
+
+    def __init__(
+        self,
+        gateway: str,
+        config: CommandsConfig,
+        journal: Journal,
+        metrics: CommandMetrics,
+        latest_ns: Callable[[], int],
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`latest_ns` is the latest that the wall clock ever showed."""
+        self._gateway = gateway
+        self._config = config
+        self._is_open = True
+        self.journal = journal
+        self._metrics = metrics
+        self._latest_ns = latest_ns
+        self._now_ns = now_ns
+        self._workers: dict[str, Worker] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._buckets = Buckets()
+        self._sparing = Sparing()
+        self._log = structlog.get_logger("gateway.commands")
+        metrics.bind((*OPERATIONS, "none"), FINAL, REASONS)
+        metrics.show_journal(lambda: journal.bytes, lambda: journal.capacity)
+        metrics.waiting.set_function(lambda: sum(worker.waiting for worker in self._workers.values()))
+        metrics.journal_ok.set_function(lambda: not journal.trouble and not journal.is_doubtful)
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """What an earlier process left: an outcome for each request, and answers that nobody got."""
+        for entry in self.journal.untold:
+            self._mailbox(entry.broker).put(answer_in(entry))
+        for entry in self.journal.unfinished:
+            asked = Asked(
+                entry.broker, entry.key[0], entry.source, entry.key[1], entry.topic, entry.correlation,
+                entry.received_ns, entry.deadline_ns, None,
+            )  # fmt: skip
+            self._settle(asked, entry, _LEFT_OPEN if entry.is_executing else _RESTARTED, entry.operation)
+
+    def configure(self, config: CommandsConfig | None) -> None:
+        """Go by another configuration from the next request on; None takes no more of them."""
+        self._is_open = config is not None
+        if config is None:
+            return
+        self._config = config
+        self.journal.keep_within(config)
+        for worker in self._workers.values():
+            worker.configure(config)
+
+    def is_taken_from(self, broker: str) -> bool:
+        """Whether commands may come by this broker."""
+        return self._is_open and (self._config.brokers is None or broker in self._config.brokers)
+
+    async def run(self) -> None:
+        """Forget what was kept for long enough, until cancelled."""
+        while True:
+            await asyncio.sleep(_KEEP_ORDER_S)
+            self.journal.forget_old()
+
+    # -- sources
+
+    @asynccontextmanager
+    async def attending(self, source: str, server: Operations) -> AsyncIterator[None]:
+        """Commands to this source are taken while the body runs; it is connected by then, and has begun to read."""
+        worker = Worker(source, server, self, self._buckets, self._config, self._now_ns)
+        task = asyncio.create_task(unless_asked(worker.run), name=f"commands to {source}")
+        task.add_done_callback(self._worker_ended)
+        self._workers[source] = worker
+        try:
+            yield
+        finally:
+            if self._workers.get(source) is worker:
+                del self._workers[source]
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _worker_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("a fault of the gateway itself: a source takes no more commands", exc_info=error)
+
+    # -- brokers
+
+    @asynccontextmanager
+    async def serving(self, broker: str, session: Session) -> AsyncIterator[Session]:
+        """The session for everybody else, while commands are taken from it and answered on it."""
+        shared = SharedSession(session, SHARE)
+        task = asyncio.create_task(unless_asked(partial(self._serve, broker, shared)), name=f"commands of {broker}")
+        task.add_done_callback(partial(_tell_fault, shared))
+        try:
+            yield shared
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _serve(self, broker: str, session: SharedSession) -> None:
+        """For as long as the session lasts.  Its loss is for the pipeline to tell."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._mailbox(broker).deliver(session), name=f"answers to {broker}")
+            tasks.create_task(self._receive(broker, session), name=f"requests of {broker}")
+
+    async def _receive(self, broker: str, session: SharedSession) -> None:
+        try:
+            async with aclosing(session.arrivals(filter_of(self._gateway))) as packets:
+                async for packet in packets:
+                    await self.take(broker, packet)
+        except Unavailable:
+            return
+        except Rejected as error:
+            self._log.warning("no commands from a broker", broker=broker, reason=str(error))
+
+    def _mailbox(self, broker: str) -> Mailbox:
+        found = self._mailboxes.get(broker)
+        if found is None:
+            found = Mailbox(broker, self.journal, self._metrics.answers_lost.inc, self._now_ns)
+            self._mailboxes[broker] = found
+        return found
+
+    # -- requests
+
+    async def take(self, broker: str, packet: Packet) -> None:
+        """Return when what has to be known of it is on the disk: then it may be acknowledged."""
+        now_ns = self._now_ns()
+        arrival = read(packet, self._gateway, broker, self._config, now_ns)
+        asked = arrival.asked
+        if arrival.error is not None or asked.request is None:
+            self._refuse_unkept(asked, arrival.error or Refused("invalid"))
+            return
+        digest = digest_of(asked.source, asked.request)
+        earlier = self.journal.known((asked.requester, asked.id))
+        if earlier is not None:
+            self._repeat(asked, earlier, digest)
+            return
+        within_ns = now_ns + int(self._config.max_deadline * 1e9)
+        entry = Entry(
+            (asked.requester, asked.id), digest, broker, asked.topic, asked.correlation, asked.source,
+            asked.operation, now_ns, min(asked.deadline_ns, within_ns),
+        )  # fmt: skip
+        try:
+            worker = self._worker_for(asked, now_ns)
+        except Refused as error:
+            await self._refuse(asked, entry, error)
+            return
+        try:
+            await self.journal.begin(entry)
+        except Refused as error:
+            self._refuse_unkept(asked, error)
+            return
+        case = Case(asked, entry)
+        if self._workers.get(asked.source) is worker:
+            worker.put(case)
+        else:
+            self.settle(case, Told("refused", "source_away", REASONS["source_away"]))
+
+    def _worker_for(self, asked: Asked, now_ns: int) -> Worker:
+        """Who will do it.  Raises `Refused` where nobody will."""
+        if not self.is_taken_from(asked.broker):
+            raise Refused("stopped")
+        if self.journal.is_doubtful:
+            raise Refused("journal_damaged")
+        check_time(asked, self._config, now_ns, self._latest_ns())
+        if not any(rule.source == asked.source for rule in self._config.rules):
+            raise Refused("source_unknown")
+        worker = self._workers.get(asked.source)
+        if worker is None:
+            raise Refused("source_away")
+        if worker.waiting >= self._config.waiting:
+            raise Refused("busy")
+        return worker
+
+    def _repeat(self, asked: Asked, earlier: Entry, digest: str) -> None:
+        """The answer of the first, to where this one wants it."""
+        if earlier.digest != digest:
+            self._refuse_unkept(asked, Refused("id_reused"))
+            return
+        earlier.broker, earlier.topic, earlier.correlation = asked.broker, asked.topic, asked.correlation
+        if earlier.answer is not None:
+            until_ns = max(answer_in(earlier).until_ns, self._now_ns() + int(1e9))
+            again = Answer(asked.topic, asked.correlation, earlier.answer, until_ns, earlier)
+            self._mailbox(asked.broker).put(again)
+
+    async def _refuse(self, asked: Asked, entry: Entry, error: Refused) -> None:
+        """Refused, and remembered where there is room: the same id gets the same answer."""
+        told = Told("refused", error.reason, str(error))
+        try:
+            await self._write_end(asked, entry, told, asked.operation, begun=False)
+        except (Refused, OSError):
+            self._refuse_unkept(asked, error)
+            return
+        self._ended(asked, told, asked.operation, entry.ended_ns)
+        self._mailbox(entry.broker).put(answer_in(entry))
+
+    def _refuse_unkept(self, asked: Asked, error: Refused) -> None:
+        """Refused, and forgotten."""
+        told = Told("refused", error.reason, str(error))
+        now_ns = self._now_ns()
+        self._ended(asked, told, asked.operation, now_ns)
+        self.journal.note(audit_of(asked, self._gateway, told, now_ns, self.journal.next_audit()))
+        body = answer_of(asked, self._gateway, told, now_ns)
+        until_ns = max(asked.deadline_ns, now_ns + int(10e9))
+        self._mailbox(asked.broker).put(Answer(asked.topic, asked.correlation, body, until_ns))
+
+    # -- what workers ask for
+
+    async def executing(self, case: Case) -> None:
+        await self.journal.executing(case.entry)
+
+    def tell_accepted(self, case: Case) -> None:
+        now_ns = self._now_ns()
+        body = answer_of(case.asked, self._gateway, Told("accepted"), now_ns)
+        entry = case.entry
+        self._mailbox(entry.broker).put(Answer(entry.topic, entry.correlation, body, entry.deadline_ns))
+
+    def settle(self, case: Case, told: Told) -> None:
+        if case.entry.answer is None:
+            self._settle(case.asked, case.entry, told, case.asked.operation)
+
+    def _settle(self, asked: Asked, entry: Entry, told: Told, operation: str) -> None:
+        written = self._write_end(asked, entry, told, operation)
+        written.add_done_callback(partial(self._answer, entry))
+        self._ended(asked, told, operation, entry.ended_ns)
+
+    def _write_end(
+        self, asked: Asked, entry: Entry, told: Told, operation: str, *, begun: bool = True
+    ) -> "asyncio.Future[None]":
+        now_ns = self._now_ns()
+        answer: Mapping[str, object] = {**answer_of(asked, self._gateway, told, now_ns), "operation": operation}
+        audit = {**audit_of(asked, self._gateway, told, now_ns, self.journal.next_audit()), "operation": operation}
+        return self.journal.end(entry, answer, audit, begun=begun)
+
+    def _answer(self, entry: Entry, written: "asyncio.Future[None]") -> None:
+        """It is on the disk: now it may be told."""
+        if not written.cancelled() and written.exception() is None:
+            self._mailbox(entry.broker).put(answer_in(entry))
+
+    def _ended(self, asked: Asked, told: Told, operation: str, now_ns: int) -> None:
+        self._metrics.ended(operation, told.outcome, told.reason, (now_ns - asked.received_ns) / 1e9)
+        if told.outcome in ("unknown", "refused"):
+            more = self._sparing.line(f"{told.outcome}: {told.reason}")
+            if more is not None:
+                self._log.warning(
+                    f"a command is {told.outcome}", requester=shown(asked.requester), source=shown(asked.source),
+                    operation=operation, reason=told.reason or None, detail=told.detail, **more,
+                )  # fmt: skip
+
+
+def _tell_fault(session: SharedSession, task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        session.fail(error)
+
+
+Attending = AbstractAsyncContextManager[None]
+
+
+@asynccontextmanager
+async def open_desk(
+    gateway: str,
+    config: CommandsConfig,
+    journal: Journal,
+    metrics: CommandMetrics,
+    latest_ns: Callable[[], int],
+    now_ns: Callable[[], int] = time.time_ns,
+) -> AsyncIterator[Desk]:
+    """A desk with this journal, which it closes in the end, with everything written."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns)
+            tasks.create_task(unless_asked(journal.run), name="journal of commands")
+            keeping = tasks.create_task(unless_asked(desk.run), name="keep the journal of commands")
+            try:
+                yield desk
+            finally:
+                keeping.cancel()
+                journal.stop()
+    finally:
+        await in_thread(journal.close, "close the journal of commands")

@@ -1,0 +1,316 @@
+"""The journal: which requests were taken, and what was answered.  Durable, bounded, and the only memory of it.
+
+- What `begin` returned for is on the disk, and so is its end when `end` has: the same id gets the same answer from any
+  later process.  `executing` is on the disk before anything is sent, so a crash leaves no doubt but where there is one.
+- An entry is kept until its deadline and `keep` have passed; where room is needed, until its deadline and the doubt of
+  a clock have.  A repeat that comes later is refused by its own deadline, so forgetting is safe.
+- Half of `journal_bytes` is for entries, the rest for what their files hold of those that are forgotten.  Full, it
+  refuses what is new (`journal_full`); nothing that was taken is ever pushed out.
+- Answers wait here for their requester as well, until the broker has them or their time is over (`answers.py`): they
+  are for one broker and one requester, and the outbox gives every message to all brokers of a route.
+
+Writes that wait at the same moment become one write and one sync, in a thread.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from gateway.commands.entries import Entry, Key, Known, Record
+from gateway.commands.journal_files import JournalFiles
+from gateway.commands.outcome import Refused
+from gateway.commands.records import line_of
+from gateway.config import CommandsConfig
+from gateway.outbox import Files
+from gateway.outbox.work_thread import WorkThread
+
+CLOCK_DOUBT_S = 5.0
+"""By how much clocks may differ."""
+LARGEST_ANSWER = 128 * 2**10
+_RETRY_S = 1.0
+_MOST_AUDITS = 1000
+"""Lines of the audit that wait for a disk; older ones that are nowhere else are counted and gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    records: Sequence[Record]
+    audits: Sequence[Mapping[str, object]]
+    done: "asyncio.Future[None]"
+    must: bool
+    """What has happened has to be written some time; else the one who waits is told that it could not be."""
+
+
+class Journal:
+    """Made by `open_journal`."""
+
+    def __init__(self, files: JournalFiles, config: CommandsConfig, known: Known, now_ns: Callable[[], int]) -> None:
+        self._files = files
+        self._config = config
+        self._known = known
+        self._now_ns = now_ns
+        self._thread = WorkThread("commands")
+        self._pending: deque[_Write] = deque()
+        self._woken = asyncio.Event()
+        self._closing = False
+        self._audit_seq = max(files.audit.seq, *(_seq_of(entry) for entry in known.entries.values()), 0)
+        self._unaudited: list[Mapping[str, object]] = []
+        self.trouble = ""
+        """Why nothing can be written just now."""
+        for entry in known.entries.values():
+            entry.size = _size(entry)
+        self._bytes = sum(entry.size for entry in known.entries.values())
+        self._log = structlog.get_logger("gateway.commands")
+
+    @property
+    def entries(self) -> int:
+        return len(self._known.entries)
+
+    @property
+    def bytes(self) -> int:
+        """What the entries take of `capacity`."""
+        return self._bytes
+
+    @property
+    def capacity(self) -> int:
+        return self._config.journal_bytes // 2
+
+    @property
+    def folder(self) -> Path:
+        return self._files.folder
+
+    @property
+    def is_doubtful(self) -> bool:
+        """After damage: what comes may have been done before."""
+        return self._now_ns() < self._known.doubtful_until_ns
+
+    def known(self, key: Key) -> Entry | None:
+        return self._known.entries.get(key)
+
+    @property
+    def untold(self) -> list[Entry]:
+        """Answers that no broker has."""
+        return [entry for entry in self._known.entries.values() if entry.answer is not None and not entry.is_told]
+
+    @property
+    def unfinished(self) -> list[Entry]:
+        """Those that an earlier process left without an end."""
+        return [entry for entry in self._known.entries.values() if entry.answer is None]
+
+    def next_audit(self) -> int:
+        """The number that the next line of the audit must carry."""
+        self._audit_seq += 1
+        return self._audit_seq
+
+    # -- writing
+
+    async def begin(self, entry: Entry) -> None:
+        """Return when it is on the disk.  Raises `Refused` when it cannot be had: then it is not known."""
+        self._make_room(entry)
+        self._add(entry)
+        try:
+            await self._write([entry.begun])
+        except OSError as error:
+            self._drop(entry)
+            raise Refused("journal_full", f"the journal cannot be written: {error.strerror or error}") from error
+
+    async def executing(self, entry: Entry) -> None:
+        """Return when it is on the disk that this may happen from now on.  Raises `Refused` when it cannot be had."""
+        entry.is_executing = True  # at once: the journal may be written anew before we hear of it
+        try:
+            await self._write([entry.step("executing")])
+        except OSError as error:
+            entry.is_executing = False
+            raise Refused("journal_full", f"the journal cannot be written: {error.strerror or error}") from error
+
+    def end(
+        self, entry: Entry, answer: Mapping[str, object], audit: Mapping[str, object], *, begun: bool = True
+    ) -> "asyncio.Future[None]":
+        """The answer, from now on; the future ends when it is on the disk, however long that takes.
+
+        One that was not begun becomes known with this; then the future fails with `OSError` when it cannot be had.
+        Raises `Refused` where there is no room for it.
+        """
+        entry.answer, entry.audit, entry.ended_ns = answer, audit, self._now_ns()
+        if not begun:
+            self._make_room(entry)
+            self._add(entry)
+            written = self._begin([entry.begun, entry.ended], [audit], must=False)
+            written.add_done_callback(partial(self._drop_unwritten, entry))
+            return written
+        self._bytes += (size := _size(entry)) - entry.size
+        entry.size = size
+        return self._begin([entry.ended], [audit], must=True)
+
+    def _drop_unwritten(self, entry: Entry, written: "asyncio.Future[None]") -> None:
+        if not written.cancelled() and written.exception() is not None:
+            self._drop(entry)
+
+    def told(self, entry: Entry) -> None:
+        """The broker has the answer, or nobody waits for it any more."""
+        entry.is_told = True
+        self._begin([entry.step("told")], [], must=True)
+
+    def note(self, audit: Mapping[str, object]) -> None:
+        """A line of the audit for a request that is not kept."""
+        self._begin([], [audit], must=True)
+
+    async def _write(self, records: Sequence[Record]) -> None:
+        await self._begin(records, [], must=False)
+
+    def _begin(
+        self, records: Sequence[Record], audits: Sequence[Mapping[str, object]], *, must: bool
+    ) -> "asyncio.Future[None]":
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Write(records, audits, done, must))
+        self._woken.set()
+        return done
+
+    async def run(self) -> None:
+        """Write what comes, until the journal closes."""
+        while self._pending or not self._closing:
+            if not self._pending:
+                self._woken.clear()
+                await self._woken.wait()
+                continue
+            await self._write_group()
+
+    async def _write_group(self) -> None:
+        group = list(self._pending)
+        self._pending.clear()
+        records = [record for write in group for record in write.records]
+        audits = [*self._unaudited, *(audit for write in group for audit in write.audits)]
+        try:
+            failed = await self._thread.begin(partial(self._files.write, records, audits))
+        except OSError as error:
+            self._tell(error)
+            self._refuse(group, error)
+            if not self._closing:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._until_asked(), _RETRY_S)
+            return
+        self._tell(failed)
+        self._unaudited = audits[-_MOST_AUDITS:] if failed is not None else []
+        for write in group:
+            if not write.done.done():
+                write.done.set_result(None)
+        await self._compact()
+
+    async def _until_asked(self) -> None:
+        """Until somebody waits who may be told that it cannot be."""
+        while not any(not write.must for write in self._pending) and not self._closing:
+            self._woken.clear()
+            await self._woken.wait()
+
+    def _refuse(self, group: Sequence[_Write], error: OSError) -> None:
+        """Tell those who may be told; what has to be written is kept for the next time, in order."""
+        kept = [write for write in group if write.must]
+        if not self._closing:
+            self._pending.extendleft(reversed(kept))
+        for write in group:
+            if not write.done.done() and (not write.must or self._closing):
+                write.done.set_exception(error)
+                write.done.exception()  # one that nobody waits for is no mistake
+
+    def _tell(self, error: OSError | None) -> None:
+        """Edges only."""
+        trouble = str(error.strerror or error) if error is not None else ""
+        if trouble and not self.trouble:
+            self._log.error("the journal of commands cannot be written", reason=trouble, next="new ones are refused")
+        elif self.trouble and not trouble:
+            self._log.info("the journal of commands can be written again")
+        self.trouble = trouble
+
+    async def _compact(self) -> None:
+        """Write the journal anew when it is mostly of what is over."""
+        if self._files.end <= self._config.journal_bytes:
+            return
+        self._forget_old(self._config.keep)
+        entries = dict(self._known.entries)
+        with suppress(OSError):  # the next write tells, if it is lasting
+            kept = Known(entries, self._known.doubtful_until_ns)
+            await self._thread.begin(partial(self._files.rewrite, kept, self._now_ns()))
+
+    # -- room
+
+    def _make_room(self, entry: Entry) -> None:
+        """Raises `Refused` where there is none, with what its answer may take."""
+        wanted = _size(entry) + LARGEST_ANSWER
+        if self._bytes + wanted > self.capacity:
+            self._forget_old(self._config.keep)
+        if self._bytes + wanted > self.capacity:
+            self._forget_old(CLOCK_DOUBT_S)
+        if self._bytes + wanted > self.capacity:
+            raise Refused("journal_full", f"{self.entries} requests whose deadlines are not over fill it")
+
+    def forget_old(self) -> None:
+        """What was kept for long enough after its deadline."""
+        self._forget_old(self._config.keep)
+
+    def _forget_old(self, keep_s: float) -> None:
+        before_ns = self._now_ns() - int(keep_s * 1e9)
+        over = [
+            entry
+            for entry in self._known.entries.values()
+            if entry.deadline_ns < before_ns and entry.answer is not None
+        ]
+        for entry in over:
+            self._drop(entry)
+
+    def _add(self, entry: Entry) -> None:
+        entry.size = _size(entry)
+        self._known.entries[entry.key] = entry
+        self._bytes += entry.size
+
+    def _drop(self, entry: Entry) -> None:
+        if self._known.entries.get(entry.key) is entry:
+            del self._known.entries[entry.key]
+            self._bytes -= entry.size
+
+    def keep_within(self, config: CommandsConfig) -> None:
+        self._config = config
+        self._files.audit.keep_within(config.audit_bytes)
+
+    def stop(self) -> None:
+        """No more is written after what waits."""
+        self._closing = True
+        self._woken.set()
+
+    def close(self) -> None:
+        self._thread.close()
+        self._files.close()
+
+
+def _seq_of(entry: Entry) -> int:
+    return int(str(entry.audit["seq"])) if entry.audit is not None else 0
+
+
+def _size(entry: Entry) -> int:
+    return sum(len(line_of(record)) for record in entry.records) + 100
+
+
+def journal_in(
+    outbox: Path, config: CommandsConfig, files: Files | None = None, now_ns: Callable[[], int] = time.time_ns
+) -> Journal:
+    """The journal in the folder of an outbox, as an earlier process left it.  Blocks.  Raises `OSError`."""
+    opened = JournalFiles(files or Files(), outbox, config.audit_bytes)
+    known = opened.open(now_ns(), int((config.max_deadline + CLOCK_DOUBT_S) * 1e9))
+    opened.write([], [entry.audit for entry in _by_seq(known) if entry.audit is not None])
+    if opened.was_damaged:
+        log = structlog.get_logger("gateway.commands")
+        log.error(
+            "the journal of commands is damaged", reason=opened.was_damaged,
+            next="until every earlier deadline has passed, no command is done", for_s=config.max_deadline,
+        )  # fmt: skip
+    return Journal(opened, config, known, now_ns)
+
+
+def _by_seq(known: Known) -> list[Entry]:
+    return sorted(known.entries.values(), key=_seq_of)

@@ -1,0 +1,110 @@
+"""The files of the journal, as one thread writes them: blocking, and nothing of asyncio.
+
+    commands/journal           what was asked and answered (`records.py`)
+    commands/journal.damaged   the last one in which something was not what had been written, for people
+    commands/audit-*.jsonl     `audit.py`
+
+Consequences of damage:
+
+    torn tail               cut off; it was never promised
+    damaged line            what it said is not known: the file is kept aside, and until every earlier deadline has
+                            passed nothing is done (`journal_damaged`), because it may have been done before
+    missing journal         the same, where its folder is there
+    write or sync fails     what was written of it is taken back; who waits is told, and nothing was done
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gateway.commands.audit import AuditFile
+from gateway.commands.entries import Known, Record, known_of
+from gateway.commands.records import line_of, read_lines
+from gateway.outbox import Files
+
+FOLDER = "commands"
+"""Below that of the outbox, whose lock covers it."""
+
+
+class JournalFiles:
+    """Journal and audit.  Every method may raise `OSError`."""
+
+    def __init__(self, files: Files, outbox: Path, audit_bytes: int) -> None:
+        self._files = files
+        self.folder = outbox / FOLDER
+        self._path = self.folder / "journal"
+        self.audit = AuditFile(files, self.folder, audit_bytes)
+        self._fd = -1
+        self.end = 0
+        """Bytes of the journal."""
+        self.was_damaged = ""
+        """What was found, for people; empty where all was as it had been written."""
+
+    def open(self, now_ns: int, doubt_ns: int) -> Known:
+        """What is known.  After damage, until `doubt_ns` from now, nothing else may be believed."""
+        is_new = FOLDER not in self._names(self.folder.parent) and not self._names(self.folder)
+        self._files.make_folder(self.folder)
+        self.audit.open()
+        if "journal" not in self._names(self.folder):
+            self.was_damaged = "" if is_new else f"{self._path} is missing"
+            known = Known(doubtful_until_ns=0 if is_new else now_ns + doubt_ns)
+            self.rewrite(known, now_ns)
+            return known
+        self._fd = self._files.open(self._path)
+        data = self._files.read(self._fd, self._files.size(self._fd), 0)
+        read = read_lines(data)
+        known, strange = known_of(read.records)
+        if read.damaged or strange:
+            self.was_damaged = f"{read.damaged + strange} lines of {self._path} are not what was written"
+            known.doubtful_until_ns = max(known.doubtful_until_ns, now_ns + doubt_ns)
+            self._files.close(self._files.put(self.folder / "journal.damaged", data))
+            self.rewrite(known, now_ns)
+        elif read.end < len(data):
+            self._files.truncate(self._fd, read.end)
+            self._files.sync(self._fd)
+        self.end = read.end if not self.was_damaged else self.end
+        return known
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return self._files.names(folder)
+        except FileNotFoundError:
+            return []
+
+    def write(self, records: Sequence[Record], audits: Sequence[Mapping[str, object]]) -> OSError | None:
+        """Journal, and then audit: on the disk when it returns, but for the audit when it returns an error.
+
+        Raising, nothing was written.  What the audit lacks is in the journal.
+        """
+        if records:
+            data = b"".join(map(line_of, records))
+            try:
+                self._files.write(self._fd, data, self.end)
+                self._files.sync(self._fd)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._files.truncate(self._fd, self.end)
+                raise
+            self.end += len(data)
+        try:
+            self.audit.append(audits)
+        except OSError as error:
+            return error
+        return None
+
+    def rewrite(self, known: Known, now_ns: int) -> None:
+        """The journal with what is known and nothing else, in the place of what it was."""
+        records: list[Record] = [record for entry in known.entries.values() for record in entry.records]
+        if known.doubtful_until_ns > now_ns:
+            records.append({"k": "doubt", "until_ns": known.doubtful_until_ns})
+        data = b"".join(map(line_of, records))
+        fd = self._files.put(self._path, data)
+        if self._fd >= 0:
+            self._files.close(self._fd)
+        self._fd, self.end = fd, len(data)
+
+    def close(self) -> None:
+        self.audit.close()
+        if self._fd >= 0:
+            self._files.close(self._fd)
+            self._fd = -1

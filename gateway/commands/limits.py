@@ -1,0 +1,102 @@
+"""Whether a value is allowed: by the server's access levels and ranges, and by the limits of a rule.  Pure."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import SupportsFloat
+
+from gateway.commands.outcome import Refused
+from gateway.commands.values import FLOAT, NUMBERS, name_of, single, typed
+from gateway.config.commands import LimitsConfig
+from gateway.model import IS_ARRAY
+from gateway.operations import READABLE, WRITABLE, Facts
+from gateway.values import LocalizedText, Typed
+
+_STEP_TOLERANCE = 1e-6
+"""Of a step: decimal fractions are not exact in binary."""
+
+
+def value_to_write(facts: Facts, limits: LimitsConfig, value: object) -> Typed:
+    """The value as it will be written.  Raises `Refused`."""
+    check_access(facts, WRITABLE, "not_writable")
+    if not facts.built_in:
+        raise Refused("type_unsupported", "the server does not say of which type it is")
+    wanted = typed(facts.built_in, facts.rank, value, facts.members)
+    _check_length(facts, wanted)
+    check_limits(limits, wanted, facts.ranges, facts.members)
+    return wanted
+
+
+def check_access(facts: Facts, bit: int, reason: str) -> None:
+    """Raises `Refused` where the node, or our user, has not this right."""
+    if not facts.access & bit:
+        raise Refused(reason, "AccessLevel of the variable does not allow it")
+    if not facts.user_access & bit:
+        raise Refused("access_denied", "UserAccessLevel: the server does not let our user do it")
+
+
+def check_readable(facts: Facts) -> None:
+    check_access(facts, READABLE, "access_denied")
+
+
+def _check_length(facts: Facts, wanted: Typed) -> None:
+    """Raises `Refused` for an array of another length than the variable has."""
+    length = facts.dimensions[0] if facts.dimensions else 0
+    if isinstance(wanted.value, list) and length and len(wanted.value) != length:
+        raise Refused("rank", f"{len(wanted.value)} elements, and the variable has {length}")
+
+
+def check_limits(
+    limits: LimitsConfig,
+    wanted: Typed,
+    ranges: Sequence[tuple[str, float, float]] = (),
+    members: Sequence[tuple[int, str]] = (),
+) -> None:
+    """Raises `Refused` for what the rule, or a range of the server, does not allow."""
+    built_in = wanted.type & ~IS_ARRAY
+    elements = wanted.value if isinstance(wanted.value, list) else [wanted.value]
+    if isinstance(wanted.value, list) and len(elements) > limits.most_elements:
+        raise Refused("too_long", f"{len(elements)} elements, and the rule allows {limits.most_elements}")
+    for element in elements:
+        if limits.values is not None and not any(_is_listed(each, element, members) for each in limits.values):
+            raise Refused("not_in_values", f"the rule allows {', '.join(map(str, limits.values[:20]))}")
+        if built_in in NUMBERS:
+            assert isinstance(element, SupportsFloat)
+            _check_number(limits, element, ranges, built_in)
+        elif limits.minimum is not None or limits.maximum is not None or limits.step is not None:
+            raise Refused("type", f"the rule has a range for numbers, and the variable is a {name_of(built_in)}")
+        elif (size := _length(element)) > limits.most_elements:
+            raise Refused("too_long", f"{size} characters, and the rule allows {limits.most_elements}")
+
+
+def _is_listed(listed: object, element: object, members: Sequence[tuple[int, str]]) -> bool:
+    if isinstance(element, LocalizedText):
+        return listed == element.text
+    if isinstance(listed, str) and members:
+        return (element, listed) in members
+    return listed == element and isinstance(listed, bool) == isinstance(element, bool)
+
+
+def _length(element: object) -> int:
+    if isinstance(element, LocalizedText):
+        return len(element.text or "")
+    return len(element) if isinstance(element, str | bytes) else 0
+
+
+def _check_number(
+    limits: LimitsConfig, number: SupportsFloat, ranges: Sequence[tuple[str, float, float]], built_in: int
+) -> None:
+    for who, low, high in (*_own_range(limits), *ranges):
+        if built_in == FLOAT:  # 1.1 is another number with 32 bits: the bounds are rounded like the value
+            low, high = single(low), single(high)
+        if not low <= number <= high:  # type: ignore[operator]  # an int or a float: compared exactly
+            raise Refused("out_of_range", f"{who} goes from {low:g} to {high:g}")
+    if limits.step is not None:
+        steps = (float(number) - (limits.minimum or 0.0)) / limits.step
+        if abs(steps - round(steps)) > max(_STEP_TOLERANCE, abs(steps) * 1e-12):
+            raise Refused("off_step", f"the rule allows steps of {limits.step:g} from {limits.minimum or 0.0:g}")
+
+
+def _own_range(limits: LimitsConfig) -> Iterator[tuple[str, float, float]]:
+    if limits.minimum is not None or limits.maximum is not None:
+        low = -math.inf if limits.minimum is None else limits.minimum
+        yield "the rule", low, math.inf if limits.maximum is None else limits.maximum

@@ -1,0 +1,270 @@
+"""Doing what a request asks for: all checks, then the one request to the server, then what can be said about it.
+
+Nothing is ever sent twice.  What was sent and not answered is `unknown`, and what the server shows afterwards is told
+beside it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from gateway.commands.allowed import Allowed, Permit
+from gateway.commands.journal import LARGEST_ANSWER
+from gateway.commands.limits import check_limits, check_readable, value_to_write
+from gateway.commands.outcome import OutcomeName, Refused, Result, refused
+from gateway.commands.rate import Buckets
+from gateway.commands.request import Request
+from gateway.commands.values import same, typed
+from gateway.config.commands import LimitsConfig, RateConfig
+from gateway.errors import Unavailable
+from gateway.operations import UNSURE_STATUSES, Facts, MethodFacts, Operations, Unsure
+from gateway.payload.forms import Json, json_of
+from gateway.values import Typed
+
+BAD = 0x8000_0000
+READ_BACK_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
+"""How long to wait before each look at what was written; the last one repeats."""
+_ANY = LimitsConfig()
+
+BeforeSending = Callable[[], Awaitable[None]]
+"""Returns when it is on the disk that something may happen from now on.  Raises `Refused`."""
+
+
+@dataclass(slots=True)
+class Performance:
+    """One request at one server."""
+
+    requester: str
+    request: Request
+    server: Operations
+    allowed: Allowed
+    buckets: Buckets
+    verify_s: float
+    within_s: Callable[[], float]
+    """Seconds that are left until the deadline."""
+    before_sending: BeforeSending
+    results: list[Result] = field(default_factory=list)
+
+    async def perform(self) -> list[Result]:
+        """What became of each of its parts.  Raises `Refused` or `Unavailable` when nothing of it was sent."""
+        if self.request.operation == "read":
+            return await self._read()
+        return await (self._write() if self.request.operation == "write" else self._call())
+
+    def _permits(self, operation: str) -> list[Permit | Result]:
+        found: list[Permit | Result] = []
+        for tag in self.request.tags:
+            try:
+                found.append(self.allowed.permit(self.requester, operation, tag))
+            except Refused as error:
+                found.append(refused(tag, error))
+        return found
+
+    # -- reading
+
+    async def _read(self) -> list[Result]:
+        permits = self._permits("read")
+        known = [permit for permit in permits if isinstance(permit, Permit)]
+        if self.request.dry_run:
+            facts = await self.server.look([permit.target for permit in known]) if known else []
+            answers = iter([self._readable(permit, each) for permit, each in zip(known, facts, strict=True)])
+        else:
+            values = await self.server.values([permit.target for permit in known]) if known else []
+            answers = iter([self._value(permit, *each) for permit, each in zip(known, values, strict=True)])
+        results = [next(answers) if isinstance(permit, Permit) else permit for permit in permits]
+        if len(orjson.dumps([result.form for result in results])) > LARGEST_ANSWER // 3:
+            raise Refused("answer_too_large", f"more than {LARGEST_ANSWER // 3} bytes: read less at once")
+        return results
+
+    def _readable(self, permit: Permit, facts: Facts) -> Result:
+        try:
+            check_readable(facts)
+        except Refused as error:
+            return refused(permit.text, error, permit.target.node_id, permit.number)
+        return self._value(permit, None, 0)
+
+    def _value(self, permit: Permit, value: Typed | None, status: int) -> Result:
+        """A bad status of a variable is what there is to read; that of a node is a failure."""
+        fields: dict[str, Json] = {} if self.request.dry_run else {"value": _json(value)}
+        is_lost = value is None and bool(status & BAD)
+        return Result(
+            permit.text, "failed" if is_lost else "done", node=permit.target.node_id, status=status, fields=fields,
+            rule=permit.number,
+        )  # fmt: skip
+
+    # -- writing
+
+    async def _write(self) -> list[Result]:
+        permits = self._permits("write")
+        known = [permit for permit in permits if isinstance(permit, Permit)]
+        facts = iter(await self.server.look([permit.target for permit in known]) if known else [])
+        wishes = [
+            self._wish(permit, next(facts), value) if isinstance(permit, Permit) else permit
+            for permit, value in zip(permits, self.request.values, strict=True)
+        ]
+        _check_each_node_once(wishes)
+        if self.request.all_or_nothing and any(isinstance(wish, Result) for wish in wishes):
+            return [wish if isinstance(wish, Result) else _not_sent(wish) for wish in wishes]
+        ready = [wish for wish in wishes if isinstance(wish, _Wish)]
+        if ready and not self.request.dry_run:
+            await self._send(ready)
+        return [wish if isinstance(wish, Result) else wish.result(self.request) for wish in wishes]
+
+    def _wish(self, permit: Permit, facts: Facts, value: object) -> "_Wish | Result":
+        limits = permit.rule.write
+        assert limits is not None
+        if not facts.built_in and facts.status & BAD:
+            return Result(permit.text, "failed", "", "", permit.target.node_id, facts.status, rule=permit.number)
+        try:
+            wanted = value_to_write(facts, limits, value)
+            self._check_rate(permit, limits.rate)
+        except Refused as error:
+            return refused(permit.text, error, permit.target.node_id, permit.number)
+        return _Wish(permit, facts, wanted)
+
+    def _check_rate(self, permit: Permit, rate: RateConfig | None) -> None:
+        self.buckets.check((permit.number, permit.target.node_id), rate, time.monotonic())
+
+    def _take_rate(self, permit: Permit, rate: RateConfig | None) -> None:
+        self.buckets.take((permit.number, permit.target.node_id), rate, time.monotonic())
+
+    async def _send(self, wishes: "Sequence[_Wish]") -> None:
+        for wish in wishes:
+            assert wish.permit.rule.write is not None
+            self._take_rate(wish.permit, wish.permit.rule.write.rate)
+        await self.before_sending()
+        if not self.server.is_open:
+            raise Unavailable("the connection to the server is closed")
+        try:
+            statuses = await self.server.write([(w.permit.target, w.wanted) for w in wishes], self.within_s())
+        except Unsure as error:
+            for wish in wishes:
+                wish.lost = str(error)
+        else:
+            for wish, status in zip(wishes, statuses, strict=True):
+                wish.status = status
+        await self._read_back([wish for wish in wishes if not wish.status & BAD])
+
+    async def _read_back(self, wishes: "Sequence[_Wish]") -> None:
+        """Look until the server shows what was written, for a bounded time."""
+        until_s, looks = time.monotonic() + self.verify_s, 0
+        while wishes and self.server.is_open:
+            await asyncio.sleep(READ_BACK_S[min(looks, len(READ_BACK_S) - 1)])
+            looks += 1
+            try:
+                async with asyncio.timeout(max(self.verify_s, 0.1)):
+                    found = await self.server.values([wish.permit.target for wish in wishes])
+            except (Unavailable, TimeoutError):
+                return
+            for wish, (value, _) in zip(wishes, found, strict=True):
+                wish.seen, wish.is_verified = value, same(wish.wanted, value)
+            wishes = [wish for wish in wishes if not wish.is_verified]
+            if time.monotonic() >= until_s:
+                return
+
+    # -- calling
+
+    async def _call(self) -> list[Result]:
+        [permit] = self._permits("call")
+        if isinstance(permit, Result):
+            return [permit]
+        rule, tag, node = permit.rule.call, permit.text, permit.target.node_id
+        assert rule is not None
+        facts = await self.server.describe(permit.target)
+        try:
+            arguments = self._arguments(permit, facts)
+            self._check_rate(permit, rule.rate)
+        except Refused as error:
+            return [refused(tag, error, node, permit.number)]
+        fields: dict[str, Json] = {
+            "arguments": {a.name: _json(v) for a, v in zip(facts.inputs, arguments, strict=True)}
+        }
+        if self.request.dry_run:
+            return [Result(tag, "done", node=node, fields=fields, rule=permit.number)]
+        self._take_rate(permit, rule.rate)
+        await self.before_sending()
+        if not self.server.is_open:
+            raise Unavailable("the connection to the server is closed")
+        try:
+            called = await self.server.call(permit.target, arguments, self.within_s())
+        except Unsure as error:
+            return [Result(tag, "unknown", detail=str(error), node=node, fields=fields, rule=permit.number)]
+        if called.outputs:
+            names = [*facts.outputs, *(f"output{n}" for n in range(len(facts.outputs), len(called.outputs)))]
+            fields["outputs"] = {name: _json(value) for name, value in zip(names, called.outputs, strict=False)}
+        wrong = [a.name for a, code in zip(facts.inputs, called.inputs, strict=False) if code & BAD]
+        detail = f"the server does not take {', '.join(wrong)}" if wrong else ""
+        if len(orjson.dumps(fields)) > LARGEST_ANSWER // 3:
+            fields.pop("outputs")
+            detail = "what the method gave back is too long for an answer"
+        return [Result(tag, _of_status(called.status), "", detail, node, called.status, fields, permit.number)]
+
+    def _arguments(self, permit: Permit, facts: MethodFacts) -> list[Typed]:
+        """In the order of the method.  Raises `Refused`."""
+        rule = permit.rule.call
+        assert rule is not None
+        if not facts.is_executable:
+            raise Refused("access_denied", "Executable or UserExecutable: the server does not let it be called")
+        names = [argument.name for argument in facts.inputs]
+        given = self.request.arguments
+        for what, wrong in (
+            ("missing", [name for name in names if name not in given]),
+            ("unknown", [name for name in given if name not in names]),
+            ("in the rule and not in the method", [name for name in rule.arguments if name not in names]),
+        ):
+            if wrong:
+                raise Refused(
+                    "argument", f"{what}: {', '.join(wrong)[:200]}; the method has {', '.join(names) or 'none'}"
+                )
+        found = []
+        for argument in facts.inputs:
+            value = typed(argument.built_in, argument.rank, given[argument.name], argument.members)
+            check_limits(rule.arguments.get(argument.name, _ANY), value, (), argument.members)
+            found.append(value)
+        return found
+
+
+@dataclass(slots=True)
+class _Wish:
+    """One write that may be sent, and what is known of it afterwards."""
+
+    permit: Permit
+    facts: Facts
+    wanted: Typed
+    status: int = 0
+    lost: str = ""
+    """Why no answer came."""
+    seen: Typed | None = None
+    is_verified: bool = False
+
+    def result(self, request: Request) -> Result:
+        fields: dict[str, Json] = {"before": _json(self.facts.value), "wanted": _json(self.wanted)}
+        outcome: OutcomeName = "unknown" if self.lost else "done" if request.dry_run else _of_status(self.status)
+        if not request.dry_run and outcome != "failed":
+            fields |= {"value": _json(self.seen), "verified": self.is_verified}
+        tag, target = self.permit.text, self.permit.target
+        return Result(tag, outcome, "", self.lost, target.node_id, self.status, fields, self.permit.number)
+
+
+def _of_status(status: int) -> OutcomeName:
+    if status & 0xFFFF_0000 in UNSURE_STATUSES:
+        return "unknown"
+    return "failed" if status & BAD else "done"
+
+
+def _not_sent(wish: _Wish) -> Result:
+    return refused(wish.permit.text, Refused("others_refused"), wish.permit.target.node_id, wish.permit.number)
+
+
+def _check_each_node_once(wishes: Sequence[_Wish | Result]) -> None:
+    """Two names of one node in one request would leave open which value it gets."""
+    nodes = [wish.permit.target.node_id for wish in wishes if isinstance(wish, _Wish)]
+    if len(set(nodes)) < len(nodes):
+        raise Refused("invalid", "two of the tags are the same variable")
+
+
+def _json(value: Typed | None) -> Json:
+    return json_of(value.type, value.value) if value is not None else None

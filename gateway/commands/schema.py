@@ -1,0 +1,118 @@
+"""The JSON Schema of requests and answers, generated from what is documented here.
+
+`request.py` reads requests by hand, because it has to be bounded and to say no in our words; a test holds the two
+together.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from gateway.commands.outcome import REASONS
+from gateway.commands.request import MOST_ID, MOST_ITEMS, MOST_NAME
+
+_Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
+
+
+class Described(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class _Asked(Described):
+    id: str = Field(default="", max_length=MOST_ID)
+    """Names the request: the same id gets the same answer and is done once.  With MQTT 5 the correlation data will
+    do."""
+    deadline: str | None = None
+    """An instant with its offset: what has not begun by then is not done.  With MQTT 5 the message's expiry will
+    do."""
+    sent: str | None = None
+    """When it was sent, by the requester's clock: one that is ahead is in doubt."""
+    respond_to: str = Field(default="", max_length=MOST_NAME)
+    """MQTT 3.1.1: where the answer is wanted, at or below the topic of answers.  MQTT 5 has the Response Topic."""
+    dry_run: bool = False
+    """All checks, and nothing is sent."""
+
+
+class ReadRequest(_Asked):
+    """Read the values of variables."""
+
+    operation: Literal["read"]
+    tags: list[_Name] = Field(min_length=1, max_length=MOST_ITEMS)
+    """Names as the rules have them (`press-1/SpeedFactor`), or node ids."""
+
+
+class Write(Described):
+    """One variable and what to write to it."""
+
+    tag: _Name
+    value: object
+    """Of exactly the variable's type; 64-bit numbers beyond 2^53 as text."""
+
+
+class WriteRequest(_Asked):
+    """Write values, in one request to the server."""
+
+    operation: Literal["write"]
+    writes: list[Write] = Field(min_length=1, max_length=MOST_ITEMS)
+    all_or_nothing: bool = True
+    """When one is refused, nothing is sent.  What a server refuses it refuses alone."""
+
+
+class CallRequest(_Asked):
+    """Call a method."""
+
+    operation: Literal["call"]
+    method: _Name
+    arguments: dict[str, object] = Field(default_factory=dict, max_length=MOST_ITEMS)
+    """By the names that the server gives them."""
+
+
+class ResultOfOne(BaseModel):
+    """What became of one variable, or of the method."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+    tag: str
+    outcome: Literal["done", "refused", "failed", "expired", "unknown"]
+    reason: str | None = None
+    detail: str | None = None
+    node: str | None = None
+    status: int | None = None
+    """OPC UA StatusCode; left out when it is 0 (Good)."""
+    before: object = None
+    """The value before a write."""
+    wanted: object = None
+    """The value that was written, as it was sent."""
+    value: object = None
+    """What was read: after a write, what the server shows then."""
+    verified: bool | None = None
+    """Whether the server shows what was written."""
+    arguments: dict[str, object] | None = None
+    outputs: dict[str, object] | None = None
+
+
+class Answer(Described):
+    """What became of a request.  One that takes long has an answer `accepted` before its final one."""
+
+    id: str
+    gateway: str
+    source: str
+    operation: Literal["read", "write", "call", "none"]
+    outcome: Literal["accepted", "done", "refused", "failed", "expired", "unknown"]
+    final: bool
+    """False for `accepted` alone."""
+    reason: Literal[tuple(REASONS)] | None = None  # type: ignore[valid-type]  # the keys of a table
+    """Why it is refused."""
+    detail: str | None = None
+    """For people."""
+    status: int | None = None
+    dry_run: bool | None = None
+    results: list[ResultOfOne] | None = None
+    received: str
+    """When it arrived."""
+    time: str
+    """When this was decided."""
+
+
+def schema() -> dict[str, object]:
+    """Of a request or an answer."""
+    return TypeAdapter[object](ReadRequest | WriteRequest | CallRequest | Answer).json_schema()

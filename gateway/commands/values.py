@@ -1,0 +1,198 @@
+"""From a value as JSON has it to one of exactly the type that a variable has, or a refusal.  Pure.
+
+Nothing is converted: a text is no number, 1.5 is no integer, 300 is no Byte, and `true` is not 1.  Numbers of 64 bits
+beyond 2^53 are written as text, as in Part 6, 5.4.2.3: most writers of JSON round them before we could see it.
+"""
+
+import base64
+import binascii
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from gateway.commands.outcome import Refused
+from gateway.model import IS_ARRAY, TICKS_PER_SECOND
+from gateway.values import LocalizedText, Typed
+
+EXACT = 2**53
+"""Up to here every integer is a number of 64 bits with a fraction (IEEE 754), as most readers of JSON have it."""
+INTEGERS: Mapping[int, tuple[int, int]] = {
+    2: (-(2**7), 2**7 - 1), 3: (0, 2**8 - 1), 4: (-(2**15), 2**15 - 1), 5: (0, 2**16 - 1),
+    6: (-(2**31), 2**31 - 1), 7: (0, 2**32 - 1), 8: (-(2**63), 2**63 - 1), 9: (0, 2**64 - 1),
+}  # fmt: skip
+"""Lowest and highest of each built-in type."""
+LONG = (8, 9)
+FLOAT, DOUBLE = 10, 11
+NUMBERS = (*INTEGERS, FLOAT, DOUBLE)
+TEXTS = (12, 21)
+NAMES = ("Null", "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double",
+         "String", "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "StatusCode",
+         "QualifiedName", "LocalizedText", "ExtensionObject", "DataValue", "Variant", "DiagnosticInfo")  # fmt: skip
+_START = datetime(1601, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def typed(built_in: int, rank: int, value: object, members: tuple[tuple[int, str], ...] = ()) -> Typed:
+    """A value for a variable of this type and rank.  Raises `Refused`."""
+    if rank > 1 or (rank in (0, -2, -3) and isinstance(value, list) and any(isinstance(v, list) for v in value)):
+        raise Refused("type_unsupported", "a matrix cannot be written")
+    is_array = isinstance(value, list)
+    if is_array and rank == -1:
+        raise Refused("rank", "an array, and the variable is a scalar")
+    if not is_array and rank in (0, 1):
+        raise Refused("rank", "a scalar, and the variable is an array")
+    if isinstance(value, list):
+        return Typed(built_in | IS_ARRAY, [scalar(built_in, each, members) for each in value])
+    return Typed(built_in, scalar(built_in, value, members))
+
+
+def scalar(built_in: int, value: object, members: tuple[tuple[int, str], ...] = ()) -> object:
+    """One value in the form of `gateway/values.py`.  Raises `Refused`."""
+    if members:
+        return _member(value, members)
+    if built_in in INTEGERS:
+        return _integer(built_in, value)
+    read = _READERS.get(built_in)
+    if read is None:
+        raise Refused("type_unsupported", f"values of type {name_of(built_in)} cannot be written")
+    return read(value)
+
+
+def name_of(built_in: int) -> str:
+    """The name of a built-in type."""
+    return NAMES[built_in] if built_in < len(NAMES) else f"type {built_in}"
+
+
+def _wrong(wanted: str, value: object) -> Refused:
+    kind = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array", dict: "an object"}
+    return Refused("type", f"{kind.get(type(value), 'null')}, and {wanted} is wanted")
+
+
+def _member(value: object, members: tuple[tuple[int, str], ...]) -> int:
+    """Of an enumeration, by number or by name."""
+    found = [number for number, name in members if (name == value if isinstance(value, str) else number == value)]
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise _wrong("a number or name of the enumeration", value)
+    if len(found) != 1:
+        known = ", ".join(f"{number} {name}" for number, name in members[:20])
+        raise Refused("not_in_enumeration", f"there are {known}")
+    return found[0]
+
+
+def _integer(built_in: int, value: object) -> int:
+    low, high = INTEGERS[built_in]
+    number = value
+    if built_in in LONG and isinstance(value, str):
+        if not value.removeprefix("-").isascii() or not value.removeprefix("-").isdecimal() or len(value) > 20:
+            raise _wrong(f"a whole number for {name_of(built_in)}", value)
+        number = int(value)
+    elif isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(f"a whole number for {name_of(built_in)}", value)
+    elif abs(value) > EXACT and low <= value <= high:
+        raise Refused("not_exact", f"{value} is beyond 2^53: write it as text")
+    assert isinstance(number, int)
+    if not low <= number <= high:
+        raise Refused("out_of_range", f"{name_of(built_in)} goes from {low} to {high}")
+    return number
+
+
+def _floating(built_in: int, value: object) -> float:
+    if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
+        raise Refused("not_finite", f"{value} cannot be written")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(f"a number for {name_of(built_in)}", value)
+    if isinstance(value, int) and abs(value) > EXACT:
+        raise Refused("not_exact", f"{value} is beyond 2^53")
+    number = float(value)
+    if not math.isfinite(number):
+        raise Refused("not_finite", "NaN and infinite numbers cannot be written")
+    if built_in == FLOAT:
+        number = single(number)
+        if not math.isfinite(number):
+            raise Refused("out_of_range", "beyond what a Float holds")
+    return number
+
+
+def single(number: float) -> float:
+    """The number of 32 bits that is nearest."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(number))
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong("true or false", value)
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong("a text", value)
+    return value
+
+
+def _instant(value: object) -> int:
+    """Ticks; from the digits of a second that Python keeps."""
+    try:
+        if not isinstance(value, str) or len(value) > 40:
+            raise ValueError
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is None or found < _START:
+            raise ValueError
+    except (ValueError, OverflowError) as error:
+        raise Refused("type", "an instant with its offset is wanted, such as 2026-11-30T08:00:05Z") from error
+    return (found - _START) // _MICROSECOND * (TICKS_PER_SECOND // 1_000_000)
+
+
+def _guid(value: object) -> uuid.UUID:
+    try:
+        return uuid.UUID(_text(value))
+    except ValueError as error:
+        raise Refused("type", "a Guid is wanted, such as 72962b91-fa75-4ae6-8d28-b404dc7daf63") from error
+
+
+def _octets(value: object) -> bytes:
+    try:
+        return base64.b64decode(_text(value), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused("type", "base64 is wanted") from error
+
+
+def _localized(value: object) -> LocalizedText:
+    if isinstance(value, dict) and value.keys() <= {"locale", "text"} and "text" in value:
+        locale = value.get("locale")
+        return LocalizedText(_text(locale) if locale is not None else None, _text(value["text"]))
+    return LocalizedText(None, _text(value))
+
+
+_READERS: Mapping[int, Callable[[object], object]] = {
+    1: _boolean,
+    FLOAT: lambda value: _floating(FLOAT, value),
+    DOUBLE: lambda value: _floating(DOUBLE, value),
+    12: _text,
+    13: _instant,
+    14: _guid,
+    15: _octets,
+    21: _localized,
+}
+
+
+def same(wanted: Typed, found: Typed | None) -> bool:
+    """Whether a value that was read is the one that was written, in the precision of its type."""
+    if found is None or found.type != wanted.type:
+        return False
+    if isinstance(wanted.value, list):
+        return isinstance(found.value, list) and len(found.value) == len(wanted.value) and all(
+            map(_equal, wanted.value, found.value)
+        )  # fmt: skip
+    return _equal(wanted.value, found.value)
+
+
+def _equal(wanted: object, found: object) -> bool:
+    """-0.0 and 0.0 are one number."""
+    if isinstance(wanted, LocalizedText) and isinstance(found, LocalizedText):
+        return wanted.text == found.text and (wanted.locale in (None, "") or wanted.locale == found.locale)
+    return type(wanted) is type(found) and wanted == found

@@ -1,0 +1,200 @@
+"""The commands of one connected source: in order, a bounded number of them at once, beside its values.
+
+One after the other: the next begins when the one before has ended, or is slow (it says `accepted` then).  A fault in
+one of them stays in that one.  When the connection ends, what has not begun is refused, and what runs gets a moment.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from gateway.cancellation import is_asked_to_end
+from gateway.commands.allowed import Allowed
+from gateway.commands.entries import Entry
+from gateway.commands.forms import Asked, Told, told_of
+from gateway.commands.outcome import REASONS, Refused, refused
+from gateway.commands.perform import Performance
+from gateway.commands.rate import Buckets
+from gateway.config import CommandRule, CommandsConfig
+from gateway.errors import Unavailable
+from gateway.operations import Operations
+
+GRACE_S = 2.0
+"""How long the end of a connection waits for commands that run."""
+LOOK_AGAIN_S = 10.0
+"""A name that no rule has on the server is looked for anew at most this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request that was taken, and what the journal has of it."""
+
+    asked: Asked
+    entry: Entry
+
+
+class Office(Protocol):
+    """What a worker needs of whoever keeps the journal."""
+
+    async def executing(self, case: Case) -> None:
+        """Return when it is on the disk that something may happen.  Raises `Refused`."""
+
+    def settle(self, case: Case, told: Told) -> None:
+        """This is the outcome; at most one for each case."""
+
+    def tell_accepted(self, case: Case) -> None:
+        """It takes its time."""
+
+
+_AWAY = Told("refused", "source_away", REASONS["source_away"])
+
+
+def _cut(case: Case) -> Told:
+    """What can be said of a command whose server went away."""
+    if case.entry.is_executing:
+        return Told("unknown", detail="the connection to the server ended before its answer")
+    return _AWAY
+
+
+class _ExpiredError(Exception):
+    """The deadline has passed, and nothing was sent."""
+
+
+class Worker:
+    """Made by the desk, for as long as the source is connected."""
+
+    def __init__(
+        self,
+        source: str,
+        server: Operations,
+        office: Office,
+        buckets: Buckets,
+        config: CommandsConfig,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self.source = source
+        self._server = server
+        self._office = office
+        self._buckets = buckets
+        self._now_ns = now_ns
+        self._queue: deque[Case] = deque()
+        self._came = asyncio.Event()
+        self._running: dict[asyncio.Task[Told], Case] = {}
+        self._looking = asyncio.Lock()
+        self._log = structlog.get_logger("gateway.commands").bind(source=source)
+        self.configure(config)
+
+    def configure(self, config: CommandsConfig) -> None:
+        """Go by other rules from the next command on."""
+        self._config = config
+        self._rules: Sequence[tuple[int, CommandRule]] = [
+            (number, rule) for number, rule in enumerate(config.rules) if rule.source == self.source
+        ]
+        self._allowed: Allowed | None = None
+        self._looked_s = 0.0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue) + len(self._running)
+
+    def put(self, case: Case) -> None:
+        self._queue.append(case)
+        self._came.set()
+
+    async def run(self) -> None:
+        """Do what comes until cancelled."""
+        try:
+            while True:
+                while len(self._running) >= self._config.at_once:
+                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                while not self._queue:
+                    self._came.clear()
+                    await self._came.wait()
+                await self._begin(self._queue.popleft())
+        finally:
+            await self._end()
+
+    async def _begin(self, case: Case) -> None:
+        task = asyncio.create_task(self._perform(case), name=f"command at {self.source}")
+        self._running[task] = case
+        task.add_done_callback(self._ended)
+        await asyncio.wait([task], timeout=self._config.slow_after)
+        if not task.done():
+            self._office.tell_accepted(case)
+
+    async def _end(self) -> None:
+        """What runs gets a moment, where the connection is there; the rest is refused."""
+        while self._queue:
+            self._office.settle(self._queue.popleft(), _AWAY)
+        if self._running and self._server.is_open:
+            await asyncio.wait(self._running, timeout=GRACE_S)
+        for task in list(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _ended(self, task: "asyncio.Task[Told]") -> None:
+        case = self._running.pop(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._log.error("a fault of the gateway itself: one command ends by it", exc_info=error)
+            fault = Told("unknown" if case.entry.is_executing else "refused", "fault", REASONS["fault"])
+            self._office.settle(case, fault)
+        else:
+            self._office.settle(case, _cut(case) if task.cancelled() else task.result())
+
+    # -- one command
+
+    async def _perform(self, case: Case) -> Told:
+        request, left_s = case.asked.request, partial(self._left_s, case)
+        assert request is not None
+        try:
+            if left_s() <= 0:
+                raise _ExpiredError
+            async with asyncio.timeout(left_s()) as limit:
+                performance = Performance(
+                    case.asked.requester, request, self._server, await self._allowed_for(case.asked), self._buckets,
+                    self._config.verify_within, left_s, partial(self._before_sending, case, limit),
+                )  # fmt: skip
+                return told_of(await performance.perform())
+        except (_ExpiredError, TimeoutError):
+            return Told("expired", detail="its deadline passed before it was begun")
+        except Refused as error:
+            return Told("refused", error.reason, str(error), 0, [refused(tag, error) for tag in request.tags])
+        except Unavailable as error:
+            return Told("refused", "source_away", str(error))
+        except asyncio.CancelledError:
+            if is_asked_to_end():
+                raise
+            return _cut(case)
+
+    def _left_s(self, case: Case) -> float:
+        return (case.entry.deadline_ns - self._now_ns()) / 1e9
+
+    async def _before_sending(self, case: Case, limit: asyncio.Timeout) -> None:
+        await self._office.executing(case)
+        if self._left_s(case) <= 0:
+            raise _ExpiredError
+        limit.reschedule(None)  # from here on the request to the server has a time-out of its own
+
+    async def _allowed_for(self, asked: Asked) -> Allowed:
+        """What the rules name on the server; looked for again when a name is not among it, for it may have come."""
+        async with self._looking:
+            allowed, request = self._allowed, asked.request
+            assert request is not None
+            if allowed is not None and time.monotonic() - self._looked_s > LOOK_AGAIN_S:
+                known = {text for target in allowed.targets for text in (target.name, target.node_id)}
+                allowed = None if not known.issuperset(request.tags) else allowed
+            if allowed is None:
+                rules = self._rules
+                targets = await self._server.find([rule for _, rule in rules])
+                allowed = Allowed(rules, targets)
+                if rules is self._rules:
+                    self._allowed, self._looked_s = allowed, time.monotonic()
+            return allowed

@@ -1,0 +1,233 @@
+"""One connected server as commands see it (`gateway/operations.py`): on the session that its values come by.
+
+What is sent is sent once.  A fault that the server answers with is its answer; without an answer it is `Unsure`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_from_binary
+from asyncua.ua.uaprotocol_auto import Argument as Described  # what it decodes into; `ua.Argument` is a subclass
+
+from gateway.config import CommandRule
+from gateway.errors import Unavailable
+from gateway.model import IS_ARRAY, IS_MATRIX
+from gateway.opcua.codec.decode import read_response_header
+from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_diagnostics, read_variant
+from gateway.opcua.operations.targets import targets_of
+from gateway.opcua.operations.types import DataTypes
+from gateway.opcua.operations.variants import data_value_of, variant_of
+from gateway.opcua.session.asyncua_edge import peer_errors
+from gateway.opcua.session.session import Session, content
+from gateway.opcua.space.browse import VARIABLE, children
+from gateway.opcua.space.data_types import Members, listed_members
+from gateway.opcua.subscription.reading import read_results
+from gateway.operations import Argument, Called, Facts, MethodFacts, Target, Unsure
+from gateway.values import Typed
+
+_HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
+_LOOKED_AT = (
+    ua.AttributeIds.Value, ua.AttributeIds.DataType, ua.AttributeIds.ValueRank, ua.AttributeIds.ArrayDimensions,
+    ua.AttributeIds.AccessLevel, ua.AttributeIds.UserAccessLevel,
+)  # fmt: skip
+_RANGES = ("EURange", "InstrumentRange")
+_MEMBERS = ("EnumStrings", "EnumValues")
+_INPUTS, _OUTPUTS = "InputArguments", "OutputArguments"
+_BAD, _BAD_NODE_ID_UNKNOWN = 0x8000_0000, 0x8034_0000
+
+_T = TypeVar("_T")
+
+
+class ServerOperations:
+    """On one session.  What a server says of types and of which properties a node has is asked for once."""
+
+    def __init__(self, session: Session, dialect: Dialect) -> None:
+        self._session = session
+        self._dialect = dialect
+        self._types = DataTypes(session)
+        self._properties: dict[str, dict[str, ua.NodeId]] = {}
+
+    @property
+    def is_open(self) -> bool:
+        return self._session.is_open
+
+    async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
+        return await targets_of(self._session, rules)
+
+    async def values(self, targets: Sequence[Target]) -> list[tuple[Typed | None, int]]:
+        nodes = [self._node(target.node_id) for target in targets]
+        return await self._read([(node, ua.AttributeIds.Value) for node in nodes])
+
+    async def look(self, targets: Sequence[Target]) -> list[Facts]:
+        nodes = [self._node(target.node_id) for target in targets]
+        answers = await self._read([(node, attribute) for node in nodes for attribute in _LOOKED_AT])
+        properties = await self._properties_of(targets, nodes)
+        width = len(_LOOKED_AT)
+        return [await self._facts(answers[n * width : (n + 1) * width], known) for n, known in enumerate(properties)]
+
+    async def _facts(self, answers: Sequence[tuple[Typed | None, int]], properties: dict[str, ua.NodeId]) -> Facts:
+        (value, status), (data_type, _), (rank, rank_status), (dimensions, _), (access, _), (user_access, _) = answers
+        if data_type is None:
+            return Facts(0, status=status or rank_status or _BAD_NODE_ID_UNKNOWN)
+        built_in, members = await self._types.of(self._node(str(data_type.value)))
+        if not built_in and value is not None:
+            built_in = value.type & ~(IS_ARRAY | IS_MATRIX)
+        sizes = dimensions.value if dimensions is not None and isinstance(dimensions.value, list) else ()
+        return Facts(
+            built_in, _whole(rank, -2), tuple(int(size) for size in sizes), _whole(access, 0), _whole(user_access, 0),
+            value, status, await self._ranges(properties), members or await self._members(properties),
+        )  # fmt: skip
+
+    async def _ranges(self, properties: dict[str, ua.NodeId]) -> tuple[tuple[str, float, float], ...]:
+        names = [name for name in _RANGES if name in properties]
+        said = await self._session.read_values([properties[name] for name in names]) if names else []
+        known = [(name, content(each)) for name, each in zip(names, said, strict=True)]
+        return tuple(
+            (name, float(each.Low), float(each.High))
+            for name, each in known
+            if isinstance(each, ua.Range) and each.Low < each.High
+        )
+
+    async def _members(self, properties: dict[str, ua.NodeId]) -> Members:
+        """Of a variable with states (MultiStateDiscreteType), which are not in its data type."""
+        names = [name for name in _MEMBERS if name in properties]
+        said = await self._session.read_values([properties[name] for name in names]) if names else []
+        return next((members for each in said if (members := listed_members(content(each)))), ())
+
+    async def _properties_of(self, targets: Sequence[Target], nodes: Sequence[ua.NodeId]) -> list[dict[str, ua.NodeId]]:
+        fresh = [(t.node_id, n) for t, n in zip(targets, nodes, strict=True) if t.node_id not in self._properties]
+        below = await children(self._session, [n for _, n in fresh], reference=_HAS_PROPERTY, classes=VARIABLE)
+        for (text, _), references in zip(fresh, below, strict=True):
+            self._properties[text] = {reference.name: reference.node for reference in references}
+        return [self._properties[target.node_id] for target in targets]
+
+    async def describe(self, method: Target) -> MethodFacts:
+        node = self._node(method.node_id)
+        executable, by_user = await self._read(
+            [(node, ua.AttributeIds.Executable), (node, ua.AttributeIds.UserExecutable)]
+        )
+        [properties] = await self._properties_of([method], [node])
+        names = [name for name in (_INPUTS, _OUTPUTS) if name in properties]
+        said = await self._session.read_values([properties[name] for name in names]) if names else []
+        arguments = {name: content(each) for name, each in zip(names, said, strict=True)}
+        inputs = [await self._argument(each) for each in _arguments(arguments.get(_INPUTS))]
+        outputs = tuple(str(each.Name) for each in _arguments(arguments.get(_OUTPUTS)))
+        return MethodFacts(_is_true(executable[0]) and _is_true(by_user[0]), tuple(inputs), outputs)
+
+    async def _argument(self, said: Described) -> Argument:
+        built_in, members = await self._types.of(said.DataType)
+        return Argument(str(said.Name), built_in, int(said.ValueRank), members)
+
+    async def write(self, writes: Sequence[tuple[Target, Typed]], within_s: float) -> list[int]:
+        request = ua.WriteRequest()
+        for target, value in writes:
+            one = ua.WriteValue()
+            one.NodeId, one.AttributeId = self._node(target.node_id), ua.IntegerId(ua.AttributeIds.Value)
+            one.Value = data_value_of(value)
+            request.Parameters.NodesToWrite.append(one)
+        within_s = min(within_s, self._session.request_timeout_s)
+        body = await self._sent("write", request, within_s)
+        if isinstance(body, int):
+            return [body] * len(writes)
+        with _unsure("write", self._session.where):
+            answer = struct_from_binary(ua.WriteResponse, Buffer(body))
+            if answer.ResponseHeader.ServiceResult.is_bad():
+                return [answer.ResponseHeader.ServiceResult.value] * len(writes)
+            return [status.value for status in _same_length(answer.Results, len(writes))]
+
+    async def call(self, method: Target, arguments: Sequence[Typed], within_s: float) -> Called:
+        one = ua.CallMethodRequest()
+        one.ObjectId, one.MethodId = self._node(method.owner), self._node(method.node_id)
+        one.InputArguments = [variant_of(argument) for argument in arguments]
+        request = ua.CallRequest()
+        request.Parameters.MethodsToCall = [one]
+        body = await self._sent("call a method", request, within_s)
+        if isinstance(body, int):
+            return Called(body)
+        with _unsure("call a method", self._session.where):
+            return _called(body, self._dialect)
+
+    async def _sent(self, doing: str, request: object, within_s: float) -> bytes | int:
+        """The answer, or the fault that the server answers with.  Raises `Unavailable` when nothing was sent."""
+        protocol = self._session.protocol
+        with _unsure(doing, self._session.where):
+            try:
+                return bytes(await protocol.send_request(request, max(0.05, within_s)))
+            except ua.UaStatusCodeError as error:
+                return int(error.code)
+
+    async def _read(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[tuple[Typed | None, int]]:
+        found: list[tuple[Typed | None, int]] = []
+        for first in range(0, len(wanted), self._session.limits.read):
+            found += await self._read_some(wanted[first : first + self._session.limits.read])
+        return found
+
+    async def _read_some(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[tuple[Typed | None, int]]:
+        request = ua.ReadRequest()
+        request.Parameters.MaxAge = 0
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
+        for node, attribute in wanted:
+            one = ua.ReadValueId()
+            one.NodeId, one.AttributeId = node, ua.IntegerId(attribute)
+            request.Parameters.NodesToRead.append(one)
+        with peer_errors("read", self._session.where):
+            read, _ = read_results(await self._session.send(request), range(len(wanted)), self._dialect)
+            if len(read.handles) != len(wanted):
+                raise Unavailable(f"cannot read at {self._session.where}: {read.problem}")
+        rows = zip(read.types.tolist(), read.values, read.statuses.tolist(), strict=True)
+        return [(Typed(kind, value) if kind else None, status) for kind, value, status in rows]
+
+    def _node(self, text: str) -> ua.NodeId:
+        """Of a target, which was found on this session."""
+        node = node_of(text, self._session.uris)
+        if node is None:
+            raise Unavailable(f"{self._session.where} does not know the namespace of {text} any more")
+        return node
+
+
+@contextmanager
+def _unsure(doing: str, where: str) -> Iterator[None]:
+    """Whatever goes wrong after something was sent leaves open what became of it."""
+    try:
+        with peer_errors(doing, where):
+            yield
+    except Unavailable as error:
+        raise Unsure(str(error), error.cause) from error
+
+
+def _called(body: bytes, dialect: Dialect) -> Called:
+    """The one result of a CallResponse (Part 4, 5.12.2).  Raises `Malformed`."""
+    r = Reader(body, 0, len(body), dialect)
+    _, result = read_response_header(r)
+    if result & _BAD:
+        return Called(result)
+    if r.count(1) != 1:
+        raise Malformed("another number of results than of methods")
+    status = r.u32()
+    inputs = tuple(r.u32() for _ in range(max(0, r.count(4))))
+    for _ in range(max(0, r.count(1))):
+        read_diagnostics(r)
+    outputs = [read_variant(r) for _ in range(max(0, r.count(1)))]
+    return Called(status, tuple(Typed(kind, value) for kind, value in outputs), inputs)
+
+
+def _same_length(found: Sequence[_T] | None, count: int) -> Sequence[_T]:
+    if found is None or len(found) != count:
+        raise Malformed("another number of results than of operations")
+    return found
+
+
+def _arguments(said: object) -> list[Described]:
+    return [each for each in said if isinstance(each, Described)] if isinstance(said, list) else []
+
+
+def _whole(said: Typed | None, default: int) -> int:
+    return said.value if said is not None and isinstance(said.value, int) else default
+
+
+def _is_true(said: Typed | None) -> bool:
+    return said is not None and said.value is True

@@ -1,0 +1,130 @@
+"""Operations: what may be asked of a connected server beside its values, and what it says.
+
+Whoever asks names nodes by a `Target` that the server's side found for a rule of the configuration (`Operations.find`);
+there is no way to ask for a node by text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from gateway.config import CommandRule
+from gateway.errors import Unavailable
+from gateway.values import Typed
+
+READABLE, WRITABLE = 1, 2
+"""Bits of AccessLevel and UserAccessLevel (Part 3, 8.57)."""
+UNSURE_STATUSES = frozenset((0x800A_0000, 0x8085_0000, 0x8005_0000, 0x80AE_0000, 0x8086_0000))
+"""BadTimeout, BadRequestTimeout, BadCommunicationError, BadConnectionClosed, BadSecureChannelClosed: a server that says
+this of a write does not know itself whether its device has done it."""
+
+
+class Unsure(Unavailable):
+    """It was sent, and nobody knows what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One variable or method that a rule names on this server."""
+
+    name: str
+    """What requesters call it."""
+    node_id: str
+    """As text, with the namespace URI."""
+    rule: int
+    """Which of the rules that were asked for names it."""
+    owner: str = ""
+    """Of a method: the node id of the object that it is called on.  Empty for a variable."""
+
+    @property
+    def is_method(self) -> bool:
+        return bool(self.owner)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server says of a variable just now."""
+
+    built_in: int
+    """Built-in type of its values (Part 6, 5.1.2); 0 where the server does not tell."""
+    rank: int = -1
+    """ValueRank (Part 3, 8.6)."""
+    dimensions: tuple[int, ...] = ()
+    """ArrayDimensions; 0 for a length that may be any."""
+    access: int = 0
+    user_access: int = 0
+    value: Typed | None = None
+    """Its value, with the type that it was sent as; None for null."""
+    status: int = 0
+    """StatusCode of the value, or of the look where that was refused."""
+    ranges: tuple[tuple[str, float, float], ...] = ()
+    """EURange and InstrumentRange, where it has them: name, low, high."""
+    members: tuple[tuple[int, str], ...] = ()
+    """Of an enumeration: number and name of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One input of a method (Part 3, 8.6)."""
+
+    name: str
+    built_in: int
+    rank: int = -1
+    members: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MethodFacts:
+    """What a server says of a method just now."""
+
+    is_executable: bool
+    inputs: tuple[Argument, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """Their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a server answered to a call."""
+
+    status: int
+    outputs: tuple[Typed, ...] = ()
+    inputs: tuple[int, ...] = ()
+    """Status of each argument, where the server has them."""
+
+
+class Operations(Protocol):
+    """A connected server.  Everything may raise `Unavailable`: then nothing was done."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is there."""
+
+    async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
+        """The variables and methods that these rules name, now; for each rule in the order of their names."""
+
+    async def look(self, targets: Sequence[Target]) -> list[Facts]:
+        """What the server says of these variables, and their values."""
+
+    async def values(self, targets: Sequence[Target]) -> list[tuple[Typed | None, int]]:
+        """The value of each variable and its status."""
+
+    async def describe(self, method: Target) -> MethodFacts:
+        """What the server says of a method."""
+
+    async def write(self, writes: Sequence[tuple[Target, Typed]], within_s: float) -> list[int]:
+        """Write these values in one request, each alone, without status and timestamps; the status of each.
+
+        Raises `Unsure` when no answer came in time.  Never sent twice.
+        """
+
+    async def call(self, method: Target, arguments: Sequence[Typed], within_s: float) -> Called:
+        """Call a method.  Raises `Unsure` when no answer came in time.  Never sent twice."""
+
+
+@runtime_checkable
+class Operable(Protocol):
+    """A source that takes commands as well."""
+
+    @property
+    def operations(self) -> Operations: ...

@@ -1,0 +1,316 @@
+"""Each request is done at most once, has one final outcome, and reaches nothing that no rule names."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.commands.arrival import lies_below
+from gateway.config import CommandsConfig
+from gateway.errors import Unavailable
+from tests.support.commands import FakeServer, Office, commands, office, press
+
+ALL: dict[str, object] = {"source": "shop", "subtree": "s=press", "read": True, "write": {}, "call": {}}
+EVERYTHING = commands(ALL)
+SPEED = [{"tag": "Speed", "value": 2.0}]
+S = 1_000_000_000
+
+
+def run(
+    folder: Path, body: Callable[[Office], Awaitable[None]], config: CommandsConfig = EVERYTHING,
+    server: FakeServer | None = None, **more: Callable[[], int],
+) -> None:  # fmt: skip
+    async def whole() -> None:
+        async with office(folder, config, server, **more) as each:
+            await body(each)
+
+    asyncio.run(asyncio.wait_for(whole(), 60))
+
+
+def test_a_write_is_told_with_what_the_server_shows(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        answer = await at.ask("write", writes=[*SPEED, {"tag": "Mode", "value": "On"}, {"tag": "Row", "value": [3, 4]}])
+        assert answer["outcome"] == "done"
+        assert at.server.written == [("s=press/Speed", 2.0), ("s=press/Mode", 1), ("s=press/Row", [3.0, 4.0])]
+        assert [result["verified"] for result in answer["results"]] == [True] * 3  # type: ignore[attr-defined]
+        at.server.clamps = 2.5
+        answer = await at.ask("write", writes=[{"tag": "Speed", "value": 2.75}])
+        [result] = answer["results"]  # type: ignore[misc]
+        assert (answer["outcome"], result["status"]) == ("done", 0x0030_0000)  # type: ignore[has-type]
+        assert (result["before"], result["value"], result["verified"]) == (2.0, 2.5, False)  # type: ignore[has-type]
+        at.server.status = 0x803C_0000  # BadOutOfRange
+        assert (await at.ask("write", writes=SPEED))["outcome"] == "failed"
+        at.server.status = 0x800A_0000  # BadTimeout: the device behind the server may have done it
+        assert (await at.ask("write", writes=SPEED))["outcome"] == "unknown"
+        at.server.status, at.server.loses_answers = 0, True
+        answer = await at.ask("write", writes=[{"tag": "Speed", "value": 2.25}])
+        assert (answer["outcome"], answer["results"][0]["verified"]) == ("unknown", True)  # type: ignore[index]
+        assert len(at.server.written) == 7  # nothing was sent twice
+
+    run(tmp_path, body, commands(ALL, verify_within="50ms"))
+
+
+def test_slow_commands_say_accepted_and_let_others_begin(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        at.server.holds = asyncio.Event()
+        for number in (1, 2, 3):
+            await at.take({"id": str(number), "operation": "call", "method": "Start", "arguments": {"Factor": number}})
+        assert [(await at.answer(n))["outcome"] for n in (0, 1)] == ["accepted"] * 2
+        assert at.server.called == []
+        assert (await at.ask("read", tags=["Speed"]))["outcome"] == "refused"  # two wait and run: busy
+        at.server.holds.set()
+        finals: list[dict[str, object]] = []
+        number = 3
+        while len(finals) < 3:  # the third may say `accepted` as well
+            told = await at.answer(number)
+            finals, number = finals + ([told] if told["final"] else []), number + 1
+        assert sorted((each["id"], each["outcome"]) for each in finals) == [(str(n), "done") for n in (1, 2, 3)]
+        assert [arguments for _, arguments in at.server.called] == [(1.0,), (2.0,), (3.0,)]  # in order
+        assert finals[0]["results"][0]["outputs"] == {"Result": 1.0}  # type: ignore[index]
+
+    run(tmp_path, body, commands(ALL, slow_after="20ms", at_once=2, waiting=3))
+
+
+def test_a_deadline_that_passes_before_the_beginning_is_expired(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        at.server.holds = asyncio.Event()
+        await at.take({"id": "1", "operation": "write", "writes": SPEED})
+        await at.take({"id": "2", "operation": "write", "writes": SPEED, "deadline": _in_s(0.1)})
+        await asyncio.sleep(0.15)
+        at.server.holds.set()
+        assert [(await at.answer(n))["outcome"] for n in (0, 1)] == ["done", "expired"]
+        assert len(at.server.written) == 1
+
+    run(tmp_path, body)
+
+
+def _in_s(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_s := time.time() + seconds)) + f"{at_s % 1:.3f}"[1:] + "Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "reason"),
+    [
+        ({"id": "1", "operation": "read", "tags": ["Speed"]}, {"is_retained": True}, "retained"),
+        ({"id": "1", "operation": "read", "tags": ["Speed"]}, {"expiry_s": None}, "no_deadline"),
+        ({"operation": "read", "tags": ["Speed"]}, {}, "no_id"),
+        ({"id": "1", "operation": "read", "tags": ["Speed"]}, {"response_topic": "$SYS/x"}, "response_topic"),
+        ({"id": "1", "operation": "read", "tags": ["Speed"]}, {"correlation": b"x" * 300}, "invalid"),
+        ({"id": "1", "operation": "read", "tags": ["Speed"]}, {"requester": "nobody"}, "requester_unknown"),
+        ({"id": "1", "operation": "read", "tags": ["Speed"]}, {"source": "nowhere"}, "source_unknown"),
+        ({"id": "1", "operation": "read", "tags": ["Speed"]}, {"source": "away"}, "source_away"),
+        ({"id": "1", "operation": "read", "tags": ["Speed"]}, {"expiry_s": 301}, "deadline_too_far"),
+        ({"id": "1", "operation": "write", "writes": [{"tag": "hidden", "value": 1}]}, {}, "not_allowed"),
+        ({"id": "1", "operation": "write", "writes": [{"tag": "s=hidden", "value": 1}]}, {}, "not_allowed"),
+        ({"id": "1", "operation": "write", "writes": [{"tag": "Fixed", "value": "y"}]}, {}, "not_writable"),
+        ({"id": "1", "operation": "write", "writes": [{"tag": "Theirs", "value": "y"}]}, {}, "access_denied"),
+        ({"id": "1", "operation": "call", "method": "Off"}, {}, "access_denied"),
+        ({"id": "1", "operation": "call", "method": "Start"}, {}, "argument"),
+        ({"id": "1", "operation": "call", "method": "Start", "arguments": {"Factor": "x"}}, {}, "type"),
+        ({"id": "1", "operation": "write", "writes": [*SPEED, {"tag": "s=press/Speed", "value": 1}]}, {}, "invalid"),
+    ],
+)  # fmt: skip
+def test_each_reason_to_refuse(body: dict[str, object], more: dict[str, object], reason: str, tmp_path: Path) -> None:
+    async def scene(at: Office) -> None:
+        await at.take(body, **more)  # type: ignore[arg-type]
+        answer = await at.answer(0)
+        assert (answer["outcome"], answer["reason"]) == ("refused", reason)
+        assert at.got[0].topic.startswith("gateways/edge/replies/")
+        assert (at.server.written, at.server.called) == ([], [])
+
+    run(tmp_path, scene, commands(ALL, {"source": "away", "node": "i=1", "read": True}))
+
+
+@pytest.mark.parametrize(
+    "response_topic",
+    [
+        "gateways/edge/commands/mes/shop", "gateways/edge/replies/mes/#", "gateways/edge/replies/mes/+/a", "$SYS/x",
+        "gateways/edge/replies/mes/", "gateways/edge/replies/mesx", "gateways/edge/replies/other", "values/shop",
+        "gateways/edge/replies/mes/\x00", "gateways/edge/replies/mes/" + "x" * 1000, "gateways/edge/replies",
+    ],
+)  # fmt: skip
+def test_no_stranger_says_where_the_gateway_publishes(response_topic: str) -> None:
+    assert not lies_below(response_topic, "gateways/edge/replies/mes")
+
+
+def test_answers_may_go_below_the_own_topic() -> None:
+    for topic in ("gateways/edge/replies/mes", "gateways/edge/replies/mes/{a}/b"):
+        assert lies_below(topic, "gateways/edge/replies/mes")
+
+
+def test_a_repeat_is_answered_and_not_done_again_not_even_by_a_later_process(tmp_path: Path) -> None:
+    request = {"id": "1", "operation": "write", "writes": SPEED}
+
+    async def first(at: Office) -> None:
+        await at.take(request)
+        await at.take(request)  # while it runs
+        assert (await at.answer(0))["outcome"] == "done"
+        assert len(at.server.written) == 1
+
+    async def second(at: Office) -> None:
+        await at.take(request, response_topic="gateways/edge/replies/mes/again", correlation=b"2")
+        answer = await at.answer(0)
+        assert (answer["outcome"], at.got[0].topic, at.got[0].correlation) == (
+            "done", "gateways/edge/replies/mes/again", b"2"
+        )  # fmt: skip
+        assert at.server.written == []
+        await at.take({**request, "deadline": _in_s(60)})  # until when is not part of what is asked
+        assert (await at.answer(1))["outcome"] == "done"
+        await at.take({**request, "all_or_nothing": False})
+        assert (await at.answer(2))["reason"] == "id_reused"
+        await at.take({**request, "id": "1"}, requester="other")  # his ids are his own
+        assert (await at.answer(3))["outcome"] == "done"
+
+    run(tmp_path, first)
+    run(tmp_path, second)
+
+
+def test_what_a_process_left_open_gets_its_outcome_from_the_next(tmp_path: Path) -> None:
+    """Unknown where it may have happened, refused where it has not begun; told once the broker is there."""
+
+    async def first(at: Office) -> None:
+        at.server.holds = asyncio.Event()
+        for number in ("1", "2"):
+            await at.take({"id": number, "operation": "write", "writes": SPEED})
+        await asyncio.wait_for(_until(lambda: at.journal.unfinished[0].is_executing), 10)
+        await asyncio.sleep(0.05)
+        for path in (tmp_path / "commands").iterdir():
+            (crashed / "commands" / path.name).write_bytes(path.read_bytes())
+        at.server.holds.set()
+
+    async def second(at: Office) -> None:
+        answers = [await at.answer(n) for n in (0, 1)]
+        assert [(each["id"], each["outcome"]) for each in answers] == [("1", "unknown"), ("2", "refused")]
+        assert answers[1]["reason"] == "restarted"
+        assert answers[0]["operation"] == "write"
+
+    crashed = tmp_path / "crashed"
+    (crashed / "commands").mkdir(parents=True)
+    run(tmp_path, first)
+    run(crashed, second)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0.005)
+
+
+def test_an_answer_waits_for_its_broker_until_its_time_is_over(tmp_path: Path) -> None:
+    async def first(at: Office) -> None:
+        at.is_there = False
+        assert at.server.written == []
+        await at.take({"id": "1", "operation": "write", "writes": SPEED})
+        await asyncio.wait_for(_until(lambda: bool(at.journal.untold)), 10)
+
+    async def second(at: Office) -> None:
+        assert (await at.answer(0))["id"] == "1"
+        assert not at.journal.untold
+
+    run(tmp_path, first)
+    run(tmp_path, second)
+
+
+def test_a_server_that_goes_leaves_unknown_only_what_was_sent(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        at.server.holds = asyncio.Event()
+        for number in ("1", "2"):
+            await at.take({"id": number, "operation": "write", "writes": SPEED})
+        await asyncio.wait_for(_until(lambda: at.journal.unfinished[0].is_executing), 10)
+        at.server.is_open = False
+        async with at.desk.attending("shop", press()):  # it is back
+            at.server.holds.set()
+        assert at.journal.entries == 2
+
+    async def after(at: Office) -> None:
+        outcomes = [(await at.answer(n))["outcome"] for n in (0, 1)]
+        assert outcomes in (["done", "refused"], ["unknown", "refused"])
+
+    run(tmp_path, body)
+    run(tmp_path, after)
+
+
+def test_clocks_in_doubt_and_reloads(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        answer = await at.ask("read", tags=["Speed"])
+        assert answer["reason"] == "clock"  # our own clock was set back by 6 s
+        at.desk.configure(None)
+        assert not at.desk.is_taken_from("broker")
+
+    async def reloaded(at: Office) -> None:
+        assert (await at.ask("write", writes=SPEED))["outcome"] == "done"
+        at.desk.configure(commands({"source": "shop", "node": "s=press/Count", "read": True}))
+        assert (await at.ask("write", writes=SPEED))["reason"] == "not_allowed"
+        at.desk.configure(commands({"source": "shop", "node": "s=press/Count", "read": True}, brokers=["else"]))
+        assert (await at.ask("read", tags=["Count"]))["reason"] == "stopped"
+
+    run(tmp_path / "a", body, latest_ns=lambda: time.time_ns() + 6 * S)
+    run(tmp_path / "b", reloaded)
+
+
+def test_a_fault_in_a_command_ends_that_command_alone(tmp_path: Path) -> None:
+    class Faulty(FakeServer):
+        async def values(self, targets: object) -> list[object]:  # type: ignore[override]
+            raise KeyError("a bug")
+
+    async def body(at: Office) -> None:
+        assert (await at.ask("read", tags=["Speed"]))["reason"] == "fault"
+        assert (await at.ask("write", writes=SPEED, dry_run=True))["outcome"] == "done"
+
+    server = press()
+    run(tmp_path, body, server=Faulty(server.nodes, server.methods))
+    with pytest.raises(Unavailable):
+        asyncio.run(FakeServer(is_open=False).look([]))
+
+
+NODES = [f"s={path}" for path in ("a", "a/x", "a/y", "b/x", "b/y/z", "c")]
+NAMES = st.sampled_from(
+    [*NODES, *(n[2:] for n in NODES), "x", "y", "/a/x", "i=1", "s=A/x", "ns=0;s=a/x", "a/../b/x", "*"]
+)
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {"source": st.just("shop"), "write": st.just({})},
+        optional={"requesters": st.sampled_from([["mes"], ["other"]])},
+    ).flatmap(
+        lambda rule: st.one_of(
+            st.sampled_from(NODES).map(lambda node: {**rule, "node": node}),
+            st.sampled_from(["s=a", "s=b"]).map(lambda node: {**rule, "subtree": node}),
+        )
+    ),
+    min_size=1, max_size=3,
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(RULES, st.lists(NAMES, min_size=1, max_size=6, unique=True), st.booleans())
+def test_no_path_from_the_wire_reaches_a_node_that_no_rule_names(
+    rules: list[dict[str, object]], tags: list[str], all_or_nothing: bool
+) -> None:
+    from tests.support.commands import facts
+
+    named = {
+        node
+        for rule in rules
+        if rule.get("requesters") != ["other"]
+        for node in NODES
+        if node == rule.get("node") or node.startswith(f"{rule.get('subtree')}/")
+    }
+
+    async def body(at: Office) -> None:
+        writes = [{"tag": tag, "value": 1.0} for tag in tags]
+        await at.ask("write", writes=writes, all_or_nothing=all_or_nothing)
+        for tag in tags:
+            await at.ask("write", writes=[{"tag": tag, "value": 1.0}])
+        assert {node for node, _ in at.server.written} <= named
+
+    with tempfile.TemporaryDirectory() as folder:
+        run(
+            Path(folder),
+            body,
+            commands(*rules, verify_within="1ms"),
+            FakeServer({node: facts(11, 0.0) for node in NODES}),
+        )

@@ -1,0 +1,106 @@
+"""What strangers send: a request, or a refusal that says what is wrong; never anything else."""
+
+from contextlib import suppress
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.commands.outcome import Refused
+from gateway.commands.request import MOST_ITEMS, Request, decode, id_in
+
+READ = {"id": "a", "operation": "read", "tags": ["x"]}
+
+
+def reason_of(payload: bytes) -> tuple[str, str]:
+    try:
+        decode(payload)
+    except Refused as error:
+        return error.reason, str(error)
+    raise AssertionError("it was taken")
+
+
+def test_a_request_says_what_it_wants() -> None:
+    assert decode(orjson.dumps(READ)) == Request("read", "a", tags=("x",))
+    body = {"id": "a", "operation": "write", "writes": [{"tag": "x", "value": [1]}], "all_or_nothing": False,
+            "deadline": "2026-11-30T00:00:05Z", "sent": "2026-11-30T01:00:00+01:00", "dry_run": True}  # fmt: skip
+    request = decode(orjson.dumps(body))
+    assert (request.values, request.all_or_nothing, request.dry_run) == (([1],), False, True)
+    assert request.deadline_s == 1_795_996_805.0 == (request.sent_s or 0) + 5
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (b"", "not JSON"),
+        (b"[]", "not an object"),
+        (b"\xff{}", "not UTF-8"),
+        (b'{"id":"a","id":"b","operation":"read","tags":["x"]}', "stands twice"),
+        (b'{"operation":"read","tags":["x"],"id":NaN}', "NaN is not JSON"),
+        (b'{"operation":"write","writes":[{"tag":"x","value":1e999}]}', "beyond"),
+        (b'{"operation":"write","writes":[{"tag":"x","value":' + b"9" * 50 + b"}]}", "50 digits"),
+        (b'{"operation":"write","writes":[{"tag":"x","value":' + b"[" * 9 + b"]" * 9 + b"}]}", "nested"),
+        (b"[" * 60_000, "nested"),
+        (b'{"operation":"read","tags":["\\ud800"]}', "surrogate"),
+        (orjson.dumps({**READ, "operation": "browse"}), "operation: one of"),
+        (orjson.dumps({**READ, "retries": 3}), "unknown keys: 'retries'"),
+        (orjson.dumps({**READ, "writes": []}), "unknown keys"),
+        (orjson.dumps({**READ, "tags": []}), "tags: a list of 1"),
+        (orjson.dumps({**READ, "tags": ["x"] * (MOST_ITEMS + 1)}), "tags: a list of 1"),
+        (orjson.dumps({**READ, "tags": ["x", "x"]}), "twice"),
+        (orjson.dumps({**READ, "tags": [1]}), "a text"),
+        (orjson.dumps({**READ, "id": 7}), "id: a text"),
+        (orjson.dumps({**READ, "id": "a\n"}), "printable"),
+        (orjson.dumps({**READ, "id": "a" * 129}), "id: a text of at most"),
+        (orjson.dumps({**READ, "dry_run": 1}), "true or false"),
+        (orjson.dumps({**READ, "deadline": "2026-11-30T00:00:05"}), "with its offset"),
+        (orjson.dumps({**READ, "deadline": 5}), "with its offset"),
+        (orjson.dumps({"operation": "write", "writes": [{"tag": "x"}]}), 'each is {"tag"'),
+        (orjson.dumps({"operation": "call", "method": "m", "arguments": [1]}), "an object of at most"),
+    ],
+)
+def test_what_is_no_request_says_why(payload: bytes, words: str) -> None:
+    reason, text = reason_of(payload)
+    assert reason == "invalid"
+    assert words in text
+
+
+def test_what_is_too_long_is_not_even_read() -> None:
+    assert reason_of(b'"' * 70_000)[0] == "too_large"
+
+
+def test_the_id_of_a_wrong_request_is_found_for_its_answer() -> None:
+    assert id_in(orjson.dumps({"id": "a", "operation": "?", "respond_to": "t"})) == ("a", "t")
+    assert id_in(b"{") == ("", "")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=20,
+)
+KEYS = st.sampled_from(
+    ["id", "operation", "tags", "writes", "tag", "value", "method", "arguments", "deadline", "sent", "dry_run"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.binary(max_size=200)
+    | st.dictionaries(KEYS, JSON | st.sampled_from(["read", "write", "call"]), max_size=6).map(
+        lambda body: orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS, default=str) if _is_text(body) else b""
+    )
+)
+def test_whatever_comes_is_a_request_or_refused(payload: bytes) -> None:
+    id_in(payload)
+    with suppress(Refused):
+        orjson.dumps(decode(payload).tags)
+
+
+def _is_text(body: object) -> bool:
+    try:
+        orjson.dumps(body)
+    except (TypeError, ValueError):
+        return False
+    return True
