@@ -1,7 +1,7 @@
-"""The MQTT side: one session with one broker, and the truth about every publish.
+"""The MQTT adapter: one session with one broker, and the outcome of every publish.
 
-`open_sink` is the way in.  `reasons` knows what a reason code means, `limits` what a broker takes, `dial` and `tls`
-open the connection, and two sessions speak the protocol behind one contract (`gateway/delivery`).
+`open_sink` opens a session.  `reasons` holds the reason codes, `limits` the limits of a broker; `dial` and `tls` open
+the connection.  Two session classes fulfil one contract (`gateway/delivery`).
 """
 
 from gateway.config import BrokerConfig
@@ -12,10 +12,10 @@ __all__ = ["certificate_expires_s", "credential_expires_s", "open_sink", "proble
 
 
 def credential_expires_s(config: BrokerConfig) -> float:
-    """Unix time at which the login ends; NaN where it does not say, or cannot be read."""
+    """Unix time at which the login ends.  NaN: unlimited, or not readable."""
     return credentials.expires_s(config.password)
 
 
 def certificate_expires_s(config: BrokerConfig) -> float:
-    """Unix time at which our own certificate ends; NaN without one, or when it cannot be read."""
+    """Unix time at which our own certificate ends.  NaN: there is none, or it cannot be read."""
     return tls.expires_s(config.tls.certificate)

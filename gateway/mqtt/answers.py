@@ -1,8 +1,8 @@
-"""What a broker says to the lean session, and what it must not say.
+"""Reads the broker's packets in the lean session, and refuses those it must not send.
 
-Whatever comes is bounded in what it costs: a packet that no client such as this one can be sent ends the session, and
-answers to nothing that was asked do so when they are more than repeats.  Text is read by hand, because brokers send
-codes and texts over which the codec stumbles.
+The cost of every packet is bounded.  A packet that a client such as this one can never get ends the session.  So does a
+flood of answers without a request; repeats are tolerated.  Text is decoded by hand, because brokers send codes and
+texts that break the codec.
 """
 
 import asyncio
@@ -52,17 +52,17 @@ class Answers:
         self._inbox = inbox
         self._on_accepted = on_accepted
         self.pings = 0
-        """PINGREQs without an answer."""
+        """PINGREQs without a PINGRESP."""
         self.limits = BrokerLimits()
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once the broker said CONNACK; fails with `Unavailable` when it does not take us."""
+        """Done with the broker's CONNACK.  Fails with `Unavailable` when the broker refuses the session."""
 
     def read(self, packet: bytes) -> None:
-        """One packet, whole."""
+        """Handle one complete packet."""
         kind, body = packet[0] & 0xF0, packet[header_length(packet) :]
         react = self._reactions.get(kind)
         if react is None or (kind == _CONNACK) == self.accepted.done():
-            self.nonsense(f"a packet of type {kind >> 4}, which is not its turn")
+            self.nonsense(f"a packet of type {kind >> 4}, which must not come now")
             return
         try:
             react(self, packet[0], body)
@@ -70,7 +70,7 @@ class Answers:
             self.nonsense(str(error))
 
     def giant(self, size: int) -> None:
-        """A packet is on its way that is longer than any that may come."""
+        """End the session: the broker is sending a packet that is too long."""
         self.nonsense(f"a packet of {size} bytes, we announced at most {MOST_INCOMING_BYTES}")
 
     def nonsense(self, what: str) -> None:
@@ -79,10 +79,10 @@ class Answers:
         self._in_flight.break_off(why)
 
     def refuse(self, error: Unavailable) -> None:
-        """There will be no session."""
+        """Fail the opening of the session."""
         if not self.accepted.done():
             self.accepted.set_exception(error)
-            self.accepted.exception()  # marks it as seen: nobody may wait for it any more
+            self.accepted.exception()  # marks it as retrieved, since nothing may be waiting for it
 
     def _on_connack(self, first: int, body: bytes) -> None:
         code = body[1]
@@ -152,4 +152,4 @@ class Answers:
         _DISCONNECT: _on_disconnect,
         _AUTH: _on_auth,
     }
-    """By type: all that a broker may send to a client such as this one."""
+    """By type: all packets that a broker may send to a client such as this one."""

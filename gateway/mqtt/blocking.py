@@ -1,7 +1,7 @@
-"""The part of paho that blocks: the handshakes of TLS and web sockets, in a thread that aiomqtt starts.
+"""The blocking part of paho: the handshakes of TLS and web sockets, in a thread that aiomqtt starts.
 
-A thread cannot be cancelled, but what it waits for can be taken away: `cut` shuts the socket down, and the thread ends
-at once.  The sockets are ours, so that none is left open when a handshake fails; paho would leave it to the collector.
+A thread cannot be cancelled, but `cut` shuts its socket down, and the thread then ends at once.  The sockets are ours,
+so none stays open when a handshake fails; paho would leave it to the garbage collector.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from gateway.mqtt.paho_edge import connect_on
 from gateway.mqtt.tls import shown_expires_s
 
 _HANDSHAKE_S = 60.0
-"""The attempt as a whole has a shorter time-out; this one is for the thread alone."""
+"""For the thread only; the attempt as a whole has a shorter time-out."""
 
 
 class BlockingConnect:
-    """Stands in for paho's connecting: on a socket that is already connected."""
+    """Replaces paho's connect, on a socket that is already connected."""
 
     def __init__(self, client: aiomqtt.Client, line: Socket) -> None:
         self._loop = asyncio.get_running_loop()
@@ -31,16 +31,16 @@ class BlockingConnect:
         self._begun = False
         self._ended = asyncio.Event()
         self.certificate_ends_s = math.nan
-        """Of the broker's certificate, once there was a handshake."""
+        """The end of the broker's certificate (Unix time), after the handshake."""
         connect_on(client, line.sock, self._shake_hands, self._run)
 
     def cut(self) -> None:
-        """Wake the thread: whatever it waits for will not come."""
+        """Wake the thread by shutting its socket down."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     async def wait_ended(self) -> None:
-        """Wait until the thread has ended, if it ever began."""
+        """Wait until the thread has ended, if it was started."""
         if self._begun:
             await self._ended.wait()
 

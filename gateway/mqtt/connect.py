@@ -1,10 +1,10 @@
-"""Opening a session with the first address of the list that takes us, in the best MQTT version it speaks.
+"""Opens a session with the first address that accepts it, in the best MQTT version of the broker.
 
-MQTT 5 comes first: only there does a PUBACK say whether the broker took a message.  A broker that refuses it, or
-hangs up on it without a word, is asked for 3.1.1 in the same attempt, and `Link.notice` says once what is lost by that.
-Every attempt starts afresh: addresses in order, version 5 first, secrets and certificates read again.
+MQTT 5 is tried first, since only there a PUBACK says whether the broker accepted a message.  If the broker refuses it,
+or cuts the connection without an answer, 3.1.1 is tried in the same attempt, and `Link.notice` reports the restrictions
+once.  Every attempt starts anew: addresses in order, version 5 first, secrets and certificates read again.
 
-MQTT 5 over TCP and TLS is spoken by the lean session, 3.1.1 and web sockets by the general one.
+The lean session speaks MQTT 5 over TCP and TLS; the general one speaks 3.1.1 and web sockets.
 """
 
 import asyncio
@@ -35,22 +35,20 @@ from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version
 from gateway.yaml_positions import Place, Problem
 
 _LOST_BY_3 = (
-    "the broker speaks MQTT 3.1.1 only: it cannot say that it refuses a message, what it refuses counts as delivered;"
-    " user properties and content types are not sent; its limits are not known"
+    "the broker speaks MQTT 3.1.1 only: it cannot report refusals, so a refused message counts as delivered;"
+    " user properties and content types are not sent; the broker's limits are unknown"
 )
 _CAUTION = (
-    "the broker cut the connection with messages open: sending one at a time for a while, to see if it was over one"
-    " of them"
+    "the broker cut the connection with messages open: sending one at a time for a while, to find out whether one"
+    " of them was the cause"
 )
-_LOST_BY_SLOWNESS = (
-    "the line carries little: messages are split to what it carries, and have more time to be acknowledged"
-)
-_LOST_PRESENCE = "our presence is not published: the broker does not take it"
-_LOST_WITHOUT_RETAIN = "the broker keeps no retained messages: what asks to be retained is sent as a plain message"
+_LOST_BY_SLOWNESS = "the line is slow: messages are split to fit it, and have more time for their acknowledgement"
+_LOST_PRESENCE = "the presence message is not published: the broker refuses it"
+_LOST_WITHOUT_RETAIN = "the broker does not support retained messages: they are sent without the retain flag"
 
 
 def problems_with(config: BrokerConfig) -> list[Problem]:
-    """What a session needs and cannot have: every file and secret is read.  It blocks."""
+    """Files and secrets that a session needs and cannot use.  Reads all of them, and blocks."""
     secrets: list[tuple[Place, Callable[[], object]]] = []
     if config.password is not None:
         secrets.append((("password",), config.password.read))
@@ -75,11 +73,11 @@ async def open_sink(
     presence: Presence | None = None,
     late: Callable[[], LateStage] | None = None,
 ) -> AsyncIterator[Sink]:
-    """One session with the broker.  Entering it means that the broker said CONNACK with success.
+    """One session with the broker.  Entered after a CONNACK with success.
 
-    Raises `Unavailable` with one sentence per address.  Leaving it disconnects within a second, also when cancelled
-    half way; a broken session is not repaired: open another.  `presence` is published, renewed, and taken back; `late`
-    makes what dresses all that goes out.
+    Raises `Unavailable` with one sentence per address.  Leaving disconnects within a second, also when cancelled.  A
+    broken session is not repaired: open another one.  `presence` is published, renewed and taken back; `late` creates
+    the stage that changes all outgoing messages.
     """
     since = datetime.now(UTC)
     experience = link.memory if isinstance(link.memory, BrokerHistory) else BrokerHistory()
@@ -131,7 +129,7 @@ def _learn(experience: BrokerHistory, session: InnerSink) -> None:
 
 
 async def _open_first(stack: AsyncExitStack, config: BrokerConfig, settings: SessionSettings) -> InnerSink:
-    """The first address that takes us; each has `connect_timeout` of its own."""
+    """A session with the first address that accepts one.  Each address has its own `connect_timeout`."""
     problems, cause = list[str](), ""
     for url in (config.url, *config.fallback):
         address = dial.parse(url)
@@ -175,7 +173,7 @@ async def _line(config: BrokerConfig, address: dial.Address, context: ssl.SSLCon
 async def _enter(
     stack: AsyncExitStack, connect: Callable[[], Awaitable[dial.Socket]], settings: SessionSettings, version: Version
 ) -> InnerSink:
-    """A session in one version; without a retained last will where the broker cannot retain one."""
+    """A session in one MQTT version; without a retained will if the broker does not support it."""
     try:
         return await stack.enter_async_context(_session(await connect(), settings, version))
     except RetainRefusedError:
@@ -196,7 +194,7 @@ async def _context(config: BrokerConfig, address: dial.Address) -> ssl.SSLContex
         return None
     try:
         return await in_thread(partial(tls.context, config.tls), f"certificates for {address.host}")
-    except ConfigError as error:  # it was fine when the process started: somebody is changing it
+    except ConfigError as error:  # it was valid at the start: somebody is changing it
         raise Unavailable(f"cannot prepare TLS to {address}: {'; '.join(error.problems)}") from error
 
 

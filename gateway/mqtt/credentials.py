@@ -1,4 +1,4 @@
-"""What is made of secrets: the query of a web socket, and when a password ends that is a token which says so."""
+"""Values derived from secrets: the query of a web socket address, and the end of a password that is a token."""
 
 import base64
 import binascii
@@ -11,19 +11,19 @@ from gateway.config import Secret
 from gateway.errors import ConfigError
 
 _QUERY = re.compile(r"[!$-~]+")
-"""What may follow a `?` (RFC 3986, 3.4): no spaces, no line ends, no `#`."""
+"""The characters allowed after `?` (RFC 3986, 3.4): no spaces, no line ends, no `#`."""
 
 
 def query_of(secret: Secret) -> str:
-    """What follows the `?` of a web socket's address.  Raises `ConfigError`."""
+    """The query of a web socket address.  Raises `ConfigError`."""
     query = secret.read().removeprefix("?")
     if not _QUERY.fullmatch(query):
-        raise ConfigError(["the secret for query holds a character that an address may not hold"])
+        raise ConfigError(["the secret for query contains a character that is not allowed in an address"])
     return query
 
 
 def expires_s(password: Secret | None) -> float:
-    """Unix time at which the password ends; NaN without one, when it cannot be read, or when it does not say."""
+    """Unix time at which the password ends.  NaN: there is none, it cannot be read, or it states no end."""
     try:
         return token_expires_s(password.read()) if password else math.nan
     except ConfigError:
@@ -31,7 +31,7 @@ def expires_s(password: Secret | None) -> float:
 
 
 def token_expires_s(token: str) -> float:
-    """`exp` of a JSON Web Token (RFC 7519, 4.1.4), or `se` of a shared access signature; NaN for anything else."""
+    """`exp` of a JSON Web Token (RFC 7519, 4.1.4), or `se` of a shared access signature.  NaN for other texts."""
     if token.startswith("SharedAccessSignature "):
         said: object = next(iter(parse_qs(token.partition(" ")[2]).get("se", [])), None)
     else:

@@ -1,7 +1,7 @@
-"""Opening a TCP connection, and saying in one sentence why it did not work.
+"""Opens a TCP connection, and explains a failure in one sentence.
 
-Both sessions get a connected socket from here, so a refused connection reads the same everywhere and a cancelled
-attempt leaves nothing behind.
+Both session classes get their connected socket here, so a failure reads the same everywhere, and a cancelled attempt
+leaves nothing behind.
 """
 
 import socket
@@ -36,17 +36,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """A connected socket on the way to becoming a session."""
+    """A connected socket for a new session."""
 
     sock: socket.socket
     address: Address
     tls: ssl.SSLContext | None = None
     server_name: str = ""
-    """The name to ask for and to find in the certificate."""
+    """The name for SNI, which must be in the certificate."""
 
 
 def parse(url: str) -> Address:
-    """`mqtts://host:8883` or `wss://host/mqtt` in its parts.  Raises `ValueError` with what to write instead."""
+    """Split `mqtts://host:8883` or `wss://host/mqtt`.  Raises `ValueError` with the remedy."""
     parts = parse_url(url, BROKER_SCHEMES)
     return Address(
         url=url,
@@ -59,23 +59,23 @@ def parse(url: str) -> Address:
 
 
 async def connect(address: Address) -> socket.socket:
-    """A connected non-blocking TCP socket.  Raises OSError; cancelled, it leaves no socket behind."""
+    """A connected non-blocking TCP socket.  Raises OSError.  Cancelled, it leaves no socket behind."""
     return await connect_tcp(address.host, address.port)
 
 
 @contextmanager
 def during_handshake(address: Address) -> Iterator[None]:
-    """A cut during the TLS handshake has causes of its own."""
+    """Explain a connection that is cut during the TLS handshake."""
     try:
         yield
     except ConnectionError as error:
-        why = "is it a TLS port, and does a version and a certificate suit both sides?"
+        why = "is it a TLS port, and do both sides accept the TLS version and the certificates?"
         raise Unavailable(f"{address} cut the connection in the TLS handshake: {why}") from error
 
 
 @contextmanager
 def translated(address: Address, within_s: float) -> Iterator[None]:
-    """Turns what the network says into `Unavailable` with one sentence: what, where, why."""
+    """Turn network errors into `Unavailable` with one sentence: what, where, why."""
     try:
         yield
     except TimeoutError as error:
@@ -128,22 +128,22 @@ _REFUSED = {
 def _tls(error: ssl.SSLError) -> str:
     reason = (error.reason or str(error)).replace("_", " ").lower()
     hints = {
-        "wrong version number": "nobody speaks TLS on this port",
-        "record layer failure": "nobody speaks TLS on this port",
+        "wrong version number": "this port does not speak TLS",
+        "record layer failure": "this port does not speak TLS",
         "tlsv13 alert certificate required": "it asks for a client certificate",
         "tlsv1 alert unknown ca": "it does not accept our client certificate (unknown CA)",
         "unsupported protocol": "it only offers a TLS version older than allowed",
-        "tlsv1 alert protocol version": "it does not offer the TLS version that is asked for",
+        "tlsv1 alert protocol version": "it does not offer the requested TLS version",
     }
     return hints.get(reason, reason)
 
 
 def receipt_at_once(sock: socket.socket) -> None:
-    """Let the kernel tell the broker now that its bytes are here, not up to 40 ms later.
+    """Let the kernel acknowledge received bytes now, instead of up to 40 ms later.
 
-    Brokers that leave Nagle's algorithm on (mosquitto does) hold back the next PUBACKs until they know that of the one
-    before.  The kernel forgets the wish, so this is called whenever something was received.  Does nothing where there
-    is no TCP_QUICKACK (it is Linux's own).
+    A broker with Nagle's algorithm (mosquitto) holds back its next PUBACKs until the last one is acknowledged.  The
+    kernel forgets this setting, so it is repeated after every receipt.  Does nothing without TCP_QUICKACK, which only
+    Linux has.
     """
     if _QUICKACK is not None:
         with suppress(OSError):  # closed meanwhile

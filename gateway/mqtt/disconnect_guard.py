@@ -1,20 +1,21 @@
-"""Brokers that hang up over a message, and how the rest still gets through.
+"""Handles brokers that cut the connection because of a message, so that other messages still get through.
 
-Some brokers refuse a message by cutting the connection: MQTT 3.1.1 knows no other way, and mosquitto 2.0.11 does it
-even after a PUBACK that says why, which is then lost on the wire together with the verdicts of all that was in flight.
-Sent again in the same way the same message would end every session, and hold up everything behind it.
+Some brokers refuse a message by cutting the connection: MQTT 3.1.1 has no other way.  mosquitto 2.0.11 does it even
+after a PUBACK with the reason, and this PUBACK is then lost together with all verdicts in flight.  If the message were
+sent again in the same way, it would end every session and block everything behind it.
 
-So a session that the broker cuts after a refusal, or early with publishes open, makes the next ones cautious: one
-publish at a time, until as many as a window holds have passed.  One at a time, a refusal arrives before the cut, and
-who is cut off is known:
+After a cut that follows a refusal, or that comes early with open publishes, the next sessions are guarded: one publish
+at a time, until a whole window of them has passed.  One at a time, a refusal arrives before the cut, and the cause is
+known:
 
-- What was refused "for now" just before a cut is not sent again for a while; until then the answer is the known one.
-- A message that four sessions in a row did not survive, the last two after a moment in which the idle connection was
-  seen to hold, is refused for good: a dead letter, so that what follows can be delivered.
-- A connection that is cut while nothing is open on it is cut for another reason, such as another client with our
-  client id.  Then nobody is suspect any more, and what waited is sent at once on the next one.
+- A message that was refused "for now" just before a cut is not sent again for some time.  Until then it gets the known
+  verdict.
+- A message that four sessions in a row did not survive is refused for good, as a dead letter, so that the next ones can
+  be delivered.  In the last two sessions the idle connection was first seen to hold.
+- If a connection is cut while nothing is open on it, the cause is another one, such as a second client with our client
+  id.  Then no message is suspect any more, and the waiting ones are sent at once on the next connection.
 
-`BrokerHistory` is what is kept of this from one session to the next, per broker.  It holds no message, only names.
+`BrokerHistory` keeps this between the sessions with a broker.  It holds names only, no messages.
 """
 
 import asyncio
@@ -35,59 +36,59 @@ from gateway.mqtt.sink import Version
 MOST_REMEMBERED = 1000
 SESSIONS_NOT_SURVIVED = 4
 SUSPICIONS_OF_ACCIDENT = 1
-"""Suspected this often, a message is still sent at once: any cut may come at a bad moment."""
+"""Up to this many suspicions a message is still sent at once, since any cut may be a coincidence."""
 QUIET_S = 2.0
-"""How long an idle connection must hold before a suspect is sent on it."""
+"""How long an idle connection must hold before a suspect message is sent, in seconds."""
 
 
 InnerSink = PresentSink
-"""A session as it is, with its books open."""
+"""A session whose in-flight state is accessible."""
 
 
 @dataclass(slots=True)
 class BrokerHistory:
-    """What a broker taught us."""
+    """What earlier sessions have shown about a broker."""
 
     short_sessions: int = 0
-    """Sessions in a row that it cut after a refusal, or with publishes open before a window of them was settled."""
+    """Sessions in a row that it cut after a refusal, or with open publishes before a whole window was settled."""
     suspect: tuple[str, int] | None = None
-    """Stream and sequence number of the message that was alone when a session was cut."""
+    """Stream and sequence number of the only open message when a session was cut."""
     suspicions: int = 0
-    """How many sessions in a row that happened to the suspect."""
+    """The number of sessions in a row in which that happened to the suspect."""
     refusals: dict[str, tuple[Outcome, float]] = field(default_factory=dict)
-    """By topic: what the broker said before it hung up, and until when not to ask again."""
+    """By topic: the refusal before a cut, and until when it holds."""
     condemned: dict[tuple[str, int], None] = field(default_factory=dict)
-    """Stream and sequence number of what is refused for good: the verdict falls with the end of a session, where its
-    owner may be too busy to take it in, so it is given again when the message comes again."""
+    """Stream and sequence number of messages refused for good.  The verdict comes at the end of a session and may be
+    missed there, so it is given again when the message comes again."""
     presence: PresenceHistory = field(default_factory=PresenceHistory)
     line: LineRate = field(default_factory=LineRate)
 
     @property
     def is_guarded(self) -> bool:
-        """The next session sends one publish at a time."""
+        """Whether the next session sends one publish at a time."""
         return bool(self.short_sessions or self.suspicions)
 
     @property
     def is_bad(self) -> bool:
-        """There is something to remember in the next session."""
+        """Whether the next session needs this history."""
         return bool(self.is_guarded or self.refusals or self.condemned)
 
     def known(self, message: Message, now_s: float) -> Outcome | None:
-        """The verdict that would come, when that is known and it is too early to ask again."""
+        """The known verdict for a message that must not be sent again yet.  None: send it."""
         if (message.stream, message.seq) in self.condemned:
             return CUT_OFF
         outcome, until_s = self.refusals.get(message.topic, (None, 0.0))
         return outcome if now_s < until_s else None
 
     def hung_up_after(self, message: Message, outcome: Outcome, until_s: float) -> None:
-        """The broker refused a message and then cut the connection."""
+        """Note that the broker refused a message and then cut the connection."""
         if len(self.refusals) >= MOST_REMEMBERED:
             self.refusals.clear()
         self.refusals[message.topic] = (outcome, until_s)
         self.clear(message)
 
     def hung_up_on(self, message: Message) -> Outcome | None:
-        """The broker cut the connection with only this message open; the verdict once that is beyond doubt."""
+        """Note a cut with only this message open.  Returns its verdict once that is beyond doubt."""
         key = (message.stream, message.seq)
         self.suspicions = self.suspicions + 1 if key == self.suspect else 1
         self.suspect = key
@@ -100,16 +101,16 @@ class BrokerHistory:
         return CUT_OFF
 
     def must_hold(self, message: Message) -> bool:
-        """The idle connection must be seen to hold before this message is sent."""
+        """Whether the idle connection must be seen to hold before this message is sent."""
         return self.suspicions > SUSPICIONS_OF_ACCIDENT and self.suspect == (message.stream, message.seq)
 
     def clear(self, message: Message) -> None:
-        """The message got its verdict."""
+        """Note that the message got its verdict."""
         if self.suspect == (message.stream, message.seq):
             self.suspect, self.suspicions = None, 0
 
     def session_over(self, in_flight: InFlight, window: int) -> None:
-        """How the latest session ended; one that ended otherwise teaches nothing."""
+        """Note how the last session ended.  Only cuts matter."""
         if in_flight.was_cut and not in_flight.left_open and in_flight.latest.verdict is Verdict.DELIVERED:
             self.suspect, self.suspicions = None, 0
         early = in_flight.left_open > 0 and in_flight.verdicts < window
@@ -120,7 +121,7 @@ class BrokerHistory:
 
 
 class GuardedSink(Around[InnerSink]):
-    """A session that sends one publish at a time until a window of them has its verdict, then as it is."""
+    """A session that sends one publish at a time until a whole window has its verdicts, then without a limit."""
 
     def __init__(self, inner: InnerSink, experience: BrokerHistory, retry_s: float, quiet_s: float = QUIET_S) -> None:
         super().__init__(inner)
@@ -133,7 +134,7 @@ class GuardedSink(Around[InnerSink]):
         self._waiting: deque[tuple[Message, asyncio.Future[Outcome]]] = deque()
         self._alone: Message | None = None
         self._refused: tuple[Message, Outcome] | None = None
-        """The latest verdict, when it was a refusal."""
+        """The last verdict, if it was a refusal."""
         inner.in_flight.when_broken(self._give_up)
 
     @property
@@ -158,7 +159,7 @@ class GuardedSink(Around[InnerSink]):
         if known is not None:
             return self._inner.in_flight.settled(known)
         if self._experience.refusals.pop(message.topic, None) is not None:
-            self._left = max(self._left, 1)  # ask again, and hear the answer
+            self._left = max(self._left, 1)  # ask again, and get the answer
         if self._left <= 0 and not self._waiting:
             return self._inner.send(message)
         if len(self._waiting) + (self._alone is not None) >= self.window:
@@ -169,7 +170,7 @@ class GuardedSink(Around[InnerSink]):
         return future
 
     def session_over(self) -> None:
-        """Learn from how the session ended."""
+        """Update the history after the session."""
         if self._refused is not None and self._inner.in_flight.was_cut:
             message, outcome = self._refused
             if outcome.verdict is Verdict.LATER:
@@ -177,7 +178,7 @@ class GuardedSink(Around[InnerSink]):
         self._experience.session_over(self._inner.in_flight, self._inner.window)
 
     def _go_on(self) -> None:
-        """Send the next publish, unless one is out or the next is suspect and the connection has not shown to hold."""
+        """Send the next publish, unless one is open, or it is suspect and the connection has not held long enough."""
         while self._waiting and self._alone is None:
             message, future = self._waiting[0]
             held_s = self._loop.time() - self._opened_s
@@ -210,11 +211,11 @@ class GuardedSink(Around[InnerSink]):
 
 
 def _resolve(future: asyncio.Future[Outcome], result: Outcome | str) -> None:
-    """The verdict, or why there is none."""
+    """Set the verdict, or the reason why there is none."""
     if future.done():
         return
     if isinstance(result, Outcome):
         future.set_result(result)
     else:
         future.set_exception(Unavailable(result))
-        future.exception()  # marks it as seen: an owner that has gone is no mistake
+        future.exception()  # marks it as retrieved, since the owner may be gone

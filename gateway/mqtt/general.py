@@ -1,14 +1,14 @@
 """The general session: aiomqtt, for MQTT 5 and 3.1.1, over TCP, TLS and web sockets.
 
-aiomqtt wraps paho.  Some things are ours, each because of what happens otherwise (all seen; more in `paho_edge`):
+aiomqtt wraps paho.  We do some things ourselves, each because of a problem that we have seen (more in `paho_edge`):
 
-- One client object per session: entered again after a loss, it reports success for a broker that refuses.
-- We dial ourselves, and our thread has ended, and a socket is still open, before a watch on it is added or dropped.
-- We read, write and keep alive in the event loop ourselves: aiomqtt reads without a bound, adds a writer for a socket
-  that may be closed by then, and has a task for the keep-alive that outlives a cancelled attempt.
-- We read the contents of PUBACK and CONNACK, and what arrives, in paho's callbacks: aiomqtt throws the first two away
-  and puts the last into a queue without a bound.
-- We publish through paho: aiomqtt's own bookkeeping is linear in the publishes that are open.
+- One client object per session: a client that is entered again reports success even if the broker refuses it.
+- We open the socket.  Our thread has ended, and the socket is still open, before a watch on it is added or removed.
+- We read, write and keep alive in the event loop.  aiomqtt reads without a limit, adds a writer for a socket that may
+  be closed already, and has a keep-alive task that outlives a cancelled attempt.
+- We read the contents of PUBACK, CONNACK and PUBLISH in paho's callbacks.  aiomqtt drops the first two and puts the
+  last into a queue without a limit.
+- We publish through paho: the cost of aiomqtt's own bookkeeping is linear in the number of open publishes.
 """
 
 import asyncio
@@ -38,19 +38,19 @@ from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, of_puback, of_session
 from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
-_QUIET.setLevel(logging.CRITICAL)  # every fact it would report reaches us as an outcome or as Unavailable
+_QUIET.setLevel(logging.CRITICAL)  # we get every fact it would report as an outcome or as Unavailable
 
 _KEEP_ALIVE_TIMEOUT, _NOT_THIS_VERSION = 0x8D, 0x84
 _LOOK_EVERY_S = 1.0
-"""How often paho is asked to keep the connection alive."""
+"""How often paho checks the keep-alive, in seconds."""
 _READS_A_TURN = 4
-"""How often it may read in one turn of the event loop: each time a window of packets."""
+"""How often it may read in one turn of the event loop; each time a window of packets."""
 _MAY_COME = {"5": frozenset((0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0)), "3.1.1": frozenset((0x20, 0x30, 0x40, 0x90, 0xD0))}
-"""Types of packet that a broker may send to a client such as this one: CONNACK, PUBLISH, PUBACK and so on."""
+"""Packet types that a broker may send to a client such as this one: CONNACK, PUBLISH, PUBACK and so on."""
 
 
 class GeneralSink:
-    """A session on aiomqtt.  Made and ended by `open_general`."""
+    """A session on aiomqtt.  Created and ended by `open_general`."""
 
     def __init__(self, client: aiomqtt.Client, address: Address, settings: SessionSettings, version: Version) -> None:
         self._loop = asyncio.get_running_loop()
@@ -124,12 +124,12 @@ class GeneralSink:
         await self.in_flight.wait_broken()
 
     def say_goodbye(self) -> None:
-        """DISCONNECT: the broker forgets the last will."""
+        """Send DISCONNECT, so that the broker drops the last will."""
         if not self.in_flight.is_broken:
             self._leaving = True
             self.in_flight.break_off(f"the session with {self.address} was closed")
             self._paho.disconnect()
-            self._paho.loop_write()  # paho only queued it
+            self._paho.loop_write()  # paho has only queued it
 
     def _hang_up(self) -> None:
         if self._pulse is not None:
@@ -139,7 +139,7 @@ class GeneralSink:
             paho_edge.close_socket(self._client)
 
     def _hook(self) -> None:
-        """Stand where aiomqtt stands, and before it where its own work is needed as well."""
+        """Replace aiomqtt's callbacks, or run before them where they are needed too."""
         self._connected = self._paho.on_connect
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
@@ -150,7 +150,7 @@ class GeneralSink:
         self._paho.on_socket_register_write = self._watch_writable
         self._paho.manual_ack_set(True)
 
-    # What the broker says.
+    # Callbacks: packets from the broker.
 
     def _check(self, first: int, body: bytes) -> None:
         kind = first & 0xF0
@@ -172,7 +172,7 @@ class GeneralSink:
             self._is_accepted = True
             self._accept(_dict(said))
         if self._connected is not None:
-            self._connected(client, data, flags, code, said)  # type: ignore[call-arg,arg-type]  # aiomqtt's, of API 2
+            self._connected(client, data, flags, code, said)  # type: ignore[call-arg,arg-type]  # aiomqtt's callback, API version 2
 
     def _on_disconnect(
         self,
@@ -217,7 +217,7 @@ class GeneralSink:
         )
         self._inbox.put(packet, message.mid if message.qos else 0)
 
-    # What the event loop does.
+    # The work of the event loop.
 
     def _watch_readable(self, client: paho.Client, data: object, sock: aiomqtt.types.PahoSocket) -> None:
         """Called in paho's thread."""
@@ -235,7 +235,7 @@ class GeneralSink:
             self._paho.loop_misc()
 
     def _read(self) -> None:
-        """What has come in, as far as one turn of the loop goes."""
+        """Read received bytes, as much as one turn of the loop allows."""
         try:
             for _ in range(_READS_A_TURN):
                 if self.in_flight.is_broken:
@@ -294,12 +294,12 @@ def _reason(code: ReasonCode, properties: Properties | None) -> str:
 
 
 def _dict(properties: Properties | None) -> dict[str, object]:
-    """The properties that were sent, by paho's names; paho keeps them as attributes."""
+    """The properties by paho's names, which paho keeps as attributes."""
     return properties.__dict__ if properties is not None else {}
 
 
 def _properties(message: Message, kind: int = PacketTypes.PUBLISH) -> Properties:
-    properties = Properties(kind)  # type: ignore[no-untyped-call]  # paho left its annotation out
+    properties = Properties(kind)  # type: ignore[no-untyped-call]  # paho does not annotate it
     if is_text(message):
         properties.PayloadFormatIndicator = 1
     if message.expiry_s:
@@ -317,10 +317,10 @@ def _properties(message: Message, kind: int = PacketTypes.PUBLISH) -> Properties
 
 @asynccontextmanager
 async def open_general(line: Socket, settings: SessionSettings, version: Version) -> AsyncIterator[GeneralSink]:
-    """One session over a connected socket, which it takes over.  Entering it means CONNACK with success.
+    """One session over a connected socket, which it then owns.  Entered after a CONNACK with success.
 
-    Raises `Unavailable`, or `VersionRefusedError` where another version may help.  Leaving it says DISCONNECT, does
-    not wait, and leaves neither socket nor task; so does cancelling it at any point.
+    Raises `Unavailable`, or `VersionRefusedError` where another version may help.  Leaving sends DISCONNECT without
+    waiting, and leaves neither socket nor task, also when cancelled at any point.
     """
     with ExitStack() as undo:
         undo.callback(line.sock.close)
@@ -377,22 +377,22 @@ def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqt
         identifier=settings.client_id,
         protocol=aiomqtt.ProtocolVersion.V5 if v5 else aiomqtt.ProtocolVersion.V311,
         clean_session=None if v5 else True,
-        clean_start=True if v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,  # all that paho accepts without version 5
+        clean_start=True if v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,  # paho accepts nothing else for 3.1.1
         keepalive=settings.keep_alive_s,
-        max_inflight_messages=0,  # the window is ours; with a bound paho walks all open publishes at every PUBACK
+        max_inflight_messages=0,  # we keep the window; with a limit paho walks all open publishes at every PUBACK
         transport="websockets" if address.web_socket else "tcp",
         websocket_path=_path(address, settings) if address.web_socket else None,
         tls_context=line.tls,
         will=_will(settings.will, v5) if settings.will else None,
         properties=_bounds() if v5 else None,
         logger=_QUIET,
-        timeout=86_400.0,  # the attempt as a whole has one time-out, in `connect`
+        timeout=86_400.0,  # `connect` sets the time-out of the whole attempt
     )
 
 
 def _bounds() -> Properties:
-    """What we take."""
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left its annotation out
+    """The limits that we announce."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho does not annotate it
     properties.ReceiveMaximum = WINDOW
     properties.MaximumPacketSize = MOST_INCOMING_BYTES
     return properties

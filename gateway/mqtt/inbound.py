@@ -1,9 +1,8 @@
-"""What arrives on one session: bounded, in order, and acknowledged when its reader asks for more.
+"""The messages that arrive in one session: bounded, in order, acknowledged when the reader asks for more.
 
-The Receive Maximum of MQTT 5 tells a broker to have no more than `WINDOW` messages on the way to us.  MQTT 3.1.1 has no
-such word, and mosquitto 2.0.11 goes beyond it once our first PUBACKs are there, so what counts is the room that they
-take up here: a broker that sends more than fits loses the session.  What has QoS 0 cannot be held back and is dropped
-when more than a window waits.
+The Receive Maximum of MQTT 5 limits a broker to `WINDOW` unacknowledged messages.  MQTT 3.1.1 has no such limit, and
+mosquitto 2.0.11 exceeds it after our first PUBACKs.  So the memory they take decides: a broker that sends more than
+fits loses the session.  QoS 0 messages cannot be held back; they are dropped when more than a window waits.
 """
 
 import asyncio
@@ -16,15 +15,15 @@ from gateway.errors import Rejected
 from gateway.mqtt.inflight import InFlight
 
 WINDOW = 16
-"""So many messages may wait for our PUBACK."""
+"""The largest number of messages that wait for our PUBACK."""
 MOST_BYTES = 2**23
-"""The room that all arrivals have together, without which the session ends."""
+"""The memory for all arrivals together.  More ends the session."""
 _OVERHEAD_BYTES = 500
-"""What a message takes up beside its topic and payload."""
+"""The memory that a message takes besides topic and payload."""
 
 
 class Inbox:
-    """The arrivals of one session.  The session tells what comes (`put`, `answered`) and is told what to say."""
+    """The arrivals of one session.  The session reports packets (`put`, `answered`) and sends the PUBACKs."""
 
     def __init__(
         self,
@@ -37,27 +36,27 @@ class Inbox:
         self._acknowledge = acknowledge
         self._is_asked = False
         self._codes: Sequence[int] | None = None
-        """What the broker answered to our SUBSCRIBE."""
+        """The broker's reason codes for our SUBSCRIBE."""
         self._waiting: deque[tuple[Packet, int]] = deque()
-        """With their packet ids; 0 for QoS 0."""
+        """The messages with their packet ids; 0 for QoS 0."""
         self._unacknowledged: set[int] = set()
         self._bytes = 0
         self._missed = 0
         self._changed = asyncio.Event()
 
     def answered(self, codes: Sequence[int]) -> None:
-        """A SUBACK came.  Raises `ValueError` when nothing asked for it."""
+        """Handle a SUBACK.  Raises `ValueError` when nothing has asked for it."""
         if not self._is_asked or self._codes is not None:
             raise ValueError("an answer to a subscription that nobody asked for")
         self._codes = codes
         self._changed.set()
 
     def put(self, packet: Packet, packet_id: int) -> None:
-        """A message came.  Raises `ValueError` when the broker must not have sent it."""
+        """Handle a PUBLISH.  Raises `ValueError` when the broker must not have sent it."""
         if not self._is_asked:
             raise ValueError("a message, and nothing is subscribed to")
         if packet_id in self._unacknowledged:
-            return  # sent again, which 3.1.1 allows; we have it
+            return  # a repeat, which 3.1.1 allows
         if not packet_id and len(self._waiting) >= WINDOW:
             self._missed += 1
             return
@@ -72,14 +71,14 @@ class Inbox:
         self._changed.set()
 
     async def arrivals(self, topics: Sequence[str], within_s: float) -> AsyncGenerator[Packet, None]:
-        """See `delivery.Session`.  The broker has to answer the subscription in time."""
+        """See `delivery.Session`.  The broker must answer the subscription within `within_s`."""
         if self._is_asked:
             raise RuntimeError("a session subscribes once")
         self._is_asked = True
         self._in_flight.when_broken(lambda reason: self._changed.set())
         for topic, code in zip(topics, await self._ask(topics, within_s), strict=False):
             if code >= 0x80:
-                detail = f"the broker does not let us subscribe to {topic} (0x{code:02x})"
+                detail = f"the broker refuses the subscription to {topic} (0x{code:02x})"
                 raise Rejected("subscription_refused", detail)
         while True:
             await self._wait(lambda: bool(self._waiting))
@@ -103,7 +102,7 @@ class Inbox:
         return self._codes or ()
 
     async def _wait(self, condition: Callable[[], bool]) -> None:
-        """Raises `Unavailable` once the session is broken, whatever has come before."""
+        """Wait for the condition.  Raises `Unavailable` once the session is broken, even if messages are left."""
         while not condition() or self._in_flight.is_broken:
             if self._in_flight.is_broken:
                 await self._in_flight.wait_broken()

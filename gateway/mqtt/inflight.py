@@ -1,14 +1,14 @@
-"""Publishes that wait for their PUBACK, and the one way in which a session ends.
+"""The publishes that wait for their PUBACK, and the end of a session.
 
-Every publish is a future that ends in exactly one of three ways: the broker's verdict, `Unavailable` when the
-session breaks first, or cancelled by its owner (the verdict is then nobody's).  The first reason to break counts.
-A publish without PUBACK for `ack_timeout_s` breaks the session: behind a half-open link, or a broker that takes
-everything and acknowledges nothing, waiting longer would only hold up the backlog.
+Every publish is a future.  It ends in one of three ways: the broker's verdict, `Unavailable` when the session breaks
+first, or a cancellation by its owner (the verdict is then ignored).  The first reason to break counts.  A publish
+without a PUBACK for `ack_timeout_s` breaks the session: behind a half-open link, or with a broker that acknowledges
+nothing, waiting longer would only hold up the backlog.
 
-A slow line is none of these.  A broker acknowledges in order, so the time of the oldest publish begins when the one
-before it was acknowledged, and again whenever more of it, or of what is before it, has left this machine.  Where it
-left at once and is slow further on, `LineRate` says how much longer it may need.  All of that is looked at a few times
-within the time-out, and costs nothing for each message.
+A slow line must not break the session.  A broker acknowledges in order, so the time of the oldest publish starts when
+the one before it is acknowledged, and starts again whenever more bytes of it, or of those before it, have left this
+machine.  If the bytes left at once and the line is slow further on, `LineRate` allows more time.  This is checked a few
+times within the time-out, and costs nothing per message.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from gateway.errors import Unavailable
 from gateway.mqtt.line_rate import LineRate
 
 MOST_STRAYS = 100
-"""Answers to nothing that a broker may send beyond one for each verdict."""
+"""The tolerated number of answers without a request, in addition to one per verdict."""
 _LOOKS = 4
-"""So often within the time-out is looked at how far the oldest publish has come."""
+"""How often within the time-out the progress of the oldest publish is checked."""
 
 
 class InFlight:
@@ -66,9 +66,9 @@ class InFlight:
         self.verdicts = 0
         """How many publishes the broker has settled."""
         self.latest: Outcome = DELIVERED
-        """The latest verdict."""
+        """The last verdict."""
         self.was_cut = False
-        """The session is over, and the broker ended it in a way that may be about what we sent."""
+        """Whether the broker ended the session in a way that may be caused by our messages."""
         self.left_open = 0
         """How many publishes were open when the session broke."""
 
@@ -83,7 +83,7 @@ class InFlight:
         return self._broken.done()
 
     def add(self, packet_id: int, size_bytes: int) -> asyncio.Future[Outcome]:
-        """Open a publish under a packet id that is free."""
+        """Open a publish with a free packet id."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._sent += size_bytes
         self._open[packet_id] = (future, size_bytes, self._sent)
@@ -92,7 +92,7 @@ class InFlight:
         return future
 
     def settled(self, outcome: Outcome) -> asyncio.Future[Outcome]:
-        """A publish that was decided without sending anything."""
+        """A publish that has its outcome without being sent."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         future.set_result(outcome)
         return future
@@ -104,7 +104,7 @@ class InFlight:
         return future
 
     def settle(self, packet_id: int, outcome: Outcome) -> bool:
-        """The broker's verdict is here.  Returns whether the packet id is open: else it repeats an old PUBACK."""
+        """Set the broker's verdict.  False: the packet id is not open, so this repeats an old PUBACK."""
         entry = self._open.pop(packet_id, None)
         if entry is None:
             return False
@@ -115,15 +115,15 @@ class InFlight:
         return True
 
     def stray(self, what: str) -> None:
-        """The broker answered something that was not asked.  Repeats are seen and borne; a flood ends the session."""
+        """Count an answer without a request.  Some repeats are tolerated; a flood ends the session."""
         self._strays += 1
         if self._strays > MOST_STRAYS + self.verdicts:
             self.break_off(f"{self._address} sent what is not MQTT: {what} to nothing, {self._strays} times by now")
 
     def break_off(self, reason: str, *, was_cut: bool = False, cause: str = "answer") -> None:
-        """The session is over: every open publish fails with `Unavailable(reason, cause)`.  Only the first call counts.
+        """End the session: every open publish fails with `Unavailable(reason, cause)`.  Only the first call counts.
 
-        `was_cut`: the broker ended it without a reason of its own, or with one that is about what we sent.
+        `was_cut`: the broker gave no reason of its own, or one that may be caused by our messages.
         """
         if self._broken.done():
             return
@@ -139,7 +139,7 @@ class InFlight:
         self._on_break()
 
     def when_broken(self, then: Callable[[str], None]) -> None:
-        """Call `then` with the reason, soon after the session broke."""
+        """Call `then` with the reason, soon after the session breaks."""
         self._broken.add_done_callback(lambda broken: then(str(broken.exception())))
 
     async def wait_broken(self) -> None:
@@ -219,19 +219,19 @@ class InFlight:
 def _fail(future: asyncio.Future[Outcome] | asyncio.Future[None], reason: str, cause: str = "answer") -> None:
     if not future.done():
         future.set_exception(Unavailable(reason, cause))
-        future.exception()  # marks it as seen: an owner that has gone is no mistake
+        future.exception()  # marks it as retrieved, since the owner may be gone
 
 
 class HasFileno(Protocol):
-    """A socket, of whatever kind."""
+    """A socket of any kind."""
 
     def fileno(self) -> int:
-        """Its descriptor; negative once it is closed."""
+        """Its descriptor; negative when it is closed."""
 
 
 def unsent_bytes(sock: HasFileno | None) -> int:
-    """How much the kernel keeps of what was written to a socket, sent or not, because the peer's has not said that it
-    has it; 0 where the system does not tell."""
+    """The written bytes of a socket that the peer's kernel has not acknowledged, sent or not.  0: the system does not
+    tell."""
     if sock is None or sys.platform != "linux" or sock.fileno() < 0:
         return 0
     try:

@@ -1,9 +1,9 @@
-"""The lean session: MQTT 5 over TCP and TLS on the `mqtt5` codec, without anything that a gateway does not need.
+"""The lean session: MQTT 5 over TCP and TLS on the `mqtt5` codec, with only what a gateway needs.
 
-It exists for speed: one buffer out, one buffer in, and no thread, lock, queue or task per message.  What is sent within
-one turn of the event loop leaves in one write.  What comes in is read by hand: a PUBACK here, because it is most of it,
-all else in `answers`.  What goes out is the codec's work.
-The contract is `sink.Sink`, the same as that of the general session, and the same tests hold it.
+It is built for speed: one output buffer, one input buffer, and no thread, lock, queue or task per message.  Everything
+sent within one turn of the event loop leaves in one write.  Incoming packets are decoded by hand: PUBACKs here, as they
+are the most, all others in `answers`.  The codec encodes outgoing packets.  The contract is `sink.Sink`, as for the
+general session, and the same tests check both.
 """
 
 import asyncio
@@ -38,17 +38,17 @@ from gateway.mqtt.tls import shown_expires_s
 
 _PUBACK = 0x40
 _ID_OF_SUBSCRIBE = 65_535
-"""No publish has it."""
+"""No publish uses this packet id."""
 _MOST_A_TURN = 100
-"""Packets other than PUBACKs of what is in flight that are read in one turn of the loop."""
+"""Packets read in one turn of the loop, besides PUBACKs of open publishes."""
 _GOODBYE_S = 1.0
-"""How long a closing connection may take to send what is left."""
+"""How long a closing connection may take to send its buffer."""
 _MOST_GOOD_TOPICS = 10_000
 _PING = mqtt5.PingReqPacket().write()
 
 
 class LeanSink(asyncio.Protocol):
-    """A session on a bare protocol.  Made and ended by `open_lean`."""
+    """A session on a bare protocol.  Created and ended by `open_lean`."""
 
     version: Version = "5"
 
@@ -112,7 +112,7 @@ class LeanSink(asyncio.Protocol):
         return future
 
     def _packet(self, message: Message, packet_id: int) -> tuple[bytes, int]:
-        """The PUBLISH, and the alias that it sets; 0 for none."""
+        """The PUBLISH, and the alias that it sets (0: none)."""
         retain = message.retain and self.limits.retain_available
         known = self._aliases.known(message.topic)
         if known:
@@ -146,17 +146,17 @@ class LeanSink(asyncio.Protocol):
         await self.in_flight.wait_broken()
 
     def say_goodbye(self) -> None:
-        """DISCONNECT: the broker forgets the last will.  Closes the connection once that is sent."""
+        """Send DISCONNECT, so that the broker drops the last will, and then close the connection."""
         assert self._transport is not None
         self._write(mqtt5.DisconnectPacket().write())
         self._flush()
         self._transport.close()
         self.in_flight.break_off(f"the session with {self.address} was closed")
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's classes do not inherit from it
         self.certificate_ends_s = shown_expires_s(transport.get_extra_info("peercert"))
         self._transport.write(connect_packet(self._settings))
 
@@ -167,7 +167,7 @@ class LeanSink(asyncio.Protocol):
         self._read()
 
     def _read(self) -> None:
-        """What has come in, as far as one turn of the loop goes."""
+        """Read received packets, as many as one turn of the loop allows."""
         buffer = self._incoming
         position, size, left = 0, len(buffer), _MOST_A_TURN
         in_flight, settle = self.in_flight, self.in_flight.settle
@@ -195,7 +195,7 @@ class LeanSink(asyncio.Protocol):
             self._read_later()
 
     def _read_later(self) -> None:
-        """The others' turn; meanwhile nothing more is taken from the socket."""
+        """Pause reading until the next turn, so that other tasks run."""
         assert self._transport is not None
         self._transport.pause_reading()
         self._loop.call_soon(self._read_on)
@@ -228,7 +228,7 @@ class LeanSink(asyncio.Protocol):
             self._keep_alive_s = float(self.limits.server_keep_alive_s)
         self._beat()
 
-    # What we say.
+    # Outgoing packets.
 
     def _write(self, packet: bytes) -> None:
         if not self._outgoing:
@@ -249,15 +249,15 @@ class LeanSink(asyncio.Protocol):
         return waiting + unsent_bytes(self._transport.get_extra_info("socket"))
 
     def _free_id(self) -> int:
-        """The next packet id, 1 to 65534, that is not in flight; the window leaves some free."""
+        """The next free packet id, 1 to 65534.  The window is smaller, so there is one."""
         while True:
             self._last_id = self._last_id % (_ID_OF_SUBSCRIBE - 1) + 1
             if self._last_id not in self.in_flight:
                 return self._last_id
 
     def _beat(self) -> None:
-        """Keep-alive: ask when it has been quiet, hang up when nobody answers."""
-        if self._keep_alive_s <= 0:  # the broker wants none
+        """Keep-alive: ping after a quiet period, and end the session when there is no answer."""
+        if self._keep_alive_s <= 0:  # the broker has turned it off
             return
         now = self._loop.time()
         if now - self._heard >= 1.5 * self._keep_alive_s and not self.in_flight.is_slow:
@@ -271,7 +271,7 @@ class LeanSink(asyncio.Protocol):
         self._pulse = self._loop.call_later(self._keep_alive_s / 5, self._beat)
 
     def _hang_up(self) -> None:
-        """The session is over: without a DISCONNECT the broker publishes the last will."""
+        """Close without DISCONNECT, so that the broker publishes the last will."""
         if self._pulse is not None:
             self._pulse.cancel()
         if self._transport is not None and not self._transport.is_closing():
@@ -280,10 +280,10 @@ class LeanSink(asyncio.Protocol):
 
 @asynccontextmanager
 async def open_lean(line: Socket, settings: SessionSettings) -> AsyncIterator[LeanSink]:
-    """One session over a connected socket, which it takes over.  Entering it means CONNACK with success.
+    """One session over a connected socket, which it then owns.  Entered after a CONNACK with success.
 
-    Raises `Unavailable`, or `VersionRefusedError` where another version may help; OSError when TLS fails.  Leaving it
-    says DISCONNECT and takes at most a second; cancelled at any point it leaves neither socket nor task.
+    Raises `Unavailable`, or `VersionRefusedError` where another version may help; OSError when TLS fails.  Leaving
+    sends DISCONNECT and takes at most a second.  Cancelled at any point, it leaves neither socket nor task.
     """
     sink = LeanSink(line.sock, line.address, settings)
     loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""What a broker takes, and how large a message becomes on the wire.  Pure.
+"""The limits of a broker, and the size of a message on the wire.  Pure.
 
-Limits come with the CONNACK (MQTT 5, 3.2.2.3) and are respected before anything is sent: a packet that is too large
-or a topic that no broker may accept costs one message, never the connection.
+The CONNACK states the limits (MQTT 5, 3.2.2.3), and they are checked before sending: a packet that is too large, or a
+topic that no broker accepts, costs one message but never the connection.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from gateway.model import Message
 from gateway.payload.compressed import PROPERTY
 
 MAX_PACKET_BYTES = 268_435_460
-"""The longest packet: a Remaining Length of 268 435 455 (MQTT 5, 1.5.5) and the header that says so."""
+"""The longest packet: a Remaining Length of 268 435 455 (MQTT 5, 1.5.5) plus its header."""
 RECEIVE_MAXIMUM = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What the broker announced; the defaults are what MQTT allows when nothing is said."""
+    """The limits that the broker announced.  The defaults are those of MQTT."""
 
     receive_maximum: int = RECEIVE_MAXIMUM
     maximum_packet_bytes: int = MAX_PACKET_BYTES
@@ -27,13 +27,13 @@ class BrokerLimits:
     server_keep_alive_s: int | None = None
 
     def payload_bytes(self, message: Message, version: str = "5") -> int:
-        """The longest payload that would still fit into a message like this one; may be negative."""
+        """The longest payload for a message like this one.  May be negative."""
         overhead = packet_bytes(message, version) - len(message.payload)
-        return self.maximum_packet_bytes - overhead - 4  # a longer payload may need up to 3 + 1 more length bytes
+        return self.maximum_packet_bytes - overhead - 4  # a longer payload may need up to 4 more length bytes
 
 
 def packet_bytes(message: Message, version: str = "5") -> int:
-    """Size of the PUBLISH packet with QoS 1 (MQTT 5, 3.3), in bytes; never less than what is sent."""
+    """Size of the PUBLISH packet with QoS 1 (MQTT 5, 3.3), in bytes.  Never less than what is sent."""
     size = 2 + len(message.topic.encode()) + 2 + len(message.payload)
     if version == "5":
         properties = 3 + len(message.content_type.encode()) if message.content_type else 0
@@ -44,7 +44,7 @@ def packet_bytes(message: Message, version: str = "5") -> int:
 
 
 def is_text(message: Message) -> bool:
-    """Whether the payload is UTF-8, as the payload format indicator says (MQTT 5, 3.3.2.3.2)."""
+    """Whether the payload is UTF-8, for the payload format indicator (MQTT 5, 3.3.2.3.2)."""
     kind = message.content_type.partition(";")[0]
     if not kind.endswith("json") and not kind.startswith("text/"):
         return False
@@ -56,26 +56,26 @@ def _length_bytes(length: int) -> int:
 
 
 def refusal(message: Message, limits: BrokerLimits, version: str) -> Outcome | None:
-    """Why this message must not be sent to this broker; None when it may."""
+    """Why this message must not be sent to this broker.  None: it may."""
     return topic_refusal(message.topic) or size_refusal(packet_bytes(message, version), limits)
 
 
 def topic_refusal(topic: str) -> Outcome | None:
-    """Why nothing may be published to this topic; None when it may."""
+    """Why nothing may be published to this topic.  None: it may."""
     problem = topic_problem(topic)
     return Outcome(Verdict.NEVER, "topic_invalid", f"the topic {topic[:80]!r} {problem}") if problem else None
 
 
 def size_refusal(size: int, limits: BrokerLimits) -> Outcome | None:
-    """Why a packet of this size must not be sent; None when it may."""
+    """Why a packet of this size must not be sent.  None: it may."""
     if size <= limits.maximum_packet_bytes:
         return None
-    detail = f"the message needs {size} bytes, the broker takes {limits.maximum_packet_bytes}"
+    detail = f"the message needs {size} bytes, the broker accepts {limits.maximum_packet_bytes}"
     return Outcome(Verdict.NEVER, "too_large", detail)
 
 
 def topic_problem(topic: str) -> str:
-    """What makes a topic name one that no broker may accept (MQTT 5, 4.7); empty when it is fine."""
+    """Why no broker may accept a topic name (MQTT 5, 4.7).  Empty: it is valid."""
     if not topic:
         return "is empty"
     if "+" in topic or "#" in topic:

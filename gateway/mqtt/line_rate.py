@@ -1,9 +1,9 @@
-"""What the line to a broker carries, as far as slow sessions have shown.  Kept from one session to the next.  Pure.
+"""The capacity of the line to a broker, as slow sessions have shown it.  Kept from one session to the next.  Pure.
 
-Who cannot see how far a message has come (a modem, a proxy or a broker's own buffer took it at once) must know how
-long it may need.  A publish that was late and came through says what the line carries; one that did not come through
-says what it does not, and the next session is patient for twice as long.  A line that is seen to carry more is believed
-at once, because a broker that stood still for a while looks the same.  Small messages say nothing: any line carries
+Where the progress of a message is invisible (a modem, a proxy or the broker's own buffer accepted it at once), the
+gateway must know how long it may take.  A late publish that came through shows what the line carries.  One that did not
+come through shows what it does not carry, and the next session waits twice as long.  A higher rate is believed at once,
+because a broker that stood still for a while looks like a slow line.  Small messages show nothing: any line carries
 them in time.
 """
 
@@ -11,37 +11,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LEAST_BYTES_PER_S = 100.0
-"""Whatever happens, a line is not taken for slower: a broker that acknowledges nothing looks like such a line."""
+"""The lowest rate assumed, since a broker that acknowledges nothing looks like a slow line."""
 FAST_BYTES_PER_S = 1_000_000.0
-"""From here on there is nothing to remember."""
+"""From this rate on nothing needs to be remembered."""
 LEAST_MESSAGE_BYTES = 1024
-"""Messages are not split to less: what is around the values would be most of it."""
+"""Messages are not split to less than this, since their overhead would be larger than their values."""
 SHARE_OF_TIMEOUT = 0.25
-"""A message shall need no more than this part of the time that it has."""
+"""A message should need no more than this share of its time."""
 
 
 @dataclass(slots=True)
 class LineRate:
-    """Of one broker."""
+    """The rate of the line to one broker."""
 
     bytes_per_s: float | None = None
-    """None: it was never seen to be slow."""
+    """None: the line has never been slow."""
     on_change: Callable[[], object] = lambda: None
-    """Called when it is another."""
+    """Called when the rate has changed."""
 
     def carried(self, size_bytes: int, took_s: float) -> None:
-        """So much was acknowledged in a time in which the line always had something to carry, and was late."""
+        """Note an amount that was acknowledged late, in a time in which the line always had data to carry."""
         if size_bytes >= LEAST_MESSAGE_BYTES:
             self._take(size_bytes / max(took_s, 1e-6))
 
     def stuck(self, size_bytes: int, waited_s: float) -> None:
-        """A publish of this size was not acknowledged within this time."""
+        """Note a publish that was not acknowledged within this time."""
         if size_bytes >= LEAST_MESSAGE_BYTES:
             tried = size_bytes / max(waited_s, 1e-6)
             self._take(min(tried, self.bytes_per_s or tried) / 2)
 
     def flowed(self, size_bytes: int, took_s: float) -> None:
-        """So much was acknowledged in this time, and nothing was late."""
+        """Note an amount that was acknowledged in time."""
         seen = size_bytes / max(took_s, 1e-6)
         if self.bytes_per_s is not None and seen > self.bytes_per_s * SHARE_OF_TIMEOUT:
             self._take(2 * max(seen, self.bytes_per_s))
@@ -53,12 +53,12 @@ class LineRate:
             self.on_change()
 
     def needs_s(self, size_bytes: int) -> float:
-        """How much longer than on a fast line a message of this size may take."""
+        """How much longer than on a fast line a message of this size may take, in seconds."""
         return 2 * size_bytes / self.bytes_per_s if self.bytes_per_s is not None else 0.0
 
     def most_bytes(self, timeout_s: float) -> int | None:
-        """The longest message that the line carries well within the time, as a power of two: with each other size lists
-        of tags are cut anew.  None: any."""
+        """The longest message that the line carries well within the time, as a power of two, since tag lists are split
+        anew for each size.  None: any size."""
         if self.bytes_per_s is None:
             return None
         most = max(LEAST_MESSAGE_BYTES, int(self.bytes_per_s * timeout_s * SHARE_OF_TIMEOUT))

@@ -1,4 +1,4 @@
-"""Packets of MQTT 5 as the lean session says them (the codec's work) and as it reads them (by hand: see `answers`)."""
+"""MQTT 5 packets of the lean session: encoded by the codec, decoded by hand (see `answers`)."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from gateway.mqtt.properties import (
 from gateway.mqtt.sink import SessionSettings
 
 MOST_INCOMING_BYTES = 2**18
-"""The longest packet taken from the broker; announced in the CONNECT."""
+"""The longest incoming packet; announced in the CONNECT."""
 
 
 def connect_packet(settings: SessionSettings) -> bytes:
@@ -36,7 +36,7 @@ def connect_packet(settings: SessionSettings) -> bytes:
 
 
 def subscribe_packet(packet_id: int, topics: Sequence[str]) -> bytes:
-    """With QoS 1: what comes can be held back."""
+    """A SUBSCRIBE with QoS 1, so that messages can be held back."""
     filters = [mqtt5.TopicFilter(topic, max_qos=mqtt5.QoS.AT_LEAST_ONCE, retain_as_published=False) for topic in topics]
     return mqtt5.SubscribePacket(packet_id, filters).write()
 
@@ -46,10 +46,13 @@ def puback_packet(packet_id: int) -> bytes:
 
 
 def read_publish(first: int, body: bytes) -> tuple[Packet, int]:
-    """A PUBLISH that came in, and its packet id; 0 with QoS 0.  Raises `ValueError` when it makes no sense."""
+    """Decode an incoming PUBLISH.
+
+    Returns its packet id too (0 with QoS 0).  Raises `ValueError` for malformed bytes.
+    """
     qos = first >> 1 & 3
     if qos > 1:
-        raise ValueError(f"a message with QoS {qos}, subscribed with QoS 1")
+        raise ValueError(f"a message with QoS {qos}, but the subscription has QoS 1")
     at = 2 + int.from_bytes(body[:2], "big")
     topic = body[2:at].decode("utf-8")
     packet_id = int.from_bytes(body[at : at + 2], "big") if qos else 0
@@ -70,7 +73,7 @@ def read_publish(first: int, body: bytes) -> tuple[Packet, int]:
 
 
 def read_suback(body: bytes) -> bytes:
-    """Its reason codes.  Raises `ValueError` when it makes no sense."""
+    """The reason codes of a SUBACK.  Raises `ValueError` for malformed bytes."""
     length, at = variable_integer(body, 2)
     return body[at + length :]
 
@@ -78,7 +81,7 @@ def read_suback(body: bytes) -> bytes:
 def publish_packet(
     message: Message, packet_id: int | None, retain: bool, alias: int = 0, has_topic: bool = True
 ) -> bytes:
-    """With QoS 1; without a packet id, QoS 0."""
+    """A PUBLISH with QoS 1; without a packet id, with QoS 0."""
     return mqtt5.PublishPacket(
         message.topic if has_topic else "",
         message.payload,
@@ -108,7 +111,7 @@ def _will(message: Message) -> mqtt5.Will:
 
 
 def header_length(packet: bytes) -> int:
-    """Bytes of the fixed header (MQTT 5, 2.1.1)."""
+    """The size of the fixed header (MQTT 5, 2.1.1)."""
     length = 2
     while packet[length - 1] & 0x80:
         length += 1
@@ -116,9 +119,9 @@ def header_length(packet: bytes) -> int:
 
 
 def end_of_packet(buffer: bytes, start: int) -> int | None:
-    """Where the packet that begins at `start` ends; None while its length is not yet here.
+    """The end of the packet that begins at `start`.  None: its length has not arrived yet.
 
-    Raises nothing: a length of more than four bytes is read as a packet too long for us.
+    Never raises: a length of more than four bytes counts as a packet that is too long.
     """
     length = shift = 0
     for position in range(start + 1, min(start + 5, len(buffer))):

@@ -1,12 +1,15 @@
-"""The edge to paho and aiomqtt: whatever we take of them by a private name, in one place.
+"""All private names of paho and aiomqtt that the gateway uses, in one place.
 
-Each is taken because of what happens otherwise (all seen): paho connects in a thread, where a cancelled attempt would
-leave a socket open; it ends the connection over a reason code that it does not know, and the same message would end the
-next; it reads packets of 256 MB, and whatever a broker sends that was never asked for; aiomqtt throws the contents of
-acknowledgements away, waits for its time-out when the connection is lost before the CONNACK, and on a web socket with
-TLS reads on for as long as a broker goes on sending.
+Each is used because of a problem that we have seen:
 
-`tests/unit/mqtt/test_private_names.py` names them, and what breaks when one goes.
+- paho connects in a thread, where a cancelled attempt would leave a socket open.
+- paho ends the connection over an unknown reason code, and the same message would end the next one.
+- paho reads packets of 256 MB, and packets that nothing has asked for.
+- aiomqtt drops the contents of acknowledgements.
+- aiomqtt waits for its time-out when the connection is lost before the CONNACK.
+- On a web socket with TLS, aiomqtt reads for as long as the broker sends.
+
+`tests/unit/mqtt/test_private_names.py` names them, and says what breaks when one of them goes.
 """
 
 import socket
@@ -25,13 +28,13 @@ from gateway.mqtt.inflight import unsent_bytes as unsent
 NONSENSE = (
     ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError, struct.error, MQTTException,
 )  # fmt: skip
-"""What paho raises when a broker's bytes are not what they should be."""
+"""What paho raises for malformed bytes of a broker."""
 CODES_OF_PUBACK = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
 """The reason codes that paho knows."""
 PUBACK = PacketTypes.PUBACK << 4
 
 Check = Callable[[int, bytes], None]
-"""Told of the first byte and the body of each packet before paho is; raises `ValueError` for what must not come."""
+"""Called with the first byte and the body of each packet, before paho.  Raises `ValueError` for a forbidden packet."""
 
 
 def paho_of(client: aiomqtt.Client) -> paho.Client:
@@ -44,7 +47,7 @@ def connect_on(
     wrap: Callable[[socket.socket], ssl.SSLSocket],
     run: Callable[[Callable[[], None]], None],
 ) -> None:
-    """Let paho connect on a connected socket; `run` is called in its thread, with what connects."""
+    """Let paho connect on a connected socket.  `run` is called in paho's thread with the function that connects."""
     connect = client._client_connect
     client._client_connect = lambda: run(connect)  # type: ignore[method-assign]
     client._client._create_socket_connection = lambda: sock  # type: ignore[method-assign]
@@ -55,11 +58,11 @@ def give_up_connecting(client: aiomqtt.Client, why: str) -> None:
     """End the wait for a CONNACK."""
     if not client._connected.done():
         client._connected.set_exception(aiomqtt.MqttError(why))
-        client._connected.exception()  # marks it as seen: nobody may wait for it any more
+        client._connected.exception()  # marks it as retrieved, since nothing may be waiting for it
 
 
 def close_socket(client: aiomqtt.Client) -> None:
-    """Without a DISCONNECT: the broker shall publish the last will."""
+    """Close without DISCONNECT, so that the broker publishes the last will."""
     client._client._sock_close()
 
 
@@ -77,15 +80,15 @@ def unsent_bytes(client: aiomqtt.Client) -> int:
 
 
 def has_read_ahead(client: aiomqtt.Client) -> bool:
-    """Whether bytes are decrypted already, so that the socket does not tell of them."""
+    """Whether decrypted bytes are waiting, which the socket does not report."""
     sock = client._client._sock
     return sock is not None and hasattr(sock, "pending") and sock.pending() > 0
 
 
 def bound_packets(client: aiomqtt.Client, most_bytes: int, check: Check) -> Callable[[int], int]:
-    """Look at each packet before paho does, and refuse what is longer; `NONSENSE` then comes out of its reading.
+    """Check each packet before paho does, and refuse long ones; paho's reading then raises one of `NONSENSE`.
 
-    Returns what tells the reason code of a publish that paho was told another one of, because it does not know it.
+    Returns a function for the original reason code of a publish, since paho gets a replacement for an unknown code.
     """
     inner = client._client
     receive, handle = inner._sock_recv, inner._packet_handle

@@ -1,14 +1,13 @@
-"""Our presence on one session, and what a broker taught us about it.
+"""The presence message on one session, and what earlier sessions have shown about it.
 
-It is told first, alone and acknowledged, before any data: a broker that does not take it, and perhaps hangs up over it,
-must not take the data down with it.  Then it is renewed with QoS 0, outside the window of the data, and taken back at
-the end.
+It is sent first, alone and acknowledged, before any data: if the broker refuses it, perhaps by cutting the connection,
+no data is lost with it.  Then it is renewed with QoS 0, outside of the data's window, and taken back at the end.
 
-Two connections in a row that are cut over nothing but the presence make it suspect; a link may be bad as well.  So the
-next session begins with the data, and offers the presence once the connection held: that replaces the "lost" which the
-last will has left behind.  Only a connection that held and is cut over that offer says for sure that the broker does
-not want it; then it is spared it for a while, as it is when it refuses it in a PUBACK.  At a regular end it always
-hears that we leave.
+If two connections in a row are cut while only the presence is open, it is suspect; but the link may be bad as well.  So
+the next session starts with the data, and offers the presence after the connection has held.  That replaces the "lost"
+of the last will.  Only a connection that held and is cut over this offer proves that the broker does not want the
+presence.  Then the presence is left out for some time, as after a refusal in a PUBACK.  At a regular end the goodbye is
+always sent.
 """
 
 import asyncio
@@ -26,13 +25,13 @@ from gateway.mqtt.sink import Sink
 
 PRESENCES_NOT_SURVIVED = 2
 NOT_WANTED_S = 600.0
-"""How long a broker that does not take our presence is not asked again."""
+"""How long the presence is left out after the broker has refused it, in seconds."""
 SOON_S = 2.0
-"""A cut within this time of our presence may be about it."""
+"""A cut within this time after the presence may be caused by it."""
 
 
 class PresentSink(Sink, Protocol):
-    """A session with its books open."""
+    """A session whose in-flight state is accessible."""
 
     @property
     def in_flight(self) -> InFlight:
@@ -41,7 +40,7 @@ class PresentSink(Sink, Protocol):
 
 @dataclass(slots=True)
 class PresenceHistory:
-    """What a broker taught us about our presence."""
+    """What earlier sessions have shown about the presence."""
 
     cuts: int = 0
     """Sessions in a row that were cut over it, or at that moment."""
@@ -52,19 +51,19 @@ class PresenceHistory:
         return now_s >= self.not_wanted_until_s
 
     def comes_first(self, now_s: float) -> bool:
-        """It is said before the data, and the last will with it."""
+        """Whether it is sent before the data, and the last will with it."""
         return self.is_wanted(now_s) and self.cuts < PRESENCES_NOT_SURVIVED
 
     def offer_in_s(self, now_s: float) -> float:
-        """When to offer it on a session that began without."""
+        """When to offer it in a session that started without it, in seconds."""
         return max(self.held_after_s, self.not_wanted_until_s - now_s)
 
     def refused(self, now_s: float) -> None:
-        """It is known that the broker does not take it."""
+        """Note that the broker refuses it."""
         self.cuts, self.not_wanted_until_s = 0, now_s + NOT_WANTED_S
 
     def over(self, in_flight: InFlight, told_s: float, is_offer: bool) -> None:
-        """A session ended on which it was told; some brokers acknowledge what they refuse, and then hang up."""
+        """Note the end of a session in which it was sent.  Some brokers acknowledge what they refuse, and then cut."""
         now_s = asyncio.get_running_loop().time()
         was_soon = in_flight.was_cut and now_s - told_s < SOON_S
         if was_soon and is_offer:
@@ -76,7 +75,10 @@ class PresenceHistory:
 
 
 async def tell_first(session: PresentSink, presence: Presence, since: datetime, history: PresenceHistory) -> bool:
-    """Whether the broker takes our presence; it goes before everything else, so a cut is about this alone."""
+    """Send the presence before everything else, so that a cut can only be caused by it.
+
+    Returns whether it was accepted.
+    """
     loop = asyncio.get_running_loop()
     try:
         outcome = await session.send(presence.birth(since))
@@ -93,7 +95,7 @@ async def tell_first(session: PresentSink, presence: Presence, since: datetime, 
 def present(
     session: PresentSink, presence: Presence, since: datetime, history: PresenceHistory, *, is_told: bool
 ) -> Iterator[None]:
-    """Renew it at every heartbeat, or offer it once the session held if it was not told; take it back at the end."""
+    """Renew it at every heartbeat; if it was not sent, offer it once the session has held.  Take it back at the end."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle | None = None
     told_s: float | None = loop.time() if is_told else None

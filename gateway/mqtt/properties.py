@@ -1,7 +1,7 @@
 """The properties at the end of an incoming MQTT 5 packet (2.2.2).
 
-Read here and not by the codec, because its reader panics (a `BaseException`) over text that is not UTF-8: a broker must
-not be able to end the gateway.  Every length is checked against the bytes that are there.
+Read here and not by the codec, because the codec's reader panics (a `BaseException`) over text that is not UTF-8, and a
+broker must not be able to end the gateway.  Every length is checked against the available bytes.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ Value = int | str | bytes | tuple[str, str]
 Properties = Mapping[int, Value]
 _Reader = Callable[[bytes, int], tuple[Value, int]]
 _MOST = 1000
-"""Of properties in one packet: reading them takes its time from everybody else."""
+"""The largest number of properties in one packet, since reading them blocks all other work."""
 
 
 def _integer(size: int) -> _Reader:
@@ -28,7 +28,7 @@ def _integer(size: int) -> _Reader:
 
 def _slice(data: bytes, at: int, size: int) -> bytes:
     if at + size > len(data):
-        raise ValueError("a property that goes beyond its packet")
+        raise ValueError("a property exceeds its packet")
     return data[at : at + size]
 
 
@@ -60,7 +60,7 @@ _KINDS: Mapping[int, _Reader] = {
     0x16: _octets,
     0x26: _pair,
 }
-"""Those of CONNACK, PUBACK, SUBACK, DISCONNECT and AUTH."""
+"""The properties of CONNACK, PUBACK, SUBACK, DISCONNECT and AUTH."""
 _KINDS_OF_PUBLISH: Mapping[int, _Reader] = {
     0x01: _integer(1),
     MESSAGE_EXPIRY: _integer(4),
@@ -69,21 +69,21 @@ _KINDS_OF_PUBLISH: Mapping[int, _Reader] = {
     0x0B: _number,
     USER_PROPERTY: _pair,
 }
-"""Without a topic alias, of which we allow none."""
+"""The properties of PUBLISH, without a topic alias, since we allow none."""
 _NOT_ZERO = frozenset((RECEIVE_MAXIMUM, MAXIMUM_PACKET_SIZE))
 _AT_MOST_ONE = frozenset((MAXIMUM_QOS, RETAIN_AVAILABLE))
 
 
 def read_properties(body: bytes, at: int) -> Properties:
-    """The properties that begin here and fill the rest of `body`.  Raises `ValueError` when they make no sense."""
+    """The properties from `at` to the end of `body`.  Raises `ValueError` for malformed bytes."""
     found, end = _properties(body, at, _KINDS)
     if end != len(body):
-        raise ValueError("properties of another length than their packet has")
+        raise ValueError("the length of the properties does not fit the packet")
     return dict(found)
 
 
 def publish_properties(body: bytes, at: int) -> tuple[Properties, Mapping[str, str], int]:
-    """Those of a PUBLISH, the user's properties, and where the payload begins.  Raises `ValueError`."""
+    """The properties of a PUBLISH, its user properties, and the offset of the payload.  Raises `ValueError`."""
     found, end = _properties(body, at, _KINDS_OF_PUBLISH)
     said = dict(value for name, value in found if name == USER_PROPERTY and isinstance(value, tuple))
     return dict(found), said, end
@@ -93,7 +93,7 @@ def _properties(body: bytes, at: int, kinds: Mapping[int, _Reader]) -> tuple[lis
     length, at = variable_integer(body, at)
     end = at + length
     if end > len(body):
-        raise ValueError("properties that go beyond their packet")
+        raise ValueError("the properties exceed their packet")
     found: list[tuple[int, Value]] = []
     while at < end:
         name = body[at]
@@ -107,12 +107,12 @@ def _properties(body: bytes, at: int, kinds: Mapping[int, _Reader]) -> tuple[lis
             raise ValueError(f"a property 0x{name:02x} of {value!r}")
         found.append((name, value))
     if at != end:
-        raise ValueError("a property that goes beyond the others")
+        raise ValueError("a property exceeds the length of all properties")
     return found, end
 
 
 def text_of(body: bytes, at: int, name: int) -> str:
-    """One text among the properties; empty where it is not there, or they make no sense."""
+    """One text property.  Empty: missing, or malformed."""
     if len(body) <= at:
         return ""
     try:
@@ -122,7 +122,7 @@ def text_of(body: bytes, at: int, name: int) -> str:
 
 
 def variable_integer(data: bytes, at: int) -> tuple[int, int]:
-    """A Variable Byte Integer (1.5.5) and where it ends.  Raises `ValueError`."""
+    """A Variable Byte Integer (1.5.5) and the offset behind it.  Raises `ValueError`."""
     value = 0
     for shift in (0, 7, 14, 21):
         [byte] = _slice(data, at, 1)

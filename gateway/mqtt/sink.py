@@ -1,4 +1,4 @@
-"""A broker session as a kind of sink (`gateway/delivery`), and what a session is asked for."""
+"""The interface of an MQTT session (see `gateway/delivery`), and its settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Version = Literal["5", "3.1.1"]
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """What a session is opened with."""
+    """The settings of a new session."""
 
     client_id: str
     username: str | None
@@ -24,43 +24,43 @@ class SessionSettings:
     ack_timeout_s: float
     window: int
     maximum_packet_bytes: int | None = None
-    """The largest packet to send, where it is less than what the broker announces."""
+    """The largest packet to send, if it is less than the broker announces."""
     will: Message | None = None
     topic_aliases: int = 65_535
-    """At most so many, where the broker allows more."""
+    """The largest number of topic aliases, if the broker allows more."""
     late: Callable[[], LateStage] | None = None
-    """Makes what dresses all that goes out on one session."""
+    """Creates the stage that changes all outgoing messages of a session."""
     query: str | None = None
-    """What follows the `?` of a web socket's address."""
+    """The query of a web socket address."""
     line: LineRate | None = None
-    """What is known of the line from earlier sessions, and what this one learns."""
+    """The speed of the line, measured by this session and earlier ones."""
 
     def __repr__(self) -> str:
-        return f"SessionSettings(client_id={self.client_id!r}, …)"  # a password must never reach a log
+        return f"SessionSettings(client_id={self.client_id!r}, …)"  # keeps the password out of logs
 
 
 class VersionRefusedError(Unavailable):
-    """The broker does not speak this version of MQTT, or hung up on it without a word."""
+    """The broker does not support this MQTT version, or cut the connection without an answer."""
 
 
 class RetainRefusedError(Unavailable):
-    """The broker retains nothing, and refuses a session whose last will asks for it (MQTT 5, 3.2.2.3.5)."""
+    """The broker refuses a session with a retained will, since it retains nothing (MQTT 5, 3.2.2.3.5)."""
 
 
 _KINDS: dict[int, type[Unavailable]] = {0x84: VersionRefusedError, 0x9A: RetainRefusedError}
 
 
 def refused(code: int, text: str) -> Unavailable:
-    """The error for a CONNACK of MQTT 5 that refuses the session with this reason code."""
+    """The error for a CONNACK of MQTT 5 with this reason code."""
     return _KINDS.get(code, Unavailable)(text)
 
 
 class Sink(Session, Protocol):
-    """One session with one broker, and what only MQTT knows of it."""
+    """One session with a broker, with its MQTT-specific facts."""
 
     @property
     def limits(self) -> BrokerLimits:
-        """What the broker takes."""
+        """The limits of the broker."""
 
     @property
     def version(self) -> Version:
@@ -71,4 +71,4 @@ class Sink(Session, Protocol):
         """The address that answered."""
 
     def tell(self, message: Message) -> None:
-        """Publish with QoS 0: nobody says whether it arrived, and it takes no place in the window."""
+        """Publish with QoS 0: without an acknowledgement, and outside of the window."""

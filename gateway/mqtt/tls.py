@@ -1,7 +1,7 @@
-"""The TLS context of one attempt: versions, authorities, our certificate, all read afresh.
+"""The TLS context of one attempt: versions, authorities and our certificate, all read anew.
 
-Reading afresh at every connect is how a renewed certificate comes into use.  The broker's certificate and its name are
-always checked; there is no switch to turn that off.
+Reading them at every connect puts a renewed certificate into use.  The broker's certificate and its name are always
+checked; no setting turns that off.
 """
 
 import math
@@ -20,7 +20,7 @@ from gateway.yaml_positions import Place, Problem
 
 
 def context(config: TlsConfig) -> ssl.SSLContext:
-    """Reads the files, so it blocks.  Raises `ConfigError` with every file that cannot be used, and why."""
+    """Build the context.  Reads files, so it blocks.  Raises `ConfigError` with every unusable file, and why."""
     made, problems = _made(config)
     if problems:
         raise ConfigError([text for _, text in problems])
@@ -28,7 +28,7 @@ def context(config: TlsConfig) -> ssl.SSLContext:
 
 
 def problems_with(config: TlsConfig) -> list[Problem]:
-    """Every file that cannot be used, with its key, and why.  Reads the files, so it blocks."""
+    """Every unusable file with its key, and why.  Reads files, so it blocks."""
     return _made(config)[1]
 
 
@@ -49,7 +49,7 @@ def _made(config: TlsConfig) -> tuple[ssl.SSLContext, list[Problem]]:
 
 
 def expires_s(certificate: Path | None) -> float:
-    """Unix time at which a certificate ends; NaN without one, or when it cannot be read."""
+    """Unix time at which a certificate ends.  NaN: there is none, or it cannot be read."""
     try:
         data = certificate.read_bytes() if certificate else b""
         return x509.load_pem_x509_certificate(data).not_valid_after_utc.timestamp()
@@ -58,7 +58,7 @@ def expires_s(certificate: Path | None) -> float:
 
 
 def shown_expires_s(shown: Mapping[str, object] | None) -> float:
-    """Unix time at which a certificate ends that a peer showed (`SSLSocket.getpeercert`); NaN without one."""
+    """Unix time at which a peer's certificate ends (`SSLSocket.getpeercert`).  NaN: it has none."""
     ends = shown.get("notAfter") if shown else None
     try:
         return float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else math.nan
@@ -70,7 +70,7 @@ def _choose_ciphers(made: ssl.SSLContext, ciphers: str, problems: list[Problem])
     try:
         made.set_ciphers(ciphers)
     except ssl.SSLError:
-        problems.append((("ciphers",), f"no cipher suite of this machine's OpenSSL is named by {ciphers!r}"))
+        problems.append((("ciphers",), f"{ciphers!r} names no cipher suite of this machine's OpenSSL"))
 
 
 def _load_authorities(made: ssl.SSLContext, ca: Path | None, problems: list[Problem]) -> None:
@@ -80,7 +80,7 @@ def _load_authorities(made: ssl.SSLContext, ca: Path | None, problems: list[Prob
     try:
         made.load_verify_locations(cafile=ca)
     except (OSError, ValueError) as error:
-        problems.append((("ca",), f"{ca}: no certificate authority can be read from it: {_why(error)}"))
+        problems.append((("ca",), f"{ca}: contains no readable certificate authority: {_why(error)}"))
 
 
 def _load_revocations(made: ssl.SSLContext, crl: Path, problems: list[Problem]) -> None:
@@ -105,7 +105,7 @@ def _load_certificate(made: ssl.SSLContext, config: TlsConfig, certificate: Path
         problems.extend((key_place, text) for text in told)
         return
     try:
-        # Without a password a locked key would ask on the terminal; an empty one makes it an error instead.
+        # For an encrypted key OpenSSL would ask for the password on the terminal; an empty one makes that an error.
         password = config.key_password.read() if config.key_password else ""
     except ConfigError as error:
         problems.extend((("key_password",), text) for text in error.problems)
@@ -114,11 +114,11 @@ def _load_certificate(made: ssl.SSLContext, config: TlsConfig, certificate: Path
         made.load_cert_chain(certificate, key, password)
     except (OSError, ValueError) as error:
         place, why = _locked(key, password) or (("certificate",), _why(error))
-        problems.append((place, f"{certificate} and {key}: our certificate cannot be read from them: {why}"))
+        problems.append((place, f"{certificate} and {key}: cannot read our certificate from them: {why}"))
 
 
 def _locked(key: Path, password: str) -> tuple[Place, str] | None:
-    """Whether it is the password of the key that is wrong, of which OpenSSL says nothing that helps."""
+    """The problem with the password of the key, which OpenSSL does not explain.  None: another cause."""
     try:
         data = key.read_bytes()
     except OSError:
@@ -129,7 +129,7 @@ def _locked(key: Path, password: str) -> tuple[Place, str] | None:
         serialization.load_pem_private_key(data, password.encode() or None)
     except (TypeError, ValueError, UnsupportedAlgorithm):
         if not password:
-            return ("key_password",), "the key is locked: tls.key_password says where its password is kept"
+            return ("key_password",), "the key is encrypted: tls.key_password must name its password"
         return ("key_password",), "tls.key_password is not the password of the key"
     return None
 

@@ -1,4 +1,4 @@
-"""A subscriber for people: every message as it comes, with its MQTT 5 properties.  It is not part of the data path."""
+"""A subscriber for people: every message with its MQTT 5 properties.  Not part of the data path."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -14,12 +14,12 @@ from gateway.mqtt.dial import parse
 
 CONNECT_S = 10.0
 _UNSUPPORTED = (0x01, 0x84)
-"""Reason codes of a broker that does not speak MQTT 5."""
+"""The reason codes of a broker without MQTT 5."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who subscribes, and whom to trust."""
+    """User name and password, and the trusted authorities."""
 
     username: str | None = None
     password: str | None = None
@@ -35,14 +35,14 @@ class Arrived:
 
     packet: Packet
     retained: bool
-    """The broker kept it from before: it is not news."""
+    """Whether the broker had retained it, so that it is not new."""
 
 
 @asynccontextmanager
 async def watching(url: str, topic: str, login: Login) -> AsyncIterator[AsyncIterator[Arrived]]:
-    """Every message from now on, for ever: in MQTT 5, or 3.1.1 where that is all there is.
+    """Every message from now on, until cancelled: with MQTT 5, or 3.1.1 if the broker has nothing else.
 
-    Raises `Unavailable` when the broker is lost or does not take us, `ConfigError` for what can never work.
+    Raises `Unavailable` when the broker is lost or refuses us, `ConfigError` when the settings cannot work.
     """
     try:
         async with AsyncExitStack() as stack:
@@ -88,7 +88,7 @@ async def _subscribed(
         try:
             await client.subscribe(topic, qos=1)
         except ValueError as error:
-            raise ConfigError([f"{topic}: nothing to subscribe to: # comes last, # and + alone in a level"]) from error
+            raise ConfigError([f"{topic}: invalid topic filter: # comes last, # and + fill a level"]) from error
         yield client
 
 
@@ -99,5 +99,5 @@ async def _messages(client: aiomqtt.Client) -> AsyncIterator[Arrived]:
 
 def _packet(message: aiomqtt.Message) -> Packet:
     payload = message.payload if isinstance(message.payload, bytes) else b""
-    said = message.properties.__dict__ if message.properties is not None else {}  # paho keeps them as attributes
+    said = message.properties.__dict__ if message.properties is not None else {}  # paho keeps properties as attributes
     return Packet(str(message.topic), payload, str(said.get("ContentType", "")), dict(said.get("UserProperty", ())))

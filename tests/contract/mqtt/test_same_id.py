@@ -64,7 +64,7 @@ def test_values_flow_between_the_cuts_and_the_reason_is_told_once(
                         await asyncio.sleep(0.01)
                     await until(lambda: not found.reader.messages)
                     cuts = link.connects
-                await until(lambda: any(line["event"] == "connected, and it holds now" for line in logs))
+                await until(lambda: any(line["event"] == "connected and stable" for line in logs))
                 leave.set()
             assert cuts > 4, "the rival did its work"
             told = [line for line in logs if line["log_level"] != "debug"]

@@ -176,7 +176,7 @@ def test_a_renewed_certificate_is_used_at_the_next_connect_and_a_broken_one_is_w
         config = broker.config("mqtts-5", certificate=str(ours.certificate), key=str(ours.key))
         good = ours.certificate.read_bytes()
         ours.certificate.write_bytes(good[:100])
-        assert "our certificate cannot be read" in await refusal(config)
+        assert "cannot read our certificate" in await refusal(config)
         ours.certificate.write_bytes(good)
         assert await delivers(config)
         broker.authority.issue("edge", lasts=datetime.timedelta(days=9))
@@ -194,8 +194,8 @@ def test_a_locked_key_is_opened_with_its_password_and_never_asks_on_the_terminal
         secret.write_text("open sesame\n")
         files = {"certificate": str(ours.certificate), "key": str(ours.key)}
         assert await delivers(broker.config("mqtts-5", **files, key_password={"file": str(secret)}))
-        assert "our certificate cannot be read" in (text := await refusal(broker.config("mqtts-5", **files)))
-        assert "the key is locked: tls.key_password" in text
+        assert "cannot read our certificate" in (text := await refusal(broker.config("mqtts-5", **files)))
+        assert "the key is encrypted: tls.key_password" in text
         (tmp_path / "wrong").touch(mode=0o600)
         (tmp_path / "wrong").write_text("sesame")
         wrong = broker.config("mqtts-5", **files, key_password={"file": str(tmp_path / "wrong")})

@@ -73,7 +73,7 @@ def test_what_is_there_and_of_the_wrong_form_is_told(tmp_path: Path) -> None:
     code, output = told(written(tmp_path, f"name: edge\nbroker:\n  url: mqtts://b\n  {tls}\n"))
     assert code == 78
     assert "broker.tls.ca: " in output
-    assert "no certificate authority can be read from it" in output
+    assert "contains no readable certificate authority" in output
     assert "broker.tls.certificate: " in output
     assert "key values mismatch" in output
 

@@ -106,7 +106,7 @@ def test_a_gateway_whose_broker_can_never_be_opened_ends_with_78_and_touches_not
     )
     result = CliRunner().invoke(cli, ["run", str(path)])
     assert result.exit_code == EXIT_CONFIG
-    assert f"tls.ca: {tmp_path}/nowhere.pem: no certificate authority can be read" in result.output
+    assert f"tls.ca: {tmp_path}/nowhere.pem: contains no readable certificate authority" in result.output
     assert not (tmp_path / "outbox").exists()
 
 
@@ -117,5 +117,5 @@ def test_every_unusable_tls_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         tls.context(config.tls)
     assert len(caught.value.problems) == 2
-    with pytest.raises(ConfigError, match=r"empty\.pem: no certificate authority"):
+    with pytest.raises(ConfigError, match=r"empty\.pem: contains no readable certificate authority"):
         tls.context(broker(tls={"ca": str(empty)}).tls)
