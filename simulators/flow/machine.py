@@ -1,8 +1,6 @@
-"""One machine: a simpy process that takes a part, works, and hands it on; and everything that can stop it.
+"""One machine: a simpy process that takes a part, works, and hands it on.
 
-The machine keeps what it wants to do (its activity) apart from what prevents it (its stops).  Its state is the gravest
-stop if there is one, and the activity otherwise, so exactly one state runs at every instant.  A stop interrupts timed
-activities only; a starved or blocked machine that goes down keeps its place in the queue.
+What can stop it, and which state it is in, is in `stoppable.py`.
 
 The kind of a machine (`simulators/flow/kinds`) says what it does with a part, in terms of the verbs defined here.  A
 verb that returns `Steps | None` returns None when it took no time: a generator in that case would cost half of a
@@ -15,28 +13,23 @@ from typing import Protocol
 import simpy
 from simpy.events import Timeout
 
-from simulators.account import Account
 from simulators.flow.buffer import Buffer
 from simulators.flow.change import Change, Command, Ledger
 from simulators.flow.crew import Crew
-from simulators.flow.failure_process import FailureProcess, FailureProcesses
+from simulators.flow.failure_process import FailureProcesses
 from simulators.flow.part import Carrier, Part, Visit
 from simulators.flow.power import Power
 from simulators.flow.quality import Quality, Routes, is_reworked
 from simulators.flow.results import Results
 from simulators.flow.setups import Setups
 from simulators.flow.standstill import closes_circle
+from simulators.flow.stoppable import Steps, Stoppable
 from simulators.kpis import Elements, elements_of
 from simulators.plant import Defect, Station
 from simulators.plant import Line as LineSpec
 from simulators.signals import Signal
 from simulators.states import State
 
-Steps = Generator[simpy.Event, Part | None, None]
-GRAVEST = (State.OFF, State.DOWN, State.MAINTENANCE, State.HELD)
-"""The stops, gravest first.  The account shows the gravest of several."""
-NAMES = {state: state.value for state in State}
-"""Looked up once: the value of an enumeration is a computed property, and slow."""
 WORKING = State.WORKING
 """Looked up once: access to a member of an enumeration is slow."""
 LOST = "lost"
@@ -62,29 +55,27 @@ class MachineLine(Protocol):
     def lose(self, part: Part) -> None: ...
 
 
-class Machine:
+class Machine(Stoppable):
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
 
     __slots__ = (  # over 30 attributes: without slots, Python keeps them in a slower dict
-        "_activity", "_ideals", "_is_plain", "_kept", "_note", "_on_line", "_outflows", "_power", "_process",
-        "_quality", "_released", "_reserved", "_routes", "_special_s", "_stops", "_usual_s", "account",
-        "begins_at_once", "can_take", "cycles", "defects", "env", "failures", "fault", "followers", "good", "hazard",
-        "ideal_cycle_s",
-        "ideal_s", "inflow", "line", "name", "path", "processes", "product", "renewed_s", "results", "rework", "scrap",
-        "seed", "setups", "severity", "signals", "speed", "station", "stopped", "timing", "waits_for", "witnesses",
+        "_ideals", "_is_plain", "_on_line", "_outflows", "_power", "_quality", "_reserved", "_routes", "_special_s",
+        "_usual_s", "begins_at_once", "can_take", "cycles", "defects", "good", "hazard", "ideal_cycle_s", "ideal_s",
+        "line", "name", "product", "results", "rework", "scrap", "seed", "setups", "signals", "speed", "station",
+        "waits_for", "witnesses",
     )  # fmt: skip
 
     def __init__(
         self, line: MachineLine, station: Station, name: str, *, seed: int, inflow: Buffer, crews: Mapping[str, Crew]
     ) -> None:
-        self.env: simpy.Environment = line.env
+        path = f"{line.name}/{name}"
+        processes = FailureProcesses([*station.failures, *station.maintenance], seed, path, crews)
+        super().__init__(line.env, path, inflow, processes, line.ledger)
         self.name = name
         self.line = line.name
-        self.path = f"{line.name}/{name}"
         self.station = station
-        self.account = Account(State.STARVED)
         self._power = Power(station, self.account)
-        self.good = self.scrap = self.rework = self.cycles = self.failures = 0
+        self.good = self.scrap = self.rework = self.cycles = 0
         self.ideal_cycle_s = station.ideal_cycle_s
         self.ideal_s = 0.0
         """Ideal time of all parts made, in seconds: PRI x PQ of ISO 22400."""
@@ -95,39 +86,25 @@ class Machine:
         """The buffer in which it waits for room; None when it does not wait."""
         self.can_take = False
         """Whether it takes a further part while it waits for room: a belt that is not full does."""
-        self.fault = self.severity = ""
         self.product = ""
-        self.renewed_s = 0.0
-        """The time worked when the tool was last renewed, in seconds."""
         self.signals: Mapping[str, Signal] = {}
-        self.followers: list[Callable[[State, float], None]] = []
-        """Called with each new state and the time."""
         self.witnesses: list[Callable[[Part, float], None]] = []
         """Called with each finished part and the time at which work on it began."""
         self.results: Results | None = None
         """Where the results of parts go; None: nobody wants them."""
         self.defects: dict[str, int] = {}
         """How many defects of each code it found."""
-        self.inflow = inflow
-        inflow.users.append(self)
         self.setups = Setups(station, seed, self.path)
         self.seed = seed
         self._on_line = line
-        self._note = line.ledger.note
-        self._kept: Callable[[Change], None] | None = line.ledger.changes.append if line.ledger.keeping else None
+        inflow.users.append(self)
         self._usual_s = station.cycle.sampler(seed, self.path, "cycle")
         self._special_s = {
             product: law.sampler(seed, self.path, f"cycle/{product}") for product, law in station.cycles.items()
         }
         self._quality = Quality(station, seed, self.path)
         self._routes = Routes(line.spec, station, seed, self.path)
-        self.processes = FailureProcesses([*station.failures, *station.maintenance], seed, self.path, crews)
         self._reserved: Buffer | None = None
-        self._activity = State.STARVED
-        self._stops = dict.fromkeys(GRAVEST, 0)
-        self.stopped = 0
-        self._released = self.env.event()
-        self.timing = False
         self._ideals: dict[str, float] = {}
         self._outflows = line.buffers
         self._is_plain = station.blocking == "after" and not self.processes.by_cycles
@@ -139,16 +116,6 @@ class Machine:
         self._process = self.env.process(life(self))
         for process in self.processes.by_calendar:
             self.env.process(self._count_by_calendar(process))
-
-    @property
-    def state(self) -> State:
-        """The present state, as the account has it."""
-        return self.account.state
-
-    @property
-    def ready(self) -> bool:
-        """Whether nothing stops it."""
-        return not self.stopped
 
     @property
     def can_renew(self) -> bool:
@@ -174,10 +141,6 @@ class Machine:
             failures=self.failures,
             energy_j=self.energy_j(now_s),
         )
-
-    def worked_s(self, now_s: float) -> float:
-        """The time worked up to `now_s`, in seconds."""
-        return self.account.seconds_in(State.WORKING, now_s)
 
     # The verbs: what the kinds of stations are written with.
 
@@ -372,31 +335,6 @@ class Machine:
             self._kept(Change(now, self.path, what, count))
             self._kept(Change(now, self.path, "serial", part.serial))
 
-    # What stops a machine.
-
-    def stop(self, reason: State) -> None:
-        """Stop the machine with the gravity of `reason`, until `release` with the same reason."""
-        self._stops[reason] += 1
-        self.stopped += 1
-        self._disturb()
-        self._show()
-
-    def release(self, reason: State) -> None:
-        """End one stop with this reason.  Does nothing when there is none."""
-        if not self._stops[reason]:
-            return
-        self._stops[reason] -= 1
-        self.stopped -= 1
-        self._show()
-        if not self.stopped:
-            released, self._released = self._released, self.env.event()
-            released.succeed()
-            self.inflow.rouse()
-
-    def wait_ready(self) -> simpy.Event:
-        """An event that fires when nothing stops the machine any more."""
-        return self._released
-
     def set_speed(self, speed: float) -> None:
         """Work faster or slower than the file says, also on the part in work.  Raises ValueError unless over 0."""
         if not speed > 0:
@@ -413,73 +351,3 @@ class Machine:
     def journal(self, name: str, value: float | str) -> None:
         """Record a command from outside, so that the run can be replayed."""
         self._on_line.ledger.commands.append(Command(float(self.env.now), self.path, name, value))
-
-    def tend(self, process: FailureProcess) -> Steps:
-        """Do a repair or planned maintenance.  The machine is stopped, and waits for the crew if there is one."""
-        if not process.is_care:
-            self.failures += 1
-            self.severity = process.severity
-            self._tell_fault(process.name)
-        self.stop(process.reason)
-        takes_s = process.takes_s()
-        if process.crew is None:
-            yield self.env.timeout(takes_s)
-        else:
-            yield from process.crew.work(takes_s, process.priority)
-        self.processes.tended(process)
-        if process.tended is not None:
-            process.tended.succeed()
-            process.tended = None
-        if process.renews:
-            self.renewed_s = self.worked_s(self.env.now)
-        if not process.is_care:
-            self._tell_fault("")
-        self.release(process.reason)
-
-    def _tell_fault(self, name: str) -> None:
-        self.fault = name
-        self._note(self.env.now, self.path, "fault", name)
-
-    def _count_by_calendar(self, process: FailureProcess) -> Steps:
-        while True:
-            process.asleep = self.env.active_process
-            try:
-                yield self.env.timeout(process.left)
-            except simpy.Interrupt:  # planned maintenance has renewed it in the meantime
-                continue
-            process.asleep = None
-            if process.strikes or self._activity is State.STARVED:
-                yield from self.tend(process)
-            else:  # the machine does it by itself between two parts
-                process.left, process.tended = 0.0, self.env.event()
-                yield process.tended
-
-    def _disturb(self) -> None:
-        """Interrupt a timed activity so that it checks stops and speed again."""
-        if self.timing:
-            self.timing = False
-            self._process.interrupt()
-
-    def turn(self, activity: State) -> None:
-        """Set the activity: what the machine does when nothing stops it."""
-        self._activity = activity
-        if not self.stopped:
-            if activity is not self.account.state:
-                self._enter(activity)
-        else:
-            self._show()
-
-    def _show(self) -> None:
-        state = self._activity
-        if self.stopped:
-            state = next(stop for stop in GRAVEST if self._stops[stop])
-        if state is not self.account.state:
-            self._enter(state)
-
-    def _enter(self, state: State) -> None:
-        now = self.env.now
-        self.account.enter(state, now)
-        for follow in self.followers:
-            follow(state, now)
-        if self._kept is not None:
-            self._kept(Change(now, self.path, "state", NAMES[state]))

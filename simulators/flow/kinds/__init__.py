@@ -9,7 +9,8 @@ from simulators.flow.kinds.conveyor import convey
 from simulators.flow.kinds.oven import bake
 from simulators.flow.kinds.process import process
 from simulators.flow.kinds.transport import carry
-from simulators.flow.machine import Machine, Steps
+from simulators.flow.machine import Machine
+from simulators.flow.stoppable import Steps
 
 STATION_PROCESSES: Mapping[str, Callable[[Machine], Steps]] = {
     "process": process,

@@ -6,8 +6,9 @@ behind it close up), works while it carries parts, and is starved while it is em
 
 from collections import deque
 
-from simulators.flow.machine import GRAVEST, Machine, Steps
+from simulators.flow.machine import Machine
 from simulators.flow.part import Part
+from simulators.flow.stoppable import GRAVEST, Steps
 from simulators.plant import Conveyor
 from simulators.states import State
 

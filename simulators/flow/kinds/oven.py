@@ -4,8 +4,9 @@ from collections.abc import Generator
 
 import simpy
 
-from simulators.flow.machine import Machine, Steps
+from simulators.flow.machine import Machine
 from simulators.flow.part import Part
+from simulators.flow.stoppable import Steps
 from simulators.plant import Oven
 from simulators.states import State
 

@@ -3,7 +3,8 @@
 import simpy
 from simpy.events import Timeout
 
-from simulators.flow.machine import WORKING, Machine, Steps
+from simulators.flow.machine import WORKING, Machine
+from simulators.flow.stoppable import Steps
 
 
 def process(machine: Machine) -> Steps:

@@ -1,6 +1,7 @@
 """A vehicle: it carries one part, hands it over, and comes back empty.  Both ways count as working."""
 
-from simulators.flow.machine import Machine, Steps
+from simulators.flow.machine import Machine
+from simulators.flow.stoppable import Steps
 from simulators.plant import Transport
 from simulators.states import State
 
