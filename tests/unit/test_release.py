@@ -1,11 +1,16 @@
 """A release is whole or refused."""
 
+import hashlib
+import json
 import subprocess
 from datetime import UTC, datetime
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from release.__main__ import problems, tag, version_of
 from release.materials import bill_of_materials, licence_of, licences
@@ -27,11 +32,15 @@ CHANGELOG = """# Changelog
 """
 
 
+def digest_of(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def distribution(name: str, version: str, *requires: str, **metadata: Any) -> dict[str, Any]:
     said = {"name": name, "version": version, "requires_dist": list(requires), **metadata}
     return {
         "metadata": said,
-        "download_info": {"url": "https://index.example/x", "archive_info": {"hashes": {"sha256": f"{name}-digest"}}},
+        "download_info": {"url": "https://index.example/x", "archive_info": {"hashes": {"sha256": digest_of(name)}}},
     }
 
 
@@ -98,10 +107,20 @@ def test_the_bill_of_materials_names_each_part_with_its_digest_and_what_it_needs
     bill = bill_of_materials(REPORT, "connected-factory", datetime(2026, 12, 1, tzinfo=UTC))
     assert bill["metadata"]["component"]["purl"] == "pkg:pypi/connected-factory@1.1.0"
     (part,) = bill["components"]
-    assert part["hashes"] == [{"alg": "SHA-256", "content": "py-thing-digest"}]
+    assert part["hashes"] == [{"alg": "SHA-256", "content": digest_of("py-thing")}]
     assert part["licenses"] == [{"expression": "Apache-2.0"}]
     assert bill["dependencies"][0]["dependsOn"] == ["pkg:pypi/py-thing@2.0"]
     assert "index.example" not in str(bill)  # where it was fetched is nobody's business
+
+
+@pytest.mark.parametrize("installed", [REPORT["install"], None], ids=["a report", "what is installed here"])
+def test_the_bill_of_materials_keeps_to_the_schema_of_cyclonedx(installed: list[dict[str, Any]] | None) -> None:
+    here = {each.name: {"metadata": each.metadata.json} for each in distributions()}
+    bill = bill_of_materials({"install": installed or list(here.values())}, "connected-factory", datetime.now(UTC))
+    schema = JsonStrictValidator(SchemaVersion.V1_6)
+    assert schema.validate_str(json.dumps(bill)) is None
+    bill["components"][0]["type"] = "thing"
+    assert "thing" in str(schema.validate_str(json.dumps(bill)))
 
 
 def test_every_part_has_its_licence() -> None:

@@ -1,7 +1,7 @@
-"""A folder that version 0.1 made, before there were routes: everything in it arrives, and its numbers go on.
+"""A folder that was made before there were routes: everything in it arrives, and its numbers go on.
 
-`tests/data/outbox-0.1` holds a backlog of three priorities with a piece delivered ahead, checkpoints, a loss that
-nobody was told, and below it what a broker refused for now and for good.  `expected.json` is what that version said.
+It holds a backlog of three priorities with a piece delivered ahead, a checkpoint, and a loss that nobody was told.
+`expected.json` is what that version said.  What a broker had refused is in `tests/unit/gateway/test_former_outbox.py`.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from gateway.config import OutboxConfig
 from gateway.model import Message
 from gateway.outbox import Outbox, Reader, inspect, open_outbox
 
-MADE = Path(__file__).parents[2] / "data" / "outbox-0.1"
+MADE = Path(__file__).parents[2] / "data" / "outbox-of-8a52934" / "ahead"
 EXPECTED = json.loads((MADE / "expected.json").read_text(encoding="utf-8"))
 Got = list[list[object]]
 
@@ -65,16 +65,6 @@ def test_everything_arrives_whatever_route_the_readers_follow_now(folder: Path, 
             )
 
     asyncio.run(asyncio.wait_for(body(), 60))
-
-
-def test_what_was_refused_and_dead_letters_are_there(folder: Path) -> None:
-    async def body() -> None:
-        async with open_outbox(config(folder / "refused/near"), readers=("near",), numbered=False) as refused:
-            assert await everything(refused.reader("near")) == EXPECTED["refused"]
-
-    asyncio.run(asyncio.wait_for(body(), 60))
-    dead = inspect.export(folder / "dead-letters/near")
-    assert [[r.message.stream, r.message.seq, r.message.payload.decode()] for r in dead] == EXPECTED["dead"]
 
 
 def test_it_can_be_looked_at_and_purged(folder: Path) -> None:
