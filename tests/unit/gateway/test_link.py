@@ -35,6 +35,15 @@ def test_backoff_grows_to_its_ceiling_and_is_never_negative() -> None:
         assert 0.0 <= backoff.wait_s(attempt, rng) <= min(8.0, 0.5 * 2.0 ** min(attempt, 60))
 
 
+def test_the_longest_wait_doubles_with_each_failure() -> None:
+    class Highest(random.Random):
+        def uniform(self, a: float, b: float) -> float:
+            return b
+
+    backoff = Backoff(first_s=0.5, most_s=8.0)
+    assert [backoff.wait_s(attempt, Highest()) for attempt in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+
+
 def test_backoff_spreads_a_fleet_over_the_whole_interval() -> None:
     waits = [Backoff(1.0, 16.0).wait_s(10, random.Random(seed)) for seed in range(400)]
     assert min(waits) < 1.0

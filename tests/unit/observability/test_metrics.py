@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
-from gateway.metrics import MOST_SOURCES, OTHER, Metrics
+from gateway.metrics import DROP_REASONS, MOST_SOURCES, OTHER, Metrics
 
 REFERENCE = Path(__file__).parents[3] / "docker" / "prometheus" / "reference.py"
 
@@ -14,6 +14,12 @@ REFERENCE = Path(__file__).parents[3] / "docker" / "prometheus" / "reference.py"
 def test_the_reference_is_current() -> None:
     made = runpy.run_path(str(REFERENCE))["text"]()
     assert (REFERENCE.parent / "METRICS.md").read_text(encoding="utf-8") == made
+
+
+def test_the_runbook_names_every_reason_why_values_are_dropped() -> None:
+    _, _, section = (REFERENCE.parent / "RUNBOOK.md").read_text(encoding="utf-8").partition("\n## DataLoss\n")
+    told = section.partition("\n## ")[0]
+    assert [reason for reason in DROP_REASONS if f"`{reason}`" not in told] == []
 
 
 def test_every_series_has_a_sentence_and_base_units() -> None:
