@@ -1,12 +1,12 @@
-"""One OPC UA server as the gateway sees it: `open_source` connects, and what it gives yields batches.
+"""The OPC UA adapter: `open_source` connects to one server, and the result yields batches.
 
-The rooms, each of which imports only from those before it:
+The subpackages; each imports only from those before it:
 
 - `codec`: bytes and types; knows no session.
-- `session`: one connection, its security, what asyncua needs.
-- `space`: the server's address space, and which of its variables are selected.
+- `session`: one connection, its security, and the edge to asyncua.
+- `space`: the server's address space, and the selected variables.
 - `subscription`: subscriptions, transfer, back-fill, polling.
-- `explore` and `opening`: what other packages call.
+- `explore` and `opening`: the functions that other packages call.
 """
 
 from gateway.opcua.opening import Source, open_source

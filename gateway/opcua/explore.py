@@ -1,7 +1,7 @@
-"""What a server has, and what a configuration would make of it: for `gateway browse` and `gateway plan`.
+"""The variables of a server, and the effect of a configuration on it: for `gateway browse` and `gateway plan`.
 
-A plan really subscribes, so that revised intervals and refusals come from the server itself.  It deletes its
-subscriptions at once: nothing stays on the server.
+A plan really subscribes, so revised intervals and refusals come from the server itself.  Its subscriptions are deleted
+at once; nothing stays on the server.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -38,12 +38,12 @@ class Entry:
     """One variable of a server."""
 
     path: str
-    """Browse names below the place where browsing began, joined with `/`."""
+    """Browse names below the start node, joined with `/`."""
     node_id: str
     type: str
-    """Name of the built-in type, with `[]` for arrays; empty where the value could not be read."""
+    """Name of the built-in type, with `[]` for arrays.  Empty: the value could not be read."""
     value: object
-    """The value, for people to read; None where its status is bad."""
+    """The value, for people.  None: its status is bad."""
     status: str
     """Empty for Good."""
     unit: str | None
@@ -51,44 +51,47 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTag:
-    """What would become of one variable."""
+    """One variable and the server's answer for it."""
 
     tag: Tag
     asked: Item
     got: Monitored
     every_s: float
-    """The publishing interval of its subscription, as the server revised it; of polling, that of the cycle."""
+    """The revised publishing interval of its subscription; for polling, the interval of the cycle."""
 
     @property
     def problem(self) -> str:
-        """Why it cannot be subscribed to; empty when it can."""
+        """Why it cannot be subscribed to.  Empty: it can."""
         return status_text(self.got.status) if self.got.status & 0x8000_0000 else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a configuration means on its server, now."""
+    """The present effect of a configuration on its server."""
 
     subscriptions: tuple[Subscription, ...]
     tags: tuple[PlannedTag, ...]
     missing: tuple[Selection, ...]
-    """Subtrees and types with nothing in them."""
+    """Subtrees and types without variables."""
 
     @property
     def is_polled(self) -> bool:
-        """There is no subscription: the variables would be read cyclically."""
+        """Whether the variables would be polled, without a subscription."""
         return not self.subscriptions
 
     @property
     def most_values_per_s(self) -> float:
-        """If every variable changed at every sample; a sampling interval of 0 counts as the publishing interval."""
+        """The rate if every variable changed at every sample.
+
+        A sampling interval of 0 counts as the publishing interval.
+        """
         good = [t for t in self.tags if not t.problem]
         return sum(1.0 / max(t.got.sampling_ms / 1000.0, t.every_s / 100) for t in good)
 
 
 @asynccontextmanager
 async def connected(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
-    """A session to look around with.  Raises `Unavailable`, and `ConfigError` when our own files cannot be used."""
+    """A session for browsing.  Raises `Unavailable`, and `ConfigError` when our own files cannot be used."""
     patch_asyncua()
     await in_thread(partial(check, config), "look at secrets and keys")
     async with open_session(config, metrics) as session:
@@ -96,7 +99,7 @@ async def connected(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterat
 
 
 Progress = Callable[[str, int], None]
-"""Progress: what is being done, and how far it is."""
+"""Called with the step and its count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,34 +109,34 @@ class BrowseOptions:
     root: str = "i=85"
     """A node id or a path of browse names."""
     is_chosen: Callable[[str], bool] = lambda path: True
-    """Which paths."""
+    """Whether to show a path."""
     depth: int = MAX_LEVELS
-    """How many levels below the root are looked into."""
+    """How many levels below the root are browsed."""
     limit: int = 0
-    """At most so many variables; 0 for all."""
+    """The largest number of variables; 0: all."""
     with_values: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Browsed:
-    """What a server showed."""
+    """The result of `browse`."""
 
     entries: list[Entry]
     closed: list[str]
-    """Paths of objects that were not looked into."""
+    """Paths of objects that were not browsed."""
     matching: int
-    """How many variables were wanted, also beyond the limit."""
+    """How many variables match, including those beyond the limit."""
 
 
 async def browse(session: Session, options: BrowseOptions, progress: Progress = lambda what, done: None) -> Browsed:
-    """The variables below a node, by path; values and units are read only of those that will be shown.
+    """The variables below a node, by path.  Values and units are read only for the variables that are shown.
 
-    Raises `Rejected` when there is no such node, `Unavailable` when the server is lost.
+    Raises `Rejected` when the node does not exist, `Unavailable` when the server is lost.
     """
     node = await locate(session, options.root)
     if node is None or not await _exists(session, node):
         raise Rejected("node_id", f"{session.where} has no node {options.root}")
-    found = await survey(session, node, depth=options.depth, progress=_count(progress, "nodes looked into"))
+    found = await survey(session, node, depth=options.depth, progress=_count(progress, "nodes browsed"))
     matching = [variable for variable in found.variables if options.is_chosen("/".join(variable.path))]
     shown = await with_units(session, matching[: options.limit or None])
     nodes = [variable.node for variable, _ in shown]
@@ -168,7 +171,7 @@ def _entry(session: Session, variable: Variable, unit: str | None, value: ua.Dat
 
 
 def _plain(value: object, uris: Sequence[str]) -> object:
-    """A value without the library's wrapping."""
+    """A value without asyncua's wrapper classes."""
     match value:
         case ua.LocalizedText():
             return value.Text
@@ -195,13 +198,13 @@ def _status(value: ua.DataValue) -> str:
 
 
 def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
-    """Browsed variables as the `select` of a configuration, ready for YAML: one `node` and `name` each."""
+    """The variables as a `select` section, ready for YAML: one `node` and `name` each."""
     return [{"node": entry.node_id, "name": entry.path} for entry in entries]
 
 
 async def plan(session: Session, config: SourceConfig, progress: Progress = lambda what, done: None) -> Plan:
-    """Resolve and subscribe, note what the server says, and delete the subscriptions.  Raises `Unavailable`."""
-    table: Table = await resolve(session, config, _count(progress, "nodes looked into"))
+    """Resolve, subscribe, note the server's answers, and delete the subscriptions.  Raises `Unavailable`."""
+    table: Table = await resolve(session, config, _count(progress, "nodes browsed"))
     subscribed = None if config.mode == "poll" else await _subscribed(session, config, table, progress)
     trackers, answers = subscribed or ((), await _polled(session, table))
     every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
@@ -213,7 +216,10 @@ async def plan(session: Session, config: SourceConfig, progress: Progress = lamb
 async def _subscribed(
     session: Session, config: SourceConfig, table: Table, progress: Progress
 ) -> tuple[tuple[SubscriptionTracker, ...], list[Monitored]] | None:
-    """The subscriptions, and what the server says to each item; None where it has none, and polling will do."""
+    """The subscriptions, and the server's answer to each item.
+
+    None: the server has no subscriptions, so use polling.
+    """
     subscriptions = Subscriptions(session, config)
     try:
         count = _count(progress, "variables subscribed to")
@@ -229,7 +235,7 @@ async def _subscribed(
 
 
 async def _polled(session: Session, table: Table) -> list[Monitored]:
-    """What polling would find: each variable is read once."""
+    """The result of polling: each variable is read once."""
     nodes = [None if i.text.startswith("/") or i.events else node_of(i.text, session.uris) for i in table.items]
     known = [node for node in nodes if node is not None]
     values = iter(await session.read_values(known) if known else [])

@@ -1,4 +1,4 @@
-"""Opening a source: connect, resolve the selection, subscribe or poll; then it yields batches.
+"""Opens a source: connect, resolve the selection, subscribe or poll; then it yields batches.
 
 open_source ── session ── table of tags ─┬─ SubscribedSource   subscriptions, transferred or created
                                          └─ PolledSource       the server has none, or the configuration says so
@@ -36,37 +36,37 @@ from gateway.operations import Operations
 
 
 class Source(Protocol):
-    """One OPC UA server that is connected and read, whether by subscriptions or by polling."""
+    """One OPC UA server that is connected and read, by subscriptions or by polling."""
 
     backfill: Backfill
-    """Reads from the history what was missed."""
+    """Reads missed values from the history."""
     operations: Operations
-    """What may be asked of the server beside its values."""
+    """Reads, writes and method calls on the server, for commands."""
 
     @property
     def is_polled(self) -> bool: ...
 
     @property
     def table(self) -> Table:
-        """Tags and what was asked for them, by handle."""
+        """The tags and their settings, by handle."""
         ...
 
     async def begin(self, checkpoint: Checkpoint | None) -> None:
-        """Begin to read, and account for what was missed since the checkpoint.  Raises `Unavailable`."""
+        """Begin to read, and fill or announce what was missed since the checkpoint.  Raises `Unavailable`."""
 
     def batches(self) -> AsyncGenerator[Batch, None]:
-        """Yield what the server has, in order.  Asking for the next batch says that the earlier one is durable.
+        """Yield the server's values, in order.  The request for the next batch says that the last one is durable.
 
-        A batch may have no rows and only gaps, or only a checkpoint.  Raises `Unavailable` when the server is lost.
+        A batch may have only gaps or only a checkpoint, and no rows.  Raises `Unavailable` when the server is lost.
         """
         ...
 
     def periodic_tasks(self) -> list[PeriodicTask]:
-        """What has to be done beside the batches; ask when it has begun."""
+        """The tasks to run beside the batches.  Valid after `begin`."""
         ...
 
     def fail(self, error: BaseException) -> None:
-        """Whoever waits for a batch gets this error."""
+        """Raise this error to the task that waits for a batch."""
 
 
 @asynccontextmanager
@@ -75,9 +75,9 @@ async def open_source(
 ) -> AsyncIterator[Source]:
     """Connect, resolve the selection, subscribe.  Raises `Unavailable`.
 
-    `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the type that the server
-    tells of its variable.  Leaving closes session and socket in bounded time; the subscriptions stay on the server
-    for whoever comes with the checkpoint.
+    `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the server's description of
+    its type.  Leaving closes session and socket within a bounded time.  The subscriptions stay on the server for the
+    next connection with this checkpoint.
     """
     patch_asyncua()
     async with open_session(config, metrics) as session:
@@ -116,7 +116,7 @@ async def _begun(
     table: Table,
     dialect: Dialect,
 ) -> Source:
-    """Subscribe; poll where the server has no subscriptions, or where the configuration says so."""
+    """Subscribe; poll if the server has no subscriptions, or if the configuration says so."""
     if config.mode != "poll":
         publisher = Publisher(session)
         subscribed = SubscribedSource(
@@ -128,7 +128,7 @@ async def _begun(
             if config.mode == "subscribe":
                 raise
             log = structlog.get_logger("gateway.opcua").bind(source=config.name)
-            log.warning("the server has no subscriptions: its variables are read cyclically", reason=str(error))
+            log.warning("the server has no subscriptions: its variables are polled", reason=str(error))
         else:
             return subscribed
     polled = PolledSource(session, config, metrics=metrics, table=table, dialect=dialect)
@@ -140,9 +140,9 @@ async def _begun(
 async def _beside(
     work: Callable[[], Awaitable[None]], fail: Callable[[BaseException], None], name: str
 ) -> AsyncIterator[None]:
-    """Run `work` for as long as the body.  If it fails, whoever waits for a batch gets its error.
+    """Run `work` as long as the body.  If it fails, the task that waits for a batch gets its error.
 
-    Not a TaskGroup: that would wrap the body's own `Unavailable` in a group, and its errors race with cancellation.
+    Not a TaskGroup, which would wrap the body's own `Unavailable` in a group, and whose errors race with cancellation.
     """
 
     def ended(task: asyncio.Task[None]) -> None:

@@ -1,12 +1,12 @@
-"""Data changes into columns, fast where they are regular and safe where they are not.
+"""Decodes data changes into columns: fast for regular data, safe for all other.
 
-They repeat one layout: handle, mask, type, value, times.  Where all items have the same, they are read as numpy records
-straight from the bytes, and so is a run of items among others.  Scattered items of fixed size are gathered layout by
-layout.  Only items without a fixed size are read value by value (`value.py`).
+Data changes repeat one layout: handle, mask, type, value, times.  If all items have the same layout, they are read as
+numpy records directly from the bytes; so is a run of equal items among others.  Scattered items of fixed size are
+gathered layout by layout.  Only items without a fixed size are read one by one (`value.py`).
 
-A value that cannot be decoded keeps its bytes and gets the status BadDecodingError, one that is too large is null with
-BadEncodingLimitsExceeded (`value.py`).  Where the end of a value cannot be found, the items after it are lost and
-counted.  The time is linear in the size of the body.
+A value that cannot be decoded keeps its bytes and gets the status BadDecodingError.  A value that is too large becomes
+null with BadEncodingLimitsExceeded (`value.py`).  If the end of a value cannot be found, the items after it are lost
+and counted.  The time is linear in the size of the body.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from gateway.opcua.codec.value import read_value, status_with
 from gateway.opcua.codec.wire import NUMBER_CODES, Dialect, Malformed, Reader, read_stamps
 
 RUN = 8
-"""So many equal layouts in a row are worth a numpy view."""
+"""From this number of equal layouts in a row, a numpy view is faster."""
 BOOLEAN = 1
 """Id of the built-in type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Columns of one message; see `model.Batch`."""
+    """The columns of one message; see `model.Batch`."""
 
     handles: NDArray[np.uint32]
     types: NDArray[np.uint8]
@@ -37,27 +37,27 @@ class Changes:
     source_ticks: NDArray[np.int64]
     server_ticks: NDArray[np.int64]
     spoiled: int = 0
-    """Values that could not be decoded: their bytes are in `values`, or null where they were too large."""
+    """Values that could not be decoded; `values` has their bytes, or null if they were too large."""
     lost: int = 0
-    """Values after the point where the bytes stopped making sense."""
+    """Values behind the point where decoding had to stop."""
     problem: str = ""
-    """What was wrong first."""
+    """The first problem."""
     culprits: tuple[int, ...] = ()
-    """The handles of spoiled values, and that of the value whose end was not found."""
+    """The handles of these values, and of the value whose end was not found."""
     time_sources: NDArray[np.uint8] | None = None
     """See `model.Batch`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Items of one mask and one type of fixed size."""
+    """The layout of items with one mask and one type of fixed size."""
 
     size: int
     kind: int
-    """Id of the built-in type; 0 where there is no value."""
+    """Id of the built-in type; 0: no value."""
     dtype: "np.dtype[np.void]"
     stamps: tuple[tuple[str, type[np.generic], bool], ...]
-    """Name and type of status, source and server timestamp, and whether items have it."""
+    """Name and type of status, source and server timestamp, and whether the items have it."""
 
 
 _STAMPS = ((0x02, "status", "<u4"), (0x04, "source", "<i8"), (0x10, "source_pico", "<u2"),
@@ -70,9 +70,9 @@ _COLUMNS: tuple[tuple[str, type[np.generic]], ...] = (
 
 @cache
 def _layout(mask: int, kind: int) -> _Layout | None:
-    """How items with this mask and this type byte look, or None when they have no fixed size.
+    """The layout of items with this mask and type byte.  None: they have no fixed size.
 
-    At most 64 x 256 different ones: the cache is bounded.
+    There are at most 64 x 256 layouts, so the cache is bounded.
     """
     if mask > 0x3F or (mask & 1 and kind not in NUMBER_CODES):
         return None
@@ -87,7 +87,7 @@ def _layout(mask: int, kind: int) -> _Layout | None:
 
 
 def read_item(r: Reader) -> tuple[int, object, int, int, int, str]:
-    """A DataValue: type, value, status, source and server ticks, and what is wrong with it.
+    """Read a DataValue: type, value, status, source and server ticks, and what is wrong with it.
 
     Raises `Malformed` when its end cannot be found.
     """
@@ -100,7 +100,7 @@ def read_item(r: Reader) -> tuple[int, object, int, int, int, str]:
 
 
 class _Sheet:
-    """Columns while they are being filled."""
+    """Columns that are being filled."""
 
     def __init__(self, rows: int) -> None:
         self.handles = np.zeros(rows, np.uint32)
@@ -110,7 +110,7 @@ class _Sheet:
         self.server_ticks = np.zeros(rows, np.int64)
         self.numbers: list[tuple[slice | NDArray[np.intp], NDArray[np.generic]]] = []
         self.others: list[tuple[int, int, int, int, int, int, object]] = []
-        """Row, handle, type, status, source ticks, server ticks and value of what is read one by one."""
+        """Row, handle, type, status, source ticks, server ticks and value of items that are read one by one."""
         self.spoiled = 0
         self.problem = ""
         self.culprits: list[int] = []
@@ -165,7 +165,7 @@ class _Sheet:
             self.source_ticks[where], self.server_ticks[where] = source_ticks, server_ticks
 
     def _values(self, rows: int) -> Sequence[object] | NDArray[np.generic]:
-        """One array where all values are numbers of one type, else a list of Python values."""
+        """One array if all values are numbers of one type, otherwise a list of Python values."""
         if len(self.numbers) == 1 and len(self.numbers[0][1]) == rows:
             return self.numbers[0][1]
         types = self.types[:rows]
@@ -184,7 +184,7 @@ class _Sheet:
 
 
 def read_changes(published: Published, part: Notification, dialect: Dialect) -> Changes:
-    """The columns of a DataChangeNotification.  Never raises: what cannot be read is counted."""
+    """The columns of a DataChangeNotification.  Never raises: unreadable values are counted."""
     r = Reader(published.body, part.start, part.end, dialect)
     try:
         total = r.fit(max(0, r.i32()), 5)
@@ -196,8 +196,7 @@ def read_changes(published: Published, part: Notification, dialect: Dialect) -> 
 def read_together(messages: Sequence[tuple[Published, Notification]], dialect: Dialect) -> Changes | None:
     """The columns of several DataChangeNotifications at once, as if they were one.
 
-    None where one of them is anything else, or where not all of their bytes make sense: then each has to be read by
-    itself, to know what is wrong with which.
+    None: one of them is of another kind or malformed.  Then each must be read alone, to know which one and why.
     """
     total, pieces = 0, [b"\0\0\0\0"]
     for published, part in messages:
@@ -224,7 +223,7 @@ def _read_items(r: Reader, total: int) -> Changes:
 
 
 def _read_equal(r: Reader, total: int) -> Changes | None:
-    """Items that all have one layout with a value, which is nearly always; None for any others."""
+    """The columns if all items have one layout with a value, as usual.  None: they do not."""
     data, pos = r.data, r.pos
     layout = _layout(data[pos + 4], data[pos + 5]) if total and pos + 6 <= r.end else None
     if layout is None or not layout.kind or total * layout.size > r.end - pos:
@@ -266,7 +265,7 @@ def _read_mixed(r: Reader, total: int) -> Changes:
 
 @dataclass(frozen=True, slots=True)
 class _Scattered:
-    """Items of one layout that lie among others: their rows, and where they begin."""
+    """Items of one layout among others: their rows and positions."""
 
     size: int
     """0 for a layout without a fixed size."""
@@ -275,9 +274,9 @@ class _Scattered:
 
 
 def _scan(r: Reader, scattered: dict[bytes, _Scattered], row: int, total: int) -> int:
-    """Pass over items of fixed size whose follower has another layout, noting where they are; the next row.
+    """Skip items of fixed size that are followed by another layout, and note their positions.  Returns the next row.
 
-    Stops before what needs more: a run, an item without a fixed size, the end.
+    Stops before a run, an item without a fixed size, and the end.
     """
     data, pos, end = r.data, r.pos, r.end
     sign = data[pos + 4 : pos + 6]
@@ -298,7 +297,7 @@ def _scan(r: Reader, scattered: dict[bytes, _Scattered], row: int, total: int) -
 
 
 def _take(r: Reader, sheet: _Sheet, scattered: dict[bytes, _Scattered], row: int, total: int) -> int:
-    """Read the item at `row`, and the run it begins; the next row."""
+    """Read the item at `row` and the run that it begins.  Returns the next row."""
     data, pos = r.data, r.pos
     some = scattered.get(data[pos + 4 : pos + 6]) if pos + 6 <= r.end else None
     if some is None or not some.size:
@@ -317,7 +316,7 @@ def _take(r: Reader, sheet: _Sheet, scattered: dict[bytes, _Scattered], row: int
 
 
 def _run_length(data: bytes, pos: int, layout: _Layout, fit: int) -> int:
-    """How many items of this layout follow each other, looking ahead in growing windows: linear in what is found."""
+    """How many items of this layout follow each other.  Looks ahead in growing windows, so the time is linear."""
     size, sign = layout.size, 2 if layout.kind else 1
     first = data[pos + 4 : pos + 4 + sign]
     run, window = 1, 64
@@ -340,7 +339,7 @@ def _run_length(data: bytes, pos: int, layout: _Layout, fit: int) -> int:
 
 
 def _gather(data: bytes, sheet: _Sheet, sign: bytes, some: _Scattered) -> None:
-    """Scattered items of one layout, as one array of records: a record begins at every byte, these are wanted."""
+    """Copy scattered items of one layout out of an array that has a record at every byte."""
     layout = _layout(*sign)
     assert layout is not None
     anywhere = np.ndarray((len(data) - layout.size + 1,), f"V{layout.size}", data, strides=(1,))

@@ -1,9 +1,10 @@
-"""Publish responses: the numbers of a message, and where its notifications lie (Part 4, 5.14.5).
+"""Finds the parts of publish responses: the numbers of a message, and the positions of its notifications (Part 4,
+5.14.5).
 
     body ── read_publish ──► Published ── columns.read_changes ──► Changes
 
-Nearly all servers send one form of it, which is read with a few fixed structures; any other form is read field by
-field.  The time is linear in the size of the body.
+Nearly all servers send one form, which is read with a few fixed structures.  Any other form is read field by field.
+The time is linear in the size of the body.
 """
 
 import struct
@@ -24,7 +25,7 @@ DATA_CHANGE, STATUS_CHANGE, EVENTS = "i=811", "i=820", "i=916"
 
 
 class Notification(Struct, frozen=True):
-    """One notification of a message: what it is, and where its body lies in the response."""
+    """One notification of a message: its kind, and the position of its body in the response."""
 
     kind: str
     start: int
@@ -32,21 +33,21 @@ class Notification(Struct, frozen=True):
 
 
 class Published(Struct, frozen=True):
-    """A PublishResponse (Part 4, 5.14.5) or RepublishResponse, its notifications not yet decoded."""
+    """A PublishResponse (Part 4, 5.14.5) or RepublishResponse, with its notifications still encoded."""
 
     body: bytes
     sequence: int
     notifications: tuple[Notification, ...]
     publish_ticks: int = 0
-    """The server's clock when it was published; when it was sent, where the server does not say that."""
+    """The server's clock at publishing; if the server does not say that, at sending."""
     subscription: int = 0
     available: tuple[int, ...] = ()
-    """What the server still holds for Republish."""
+    """The sequence numbers that the server still has for Republish."""
     more: bool = False
     results: tuple[int, ...] = ()
-    """StatusCode of each acknowledgement of the request."""
+    """The StatusCode of each acknowledgement in the request."""
     own_ticks: int = 0
-    """The time in the message itself, the same when it is sent again; 0 where the server does not say it."""
+    """The time in the message itself, which a repeat keeps; 0: the server does not state it."""
 
 
 def read_publish(body: bytes) -> Published:
@@ -55,18 +56,18 @@ def read_publish(body: bytes) -> Published:
 
 
 _USUAL_HEAD = struct.Struct("<IqIIBiHBIi")
-"""Node id, time, handle, result, diagnostics, table of texts, no additional header, subscription, count of numbers."""
+"""Node id, time, handle, result, diagnostics, string table, no additional header, subscription, count of numbers."""
 _USUAL_MESSAGE = struct.Struct("<BIqi")
-"""More to come, sequence number, time, count of notifications."""
+"""MoreNotifications, sequence number, time, number of notifications."""
 _USUAL_PART = struct.Struct("<IBi")
 """Node id, encoding, size."""
 _USUAL_KINDS = {0x032B_0001: DATA_CHANGE, 0x0334_0001: STATUS_CHANGE, 0x0394_0001: EVENTS}
 _PUBLISH_RESPONSE = 0x033D_0001
-"""Node ids of four bytes, as numbers."""
+"""Node ids with four bytes, as numbers."""
 
 
 def _read_usual(body: bytes) -> Published | None:
-    """A PublishResponse in the form in which nearly all servers send it; None for any other."""
+    """Read a PublishResponse in the form that nearly all servers use.  None: it has another form."""
     try:
         head = _USUAL_HEAD.unpack_from(body)
         kind, sent_ticks, _, result, diagnostics, texts, no_more, encoding, subscription, count = head
@@ -121,12 +122,12 @@ _PLAIN = Dialect()
 
 
 def skip_response_header(r: Reader) -> int:
-    """The server's clock in ticks.  The ServiceResult was checked when the answer was received."""
+    """The server's clock in ticks.  The ServiceResult was checked when the answer arrived."""
     return read_response_header(r)[0]
 
 
 def read_response_header(r: Reader) -> tuple[int, int]:
-    """Time (in ticks) and result of a header (Part 4, 7.33); the handle, diagnostics and extensions are passed over."""
+    """Time (in ticks) and result of a header (Part 4, 7.33).  Handle, diagnostics and extensions are skipped."""
     read_node_id(r)
     ticks = r.i64()
     r.step(4)
@@ -149,5 +150,5 @@ def _read_message(r: Reader) -> tuple[int, int, tuple[Notification, ...]]:
 
 
 def read_status_change(published: Published, part: Notification) -> int:
-    """The status a StatusChangeNotification carries.  Raises `Malformed`."""
+    """The status in a StatusChangeNotification.  Raises `Malformed`."""
     return Reader(published.body, part.start, part.end, _PLAIN).u32()

@@ -1,6 +1,6 @@
-"""Node ids as text with the namespace URI (`nsu=URI;s=…`), to and from the node ids of one session.
+"""Node ids as text with the namespace URI (`nsu=URI;s=…`), and their conversion to and from a session's node ids.
 
-A namespace index holds for one session only, so text is resolved through the NamespaceArray at every connect.
+A namespace index is valid in one session only, so texts are resolved with the NamespaceArray at every connect.
 """
 
 import base64
@@ -15,9 +15,9 @@ from gateway.opcua.codec.wire import Dialect
 
 
 def node_of(text: str, uris: Sequence[str]) -> ua.NodeId | None:
-    """The node id `text` means on a server with these namespaces; None when it does not know the URI.
+    """The node id for `text` on a server with these namespaces.  None: the server does not have the URI.
 
-    Raises `Rejected("node_id", …)` for text that is no node id at all.
+    Raises `Rejected("node_id", …)` for a text that is not a node id.
     """
     rest, namespace = text.strip(), 0
     if rest.startswith("nsu="):
@@ -34,11 +34,11 @@ def node_of(text: str, uris: Sequence[str]) -> ua.NodeId | None:
             raise ValueError("namespace")
         return _node_id(_IDENTIFIERS[kind](identifier), ua.Int16(namespace))
     except (KeyError, ValueError) as error:
-        raise Rejected("node_id", f"{text!r} is no node id: write nsu=URI;s=name, ns=2;i=1001 or i=85") from error
+        raise Rejected("node_id", f"{text!r} is not a node id: write nsu=URI;s=name, ns=2;i=1001 or i=85") from error
 
 
 def _node_id(identifier: object, namespace: ua.Int16) -> ua.NodeId:
-    return ua.NodeId(identifier, namespace)  # type: ignore[arg-type]  # plain str, bytes and UUID are what it wants
+    return ua.NodeId(identifier, namespace)  # type: ignore[arg-type]  # it accepts plain str, bytes and UUID
 
 
 def _numeric(text: str) -> ua.Int32:
@@ -56,7 +56,7 @@ _IDENTIFIERS: Mapping[str, Callable[[str], object]] = {"i": _numeric, "s": str, 
 
 
 def text_of_node(node: ua.NodeId, uris: Sequence[str]) -> str:
-    """The text of a node id, with the namespace URI where the server names it."""
+    """The text of a node id, with the namespace URI if the server has one for it."""
     identifier = node.Identifier
     if isinstance(identifier, uuid.UUID):
         rest = f"g={identifier}"

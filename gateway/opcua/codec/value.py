@@ -1,9 +1,9 @@
-"""One value, whatever is wrong with it: it costs itself, as long as its end can be found.
+"""Decodes one value.  A wrong value does not affect others, as long as its end can be found.
 
-- What is wrong inside (text that is not UTF-8, dimensions that do not fit): it keeps its bytes, as a ByteString.
-- Too large to be taken apart: it becomes null, and its end is found without building anything.
+- A value with a mistake inside (text that is not UTF-8, dimensions that do not fit) keeps its bytes, as a ByteString.
+- A value that is too large becomes null, and its end is found without building anything.
 
-Both say what is wrong.  Only where the end cannot be found the error is `Malformed`.
+Both come with a description of the problem.  `Malformed` is raised only if the end cannot be found.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,11 +21,11 @@ from gateway.opcua.codec.wire import (
 BAD_DECODING_ERROR, BAD_ENCODING_LIMITS_EXCEEDED = 0x8007_0000, 0x8008_0000
 _BAD_OR_UNCERTAIN = 0xC000_0000
 MAX_SKIPPED = 1 << 22
-"""Elements that are passed over one by one in one message: this bounds the time."""
+"""The most elements that are skipped one by one in one message, to limit the time."""
 
 
 def read_value(r: Reader) -> tuple[int, object, int, str]:
-    """A Variant: type, value, status of its own (0 where nothing is wrong), and what is wrong.
+    """Read a Variant: type, value, status for the problem (0: none), and what is wrong.
 
     Raises `Malformed` when its end cannot be found.
     """
@@ -43,12 +43,12 @@ def read_value(r: Reader) -> tuple[int, object, int, str]:
 
 
 def status_with(status: int, own: int) -> int:
-    """The status of a value that says `status`, with what was found to be wrong with it."""
+    """The status of a value with the server's `status` and the status `own` of a problem with it."""
     return status if not own or status & _BAD_OR_UNCERTAIN else own
 
 
 def skip_variant(r: Reader) -> None:
-    """Move behind a Variant (Part 6, 5.2.2.16).  Raises `Malformed`."""
+    """Skip a Variant (Part 6, 5.2.2.16).  Raises `Malformed`."""
     r.deeper()
     encoding = r.u8()
     kind = encoding & 0x3F
@@ -69,7 +69,7 @@ def _skip_each(r: Reader, skip: Callable[[Reader], object], length: int) -> None
     r.fit(length, 1)
     r.skipped += length
     if r.skipped > MAX_SKIPPED:
-        raise Malformed(f"more than {MAX_SKIPPED} elements to pass over")
+        raise Malformed(f"more than {MAX_SKIPPED} elements to skip")
     for _ in range(length):
         skip(r)
 
@@ -132,4 +132,4 @@ _SKIPS: Mapping[int, Callable[[Reader], object]] = {
     24: skip_variant,
     25: SCALARS[25],
 }
-"""What is not here has a length before it."""
+"""All other types begin with their length."""

@@ -1,11 +1,11 @@
-"""OPC UA Binary (Part 6, 5.2) into the values of `gateway/values.py`, from bytes that may be hostile.
+"""Decodes OPC UA Binary (Part 6, 5.2) into the values of `gateway/values.py`.  The bytes may be hostile.
 
-Every length is checked against the bytes that are there before anything is allocated.  That bounds what has a fixed
-size; nesting and the number of other array elements are bounded too.  The only error is `Malformed`.  What is wrong
-inside a value whose end is known (text that is not UTF-8, dimensions that do not fit) does not stop the reading: it is
-noted in `Reader.spoiled`, and whoever reads the value keeps its bytes instead (`value.py`).
+Every length is checked against the available bytes before memory is allocated.  That limits types of fixed size;
+nesting and the number of other array elements have limits of their own.  The only error is `Malformed`.  A mistake
+inside a value whose end is known (text that is not UTF-8, dimensions that do not fit) does not stop decoding: it is
+noted in `Reader.spoiled`, and the caller keeps the bytes (`value.py`).
 
-asyncua is not used here: its types live in registries global to the process, and its DateTime drops a digit.
+asyncua is not used here: its types live in registries global to the process, and its DateTime loses a digit.
 """
 
 import base64
@@ -21,9 +21,9 @@ from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, Structure, Typed
 
 MAX_DEPTH = 32
-"""Variants in variants, structures in structures; Part 6 asks for no more than 100."""
+"""The deepest nesting of variants and structures.  Part 6 requires no more than 100."""
 MAX_ELEMENTS = 1 << 20
-"""Array elements without a fixed size in one message: they may take 60 times as much memory as they have bytes."""
+"""The most array elements without a fixed size in one message.  They may take 60 times the memory of their bytes."""
 
 BYTE_STRING, EXTENSION_OBJECT = 15, 22
 
@@ -31,11 +31,11 @@ _U16, _I32, _U32, _I64 = struct.Struct("<H"), struct.Struct("<i"), struct.Struct
 
 
 class Malformed(Exception):  # noqa: N818 - it describes the bytes
-    """These bytes are not what Part 6 says; where the next value would begin is unknown."""
+    """The bytes violate Part 6, and the position of the next value is unknown."""
 
 
 class TooLarge(Malformed):
-    """More elements than are taken apart: where the next value begins can still be found."""
+    """There are too many elements to decode, but the position of the next value can still be found."""
 
 
 class Reader:
@@ -55,7 +55,7 @@ class Reader:
         self.spoiled = ""
 
     def step(self, size: int) -> int:
-        """Move on by `size` bytes; where they begin."""
+        """Advance by `size` bytes.  Returns the old position.  Raises `Malformed` when fewer are left."""
         pos = self.pos
         if size < 0 or pos + size > self.end:
             raise Malformed(f"{size} bytes wanted, {self.end - pos} left")
@@ -63,12 +63,15 @@ class Reader:
         return pos
 
     def count(self, least_size: int) -> int:
-        """The length of an array (-1: null) whose elements take at least `least_size` bytes each."""
+        """The length of an array (-1: null) whose elements take at least `least_size` bytes each.
+
+        Raises `Malformed`.
+        """
         length = self.i32()
         return self.claim(length, least_size) if length >= 0 else -1
 
     def claim(self, length: int, least_size: int) -> int:
-        """So many elements without a fixed size follow, of at least `least_size` bytes each."""
+        """Check that `length` elements without a fixed size can follow, of at least `least_size` bytes each."""
         self.fit(length, least_size)
         self.elements += length
         if self.elements > MAX_ELEMENTS:
@@ -76,7 +79,7 @@ class Reader:
         return length
 
     def fit(self, length: int, size: int) -> int:
-        """So many elements of at least `size` bytes each are in the bytes that are left."""
+        """Check that the remaining bytes can hold `length` elements of at least `size` bytes each."""
         if length * max(size, 1) > self.end - self.pos:
             raise Malformed(f"an array of {length} elements in {self.end - self.pos} bytes")
         return length
@@ -87,7 +90,7 @@ class Reader:
             raise Malformed(f"nested deeper than {MAX_DEPTH}")
 
     def structure(self) -> None:
-        """One more structure is read: only as many as there are bytes, and a few, because empty ones take none."""
+        """Count a structure.  There may be as many as bytes, and a few more, because empty ones take no bytes."""
         self.structures += 1
         if self.structures > len(self.data) + MAX_DEPTH:
             raise Malformed(f"{self.structures} structures in {len(self.data)} bytes")
@@ -130,12 +133,12 @@ StructureReader = Callable[[Reader], Structure]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What one server's bytes mean beyond the standard: its namespaces and its structures."""
+    """The server-specific meaning of bytes: its namespaces and its structures."""
 
     uris: Sequence[str] = ()
     """The server's NamespaceArray."""
     structures: Mapping[str, StructureReader] = field(default_factory=dict)
-    """By the text of the encoding's node id."""
+    """Readers of structures, by the text of the encoding's node id."""
 
     def node_text(self, namespace: int, identifier: str) -> str:
         if namespace == 0:
@@ -146,12 +149,12 @@ class Dialect:
 
 
 def _escaped(uri: str) -> str:
-    """Part 6, 5.3.1.10: what would end the URI is percent-encoded."""
+    """Percent-encode the characters that would end the URI (Part 6, 5.3.1.10)."""
     return uri.replace("%", "%25").replace(";", "%3B")
 
 
 def read_node_id(r: Reader) -> str:
-    """NodeId or ExpandedNodeId (5.2.2.9, 5.2.2.10), as text."""
+    """Read a NodeId or ExpandedNodeId (5.2.2.9, 5.2.2.10) as text."""
     encoding = r.u8()
     namespace, identifier = _NODE_IDS.get(encoding & 0x3F, _no_node_id)(r)
     text = r.dialect.node_text(namespace, identifier)
@@ -203,7 +206,7 @@ _LONGEST_DECIMAL = 258
 
 
 def read_structure(r: Reader) -> Structure | RawStructure | None:
-    """An ExtensionObject (5.2.2.15); unknown ones keep their bytes, and one of nothing is null."""
+    """Read an ExtensionObject (5.2.2.15).  An unknown one keeps its bytes; one without a body is null."""
     type_id = read_node_id(r)
     encoding = r.u8()
     if type_id == "i=0" and not encoding:
@@ -226,7 +229,7 @@ def read_structure(r: Reader) -> Structure | RawStructure | None:
 
 
 def _decimal(body: bytes) -> Structure:
-    """A Decimal (5.1.10): the digits are exact, so they stay text."""
+    """A Decimal (5.1.10).  The digits are exact, so they stay text."""
     digits = str(int.from_bytes(body[2:], "little", signed=True))
     scale = int.from_bytes(body[:2], "little", signed=True)
     return Structure(DECIMAL, {"Scale": Typed(4, scale), "Value": Typed(12, digits)})
@@ -242,7 +245,7 @@ def _sampled(r: Reader) -> Sampled:
 
 
 def read_stamps(r: Reader, mask: int) -> tuple[int, int, int]:
-    """What follows the value of a DataValue (5.2.2.17): status, source ticks, server ticks."""
+    """Read the members after the value of a DataValue (5.2.2.17): status, source ticks, server ticks."""
     status = r.u32() if mask & 0x02 else 0
     source_ticks = r.i64() if mask & 0x04 else 0
     if mask & 0x10:
@@ -264,7 +267,7 @@ _DIAGNOSTICS = (
 
 
 def read_diagnostics(r: Reader) -> Structure:
-    """A DiagnosticInfo (5.2.2.12), as a structure of the fields that are there."""
+    """Read a DiagnosticInfo (5.2.2.12) as a structure of its present fields."""
     r.deeper()
     mask = r.u8()
     fields = {name: Typed(kind, SCALARS[kind](r)) for bit, name, kind in _DIAGNOSTICS if mask & bit}
@@ -284,7 +287,7 @@ def _number(code: str) -> Callable[[Reader], int | float | bool]:
 NUMBER_CODES: Mapping[int, str] = {
     1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 13: "q", 19: "I",
 }  # fmt: skip
-"""Built-in types of fixed size that Python has a number for, with their `struct` code; DateTime as ticks."""
+"""Built-in types of fixed size with a Python number, and their `struct` codes; DateTime as ticks."""
 NUMBER_SIZES: Mapping[int, int] = {kind: struct.calcsize("<" + code) for kind, code in NUMBER_CODES.items()}
 
 SCALARS: Mapping[int, Callable[[Reader], object]] = {
@@ -304,22 +307,22 @@ SCALARS: Mapping[int, Callable[[Reader], object]] = {
     25: read_diagnostics,
     **dict.fromkeys(range(26, 32), Reader.octets),
 }
-"""How to read one value of each built-in type; 26 to 31 are reserved and read as ByteString (5.2.2.16)."""
+"""The function that reads one value of each built-in type.  26 to 31 are reserved and read as ByteString (5.2.2.16)."""
 
 _LEAST_SIZE = {12: 4, 14: 16, 15: 4, 16: 4, 17: 2, 18: 2, 20: 6, 21: 1, 22: 3}
 
 
 def read_array(r: Reader, kind: int) -> list[object] | None:
-    """An array of built-in type `kind` with its length before it; None for a null array."""
+    """Read an array of built-in type `kind`, its length first.  None: a null array."""
     length = r.i32()
     return read_elements(r, kind, length) if length >= 0 else None
 
 
 def read_elements(r: Reader, kind: int, length: int) -> list[object]:
-    """So many values of built-in type `kind`.  Raises `Malformed` where the bytes cannot hold them."""
+    """Read `length` values of built-in type `kind`.  Raises `Malformed` if the bytes cannot hold them."""
     code = NUMBER_CODES.get(kind)
     if kind == 0 and length:
-        raise Malformed("an array of nothing")
+        raise Malformed("an array of Null elements")
     if code is None:
         r.claim(length, _LEAST_SIZE.get(kind, 1))
         read = SCALARS[kind]
@@ -332,7 +335,7 @@ def read_elements(r: Reader, kind: int, length: int) -> list[object]:
 
 
 def read_variant(r: Reader) -> tuple[int, object]:
-    """A Variant (5.2.2.16): built-in type id with the array flags, and the value."""
+    """Read a Variant (5.2.2.16): built-in type id with the array flags, and the value."""
     r.deeper()
     encoding = r.u8()
     kind = encoding & 0x3F
@@ -354,8 +357,8 @@ def read_variant(r: Reader) -> tuple[int, object]:
 
 
 def read_matrix(r: Reader, elements: Callable[[Reader, int], list[object]]) -> list[object] | None:
-    """A field of a structure with several dimensions (5.2.5): their lengths, then all elements, the last dimension
-    fastest; None for a null one."""
+    """Read a multi-dimensional field of a structure (5.2.5): the lengths, then the elements, the last dimension
+    fastest. None: a null matrix."""
     dimensions = read_array(r, 6)
     if dimensions is None:
         return None
@@ -364,7 +367,7 @@ def read_matrix(r: Reader, elements: Callable[[Reader, int], list[object]]) -> l
 
 
 def reshaped(r: Reader, items: list[object], dimensions: Sequence[int]) -> list[object]:
-    """Nested row by row.  Dimensions that do not fit the number of elements spoil the value."""
+    """Nest the elements row by row.  Dimensions that do not fit their number spoil the value."""
     total = 1
     for dimension in dimensions:
         total *= max(dimension, 0)

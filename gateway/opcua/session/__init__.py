@@ -1,1 +1,1 @@
-"""One connection to one server: certificates and trust, the secure channel, the session, and what asyncua needs."""
+"""One connection to one server: certificates and trust, the secure channel, the session, and the edge to asyncua."""

@@ -1,9 +1,9 @@
-"""The edge to asyncua: what depends on its inside stands here, in `transport.py` and in `publish_channel.py` alone.
+"""The edge to asyncua: only this module, `transport.py` and `publish_channel.py` depend on its internals.
 
-- Errors: whatever a peer does wrong, from not answering to answering nonsense, becomes `Unavailable` with a sentence
-  that says what we were doing, where, and what happened.
-- Patches: its logs stay quiet, and its decoder stays bounded.
-- Private names: connecting with our own protocol, hand-encoded requests, the clock of security tokens.
+- Errors: every fault of a peer, from no answer to a malformed one, becomes `Unavailable` with a sentence that says what
+  the gateway was doing, where, and what happened.
+- Patches: asyncua logs less, and its decoder is bounded.
+- Private names: connecting with our own protocol, requests that are already encoded, the clock of security tokens.
   `tests/unit/opcua/test_asyncua_edge.py` names each of them and says what breaks without it.
 """
 
@@ -27,14 +27,14 @@ from gateway.tcp import connect_tcp
 
 _MOST_DIMENSIONS = 32
 _PORT = 4840
-"""Of an address that names none."""
+"""The default port of OPC UA."""
 _CLOSED = "the handler is closed"
-"""What uvloop says to a write after the end of a connection that nobody was told of yet; asyncio says nothing."""
+"""uvloop's error for a write after the connection has ended unnoticed.  asyncio raises none."""
 
 
 @contextmanager
 def peer_errors(doing: str, where: str) -> Iterator[None]:
-    """Turn what the library raises into `Unavailable("cannot <doing> at <where>: …")`.  Cancellation passes."""
+    """Turn errors of asyncua into `Unavailable("cannot <doing> at <where>: …")`.  Cancellation passes through."""
     try:
         yield
     except Unavailable:
@@ -57,19 +57,19 @@ def peer_errors(doing: str, where: str) -> Iterator[None]:
 
 
 def status_text(code: int) -> str:
-    """`BadNodeIdUnknown (0x80340000)`, for people."""
+    """Format a status code for people: `BadNodeIdUnknown (0x80340000)`."""
     name = ua.status_codes.code_to_name_doc.get(code & 0xFFFF_0000, ("", ""))[0]
     return f"{name or 'status'} (0x{code:08X})"
 
 
 def patch_asyncua() -> None:
-    """Make asyncua quiet and its decoder bounded.  Must be called before anything is asked of a server."""
+    """Reduce asyncua's logs and bound its decoder.  Must be called before the first request to a server."""
     _quieten()
     _bound()
 
 
 def _quieten() -> None:
-    """asyncua logs each failure itself, often with a traceback; we log each once, by the link."""
+    """asyncua logs each failure itself, often with a traceback; the link logs each failure once."""
     logging.getLogger("asyncua").setLevel(logging.WARNING)
     for name in ("client.ua_client.UASocketProtocol", "client.ua_session.UaSession", "client.client", "uaprotocol"):
         logging.getLogger(f"asyncua.{name}").setLevel(logging.CRITICAL + 1)
@@ -78,9 +78,9 @@ def _quieten() -> None:
 def _bound() -> None:
     """Let asyncua decode nothing that claims to be larger than its bytes.
 
-    Without this, 6 bytes (an array of 2**31 Nulls, which take no bytes) or 20 (dimensions of a million elements that
-    are not there) cost gigabytes, and a text of -9 bytes makes it read backwards for ever.  Every Variant can do this,
-    also one in the header of an answer.
+    Otherwise 6 bytes (an array of 2**31 Nulls, which take no bytes) or 20 (dimensions of a million missing elements)
+    would cost gigabytes, and a text of length -9 would make it read backwards for ever.  Every Variant can contain
+    this, also one in the header of a response.
     """
     for owner, name, bounded in (
         (Buffer, "read", _read), (Buffer, "skip", _skip), (ua_binary, "_reshape", _exactly),
@@ -90,7 +90,7 @@ def _bound() -> None:
 
 
 class _NullArrays:
-    """An array of Nulls has no information, and no server sends one."""
+    """Refuses arrays of Nulls: they carry no information, and no server sends them."""
 
     def unpack_array(self, data: object, length: int) -> Sequence[None]:
         if length > 0:
@@ -109,21 +109,21 @@ def _read(buffer: Buffer, size: int) -> bytes:
 
 def _skip(buffer: Buffer, size: int) -> None:
     if size < 0:
-        raise ua.UaError(f"{size} bytes to pass over")
+        raise ua.UaError(f"cannot skip {size} bytes")
     _forward_skip(buffer, size)
 
 
 def _exactly(flat: list[object], dimensions: list[int]) -> list[object]:
     if len(dimensions) > _MOST_DIMENSIONS or math.prod(max(0, length) for length in dimensions) != len(flat):
-        raise ua.UaError(f"{len(flat)} elements are not of the dimensions {dimensions[:_MOST_DIMENSIONS]}")
+        raise ua.UaError(f"{len(flat)} elements do not fit the dimensions {dimensions[:_MOST_DIMENSIONS]}")
     return _reshape(flat, dimensions) if flat else flat
 
 
-# -- what asyncua has no public name for ------------------------------------------------------------------------------
+# -- private names of asyncua -----------------------------------------------------------------------------------------
 
 
 async def connect_socket(client: Client, within_s: float) -> None:
-    """As `Client.connect_socket`, but with the first address of the name that answers (RFC 8305).
+    """Like `Client.connect_socket`, but with the first address of the name that answers (RFC 8305).
 
     Raises OSError and TimeoutError.  Cancelled, it leaves no socket behind.
     """
@@ -147,7 +147,7 @@ async def connect_socket(client: Client, within_s: float) -> None:
 
 
 def close_socket(client: Client) -> None:
-    """Let go of the socket, also where the peer takes nothing any more."""
+    """Close the socket, even if the peer accepts no more data."""
     protocol = client.uaclient.protocol
     transport = protocol.transport if protocol is not None else None
     client.uaclient.disconnect_socket()
@@ -156,7 +156,7 @@ def close_socket(client: Client) -> None:
 
 
 async def server_endpoints(client: Client, within_s: float) -> list[ua.EndpointDescription]:
-    """What the server offers, asked on a channel of its own, in clear.  Cancelled, it leaves no socket behind."""
+    """The server's endpoints, requested on a separate unencrypted channel.  Cancelled, it leaves no socket behind."""
     await connect_socket(client, within_s)
     try:
         await client.send_hello()
@@ -171,7 +171,7 @@ async def server_endpoints(client: Client, within_s: float) -> list[ua.EndpointD
 
 
 def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_s: float) -> asyncio.Future[Buffer]:
-    """Send a request whose body is encoded already.  `request` is the number of its binary encoding's node id.
+    """Send a request with an encoded body.  `request` is the numeric node id of its binary encoding.
 
     Raises `ConnectionError` when the connection is closed.
     """
@@ -193,8 +193,7 @@ def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_
 def trust_own_clock(protocol: UASocketProtocol) -> None:
     """Let security tokens begin now, by our clock.
 
-    asyncua compares the time that the server writes into a token with our clock: a device with a wrong clock would be
-    cut off.
+    asyncua compares the server's time in a token with our clock, so a device with a wrong clock would be disconnected.
     """
     protocol._connection.security_token.CreatedAt = datetime.now(UTC)
     protocol._connection.next_security_token.CreatedAt = datetime.now(UTC)

@@ -1,9 +1,9 @@
-"""X.509 certificates for OPC UA (Part 6, 6.2.2): our own, made at first start, and what certificates say.
+"""X.509 certificates for OPC UA (Part 6, 6.2.2): our own, created at the first start, and the content of others.
 
-Pure functions of certificates and files; no network.  The folder:
+Functions of certificates and files, without network.  The folder:
 
-    own/certificate.der  own/private_key.pem (0600)    who we are
-    trusted/ rejected/ issuers/ crl/                   whom we trust: `gateway/opcua/session/trust.py`
+    own/certificate.der  own/private_key.pem (0600)    our own
+    trusted/ rejected/ issuers/ crl/                   those of servers: `gateway/opcua/session/trust.py`
 """
 
 import ipaddress
@@ -24,10 +24,10 @@ from gateway.config.private_files import read_private
 from gateway.errors import ConfigError
 
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-"""What extensions raise that cannot be read, all of them together and late."""
+"""What unreadable extensions raise; they are parsed lazily and all together."""
 DAYS = 3 * 365
 KEY_BITS = 2048
-"""What every policy takes (Basic256Sha256 2048 to 4096), and small devices can compute with."""
+"""Every policy allows this size (Basic256Sha256: 2048 to 4096), and small devices can handle it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Identity:
 
 
 def application_uri_of(certificate: x509.Certificate) -> str | None:
-    """The URI in the subject alternative names: what an OPC UA application is called."""
+    """The application URI of an OPC UA application: the URI in the subject alternative names.  None: there is none."""
     uris = _alternative_names(certificate, x509.UniformResourceIdentifier)
     return uris[0] if uris else None
 
@@ -67,7 +67,7 @@ def _alternative_names(
 
 
 def thumbprint(certificate: x509.Certificate) -> str:
-    """SHA-1 of the DER form, as OPC UA names certificates: an identifier, not a protection."""
+    """SHA-1 of the DER form, by which OPC UA identifies certificates.  It protects nothing."""
     return certificate.fingerprint(hashes.SHA1()).hex()
 
 
@@ -84,13 +84,13 @@ def load(data: bytes) -> x509.Certificate:
 
 
 def first_of_chain(der: bytes) -> bytes:
-    """The first of several DER certificates in a row (Part 6, 6.2.6)."""
+    """The first of several concatenated DER certificates (Part 6, 6.2.6).  Raises `ValueError`."""
     parts = split_chain(der)
     return parts[0] if parts else der
 
 
 def split_chain(der: bytes) -> list[bytes]:
-    """Each certificate of a chain; stops where the bytes are no certificate."""
+    """The certificates of a chain, up to the first bytes that are not a certificate."""
     parts = []
     while len(der) > 4 and der[0] == 0x30 and der[1] == 0x82:
         size = int.from_bytes(der[2:4], "big") + 4
@@ -102,7 +102,7 @@ def split_chain(der: bytes) -> list[bytes]:
 
 
 def ensure_identity(folder: Path, now: datetime | None = None) -> Identity:
-    """Our own certificate; made when there is none.  Raises `ConfigError` when the files cannot be used."""
+    """Our own certificate, created when there is none.  Raises `ConfigError` when the files cannot be used."""
     found = identity_or_none(folder)
     if found is None:
         try:
@@ -115,7 +115,7 @@ def ensure_identity(folder: Path, now: datetime | None = None) -> Identity:
 
 
 def identity_or_none(folder: Path) -> Identity | None:
-    """Our own certificate; None where there is none yet.  Raises `ConfigError` when the files cannot be used."""
+    """Our own certificate.  None: there is none yet.  Raises `ConfigError` when the files cannot be used."""
     certificate_path, key_path = folder / "own" / "certificate.der", folder / "own" / "private_key.pem"
     try:
         if not certificate_path.exists():
@@ -125,19 +125,19 @@ def identity_or_none(folder: Path) -> Identity | None:
     except OSError as error:
         raise ConfigError([f"cannot use the certificates in {folder}: {error}"]) from error
     except ValueError as error:
-        raise ConfigError([f"{certificate_path} is no certificate: {error}"]) from error
+        raise ConfigError([f"{certificate_path} is not a certificate: {error}"]) from error
     try:
         key = serialization.load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True)
         belongs = key.public_key() == identity.certificate.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError([f"{key_path} is no private key that can be used: {error}"]) from error
+        raise ConfigError([f"{key_path} is not a usable private key: {error}"]) from error
     if not belongs:
-        raise ConfigError([f"{key_path} is not the key of {certificate_path}: gateway cert renew makes both anew"])
+        raise ConfigError([f"{key_path} is not the key of {certificate_path}: gateway cert renew creates both anew"])
     return identity
 
 
 def make_identity(folder: Path, now: datetime, hosts: Sequence[str] = (), days: int = DAYS) -> None:
-    """Write a new key and a self-signed certificate; what was there before is kept beside it as `*.old`."""
+    """Write a new key and a self-signed certificate.  Keeps the old ones beside them as `*.old`."""
     host = socket.gethostname() or "localhost"
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     uri = f"urn:{host}:connected-factory:gateway"
@@ -157,7 +157,7 @@ def make_identity(folder: Path, now: datetime, hosts: Sequence[str] = (), days: 
 def self_signed(
     key: rsa.RSAPrivateKey, name: str, uri: str, hosts: Sequence[str], *, now: datetime, days: int
 ) -> x509.Certificate:
-    """An application instance certificate after Part 6, table 42."""
+    """An application instance certificate according to Part 6, table 42."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     usage = x509.KeyUsage(
@@ -192,7 +192,7 @@ def _host_name(host: str) -> x509.GeneralName:
 
 
 def _replace(path: Path, data: bytes, mode: int) -> None:
-    """Write a file whole or not at all; never readable by more than `mode` says."""
+    """Write a file whole or not at all, never with more permissions than `mode`."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -203,5 +203,5 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
 
 
 def expires_at(certificate: x509.Certificate) -> float:
-    """Unix time of the end of its life."""
+    """Unix time at which it ends."""
     return certificate.not_valid_after_utc.timestamp()

@@ -1,10 +1,10 @@
-"""What may be wrong with a certificate of a server, beside nobody trusting it (Part 4, 6.1.3).
+"""Faults of a server's certificate, apart from missing trust (Part 4, 6.1.3).
 
-Devices in the field have certificates with a blemish that nobody will mend: expired at the factory, made for another
-name, too short.  Each such blemish has a name by which `security.accept` lets it pass, for a certificate that is
-itself in `trusted`: then the person who put it there vouches for the device, and the certificate is no more than its
-key.  Part 4 lets an administrator suppress validity, usage and key length; that the ApplicationUri may differ as well
-goes beyond it, because the alternative in the field is no security at all.
+Devices in the field have certificates with faults that nobody will repair: expired at the factory, made for another
+name, too short.  Each fault (`Blemish`) has a name, and `security.accept` accepts it for a certificate that is itself
+in `trusted`: the person who put it there vouches for the device, and the certificate only serves as its key.  Part 4
+lets an administrator suppress errors of validity, usage and key length.  Accepting another ApplicationUri goes beyond
+that, because the alternative in the field is no security at all.
 """
 
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ LEAST_BITS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Blemish:
-    """Something that is wrong with a certificate."""
+    """A fault of a certificate."""
 
     name: str
-    """What `security.accept` calls it."""
+    """Its name in `security.accept`."""
     reason: str
-    """As `Rejected` has it."""
+    """The reason of `Rejected`."""
     text: str
 
 
 def blemishes_of(leaf: x509.Certificate, uri: str, now: datetime) -> list[Blemish]:
-    """Dates, name, usage and key of a server that calls itself `uri`."""
+    """The faults of dates, name, usage and key, for a server with the application URI `uri`."""
     found = [_date(leaf, now), _uri(leaf, uri), _usage(leaf), _key(leaf)]
     return [blemish for blemish in found if blemish is not None]
 

@@ -1,6 +1,7 @@
-"""What has to be done again and again while a session is open, for example to keep it open.
+"""Periodic work while a session is open, for example to keep it open.
 
-The tasks run one after another beside the batches.  When one fails, whoever waits for the next batch gets its error.
+The tasks run one after another beside the batches.  When one fails, the task that waits for the next batch gets its
+error.
 """
 
 import asyncio
@@ -14,25 +15,25 @@ from gateway.opcua.session.asyncua_edge import peer_errors, trust_own_clock
 from gateway.opcua.session.session import Session
 
 RENEW_AFTER = 0.75
-"""Part 4, 5.5.2: ask for a new security token when this part of its life is over."""
+"""Part 4, 5.5.2: renew a security token after this share of its lifetime."""
 SETTLE_S = 1.0
-"""A change of the address space is seldom the only one: wait so long for the others."""
+"""Changes of the address space come in groups: wait this long for the rest, in seconds."""
 
 _STATE = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_State), ua.Int16(0))
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
-    """Something to be done again and again."""
+    """One piece of periodic work."""
 
     every_s: float
     do: Callable[[], Awaitable[None]]
     sooner: asyncio.Event | None = None
-    """When this is set, the task is done after `SETTLE_S`, and the event is cleared."""
+    """When set, the task runs after `SETTLE_S`, and the event is cleared."""
 
 
 async def run_periodic(tasks: Sequence[PeriodicTask]) -> None:
-    """Do each task when it is due, until cancelled.  Raises `Unavailable`."""
+    """Run each task when it is due, until cancelled.  Raises `Unavailable`."""
     due = [time.monotonic() + task.every_s for task in tasks]
     while True:
         number = min(range(len(due)), key=due.__getitem__)
@@ -48,7 +49,7 @@ async def run_periodic(tasks: Sequence[PeriodicTask]) -> None:
 
 
 async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | None:
-    """Wait for a time, or until one of the events is set; the number of that event."""
+    """Wait `for_s` seconds, or until an event is set.  Returns the index of that event.  None: the time is over."""
     waiting = {asyncio.ensure_future(event.wait()): n for n, event in enumerate(events) if event is not None}
     if not waiting:
         await asyncio.sleep(for_s)
@@ -62,7 +63,7 @@ async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | N
 
 
 def token_renewal(session: Session) -> PeriodicTask:
-    """Ask for a new security token before the present one ends."""
+    """Renew the security token before it ends."""
 
     async def renew() -> None:
         with peer_errors("renew the secure channel", session.where):
@@ -74,7 +75,7 @@ def token_renewal(session: Session) -> PeriodicTask:
 
 
 def keep_alive(session: Session) -> PeriodicTask:
-    """Read the server's state three times within the session's time-out, as the server revised it."""
+    """Read the server's state three times within the revised session time-out."""
 
     async def ping() -> None:
         await session.read_values([_STATE])

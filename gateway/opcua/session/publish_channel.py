@@ -1,13 +1,13 @@
-"""The bytes of a living session: publish responses out of the chunks, PublishRequests into them; asyncua does the rest.
+"""Reads publish responses from chunks and writes PublishRequests, in an active session; asyncua does the rest.
 
-    socket ─► chunk ─┬─ answers a PublishRequest ─► decrypted, checked, put together ─► `on_answer`
-                     └─ anything else, and whatever is not as it should be ─► asyncua
+    socket ─► chunk ─┬─ answers a PublishRequest ─► decrypt, verify, join ─► `on_answer`
+                     └─ anything else, and everything irregular ─► asyncua
 
-asyncua builds objects for every header of every chunk and a future for every request; with small notifications that
-costs more than all that is done with their values.  So a `PublishChannel` takes its place at the socket once the
-session is active.  The state of the secure channel (tokens, keys, sequence numbers) stays asyncua's, which also renews
-it: chunks of another token than the one in use are its business, and so is every error.
-Layout of a chunk: Part 6, 6.7.2; of the headers of a request: Part 4, 7.32.
+asyncua builds objects for every header of every chunk and a future for every request.  With small notifications that
+costs more than all work on their values.  So a `PublishChannel` replaces it at the socket once the session is active.
+asyncua keeps and renews the state of the secure channel (tokens, keys, sequence numbers).  It handles chunks with
+another token than the present one, and every error.
+Layout of a chunk: Part 6, 6.7.2.  Headers of a request: Part 4, 7.32.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from gateway.model import UNIX_EPOCH_TICKS
 from gateway.opcua.session.transport import MAX_MESSAGE_BYTES, Protocol, too_many_parts
 
 Acknowledgements = Sequence[tuple[int, int]]
-"""Subscription and sequence number of each notification that is durable."""
+"""Subscription and sequence number of each durable notification."""
 
 _HEAD = struct.Struct("<4sIII")
 """Type and position in the message, size, channel, token."""
@@ -38,7 +38,7 @@ _UNUSED = struct.pack("<IiI3B", 0, -1, 0, 0, 0, 0)
 
 
 class PublishChannel(asyncio.Protocol):
-    """Takes the place of asyncua's protocol at the socket of one session."""
+    """Replaces asyncua's protocol at the socket of one session."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class PublishChannel(asyncio.Protocol):
         self._on_answer = on_answer
         self._on_lost = on_lost
         self._open: dict[int, Acknowledgements] = {}
-        """What each request that waits at the server acknowledges."""
+        """The acknowledgements in each request that waits at the server."""
         self._parts: list[bytes] = []
         self._parts_of = 0
-        """The request that the parts answer."""
+        """The request that these parts answer."""
         self._head = _PUBLISH_REQUEST + nodeid_to_binary(library.authentication_token)
         self._transport.set_protocol(self)
 
@@ -80,7 +80,7 @@ class PublishChannel(asyncio.Protocol):
         library.transport.write(message)
 
     def _sealed(self, body: bytes, request: int) -> bytes:
-        """The chunk of a request, or several where it is long or encrypted by other rules than the usual ones."""
+        """The chunk of a request; several if it is long or encrypted in an unusual way."""
         connection = self._connection
         crypto = connection.security_policy.symmetric_cryptography
         size = _HEAD.size + _SEQUENCE.size + len(body)
@@ -91,12 +91,12 @@ class PublishChannel(asyncio.Protocol):
         head = _HEAD.pack(b"MSGF", size, token.ChannelId, token.TokenId)
         return b"".join((head, _SEQUENCE.pack(number, request), body))
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def data_received(self, data: bytes) -> None:
         for chunk in self._library.chunks.take(data):
             if not self._take(chunk):
-                self._library.chunk_received(chunk)  # it answers for everything that is not ours, also for nonsense
+                self._library.chunk_received(chunk)  # it handles all other chunks, malformed ones too
         self._library.hang_up_if_broken()
 
     def eof_received(self) -> bool | None:
@@ -107,10 +107,10 @@ class PublishChannel(asyncio.Protocol):
         self._open.clear()
         self._on_lost(self._library.broken or exc or ConnectionError("the connection was closed"))
 
-    # What the server says.
+    # Incoming chunks.
 
     def _take(self, chunk: bytes) -> bool:
-        """Whether this chunk was part of an answer to a PublishRequest, and is dealt with."""
+        """Handle a chunk if it belongs to an answer to a PublishRequest.  Returns whether it does."""
         connection = self._connection
         if chunk[:3] != b"MSG" or len(chunk) < _HEAD.size + _SEQUENCE.size or connection._incoming_parts:
             return False
@@ -132,7 +132,7 @@ class PublishChannel(asyncio.Protocol):
         return True
 
     def _opened(self, chunk: bytes) -> bytes | None:
-        """Sequence header and body; None where the signature is not that of the present key."""
+        """Decrypt and verify a chunk: sequence header and body.  None: the present key did not sign it."""
         crypto = self._connection.security_policy.symmetric_cryptography
         if not isinstance(crypto, Cryptography):
             return chunk[_HEAD.size :]
@@ -148,7 +148,7 @@ class PublishChannel(asyncio.Protocol):
             return None
 
     def _add(self, kind: int, request: int, body: bytes) -> None:
-        """Put the parts of an answer together.  One that is aborted is an answer without content."""
+        """Join the parts of an answer.  An aborted one is an answer without content."""
         if kind == _LAST and not self._parts:
             self._answered(request, body)
             return
@@ -162,7 +162,7 @@ class PublishChannel(asyncio.Protocol):
             self._answered(request, whole)
         elif not body or self._is_too_much(sum(map(len, self._parts))):
             self._parts = []
-            self._on_lost(ConnectionError("a message has more chunks or bytes than we take"))
+            self._on_lost(ConnectionError("a message has more chunks or bytes than allowed"))
             self._transport.abort()
 
     def _is_too_much(self, size_bytes: int) -> bool:

@@ -1,8 +1,8 @@
-"""Who has been revoked: the lists in `crl/`, each signed by its issuer (RFC 5280, 6.3).
+"""Revoked certificates: the lists in `crl/`, each signed by its issuer (RFC 5280, 6.3).
 
-Whatever is in doubt refuses: a list that cannot be read might be that of any issuer, one whose signature is wrong
-might have been emptied, one that is out of date cannot say that somebody is not revoked.  Only a list that was never
-there is a matter of configuration: many plants have an authority that makes none.
+In doubt a certificate is refused: an unreadable list may be that of any issuer, a list with a wrong signature may have
+been emptied, and an outdated list cannot prove that a certificate is not revoked.  Only a missing list is a matter of
+configuration, because the authorities of many plants issue none.
 """
 
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ class Lists:
     folder: Path
     lists: Sequence[x509.CertificateRevocationList]
     unreadable: Sequence[str]
-    """Files that should be lists, and why they are none."""
+    """Unreadable files, each with the reason."""
     is_required: bool
-    """Whether an issuer without a list vouches for nobody."""
+    """Whether certificates of an issuer without a list are refused."""
 
     def check(self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> None:
-        """Raises `Rejected` when the issuer has revoked the certificate, or nobody can tell."""
+        """Raises `Rejected` when the issuer has revoked the certificate, or when that is unknown."""
         if self.unreadable:
             raise Rejected(CRL, f"nobody can tell who is revoked: {'; '.join(self.unreadable)}")
         name = common_name(issuer)
@@ -51,7 +51,7 @@ class Lists:
 
 
 def read_lists(folder: Path, *, is_required: bool) -> Lists:
-    """What is in a folder; it need not be there.  Raises `OSError` when it cannot be looked into."""
+    """The lists in a folder, which may be missing.  Raises `OSError` when it cannot be read."""
     lists, unreadable = list[x509.CertificateRevocationList](), list[str]()
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -68,7 +68,7 @@ def read_lists(folder: Path, *, is_required: bool) -> Lists:
 
 
 def _load(data: bytes) -> x509.CertificateRevocationList:
-    """Raises `ValueError`, also where only a part of it can be read."""
+    """A list from DER or PEM.  Raises `ValueError`, also if only a part of it can be read."""
     is_text = data.lstrip().startswith(b"-----")
     found = x509.load_pem_x509_crl(data) if is_text else x509.load_der_x509_crl(data)
     for entry in found:
@@ -77,7 +77,7 @@ def _load(data: bytes) -> x509.CertificateRevocationList:
 
 
 def _is_signed(revoked: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
-    """By any kind of key: RSA, elliptic curves."""
+    """Whether the issuer signed the list, with any kind of key (RSA, elliptic curves)."""
     try:
         return revoked.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # other kinds are refused
     except (TypeError, ValueError, UnsupportedAlgorithm):

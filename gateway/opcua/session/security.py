@@ -1,10 +1,10 @@
-"""How a channel is secured: which endpoint, which certificates, which user.
+"""The security of a channel: endpoint, certificates, user.
 
-    GetEndpoints (in clear) ─► choose ─► trust store ─► secure channel ─► CreateSession tells the endpoints again
-                                                                             └─► a stronger one now: somebody lied
+    GetEndpoints (unencrypted) ─► choose ─► trust store ─► secure channel ─► CreateSession repeats the endpoints
+                                                                                └─► a stronger one: forged answer
 
-Nothing that was sent in clear is believed: the certificate must be trusted, the list of endpoints is checked again
-inside the channel, and `auto` refuses to be weaker than it was before (`strongest.json`).
+Unencrypted answers are not believed.  The certificate must be trusted, the endpoints are compared again inside the
+channel, and `auto` never accepts less security than before (`strongest.json`).
 """
 
 import fcntl
@@ -50,14 +50,14 @@ POLICIES: dict[str, type[policies.SecurityPolicy]] = {
     "Aes128_Sha256_RsaOaep": policies.SecurityPolicyAes128Sha256RsaOaep,
     "Aes256_Sha256_RsaPss": policies.SecurityPolicyAes256Sha256RsaPss,
 }
-"""From weak to strong; what is deprecated is not here."""
+"""From weak to strong, without deprecated ones."""
 _MODES = {"Sign": ua.MessageSecurityMode.Sign, "SignAndEncrypt": ua.MessageSecurityMode.SignAndEncrypt}
 INSECURE_URI = "urn:connected-factory:gateway"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Level:
-    """How strong an endpoint is: encryption counts more than the policy."""
+    """How secure an endpoint is.  Encryption counts more than the policy."""
 
     mode: int
     policy: int
@@ -68,7 +68,7 @@ class Level:
 
 
 def level_of(endpoint: ua.EndpointDescription) -> Level | None:
-    """None for what we do not speak: SecurityPolicy None, deprecated and unknown ones."""
+    """The level of an endpoint.  None: not supported (SecurityPolicy None, deprecated or unknown ones)."""
     policy = (endpoint.SecurityPolicyUri or "").rpartition("#")[2]
     modes = list(_MODES.values())
     if policy not in POLICIES or endpoint.SecurityMode not in modes:
@@ -81,7 +81,7 @@ def level_of(endpoint: ua.EndpointDescription) -> Level | None:
 def strongest(
     endpoints: Sequence[ua.EndpointDescription], security: SecurityConfig
 ) -> tuple[Level, ua.EndpointDescription] | None:
-    """The strongest endpoint that the configuration allows."""
+    """The most secure endpoint that the configuration allows.  None: there is none."""
     allowed = []
     for endpoint in endpoints:
         level = level_of(endpoint)
@@ -94,9 +94,9 @@ def strongest(
 
 
 def check(config: SourceConfig) -> None:
-    """Read every secret and key that a session needs, and make what is made at the first start.
+    """Read every secret and key that a session needs, and create the certificate at the first start.
 
-    Raises `ConfigError` with every problem; what breaks later is waited out.
+    Raises `ConfigError` with every problem.  Problems that appear later are retried.
     """
     problems = [f"{config.name}: {dotted(place)}: {text}" for place, text in problems_with(config)]
     if not problems and config.security is not None:
@@ -106,7 +106,7 @@ def check(config: SourceConfig) -> None:
 
 
 def problems_with(config: SourceConfig) -> list[Problem]:
-    """What a session needs and cannot have, each with its place within `config`.  Reads files, and makes none."""
+    """Files and secrets that a session needs and cannot use, each with its place within `config`.  Creates no files."""
     reads: list[tuple[Place, Callable[[], object]]] = [(("user_certificate",), partial(_user_certificate, config))]
     if config.password is not None:
         reads.append((("password",), config.password.read))
@@ -128,7 +128,7 @@ def _look_into(security: SecurityConfig) -> None:
 
 @contextmanager
 def own_files(where: str) -> Iterator[None]:
-    """Our own files cannot be used any more while the gateway runs: it waits until they can."""
+    """Turn a problem with our own files while the gateway runs into `Unavailable`, so that it is retried."""
     try:
         yield
     except ConfigError as error:
@@ -136,17 +136,17 @@ def own_files(where: str) -> Iterator[None]:
 
 
 def credentials(config: SourceConfig) -> tuple[str | None, str | None]:
-    """User name and password, read now; None for a user who has none.  Raises `ConfigError`."""
+    """User name and password, read now.  None: there is none.  Raises `ConfigError`."""
     if config.username is None or config.password is None:
         return None, None
     return config.username, config.password.read()
 
 
 async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -> Level | None:
-    """Prepare the client for the channel and the user of this source; None for an insecure one.
+    """Prepare the client for the channel and the user of this source.  Returns the level; None: insecure.
 
-    Raises `Unavailable` when the server offers nothing that is allowed or is not trusted, `ConfigError` when our own
-    files cannot be used.
+    Raises `Unavailable` when the server offers no allowed endpoint or is not trusted, `ConfigError` when our own files
+    cannot be used.
     """
     user = await in_thread(partial(_user_certificate, config), f"user certificate of {config.name}")
     client.user_certificate, client.user_private_key = user or (None, None)
@@ -162,7 +162,7 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
     if chosen is None:
         offered = ", ".join(sorted({_named(endpoint) for endpoint in endpoints})) or "nothing"
         wanted = f"policy {security.policy}, mode {security.mode}"
-        without = "; insecure (browse: --insecure) would do without security" if offered == "None None" else ""
+        without = "; insecure (browse: --insecure) connects without security" if offered == "None None" else ""
         raise Unavailable(f"{config.url} offers no endpoint that is allowed ({wanted}): it offers {offered}{without}")
     level, endpoint = chosen
     certificate, accepted = await in_thread(
@@ -176,7 +176,7 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
 
 
 def _tell_accepted(config: SourceConfig, accepted: Sequence[Blemish], metrics: SourceMetrics) -> None:
-    """At every connect: what nobody sees any more is forgotten."""
+    """Log and count the accepted faults, at every connect, so that they are not forgotten."""
     log = structlog.get_logger("gateway.opcua").bind(source=config.name)
     for each in accepted:
         metrics.blemishes_accepted[each.name].inc()
@@ -184,7 +184,7 @@ def _tell_accepted(config: SourceConfig, accepted: Sequence[Blemish], metrics: S
 
 
 def _own(security: SecurityConfig) -> tuple[Identity, tuple[CertProperties, CertProperties]]:
-    """Who we are, and our certificate and key as asyncua takes them."""
+    """Our identity, and our certificate and key in asyncua's form."""
     identity = ensure_identity(security.pki)
     certificate, key = identity.certificate_path.read_bytes(), identity.key_path.read_bytes()
     return identity, (CertProperties(certificate, "der"), CertProperties(key, "pem"))
@@ -193,7 +193,7 @@ def _own(security: SecurityConfig) -> tuple[Identity, tuple[CertProperties, Cert
 def _believed(
     endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig, level: Level
 ) -> tuple[bytes, list[Blemish]]:
-    """The certificate of an endpoint that is no weaker than before, when it is trusted."""
+    """The trusted certificate of an endpoint, which must not be weaker than before."""
     _refuse_weaker(config, security, level)
     return check_server(endpoint, config, security)
 
@@ -205,9 +205,9 @@ def now() -> datetime:
 def check_server(
     endpoint: ua.EndpointDescription, config: SourceConfig, security: SecurityConfig
 ) -> tuple[bytes, list[Blemish]]:
-    """The DER form of the server's certificate, when it is trusted, and what is accepted of it although it is wrong.
+    """The server's certificate (DER), if it is trusted, and its accepted faults.
 
-    Raises `Unavailable` with what to do.
+    Raises `Unavailable` with the remedy.
     """
     host = parse_url(config.url, ["opc.tcp"]).host if security.check_host else None
     shown = endpoint.ServerCertificate or b""
@@ -225,7 +225,7 @@ def check_server(
 
 
 def prefer_encrypted_tokens(created: ua.CreateSessionResult) -> None:
-    """Of several ways to hand over a user, asyncua takes the first: let that be the one that encrypts best."""
+    """Sort the user token policies, so that asyncua, which takes the first, uses the one that encrypts best."""
 
     def strength(token: ua.UserTokenPolicy) -> int:
         policy = (token.SecurityPolicyUri or "").rpartition("#")[2]
@@ -237,9 +237,9 @@ def prefer_encrypted_tokens(created: ua.CreateSessionResult) -> None:
 
 
 def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level | None) -> None:
-    """Inside the channel: the endpoints are those we were told in clear, and we remember how strong this was.
+    """Compare the endpoints inside the channel with those received unencrypted, and remember the level.
 
-    Raises `Unavailable` when a stronger endpoint was kept from us.
+    Raises `Unavailable` when a stronger endpoint was withheld.
     """
     if config.security is None:
         return
@@ -250,7 +250,7 @@ def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level 
     if best is not None and best[0] > level:
         raise Unavailable(
             f"{config.url} offers {best[0].text} inside the channel but {level.text} outside: "
-            "somebody between us changes what it says"
+            "somebody on the way changes its answers"
         )
     if config.security.policy == "auto" or config.security.mode == "auto":
         _remember(config, config.security, level)
@@ -259,7 +259,7 @@ def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level 
 def _trust_whom_the_password_is_for(
     created: ua.CreateSessionResult, config: SourceConfig, security: SecurityConfig
 ) -> None:
-    """Without a secure channel the password is encrypted with the certificate that the session came with."""
+    """Check the session's certificate, which encrypts the password if the channel is not secure."""
     endpoint = next((each for each in created.ServerEndpoints or [] if each.Server is not None), None)
     if endpoint is None:
         raise Unavailable(f"{config.url} does not say who it is")
@@ -268,7 +268,7 @@ def _trust_whom_the_password_is_for(
 
 
 def protects_password(client: Client) -> bool:
-    """Whether a password would leave us encrypted: by the channel, or by the token's own policy."""
+    """Whether a password would be encrypted: by the channel, or by the policy of the user token."""
     policy = client.server_policy(ua.UserTokenType.UserName)
     encrypted = client.security_policy.Mode == ua.MessageSecurityMode.SignAndEncrypt
     return encrypted or (policy.SecurityPolicyUri or "").rpartition("#")[2] in POLICIES
@@ -314,7 +314,7 @@ def _memory(security: SecurityConfig) -> Path:
 
 
 def _remembered(security: SecurityConfig) -> dict[str, Level]:
-    """By URL; nothing where nothing was ever remembered.  Raises `ConfigError` when it cannot be read."""
+    """The remembered levels by URL; empty at first.  Raises `ConfigError` when the file cannot be read."""
     path = _memory(security)
     try:
         memory = json.loads(path.read_text(encoding="utf-8"))
@@ -332,14 +332,14 @@ def _refuse_weaker(config: SourceConfig, security: SecurityConfig, level: Level)
     before = _remembered(security).get(config.url)
     if before is not None and level < before:
         raise Unavailable(
-            f"{config.url} now offers no more than {level.text}, and was connected with {before.text} before: "
-            f"if that is meant, name policy and mode in the configuration, or remove it from {_memory(security)}",
+            f"{config.url} now offers no more than {level.text}, but offered {before.text} before: "
+            f"if this is intended, set policy and mode in the configuration, or remove it from {_memory(security)}",
             "tls",
         )
 
 
 def _remember(config: SourceConfig, security: SecurityConfig, level: Level) -> None:
-    """On the disk before this returns: half a file would be refused from then on.  Other sources share the folder."""
+    """Remember the level durably: half a file would be refused from then on.  Other sources share the folder."""
     path = _memory(security)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_suffix(".lock"), "ab") as lock:

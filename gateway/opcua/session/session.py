@@ -1,8 +1,8 @@
-"""One connection to one server: socket, secure channel, session, and what the server says of itself.
+"""One connection to one server: socket, secure channel, session, and the server's basic properties.
 
-Each attempt has an asyncua client of its own, driven step by step: none of asyncua's own reconnecting, watching or
-publishing runs.  Entering `open_session` means connected; leaving closes session and socket within `CLOSE_S`, whatever
-the peer does.  Subscriptions stay alive on the server: the next session, or the next process, transfers them.
+Each attempt has its own asyncua client, driven step by step: asyncua's reconnecting, watching and publishing never run.
+`open_session` is connected when entered.  Leaving closes session and socket within `CLOSE_S`, whatever the peer does.
+Subscriptions stay on the server: the next session, or the next process, transfers them.
 """
 
 import asyncio
@@ -43,9 +43,9 @@ from gateway.opcua.session.security import (
 from gateway.opcua.session.transport import Protocol, within
 
 CLOSE_S = 2.0
-"""How long a peer may take to say goodbye."""
+"""How long closing the session may take, in seconds."""
 WIDTH = 5
-"""Requests of one kind under way at the same time while browsing and reading."""
+"""The number of parallel requests of one kind while browsing and reading."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -63,7 +63,7 @@ def no_progress(done: int) -> None:
 class OperationLimits:
     """How many operations the server allows per call, and how many items per subscription.
 
-    A server that says 0 or nothing has no limit: then these are ours.
+    If a server states 0 or nothing, it has no limit, and these defaults apply.
     """
 
     read: int = 1000
@@ -84,7 +84,7 @@ class Session:
     uris: tuple[str, ...]
     """NamespaceArray."""
     started: str
-    """When the server started, as it says.  Another time means another address space and other subscriptions."""
+    """The server's start time, as it states it.  A new one means another address space and other subscriptions."""
     limits: OperationLimits
     request_timeout_s: float
 
@@ -107,9 +107,10 @@ class Session:
         return protocol
 
     async def ask(self, request: int, body: bytes) -> Reader:
-        """Send a request whose body is encoded already; the answer, read up to the end of its header.
+        """Send a request with an encoded body.  Returns a reader of the answer, behind its header.
 
-        `request` is the number of its binary encoding's node id.  Raises what asyncua raises: use it in `peer_errors`.
+        `request` is the numeric node id of its binary encoding.  Raises what asyncua raises: use it within
+        `peer_errors`.
         """
         protocol = self.protocol
         answer = send_encoded(protocol, request, body, self.request_timeout_s)
@@ -120,16 +121,16 @@ class Session:
         return r
 
     async def send(self, request: object) -> bytes:
-        """Send one of asyncua's requests; the answer as bytes, with its header.
+        """Send one of asyncua's requests.  Returns the answer as bytes, with its header.
 
-        Raises what asyncua raises, also for a bad ServiceResult of a ServiceFault: use it in `peer_errors`.
+        Raises what asyncua raises, also for a ServiceFault: use it within `peer_errors`.
         """
         return bytes(await self.protocol.send_request(request, self.request_timeout_s))
 
     async def read_values(
         self, nodes: Sequence[ua.NodeId], progress: Callable[[int], None] = no_progress
     ) -> list[ua.DataValue]:
-        """The Value attribute of each node, in calls the server allows, several at a time."""
+        """The Value attribute of each node, in calls of the allowed size, several in parallel."""
         return await self.read_attribute(nodes, ua.AttributeIds.Value, progress)
 
     async def read_attribute(
@@ -155,10 +156,10 @@ async def in_chunks(
     call: Callable[[Sequence[_T]], Awaitable[list[_R]]],
     progress: Callable[[int], None] = no_progress,
 ) -> list[_R]:
-    """`call` on slices of at most `size`, `WIDTH` at a time; the results in the order of `items`.
+    """`call` with slices of at most `size` items, `WIDTH` in parallel.  The results are in the order of `items`.
 
-    `progress` gets the length of each slice that is done.  Raises the first `Unavailable`, when no other call is under
-    way any more.
+    `progress` gets the length of each finished slice.  Raises the first `Unavailable`, after all other calls have
+    ended.
     """
     parts = [items[i : i + size] for i in range(0, len(items), size)]
     if len(parts) == 1:
@@ -191,7 +192,7 @@ async def in_chunks(
 async def open_session(config: SourceConfig, metrics: SourceMetrics) -> AsyncIterator[Session]:
     """Connect and activate a session.
 
-    Raises `Unavailable`, also when our own files cannot be used: they could at the start (`security.check`), so
+    Raises `Unavailable`, also when our own files cannot be used: they were usable at the start (`security.check`), so
     somebody is changing them.
     """
     client = Client(config.url, timeout=config.request_timeout)
@@ -224,7 +225,7 @@ async def _connect(client: Client, config: SourceConfig, level: Level | None) ->
     prefer_encrypted_tokens(created)
     await in_thread(partial(confirm, created, config, level), f"remember how {config.name} is secured")
     if config.username is not None and not protects_password(client):
-        raise Unavailable(f"{config.url} would have the password sent in clear: it is not sent")
+        raise Unavailable(f"{config.url} would receive the password unencrypted, so it is not sent")
 
 
 async def _created(client: Client, config: SourceConfig) -> ua.CreateSessionResult:
@@ -232,12 +233,12 @@ async def _created(client: Client, config: SourceConfig) -> ua.CreateSessionResu
         return await client.create_session()
     except ua.UaError as error:
         if config.insecure and "No matching endpoints" in str(error):
-            raise Unavailable(f"{config.url} offers nothing without security: leave out insecure") from error
+            raise Unavailable(f"{config.url} offers no endpoint without security: remove insecure") from error
         raise
 
 
 async def _introduced(client: Client, config: SourceConfig) -> Session:
-    """What the server says of itself: namespaces, start time, limits."""
+    """Read the server's namespaces, start time and limits."""
     ids = [_NAMESPACES, _START_TIME, *_LIMITS.values()]
     nodes = [ua.NodeId(ua.Int32(i), ua.Int16(0)) for i in ids]
     services = client.uaclient.session
@@ -254,7 +255,7 @@ async def _introduced(client: Client, config: SourceConfig) -> Session:
 
 
 def content(value: ua.DataValue) -> object:
-    """The value that was read; None where the server says it is bad."""
+    """The value that was read.  None: its status is bad."""
     return (
         value.Value.Value
         if value.Value is not None and (value.StatusCode is None or value.StatusCode.is_good())
@@ -267,7 +268,7 @@ def _limit(said: object, ours: int) -> int:
 
 
 async def _leave(client: Client) -> None:
-    """Close session, channel and socket.  Bounded, also while being cancelled and on a stalled link."""
+    """Close session, channel and socket within a bounded time, also while being cancelled and on a stalled link."""
     uaclient = client.uaclient
     protocol = uaclient.protocol
     try:

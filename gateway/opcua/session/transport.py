@@ -1,14 +1,14 @@
-"""asyncua's socket and secure channel, bounded: what a peer sends is looked at before it is kept.
+"""asyncua's socket and secure channel with limits: received bytes are checked before they are kept.
 
     socket ─► `Chunks` (type and size of a chunk, by its header) ─► `Channel` (keys, sequence, parts of a message)
-                                                                        └─► answers a request of ours, or we hang up
+                                                                        └─► answers our request, or we disconnect
 
-- Nothing is buffered for a chunk that is larger than we said we take, and the parts of a message are bounded in number
-  and in sum.  A part that says nothing ends the connection.
-- What was never asked for cannot be sent: a second acknowledgement, a channel that nobody opens, an answer to a request
-  that we do not know.
-- What the server takes (MaxMessageSize, MaxChunkCount and ReceiveBufferSize of its Acknowledge) bounds our requests.
-- A time limit settles the same future as the answer (`within`), so the two cannot arrive at once.
+- A chunk larger than announced is not buffered.  The parts of a message are limited in number and total size.  An empty
+  part ends the connection.
+- A message without a request ends the connection: a second Acknowledge, a channel that we do not open, an answer to an
+  unknown request.
+- The server's limits (MaxMessageSize, MaxChunkCount and ReceiveBufferSize of its Acknowledge) apply to our requests.
+- A time-out settles the same future as the answer (`within`), so the two cannot race.
 
 Layout: Part 6, 6.7.2 and 7.1.2.
 """
@@ -32,33 +32,33 @@ NONSENSE = (
     struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError, InvalidSignature,
     UnsupportedAlgorithm, Malformed,
 )  # fmt: skip
-"""What asyncua raises when a peer's bytes are not what they should be."""
+"""What asyncua raises for malformed bytes of a peer."""
 MAX_MESSAGE_BYTES = 64 * 2**20
-"""What one message of the server may take in memory; told to the server, and enforced."""
+"""The largest message of the server.  The server is told, and it is enforced."""
 CHUNK_BYTES = 2**20
-"""What one chunk may have, as we tell the server."""
+"""The largest chunk, as announced to the server."""
 SEND_BYTES = 2**16
 LEAST_SEND_BYTES = 1024
-"""Part 6, 7.1.2.3: no buffer is smaller."""
+"""The smallest buffer allowed (Part 6, 7.1.2.3)."""
 FREE_PARTS, PART_BYTES = 16, 1024
-"""So many parts of a message may be as small as they like; of more, the average has so many bytes."""
+"""A message may have `FREE_PARTS` parts of any size.  With more, their average must be at least `PART_BYTES`."""
 _KINDS = (b"MSG", b"OPN", b"ACK", b"ERR")
-"""What a server says."""
+"""The message types of a server."""
 _OPEN: Any = ua.MessageType.SecureOpen
 _MESSAGE: Any = ua.MessageType.SecureMessage
 _ACKNOWLEDGE: Any = ua.MessageType.Acknowledge
 _HELLO: Any = ua.MessageType.Hello
 _INTERMEDIATE: Any = ua.ChunkType.Intermediate
 _ABORT: Any = ua.ChunkType.Abort
-"""Bytes, which asyncua declares as classes."""
+"""asyncua declares these bytes as classes."""
 _T = TypeVar("_T")
 
 
 async def within(answer: "asyncio.Future[_T]", seconds: float) -> _T:
-    """What the answer brings.  Raises `TimeoutError` when that takes longer.
+    """The result of `answer`.  Raises `TimeoutError` when it takes longer than `seconds`.
 
     The timer settles the future itself.  `asyncio.wait_for`, `asyncio.timeout` and asyncua's own `wait_for` cancel
-    instead: with them an answer and its limit in the same turn of the loop can end the task that waits.
+    instead: if an answer and its time-out come in the same turn of the loop, they can end the waiting task.
     """
     timer = asyncio.get_running_loop().call_later(seconds, _expire, answer)
     try:
@@ -73,20 +73,20 @@ def _expire(answer: "asyncio.Future[Any]") -> None:
 
 
 class Chunks:
-    """Cuts a stream of bytes into chunks, in time linear in their length."""
+    """Splits a stream of bytes into chunks, in time linear in its length."""
 
     def __init__(self) -> None:
         self.most_bytes = SEND_BYTES
-        """Of one chunk.  More only after the server has said what it sends."""
+        """The largest chunk.  It grows only after the server has stated its limits."""
         self.broken = ""
-        """Why nothing more can be cut from this stream; empty as long as it can."""
+        """Why the stream cannot be split any further.  Empty: it can."""
         self._waiting: list[bytes] = []
         self._size = 0
         self._needed = 8
-        """So many bytes make the next chunk complete."""
+        """The number of bytes that complete the next chunk."""
 
     def take(self, data: bytes) -> list[bytes]:
-        """The chunks that are complete now.  Look at `broken` afterwards."""
+        """Add bytes and return the complete chunks.  Check `broken` afterwards."""
         if self.broken:
             return []
         if self._size:
@@ -103,7 +103,7 @@ class Chunks:
                 self.broken = f"no chunk of OPC UA: {data[position : position + 8]!r}"
                 break
             if not 8 <= size <= self.most_bytes:
-                self.broken = f"a chunk of {size} bytes, where we take {self.most_bytes}"
+                self.broken = f"a chunk of {size} bytes, but the limit is {self.most_bytes}"
                 break
             if size > end - position:
                 self._needed = size
@@ -116,22 +116,22 @@ class Chunks:
 
 
 def too_many_parts(parts: int, size_bytes: int) -> bool:
-    """Whether a message of so many parts and bytes is sent to keep us busy."""
+    """Whether a message has too many small parts, as an attacker might send it."""
     return parts > FREE_PARTS + size_bytes // PART_BYTES
 
 
 class Limits(TransportLimits):
-    """What either side takes.  asyncua takes the limits of the server's side for those of ours."""
+    """The limits of both sides.  asyncua mistakes the server's limits for ours."""
 
     def __init__(self, chunks: Chunks) -> None:
         super().__init__(SEND_BYTES, SEND_BYTES, 0, MAX_MESSAGE_BYTES)
         self._chunks = chunks
         self.request_bytes = 0
-        """The longest request that the server takes; 0 for any."""
+        """The longest request that the server accepts; 0: any."""
         self.request_chunks = 0
 
     def update_client_limits(self, msg: ua.Acknowledge) -> None:
-        """The server has said what it takes and sends."""
+        """Take the server's limits from its Acknowledge."""
         self._chunks.most_bytes = min(max(msg.SendBufferSize, SEND_BYTES), MAX_MESSAGE_BYTES)
         self.max_recv_buffer = self._chunks.most_bytes
         self.max_send_buffer = max(min(msg.ReceiveBufferSize, SEND_BYTES), LEAST_SEND_BYTES)
@@ -140,7 +140,7 @@ class Limits(TransportLimits):
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The server gave an answer up in the middle (Part 6, 6.7.3)."""
+    """The server aborted an answer (Part 6, 6.7.3)."""
 
     request: int
     error: ua.UaError
@@ -159,7 +159,7 @@ class Channel(SecureConnection):
         message_type: ua.MessageType = _MESSAGE,
         request_id: int = 0,
     ) -> bytes:
-        """The chunks of a request.  Raises `BadRequestTooLarge` for what the server would not take."""
+        """The chunks of a request.  Raises `BadRequestTooLarge` if it exceeds the server's limits."""
         if message_type != _OPEN:
             most = MessageChunk.max_body_size(self.security_policy.symmetric_cryptography, self._limits.max_send_buffer)
             chunks = -(-len(message) // most)
@@ -190,10 +190,10 @@ class Protocol(UASocketProtocol):
         super().__init__(timeout_s, security_policy=policy)
         self.chunks = Chunks()
         self.broken: Exception | None = None
-        """Why we hung up."""
+        """Why we disconnected."""
         self._connection: Channel = Channel(policy, Limits(self.chunks))
         self._opening: tuple[int, ua.OpenSecureChannelParameters] | None = None
-        """The request that opens or renews the channel: its number, and what it asks for."""
+        """The request that opens or renews the channel: its number and parameters."""
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -203,12 +203,12 @@ class Protocol(UASocketProtocol):
         self.hang_up_if_broken()
 
     def hang_up_if_broken(self) -> None:
-        """What comes from this peer cannot be cut into chunks any more."""
+        """Disconnect if the stream cannot be split into chunks any more."""
         if self.chunks.broken:
             self._hang_up(ua.UaError(f"the server sent {self.chunks.broken}"))
 
     def chunk_received(self, chunk: bytes) -> None:
-        """Take one whole chunk, whatever is in it."""
+        """Handle one complete chunk of any content."""
         if self.broken is not None:
             return
         try:
@@ -220,9 +220,9 @@ class Protocol(UASocketProtocol):
         buffer = Buffer(chunk)
         header = header_from_binary(buffer)
         if header.MessageType == _OPEN and self._opening is None:
-            raise ua.UaError("the server opens a channel that nobody asked for")
+            raise ua.UaError("the server opens a channel without a request")
         if header.MessageType == _ACKNOWLEDGE and 0 not in self._callbackmap:
-            raise ua.UaError("the server acknowledges what nobody said")
+            raise ua.UaError("the server sent an Acknowledge without a Hello")
         message = self._connection.receive_from_header_and_body(header, buffer)
         if isinstance(message, ua.ErrorMessage):
             message.Error.check()
@@ -237,13 +237,13 @@ class Protocol(UASocketProtocol):
 
     def _answered(self, number: int, body: Buffer, is_channel: bool) -> None:
         if (self._opening is not None and number == self._opening[0]) != is_channel:
-            raise ua.UaError(f"the answer to request {number} is of another kind than the request")
+            raise ua.UaError(f"the answer to request {number} does not have the type of the request")
         if is_channel:
             self._opened(body)
         self._call_callback(number, body)
 
     def _opened(self, body: Buffer) -> None:
-        """Take the keys over at once: the next chunk may be sealed with them."""
+        """Use the new keys at once, since the next chunk may need them."""
         assert self._opening is not None
         number, asked = self._opening
         try:
@@ -258,7 +258,7 @@ class Protocol(UASocketProtocol):
     def _settle(self, number: int, error: Exception) -> None:
         answer = self._callbackmap.pop(number, None)
         if answer is None:
-            raise ua.UaError(f"an answer to request {number}, which nobody sent") from error
+            raise ua.UaError(f"an answer to request {number}, which was not sent") from error
         if not answer.done():
             answer.set_exception(error)
 
@@ -277,14 +277,14 @@ class Protocol(UASocketProtocol):
         timeout: float | None = None,
         message_type: ua.MessageType = _MESSAGE,
     ) -> Buffer:
-        """As asyncua's, without its race between an answer and its time limit."""
+        """Like asyncua's, but without its race between an answer and its time-out."""
         limit_s = self.timeout if timeout is None else timeout
         data: Buffer = await within(self._send_request(request, limit_s, message_type), limit_s)
         self.check_answer(data, "")
         return data
 
     async def send_hello(self, url: str, max_messagesize: int = 0, max_chunkcount: int = 0) -> ua.Acknowledge:
-        """Say what we take; hear what the server takes."""
+        """Exchange the limits of both sides (Hello and Acknowledge)."""
         if self.transport is None:
             raise ConnectionError("the connection is closed")
         hello = ua.Hello()
@@ -299,7 +299,7 @@ class Protocol(UASocketProtocol):
     async def open_secure_channel(self, params: ua.OpenSecureChannelParameters) -> ua.OpenSecureChannelResult:
         """Open the channel, or renew its keys.  One at a time."""
         if self._opening is not None:
-            raise ua.UaError("the channel is being opened already")
+            raise ua.UaError("the channel is already being opened")
         request = ua.OpenSecureChannelRequest()
         request.Parameters = params
         answer = self._send_request(request, self.timeout, _OPEN)

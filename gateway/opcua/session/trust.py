@@ -1,13 +1,13 @@
-"""Whom we trust: a folder of certificates that people can look at and change while we run.
+"""The trust store: a folder of certificates that people can inspect and change while the gateway runs.
 
-    trusted/   certificates of servers, or of issuers, that are trusted
+    trusted/   trusted certificates of servers or issuers
     issuers/   issuers that only complete chains; not trusted by themselves
     crl/       revocation lists of issuers
-    rejected/  what a server showed and was refused, for whatever reason: `gateway cert trust` moves it
+    rejected/  refused certificates of servers: `gateway cert trust` moves them
 
 A server is trusted when its own certificate is in `trusted` (it is pinned), or when a chain of issuers leads to one
-that is; no link may be out of date, revoked, or unfit for its use (Part 4, 6.1.3), except as `fitness.py` says.  The
-folder is read at every connect.
+that is.  No certificate of the chain may be expired, revoked, or unsuitable for its use (Part 4, 6.1.3), except as
+`fitness.py` allows.  The folder is read at every connect.
 """
 
 import hashlib
@@ -38,10 +38,10 @@ from gateway.opcua.session.revocation import CRL, read_lists
 
 FOLDERS = ("trusted", "issuers", "rejected")
 MOST_REJECTED = 50
-"""Older ones are removed: a server that shows a new certificate at every connect must not fill the disk."""
+"""The largest number of rejected certificates; older ones are removed, so that no server can fill the disk."""
 LONGEST_CHAIN = 8
 MOST_UNREADABLE = 65_536
-"""Bytes that are kept of what should be a certificate."""
+"""How many bytes of an unreadable certificate are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ class TrustStore:
         accept: Collection[str] = (),
         needs_crl: bool = False,
     ) -> tuple[x509.Certificate, list[Blemish]]:
-        """The server's certificate, when it may be trusted, and what of it is accepted although it is wrong.
+        """The server's certificate, if it is trusted, and its accepted faults.
 
-        `uri` is what the server calls itself, `host` where we found it (None: any will do), `accept` the blemishes
-        that are accepted of a certificate that is itself trusted.  With `needs_crl` an issuer without a revocation
-        list vouches for nobody.  Raises `Rejected(reason, …)`; what was refused is kept in `rejected` for review.
-        Raises `OSError` when the store cannot be looked into.
+        `uri` is the server's application URI, `host` the host in our URL (None: not checked), `accept` the faults that
+        are accepted in a certificate in `trusted`.  With `needs_crl`, issuers without a revocation list are not
+        trusted.  Raises `Rejected(reason, …)`; a refused certificate is saved to `rejected`.  Raises `OSError` when the
+        folder cannot be read.
         """
         try:
             chain = [x509.load_der_x509_certificate(each) for each in split_chain(der) or [der]]
@@ -121,7 +121,7 @@ class TrustStore:
         return found
 
     def listed(self, *folders: str) -> list[Listed]:
-        """What is in these folders (default: all); files that are no certificates are passed over."""
+        """The certificates in these folders (default: all).  Other files are ignored."""
         found = []
         for folder in folders or FOLDERS:
             for path in sorted((self.folder / folder).glob("*")):
@@ -132,9 +132,9 @@ class TrustStore:
         return found
 
     def trust(self, which: str) -> Listed:
-        """Move the rejected certificate with this thumbprint (or its beginning), or the file `which`, to `trusted`.
+        """Move the rejected certificate with this thumbprint (or its first digits), or the file `which`, to `trusted`.
 
-        Raises `ConfigError` when there is none, or more than one, or the file is no certificate.
+        Raises `ConfigError` when there is none, there are several, or the file is not a certificate.
         """
         if Path(which).is_file():
             return self._save("trusted", _certificate_in(Path(which)))
@@ -143,7 +143,7 @@ class TrustStore:
         if len(found) != 1:
             count = "none" if not found else "several"
             raise ConfigError(
-                [f"{which} is no file, and {count} of the rejected certificates begin so: see gateway cert list"]
+                [f"{which} is not a file, and {count} rejected certificates begin with it: see gateway cert list"]
             )
         listed = self._save("trusted", found[0].certificate)
         found[0].path.unlink()
@@ -151,11 +151,11 @@ class TrustStore:
 
     @property
     def _elsewhere(self) -> str:
-        """The option that a command needs to find this folder."""
+        """The option with which a command finds this folder."""
         return "" if self.folder == Path("var/pki") else f" --pki {self.folder}"
 
     def _kept(self, leaf: x509.Certificate, reason: str, why: str) -> str:
-        """Keep a refused certificate for review, unless it is trusted anyway; `why`, and what to do about it."""
+        """Save a refused certificate for review, unless it is in `trusted`.  Returns `why` with the remedy."""
         name = f"{common_name(leaf)!r} ({application_uri_of(leaf)})"
         if any(leaf == listed.certificate for listed in self.listed("trusted")):
             return why
@@ -167,7 +167,7 @@ class TrustStore:
         return f"{kept}; to trust it: gateway cert trust {saved.thumbprint}{self._elsewhere}"
 
     def _unreadable(self, der: bytes, error: ValueError) -> str:
-        """Keep what could not be read as well: it may be what a person has to show to a vendor."""
+        """Save an unreadable certificate too: a person may have to show it to the vendor."""
         if not der:
             return "the server shows no certificate"
         if der[:1] != b"\x30" or b"\x30" not in der[2:5]:  # a SEQUENCE in a SEQUENCE: that much is sure
@@ -190,7 +190,7 @@ class TrustStore:
 
 
 def _untrusted(leaf: x509.Certificate, path: Sequence[x509.Certificate], found: Sequence[Blemish]) -> str:
-    """Why nobody vouches for it, and what would be in the way if somebody did."""
+    """Why the certificate is not trusted, and its other faults."""
     top = path[-1] if path else leaf
     if top.issuer != top.subject:
         why = (
@@ -216,7 +216,7 @@ def _accepting(names: Sequence[str]) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A file whole or not at all, whoever else writes it at the same time."""
+    """Write a file whole or not at all, even with other writers at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=".")
     with os.fdopen(handle, "wb") as file:
@@ -226,7 +226,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _chain(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """The issuers from `leaf` upwards as far as they are known; each signed the one before and is an authority."""
+    """The known issuers of `leaf`, upwards.  Each one signed the certificate before it and is an authority."""
     path: list[x509.Certificate] = []
     current = leaf
     while current.issuer != current.subject and len(path) < LONGEST_CHAIN:
@@ -261,4 +261,4 @@ def _certificate_in(path: Path) -> x509.Certificate:
     except OSError as error:
         raise ConfigError([f"{path} cannot be read: {error.strerror or error}"]) from error
     except ValueError as error:
-        raise ConfigError([f"{path} is no certificate (DER or PEM)"]) from error
+        raise ConfigError([f"{path} is not a certificate (DER or PEM)"]) from error

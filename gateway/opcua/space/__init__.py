@@ -1,1 +1,1 @@
-"""What a server has: its address space, the variables that are selected, its type definitions, its events."""
+"""The content of a server: address space, selected variables, type definitions, events."""

@@ -1,7 +1,7 @@
-"""Walking an address space: level by level, many nodes per request, several requests at a time.
+"""Browses an address space: level by level, many nodes per request, several requests in parallel.
 
-BrowseNext is followed.  A server that runs out of continuation points is asked for fewer nodes at once.  Every node is
-visited once, because address spaces have loops.  The walk is bounded in depth and number.
+BrowseNext is followed.  A server that runs out of continuation points gets fewer nodes per request.  Every node is
+visited once, because address spaces contain loops.  Depth and number of nodes are limited.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ async def children(
     classes: int = OBJECT | VARIABLE,
     progress: Callable[[int], None] = no_progress,
 ) -> list[list[Reference]]:
-    """The forward references of each node.  A node the server refuses has none."""
+    """The forward references of each node.  A node that the server refuses has none.  Raises `Unavailable`."""
     if not nodes:
         return []
 
@@ -94,12 +94,12 @@ async def _all_of(session: Session, page: Page) -> list[Reference]:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What there is below a node."""
+    """The content below a node."""
 
     variables: list[Variable]
     """By path."""
     closed: list[tuple[str, ...]]
-    """Objects at the greatest depth, which were not looked into."""
+    """Objects at the greatest depth, which were not browsed."""
 
 
 async def variables_below(session: Session, root: ua.NodeId, prefix: tuple[str, ...] = ()) -> list[Variable]:
@@ -115,17 +115,17 @@ async def survey(
     depth: int = MAX_LEVELS,
     progress: Callable[[int], None] = no_progress,
 ) -> Survey:
-    """What there is below `root`, so many levels deep.  Properties of variables describe them and are not taken.
+    """The content below `root`, down to `depth` levels.  Properties of variables describe them and are left out.
 
-    Below the Objects folder, what the standard itself puts there (Server, Aliases …) is left out.  `progress` is told
-    how many nodes more were looked into.  Raises `Unavailable`.
+    Below the Objects folder the standard nodes (Server, Aliases …) are left out.  `progress` gets the number of nodes
+    browsed since its last call.  Raises `Unavailable`.
     """
     found: dict[ua.NodeId, Variable] = {}
     seen = {root}
     level: list[tuple[ua.NodeId, tuple[str, ...]]] = [(root, prefix)]
     closed: list[tuple[str, ...]] = []
     for deep in range(min(depth, MAX_LEVELS) + 1):
-        if deep == depth:  # at the last level only the properties of variables are read
+        if deep == depth:  # at the last level only properties of variables are needed
             closed = [path for node, path in level if node not in found]
             level = [(node, path) for node, path in level if node in found]
         below = await children(session, [node for node, _ in level], progress=progress)
@@ -167,7 +167,10 @@ def _visit(
 
 
 async def node_at(session: Session, path: str) -> ua.NodeId | None:
-    """The node at `/Objects/line-1/press-1`: browse names from the root, in whatever namespace; None if not there."""
+    """The node at a path such as `/Objects/line-1/press-1`: browse names from the root, in any namespace.
+
+    None: not there.
+    """
     node = _ROOT
     for name in path.strip("/").split("/"):
         [references] = await children(session, [node], classes=OBJECT | VARIABLE)

@@ -1,10 +1,10 @@
-"""The types of variables as a server describes them before any value: data types, enumerations, structures.
+"""The server's descriptions of the variables' types, before any value: data types, enumerations, structures.
 
-    tag ─ DataType, ValueRank ─► data type ─┬─ what was read of its structures (`structures.py`), and those inside
+    tag ─ DataType, ValueRank ─► data type ─┬─ its structures (`structures.py`), with nested ones
                                             └─ DataTypeDefinition, or its property EnumStrings or EnumValues
 
-Servers of version 1.03 and earlier have only the properties (Part 3, 5.8.3).  A server that describes nothing leaves
-the tags as they are: a missing description is no failure.
+Servers of version 1.03 and earlier have only the properties (Part 3, 5.8.3).  If a server describes nothing, the tags
+stay as they are: a missing description is not an error.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from gateway.opcua.space.structures import Types
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _BUILT_IN = {f"i={number}": number for number in range(1, 26) if number not in (22, 24)}
-"""Data types that are built-in types, without those that say nothing: Structure and BaseDataType."""
+"""Data types that are built-in types, except those without information: Structure and BaseDataType."""
 _ABSTRACT = ("i=22", "i=24", "i=26", "i=27", "i=28")
-"""Structure, BaseDataType and the numbers: values are of a subtype."""
+"""Structure, BaseDataType and the abstract numbers: their values have a subtype."""
 _NAMES = ("EnumStrings", "EnumValues")
 _INT32, _ANY_RANK = 6, -2
 
@@ -68,7 +68,7 @@ async def _variable_types(session: Session, tags: Sequence[Tag], types: Types) -
 
 
 def _parts(data_type: str, types: Types) -> list[str]:
-    """A data type and those that it is made of, without built-in types."""
+    """A data type and the types of its parts, without built-in types."""
     parts = [data_type]
     for part in parts:
         definition = types.definitions.get(part)
@@ -98,7 +98,7 @@ async def _known(session: Session, data_types: Sequence[str], types: Types) -> d
 
 
 async def _members(session: Session, data_types: dict[str, ua.NodeId]) -> dict[str, Members]:
-    """The members of each enumeration; an empty tuple for every other type."""
+    """The members of each enumeration.  Empty for all other types."""
     if not data_types:
         return {}
     answers = await session.read_attribute(list(data_types.values()), ua.AttributeIds.DataTypeDefinition)
@@ -109,7 +109,7 @@ async def _members(session: Session, data_types: dict[str, ua.NodeId]) -> dict[s
 
 
 def _defined(said: object) -> Members | None:
-    """The members of a definition; none for other types, None where the server has no definition."""
+    """The members in a definition.  Empty for other types; None: the server has no definition."""
     if isinstance(said, ua.EnumDefinition):
         return tuple((int(field.Value), field.Name or "") for field in said.Fields or ())
     return () if said is not None else None

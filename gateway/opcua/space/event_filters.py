@@ -1,7 +1,7 @@
-"""Events and alarms (Part 4, 7.22.3; Part 9): what to ask for, and what comes back.
+"""Events and alarms (Part 4, 7.22.3; Part 9): the filters to request them, and the events received.
 
-An event is a row like any other: its tag is the notifier it was subscribed at, its value is a `Structure` of the chosen
-fields, and its source time is the event's `Time`.  So events take the same path as values.
+An event is a row like any other.  Its tag is the notifier, its value a `Structure` of the chosen fields, its source
+time the event's `Time`.  So events take the same path as values.
 """
 
 import struct
@@ -23,7 +23,7 @@ DEFAULT_FIELDS = (
     "EventId", "EventType", "SourceNode", "SourceName", "Time", "ReceiveTime", "Message", "Severity",
     "ConditionName", "Retain", "ActiveState/Id", "AckedState/Id",
 )  # fmt: skip
-"""Fields of every event, then of alarms; a field that an event does not have is left out."""
+"""Fields of all events, then of alarms.  A field that an event does not have is left out."""
 
 _DECLARED_AT = {
     "ConditionName": ua.ObjectIds.ConditionType,
@@ -31,10 +31,10 @@ _DECLARED_AT = {
     "AckedState": ua.ObjectIds.AcknowledgeableConditionType,
     "ActiveState": ua.ObjectIds.AlarmConditionType,
 }
-"""Some servers accept a field only with the type that declares it.  All other fields are those of every event."""
+"""Fields that some servers accept only with the type that declares them.  All others belong to BaseEventType."""
 MODEL_CHANGES = 0x7FFF_FFFF
-"""The client handle of an item of our own, which tells that the address space has changed and has no tag.  Not the
-largest number there is, because node-opcua takes that for no handle."""
+"""The client handle of our own item for changes of the address space.  It has no tag.  Not the largest number, which
+node-opcua takes for "no handle"."""
 _MODEL_FIELDS = ("EventType",)
 _SERVER = ua.NodeId(ua.Int32(ua.ObjectIds.Server), ua.Int16(0))
 _CONDITION = ua.NodeId(ua.Int32(ua.ObjectIds.ConditionType), ua.Int16(0))
@@ -44,12 +44,12 @@ _DATE_TIME, _NODE_ID, _STRUCTURE = 13, 17, 22
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events, and which of their fields."""
+    """The events to report, and their fields."""
 
     fields: tuple[str, ...] = DEFAULT_FIELDS
     """Browse paths below the event type, parts joined with `/`; `uri:Name` where the namespace is another."""
     types: tuple[str, ...] = ()
-    """Node ids of event types; subtypes count.  Empty means all."""
+    """Node ids of event types, with their subtypes.  Empty: all."""
     least_severity: int = 1
 
 
@@ -66,7 +66,7 @@ class Event:
 
 
 def filter_of(wanted: EventFilter, uris: Sequence[str]) -> ua.EventFilter:
-    """The filter of a monitored item.  Types of namespaces the server has not got select nothing."""
+    """The filter of a monitored item.  Types in namespaces that the server does not have select nothing."""
     made = ua.EventFilter()
     made.SelectClauses = [_operand(path, uris) for path in wanted.fields]
     made.WhereClause = _where(wanted, uris)
@@ -74,7 +74,7 @@ def filter_of(wanted: EventFilter, uris: Sequence[str]) -> ua.EventFilter:
 
 
 def model_changes_request() -> ua.MonitoredItemCreateRequest:
-    """Ask the Server object for BaseModelChangeEvents (Part 3, 9.32), which say that nodes came or went."""
+    """An item for the BaseModelChangeEvents of the Server object (Part 3, 9.32), which report new and removed nodes."""
     request = ua.MonitoredItemCreateRequest()
     request.ItemToMonitor.NodeId, request.ItemToMonitor.AttributeId = _SERVER, EVENT_NOTIFIER
     request.MonitoringMode = ua.MonitoringMode.Reporting
@@ -105,7 +105,7 @@ def _qualified(part: str, uris: Sequence[str]) -> ua.QualifiedName:
 
 
 def _where(wanted: EventFilter, uris: Sequence[str]) -> ua.ContentFilter:
-    """(type or type …) and severity, as the list of elements that Part 4, 7.7 wants: operators before operands."""
+    """(type or type …) and severity, as the element list of Part 4, 7.7: operators before operands."""
     nodes = [node for text in wanted.types if (node := node_of(text, uris)) is not None]
     parts: list[_Tree] = []
     if wanted.types:

@@ -1,8 +1,8 @@
-"""Which variables came to an address space and which went from it, compared with the table in use.
+"""The variables that came to an address space or left it, compared with the present table.
 
-A handle never changes its meaning while a source is open: new variables stand at the end of the table, and those that
-went keep their place.  A subtree that cannot be browsed for a moment looks empty.  So a variable counts as gone only
-when the server says that it does not know its node.
+A handle keeps its meaning while a source is open: new variables go to the end of the table, and removed ones keep their
+place.  A subtree that cannot be browsed for a moment looks empty.  So a variable counts as removed only when the server
+says that it does not know its node.
 """
 
 from collections.abc import Collection
@@ -24,7 +24,7 @@ _UNKNOWN = frozenset((0x8033_0000, 0x8034_0000))
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A table, and how it differs from the one before."""
+    """A table, and its differences from the former one."""
 
     table: Table
     came: range
@@ -34,7 +34,7 @@ class Growth:
 
 
 async def growth_of(session: Session, config: SourceConfig, table: Table) -> Growth:
-    """Look again for what the configuration selects.
+    """Browse again for the selected variables.
 
     Raises `Unavailable`, also when the server's namespaces have changed: the next connection resolves everything anew.
     """
@@ -60,10 +60,10 @@ async def growth_of(session: Session, config: SourceConfig, table: Table) -> Gro
 
 
 async def something_appeared(session: Session, table: Table, failed: Collection[int]) -> bool:
-    """Whether a subtree or type that was empty has something in it now.
+    """Whether a subtree or type that was empty has variables now.
 
-    Raises `Unavailable`, also when a path of browse names leads somewhere now: the variable has a node id at last, and
-    so another place in the table.
+    Raises `Unavailable`, also when a path of browse names now leads to a node: the variable has a node id then, and
+    with it another place in the table.
     """
     for handle in failed:
         place = table.items[handle].text
@@ -76,7 +76,7 @@ async def something_appeared(session: Session, table: Table, failed: Collection[
 
 
 def is_growing(config: SourceConfig) -> bool:
-    """Whether anything is selected that may come and go."""
+    """Whether any selection can gain or lose variables."""
     return any(_is_browsed(config, number) for number in range(len(config.select)))
 
 
@@ -89,4 +89,4 @@ async def _check_namespaces(session: Session) -> None:
     [answer] = await session.read_values([_NAMESPACES])
     uris = content(answer)
     if isinstance(uris, list) and tuple(map(str, uris)) != session.uris:
-        raise Unavailable(f"{session.where} has other namespaces now: connecting again to look for everything anew")
+        raise Unavailable(f"{session.where} has other namespaces now: connecting again to resolve everything anew")

@@ -1,8 +1,8 @@
-"""From the configuration's selections to the table of tags: which variables, called what, sampled how.
+"""From the selections of the configuration to the table of tags: variables, names, sampling.
 
-A variable is taken once: the first selection that names it decides.  The order of the table follows from the
-configuration and from what is on the server, never from timing.  Handles are indexes into it, so a subscription of an
-earlier process is continued only when the table is the same (`digest`).
+A variable is taken once: the first selection that matches decides.  The order of the table follows from the
+configuration and the server's content, never from timing.  Handles are indexes into it, so a subscription of an earlier
+process is continued only when the table is the same (`digest`).
 """
 
 import hashlib
@@ -23,15 +23,15 @@ from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.space.structures import Types
 
 NO_LEVEL = "-"
-"""The field of a level that a variable does not have, lying higher up."""
+"""The field of a missing level, for a variable higher up in the tree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What to ask the server for, beside the tag of the same handle."""
+    """What to request from the server for the tag with the same handle."""
 
     text: str
-    """The node id as text; resolved anew when the server comes to know the namespace."""
+    """The node id as text.  It is resolved again when the server gets the namespace."""
     sampling_ms: float
     queue_size: int
     discard_oldest: bool = True
@@ -41,11 +41,11 @@ class Item:
     """0 none, 1 absolute, 2 percent of EURange."""
     deadband: float = 0.0
     events: EventFilter | None = None
-    """Not a variable but a notifier: these events."""
+    """Set for a notifier instead of a variable: the events to request."""
     publishing_s: float = field(default=0.25, repr=False)
-    """The interval of its subscription.  Not in the digest, because a checkpoint has it for each subscription."""
+    """The interval of its subscription.  Not in the digest, since the checkpoint has it per subscription."""
     heartbeat_s: float = field(default=0.0, repr=False)
-    """How often we repeat the last value.  Not in the digest, because the server does not know of it."""
+    """How often the last value is repeated.  Not in the digest, since the server does not know it."""
 
     @property
     def has_filter(self) -> bool:
@@ -60,11 +60,11 @@ class Table:
     items: tuple[Item, ...]
     digest: str = ""
     missing: tuple[Selection, ...] = ()
-    """Subtrees and types that are not there, or have nothing in them."""
+    """Subtrees and types that do not exist or have no variables."""
     added: tuple[str, ...] = ()
-    """Node ids that came while the table was in use.  They are its last ones, in this order."""
+    """Node ids added while the table was in use.  They are its last ones, in this order."""
     types: Types | None = None
-    """What the server says of the types of its variables; None where no format asks for it."""
+    """The server's descriptions of its variables' types.  None: no format needs them."""
 
 
 @dataclass(slots=True)
@@ -85,14 +85,15 @@ class _Draft:
         self.nodes.add(item.text)
         number, shared = self.fields.setdefault(frozenset(fields.items()), (len(self.fields), fields))
         count = self.names[name, number] = self.names.get((name, number), 0) + 1
-        # A copy: the name itself lies among what browsing leaves behind, and would keep that memory from being freed.
+        # A copy: the original name lies in the memory that browsing leaves behind, and would keep it from being freed.
         shown = f"{name}~{count}" if count > 1 else "".join((name[:1], name[1:]))
         self.tags.append(Tag(shown, item.text, shared, unit, *selection))
         self.items.append(item)
 
 
 async def resolve(session: Session, config: SourceConfig, progress: Callable[[int], None] = no_progress) -> Table:
-    """The table of this configuration on this server, now.  `progress` is told how many nodes more were looked into.
+    """The present table of this configuration on this server.  `progress` gets the number of nodes browsed since its
+    last call.
 
     Raises `Unavailable`.
     """
@@ -117,7 +118,7 @@ async def resolve(session: Session, config: SourceConfig, progress: Callable[[in
 
 
 def digest_of(items: Sequence[Item]) -> str:
-    """What a subscription monitors, in the order of its handles."""
+    """A digest of what a subscription monitors, in the order of its handles."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(repr(item).encode())
@@ -125,7 +126,7 @@ def digest_of(items: Sequence[Item]) -> str:
 
 
 def arranged(table: Table, last: Sequence[str]) -> Table:
-    """The table with these node ids at its end, in this order, as they were added one after another before."""
+    """The table with these node ids at its end, in this order, as they were added before."""
     place = {text: number for number, text in enumerate(last, len(table.items))}
     if not any(item.text in place for item in table.items):
         return table
@@ -135,7 +136,7 @@ def arranged(table: Table, last: Sequence[str]) -> Table:
 
 
 def extended(table: Table, found: Table) -> Table:
-    """The table, and after it what only `found` has: handles keep their meaning."""
+    """The table, followed by the new tags of `found`, so that handles keep their meaning."""
     known = {item.text for item in table.items}
     names = {(tag.name, frozenset(tag.fields.items())) for tag in table.tags}
     tags, items = list(table.tags), list(table.items)
@@ -167,12 +168,12 @@ async def variables_of(
 
 
 async def locate(session: Session, text: str) -> ua.NodeId | None:
-    """The node that a node id or a path of the configuration means; None where there is none."""
+    """The node for a node id or path of the configuration.  None: it does not exist."""
     return await node_at(session, text) if text.startswith("/") else node_of(text, session.uris)
 
 
 def _item(config: SourceConfig, selection: Selection) -> Item:
-    """What to ask for the variables of this selection."""
+    """The request settings for the variables of this selection."""
     publishing_s = selection.publishing_interval or config.publishing_interval
     sampling_s = publishing_s if selection.sampling_interval is None else selection.sampling_interval
     return Item(
@@ -207,14 +208,14 @@ def is_chosen(path: str, selection: Selection) -> bool:
 
 
 def split_path(path: tuple[str, ...], levels: Sequence[str]) -> tuple[dict[str, str], str]:
-    """The fields of the first levels, and the name: what is left of the path, at least its last part."""
+    """The fields from the first levels, and the name: the rest of the path, at least its last part."""
     taken = min(len(levels), len(path) - 1)
     fields = dict(zip(levels, [*path[:taken], *[NO_LEVEL] * (len(levels) - taken)], strict=True))
     return fields, "/".join(path[taken:])
 
 
 async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str, tuple[str, str, str | None]]:
-    """Name, node id with URI, and unit of each node named by itself.  What is not there is named by its own id."""
+    """Name, node id with URI, and unit of each node selected by itself.  A missing node is named by its id."""
     nodes = {text: await locate(session, text) for text in texts}
     known = [(text, node) for text, node in nodes.items() if node is not None]
     names = await session.read_attribute([node for _, node in known], ua.AttributeIds.BrowseName) if known else []

@@ -1,11 +1,11 @@
-"""The structures of one server: definitions are read from it, and readers are made of them.
+"""The structures of one server: reads their definitions and makes readers from them.
 
 asyncua keeps decoded types in registries global to the process, where two servers overwrite each other.  Here each
-session has readers of its own.  A type without a definition, or with one that Part 6 has no encoding for, has no
-reader: its values keep their bytes.
+session has its own readers.  A type without a definition, or with one that Part 6 does not encode, has no reader: its
+values keep their bytes.
 
-    data types ─ walk HasSubtype from BaseDataType ─► which built-in type each is, after all
-               └ DataTypeDefinition of each ────────► fields ─► a reader per encoding id
+    data types ─ follow HasSubtype from BaseDataType ─► the built-in type of each
+               └ DataTypeDefinition of each ──────────► fields ─► a reader per encoding id
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ MOST_TYPES = 50_000
 MAX_LEVELS = 50
 
 _MOST_OPTIONAL = 32
-"""Bits of the mask that says which fields are there."""
+"""The number of bits in the mask of present fields."""
 
 _PLAIN, _OPTIONAL, _UNION = 0, 1, 2
 """StructureType (Part 3, 8.48); 3 and 4 are the first and the last with subtypes allowed."""
@@ -63,13 +63,13 @@ class Field:
 
     @property
     def is_inline(self) -> bool:
-        """Whether a structure in this field comes without the header of an ExtensionObject (Part 6, 5.2.6)."""
+        """Whether a structure in this field has no ExtensionObject header (Part 6, 5.2.6)."""
         return self.data_type not in _WITH_HEADER and not self.allows_subtypes
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a server says of one structure."""
+    """The server's definition of one structure."""
 
     data_type: str
     kind: int
@@ -81,18 +81,18 @@ FieldReader = Callable[[Reader], Typed]
 
 @dataclass(frozen=True, slots=True)
 class Types:
-    """What a server says of its data types."""
+    """The server's data types."""
 
     readers: Mapping[str, StructureReader]
-    """By the encoding id of a structure."""
+    """Readers of structures, by encoding id."""
     definitions: Mapping[str, Definition]
-    """Of structures."""
+    """Definitions of structures."""
     kinds: Mapping[str, int]
     """The built-in type of each data type."""
 
 
 async def load_types(session: Session) -> Types:
-    """The server's data types, with a reader for each structure that can be read.  Raises `Unavailable`."""
+    """The server's data types, with a reader for each readable structure.  Raises `Unavailable`."""
     kinds, nodes = await _data_types(session)
     structures = [node for text, node in nodes.items() if kinds[text] == EXTENSION_OBJECT]
     answers = await session.read_attribute(structures, ua.AttributeIds.DataTypeDefinition) if structures else []
@@ -138,7 +138,10 @@ async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.No
 
 
 def built_in(data_type: str, inherited: int) -> int:
-    """The built-in type that values of a data type are encoded as (Part 6, 5.1.2), given that of its supertype."""
+    """The built-in type in which values of a data type are encoded (Part 6, 5.1.2).
+
+    `inherited`: that of its supertype.
+    """
     if data_type == _ENUMERATION:
         return _INT32
     if data_type == DECIMAL:
@@ -150,7 +153,7 @@ def built_in(data_type: str, inherited: int) -> int:
 
 
 async def _encodings(session: Session, nodes: Sequence[ua.NodeId]) -> dict[str, str]:
-    """The binary encoding of data types that do not name it themselves."""
+    """The binary encoding of data types whose definition does not name it."""
     below = await children(session, nodes, reference=_HAS_ENCODING, classes=_OBJECT) if nodes else []
     found = {}
     for node, references in zip(nodes, below, strict=True):
@@ -161,7 +164,7 @@ async def _encodings(session: Session, nodes: Sequence[ua.NodeId]) -> dict[str, 
 
 
 def definition_of(data_type: str, said: ua.StructureDefinition, uris: Sequence[str]) -> Definition | None:
-    """A definition in our terms; None when it says what we cannot read."""
+    """The definition in our form.  None: it cannot be read."""
     kind = int(said.StructureType)
     fields = []
     for number, field in enumerate(said.Fields or ()):
@@ -180,7 +183,7 @@ def definition_of(data_type: str, said: ua.StructureDefinition, uris: Sequence[s
 def readers_of(
     definitions: Mapping[str, Definition], encodings: Mapping[str, str], kinds: Mapping[str, int]
 ) -> dict[str, StructureReader]:
-    """A reader per encoding id.  Types that contain what has no reader are left out."""
+    """A reader per encoding id.  Types with unreadable parts are left out."""
     made: dict[str, StructureReader] = {}
     for text in _readable(definitions, kinds):
         made[text] = _reader(definitions[text], kinds, made, definitions)
@@ -188,10 +191,10 @@ def readers_of(
 
 
 def _readable(definitions: Mapping[str, Definition], kinds: Mapping[str, int]) -> set[str]:
-    """The types all of whose fields can be read, and all fields of what they contain.
+    """The types whose fields, nested ones included, can all be read.
 
-    From what cannot be read to what contains it, in time linear in the number of fields: a chain of types may be longer
-    than Python's stack.
+    Works from unreadable types to the types that contain them, in time linear in the number of fields: a chain of types
+    may be longer than Python's stack.
     """
     containing: dict[str, list[str]] = {}
     unreadable: list[str] = []
@@ -235,7 +238,7 @@ def _reader(
 
 
 def _optional_bits(definition: Definition) -> list[int]:
-    """The bit of each field in the mask before an encoded structure (Part 6, 5.2.7); 0 where it is always there."""
+    """The bit of each field in the mask before an encoded structure (Part 6, 5.2.7).  0: always present."""
     bits, following = [], 1
     for field in definition.fields:
         bits.append(following if field.is_optional else 0)
@@ -244,7 +247,7 @@ def _optional_bits(definition: Definition) -> list[int]:
 
 
 def _read_union(r: Reader, readers: Sequence[tuple[Field, FieldReader]]) -> dict[str, Typed]:
-    """The one field that is there; 0 means none (Part 6, 5.2.8)."""
+    """Read the one field of a union.  0 means none (Part 6, 5.2.8)."""
     chosen = r.u32()
     if chosen > len(readers):
         raise Malformed(f"field {chosen} of a union of {len(readers)}")
@@ -267,9 +270,9 @@ def _field_reader(
 
 
 def _inline_reader(field: Field, made: Mapping[str, StructureReader]) -> FieldReader:
-    """A structure in a structure: its fields without the header of an ExtensionObject.
+    """A reader for a nested structure: its fields without the ExtensionObject header.
 
-    Looked up when it is read, because types may contain themselves.
+    It is looked up when used, because types may contain themselves.
     """
     if not field.dimensions:
         return lambda r: Typed(EXTENSION_OBJECT, made[field.data_type](r))
@@ -287,9 +290,9 @@ def _inline_reader(field: Field, made: Mapping[str, StructureReader]) -> FieldRe
 
 
 async def types_or_none(session: Session, wanted: bool) -> Types:
-    """The data types; nothing where they are not wanted or the server does not tell.
+    """The data types.  Empty if they are not wanted or the server does not describe them.
 
-    Raises `Unavailable` only when the link is gone.
+    Raises `Unavailable` only when the link is lost.
     """
     if not wanted:
         return Types({}, {}, {})

@@ -1,1 +1,1 @@
-"""What a server sends: subscriptions, their sequence, their transfer, back-fill, and polling; all as batches."""
+"""The values of a server: subscriptions, their sequence, transfer, back-fill, and polling; all as batches."""

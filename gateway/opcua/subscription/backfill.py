@@ -1,17 +1,17 @@
-"""Back-fill: what was missed while nobody listened is read from the server's history, or announced as a gap.
+"""Back-fill: values missed during an absence are read from the server's history, or announced as a gap.
 
-    absence ─ which variables have history ─┬─ off      everything is announced
-                                            ├─ before   gap of what has no history, pages, then live values
-                                            └─ beside   gap of what has no history, then live values; pages between them
+    absence ─ which variables have history ─┬─ off      announce everything
+                                            ├─ before   gap for variables without history, pages, then live values
+                                            └─ beside   gap for variables without history, then live values and pages
 
-Variables without history are announced before anything that comes after the absence.  Variables whose history turns
-out to be unreadable are announced when all pages are read.
+Variables without history are announced before all values that come after the absence.  Variables whose history cannot
+be read are announced after the last page.
 
-*Before* keeps the checkpoint from before the absence until all of it is durable.  *Beside* cannot, because live values
-move the checkpoint on: there it lists the absences that are not complete (`SubscriptionState.backfill_pending`), and
-after a crash they are read again from their beginning.
+*Before* keeps the checkpoint from before the absence until everything is durable.  *Beside* cannot, because live values
+move the checkpoint.  So the checkpoint lists the incomplete absences (`SubscriptionState.backfill_pending`), and after
+a crash they are read again from their beginning.
 
-Pages are read one at a time: the next is asked for when the last one is durable.
+Pages are read one at a time: the next one is requested when the last one is durable.
 """
 
 import asyncio
@@ -34,49 +34,49 @@ from gateway.opcua.subscription.checkpoint import Absence, Checkpoint, handles_o
 from gateway.opcua.subscription.history import read_history, ticks_of, with_history
 
 JUMP_TICKS = 5 * TICKS_PER_SECOND
-"""Two clocks that have drifted further apart in an absence: one of them was set."""
+"""If two clocks drift further apart during an absence, one of them was set."""
 STALE_TICKS = 2 * TICKS_PER_SECOND
-"""CurrentTime is brought up to date now and then, by many servers once a second: so old may be what is read."""
+"""CurrentTime is updated from time to time, by many servers once a second, so its value may be this old."""
 _CURRENT_TIME = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_CurrentTime), ua.Int16(0))
 _Told = Sequence[tuple[int, ua.NodeId]]
-"""Handles and nodes of the variables whose history can be read."""
+"""Handles and nodes of the variables with readable history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What a subscription monitored that cannot be continued."""
+    """A subscription that cannot be continued, and what it monitored."""
 
     ticks: int
-    """How far it had come."""
+    """The latest timestamp that it delivered."""
     handles: frozenset[int]
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class _HistoryRead:
-    """One absence, and whose history can be read for it."""
+    """One absence, and the variables whose history can be read for it."""
 
     absence: Absence
     told: _Told
     missed: frozenset[int]
-    """Handles that have to be announced whatever the history says."""
+    """Handles that must be announced in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """All of an absence has been read; `gap` is what could not be."""
+    """An absence is read completely.  `gap` announces what could not be read."""
 
     absence: Absence
     gap: Gap | None
 
 
 class Backfill:
-    """Fills in the absences of one source."""
+    """Fills the absences of one source."""
 
     def __init__(
         self, session: Session, config: SourceConfig, dialect: Dialect, builder: BatchBuilder, wake: Callable[[], None]
     ) -> None:
-        """`wake` is called when there is something in `ready`."""
+        """`wake` is called when `ready` has content."""
         self._session = session
         self._mode = config.backfill
         self._dialect = dialect
@@ -87,19 +87,19 @@ class Backfill:
         self._beside: asyncio.Queue[_HistoryRead] = asyncio.Queue()
         self._taken = asyncio.Event()
         self.ready: deque[Changes | Complete] = deque()
-        """What was read beside the live values and waits to be delivered; at most one."""
+        """Values read beside the live ones that wait for delivery; at most one item."""
         self.pending: tuple[Absence, ...] = ()
-        """Absences that are not complete: the checkpoint lists them."""
+        """Incomplete absences; the checkpoint lists them."""
 
     @property
     def is_first(self) -> bool:
-        """Whether something is to be filled in before any live value."""
+        """Whether history must be delivered before any live value."""
         return bool(self._first)
 
     async def take_on(self, items: Sequence[Item], absences: Sequence[Absence], before: Checkpoint) -> list[Gap]:
-        """Fill in these absences, and those that were not complete when the checkpoint `before` was made.
+        """Fill these absences, and those that were incomplete at the checkpoint `before`.
 
-        Returns the gaps that have to be announced now.  Raises `Unavailable`.
+        Returns the gaps to announce now.  Raises `Unavailable`.
         """
         new = [each for each in (*before.state.backfill_pending, *absences) if each not in self.pending]
         reads = [await self._read_of(items, each) for each in new]
@@ -110,7 +110,7 @@ class Backfill:
             self.pending += tuple(new)
             for read in reads:
                 self._beside.put_nowait(read)
-            reads = [read for read in reads if read.absence in absences]  # the others were announced when they were new
+            reads = [read for read in reads if read.absence in absences]  # the others were announced before
         return [gap for read in reads if (gap := _gap_of(read.absence, read.missed))]
 
     async def _read_of(self, items: Sequence[Item], absence: Absence) -> _HistoryRead:
@@ -121,7 +121,7 @@ class Backfill:
         return _HistoryRead(absence, told, frozenset(handles) - proven)
 
     async def first(self) -> AsyncGenerator[Batch, None]:
-        """What comes before the live values.  The last batch has no values; it announces what could not be read."""
+        """The batches before the live values.  The last one has no values; it announces what could not be read."""
         gaps = [gap for read in self._first if (gap := _gap_of(read.absence, read.missed))]
         if gaps and any(read.told for read in self._first):
             yield replace(self._builder.build(None, tuple(gaps)), checkpoint=self._checkpoint)
@@ -138,7 +138,7 @@ class Backfill:
         yield self._builder.build(None, tuple(gaps))
 
     async def run(self) -> None:
-        """Read what is pending beside the live values, for ever.  Raises `Unavailable`."""
+        """Read pending history beside the live values, until cancelled.  Raises `Unavailable`."""
         while True:
             read = await self._beside.get()
             failed: set[int] = set()
@@ -156,7 +156,7 @@ class Backfill:
         await self._taken.wait()
 
     def next(self) -> Batch:
-        """The batch of what is ready.  Call `took` when it is durable."""
+        """The batch that is ready.  Call `took` when it is durable."""
         found = self.ready[0]
         if isinstance(found, Changes):
             return self._builder.historical(found)
@@ -164,7 +164,7 @@ class Backfill:
         return self._builder.build(None, (found.gap,) if found.gap else ())
 
     def took(self) -> None:
-        """What was ready is durable."""
+        """The batch that was ready is durable."""
         self.ready.popleft()
         self._taken.set()
 
@@ -177,12 +177,12 @@ class Backfill:
 async def absences_after(
     session: Session, before: Checkpoint, lost: Sequence[Lost], cause: str
 ) -> tuple[list[Absence], int]:
-    """The absences between a checkpoint and now, by the server's clock; and that clock less ours, in ticks.
+    """The absences between a checkpoint and now, by the server's clock; and the offset of that clock to ours, in ticks.
 
     Raises `Unavailable`.
 
-    A server that was restarted may have forgotten what it kept, and one whose clock was set has other times for it:
-    what it still tells is taken, and proves nothing.  A checkpoint from the future does not say when the absence began.
+    A restarted server may have lost its history, and a server whose clock was set has other times in it.  Their values
+    are accepted, but prove nothing.  A checkpoint from the future does not tell when the absence began.
     """
     [answer] = await session.read_values([_CURRENT_TIME])
     said = content(answer)
@@ -199,8 +199,8 @@ async def absences_after(
 
 
 def not_before(told_ticks: int, now_ticks: int) -> int:
-    """An instant by the server's clock that is not before the present, when it tells `told_ticks` and we have
-    `now_ticks`: a gap that ended earlier than the absence would leave values without a word."""
+    """The later one of two instants on the server's clock: `told_ticks`, as the server states it, and our `now_ticks`.
+    A gap that ended before the absence would leave values unannounced."""
     until = told_ticks + STALE_TICKS
     return max(until, now_ticks) if abs(told_ticks - now_ticks) <= JUMP_TICKS else until
 

@@ -1,4 +1,4 @@
-"""Notification messages into `model.Batch`: columns, the gaps that they show, and the counts."""
+"""Turns notification messages into `model.Batch`: columns, the gaps in them, and the counts."""
 
 import asyncio
 import time
@@ -24,29 +24,29 @@ NOTHING = Changes(
     np.zeros(0, np.int64),
 )  # fmt: skip
 LEAD_TICKS = 60 * TICKS_PER_SECOND
-"""How far the clock of a source may be ahead of its server's.  History is read so far beyond the present."""
+"""How far a source timestamp may be ahead of the server's clock.  History is read this far into the future."""
 MOST_TOLD = 100
-"""So many variables whose values cannot be decoded are named in the log of one connection."""
+"""How many variables with undecodable values the log names per connection."""
 SHOWN = 5
 OVERFLOW = 0x480
-"""InfoType DataValue and Overflow (Part 4, 7.39.1): older values fell out of the server's queue before this one."""
+"""InfoType DataValue and Overflow (Part 4, 7.39.1): the server's queue lost older values before this one."""
 
 
 def now_ticks() -> int:
-    """The wall clock."""
+    """The wall clock in ticks."""
     return time.time_ns() // 100 + UNIX_EPOCH_TICKS
 
 
 def until_ticks(since_ticks: int) -> int:
-    """Where a gap that began then would end."""
+    """The end of a gap that begins at `since_ticks`."""
     return max(now_ticks(), since_ticks)
 
 
 def latest_ticks(before_ticks: int, columns: Changes, server_ticks: int) -> int:
-    """The latest source timestamp seen, after this batch too: where a gap would begin.
+    """The latest source timestamp up to and including this batch: the beginning of a possible gap.
 
-    Not the server's: a source clock that is behind it would put what is missing before its gap.  Never ahead of the
-    server's clock: one variable with a time in the future, or a clock that was set back, would put it after.
+    Not the server's time: if a source clock is late, the missing values would lie before their gap.  Never ahead of the
+    server's clock: otherwise one timestamp in the future, or a clock that was set back, would put them behind it.
     """
     if not len(columns.source_ticks):
         return min(before_ticks, server_ticks)
@@ -59,25 +59,25 @@ def latest_ticks(before_ticks: int, columns: Changes, server_ticks: int) -> int:
 
 
 class ServerClock:
-    """How far the server's clock is from ours.
+    """The offset of the server's clock to ours.
 
-    After the clock was set back, the earlier distance is kept until the clock is where it had been.  Until then its
-    times exist twice, and history cannot be read for them.
+    After the clock was set back, the earlier offset is kept until the clock has caught up.  Until then its times exist
+    twice, and history cannot be read for them.
     """
 
     def __init__(self) -> None:
         self.offset_ticks = 0
-        """The server's clock less ours; 0 where it is not known."""
+        """The server's clock minus ours; 0: unknown."""
         self._peak_ticks = 0
 
     def begin(self, *offsets_ticks: int) -> None:
-        """Of these distances the largest holds; 0 is none."""
+        """Start with the largest of these offsets; 0: none."""
         known = [offset for offset in offsets_ticks if offset]
         self.offset_ticks = max(known, default=0)
         self._peak_ticks = now_ticks() + self.offset_ticks if known else 0
 
     def note(self, server_ticks: int) -> None:
-        """This is the server's clock now."""
+        """Note the present time of the server's clock."""
         if server_ticks >= self._peak_ticks:
             self._peak_ticks, self.offset_ticks = server_ticks, server_ticks - now_ticks()
 
@@ -94,31 +94,31 @@ class BatchBuilder:
         self._dialect = dialect
         self._log = structlog.get_logger("gateway.opcua").bind(source=source)
         self._told: set[int] = set()
-        """Handles of which the log has said that their values cannot be decoded; -1 for values of unknown handles."""
+        """Handles whose undecodable values are already logged; -1 stands for unknown handles."""
         self.heartbeats = Heartbeats(table.items)
         self.model_changed = asyncio.Event()
-        """Set when the server says that its address space has changed."""
+        """Set when the server reports a change of its address space."""
         self.learn(table)
 
     def learn(self, table: Table) -> None:
-        """Use this table from now on.  Earlier handles keep their meaning in it."""
+        """Use this table from now on.  Existing handles keep their meaning in it."""
         self._tags = table.tags
         self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
         self.heartbeats.learn(table.items)
 
     def build(self, published: Published | None, gaps: tuple[Gap, ...], since_ticks: int = 0) -> Batch:
-        """The batch of a message (None: of no message, only gaps).  Never raises: what is unreadable is announced.
+        """The batch of a message.  `published` None: only gaps.  Never raises: what cannot be read is announced.
 
-        What is missing came after `since_ticks`.
+        Missing values are later than `since_ticks`.
         """
         return self.read(self.columns(published) if published is not None else NOTHING, gaps, since_ticks)
 
     def columns(self, published: Published) -> Changes:
-        """What a message says.  Never raises: what is unreadable is counted."""
+        """The content of a message.  Never raises: what cannot be read is counted."""
         return joined([self._changes(published, part) for part in published.notifications])
 
     def together(self, messages: Sequence[Published]) -> Changes | None:
-        """What several messages say, read at once; None where each has to be read by itself."""
+        """The content of several messages at once.  None: each must be read alone."""
         if any(len(published.notifications) != 1 for published in messages):
             return None
         columns = read_together([(published, published.notifications[0]) for published in messages], self._dialect)
@@ -133,9 +133,9 @@ class BatchBuilder:
         tags_of: Callable[[], tuple[int, ...]] = tuple,
         checkpoint: bytes = b"",
     ) -> Batch:
-        """The batch of what was read, with what is wrong with it announced.
+        """The batch of decoded columns, with their problems announced as gaps.
 
-        A gap that names no tags concerns those of `tags_of`.
+        A gap without tags concerns those of `tags_of`.
         """
         timed = with_times(columns, self._time_source, now_ticks)
         self.heartbeats.note(timed, time.monotonic())
@@ -185,7 +185,7 @@ class BatchBuilder:
         return NOTHING
 
     def _known(self, changes: Changes) -> Changes:
-        """Without the rows whose handle is not ours: a server that invents handles must not break who trusts them."""
+        """The columns without rows of unknown handles: a server may send invented ones."""
         known = changes.handles < len(self._tags)
         if np.count_nonzero(known) == len(known):
             return changes
@@ -200,7 +200,7 @@ class BatchBuilder:
             changes.server_ticks[rows],
             changes.spoiled,
             changes.lost + len(known) - len(rows),
-            changes.problem or "handles that we did not give",
+            changes.problem or "unknown client handles",
             changes.culprits,
         )
 
@@ -215,7 +215,7 @@ class BatchBuilder:
         return [Gap("undecodable", detail, since_ticks, 0, columns.lost or None)]
 
     def _tell(self, columns: Changes) -> None:
-        """Name what cannot be decoded, each variable once."""
+        """Log the variables with undecodable values, each once."""
         new = [h for h in dict.fromkeys(columns.culprits) if h not in self._told and h < len(self._tags)]
         nameless = not columns.culprits and bool(columns.problem) and -1 not in self._told
         if len(self._told) < MOST_TOLD and (new or nameless):
@@ -234,7 +234,7 @@ class BatchBuilder:
         self._metrics.overflows.inc(len(flagged))
         handles = tuple(np.unique(columns.handles[flagged]).tolist())
         ticks = columns.source_ticks[flagged]
-        detail = "the server's queue ran over between two publishes: a longer queue_size or a slower sampling_interval"
+        detail = "the server's queue overflowed between two publishes: raise queue_size or sampling_interval"
         return [Gap("server_overflow", detail, since_ticks, int(ticks.max()), None, handles)]
 
     def _count(self, columns: Changes) -> None:
@@ -250,7 +250,7 @@ class BatchBuilder:
 
 
 def joined(changes: Sequence[Changes]) -> Changes:
-    """Several notifications of one message, one after the other."""
+    """Concatenate several notifications of one message."""
     if len(changes) == 1:
         return changes[0]
     every = [NOTHING, *changes]

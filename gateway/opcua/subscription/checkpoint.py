@@ -1,7 +1,7 @@
-"""The checkpoint: what a source needs to continue where it stopped, also after `kill -9`.
+"""The checkpoint: everything that a source needs to continue where it stopped, also after `kill -9`.
 
-It is stored with the values it follows, in one transaction, and comes back at the next open.  It changes with every
-batch, so all but a few numbers are encoded only when the subscriptions change:
+It is stored with the values before it, in one transaction, and returned at the next open.  It changes with every batch,
+so only a few numbers are encoded each time; the rest is encoded when the subscriptions change:
 
     magic · number of positions · clock offset · positions, one per subscription · `SubscriptionState`, as JSON
 """
@@ -17,21 +17,21 @@ _POSITION = struct.Struct("<Iq")
 _MAGIC = b"OUA3"
 _FORMER_HEAD = struct.Struct("<4sIqq")
 _FORMER_MAGIC = b"OUA2"
-"""Written by versions that had one subscription per source."""
+"""From versions with one subscription per source."""
 _NO_HANDLE = 2**32
 _JSON_NAMES = {"subscriptions": "held", "backfill_pending": "owed"}
-"""Fields whose names on disk are older than those here: a stored checkpoint stays readable in both directions."""
+"""Fields with older names on the disk, so that stored checkpoints stay readable in both directions."""
 
 Ranges = tuple[tuple[int, int], ...]
-"""Handles as runs: the first of each run, and the one after its last."""
+"""Handles as runs: the first handle of each run, and the one after its last."""
 
 
 MOST_RUNS = 500
-"""The checkpoint goes to the disk with every batch, so it is kept small."""
+"""The checkpoint is written with every batch, so its size is limited."""
 
 
 def ranges_of(handles: Iterable[int]) -> Ranges | None:
-    """Handles as runs; None when there are more runs than a checkpoint should carry."""
+    """Handles as runs.  None: too many runs for a checkpoint."""
     runs: list[tuple[int, int]] = []
     for handle in sorted(handles):
         if runs and runs[-1][1] == handle:
@@ -48,62 +48,62 @@ def handles_of(ranges: Ranges, count: int) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A time in which nobody listened.  Its values are read from the history, or announced as missing."""
+    """A period without a subscription.  Its values are read from the history or announced as missing."""
 
     since_ticks: int
-    """The latest timestamp seen before it; 0 when there was none."""
+    """The latest timestamp before it; 0: there was none."""
     until_ticks: int
     cause: str
     """One of `model.GAP_CAUSES`."""
     detail: str
     unproven: bool = False
-    """The server was restarted meanwhile, or a clock was set: its history may be incomplete without saying so."""
+    """Whether the server was restarted meanwhile, or a clock was set: its history may then be incomplete unnoticed."""
     handles: Ranges = ()
-    """The tags nobody listened to; empty for every tag."""
+    """The affected tags; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedSubscription:
-    """One subscription that we left on a server, and what it monitors."""
+    """A subscription that stays on a server, and what it monitors."""
 
     id: int
     asked_s: float
-    """The publishing interval we asked for.  The next three are what the server revised it to."""
+    """The requested publishing interval.  The next three are the revised values."""
     interval_s: float
     keep_alive_s: float
     lifetime_s: float
     handles: Ranges | None
-    """None when there are too many runs, or when the server had not answered yet: then the server must tell."""
+    """None: too many runs, or the server had not answered yet.  Then the server must be asked."""
     watches_model: bool = False
-    """It also has the item that tells when the server's address space changes."""
+    """Whether it also has the item for changes of the address space."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far one subscription is durable."""
+    """The durable position of one subscription."""
 
     sequence: int
-    """The last durable notification."""
+    """The sequence number of the last durable notification."""
     ticks: int
-    """The latest timestamp seen: where a gap would begin."""
+    """The latest timestamp: the beginning of a possible gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState:
-    """What we have on a server: the part of a checkpoint that seldom changes."""
+    """Our subscriptions on a server: the part of a checkpoint that seldom changes."""
 
     url: str
     started: str
     """Start time of the server: after a restart its subscription ids mean something else."""
     digest: str
-    """Of the table of tags: its handles are the client handles of the subscriptions."""
+    """The digest of the tag table, whose handles are the client handles of the subscriptions."""
     subscriptions: tuple[SavedSubscription, ...] = ()
-    """Empty when the server is polled."""
+    """Empty for a polled server."""
     added: tuple[str, ...] | None = ()
-    """Node ids that came while the table was in use, in the order of their handles; they are the last of the table.
-    None when there are too many of them."""
+    """Node ids added while the table was in use, in the order of their handles.  They are the last ones of the table.
+    None: too many."""
     backfill_pending: tuple[Absence, ...] = ()
-    """What is being read from the history beside the live values, and is not complete yet."""
+    """Absences whose history is being read beside the live values."""
 
     def encode(self) -> bytes:
         fields = {_JSON_NAMES.get(name, name): getattr(self, name) for name in self.__slots__}
@@ -114,26 +114,26 @@ class SubscriptionState:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The subscriptions of a source, and how far each is durable."""
+    """The subscriptions of a source, and the durable position of each."""
 
     state: SubscriptionState
     positions: tuple[Position, ...]
-    """One of each saved subscription; just one when the server is polled."""
+    """One per saved subscription; a single one for a polled server."""
     offset_ticks: int = 0
-    """The server's clock less ours at that time; 0 when it was not known."""
+    """The server's clock minus ours at that time; 0: unknown."""
 
     @property
     def ticks(self) -> int:
-        """The latest time up to which every subscription has delivered."""
+        """The latest time up to which all subscriptions have delivered."""
         return min((position.ticks for position in self.positions), default=0)
 
     def encode(self) -> bytes:
         return encode_checkpoint(self.state.encode(), self.positions, self.offset_ticks)
 
     def for_table(self, digest: str) -> "Checkpoint":
-        """The checkpoint as it holds for this table.
+        """The checkpoint for use with this table.
 
-        Handles of another table mean nothing, so pending back-fill then concerns every tag.
+        Handles of another table mean nothing, so pending back-fill then concerns all tags.
         """
         if self.state.digest == digest:
             return self
@@ -142,13 +142,13 @@ class Checkpoint:
 
 
 def encode_checkpoint(state: bytes, positions: Iterable[Position], offset_ticks: int = 0) -> bytes:
-    """A checkpoint, from an encoded `SubscriptionState`."""
+    """Encode a checkpoint, given an encoded `SubscriptionState`."""
     packed = [_POSITION.pack(position.sequence, position.ticks) for position in positions]
     return b"".join((_HEAD.pack(_MAGIC, len(packed), offset_ticks), *packed, state))
 
 
 def decode_checkpoint(data: bytes) -> Checkpoint | None:
-    """The checkpoint; None when there is none that we understand: then everything begins anew."""
+    """Decode a checkpoint.  None: there is none, or it is unreadable; then the source starts anew."""
     read = {_MAGIC: _read, _FORMER_MAGIC: _read_former}.get(data[:4])
     try:
         return read(data) if read is not None else None
@@ -168,14 +168,14 @@ def _read(data: bytes) -> Checkpoint:
 
 
 def _saved(*fields: object) -> SavedSubscription:
-    saved = SavedSubscription(*fields)  # type: ignore[arg-type]  # as it was encoded
+    saved = SavedSubscription(*fields)  # type: ignore[arg-type]  # decoded in the same types
     return replace(saved, handles=_ranges(saved.handles)) if saved.handles is not None else saved
 
 
 def _state(fields: dict[str, object]) -> SubscriptionState:
     named = {ours: fields.pop(stored) for ours, stored in _JSON_NAMES.items() if stored in fields}
-    state = SubscriptionState(**fields, **named)  # type: ignore[arg-type]  # as it was encoded
-    pending = [Absence(*absence) for absence in state.backfill_pending]  # type: ignore[misc]  # likewise
+    state = SubscriptionState(**fields, **named)  # type: ignore[arg-type]  # decoded in the same types
+    pending = [Absence(*absence) for absence in state.backfill_pending]  # type: ignore[misc]  # decoded in the same types
     return replace(
         state,
         added=tuple(state.added) if state.added is not None else None,
@@ -188,7 +188,7 @@ def _ranges(pairs: Iterable[Iterable[int]]) -> Ranges:
 
 
 def _read_former(data: bytes) -> Checkpoint:
-    """One subscription, with all handles but those that failed."""
+    """Read a checkpoint with one subscription, whose handles are all except the failed ones."""
     _, sequence, ticks, offset_ticks = _FORMER_HEAD.unpack_from(data)
     fields = json.loads(data[_FORMER_HEAD.size :])
     number, failed = fields.pop("subscription"), fields.pop("failed")

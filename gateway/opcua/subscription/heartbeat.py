@@ -1,6 +1,6 @@
-"""Heartbeats: the last value is sent once more when nothing has changed for a while, for consumers that forget.
+"""Heartbeats: the last value is sent again after a period without change, for consumers without a memory.
 
-Pure: the time is an argument.  A repeated row keeps its own timestamps, so a consumer sees that it is not new.
+Pure: the time is an argument.  A repeated row keeps its timestamps, so a consumer sees that it is not new.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _Row = tuple[int, object, int, int, int, int]
 
 
 class Heartbeats:
-    """When which variable is to be repeated."""
+    """When to repeat which variable."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._rows: dict[int, _Row] = {}
@@ -23,12 +23,12 @@ class Heartbeats:
         self.learn(items)
 
     def learn(self, items: Sequence[Item]) -> None:
-        """These are the items now; those known before are at their places."""
+        """Take the present items.  Known ones keep their places."""
         self._period_s = {handle: item.heartbeat_s for handle, item in enumerate(items) if item.heartbeat_s}
         self._wanted = np.array([bool(item.heartbeat_s) for item in items], bool)
 
     def note(self, changes: Changes, now_s: float) -> None:
-        """These rows go out now: their variables need no repetition for a period."""
+        """These rows are sent now, so their variables need no repetition for a period."""
         if not self._period_s or not len(changes.handles):
             return
         for row in np.flatnonzero(self._wanted[changes.handles]).tolist():
@@ -45,11 +45,11 @@ class Heartbeats:
             self._due_s[handle] = now_s + self._period_s[handle]
 
     def wait_s(self, now_s: float, most_s: float) -> float:
-        """How long until the next repetition, at most `most_s`."""
+        """Seconds until the next repetition, at most `most_s`."""
         return max(0.0, min([*self._due_s.values(), now_s + most_s]) - now_s)
 
     def due(self, now_s: float) -> Changes | None:
-        """The rows to repeat now; None when there are none."""
+        """The rows to repeat now.  None: there are none."""
         handles = sorted(handle for handle, due_s in self._due_s.items() if due_s <= now_s)
         if not handles:
             return None

@@ -1,7 +1,7 @@
-"""Back-fill (Part 11, raw history): values of the time in which nobody was subscribed.
+"""Reads raw history (Part 11): the values of a period without a subscription.
 
-History is read page by page, few variables at a time, and yielded as columns.  The next page is asked for when the
-earlier one is durable, so a long outage is filled in at the speed of the outbox.
+History is read page by page, for a few variables at a time, and yielded as columns.  The next page is requested when
+the last one is durable, so a long outage is filled at the speed of the outbox.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -23,7 +23,7 @@ from gateway.opcua.space.selection import Item
 PAGE = 1000
 """Values per variable and request."""
 NODES = 20
-"""Variables per request: with `PAGE`, what one answer may hold."""
+"""Variables per request.  Together with `PAGE` this limits the size of an answer."""
 _CAN_READ_HISTORY = 0x04
 _HISTORY_DATA = "i=658"
 
@@ -34,7 +34,7 @@ _Sample = tuple[int, object, int, int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the server had for one variable."""
+    """The answer for one variable."""
 
     status: int
     continuation: bytes
@@ -48,7 +48,7 @@ class _Answer:
 
 
 async def with_history(session: Session, items: Sequence[tuple[int, Item]]) -> list[tuple[int, ua.NodeId]]:
-    """The handles of variables whose history can be read, with their nodes."""
+    """The variables whose history can be read: handles and nodes."""
     known = [
         (handle, node)
         for handle, item in items
@@ -68,9 +68,9 @@ async def with_history(session: Session, items: Sequence[tuple[int, Item]]) -> l
 async def read_history(
     session: Session, nodes: Sequence[tuple[int, ua.NodeId]], after_ticks: int, until_ticks: int, dialect: Dialect
 ) -> AsyncGenerator[tuple[Changes, list[int]], None]:
-    """Pages of changes after one instant and until another, and the handles whose history could not be read.
+    """Pages of changes between two instants, and the handles whose history could not be read.
 
-    Per variable in the order of time.  Raises `Unavailable` when the server is lost.
+    Each variable is in the order of time.  Raises `Unavailable` when the server is lost.
     """
     size = max(1, min(NODES, session.limits.history))
     for start in range(0, len(nodes), size):
@@ -115,12 +115,12 @@ def _request(nodes: Sequence[tuple[ua.NodeId, bytes]], after_ticks: int, until_t
 
 
 def _instant(ticks: int) -> datetime:
-    """Down to the microsecond, which is all that asyncua can send."""
+    """Ticks as a datetime, cut to microseconds: asyncua cannot send more."""
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(ticks - UNIX_EPOCH_TICKS) // 10)
 
 
 def ticks_of(instant: datetime) -> int:
-    """The ticks of what asyncua made of a DateTime."""
+    """The ticks of a datetime that asyncua decoded."""
     since = instant.replace(tzinfo=instant.tzinfo or UTC) - datetime.fromtimestamp(0, UTC)
     return UNIX_EPOCH_TICKS + since // timedelta(microseconds=1) * 10
 
@@ -129,7 +129,7 @@ def _answers(body: bytes, dialect: Dialect, count: int) -> list[_Answer]:
     r = Reader(body, 0, len(body), dialect)
     skip_header(r)
     if r.count(9) != count:
-        raise Malformed("another number of results than of variables")
+        raise Malformed("the number of results is not that of variables")
     return [_answer(r, dialect) for _ in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""Messages that are not the next new one: those that are missing, and old ones that come again."""
+"""Messages out of sequence: missing ones, and old ones that are repeated."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ GOOD_SUBSCRIPTION_TRANSFERRED = 0x002D_0000
 async def read_missing(
     session: Session, tracker: SubscriptionTracker, published: Published, missing: Sequence[int]
 ) -> tuple[list[Published], list[int]]:
-    """Read again what is missing before this message: what the server still has, in order, and the numbers of the rest.
+    """Request the messages missing before this one.  Returns those that the server has, and the numbers of the rest.
 
-    What was taken before is in neither.  The rest is given up.  Raises `Unavailable`.
+    Messages taken before are in neither list.  The rest is given up.  Raises `Unavailable`.
     """
     again, lost = [], dict.fromkeys(missing)
     for number in tracker.worth_asking(missing, published):
@@ -32,9 +32,9 @@ async def read_missing(
 
 
 def check_statuses(where: str, published: Published, is_old: bool) -> None:
-    """The end of a subscription is the end of the link.  Raises `Unavailable`.
+    """Treat the end of a subscription as the end of the link.  Raises `Unavailable`.
 
-    One exception: an old message may say that it was transferred.  It was meant for our earlier session.
+    Exception: an old message may report a transfer.  It was meant for our earlier session.
     """
     for part in published.notifications:
         if part.kind == STATUS_CHANGE:

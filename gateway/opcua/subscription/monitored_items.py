@@ -1,7 +1,7 @@
-"""The monitored items of a source: which tags are in its subscriptions, which the server refused, and another try.
+"""The monitored items of a source: the tags in its subscriptions, those that the server refused, and retries.
 
-A variable that is not there costs one log line and a count, and does not disturb the others.  A variable that appears
-in a selected subtree while we are connected is added to a subscription of its interval; one that goes is announced.
+A missing variable costs one log line and a count, and does not affect the others.  A variable that appears in a
+selected subtree is added to a subscription with its interval.  One that disappears is announced.
 """
 
 from collections import Counter
@@ -30,13 +30,13 @@ from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 MOST_ADDED_IN_CHECKPOINT = 100
-"""The checkpoint goes to the disk with every batch, so it is kept small."""
+"""The checkpoint is written with every batch, so its size is limited."""
 SHOWN = 5
-"""So many examples are named in one log line."""
+"""How many examples a log line names."""
 
 
 class MonitoredItems:
-    """The tags of a source as its subscriptions have them."""
+    """The tags of a source, as its subscriptions have them."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class MonitoredItems:
         builder: BatchBuilder,
         announce: Callable[[Gap], None],
     ) -> None:
-        """`announce` is called with each gap that the server's messages do not show."""
+        """`announce` is called with each gap that does not show in the server's messages."""
         self.table = table
         self.failed: set[int] = set()
-        """Handles of variables that are in no subscription."""
+        """Handles of variables without a subscription."""
         self.backfill_pending: tuple[Absence, ...] = ()
-        """Absences that are being filled in beside the live values; the checkpoint lists them."""
+        """Absences that are being filled beside the live values; the checkpoint lists them."""
         self._session = session
         self._config = config
         self._subscriptions = subscriptions
@@ -62,14 +62,14 @@ class MonitoredItems:
         self._builder = builder
         self._announce = announce
         self._state = b""
-        """The encoded `SubscriptionState`; empty while items come and go."""
+        """The encoded `SubscriptionState`; empty while items change."""
         self._gone: set[int] = set()
         self._revised: set[int] = set()
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         tell_missing(self._log, table)
 
     async def create(self, handles: Collection[int]) -> None:
-        """Subscribe to these.  Raises `Unavailable`."""
+        """Subscribe to these handles.  Raises `Unavailable`."""
         await self._place(sorted(handles))
         await self._subscriptions.watch(self._subscriptions.fastest)
         self.settle()
@@ -82,7 +82,7 @@ class MonitoredItems:
         )
 
     async def retry(self) -> None:
-        """Try again what failed, and look again where nothing was found.  Raises `Unavailable`."""
+        """Retry failed variables, and browse empty selections again.  Raises `Unavailable`."""
         if await something_appeared(self._session, self.table, self.failed):
             await self.refresh()
         if not self.failed:
@@ -97,11 +97,11 @@ class MonitoredItems:
             self._log.info("variables are back", variables=self._names(sorted(back)))
 
     async def refresh(self) -> None:
-        """Subscribe to what came to the selected subtrees and types; announce what went.  Raises `Unavailable`."""
+        """Subscribe to new variables of the selections, and announce removed ones.  Raises `Unavailable`."""
         growth = await growth_of(self._session, self._config, self.table)
         self.table = growth.table
         if growth.came:
-            self._builder.learn(self.table)  # before the server is told of the handles: it may be quick
+            self._builder.learn(self.table)  # before the server gets the handles, since it may answer at once
             await self._place(growth.came)
             self._log.info("new variables", count=len(growth.came), variables=self._names(growth.came))
         self._gone &= set(growth.went)
@@ -137,7 +137,7 @@ class MonitoredItems:
         return [self.table.items[handle].text for handle in handles[:SHOWN]]
 
     def settle(self) -> None:
-        """Bring counts and state up to date after any change."""
+        """Update counts and state after any change."""
         self.failed = set(range(len(self.table.items))) - self._subscriptions.monitored
         self._metrics.items_good.set(len(self.table.items) - len(self.failed))
         self._metrics.items_failed.set(len(self.failed))
@@ -148,7 +148,7 @@ class MonitoredItems:
         self._state = self._encoded_state()
 
     def checkpoint(self, offset_ticks: int) -> bytes:
-        """How far all subscriptions have come."""
+        """The present checkpoint of all subscriptions, encoded."""
         state = self._state or self._encoded_state()
         return encode_checkpoint(state, [tracker.position for tracker in self._subscriptions], offset_ticks)
 
@@ -163,11 +163,11 @@ class MonitoredItems:
         ).encode()
 
     def _tell_failed(self, answers: Sequence[tuple[int, Monitored]]) -> None:
-        """One line per reason, with examples."""
+        """Log one line per reason, with examples."""
         reasons = Counter(answer.status for _, answer in answers if not answer.is_good)
         for status, count in reasons.items():
             self._log.warning(
-                "variables cannot be subscribed to: they are tried again from time to time",
+                "variables cannot be subscribed to; retried regularly",
                 reason=status_text(status), count=count,
                 variables=self._names([handle for handle, answer in answers if answer.status == status]),
             )  # fmt: skip
@@ -175,7 +175,7 @@ class MonitoredItems:
     def _tell_unfiltered(self, answers: Sequence[tuple[int, Monitored]]) -> None:
         handles = [handle for handle, answer in answers if answer.unfiltered]
         if handles:
-            text = "the server has no dead-band or trigger for these variables: every change is sent"
+            text = "the server supports no dead-band or trigger for these variables: it sends every change"
             self._log.info(text, count=len(handles), variables=self._names(handles))
 
     def _tell_revised(self, answers: Sequence[tuple[int, Monitored]]) -> None:
@@ -183,7 +183,7 @@ class MonitoredItems:
         if revised:
             item, answer = revised[0]
             self._log.info(
-                "the server changed sampling or queue size",
+                "the server revised sampling interval or queue size",
                 variables=len(revised), example=item.text,
                 asked=f"{item.sampling_ms:g} ms, queue {item.queue_size}",
                 got=f"{answer.sampling_ms:g} ms, queue {answer.queue_size}",
@@ -204,13 +204,13 @@ def _saved(tracker: SubscriptionTracker) -> SavedSubscription:
 
 
 def tell_missing(log: structlog.stdlib.BoundLogger, table: Table) -> None:
-    """Name the subtrees and types with nothing in them."""
+    """Log the subtrees and types without variables."""
     if table.missing:
         names = [selection.subtree or selection.type for selection in table.missing[:SHOWN]]
-        log.warning("nothing to subscribe to here: looked for again from time to time", places=names)
+        log.warning("found no variables here; retried regularly", places=names)
 
 
 def removal(handles: Sequence[int], since_ticks: int) -> Gap:
-    """The announcement that variables are gone."""
+    """The announcement of removed variables."""
     detail = "these variables are gone from the server's address space"
     return Gap("node_removed", detail, since_ticks, until_ticks(since_ticks), None, tuple(handles))

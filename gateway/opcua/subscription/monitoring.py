@@ -1,6 +1,6 @@
-"""CreateMonitoredItems (Part 4, 5.13.2), encoded and decoded by hand: a start may ask for 100 000 items.
+"""Encodes CreateMonitoredItems requests and decodes the responses (Part 4, 5.13.2): there may be 100 000 items.
 
-One item takes 5 µs here and 60 µs in asyncua.  The only error is `Malformed`.
+An item takes 5 µs here and 60 µs in asyncua.  The only error is `Malformed`.
 """
 
 import struct
@@ -37,7 +37,7 @@ class Monitored:
     sampling_ms: float = 0.0
     queue_size: int = 0
     unfiltered: bool = False
-    """The server would not filter as asked: every change is sent."""
+    """Whether the server refused the filter, so that it sends every change."""
 
     @property
     def is_good(self) -> bool:
@@ -84,7 +84,7 @@ def _data_filter(trigger: int, deadband_kind: int, deadband: float) -> bytes:
 
 
 def read_created(r: Reader) -> list[Monitored]:
-    """The results of a CreateMonitoredItemsResponse, behind its header.  Raises `Malformed`."""
+    """The results of a CreateMonitoredItemsResponse; the reader stands behind its header.  Raises `Malformed`."""
     return [_answer(r) for _ in range(max(0, r.count(_ANSWER.size + len(_NO_STRUCTURE))))]
 
 
@@ -92,6 +92,6 @@ def _answer(r: Reader) -> Monitored:
     status, _, sampling_ms, queue_size = _ANSWER.unpack_from(r.data, r.step(_ANSWER.size))
     if r.data[r.pos : r.pos + 3] == _NO_STRUCTURE:
         r.step(3)
-    else:  # what the server says of a filter
+    else:  # the server's result for the filter
         read_structure(r)
     return Monitored(status, sampling_ms, queue_size)

@@ -2,11 +2,11 @@
 
     cycle due ─► read in calls the server allows ─► what changed (`reading.py`) ─► batch ─► durable? ─► next
 
-This is for servers that have no subscriptions, and for `mode: poll` in the configuration.  Consumers see the same as
-from a subscription: changes by trigger and dead-band, heartbeats, gaps.  Two things cannot be the same.  A value that
-came and went between two cycles was never seen.  What changed while nobody read is lost unless the server keeps
-history.  So every absence is announced (`not_read`), and every pause of `MOST_LOST` cycles or more.  Single cycles that
-are left out, because the one before took longer, are counted.
+This is for servers without subscriptions, and for `mode: poll`.  Consumers get the same as from a subscription: changes
+by trigger and dead-band, heartbeats, gaps.  Two things differ.  A value that appears and disappears between two cycles
+is never seen.  Changes while nobody reads are lost unless the server keeps history.  So every absence is announced
+(`not_read`), and so is every pause of `MOST_LOST` cycles or more.  Single cycles that are skipped, because the one
+before took too long, are counted.
 """
 
 import asyncio
@@ -48,34 +48,34 @@ from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, read_reque
 from gateway.operations import Operations
 
 MOST_LOST = 3
-"""So many cycles left out in a row are announced as a gap."""
+"""This many skipped cycles in a row are announced as a gap."""
 _UNKNOWN = 0x8034_0000
 NOT_THERE = frozenset((0x801F_0000, 0x8033_0000, 0x8034_0000, 0x8035_0000, 0x803A_0000))
 """BadUserAccessDenied, BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid, BadNotReadable."""
 
 
 class _TooMany(Unavailable):
-    """So many variables at once are more than the server takes."""
+    """The server cannot read this many variables in one call."""
 
 
 @dataclass(slots=True)
 class Cycle:
-    """Variables of one sampling interval."""
+    """The variables of one sampling interval."""
 
     interval_s: float
     due_s: float
-    """On the monotonic clock."""
+    """The next turn, on the monotonic clock (seconds)."""
     handles: list[int]
 
     def begin(self, now_s: float) -> int:
-        """Take this cycle's turn; how many turns have been missed."""
+        """Take this cycle's turn.  Returns how many turns were missed."""
         missed = max(0, int((now_s - self.due_s) / self.interval_s))
         self.due_s += (missed + 1) * self.interval_s
         return missed
 
 
 class PolledSource:
-    """A server that is connected and polled.  Made by `open_source`."""
+    """A server that is connected and polled.  Created by `open_source`."""
 
     operations: Operations
     """What may be asked of the server beside its values; set by `open_source`."""
@@ -99,7 +99,7 @@ class PolledSource:
         self._state = b""
         self._server_ticks = 0
         self._ticks = 0
-        """The latest source timestamp seen: where a gap would begin."""
+        """The latest source timestamp: the beginning of a possible gap."""
         self._clock = ServerClock()
         self._error: BaseException | None = None
         self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)
@@ -109,7 +109,7 @@ class PolledSource:
 
     @property
     def table(self) -> Table:
-        """Tags and what was asked for them, by handle."""
+        """The tags and their settings, by handle."""
         return self._table
 
     @property
@@ -117,19 +117,19 @@ class PolledSource:
         return True
 
     def periodic_tasks(self) -> list[PeriodicTask]:
-        """What has to be done beside the batches.  Without a subscription nobody tells of changes: we look for them."""
+        """The tasks to run beside the batches.  Without a subscription the gateway must browse for changes itself."""
         tasks = [PeriodicTask(self._config.retry_failed, self.retry)]
         if is_growing(self._config):
             tasks.append(PeriodicTask(self._config.rebrowse, self.refresh))
         return tasks
 
     def fail(self, error: BaseException) -> None:
-        """Whoever waits for a batch gets this error."""
+        """Raise this error to the task that waits for a batch."""
         self._error = error
         self._woken.set()
 
     async def begin(self, checkpoint: Checkpoint | None) -> None:
-        """Find out what can be read, and what was missed since the checkpoint.  Raises `Unavailable`."""
+        """Find out which variables can be read, and what was missed since the checkpoint.  Raises `Unavailable`."""
         handles = range(len(self._table.items))
         self._clock.begin(checkpoint.offset_ticks if checkpoint else 0)
         await self._take_in(handles)
@@ -162,7 +162,7 @@ class PolledSource:
         )
 
     async def _turn(self) -> list[Batch]:
-        """Wait for what is due, and do it: a cycle, heartbeats, announcements."""
+        """Wait for the next work and do it: a cycle, heartbeats, announcements."""
         now_s = time.monotonic()
         cycle = min(self._cycles, key=lambda cycle: cycle.due_s, default=None)
         due_s = cycle.due_s if cycle is not None else now_s + self._config.retry_failed
@@ -180,7 +180,7 @@ class PolledSource:
         return [batch for batch in batches if len(batch) or batch.gaps]
 
     async def _wait(self, for_s: float) -> bool:
-        """Whether the time has passed; else there is history to deliver."""
+        """Wait.  True: the time has passed.  False: there is history to deliver."""
         try:
             async with asyncio.timeout(for_s):
                 await self._woken.wait()
@@ -200,19 +200,19 @@ class PolledSource:
         if missed:
             self._metrics.lost_cycles.inc(missed)
         if missed >= MOST_LOST:
-            detail = f"{missed} cycles of {cycle.interval_s:g} s were left out: reading or storing took longer"
+            detail = f"{missed} cycles of {cycle.interval_s:g} s were skipped: reading or storing took too long"
             gap = Gap("not_read", detail, began_ticks, until_ticks(began_ticks), None, tuple(cycle.handles))
             self._gaps.append(gap)
         return changes
 
     async def _read(self, handles: Sequence[int]) -> Changes:
-        """Read in calls the server allows; fewer at once where it said less than the truth about that."""
+        """Read in calls of the allowed size; smaller ones if the server overstated it."""
         while True:
             try:
                 return joined(await in_chunks(handles, self._most, self._read_some))
             except _TooMany:
                 self._most = max(1, self._most // 2)
-                self._log.info("the server reads fewer variables at once than it said", read_at_once=self._most)
+                self._log.info("the server reads fewer variables per call than it stated", read_at_once=self._most)
 
     async def _read_some(self, handles: Sequence[int]) -> list[Changes]:
         request = read_request([self._nodes[handle] for handle in handles])
@@ -222,7 +222,7 @@ class PolledSource:
             except ua.uaerrors.BadTooManyOperations as error:
                 if len(handles) > 1:
                     raise _TooMany(
-                        f"{self._session.where} reads fewer than {len(handles)} variables at once"
+                        f"{self._session.where} reads fewer than {len(handles)} variables per call"
                     ) from error
                 raise
             changes, self._server_ticks = read_results(body, handles, self._dialect)
@@ -232,7 +232,7 @@ class PolledSource:
     # -- what is read --------------------------------------------------------------------------------------------
 
     async def retry(self) -> None:
-        """Try again what failed, and look again where nothing was found.  Raises `Unavailable`."""
+        """Retry failed variables, and browse empty selections again.  Raises `Unavailable`."""
         if await something_appeared(self._session, self._table, self._failed):
             await self.refresh()
         failed, self._failed = sorted(self._failed), set()
@@ -243,7 +243,7 @@ class PolledSource:
             self._log.info("variables are back", variables=self._names(back))
 
     async def refresh(self) -> None:
-        """Read what came to the selected subtrees and types since; announce what went.  Raises `Unavailable`."""
+        """Read new variables of the selections, and announce removed ones.  Raises `Unavailable`."""
         growth = await growth_of(self._session, self._config, self._table)
         self._table = growth.table
         if growth.came:
@@ -260,7 +260,7 @@ class PolledSource:
         self._woken.set()
 
     async def _take_in(self, handles: Sequence[int], again: bool = False) -> None:
-        """Read these variables for the first time: those that are there go into their cycles, the others fail."""
+        """Read these variables for the first time.  Existing ones join their cycles, the others fail."""
         for handle in handles:
             item = self._table.items[handle]
             node = None
@@ -278,7 +278,10 @@ class PolledSource:
         self._arrange()
 
     async def _learn_spans(self, handles: Sequence[int]) -> None:
-        """High less low of the range of each variable with a dead-band in percent.  Without a range it has none."""
+        """Learn the EURange (high minus low) of variables with a dead-band in percent.
+
+        Without a range there is no dead-band.
+        """
         wanted = [handle for handle in handles if self._table.items[handle].deadband_kind == PERCENT]
         below = await children(self._session, [self._nodes[handle] for handle in wanted]) if wanted else []
         ranges = [
@@ -294,11 +297,11 @@ class PolledSource:
                 self._filter.spans[handle] = float(said.High) - float(said.Low)
         without = [handle for handle in wanted if handle not in self._filter.spans]
         if without:
-            text = "a dead-band in percent needs the range of the variable: every change is sent"
+            text = "a dead-band in percent needs the variable's range: every change is sent"
             self._log.info(text, count=len(without), variables=self._names(without))
 
     def _arrange(self) -> None:
-        """The cycles of all that can be read; an interval that was there before keeps its turn."""
+        """Arrange the readable variables in cycles.  An existing interval keeps its turn."""
         due_s = {cycle.interval_s: cycle.due_s for cycle in self._cycles}
         handles: dict[float, list[int]] = defaultdict(list)
         for handle in sorted(self._nodes.keys() - self._failed):
@@ -309,7 +312,7 @@ class PolledSource:
         self._settle()
 
     def _settle(self) -> None:
-        """Counts and state, after any change."""
+        """Update counts and state after any change."""
         fastest_s = min((cycle.interval_s for cycle in self._cycles), default=self._config.publishing_interval)
         self._metrics.items_good.set(len(self._table.items) - len(self._failed))
         self._metrics.items_failed.set(len(self._failed))
@@ -323,15 +326,15 @@ class PolledSource:
         return [self._table.items[handle].text for handle in handles[:SHOWN]]
 
     def _tell_failed(self, handles: Sequence[int], refused: dict[int, int]) -> None:
-        """One line per reason, with examples."""
+        """Log one line per reason, with examples."""
         events = [handle for handle in handles if self._table.items[handle].events is not None]
         if events:
-            self._log.warning("events need a subscription, and there is none here", places=self._names(events))
+            self._log.warning("events need a subscription, but this server is polled", places=self._names(events))
         unknown = {handle: _UNKNOWN for handle in handles if handle not in self._nodes and handle not in events}
         reasons = {**refused, **unknown}
         for status, count in Counter(reasons.values()).items():
             self._log.warning(
-                "variables cannot be read: they are tried again from time to time",
+                "variables cannot be read; retried regularly",
                 reason=status_text(status), count=count,
                 variables=self._names([handle for handle, reason in reasons.items() if reason == status]),
             )  # fmt: skip

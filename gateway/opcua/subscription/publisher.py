@@ -1,8 +1,8 @@
-"""PublishRequests: several wait at the server, and acknowledgements ride on the next one.
+"""PublishRequests: several wait at the server, and acknowledgements travel with the next one.
 
-There is a number of places for requests.  A place is free again only when the values of its response are durable, so
-what the server has sent and we have not stored is bounded.  The number grows while the server answers all requests at
-once, because then it has more to send than we ask for, and shrinks again.
+Each request occupies a slot until the values of its response are durable, so the amount received but not stored is
+bounded.  The number of slots grows while the server answers all requests at once, which means that it has more to send,
+and shrinks again.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from gateway.opcua.session.session import Session
 _Arrival = tuple[Acknowledgements, bytes] | BaseException | None
 
 MOST_REQUESTS = 64
-"""How far the number of requests grows by itself; more are sent where more are asked for."""
+"""The limit of the automatic growth; a configuration may ask for more."""
 _RESULT = slice(16, 20)
-"""Where the ServiceResult stands in a response whose node id has four bytes."""
+"""The position of the ServiceResult in a response whose node id has four bytes."""
 _BAD = 0x8000_0000
 _TIMEOUT, _TOO_MANY = 0x800A_0000, 0x8078_0000
 
@@ -37,32 +37,33 @@ class Publisher:
         self._session = session
         self._channel: PublishChannel | None = None
         self._allowed = sys.maxsize
-        """So many the server takes, as far as it has said."""
+        """How many requests the server accepts, as far as known."""
         self._extra = 0
         self._answered = 0
-        """Since the last request was sent."""
+        """Responses since the last request was sent."""
         self._inbox: deque[_Arrival] = deque()
         self._waiter: asyncio.Future[bool] | None = None
         self._acks: list[tuple[int, int]] = []
 
     @property
     def is_idle(self) -> bool:
-        """No request waits at the server, so it cannot send us anything."""
+        """Whether no request waits at the server, so that it cannot send anything."""
         return self._channel is None or not self._channel.waiting
 
     @property
     def has_arrived(self) -> bool:
-        """`receive` would return at once."""
+        """Whether `receive` would return at once."""
         return bool(self._inbox)
 
     def acknowledge(self, subscription: int, sequence: int) -> None:
-        """This notification is durable; the server hears it with the next request."""
+        """This notification is durable.  The next request acknowledges it."""
         self._acks.append((subscription, sequence))
 
     def fill(self, requests: int) -> None:
-        """Send requests until so many are outstanding, more while the server uses them up, at most what it takes.
+        """Send requests until `requests` are outstanding; more while the server uses them up, never more than it
+        accepts.
 
-        Raises `Unavailable` when the socket is closed and everything it brought was received.
+        Raises `Unavailable` when the socket is closed and all its responses were received.
         """
         if not self._session.is_open and self._inbox:
             return
@@ -86,17 +87,17 @@ class Publisher:
         return self._channel
 
     def fail(self, error: BaseException) -> None:
-        """Whoever receives next gets this error, after what has arrived before it."""
+        """Raise this error to the receiver, after the responses that have arrived."""
         self._put(error)
 
     def wake(self) -> None:
-        """Whoever receives next gets None, to look at something else."""
+        """Let `receive` return None, so that the caller can do other work."""
         self._put(None)
 
     async def receive(self, timeout_s: float) -> bytes | None:
-        """The next response in the order of arrival; None when woken, or when the server gave a request back empty.
+        """The next response in the order of arrival.  None: woken, or the server returned a request without content.
 
-        Raises `Unavailable` when the link breaks, `Silent` after `timeout_s` without a word.
+        Raises `Unavailable` when the link breaks, `Silent` after `timeout_s` without a response.
         """
         if not self._inbox and not await self._wait(timeout_s):
             raise Silent(f"{self._session.where} has been silent for {timeout_s:.1f} s")
@@ -109,7 +110,7 @@ class Publisher:
         return self._checked(*arrival)
 
     async def _wait(self, timeout_s: float) -> bool:
-        """Whether something arrived in time."""
+        """Wait for a response.  Returns whether one arrived in time."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiter = waiter
@@ -130,7 +131,7 @@ class Publisher:
         self._put((acks, body))
 
     def _checked(self, acks: Acknowledgements, body: bytes) -> bytes | None:
-        """The response; None for one that was given back, whose acknowledgements are sent again."""
+        """The response.  None: the server returned the request; its acknowledgements are sent again."""
         result = int.from_bytes(body[_RESULT], "little") if body[:1] == b"\1" else 0
         if result < _BAD and body:
             return body

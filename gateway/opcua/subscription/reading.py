@@ -1,7 +1,8 @@
-"""ReadResponses into columns, and which of their rows are changes: what a subscription does on the server.
+"""Turns ReadResponses into columns and finds the changes in them, as a subscription does on the server.
 
-A row is reported by the rules of Part 4, 7.22.2: the trigger says what counts (status, value, source timestamp), a
-dead-band how far a number must be from the one reported last.  The first row of a variable is always reported.
+A row is reported by the rules of Part 4, 7.22.2.  The trigger says what counts as a change (status, value, source
+timestamp), a dead-band how far a number must differ from the last reported one.  The first row of a variable is always
+reported.
 """
 
 import math
@@ -25,7 +26,7 @@ _Row = tuple[int, object, int, int, int]
 
 
 def read_request(nodes: Sequence[ua.NodeId]) -> ua.ReadRequest:
-    """The Value of each node, as new as the server has it, with both timestamps."""
+    """A request for the Value of each node, as new as the server has it, with both timestamps."""
     request = ua.ReadRequest()
     request.Parameters.MaxAge = 0
     request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
@@ -37,15 +38,15 @@ def read_request(nodes: Sequence[ua.NodeId]) -> ua.ReadRequest:
 
 
 def read_results(body: bytes, handles: Sequence[int], dialect: Dialect) -> tuple[Changes, int]:
-    """The results of a ReadResponse, one for each handle, and the server's clock in ticks.
+    """The results of a ReadResponse, one per handle, and the server's clock in ticks.
 
-    Raises `Malformed` when it has another number of them.
-    A value that cannot be decoded keeps its bytes; what comes after a value without an end is counted as lost.
+    Raises `Malformed` when their number is wrong.  A value that cannot be decoded keeps its bytes.  Values behind one
+    without an end are counted as lost.
     """
     r = Reader(body, 0, len(body), dialect)
     ticks = skip_response_header(r)
     if r.count(1) != len(handles):
-        raise Malformed("another number of results than of variables")
+        raise Malformed("the number of results is not that of variables")
     rows: list[_Row] = []
     spoiled, problem, culprits = 0, "", []
     for handle in handles:
@@ -89,15 +90,15 @@ def columns(
 
 
 class ChangeFilter:
-    """Which rows differ enough from those reported before."""
+    """Finds the rows that differ enough from those reported before."""
 
     def __init__(self) -> None:
         self._last: dict[int, _Row] = {}
         self.spans: dict[int, float] = {}
-        """High less low of the EURange, by handle, for dead-bands in percent."""
+        """EURange (high minus low) by handle, for dead-bands in percent."""
 
     def changed(self, read: Changes, items: Sequence[Item]) -> Changes:
-        """The rows to report, remembered as reported."""
+        """The rows to report.  They count as reported from now on."""
         handles, kept = [], []
         rows = zip(
             read.types.tolist(), read.values, read.statuses.tolist(), read.source_ticks.tolist(),
@@ -125,7 +126,7 @@ class ChangeFilter:
 
 
 def differs(last: object, now: object, band: float) -> bool:
-    """Whether a value is another one, by more than `band` where it is a number or has numbers in an array."""
+    """Whether two values differ: numbers, also in arrays, by more than `band`."""
     if isinstance(last, float) and isinstance(now, float) and (math.isnan(last) or math.isnan(now)):
         return not (math.isnan(last) and math.isnan(now))
     if band and not isinstance(now, bool) and isinstance(last, int | float) and isinstance(now, int | float):

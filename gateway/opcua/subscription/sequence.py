@@ -12,7 +12,7 @@ def predecessor(number: int) -> int:
 
 
 def distance(last: int, number: int) -> int:
-    """How far `number` is ahead of `last`: 1 is the next, 0 the same, negative was before."""
+    """How far `number` is ahead of `last`: 1 is the next, 0 the same, negative an earlier one."""
     ahead = (number - last) % _NUMBERS
     return ahead if ahead <= _NUMBERS // 2 else ahead - _NUMBERS
 

@@ -1,8 +1,8 @@
-"""Subscriptions and monitored items on the server: create, transfer, republish, delete.
+"""The services for subscriptions and monitored items: create, transfer, republish, delete.
 
-Each function is one service.  It makes calls of the size that the server allows, checks the number of results, and
-keeps no state.  asyncua's own subscription code is not used: it publishes with one request outstanding, forgets what it
-should republish, and believes what it should verify.
+Each function is one service.  It makes calls of the allowed size, checks the number of results, and keeps no state.
+asyncua's own subscription code is not used: it has only one request outstanding, forgets what it should republish, and
+does not verify what it receives.
 """
 
 import math
@@ -25,7 +25,7 @@ from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import CREATE, Monitored, create_request, item_request, read_created
 
 MAX_NOTIFICATIONS = 10_000
-"""Values per publish response: what one batch may hold."""
+"""The most values per publish response, and so per batch."""
 BAD_NODE_ID_UNKNOWN = 0x8034_0000
 TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS = 0x80DB_0000, 0x8077_0000
 """BadTooManyMonitoredItems, BadTooManySubscriptions."""
@@ -39,12 +39,12 @@ _GET_MONITORED_ITEMS = ua.NodeId(ua.Int32(ua.ObjectIds.Server_GetMonitoredItems)
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription as the server revised it."""
+    """A subscription with its revised parameters."""
 
     id: int
     interval_s: float
     keep_alive_s: float
-    """The server says something at least this often."""
+    """The longest silence of the server."""
     lifetime_s: float
 
 
@@ -53,18 +53,18 @@ class NoSubscriptions(Unavailable):
 
 
 class TooManySubscriptions(Unavailable):
-    """The server has subscriptions, but gives us no further one."""
+    """The server has subscriptions, but creates no further one for us."""
 
 
 _NO_SUBSCRIPTIONS = frozenset((0x800B_0000, 0x8040_0000, 0x803D_0000))
-"""BadServiceUnsupported, BadNotImplemented, BadNotSupported.  Not BadTooManySubscriptions: somebody gives one back."""
+"""BadServiceUnsupported, BadNotImplemented, BadNotSupported.  Not BadTooManySubscriptions, which can pass."""
 
 
 async def create_subscription(session: Session, config: SourceConfig, interval_s: float) -> Subscription:
-    """An empty subscription.  Keep-alive and lifetime are counts of the publishing interval (Part 4, 5.14.2).
+    """Create an empty subscription.  Keep-alive and lifetime are counts of the publishing interval (Part 4, 5.14.2).
 
-    Raises `NoSubscriptions` where the server has not got the service, `TooManySubscriptions` where it gives no other,
-    else `Unavailable`.
+    Raises `NoSubscriptions` if the server does not have the service, `TooManySubscriptions` if it creates no further
+    one, otherwise `Unavailable`.
     """
     keep_alive_count = max(1, math.ceil(config.keep_alive / interval_s))
     request = ua.CreateSubscriptionRequest()
@@ -84,7 +84,7 @@ async def create_subscription(session: Session, config: SourceConfig, interval_s
             if error.code in _NO_SUBSCRIPTIONS:
                 raise NoSubscriptions(f"{session.where} has no subscriptions: {status_text(error.code)}") from error
             if error.code == TOO_MANY_SUBSCRIPTIONS:
-                raise TooManySubscriptions(f"{session.where} gives no subscription: {error}") from error
+                raise TooManySubscriptions(f"{session.where} creates no subscription: {error}") from error
             raise
     made = answer.Parameters
     revised_s = max(made.RevisedPublishingInterval, 1.0) / 1000.0
@@ -98,9 +98,10 @@ async def create_items(
     items: Sequence[tuple[int, Item]],
     progress: Callable[[int], None] = no_progress,
 ) -> list[Monitored]:
-    """Monitor these (handle, item) pairs; an answer for each, in order.  An unknown namespace is an unknown node.
+    """Monitor these (handle, item) pairs.  Returns an answer for each, in order.  An unknown namespace is an unknown
+    node.
 
-    Where the server has no dead-band or trigger for a variable (a string has none), it is monitored without.
+    If the server supports no dead-band or trigger for a variable (a string has none), it is monitored without.
     """
     nodes = [None if item.text.startswith("/") else node_of(item.text, session.uris) for _, item in items]
     asked = [(handle, item, node) for (handle, item), node in zip(items, nodes, strict=True) if node is not None]
@@ -123,9 +124,11 @@ async def create_items(
 
 
 async def transfer(session: Session, ids: Sequence[int]) -> list[tuple[int, ...] | None]:
-    """Bind subscriptions of an earlier session to this one: the sequence numbers the server still holds, of each.
+    """Move subscriptions of an earlier session to this one.  Returns the sequence numbers that the server still has, of
+    each.
 
-    None: the server has not got it, or does not give it to us.  BadNothingToDo means that it is ours already.
+    None: the server does not have the subscription or refuses the transfer.  BadNothingToDo means that it is already
+    ours.
     """
     request = ua.TransferSubscriptionsParameters()
     request.SubscriptionIds = [ua.UInt32(number) for number in ids]
@@ -145,9 +148,9 @@ def _is_ours(status: ua.StatusCode) -> bool:
 
 
 async def republish(session: Session, subscription_id: int, sequence: int) -> Published | None:
-    """One message again, or None when the server has not got it.
+    """Request one message again.  None: the server does not have it.
 
-    Some servers answer an unknown number with an empty message and Good: that is None too.
+    Some servers answer an unknown number with an empty message and Good, which also gives None.
     """
     request = ua.RepublishRequest()
     request.Parameters.SubscriptionId = ua.UInt32(subscription_id)
@@ -161,7 +164,7 @@ async def republish(session: Session, subscription_id: int, sequence: int) -> Pu
 
 
 async def watch_model(session: Session, subscription: Subscription) -> bool:
-    """Have it told when the address space changes; False where the server does not."""
+    """Monitor changes of the address space.  False: the server does not report them."""
     parameters = ua.CreateMonitoredItemsParameters()
     parameters.SubscriptionId = ua.UInt32(subscription.id)
     parameters.ItemsToCreate = [model_changes_request()]
@@ -171,7 +174,7 @@ async def watch_model(session: Session, subscription: Subscription) -> bool:
 
 
 async def delete_items(session: Session, subscription_id: int, handles: Collection[int]) -> bool:
-    """Stop monitoring these handles; False where the server does not tell which items they are."""
+    """Stop monitoring these handles.  False: the server does not say which items they are."""
     known = await monitored_ids(session, subscription_id)
     if known is None:
         return False
@@ -190,8 +193,8 @@ async def delete_items(session: Session, subscription_id: int, handles: Collecti
 
 
 async def monitored_ids(session: Session, subscription_id: int) -> dict[int, int] | None:
-    """The handles the server monitors, with its own numbers for them (GetMonitoredItems, Part 5, 9.1); None where it
-    does not tell.  What watches the address space is not among them."""
+    """The handles that the server monitors, with its ids for them (GetMonitoredItems, Part 5, 9.1).  None: it does not
+    say. The item for changes of the address space is left out."""
     request = ua.CallMethodRequest()
     request.ObjectId, request.MethodId = _SERVER, _GET_MONITORED_ITEMS
     request.InputArguments = [ua.Variant(subscription_id, ua.VariantType.UInt32)]
@@ -209,7 +212,7 @@ async def monitored_ids(session: Session, subscription_id: int) -> dict[int, int
 
 
 async def delete_subscription(session: Session, subscription_id: int) -> None:
-    """Remove it from the server, if it is there."""
+    """Delete the subscription if it exists."""
     with peer_errors("delete a subscription", session.where):
         try:
             await session.services.delete_subscriptions([subscription_id])
@@ -218,7 +221,7 @@ async def delete_subscription(session: Session, subscription_id: int) -> None:
 
 
 async def touch(session: Session, ids: Sequence[int]) -> None:
-    """Restart the lifetime of subscriptions that wait for us: any service that names them does (Part 4, 5.14.1)."""
+    """Restart the lifetime of idle subscriptions: any service that names them does (Part 4, 5.14.1)."""
     parameters = ua.SetPublishingModeParameters()
     parameters.PublishingEnabled = True
     parameters.SubscriptionIds = [ua.UInt32(number) for number in ids]

@@ -1,17 +1,17 @@
-"""One OPC UA server read by subscriptions: what it sends, in order, as batches.
+"""One OPC UA server read by subscriptions: yields its values, in order, as batches.
 
     subscriptions: transferred from an earlier session (`transfer.py`), or created (`subscriptions.py`)
          │
          └─ batches(): publish response ─► whose? ─► in sequence? else read the missed ones again ─► columns ─► yield
                                          `tracker.py`                                      │
-                       acknowledged to the server when the next is asked for ◄─────────────┘  (only then it is durable)
+                  acknowledged to the server at the request for the next batch ◄───────────┘  (only then it is durable)
 
 Invariants:
 
 - Notifications are yielded in the order of arrival, those of one subscription in the order of their sequence numbers,
   and each at most once per source.
-- A notification is acknowledged only after the next batch was asked for, because only then it is durable.
-- What is missing and cannot be read again is in `Batch.gaps`, with the tags of the subscription that missed it.
+- A notification is acknowledged only after the next batch was requested, because only then it is durable.
+- Missing notifications that cannot be read again are in `Batch.gaps`, with the tags of their subscription.
 
 Nothing here reconnects: every loss is `Unavailable`, and the next attempt continues each subscription from the
 checkpoint.
@@ -57,12 +57,12 @@ class _Message:
     tracker: SubscriptionTracker
     published: Published
     is_late: bool = False
-    """It came after what follows it, and was announced as missing."""
+    """Whether it came after its successors and was announced as missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """What becomes one batch: a message, only gaps, or heartbeats."""
+    """The content of one batch: a message, only gaps, or heartbeats."""
 
     message: _Message | None
     gaps: tuple[Gap, ...] = ()
@@ -71,7 +71,7 @@ class _Delivery:
 
 
 class SubscribedSource:
-    """A server that is connected and subscribed to.  Made by `open_source`."""
+    """A server that is connected and subscribed to.  Created by `open_source`."""
 
     operations: Operations
     """What may be asked of the server beside its values; set by `open_source`."""
@@ -112,18 +112,18 @@ class SubscribedSource:
 
     @property
     def table(self) -> Table:
-        """Tags and what was asked for them, by handle."""
+        """The tags and their settings, by handle."""
         return self.items.table
 
     def periodic_tasks(self) -> list[PeriodicTask]:
-        """What has to be done beside the batches."""
+        """The tasks to run beside the batches."""
         tasks = [PeriodicTask(self._config.retry_failed, self.items.retry), self._lifetime_renewal()]
         if is_growing(self._config):
             tasks.append(PeriodicTask(self._config.rebrowse, self.items.refresh, self._builder.model_changed))
         return tasks
 
     def _lifetime_renewal(self) -> PeriodicTask:
-        """Keep the subscriptions while nobody takes their values and no request waits for them."""
+        """Keep the subscriptions alive while their values are not taken and no request waits for them."""
 
         async def touch() -> None:
             if self._publisher.is_idle:
@@ -133,13 +133,13 @@ class SubscribedSource:
         return PeriodicTask(max(0.1, shortest_s / 3), touch)
 
     def fail(self, error: BaseException) -> None:
-        """Whoever waits for a batch gets this error, after what has arrived before it."""
+        """Raise this error to the task that waits for a batch, after what has arrived."""
         self._publisher.fail(error)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
-        """Yield what the server sends, in order.  Asking for the next batch says that the earlier one is durable.
+        """Yield the server's values, in order.  The request for the next batch says that the last one is durable.
 
-        A batch may have no rows and only gaps, or only a checkpoint.  Raises `Unavailable` when the server is lost.
+        A batch may have only gaps or only a checkpoint, and no rows.  Raises `Unavailable` when the server is lost.
         """
         while True:
             if self.backfill.is_first:
@@ -162,7 +162,7 @@ class SubscribedSource:
                     self._publisher.acknowledge(message.tracker.id, message.published.sequence)
 
     def _next_batch(self) -> tuple[int, Batch]:
-        """One batch of the next deliveries, and how many: what has arrived together travels together."""
+        """One batch of the next deliveries, and their number: what has arrived together travels together."""
         first = self._ready[0]
         if first.message is None:
             repeated = first.repeated
@@ -188,14 +188,14 @@ class SubscribedSource:
         return len(run), batch
 
     def _tags_of(self, tracker: SubscriptionTracker) -> tuple[int, ...]:
-        """The tags that a gap of this subscription concerns; an empty tuple means all of the source."""
+        """The tags that a gap of this subscription concerns.  Empty: all tags of the source."""
         return tuple(sorted(tracker.handles)) if len(self.subscriptions) > 1 else ()
 
     def _checkpoint(self) -> bytes:
         return self.items.checkpoint(self._clock.offset_ticks)
 
     def _beside(self) -> Batch:
-        """A batch of what was read from the history; after the last of an absence it is not pending any more."""
+        """A batch of history.  After the last one of an absence, that is not pending any more."""
         batch = self.backfill.next()
         self._note_pending()
         return replace(batch, checkpoint=self._checkpoint())
@@ -208,9 +208,9 @@ class SubscribedSource:
     # -- subscribing ---------------------------------------------------------------------------------------------
 
     async def begin(self, checkpoint: Checkpoint | None) -> None:
-        """Continue the subscriptions of the checkpoint, and create those that are missing.
+        """Continue the subscriptions of the checkpoint, and create the missing ones.
 
-        Raises `Unavailable`, and `NoSubscriptions` where the server has none at all.
+        Raises `Unavailable`, and `NoSubscriptions` if the server does not support them.
         """
         every = range(len(self.table.items))
         if checkpoint is None:
@@ -233,12 +233,12 @@ class SubscribedSource:
             await self._account([], checkpoint)
 
     async def _create(self, handles: Collection[int]) -> None:
-        """Subscribe to these."""
+        """Subscribe to these handles."""
         await self.items.create(handles)
         await self._refresh_conditions([each for each in self.subscriptions if not each.handles.isdisjoint(handles)])
 
     async def _replace(self, lost: Sequence[Lost], before: Checkpoint, handles: Collection[int] = ()) -> None:
-        """Make new subscriptions for what was lost, and for `handles`; `before` is how far the earlier ones came."""
+        """Create new subscriptions for the lost ones, and for `handles`.  `before`: the checkpoint of the lost ones."""
         known = list(self.subscriptions)
         await self._create({*handles, *(handle for each in lost for handle in each.handles)})
         for tracker in self.subscriptions:
@@ -247,7 +247,7 @@ class SubscribedSource:
                 tracker.ticks = min(since, default=0)
         told = [replace(each, why=f"the subscription had to be created again: {each.why}") for each in lost]
         for each in told:
-            self._log.warning("subscribed anew: values may be missing", detail=each.why, variables=len(each.handles))
+            self._log.warning("subscribed again: values may be missing", detail=each.why, variables=len(each.handles))
         told = [each for each in told if each.handles]
         absences, offset_ticks = await absences_after(self._session, before, told, "subscription_recreated")
         self._clock.begin(before.offset_ticks, offset_ticks)
@@ -260,21 +260,21 @@ class SubscribedSource:
                 await refresh_conditions(self._session, tracker.id)
 
     async def _account(self, absences: Sequence[Absence], before: Checkpoint) -> None:
-        """Fill in or announce absences, and those that were not complete when the checkpoint was made."""
+        """Fill or announce absences, including those that were incomplete at the checkpoint."""
         gaps = await self.backfill.take_on(self.table.items, absences, before)
         self._note_pending()
         if not self.backfill.is_first:
             self._ready.append(_Delivery(None, tuple(gaps)))
 
     def _announce(self, gap: Gap) -> None:
-        """Announce something that did not come from the server's messages."""
+        """Announce a gap that does not show in the server's messages."""
         self._ready.append(_Delivery(None, (gap,)))
         self._publisher.wake()
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
     async def _receive(self) -> None:
-        """Wait for one response, and queue what becomes of it.  What was missed comes before anything new."""
+        """Wait for one response and queue its content.  Missed notifications come before new ones."""
         missed = next((tracker for tracker in self.subscriptions if tracker.to_replay), None)
         if missed is not None:
             again = await services.republish(self._session, missed.id, missed.to_replay.popleft())
@@ -287,7 +287,7 @@ class SubscribedSource:
             await self._read(body)
 
     async def _receive_arrived(self) -> None:
-        """Queue what has arrived by now as well; the requests that wait at the server bound how much that is."""
+        """Also queue what has arrived by now.  The requests that wait at the server limit the amount."""
         while self._publisher.has_arrived and not any(tracker.to_replay for tracker in self.subscriptions):
             body = await self._publisher.receive(0.0)
             if body is not None:
@@ -299,7 +299,7 @@ class SubscribedSource:
             published = read_publish(body)
         except Malformed as error:
             self._metrics.undecodable.inc()
-            self._log.warning("a publish response makes no sense", reason=str(error), size_bytes=len(body))
+            self._log.warning("a publish response is malformed", reason=str(error), size_bytes=len(body))
             return
         tracker = self.subscriptions.of(published.subscription)
         if tracker is not None:
@@ -307,10 +307,10 @@ class SubscribedSource:
             await self._accept(tracker, published)
 
     async def _next_response(self) -> bytes | None:
-        """One response; None when the server gave a request back empty, when woken, or when a heartbeat is due.
+        """One response.  None: the server returned a request without content, woken, or a heartbeat is due.
 
-        Raises `Silent` when one of the subscriptions was silent for three of its keep-alive intervals, however much
-        the others send and however many heartbeats are due in that time.
+        Raises `Silent` when one of the subscriptions was silent for three of its keep-alive intervals, however much the
+        others send and however many heartbeats are due meanwhile.
         """
         heartbeats, trackers, began_s = self._builder.heartbeats, tuple(self.subscriptions), time.monotonic()
         patience_s = max(0.0, min(tracker.patience_s for tracker in trackers))
@@ -330,7 +330,7 @@ class SubscribedSource:
         return None
 
     async def _give_up(self, tracker: SubscriptionTracker) -> None:
-        """Replace a silent subscription that was transferred and never sent anything: some servers do that.
+        """Replace a silent subscription that was transferred and never sent anything, as happens with some servers.
 
         Raises `Silent` for any other one.
         """
@@ -338,12 +338,12 @@ class SubscribedSource:
             raise Silent(f"{self._session.where} has been silent for {tracker.silence_s:.1f} s")
         before = decode_checkpoint(self._checkpoint())
         await self.subscriptions.delete(tracker)
-        lost = Lost(tracker.ticks, frozenset(tracker.handles), "the server handed it over and sent nothing for it")
+        lost = Lost(tracker.ticks, frozenset(tracker.handles), "the server transferred it, but sent nothing for it")
         if before is not None:
             await self._replace([lost], before)
 
     async def _accept(self, tracker: SubscriptionTracker, published: Published, is_old: bool = False) -> None:
-        """Take a message in its place in the sequence."""
+        """Handle a message at its place in the sequence."""
         place = tracker.place_of(published)
         if place == "elsewhere":
             self._discontinue(tracker, published)
@@ -357,12 +357,14 @@ class SubscribedSource:
             self._publisher.acknowledge(tracker.id, published.sequence)
 
     def _discontinue(self, tracker: SubscriptionTracker, published: Published) -> None:
-        """The server numbers its messages in another way from here on: nobody knows what is missing before this one."""
+        """Announce that the server's numbers have jumped: the number of missing messages is unknown."""
         self._metrics.sequence_gaps.inc()
         last, is_news = tracker.go_elsewhere()
-        detail = f"the server's numbers go from {last} to {published.sequence}: what is missing between is not known"
+        detail = (
+            f"the server's sequence numbers jump from {last} to {published.sequence}: it is unknown what is missing"
+        )
         if is_news:
-            self._log.warning("the numbers of notifications do not go on", subscription=tracker.id, detail=detail)
+            self._log.warning("the sequence numbers have jumped", subscription=tracker.id, detail=detail)
         self._announce_missing(tracker, detail)
 
     def _announce_missing(self, tracker: SubscriptionTracker, detail: str) -> None:
@@ -378,7 +380,7 @@ class SubscribedSource:
         self._ready.append(_Delivery(_Message(tracker, published, is_late)))
 
     async def _fill_gap(self, tracker: SubscriptionTracker, published: Published) -> None:
-        """Read again what is missing before this message; announce what the server has not got any more."""
+        """Request the messages missing before this one, and announce those that the server does not have any more."""
         missing = tracker.missing_before(published)
         if not missing:
             return
@@ -388,6 +390,8 @@ class SubscribedSource:
         for found in again:
             self._deliver(tracker, found, is_old=True)
         if lost:
-            detail = f"{len(lost)} notifications are missing in the server's sequence and it has not got them any more"
+            detail = (
+                f"{len(lost)} notifications are missing in the server's sequence, and it does not have them any more"
+            )
             self._log.warning("values are lost", cause="sequence_gap", detail=detail)
             self._announce_missing(tracker, detail)

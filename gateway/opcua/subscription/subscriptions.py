@@ -1,8 +1,8 @@
-"""The subscriptions of one source, and which variable is in which: the one owner of that list.
+"""The subscriptions of one source, and the variables of each.  Only this module changes that list.
 
-There is one subscription per publishing interval, and more where one is full.  A server says how many items a
-subscription takes, or refuses one too many; either way the others go into another subscription.  When a fresh one takes
-no item at all, the server has no more to give: then the variables fail, and are tried again later.
+There is one subscription per publishing interval, and more if one is full.  A server states how many items a
+subscription can have, or refuses one too many; in both cases the rest goes into another subscription.  If a new
+subscription accepts no item at all, the server is full: the variables fail and are retried later.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRI
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 MOST_SUBSCRIPTIONS = 100
-"""Per source: each has keep-alives of its own, and keeps a PublishRequest waiting."""
+"""Per source, since each has its own keep-alives and occupies a PublishRequest."""
 
 Wanted = Sequence[tuple[int, Item]]
 """Handles and what to ask for."""
@@ -24,10 +24,10 @@ Progress = Callable[[int], None]
 
 
 class Subscriptions:
-    """The subscriptions of one source, in the order in which they were made."""
+    """The subscriptions of one source, in the order of their creation."""
 
     def __init__(self, session: Session, config: SourceConfig, *, watch_model: bool = False) -> None:
-        """With `watch_model` one of the subscriptions tells when the server's address space changes."""
+        """With `watch_model`, one of the subscriptions also monitors changes of the address space."""
         self._session = session
         self._config = config
         self._watch_model = watch_model
@@ -40,12 +40,12 @@ class Subscriptions:
         return len(self._trackers)
 
     def of(self, number: int) -> SubscriptionTracker | None:
-        """The subscription with this id, if it is ours."""
+        """Our subscription with this id.  None: there is none."""
         return next((tracker for tracker in self._trackers if tracker.id == number), None)
 
     @property
     def fastest(self) -> SubscriptionTracker:
-        """The one with the shortest publishing interval.  There must be one."""
+        """The subscription with the shortest publishing interval.  There must be one."""
         return min(self._trackers, key=lambda tracker: tracker.subscription.interval_s)
 
     @property
@@ -55,33 +55,33 @@ class Subscriptions:
 
     @property
     def keep_alive_s(self) -> float:
-        """The longest time without a word from any of them; 0 without any subscription."""
+        """The longest silence allowed to any of them; 0 without subscriptions."""
         return max((tracker.subscription.keep_alive_s for tracker in self._trackers), default=0.0)
 
     @property
     def monitored(self) -> set[int]:
-        """The handles that are in a subscription."""
+        """The handles that have a subscription."""
         return {handle for tracker in self._trackers for handle in tracker.handles}
 
     def adopt(self, tracker: SubscriptionTracker) -> None:
-        """Continue a subscription that the server transferred to our session."""
+        """Continue a subscription that was transferred to our session."""
         self._trackers.append(tracker)
 
     async def delete(self, tracker: SubscriptionTracker) -> None:
-        """Delete one on the server and forget it.  Raises `Unavailable`; it is forgotten also then."""
+        """Delete a subscription on the server and forget it.  Raises `Unavailable`, and forgets it also then."""
         self._trackers.remove(tracker)
         await services.delete_subscription(self._session, tracker.id)
 
     async def watch(self, tracker: SubscriptionTracker) -> None:
-        """Let this one tell when the address space changes, if that is wanted and no other one does."""
+        """Let this subscription monitor the address space, if that is wanted and no other one does."""
         if self._watch_model and not any(each.watches_model for each in self._trackers):
             tracker.watches_model = await services.watch_model(self._session, tracker.subscription)
 
     async def place(self, wanted: Wanted, progress: Progress = no_progress) -> list[Monitored]:
-        """Monitor these variables, in new subscriptions where needed; an answer for each, in order.
+        """Monitor these variables, in new subscriptions if needed.  Returns an answer for each, in order.
 
-        There is at least one subscription then, also with nothing in it; the fastest are made first.  Raises
-        `Unavailable`, also where the server does not give even one.
+        Afterwards there is at least one subscription, even an empty one; the fastest are created first.  Raises
+        `Unavailable`, also if the server creates none at all.
         """
         answers: dict[int, Monitored] = {}
         intervals = sorted({item.publishing_s for _, item in wanted})
@@ -112,7 +112,7 @@ class Subscriptions:
         return answers
 
     async def _with_room(self, asked_s: float) -> SubscriptionTracker | None:
-        """A subscription of this interval that takes more items, a new one if need be; None if the server has none."""
+        """A subscription of this interval with room for items, a new one if needed.  None: the server is full."""
         for tracker in self._trackers:
             if tracker.asked_s == asked_s and tracker.room:
                 return tracker
@@ -132,9 +132,9 @@ class Subscriptions:
         return tracker
 
     async def _monitor(self, tracker: SubscriptionTracker, some: Wanted, progress: Progress) -> dict[int, Monitored]:
-        """What the server answers for these items.
+        """The server's answers for these items.
 
-        They count as the subscription's before the server is asked, because their first values may come at once.
+        They belong to the subscription before the request, because their first values may come at once.
         """
         handles = [handle for handle, _ in some]
         tracker.handles.update(handles)
@@ -146,7 +146,7 @@ class Subscriptions:
         return told
 
     async def _give_back(self, tracker: SubscriptionTracker) -> None:
-        """An empty subscription is worth keeping only where it is the only one."""
+        """Delete the subscription if it is empty and not the only one."""
         if len(self._trackers) > 1:
             await self.delete(tracker)
 

@@ -1,7 +1,7 @@
-"""One subscription of a source: what it monitors, how far it has come, and how long it has been silent.
+"""One subscription of a source: its items, its position, and how long it has been silent.
 
-Pure: it decides, and others send and read.  Sequence numbers, keep-alives and timestamps are each subscription's own;
-the session, its PublishRequests and the table of tags are shared by all of a source.
+Pure: it decides, others send and read.  Each subscription has its own sequence numbers, keep-alives and timestamps.
+The session, its PublishRequests and the table of tags are shared by the whole source.
 """
 
 import zlib
@@ -16,46 +16,46 @@ from gateway.opcua.subscription.services import Subscription
 
 MISSED_KEEP_ALIVES = 3
 MOST_REPUBLISHED = 10_000
-"""A number further ahead than this is no gap in the numbers: they have begun elsewhere."""
+"""A number further ahead than this does not show a gap, but a jump."""
 _ASKED_UNLISTED = 100
-"""So many missing notifications are asked for, the newest ones, though the server does not list that it has them."""
+"""How many missing notifications, the newest ones, are requested even if the server does not list them."""
 _REMEMBERED = 256
-"""Messages that are known again when they are repeated: more than wait for their acknowledgement at a time."""
+"""How many messages are remembered to recognise repeats: more than can wait for an acknowledgement."""
 _ORDERLY = 100
-"""After so many messages in order, numbers that go elsewhere are worth a word again."""
+"""After this many messages in order, a jump of the numbers is logged again."""
 _EDGE = 256
-"""Bytes at both ends of a message by which it is known again."""
+"""How many bytes at both ends of a message identify it."""
 
 Place = Literal["following", "repeated", "late", "elsewhere"]
-"""Where a message stands in the sequence: ahead of the last one, perhaps behind missing ones; taken before; missing and
-given up before; or in other numbers than those so far."""
+"""The place of a message in the sequence: after the last one, perhaps with missing ones in between (`following`); taken
+before (`repeated`); given up as missing before (`late`); or after a jump of the numbers (`elsewhere`)."""
 
 
 class SubscriptionTracker:
-    """What we know of one subscription."""
+    """The state of one subscription."""
 
     def __init__(self, subscription: Subscription, asked_s: float, most: int, ticks: int = 0) -> None:
         self.subscription = subscription
         self.asked_s = asked_s
-        """The publishing interval that was asked for."""
+        """The requested publishing interval."""
         self.most = most
-        """How many items it takes: as many as the server said, or had when it refused one more."""
+        """How many items it can have: as the server stated, or as it had when the server refused one more."""
         self.handles: set[int] = set()
-        """The client handles of what it monitors."""
+        """The client handles of its items."""
         self.is_settled = True
         """Whether the server has answered for all of `handles`."""
         self.watches_model = False
-        """It also has the item that tells when the address space changes."""
+        """Whether it also monitors changes of the address space."""
         self.ticks = ticks
-        """The latest source timestamp seen: where a gap would begin."""
+        """The latest source timestamp: the beginning of a possible gap."""
         self.yielded = 0
-        """The sequence number of the last notification that was yielded."""
+        """The sequence number of the last yielded notification."""
         self.durable: tuple[int, ...] = ()
-        """Notifications that the server still kept at the transfer and that need only be acknowledged."""
+        """Notifications that the server still had at the transfer and that only need an acknowledgement."""
         self.to_replay: deque[int] = deque()
-        """Notifications that have to be read again, before anything new."""
+        """Notifications to read again before anything new."""
         self.is_unproven = False
-        """It was transferred, and the server has not sent anything for it yet."""
+        """Whether it was transferred and the server has not sent anything for it yet."""
         self._last: int | None = None
         """The number of the last message in the sequence; None before the first."""
         self._taken: OrderedDict[tuple[int, int, int], None] = OrderedDict()
@@ -70,20 +70,20 @@ class SubscriptionTracker:
 
     @property
     def room(self) -> int:
-        """How many items more it takes."""
+        """How many more items it can have."""
         return max(0, self.most - self.watches_model - len(self.handles))
 
     def filled(self) -> None:
-        """The server refused one more."""
+        """Note that the server refused one more item."""
         self.most = self.watches_model + len(self.handles)
 
     @property
     def position(self) -> Position:
-        """How far it has come, for the checkpoint."""
+        """Its position for the checkpoint."""
         return Position(self.yielded, self.ticks)
 
     def continue_from(self, position: Position, available: Iterable[int]) -> None:
-        """It was transferred.  `position` is durable, and the server still has the `available` notifications."""
+        """Continue after a transfer.  `position` is durable, and the server still has the `available` notifications."""
         self._last, self.yielded = position.sequence or None, position.sequence
         self.ticks = position.ticks
         self.is_unproven = True
@@ -95,27 +95,27 @@ class SubscriptionTracker:
 
     @property
     def silence_s(self) -> float:
-        """How long the server may be silent."""
+        """How long the server may be silent, in seconds."""
         return MISSED_KEEP_ALIVES * self.subscription.keep_alive_s
 
     @property
     def patience_s(self) -> float:
-        """How much of that is left.  Only the time in which we waited counts: our own delays are not the server's."""
+        """The rest of that time.  Only our waiting counts, not our own delays."""
         return self.silence_s - self._waited_s
 
     def wait(self, seconds: float) -> None:
-        """We waited so long, and nothing came for this subscription."""
+        """Count a wait without any message for this subscription."""
         self._waited_s += seconds
 
     def hear(self) -> None:
-        """The server said something."""
+        """Note that the server has sent something."""
         self._waited_s, self.is_unproven = 0.0, False
 
     # -- sequence ------------------------------------------------------------------------------------------------
 
     def place_of(self, published: Published) -> Place:
-        """Where this message stands.  A keep-alive carries the number of the next message, or in some servers that of
-        the last; one that fits neither says nothing, and the next message will."""
+        """The place of this message.  A keep-alive carries the number of the next message, on some servers that of the
+        last.  One with another number is ignored; the next message decides."""
         number = published.sequence
         if self._last is None or (number and 0 < distance(self._last, number) <= MOST_REPUBLISHED):
             return "following"
@@ -124,41 +124,41 @@ class SubscriptionTracker:
         return "late" if number in self._given_up else "elsewhere"
 
     def _is_durable(self, number: int) -> bool:
-        """Whether this number was durable before the transfer, and nothing else is known of it."""
+        """Whether this number was durable before the transfer, and is known by nothing else."""
         return not self._taken and (number in self.durable or number == self._last)
 
     def missing_before(self, published: Published) -> list[int]:
-        """The numbers that are missing before this message that follows."""
+        """The numbers missing before this following message."""
         number = published.sequence
         if self._last is not None:
             return between(self._last, number, MOST_REPUBLISHED)
         listed = [n for n in published.available if 0 < distance(n, number) <= MOST_REPUBLISHED]
         if listed and not self._is_elsewhere and number <= MOST_REPUBLISHED:
             return list(range(1, number))
-        return sorted(set(listed), key=lambda n: distance(number, n))  # a server whose numbers do not begin at 1
+        return sorted(set(listed), key=lambda n: distance(number, n))  # the numbers of some servers do not begin at 1
 
     def worth_asking(self, missing: Sequence[int], published: Published) -> list[int]:
-        """Those of the missing numbers that the server may still have: what it lists, and the newest."""
+        """The missing numbers that the server may still have: those that it lists, and the newest."""
         listed = set(published.available)
         return [n for n in missing[:-_ASKED_UNLISTED] if n in listed] + list(missing[-_ASKED_UNLISTED:])
 
     def pass_over(self, published: Published, missing: Iterable[int]) -> None:
-        """What is missing before this message is given up."""
+        """Give up the messages that are missing before this one."""
         if len(self._given_up) > MOST_REPUBLISHED:
             self._given_up.clear()
         self._given_up.update(missing)
         self._last = predecessor(published.sequence)
 
     def go_elsewhere(self) -> tuple[int, bool]:
-        """The numbers go elsewhere: whatever comes next is followed.  Returns the last one so far, and whether that is
-        worth a word, because the numbers were in order for a while before."""
+        """Follow a jump of the numbers.  Returns the last number before it, and whether to log the jump, which is the
+        case after a period in order."""
         last, is_news = self._last or 0, self._orderly >= _ORDERLY
         self._last, self._orderly, self._is_elsewhere = None, 0, True
         self._given_up.clear()
         return last, is_news
 
     def take(self, published: Published) -> bool:
-        """Take a message that follows or is late; False for one that was taken before."""
+        """Take a following or late message.  False: it was taken before."""
         mark = _mark_of(published)
         if mark in self._taken:
             return False
@@ -174,8 +174,8 @@ class SubscriptionTracker:
 
 
 def _mark_of(published: Published) -> tuple[int, int, int]:
-    """By what a message is known when it is sent again: its number, its time (Part 4, 7.26: that of the first
-    transmission) and its bytes, of which the ends stand for all."""
+    """What identifies a message when it is repeated: its number, its time (of the first transmission: Part 4, 7.26) and
+    the bytes at its ends."""
     parts = published.notifications
     start, end = (parts[0].start, parts[-1].end) if parts else (0, 0)
     body = published.body

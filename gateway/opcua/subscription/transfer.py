@@ -1,7 +1,7 @@
-"""The subscriptions of an earlier session: which of them are continued, and what the others monitored.
+"""Transfers the subscriptions of an earlier session: finds out which ones continue, and what the others monitored.
 
-One TransferSubscriptions call asks for all of them.  Each is then compared with the checkpoint for itself: it is
-continued, or deleted, and then what it monitored is `Lost`.  One that is deleted does not disturb the others.
+One TransferSubscriptions call covers all of them.  Each is then compared with the checkpoint.  It is continued, or
+deleted and its items become `Lost`.  A deleted one does not affect the others.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SavedSub
 from gateway.opcua.subscription.services import Subscription
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 
-_REFUSED = "the server has not got our subscription any more, or does not give it to us"
+_REFUSED = "the server does not have our subscription any more, or refuses to transfer it"
 
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """What became of the subscriptions of a checkpoint."""
+    """The result for the subscriptions of a checkpoint."""
 
     trackers: tuple[SubscriptionTracker, ...] = ()
     lost: tuple[Lost, ...] = ()
 
 
 async def transfer_subscriptions(session: Session, table: Table, checkpoint: Checkpoint) -> Transferred:
-    """Continue the subscriptions of this checkpoint, as far as the server lets us.  Raises `Unavailable`."""
+    """Continue the subscriptions of this checkpoint as far as the server allows.  Raises `Unavailable`."""
     state = checkpoint.state
     if not state.subscriptions:
         return _nothing(table, checkpoint, "the server was polled before")
@@ -55,7 +55,10 @@ async def transfer_subscriptions(session: Session, table: Table, checkpoint: Che
 
 
 def _nothing(table: Table, checkpoint: Checkpoint, why: str) -> Transferred:
-    """Everything is lost.  With another table nobody knows which subscription had which of the present tags."""
+    """The result when everything is lost.
+
+    With another table, nobody knows which subscription had which of the present tags.
+    """
     if checkpoint.state.subscriptions and checkpoint.state.digest == table.digest:
         given_up = [
             (saved, position, why)
@@ -68,7 +71,7 @@ def _nothing(table: Table, checkpoint: Checkpoint, why: str) -> Transferred:
 def _lost(
     table: Table, given_up: Sequence[tuple[SavedSubscription, Position, str]], taken: set[int]
 ) -> tuple[Lost, ...]:
-    """What each of these monitored.  Where the checkpoint does not say it: everything that no other one has."""
+    """What each of these monitored.  If the checkpoint does not say: everything that no other one has."""
     count, known, lost = len(table.items), set(taken), []
     for saved, position, why in sorted(given_up, key=lambda each: each[0].handles is None):
         handles = handles_of(saved.handles, count) if saved.handles is not None else set(range(count)) - known
@@ -86,16 +89,16 @@ def _tracker_of(session: Session, table: Table, saved: SavedSubscription) -> Sub
 
 
 async def _adopt(session: Session, table: Table, saved: SavedSubscription, tracker: SubscriptionTracker) -> str:
-    """Why the subscription cannot be continued; empty when it monitors what the checkpoint says."""
+    """Why the subscription cannot be continued.  Empty: it monitors what the checkpoint says."""
     known = await services.monitored_ids(session, saved.id)
     if saved.handles is None:
         if known is None:
-            return "nobody knows any more which variables it monitors"
+            return "the variables that it monitors are unknown"
         tracker.handles = {handle for handle in known if handle < len(table.items)}
     if known is not None and known.keys() != tracker.handles:
-        return f"the server monitors {len(known)} variables where {len(tracker.handles)} were asked for"
+        return f"the server monitors {len(known)} variables, but {len(tracker.handles)} were requested"
     if any(table.items[handle].publishing_s != saved.asked_s for handle in tracker.handles):
-        return "its variables are to be published at another interval"
+        return "its variables need another publishing interval now"
     return ""
 
 

@@ -168,7 +168,7 @@ def test_auto_is_never_weaker_than_before(tmp_path: Path) -> None:
         async with trusted_server(tmp_path) as server:
             assert await first_value(config(server, tmp_path)) == 0
             weaker = {"pki": tmp_path, "mode": "Sign"}  # what a server shows that lost its better endpoints
-            assert "was connected with Aes256_Sha256_RsaPss, SignAndEncrypt before" in await refusal(
+            assert "offered Aes256_Sha256_RsaPss, SignAndEncrypt before" in await refusal(
                 config(server, tmp_path, security=weaker)
             )
 
