@@ -236,25 +236,23 @@ class _TagList:
         self._pieces: list[tuple[int, list[Row]]] = []
         self._max_bytes = 0
         """The size limit of the pieces."""
+        self._longest = 0
+        """Size of the longest message that was sent of it."""
         self._sent: _Sent | None = None
 
     def messages_if_due(self, source: str, numbering: Numbering, max_bytes: int) -> list[Message]:
         """The list, unless it was sent recently, in pieces that still fit, and the outbox accepted it."""
-        if max_bytes != self._max_bytes:
-            self._cut(max_bytes)
         sent = self._sent
-        if sent is not None and self.since < REPEAT_AFTER and numbering.next(sent.stream) > sent.seq:
+        fits = self._longest <= max_bytes or max_bytes == self._max_bytes  # one tag may be too long by itself
+        if sent is not None and fits and self.since < REPEAT_AFTER and numbering.next(sent.stream) > sent.seq:
             return []
+        if max_bytes != self._max_bytes:
+            self._max_bytes, self._pieces = max_bytes, _pieces(self._rows, max_bytes)
         self.since = 0
         messages = [self._message(n, first, rows, source, numbering) for n, (first, rows) in enumerate(self._pieces)]
         self._sent = _Sent(messages[-1].stream, messages[-1].seq)
+        self._longest = max(len(message.payload) for message in messages)
         return messages
-
-    def _cut(self, max_bytes: int) -> None:
-        before = self._pieces
-        self._max_bytes, self._pieces = max_bytes, _pieces(self._rows, max_bytes)
-        if [first for first, _ in self._pieces] != [first for first, _ in before]:
-            self._sent = None
 
     def _message(self, n: int, first: int, rows: list[Row], source: str, numbering: Numbering) -> Message:
         stream = f"{self._place.stream}/{self._tail}/{n}"

@@ -141,6 +141,15 @@ def test_a_list_is_told_again_in_pieces_that_fit_once_a_broker_takes_less() -> N
                 if "/tags/" in message.topic]  # fmt: skip
 
 
+def test_a_list_that_fits_is_not_told_again_because_a_limit_moves() -> None:
+    """That of a slow line does so all the time."""
+    counting, encoder, batch = Counting(), form(), batch_of([(6, 1)] * 200)
+    counting.append(encoder.encode(batch, counting.next_seq, 5000))
+    limits = [5000 + 100 * n for n in range(-5, 20)]
+    later = [m for most in limits for m in counting.append(encoder.encode(batch, counting.next_seq, most))]
+    assert not [message.topic for message in later if "/tags/" in message.topic]
+
+
 def test_a_long_list_and_long_data_are_split_within_the_limit() -> None:
     batch = batch_of([(12, "x" * 20)] * 200)
     counting = Counting()
