@@ -1,16 +1,16 @@
-"""What the dashboards show, as data: a dashboard is a tuple of rows, a row a tuple of panels.
+"""The content of the dashboards, as data: a dashboard is a tuple of rows, a row a tuple of panels.
 
-A title is a question the panel answers; the description says how to read it.  `make.py` turns this into Grafana's JSON;
-positions follow from the widths (of 24).  Windows are `$__rate_interval`, or `$__range` for a sum over what is shown.
-What a plant makes and draws is told in its own time (`recording.yml`): simulated ten times faster it makes no more
-parts an hour.
+A title is a question, which the panel answers; the description says how to read it.  `make.py` turns this into
+Grafana's JSON; positions follow from the widths (of 24).  Windows are `$__rate_interval`, or `$__range` for a sum over
+the time shown.  Output and power of a plant are per hour of its own time (`recording.yml`): a plant simulated ten times
+faster does not make more parts an hour.
 """
 
 from dataclasses import dataclass
 
 Steps = tuple[tuple[float | None, str], ...]
 States = tuple[tuple[int, str, str], ...]
-"""A number, what it is called, its colour."""
+"""A number, its name, its colour."""
 CALM: Steps = ((None, "green"),)
 ZERO_IS_GOOD: Steps = ((None, "green"), (1, "red"))
 RATIO: Steps = ((None, "red"), (0.5, "orange"), (0.75, "green"))
@@ -39,22 +39,22 @@ class Panel:
     steps: Steps = CALM
     most: float | None = None
     states: States = ()
-    """What numbers are called."""
+    """The names of numbers."""
     colors: tuple[tuple[str, str], ...] = ()
-    """Legends with a colour of their own."""
+    """Colours of certain legends."""
     stacked: bool = False
     filled: bool = True
-    """Whether the area below a line is tinted; with many lines it should not be."""
+    """Whether the area below a line is tinted; not for many lines."""
     dashed: str = ""
-    """A pattern of legends whose lines are dashed."""
+    """A pattern for the legends with dashed lines."""
     columns: tuple[tuple[str, str], ...] = ()
-    """Of a table: labels and what they are called; everything else is hidden."""
+    """For a table: labels and their titles; other labels are hidden."""
     alerts: tuple[str, ...] = ()
-    """The alerts that speak of the same: the description leads to their runbook."""
+    """The alerts on the same subject; the description links to their runbook sections."""
     least: float | None = 0
-    """Where the axis begins; None: wherever the values do."""
+    """Where the axis begins; None: at the lowest value."""
     nothing: str = "no data yet"
-    """What is shown where there is nothing to show."""
+    """The text in place of missing values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ PLANT = Board(
             Panel("stat", "How much is scrap?", "Share of the parts that left the line in the last hour as scrap.",
                   ((f"1 - min by (line) (line:factory_quality:ratio_1h{{{LINE}}})", "{{line}}"),), "percentunit", 5, 7,
                   ((None, "green"), (0.05, "orange"), (0.1, "red")), 1),
-            Panel("stat", "How much wants attention?", "Alerts that fire now, listed below; none is what you want to "
-                  "see.", (('count(ALERTS{alertstate="firing"}) or vector(0)', "alerts"),), "short", 5, 7,
+            Panel("stat", "How much wants attention?", "Alerts that fire now, listed below; there should be none. "
+                  "", (('count(ALERTS{alertstate="firing"}) or vector(0)', "alerts"),), "short", 5, 7,
                   ZERO_IS_GOOD),
         ),
         (
@@ -184,7 +184,7 @@ GATEWAY = Board(
             Panel("stat", "Is all connected?", "Ready means that every server and every broker is connected.",
                   ((f"gateway_ready{{{GATE}}}", "{{instance}}"),), "short", 6, 5, UP, 1, READY,
                   alerts=("SourceDisconnected", "SinkDisconnected")),
-            Panel("stat", "Do the books balance?", "Values unaccounted for: anything but 0 is a bug.",
+            Panel("stat", "Do the books balance?", "Values that are unaccounted for: anything but 0 is a bug.",
                   ((f"abs(gateway_books_imbalance_values{{{GATE}}})", "{{sink}}"),), "short", 6, 5, ZERO_IS_GOOD,
                   alerts=("ConservationViolated",)),
             Panel("stat", "Was anything lost?", "Values dropped since the start, by broker.",
@@ -220,11 +220,11 @@ GATEWAY = Board(
                   ((f"sort_desc(sum by (cause) (increase(gateway_source_disconnects_total{{{GATE}}}[$__range])) + "
                     f"sum by (cause) (increase(gateway_sink_disconnects_total{{{GATE}}}[$__range])))", "{{cause}}"),),
                   "short", 6, steps=ZERO_IS_GOOD, alerts=("SourceFlapping", "SinkFlapping")),
-            Panel("lines", "Are all variables subscribed?", "Variables by state; failed ones are tried again.",
+            Panel("lines", "Are all variables subscribed?", "Variables by state; failed ones are retried.",
                   ((f"sum by (source, state) (gateway_source_monitored_items{{{GATE}}})", "{{source}} {{state}}"),),
                   "short", 6, alerts=("VariablesFailed",)),
-            Panel("bars", "Which certificate ends first?", "Time until it ends: ours, and what servers and brokers "
-                  "showed when they were last connected.",
+            Panel("bars", "Which certificate ends first?", "Time until our certificates end, and those that servers "
+                  "and brokers showed when they were last connected.",
                   (("sort(min by (source, sink, certificate) (("
                     f"gateway_source_certificate_expires_timestamp_seconds{{{GATE}}} or "
                     f"gateway_sink_certificate_expires_timestamp_seconds{{{GATE}}}) > 0) - time())",
@@ -261,8 +261,8 @@ DELIVERY = Board(
             Panel("lines", "How long do values wait?", "Age of the oldest message in the outbox.",
                   ((f"gateway_outbox_oldest_age_seconds{{{GATE}}}", "{{instance}}"),), "s",
                   steps=((None, "green"), (60, "orange"), (900, "red")), alerts=("OldestMessageTooOld",)),
-            Panel("lines", "How much is sent again?", "Messages per second begun again after a session broke: the "
-                  "broker may have had them before.",
+            Panel("lines", "How much is sent again?", "Messages per second sent again after a session broke: the "
+                  "broker may have received them before.",
                   ((f"rate(gateway_sink_messages_repeated_total{{{GATE}}}[$__rate_interval])", "{{sink}}"),), "ops"),
             Panel("lines", "Is publishing held back?", "Share of the time in which a backlog waited for "
                   "replay.max_rate.",
@@ -307,7 +307,7 @@ FLEET = Board(
             Panel("lines", "How much waits in the field?", "Values on disk of all gateways and brokers.",
                   ((f"sum by (instance) (gateway_outbox_values{{{SITE}}})", "{{instance}}"),), "short", stacked=True,
                   alerts=("BacklogGrowing",)),
-            Panel("stat", "Was every configuration taken?", "0 where the last change of a configuration was refused.",
+            Panel("stat", "Was every configuration taken?", "0 if the last change of a configuration was refused.",
                   ((f"gateway_config_last_reload_success{{{SITE}}}", "{{instance}}"),), "short", 8, 8, UP, 1,
                   ((0, "refused", "red"), (1, "taken", "green")), alerts=("ConfigurationRefused",)),
             Panel("stat", "How long has each been up?", "Time since the gateway was started.",

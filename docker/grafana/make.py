@@ -35,14 +35,14 @@ from docker.grafana.boards import BOARDS, CALM, Board, Panel
 
 FOLDER = Path(__file__).parent / "dashboards"
 UNKNOWN = frozenset(("auto", "auto_count", "auto_min", "footer"))
-"""What the SDK adds and Grafana's published types do not know."""
+"""Keys that the SDK adds and Grafana's published types do not know."""
 RUNBOOK = "docker/prometheus/RUNBOOK.md"
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 Built = bargauge.Panel | gauge.Panel | stat.Panel | timeseries.Panel | statetimeline.Panel | table.Panel
 
 
 def made(board: Board) -> str:
-    """The dashboard as Grafana reads it."""
+    """The dashboard in Grafana's JSON."""
     found = (
         dashboard.Dashboard(f"Connected factory: {board.title}")
         .uid(f"cf-{board.name}")
@@ -237,7 +237,7 @@ KINDS: dict[str, Callable[[Panel], Built]] = {
     "states": _states,
     "table": _table,
 }
-"""The kinds of `Panel`, and what Grafana calls them."""
+"""The kinds of `Panel`, and Grafana's names for them."""
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A certificate for the broker, by an authority of the stack's own: `make_certificate.py FOLDER OWNER`.
+"""A certificate for the broker, from an authority of the stack: `make_certificate.py FOLDER OWNER`.
 
-    ca.crt    what clients trust            broker.crt, broker.key    what the broker shows; the key is OWNER's
-    ca.key    of the authority; root's
+    ca.crt    trusted by clients            broker.crt, broker.key    the broker's certificate and key; OWNER may read
+    ca.key    the authority's key; only root may read it
 
-Made at the first start.  At every later one the broker gets a new certificate if less than `RENEW` is left of it; the
-authority stays, so whoever trusts it need not be told.  A broker that runs shows the new one when it is started again.
+Created at the first start.  At every later start the broker gets a new certificate if less than `RENEW` is left.  The
+authority stays, so clients need no change.  A running broker uses the new certificate after a restart.
 """
 
 import os
@@ -26,7 +26,7 @@ RENEW = timedelta(days=60)
 
 
 def make(folder: Path, owner: int) -> None:
-    """Make what is missing, and renew what ends soon."""
+    """Create what is missing, and renew what ends soon."""
     if not (folder / "ca.crt").exists():
         _make_authority(folder)
     shown = folder / "broker.crt"
@@ -65,7 +65,7 @@ def _make_broker(folder: Path, owner: int) -> None:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
         .sign(signing, hashes.SHA256())
     )
-    (folder / "broker.crt").unlink(missing_ok=True)  # cut short here, the next start begins again
+    (folder / "broker.crt").unlink(missing_ok=True)  # if interrupted here, the next start begins again
     _write_key(folder / "broker.key", key, owner)
     _write(folder / "broker.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644, owner)
 
@@ -84,7 +84,7 @@ def _beginning(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))  # clocks differ
+        .not_valid_before(now - timedelta(hours=1))  # tolerates clock differences
         .not_valid_after(now + lasts)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
@@ -104,7 +104,7 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey, owner: int) -> None:
 
 
 def _write(path: Path, content: bytes, mode: int, owner: int) -> None:
-    """All of it or nothing, and never readable by more than it should be."""
+    """Write a file whole or not at all, never with more permissions than `mode`."""
     fresh = path.with_suffix(path.suffix + ".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

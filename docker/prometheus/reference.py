@@ -1,6 +1,7 @@
 """The reference of all series: `python docker/prometheus/reference.py` writes docker/prometheus/METRICS.md.
 
-What is in the table is what the programs register, so it cannot disagree with them; a test says so when it is old.
+The table is built from the series that the programs register, so it cannot disagree with them.  A test fails when the
+file is out of date.
 """
 
 from pathlib import Path
@@ -63,9 +64,9 @@ def table(registry: CollectorRegistry) -> str:
 def text() -> str:
     return (
         "# Metrics\n\nWritten by docker/prometheus/reference.py. Labels come from the configuration or small fixed "
-        "sets.\n\n## The gateway\n\nAnd the usual `process_*`.\n\n"
-        f"{table(gateway())}\n\n## Chosen tags\n\nOn a page of their own, `/metrics/tags`: the numbers of selections "
-        "that say `metric: true`, as consumers get them. The labels are `source`, `tag`, `unit` and the fields of the "
+        "sets.\n\n## The gateway\n\nAlso the usual `process_*`.\n\n"
+        f"{table(gateway())}\n\n## Chosen tags\n\nOn their own page, `/metrics/tags`: the numbers of selections "
+        "with `metric: true`, as consumers get them. The labels are `source`, `tag`, `unit` and the fields of the "
         "configuration.\n\n"
         f"{table(tags())}\n\n## The simulators\n\n`machine` is `line/machine`; "
         f"`state` and `verdict` and `element` are fixed sets.\n\n{table(factory())}\n"

@@ -12,18 +12,19 @@ from gateway.cli.outbox import outbox
 from gateway.cli.running import run, schema, show_version, validate
 from gateway.cli.watch import watch
 
-EXIT_CODES = """`gateway COMMAND --help` has examples.  `gateway --install-completion` teaches your shell to complete.
+EXIT_CODES = """`gateway COMMAND --help` has examples.  `gateway --install-completion` adds completion to your shell.
+README.md explains the first steps, docker/prometheus/RUNBOOK.md every alert.
 
 Exit codes:
 
 - 0: done
-- 1: something to look at (a variable that fails, a message that is missing, a command that is refused)
+- 1: the command found something wrong (a variable that fails, a message that is missing, a refused command)
 - 2: wrong arguments
-- 3: a command may have happened, and nobody knows
-- 69: a peer is not there, or refuses
+- 3: the outcome of a command to a machine is unknown
+- 69: a server or broker is not reachable, or refuses
 - 74: a file cannot be written
-- 75: the outbox is in use by another process, for now
-- 78: the configuration can never work
+- 75: another process uses the outbox at present
+- 78: the configuration has mistakes
 - 130: Ctrl-C
 """
 

@@ -1,4 +1,4 @@
-"""`gateway browse` and `gateway plan`: look at a server before anything is configured, and before anything runs."""
+"""`gateway browse` and `gateway plan`: inspect a server before configuring it, a configuration before running it."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,36 +23,36 @@ from gateway.opcua.space.selection import is_chosen
 
 VALUE_LENGTH = 40
 ON_TERMINAL = 1000
-"""So many variables are shown to somebody who has not said how many."""
+"""The number of variables shown on a terminal unless `--limit` sets another."""
 FOLDED_FROM, SHOWN_OF_FOLDED = 8, 3
-"""More variables than this that are treated alike become the first few and one line for the others."""
+"""More variables than this with equal settings are shortened to the first few and one line for the rest."""
 WIDEST = 60
-"""Of a column, in characters."""
+"""The widest column, in characters."""
 _DUMPER: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""The one in C, where it was built, is ten times as fast."""
+"""The C dumper, where PyYAML has it, is ten times as fast."""
 
 
 def browse(
     url: Annotated[str, typer.Argument(metavar="URL", help="The server, such as opc.tcp://127.0.0.1:4840.")],
-    root: Annotated[str, typer.Option(help="Where to begin: a node id or a path of browse names.")] = "i=85",
+    root: Annotated[str, typer.Option(help="Start node: a node id or a path of browse names.")] = "i=85",
     match: Annotated[
-        list[str] | None, typer.Option(help="Only these paths: * within a level, ** across.  May be repeated.")
+        list[str] | None, typer.Option(help="Show only these paths: * within a level, ** across levels. Repeatable.")
     ] = None,
-    depth: Annotated[int, typer.Option(min=1, help="How many levels to look into.")] = MAX_LEVELS,
+    depth: Annotated[int, typer.Option(min=1, help="How many levels to browse.")] = MAX_LEVELS,
     limit: Annotated[
-        int | None, typer.Option(min=0, help="At most so many variables, 0 for all; a terminal shows 1000.")
+        int | None, typer.Option(min=0, help="Largest number of variables; 0: all. Default on a terminal: 1000.")
     ] = None,
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a `select` to begin a configuration with.")] = False,
-    values: Annotated[bool, typer.Option(help="Read types and values too.")] = True,
-    insecure: Annotated[bool, typer.Option(help="Use SecurityPolicy None.")] = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a `select` section for a configuration file.")] = False,
+    values: Annotated[bool, typer.Option(help="Also read types and values.")] = True,
+    insecure: Annotated[bool, typer.Option(help="Use SecurityPolicy None: no encryption, no authentication.")] = False,
     pki: Annotated[Path, typer.Option(help="Folder of certificates.")] = Path("var/pki"),
     username: Annotated[str | None, typer.Option(help="Log in with this name.")] = None,
     password_env: Annotated[str | None, typer.Option(help="Environment variable that holds the password.")] = None,
 ) -> None:
-    """Show the variables of a server: path, type, value, unit.
+    """Show the variables of a server: path, type, value and unit.
 
-    The channel is secured unless `--insecure` says otherwise.  Exit code 69 when the server is not there, 130 after
-    Ctrl-C, at any time.
+    The channel is secured, unless `--insecure` is given. A server that is not trusted yet is rejected; `gateway cert
+    trust` accepts it. Exit code 69 when the server is not reachable, 130 after Ctrl-C.
     """
     if limit is None:
         limit = ON_TERMINAL if sys.stdout.isatty() and not as_yaml else 0
@@ -72,11 +72,11 @@ def browse(
         _print_lines(_tree(found))
     if match and not found.matching:
         typer.echo(
-            "nothing matches: paths begin below --root; **/Name is at any depth, */Name one level down", err=True
+            "nothing matches: paths start below --root; **/Name matches at any depth, */Name one level down", err=True
         )
     hidden = found.matching - len(found.entries)
-    more = f"; {hidden} more match: --match and --root narrow, --limit 0 shows all" if hidden else ""
-    deeper = f"; {len(found.closed)} objects not looked into: --depth" if found.closed else ""
+    more = f"; {hidden} more match: use --match or --root to narrow, --limit 0 to show all" if hidden else ""
+    deeper = f"; {len(found.closed)} objects not browsed (see --depth)" if found.closed else ""
     typer.echo(f"{len(found.entries)} variables{more}{deeper}", err=True)
 
 
@@ -104,7 +104,7 @@ async def _browse(config: SourceConfig, options: BrowseOptions) -> Browsed:
 
 
 def _tree(found: Browsed) -> Iterator[str]:
-    """Objects by indentation, each once; variables with what they hold."""
+    """Objects by indentation, each once; variables with type, value and unit."""
     open_path: list[str] = []
     lines = [(entry.path, entry) for entry in found.entries] + [(path, None) for path in found.closed]
     for path, entry in sorted(lines, key=lambda line: line[0].split("/")):
@@ -136,19 +136,19 @@ def _short(value: object) -> str:
 
 def plan(
     file: FileArgument,
-    every: Annotated[bool, typer.Option("--all", help="A line for each variable; else like ones are folded.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Print a line for every variable, also for equal ones.")] = False,
 ) -> None:
-    """Connect to every server of a configuration and show what would be subscribed.
+    """Connect to the servers of a configuration and show what the gateway would subscribe to.
 
-    Which variables it means, what the server makes of the intervals and queues asked for, what fails and why, and the
-    load to expect.  Nothing is read or delivered.  Exit code 1 when something fails, 69 when a server is not there, 130
-    after Ctrl-C, at any time.
+    Shows the matching variables, the requested and the revised intervals and queue sizes, failures with their reasons,
+    and the expected load. Reads and delivers no values. Exit code 1 when something fails, 69 when a server is not
+    reachable, 130 after Ctrl-C.
     """
     failed = 0
     with problems_told():
         config = load(file)
         for source in config.sources:
-            found = until_interrupted(lambda source=source: _plan(source))  # type: ignore[misc]  # the loop's own
+            found = until_interrupted(lambda source=source: _plan(source))  # type: ignore[misc]  # bound to this iteration
             typer.echo(f"{source.name}  {source.url}")
             _print_lines(_columns(_rows(found, every)))
             failed += _print_sums(found)
@@ -163,11 +163,11 @@ async def _plan(source: SourceConfig) -> Plan:
 
 
 _Row = tuple[str, ...]
-_HEAD: _Row = ("variable", "fields", "node", "asked ms / queue", "got ms / queue", "sent every", "problem")
+_HEAD: _Row = ("variable", "fields", "node", "requested ms / queue", "revised ms / queue", "sent every", "problem")
 
 
 def _rows(found: Plan, every: bool) -> Iterator[_Row]:
-    """A row for each variable.  Of those that one selection takes and the server treats alike, the first few."""
+    """A row per variable.  Of variables with one selection and equal settings, only the first few."""
     for _, group in groupby(found.tags, key=_treatment):
         alike = list(group)
         shown = alike if every or len(alike) <= FOLDED_FROM else alike[:SHOWN_OF_FOLDED]
@@ -194,7 +194,7 @@ def _row(planned: PlannedTag) -> _Row:
 
 
 def _columns(rows: Iterable[_Row]) -> Iterator[str]:
-    """Rows under each other, in columns as wide as they need, within reason."""
+    """Rows in columns, as wide as needed up to a limit."""
     every = [_HEAD, *rows]
     widths = [min(WIDEST, max(map(len, column))) for column in zip(*every, strict=True)]
     for row in every:
@@ -202,14 +202,14 @@ def _columns(rows: Iterable[_Row]) -> Iterator[str]:
 
 
 def _print_sums(found: Plan) -> int:
-    """Print what is missing, how much there is, and the load to expect; how many variables and places fail."""
+    """Print missing selections, totals and expected load.  Returns the number of failing variables and selections."""
     for selection in found.missing:
-        typer.secho(f"nothing found for {selection.subtree or selection.type or selection.node}", fg="red")
+        typer.secho(f"no variables found for {selection.subtree or selection.type or selection.node}", fg="red")
     failed = sum(bool(planned.problem) for planned in found.tags) + len(found.missing)
     intervals = ", ".join(f"{subscription.interval_s:g} s" for subscription in found.subscriptions)
     typer.echo(
         f"{len(found.tags)} variables, {failed} problems; "
-        f"{'read cyclically: no subscription' if found.is_polled else f'published every {intervals}'}; "
+        f"{'polled, without a subscription' if found.is_polled else f'published every {intervals}'}; "
         f"at most {found.most_values_per_s:.0f} values/s if all of them change all the time"
     )
     return failed

@@ -1,4 +1,4 @@
-"""`gateway cert`: who we are to OPC UA servers, and which of them we trust."""
+"""`gateway cert`: our own certificate for OPC UA, and the servers that we trust."""
 
 import shutil
 from collections.abc import Iterator
@@ -24,19 +24,19 @@ from gateway.opcua.session.trust import TrustStore
 cert = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Certificates for OPC UA: our own, and whom we trust.",
+    help="Manage OPC UA certificates: our own, and those of the servers that we trust.",
     epilog=examples(
         "gateway cert show", "gateway cert list", "gateway cert trust 834d7314", "gateway cert trust s.der"
     ),
 )
 
-PkiOption = Annotated[Path, typer.Option("--pki", help="Folder of certificates, `security.pki` of a source.")]
+PkiOption = Annotated[Path, typer.Option("--pki", help="Folder of certificates: `security.pki` of a source.")]
 PKI = Path("var/pki")
 
 
 @cert.command()
 def show(pki: PkiOption = PKI) -> None:
-    """Show our own certificate, making it if there is none."""
+    """Show our own certificate. Creates it if there is none."""
     with problems_told():
         identity = ensure_identity(pki)
     typer.echo(f"name         {common_name(identity.certificate)}")
@@ -44,15 +44,15 @@ def show(pki: PkiOption = PKI) -> None:
     typer.echo(f"hosts        {', '.join(hosts_of(identity.certificate))}")
     typer.echo(f"thumbprint   {thumbprint(identity.certificate)}")
     typer.echo(f"valid until  {_day(expires_at(identity.certificate))}")
-    typer.echo(f"file         {identity.certificate_path}  (give this to servers that must trust us)")
+    typer.echo(f"file         {identity.certificate_path}  (import it on servers that must trust us)")
 
 
 @cert.command()
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to put it.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")],
     pki: PkiOption = PKI,
 ) -> None:
-    """Put a copy of our own certificate, never of the key, into a file; made now if there is none."""
+    """Copy our own certificate, never the key, into a file. Creates it if there is none."""
     with problems_told():
         identity = ensure_identity(pki)
         with written(f"our certificate to {file}"):
@@ -62,10 +62,10 @@ def export(
 
 @cert.command("list")
 def show_all(pki: PkiOption = PKI) -> None:
-    """List the certificates that are trusted, rejected, or known as issuers."""
+    """List the trusted and rejected certificates, and the known issuers."""
     found = TrustStore(pki).listed()
     if not found:
-        typer.echo(f"nobody is trusted or rejected in {pki} yet: a server that is met for the first time is rejected")
+        typer.echo(f"{pki} has no trusted or rejected certificates yet; a server is rejected at the first connection")
     for listed in found:
         until = _day(expires_at(listed.certificate))
         typer.echo(f"{listed.folder:9} {listed.thumbprint}  until {until}  {common_name(listed.certificate)}")
@@ -73,12 +73,17 @@ def show_all(pki: PkiOption = PKI) -> None:
 
 @cert.command()
 def trust(
-    which: Annotated[str, typer.Argument(metavar="THUMBPRINT|FILE", help="A rejected one (its beginning), or a file.")],
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="THUMBPRINT|FILE", help="Thumbprint of a rejected certificate, or its first digits, or a file."
+        ),
+    ],
     pki: PkiOption = PKI,
 ) -> None:
-    """Trust a certificate: one that was rejected, by thumbprint, or one in a file.
+    """Trust a certificate: a rejected one by its thumbprint, or one from a file.
 
-    A running gateway takes it up at its next attempt to connect.
+    A running gateway uses it at its next connection attempt.
     """
     with problems_told(), written(f"to {pki}"):
         listed = TrustStore(pki).trust(which)
@@ -87,7 +92,7 @@ def trust(
 
 @cert.command()
 def renew(pki: PkiOption = PKI) -> None:
-    """Make a new key and certificate of our own; the old ones are kept as *.old.  Servers must trust it anew."""
+    """Create a new key and certificate. The old ones are kept as *.old. Servers must trust the new one."""
     with problems_told(), written(f"a certificate to {pki}"):
         make_identity(pki, datetime.now(UTC))
     show(pki)
@@ -95,7 +100,7 @@ def renew(pki: PkiOption = PKI) -> None:
 
 @contextmanager
 def written(what: str) -> Iterator[None]:
-    """Raises `ConfigError` when it cannot be written."""
+    """Raises `ConfigError` when the file cannot be written."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the commands share: options, exit codes, and running until asked to stop."""
+"""Shared by all commands: options, exit codes, and running until a signal comes."""
 
 import asyncio
 import importlib
@@ -29,20 +29,20 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Log lines for people, or as JSON for machines.")]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration, such as config/gateway.yaml.")]
+LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Form of the log: text or JSON.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file, such as config/gateway.yaml.")]
 
 
 def examples(*lines: str) -> str:
-    """What stands under the options of a command."""
+    """The examples below the options of a command."""
     return "\n".join(("Examples:", "", "```text", *lines, "```"))
 
 
 def write_all_of_it() -> None:
-    """Give standard output back the buffer that PYTHONUNBUFFERED takes away.
+    """Give standard output the buffer back that PYTHONUNBUFFERED removes.
 
-    Without one, Python drops what a single write does not take.  A terminal takes a part when something interrupts it,
-    such as uvloop's io_uring, which closes while the first lines are written.
+    Without a buffer, Python loses the rest of a write that is only partly accepted.  A terminal accepts only part of it
+    when interrupted, for example by uvloop's io_uring, which closes while the first lines are written.
     """
     raw = sys.stdout.buffer
     if isinstance(raw, io.RawIOBase):
@@ -52,8 +52,10 @@ def write_all_of_it() -> None:
 
 @contextmanager
 def problems_told() -> Iterator[None]:
-    """Print what can never work, one problem a line, and end with exit code 78, or with that of the error; a peer that
-    is away ends with 69."""
+    """Print the mistakes, one per line, and end with exit code 78 or that of the error.
+
+    A peer that is away ends with 69.
+    """
     problems: list[str] = []
     code = 0
     try:
@@ -72,7 +74,7 @@ def problems_told() -> Iterator[None]:
 
 
 def _advice(error: BaseException) -> str:
-    """What to look at next; empty where the message says it itself."""
+    """A hint for the user.  Empty when the message says it already."""
     advice = advice_for(str(error), error.cause if isinstance(error, Unavailable) else "")
     return f": {advice}" if advice else ""
 
@@ -88,9 +90,9 @@ def _all(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 def until_stopped(
     work: Callable[[asyncio.Event], Coroutine[None, None, Result]], within_s: Callable[[], float] | None = None
 ) -> Result:
-    """Run until it ends or is asked to stop: SIGTERM and SIGINT set the event, a second SIGINT ends at once.
+    """Run until the work ends or a signal comes.  SIGTERM and SIGINT set the event; a second SIGINT ends at once.
 
-    With `within_s`, the process ends so many seconds after it was asked to stop, in order or not.
+    With `within_s`, the process ends at the latest this many seconds after the signal, in order or not.
     """
 
     async def main() -> Result:
@@ -117,7 +119,10 @@ def until_stopped(
 
 
 def until_interrupted(work: Callable[[], Coroutine[None, None, Result]]) -> Result:
-    """Run until it ends.  Ctrl-C and SIGTERM end it in order, at any time: exit code 130; a second Ctrl-C at once."""
+    """Run until the work ends.
+
+    Ctrl-C and SIGTERM end it in order with exit code 130; a second Ctrl-C ends it at once.
+    """
 
     async def main() -> Result:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -138,7 +143,7 @@ def until_interrupted(work: Callable[[], Coroutine[None, None, Result]]) -> Resu
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where there is one for this Python."""
+    """uvloop's, if it is installed."""
     if importlib.util.find_spec("uvloop") is None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
@@ -147,7 +152,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[str, int], None]]:
-    """A spinner on standard error, for work whose end is not known: what is being done, and how far it is."""
+    """A spinner on standard error, for work without a known end: shows the step and a count."""
     with _progress() as progress:
         task = progress.add_task(what, total=None)
         yield lambda what, done: progress.update(task, completed=done, description=f"{what}: {done}")
@@ -155,7 +160,7 @@ def counting(what: str) -> Iterator[Callable[[str, int], None]]:
 
 @contextmanager
 def measuring(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, for work whose end is known."""
+    """A progress bar on standard error, for work with a known end."""
     with _progress() as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -23,29 +23,26 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def demo(
     duration: Annotated[
-        float | None, typer.Option(min=1, help="End after so many seconds.  [default: on Ctrl-C]")
+        float | None, typer.Option(min=1, help="End after this many seconds. [default: on Ctrl-C]")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Show nothing but one JSON object at the end.")] = False,
-    state: Annotated[
-        Path | None, typer.Option(help="Keep the outbox in this folder.  [default: a temporary one]")
-    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object, at the end.")] = False,
+    state: Annotated[Path | None, typer.Option(help="Folder of the outbox. [default: a temporary one]")] = None,
     outage: Annotated[
-        float | None, typer.Option(min=1, help="Stop the broker after 10 s, for so many seconds: nothing gets lost.")
+        float | None, typer.Option(min=1, help="Stop the broker after 10 s for this many seconds; no value is lost.")
     ] = None,
-    speed: Annotated[
-        float, typer.Option(min=0.01, help="How many times faster than real time the factory runs.")
-    ] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random in the factory.")] = None,
+    speed: Annotated[float, typer.Option(min=0.01, help="Speed of the factory; 1 is real time.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers of the factory.")] = None,
     let_all_in: Annotated[
-        bool, typer.Option("--open", help="Also let OPC UA clients in that have no certificate: SecurityPolicy None.")
+        bool, typer.Option("--open", help="Also accept OPC UA clients without a certificate (SecurityPolicy None).")
     ] = False,
-    plant: Annotated[Path, typer.Option(help="The simulated plant.")] = REPOSITORY / "config" / "plant.yaml",
-    config: Annotated[Path, typer.Option(help="The gateway's configuration.")] = REPOSITORY / "config" / "gateway.yaml",
+    plant: Annotated[Path, typer.Option(help="Plant file of the simulation.")] = REPOSITORY / "config" / "plant.yaml",
+    config: Annotated[Path, typer.Option(help="Gateway configuration.")] = REPOSITORY / "config" / "gateway.yaml",
     log_format: LogOption = LogFormat.CONSOLE,
 ) -> None:
-    """A connected factory on this machine: simulated machines, OPC UA, the gateway, an MQTT broker, metrics.
+    """Run a connected factory on this machine: simulated machines, OPC UA, the gateway, an MQTT broker, metrics.
 
-    Takes the usual ports (4840, 1883, 9464) when they are free and any others when they are not.
+    Uses the usual ports (4840, 1883, 9464) if they are free, and other ones if not. README.md says what to look at, and
+    how to replace the simulation by your own servers.
     """
     set_up_logs(log_format.value)
     with problems_told(), _view(as_json) as view:
@@ -54,7 +51,7 @@ def demo(
     if as_json:
         typer.echo(printed(flow))
         return
-    if not sys.stdout.isatty():  # there the picture stays
+    if not sys.stdout.isatty():  # a terminal keeps the last picture
         Console(soft_wrap=True).print(graph(flow.history, flow.books))
     typer.echo("\n".join(f"{name.replace('_', ' '):>12}  {value}" for name, value in flow.figures.items()))
 

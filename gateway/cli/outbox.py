@@ -1,4 +1,4 @@
-"""`gateway outbox`: what is on the disk, for people."""
+"""`gateway outbox`: shows people what is stored on the disk."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from gateway.outbox import inspect as folders
 outbox = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Look into an outbox, take messages out of it, or empty it.",
+    help="Inspect an outbox, copy its messages, or empty it.",
     epilog=examples(
         "gateway outbox show var/outbox",
         "gateway outbox peek var/outbox -n 3",
@@ -27,22 +27,24 @@ outbox = typer.Typer(
 
 FolderArgument = Annotated[
     Path,
-    typer.Argument(metavar="FOLDER", help="`outbox.path` of a configuration, or refused/…, dead-letters/… below it."),
+    typer.Argument(
+        metavar="FOLDER", help="Outbox: `outbox.path` of a configuration, or refused/… or dead-letters/… in it."
+    ),
 ]
 ReaderOption = Annotated[
     str | None,
-    typer.Option("--broker", help="Only what this broker has not acknowledged.  [default: all that is there]"),
+    typer.Option("--broker", help="Only messages that this broker has not acknowledged. [default: all]"),
 ]
 
 
 @outbox.command()
 def show(folder: FolderArgument) -> None:
-    """Show how much is stored, for whom, in which files, and what was lost or damaged."""
+    """Show how much is stored, for which brokers, in which files, and what was lost or damaged."""
     with problems_told(), measuring("reading") as progress:
         view = folders.show(folder, progress)
     typer.echo(
         f"epoch {view.epoch or 'unknown'}, "
-        + ("last run ended in order" if view.clean else "a gateway is running on it, or was killed")
+        + ("the last run ended in order" if view.clean else "a gateway is using it, or was killed")
     )
     for reader in view.readers:
         typer.echo(f"for {reader.name}: {reader.messages} messages, {reader.values} values to deliver")
@@ -59,17 +61,15 @@ def show(folder: FolderArgument) -> None:
             f" {segment.values} values{since}{damage}"
         )
     for loss in view.losses:
-        typer.echo(
-            f"lost and not announced yet: {loss.values} values of {loss.stream or 'some streams'} ({loss.cause})"
-        )
+        typer.echo(f"lost, not announced yet: {loss.values} values of {loss.stream or 'some streams'} ({loss.cause})")
     for name in view.quarantined:
-        typer.echo(f"kept aside as damaged: {name}")
+        typer.echo(f"copy of damaged data: {name}")
 
 
 @outbox.command()
 def peek(
     folder: FolderArgument,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    count: Annotated[int, typer.Option("-n", min=1, help="Number of messages.")] = 10,
     broker: ReaderOption = None,
 ) -> None:
     """Print the oldest messages, one line of JSON each."""
@@ -84,9 +84,9 @@ def export(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, one line of JSON per message.")],
     broker: ReaderOption = None,
 ) -> None:
-    """Copy messages into a file.  The outbox stays as it is, and a gateway may run on it meanwhile.
+    """Copy messages into a file. The outbox does not change, and a gateway may use it meanwhile.
 
-    Exit code 130 after Ctrl-C, 74 when the file cannot be written: it has the messages up to there.
+    Exit code 130 after Ctrl-C, 74 when the file cannot be written; the file then holds the messages copied so far.
     """
     count = 0
     try:
@@ -100,7 +100,7 @@ def export(
             if isinstance(error, OSError)
             else ("interrupted", 130)
         )
-        part = f"; {to} has the first {count} messages and not all" if count else ""
+        part = f"; {to} holds only the first {count} messages" if count else ""
         typer.echo(f"gateway: {why}{part}", err=True)
         raise typer.Exit(code) from error
     typer.echo(f"{count} messages written to {to}")
@@ -111,16 +111,16 @@ def purge(
     folder: FolderArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove everything that is stored, for good.  No gateway may be running on it."""
+    """Remove all stored messages for good. No gateway may be using the outbox."""
     if not yes:
-        typer.confirm(f"Remove everything stored in {folder}, for good?", abort=True)
+        typer.confirm(f"Remove all messages in {folder} for good?", abort=True)
     with problems_told(), measuring("counting") as progress:
         messages, values = folders.purge(folder, progress)
     typer.echo(f"removed {messages} messages with {values} values")
 
 
 def _line(record: Record) -> str:
-    """A message as JSON: its payload as text where it is text, else as base64."""
+    """A message as JSON, with its payload as text if possible, otherwise as base64."""
     message = record.message
     body: dict[str, object] = {
         "number": record.number,

@@ -43,8 +43,8 @@ SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
 def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
-    SIGHUP takes the file as it is then; one with a mistake changes nothing.  Peers that are away are waited for, for
-    ever.  Exit code 0 after a clean stop, 78 when the configuration cannot work.
+    SIGHUP reloads the configuration file; a file with mistakes changes nothing. The gateway waits for servers and
+    brokers that are away, for any time. Exit code 0 after a clean stop, 78 when the configuration has mistakes.
     """
     set_up_logs(log_format.value)
     with problems_told():
@@ -64,27 +64,27 @@ async def _running(file: Path, config: Config, on_running: Callable[[Gateway], N
 
 
 def _ready(file: Path) -> Config:
-    """A configuration that can work here; says what is likely not meant.  Raises `ConfigError`."""
+    """Load a configuration for this machine, and log its warnings.  Raises `ConfigError`."""
     loaded, log = load_ready(file), structlog.get_logger("gateway")
     for text in with_lines(loaded, warnings_about(loaded.config)):
-        log.warning("is this meant?", what=text)
+        log.warning("is this intended?", what=text)
     for text in with_lines(loaded, [told for told in rules_applied(loaded.config) if "others may read it" in told[1]]):
-        log.info("a secret that others may read is used", why=text)
+        log.info("using a secret that others may read", why=text)
     return loaded.config
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Configurations, each of one gateway.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Configuration files, one per gateway.")],
     look: Annotated[
-        bool, typer.Option("--files/--no-files", help="Look at secrets, keys and folders of this machine too.")
+        bool, typer.Option("--files/--no-files", help="Also check the secrets, keys and folders on this machine.")
     ] = True,
 ) -> None:
-    """Check configurations without connecting to anything.
+    """Check configuration files without connecting to anything.
 
-    Tells every mistake at once, each with file and line, what is wrong and what is allowed.  Secrets, keys, authorities
-    and folders must be here and usable, unless `--no-files` is said; why a file with a secret may be used is told.
-    Warns of what can work and is likely not meant, and of gateways that would fight over a client id, a name or a
-    folder.  Exit code 78 if there is any mistake.
+    Reports all mistakes at once, each with file, line, what is wrong and what is allowed. Secrets, keys, certificate
+    authorities and folders must exist and be usable, unless `--no-files` is given. Also says why each file with a
+    secret may be used, and warns of settings that are probably not intended, and of gateways with the same client id,
+    name or folder. Exit code 78 if there is a mistake.
     """
     with problems_told():
         every = _loaded(files, look)
@@ -104,7 +104,7 @@ def validate(
 
 
 def _loaded(files: list[Path], look: bool) -> list[Loaded]:
-    """All of them.  Raises `ConfigError` with the problems of all."""
+    """Load all files.  Raises `ConfigError` with the problems of all."""
     every: list[Loaded] = []
     problems: list[str] = []
     for file in files:
@@ -123,11 +123,16 @@ def _loaded(files: list[Path], look: bool) -> list[Loaded]:
 
 
 def schema(
-    what: Annotated[str, typer.Argument(metavar="|".join(SCHEMAS), help="The configuration file, or a message.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="|".join(SCHEMAS), help="What the schema describes: the configuration, or a message format."
+        ),
+    ],
 ) -> None:
-    """Print a JSON Schema: of the configuration (for editors), or of a message."""
+    """Print a JSON Schema: of the configuration (for editors), or of the messages of a format."""
     if what not in SCHEMAS:
-        typer.echo(f"gateway schema: no schema named {what!r}: there are {', '.join(SCHEMAS)}", err=True)
+        typer.echo(f"gateway schema: there is no schema {what!r}, only {', '.join(SCHEMAS)}", err=True)
         raise typer.Exit(2)
     typer.echo(json.dumps(SCHEMAS[what](), indent=2))
 

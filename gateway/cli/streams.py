@@ -1,9 +1,9 @@
-"""What a watcher keeps of every stream: how much comes, how late, and whether anything is missing.
+"""Statistics of a watcher for each stream: rate, delay, and missing messages.
 
-Any consumer can do the same: `seq` rises by one.  A number above the next leaves a hole; a number in a hole fills it
-(with `replay.order: newest-first` a backlog comes after what is new); any other that is not above the last is a repeat.
-What was stored before we looked is older than the first number seen, and no repeat.  Retained messages are the broker's
-memory, not news: they are shown and not counted.
+Every consumer can do the same, since `seq` rises by one.  A number above the next one leaves a gap.  A number in a gap
+fills it (with `replay.order: newest-first` a backlog comes after newer messages).  Another number that is not above the
+last one is a repeat.  Messages stored before the watcher started have lower numbers than the first one seen, and are
+not repeats.  Retained messages come from the broker's memory: they are shown, but not counted.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from gateway.payload.read import Reading
 
 WINDOW_S = 5.0
-"""Rates and delays are those of the last seconds."""
+"""Rates and delays cover this many seconds."""
 SLICE_S = 0.25
 MOST_HOLES = 1000
 MOST_STREAMS = 10_000
@@ -21,7 +21,7 @@ MOST_STREAMS = 10_000
 
 @dataclass(slots=True)
 class _Slice:
-    """What came in a part of a second."""
+    """The messages of a fraction of a second."""
 
     begun_s: float
     messages: int = 0
@@ -32,25 +32,25 @@ class _Slice:
 
 @dataclass(slots=True)
 class Stream:
-    """One stream, as far as it was seen."""
+    """One stream, as far as seen."""
 
     name: str
     messages: int = 0
     values: int = 0
     repeats: int = 0
     late: int = 0
-    """Messages that filled a hole, or are from before the first one seen."""
+    """Messages that filled a gap, or precede the first one seen."""
     missing: int = 0
-    """Messages that should have come and have not."""
+    """Missing messages."""
     latest: Sequence[tuple[str, object]] = ()
     first: int = 0
     last: int = 0
     _holes: list[tuple[int, int]] = field(default_factory=list)
-    """Of each hole its first and last number.  Of too many the oldest is forgotten, and stays missing."""
+    """First and last number of each gap.  If there are too many, the oldest is forgotten and stays missing."""
     _recent: deque[_Slice] = field(default_factory=deque)
 
     def see(self, reading: Reading, now_s: float, delay_s: float | None) -> str:
-        """Account for one message; what is odd about its number, or nothing."""
+        """Count one message.  Returns what is unusual about its number; empty: nothing."""
         self.messages += 1
         odd = self._odd(reading.seq)
         if odd != "repeat":
@@ -100,7 +100,7 @@ class Stream:
         return False
 
     def rates(self, now_s: float) -> tuple[float, float, float | None]:
-        """Messages and values per second, and the mean delay in seconds, over the last seconds."""
+        """Messages and values per second, and the mean delay in seconds, over the last `WINDOW_S`."""
         self._forget(now_s)
         delays = sum(each.delays for each in self._recent)
         mean_s = sum(each.delay_sum_s for each in self._recent) / delays if delays else None
@@ -117,7 +117,7 @@ class Streams:
 
     def see(self, reading: Reading, now_s: float, delay_s: float | None) -> str:
         if reading.stream not in self.by_name and len(self.by_name) >= MOST_STREAMS:
-            return "not counted: too many streams"
+            return "not counted: there are too many streams"
         return self.by_name.setdefault(reading.stream, Stream(reading.stream)).see(reading, now_s, delay_s)
 
     def total(self, what: str) -> int:

@@ -28,18 +28,19 @@ PASSWORD = "MQTT_PASSWORD"
 
 def watch(
     url: Annotated[str, typer.Argument(metavar="URL", help="The broker, such as mqtt://127.0.0.1:1883.")],
-    topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="What to subscribe to.")] = "factory/#",
+    topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="Topic filter to subscribe to.")] = "factory/#",
     lines: Annotated[
-        bool, typer.Option("--lines", help="One line for each message instead of the picture of all streams.")
+        bool, typer.Option("--lines", help="Print one line per message instead of the table of streams.")
     ] = False,
     username: Annotated[
-        str | None, typer.Option(help=f"Who subscribes; the password is taken from the environment, {PASSWORD}.")
+        str | None, typer.Option(help=f"User name; the environment variable {PASSWORD} holds the password.")
     ] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the authorities to trust, for mqtts://.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file of the trusted authorities, for mqtts://.")] = None,
 ) -> None:
-    """Subscribe to a broker, show what arrives in any of the gateway's formats, and check that nothing is missing.
+    """Subscribe to a broker, show messages in any of the gateway's formats, and check that none is missing.
 
-    Every message carries its stream and number, so repeats and holes show.  Exit code 1 when anything was missing.
+    Every message carries its stream and sequence number, so repeats and gaps show. Exit code 1 when messages were
+    missing.
     """
     set_up_logs("console")
     login = Login(username, os.environ.get(PASSWORD) if username else None, ca)
@@ -61,14 +62,14 @@ def _view(lines: bool) -> Iterator[View]:
 
 
 class Watcher:
-    """Takes messages in and says what is odd about each."""
+    """Receives messages and says what is unusual about each."""
 
     def __init__(self) -> None:
         self.streams = Streams()
         self._reader = PayloadReader()
 
     def see(self, arrived: Arrived, now_s: float) -> tuple[Reading | None, str]:
-        """What a message says, if it can be read, and what is odd about it."""
+        """The content of a message, if it can be read, and what is unusual about it."""
         try:
             reading = self._reader.read(arrived.packet)
         except UnreadableError as error:

@@ -1,4 +1,4 @@
-"""What `gateway watch` shows: a picture of all streams that stays in place, or a line for each message."""
+"""The output of `gateway watch`: a table of all streams that stays in place, or a line per message."""
 
 from collections import deque
 from collections.abc import Callable
@@ -20,17 +20,17 @@ SHOWN_EVENTS = 8
 
 
 class View(Protocol):
-    """Somewhere to show what arrives."""
+    """Shows messages and statistics."""
 
     def message(self, topic: str, reading: Reading | None, odd: str) -> None:
-        """A message came; None for one that cannot be read, with why in `odd`."""
+        """A message has come.  `reading` None: it cannot be read, and `odd` says why."""
 
     def draw(self, streams: Streams, link: Link, now_s: float) -> None:
-        """Time has passed."""
+        """Show the present statistics."""
 
 
 class LineView:
-    """One line for each message."""
+    """One line per message."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -43,7 +43,7 @@ class LineView:
 
 
 def line_of(topic: str, reading: Reading | None, odd: str) -> str:
-    """A message in one line: topic, number, the first values, gaps, and what is odd about it."""
+    """A message in one line: topic, number, the first values, gaps, and what is unusual about it."""
     if reading is None:
         return f"{topic}  {odd}"
     number = f"#{reading.seq}" if reading.stream else ""
@@ -54,7 +54,7 @@ def line_of(topic: str, reading: Reading | None, odd: str) -> str:
 
 
 class PictureView:
-    """A table of the streams, and under it the latest of what is worth a word."""
+    """A table of the streams, with the latest remarkable events below it."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -73,11 +73,11 @@ _COLUMNS = (
     ("stream", 0), ("messages", 0), ("values", 90), ("values/s", 0), ("delay", 0), ("missing", 0), ("repeats", 70),
     ("late", 90), ("latest", 110),
 )  # fmt: skip
-"""What is told of a stream, and how wide the terminal must be for it."""
+"""The columns, and the terminal width from which each is shown."""
 
 
 def picture(streams: Streams, link: Link, now_s: float, events: list[str], width: int) -> RenderableType:
-    """Rate, delay, holes and repeats of each stream, in a terminal of this width."""
+    """Rate, delay, gaps and repeats of each stream, for a terminal of this width."""
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     fits = [width >= least for _, least in _COLUMNS]
     for column, _ in compress(_COLUMNS, fits):

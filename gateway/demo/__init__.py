@@ -1,1 +1,1 @@
-"""The demo: simulators, a broker and the gateway on this machine, all at once, with something to look at."""
+"""The demo: simulators, a broker and the gateway, all on this machine, with a live display."""

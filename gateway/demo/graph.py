@@ -1,7 +1,7 @@
-"""The last minutes as a graph of characters: values delivered, values on disk, and whether the broker was there.
+"""The last minutes as a text graph: values delivered, values on the disk, and whether the broker was connected.
 
-Pull the broker's plug and the first falls to nothing while the second climbs; when it is back, the first shoots up
-until the second is empty, and what was delivered in all is what was received.
+Stop the broker: the first curve falls to zero and the second climbs.  Start it again: the first rises until the second
+is empty.  In the end, the number of delivered values equals that of received ones.
 """
 
 from collections import deque
@@ -22,14 +22,14 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 @dataclass(slots=True)
 class Slice:
-    """What happened in one second."""
+    """The figures of one second."""
 
     delivered: int = 0
-    """Values delivered in it."""
+    """Values delivered in this second."""
     stored: int = 0
-    """Values on disk at its end."""
+    """Values on the disk at its end."""
     is_up: bool = True
-    """The broker was connected all the time."""
+    """Whether the broker was connected all the time."""
 
 
 class History:
@@ -41,7 +41,7 @@ class History:
         self._ends_s: float | None = None
 
     def update(self, at_s: float, books: Books, is_up: bool) -> None:
-        """How things are at a later instant; what was delivered since the last one belongs to this slice."""
+        """Add the present figures.  Values delivered since the last call belong to this slice."""
         if self._ends_s is None:
             self._ends_s = at_s
         while at_s >= self._ends_s:
@@ -55,13 +55,13 @@ class History:
 
     @property
     def columns(self) -> list[Slice]:
-        """The slices, several in one where there are more than fit; the delivered are the mean of those."""
+        """The slices, merged if there are too many; `delivered` is then the mean."""
         slices = list(self.slices)
         size = max(1, -(-len(slices) // COLUMNS))
         return [_merged(slices[start : start + size]) for start in range(0, len(slices), size)]
 
     def summary(self) -> dict[str, object]:
-        """The picture's data, second by second."""
+        """The data of the graph, second by second."""
         return {
             "slice_s": SLICE_S,
             "delivered": [each.delivered for each in self.slices],
@@ -76,14 +76,14 @@ def _merged(slices: Sequence[Slice]) -> Slice:
 
 
 def bars(numbers: Sequence[int], height: int) -> list[str]:
-    """One column for each number, in so many lines, the highest first.  What is not 0 shows at least a trace."""
+    """One column per number, in `height` lines, the highest first.  Any number above 0 shows at least a trace."""
     most = max(numbers, default=0)
     eighths = [max(1, round(8 * height * n / most)) if n > 0 else 0 for n in numbers]
     return ["".join(_EIGHTHS[min(8, max(0, n - 8 * line))] for n in eighths) for line in reversed(range(height))]
 
 
 def graph(history: History, books: Books) -> RenderableType:
-    """Delivered above, stored below, the broker as a line between them."""
+    """Delivered above, stored below, and the broker as a line in between."""
     columns = history.columns
     delivered, stored = [each.delivered for each in columns], [each.stored for each in columns]
     broker = Text().join(Text("─" if each.is_up else "╳", style="" if each.is_up else "bold red") for each in columns)
@@ -98,7 +98,7 @@ def graph(history: History, books: Books) -> RenderableType:
 
 
 def verdict(books: Books) -> str:
-    """Whether anything is missing, in words."""
+    """Whether values are missing, as text."""
     if not books.balance:
         return "the books do not balance"
     left = f", {books.stored} of them on disk" if books.stored else ""

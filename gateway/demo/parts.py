@@ -1,10 +1,9 @@
-"""The parts around the gateway in a demo: simulated machines in a process of their own, an embedded broker.
+"""The other parts of a demo: simulated machines in their own process, and an embedded broker.
 
-Everything listens on loopback, on the usual port when it is free and on any free one otherwise, and ends with the
-demo.
+Everything listens on loopback, on the usual port if it is free and on another one if not, and ends with the demo.
 
-Gateway and simulators talk SignAndEncrypt: each makes a key and a certificate of its own in the state of the demo, and
-gets the certificate, never the key, of the other.
+Gateway and simulators use SignAndEncrypt.  Each makes its own key and certificate in the demo's folder, and gets the
+other's certificate, never its key.
 """
 
 import asyncio
@@ -65,7 +64,7 @@ dynamic_filters = true
 
 
 def port_or_free(preferred: int) -> int:
-    """`preferred` when nobody has it, else a free port.  Somebody may still take it before we do."""
+    """`preferred` if it is free, otherwise a free port.  Another program may still take it before we do."""
     for port in (preferred, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,7 +74,7 @@ def port_or_free(preferred: int) -> int:
 
 
 class EmbeddedBroker:
-    """A real broker (rumqttd) in a child process, one port for each version of MQTT.  Starting and stopping block."""
+    """A real broker (rumqttd) in a child process, with one port per MQTT version.  Starting and stopping block."""
 
     def __init__(self, folder: Path, port: int, port_3: int) -> None:
         self.url, self.url_3 = f"mqtt://{HOST}:{port}", f"mqtt://{HOST}:{port_3}"
@@ -89,7 +88,7 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         if self._process is None:
-            import iotcore  # here alone: an image of the daemon has no broker in it
+            import iotcore  # imported here only: the daemon's image contains no broker
 
             self._process = iotcore.Broker(config_path=str(self._settings)).start()
 
@@ -104,7 +103,7 @@ async def embedded_broker(folder: Path) -> AsyncIterator[EmbeddedBroker]:
     broker = EmbeddedBroker(folder, port_or_free(1883), port_or_free(1884))
     try:
         await asyncio.to_thread(broker.start)
-    except OSError:  # somebody took a port between our look and its own
+    except OSError:  # another program took a port after our check
         broker = EmbeddedBroker(folder, port_or_free(0), port_or_free(0))
         await asyncio.to_thread(broker.start)
     try:
@@ -115,7 +114,7 @@ async def embedded_broker(folder: Path) -> AsyncIterator[EmbeddedBroker]:
 
 @dataclass(slots=True)
 class Factory:
-    """What the simulators last said of themselves."""
+    """The last status of the simulators."""
 
     status: dict[str, object] = field(default_factory=dict)
 
@@ -134,28 +133,28 @@ class Factory:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The folders of certificates of the two that talk OPC UA."""
+    """The certificate folders of gateway and simulators."""
 
     gateway: Path
     simulators: Path
 
     def begin(self) -> None:
-        """Make the gateway's identity and let the simulators trust it.  Blocks while the key is made."""
+        """Make the gateway's certificate and let the simulators trust it.  Blocks while the key is made."""
         shown = ensure_identity(self.gateway).certificate_path
         trusted = self.simulators / "trusted"
         trusted.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(shown, trusted / "gateway.der")
 
     def complete(self) -> None:
-        """Let the gateway trust the simulators, which have made their identity by now."""
+        """Let the gateway trust the simulators, which have made their certificate by now."""
         TrustStore(self.gateway).trust(str(self.simulators / "own.der"))
 
 
 @asynccontextmanager
 async def simulators(plant: Path, *options: str) -> AsyncIterator[Factory]:
-    """The simulated factory as a process of its own; entered once its OPC UA server listens."""
+    """The simulated factory in its own process.  It listens when entered."""
     process, first = await _started(plant, port_or_free(4840), *options)
-    if not first and await process.wait() == PORT_TAKEN:  # between our look and its own
+    if not first and await process.wait() == PORT_TAKEN:  # another program took the port after our check
         process, first = await _started(plant, 0, *options)
     if not first:
         raise Unavailable(f"the simulators ended at once (exit code {await process.wait()}): see above")
@@ -166,18 +165,18 @@ async def simulators(plant: Path, *options: str) -> AsyncIterator[Factory]:
             follow = tasks.create_task(_follow(process.stdout, factory), name="status of the simulators")
             yield factory
             await _end(process)
-            await follow  # the last line it wrote is the final count
+            await follow  # its last line has the final counts
     finally:
         await _end(process)
 
 
 async def _started(plant: Path, port: int, *options: str) -> tuple[asyncio.subprocess.Process, bytes]:
-    """A process of the simulators and the first line of its status; no line when it ended instead."""
+    """A process of the simulators and the first line of its status.  Empty: it has ended."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "simulators", "serve", str(plant), "--status-json",
         "--port", str(port), *options,
         stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the gateway: it ends the simulators after it has stopped reading
+        start_new_session=True,  # Ctrl-C goes to the gateway, which stops reading and then ends the simulators
     )  # fmt: skip
     assert process.stdout is not None
     async with contextlib.AsyncExitStack() as undo:

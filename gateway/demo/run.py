@@ -1,4 +1,4 @@
-"""Run the demo: start the parts, point the gateway at them, show what flows, end in order."""
+"""Run the demo: start the parts, connect the gateway to them, show the flow, end in order."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ from gateway.run import app
 from gateway.run.gateway import Gateway
 
 SECURE = ("Basic256Sha256", "Aes256_Sha256_RsaPss")
-"""What the simulators speak."""
+"""The security policies of the simulators."""
 REFRESH_S = 0.5
 OUTAGE_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What a user may choose for a demo."""
+    """The options of a demo."""
 
     config: Config
     plant: Path
@@ -35,19 +35,19 @@ class DemoOptions:
     speed: float = 1.0
     seed: int | None = None
     open: bool = False
-    """Let OPC UA clients without a certificate in as well; the gateway goes on with its own."""
+    """Whether to accept OPC UA clients without a certificate.  The gateway still uses its own."""
     outage_s: float | None = None
-    """Stop the broker for so long, `OUTAGE_AFTER_S` after the start."""
+    """Stop the broker for this time, `OUTAGE_AFTER_S` after the start."""
 
 
 async def demo(options: DemoOptions, view: View, stop: asyncio.Event) -> Flow:
-    """Run until `stop` is set or the duration is over; returns how things were at the end.  Raises `ConfigError`."""
+    """Run until `stop` is set or the duration is over.  Returns the figures at the end.  Raises `ConfigError`."""
     with _state_folder(options.state) as folder:
         trust = Trust(folder / "pki", folder / "simulator-pki")
         async with asyncio.TaskGroup() as beside, embedded_broker(folder) as broker:
             ours = beside.create_task(asyncio.to_thread(trust.begin), name="make the gateway's identity")
             async with simulators(options.plant, *_simulator_options(options, trust)) as factory:
-                await ours  # the simulators take longer to start
+                await ours  # ready before the simulators, which take longer to start
                 trust.complete()
                 config = _pointed(options.config, factory, broker, folder, trust)
                 return await _run(config, factory, broker, options, view, stop)
@@ -71,7 +71,7 @@ def _state_folder(chosen: Path | None) -> Iterator[Path]:
 
 
 def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: Path, trust: Trust) -> Config:
-    """The user's configuration with the addresses of the demo's parts, and their security."""
+    """The user's configuration with the addresses and the security of the demo's parts."""
     if len(config.sources) != 1:
         raise ConfigError(["the demo has one OPC UA server: its configuration must have one source"])
     security = SecurityConfig(pki=trust.gateway, mode="SignAndEncrypt")
@@ -82,7 +82,7 @@ def _pointed(config: Config, factory: Factory, broker: EmbeddedBroker, folder: P
             "broker": config.all_brokers[0].model_copy(update={"url": broker.url}),
             "brokers": (),
             "outbox": config.outbox.model_copy(update={"path": folder / "outbox"}),
-            "reconnect": BackoffConfig(first=0.5, most=2.0),  # nobody wants to watch a long wait
+            "reconnect": BackoffConfig(first=0.5, most=2.0),  # short waits, for people who watch
             "http": config.http.model_copy(update={"host": HOST, "port": port_or_free(config.http.port)}),
         }
     )
@@ -107,7 +107,7 @@ async def _run(
 
 
 async def _outage(broker: EmbeddedBroker, for_s: float | None) -> None:
-    """Pull the broker's plug once, and put it back."""
+    """Stop the broker once, and start it again."""
     if for_s is None:
         return
     await asyncio.sleep(OUTAGE_AFTER_S)
@@ -116,7 +116,7 @@ async def _outage(broker: EmbeddedBroker, for_s: float | None) -> None:
     while not broker.is_running:
         try:
             await asyncio.to_thread(broker.start)
-        except OSError:  # somebody took its port meanwhile: the gateway waits, and so do we
+        except OSError:  # its port was taken meanwhile: try again, as the gateway does
             await asyncio.sleep(1.0)
 
 

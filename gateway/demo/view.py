@@ -1,4 +1,4 @@
-"""What the demo shows: a live picture on a terminal, a line every few seconds in a log, or nothing but the summary."""
+"""The output of the demo: a live display on a terminal, a line every few seconds in a log, or only the summary."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ STATE_STYLES = {"WORKING": "green", "DOWN": "bold red", "BLOCKED": "yellow", "ST
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Everything the demo shows, at one instant."""
+    """Everything that the demo shows, at one instant."""
 
     at_s: float
     books: Books
@@ -31,7 +31,7 @@ class Flow:
     machines: Sequence[dict[str, object]]
     endpoint: str
     who_may_read: str
-    """Of the OPC UA server."""
+    """Who may read from the OPC UA server."""
     broker: str
     broker_3: str
     http: str
@@ -41,12 +41,12 @@ class Flow:
     history: History
 
     def summary(self) -> dict[str, object]:
-        """All that `--json` promises."""
+        """The complete output of `--json`."""
         return {**self.figures, "history": self.history.summary()}
 
     @property
     def figures(self) -> dict[str, object]:
-        """The sums and addresses under the names that `--json` promises."""
+        """The sums and addresses, under the names of `--json`."""
         return {
             "received": self.books.received,
             "delivered": self.books.delivered,
@@ -64,13 +64,13 @@ class Flow:
 
 
 class View(Protocol):
-    """Somewhere to show the flow."""
+    """Shows the flow."""
 
     def show(self, flow: Flow) -> None: ...
 
 
 class NoView:
-    """Shows nothing: the summary is all that is asked for."""
+    """Shows nothing: only the summary is wanted."""
 
     def show(self, flow: Flow) -> None:
         return
@@ -83,7 +83,7 @@ class Rates:
         self._past: deque[Flow] = deque()
 
     def update(self, flow: Flow) -> tuple[float, float]:
-        """(values per second, mean delay in seconds) over the window that ends with this flow."""
+        """Values per second and mean delay in seconds, over the window that ends with this flow."""
         self._past.append(flow)
         while flow.at_s - self._past[0].at_s > RATE_WINDOW_S:
             self._past.popleft()
@@ -117,7 +117,7 @@ class LineView:
 
 
 class LiveView:
-    """A picture that stays in place; log lines go above it."""
+    """A display that stays in place.  Log lines go above it."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -145,7 +145,7 @@ class LiveView:
 
 
 def addresses(flow: Flow) -> RenderableType:
-    """Where to point other programs."""
+    """The addresses for other programs."""
     table = Table.grid(padding=(0, 2))
     host, port = flow.broker.removeprefix("mqtt://").split(":")
     rows = (

@@ -1,14 +1,14 @@
-"""Every series the gateway exposes, named and described in one place.
+"""Every series that the gateway exposes, named and described in one place.
 
-Children are bound once (`for_source`, `for_sink`) and counted per batch, never per value.  Labels come from the
+Label children are bound once (`for_source`, `for_sink`) and counted per batch, never per value.  Labels come from the
 configuration or from small fixed sets, so their number is bounded.  The books, in values:
 
     received + recovered = delivered + stored + filtered + dropped + not routed
 
-at every scrape and for every broker (`sink`); `recovered` is what an earlier run left on disk for it, and what it did
-not ask for (`tags`) is not routed.  A value counts
-as received when it is durable and its fate is known; what a rule holds for a while (`held`) is not in the books yet,
-and what a rule makes of several values (`derived`) counts as received like them.
+This holds at every scrape and for every broker (`sink`).  `recovered` are the values that an earlier run left on the
+disk for this broker; `not routed` are those that it did not ask for (`tags`).  A value counts as received when it is
+durable or filtered.  A value that a rule holds for a while (`held`) is not in the books yet.  A value that a rule
+computes from several (`derived`) counts as received, too.
 """
 
 from collections.abc import Callable
@@ -43,36 +43,36 @@ DROP_REASONS = (
     "topic_invalid",
     "refused",
 )
-"""Why a value that was received is not delivered: the values of the `reason` label."""
+"""Why a received value is not delivered: the values of the `reason` label."""
 DELAY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 ACK_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 CLOUD_UNITS_BYTES = {"4k": 4096, "5k": 5120}
-"""Sizes in which clouds count messages; a message costs at least one of them."""
+"""The units in which clouds charge for messages.  A message costs at least one unit."""
 PAGES = ("metrics", "tags")
 """`/metrics` and `/metrics/tags`: the values of the `page` label."""
 MOST_SOURCES = 100
-"""So many sources have histograms of their own, unless the configuration says otherwise."""
+"""The default for the number of sources with their own histograms."""
 OTHER = "other"
-"""Whose histograms the others share, and those that are configured no more."""
+"""The label of all other sources in histograms, and of those that are not configured any more."""
 SYNC_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 
 class Metrics:
-    """All series of one gateway, in a registry of their own."""
+    """All series of one gateway, in their own registry."""
 
     def __init__(self, registry: CollectorRegistry | None = None, most_sources: int = MOST_SOURCES) -> None:
-        _disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
+        _disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self.registry = registry or CollectorRegistry()
         self._most_sources = most_sources
         self._sources: dict[str, SourceMetrics] = {}
-        """Those that are configured, in the order in which they came."""
+        """The configured sources, in the order of their arrival."""
         self._shown: set[str] = set()
-        """Those of them that have histograms of their own."""
+        """The sources with their own histograms."""
         self._delays: dict[str, Delays] = {}
         """By broker."""
         self._before: dict[str, float] = {}
-        """By broker: values that were received, and not filtered, before it was configured."""
+        """By broker: values received, and not filtered, before it was configured."""
         r = self.registry
         self._bind_process(r)
         self._bind_books(r)
@@ -86,22 +86,20 @@ class Metrics:
         self.build = Info("gateway_build", "Version of the gateway and of Python.", registry=r)
         self.reload_success = Gauge(
             "gateway_config_last_reload_success",
-            "1 when the configuration was taken as it is now, 0 when the last change of it was refused.",
+            "1: the configuration file is in use; 0: its last change was refused.",
             registry=r,
         )
         self.reloaded = Gauge(
             "gateway_config_last_reload_success_timestamp_seconds",
-            "Unix time at which a configuration was last taken, at start or later.",
+            "Unix time at which a configuration was last taken, at start or by a reload.",
             registry=r,
         )
-        reloads = counter(
-            r, "gateway_config_reloads", "Times the configuration was read again because somebody asked.", "result"
-        )
+        reloads = counter(r, "gateway_config_reloads", "Reloads of the configuration, by result.", "result")
         self._reloads_taken, self._reloads_refused = reloads.labels("taken"), reloads.labels("refused")
         self.left_out = gauge(
             r,
             "gateway_series_left_out",
-            "What a page does not show by itself because of its cap: sources (counted as `other`), or tags.",
+            "Sources (counted as `other`) or tags that a page leaves out because of its limit.",
             "page",
         )
         for page in PAGES:
@@ -111,7 +109,7 @@ class Metrics:
         self.started = Gauge("gateway_start_time_seconds", "Unix time at which the gateway was started.", registry=r)
         self.loop_lag = Histogram(
             "gateway_event_loop_lag_seconds",
-            "By how much the event loop is late, looked at four times a second.",
+            "How late the event loop is, measured four times a second.",
             buckets=LAG_BUCKETS_S,
             registry=r,
         )
@@ -128,7 +126,7 @@ class Metrics:
         )
         self._delivered = counter(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
         self._replayed = counter(
-            r, "gateway_values_replayed", "Values delivered out of a backlog, later than `replay.delay`.", "sink"
+            r, "gateway_values_replayed", "Values delivered from a backlog, later than `replay.delay`.", "sink"
         )
         self._left_behind = gauge(
             r, "gateway_outbox_left_behind_messages", "Messages on disk that newer ones may pass.", "sink"
@@ -151,13 +149,13 @@ class Metrics:
         self._imbalance = gauge(
             r,
             "gateway_books_imbalance_values",
-            "received + recovered - delivered - stored - filtered - dropped - not routed: 0, or values are lost in "
-            "silence.",
+            "received + recovered - delivered - stored - filtered - dropped - not routed: anything but 0 means that "
+            "values were lost in silence.",
             "sink",
         )
 
     def _bind_sinks(self, r: CollectorRegistry) -> None:
-        self._sink_connected = gauge(r, "gateway_sink_connected", "1 while the broker is connected.", "sink")
+        self._sink_connected = gauge(r, "gateway_sink_connected", "1 while the broker is connected, else 0.", "sink")
         self._sink_connects = counter(r, "gateway_sink_connects", "Times the broker was connected.", "sink")
         self._sink_disconnects = counter(
             r, "gateway_sink_disconnects", "Times the broker was lost, by cause.", "sink", "cause"
@@ -169,7 +167,7 @@ class Metrics:
             r, "gateway_sink_throttled_seconds", "Time a backlog waited for `replay.max_rate`.", "sink"
         )
         self._repeated = counter(
-            r, "gateway_sink_messages_repeated", "Publishes begun again: the broker may have had them before.", "sink"
+            r, "gateway_sink_messages_repeated", "Publishes sent again: the broker may have received them.", "sink"
         )
         self._messages = counter(r, "gateway_sink_messages", "Messages the broker acknowledged.", "sink")
         self._payload_bytes = counter(r, "gateway_sink_payload_bytes", "Payload bytes the broker acknowledged.", "sink")
@@ -190,7 +188,7 @@ class Metrics:
         self._sink_credentials = gauge(
             r,
             "gateway_sink_credential_expires_timestamp_seconds",
-            "Unix time at which our password ends, where it is a token that says so; else NaN.",
+            "Unix time at which our password ends, if it is a token with an end; else NaN.",
             "sink",
         )
         self.refused = counter(
@@ -219,7 +217,7 @@ class Metrics:
 
     @property
     def delay_sum_s(self) -> float:
-        """All delays from source to broker, added up."""
+        """The sum of all delays from source to broker, in seconds."""
         return sum(
             sample.value
             for family in self._delay_seconds.collect()
@@ -228,26 +226,26 @@ class Metrics:
         )
 
     def config_in_use(self, digest: str) -> None:
-        """A configuration is in use from now on."""
+        """Note the configuration in use, by its hash."""
         self.config_hash.info({"hash": digest})
         self.reload_success.set(1)
         self.reloaded.set_to_current_time()
 
     def reload_taken(self, digest: str) -> None:
-        """The configuration was read again, changed or not, and is in use."""
+        """Count a successful reload, whether or not it changed anything."""
         self.config_in_use(digest)
         self._reloads_taken.inc()
 
     def reload_refused(self) -> None:
-        """The configuration was read again and has mistakes; the earlier one stays in use."""
+        """Count a refused reload.  The earlier configuration stays in use."""
         self.reload_success.set(0)
         self._reloads_refused.inc()
 
     def sink_begins(self, name: str, found_values: int) -> None:
-        """From here on a broker has books, with so many values found on disk; it may have had them before.
+        """Start or continue the books of a broker, with `found_values` on the disk.
 
-        What is found beyond what the books say is stored counts as recovered: at the start that is all of it, with
-        what was found to be missing; later what had left the books and is on the disk all the same, because the
+        Values beyond those that the books have as stored count as recovered.  At the start these are all values, with
+        those found missing.  Later they are values that had left the books but are still on the disk, because the
         broker's places were opened again after a fault.
         """
         if name not in self._before:
@@ -255,14 +253,14 @@ class Metrics:
         self._recovered.labels(name).inc(max(0.0, found_values - self._unsettled_of(name)))
 
     def source_ends(self, name: str) -> None:
-        """A source is configured no more: its state is not shown, its counts stay in the books."""
+        """Remove a source that is not configured any more: hide its state, keep its counts in the books."""
         self._sources.pop(name, None)
         self._forget({"source": name}, Gauge, Histogram)
         self._shown.discard(name)
         self._share_out()
 
     def sink_ends(self, name: str) -> None:
-        """A broker is configured no more: nothing of it is shown."""
+        """Remove all series of a broker that is not configured any more."""
         self._before.pop(name, None)
         self._delays.pop(name, None)
         self._forget({"sink": name}, Gauge, Counter, Histogram)
@@ -272,10 +270,10 @@ class Metrics:
             if isinstance(family, kinds) and labels.keys() <= set(family._labelnames):
                 family.remove_by_labels(labels)
 
-    # -- histograms, which are long: of so many sources at most
+    # -- histograms, which have many series: a limited number of sources has their own
 
     def keep_within(self, most_sources: int) -> None:
-        """Another cap on the sources with histograms of their own."""
+        """Change the number of sources with their own histograms."""
         self._most_sources = most_sources
         for name in [name for name in self._sources if name in self._shown][most_sources:]:
             self._forget({"source": name}, Histogram)
@@ -284,7 +282,7 @@ class Metrics:
         self._share_out()
 
     def _share_out(self) -> None:
-        """The places that are free go to those that have none yet."""
+        """Give free histograms to the sources without their own."""
         beyond = [name for name in self._sources if name not in self._shown]
         for name in beyond[: max(0, self._most_sources - len(self._shown))]:
             self._shown.add(name)
@@ -297,7 +295,7 @@ class Metrics:
         self.left_out.labels("metrics").set(len(self._sources) - len(self._shown))
 
     def delays(self, sink: str) -> "Delays":
-        """The delays from each server to one broker.  A source may be one that only an earlier configuration had."""
+        """The delays from each server to one broker.  The source may come from an earlier configuration."""
         found = self._delays.get(sink)
         if found is None:
             found = self._delays[sink] = Delays(partial(self._delay, sink))
@@ -307,7 +305,7 @@ class Metrics:
         return self._delay_seconds.labels(source if source in self._shown else OTHER, sink)
 
     def for_source(self, name: str) -> SourceMetrics:
-        """The series of one server: the same each time, until it ends."""
+        """The series of one server, the same object until the source ends."""
         found = self._sources.get(name)
         if found is None:
             has_place = len(self._shown) < self._most_sources

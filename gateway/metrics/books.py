@@ -1,4 +1,4 @@
-"""The books read back from the series, for whoever shows them."""
+"""Reads the books from the series, for display."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Where every value is, now.  `received + recovered = delivered + stored + filtered + dropped + not routed`."""
+    """Where every value is now.  `received + recovered = delivered + stored + filtered + dropped + not routed`."""
 
     received: int
     recovered: int
@@ -17,7 +17,7 @@ class Books:
     dropped: int
     messages: int
     not_routed: int = 0
-    """What this broker did not ask for."""
+    """Values that this broker did not ask for."""
 
     @property
     def balance(self) -> bool:
@@ -26,7 +26,7 @@ class Books:
 
 
 def books_of(registry: CollectorRegistry, sink: str) -> Books:
-    """The books of one broker as the series show them, over all sources."""
+    """The books of one broker, over all sources."""
     wanted = {
         "gateway_values_received_total": "received",
         "gateway_values_recovered_total": "recovered",

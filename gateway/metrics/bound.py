@@ -1,4 +1,4 @@
-"""The series of one server and of one broker, bound to their labels once."""
+"""The series of one server or one broker, bound to their labels once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class SourceMetrics:
     sequence_gaps: Counter
     undecodable: Counter
     batch_values: Histogram
-    """Another one when the server comes within the cap on histograms, or falls out of it."""
+    """Replaced when the server gets or loses its own histograms."""
     last_response: Gauge
     clock_offset: Gauge
     browse_seconds: Gauge

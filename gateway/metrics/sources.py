@@ -1,4 +1,4 @@
-"""The series of OPC UA servers: their families, and what is bound to one server's name."""
+"""The series of OPC UA servers: families, and their children for one server."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -6,7 +6,7 @@ from gateway.errors import CAUSES
 from gateway.metrics.bound import SourceMetrics
 
 FILTER_RULES = ("deadband", "rate_limit", "swinging_door", "aggregate")
-"""Which rule held a value back: the values of the `rule` label."""
+"""The rules that filter values: the values of the `rule` label."""
 
 BLEMISHES = ("expired", "uri", "usage", "key_size")
 """What `security.accept` lets pass: the values of the `blemish` label."""
@@ -26,10 +26,10 @@ class SourceFamilies:
     def _declare_books(self, r: CollectorRegistry) -> None:
         self.received = counter(r, "gateway_values_received", "Values the server delivered, now on disk.", "source")
         self.filtered = counter(
-            r, "gateway_values_filtered", "Values held back by a rule of the configuration.", "source", "rule"
+            r, "gateway_values_filtered", "Values filtered by a rule of the configuration.", "source", "rule"
         )
         self._derived = counter(
-            r, "gateway_values_derived", "Values made by a rule, such as a mean; they count as received.", "source"
+            r, "gateway_values_derived", "Values computed by a rule, such as a mean; they count as received.", "source"
         )
         self._waiting = gauge(
             r, "gateway_values_held", "Values that wait in a window or a rule; not yet received nor filtered.", "source"
@@ -37,7 +37,7 @@ class SourceFamilies:
 
     def _declare_connection(self, r: CollectorRegistry) -> None:
         self._source_connected = gauge(
-            r, "gateway_source_connected", "1 while the OPC UA server is connected.", "source"
+            r, "gateway_source_connected", "1 while the OPC UA server is connected, else 0.", "source"
         )
         self._source_connects = counter(r, "gateway_source_connects", "Times the server was connected.", "source")
         self._source_disconnects = counter(
@@ -76,7 +76,7 @@ class SourceFamilies:
         )
         self._notifications = counter(r, "gateway_source_notifications", "Publish responses with data.", "source")
         self._overflows = counter(
-            r, "gateway_source_queue_overflows", "Values flagged: the server's queue ran over.", "source"
+            r, "gateway_source_queue_overflows", "Values with the overflow bit: the server's queue was full.", "source"
         )
         self._gaps = counter(
             r,
@@ -97,30 +97,30 @@ class SourceFamilies:
         self._subscriptions = gauge(r, "gateway_source_subscriptions", "Subscriptions held at the server.", "source")
         self._items = gauge(r, "gateway_source_monitored_items", "Variables subscribed, by state.", "source", "state")
         self._revised = gauge(
-            r, "gateway_source_revised_items", "Variables of which the server changed interval or queue.", "source"
+            r, "gateway_source_revised_items", "Variables whose interval or queue size the server revised.", "source"
         )
         self._publishing_interval = gauge(
             r,
             "gateway_source_publishing_interval_seconds",
-            "How often the server sends, as it revised it; the fastest of its subscriptions.",
+            "Revised publishing interval of the fastest subscription.",
             "source",
         )
         self._keep_alive = gauge(
-            r, "gateway_source_keep_alive_seconds", "The server's longest silence, as it revised it.", "source"
+            r, "gateway_source_keep_alive_seconds", "Revised keep-alive time: the server's longest silence.", "source"
         )
-        self._polled = gauge(r, "gateway_source_polled", "1 while the server is read cyclically.", "source")
+        self._polled = gauge(r, "gateway_source_polled", "1 while the server is polled, else 0.", "source")
         self._lost_cycles = counter(
             r,
             "gateway_source_lost_cycles",
-            "Cycles of polling that were left out: the one before took longer.",
+            "Polling cycles skipped because the one before took too long.",
             "source",
         )
         self._browse_seconds = gauge(
-            r, "gateway_source_browse_seconds", "Time the last look for the variables took.", "source"
+            r, "gateway_source_browse_seconds", "Duration of the last browse for the variables.", "source"
         )
 
     def bound(self, name: str, shown: str) -> SourceMetrics:
-        """The series of one server, which histograms call `shown`."""
+        """The series of one server, labelled `shown` in histograms."""
         return SourceMetrics(
             connected=self._source_connected.labels(name),
             connects=self._source_connects.labels(name),

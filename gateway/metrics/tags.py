@@ -1,9 +1,9 @@
 """`/metrics/tags`: the last values of chosen variables as gauges, on a page of its own.
 
-For people who have Prometheus and nothing else yet.  Off unless a selection says `metric: true`; a cap bounds the page,
-and what the cap leaves out is counted (`gateway_series_left_out`) and logged once.  Only numbers are shown, as
-consumers get them: scaled, shaped, renamed.  A value whose status is bad is NaN, a server that is away has no values at
-all, and what was read from a server's history is older than what is shown, so it is not.
+For people who have Prometheus and nothing else yet.  The page is off unless a selection says `metric: true`, and its
+size has a limit.  Tags beyond the limit are counted (`gateway_series_left_out`) and logged once.  The page shows only
+numbers, as consumers get them: scaled, shaped, renamed.  A value with a bad status is NaN.  A server that is away has
+no values.  Values from a server's history are never shown, since they are older than the shown ones.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,28 +20,28 @@ from gateway.config import Config, SourceConfig
 from gateway.model import Batch, Tag
 
 FIRST_NUMBER, LAST_NUMBER = 1, 11
-"""Boolean to Double among the built-in types (Part 6, 5.1.2): what a gauge can show."""
+"""Boolean to Double among the built-in types (Part 6, 5.1.2): the types a gauge can show."""
 BAD = 0x8000_0000
 _OURS = ("source", "tag", "unit")
 
 
 @dataclass(slots=True)
 class _Chosen:
-    """What one source shows."""
+    """The shown tags of one source."""
 
     selections: frozenset[int]
     is_up: Callable[[], bool]
     tags: Sequence[Tag] = ()
     labels: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """Of the tags that are shown, by handle."""
+    """The labels of the shown tags, by handle."""
     is_shown: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     values: dict[int, float] = field(default_factory=dict)
-    """By handle, once there is one."""
+    """The last values by handle."""
     left_out: int = 0
 
 
 class TagGauges(Collector):
-    """The page, in a registry of its own."""
+    """The page, in its own registry."""
 
     def __init__(self, config: Config, left_out: Gauge) -> None:
         self.registry = CollectorRegistry()
@@ -52,14 +52,14 @@ class TagGauges(Collector):
         self._log = structlog.get_logger("gateway.metrics")
 
     def configure(self, config: Config) -> None:
-        """Take the cap and the labels of a configuration; what is shown is chosen anew."""
+        """Take limit and labels of a configuration, and choose the shown tags anew."""
         self._most = config.http.max_tags
         self._fields = sorted({name for source in config.sources for name in _fields(source)} - set(_OURS))
         for chosen in self._sources.values():
             chosen.tags, chosen.labels, chosen.values = (), {}, {}
 
     def forget(self, source: str) -> None:
-        """Show nothing of a source any more."""
+        """Remove a source from the page."""
         self._sources.pop(source, None)
         self._count()
 
@@ -91,7 +91,7 @@ class TagGauges(Collector):
     def take(self, batch: Batch) -> None:
         """Note the last value of each chosen tag."""
         chosen = self._sources.get(batch.source)
-        if chosen is None:  # forgotten while the batch was under way
+        if chosen is None:  # the source was removed while the batch was on its way
             return
         if batch.tags is not chosen.tags:
             self._choose(batch.source, chosen, batch.tags)
@@ -104,10 +104,10 @@ class TagGauges(Collector):
                 if handle in chosen.values:
                     chosen.values[handle] = np.nan
             elif numbers[row]:
-                chosen.values[handle] = float(value)  # type: ignore[arg-type]  # its type says that it is a number
+                chosen.values[handle] = float(value)  # type: ignore[arg-type]  # its type is numeric
 
     def _choose(self, source: str, chosen: _Chosen, tags: Sequence[Tag]) -> None:
-        """A new table of tags: which of them are shown, within what the other sources leave of the cap."""
+        """Choose the shown tags of a new tag table, within the limit that other sources leave."""
         room = self._most - sum(len(other.labels) for name, other in self._sources.items() if name != source)
         wanted = [handle for handle, tag in enumerate(tags) if tag.selection in chosen.selections]
         taken: dict[tuple[str, ...], int] = {}

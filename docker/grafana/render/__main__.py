@@ -3,8 +3,8 @@
     python -m docker.grafana.render --prometheus http://127.0.0.1:9090 --out /tmp/pictures [--minutes 15] [--light]
         [--width 1440] [--var machine=line-1/press-1] [plant machine …]
 
-Chromium, without a window, takes the pictures; without it there are pages only.  It is for the eye and for the README:
-what it draws is what the JSON says, in the manner of Grafana and not by Grafana.
+Headless Chromium takes the pictures; without it there are only pages.  For people and for the README: this draws what
+the JSON says in the style of Grafana, but it is not Grafana.
 """
 
 import argparse
@@ -22,7 +22,7 @@ BOARDS = Path(__file__).parents[1] / "dashboards"
 def render(
     url: str, names: list[str], out: Path, span: Span, chosen: dict[str, str], width: int = 1440, light: bool = False
 ) -> list[Path]:
-    """Write `NAME.html`, and `NAME.png` where chromium is, for each dashboard; gives the files."""
+    """Write `NAME.html`, and `NAME.png` if chromium is installed, for each dashboard.  Returns the files."""
     out.mkdir(parents=True, exist_ok=True)
     made = []
     for name in names:
@@ -52,7 +52,7 @@ def main() -> None:
     for path in render(told.prometheus, told.boards, told.out, span, chosen, told.width, told.light):
         print(path)
     if chromium() is None:
-        print("Chromium is not here, so there are pages and no pictures.")
+        print("Chromium is not installed, so there are pages but no pictures.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Questions to a Prometheus over HTTP: an instant vector, a range, the values of a label."""
+"""Queries to Prometheus over HTTP: an instant vector, a range, the values of a label."""
 
 import json
 import math
@@ -12,7 +12,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series of an answer: its labels, and (Unix time, value) in the order of time."""
+    """One series of a response: its labels, and (Unix time, value) in the order of time."""
 
     labels: Mapping[str, str]
     points: tuple[tuple[float, float], ...]
@@ -24,7 +24,7 @@ class Series:
 
 
 def instant(url: str, expr: str, at_s: float | None = None) -> list[Series]:
-    """The instant vector of an expression, in the order of the answer.  A wrong one raises `OSError`."""
+    """The instant vector of an expression, in the order of the response.  Raises `OSError` for a wrong expression."""
     asked = {"query": expr} | ({"time": str(at_s)} if at_s is not None else {})
     return [_series(each["metric"], [each["value"]]) for each in _ask(url, "query", asked)]
 

@@ -1,4 +1,4 @@
-"""A dashboard as our renderer sees it: read from Grafana's JSON, filled with what Prometheus answers."""
+"""A dashboard for our renderer: read from Grafana's JSON, filled with responses of Prometheus."""
 
 import json
 import re
@@ -24,7 +24,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel: where it is, how it looks, what it asks."""
+    """One panel: position, appearance, queries."""
 
     kind: str
     title: str
@@ -38,12 +38,12 @@ class Panel:
     most: float | None
     steps: Steps
     names: Mapping[float, tuple[str, str]]
-    """What numbers are called, and their colours."""
+    """The names and colours of numbers."""
     colors: Mapping[str, str]
-    """Legends with a colour of their own."""
+    """Colours of certain legends."""
     columns: tuple[tuple[str, str], ...]
     dashed: str
-    """A pattern of legends whose lines are dashed."""
+    """A pattern for the legends with dashed lines."""
     is_stacked: bool
     fill: int
     is_solid: bool
@@ -63,7 +63,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time that is shown."""
+    """The time range shown."""
 
     since_s: float
     until_s: float
@@ -76,7 +76,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One series of a panel and what it is called."""
+    """One series of a panel, and its name."""
 
     name: str
     series: Series
@@ -152,7 +152,7 @@ def _columns(raw: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 
 def curves(panel: Panel, url: str, span: Span, chosen: Mapping[str, str]) -> list[Curve]:
-    """What Prometheus answers to a panel's queries.  `chosen` has a pattern for each variable that is not *All*."""
+    """The responses of Prometheus to a panel's queries.  `chosen` has a pattern for each variable that is not *All*."""
     found: list[Curve] = []
     for target in panel.targets:
         expr = filled(target.expr, span, chosen)

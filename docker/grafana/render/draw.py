@@ -1,4 +1,4 @@
-"""Panels of few numbers as SVG and HTML: stat, gauge, bars, table.  Plain functions of what Prometheus answered."""
+"""Panels with few numbers as SVG and HTML: stat, gauge, bars, table.  Functions of the responses of Prometheus."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def words(x: float, y: float, text: str, color: str, size: float = 12, anchor: s
 
 
 def shortened(text: str, size: float, width: float) -> str:
-    """What fits; a letter takes about 0.55 of its size."""
+    """The text, cut to the width; a letter takes about 0.55 of its size."""
     most = max(3, int(width / (0.55 * size)))
     return text if len(text) <= most else text[: most - 1] + "…"
 
@@ -151,7 +151,7 @@ def _bar(x: float, y: float, w: float, h: float, ink: str) -> str:
 
 
 def table(panel: Panel, curves: Sequence[Curve], width: float, height: float, theme: Theme) -> str:
-    """Rows of labels; columns nobody has a value in are left out."""
+    """Rows of labels.  Columns without values are left out."""
     rows = [{**c.series.labels, "Value": digits(c.series.last)} for c in curves]
     columns = [(label, name) for label, name in panel.columns if any(row.get(label) for row in rows)]
     head = "".join(f"<th>{escape(name)}</th>" for _, name in columns)

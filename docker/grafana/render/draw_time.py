@@ -59,7 +59,7 @@ def _ink(panel: Panel, name: str, number: int) -> str:
 
 
 def _runs(curve: Curve, span: Span) -> list[list[tuple[float, float, float]]]:
-    """(time, value, base) of a curve, broken where there is nothing."""
+    """(time, value, base) of a curve, split where values are missing."""
     found: list[list[tuple[float, float, float]]] = []
     before_s = -math.inf
     for t, v in curve.series.points:
@@ -73,7 +73,7 @@ def _runs(curve: Curve, span: Span) -> list[list[tuple[float, float, float]]]:
 
 
 def _stacked(curves: Sequence[Curve], span: Span) -> list[list[list[tuple[float, float, float]]]]:
-    """One curve on top of the other; what is missing counts as nothing."""
+    """Curves stacked on each other; missing values count as 0."""
     base: dict[float, float] = {}
     stacked = []
     for curve in curves:
@@ -151,7 +151,7 @@ def states(panel: Panel, curves: Sequence[Curve], width: float, height: float, t
 
 
 def _stretches(curve: Curve, span: Span) -> list[tuple[float, float, float]]:
-    """(since, until, value): equal neighbours merged, nothing where nothing is known."""
+    """(since, until, value): equal neighbours merged, unknown times left out."""
     found: list[tuple[float, float, float]] = []
     for t, v in curve.series.points:
         if not math.isfinite(v):

@@ -1,4 +1,4 @@
-"""Colours, and numbers as people read them: Grafana's names for both, as far as our dashboards use them."""
+"""Colours and number formats, with Grafana's names, as far as our dashboards use them."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ PALETTE = (
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """What is behind and between the panels."""
+    """The background colours of page and panels."""
 
     page: str
     panel: str
@@ -48,7 +48,7 @@ _SUFFIX = {"ops": " /s", "bytes": "B", "Bps": "B/s", "watt": "W", "short": ""}
 
 
 def text_of(value: float, unit: str) -> str:
-    """`0.8312`, `percentunit` is `83.1 %`; `0.0042`, `s` is `4.2 ms`."""
+    """Format a value: `0.8312`, `percentunit` gives `83.1 %`; `0.0042`, `s` gives `4.2 ms`."""
     if math.isnan(value):
         return "–"
     if unit == "percentunit":
@@ -63,7 +63,7 @@ def text_of(value: float, unit: str) -> str:
 
 
 def digits(value: float) -> str:
-    """Three digits that count, no zeros at the end."""
+    """Three significant digits, without trailing zeros."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))

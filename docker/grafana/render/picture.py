@@ -1,4 +1,4 @@
-"""Chromium without a window, for pictures of pages, and small PNG files of them."""
+"""Headless Chromium for pictures of pages, and small PNG files of them."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ COLORS = 256
 
 
 def chromium() -> str | None:
-    """Where the browser is, if it is."""
+    """The path of the browser, if it is installed."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -33,7 +33,10 @@ def dom_of(page: Path) -> str:
 
 
 def shrink(picture: Path) -> None:
-    """The same picture with its most frequent colours only, which is a third of the size; the others move to those."""
+    """Reduce a picture to its most frequent colours, a third of the size.
+
+    Other colours move to the nearest of them.
+    """
     with Image.open(picture) as found:
         whole = found.convert("RGB")
     counted = sorted(whole.getcolors(whole.width * whole.height) or [], reverse=True)[:COLORS]

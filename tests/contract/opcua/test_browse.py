@@ -68,7 +68,7 @@ def terminal(*arguments: str) -> Iterator[Terminal]:
 def test_a_terminal_gets_progress_a_screenful_and_what_is_left(server: OpcuaServer) -> None:
     with terminal("browse", server.url, "--insecure", "--root", "/Objects/line-1") as made:
         text = made.read_all()
-    assert "nodes looked into: " in text
+    assert "nodes browsed: " in text
     assert "values read: 1000" in text
     assert f"1000 variables; {4 * MACHINES - 1000} more match" in text
     assert made.process.returncode == 0
@@ -87,7 +87,7 @@ def test_depth_names_what_was_not_looked_into(server: OpcuaServer) -> None:
     with terminal("browse", server.url, "--insecure", "--root", "/Objects/line-1", "--depth", "1") as made:
         text = made.read_all()
     assert "press-7/ …\n" in text
-    assert f"0 variables; {MACHINES} objects not looked into: --depth" in text
+    assert f"0 variables; {MACHINES} objects not browsed (see --depth)" in text
 
 
 def test_a_pipe_gets_everything(server: OpcuaServer) -> None:
@@ -101,7 +101,7 @@ def test_a_pipe_gets_everything(server: OpcuaServer) -> None:
     [
         (("--root", "i=99999"), 69, "has no node i=99999"),
         (("--root", "/Objects/nothing"), 69, "has no node /Objects/nothing"),
-        (("--match", "nothing/*"), 0, "**/Name is at any depth"),
+        (("--match", "nothing/*"), 0, "**/Name matches at any depth"),
     ],
 )
 def test_nothing_found_says_why(server: OpcuaServer, options: tuple[str, ...], code: int, words: str) -> None:

@@ -43,7 +43,7 @@ def test_ctrl_c_ends_an_export_and_says_that_the_file_is_not_whole(folder: Path,
     _, errors = child.communicate(timeout=60)
     written = len(to.read_text().splitlines())
     assert child.returncode == 130
-    told = re.search(rf"interrupted; {to} has the first (\d+) messages and not all", " ".join(errors.split()))
+    told = re.search(rf"interrupted; {to} holds only the first (\d+) messages", " ".join(errors.split()))
     assert told, errors
     assert 0 <= written - int(told[1]) <= 1  # it may be interrupted between a message and its count
     assert "Traceback" not in errors

@@ -44,7 +44,7 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
         ("run nowhere.yaml", 78, "nowhere.yaml: cannot be read: No such file"),
         ("plan .", 78, "Is a directory"),
         ("validat x", 2, "Did you mean 'validate'?"),
-        ("schema nothing", 2, "there are config, command, json"),
+        ("schema nothing", 2, "there is no schema 'nothing', only config, command"),
         ("browse http://x", 78, "http://x: write an address as opc.tcp://host:port"),
         ("browse opc.tcp://x --username eve", 78, "--password-env"),
         ("browse opc.tcp://127.0.0.1:1 --insecure", 69, "is it running, and is the port right?"),
@@ -59,7 +59,7 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
         ("audit verify nowhere", 78, "no audit of commands can be read there"),
         ("outbox export nowhere x.jsonl", 78, "nowhere"),
         ("cert trust abc", 78, "see gateway cert list"),
-        ("cert list", 0, "nobody is trusted or rejected in var/pki yet"),
+        ("cert list", 0, "var/pki has no trusted or rejected certificates yet"),
     ],
 )
 def test_a_mistake_says_what_and_how(
