@@ -4,6 +4,7 @@
     structures   data type definitions of a hostile server, and values of these types
     answers      responses the library decodes: Read, Browse, CreateMonitoredItems
     mqtt         what a broker sends to the lean session, cut anywhere
+    requests     what a stranger sends as a command
     segment      a segment of the outbox: whole records, damaged, repeated, moved, cut
 
 Pure functions of the input, without the fuzzer: a unit test runs the same with inputs that once found something.
@@ -48,6 +49,7 @@ from gateway.payload.forms import json_column
 from gateway.payload.json import JsonEncoder
 from gateway.payload.splitting import FormatSettings, SizeLimits
 from tests.bench.fuzz_decode import seeds as publish_responses
+from tests.fuzz import requests
 from tests.support import opcua_wire as wire
 from tests.support.disk import Disk, Inode
 from tests.support.mqtt_fake import puback
@@ -397,6 +399,12 @@ TARGETS: Mapping[str, Target] = {
         mqtt,
         _mqtt_seeds,
         tuple(f"gateway/mqtt/{n}.py" for n in ("lean", "answers", "inbound", "packets", "inflight", "properties")),
+        1024,
+    ),
+    "requests": Target(
+        requests.run,
+        requests.seeds,
+        tuple(f"gateway/commands/{n}.py" for n in ("request", "strict_json", "arrival", "values", "limits", "forms")),
         1024,
     ),
     "segment": Target(segment, _segment_seeds, ("gateway/outbox/scan.py", "gateway/outbox/record.py"), 1024),

@@ -77,9 +77,9 @@ class Requester:
         plain: dict[str, object] = {"stream": "", "seq": 0, "values": 0, "retain": retain}
         await self.sink.send(Message(topic, payload, **{**plain, **fields}))  # type: ignore[arg-type]
 
-    async def next(self) -> tuple[Body, Packet]:
+    async def next(self, within_s: float = 60) -> tuple[Body, Packet]:
         """The next answer, and how it came."""
-        packet = await asyncio.wait_for(anext(self._arriving), 60)
+        packet = await asyncio.wait_for(anext(self._arriving), within_s)
         return orjson.loads(packet.payload), packet
 
     async def ask(self, operation: str, *, source: object = "shop", **more: object) -> Body:

@@ -217,7 +217,7 @@ def test_an_answer_waits_for_its_broker_until_its_time_is_over(tmp_path: Path) -
 
 def test_a_server_that_goes_leaves_unknown_only_what_was_sent(tmp_path: Path) -> None:
     async def body(at: Office) -> None:
-        at.server.holds = asyncio.Event()
+        at.server.holds, at.is_there = asyncio.Event(), False
         for number in ("1", "2"):
             await at.take({"id": number, "operation": "write", "writes": SPEED})
         await asyncio.wait_for(_until(lambda: at.journal.unfinished[0].is_executing), 10)
