@@ -221,8 +221,9 @@ GATEWAY = Board(
                     f"sum by (cause) (increase(gateway_sink_disconnects_total{{{GATE}}}[$__range])))", "{{cause}}"),),
                   "short", 6, steps=ZERO_IS_GOOD, alerts=("SourceFlapping", "SinkFlapping")),
             Panel("lines", "Are all variables subscribed?", "Variables by state; failed ones are retried.",
-                  ((f"sum by (source, state) (gateway_source_monitored_items{{{GATE}}})", "{{source}} {{state}}"),),
-                  "short", 6, alerts=("VariablesFailed",)),
+                  ((f"sum by (source, state) (gateway_source_monitored_items{{{GATE}}})", "{{source}} {{state}}"),
+                   (f"sum by (source) (gateway_source_refused_lookups{{{GATE}}})", "{{source}} look-ups refused")),
+                  "short", 6, alerts=("VariablesFailed", "AddressSpaceRefused")),
             Panel("bars", "Which certificate ends first?", "Time until our certificates end, and those that servers "
                   "and brokers showed when they were last connected.",
                   (("sort(min by (source, sink, certificate) (("

@@ -109,6 +109,10 @@ ALERTS = (
     Alert("VariablesFailed", 'gateway_source_monitored_items{state="failed"} > 0', "5m", "warning",
           "{{ $value }} variables of {{ $labels.source }} are not subscribed.",
           "`gateway plan` names each with its reason. They are retried every retry_failed."),
+    Alert("AddressSpaceRefused", "gateway_source_refused_lookups > 0", "15m", "warning",
+          "{{ $labels.source }} does not tell all of its address space: {{ $value }} look-ups were refused.",
+          "`gateway plan` names each place and its status. There may be variables that are not subscribed. They are "
+          "looked for again every retry_failed."),
     Alert("BadQualityRatio", "source:gateway_bad_values:ratio_5m > 0.1", "5m", "warning",
           "{{ $value | humanizePercentage }} of the values of {{ $labels.source }} are not good.",
           "The status code of each value gives the reason: usually a sensor or a field bus."),

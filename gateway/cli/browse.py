@@ -18,6 +18,7 @@ from gateway.metrics import Metrics
 from gateway.opcua.explore import Browsed, BrowseOptions, Plan, PlannedTag, connected, selection_of
 from gateway.opcua.explore import browse as browse_server
 from gateway.opcua.explore import plan as plan_source
+from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.space.browse import MAX_LEVELS
 from gateway.opcua.space.selection import is_chosen
 
@@ -52,7 +53,8 @@ def browse(
     """Show the variables of a server: path, type, value and unit.
 
     The channel is secured, unless `--insecure` is given. A server that is not trusted yet is rejected; `gateway cert
-    trust` accepts it. Exit code 69 when the server is not reachable, 130 after Ctrl-C.
+    trust` accepts it. Exit code 1 when the server does not
+    tell all of its address space, 69 when it is not reachable, 130 after Ctrl-C.
     """
     if limit is None:
         limit = ON_TERMINAL if sys.stdout.isatty() and not as_yaml else 0
@@ -78,6 +80,16 @@ def browse(
     more = f"; {hidden} more match: use --match or --root to narrow, --limit 0 to show all" if hidden else ""
     deeper = f"; {len(found.closed)} objects not browsed (see --depth)" if found.closed else ""
     typer.echo(f"{len(found.entries)} variables{more}{deeper}", err=True)
+    if _print_refused(found.refused, err=True):
+        raise typer.Exit(1)
+
+
+def _print_refused(refused: Iterable[Refusal], err: bool = False) -> int:
+    """Print what the server would not tell; how much that is."""
+    lines = [f"not told: {each.what} of {each.path}: {each.reason}" for each in refused]
+    for line in lines:
+        typer.secho(line, fg="red", err=err)
+    return len(lines)
 
 
 def _source(

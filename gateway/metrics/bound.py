@@ -37,6 +37,7 @@ class SourceMetrics:
     items_good: Gauge
     items_failed: Gauge
     items_revised: Gauge
+    refused_lookups: Gauge
     publishing_interval: Gauge
     keep_alive: Gauge
     polled: Gauge

@@ -99,6 +99,12 @@ class SourceFamilies:
         self._revised = gauge(
             r, "gateway_source_revised_items", "Variables whose interval or queue size the server revised.", "source"
         )
+        self._refused = gauge(
+            r,
+            "gateway_source_refused_lookups",
+            "Nodes of which the server would not tell the children or an attribute.",
+            "source",
+        )
         self._publishing_interval = gauge(
             r,
             "gateway_source_publishing_interval_seconds",
@@ -145,6 +151,7 @@ class SourceFamilies:
             items_good=self._items.labels(name, "good"),
             items_failed=self._items.labels(name, "failed"),
             items_revised=self._revised.labels(name),
+            refused_lookups=self._refused.labels(name),
             publishing_interval=self._publishing_interval.labels(name),
             keep_alive=self._keep_alive.labels(name),
             polled=self._polled.labels(name),

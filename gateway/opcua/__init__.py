@@ -10,5 +10,6 @@ The subpackages; each imports only from those before it:
 """
 
 from gateway.opcua.opening import Source, open_source
+from gateway.opcua.session.calls import CallSizes
 
-__all__ = ["Source", "open_source"]
+__all__ = ["CallSizes", "Source", "open_source"]

@@ -20,8 +20,10 @@ from gateway.metrics import SourceMetrics
 from gateway.model import Tag
 from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.session.asyncua_edge import patch_asyncua, status_text
+from gateway.opcua.session.connect import open_session
+from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.security import check
-from gateway.opcua.session.session import Session, content, open_session
+from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
 from gateway.opcua.space.selection import Item, Table, locate, resolve, with_units
 from gateway.opcua.subscription.monitoring import Monitored
@@ -72,7 +74,9 @@ class Plan:
     subscriptions: tuple[Subscription, ...]
     tags: tuple[PlannedTag, ...]
     missing: tuple[Selection, ...]
-    """Subtrees and types without variables."""
+    """Subtrees and types with nothing in them."""
+    refused: tuple[Refusal, ...] = ()
+    """What the server would not tell of its address space: there may be more variables than these."""
 
     @property
     def is_polled(self) -> bool:
@@ -125,7 +129,9 @@ class Browsed:
     closed: list[str]
     """Paths of objects that were not browsed."""
     matching: int
-    """How many variables match, including those beyond the limit."""
+    """How many variables were wanted, also beyond the limit."""
+    refused: tuple[Refusal, ...] = ()
+    """What the server would not tell."""
 
 
 async def browse(session: Session, options: BrowseOptions, progress: Progress = lambda what, done: None) -> Browsed:
@@ -143,7 +149,8 @@ async def browse(session: Session, options: BrowseOptions, progress: Progress = 
     read = await session.read_values(nodes, _count(progress, "values read")) if options.with_values and nodes else []
     values = read or [ua.DataValue()] * len(shown)
     entries = [_entry(session, *pair, value) for pair, value in zip(shown, values, strict=True)]
-    return Browsed(entries, ["/".join(path) for path in found.closed], len(matching))
+    closed = ["/".join(path) for path in found.closed]
+    return Browsed(entries, closed, len(matching), tuple(session.refused))
 
 
 async def _exists(session: Session, node: ua.NodeId) -> bool:
@@ -210,7 +217,8 @@ async def plan(session: Session, config: SourceConfig, progress: Progress = lamb
     every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
     rows = enumerate(zip(table.tags, table.items, answers, strict=True))
     tags = [PlannedTag(tag, item, got, every_s.get(n, item.publishing_s)) for n, (tag, item, got) in rows]
-    return Plan(tuple(tracker.subscription for tracker in trackers), tuple(tags), table.missing)
+    subscriptions = tuple(tracker.subscription for tracker in trackers)
+    return Plan(subscriptions, tuple(tags), table.missing, tuple(session.refused))
 
 
 async def _subscribed(

@@ -4,9 +4,8 @@ open_source ── session ── table of tags ─┬─ SubscribedSource   sub
                                          └─ PolledSource       the server has none, or the configuration says so
 """
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,15 +13,16 @@ from typing import Protocol
 
 import structlog
 
-from gateway.cancellation import unless_asked
 from gateway.config import SourceConfig
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.operations.server import ServerOperations
 from gateway.opcua.session.asyncua_edge import patch_asyncua
-from gateway.opcua.session.periodic import PeriodicTask, keep_alive, run_periodic, token_renewal
-from gateway.opcua.session.session import Session, open_session
+from gateway.opcua.session.calls import CallSizes
+from gateway.opcua.session.connect import open_session
+from gateway.opcua.session.periodic import PeriodicTask, beside, run_periodic
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.data_types import with_types
 from gateway.opcua.space.selection import Table, arranged, resolve
 from gateway.opcua.space.structures import types_or_none
@@ -71,16 +71,21 @@ class Source(Protocol):
 
 @asynccontextmanager
 async def open_source(
-    config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
+    config: SourceConfig,
+    metrics: SourceMetrics,
+    checkpoint: bytes,
+    *,
+    describe: bool = False,
+    sizes: CallSizes | None = None,
 ) -> AsyncIterator[Source]:
     """Connect, resolve the selection, subscribe.  Raises `Unavailable`.
 
-    `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the server's description of
-    its type.  Leaving closes session and socket within a bounded time.  The subscriptions stay on the server for the
-    next connection with this checkpoint.
+    `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the type that the server
+    tells of its variable.  `sizes` is what earlier connections learned of the server's calls.  Leaving closes session
+    and socket in bounded time; the subscriptions stay on the server for whoever comes with the checkpoint.
     """
     patch_asyncua()
-    async with open_session(config, metrics) as session:
+    async with open_session(config, metrics, sizes) as session:
         since_s = time.monotonic()
         before = decode_checkpoint(checkpoint)
         table = arranged(await resolve(session, config), (before.state.added or ()) if before else ())
@@ -88,18 +93,19 @@ async def open_source(
         types = await types_or_none(session, config.structures)
         if describe:
             table = replace(table, tags=await with_types(session, table.tags, types), types=types)
+        session.refused.tell()
         metrics.browse_seconds.set(time.monotonic() - since_s)
         dialect = Dialect(session.uris, types.readers)
         source = await _begun(session, config, before, metrics=metrics, table=table, dialect=dialect)
         source.operations = ServerOperations(session, dialect)
         metrics.polled.set(source.is_polled)
-        tasks = [token_renewal(session), keep_alive(session), *source.periodic_tasks()]
+        tasks = source.periodic_tasks()
         try:
             async with AsyncExitStack() as stack:
-                running = _beside(partial(run_periodic, tasks), source.fail, f"periodic-{config.name}")
+                running = beside(partial(run_periodic, tasks), source.fail, f"periodic-{config.name}")
                 await stack.enter_async_context(running)
                 if config.backfill == "beside":
-                    filling = _beside(source.backfill.run, source.fail, f"history-{config.name}")
+                    filling = beside(source.backfill.run, source.fail, f"history-{config.name}")
                     await stack.enter_async_context(filling)
                 yield source
         finally:
@@ -134,25 +140,3 @@ async def _begun(
     polled = PolledSource(session, config, metrics=metrics, table=table, dialect=dialect)
     await polled.begin(before)
     return polled
-
-
-@asynccontextmanager
-async def _beside(
-    work: Callable[[], Awaitable[None]], fail: Callable[[BaseException], None], name: str
-) -> AsyncIterator[None]:
-    """Run `work` as long as the body.  If it fails, the task that waits for a batch gets its error.
-
-    Not a TaskGroup, which would wrap the body's own `Unavailable` in a group, and whose errors race with cancellation.
-    """
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            fail(error)
-
-    task = asyncio.create_task(unless_asked(work), name=f"opcua-{name}")
-    task.add_done_callback(ended)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
-from gateway.opcua import open_source
+from gateway.opcua import CallSizes, open_source
 from gateway.opcua.session.security import check, problems_with
 from gateway.operations import Operable
 from gateway.payload.choose import describes_types
@@ -121,11 +121,11 @@ class SourceUnit:
 
 @asynccontextmanager
 async def source_unit(
-    gateway: Gateway, source: SourceConfig, connect: Connect = open_source
+    gateway: Gateway, source: SourceConfig, connect: Connect | None = None
 ) -> AsyncIterator[SourceUnit]:
     """A source that may begin.  Left, it is disconnected."""
     async with asyncio.TaskGroup() as tasks:
-        unit = SourceUnit(gateway, source, tasks, connect)
+        unit = SourceUnit(gateway, source, tasks, connect or partial(open_source, sizes=CallSizes()))
         try:
             yield unit
         finally:

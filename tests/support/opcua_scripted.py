@@ -321,7 +321,7 @@ class ScriptedServer:
             return value_of(ua.NodeId(7), ua.VariantType.NodeId)
         if wanted in (ua.AttributeIds.AccessLevel, ua.AttributeIds.UserAccessLevel):
             return value_of(1, ua.VariantType.Byte)
-        return ua.DataValue(StatusCode_=ua.StatusCode(ua.UInt32(ua.StatusCodes.BadAttributeIdInvalid)))
+        return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(ua.StatusCodes.BadAttributeIdInvalid)))
 
     def _browse(self, _: Connection, request: Any) -> Any:
         made = ua.BrowseResponse()
@@ -387,7 +387,7 @@ class ScriptedServer:
     def _transfersubscriptions(self, _: Connection, request: Any) -> Any:
         made = ua.TransferSubscriptionsResponse()
         refused = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSubscriptionIdInvalid))
-        made.Parameters.Results = [ua.TransferResult(StatusCode_=refused) for _ in request.Parameters.SubscriptionIds]
+        made.Parameters.Results = [ua.TransferResult(StatusCode=refused) for _ in request.Parameters.SubscriptionIds]
         return made
 
 

@@ -17,8 +17,8 @@ from gateway.opcua.codec.wire import Malformed, Reader, read_node_id
 
 BROWSE, BROWSE_NEXT = 527, 533
 """Node ids of the binary encodings of the requests (Part 6, A.3)."""
-_HEAD = b"\x00\x00" + struct.pack("<qII", 0, 0, 0)
-"""No view; the server limits the references per node."""
+_HEAD = b"\x00\x00" + struct.pack("<qI", 0, 0)
+"""No view."""
 _FORWARD = struct.pack("<i", 0)
 _WANTED = 0x01 | 0x04 | 0x08 | 0x20
 """Reference type, node class, browse name, type definition."""
@@ -48,17 +48,20 @@ class Page:
     references: list[Reference]
 
 
-def browse_request(nodes: Sequence[ua.NodeId], reference: ua.NodeId, classes: int) -> bytes:
-    """The body of a BrowseRequest: forward references of this type and its subtypes to nodes of these classes."""
+def browse_request(nodes: Sequence[ua.NodeId], reference: ua.NodeId, classes: int, most: int = 0) -> bytes:
+    """The body of a BrowseRequest: forward references of this type and its subtypes, to nodes of these classes.
+
+    At most `most` of each node at once; as many as the server likes for 0.
+    """
     tail = b"".join((_FORWARD, nodeid_to_binary(reference), struct.pack("<BII", 1, classes, _WANTED)))
     described = [part for node in nodes for part in (nodeid_to_binary(node), tail)]
-    return b"".join((_HEAD, struct.pack("<i", len(nodes)), *described))
+    return b"".join((_HEAD, struct.pack("<Ii", most, len(nodes)), *described))
 
 
-def browse_next_request(points: Sequence[bytes]) -> bytes:
-    """The body of a BrowseNextRequest."""
+def browse_next_request(points: Sequence[bytes], is_release: bool = False) -> bytes:
+    """The body of a BrowseNextRequest; or of one that gives the points back."""
     octets = [part for point in points for part in (struct.pack("<i", len(point)), point)]
-    return b"".join((b"\x00", struct.pack("<i", len(points)), *octets))
+    return b"".join((bytes([is_release]), struct.pack("<i", len(points)), *octets))
 
 
 def read_pages(r: Reader, uris: Sequence[str]) -> list[Page]:

@@ -25,11 +25,23 @@ from gateway.errors import Unavailable
 from gateway.opcua.session.transport import NONSENSE, Protocol
 from gateway.tcp import connect_tcp
 
+_TOO_LARGE = frozenset((0x8008_0000, 0x800A_0000, 0x8010_0000, 0x8080_0000, 0x80B8_0000, 0x80B9_0000))
+"""BadEncodingLimitsExceeded, BadTimeout, BadTooManyOperations, BadTcpMessageTooLarge, BadRequestTooLarge,
+BadResponseTooLarge."""
 _MOST_DIMENSIONS = 32
 _PORT = 4840
 """The default port of OPC UA."""
 _CLOSED = "the handler is closed"
 """uvloop's error for a write after the connection has ended unnoticed.  asyncio raises none."""
+
+
+class TooLarge(Unavailable):
+    """The server will not do so much in one call."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status_text(code)
 
 
 @contextmanager
@@ -42,7 +54,8 @@ def peer_errors(doing: str, where: str) -> Iterator[None]:
     except TimeoutError as error:
         raise Unavailable(f"cannot {doing} at {where}: no answer in time") from error
     except ua.UaStatusCodeError as error:
-        raise Unavailable(f"cannot {doing} at {where}: {status_text(error.code)}") from error
+        text = f"cannot {doing} at {where}: {status_text(error.code)}"
+        raise (TooLarge(text, error.code) if error.code in _TOO_LARGE else Unavailable(text)) from error
     except OSError as error:
         raise Unavailable(f"cannot {doing} at {where}: {error.strerror or error or type(error).__name__}") from error
     except ua.UaError as error:

@@ -1,4 +1,4 @@
-"""Periodic work while a session is open, for example to keep it open.
+"""What has to be done again and again while a source is open.
 
 The tasks run one after another beside the batches.  When one fails, the task that waits for the next batch gets its
 error.
@@ -6,20 +6,14 @@ error.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from asyncua import ua
+from gateway.cancellation import unless_asked
 
-from gateway.opcua.session.asyncua_edge import peer_errors, trust_own_clock
-from gateway.opcua.session.session import Session
-
-RENEW_AFTER = 0.75
-"""Part 4, 5.5.2: renew a security token after this share of its lifetime."""
 SETTLE_S = 1.0
 """Changes of the address space come in groups: wait this long for the rest, in seconds."""
-
-_STATE = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_State), ua.Int16(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +56,23 @@ async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | N
     return min((waiting[waiter] for waiter in done), default=None)
 
 
-def token_renewal(session: Session) -> PeriodicTask:
-    """Renew the security token before it ends."""
+@asynccontextmanager
+async def beside(
+    work: Callable[[], Awaitable[None]], fail: Callable[[BaseException], None], name: str
+) -> AsyncIterator[None]:
+    """Run `work` for as long as the body.  If it fails, `fail` gets its error.
 
-    async def renew() -> None:
-        with peer_errors("renew the secure channel", session.where):
-            await session.client.open_secure_channel(renew=True)
-            trust_own_clock(session.protocol)
-            session.protocol.revolve_security_token()
+    Not a TaskGroup: that would wrap the body's own `Unavailable` in a group, and its errors race with cancellation.
+    """
 
-    return PeriodicTask(max(0.1, float(session.client.secure_channel_timeout) / 1000.0 * RENEW_AFTER), renew)
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            fail(error)
 
-
-def keep_alive(session: Session) -> PeriodicTask:
-    """Read the server's state three times within the revised session time-out."""
-
-    async def ping() -> None:
-        await session.read_values([_STATE])
-
-    return PeriodicTask(max(0.1, float(session.client.session_timeout) / 3000.0), ping)
+    task = asyncio.create_task(unless_asked(work), name=f"opcua-{name}")
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

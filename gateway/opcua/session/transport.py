@@ -189,8 +189,8 @@ class Protocol(UASocketProtocol):
     def __init__(self, timeout_s: float, policy: SecurityPolicy) -> None:
         super().__init__(timeout_s, security_policy=policy)
         self.chunks = Chunks()
-        self.broken: Exception | None = None
-        """Why we disconnected."""
+        self.broken: BaseException | None = None
+        """Why we hung up."""
         self._connection: Channel = Channel(policy, Limits(self.chunks))
         self._opening: tuple[int, ua.OpenSecureChannelParameters] | None = None
         """The request that opens or renews the channel: its number and parameters."""
@@ -205,7 +205,7 @@ class Protocol(UASocketProtocol):
     def hang_up_if_broken(self) -> None:
         """Disconnect if the stream cannot be split into chunks any more."""
         if self.chunks.broken:
-            self._hang_up(ua.UaError(f"the server sent {self.chunks.broken}"))
+            self.hang_up(ua.UaError(f"the server sent {self.chunks.broken}"))
 
     def chunk_received(self, chunk: bytes) -> None:
         """Handle one complete chunk of any content."""
@@ -214,7 +214,7 @@ class Protocol(UASocketProtocol):
         try:
             self._take(chunk)
         except (ua.UaError, *NONSENSE) as error:
-            self._hang_up(error)
+            self.hang_up(error)
 
     def _take(self, chunk: bytes) -> None:
         buffer = Buffer(chunk)
@@ -262,10 +262,14 @@ class Protocol(UASocketProtocol):
         if not answer.done():
             answer.set_exception(error)
 
-    def _hang_up(self, error: Exception) -> None:
+    def hang_up(self, error: BaseException) -> None:
+        """End the connection.  Whoever waits for an answer gets this error."""
         if self.broken is None:
             self.broken = error
-            self._fail_all_pending(error)
+            for answer in self._callbackmap.values():
+                if not answer.done():
+                    answer.set_exception(error)
+            self._callbackmap.clear()
             if self.transport is not None:
                 self.transport.abort()
 

@@ -1,15 +1,20 @@
 """Browses an address space: level by level, many nodes per request, several requests in parallel.
 
-BrowseNext is followed.  A server that runs out of continuation points gets fewer nodes per request.  Every node is
-visited once, because address spaces contain loops.  Depth and number of nodes are limited.
+    Browse ─► pages ─┬─ continuation points: drained by BrowseNext before the call counts as done
+                     ├─ BadNoContinuationPoints: put aside, and asked again when no point is in use, fewer at once
+                     └─ Bad: noted with its path (`Refusals`); what it hides is neither there nor gone
+
+Every node is visited once, because address spaces have loops.  The walk is bounded in depth and number; what lies
+beyond is noted as well.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from asyncua import ua
 
 from gateway.errors import Unavailable
+from gateway.opcua.codec.node_ids import text_of_node
 from gateway.opcua.codec.references import (
     BROWSE,
     BROWSE_NEXT,
@@ -19,19 +24,32 @@ from gateway.opcua.codec.references import (
     browse_request,
     read_pages,
 )
-from gateway.opcua.session.asyncua_edge import peer_errors
-from gateway.opcua.session.session import Session, in_chunks, no_progress
+from gateway.opcua.session.asyncua_edge import TooLarge, peer_errors, status_text
+from gateway.opcua.session.calls import WIDTH, no_progress
+from gateway.opcua.session.refusals import Refusal
+from gateway.opcua.session.session import Session
 
 MAX_LEVELS = 100
-MAX_NODES = 2_000_000
+MAX_NODES = 1_000_000
+EMPTY_PAGES = 100
+"""So many pages without a reference in a row are a server that goes on for ever."""
+SMALLER_PAGES = (1000, 100, 10, 1)
+"""References per page, where the children of one node are too large for a message."""
+CHILDREN, TREE, SUBTYPES = "children", "tree", "subtypes"
+"""What browsing looks up."""
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _HIERARCHICAL = ua.NodeId(ua.Int32(ua.ObjectIds.HierarchicalReferences), ua.Int16(0))
 _OBJECTS = ua.NodeId(ua.Int32(ua.ObjectIds.ObjectsFolder), ua.Int16(0))
 _ROOT = ua.NodeId(ua.Int32(ua.ObjectIds.RootFolder), ua.Int16(0))
 _HAS_SUBTYPE = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype), ua.Int16(0))
+LOOKED_ALONG = {CHILDREN: _HIERARCHICAL, SUBTYPES: _HAS_SUBTYPE}
+"""The references that were followed, by what was looked up."""
 OBJECT, VARIABLE, OBJECT_TYPE = 1, 2, 8
 """Node class bits."""
+_NO_POINTS, _POINT_INVALID, _UNCERTAIN = 0x804B_0000, 0x804A_0000, 0x4000_0000
+_POINTS = "continuation"
+"""The kind of call that took a continuation point too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,42 @@ class Variable:
     """Its EngineeringUnits property."""
 
 
+@dataclass(slots=True)
+class _Below:
+    """What was told of one node so far."""
+
+    status: int
+    point: bytes = b""
+    references: list[Reference] = field(default_factory=list)
+    empty_pages: int = 0
+
+    def add(self, page: Page) -> None:
+        self.status, self.point = page.status, page.continuation
+        self.references += page.references
+        self.empty_pages = 0 if page.references else self.empty_pages + 1
+
+    @property
+    def is_endless(self) -> bool:
+        return self.empty_pages > EMPTY_PAGES or len(self.references) > MAX_NODES
+
+    @property
+    def is_short_of_points(self) -> bool:
+        return self.status in (_NO_POINTS, _POINT_INVALID)
+
+    @property
+    def problem(self) -> str:
+        """Why not everything was told; empty when it was."""
+        if self.is_endless and self.point:
+            return "it goes on for ever"
+        return status_text(self.status) if self.status >= _UNCERTAIN else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    reference: ua.NodeId
+    classes: int
+
+
 async def children(
     session: Session,
     nodes: Sequence[ua.NodeId],
@@ -52,44 +106,94 @@ async def children(
     reference: ua.NodeId = _HIERARCHICAL,
     classes: int = OBJECT | VARIABLE,
     progress: Callable[[int], None] = no_progress,
+    paths: Mapping[ua.NodeId, tuple[str, ...]] | None = None,
 ) -> list[list[Reference]]:
-    """The forward references of each node.  A node that the server refuses has none.  Raises `Unavailable`."""
-    if not nodes:
-        return []
+    """The forward references of each node.
 
-    async def browse(some: Sequence[ua.NodeId]) -> list[list[Reference]]:
-        with peer_errors("browse", session.where):
-            return await _browse(session, some, reference, classes)
+    Of a node that the server refuses there are none, or those that it told before; it is noted in the session's
+    refusals, by its path.  Raises `Unavailable`.
+    """
+    wanted = _Wanted(reference, classes)
+    points = session.limits.continuation
+    scarce = session.sizes.most(_POINTS, points) < points
+    found = await session.in_calls(
+        "browse", nodes, lambda some: _browse(session, some, wanted), progress=progress, alone=lambda _, s: _Below(s),
+        width=1 if scarce else min(WIDTH, points),
+    )  # fmt: skip
+    left = [number for number, below in enumerate(found) if below.is_short_of_points]
+    if left:
+        session.sizes.refused(_POINTS, points, "BadNoContinuationPoints")
+        await _once_more(session, nodes, wanted, found, left)
+        session.sizes.answered(_POINTS, 1)
+    for node, below in zip(nodes, found, strict=True):
+        if below.problem:
+            path = "/".join((paths or {}).get(node, ())) or text_of_node(node, session.uris)
+            what = SUBTYPES if reference == _HAS_SUBTYPE else CHILDREN
+            session.refused.note(node, Refusal(what, path, below.problem))
+    return [below.references for below in found]
 
-    return await in_chunks(nodes, session.limits.browse, browse, progress)
+
+async def _once_more(
+    session: Session, nodes: Sequence[ua.NodeId], wanted: _Wanted, found: list[_Below], left: list[int]
+) -> None:
+    """Ask again for nodes that got no continuation point: one call at a time, fewer at once until each has got one."""
+    size = min(len(left), session.limits.continuation)
+    while left:
+        size = min(size, session.sizes.most("browse", session.limits.browse))
+        for number, below in zip(
+            left[:size], await _browse(session, [nodes[n] for n in left[:size]], wanted), strict=True
+        ):
+            found[number] = below
+        again = [number for number in left if found[number].is_short_of_points]
+        if len(again) < len(left):
+            left = again
+        elif size > 1:
+            size //= 2
+        else:  # not even alone
+            left = left[1:]
 
 
-async def _browse(
-    session: Session, nodes: Sequence[ua.NodeId], reference: ua.NodeId, classes: int
-) -> list[list[Reference]]:
-    pages = await _pages(session, BROWSE, browse_request(nodes, reference, classes), len(nodes))
-    found = []
-    for node, page in zip(nodes, pages, strict=True):
-        if page.status == ua.StatusCodes.BadNoContinuationPoints and len(nodes) > 1:
-            found += await _browse(session, [node], reference, classes)
-        else:
-            found.append(await _all_of(session, page))
+async def _browse(session: Session, nodes: Sequence[ua.NodeId], wanted: _Wanted) -> list[_Below]:
+    """One Browse call, and all of its pages.  Raises `TooLarge` for several nodes, `Unavailable`."""
+    try:
+        return await _all_pages(session, nodes, wanted, 0)
+    except TooLarge:
+        if len(nodes) > 1:
+            raise
+    for most in SMALLER_PAGES[:-1]:
+        try:
+            return await _all_pages(session, nodes, wanted, most)
+        except TooLarge:
+            continue
+    return await _all_pages(session, nodes, wanted, SMALLER_PAGES[-1])
+
+
+async def _all_pages(session: Session, nodes: Sequence[ua.NodeId], wanted: _Wanted, most: int) -> list[_Below]:
+    request = browse_request(nodes, wanted.reference, wanted.classes, most)
+    pages = await _pages(session, BROWSE, request, len(nodes))
+    found = [_Below(page.status, page.continuation, page.references) for page in pages]
+    try:
+        while open_now := [below for below in found if below.point and not below.is_endless]:
+            pages = await _pages(session, BROWSE_NEXT, browse_next_request([b.point for b in open_now]), len(open_now))
+            for below, page in zip(open_now, pages, strict=True):
+                below.add(page)
+    finally:
+        await _release(session, [below.point for below in found if below.point])
     return found
 
 
-async def _pages(session: Session, request: int, body: bytes, count: int) -> list[Page]:
-    pages = read_pages(await session.ask(request, body), session.uris)
-    if len(pages) != count:
+async def _release(session: Session, points: Sequence[bytes]) -> None:
+    """Give continuation points back that nobody follows any more."""
+    if points and session.is_open:
+        await _pages(session, BROWSE_NEXT, browse_next_request(points, is_release=True), len(points), is_release=True)
+
+
+async def _pages(session: Session, request: int, body: bytes, count: int, is_release: bool = False) -> list[Page]:
+    with peer_errors("browse", session.where):
+        pages = read_pages(await session.ask(request, body), session.uris)
+    if len(pages) != count and not is_release:
         raise Unavailable(f"{session.where} answered {len(pages)} of {count} browse operations")
     return pages
-
-
-async def _all_of(session: Session, page: Page) -> list[Reference]:
-    references = page.references
-    while page.continuation:
-        [page] = await _pages(session, BROWSE_NEXT, browse_next_request([page.continuation]), 1)
-        references += page.references
-    return references
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +232,7 @@ async def survey(
         if deep == depth:  # at the last level only properties of variables are needed
             closed = [path for node, path in level if node not in found]
             level = [(node, path) for node, path in level if node in found]
-        below = await children(session, [node for node, _ in level], progress=progress)
+        below = await children(session, [node for node, _ in level], progress=progress, paths=dict(level))
         following: list[tuple[ua.NodeId, tuple[str, ...]]] = []
         for (parent, path), references in zip(level, below, strict=True):
             for reference in references:
@@ -138,8 +242,17 @@ async def survey(
         if not level:
             break
         if len(seen) > MAX_NODES:
-            raise Unavailable(f"more than {MAX_NODES} nodes below {root} at {session.where}: choose a smaller subtree")
+            break
+    if len(seen) > MAX_NODES or (closed and depth >= MAX_LEVELS):
+        _note_endless(session, root, prefix)
     return Survey(sorted(found.values(), key=lambda variable: variable.path), sorted(closed))
+
+
+def _note_endless(session: Session, root: ua.NodeId, path: tuple[str, ...]) -> None:
+    """A tree that is deeper or larger than any that we follow; what was found so far is taken."""
+    text = f"more than {MAX_NODES} nodes or {MAX_LEVELS} levels: the others are not looked into"
+    path_text = "/".join(path) or text_of_node(root, session.uris)
+    session.refused.note(root, Refusal(TREE, path_text, text, is_our_limit=True))
 
 
 def _visit(
@@ -200,6 +313,8 @@ async def instances_of(session: Session, object_type: ua.NodeId) -> list[tuple[s
                 found[node] = reference.name
         if not level:
             break
+    else:
+        _note_endless(session, _OBJECTS, ())
     return sorted(((name, node) for node, name in found.items()), key=lambda pair: (pair[0], str(pair[1])))
 
 

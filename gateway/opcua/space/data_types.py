@@ -16,6 +16,7 @@ from gateway.errors import Unavailable
 from gateway.model import DataField, DataType, Tag, VariableType
 from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.codec.wire import EXTENSION_OBJECT
+from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.browse import VARIABLE, children
 from gateway.opcua.space.structures import Types
@@ -38,9 +39,10 @@ async def with_types(session: Session, tags: Sequence[Tag], types: Types) -> tup
     """
     try:
         found = await _variable_types(session, tags, types)
-    except Unavailable:
+    except Unavailable as error:
         if not session.is_open:
             raise
+        session.refused.note("types", Refusal("types", "variables", str(error)))
         found = {}
     return tuple(replace(tag, variable_type=found[tag.node_id]) if tag.node_id in found else tag for tag in tags)
 
@@ -50,18 +52,20 @@ async def _variable_types(session: Session, tags: Sequence[Tag], types: Types) -
     nodes = {tag.node_id: node for tag in tags if (node := node_of(tag.node_id, session.uris)) is not None}
     if not nodes:
         return {}
-    answers = await session.read_attribute(list(nodes.values()), ua.AttributeIds.DataType)
-    ranks = await session.read_attribute(list(nodes.values()), ua.AttributeIds.ValueRank)
+    names = {nodes[tag.node_id]: tag.name for tag in tags if tag.node_id in nodes}
+    answers = await session.look_up("DataType", names, ua.AttributeIds.DataType)
+    ranks = await session.look_up("ValueRank", names, ua.AttributeIds.ValueRank)
     data_types = [
-        text_of_node(said, session.uris) if isinstance(said := content(answer), ua.NodeId) else "" for answer in answers
+        text_of_node(said, session.uris) if isinstance(said := content(answers[node]), ua.NodeId) else ""
+        for node in nodes.values()
     ]
     parts = {text: _parts(text, types) for text in set(data_types) - {"", *_ABSTRACT}}
     known = await _known(session, sorted({part for each in parts.values() for part in each}), types)
     made: dict[tuple[str, int], VariableType] = {}
     found: dict[str, VariableType] = {}
-    for tag, data_type, answer in zip(nodes, data_types, ranks, strict=True):
+    for (tag, node), data_type in zip(nodes.items(), data_types, strict=True):
         if data_type in parts and data_type in known:
-            rank = said if isinstance(said := content(answer), int) else _ANY_RANK
+            rank = said if isinstance(said := content(ranks[node]), int) else _ANY_RANK
             said_type = VariableType(rank, tuple(known[part] for part in parts[data_type] if part in known))
             found[tag] = made.setdefault((data_type, rank), said_type)
     return found

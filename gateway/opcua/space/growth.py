@@ -5,7 +5,7 @@ place.  A subtree that cannot be browsed for a moment looks empty.  So a variabl
 says that it does not know its node.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from asyncua import ua
@@ -13,7 +13,9 @@ from asyncua import ua
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.session import Session, content
+from gateway.opcua.space.browse import LOOKED_ALONG, SUBTYPES, children
 from gateway.opcua.space.data_types import with_types
 from gateway.opcua.space.selection import Table, extended, locate, resolve, variables_of
 
@@ -38,8 +40,9 @@ async def growth_of(session: Session, config: SourceConfig, table: Table) -> Gro
 
     Raises `Unavailable`, also when the server's namespaces have changed: the next connection resolves everything anew.
     """
-    await _check_namespaces(session)
+    await check_namespaces(session)
     found = await resolve(session, config)
+    session.refused.tell()
     grown = extended(table, found)
     if table.types is not None:
         came = await with_types(session, grown.tags[len(table.tags) :], table.types)
@@ -60,7 +63,7 @@ async def growth_of(session: Session, config: SourceConfig, table: Table) -> Gro
 
 
 async def something_appeared(session: Session, table: Table, failed: Collection[int]) -> bool:
-    """Whether a subtree or type that was empty has variables now.
+    """Whether a subtree or type that was empty has something in it now, or the server tells what it would not tell.
 
     Raises `Unavailable`, also when a path of browse names now leads to a node: the variable has a node id then, and
     with it another place in the table.
@@ -72,7 +75,39 @@ async def something_appeared(session: Session, table: Table, failed: Collection[
     for selection in table.missing:
         if await variables_of(session, selection):
             return True
-    return False
+    return await _is_told_at_last(session)
+
+
+async def _is_told_at_last(session: Session) -> bool:
+    """Whether anything that the server refused to tell is told now.
+
+    Raises `Unavailable`, also when that are data types: the next connection reads values by them.
+    """
+    refused, before = session.refused, session.refused.worth_asking
+    for attribute, refusals in before.items():
+        for node, refusal in refusals.items():
+            refused.forget(refusal.what, node)
+        if attribute is None:
+            await _browse_again(session, refusals)
+            continue
+        answers = await session.read_attribute(list(refusals), attribute)
+        for (node, refusal), answer in zip(refusals.items(), answers, strict=True):
+            if content(answer) in (None, []):
+                refused.note(node, refusal)
+    now = refused.worth_asking
+    told = any(node not in now[attribute] for attribute, nodes in before.items() for node in nodes)
+    refused.tell()
+    return told
+
+
+async def _browse_again(session: Session, refusals: Mapping[ua.NodeId, Refusal]) -> None:
+    """Browse these nodes as they were browsed before."""
+    paths = {node: (refusal.path,) for node, refusal in refusals.items()}
+    for what, reference in LOOKED_ALONG.items():
+        nodes = [node for node, refusal in refusals.items() if refusal.what == what]
+        await children(session, nodes, reference=reference, paths=paths)
+        if what == SUBTYPES and any(not session.refused.has(SUBTYPES, node) for node in nodes):
+            raise Unavailable(f"{session.where} tells its data types now: connecting again to read values by them")
 
 
 def is_growing(config: SourceConfig) -> bool:
@@ -85,7 +120,7 @@ def _is_browsed(config: SourceConfig, selection: int) -> bool:
     return chosen.subtree is not None or chosen.type is not None
 
 
-async def _check_namespaces(session: Session) -> None:
+async def check_namespaces(session: Session) -> None:
     [answer] = await session.read_values([_NAMESPACES])
     uris = content(answer)
     if isinstance(uris, list) and tuple(map(str, uris)) != session.uris:

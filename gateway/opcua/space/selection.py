@@ -17,11 +17,13 @@ from gateway import patterns
 from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
 from gateway.opcua.codec.node_ids import node_of, text_of_node
-from gateway.opcua.session.session import Session, content, no_progress
-from gateway.opcua.space.browse import Variable, children, instances_of, node_at, survey
+from gateway.opcua.session.calls import no_progress
+from gateway.opcua.session.session import Session, content
+from gateway.opcua.space.browse import CHILDREN, TREE, Variable, children, instances_of, node_at, survey
 from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.space.structures import Types
 
+_NAME, _UNIT = "BrowseName", "EngineeringUnits"
 NO_LEVEL = "-"
 """The field of a missing level, for a variable higher up in the tree."""
 
@@ -95,8 +97,9 @@ async def resolve(session: Session, config: SourceConfig, progress: Callable[[in
     """The present table of this configuration on this server.  `progress` gets the number of nodes browsed since its
     last call.
 
-    Raises `Unavailable`.
+    What the server does not tell is in the session's refusals, all of which begin anew.  Raises `Unavailable`.
     """
+    session.refused.begin((CHILDREN, TREE, _NAME, _UNIT))
     draft = _Draft()
     single = await _single_variables(session, [n for s in config.select if (n := s.node or s.events) is not None])
     for index, selection in enumerate(config.select):
@@ -218,11 +221,12 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
     """Name, node id with URI, and unit of each node selected by itself.  A missing node is named by its id."""
     nodes = {text: await locate(session, text) for text in texts}
     known = [(text, node) for text, node in nodes.items() if node is not None]
-    names = await session.read_attribute([node for _, node in known], ua.AttributeIds.BrowseName) if known else []
-    below = await children(session, [node for _, node in known]) if known else []
+    named = {node: text for text, node in known}
+    names = await session.look_up(_NAME, named, ua.AttributeIds.BrowseName)
+    below = await children(session, [node for _, node in known])
     variables = []
-    for (_, node), name, references in zip(known, names, below, strict=True):
-        said = content(name)
+    for (_, node), references in zip(known, below, strict=True):
+        said = content(names[node])
         path = (str(said.Name),) if isinstance(said, ua.QualifiedName) else ()
         units = [r.node for r in references if r.name == "EngineeringUnits"]
         variables.append(Variable(path, node, units[0] if units else None))
@@ -237,10 +241,11 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
 async def with_units(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, str | None]]:
     """Each variable with the text of its engineering unit."""
     having = [v for v in variables if v.unit_node is not None]
-    values = await session.read_values([v.unit_node for v in having if v.unit_node]) if having else []
+    nodes = {v.unit_node: "/".join(v.path) for v in having if v.unit_node is not None}
+    values = await session.look_up(_UNIT, nodes)
     units: dict[ua.NodeId, str] = {}
-    for variable, value in zip(having, values, strict=True):
-        said = content(value)
+    for variable in having:
+        said = content(values[variable.unit_node]) if variable.unit_node is not None else None
         if isinstance(said, ua.EUInformation) and said.DisplayName.Text:
             units[variable.node] = said.DisplayName.Text
     return [(v, units.get(v.node)) for v in variables]

@@ -27,6 +27,7 @@ from gateway.opcua.codec.wire import (
     read_elements,
     read_matrix,
 )
+from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.browse import children
 from gateway.values import Structure, Typed
@@ -298,7 +299,8 @@ async def types_or_none(session: Session, wanted: bool) -> Types:
         return Types({}, {}, {})
     try:
         return await load_types(session)
-    except Unavailable:
+    except Unavailable as error:
         if not session.is_open:
             raise
+        session.refused.note("structures", Refusal("structures", "DataTypes", str(error)))
         return Types({}, {}, {})

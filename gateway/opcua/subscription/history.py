@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from asyncua import ua
 
+from gateway.errors import Unavailable
 from gateway.model import UNIX_EPOCH_TICKS
 from gateway.opcua.codec.columns import Changes, read_item
 from gateway.opcua.codec.decode import skip_response_header as skip_header
-from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_node_id
-from gateway.opcua.session.asyncua_edge import peer_errors
+from gateway.opcua.session.asyncua_edge import TooLarge, peer_errors
 from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.selection import Item
 
@@ -56,13 +57,9 @@ async def with_history(session: Session, items: Sequence[tuple[int, Item]]) -> l
     ]
     if not known:
         return []
-    levels = await session.read_attribute([node for _, node in known], ua.AttributeIds.UserAccessLevel)
-    found = []
-    for pair, level in zip(known, levels, strict=True):
-        said = content(level)
-        if isinstance(said, int) and said & _CAN_READ_HISTORY:
-            found.append(pair)
-    return found
+    texts = {node: text_of_node(node, session.uris) for _, node in known}
+    levels = await session.look_up("UserAccessLevel", texts, ua.AttributeIds.UserAccessLevel)
+    return [pair for pair in known if isinstance(said := content(levels[pair[1]]), int) and said & _CAN_READ_HISTORY]
 
 
 async def read_history(
@@ -73,34 +70,60 @@ async def read_history(
     Each variable is in the order of time.  Raises `Unavailable` when the server is lost.
     """
     size = max(1, min(NODES, session.limits.history))
-    for start in range(0, len(nodes), size):
-        todo = [(handle, node, b"") for handle, node in nodes[start : start + size]]
-        while todo:
-            request = _request([(node, point) for _, node, point in todo], after_ticks, until_ticks)
-            with peer_errors("read history", session.where):
-                data = await session.send(request)
-                answers = _answers(data, dialect, len(todo))
-            failed = [handle for (handle, _, _), answer in zip(todo, answers, strict=True) if answer.is_failed]
-            rows = [
-                (handle, sample)
-                for (handle, _, _), answer in zip(todo, answers, strict=True)
-                for sample in answer.samples
-                if after_ticks < (sample[3] or sample[4]) <= until_ticks
-            ]
-            yield _columns(rows), failed
-            todo = [
-                (handle, node, answer.continuation)
-                for (handle, node, _), answer in zip(todo, answers, strict=True)
-                if answer.continuation and not answer.is_failed
-            ]
+    todo = [(handle, node, b"") for handle, node in nodes]
+    while todo:
+        some = todo[: session.sizes.most("history", size)]
+        answers = await _page(session, [(node, point) for _, node, point in some], (after_ticks, until_ticks), dialect)
+        if answers is None:
+            continue
+        failed = [handle for (handle, _, _), answer in zip(some, answers, strict=True) if answer.is_failed]
+        rows = [
+            (handle, sample)
+            for (handle, _, _), answer in zip(some, answers, strict=True)
+            for sample in answer.samples
+            if after_ticks < (sample[3] or sample[4]) <= until_ticks
+        ]
+        yield _columns(rows), failed
+        more = [
+            (handle, node, answer.continuation)
+            for (handle, node, _), answer in zip(some, answers, strict=True)
+            if answer.continuation and not answer.is_failed
+        ]
+        todo = more + todo[len(some) :]
 
 
-def _request(nodes: Sequence[tuple[ua.NodeId, bytes]], after_ticks: int, until_ticks: int) -> ua.HistoryReadRequest:
+async def _page(
+    session: Session, nodes: Sequence[tuple[ua.NodeId, bytes]], span: tuple[int, int], dialect: Dialect
+) -> list[_Answer] | None:
+    """What the server has for these variables; None where it takes less in a call than this, which is remembered.
+
+    A variable whose values are too many even by themselves gets fewer of them at once, and a Bad status in the end.
+    Raises `Unavailable`.
+    """
+    values = session.sizes.most("history_values", PAGE)
+    try:
+        with peer_errors("read history", session.where):
+            answers = _answers(await session.send(_request(nodes, *span, values)), dialect, len(nodes))
+    except Unavailable as error:
+        kind, count = ("history", len(nodes)) if len(nodes) > 1 else ("history_values", values)
+        if await session.is_too_large(kind, count, error):
+            return None
+        if not isinstance(error, TooLarge) or len(nodes) > 1 or not session.is_open:
+            raise
+        return [_Answer(error.code, b"", ())]
+    session.sizes.answered("history", len(nodes))
+    session.sizes.answered("history_values", values)
+    return answers
+
+
+def _request(
+    nodes: Sequence[tuple[ua.NodeId, bytes]], after_ticks: int, until_ticks: int, values: int
+) -> ua.HistoryReadRequest:
     details = ua.ReadRawModifiedDetails()
     details.IsReadModified = False
     details.StartTime = _instant(after_ticks)
     details.EndTime = _instant(until_ticks + 10)
-    details.NumValuesPerNode = ua.UInt32(PAGE)
+    details.NumValuesPerNode = ua.UInt32(values)
     details.ReturnBounds = False
     request = ua.HistoryReadRequest()
     request.Parameters.HistoryReadDetails = details

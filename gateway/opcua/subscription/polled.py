@@ -20,7 +20,6 @@ import structlog
 from asyncua import ua
 
 from gateway.config import SourceConfig
-from gateway.errors import Unavailable
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.codec.columns import Changes
@@ -28,7 +27,7 @@ from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
 from gateway.opcua.session.periodic import PeriodicTask
-from gateway.opcua.session.session import Session, content, in_chunks
+from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.browse import children
 from gateway.opcua.space.growth import growth_of, is_growing, something_appeared
 from gateway.opcua.space.selection import Table
@@ -44,7 +43,7 @@ from gateway.opcua.subscription.batches import (
 )
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SubscriptionState, encode_checkpoint
 from gateway.opcua.subscription.monitored_items import SHOWN, removal, tell_missing
-from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, read_request, read_results
+from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, columns, read_request, read_results
 from gateway.operations import Operations
 
 MOST_LOST = 3
@@ -52,10 +51,6 @@ MOST_LOST = 3
 _UNKNOWN = 0x8034_0000
 NOT_THERE = frozenset((0x801F_0000, 0x8033_0000, 0x8034_0000, 0x8035_0000, 0x803A_0000))
 """BadUserAccessDenied, BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid, BadNotReadable."""
-
-
-class _TooMany(Unavailable):
-    """The server cannot read this many variables in one call."""
 
 
 @dataclass(slots=True)
@@ -88,7 +83,6 @@ class PolledSource:
         self._metrics = metrics
         self._dialect = dialect
         self._table = table
-        self._most = session.limits.read
         self._filter = ChangeFilter()
         self._nodes: dict[int, ua.NodeId] = {}
         self._failed: set[int] = set()
@@ -139,7 +133,7 @@ class PolledSource:
             absences, _ = await absences_after(self._session, checkpoint, [lost], "not_read")
             self._gaps += await self.backfill.take_on(self._table.items, absences, checkpoint)
         self._settle()
-        self._log.info("polling", variables=len(self._nodes), failed=len(self._failed), read_at_once=self._most)
+        self._log.info("polling", variables=len(self._nodes), failed=len(self._failed))
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield what has changed, cycle by cycle.  Raises `Unavailable` when the server is lost."""
@@ -206,25 +200,12 @@ class PolledSource:
         return changes
 
     async def _read(self, handles: Sequence[int]) -> Changes:
-        """Read in calls of the allowed size; smaller ones if the server overstated it."""
-        while True:
-            try:
-                return joined(await in_chunks(handles, self._most, self._read_some))
-            except _TooMany:
-                self._most = max(1, self._most // 2)
-                self._log.info("the server reads fewer variables per call than it stated", read_at_once=self._most)
+        return joined(await self._session.in_calls("read", handles, self._read_some, alone=_too_large))
 
     async def _read_some(self, handles: Sequence[int]) -> list[Changes]:
         request = read_request([self._nodes[handle] for handle in handles])
         with peer_errors("read", self._session.where):
-            try:
-                body = await self._session.send(request)
-            except ua.uaerrors.BadTooManyOperations as error:
-                if len(handles) > 1:
-                    raise _TooMany(
-                        f"{self._session.where} reads fewer than {len(handles)} variables per call"
-                    ) from error
-                raise
+            body = await self._session.send(request)
             changes, self._server_ticks = read_results(body, handles, self._dialect)
             self._clock.note(self._server_ticks)
             return [changes]
@@ -290,9 +271,10 @@ class PolledSource:
             for reference in references
             if reference.name == "EURange"
         ]
-        answers = await self._session.read_values([node for _, node in ranges]) if ranges else []
-        for (handle, _), answer in zip(ranges, answers, strict=True):
-            said = content(answer)
+        names = {node: f"{self._table.tags[handle].name}/EURange" for handle, node in ranges}
+        answers = await self._session.look_up("EURange", names)
+        for handle, node in ranges:
+            said = content(answers[node])
             if isinstance(said, ua.Range):
                 self._filter.spans[handle] = float(said.High) - float(said.Low)
         without = [handle for handle in wanted if handle not in self._filter.spans]
@@ -338,3 +320,8 @@ class PolledSource:
                 reason=status_text(status), count=count,
                 variables=self._names([handle for handle, reason in reasons.items() if reason == status]),
             )  # fmt: skip
+
+
+def _too_large(handle: int, status: int) -> Changes:
+    """The value of this variable alone is more than the server sends."""
+    return columns([handle], [(0, None, status, 0, 0)])

@@ -19,7 +19,8 @@ from gateway.errors import Unavailable
 from gateway.opcua.codec.decode import Published, read_republish
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
-from gateway.opcua.session.session import Session, in_chunks, no_progress
+from gateway.opcua.session.calls import no_progress
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.event_filters import MODEL_CHANGES, model_changes_request
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import CREATE, Monitored, create_request, item_request, read_created
@@ -114,13 +115,17 @@ async def create_items(
             raise Unavailable(f"{session.where} created {len(results)} of {len(some)} monitored items")
         return results
 
-    answers = await in_chunks(asked, session.limits.items, create, progress) if asked else []
+    answers = await session.in_calls("items", asked, create, progress=progress, alone=_refused)
     refused = [n for n, answer in enumerate(answers) if answer.status in _FILTER_REFUSED and asked[n][1].has_filter]
     plain = [(asked[n][0], replace(asked[n][1], trigger=1, deadband_kind=0), asked[n][2]) for n in refused]
-    for n, answer in zip(refused, await in_chunks(plain, session.limits.items, create) if plain else [], strict=True):
+    for n, answer in zip(refused, await session.in_calls("items", plain, create, alone=_refused), strict=True):
         answers[n] = replace(answer, unfiltered=True)
     every = iter(answers)
     return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(every) for node in nodes]
+
+
+def _refused(_: tuple[int, Item, ua.NodeId], status: int) -> Monitored:
+    return Monitored(status)
 
 
 async def transfer(session: Session, ids: Sequence[int]) -> list[tuple[int, ...] | None]:
@@ -188,7 +193,7 @@ async def delete_items(session: Session, subscription_id: int, handles: Collecti
 
     wanted = [known[handle] for handle in handles if handle in known]
     if wanted:
-        await in_chunks(wanted, session.limits.items, delete)
+        await session.in_calls("items", wanted, delete)
     return True
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
-from gateway.opcua.session.session import Session, no_progress
+from gateway.opcua.session.calls import no_progress
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions

@@ -125,6 +125,7 @@ CASES = [
     _count("ServerQueueOverflow", "gateway_source_queue_overflows_total", SOURCE),
     _count("ValuesUndecodable", "gateway_source_undecodable_total", SOURCE),
     _level("VariablesFailed", "gateway_source_monitored_items", f'{{state="failed",source="munich",{G}}}', 2, 0),
+    _level("AddressSpaceRefused", "gateway_source_refused_lookups", SOURCE, 1, 0),
     Case(
         "BadQualityRatio",
         BUSY | {f"gateway_source_values_total{QUALITY.format('bad')}": "0+20x240"},

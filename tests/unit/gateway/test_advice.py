@@ -17,7 +17,7 @@ from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.mqtt.dial import explain, parse
-from gateway.opcua.session.session import open_session
+from gateway.opcua.session.connect import open_session
 
 SERVER = [
     (ua.StatusCodes.BadSecurityChecksFailed, "gateway cert export"),

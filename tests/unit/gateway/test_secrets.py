@@ -23,8 +23,8 @@ from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.mqtt import credentials, open_sink, tls
 from gateway.opcua.session.certificates import ensure_identity, identity_or_none
+from gateway.opcua.session.connect import open_session
 from gateway.opcua.session.security import check
-from gateway.opcua.session.session import open_session
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 from asyncua import ua
 
-import gateway.opcua.session.session as session
+import gateway.opcua.session.connect as connect
 from gateway.errors import Unavailable
 from gateway.opcua.explore import connected
 from tests.support.opcua_scripted import Ask, Connection, ScriptedServer
@@ -51,7 +51,7 @@ def test_an_answer_in_the_instant_of_its_time_limit_is_the_answer_or_too_late(
     monkeypatch: pytest.MonkeyPatch, request_name: str, answers: str
 ) -> None:
     """Both are due in one turn of the loop, which the server holds up until then."""
-    monkeypatch.setattr(session, "CLOSE_S", LIMIT_S)
+    monkeypatch.setattr(connect, "CLOSE_S", LIMIT_S)
 
     async def late(connection: Connection, ask: Ask) -> bool:
         if answers == "a fault":

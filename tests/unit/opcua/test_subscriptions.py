@@ -2,7 +2,6 @@
 
 import asyncio
 import struct
-from types import SimpleNamespace
 
 import pytest
 from asyncua import ua
@@ -15,6 +14,7 @@ from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
 from gateway.opcua.subscription.subscriptions import Subscriptions
+from tests.support.opcua_fake import fake_session
 
 CONFIG = SourceConfig.model_validate(
     {"name": "s", "url": "opc.tcp://x:1", "insecure": True, "select": [{"node": "i=1"}]}
@@ -60,10 +60,8 @@ def placed(
 ) -> tuple[Subscriptions, list[Monitored]]:
     """Items of these publishing intervals; `told` is the limit per subscription that the server tells."""
     limits = OperationLimits(items=4, subscribed=told)
-    session = SimpleNamespace(
-        where="fake", uris=(), limits=limits, services=server, ask=server.ask, send=server.send
-    )  # fmt: skip
-    subscriptions = before or Subscriptions(session, CONFIG)  # type: ignore[arg-type]  # an obeying fake
+    session = fake_session(limits, where="fake", uris=(), services=server, ask=server.ask, send=server.send)
+    subscriptions = before or Subscriptions(session, CONFIG)
     wanted = [(n, Item(f"i={n}", 100.0, 10, publishing_s=s)) for n, s in enumerate(intervals)]
     return subscriptions, asyncio.run(subscriptions.place(wanted))
 

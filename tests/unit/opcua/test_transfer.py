@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 from asyncua import ua
@@ -22,6 +21,7 @@ from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SavedSub
 from gateway.opcua.subscription.publisher import Silent
 from gateway.opcua.subscription.subscribed import SubscribedSource
 from tests.support import opcua_wire as wire
+from tests.support.opcua_fake import fake_session
 
 URL = "opc.tcp://nowhere:1"
 CONFIG = SourceConfig.model_validate(
@@ -126,13 +126,13 @@ class Run:
     ) -> None:  # fmt: skip
         self.publisher = publisher or FakePublisher()
         self.batches: list[Batch] = []
-        session = SimpleNamespace(
-            where=URL, uris=(), started=started, services=services, limits=OperationLimits(), ask=services.ask,
+        session = fake_session(
+            OperationLimits(), where=URL, uris=(), started=started, services=services, ask=services.ask,
             send=services.send, read_values=self._read_values,
         )  # fmt: skip
         self._now, self._checkpoint = services.now, checkpoint
         self._source = SubscribedSource(
-            session,  # type: ignore[arg-type]  # an obeying fake
+            session,
             CONFIG,
             metrics=Metrics().for_source("s"),
             table=table,

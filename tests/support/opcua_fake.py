@@ -1,0 +1,24 @@
+"""A session that is not connected to anything, for what only asks and counts."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from gateway.opcua.session.calls import CallSizes, in_calls
+from gateway.opcua.session.session import OperationLimits
+
+
+def fake_session(limits: OperationLimits, **attributes: object) -> Any:
+    """A session with these limits and attributes, whose calls are cut to size as those of a real one."""
+    sizes = CallSizes()
+
+    async def is_alive() -> bool:
+        return True
+
+    async def calls(
+        kind: str, items: Sequence[Any], call: Callable[[Sequence[Any]], Awaitable[list[Any]]], **options: Any
+    ) -> list[Any]:
+        told = getattr(limits, kind)
+        return await in_calls(items, call, kind=kind, told=told, sizes=sizes, is_alive=is_alive, **options)
+
+    return SimpleNamespace(limits=limits, sizes=sizes, in_calls=calls, is_open=True, **attributes)
