@@ -359,6 +359,14 @@ class ScriptedServer:
         connection.subscriptions[told.SubscriptionId] = []
         return made
 
+    def _modifysubscription(self, _: Connection, request: Any) -> Any:
+        made = ua.ModifySubscriptionResponse()
+        told, wanted = made.Parameters, request.Parameters
+        told.RevisedPublishingInterval = wanted.RequestedPublishingInterval
+        told.RevisedLifetimeCount = wanted.RequestedLifetimeCount
+        told.RevisedMaxKeepAliveCount = wanted.RequestedMaxKeepAliveCount
+        return made
+
     def _createmonitoreditems(self, connection: Connection, request: Any) -> Any:
         made = ua.CreateMonitoredItemsResponse()
         for one in request.Parameters.ItemsToCreate:

@@ -161,10 +161,7 @@ class ServerOperations:
                 return int(error.code)
 
     async def _read(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[tuple[Typed | None, int]]:
-        found: list[tuple[Typed | None, int]] = []
-        for first in range(0, len(wanted), self._session.limits.read):
-            found += await self._read_some(wanted[first : first + self._session.limits.read])
-        return found
+        return await self._session.in_calls("read", wanted, self._read_some, alone=lambda _, status: (None, status))
 
     async def _read_some(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[tuple[Typed | None, int]]:
         request = ua.ReadRequest()

@@ -8,7 +8,7 @@ does not verify what it receives.
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
@@ -67,15 +67,9 @@ async def create_subscription(session: Session, config: SourceConfig, interval_s
     Raises `NoSubscriptions` if the server does not have the service, `TooManySubscriptions` if it creates no further
     one, otherwise `Unavailable`.
     """
-    keep_alive_count = max(1, math.ceil(config.keep_alive / interval_s))
     request = ua.CreateSubscriptionRequest()
-    wanted = request.Parameters
-    wanted.RequestedPublishingInterval = interval_s * 1000.0
-    wanted.RequestedMaxKeepAliveCount = ua.UInt32(keep_alive_count)
-    lifetime_count = max(3 * keep_alive_count, math.ceil(config.lifetime / interval_s))
-    wanted.RequestedLifetimeCount = ua.UInt32(lifetime_count)
-    wanted.MaxNotificationsPerPublish = ua.UInt32(MAX_NOTIFICATIONS)
-    wanted.PublishingEnabled = True
+    _ask_for(request.Parameters, config, interval_s)
+    request.Parameters.PublishingEnabled = True
     with peer_errors("create a subscription", session.where):
         try:
             data = await session.send(request)
@@ -87,10 +81,50 @@ async def create_subscription(session: Session, config: SourceConfig, interval_s
             if error.code == TOO_MANY_SUBSCRIPTIONS:
                 raise TooManySubscriptions(f"{session.where} creates no subscription: {error}") from error
             raise
-    made = answer.Parameters
-    revised_s = max(made.RevisedPublishingInterval, 1.0) / 1000.0
+    return _revised(answer.Parameters.SubscriptionId, answer.Parameters, interval_s)
+
+
+def _ask_for(wanted: Any, config: SourceConfig, interval_s: float) -> None:
+    keep_alive_count = max(1, math.ceil(config.keep_alive / interval_s))
+    lifetime_count = max(3 * keep_alive_count, math.ceil(config.lifetime / interval_s))
+    wanted.RequestedPublishingInterval = interval_s * 1000.0
+    wanted.RequestedMaxKeepAliveCount = ua.UInt32(keep_alive_count)
+    wanted.RequestedLifetimeCount = ua.UInt32(lifetime_count)
+    wanted.MaxNotificationsPerPublish = ua.UInt32(MAX_NOTIFICATIONS)
+
+
+def _revised(number: int, made: Any, interval_s: float) -> Subscription:
+    """The subscription as the server revised it.  What is no number is what was asked for."""
+    said_ms = made.RevisedPublishingInterval
+    revised_s = max(said_ms, 1.0) / 1000.0 if math.isfinite(said_ms) else interval_s
     keep_alive_s = revised_s * max(made.RevisedMaxKeepAliveCount, 1)
-    return Subscription(made.SubscriptionId, revised_s, keep_alive_s, revised_s * made.RevisedLifetimeCount)
+    return Subscription(number, revised_s, keep_alive_s, revised_s * made.RevisedLifetimeCount)
+
+
+async def modify_subscription(
+    session: Session, config: SourceConfig, subscription_id: int, interval_s: float
+) -> Subscription | None:
+    """Ask again for interval, keep-alive and lifetime; None where the server modifies nothing (Part 4, 5.14.3)."""
+    request = ua.ModifySubscriptionRequest()
+    request.Parameters.SubscriptionId = ua.UInt32(subscription_id)
+    _ask_for(request.Parameters, config, interval_s)
+    with peer_errors("ask for keep-alives", session.where):
+        try:
+            answer = struct_from_binary(ua.ModifySubscriptionResponse, Buffer(await session.send(request)))
+            answer.ResponseHeader.ServiceResult.check()
+        except ua.UaStatusCodeError:
+            return None
+    return _revised(subscription_id, answer.Parameters, interval_s)
+
+
+async def is_there(session: Session, subscription_id: int) -> bool:
+    """Whether the server has this subscription, as it says itself.  Raises `Unavailable`."""
+    parameters = ua.SetPublishingModeParameters()
+    parameters.PublishingEnabled = True
+    parameters.SubscriptionIds = [ua.UInt32(subscription_id)]
+    with peer_errors("ask for the subscription", session.where):
+        results = await session.services.set_publishing_mode(parameters)
+    return len(results) == 1 and results[0].is_good()
 
 
 async def create_items(

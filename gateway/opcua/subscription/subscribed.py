@@ -116,8 +116,12 @@ class SubscribedSource:
         return self.items.table
 
     def periodic_tasks(self) -> list[PeriodicTask]:
-        """The tasks to run beside the batches."""
-        tasks = [PeriodicTask(self._config.retry_failed, self.items.retry), self._lifetime_renewal()]
+        """What has to be done beside the batches."""
+        tasks = [
+            PeriodicTask(self._config.retry_failed, self.items.retry),
+            PeriodicTask(self._config.retry_failed, self.subscriptions.quicken),
+            self._lifetime_renewal(),
+        ]
         if is_growing(self._config):
             tasks.append(PeriodicTask(self._config.rebrowse, self.items.refresh, self._builder.model_changed))
         return tasks
@@ -332,9 +336,12 @@ class SubscribedSource:
     async def _give_up(self, tracker: SubscriptionTracker) -> None:
         """Replace a silent subscription that was transferred and never sent anything, as happens with some servers.
 
-        Raises `Silent` for any other one.
+        One with a keep-alive that is too long for us is asked for.  Raises `Silent` for any other one.
         """
         if not tracker.is_unproven:
+            if tracker.is_slow and await services.is_there(self._session, tracker.id):
+                tracker.excuse()
+                return
             raise Silent(f"{self._session.where} has been silent for {tracker.silence_s:.1f} s")
         before = decode_checkpoint(self._checkpoint())
         await self.subscriptions.delete(tracker)

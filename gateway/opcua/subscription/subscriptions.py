@@ -7,6 +7,8 @@ subscription accepts no item at all, the server is full: the variables fail and 
 
 from collections.abc import Callable, Iterator, Sequence
 
+import structlog
+
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
 from gateway.opcua.session.calls import no_progress
@@ -33,6 +35,7 @@ class Subscriptions:
         self._config = config
         self._watch_model = watch_model
         self._trackers: list[SubscriptionTracker] = []
+        self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
 
     def __iter__(self) -> Iterator[SubscriptionTracker]:
         return iter(tuple(self._trackers))
@@ -67,6 +70,27 @@ class Subscriptions:
     def adopt(self, tracker: SubscriptionTracker) -> None:
         """Continue a subscription that was transferred to our session."""
         self._trackers.append(tracker)
+
+    async def quicken(self) -> None:
+        """Ask again for the keep-alive that is configured, where the server revised it to a much longer one.
+
+        Raises `Unavailable`.
+        """
+        for tracker in self:
+            if not tracker.is_slow:
+                continue
+            modified = await services.modify_subscription(self._session, self._config, tracker.id, tracker.asked_s)
+            if modified is not None:
+                tracker.subscription = modified
+            if not tracker.is_slow:
+                self._log.info("the server speaks up often enough now", keep_alive_s=modified and modified.keep_alive_s)
+
+    def _tell_slow(self, tracker: SubscriptionTracker) -> None:
+        if tracker.is_slow:
+            self._log.warning(
+                "the server may be silent for long: it is asked now and then whether the subscription is there",
+                asked_s=self._config.keep_alive, keep_alive_s=tracker.subscription.keep_alive_s,
+            )  # fmt: skip
 
     async def delete(self, tracker: SubscriptionTracker) -> None:
         """Delete a subscription on the server and forget it.  Raises `Unavailable`, and forgets it also then."""
@@ -129,6 +153,7 @@ class Subscriptions:
         seen = [each.most for each in self._trackers if each.most < told]
         tracker = SubscriptionTracker(subscription, asked_s, max(seen, default=told))
         self._trackers.append(tracker)
+        self._tell_slow(tracker)
         await self.watch(tracker)
         return tracker
 

@@ -15,6 +15,8 @@ from gateway.opcua.subscription.sequence import between, distance, predecessor
 from gateway.opcua.subscription.services import Subscription
 
 MISSED_KEEP_ALIVES = 3
+MOST_KEEP_ALIVE_S = 60.0
+"""A longer keep-alive, as the server revised it, is not waited for."""
 MOST_REPUBLISHED = 10_000
 """A number further ahead than this does not show a gap, but a jump."""
 _ASKED_UNLISTED = 100
@@ -94,9 +96,14 @@ class SubscriptionTracker:
     # -- silence -------------------------------------------------------------------------------------------------
 
     @property
+    def is_slow(self) -> bool:
+        """The server may be silent for longer than we wait (years, if it likes)."""
+        return not self.subscription.keep_alive_s <= MOST_KEEP_ALIVE_S
+
+    @property
     def silence_s(self) -> float:
-        """How long the server may be silent, in seconds."""
-        return MISSED_KEEP_ALIVES * self.subscription.keep_alive_s
+        """How long the server may be silent before it is asked, or given up."""
+        return MISSED_KEEP_ALIVES * (MOST_KEEP_ALIVE_S if self.is_slow else self.subscription.keep_alive_s)
 
     @property
     def patience_s(self) -> float:
@@ -106,6 +113,10 @@ class SubscriptionTracker:
     def wait(self, seconds: float) -> None:
         """Count a wait without any message for this subscription."""
         self._waited_s += seconds
+
+    def excuse(self) -> None:
+        """The server has said, when asked, that the subscription is there."""
+        self._waited_s = 0.0
 
     def hear(self) -> None:
         """Note that the server has sent something."""

@@ -8,6 +8,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
 
+import gateway.opcua.subscription.tracker as tracker
 from gateway.errors import Unavailable
 from tests.support.opcua_scripted import Ask, Connection, ScriptedServer
 from tests.support.opcua_source import config, opened, reading
@@ -107,3 +108,45 @@ def test_a_channel_that_is_refused_says_why(sends: Sends, words: str) -> None:
                     pass
 
     asyncio.run(asyncio.wait_for(body(), 10))
+
+
+@pytest.mark.parametrize("interval", ["as asked", "years", "no number"])
+def test_a_keep_alive_of_years_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, interval: str) -> None:
+    """Silent, it is asked whether it is there, and asked for other keep-alives; gone, it is given up."""
+    monkeypatch.setattr(tracker, "MOST_KEEP_ALIVE_S", 0.05)
+    gone: list[int] = []
+    asked = asyncio.Event()
+
+    async def create(connection: Connection, ask: Ask) -> bool:
+        made = connection.server._createsubscription(connection, ask.request)
+        made.Parameters.RevisedMaxKeepAliveCount = 2**31
+        if interval != "as asked":
+            made.Parameters.RevisedPublishingInterval = 1e12 if interval == "years" else float("nan")
+        connection.reply(ask, made)
+        return True
+
+    async def publishing_mode(connection: Connection, ask: Ask) -> bool:
+        made = ua.SetPublishingModeResponse()
+        made.Parameters.Results = [ua.StatusCode(ua.UInt32(gone[0] if gone else 0))]
+        connection.reply(ask, made)
+        if connection.server.asked[ask.name] == 3:
+            asked.set()
+        return True
+
+    async def silent(connection: Connection, ask: Ask) -> bool:
+        return True
+
+    async def body() -> None:
+        hooks = {"CreateSubscriptionRequest": create, "SetPublishingModeRequest": publishing_mode, "publish": silent}
+        async with ScriptedServer(hooks=hooks) as server:
+            made = config(server.url, select=[{"subtree": "/Objects/plant"}], keep_alive=0.05)
+            async with opened(made) as source, reading(source) as seen:
+                waiting = asyncio.create_task(seen.more(2))
+                await asked.wait()
+                gone.append(ua.StatusCodes.BadSubscriptionIdInvalid)
+                with pytest.raises(Unavailable, match="silent"):
+                    await waiting
+                await source.subscriptions.quicken()
+                assert [each.is_slow for each in source.subscriptions] == [False]
+
+    asyncio.run(asyncio.wait_for(body(), 20))
