@@ -19,6 +19,10 @@ class Around(Generic[Inner]):
         return self._inner.window
 
     @property
+    def has_forgotten(self) -> bool:
+        return self._inner.has_forgotten
+
+    @property
     def most_bytes(self) -> int:
         return self._inner.most_bytes
 

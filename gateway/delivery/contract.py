@@ -97,6 +97,10 @@ class Sink(Protocol):
     def window(self) -> int:
         """The largest number of messages without a verdict."""
 
+    @property
+    def has_forgotten(self) -> bool:
+        """The peer may have lost what it was asked to retain: it does not know us from before."""
+
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         """Send without waiting.
 

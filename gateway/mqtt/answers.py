@@ -53,6 +53,8 @@ class Answers:
         self._on_accepted = on_accepted
         self.pings = 0
         """PINGREQs without a PINGRESP."""
+        self.is_resumed = False
+        """The broker kept our session (Session Present)."""
         self.limits = BrokerLimits()
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done with the broker's CONNACK.  Fails with `Unavailable` when the broker refuses the session."""
@@ -97,6 +99,7 @@ class Answers:
             text, server = text_of(body, 2, REASON_STRING), text_of(body, 2, SERVER_REFERENCE)
             self.refuse(refused(code, f"{self._address} refuses the session: {of_session(code, text, server)}"))
             return
+        self.is_resumed = bool(body[0] & 1)
         self._learn(read_properties(body, 2))
         self._on_accepted()
         self.accepted.set_result(None)

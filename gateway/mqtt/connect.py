@@ -88,10 +88,11 @@ async def open_sink(
     client_id = config.client_id or default_client_id
     will = presence.will(since) if presence and comes_first else None
     settings = await in_thread(partial(_settings, config, client_id, will), f"secrets of {config.name}")
-    settings = replace(settings, late=late, line=experience.line)
+    settings = replace(settings, late=late, line=experience.line, resume=experience.has_session)
     link.hint = f"another client with the client id {client_id!r}"
     async with AsyncExitStack() as stack:
         session = await _open_first(stack, config, settings)
+        stack.callback(partial(_note_session, experience, session))
         is_told = False
         if presence:
             is_told = comes_first and await tell_first(session, presence, since, experience.presence)
@@ -109,6 +110,10 @@ async def open_sink(
 def _tell_limits(link: Link) -> None:
     """To whoever wants to know by now."""
     link.on_limits()
+
+
+def _note_session(experience: BrokerHistory, session: InnerSink) -> None:
+    experience.has_session = session.may_resume
 
 
 def _what_is_less(config: BrokerConfig, session: InnerSink, experience: BrokerHistory) -> list[str]:

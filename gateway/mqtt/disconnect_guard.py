@@ -62,6 +62,8 @@ class BrokerHistory:
     missed there, so it is given again when the message comes again."""
     presence: PresenceHistory = field(default_factory=PresenceHistory)
     line: LineRate = field(default_factory=LineRate)
+    has_session: bool = False
+    """It may keep a session that we left, and can then say so."""
 
     @property
     def is_guarded(self) -> bool:

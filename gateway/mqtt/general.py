@@ -35,7 +35,7 @@ from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, BrokerLimits, is_text, refusal
 from gateway.mqtt.packets import MOST_INCOMING_BYTES
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, of_puback, of_session
-from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
+from gateway.mqtt.sink import SESSION_KEPT_S, SessionSettings, Version, VersionRefusedError, refused
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # we get every fact it would report as an outcome or as Unavailable
@@ -64,7 +64,7 @@ class GeneralSink:
         self.window = settings.window
         self.certificate_ends_s = math.nan
         self._leaving = False
-        self._is_accepted = False
+        self._is_accepted = self._is_resumed = False
         self.refused: str | None = None
         self.refused_code = 0
         unsent = partial(paho_edge.unsent_bytes, client)
@@ -74,6 +74,14 @@ class GeneralSink:
         self._pulse: asyncio.TimerHandle | None = None
         self._strange_code = paho_edge.bound_packets(client, MOST_INCOMING_BYTES, self._check)
         self._hook()
+
+    @property
+    def has_forgotten(self) -> bool:
+        return not self._is_resumed and self.limits.retain_available
+
+    @property
+    def may_resume(self) -> bool:
+        return self.version == "5" and not self._inbox.is_asked
 
     @property
     def most_bytes(self) -> int:
@@ -169,7 +177,7 @@ class GeneralSink:
             self.refused_code = code.value
             self.refused = f"{self.address} refuses the session: {_reason(code, said)}"
         else:
-            self._is_accepted = True
+            self._is_accepted, self._is_resumed = True, flags.session_present
             self._accept(_dict(said))
         if self._connected is not None:
             self._connected(client, data, flags, code, said)  # type: ignore[call-arg,arg-type]  # aiomqtt's callback, API version 2
@@ -377,7 +385,7 @@ def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqt
         identifier=settings.client_id,
         protocol=aiomqtt.ProtocolVersion.V5 if v5 else aiomqtt.ProtocolVersion.V311,
         clean_session=None if v5 else True,
-        clean_start=True if v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,  # paho accepts nothing else for 3.1.1
+        clean_start=not settings.resume if v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,  # paho takes nothing else in 3.1.1
         keepalive=settings.keep_alive_s,
         max_inflight_messages=0,  # we keep the window; with a limit paho walks all open publishes at every PUBACK
         transport="websockets" if address.web_socket else "tcp",
@@ -391,10 +399,11 @@ def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqt
 
 
 def _bounds() -> Properties:
-    """The limits that we announce."""
+    """The limits that we announce, and how long the session shall be kept."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho does not annotate it
     properties.ReceiveMaximum = WINDOW
     properties.MaximumPacketSize = MOST_INCOMING_BYTES
+    properties.SessionExpiryInterval = SESSION_KEPT_S
     return properties
 
 

@@ -44,6 +44,11 @@ class Inbox:
         self._missed = 0
         self._changed = asyncio.Event()
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything is subscribed to."""
+        return self._is_asked
+
     def answered(self, codes: Sequence[int]) -> None:
         """Handle a SUBACK.  Raises `ValueError` when nothing has asked for it."""
         if not self._is_asked or self._codes is not None:

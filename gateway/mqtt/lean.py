@@ -82,6 +82,14 @@ class LeanSink(asyncio.Protocol):
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     @property
+    def has_forgotten(self) -> bool:
+        return not self._answers.is_resumed and self.limits.retain_available
+
+    @property
+    def may_resume(self) -> bool:
+        return not self._inbox.is_asked
+
+    @property
     def most_bytes(self) -> int:
         return self.in_flight.most_bytes(self.limits.maximum_packet_bytes)
 

@@ -16,7 +16,7 @@ from gateway.mqtt.properties import (
     publish_properties,
     variable_integer,
 )
-from gateway.mqtt.sink import SessionSettings
+from gateway.mqtt.sink import SESSION_KEPT_S, SessionSettings
 
 MOST_INCOMING_BYTES = 2**18
 """The longest incoming packet; announced in the CONNECT."""
@@ -27,7 +27,8 @@ def connect_packet(settings: SessionSettings) -> bytes:
         settings.client_id,
         username=settings.username,
         password=settings.password.encode() if settings.password is not None else None,
-        clean_start=True,
+        clean_start=not settings.resume,
+        session_expiry_interval=SESSION_KEPT_S,
         will=_will(settings.will) if settings.will else None,
         keep_alive=settings.keep_alive_s,
         receive_max=WINDOW,

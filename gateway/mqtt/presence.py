@@ -37,6 +37,10 @@ class PresentSink(Sink, Protocol):
     def in_flight(self) -> InFlight:
         """The open publishes, and how the session broke."""
 
+    @property
+    def may_resume(self) -> bool:
+        """The broker can be asked for this session later: nothing is subscribed to, so it holds nothing back for us."""
+
 
 @dataclass(slots=True)
 class PresenceHistory:

@@ -12,6 +12,10 @@ from gateway.mqtt.line_rate import LineRate
 
 Version = Literal["5", "3.1.1"]
 
+SESSION_KEPT_S = 3600
+"""How long a broker of MQTT 5 shall keep our session.  There is nothing in it, but a broker that still has it has not
+lost its retained messages either."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
@@ -32,6 +36,8 @@ class SessionSettings:
     """Creates the stage that changes all outgoing messages of a session."""
     query: str | None = None
     """The query of a web socket address."""
+    resume: bool = False
+    """Ask for the session that the broker may have kept; otherwise it begins a new one."""
     line: LineRate | None = None
     """The speed of the line, measured by this session and earlier ones."""
 

@@ -20,6 +20,7 @@ from gateway.model import Message
 from gateway.outbox import Outbox, Reader, Record
 from gateway.pipeline.delivered import Delivered
 from gateway.pipeline.pace import FIRST_BYTES
+from gateway.pipeline.retained import Retained
 
 HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
 
@@ -49,6 +50,8 @@ class BrokerQueue:
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
         self._delivered = Delivered(self.metrics, metrics.delays(broker))
+        self.retained = Retained(self.tell_forgotten)
+        """What it was asked to retain."""
         self.allowance_bytes: float = FIRST_BYTES
         """How much of a backlog the next session may have in flight to begin with: what the latest has learned."""
         self.in_flight = 0
@@ -119,6 +122,15 @@ class BrokerQueue:
         if more is not None:
             tell = self.log.error if outcome.verdict is Verdict.NEVER else self.log.warning
             tell(what, topic=message.topic, reason=outcome.detail, next=next_, **more)
+
+    def tell_forgotten(self) -> None:
+        more = self._sparing.line("retained")
+        if more is not None:
+            self.log.warning(
+                "more topics are retained than are remembered",
+                next="a broker that loses its retained messages gets the others back",
+                **more,
+            )
 
     def _moved(self, record: Record) -> None:
         if not self.reader.ack(record.number):

@@ -71,6 +71,7 @@ async def _serve(queue: BrokerQueue, sink: Sink, leave: asyncio.Event) -> None:
             tasks.create_task(unless_asked(session.deliver), name=f"deliver to {queue.broker}"),
             tasks.create_task(unless_asked(session.catch_up), name=f"catch up with {queue.broker}"),
             tasks.create_task(unless_asked(session.offer_again), name=f"offer again to {queue.broker}"),
+            tasks.create_task(unless_asked(session.tell_again), name=f"tell {queue.broker} again"),
         ]
         setting_aside = tasks.create_task(unless_asked(session.set_aside), name=f"set aside from {queue.broker}")
         ends: list[asyncio.Future[Any]] = [lost, left, session.fault]
@@ -116,6 +117,7 @@ class _Session:
         self._paced_one_settled = asyncio.Event()
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails with an unforeseen error of settling a message."""
+        queue.retained.begin(sink.has_forgotten)
 
     def allowance_after(self, loss: Unavailable | None) -> float:
         """What of a backlog the next session may have in flight to begin with."""
@@ -129,7 +131,7 @@ class _Session:
                 is_old = record.appended_at_ns < queue.old_before_ns
                 paced = self._is_in_order and (is_old or self._pace.is_narrow)
                 if paced:
-                    await self._wait_room(record)
+                    await self._wait_room(len(record.message.payload))
                 elif is_old:
                     queue.reader.leave_behind()  # the link is too slow: new records must not wait, too
                 if record.message.retain and queue.reader.left_behind:
@@ -141,7 +143,7 @@ class _Session:
         queue = self._queue
         while True:
             for record in await queue.reader.read_behind(self._pace.most_messages, self._most_bytes):
-                await self._wait_room(record)
+                await self._wait_room(len(record.message.payload))
                 message = queue.to_send(record)
                 if message.retain and message.topic in queue.passed:
                     message = replace(message, retain=False)
@@ -154,9 +156,41 @@ class _Session:
         """How much to read at once: not more of a backlog than may be in flight, so that urgent records come next."""
         return min(READ_BYTES, max(FIRST_BYTES, int(self._pace.allowance_bytes)))
 
-    async def _wait_room(self, record: Record) -> None:
-        """Wait until the backlog may have this record in flight."""
-        size = len(record.message.payload)
+    async def tell_again(self) -> None:
+        """What the broker has lost of what it was to retain, beside all else, with half of the window."""
+        retained, room = self._queue.retained, asyncio.Semaphore(max(1, self._sink.window // 2))
+        while retained.is_owing:
+            await room.acquire()
+            await self._wait_room(retained.next_bytes)
+            await self._slots.acquire()
+            message = retained.next()  # without a wait before it is sent: what is newer can only follow
+            if message is None or message.stream in self._queue.held:
+                self._slots.release()
+                room.release()
+                continue
+            now_s, size = time.monotonic(), len(message.payload)
+            self._pace.sent(size, now_s)
+            self._queue.in_flight += 1
+            self._sink.send(message).add_done_callback(partial(self._told_again, room, size, now_s))
+
+    def _told_again(
+        self, room: asyncio.Semaphore, size_bytes: int, sent_at_s: float, future: "asyncio.Future[Outcome]"
+    ) -> None:
+        self._queue.in_flight -= 1
+        self._queue.metrics.repeated.inc()
+        if future.cancelled() or future.exception() is not None:
+            return  # the session broke
+        now_s = time.monotonic()
+        if future.result().is_answer:
+            self._pace.answered(size_bytes, now_s - sent_at_s, now_s)
+        else:
+            self._pace.gone(size_bytes)
+        self._paced_one_settled.set()
+        self._slots.release()
+        room.release()
+
+    async def _wait_room(self, size: int) -> None:
+        """Wait until the backlog may have so much more in flight."""
         while (wait_s := self._pace.wait_s(size, time.monotonic())) > 0:
             self._paced_one_settled.clear()
             if wait_s < inf:
@@ -170,6 +204,8 @@ class _Session:
         if message.stream in self._queue.held:
             self._refuse(record, HELD)
             return
+        if message.retain:
+            self._queue.retained.went(message.topic)
         now_s = time.monotonic()
         if paced:
             self._pace.sent(len(message.payload), now_s)
@@ -186,6 +222,8 @@ class _Session:
             if outcome.verdict is Verdict.DELIVERED:
                 if self._queue.reader.ack(record.number):  # otherwise it was dropped meanwhile, and counts as dropped
                     self._queue.count_delivered(record, sent_at_s, is_old)
+                if record.message.retain:
+                    self._queue.retained.keep(record.message)
                 self._slots.release()
             else:
                 self._refuse(record, outcome)
@@ -262,6 +300,7 @@ class _Session:
         sent_at_s = time.monotonic()
         queue = self._queue
         try:
+            queue.retained.went(record.message.topic)
             outcome = await self._sink.send(queue.to_send(record))
         except Unavailable:
             await asyncio.Event().wait()
@@ -272,4 +311,6 @@ class _Session:
             await queue.set_aside(record, outcome, queue.refused_reader)
         elif queue.refused_reader.ack(record.number):  # otherwise it was dropped meanwhile, and counts as dropped
             queue.count_delivered(record, sent_at_s)
+            if record.message.retain:
+                queue.retained.keep(record.message)
         return True

@@ -136,7 +136,7 @@ class Office:
         self._came = asyncio.Event()
         self.window = 1
         self.most_bytes = 2**20
-        self.certificate_ends_s = nan
+        self.certificate_ends_s, self.has_forgotten = nan, False
         self.is_there = True
         self._numbers = count(1)
 

@@ -34,6 +34,7 @@ class Broker:
     """None: not yet; `answer` tells later.  An error is one of the session's own."""
     window: int = 4
     most_bytes: int = 2**28
+    has_forgotten: bool = True
     taken: list[tuple[str, int]] = field(default_factory=list)
     got: list[Message] = field(default_factory=list)
     """What was taken, whole."""
@@ -84,6 +85,10 @@ class Session:
     @property
     def window(self) -> int:
         return self._broker.window
+
+    @property
+    def has_forgotten(self) -> bool:
+        return self._broker.has_forgotten
 
     @property
     def most_bytes(self) -> int:

@@ -45,6 +45,7 @@ class MemoryPeer:
 class MemorySession:
     window = 5
     most_bytes = 1000
+    has_forgotten = True
     certificate_ends_s = math.nan
 
     def __init__(self, peer: MemoryPeer, late: LateStage | None) -> None:
