@@ -17,14 +17,19 @@ CREDENTIAL_FOLDERS = ("/run/secrets", "/run/credentials")
 """Where docker, podman and systemd put them; beside `$CREDENTIALS_DIRECTORY`."""
 
 
+def must_be_file(path: Path, holds: str) -> None:
+    """Raises `ConfigError` for a FIFO, a device or a folder, and `OSError` when it cannot be looked at."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ConfigError([f"{path} should hold {holds} but is no file"])
+
+
 def rule_for(path: Path, holds: str) -> str:
     """Which rule says that this file may be used.
 
     Raises `ConfigError` when others may read it, or it is no file, and `OSError` when it cannot be looked at.
     """
+    must_be_file(path, holds)
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise ConfigError([f"{path} should hold {holds} but is no file"])
     mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
     if not found.st_mode & stat.S_IROTH:
         return f"others may not read it ({mode})"

@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import TlsConfig
-from gateway.config.private_files import rule_for
+from gateway.config.private_files import must_be_file, rule_for
 from gateway.errors import ConfigError
 from gateway.yaml_positions import Place, Problem
 
@@ -50,10 +50,12 @@ def _made(config: TlsConfig) -> tuple[ssl.SSLContext, list[Problem]]:
 
 def expires_s(certificate: Path | None) -> float:
     """Unix time at which a certificate ends.  NaN: there is none, or it cannot be read."""
+    if certificate is None:
+        return math.nan
     try:
-        data = certificate.read_bytes() if certificate else b""
-        return x509.load_pem_x509_certificate(data).not_valid_after_utc.timestamp()
-    except (OSError, ValueError):
+        must_be_file(certificate, "a certificate")
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp()
+    except (ConfigError, OSError, ValueError):
         return math.nan
 
 
@@ -78,7 +80,10 @@ def _load_authorities(made: ssl.SSLContext, ca: Path | None, problems: list[Prob
         made.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return
     try:
+        must_be_file(ca, "certificate authorities")
         made.load_verify_locations(cafile=ca)
+    except ConfigError as error:
+        problems += [(("ca",), text) for text in error.problems]
     except (OSError, ValueError) as error:
         problems.append((("ca",), f"{ca}: contains no readable certificate authority: {_why(error)}"))
 
@@ -86,9 +91,13 @@ def _load_authorities(made: ssl.SSLContext, ca: Path | None, problems: list[Prob
 def _load_revocations(made: ssl.SSLContext, crl: Path, problems: list[Problem]) -> None:
     """OpenSSL refuses from then on whoever is listed, and whoever's issuer has no list or one that is out of date."""
     try:
+        must_be_file(crl, "revocation lists")
         if b"-----BEGIN X509 CRL-----" not in crl.read_bytes():
             raise ValueError("there is no revocation list in it (PEM)")
         made.load_verify_locations(cafile=crl)
+    except ConfigError as error:
+        problems += [(("crl",), text) for text in error.problems]
+        return
     except (OSError, ValueError) as error:
         problems.append((("crl",), f"{crl}: no revocation list can be read from it: {_why(error)}"))
         return
@@ -98,6 +107,14 @@ def _load_revocations(made: ssl.SSLContext, crl: Path, problems: list[Problem]) 
 def _load_certificate(made: ssl.SSLContext, config: TlsConfig, certificate: Path, problems: list[Problem]) -> None:
     key = config.key or certificate
     key_place: Place = ("certificate",) if config.key is None else ("key",)
+    try:
+        must_be_file(certificate, "a certificate")
+    except (ConfigError, OSError) as error:
+        told = (
+            error.problems if isinstance(error, ConfigError) else [f"{certificate}: cannot be read: {error.strerror}"]
+        )
+        problems.extend((("certificate",), text) for text in told)
+        return
     try:
         rule_for(key, "a private key")
     except (ConfigError, OSError) as error:
