@@ -3,29 +3,33 @@
     python -m tests.chaos.campaign --faults 200 --seed 7
 
 Simulators, proxy, gateway, proxy, mosquitto, and a checking subscriber, all as real processes.  One fault after
-another is drawn from the seed: programs are killed, links are cut, stalled, half-opened and slowed.  Then everything is
-healed and the simulators' own record is compared with what arrived.  A value that did not arrive must be covered by a
-gap that was announced in its stream; numbers must be contiguous; order must hold.
+another is drawn from the seed (`faults.py`): programs are killed, links are cut, stalled, half-opened and slowed, files
+are reloaded, somebody has our client id.  Then everything is healed and the simulators' own record is compared with
+what arrived.  A value that did not arrive must be covered by a gap that was announced in its stream; numbers must be
+contiguous; order must hold; the retained presence must say that the gateway is there.
 """
 
 import argparse
 import json
 import random
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.faults import FAULTS, Plant
 from tests.chaos.verdict import counts_of, folder_for, text_of
-from tests.support.brokers import Process, mosquitto
+from tests.support.brokers import mosquitto
+from tests.support.ports import free_port
 from tests.support.programs import SOURCE, Factory, Gateway, running, wait_until
-from tests.support.proxy import Proxy
 from tests.support.record import Change, arrived, last_change, served
+from tests.support.subscribed import subscribed
 from tests.support.subscriber import Subscriber, rows_of, subscriber
-from tests.support.threaded import ThreadedProxy, proxy_thread
+from tests.support.threaded import proxy_thread
 
 TOPIC_ROOT = "factory/hall-1/"
 HALL: dict[str, object] = {
@@ -42,18 +46,6 @@ GROUPS = (
     {**HALL, "include": ["*/*/*"]},
 )
 """Two subscriptions: what the first takes is not in the second."""
-
-
-@dataclass
-class Plant:
-    """Everything that runs."""
-
-    factory: Factory
-    server_link: ThreadedProxy
-    gateway: Gateway
-    broker_link: ThreadedProxy
-    broker: Process
-    checker: Subscriber
 
 
 @dataclass
@@ -91,67 +83,12 @@ def plant(folder: Path) -> Iterator[Plant]:
         checker = enter(subscriber(broker.url))
         server_link, broker_link = enter(proxy_thread(factory.port)), enter(proxy_thread(broker.port))
         sources = [{**source, "url": f"opc.tcp://127.0.0.1:{server_link.port}"}]
-        gateway = enter(running(Gateway(folder, "", f"mqtt://127.0.0.1:{broker_link.port}", sources=sources)))
+        gateway = Gateway(folder, "", "", sources=sources)
+        found = Plant(factory, server_link, gateway, broker_link, broker, checker, free_port())
+        gateway.configure(broker=found.broker_config)
+        enter(running(gateway))
         checker.wait_values(50)
-        yield Plant(factory, server_link, gateway, broker_link, broker, checker)
-
-
-def kill_gateway(p: Plant, rng: random.Random) -> None:
-    p.gateway.kill()
-    time.sleep(rng.uniform(0.0, 2.0))
-    p.gateway.restart()
-
-
-def stop_gateway(p: Plant, rng: random.Random) -> None:
-    p.gateway.stop()
-    p.gateway.restart()
-
-
-def kill_server(p: Plant, rng: random.Random) -> None:
-    started = p.factory.said("serving")
-    p.factory.kill()
-    time.sleep(rng.uniform(0.0, 3.0))
-    p.factory.restart()
-    p.factory.wait_said("serving", times=started + 1)
-
-
-def kill_broker(p: Plant, rng: random.Random) -> None:
-    """The gateway is kept out until the checker is back: a broker forgets who was subscribed."""
-    p.broker_link.do(Proxy.refuse)
-    time.sleep(0.5)  # what it has acknowledged reaches the checker: a broker's own durability is not on trial
-    p.broker.kill()
-    time.sleep(rng.uniform(0.0, 3.0))
-    p.broker.restart()
-    assert p.checker.connected.wait(60)
-    p.broker_link.do(Proxy.heal)
-
-
-def on_link(which: str, fault: Callable[[Proxy], None], longest_s: float) -> Callable[[Plant, random.Random], None]:
-    def do(p: Plant, rng: random.Random) -> None:
-        link = p.server_link if which == "server" else p.broker_link
-        link.do(fault)
-        time.sleep(rng.uniform(0.1, longest_s))
-        link.do(Proxy.heal)
-
-    return do
-
-
-def slow(proxy: Proxy) -> None:
-    proxy.slow(3000)
-
-
-FAULTS: dict[str, tuple[int, Callable[[Plant, random.Random], None]]] = {
-    "gateway killed": (3, kill_gateway),
-    "gateway stopped": (1, stop_gateway),
-    "server killed": (1, kill_server),
-    "broker killed": (1, kill_broker),
-    **{f"{w} link cut": (3, on_link(w, Proxy.cut, 0.5)) for w in ("server", "broker")},
-    **{f"{w} link refused": (1, on_link(w, Proxy.refuse, 3.0)) for w in ("server", "broker")},
-    **{f"{w} link stalled": (2, on_link(w, Proxy.stall, 6.0)) for w in ("server", "broker")},
-    **{f"{w} link half open": (1, on_link(w, Proxy.half_open, 6.0)) for w in ("server", "broker")},
-    **{f"{w} link slow": (1, on_link(w, slow, 3.0)) for w in ("server", "broker")},
-}
-"""Name: (how often relative to the others, what is done)."""
+        yield found
 
 
 def campaign(folder: Path, seed: int, faults: int, say: Callable[[str], None] = lambda line: None) -> Report:
@@ -172,8 +109,23 @@ def campaign(folder: Path, seed: int, faults: int, say: Callable[[str], None] = 
         wait_until(lambda: _all_there(until, arrived(p.checker.changes)), "the last values served", 120)
         messages = list(p.checker.messages)  # before the record is read: what arrives later may not be in it
         judge(report, served(p.factory.record), Subscriber(messages))
+        report.unexplained += wrong_presence(p.broker.url)
         _keep(folder / "arrived.jsonl", p.checker)
     return report
+
+
+def wrong_presence(url: str) -> list[str]:
+    """What is wrong with what somebody who comes now learns of the gateway."""
+    states = ["nothing"]
+    topics, came = ("gateways/edge/presence",), threading.Event()
+
+    def take(topic: str, payload: bytes) -> None:
+        states.append(str(json.loads(payload)["state"]))
+
+    with subscribed(url, topics, take, came, client_id="consumer"):
+        with suppress(AssertionError):
+            wait_until(lambda: states[-1] == "online", "the presence to say online", 60)
+        return [] if states[-1] == "online" else [f"the retained presence says {states[-1]}"]
 
 
 def _keep(path: Path, checker: Subscriber) -> None:

@@ -152,6 +152,11 @@ class Gateway(Program):
     def _write(self) -> None:
         self.config_path.write_text(json.dumps(self.config), encoding="utf-8")  # JSON is YAML
 
+    def configure(self, **changes: object) -> None:
+        """Change the file, for the next start."""
+        self.config = self.config | changes
+        self._write()
+
     def reload(self, **changes: object) -> None:
         """Change the file and send SIGHUP; returns when the gateway has said what became of it."""
         told = ("configuration taken", "the new configuration is refused, the earlier one stays in use")
