@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from gateway.cli.common import FileArgument, counting, problems_told, until_interrupted
-from gateway.config import Secret, SecurityConfig, Selection, SourceConfig
+from gateway.cli.plan_commands import Row, columns, folded, rows_of_commands
+from gateway.config import CommandsConfig, Secret, SecurityConfig, Selection, SourceConfig
 from gateway.errors import ConfigError
 from gateway.loading import load
 from gateway.metrics import Metrics
@@ -153,25 +155,33 @@ def plan(
     """Connect to the servers of a configuration and show what the gateway would subscribe to.
 
     Shows the matching variables, the requested and the revised intervals and queue sizes, failures with their reasons,
-    and the expected load. Reads and delivers no values. Exit code 1 when something fails, 69 when a server is not
+    and the expected load; and which commands the rules allow, with the types, ranges and access rights of the server.
+    Delivers no values. Exit code 1 when something fails, 69 when a server is not
     reachable, 130 after Ctrl-C.
     """
     failed = 0
     with problems_told():
         config = load(file)
         for source in config.sources:
-            found = until_interrupted(lambda source=source: _plan(source))  # type: ignore[misc]  # bound to this iteration
+            work = partial(_plan, source, config.commands)
+            found, allowed, problems = until_interrupted(work)
             typer.echo(f"{source.name}  {source.url}")
             _print_lines(_columns(_rows(found, every)))
-            failed += _print_sums(found)
+            failed += _print_sums(found) + problems
+            if allowed:
+                _print_lines(columns(allowed if every else list(folded(allowed))))
+                typer.echo(f"{len(allowed)} variables and methods for commands, {problems} problems")
     if failed:
         raise typer.Exit(1)
 
 
-async def _plan(source: SourceConfig) -> Plan:
+async def _plan(source: SourceConfig, commands: CommandsConfig | None) -> tuple[Plan, list[Row], int]:
+    """What would be subscribed to, and what commands would be allowed."""
     with counting(f"connecting to {source.url}") as told:
         async with connected(source, Metrics().for_source(source.name)) as session:
-            return await plan_source(session, source, told)
+            found = await plan_source(session, source, told)
+            rows, problems = await rows_of_commands(session, source.name, commands) if commands is not None else ([], 0)
+            return found, rows, problems
 
 
 _Row = tuple[str, ...]

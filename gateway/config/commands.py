@@ -149,6 +149,8 @@ def problems_with_commands(
     """What the section names and the configuration has not got, each with its place."""
     for problem in problems_of(commands.replies, _FIELDS):
         yield ("commands", "replies"), problem
+    if commands.replies.startswith("gateways/{gateway}/commands"):
+        yield ("commands", "replies"), "an answer would be taken for a request: not below gateways/{gateway}/commands"
     if "{requester}" not in commands.replies:
         yield ("commands", "replies"), "without {requester} one requester would read the answers of another"
     yield from _unknown(("commands", "brokers"), commands.brokers or (), brokers, "broker")
