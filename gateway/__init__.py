@@ -1,1 +1,1 @@
-"""The edge gateway: every change of an OPC UA server, delivered to an MQTT broker, none lost in silence."""
+"""The edge gateway: it delivers every change of OPC UA servers to MQTT brokers, and loses none in silence."""

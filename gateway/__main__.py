@@ -12,7 +12,7 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:
         sigterm_thread()
     try:
-        from gateway.cli import main as command  # takes a second: signals come first
+        from gateway.cli import main as command  # the import takes a second: signals are set up before it
 
         from_now_on()
         command()

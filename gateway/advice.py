@@ -1,8 +1,7 @@
-"""What a person does about a peer that is away: one table, for the daemon's log and for the commands.
+"""Advice for people about a peer that is away: one table, for the log and for the commands.
 
-An error says what happened, in the peer's own words where it has any: the names of OPC UA status codes (Part 4, 7.39),
-the words of TLS.  Whoever reads that wants to know what to look at next.  Of several that fit, the first in the table
-is given: what is more exact stands above.
+An error says what happened, with the peer's own words: the names of OPC UA status codes (Part 4, 7.39), the words of
+TLS.  The advice says what to check next.  The first entry that matches applies, so exact ones stand above general ones.
 """
 
 _HAND_OVER = (
@@ -66,10 +65,10 @@ SAID: tuple[tuple[str, str], ...] = (
     ("is not for the name", "use a name that is in the certificate, or say it as tls.server_name"),
     ("revocation list", "renew the list in tls.crl"),
 )
-"""Words of an error, and what to look at."""
+"""Words of an error, and the advice."""
 
 CHANNEL = "open a secure channel"
-"""What we are doing while a server looks at our certificate for the first time."""
+"""The action during which a server checks our certificate for the first time."""
 
 CAUSES: dict[str, str] = {
     "refused": "nobody listens there; is it running, and is the port right?",
@@ -77,13 +76,13 @@ CAUSES: dict[str, str] = {
     "name": "is the host's name spelt right?",
     "timeout": "is the address right, is there a firewall, does it speak this protocol?",
 }
-"""What to look at where nothing more is known than the cause."""
+"""The advice when only the cause is known."""
 
 
 def advice_for(text: str, cause: str = "") -> str:
-    """What to look at next about an error with this text and this one of `errors.CAUSES`.
+    """The advice for an error with this text and this one of `errors.CAUSES`.
 
-    Empty where nothing is known, or the text says it itself.
+    Empty: there is none, or the text contains it.
     """
     said = next((advice for words, advice in SAID if words in text), "")
     if said:

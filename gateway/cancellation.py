@@ -1,9 +1,9 @@
-"""Cancellation: asked for, or not.
+"""Cancellation: requested, or not.
 
-Whoever wants a task to end cancels it, and the task counts that (`Task.cancelling`).  A `CancelledError` without that
-is a fault: somebody waited for a future that another cancelled, or a library raised a kind of `CancelledError` of its
-own (asyncua's `wait_for` does, when an answer and its deadline come in the same turn of the loop).  asyncio takes each
-of them for the regular end of a task, and says nothing.
+To end a task, its owner cancels it, and the task counts that (`Task.cancelling`).  A `CancelledError` without a request
+is a fault: a task waited for a future that another task cancelled, or a library raised its own `CancelledError`
+(asyncua's `wait_for` does, when an answer and its deadline come in the same turn of the loop).  asyncio takes such an
+error for the regular end of a task, and reports nothing.
 """
 
 import asyncio
@@ -14,23 +14,23 @@ T = TypeVar("T")
 
 
 class UnaskedCancellationError(Exception):
-    """A task was about to end by a cancellation that nobody asked for."""
+    """A task was about to end because of a cancellation that nobody requested."""
 
 
 def is_asked_to_end() -> bool:
-    """Whether somebody has cancelled the task that runs now."""
+    """Whether the current task has been cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def unless_asked(work: Callable[[], Awaitable[T]]) -> T:
-    """The result of `work`, for a task of its own; a cancellation that nobody asked for is an error.
+    """The result of `work`, for a task of its own.  A cancellation that nobody requested becomes an error.
 
-    Raises `UnaskedCancellationError` for it.  A cancellation of this task passes.
+    Raises `UnaskedCancellationError` for it.  A cancellation of this task passes through.
     """
     try:
         return await work()
     except asyncio.CancelledError as error:
         if is_asked_to_end():
             raise
-        raise UnaskedCancellationError(f"nobody asked for this: {type(error).__name__} {error}") from error
+        raise UnaskedCancellationError(f"unrequested cancellation: {type(error).__name__} {error}") from error

@@ -1,7 +1,7 @@
-"""What may block for ever (a resolver, a disk, a file server that is away), off the event loop.
+"""Work that may block for ever (a resolver, a disk, a file server that is away), off the event loop.
 
-Each piece of work has a thread of its own, a daemon: nobody waits for it when the process ends, and one that hangs
-takes no place that another needs, as it would in a pool.
+Each piece of work has its own daemon thread.  Nothing waits for it at the end of the process, and a thread that hangs
+does not occupy a place that other work needs, as it would in a pool.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ T = TypeVar("T")
 
 
 def begin_in_thread(work: Callable[[], T], name: str) -> "asyncio.Future[T]":
-    """Have it done; the future has the result or the error.  Cancelling the future does not undo the work."""
+    """Start the work.  The future gets its result or error.  Cancelling the future does not stop the work."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
     def run() -> None:
         try:
             settle = _settled(done, work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
+        except BaseException as error:  # noqa: BLE001 - the future passes it on
             settle = _failed(done, error)
-        with suppress(RuntimeError):  # the loop has ended meanwhile
+        with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(settle)
 
     threading.Thread(target=run, name=name, daemon=True).start()
@@ -31,7 +31,7 @@ def begin_in_thread(work: Callable[[], T], name: str) -> "asyncio.Future[T]":
 
 
 async def in_thread(work: Callable[[], T], name: str) -> T:
-    """The result of the work; cancelled, this returns at once and the work goes on without anybody."""
+    """The result of the work.  Cancelled, this returns at once; the work continues on its own."""
     return await begin_in_thread(work, name)
 
 

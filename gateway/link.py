@@ -1,10 +1,11 @@
-"""Links: is a peer there, since when, why not; and the loop that keeps it there.
+"""Links: whether a peer is connected, since when, why not; and the loop that keeps it connected.
 
-A `Link` is told of edges (`up`, `down`) and logs each once.  One that flaps (it connects, and is lost before it held)
-says so once, with how often, and again when that is over; until then its edges are counted and not logged.
+A `Link` is told of changes (`up`, `down`) and logs each once.  A link that flaps (it connects, and is lost before it
+held) is logged once with the number of losses, and again when it is stable.  Meanwhile its changes are counted, but not
+logged.
 
-`keep_connected` is the only place that waits out `Unavailable`: it runs one attempt after another with full jitter
-between them, longer ones until a connection held, and never swallows a cancellation.  It alone says that a link is up.
+Only `keep_connected` handles `Unavailable`.  It makes one attempt after another, with full jitter in between; the waits
+grow until a connection has held.  It never swallows a cancellation.  Only it reports a link as up.
 """
 
 import asyncio
@@ -24,11 +25,11 @@ from gateway.errors import Unavailable
 T = TypeVar("T")
 
 HELD_S = 10.0
-"""A connection that lasts this long held."""
+"""A connection that lasts this long has held."""
 FLAPS = 3
-"""So many connections in a row that did not hold are a link that flaps."""
+"""After this many connections in a row that did not hold, a link flaps."""
 GONE_S = 60.0
-"""A link that flapped and has not connected for this long flaps no more: it is gone."""
+"""A flapping link that has not connected for this long does not flap any more: it is gone."""
 
 
 class LinkState(Enum):
@@ -50,7 +51,7 @@ class Backoff:
 
 
 class Link:
-    """The state of one connection.  `peer` is its name in logs and metrics, `address` what people may check."""
+    """The state of one connection.  `peer`: its name in logs and metrics.  `address`: for people to check."""
 
     def __init__(
         self,
@@ -65,14 +66,14 @@ class Link:
         self.reason = ""
         self.connects = 0
         self.memory: object = None
-        """What the adapter keeps from one connection to the next."""
+        """What the adapter keeps between connections."""
         self.hint = ""
-        """What may be the reason if it flaps, for people: the adapter knows."""
+        """The adapter's guess why it flaps, for people."""
         self.on_limits: Callable[[], object] = lambda: None
-        """Called when what the peer takes at once has become more or less; the adapter knows."""
+        """Called when the size limit of the peer or the line has changed.  The adapter sets it."""
         self.held_after_s = HELD_S
         self.lasted_s = 0.0
-        """How long the latest connection lasted that was lost."""
+        """How long the last lost connection had lasted, in seconds."""
         self._losses = 0
         """Connections in a row that did not hold."""
         self._flapping_since = 0.0
@@ -91,12 +92,12 @@ class Link:
 
     @property
     def since_s(self) -> float:
-        """For how long the present state has lasted."""
+        """How long the present state has lasted, in seconds."""
         return time.monotonic() - self._since
 
     @property
     def flaps(self) -> bool:
-        """It connects, and is lost before it held, again and again."""
+        """Whether it repeatedly connects and is lost before it has held."""
         return self._losses >= FLAPS
 
     def up(self) -> None:
@@ -111,7 +112,7 @@ class Link:
         self._tell_notice()
 
     def down(self, reason: str, cause: str = "answer") -> None:
-        """Not connected, or still not: `reason` for people, `cause` one of `errors.CAUSES`."""
+        """Not connected, or still not.  `reason` is for people, `cause` is one of `errors.CAUSES`."""
         self._on_failure(self, cause)
         if self.state is LinkState.DOWN:
             if self.flaps and self.since_s > GONE_S:
@@ -138,7 +139,7 @@ class Link:
                 reason=reason,
                 may_be=self.hint or None,
                 advice=advice_for(reason, cause) or None,
-                next="trying again at growing intervals; told again when it is over",
+                next="trying again at growing intervals; logged again when it is stable",
             )
         self._enter(LinkState.DOWN, reason)
 
@@ -153,28 +154,28 @@ class Link:
         self._log.warning("not connected", reason=reason, next="trying again by itself until it is back", **more)
 
     def _settled(self) -> None:
-        """A link that flapped holds."""
+        """Log that a flapping link has become stable."""
         over_s = time.monotonic() - self._flapping_since
-        self._log.info("connected, and it holds now", lost_before=self._losses, within_s=round(over_s, 1))
+        self._log.info("connected and stable", lost_before=self._losses, within_s=round(over_s, 1))
         self._losses = 0
         self._tell_notice()
 
     def release(self) -> None:
-        """Nobody keeps it connected any more, so it tells nothing by itself."""
+        """Stop logging by itself: nothing keeps it connected any more."""
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
 
     def notice(self, text: str) -> None:
-        """Say what is lost with this peer although it connects; once, until it is something else."""
+        """Log a restriction that remains although the peer is connected.  Logged once, until the text changes."""
         self._notice = text
         self._tell_notice()
 
     def _tell_notice(self) -> None:
-        """Once it is up and does not flap."""
+        """Log the notice when the link is up and stable."""
         if self.is_up and not self.flaps and self._notice != self._noticed:
             self._noticed = self._notice
-            self._log.warning("connected with less than hoped for", what=self._notice)
+            self._log.warning("connected with restrictions", what=self._notice)
 
     def _enter(self, state: LinkState, reason: str) -> None:
         self.state, self.reason, self._since = state, reason, time.monotonic()
@@ -188,10 +189,10 @@ async def keep_connected(
     backoff: Backoff,
     rng: random.Random | None = None,
 ) -> None:
-    """Connect and serve again and again, waiting after each `Unavailable`, until `serve` returns or this is cancelled.
+    """Connect and serve repeatedly, with a wait after each `Unavailable`, until `serve` returns or this is cancelled.
 
-    Entering what `connect` gives means that the peer is there: the link is up from then on.  `serve` goes on until the
-    connection breaks (`Unavailable`); when it returns without error, the work is done and so is this.
+    The link is up as soon as the context of `connect` is entered.  `serve` runs until the connection breaks
+    (`Unavailable`).  If it returns without an error, the work is done and this returns too.
     """
     rng = rng or random.Random()
     failures = 0

@@ -1,4 +1,4 @@
-"""From a file to a configuration that can work, as far as the file alone tells."""
+"""From a file to a checked configuration, as far as the file alone can show."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,19 @@ from gateway.yaml_positions import Document, Problem, read_yaml
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, and the document that it stands in."""
+    """A configuration and its document."""
 
     config: Config
     document: Document
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file.  Raises `ConfigError` with every problem, each with file and line."""
+    """Read and check a configuration file.  Raises `ConfigError` with file and line of every problem."""
     return load_with_lines(path).config
 
 
 def load_with_lines(path: Path) -> Loaded:
-    """The same, for checks that come later and know of lines."""
+    """The same, together with the lines for later checks."""
     document = read_yaml(path)
     return Loaded(validated(Config, document, _problems, sound_parts), document)
 

@@ -1,7 +1,7 @@
-"""Logs: one line per edge, for people on a console or as JSON for machines; always on standard error.
+"""Logs on standard error: one line per change of state, as text for a console or as JSON for machines.
 
-Libraries log through the standard `logging` module; their lines take the same form.  asyncua is quietened to warnings:
-below that it prints every value it carries.
+Lines of libraries, which use the standard `logging` module, take the same form.  asyncua logs only warnings and errors,
+since below that it prints every value it carries.
 """
 
 import logging
@@ -17,7 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 LogFormat = Literal["console", "json"]
 
 EVERY_S = 60.0
-"""How often events that are alike are told."""
+"""The shortest time between two lines for similar events, in seconds."""
 _LIBRARIES = {"asyncua": logging.WARNING, "aiohttp": logging.WARNING, "mqtt": logging.ERROR, "asyncio": logging.WARNING}
 
 
@@ -60,14 +60,14 @@ def set_up_logs(form: LogFormat, level: int = logging.INFO) -> None:
 
 
 def set_level(level: int) -> None:
-    """Log what is at least as grave as this from now on."""
+    """Set the least severe level to log from now on."""
     logging.getLogger().setLevel(level)
     for name, least in _LIBRARIES.items():
         logging.getLogger(name).setLevel(max(least, level))
 
 
 class Sparing:
-    """Which of many events get a line: the first of a kind, then at most one a minute with the number of the others."""
+    """Limits the lines for similar events: the first of a kind, then one a minute with the number of the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -75,7 +75,7 @@ class Sparing:
         self._unsaid: dict[str, int] = {}
 
     def line(self, kind: str) -> dict[str, int] | None:
-        """What to add to the line of this event; None when it gets none.  There are few kinds."""
+        """The additional fields for this event's line.  None: log nothing.  There must be few kinds."""
         now_s = self._clock()
         if now_s - self._latest_s.get(kind, -math.inf) < EVERY_S:
             self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
@@ -86,7 +86,7 @@ class Sparing:
 
 
 class _StandardError(logging.Handler):
-    """Writes to whatever standard error is at that moment: a live display may stand in for it."""
+    """Writes to the present `sys.stderr`, which a live display may replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

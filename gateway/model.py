@@ -1,7 +1,7 @@
-"""The nouns that travel: `Tag`, `Batch`, `Gap`, `Message`.  Plain data, no behaviour beyond what names need.
+"""The data that travels: `Tag`, `Batch`, `Gap`, `Message`.  Plain data with hardly any behaviour.
 
-Instants are OPC UA ticks (100 ns since 1601-01-01 UTC, Part 6, 5.2.2.5) because that is what servers send and no
-digit may be lost; 0 means "not given".
+Instants are OPC UA ticks (100 ns since 1601-01-01 UTC, Part 6, 5.2.2.5), as servers send them, so that no digit is
+lost. 0 means "not given".
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ IS_MATRIX = 0x40
 
 
 class Priority(IntEnum):
-    """What is delivered first and dropped last has the lowest number."""
+    """The lowest number is delivered first and dropped last."""
 
     EVENT = 0
     STATE = 1
@@ -57,57 +57,57 @@ class DataType:
     type_id: str
     name: str
     built_in: int
-    """The built-in type that its values are encoded as."""
+    """The built-in type in which its values are encoded."""
     members: tuple[tuple[int, str], ...] = ()
-    """Of an enumeration: number and name of each."""
+    """For an enumeration: number and name of each member."""
     kind: int = 0
-    """Of a structure: 1 when it has optional fields, 2 when it is a union (StructureType, Part 3, 8.48)."""
+    """For a structure: 1 if it has optional fields, 2 if it is a union (StructureType, Part 3, 8.48)."""
     fields: tuple[DataField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VariableType:
-    """What a server says of a variable's values before there is one."""
+    """The server's description of a variable's values."""
 
     rank: int
-    """ValueRank: -1 for a scalar, 1 or more for so many dimensions, else it may be one or the other."""
+    """ValueRank: -1 for a scalar, the number of dimensions if 1 or more; other values leave it open."""
     types: tuple[DataType, ...]
-    """Its data type, and behind it those that it is made of."""
+    """Its data type first, then the types of its parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One configured variable: where it is on the server, what consumers call it."""
+    """One configured variable: its node on the server, and its name for consumers."""
 
     name: str
-    """What consumers see, unique within its topic."""
+    """The name for consumers, unique within its topic."""
     node_id: str
-    """As text, with the namespace URI (`nsu=…;s=…`), so that it survives a reshuffle of indexes."""
+    """As text with the namespace URI (`nsu=…;s=…`), since namespace indexes may change."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """What topic templates may use: `site`, `line`, `machine` …"""
+    """The fields for topic templates: `site`, `line`, `machine` …"""
     unit: str | None = None
     selection: int = 0
-    """Which selection of its source took it."""
+    """The index of its selection in the source."""
     priority: Priority = Priority.TELEMETRY
-    """Which lane of the outbox its values take; EVENT for what tells events, which have topics of their own."""
+    """The lane of its values in the outbox.  EVENT for notifiers, whose events have their own topics."""
     variable_type: VariableType | None = None
-    """What the server says of its values, where it does and somebody wants to know."""
+    """The server's description of its values, if there is one and a format needs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A discontinuity, announced in the stream: values that existed and will not come."""
+    """A discontinuity, announced in the stream: values that existed and will not be delivered."""
 
     cause: str
     """One of `model.GAP_CAUSES`."""
     detail: str
-    """For people: what happened, in one sentence."""
+    """What happened, in one sentence for people."""
     from_ticks: int = 0
     to_ticks: int = 0
     count: int | None = None
-    """How many values, where that is known."""
+    """The number of values, where known."""
     handles: tuple[int, ...] = ()
-    """The tags it concerns; empty means every tag of the source."""
+    """The affected tags; empty: all tags of the source."""
 
 
 GAP_CAUSES = (
@@ -130,11 +130,11 @@ LossCause = Literal["outbox_full", "expired", "corrupt"]
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A range of one stream that was stored and will not be delivered."""
+    """A range of stored messages of one stream that will not be delivered."""
 
     id: int
     stream: str
-    """Empty where the damage does not tell."""
+    """Empty where the damage hides it."""
     from_seq: int
     to_seq: int
     """Inclusive; both 0 where unknown."""
@@ -142,12 +142,12 @@ class Loss:
     values: int
     cause: LossCause
     from_ns: int
-    """Source time of the oldest value in them, or when the first was appended where no value has one; nanoseconds since
-    1970, 0 where unknown."""
+    """Source time of their oldest value, or the time of the first append if no value has one; nanoseconds since 1970, 0
+    where unknown."""
     to_ns: int
-    """When the last of them was appended: values are older."""
+    """Time of their last append; all values are older."""
     readers: tuple[str, ...]
-    """Who will not get them; others have had them already."""
+    """The readers that will not get them; the others already have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,58 +159,61 @@ class Batch:
 
     source: str
     tags: Sequence[Tag]
-    """The tag table of the source; `handles` index into it.  The same object for all batches between two changes of
-    the selection, so that whoever derives something from it may do so once."""
+    """The tag table of the source; `handles` are indexes into it.  All batches between two changes of the selection
+    share one object, so that derived data can be cached."""
     handles: NDArray[np.uint32]
     types: NDArray[np.uint8]
     """OPC UA built-in type ids (Part 6, 5.1.2: Boolean 1, Int32 6, Double 11, String 12 …), plus `IS_ARRAY` and
     `IS_MATRIX`; 0 where the value is null."""
     values: Sequence[object] | NDArray[np.generic]
-    """Python values: bool, int, float, str, bytes, None; DateTime as ticks; see `gateway/values.py` for the rest.
-    A numpy array where all values are of one numeric type."""
+    """Python values: bool, int, float, str, bytes, None; DateTime as ticks; `gateway/values.py` lists the others.  A
+    numpy array if all values have the same numeric type."""
     statuses: NDArray[np.uint32]
     """The full 32-bit StatusCode."""
     source_ticks: NDArray[np.int64]
     """When each value was so: the source timestamp, or another time, see `time_sources`."""
     server_ticks: NDArray[np.int64]
     gaps: tuple[Gap, ...] = ()
-    """Discontinuities noticed before these values."""
+    """Discontinuities before these values."""
     checkpoint: bytes = b""
-    """Where the source would go on after this batch: stored with it in one transaction, given back after a restart."""
+    """From where the source continues after this batch.
+
+    Stored with it in one transaction, returned after a restart.
+    """
     historical: bool = False
-    """Read from the server's history, to fill in a time in which nobody was subscribed: older than what came before."""
+    """Read from the server's history to fill a gap, so older than the values before."""
     time_sources: NDArray[np.uint8] | None = None
-    """The `TimeSource` of each of `source_ticks`; None where all are the source's, or not given."""
+    """The `TimeSource` of each of `source_ticks`.  None: all are source timestamps, or not given."""
 
     def __len__(self) -> int:
         return len(self.handles)
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One MQTT message to be, with all that the outbox and the broker need to know of it.
+    """One MQTT message with everything that the outbox and the sink need.
 
-    A struct, because there may be one per value: a frozen dataclass takes nine times as long to make.
+    A msgspec struct: there may be one per value, and a frozen dataclass takes nine times as long to create.
     """
 
     topic: str
     payload: bytes
     stream: str
-    """Whose `seq` this is: consumers see `seq` rise by one per message of a stream, also across restarts."""
+    """The stream that `seq` counts.  `seq` rises by one per message, also across restarts."""
     seq: int
     values: int
-    """How many values the payload carries: the books are kept in values."""
+    """The number of values in the payload; the books count values."""
     source: str = ""
     """Name of the source the values came from."""
     oldest_ticks: int = 0
-    """Earliest source timestamp inside, for the end-to-end delay; 0 if there is none."""
+    """Earliest source timestamp, for the end-to-end delay; 0: none."""
     priority: Priority = Priority.TELEMETRY
     content_type: str = "application/json"
     retain: bool = False
     properties: tuple[tuple[str, str], ...] = ()
     """MQTT 5 user properties."""
     expiry_s: int = 0
-    """MQTT 5 message expiry, from now on; 0 for none.  Not stored: it is worked out when the message is sent."""
+    """MQTT 5 message expiry from now on; 0: none.  Not stored, but computed when the message is sent."""
     response_topic: str = ""
-    """Where an answer is wanted.  Not stored, like `correlation`: no message of the outbox asks, or answers."""
+    """The topic for a response.  Not stored, like `correlation`: no message in the outbox is a request or response."""
     correlation: bytes = b""
-    """What an answer carries back to whoever asked."""
+    """The correlation data that a response returns."""

@@ -1,6 +1,6 @@
-"""Telling systemd that we are ready and alive (sd_notify): one datagram to the socket that it names, or nothing.
+"""Reports "ready" and "alive" to systemd (sd_notify): one datagram to the socket that systemd names.
 
-The watchdog is fed from the event loop itself, so a loop that hangs is a gateway that is restarted.
+The event loop itself feeds the watchdog, so a gateway whose loop hangs is restarted.
 """
 
 import os
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 def notify(state: str) -> None:
-    """Send one state, such as `READY=1`.  Without systemd, or when it does not listen, nothing happens."""
+    """Send one state, such as `READY=1`.  Does nothing without systemd, or when it does not listen."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return

@@ -6,13 +6,13 @@ from functools import lru_cache
 
 @lru_cache(maxsize=1000)
 def pattern(glob: str) -> re.Pattern[str]:
-    """`*` is any text within a level, `**` across levels, `?` one character; everything else is itself."""
+    """Compile a pattern: `*` matches any text within a level, `**` across levels, `?` one character."""
     parts = re.split(r"(\*\*/?|\*|\?)", glob)
     meaning = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     return re.compile("".join(meaning.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
 def is_chosen(text: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
-    """Whether a path or name is taken: included (or nothing says what is), and not excluded."""
+    """Whether a path or name is included (an empty `include` includes all) and not excluded."""
     included = not include or any(pattern(each).fullmatch(text) for each in include)
     return included and not any(pattern(each).fullmatch(text) for each in exclude)

@@ -1,4 +1,4 @@
-"""What of a file is right by itself, as a model: for checks that compare several parts of one that has mistakes."""
+"""The valid parts of a file with mistakes, as a model: for checks that compare several parts."""
 
 import typing
 from types import UnionType
@@ -11,10 +11,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def sound_parts(model: type[Model], value: object) -> Model:
-    """The model of `value`, with its default in the place of whatever has a mistake.
+    """The model of `value`, with defaults in place of invalid parts.
 
-    What must be there and is not is an empty text or list.  No rule that concerns several keys has been applied.
-    `model_fields_set` names the keys that are given, right or not.
+    Missing required parts become an empty text or list.  Rules over several keys are not applied.  `model_fields_set`
+    names the given keys, valid or not.
     """
     given = value if isinstance(value, dict) else {}
     found: dict[str, object] = {}
@@ -31,7 +31,7 @@ def sound_parts(model: type[Model], value: object) -> Model:
 
 
 def _part(field: FieldInfo, value: object) -> object:
-    """Raises `ValidationError` when nothing of it can be had."""
+    """The valid part of one field.  Raises `ValidationError` when there is none."""
     inner, is_list = _model_in(field.annotation)
     if inner is not None and is_list and isinstance(value, list):
         return tuple(sound_parts(inner, each) for each in value)
@@ -42,7 +42,7 @@ def _part(field: FieldInfo, value: object) -> object:
 
 
 def _model_in(annotation: object) -> tuple[type[BaseModel] | None, bool]:
-    """The model that `Model`, `Model | None` or `tuple[Model, ...]` speaks of, and whether it is a list."""
+    """The model in `Model`, `Model | None` or `tuple[Model, ...]`, and whether it is a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, False
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)

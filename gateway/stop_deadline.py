@@ -1,9 +1,9 @@
-"""SIGTERM ends the process in time, whatever hangs: a resolver, a disk, a peer, a reader of our log.
+"""SIGTERM ends the process in time, whatever hangs: a resolver, a disk, a peer, a reader of the log.
 
-The order of the end (`gateway/run/app.py`) is kept within its time by its own bounds.  What has none, a disk that does
-not answer and an event loop that waits for one, is left behind by force: what is on the disk may be left at any moment.
-So the signal is waited for in a thread, which needs neither the loop nor its handlers.  It is there before anything
-large is imported: libraries have threads of their own, and all must inherit that the signal is not for them.
+The regular end (`gateway/run/app.py`) has its own bounds.  A disk that does not answer, and an event loop that waits
+for one, have none; the process ends without them, since the content of the disk is valid at any moment.  A thread waits
+for the signal, so neither the loop nor its handlers are needed.  It starts before any large import: libraries start
+threads, and all of these must inherit that the signal is blocked.
 """
 
 import os
@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from gateway.process_signals import EXIT_TERMINATED
 
 STOP_S = 2.0
-"""What the end may take beside the time in which the outbox may go on delivering."""
+"""How long the end may take, in addition to the time in which the outbox may continue to deliver."""
 _SPARE_S = 0.2
-"""For the last words, to somebody who may not read them."""
+"""Time for the last log line, whose reader may hang."""
 
 
 class SigtermThread(threading.Thread):
-    """Takes SIGTERM for the process; while there is nothing to end in order, by ending it at once."""
+    """Takes SIGTERM for the process.  While there is nothing to end in order, it ends the process at once."""
 
     def __init__(self) -> None:
         super().__init__(name="SIGTERM", daemon=True)
@@ -34,8 +34,10 @@ class SigtermThread(threading.Thread):
 
 
 def sigterm_thread() -> SigtermThread:
-    """The one of this process; made now, if there is none, and then threads that are there already may get in its
-    way."""
+    """The thread of this process.
+
+    Started now if there is none; then earlier threads may receive the signal instead.
+    """
     found = next((each for each in threading.enumerate() if isinstance(each, SigtermThread)), None)
     if found is None:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -45,7 +47,7 @@ def sigterm_thread() -> SigtermThread:
 
 
 class StopDeadline:
-    """Made by `stop_deadline`."""
+    """Created by `stop_deadline`."""
 
     def __init__(self, within_s: Callable[[], float], on_sigterm: Callable[[], object]) -> None:
         self._within_s = within_s
@@ -53,12 +55,12 @@ class StopDeadline:
         self._over = threading.Event()
 
     def sigterm(self) -> None:
-        """SIGTERM has come."""
+        """Handle SIGTERM."""
         self._on_sigterm()
         self.begin()
 
     def begin(self) -> None:
-        """The process was asked to stop."""
+        """Start the deadline: the process was asked to stop."""
         threading.Thread(target=self._enforce, name="stop in time", daemon=True).start()
 
     def end(self) -> None:
@@ -72,7 +74,7 @@ class StopDeadline:
 
 @contextmanager
 def stop_deadline(within_s: Callable[[], float], on_sigterm: Callable[[], object]) -> Iterator[StopDeadline]:
-    """SIGTERM calls `on_sigterm`, from another thread, and ends the process `within_s` later, unless this is left."""
+    """SIGTERM calls `on_sigterm` from another thread, and ends the process `within_s` later unless this is left."""
     deadline, thread = StopDeadline(within_s, on_sigterm), sigterm_thread()
     before, thread.take = thread.take, deadline.sigterm
     try:
@@ -83,7 +85,10 @@ def stop_deadline(within_s: Callable[[], float], on_sigterm: Callable[[], object
 
 
 def _say_what_hangs() -> None:
-    """Name the threads that are still at work; whoever reads the log may be what hangs, so nobody waits for this."""
+    """Log the threads that are still working.
+
+    Nothing waits for this, since the reader of the log may be what hangs.
+    """
     import structlog
 
     ours = {threading.current_thread(), threading.main_thread()}

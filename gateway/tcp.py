@@ -1,8 +1,8 @@
-"""A TCP connection with the first address of a name that answers (Happy Eyeballs, RFC 8305).
+"""A TCP connection to the first address of a name that answers (Happy Eyeballs, RFC 8305).
 
-A name may have addresses that lead nowhere: IPv6 of a host that is reached by IPv4 alone, or a broker that moved.  So
-the attempts are staggered: the next begins when the one before failed or said nothing for a quarter of a second, and
-all of them go on until one succeeds.  Each thereby has nearly all the time that the caller gives.
+A name may have addresses that lead nowhere: IPv6 for a host with IPv4 only, or an old address of a broker.  So attempts
+are staggered: the next one starts when the last has failed or has been silent for a quarter of a second, and all of
+them run until one succeeds.  Each attempt has nearly the whole time that the caller allows.
 """
 
 import asyncio
@@ -17,13 +17,14 @@ STAGGER_S = 0.25
 """The "Connection Attempt Delay" (RFC 8305, 5)."""
 
 Target = tuple[int, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
-"""Address family, and what `connect` takes."""
+"""Address family, and the argument of `connect`."""
 
 
 async def connect_tcp(host: str, port: int) -> socket.socket:
     """A connected non-blocking socket without Nagle's delay.
 
-    Raises OSError: what the first address said.  Cancelled, it leaves no socket behind; the time-out is the caller's.
+    Raises OSError with the error of the first address.  Cancelled, it leaves no socket behind.  The caller sets the
+    time-out.
     """
     targets = staggered(await resolve(host, port))
     opened: list[socket.socket] = []
@@ -41,7 +42,7 @@ async def connect_tcp(host: str, port: int) -> socket.socket:
 
 
 async def _race(targets: Sequence[Target], opened: list[socket.socket]) -> list[OSError]:
-    """Attempt one after the other until a socket is `opened`, or all have failed: what they said, in their order."""
+    """Start one attempt after another until a socket is `opened` or all have failed.  Returns the errors, in order."""
     attempts: list[asyncio.Task[OSError | None]] = []
     async with asyncio.TaskGroup() as tasks:
         for target in targets:
@@ -56,7 +57,7 @@ async def _race(targets: Sequence[Target], opened: list[socket.socket]) -> list[
 
 async def _wait_turn(attempts: Sequence[asyncio.Task[OSError | None]], opened: list[socket.socket], *,
                      is_last: bool) -> None:  # fmt: skip
-    """Wait until the next attempt may begin; after the last one, until one has succeeded or all have failed."""
+    """Wait until the next attempt may start; after the last one, until one has succeeded or all have failed."""
     running = {task for task in attempts if not task.done()}
     while running and not opened:
         patience_s = None if is_last else STAGGER_S
@@ -69,7 +70,7 @@ async def _attempt(target: Target, opened: list[socket.socket]) -> OSError | Non
     family, where = target
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:  # a family that this machine does not have
+    except OSError as error:  # an address family that this machine does not support
         return error
     with ExitStack() as undo:
         undo.callback(sock.close)
@@ -85,7 +86,7 @@ async def _attempt(target: Target, opened: list[socket.socket]) -> OSError | Non
 
 
 def staggered(targets: Sequence[Target]) -> list[Target]:
-    """The order in which to try: the resolver's, with the families taking turns (RFC 8305, 4)."""
+    """The order of attempts: the resolver's, alternating between the families (RFC 8305, 4)."""
     families = list(dict.fromkeys(family for family, _ in targets))
     columns = [[target for target in targets if target[0] == family] for family in families]
     return [target for row in itertools.zip_longest(*columns) for target in row if target is not None]
@@ -94,13 +95,13 @@ def staggered(targets: Sequence[Target]) -> list[Target]:
 async def resolve(host: str, port: int) -> list[Target]:
     """The addresses of a name.  Raises `socket.gaierror`.
 
-    Not by the loop: a resolver may take minutes to say that it knows nothing.
+    Runs in a thread: a resolver may take minutes to fail.
     """
 
     def look() -> list[Target]:
         try:
             return [(each[0], each[4]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except UnicodeError as error:  # a label that is longer than names may be
-            raise socket.gaierror(socket.EAI_NONAME, "it is no name") from error
+        except UnicodeError as error:  # a label is too long
+            raise socket.gaierror(socket.EAI_NONAME, "it is not a valid name") from error
 
     return await in_thread(look, f"resolve {host}")

@@ -1,10 +1,10 @@
-"""Topic templates: `factory/{site}/{line}/{machine}` and what may stand in them.
+"""Topic templates such as `factory/{site}/{line}/{machine}`, and the values that fill them.
 
-Values from a server may hold anything.  What MQTT forbids in a topic name or gives a meaning to (`/`, `+`, `#`, control
-characters and other code points that a broker may cut the connection over, a leading `$`: MQTT 5, 1.5.4 and 4.7) is
-percent-encoded, so different values stay different topics; so are characters that a broker forbids beyond that.  A
-topic that would be longer than allowed has its longest levels cut, with a hash of the whole behind the cut.  So
-whatever a server calls a thing makes a topic that the broker takes; the template is checked before anything runs.
+Values from a server may contain anything.  Characters that MQTT forbids in a topic name or gives a meaning to are
+percent-encoded, so that different values give different topics: `/`, `+`, `#`, a leading `$`, control characters and
+other code points over which a broker may cut the connection (MQTT 5, 1.5.4 and 4.7).  So are the characters that a
+broker forbids in addition.  If a topic would be too long, its longest levels are cut and get a hash of the whole level.
+So every value gives a topic that the broker accepts.  The template is checked before anything runs.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 MAX_TOPIC_BYTES = 65_535
 SHORT_BYTES = 16
-"""A level is not cut to fewer bytes than this; most of them are the hash."""
+"""The shortest length of a cut level; the hash takes most of it."""
 
 _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF))
 _FORBIDDEN = "\x00-\x1f\x7f-\x9f\ufeff\ud800-\udfff" + _NONCHARACTERS
@@ -25,11 +25,11 @@ _NOT_IN_TEMPLATE = re.compile(f"[+#{_FORBIDDEN}]")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What one broker wants beyond what MQTT says."""
+    """The rules of a broker beyond those of MQTT."""
 
     max_bytes: int = MAX_TOPIC_BYTES
     forbidden: str = ""
-    """Characters that it does not take in a topic."""
+    """Characters that the broker does not accept in a topic."""
     max_levels: int | None = None
 
 
@@ -37,14 +37,15 @@ ANY_BROKER = Rules()
 
 
 def fields_of(template: str) -> tuple[str, ...]:
-    """The field names a template uses, in order."""
+    """The field names of a template, in order."""
     return tuple(_FIELD.findall(template))
 
 
 def problems_of(template: str, known: Iterable[str], rules: Rules = ANY_BROKER) -> list[str]:
-    """What is wrong with a template, in sentences; nothing when it is fine.
+    """The mistakes of a template, as sentences.  Empty: none.
 
-    Fields never add a level, so levels are known beforehand; of their bytes so many are as cannot be cut.
+    Fields never add levels, so the number of levels is known beforehand.  Of the bytes, only those are counted that
+    cannot be cut.
     """
     allowed = sorted(set(known))
     problems = [
@@ -54,7 +55,7 @@ def problems_of(template: str, known: Iterable[str], rules: Rules = ANY_BROKER) 
     ]
     text = _FIELD.sub("x", template)
     if "{" in text or "}" in text:
-        problems.append("a brace is left open or closed twice: write {field}")
+        problems.append("a brace is not closed or not opened: write {field}")
     if _NOT_IN_TEMPLATE.search(text):
         problems.append("a topic to publish to must not contain '+', '#' or control characters")
     if forbidden := sorted(set(text) & set(rules.forbidden)):
@@ -70,7 +71,7 @@ def problems_of(template: str, known: Iterable[str], rules: Rules = ANY_BROKER) 
 
 
 def escape(value: str, forbidden: str = "") -> str:
-    """One level of a topic: what must not be there is percent-encoded as UTF-8; nothing at all becomes `_`."""
+    """One level of a topic: forbidden characters are percent-encoded as UTF-8; an empty level becomes `_`."""
     if not value:
         return "_"
     escaped = _UNSAFE.sub(_encoded, value)
@@ -82,14 +83,14 @@ def _encoded(match: re.Match[str]) -> str:
 
 
 def expand(template: str, fields: Mapping[str, str], rules: Rules = ANY_BROKER) -> str:
-    """The topic of one tag.  Raises `KeyError` for a field that is not there: validation came first."""
+    """The topic of one tag.  Raises `KeyError` for an unknown field, which the earlier checks exclude."""
     topic = _FIELD.sub(lambda match: escape(fields[match[1]], rules.forbidden), template)
     topic = f"%24{topic[1:]}" if topic.startswith("$") else topic
     return topic if len(topic) * 4 <= rules.max_bytes else shortened(topic, rules.max_bytes)
 
 
 def shortened(topic: str, max_bytes: int) -> str:
-    """The topic with its longest levels cut until it fits, if levels of `SHORT_BYTES` can make it fit."""
+    """The topic with its longest levels cut until it fits, as far as levels of `SHORT_BYTES` allow."""
     levels = topic.split("/")
     while (excess := len(topic.encode()) - max_bytes) > 0:
         longest = max(levels, key=lambda level: len(level.encode()))
@@ -102,12 +103,12 @@ def shortened(topic: str, max_bytes: int) -> str:
 
 
 def _cut(level: str, size_bytes: int) -> str:
-    """At most so many bytes of a level: its beginning, and a hash of all of it."""
+    """At most `size_bytes` of a level: its beginning, and a hash of the whole level."""
     digest = hashlib.blake2b(level.encode(), digest_size=5).hexdigest()
     head = level.encode()[: size_bytes - len(digest) - 1].decode(errors="ignore")
     return f"{re.sub('%[0-9A-F]?$', '', head)}~{digest}"
 
 
 def without_field(template: str, name: str) -> str:
-    """The template without the levels that use a field; `_` when none is left."""
+    """The template without the levels that contain a field; `_` when none is left."""
     return "/".join(level for level in template.split("/") if f"{{{name}}}" not in level) or "_"

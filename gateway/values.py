@@ -1,4 +1,4 @@
-"""What a value may be, once it left the wire: plain Python where Python has a type, small frozen data where not.
+"""Decoded values: plain Python where Python has a type, small frozen classes otherwise.
 
 | OPC UA built-in type (Part 6, 5.1.2) | here |
 | --- | --- |
@@ -31,7 +31,7 @@ class LocalizedText:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A decoded ExtensionObject: the fields with their built-in type ids, as a consumer needs both."""
+    """A decoded ExtensionObject: fields with their built-in type ids, since formats need both."""
 
     type_id: str
     fields: Mapping[str, "Typed"]
@@ -39,7 +39,7 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class RawStructure:
-    """An ExtensionObject that nobody could decode: its encoding id and its bytes, kept."""
+    """An ExtensionObject that could not be decoded: its encoding id and its bytes."""
 
     type_id: str
     body: bytes

@@ -1,8 +1,8 @@
 """The configuration: one frozen tree, decoded strictly, checked before any I/O.
 
-Every key is documented where it is declared; the reference and the JSON Schema are generated from here.  Reading a
-file and pointing at the line of a mistake is `gateway/yaml_positions.py`'s, what concerns formats is looked after in
-`gateway/payload/checks.py`, and `gateway/loading.py` does it all.
+Every key is documented where it is declared; the JSON Schema is generated from these declarations.
+`gateway/yaml_positions.py` reads a file and knows the lines, `gateway/payload/checks.py` checks what concerns formats,
+and `gateway/loading.py` does all of it.
 """
 
 from collections.abc import Mapping
@@ -29,50 +29,55 @@ __all__ = [
 
 
 class OutboxConfig(Strict):
-    """The buffer on disk between the servers and the brokers."""
+    """The buffer on the disk between servers and brokers."""
 
     path: Path = Path("var/outbox")
-    """A folder of its own."""
+    """Its folder, used for nothing else."""
     max_bytes: Bytes = 2**30
-    """How much disk it may take."""
+    """The largest disk space it may take."""
     segment_bytes: Bytes = 8 * 2**20
-    """Size of one file: what is dropped or freed at once."""
+    """The size of one file, which is also the amount dropped or freed at once."""
     commit: Literal["fdatasync", "os"] = "fdatasync"
-    """`fdatasync`: acknowledged means on the disk.  `os`: survives a crash of the gateway, not a power cut."""
+    """`fdatasync`: acknowledged means on the disk.  `os`: survives a crash of the gateway, but not a power cut."""
     when_full: Literal["drop_oldest", "block"] = "drop_oldest"
-    """Drop the oldest values and announce it, or stop taking values from the servers until there is room."""
+    """`drop_oldest` drops the oldest values and announces it; `block` stops reading from the servers until there is
+    room."""
     max_age: Seconds | None = None
-    """Drop what has waited longer than this, and announce it.  Whole files at once, so it may wait a little longer."""
+    """Drop messages that have waited longer, and announce it.
+
+    Whole files are dropped, so it may take a little longer.
+    """
     min_free: Bytes = 64 * 2**20
-    """How much of the disk always stays free for others: below that the outbox counts as full."""
+    """The disk space that stays free for other programs.  Below it the outbox counts as full."""
     compress: Literal["none", "zlib"] = "none"
-    """`zlib` packs each message on the disk: less disk for more processor."""
+    """`zlib` compresses each message on the disk: less disk space, more CPU time."""
 
 
 class HttpConfig(Strict):
     """Metrics and health."""
 
     host: Host = "127.0.0.1"
-    """Address to listen on: this machine only, unless you say otherwise."""
+    """Address to listen on; the default is reachable from this machine only."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0: any free one."""
     hosts: tuple[Host, ...] = ()
-    """Names by which requests may call this gateway (their `Host`), beside addresses, `host`, this machine's own name
-    and names that only local networks know (`gateway`, `*.local`, `*.internal`, `*.svc`)."""
+    """Additional names that requests may use for this gateway in their `Host` header.  Always allowed are addresses,
+    `host`, this machine's own name, and names that only local networks know (`gateway`, `*.local`, `*.internal`,
+    `*.svc`)."""
     max_sources: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """How many sources have histograms of their own on `/metrics` (about 35 lines each, and 20 for each further
-    broker); the others share those of a source named `other`."""
+    """How many sources have their own histograms on `/metrics` (about 35 lines each, and 20 for each further broker).
+    The others share those of a source named `other`."""
     max_tags: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """How many tags `/metrics/tags` shows at most, of all sources together (about 150 bytes and 10 µs each)."""
+    """The largest number of tags on `/metrics/tags`, over all sources (about 150 bytes and 10 µs each)."""
 
 
 class BackoffConfig(Strict):
-    """How long to wait before connecting again: a random time up to a ceiling that doubles from `first` to `most`."""
+    """How long to wait before reconnecting: a random time below a ceiling that doubles from `first` to `most`."""
 
     first: Seconds = 0.5
     """Ceiling of the first wait."""
     most: Seconds = 30.0
-    """Ceiling of all later waits."""
+    """The highest ceiling."""
 
 
 class Config(Strict):
@@ -85,36 +90,36 @@ class Config(Strict):
     broker: BrokerConfig | None = None
     """The MQTT broker to deliver to."""
     brokers: tuple[BrokerConfig, ...] = ()
-    """Several brokers instead of one: each gets everything, or what it asks for with `payload` and `tags`, and one that
-    is away does not hold up the others."""
+    """Several brokers instead of one.  Each gets everything, or what its `payload` and `tags` ask for.  One that is
+    away does not hold up the others."""
     outbox: OutboxConfig = OutboxConfig()
-    """The buffer on disk between them."""
+    """The buffer on the disk."""
     payload: PayloadConfig = PayloadConfig()
-    """What messages look like and where they go, for all brokers that have no `payload` of their own."""
+    """Form and topics of messages, for all brokers without a `payload` of their own."""
     http: HttpConfig = HttpConfig()
-    """Where metrics and health are shown."""
+    """The HTTP server for metrics and health."""
     reconnect: BackoffConfig = BackoffConfig()
-    """How long to wait before connecting again."""
+    """How long to wait before reconnecting."""
     commands: CommandsConfig | None = None
-    """Who may read, write and call what, by way of the brokers (default: nobody anything)."""
+    """Who may read, write and call what through the brokers (default: nobody)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is logged."""
+    """The least severe level that is logged."""
     stop_grace: Seconds = 5.0
-    """After SIGTERM: how long to go on delivering what is in the outbox before leaving.  The rest stays on disk."""
+    """After SIGTERM: how long to continue to deliver from the outbox.  The rest stays on the disk."""
 
     @property
     def all_brokers(self) -> tuple[BrokerConfig, ...]:
-        """The one, or the several."""
+        """All brokers, from `broker` or `brokers`."""
         return self.brokers or ((self.broker,) if self.broker else ())
 
     @property
     def routes(self) -> Mapping[str, Route]:
-        """What each broker gets, by its name."""
+        """The route of each broker, by its name."""
         return routes_of(self.payload, ((each.name, each.payload, each.tags) for each in self.all_brokers))
 
     @property
     def distinct_routes(self) -> tuple[Route, ...]:
-        """Each of them once, in the order of the brokers."""
+        """Each route once, in the order of the brokers."""
         return tuple({route.name: route for route in self.routes.values()}.values())
 
     @model_validator(mode="after")

@@ -1,8 +1,9 @@
-"""Files that hold a secret or a key: who else may read them, and which rule says that they may be used.
+"""Files with a secret or a key: who else may read them, and which rule allows their use.
 
-What counts is whether *others* may read.  The group is how platforms hand secrets to a program that does not own them
-(0440 with `fsGroup` of Kubernetes and with credentials of systemd).  Others may read where the platform keeps them out
-by other means and the mode is not ours to change: in folders of credentials, and on read-only mounts of their own.
+The question is whether *others* may read the file.  Group access is allowed, since platforms use it to hand secrets to
+a program that does not own them (0440 with `fsGroup` of Kubernetes and with systemd credentials).  Access for others is
+allowed where the platform keeps them out by other means and the mode is not ours to change: in credential folders, and
+on read-only mounts.
 """
 
 import os
@@ -12,21 +13,21 @@ from pathlib import Path
 from gateway.errors import ConfigError
 
 MAX_BYTES = 65_535
-"""The longest secret: what MQTT takes as a password (5, 3.1.3.6)."""
+"""The longest secret: the longest MQTT password (5, 3.1.3.6)."""
 CREDENTIAL_FOLDERS = ("/run/secrets", "/run/credentials")
-"""Where docker, podman and systemd put them; beside `$CREDENTIALS_DIRECTORY`."""
+"""Where docker, podman and systemd put secrets, in addition to `$CREDENTIALS_DIRECTORY`."""
 
 
 def must_be_file(path: Path, holds: str) -> None:
     """Raises `ConfigError` for a FIFO, a device or a folder, and `OSError` when it cannot be looked at."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ConfigError([f"{path} should hold {holds} but is no file"])
+        raise ConfigError([f"{path} should hold {holds} but is not a file"])
 
 
 def rule_for(path: Path, holds: str) -> str:
-    """Which rule says that this file may be used.
+    """The rule by which this file may be used.
 
-    Raises `ConfigError` when others may read it, or it is no file, and `OSError` when it cannot be looked at.
+    Raises `ConfigError` when others may read it or it is not a file, and `OSError` when it cannot be inspected.
     """
     must_be_file(path, holds)
     found = path.stat()
@@ -45,7 +46,7 @@ def rule_for(path: Path, holds: str) -> str:
 
 
 def read_private(path: Path, holds: str) -> bytes:
-    """What is in it.  Raises `ConfigError` when it cannot be used."""
+    """The content of the file.  Raises `ConfigError` when it cannot be used."""
     try:
         rule_for(path, holds)
         with path.open("rb") as file:

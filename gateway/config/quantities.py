@@ -1,4 +1,4 @@
-"""What configurations are made of: durations, sizes, names, addresses, and strict models."""
+"""Types of configuration values: durations, sizes, names, addresses, and strict models."""
 
 import re
 from functools import partial
@@ -40,9 +40,10 @@ def url_of(*schemes: str) -> AfterValidator:
 
 
 def checked_url(value: str, schemes: tuple[str, ...]) -> str:
-    """An address, with one of these schemes.  Raises `ValueError` with what to write instead.
+    """A normalised address with one of these schemes.  Raises `ValueError` with the remedy.
 
-    That of an OPC UA server is whole: it is compared with what the server says of itself, and has its port.
+    The address of an OPC UA server is complete, with its port, since it is compared with the server's own endpoint
+    URLs.
     """
     url = parse_url(value, schemes)
     return str(url) if url.scheme == "opc.tcp" else url.scheme + value[len(url.scheme) :]
@@ -69,13 +70,13 @@ def _utf8(value: str) -> str:
 
 
 MqttText = Annotated[str, AfterValidator(_utf8)]
-"""A text as MQTT carries it (5, 1.5.4)."""
+"""A text that MQTT can carry (5, 1.5.4)."""
 
 
 def _fields(value: dict[str, str]) -> dict[str, str]:
     for key in value:
         if not _FIELD.match(key):
-            raise ValueError(f"a field name is lower case letters, digits and '_': {key!r} is not")
+            raise ValueError(f"a field name has lower case letters, digits and '_' only: {key!r} does not")
     return value
 
 

@@ -1,7 +1,7 @@
-"""Routes: what goes to whom.  A route is a payload, a choice of tags, and the brokers that get it.
+"""Routes: which broker gets what.  A route is a payload, a choice of tags, and the brokers that get it.
 
-The route without a name is that of the brokers which say nothing of their own: the payload of the gateway, and all
-tags.  Brokers that say the same share a route; it is called after the first of them.
+Brokers without `payload` and `tags` use the route without a name: the gateway's payload and all tags.  Brokers with the
+same settings share a route, which is named after the first of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,34 +17,34 @@ PriorityName = Literal["event", "state", "telemetry"]
 
 
 class TagsConfig(Strict):
-    """Some of the tags: those to which all that is said here applies."""
+    """A choice of tags: those that meet all conditions given here."""
 
     sources: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """Those of these sources (default: of all)."""
+    """Tags of these sources (default: all)."""
     fields: Fields = Field(default_factory=dict)
-    """Those with these fields: the name of a field and a pattern of its value, `{line: line-1, machine: "press-*"}`."""
+    """Tags with these fields: name of a field and pattern of its value, `{line: line-1, machine: "press-*"}`."""
     include: tuple[str, ...] = ()
-    """Those with such a name, as consumers see it: patterns, `*` within a level, `**` across levels (default: all)."""
+    """Tags whose name for consumers matches: patterns, `*` within a level, `**` across levels (default: all)."""
     exclude: tuple[str, ...] = ()
-    """Those without such a name; wins over `include`."""
+    """Tags whose name does not match; wins over `include`."""
     priorities: Annotated[tuple[PriorityName, ...], Field(min_length=1)] | None = None
-    """Those of these priorities: `event`, `state`, `telemetry` (default: of all)."""
+    """Tags with these priorities: `event`, `state`, `telemetry` (default: all)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What some brokers get."""
+    """The messages for a group of brokers."""
 
     name: str
-    """Part of the names of its streams; empty for what all get who say nothing of their own."""
+    """A part of the names of its streams.  Empty for brokers without settings of their own."""
     payload: PayloadConfig
     tags: tuple[TagsConfig, ...] | None
-    """Those to which any of these applies; None for all tags."""
+    """The choices, of which a tag must match one.  None: all tags."""
     brokers: tuple[str, ...]
 
 
 Wish = tuple[str, PayloadConfig | None, tuple[TagsConfig, ...] | None]
-"""Name of a broker, its own payload, and the tags that it asks for."""
+"""Name, own payload and own choice of tags of a broker."""
 
 
 def routes_of(default: PayloadConfig, wishes: Iterable[Wish]) -> Mapping[str, Route]:

@@ -1,4 +1,4 @@
-"""Where a secret is kept, and how it is read."""
+"""Where a secret is stored, and how it is read."""
 
 import os
 from pathlib import Path
@@ -12,11 +12,11 @@ from gateway.errors import ConfigError
 
 
 class Secret(Strict):
-    """Where a secret is kept: never in the configuration itself."""
+    """Where a secret is stored: never in the configuration itself."""
 
     file: Path | None = None
-    """A file that holds nothing but the secret, as UTF-8 text.  Others must not be able to read it (0600 or 0640),
-    unless it is on a read-only mount or in a folder of credentials (`/run/secrets`, `$CREDENTIALS_DIRECTORY`)."""
+    """A file that contains only the secret, as UTF-8 text.  Other users must not be able to read it (0600 or 0640),
+    unless it is on a read-only mount or in a credential folder (`/run/secrets`, `$CREDENTIALS_DIRECTORY`)."""
     env: str | None = None
     """The name of an environment variable."""
 
@@ -27,9 +27,9 @@ class Secret(Strict):
         return self
 
     def read(self) -> str:
-        """The secret itself, without a byte order mark before it and line ends behind it.
+        """The secret, without a byte order mark and without line ends at its end.
 
-        Raises `ConfigError` with what is missing or wrong.
+        Raises `ConfigError` that says what is missing or wrong.
         """
         if self.env is not None:
             where, data = f"the environment variable {self.env}", self._from_environment(self.env)

@@ -1,9 +1,9 @@
-"""What runs: sources and sinks, each a unit with a life of its own, and the loop that brings about what is wanted.
+"""Sources and sinks, each as a unit with its own life, and the loop that applies a configuration to them.
 
-- `changes`: what another configuration asks for.  Pure.
-- `gateway`: what all peers share, and who is there.
-- `life`: one peer's work, whose faults stay inside.
-- `sink_kinds`, `sink_unit`, `source_unit`: one sink, one source; nothing else imports what speaks to them.
-- `reconcile`: opens, begins, changes and ends the units.
+- `changes`: the difference between two configurations.  Pure.
+- `gateway`: the shared state, and the list of peers.
+- `life`: the work of one peer, with its faults contained.
+- `sink_kinds`, `sink_unit`, `source_unit`: one sink, one source.  Only these import the protocol packages.
+- `reconcile`: opens, starts, changes and ends the units.
 - `app`: the process.
 """

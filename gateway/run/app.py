@@ -1,9 +1,9 @@
-"""The composition root: what exists, for how long, in which order it ends.
+"""The composition root: what exists, for how long, and in which order it ends.
 
-Entered: the outbox, then HTTP, the sinks and the sources.  Left in the opposite order: the sources stop first, the
-outbox gets a grace time to empty, then the brokers are left; what remains is on disk.
+The outbox is opened first, then HTTP, the sinks and the sources.  They end in the opposite order: the sources stop
+first, the outbox gets a grace time to empty, then the brokers are left.  The rest stays on the disk.
 
-What changes while it runs, and how it began, is `gateway/run/reconcile.py`'s.
+`gateway/run/reconcile.py` starts the peers and changes them while the gateway runs.
 """
 
 import asyncio
@@ -37,17 +37,17 @@ from gateway.run.reconcile import Peers, check, peers_of
 from gateway.run.sink_unit import forget_brokers
 
 LOOK_EVERY_S = 0.25
-"""How often the event loop is looked at."""
+"""How often the lag of the event loop is measured, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """How a changed configuration comes in."""
+    """Where a changed configuration comes from."""
 
     asked: asyncio.Event
-    """Set when somebody asks (SIGHUP)."""
+    """Set on request (SIGHUP)."""
     read: Callable[[], Config]
-    """Raises `ConfigError` with every mistake."""
+    """Reads it.  Raises `ConfigError` with every mistake."""
 
 
 async def run(
@@ -56,7 +56,7 @@ async def run(
     on_running: Callable[[Gateway], None] = lambda gateway: None,
     reload: Reload | None = None,
 ) -> None:
-    """Carry values until `stop` is set, then end in order.  Raises `ConfigError` for what can never work."""
+    """Carry values until `stop` is set, then end in order.  Raises `ConfigError` when the configuration cannot work."""
     log = structlog.get_logger("gateway")
     await in_thread(partial(check, config), "look at secrets and keys")
     set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
@@ -96,7 +96,7 @@ def _metrics(config: Config) -> Metrics:
 
 
 async def _announce(gateway: Gateway) -> None:
-    """Tell the losses in the format that is configured at that moment."""
+    """Announce losses in the format configured at that moment."""
     teller = Teller(gateway.config.name, gateway.stream_prefix, gateway.payload_of)
     await announce(gateway.losers, gateway.outbox, teller)
 
@@ -105,7 +105,7 @@ async def _announce(gateway: Gateway) -> None:
 
 
 async def _serve(gateway: Gateway, peers: Peers, stop: asyncio.Event, reload: Reload | None) -> None:
-    """Until told to stop; meanwhile take the configurations that come."""
+    """Run until told to stop, and take new configurations meanwhile."""
     if reload is None:
         await stop.wait()
         return
@@ -120,7 +120,7 @@ async def _serve(gateway: Gateway, peers: Peers, stop: asyncio.Event, reload: Re
 
 
 async def _either(*events: asyncio.Event) -> None:
-    """Wait until one of them is set."""
+    """Wait until one of the events is set."""
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(event.wait(), name="wait for either") for event in events]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -129,7 +129,7 @@ async def _either(*events: asyncio.Event) -> None:
 
 
 async def _take(gateway: Gateway, peers: Peers, read: Callable[[], Config]) -> None:
-    """Go over to another configuration, or stay with this one; and tell."""
+    """Change to another configuration or keep the present one, and log the result."""
     log = structlog.get_logger("gateway")
     try:
         changes, needs_restart = await peers.take(await in_thread(partial(_checked, read), "read the configuration"))
@@ -145,7 +145,7 @@ async def _take(gateway: Gateway, peers: Peers, read: Callable[[], Config]) -> N
 
 
 def _checked(read: Callable[[], Config]) -> Config:
-    """A configuration whose secrets and keys can be read as well.  Raises `ConfigError` with every problem."""
+    """A configuration whose secrets and keys can be read.  Raises `ConfigError` with every problem."""
     config = read()
     check(config)
     return config
@@ -159,7 +159,7 @@ def _told(changes: Changes) -> dict[str, object]:
 
 
 async def _watch_loop(metrics: Metrics) -> None:
-    """Observe for ever by how much the event loop is late, and feed the watchdog."""
+    """Measure the lag of the event loop and feed the watchdog, until cancelled."""
     loop = asyncio.get_running_loop()
     notify("READY=1")
     while True:
@@ -170,7 +170,7 @@ async def _watch_loop(metrics: Metrics) -> None:
 
 
 def _show(gateway: Gateway) -> None:
-    """Figures that are looked up when somebody asks, not kept."""
+    """Register the figures that are computed at each scrape."""
     metrics, outbox = gateway.metrics, gateway.outbox
     metrics.stored_bytes.set_function(
         lambda: outbox.bytes + sum(s.refused.bytes + s.dead.bytes for s in gateway.queues.values())

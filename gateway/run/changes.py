@@ -1,7 +1,7 @@
-"""What a changed configuration asks for: who is ended, begun, connected again, or changed in place, and what must wait.
+"""The difference between two configurations: which peers end, start, reconnect or change in place, and what must wait.
 
-Pure comparison.  A `Snapshot` is a configuration and what the files it names held when it was taken, so that a new
-password or certificate in the same file is a change too.  Whoever is not named in a `Change` is not touched.
+A pure comparison.  A `Snapshot` is a configuration together with the content of the files it names, so a new password
+or certificate in the same file is a change, too.  A peer that no `Change` names is not touched.
 """
 
 import hashlib
@@ -15,28 +15,28 @@ from gateway.config import BrokerConfig, Config, PayloadConfig, Route, SourceCon
 from gateway.payload.choose import describes_types, format_of
 
 _FIXED: Mapping[tuple[str, ...], str] = {
-    ("name",): "it is part of the name of every stream",
-    ("reconnect",): "connections that are being waited for go by it",
+    ("name",): "every stream's name contains it",
+    ("reconnect",): "waiting connections use it",
     ("outbox", "path"): "the outbox is open there",
     ("outbox", "commit"): "the outbox is open",
     ("outbox", "compress"): "the outbox is open",
 }
-"""What needs a restart, and why."""
+"""The keys that need a restart, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What one source or broker depends on, as digests."""
+    """Digests of everything that one source or broker depends on."""
 
     connection: str
-    """A change of it needs a new connection."""
+    """When it changes, a new connection is needed."""
     rules: str = ""
-    """A change of it does not."""
+    """When it changes, the connection stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A configuration, and what follows from it and from its files for each source and broker."""
+    """A configuration, and the fingerprints of each source and broker."""
 
     config: Config | None
     sources: Mapping[str, Fingerprint]
@@ -44,23 +44,23 @@ class Snapshot:
 
 
 NOTHING = Snapshot(None, {}, {})
-"""What runs before the start."""
+"""The state before the start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of the sources, or of the brokers, by name."""
+    """The changes of the sources, or of the brokers, by name."""
 
     ended: tuple[str, ...]
     begun: tuple[str, ...]
     connected_again: tuple[str, ...]
     changed: tuple[str, ...]
-    """In place: the connection stays."""
+    """Changed in place; the connection stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What one snapshot asks for where another runs."""
+    """All changes from one snapshot to another."""
 
     sources: Change
     brokers: Change
@@ -69,7 +69,7 @@ class Changes:
 
     @property
     def told(self) -> dict[str, list[str]]:
-        """Whatever there is to say, by kind; nothing when nothing changed."""
+        """The changes for the log, by kind.  Empty: nothing has changed."""
         named = {
             f"{kind}_{what}": list(getattr(change, what))
             for kind, change in (("sources", self.sources), ("brokers", self.brokers))
@@ -79,7 +79,7 @@ class Changes:
 
 
 def snapshot_of(config: Config) -> Snapshot:
-    """Reads the files that the configuration names; what cannot be read counts as empty."""
+    """Take a snapshot.  Reads the files that the configuration names; an unreadable file counts as empty."""
     brokers = {}
     for broker in config.all_brokers:
         fingerprint = _fingerprint_of_broker(broker, config.routes[broker.name])
@@ -95,7 +95,7 @@ def _takes_commands(config: Config, broker: BrokerConfig) -> bool:
 
 
 def changes_between(before: Snapshot, now: Snapshot) -> Changes:
-    """What brings the one to the other."""
+    """The changes from `before` to `now`."""
     peers = ("sources", "broker", "brokers")
     settings = tuple(
         key
@@ -117,9 +117,9 @@ def change_of(before: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint])
 
 
 def in_effect(running: Config, wanted: Config, takes_commands: bool = True) -> tuple[Config, list[str]]:
-    """The wanted configuration as far as it can be had without a restart; and what needs one, with the reason.
+    """The part of the wanted configuration that works without a restart; and the keys that need one, with reasons.
 
-    `takes_commands`: whether their journal is open.
+    `takes_commands`: whether the journal of commands is open.
     """
     kept, needs_restart = wanted, []
     for path, reason in _FIXED.items():
@@ -149,7 +149,7 @@ def _with(config: Config, path: tuple[str, ...], value: object) -> Config:
 
 
 def _fingerprint_of(config: Config, source: SourceConfig) -> Fingerprint:
-    """Shaping is a rule; of the payload a source knows nothing but whether types have to be described."""
+    """Shaping changes in place.  Of the payload a source only needs to know whether types are described."""
     bare = tuple(selection.model_copy(update={"shape": None, "metric": False}) for selection in source.select)
     connection = source.model_copy(update={"select": bare, "shape": None})
     shown = "".join(str(int(selection.metric)) for selection in source.select)
@@ -160,19 +160,19 @@ def _fingerprint_of(config: Config, source: SourceConfig) -> Fingerprint:
 
 
 def _fingerprint_of_broker(broker: BrokerConfig, route: Route) -> Fingerprint:
-    """What it gets is a rule, but for what is said when a session begins."""
+    """What a broker gets changes in place, except for the messages at the beginning of a session."""
     session = broker.model_copy(update={"payload": None, "tags": None})
     return Fingerprint(_digest(session) + _presence_of(route.payload), _digest(route.payload, *(route.tags or ())))
 
 
 def _presence_of(payload: PayloadConfig) -> str:
-    """What decides where and how a broker is told that the gateway is there."""
+    """Everything that decides topic and content of the presence message."""
     needs = format_of(payload).why_mqtt_5(payload)
     return needs + (_digest(payload) if format_of(payload).presence is not None else repr(payload.rules))
 
 
 def _digest(*parts: BaseModel | None) -> str:
-    """Of configurations and of what is in the files that they name."""
+    """The digest of configurations and of the files that they name."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.model_dump_json().encode() if part is not None else b"-")

@@ -1,4 +1,4 @@
-"""What the peers of a running gateway share, and who is there."""
+"""The shared state of all peers of a running gateway, and the list of these peers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ DISTRIBUTION = "connected-factory"
 
 @dataclass(slots=True)
 class Gateway:
-    """A running gateway, for whoever shows it.  What is in it changes with the configuration."""
+    """A running gateway.  Its content changes with the configuration."""
 
     config: Config
     metrics: Metrics
@@ -34,19 +34,19 @@ class Gateway:
     sources: dict[str, Link] = field(default_factory=dict)
     brokers: dict[str, Link] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
-    """The peers that must be there for values to flow."""
+    """The peers that must be connected for values to flow."""
     losers: list[Outbox] = field(default_factory=list)
-    """What may lose messages after they were stored."""
+    """The outboxes that may lose stored messages."""
     desk: Desk | None = None
-    """Where commands arrive; None where none were configured at the start."""
+    """Receives commands.  None: none were configured at the start."""
     routing: Routing = field(init=False)
 
     def __post_init__(self) -> None:
         self.routing = Routing(*_routes_of(self.config), self._encoder)
 
     def take(self, config: Config) -> None:
-        """This configuration is in use from now on: in the same instant all sources encode by its routes, and every
-        broker that is there already follows its own."""
+        """Put a configuration into use.  In the same instant all sources encode for its routes, and every existing
+        broker follows its own."""
         self.config = config
         if self.desk is not None:
             self.desk.configure(config.commands)
@@ -56,7 +56,7 @@ class Gateway:
                 self.outbox.follow(broker, route.name)
 
     def check_routes(self, config: Config) -> None:
-        """Raises `ConfigError` where a broker cannot go over to the route that it has in a configuration."""
+        """Raises `ConfigError` when a broker cannot change to its route in a configuration."""
         routes = {broker: route.name for broker, route in config.routes.items() if broker in self.outbox.readers}
         problems = [
             f"{broker}: {TOO_MUCH_LEFT}"
@@ -67,16 +67,16 @@ class Gateway:
             raise ConfigError(problems)
 
     def payload_for(self, broker: str) -> PayloadConfig:
-        """What messages to a broker look like; of one that is leaving, as those of the gateway."""
+        """The payload for a broker; for one that is leaving, the gateway's."""
         route = self.config.routes.get(broker)
         return route.payload if route is not None else self.config.payload
 
     def payload_of(self, route: str) -> PayloadConfig:
-        """What messages of a route look like; of one that is gone, as those of the gateway."""
+        """The payload of a route; for one that is gone, the gateway's."""
         return next((each.payload for each in self.routing.routes if each.name == route), self.config.payload)
 
     def count_left_out(self, encoded: Encoded) -> None:
-        """What has become durable and a broker did not ask for is in its books all the same."""
+        """Book durable values for the brokers that did not ask for them (`not routed`)."""
         for broker in self.outbox.readers:
             left_out = encoded.values - encoded.chosen.get(self.outbox.reader(broker).route, 0)
             if left_out:
@@ -94,21 +94,21 @@ class Gateway:
 
     @property
     def stored_values(self) -> int:
-        """Values on disk for the broker that is furthest behind."""
+        """Values on the disk for the broker with the most left."""
         return max((queue.stored_values for queue in self.queues.values()), default=0)
 
     @property
     def stream_prefix(self) -> str:
-        """What the names of this gateway's streams begin with."""
+        """The prefix of this gateway's stream names."""
         return f"{self.config.name}.{self.outbox.epoch}"
 
     @property
     def backoff(self) -> Backoff:
-        """Between two attempts to connect, and between two lives of one peer."""
+        """The back-off between connection attempts, and between the lives of a peer."""
         return Backoff(self.config.reconnect.first, self.config.reconnect.most)
 
     def refresh(self) -> None:
-        """After a peer came or went."""
+        """Update derived figures after a peer came or went."""
         self.links[:] = (*self.sources.values(), *self.brokers.values())
         self.losers[:] = (self.outbox, *(queue.refused for queue in self.queues.values()))
 
@@ -118,7 +118,7 @@ def _routes_of(config: Config) -> tuple[Sequence[Route], Sequence[str]]:
 
 
 def counted_link(name: str, address: str, bound: SourceMetrics | SinkMetrics) -> Link:
-    """A link whose edges and failures show in the series of its peer."""
+    """A link that counts its changes and failures in the series of its peer."""
     return Link(name, address, partial(_edge, bound), partial(_failure, bound))
 
 

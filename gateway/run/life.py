@@ -1,7 +1,7 @@
-"""The life of one peer: work in a task of its own, whose faults stay inside.
+"""The life of one peer: its work in a task of its own, with its faults contained.
 
-What nobody foresaw ends the work, is told once with its traceback, and is counted; then the work begins again, with
-back-off.  Nobody else notices.  A cancellation that nobody asked for is such a fault.
+An unforeseen error ends the work, is logged once with its traceback, and is counted.  Then the work starts again, with
+back-off.  Other peers do not notice.  A cancellation that the gateway did not request is such an error, too.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from gateway.link import Backoff
 
 Work = Callable[[], Awaitable[None]]
 Failed = Callable[[str, str], None]
-"""Told why the work ended, for people, and the cause: one of `errors.CAUSES`."""
+"""Called with the reason, for people, and the cause, one of `errors.CAUSES`."""
 
 
 class Life:
-    """One piece of work of a peer at a time, in a task of `tasks`: it can be ended, and another begun."""
+    """One piece of work of a peer at a time, in a task of `tasks`.  It can be ended and replaced."""
 
     def __init__(self, tasks: asyncio.TaskGroup, name: str, backoff: Backoff) -> None:
         self._tasks = tasks
@@ -31,16 +31,16 @@ class Life:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, work: Work, failed: Failed) -> None:
-        """Do this work, again and again if it fails, until it returns or is ended."""
+        """Do this work until it returns or is ended.  Repeat it when it fails."""
         self._task = task_in(self._tasks, live(work, failed, self._backoff, self._name), self._name)
 
     def cancel(self) -> None:
-        """Let it end, and do not wait."""
+        """Cancel the work without waiting."""
         if self._task is not None:
             self._task.cancel()
 
     async def end(self, grace_s: float = 0.0) -> None:
-        """Cancel it if it does not end by itself within the grace; return when it has ended."""
+        """Cancel the work if it does not end within the grace time.  Returns when it has ended."""
         task = self._task
         if task is None:
             return
@@ -53,7 +53,7 @@ class Life:
 
 
 def task_in(tasks: asyncio.TaskGroup, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None] | None:
-    """A task for this work; None where a fault is just ending all of these tasks."""
+    """A task for this work.  None: a fault is ending all of these tasks."""
     try:
         return tasks.create_task(work, name=name)
     except RuntimeError:
@@ -62,7 +62,7 @@ def task_in(tasks: asyncio.TaskGroup, work: Coroutine[None, None, None], name: s
 
 
 async def live(work: Work, failed: Failed, backoff: Backoff, name: str, rng: random.Random | None = None) -> None:
-    """Do the work again and again, waiting after each failure, until it returns or this is cancelled."""
+    """Repeat the work, with a wait after each failure, until it returns or is cancelled."""
     rng, log = rng or random.Random(), structlog.get_logger("gateway.run").bind(life=name)
     failures, told = 0, ""
     while True:
@@ -71,7 +71,7 @@ async def live(work: Work, failed: Failed, backoff: Backoff, name: str, rng: ran
             await work()
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except (ConfigError, Unavailable) as error:  # of files of ours that somebody is changing
+        except (ConfigError, Unavailable) as error:  # about files that somebody is changing
             failed(str(error), error.cause if isinstance(error, Unavailable) else cause_of(error))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
@@ -93,7 +93,7 @@ async def live(work: Work, failed: Failed, backoff: Backoff, name: str, rng: ran
 
 
 def _described(error: BaseException) -> str:
-    """The kind, the text and the place of a fault."""
+    """Kind, text and place of a fault."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     places = extract_tb(error.__traceback__)

@@ -1,6 +1,6 @@
-"""A configuration on the machine it is to run on: what cannot work here, and what is likely not meant.
+"""Checks a configuration on its machine: what cannot work here, and what is probably not intended.
 
-Looks at files and folders, makes none, and connects to nobody.
+Reads files and folders, creates none, and connects to nothing.
 """
 
 import os
@@ -23,7 +23,7 @@ from gateway.yaml_positions import Place, Problem
 
 
 def load_ready(path: Path) -> Loaded:
-    """A configuration that can work here.  Raises `ConfigError` with every problem, each with file and line."""
+    """Load a configuration that can work here.  Raises `ConfigError` with file and line of every problem."""
     loaded = load_with_lines(path)
     problems = problems_here(loaded.config)
     if problems:
@@ -32,13 +32,13 @@ def load_ready(path: Path) -> Loaded:
 
 
 def with_lines(loaded: Loaded, problems: Sequence[Problem]) -> list[str]:
-    """File, line, place and text of each, in the order of the file."""
+    """File, line, place and text of each problem, in the order of the file."""
     in_order = sorted(problems, key=lambda problem: loaded.document.line_of(problem[0]))
     return [loaded.document.problem(place, text) for place, text in in_order]
 
 
 def problems_here(config: Config) -> list[Problem]:
-    """What cannot work with the secrets, keys and authorities that are here."""
+    """Problems with the secrets, keys and authorities on this machine."""
     return [
         *((place + at, text) for place, broker in brokers_of(config) for at, text in problems_with_broker(broker)),
         *((place + at, text) for place, source in _sources_of(config) for at, text in problems_with_source(source)),
@@ -46,7 +46,7 @@ def problems_here(config: Config) -> list[Problem]:
 
 
 def problems_with_folders(config: Config) -> list[Problem]:
-    """Which folders cannot be written to.  A gateway that starts finds that out by writing."""
+    """The folders that cannot be written to.  (A starting gateway notices that by writing.)"""
     folders: dict[Path, Place] = {config.outbox.path: ("outbox", "path")}
     for place, source in _sources_of(config):
         if source.security is not None:
@@ -55,7 +55,7 @@ def problems_with_folders(config: Config) -> list[Problem]:
 
 
 def rules_applied(config: Config) -> list[Problem]:
-    """For each file with a secret or a key, why it may be used.  What cannot be is left out."""
+    """For each usable file with a secret or key: the rule by which it may be used."""
     told: list[Problem] = []
     for place, path in _private_files(config):
         try:
@@ -66,38 +66,38 @@ def rules_applied(config: Config) -> list[Problem]:
 
 
 def warnings_about(config: Config) -> list[Problem]:
-    """What can work and is likely not meant."""
+    """Settings that work, but are probably not intended."""
     brokers = brokers_of(config)
     warnings: list[Problem] = []
     if config.outbox.when_full == "block" and len(brokers) > 1:
-        text = "with several brokers, one that is away for long stops the values for all: drop_oldest would not"
+        text = "with several brokers, one that is away for long stops the values for all; drop_oldest does not"
         warnings.append((("outbox", "when_full"), text))
     for (_, first), (place, second) in combinations(brokers, 2):
         shared = _addresses(first) & _addresses(second)
         if shared:
             same = _client_id(config, first) == _client_id(config, second)
-            throw = ", and they throw each other out: give each a client_id" if same else ""
+            throw = ", and they disconnect each other: give each a client_id" if same else ""
             where = "{}:{}".format(*min(shared))
             text = f"{second.name} and {first.name} are the same broker ({where}): everything arrives twice{throw}"
             warnings.append((place, text))
     if "name" not in config.model_fields_set and any(broker.client_id is None for _, broker in brokers):
-        text = f"none is given, so it is {config.name!r}, also at brokers: gateways of one name throw each other out"
+        text = f"not set, so it is {config.name!r}; gateways with the same name disconnect each other at brokers"
         warnings.append((("name",), text))
     return warnings
 
 
 def conflicts_between(first: Config, second: Config) -> list[Problem]:
-    """Over what two gateways would fight, with its place in the second."""
+    """Conflicts between two gateways, with the place in the second file."""
     found: list[Problem] = []
     for place, broker in brokers_of(second):
         for _, other in brokers_of(first):
             client_id = _client_id(second, broker)
             if client_id == _client_id(first, other) and _addresses(broker) & _addresses(other):
-                found.append((place, f"both are {client_id!r} to the same broker: they throw each other out"))
+                found.append((place, f"both are {client_id!r} at the same broker: they disconnect each other"))
     if second.name == first.name:
-        found.append((("name",), f"both are named {second.name!r}: each says of the other whether it is there"))
+        found.append((("name",), f"both are named {second.name!r}: they overwrite each other's presence message"))
     if os.path.realpath(first.outbox.path) == os.path.realpath(second.outbox.path):
-        found.append((("outbox", "path"), f"on one machine both would use {second.outbox.path}"))
+        found.append((("outbox", "path"), f"on the same machine both would use {second.outbox.path}"))
     return found
 
 
@@ -117,19 +117,19 @@ def _client_id(config: Config, broker: BrokerConfig) -> str:
 
 
 def _addresses(broker: BrokerConfig) -> set[tuple[str, int]]:
-    """Where it is, however that is written."""
+    """The hosts and ports of a broker, in one form."""
     urls = [parse_url(text, BROKER_SCHEMES) for text in (broker.url, *broker.fallback)]
     return {("localhost" if url.is_local else url.host.lower().removesuffix("."), url.port) for url in urls}
 
 
 def _unusable(folder: Path) -> str:
-    """Why a folder can be neither used nor made; empty when it can."""
+    """Why a folder can be neither used nor created.  Empty: it can."""
     try:
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink())
     except OSError as error:
-        return f"{folder}: cannot be looked at: {error.strerror}"
+        return f"{folder}: cannot be inspected: {error.strerror}"
     if not there.is_dir():
-        return f"{there} is no folder"
+        return f"{there} is not a folder"
     if not os.access(there, os.W_OK | os.X_OK):
         return f"{folder}: {there} cannot be written to"
     return ""

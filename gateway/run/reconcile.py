@@ -1,7 +1,7 @@
-"""From what runs to what is wanted: the one loop that begins, changes and ends sources and sinks.
+"""Applies a configuration: the one loop that starts, changes and ends sources and sinks.
 
-The start is a change from nothing.  Everything new is opened and checked first; only when all of it is open does
-anything change, and otherwise all of it is closed again.  Who is not concerned by a change does not notice it.
+The start is a change from nothing.  Everything new is opened and checked first.  Only when all of it is open, something
+changes; otherwise all of it is closed again.  Peers that a change does not affect do not notice it.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ OpenSink = Callable[[Gateway, OutboxConfig, BrokerConfig, str], AbstractAsyncCon
 
 
 class Peers:
-    """The sources and sinks that there are.  Made by `peers_of`."""
+    """The existing sources and sinks.  Created by `peers_of`."""
 
     def __init__(self, gateway: Gateway, tasks: asyncio.TaskGroup, source: OpenSource, sink: OpenSink) -> None:
         self._gateway = gateway
@@ -49,9 +49,9 @@ class Peers:
         self._http = Life(tasks, "http", gateway.backoff)
 
     async def take(self, wanted: Config) -> tuple[Changes, list[str]]:
-        """Go over to a configuration; returns what that changed, and what needs a restart and why.
+        """Change to a configuration.  Returns the changes, and the keys that need a restart with the reasons.
 
-        Raises `ConfigError` or `Unavailable`, and then nothing has changed.
+        Raises `ConfigError` or `Unavailable`; then nothing has changed.
         """
         gateway = self._gateway
         config, needs_restart = in_effect(gateway.config, wanted, gateway.desk is not None)
@@ -74,13 +74,13 @@ class Peers:
         return changes, needs_restart
 
     async def _abandon(self, sources: "_Units[SourceUnit]", sinks: "_Units[SinkUnit]") -> None:
-        """What was opened for nothing leaves nothing behind."""
+        """Close what was opened for a change that failed, without leaving anything behind."""
         await sources.leave_all()
         await sinks.leave_all()
         await self._forget_brokers(self._gateway.config)
 
     async def _forget_brokers(self, config: Config) -> None:
-        """Remove what others than these left behind, if that can be had."""
+        """Remove what former brokers left behind, if possible."""
         try:
             await in_thread(partial(forget_brokers, config), "forget brokers")
         except (ConfigError, Unavailable, OSError) as error:
@@ -90,7 +90,7 @@ class Peers:
             )
 
     async def _change(self, config: Config, changes: Changes) -> None:
-        """Away with what goes, sources first; then what comes, brokers first."""
+        """Apply the changes: end peers, sources first; then start peers, brokers first."""
         gateway = self._gateway
         gateway.take(config)
         set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
@@ -137,7 +137,7 @@ class Peers:
         self._http.begin(partial(serve_http, config, pages, gateway.links, link, lambda address: None), link.down)
 
     async def end_in_order(self) -> None:
-        """The sources stop, the outbox gets a grace time to empty, then the brokers are left; the rest is on disk."""
+        """Stop the sources, give the outbox a grace time to empty, leave the brokers.  The rest stays on the disk."""
         gateway, loop = self._gateway, asyncio.get_running_loop()
         grace_s = gateway.config.stop_grace
         ends_s = loop.time() + grace_s
@@ -148,14 +148,14 @@ class Peers:
         await self._sinks.leave_all(LEAVE_S)
 
     async def end_at_once(self) -> None:
-        """Whatever is still there."""
+        """End everything that still exists."""
         await self._sources.leave_all(LEAVE_S)
         await self._sinks.leave_all(LEAVE_S)
         await self._http.end()
 
 
 class _Units(Generic[Unit]):
-    """Units that are open, by name."""
+    """Open units by name."""
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[Unit, AsyncExitStack]] = {}
@@ -175,9 +175,9 @@ class _Units(Generic[Unit]):
         self._open |= others._open
 
     async def leave(self, names: Iterable[str], *, for_good: bool = False, within_s: float | None = None) -> None:
-        """These end, all at the same time; for good, when they are not configured any more.
+        """End the named units at the same time; `for_good` when they are not configured any more.
 
-        Who has not ended by then is hurried: what a peer is still waited for, is not.
+        A unit that has not ended within `within_s` is hurried: it stops waiting for its peer.
         """
         ending = [self._open.pop(name) for name in names]
         for unit, _ in ending:
@@ -204,7 +204,7 @@ def _hurry(units: "Iterable[SourceUnit | SinkUnit]") -> None:
 async def peers_of(
     gateway: Gateway, source: OpenSource = source_unit, sink: OpenSink = sink_unit
 ) -> AsyncIterator[Peers]:
-    """The peers of a gateway, nobody yet.  Left, all that have come end in order; when it fails, at once."""
+    """The peers of a gateway, none at first.  On exit all of them end in order; after an error, at once."""
     async with asyncio.TaskGroup() as tasks:
         peers = Peers(gateway, tasks, source, sink)
         try:
@@ -217,7 +217,7 @@ async def peers_of(
 def check(config: Config) -> None:
     """Read every secret and key that the sessions need.  Raises `ConfigError` with every problem.
 
-    What breaks later is waited out: somebody is changing it.
+    A problem that appears later is retried, since somebody may be changing the file.
     """
     problems: list[str] = []
     for look in (partial(check_sinks, config.all_brokers), *(partial(check_source, each) for each in config.sources)):

@@ -1,4 +1,4 @@
-"""The kinds of sink that there are, by the scheme of their URL.  Nothing else imports their packages."""
+"""The kinds of sink, by URL scheme.  No other module imports their packages."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ from gateway.yaml_positions import Problem, dotted
 SINK_KINDS: Mapping[str, SinkKind] = {
     **dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), mqtt),
 }
-"""One line for each kind; the schemes are those that `gateway/config/broker.py` takes."""
+"""One line per kind.  `gateway/config/broker.py` accepts the same schemes."""
 
 
 def kind_of(config: BrokerConfig) -> SinkKind:
-    """What speaks to this broker."""
+    """The kind of sink for this broker."""
     return _kind_at(config.url)
 
 
@@ -24,9 +24,9 @@ def _kind_at(url: str) -> SinkKind:
 
 
 def problems_with_broker(config: BrokerConfig) -> list[Problem]:
-    """What its sessions need and cannot have, each with its place within `config`.  Reads files."""
+    """Unusable files and secrets of its sessions, each with its place within `config`.  Reads files."""
     problems: list[Problem] = [
-        (("fallback",), f"{url} is another kind of broker than {config.url}")
+        (("fallback",), f"{url} is another kind of sink than {config.url}")
         for url in config.fallback
         if _kind_at(url) is not kind_of(config)
     ]

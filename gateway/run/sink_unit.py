@@ -1,7 +1,6 @@
-"""One sink: everything that belongs to one broker, from its session to its places on the disk and the labels of its
-series.
+"""One sink: everything that belongs to one broker, from its session to its places on the disk and its metric labels.
 
-Its places are opened before anything else happens, and stay open while sessions come and go.
+Its places on the disk are opened first, and stay open while sessions come and go.
 """
 
 import asyncio
@@ -30,18 +29,18 @@ from gateway.run.life import Life, live
 from gateway.run.sink_kinds import kind_of
 
 GOODBYE_S = 2.0
-"""How long leaving a broker may take."""
+"""How long the goodbye to a broker may take, in seconds."""
 REFUSED, DEAD_LETTERS = "refused", "dead-letters"
-"""Folders below that of the outbox, with an outbox in each for every broker."""
+"""Folders below that of the outbox, each with an outbox per broker."""
 SHARE_OF_REFUSED = 8
-"""Refused messages and dead letters may each take this part of the outbox's size."""
+"""Refused messages and dead letters may each take one eighth of the outbox's size."""
 
 
 KindOf = Callable[[BrokerConfig], SinkKind]
 
 
 class SinkUnit:
-    """Made by `sink_unit`."""
+    """Created by `sink_unit`."""
 
     def __init__(
         self, gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, route: str, kind_of: KindOf
@@ -54,7 +53,7 @@ class SinkUnit:
         self._broker = broker
         self._is_new = broker.name not in gateway.outbox.readers
         self._is_over = self._is_new
-        """Its place in the outbox is given up when it is left."""
+        """Whether its place in the outbox is given up at the end."""
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left = asyncio.Event()
         self._open: tuple[BrokerQueue, Life] | None = None
@@ -67,13 +66,13 @@ class SinkUnit:
         self._deliver()
 
     async def connect_again(self, broker: BrokerConfig) -> None:
-        """Go on with another connection, with a goodbye on the one that there is."""
+        """Change to another connection, with a goodbye on the present one."""
         await self._end_delivery()
         self._broker = broker
         self._deliver()
 
     def keep_within(self, bounds: OutboxConfig) -> None:
-        """Other bounds of its places on the disk."""
+        """Change the bounds of its places on the disk."""
         self._bounds = bounds
         if self._open is not None:
             queue, _ = self._open
@@ -82,9 +81,9 @@ class SinkUnit:
             queue.dead.keep_within(dead)
 
     def leave(self, *, for_good: bool = False) -> None:
-        """Say goodbye, and do not wait for it; what was not acknowledged stays on the disk.
+        """Say goodbye, without waiting.  Unacknowledged messages stay on the disk.
 
-        For good, when it is not configured any more: then its place in the outbox is given up.
+        `for_good`: it is not configured any more, so its place in the outbox is given up.
         """
         self._is_over = self._is_over or for_good
         self._goodbye.set()
@@ -97,11 +96,11 @@ class SinkUnit:
             life.cancel()
 
     async def wait_open(self) -> None:
-        """Wait until its places are open.  Raises `ConfigError` or `Unavailable` when they cannot be had."""
+        """Wait until its places are open.  Raises `ConfigError` or `Unavailable` when they cannot be opened."""
         await self._opened
 
     async def live(self) -> None:
-        """Keep the places open until it is left, whatever happens in them."""
+        """Keep the places open until it leaves, whatever fails inside."""
         await live(self._keep_open, self._failed, self._gateway.backoff, f"places of {self.name}")
 
     async def _keep_open(self) -> None:
@@ -111,7 +110,7 @@ class SinkUnit:
                 asyncio.TaskGroup() as tasks,
             ):
                 self._open = queue, Life(tasks, f"forward to {self.name}", self._gateway.backoff)
-                if self._has_begun:  # else it waits until everything new is open
+                if self._has_begun:  # otherwise wait until everything new is open
                     self._deliver()
                 if not self._opened.done():
                     self._opened.set_result(None)
@@ -126,7 +125,7 @@ class SinkUnit:
 
     def _deliver(self) -> None:
         if self._open is None:
-            return  # it begins when its places are open again
+            return  # it starts when its places are open again
         gateway, broker, (queue, life) = self._gateway, self._broker, self._open
         metrics = gateway.metrics.for_sink(self.name)
         kind = self._kind_of(broker)
@@ -155,7 +154,7 @@ class SinkUnit:
             link.down(reason, cause)
 
     async def give_up(self) -> None:
-        """It will not come back: its place in the outbox is freed, and told how many values it had not got."""
+        """Free its place in the outbox for good, and log how many values were not delivered."""
         gateway = self._gateway
         if not self._is_over or self.name not in gateway.outbox.readers:
             return
@@ -164,7 +163,7 @@ class SinkUnit:
         gateway.refresh()
         if queue is not None:
             log = structlog.get_logger("gateway").bind(broker=self.name)
-            log.warning("a broker was taken out of the configuration", values_not_delivered=queue.stored_values)
+            log.warning("a broker was removed from the configuration", values_not_delivered=queue.stored_values)
         await gateway.outbox.forget(self.name)
         gateway.metrics.sink_ends(self.name)
         gateway.routing.forget(self.name)
@@ -174,11 +173,9 @@ class SinkUnit:
 async def sink_unit(
     gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, route: str, kind_of: KindOf = kind_of
 ) -> AsyncIterator[SinkUnit]:
-    """A sink whose places on the disk are open, and that may begin; one that never began leaves nothing behind.
+    """A sink with open places that can begin.  One that never began leaves nothing behind.
 
-    `route` is the one that it follows if it is new.
-
-    Raises `ConfigError` or `Unavailable` when its places cannot be had.
+    `route` is the route of a new sink.  Raises `ConfigError` or `Unavailable` when its places cannot be opened.
     """
     unit, problem = SinkUnit(gateway, bounds, broker, route, kind_of), None
     async with asyncio.TaskGroup() as tasks:
@@ -186,7 +183,7 @@ async def sink_unit(
         try:
             await unit.wait_open()
         except (ConfigError, Unavailable) as error:
-            problem = error  # raised below, as it is and not in a group
+            problem = error  # raised below, outside of the exception group
         else:
             try:
                 yield unit
@@ -207,8 +204,7 @@ def _refusal(broker: str, error: BaseException) -> ConfigError | Unavailable:
 
 
 def forget_brokers(config: Config) -> None:
-    """What was refused for now by brokers that are not configured any more takes no disk; their dead letters, which
-    are for people, stay."""
+    """Remove the refused messages of brokers that are not configured any more.  Their dead letters stay, for people."""
     names = [broker.name for broker in config.all_brokers]
     forget(config.outbox.path / REFUSED, names)
     forget_empty(config.outbox.path / DEAD_LETTERS, names)
@@ -218,7 +214,7 @@ def forget_brokers(config: Config) -> None:
 async def _connected(
     gateway: Gateway, broker: BrokerConfig, kind: SinkKind, link: Link, metrics: SinkMetrics
 ) -> AsyncIterator[Session]:
-    """A session, from which the formats learn how long a message may be."""
+    """A session that also tells the formats how long a message may be."""
     payload, client_id = gateway.payload_for(broker.name), client_id_of(gateway.config, broker)
     wanted = with_version(broker, payload)
     async with kind.open_sink(wanted, link, client_id, _presence(gateway, broker)) as sink:
@@ -226,7 +222,7 @@ async def _connected(
         most = sink.most_bytes
         if gateway.routing.limit(broker.name, most) and most < payload.max_bytes:
             log = structlog.get_logger("gateway").bind(broker=broker.name)
-            log.info("messages are split to what the broker takes", most_bytes=most)
+            log.info("messages are split to the size that the broker accepts", most_bytes=most)
         link.on_limits = lambda: gateway.routing.limit(broker.name, sink.most_bytes)
         if gateway.desk is None or not gateway.desk.is_taken_from(broker.name):
             yield sink
@@ -236,13 +232,13 @@ async def _connected(
 
 
 def client_id_of(config: Config, broker: BrokerConfig) -> str:
-    """Who we are to a broker where nothing is configured: with several brokers, which may be one under two names, the
-    broker's name is part of it."""
+    """The default client id at a broker.  With several brokers it contains the broker's name, since two of them may be
+    the same broker."""
     return config.name if len(config.all_brokers) == 1 else f"{config.name}-{broker.name}"
 
 
 def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
-    """What says at this broker whether the gateway is there."""
+    """The presence message for this broker."""
     config, payload = gateway.config, gateway.payload_for(broker.name)
     own = format_of(payload).presence
     if own is not None and broker.presence.topic is not None:
@@ -258,7 +254,7 @@ def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
 
 
 def _beside(outbox: OutboxConfig, broker: str) -> tuple[OutboxConfig, OutboxConfig]:
-    """Where and within what bounds what a broker refused is kept: for now, and for good."""
+    """Folders and bounds for the messages that a broker refused: for now, and for good."""
     size = max(2 * outbox.segment_bytes, outbox.max_bytes // SHARE_OF_REFUSED)
     aside = outbox.model_copy(update={"max_bytes": size, "when_full": "drop_oldest"})
     refused, dead = (aside.model_copy(update={"path": outbox.path / kind / broker}) for kind in (REFUSED, DEAD_LETTERS))
@@ -269,14 +265,14 @@ def _beside(outbox: OutboxConfig, broker: str) -> tuple[OutboxConfig, OutboxConf
 async def _places(
     gateway: Gateway, bounds: OutboxConfig, broker: BrokerConfig, route: str
 ) -> AsyncIterator[BrokerQueue]:
-    """The places of one broker: in the outbox, and beside it for what it refused for now and what it never takes."""
+    """The places of one broker: in the outbox, in the refused outbox, and among the dead letters."""
     refused_config, dead_config = _beside(bounds, broker.name)
     on_drop = partial(count_drop, gateway.metrics)
     async with (
         open_outbox(refused_config, readers=(broker.name,), on_drop=on_drop, numbered=False) as refused,
         open_outbox(dead_config, numbered=False) as dead,
     ):
-        gateway.outbox.reader(broker.name, route)  # a new one begins in its route
+        gateway.outbox.reader(broker.name, route)  # creates it with its route
         yield BrokerQueue(
             broker.name, gateway.outbox, refused, dead, gateway.metrics, broker.retry_refused, broker.replay,
             broker.expiry,

@@ -1,4 +1,4 @@
-"""One source: everything that belongs to one OPC UA server, from its connection to the labels of its series."""
+"""One source: everything that belongs to one OPC UA server, from its connection to its metric labels."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ class Connect(Protocol):
 
 
 class SourceUnit:
-    """Made by `source_unit`.  Nothing of it shows before it begins."""
+    """Created by `source_unit`.  It has no effect before it begins."""
 
     def __init__(self, gateway: Gateway, source: SourceConfig, tasks: asyncio.TaskGroup, connect: Connect) -> None:
         self.name = source.name
@@ -51,26 +51,26 @@ class SourceUnit:
         self._life.begin(partial(self._collect, link, metrics), link.down)
 
     async def connect_again(self, source: SourceConfig) -> None:
-        """Go on with another connection.  The server keeps the subscription for it."""
+        """Change to another connection.  The server keeps the subscription for it."""
         await self._life.end()
         self._source = source
         self.begin()
 
     async def change(self, source: SourceConfig) -> None:
-        """Go on with other shaping, on the connection that there is."""
+        """Change the shaping on the present connection."""
         self._source = source
         if self._running is None:
-            return  # the next life begins with it
+            return  # the next life starts with it
         intake, tasks = self._running
         change = intake.change(_shaper(source), self._watch())
         changing = task_in(tasks, change, f"change {self.name}")
         if changing is not None:
-            await asyncio.wait([changing], timeout=DRAIN_S)  # it goes on when the outbox is full
+            await asyncio.wait([changing], timeout=DRAIN_S)  # the change still completes when the outbox is full
 
     def leave(self, *, for_good: bool = False) -> None:
-        """Disconnect, and do not wait for it.  The server keeps the subscription for whoever comes back.
+        """Disconnect, without waiting.  The server keeps the subscription for the next connection.
 
-        For good, when it is not configured any more: then it is not shown either; its counts stay in the books.
+        `for_good`: it is not configured any more, so it is hidden; its counts stay in the books.
         """
         self._is_over = self._is_over or for_good
         self._life.cancel()
@@ -80,9 +80,9 @@ class SourceUnit:
         self._life.cancel()
 
     async def _collect(self, link: Link, metrics: SourceMetrics) -> None:
-        """One life: what the rules hold lives as long as this."""
+        """One life.  The rules hold values for as long as this runs."""
         gateway, source = self._gateway, self._source
-        await gateway.outbox.append([])  # what an earlier life was storing is there by then, with its checkpoint
+        await gateway.outbox.append([])  # waits until the appends of an earlier life are durable, with their checkpoint
         routes = SourceRoutes(self.name, gateway.routing)
         intake = Intake(
             self.name, routes, gateway.outbox, metrics, _shaper(source),
@@ -123,7 +123,7 @@ class SourceUnit:
 async def source_unit(
     gateway: Gateway, source: SourceConfig, connect: Connect | None = None
 ) -> AsyncIterator[SourceUnit]:
-    """A source that may begin.  Left, it is disconnected."""
+    """A source that can begin.  On exit it is disconnected."""
     async with asyncio.TaskGroup() as tasks:
         unit = SourceUnit(gateway, source, tasks, connect or partial(open_source, sizes=CallSizes()))
         try:
@@ -143,5 +143,5 @@ def _shaper(source: SourceConfig) -> Shaper | None:
 
 
 def problems_with_source(source: SourceConfig) -> list[Problem]:
-    """What of its files and secrets cannot be used here, each with its place below the source.  Connects to nobody."""
+    """Unusable files and secrets, each with its place below the source.  Connects to nothing."""
     return problems_with(source)

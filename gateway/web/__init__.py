@@ -1,8 +1,8 @@
-"""What the gateway shows over HTTP: pages of metrics, `/health/live`, `/health/ready`.
+"""The HTTP endpoints of the gateway: pages of metrics, `/health/live`, `/health/ready`.
 
-Carrying values matters more than showing figures: a port that is taken is waited for like any peer that is away.
-Health says which peers are there and for how long, nothing of the configuration.  Whoever connects costs a bounded part
-of the process (`connections.py`), and calls us by a name of ours (`hosts.py`).
+Carrying values has priority over showing figures: the gateway waits for a taken port as for any peer that is away.  The
+health pages show which peers are connected and since when, and nothing of the configuration.  Connections may use only
+a bounded part of the process (`connections.py`), and requests must use a name of this gateway (`hosts.py`).
 """
 
 import asyncio
@@ -37,7 +37,7 @@ BACKLOG = 16
 async def listening(
     config: HttpConfig, pages: Mapping[str, CollectorRegistry], links: Sequence[Link]
 ) -> AsyncIterator[str]:
-    """Serve `pages` (path to registry) and health until left; yields the address, `http://host:port`.
+    """Serve `pages` (path to registry) and health while inside.  Yields the address, `http://host:port`.
 
     Raises `Unavailable` when it cannot listen.
     """
@@ -92,7 +92,9 @@ async def _bound(config: HttpConfig) -> list[socket.socket]:
         for sock in bound:
             sock.close()
         why = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
-        raise Unavailable(f"cannot listen on {config.host}:{config.port}: {why} (http.port names another)") from error
+        raise Unavailable(
+            f"cannot listen on {config.host}:{config.port}: {why} (http.port sets another port)"
+        ) from error
     return bound
 
 
@@ -103,7 +105,7 @@ async def serve_http(
     link: Link,
     on_listening: Callable[[str], None],
 ) -> None:
-    """Serve for ever, waiting for the port when it is taken."""
+    """Serve until cancelled.  Waits for the port when it is taken."""
 
     async def serve(address: str) -> None:
         link.address = address

@@ -88,7 +88,7 @@ def test_a_folder_that_is_none_or_cannot_be_made_is_told(tmp_path: Path) -> None
         )
         code, output = told(str(path))
         assert code == 78
-        assert f"{path}:5: outbox.path: {tmp_path}/file is no folder" in output
+        assert f"{path}:5: outbox.path: {tmp_path}/file is not a folder" in output
 
 
 def test_it_says_why_a_file_with_a_secret_may_be_used_and_makes_nothing(
@@ -156,7 +156,7 @@ def test_it_warns_of_the_name_that_every_gateway_has(tmp_path: Path) -> None:
     code, output = told(written(tmp_path, "broker: {url: 'mqtt://b'}\n"))
     assert code == 0
     assert "warning" in output
-    assert ": name: none is given, so it is 'gateway'" in output
+    assert ": name: not set, so it is 'gateway'" in output
     assert "warning" not in told(written(tmp_path, "broker: {url: 'mqtt://b', client_id: x}\n"))[1]
 
 
@@ -169,9 +169,9 @@ def test_it_warns_of_gateways_that_would_fight(tmp_path: Path) -> None:
     assert code == 0
     warnings = [line.removeprefix("gateway: warning: ") for line in output.splitlines() if "warning" in line]
     assert warnings == [
-        f"{second}:5: broker: both are 'x' to the same broker: they throw each other out (beside {first})",
-        f"{third}:3: outbox.path: on one machine both would use {tmp_path}/two.yaml-outbox (beside {second})",
-        f"{third}:4: name: both are named 'edge': each says of the other whether it is there (beside {first})",
+        f"{second}:5: broker: both are 'x' at the same broker: they disconnect each other (beside {first})",
+        f"{third}:3: outbox.path: on the same machine both would use {tmp_path}/two.yaml-outbox (beside {second})",
+        f"{third}:4: name: both are named 'edge': they overwrite each other's presence message (beside {first})",
     ]
 
 

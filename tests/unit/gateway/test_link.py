@@ -167,13 +167,13 @@ def test_a_flapping_link_says_so_once_and_again_when_it_is_over() -> None:
         keeping = asyncio.create_task(keep_connected(link, at_once, peer.serve, AT_ONCE), name="keep")
         with capture_logs() as logs:
             await peer.holds.wait()
-            while "connected, and it holds now" not in lines_of(logs):  # noqa: ASYNC110 - nothing tells of it
+            while "connected and stable" not in lines_of(logs):  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
         keeping.cancel()
         await asyncio.wait([keeping])
         assert lines_of(logs) == [
             "connected", "not connected", "connected", "not connected", "connected",
-            "connects, and is lost again each time", "connected, and it holds now",
+            "connects, and is lost again each time", "connected and stable",
         ]  # fmt: skip
         [flaps] = [line for line in logs if line["event"] == "connects, and is lost again each time"]
         assert (flaps["times"], flaps["may_be"], flaps["reason"]) == (FLAPS, "another client", "cut")

@@ -78,7 +78,7 @@ def test_a_secret_has_an_end_and_is_in_a_file(secret: Callable[[bytes], Secret],
         secret(b"x" * 65_536).read()
     os.mkfifo(tmp_path / "pipe", 0o600)
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/null"), Path("/dev/zero")):
-        with pytest.raises(ConfigError, match="is no file"):
+        with pytest.raises(ConfigError, match="is not a file"):
             Secret(file=path).read()
     with pytest.raises(ConfigError, match="No such file"):
         Secret(file=tmp_path / "none").read()

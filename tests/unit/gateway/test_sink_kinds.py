@@ -38,6 +38,6 @@ def test_a_fallback_of_another_kind_is_a_mistake(monkeypatch: pytest.MonkeyPatch
         certificate_expires_s = staticmethod(mqtt.certificate_expires_s)
 
     monkeypatch.setattr(sink_kinds, "SINK_KINDS", {"mqtt": mqtt, "ws": Other()})
-    with pytest.raises(ConfigError, match="another kind of broker"):
+    with pytest.raises(ConfigError, match="another kind of sink"):
         check_sinks([broker(fallback=["ws://other/mqtt"])])
     check_sinks([broker(fallback=["mqtt://other"])])

@@ -69,7 +69,7 @@ def test_only_what_is_too_long_is_cut_and_its_beginning_stays() -> None:
         ("a\x85b", "control characters"),
         ("a\ufffeb", "control characters"),
         ("a/{b}", "{b} is not a field here"),
-        ("a/{tag", "a brace is left open"),
+        ("a/{tag", "a brace is not closed"),
         ("a/#", "must not contain '+', '#'"),
         ("$SYS/x", "must not be empty or begin"),
         ("", "must not be empty or begin"),

@@ -21,7 +21,7 @@ def test_what_is_no_file_is_refused_and_not_read(key: str, kind: str, tmp_path: 
     if kind == "fifo":
         os.mkfifo(path)
     config = TlsConfig.model_validate({key: path})
-    assert [(place, "is no file" in text) for place, text in problems_with(config)] == [((key,), True)]
+    assert [(place, "is not a file" in text) for place, text in problems_with(config)] == [((key,), True)]
     with pytest.raises(ConfigError):
         context(config)
     broker = BrokerConfig.model_validate({"url": "mqtts://127.0.0.1:8883", "tls": {key: path}})
