@@ -31,7 +31,7 @@ def black_hole() -> Iterator[int]:
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, name: str, *ports: int, family: int = socket.AF_INET) -> None:
-    """Let a name have one address for each port, all on 127.0.0.1, in this order."""
+    """Resolve `name` to one address per port, all on 127.0.0.1, in this order."""
     ask = socket.getaddrinfo
 
     def answer(host: str, port: int, *more: int, **keys: int) -> list[tuple[object, ...]]:

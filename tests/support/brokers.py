@@ -18,7 +18,7 @@ from tests.support.ports import free_port
 
 
 def wait_listening(port: int, process: subprocess.Popen[bytes], within_s: float = 60.0) -> None:
-    """Wait until somebody accepts connections on the port; fail when the process ends before."""
+    """Wait until the port accepts connections.  Fails when the process ends first."""
     deadline = time.monotonic() + within_s
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
@@ -29,7 +29,7 @@ def wait_listening(port: int, process: subprocess.Popen[bytes], within_s: float 
 
 
 def program_of(name: str) -> str:
-    """Where a program is, also where Debian keeps daemons; without it the test is skipped."""
+    """The path of a program, also where Debian keeps daemons.  Skips the test when it is not installed."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is None:
         pytest.skip(f"{name} is not installed")
@@ -37,7 +37,7 @@ def program_of(name: str) -> str:
 
 
 def _is_stopped(task: Path) -> bool:
-    """Whether a thread (a folder of /proc) does nothing any more."""
+    """Whether a thread (a folder of /proc) is stopped."""
     try:
         return task.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "T"
     except OSError:  # it has ended meanwhile
@@ -69,12 +69,12 @@ class Process:
         self.process.wait(60)
 
     def restart(self) -> None:
-        """On the same ports, with the same options."""
+        """Start it again on the same ports, with the same options."""
         self.end()
         self.process = self._spawn()
 
     def stall(self) -> None:
-        """SIGSTOP: the kernel keeps the connections, nobody answers.  Returns when every thread has stopped."""
+        """SIGSTOP: the kernel keeps the connections, but nothing answers.  Returns when every thread has stopped."""
         os.kill(self.process.pid, signal.SIGSTOP)
         tasks = Path(f"/proc/{self.process.pid}/task")
         deadline = time.monotonic() + 60.0
@@ -116,7 +116,7 @@ def mosquitto(
     program = program_of("mosquitto")
     port = free_port()
     lines = [
-        "user root",  # else it becomes a user who may not read the files of a test
+        "user root",  # otherwise it changes to a user who may not read a test's files
         "per_listener_settings false",
         "persistence false",
         "max_queued_messages 0",
@@ -181,7 +181,10 @@ def iotcore(folder: Path, max_payload: int = 1_048_576, max_inflight: int = 100)
 
 @contextlib.contextmanager
 def aedes(folder: Path) -> Iterator[Process]:
-    """aedes, MQTT 3.1.1 only: `ports[0]` is TCP, `ports[1]` web sockets.  It cuts who publishes below `refused/`."""
+    """aedes, MQTT 3.1.1 only: `ports[0]` is TCP, `ports[1]` web sockets.
+
+    It cuts clients that publish below `refused/`.
+    """
     program, script = node_for("aedes"), PEERS / "aedes.mjs"
     ports = (free_port(), free_port())
     folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +206,7 @@ authorization {{ users: [ {{ user: u, password: p }} ] }}
 
 @contextlib.contextmanager
 def nats(folder: Path) -> Iterator[Process]:
-    """NATS, MQTT 3.1.1 only: user `u`, password `p`.  It cuts who publishes to a topic with a space or a dot."""
+    """NATS, MQTT 3.1.1 only: user `u`, password `p`.  It cuts clients that publish to a topic with a space or a dot."""
     program = program_of("nats-server")
     mqtt, port = free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)

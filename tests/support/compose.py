@@ -21,7 +21,7 @@ from tests.support.programs import ROOT
 
 LAB = Path(os.environ.get("CONTAINER_LAB", ROOT.parent / "shared" / "tools" / "container-lab"))
 SERVICES = ("secrets", "mosquitto", "gateway-certificate", "factory-munich", "factory-seattle", "gateway", "prometheus")
-"""All that are not in a profile, but Grafana: there is no stand-in for it."""
+"""All services outside of profiles, except Grafana, for which there is no stand-in."""
 STAND_INS = {
     "PYTHON_IMAGE": "python:3.11-slim",
     "MOSQUITTO_IMAGE": "eclipse-mosquitto:2",
@@ -39,7 +39,7 @@ class Stack:
         self.prometheus = f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}"
         self.mqtt = f"mqtt://127.0.0.1:{ports['MQTT_PORT']}"
         self.up_at_s = 0.0
-        """When `up` was typed (monotonic)."""
+        """When `up` was called (monotonic)."""
         self.environment = {**os.environ, **STAND_INS, **environment, **{k: str(v) for k, v in ports.items()}}
         self._project = f"cf-test-{os.getpid()}"
 
@@ -48,11 +48,11 @@ class Stack:
         return self._run(["docker-compose", "-f", file, "-p", self._project, *arguments], within_s, environment)
 
     def inside(self, service: str, script: str) -> str:
-        """What a shell command in a container says."""
+        """The output of a shell command in a container."""
         return self.compose("exec", "-T", service, "sh", "-c", script)
 
     def inspect(self, service: str) -> dict[str, dict[str, object]]:
-        """What the engine knows of the container of a service."""
+        """The engine's description of a service's container."""
         container = self.compose("ps", "-q", service).strip()
         found = json.loads(self.docker("inspect", container))[0]
         assert isinstance(found, dict)
@@ -70,7 +70,7 @@ class Stack:
 
     @contextmanager
     def paused(self, service: str) -> Iterator[None]:
-        """A service stands still: nothing it would do falls into a moment that is another's."""
+        """Pause a service, so that its work does not disturb the measured moment."""
         self.compose("pause", service)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Sources and sinks of a gateway in the test, between servers and brokers that obey physics."""
+"""The sources and sinks of a gateway, with servers and brokers that obey physics, inside the test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -34,14 +34,13 @@ MOST_AT_ONCE = 10
 class Server:
     """An OPC UA server with one variable that counts.
 
-    It keeps what was not acknowledged for whoever connects again, and nothing else; a connection that broke stays
-    broken.
+    It keeps unacknowledged values for the next connection, and nothing else.  A broken connection stays broken.
     """
 
     name: str
     tags: Sequence[Tag] = (Tag("count", "i=1", {"machine": "m"}),)
     handles: Sequence[int] = (0,)
-    """Which tag changes, in turn."""
+    """The tags that change, in turn."""
     row: Callable[[int], tuple[int, object]] = lambda number: (INT32, number)
     """Type and value of each change, by its number."""
     is_there: bool = True
@@ -49,7 +48,7 @@ class Server:
     acknowledged: int = 0
     connections: int = 0
     configs: list[SourceConfig] = field(default_factory=list)
-    """With what it was connected to, each time."""
+    """The configuration of each connection."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def produce(self, count: int = 1) -> None:
@@ -57,7 +56,7 @@ class Server:
         self._tell()
 
     def go(self) -> None:
-        """Be away from now on."""
+        """Be unreachable from now on."""
         self.is_there = False
         self._tell()
 
@@ -155,7 +154,7 @@ class Composition:
         without: Sequence[str] = (),
         **changes: object,
     ) -> Config:
-        """Of all servers and brokers; with changes of some sources and brokers, by name, and of the whole."""
+        """The configuration with all servers and brokers, and with changes of some by name, and of the whole."""
         select = [{"node": "i=1"}]
         plain: dict[str, object] = {
             "name": "edge",
@@ -209,19 +208,19 @@ class Composition:
             server.produce(count)
 
     def server_config(self, source: str) -> SourceConfig:
-        """What a server was connected to with, last."""
+        """The configuration of a server's last connection."""
         return self.servers[source].configs[-1]
 
     def books(self, broker: str) -> Books:
         return books_of(self.gateway.metrics.registry, broker)
 
     def imbalance(self, broker: str) -> float | None:
-        """Of its books, which begin when it comes."""
+        """The imbalance of a broker's books."""
         return self.gateway.metrics.registry.get_sample_value("gateway_books_imbalance_values", {"sink": broker})
 
     @property
     def faults_counted(self) -> float:
-        """How many lives have ended by a fault of the gateway itself."""
+        """How many lives have ended by a fault of the gateway."""
         samples = (sample for family in self.gateway.metrics.registry.collect() for sample in family.samples)
         return sum(sample.value for sample in samples if sample.labels.get("cause") == "bug")
 

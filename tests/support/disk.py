@@ -1,8 +1,8 @@
-"""A disk in memory that behaves like a bad one: it forgets what was not synced, tears, fills up and fails.
+"""A disk in memory that behaves like a bad one: it loses unsynced data, tears writes, fills up and fails.
 
-It obeys the physics of a real one: what was written is read back at once, but is on the platter only after a sync; a
-failed sync throws the dirty pages away and the next one succeeds all the same; names become durable when their folder
-is synced; a kill loses nothing that was written, a power cut loses any of what was not synced.
+It obeys the physics of a real disk.  A write can be read back at once, but is durable only after a sync.  A failed sync
+drops the dirty pages, and the next sync succeeds all the same.  Names become durable when their folder is synced.  A
+kill loses no write; a power cut loses any part of the unsynced ones.
 """
 
 import errno
@@ -86,7 +86,7 @@ class Disk:
         for n, (offset, change) in enumerate(inode.dirty[: kept + 1]):
             if n == kept and change:
                 change = change[: rng.randint(0, len(change))]
-                if rng.random() < 0.2:  # the size was recorded, the data not
+                if rng.random() < 0.2:  # the size was written, the data was not
                     change = bytes(len(change))
             elif n == kept:
                 continue

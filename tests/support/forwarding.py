@@ -28,18 +28,18 @@ def message(stream: str, seq: int, *, size: int = 20, retain: bool = False) -> M
 
 @dataclass
 class Broker:
-    """A broker that obeys physics: a session that broke stays broken, and what it took is taken."""
+    """A broker that obeys physics: a broken session stays broken, and accepted messages stay accepted."""
 
     verdict: Callable[[Message], Outcome | BaseException | None] = lambda message: DELIVERED
-    """None: not yet; `answer` tells later.  An error is one of the session's own."""
+    """None: no verdict yet; `answer` gives it later.  An exception is raised by the session."""
     window: int = 4
     most_bytes: int = 2**28
     has_forgotten: bool = True
     taken: list[tuple[str, int]] = field(default_factory=list)
     got: list[Message] = field(default_factory=list)
-    """What was taken, whole."""
+    """The accepted messages."""
     waiting: list[tuple[Message, "asyncio.Future[Outcome]"]] = field(default_factory=list)
-    """What has no verdict yet."""
+    """Messages without a verdict."""
     break_after: int | None = None
     sessions: int = 0
     left_in_order: int = 0
@@ -57,7 +57,7 @@ class Broker:
         self.left_in_order += 1
 
     def go(self) -> None:
-        """Be away from now on."""
+        """Be unreachable from now on."""
         self.is_there = False
         for session in self.current:
             session.break_off()
@@ -125,13 +125,13 @@ class Session:
         if broker.break_after is not None and len(broker.taken) >= broker.break_after:
             broker.break_after = None
             self.break_off()
-            return  # taken, but the PUBACK never came: it will be sent again
+            return  # accepted, but without a PUBACK: it will be sent again
         future.set_result(outcome)
 
     def break_off(self) -> None:
         self._broken.set()
         for future in list(self.open):
-            if not future.done():  # its verdict came in this turn of the loop
+            if not future.done():  # it got its verdict in this turn of the loop
                 future.set_exception(Unavailable("broken"))
 
     async def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
@@ -179,7 +179,7 @@ async def append(outbox: Outbox, metrics: Metrics, *streams: str, size: int = 20
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - nothing tells of it
+    while not condition():  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.005)
 
 

@@ -1,6 +1,6 @@
-"""Faults at every await: whatever a task of one peer waits for, the n-th time it does, raises instead.
+"""Faults at every await: the n-th await of one peer's tasks raises.
 
-Only what suspends counts: it is where a task can be interrupted, and where what a library raises comes in.
+Only awaits that suspend count: there a task can be interrupted, and there errors of libraries arrive.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ SECONDS = 60
 
 
 class LibraryCancellation(asyncio.CancelledError):
-    """As asyncua's `wait_for` raises one: nobody has asked for it."""
+    """A cancellation without a request, as raised by asyncua's `wait_for`."""
 
 
 class LibraryPanic(BaseException):
-    """As libraries written in Rust raise one: no `Exception`."""
+    """A panic, as raised by libraries written in Rust: not an `Exception`."""
 
 
 FAULTS: dict[str, Callable[[], BaseException]] = {
@@ -33,7 +33,7 @@ FAULTS: dict[str, Callable[[], BaseException]] = {
 
 
 class Injection:
-    """Raises `fault` at the await with this number, from 1, of all that a unit with this name does."""
+    """Raises `fault` at the await with this number (from 1) among all awaits of the named unit."""
 
     def __init__(self, number: int, fault: Callable[[], BaseException], peer: str) -> None:
         self.number = number
@@ -41,11 +41,11 @@ class Injection:
         self.peer = peer
         self.awaits = 0
         self.place: str | None = None
-        """Where it was raised; None as long as it was not."""
+        """Where it was raised; None: not yet."""
 
     @contextmanager
     def injected(self) -> Iterator[None]:
-        """While open, for the loop that runs."""
+        """Inject while open, in the running loop."""
         loop = asyncio.get_running_loop()
         loop.set_task_factory(self._task)
         try:
@@ -63,7 +63,7 @@ class Injection:
             _is_concerned.reset(reset)
 
     def _is_of_the_peer(self, coro: Anything) -> bool:
-        """Whether a new task is the life of the unit: the tasks that it makes are its own by the context."""
+        """Whether a new task is the unit's life.  Its child tasks are found by their context."""
         frame = getattr(coro, "cr_frame", None)
         if frame is None or frame.f_code.co_name != "live":
             return False
@@ -71,7 +71,7 @@ class Injection:
         return getattr(unit, "name", None) == self.peer or name.split(" ")[-1] == self.peer
 
     def due(self, coro: Anything) -> BaseException | None:
-        """The fault, when its time has come; `coro` is about to wait."""
+        """The fault, when it is due.  `coro` is about to wait."""
         if _innermost(coro).startswith("live life.py"):
             return None  # the pause between two lives
         self.awaits += 1
@@ -143,5 +143,5 @@ def at_every_await(
 
 
 def faults_told(logs: Sequence[Mapping[str, object]]) -> int:
-    """How many faults were told with their traceback."""
+    """How many faults were logged with their traceback."""
     return sum("exc_info" in entry for entry in logs)

@@ -2,7 +2,7 @@
 
     load server → (proxy) → `gateway run` → (proxy) → mosquitto → checker
 
-The proxies are there for who wants to pull plugs; without them nothing stands between the programs.
+The proxies are for tests that cut connections; without them the programs connect directly.
 """
 
 import os
@@ -20,9 +20,9 @@ from tests.support.programs import Gateway, running, wait_until
 from tests.support.threaded import ThreadedProxy, proxy_thread
 
 RATE_HZ = 10.0
-"""How often each tag changes; how many tags there are makes the load."""
+"""How often each tag changes; the number of tags sets the load."""
 CAUGHT_UP_S = 1.0
-"""Live is what is not older than this."""
+"""Values younger than this are live."""
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -39,13 +39,13 @@ class LoadChain:
     broker_link: ThreadedProxy | None = None
 
     def wait_caught_up(self, within_s: float = 120.0) -> float:
-        """Wait until what arrives is live; gives how long that took, in seconds."""
+        """Wait until the arriving values are live.  Returns how long that took, in seconds."""
         began_s = time.monotonic()
         wait_until(lambda: self.checker.lag_s < CAUGHT_UP_S, "live values", within_s)
         return time.monotonic() - began_s
 
     def wait_checker_idle(self, quiet_s: float = 0.5) -> None:
-        """Wait until nothing has arrived for a while: what the broker acknowledged is out of its hands."""
+        """Wait until nothing has arrived for a while, so that the broker has passed on everything."""
 
         def idle() -> bool:
             return time.monotonic() - self.checker.arrived_at_s > quiet_s
@@ -53,7 +53,7 @@ class LoadChain:
         wait_until(idle, "the broker to have passed on what it took")
 
     def finish(self, within_s: float = 180.0) -> int:
-        """Make no more values and wait until the last of every tag has arrived; gives its tick."""
+        """Stop making values and wait until the last one of every tag has arrived.  Returns its tick."""
         last = self.server.finish()
         wait_until(lambda: int(self.checker.last.min()) >= last, f"tick {last} of every tag", within_s)
         return last
@@ -136,6 +136,6 @@ def open_files(pid: int) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time a process has used."""
+    """CPU time that a process has used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS

@@ -1,8 +1,8 @@
-"""A subscriber that checks 20 000 values per second and more, as they come: numbering, order, holes, truth, delay.
+"""A subscriber that checks 20 000 values per second and more: numbering, order, gaps, values, delay.
 
-It knows what `tests/support/load_server.py` serves: in tick *t* the value of tag *n* is `t * tags + n`.  So every value
-says where it belongs, and nothing has to be kept but the last tick of each tag.  Repeats are told by `stream` and `seq`
-alone, as any consumer would.  Reads `json-columns`.
+It knows the values of `tests/support/load_server.py`: in tick *t* the value of tag *n* is `t * tags + n`.  So every
+value shows its tag and tick, and only the last tick of each tag must be kept.  `stream` and `seq` alone identify
+repeats, as for any consumer.  Reads `json-columns`.
 """
 
 import threading
@@ -26,7 +26,7 @@ NEVER = -1
 
 @dataclass(frozen=True)
 class Skipped:
-    """Sequence numbers of one stream that did not come, the first and the last."""
+    """Missing sequence numbers of one stream: the first and the last."""
 
     stream: str
     first_seq: int
@@ -35,19 +35,19 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Hole:
-    """Values of one topic that did not come, between two ticks."""
+    """Missing values of one topic, between two ticks."""
 
     stream: str
     first_tick: int
     last_tick: int
     values: int
     skipped: Skipped | None
-    """The numbers that are missing in front of the message that shows it."""
+    """The numbers missing before the message that shows the hole."""
 
 
 @dataclass(frozen=True)
 class Announced:
-    """A gap as it was announced in a stream."""
+    """A gap, as announced in a stream."""
 
     stream: str
     cause: str
@@ -55,12 +55,12 @@ class Announced:
     until_s: float
     count: int | None
     seqs: range
-    """The numbers that will not come, where it names them."""
+    """The missing numbers, if it names them."""
 
 
 @dataclass
 class LoadChecker:
-    """What has arrived, and what is wrong with it.  Filled by the thread of the MQTT client."""
+    """The arrived values, and the problems found.  Filled by the thread of the MQTT client."""
 
     tags: int
     began_s: float
@@ -83,7 +83,7 @@ class LoadChecker:
     last: Ints = field(init=False)
     """By tag: the first and the last tick that arrived."""
     delays_s: "array[float]" = field(default_factory=lambda: array("f"))
-    """By message, while `quiet`: from the source timestamp of its newest value to here."""
+    """By message, while `quiet`: the delay from the source timestamp of its newest value."""
     quiet: bool = False
     arrived_at_s: float = 0.0
     """When the last message came (monotonic)."""
@@ -98,13 +98,13 @@ class LoadChecker:
 
     @property
     def lag_s(self) -> float:
-        """How old the newest value is of the tag that is furthest behind."""
+        """The age of the newest value of the tag with the largest delay."""
         newest = int(self.last.min())
         return time.time() - self.began_s - newest * self.period_s if newest != NEVER else float("inf")
 
     @property
     def owed(self) -> int:
-        """Values between the first and the last tick of every tag: what arrived and what is missing in between."""
+        """Values between the first and the last tick of every tag, arrived or missing."""
         seen = self.last != NEVER
         return int((self.last[seen] - self.first[seen] + 1).sum())
 
@@ -114,7 +114,7 @@ class LoadChecker:
 
     @property
     def unexplained(self) -> list[Hole]:
-        """Holes that no gap announced in their stream covers, by its numbers or by its times."""
+        """Holes that no announced gap of their stream covers, by numbers or times."""
         told = self._numbers_told()
         return [
             hole
@@ -124,7 +124,7 @@ class LoadChecker:
 
     @property
     def numbers_missing(self) -> list[str]:
-        """Holes in the numbering of streams that no gap names."""
+        """Gaps in the numbering of streams that no announced gap names."""
         told = self._numbers_told()
         return [
             f"{each.stream}: {each.first_seq - 1} is followed by {each.last_seq + 1}"
@@ -212,7 +212,7 @@ def _announced(stream: str, gap: dict[str, str | int]) -> Announced:
 
 
 def _is_told(skipped: Skipped | None, told: dict[str, set[int]]) -> bool:
-    """Whether announced gaps name all of these numbers; what is not about numbers is not told by them."""
+    """Whether announced gaps name all of these numbers.  Gaps without numbers do not count."""
     if skipped is None:
         return False
     return told[skipped.stream].issuperset(range(skipped.first_seq, skipped.last_seq + 1))
@@ -226,7 +226,7 @@ def _instant_s(text: str | int | None, otherwise: float) -> float:
 def load_checker(
     url: str, topic: str, tags: int, began_s: float, period_s: float, client_id: str = "checker"
 ) -> Iterator[LoadChecker]:
-    """Subscribed when entered; comes back by itself when the broker does."""
+    """Subscribed when entered.  Reconnects by itself when the broker is back."""
     checker = LoadChecker(tags, began_s, period_s)
 
     def take(_: str, payload: bytes) -> None:

@@ -2,14 +2,14 @@
 
     python -m tests.support.load_server PORT TAGS HZ
 
-Objects / load / m-00 … m-09 / <number>: all variables change together, HZ times a second.  In tick *t* the value of
-tag *n* is `t * TAGS + n`, so whoever reads one value knows whose it is and which.  Sessions, subscriptions,
-acknowledgements, Republish and transfer are those of `simulators/server`; only the queue of a subscription is replaced
-by two numbers, the next tick and the last one due, from which a whole DataChangeNotification is made in one go.  A
-queue that runs over (`queue_size` ticks) drops its oldest ticks and sets the overflow bit (Part 4, 5.13.1.5).
+Objects / load / m-00 … m-09 / <number>: all variables change together, HZ times a second.  In tick *t* the value of tag
+*n* is `t * TAGS + n`, so a value shows its tag and tick.  Sessions, subscriptions, acknowledgements, Republish and
+transfer are those of `simulators/server`.  Only the queue of a subscription is replaced by two numbers, the next tick
+and the last one due, from which a whole DataChangeNotification is built at once.  A full queue (`queue_size` ticks)
+drops its oldest ticks and sets the overflow bit (Part 4, 5.13.1.5).
 
-Log lines are JSON on standard error: `serving` with the instant of tick 0; SIGUSR1 ends the making of values, and
-`finished` tells the last tick.
+Log lines are JSON on standard error: `serving` with the instant of tick 0.  SIGUSR1 stops the values, and `finished`
+gives the last tick.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A kind of sink for tests, whole in one file: a peer in this process, reached by `memory://`.
 
-It is as small as a kind can be, and obeys physics: what broke stays broken, what was taken is taken, and it sends no
-more than `AHEAD` messages that were not acknowledged.
+It is as small as a kind can be, and obeys physics: a broken session stays broken, accepted messages stay accepted, and
+it sends at most `AHEAD` unacknowledged messages.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A scripted MQTT 5 broker inside the test: for answers that a real broker gives too rarely to wait for.
 
-It obeys physics: what it was told to refuse stays refused, a cut connection stays cut, and what it holds back it
-acknowledges late and in order.
+It obeys physics: a message that it must refuse stays refused, a cut connection stays cut, and delayed acknowledgements
+come late and in order.
 """
 
 import asyncio
@@ -46,13 +46,13 @@ class FakeBroker:
     def __init__(self) -> None:
         self.port = 0
         self.connack: bytes | None = mqtt5.ConnAckPacket().write()
-        """What answers a CONNECT; None: nothing ever does."""
+        """The answer to a CONNECT; None: no answer."""
         self.verdict: Verdict = lambda publish: 0
         self.cuts_on: Callable[[mqtt5.PublishPacket], bool] = lambda publish: False
-        """After which publishes the connection is cut, as a reset that may destroy what is still on its way."""
+        """The publishes after which the connection is reset, which may destroy data on its way."""
         self.answers_pings = True
         self.subacks: list[int] | None = [1]
-        """The reason codes that answer a SUBSCRIBE; None: nothing ever does."""
+        """The reason codes for a SUBSCRIBE; None: no answer."""
         self.subscribed: list[str] = []
         self.pubacks: list[int] = []
         """Packet ids of our own publishes that were acknowledged."""
@@ -72,7 +72,7 @@ class FakeBroker:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def say(self, data: bytes) -> None:
-        """To everyone who is connected."""
+        """Send to every connected client."""
         for writer in self._writers:
             writer.write(data)
 
@@ -85,7 +85,7 @@ class FakeBroker:
             writer.close()
 
     def abort(self) -> None:
-        """As `cut`, without what is still to be sent."""
+        """Like `cut`, but without sending the rest."""
         for writer in self._writers:
             writer.transport.abort()
 

@@ -1,7 +1,7 @@
 """The same small server from three stacks: asyncua, node-opcua (npm), open62541 (through the binding o6).
 
-node-opcua comes from tests/peers (`tests/install-peers`).  o6 ends its process after ten minutes and is nothing to
-depend on: it lives in a virtual environment of its own, made here when it is first wanted.
+node-opcua comes from tests/peers (`tests/install-peers`).  o6 ends its process after ten minutes, so it is no
+dependency: it has its own virtual environment, created when first needed.
 """
 
 import fcntl

@@ -54,7 +54,7 @@ async def opened(
 
 
 class Seen:
-    """What a source has brought, while it is being read; not acknowledged before the next is asked for."""
+    """What a source has yielded while it was read.  The request for the next batch acknowledges it."""
 
     def __init__(self, batches: AsyncIterator[Batch]) -> None:
         self._batches = batches
@@ -95,7 +95,7 @@ class Seen:
 
     @property
     def checkpoint(self) -> bytes:
-        """Of the last batch but one: the last is not durable yet."""
+        """The checkpoint of the last batch but one: the last one is not durable yet."""
         return self.batches[-2].checkpoint if len(self.batches) > 1 else b""
 
     def of(self, name: str) -> list[object]:

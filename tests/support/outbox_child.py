@@ -1,4 +1,4 @@
-"""A process that appends, reads and acknowledges as fast as it can until it is killed, and tells what it was promised.
+"""A process that appends, reads and acknowledges as fast as it can until it is killed, and prints what was promised.
 
     python -m tests.support.outbox_child FOLDER
 

@@ -15,7 +15,7 @@ P = ParamSpec("P")
 
 
 class Life:
-    """One run of an outbox on a loop of its own, which turns only while a step is done."""
+    """One run of an outbox, on its own loop that runs only during a step."""
 
     def __init__(
         self, config: OutboxConfig, files: Files, on_drop: Callable[[str, str, int], None], readers: Readers
@@ -77,7 +77,7 @@ class Life:
         self._life.result()
 
     def forget(self) -> None:
-        """After a kill: the disk does not listen to this process any more."""
+        """After a kill: the disk ignores this process from now on."""
         self._end.set()
         self._finish()
         with contextlib.suppress(OSError, Unavailable):

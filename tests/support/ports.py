@@ -1,8 +1,8 @@
 """Free ports for the programs that tests start.
 
-A program binds its port a while after the test has chosen it.  What the kernel gives for port 0 it may meanwhile give
-to somebody else, above all to the other process of the same run.  So these ports lie below those the kernel gives, each
-process of a run chooses from a part of its own, and none comes twice.
+A program binds its port some time after the test has chosen it.  Meanwhile the kernel may give a port from its own
+range to another process.  So these ports lie below that range, each process of a run uses its own part, and no port is
+used twice.
 """
 
 import contextlib

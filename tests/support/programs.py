@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def wait_until(condition: Callable[[], bool], what: str, within_s: float = 120.0) -> None:
-    """Wait for a condition, and say what was waited for when it does not come."""
+    """Wait for a condition.  On failure, say what was waited for."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"after {within_s:g} s still waiting for: {what}"
@@ -158,7 +158,7 @@ class Gateway(Program):
         self._write()
 
     def reload(self, **changes: object) -> None:
-        """Change the file and send SIGHUP; returns when the gateway has said what became of it."""
+        """Change the file and send SIGHUP.  Returns when the gateway has logged the result."""
         told = ("configuration taken", "the new configuration is refused, the earlier one stays in use")
         before = sum(map(self.said, told))
         self.config = self.config | changes

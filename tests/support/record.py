@@ -1,4 +1,4 @@
-"""Compare what a subscriber got with what the simulators say they served."""
+"""Compares what a subscriber got with what the simulators served."""
 
 from collections import defaultdict
 
@@ -21,8 +21,8 @@ def served(record: list[dict[str, object]]) -> dict[str, list[Change]]:
 def arrived(changes: list[tuple[str, str, object, str]], root: str = "factory/hall-1/") -> dict[str, list[Change]]:
     """By variable: what the subscriber got, in order.
 
-    The same value at the same source time counts once: a first value after subscribing anew, or a page of history read
-    again after a crash, says nothing new.
+    The same value with the same source time counts once: a first value after a new subscription, or a page of history
+    read again after a crash, is not new.
     """
     found: dict[str, dict[Change, None]] = defaultdict(dict)
     for topic, name, value, time in changes:
@@ -46,11 +46,11 @@ def last_change(changes: list[Change]) -> str:
 def losses(truth: dict[str, list[Change]], got: dict[str, list[Change]]) -> list[str]:
     """What is wrong, in sentences.
 
-    From the first change that arrived to the last, every one must be there and in order; only what did not change the
-    value may be left out.
+    From the first change that arrived to the last, all must be there and in order.  Only records with an unchanged
+    value may be missing.
     """
     wrong = [f"{name}: nothing arrived" for name in truth.keys() - got.keys()]
-    wrong += [f"{name}: nobody served it" for name in got.keys() - truth.keys()]
+    wrong += [f"{name}: was never served" for name in got.keys() - truth.keys()]
     for name in sorted(truth.keys() & got.keys()):
         wrong += [f"{name}: {problem}" for problem in _losses_of(truth[name], got[name])]
     return wrong
