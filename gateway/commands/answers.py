@@ -80,26 +80,31 @@ class Mailbox:
 
     async def deliver(self, session: SharedSession) -> None:
         """Send what waits, for as long as the session lasts; what has no verdict by then is sent on the next."""
-        slots = asyncio.Semaphore(SHARE)
-        while True:
+        slots, broken = asyncio.Semaphore(SHARE), asyncio.Event()
+        while not broken.is_set():
             while not self._waiting:
                 self._came.clear()
                 await self._came.wait()
             await slots.acquire()
+            if broken.is_set():
+                return
             answer = self._waiting.popleft()
             if self._now_ns() >= answer.until_ns:
                 self._over(answer)
                 slots.release()
                 continue
             sending = session.send_aside(answer.message(self._now_ns()))
-            sending.add_done_callback(partial(self._settle, answer, slots))
+            sending.add_done_callback(partial(self._settle, answer, slots, broken))
 
-    def _settle(self, answer: Answer, slots: asyncio.Semaphore, sent: "asyncio.Future[Outcome]") -> None:
+    def _settle(
+        self, answer: Answer, slots: asyncio.Semaphore, broken: asyncio.Event, sent: "asyncio.Future[Outcome]"
+    ) -> None:
         slots.release()
         try:
             outcome = sent.result()
         except (Unavailable, asyncio.CancelledError):
             self._waiting.appendleft(answer)
+            broken.set()  # the next session begins with it
             self._came.set()
             return
         if outcome.verdict is not Verdict.DELIVERED:

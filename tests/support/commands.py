@@ -138,10 +138,12 @@ class Office:
         self.most_bytes = 2**20
         self.certificate_ends_s, self.has_forgotten = nan, False
         self.is_there = True
+        self.attempts = 0
         self._numbers = count(1)
 
     def send(self, message: Message) -> "asyncio.Future[Outcome]":
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.attempts += 1
         if self.is_there:
             self.got.append(message)
             self._came.set()
