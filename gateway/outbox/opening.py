@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -65,12 +65,19 @@ async def open_outbox(
 
 
 async def _recovered(files: Files, recover: Callable[[], Found]) -> Found:
-    """Recover in a thread, which cannot be cancelled.  After a cancellation, close what it has opened."""
+    """Recover in a thread, which cannot be cancelled.
+
+    If nobody waits to the end, for whatever reason, what it has opened is closed.
+    """
     opening = begin_in_thread(recover, "open the outbox")
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        await asyncio.wait([opening])
-        if opening.exception() is None:
-            opening.result().let_go(files)
-        raise
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(_let_go, opening, files)
+        found = await asyncio.shield(opening)
+        undo.pop_all()
+    return found
+
+
+async def _let_go(opening: "asyncio.Future[Found]", files: Files) -> None:
+    await asyncio.wait([opening])
+    if opening.exception() is None:
+        opening.result().let_go(files)
