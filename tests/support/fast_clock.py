@@ -29,7 +29,7 @@ class FastLoop(asyncio.SelectorEventLoop):
         return super().time() * self._times
 
 
-def run_fast(body: Coroutine[object, object, None], times: float = 100.0, within_s: float = 20_000.0) -> None:
+def run_fast(body: Coroutine[object, object, None], times: float = 50.0, within_s: float = 20_000.0) -> None:
     """`within_s` is in seconds of the loop."""
     with asyncio.Runner(loop_factory=lambda: FastLoop(times)) as runner:
         runner.run(asyncio.wait_for(body, within_s))
