@@ -1,11 +1,11 @@
-"""Signals from the first moment of the process to its last; comes before all else, so it imports next to nothing.
+"""Signal handling from the start of the process to its end.  Imported before all else, so it imports very little.
 
-While modules are imported Ctrl-C and SIGTERM end the process at once, without raising anything: an exception from
-nowhere does not come through every import as what it is.  Until a command has handlers of its own, SIGTERM goes on
-doing so: also as process 1, where it would be ignored, and with 0 for a daemon, which was stopped before it had begun.
-SIGHUP waits for a daemon that takes it.
+While modules are imported, Ctrl-C and SIGTERM end the process at once and raise nothing: an exception in the middle of
+an import may reach the program as another error.  SIGTERM keeps doing so until a command sets its own handlers, also in
+process 1, where the kernel would ignore it.  A daemon then ends with code 0, since it was stopped before it began.
+SIGHUP is held back until a daemon takes it.
 
-Exists twice, like `yaml_positions`.
+The file exists twice, like `yaml_positions`.
 """
 
 import os
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 EXIT_INTERRUPTED = 130
-"""What a shell says of a program that Ctrl-C has ended."""
+"""The exit code that a shell reports for a program ended by Ctrl-C."""
 EXIT_TERMINATED = 143
-"""What a shell says of a program that SIGTERM has ended."""
+"""The exit code that a shell reports for a program ended by SIGTERM."""
 DAEMONS = ("run", "serve")
-"""The commands that run until they are told to stop, and end with 0 then."""
+"""The commands that run until they are stopped, and then end with 0."""
 TAKES_SIGHUP = ("run",)
 
 
 def from_the_first_moment() -> None:
-    """Before anything large is imported."""
+    """Set the handlers for the time of the imports."""
     signal.signal(signal.SIGTERM, _vanish)
     _on_interrupt(_vanish)
     if sys.argv[1:2] and sys.argv[1] in TAKES_SIGHUP:
@@ -37,27 +37,27 @@ def from_the_first_moment() -> None:
 
 
 def from_now_on() -> None:
-    """When all is imported: Ctrl-C is `KeyboardInterrupt`, so that a command can clean up."""
+    """Set the handlers for after the imports: Ctrl-C is `KeyboardInterrupt`, so that a command can clean up."""
     _on_interrupt(signal.default_int_handler)
 
 
 def to_the_last() -> None:
-    """When all is done, and only the interpreter has to end: nothing interrupts that with a traceback."""
+    """Set the handlers for the end, when only the interpreter has to finish: no signal causes a traceback any more."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads any more, or it is closed
+        with suppress(OSError, ValueError):  # the reader is gone, or the stream is closed
             stream.flush()
     signal.signal(signal.SIGTERM, _vanish)
     _on_interrupt(_vanish)
 
 
 def _on_interrupt(handler: Callable[[int, FrameType | None], object]) -> None:
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell that starts it in the background ignores it
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell ignores it for programs in the background
         signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
 def taking(number: signal.Signals) -> Iterator[None]:
-    """There is a handler for it now: what waited comes through."""
+    """Unblock a signal that now has a handler.  A signal that was held back is delivered."""
     before = signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     try:
         yield
@@ -67,7 +67,7 @@ def taking(number: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def handled(loop: "AbstractEventLoop", handlers: Mapping[signal.Signals, Callable[[], object]]) -> Iterator[None]:
-    """The loop handles these.  Behind this whoever did before does so again, without a moment in which nobody does."""
+    """Let the loop handle these signals.  At the end the earlier handlers are back, without a moment in between."""
     before = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)

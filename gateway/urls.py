@@ -1,9 +1,9 @@
-"""Addresses: one strict reader for all of them (RFC 3986), whose messages repeat nothing that may be a secret.
+"""Addresses: one strict parser for all of them (RFC 3986).  Its messages never repeat a possible secret.
 
-Somebody may have put a password into an address, in the wrong place or in the right one of another program.  So a user
-name, a query and a fragment are mistakes, and what is told names the part, not its text.
+A user may put a password into an address, so a user name, a query and a fragment are mistakes, and a message names the
+part, not its text.
 
-Exists twice, like `yaml_positions`.
+The file exists twice, like `yaml_positions`.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 PORTS: Mapping[str, int] = {"opc.tcp": 4840, "mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443, "http": 80}
-"""The schemes there are, and the port where none is written."""
+"""The supported schemes, and their default ports."""
 _WITHOUT_PATH = ("mqtt", "mqtts")
 
 _WHOLE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(/[^?#]*)?", re.ASCII)
@@ -39,20 +39,20 @@ class Url:
 
     @property
     def is_local(self) -> bool:
-        """Whether it stays on this machine."""
+        """Whether the host is this computer."""
         return self.host == "localhost" or (_is_ip(self.host) and ipaddress.ip_address(self.host).is_loopback)
 
 
 def parse_url(text: str, schemes: Sequence[str], lowest_port: int = 1) -> Url:
-    """An address of one of these schemes, whole and unambiguous.  Raises `ValueError` with what to write instead."""
+    """Parse an address with one of these schemes.  Raises `ValueError`, with the remedy, unless it is unambiguous."""
     if "@" in text:
         raise ValueError("keep user name and password out of the address: use username and password (%40 is an @)")
     if "${" in text or "{{" in text:
-        raise ValueError("nothing is filled in here: write the address itself, not the name of a variable")
+        raise ValueError("variables are not replaced here: write the address itself")
     if "?" in text or "#" in text:
-        raise ValueError("leave out what follows ? or # in the address: it may be a secret")
+        raise ValueError("remove the ? or # and everything behind it from the address: it may be a secret")
     if not text.isprintable() or " " in text:
-        raise ValueError("an address holds no spaces and no line breaks")
+        raise ValueError("an address must not contain spaces or line breaks")
     form = " or ".join(f"{scheme}://host:port" for scheme in schemes)
     whole = _WHOLE.fullmatch(text)
     scheme = whole[1].lower() if whole else ""
@@ -66,9 +66,9 @@ def parse_url(text: str, schemes: Sequence[str], lowest_port: int = 1) -> Url:
     if path == "/" and scheme in _WITHOUT_PATH:
         path = ""
     if path and scheme in _WITHOUT_PATH:
-        raise ValueError(f"{scheme}:// has no path: leave out what follows the port")
+        raise ValueError(f"{scheme}:// has no path: remove everything behind the port")
     if not _PATH.fullmatch(path):
-        raise ValueError("the path holds a character that an address may not hold: write it as % and two digits")
+        raise ValueError("the path contains a character that is not allowed: write it as % and two hexadecimal digits")
     return Url(scheme, host, port, path)
 
 
@@ -77,21 +77,21 @@ def checked_host(text: str) -> str:
     if text.startswith("["):
         inner, _, zone = text[1:-1].partition("%")
         if not _is_ip(inner) or ":" not in inner or ("%" in text and not _ZONE.fullmatch(zone)):
-            raise ValueError("what stands in [ ] is no IPv6 address")
+            raise ValueError("the text in [ ] is not an IPv6 address")
         return text[1:-1]
     if _is_ip(text):
         return text
     try:
         name = text if text.isascii() else text.encode("idna").decode("ascii")
     except UnicodeError as error:
-        raise ValueError("the host is no name that can be looked up") from error
+        raise ValueError("the host is not a valid name") from error
     labels = name.removesuffix(".").split(".")
     if not all(labels):
-        raise ValueError("the host has nothing between two dots, or before the first")
+        raise ValueError("the host has an empty part before or between its dots")
     if len(name) > 253 or not all(_NAME.fullmatch(label) for label in labels):
-        raise ValueError("the host is no name that can be looked up: letters, digits and - in parts of at most 63")
+        raise ValueError("the host is not a valid name: use letters, digits and -, at most 63 between dots")
     if labels[-1].isdigit():
-        raise ValueError("the host looks like an IP address and is none")
+        raise ValueError("the host looks like an IP address but is not a valid one")
     return name
 
 

@@ -1,6 +1,6 @@
-"""A YAML document as a pydantic model, and of each mistake where it stands, what is wrong and what is allowed.
+"""A YAML document as a pydantic model.  Each mistake is reported with its line, what is wrong and what is allowed.
 
-Exists twice, like `yaml_positions`.
+The file exists twice, like `yaml_positions`.
 """
 
 import difflib
@@ -18,9 +18,9 @@ from gateway.yaml_positions import MAX_TOLD, Document, Place, Problem, dotted
 Model = TypeVar("Model", bound=BaseModel)
 
 _MEMBER_KEYS = ("kind", "law")
-"""Keys whose value says which member of a union a mapping is."""
+"""Keys whose value selects the member of a union that a mapping belongs to."""
 _NAMED_KEYS = 8
-"""So many keys are all named; of more, those that must be there."""
+"""A message names up to this many possible keys.  If there are more, it names the required ones."""
 
 
 def validated(
@@ -31,9 +31,9 @@ def validated(
 ) -> Model:
     """The document as a model.
 
-    Raises `ConfigError` with one line per mistake, in the order of the file.  What `check` finds is told in the same
-    list; where the document has mistakes it gets what `sound` makes of the rest, or is not asked.  What stands in the
-    file is repeated only for models that do not hide it (`hide_input_in_errors`).
+    Raises `ConfigError` with one line per mistake, in the order of the file.  The problems of `check` are in the same
+    list. If the document has mistakes, `check` gets the part that `sound` makes of the rest; without `sound` it does
+    not run. Messages do not repeat the content of the file for models with `hide_input_in_errors`.
     """
     problems: list[tuple[int, str]] = []
     value: Model | None = None
@@ -52,19 +52,19 @@ def validated(
 
 
 def _worth_telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """All but this: pydantic calls a list too short when all of its items have mistakes of their own."""
+    """All errors except one kind: pydantic calls a list too short when all of its items have mistakes."""
     inner = {e["loc"][:end] for e in errors for end in range(len(e["loc"]))}
     return [e for e in errors if e["type"] != "too_short" or e["loc"] not in inner]
 
 
 def _place(given: Place, document: Document) -> Place:
-    """The place without the names of union members that pydantic puts between the keys of the file."""
+    """The place in the file: without the names of union members that pydantic inserts."""
     kept: Place = ()
     here, named = document.value, False
     for index, part in enumerate(given):
         last = index == len(given) - 1
         if not named and not last and isinstance(here, dict) and part in [here.get(key) for key in _MEMBER_KEYS]:
-            named = True  # `kind: orders` may well have a key `orders`
+            named = True  # a member `orders` may have a key `orders`
         elif document.holds((*kept, part)) or (last and isinstance(part, str) and not _is_member(part)):
             kept, here, named = (*kept, part), _inside(here, part), False
     return kept
@@ -116,7 +116,7 @@ def _nearest(model: type[BaseModel], place: Place) -> str:
 
 
 def _keys(model: type[BaseModel], place: Place) -> str:
-    """Which keys go there."""
+    """The keys that are allowed there."""
     owners = _owners(model, place)
     names = _names(owners)
     if len(names) > _NAMED_KEYS:
@@ -142,7 +142,7 @@ def _owners(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:
-    """The models that an annotation such as `tuple[Selection, ...]` or `Secret | None` speaks of."""
+    """The models in an annotation such as `tuple[Selection, ...]` or `Secret | None`."""
     if isinstance(annotation, types.GenericAlias) or not isinstance(annotation, type):
         return [m for inner in typing.get_args(annotation) for m in _models_in(inner)]
     return [annotation] if issubclass(annotation, BaseModel) else []

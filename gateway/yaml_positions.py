@@ -1,14 +1,14 @@
-"""YAML with places: read one document, and know on which line each part of it stands.
+"""YAML with line numbers: reads one document, and knows the line of each of its parts.
 
-The dialect is the core schema of YAML 1.2, with `<<` for merging.  A word that readers of YAML 1.1 take for something
-else (`off`, `010`, `1:30`, a date) is a mistake with a hint, so that every file means the same to all readers.  So is
-what no configuration holds: tags, keys that are no texts, an alias inside what it stands for, a null character.
+The dialect is the core schema of YAML 1.2, with `<<` for merging.  A word with another meaning in YAML 1.1 (`off`,
+`010`, `1:30`, a date) is a mistake with a hint, so that every parser reads a file alike.  Tags, keys that are not
+texts, aliases inside their own anchor, and null characters are mistakes too: no configuration needs them.
 
-The document is made from the parser's events, one at a time and without recursion: bounded in size, depth and in what
-aliases multiply, before anything is built from them.
+The document is built from the parser's events, one at a time and without recursion.  Size, depth and the number of
+values behind aliases are limited before anything is built.
 
 The gateway and the simulators share no code on purpose, so this file and its neighbours (`yaml_words`, `yaml_models`)
-exist twice, equal but for the package's name: a test holds the two together.
+exist twice, equal except for the package's name; a test compares them.
 """
 
 import re
@@ -23,32 +23,32 @@ from gateway.yaml_words import read_word
 
 Place = tuple[int | str, ...]
 Problem = tuple[Place, str]
-"""Where, and what is wrong and what is allowed."""
+"""The place, and what is wrong and what is allowed."""
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
 MAX_VALUES = 1_000_000
 MAX_ALIASED = 100_000
-"""How many values aliases may stand for, altogether."""
+"""How many values all aliases together may stand for."""
 MAX_TOLD = 100
-"""So many mistakes are enough for one look."""
+"""The largest number of mistakes reported at once."""
 
 PARSER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Twenty times faster where the library was built with libyaml."""
+"""The C parser is twenty times faster; PyYAML has it when built with libyaml."""
 
 
 @dataclass(slots=True)
 class Part:
-    """A value, and the parts it is made of."""
+    """A value, the parts inside it, and its line."""
 
     line: int
     value: object
     inside: "dict[str, Part] | list[Part] | None" = None
     values: int = 1
-    """How many values it is made of, itself included."""
+    """The number of values in it, itself included."""
 
     def at(self, key: int | str) -> "Part | None":
-        """The part under a key or number; None where there is none."""
+        """The part under a key or index.  None: there is none."""
         if isinstance(self.inside, dict):
             return self.inside.get(key) if isinstance(key, str) else None
         if isinstance(self.inside, list) and isinstance(key, int) and key < len(self.inside):
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The content of a YAML file, and the line on which each part of it stands."""
+    """The content of a YAML file, and the line of each of its parts."""
 
     path: Path
     root: Part
@@ -68,11 +68,11 @@ class Document:
         return self.root.value
 
     def holds(self, place: Place) -> bool:
-        """Whether there is such a part."""
+        """Whether the place exists."""
         return len(list(self._way(place))) == len(place) + 1
 
     def line_of(self, place: Place) -> int:
-        """The line of a part, or of the nearest thing around it that exists."""
+        """The line of a part, or of the nearest enclosing part that exists."""
         return list(self._way(place))[-1].line
 
     def problem(self, place: Place, text: str) -> str:
@@ -88,13 +88,13 @@ class Document:
 
 
 def dotted(place: Place) -> str:
-    """`("sources", 0, "url")` as `sources[0].url`."""
+    """Format a place: `("sources", 0, "url")` becomes `sources[0].url`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".") or "the file"
 
 
 def read_yaml(path: Path) -> Document:
-    """Read one document.  Raises `ConfigError`, with file and line, for whatever is wrong with it as YAML."""
+    """Read one document.  Raises `ConfigError`, with file and line, when it is not valid YAML of this dialect."""
     return Document(path, _Composer(path).compose(_text_of(path)))
 
 
@@ -120,16 +120,16 @@ def _text_of(path: Path) -> str:
 
 
 _STRANGE = re.compile("[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What YAML 1.2 does not allow (5.1), and what only 1.1 takes for the end of a line (NEL, LS, PS)."""
+"""Characters that YAML 1.2 does not allow (5.1), and those that only YAML 1.1 takes for a line end (NEL, LS, PS)."""
 
 
 class _Fatal(Exception):  # noqa: N818 - it is caught here
-    """A mistake after which nothing that follows can be understood."""
+    """A mistake that makes everything behind it unreadable."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not come yet."""
+    """A collection whose end event has not come yet."""
 
     part: Part
     anchor: str | None
@@ -139,7 +139,7 @@ class _Open:
 
 
 class _Composer:
-    """Takes events, and builds the parts."""
+    """Builds the parts from the events."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -163,7 +163,7 @@ class _Composer:
             if error.problem_mark is not None:
                 self._line = min(error.problem_mark.line, text.rstrip("\n").count("\n")) + 1
             self._mistake(f"the file: is not YAML: {error.problem}")
-        except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape for a character that there is not
+        except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape of a character that does not exist
             self._mistake(f"the file: is not YAML: {error}")
         except _Fatal as error:
             self._mistake(str(error))
@@ -178,7 +178,7 @@ class _Composer:
         self._problems.append(f"{self._path}:{self._line}: {text}")
 
     def _here(self, key: Part | None = None) -> str:
-        """The place of what comes next, or of what has just come under a key."""
+        """The place of the next part, or of the one under `key`."""
         place: list[int | str] = []
         for each in self._open:
             if isinstance(each.part.inside, list):
@@ -218,7 +218,7 @@ class _Composer:
         for merged in ended.merged:
             assert isinstance(merged.inside, dict)
             for key, part in merged.inside.items():
-                if key not in ended.part.inside:  # type: ignore[operator]  # it is the inside of a mapping
+                if key not in ended.part.inside:  # type: ignore[operator]  # it is a dict for mappings
                     _put(ended.part, key, part)
         self._add(ended.part, ended.anchor)
 
@@ -268,7 +268,7 @@ class _Composer:
             top.merged = each
 
     def _alias(self, event: yaml.AliasEvent) -> Part:
-        if event.anchor not in self._anchors:  # its name is not told: it may be a password with a star
+        if event.anchor not in self._anchors:  # not named in the message: it may be a password that begins with *
             raise _Fatal(
                 f"{self._here()}: an alias (*) whose anchor (&) is nowhere before it: quote it if it is a text"
             )

@@ -1,7 +1,6 @@
-"""What a word without quotes is in YAML: a text, a number, a truth value, or nothing.  Pure.
+"""The type of an unquoted word in YAML: text, number, Boolean or null.  Pure.
 
-The core schema of YAML 1.2 (10.3.2), beside what readers of YAML 1.1 take the same word for: where the two differ it is
-a mistake, whichever was meant.
+The word is read by the core schema of YAML 1.2 (10.3.2) and by YAML 1.1.  If the two differ, the word is a mistake.
 """
 
 import math
@@ -10,7 +9,7 @@ from collections.abc import Callable
 
 
 def read_word(text: str) -> tuple[object, str]:
-    """What a word without quotes is, and what is wrong with it; empty when nothing is."""
+    """The value of an unquoted word, and what is wrong with it (empty: nothing)."""
     if len(text) > LONGEST or text[:1] not in _FIRST:
         return text, ""
     value = next((read(text) for form, read in _FORMS if form.fullmatch(text)), text)
@@ -24,9 +23,9 @@ def read_word(text: str) -> tuple[object, str]:
 
 
 LONGEST = 200
-"""No number, date or truth value is longer."""
+"""No number, date or Boolean is longer."""
 _FIRST = frozenset("+-.0123456789~nNtTfFyYoO=<") | {""}
-"""What all words begin with that may be something else than a text."""
+"""The first characters of all words that may not be texts."""
 
 
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
@@ -42,11 +41,11 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
 
 
 class _Date:
-    """What a date is to YAML 1.1."""
+    """A word that YAML 1.1 reads as a date."""
 
 
 def in_yaml_11(text: str) -> object:
-    """What readers of YAML 1.1 make of it."""
+    """The value of the word in YAML 1.1."""
     if text in _WORDS_11:
         return _WORDS_11[text]
     for form, read in _FORMS_11:
@@ -105,7 +104,7 @@ def _called(value: object) -> str:
 
 
 def _written(text: str, value: object) -> str:
-    """How to write it so that all readers read the same."""
+    """The form that every parser reads alike."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
