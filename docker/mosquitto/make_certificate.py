@@ -1,7 +1,10 @@
-"""A certificate for the broker, from an authority of the stack: `make_certificate.py FOLDER OWNER`.
+"""A certificate for the broker, by an authority of the stack's own.
 
-    ca.crt    trusted by clients            broker.crt, broker.key    the broker's certificate and key; OWNER may read
-    ca.key    the authority's key; only root may read it
+    make_certificate.py AUTHORITY BROKER OWNER CLIENT...
+
+    AUTHORITY/ca.key              root's
+    AUTHORITY/ca.crt              what clients trust; also in the folders of the broker and of each client
+    BROKER/broker.crt, .key       what the broker shows; the key is OWNER's
 
 Created at the first start.  At every later start the broker gets a new certificate if less than `RENEW` is left.  The
 authority stays, so clients need no change.  A running broker uses the new certificate after a restart.
@@ -9,6 +12,7 @@ authority stays, so clients need no change.  A running broker uses the new certi
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,13 +29,15 @@ LASTS = timedelta(days=365)
 RENEW = timedelta(days=60)
 
 
-def make(folder: Path, owner: int) -> None:
-    """Create what is missing, and renew what ends soon."""
-    if not (folder / "ca.crt").exists():
-        _make_authority(folder)
-    shown = folder / "broker.crt"
+def make(authority: Path, broker: Path, owner: int, clients: Sequence[Path] = ()) -> None:
+    """Make what is missing, and renew what ends soon."""
+    if not (authority / "ca.crt").exists():
+        _make_authority(authority)
+    shown = broker / "broker.crt"
     if not shown.exists() or _left(shown) < RENEW:
-        _make_broker(folder, owner)
+        _make_broker(authority, broker, owner)
+    for folder in {broker, *clients} - {authority}:
+        _write(folder / "ca.crt", (authority / "ca.crt").read_bytes(), 0o644, os.getuid())
 
 
 def _left(path: Path) -> timedelta:
@@ -50,9 +56,9 @@ def _make_authority(folder: Path) -> None:
     _write(folder / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644, os.getuid())
 
 
-def _make_broker(folder: Path, owner: int) -> None:
-    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
-    signing = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+def _make_broker(vouching: Path, folder: Path, owner: int) -> None:
+    authority = x509.load_pem_x509_certificate((vouching / "ca.crt").read_bytes())
+    signing = serialization.load_pem_private_key((vouching / "ca.key").read_bytes(), None)
     assert isinstance(signing, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
     hosts = [*map(x509.DNSName, NAMES), *(x509.IPAddress(ip_address(address)) for address in ADDRESSES)]
@@ -116,4 +122,4 @@ def _write(path: Path, content: bytes, mode: int, owner: int) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), int(sys.argv[2]))
+    make(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), [Path(each) for each in sys.argv[4:]])

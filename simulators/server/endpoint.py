@@ -131,6 +131,7 @@ class OpcUaServer(Server):
     async def secure(self) -> None:
         """Set policies, users and certificates according to the access."""
         access = self.access
+        self.iserver.offers_security = any(name != "None" for name in access.policies)
         self.set_security_policy([kind for name in access.policies for kind in POLICIES[name]])
         tokens: list[type] = [ua.AnonymousIdentityToken] if access.anonymous else []
         self.set_identity_tokens([*tokens, *([ua.UserNameIdentityToken] if access.passwords else [])])
@@ -151,9 +152,12 @@ class OpcUaServer(Server):
 
 async def admit(trusted: Path, certificate: Certificate, description: ua.ApplicationDescription) -> None:
     """Check that the folder trusts the client's certificate now.  Raises `ServiceError` if it does not."""
-    if not any(trusted.iterdir()):  # asyncua trusts every client when the folder is empty
+    folders = [trusted, *(each for each in trusted.rglob("*") if each.is_dir())]
+    if not any(
+        each.is_file() for folder in folders for each in folder.iterdir()
+    ):  # asyncua trusts every client when the folder is empty
         raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
-    store = TrustStore([trusted], [])
+    store = TrustStore(folders, [])
     await store.load()
     options = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
     await CertificateValidator(options, store)(certificate, description)

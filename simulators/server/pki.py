@@ -1,8 +1,8 @@
 """The simulator's own certificate, made when there is none, and the users it knows.
 
 A PKI folder holds `own.der` and `own.pem` (certificate and private key, readable by the owner only).  If it also holds
-`trusted/`, only clients whose certificates are there at that moment may connect; none may when it is empty.  A users
-file is YAML: name and password.
+`trusted/`, only clients whose certificates are there at that moment, or in a folder below, may connect; none may when
+it is empty.  A users file is YAML: name and password.
 """
 
 import os

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from asyncua import ua
@@ -49,10 +49,18 @@ class Session(InternalSession):
     def __init__(self, core: "Core", name: str, user: User, external: bool) -> None:
         super().__init__(core, core.aspace, core.subscription_service, name, user=user, external=False)
         self.external = external
+        self.application_uri = ""
+        """What the client calls itself."""
         self.subscriptions = core.subscriptions
         if external:
             self.auth_token = opaque_id(os.urandom(32))
             core.register_external_session(self)
+
+    async def create_session(
+        self, params: ua.CreateSessionParameters, sockname: tuple[str, int] | None = None
+    ) -> ua.CreateSessionResult:
+        self.application_uri = params.ClientDescription.ApplicationUri or ""
+        return await super().create_session(params, sockname)
 
     async def close_session(self, delete_subs: bool = True) -> None:
         """Close the session.  A session that times out leaves its subscriptions: they live for their own lifetime, and
@@ -78,10 +86,9 @@ class Session(InternalSession):
         connection = getattr(callback, "__self__", None)
         if not isinstance(connection, Connection):
             raise ServiceError(StatusCodes.BadInternalError)
-        return [
-            self.subscriptions.transfer_to(self, number, bool(params.SendInitialValues), callback, connection.ask)
-            for number in params.SubscriptionIds
-        ]
+        is_open = self.iserver.offers_security and not connection.is_secured
+        move = partial(self.subscriptions.transfer_to, self, is_open=is_open, answer=callback, ask=connection.ask)
+        return [move(number, bool(params.SendInitialValues)) for number in params.SubscriptionIds]
 
     async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
         """Write each value that is allowed; refuse the others one by one."""
@@ -105,6 +112,11 @@ class Connection(UaProcessor):
     """The requests of one TCP connection."""
 
     iserver: "Core"
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether its messages are signed at least."""
+        return bool(self._connection.security_policy.Mode != ua.MessageSecurityMode.None_)
 
     def ask(self, subscription_id: int) -> PublishRequestData | None:
         """A stored publish request to answer.  None: the next one that arrives is answered at once."""
@@ -206,6 +218,8 @@ class Core(InternalServer):
         self.disturb: Disturb | None = None
         self.admits: Callable[[], bool] = lambda: True
         self.session_limit = 100
+        self.offers_security = False
+        """Whether a client need not be without a secure channel."""
 
     def create_session(
         self,
@@ -222,8 +236,8 @@ class Core(InternalServer):
             self.aspace[node_id] = copied(node)
 
     @property
-    def sessions(self) -> list[InternalSession]:
-        return list(self._external_sessions.values())
+    def sessions(self) -> list[Session]:
+        return [each for each in self._external_sessions.values() if isinstance(each, Session)]
 
     async def write_clock(self, offset: timedelta) -> None:
         """Update Server_ServerStatus by a clock that may be wrong.  Messages use the same clock."""

@@ -43,6 +43,7 @@ class Owner(Protocol):
 
     session_id: ua.NodeId
     user: User
+    application_uri: str
 
 
 @runtime_checkable
@@ -65,7 +66,7 @@ class Subscription(InternalSubscription):
         )  # fmt: skip
         self.items = Items(self, aspace)
         self.monitored_item_srv = self.items
-        self.user = owner.user
+        self.user, self.application_uri = owner.user, owner.application_uri
         self.most_values = most_values
         self._now = now
 
@@ -225,13 +226,18 @@ class Subscriptions(SubscriptionService):
         return self._known(params.SubscriptionId).republish(params.RetransmitSequenceNumber)
 
     def transfer_to(
-        self, owner: Owner, number: int, send_initial_values: bool, answer: Answer, ask: Ask
+        self, owner: Owner, number: int, send_initial_values: bool, *, is_open: bool, answer: Answer, ask: Ask
     ) -> ua.TransferResult:
-        """Move a subscription to the session `owner` (Part 4, 5.14.7), if both belong to the same user."""
+        """Move a subscription to the session `owner` (Part 4, 5.14.7), if both belong to the same user.
+
+        Anonymous users are the same if they are the same application, on a channel that proves it: signed at least.  A
+        server that offers no such channel cannot ask for one, so it is refused (`is_open`) where there are others.
+        """
         subscription = self.subscriptions.get(int(number))
         if not isinstance(subscription, Subscription):
             return ua.TransferResult(status(StatusCodes.BadSubscriptionIdInvalid))
-        if subscription.user != owner.user:
+        is_stranger = owner.user.name is None and (subscription.application_uri != owner.application_uri or is_open)
+        if subscription.user != owner.user or is_stranger:
             return ua.TransferResult(status(StatusCodes.BadUserAccessDenied))
         subscription.move(owner, answer, ask)
         if send_initial_values:

@@ -65,9 +65,9 @@ def test_all_that_have_a_health_check_are_healthy(stack: Stack) -> None:
 def test_opc_ua_is_encrypted_and_certificates_alone_were_handed_over(stack: Stack) -> None:
     strongest = stack.inside("gateway", "cat pki/strongest.json").split()
     assert strongest.count("2") == strongest.count("1,") == 2  # both plants: SignAndEncrypt, Aes256_Sha256_RsaPss
-    shown = stack.inside("gateway", "ls pki/trusted").split()
-    assert shown == ["munich.der", "seattle.der"]
-    assert stack.inside("factory-munich", "ls pki/trusted").split() == ["edge-1.der"]
+    files = "cd pki/trusted && find . -type f | sort"
+    assert stack.inside("gateway", files).split() == ["./munich/munich.der", "./seattle/seattle.der"]
+    assert stack.inside("factory-munich", files).split() == ["./edge-1/edge-1.der"]
     keys = "grep -rl PRIVATE pki /certificates 2>/dev/null || true"
     assert stack.inside("gateway", keys).split() == ["pki/own/private_key.pem"]
     assert stack.inside("factory-munich", keys).split() == ["pki/own.pem"]
@@ -77,8 +77,13 @@ def test_the_gateway_talks_tls_to_the_broker_and_reads_no_key_of_it(stack: Stack
     left_s = 'min(gateway_sink_certificate_expires_timestamp_seconds{certificate="broker"}) - time()'
     assert stack.wait_figure(left_s, lambda left: left > 0, 30) > 300 * 86_400
     assert "mqtts://mosquitto:8883" in stack.inside("gateway", "cat /etc/connected-factory/gateway.yaml")
-    told = stack.inside("gateway", "cat /secrets/broker.key /secrets/ca.key /secrets/viewer 2>&1 || true")
-    assert told.count("Permission denied") == 3
+    others = " ".join(f"/secrets/{name}" for name in ("broker.key", "ca.key", "passwords", "viewer", "gateway-seattle"))
+    told = stack.inside("gateway", f"cat /secrets/gateway /secrets/ca.crt >/dev/null && cat {others} 2>&1 || true")
+    assert told.count("No such file") == 5
+    plants = "touch /certificates/x pki/trusted/edge-1/x 2>&1; rm /certificates/x; ls /certificates"
+    told = stack.inside("factory-munich", plants)
+    assert "Read-only" in told
+    assert told.split()[-1] == "munich.der"  # and no other plant's
 
 
 def test_the_viewer_reads_and_nobody_gets_in_without_a_name(stack: Stack, viewer: Subscriber) -> None:

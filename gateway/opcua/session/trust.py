@@ -1,6 +1,6 @@
 """The trust store: a folder of certificates that people can inspect and change while the gateway runs.
 
-    trusted/   trusted certificates of servers or issuers
+    trusted/   trusted certificates of servers or issuers, also in subfolders, one for each writer
     issuers/   issuers that only complete chains; not trusted by themselves
     crl/       revocation lists of issuers
     rejected/  refused certificates of servers: `gateway cert trust` moves them
@@ -124,7 +124,7 @@ class TrustStore:
         """The certificates in these folders (default: all).  Other files are ignored."""
         found = []
         for folder in folders or FOLDERS:
-            for path in sorted((self.folder / folder).glob("*")):
+            for path in sorted((self.folder / folder).rglob("*")):
                 try:
                     found.append(Listed(folder, path, load(path.read_bytes())))
                 except (OSError, ValueError):

@@ -97,7 +97,7 @@ def test_without_tls_there_is_no_certificate_that_ends(tmp_path: Path) -> None:
 
 
 def test_the_certificate_of_the_compose_stack_is_taken(tmp_path: Path) -> None:
-    make(tmp_path, os.getuid())
+    make(tmp_path, tmp_path, os.getuid())
     lines = f"certfile {tmp_path / 'broker.crt'}\nkeyfile {tmp_path / 'broker.key'}"
     with brokers.mosquitto(tmp_path, listener=lines) as process:
         for host in ("localhost", "127.0.0.1"):

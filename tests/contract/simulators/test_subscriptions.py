@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from asyncua import ua
 from asyncua.client import Client
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
+from simulators.server.endpoint import access_for
 from simulators.server.items import OVERFLOW
+from simulators.server.pki import own_certificate
 from simulators.server.subscriptions import Subscription
 from tests.support.served import Served, Subscriber, connected, items, served, until, values
 
@@ -203,3 +207,40 @@ def test_session_tokens_cannot_be_guessed() -> None:
         assert len(set(tokens)) == 2
 
     run(body)
+
+
+@pytest.mark.parametrize(
+    ("policy", "uri", "is_moved"),
+    [
+        ("Basic256Sha256", "urn:test:client", True),
+        ("Basic256Sha256", "urn:test:other", False),
+        (None, "urn:test:client", False),
+    ],
+)
+def test_nobody_with_a_name_moves_only_to_the_same_application_on_a_channel_that_proves_it(
+    policy: str | None, uri: str, is_moved: bool, tmp_path: Path
+) -> None:
+    """Part 4, 5.14.7: of anonymous clients the ApplicationUri counts, and messages that are signed at least."""
+    access = access_for(("None", "Basic256Sha256"), tmp_path / "server", {}, None)
+
+    async def client(fixture: Served, policy: str | None, uri: str) -> Client:
+        made = Client(fixture.server.url, timeout=30)
+        made.application_uri = uri
+        if policy:
+            certificate, key = own_certificate(tmp_path / uri.rpartition(":")[2], uri)
+            await made.set_security(SecurityPolicyBasic256Sha256, str(certificate), str(key))
+        return made
+
+    async def whole() -> None:
+        async with served(access=access) as fixture:
+            first, second = (
+                await client(fixture, "Basic256Sha256", "urn:test:client"),
+                await client(fixture, policy, uri),
+            )
+            async with first, second:
+                old, new = Subscriber(first), Subscriber(second)
+                await old.subscribe(fixture.variables[0].node_id)
+                moved = await new.take_over(old.subscription_id)
+                assert moved.StatusCode.value == (0 if is_moved else ua.StatusCodes.BadUserAccessDenied)
+
+    asyncio.run(asyncio.wait_for(whole(), 240))

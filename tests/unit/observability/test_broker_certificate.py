@@ -9,18 +9,31 @@ import pytest
 from docker.mosquitto import make_certificate
 from docker.mosquitto.make_certificate import RENEW, make
 
-FILES = ("ca.crt", "ca.key", "broker.crt", "broker.key")
+FILES = (
+    "authority/ca.crt",
+    "authority/ca.key",
+    "broker/broker.crt",
+    "broker/broker.key",
+    "broker/ca.crt",
+    "edge/ca.crt",
+)
 
 
 def made(folder: Path) -> dict[str, bytes]:
-    make(folder, os.getuid())
+    for name in ("authority", "broker", "edge"):
+        (folder / name).mkdir(exist_ok=True)
+    make(folder / "authority", folder / "broker", os.getuid(), [folder / "edge"])
     return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_second_start_changes_nothing_and_keys_are_for_one_reader(tmp_path: Path) -> None:
     assert made(tmp_path) == made(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
-    for name in ("ca.key", "broker.key"):
+    assert files_in(tmp_path) == sorted(FILES)
+    for name in ("authority/ca.key", "broker/broker.key"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
@@ -31,14 +44,14 @@ def test_a_certificate_that_ends_soon_is_renewed_by_the_same_authority(
     before = made(tmp_path)
     monkeypatch.undo()
     after = made(tmp_path)
-    assert {name for name in FILES if before[name] != after[name]} == {"broker.crt", "broker.key"}
+    assert {name for name in FILES if before[name] != after[name]} == {"broker/broker.crt", "broker/broker.key"}
     assert made(tmp_path) == after
 
 
 def test_a_start_that_was_cut_short_is_made_good(tmp_path: Path) -> None:
     before = made(tmp_path)
-    (tmp_path / "broker.crt").unlink()
-    (tmp_path / "broker.key.new").write_text("half of it")
+    (tmp_path / "broker/broker.crt").unlink()
+    (tmp_path / "broker/broker.key.new").write_text("half of it")
     after = made(tmp_path)
-    assert after["broker.key"] != before["broker.key"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    assert after["broker/broker.key"] != before["broker/broker.key"]
+    assert files_in(tmp_path) == sorted(FILES)

@@ -38,6 +38,30 @@ def test_every_service_is_hardened_and_listens_on_loopback_only() -> None:
         assert ":latest" not in service["image"], name
 
 
+def test_nobody_in_the_stack_writes_what_another_reads_and_nobody_sees_anothers_secrets() -> None:
+    """Of those who stay: what runs once, without a network, hands things over."""
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    once = {
+        name
+        for service in services.values()
+        for name, how in service.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+    assert all(services[name]["network_mode"] == "none" for name in once)
+    writers: dict[str, set[str]] = {}
+    secrets: dict[str, set[str]] = {}
+    for name in services.keys() - once:
+        for volume, _, *mode in (each.split(":") for each in services[name].get("volumes", []) if each[0] not in "./"):
+            if mode != ["ro"]:
+                writers.setdefault(volume, set()).add(name)
+            if "secrets" in volume or volume == "authority":
+                secrets.setdefault(volume, set()).add(name)
+    assert {volume: who for volume, who in writers.items() if len(who) > 1} == {}
+    assert secrets == {
+        "secrets": {"mosquitto"}, "gateway-secrets": {"gateway"}, "gateway-seattle-secrets": {"gateway-seattle"},
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("version", ["1.29", kubernetes_validate.latest_version()])
 def test_kubernetes_manifests_follow_the_published_schemas(version: str) -> None:
     for manifest in yaml.safe_load_all((DOCKER / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8")):
