@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import subprocess
+import tomllib
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -13,6 +15,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from release.__main__ import problems, tag, version_of
+from release.hashes import HEAD, requirements
 from release.materials import bill_of_materials, licence_of, licences
 from release.notes import notes_of, problems_of
 
@@ -141,3 +144,28 @@ def test_every_part_has_its_licence() -> None:
 )
 def test_the_most_exact_word_for_a_licence_counts(metadata: dict[str, Any], licence: str) -> None:
     assert licence_of(metadata) == licence
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_digests_of_several_processors_stand_together_and_no_address_does() -> None:
+    other = {"install": [distribution("py-thing", "2.0")]}
+    other["install"][0]["download_info"]["archive_info"]["hashes"]["sha256"] = "another"
+    made = requirements([{"install": REPORT["install"][1:]}, other])
+    assert made == f"{HEAD}py-thing==2.0 \\\n    --hash=sha256:another \\\n    --hash=sha256:py-thing-digest\n"
+    with pytest.raises(ValueError, match="py-thing is"):
+        requirements([{"install": [distribution("py-thing", "2.1")]}, other])
+
+
+def test_the_images_install_what_the_tests_ran_with() -> None:
+    """Digests are for those versions, of everything that the programs need; no line says where to get it."""
+    text = (ROOT / "docker" / "requirements.txt").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([a-z0-9.-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE))
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    tested = {name.lower().replace("_", "-"): version for name, _, version in (line.partition("==") for line in lines)}
+    assert {name: tested.get(name) for name in pinned} == pinned
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.split(r"[<>=~;\[ ]", each)[0].lower().replace("_", "-") for each in project["dependencies"]}
+    assert needed - pinned.keys() == {"iotcore"}  # a broker for the demo, which is not in the images
+    assert "://" not in text

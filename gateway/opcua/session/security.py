@@ -347,10 +347,10 @@ def _remember(config: SourceConfig, security: SecurityConfig, level: Level) -> N
         memory = _remembered(security)
         if memory.get(config.url) == level:
             return
-        text = json.dumps({url: [each.mode, each.policy] for url, each in (memory | {config.url: level}).items()})
+        levels = {url: [each.mode, each.policy] for url, each in (memory | {config.url: level}).items()}
         fresh = path.with_suffix(".new")
         with open(fresh, "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(json.dumps(levels, indent=1))
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)
