@@ -137,6 +137,13 @@ def test_trusted_issuer_vouches_for_its_servers_under_their_host_name(tmp_path: 
     assert refusal(store, der(issued()), host="other.local") == "certificate_host"
 
 
+def test_folders_below_trusted_count_as_well(tmp_path: Path) -> None:
+    """So that each who hands a certificate over may have one that nobody else writes to."""
+    shown = server()
+    put(tmp_path / "trusted" / "munich", shown)
+    assert TrustStore(tmp_path).check(der(shown), URI, None, NOW)[1] == []
+
+
 def test_issuer_that_only_completes_chains_is_no_trust(tmp_path: Path) -> None:
     put(tmp_path / "issuers", issuer())
     assert refusal(TrustStore(tmp_path), der(issued()) + der(issuer())) == "certificate_untrusted"
