@@ -44,6 +44,7 @@ BREAKS: dict[type, dict[str, str]] = {
         "_timeout_task": "a session that times out would take its subscriptions with it (Part 4, 5.14.1.1)",
     },
     UaProcessor: {
+        "_connection": "a subscription of an anonymous client could move to an unsigned channel (Part 4, 5.14.7)",
         "_process_message": "the faults slow_answers and error_answers",
         "_publish_requests": "requests of a dead connection would be answered",
         "_publish_results_subs": "a transferred subscription would be answered on its old connection",
