@@ -358,7 +358,7 @@ PASSWORD = {"username": "u", "password": {"env": "P"}}
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"insecure": True, **PASSWORD}, "encrypted for whoever answers"),
+        ({"insecure": True, **PASSWORD}, "encrypted for an unknown server"),
         ({"security": {"policy": "None"}}, "protects nothing but a password"),
         ({"security": {"policy": "None", "mode": "Sign"}, **PASSWORD}, "has no mode"),
         ({"security": {"policy": "None"}, **PASSWORD}, ""),
