@@ -52,7 +52,9 @@ async def _race(targets: Sequence[Target], opened: list[socket.socket]) -> list[
                 break
         for task in attempts:
             task.cancel()
-    return [error for task in attempts if not task.cancelled() and (error := task.result()) is not None]
+    if opened:
+        return []
+    return [error for task in attempts if (error := task.result()) is not None]  # a cancelled one raises: not by us
 
 
 async def _wait_turn(attempts: Sequence[asyncio.Task[OSError | None]], opened: list[socket.socket], *,
