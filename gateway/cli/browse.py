@@ -7,6 +7,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 import yaml
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from gateway.opcua.explore import plan as plan_source
 from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.space.browse import MAX_LEVELS
 from gateway.opcua.space.selection import is_chosen
+from gateway.payload.forms import json_of
 
 VALUE_LENGTH = 40
 ON_TERMINAL = 1000
@@ -71,7 +73,7 @@ def browse(
         found = until_interrupted(lambda: _browse(config, options))
     if as_yaml:
         tree = {"select": selection_of(found.entries)}
-        typer.echo(yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True), nl=False)
+        typer.echo(_yaml(tree), nl=False)
     else:
         _print_lines(_tree(found))
     if match and not found.matching:
@@ -81,6 +83,9 @@ def browse(
     hidden = found.matching - len(found.entries)
     more = f"; {hidden} more match: use --match or --root to narrow, --limit 0 to show all" if hidden else ""
     deeper = f"; {len(found.closed)} objects not browsed (see --depth)" if found.closed else ""
+    if found.nameless:
+        told = f"no URI names these namespaces alone: {found.nameless}; their node ids are written with ns="
+        typer.echo(_on_one_line(told), err=True)
     typer.echo(f"{len(found.entries)} variables{more}{deeper}", err=True)
     if _print_refused(found.refused, err=True):
         raise typer.Exit(1)
@@ -92,6 +97,14 @@ def _print_refused(refused: Iterable[Refusal], err: bool = False) -> int:
     for line in lines:
         typer.secho(line, fg="red", err=err)
     return len(lines)
+
+
+def _yaml(tree: object) -> str:
+    """A tree as YAML that our own loader reads.  What is not text there is escaped, and then all that is not ASCII."""
+    plain = yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
+    if all(character.isprintable() or character == "\n" for character in set(plain)):
+        return str(plain)
+    return str(yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=False))
 
 
 def _source(
@@ -132,7 +145,7 @@ def _tree(found: Browsed) -> Iterator[str]:
         if entry is None:
             yield f"{'  ' * len(above)}{name}/ …"
             continue
-        value = entry.status or _short(entry.value)
+        value = entry.status or _short(json_of(entry.read.type, entry.read.value))
         yield f"{'  ' * len(above)}{name}  {entry.type}  {value}{' ' + entry.unit if entry.unit else ''}".rstrip()
 
 
@@ -140,11 +153,16 @@ def _print_lines(lines: Iterable[str]) -> None:
     """Many lines in few writes."""
     waiting = iter(lines)
     while block := list(islice(waiting, 1000)):
-        typer.echo("\n".join(block))
+        typer.echo("\n".join(map(_on_one_line, block)))
+
+
+def _on_one_line(line: str) -> str:
+    """What would move the cursor or not be seen is escaped: names and values come from the server."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def _short(value: object) -> str:
-    text = "" if value is None else str(value)
+    text = "" if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()
     return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1] + "…"
 
 
@@ -225,6 +243,13 @@ def _columns(rows: Iterable[_Row]) -> Iterator[str]:
 
 def _print_sums(found: Plan) -> int:
     """Print missing selections, totals and expected load.  Returns the number of failing variables and selections."""
+    for each in found.unreadable:
+        names = ", ".join(each.names[:SHOWN_OF_FOLDED]) + (" …" if len(each.names) > SHOWN_OF_FOLDED else "")
+        told = f"{each.data_type} cannot be decoded ({each.why}): {len(each.names)} variables come as bytes: {names}"
+        typer.secho(_on_one_line(told), fg="yellow")
+    if found.nameless:
+        told = f"no URI names these namespaces alone: {found.nameless}; their node ids are written with ns="
+        typer.secho(_on_one_line(told), fg="yellow")
     for selection in found.missing:
         typer.secho(f"no variables found for {selection.subtree or selection.type or selection.node}", fg="red")
     failed = sum(bool(planned.problem) for planned in found.tags) + len(found.missing)

@@ -7,7 +7,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.quantities import Fields, Seconds, SecondsOrZero, Strict
 
-_NODE_ID = re.compile(r"^(nsu=[^;]+;|ns=\d{1,5};)?(i=\d{1,10}|s=.+|g=[0-9a-fA-F-]{36}|b=[A-Za-z0-9+/=]+)$", re.DOTALL)
+_NODE_ID = re.compile(
+    r"^(nsu=[^;]+;|ns=\d{1,5};)?(i=\d{1,10}|s=.*|s%=.*|g=[0-9a-fA-F-]{36}|b=[A-Za-z0-9+/=]*)$", re.DOTALL
+)
 
 
 def _node(value: str) -> str:
@@ -128,7 +130,8 @@ class Selection(Strict):
 
     node: NodeText | None = None
     """Node id of one variable, best with the namespace URI: `nsu=urn:acme:press;s=Line1.Temperature`; or its path of
-    browse names: `/Objects/line-1/press-1/Temperature`."""
+    browse names: `/Objects/line-1/press-1/Temperature`.  Where a URI is not unique: `ns=3;s=…`.  An identifier whose
+    bytes are not UTF-8 is written `s%=…`, with these bytes percent-encoded."""
     subtree: NodeText | None = None
     """Node id or path of an object, for every variable below it.  The Objects folder is `i=85`."""
     type: NodeText | None = None

@@ -7,7 +7,6 @@ at once; nothing stays on the server.
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from asyncua import ua
@@ -17,8 +16,10 @@ from gateway.config import Selection, SourceConfig
 from gateway.errors import Rejected
 from gateway.in_thread import in_thread
 from gateway.metrics import SourceMetrics
-from gateway.model import Tag
+from gateway.model import IS_ARRAY, IS_MATRIX, Tag
+from gateway.opcua.codec.namespaces import nameless, printable
 from gateway.opcua.codec.node_ids import node_of, text_of_node
+from gateway.opcua.codec.read_values import ReadValue
 from gateway.opcua.session.asyncua_edge import patch_asyncua, status_text
 from gateway.opcua.session.connect import open_session
 from gateway.opcua.session.refusals import Refusal
@@ -26,6 +27,7 @@ from gateway.opcua.session.security import check
 from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
 from gateway.opcua.space.selection import Item, Table, locate, resolve, with_units
+from gateway.opcua.space.structures import has_raw, types_or_none
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.polled import NOT_THERE
 from gateway.opcua.subscription.services import NoSubscriptions, Subscription
@@ -43,9 +45,9 @@ class Entry:
     """Browse names below the start node, joined with `/`."""
     node_id: str
     type: str
-    """Name of the built-in type, with `[]` for arrays.  Empty: the value could not be read."""
-    value: object
-    """The value, for people.  None: its status is bad."""
+    """Name of the built-in type, with `[]` for arrays; empty where there is no value."""
+    read: ReadValue
+    """What was read, as a source would read it."""
     status: str
     """Empty for Good."""
     unit: str | None
@@ -68,15 +70,29 @@ class PlannedTag:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableType:
+    """A structure that cannot be decoded."""
+
+    data_type: str
+    why: str
+    names: tuple[str, ...]
+    """Of the variables that have it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The present effect of a configuration on its server."""
 
     subscriptions: tuple[Subscription, ...]
     tags: tuple[PlannedTag, ...]
     missing: tuple[Selection, ...]
-    """Subtrees and types with nothing in them."""
+    """Subtrees and types without variables."""
     refused: tuple[Refusal, ...] = ()
     """What the server would not tell of its address space: there may be more variables than these."""
+    unreadable: tuple[UnreadableType, ...] = ()
+    """What will come as bytes."""
+    nameless: str = ""
+    """Namespaces that no URI names alone, for people."""
 
     @property
     def is_polled(self) -> bool:
@@ -129,9 +145,11 @@ class Browsed:
     closed: list[str]
     """Paths of objects that were not browsed."""
     matching: int
-    """How many variables were wanted, also beyond the limit."""
+    """How many variables match, including those beyond the limit."""
     refused: tuple[Refusal, ...] = ()
     """What the server would not tell."""
+    nameless: str = ""
+    """Namespaces that no URI names alone, for people."""
 
 
 async def browse(session: Session, options: BrowseOptions, progress: Progress = lambda what, done: None) -> Browsed:
@@ -146,11 +164,25 @@ async def browse(session: Session, options: BrowseOptions, progress: Progress = 
     matching = [variable for variable in found.variables if options.is_chosen("/".join(variable.path))]
     shown = await with_units(session, matching[: options.limit or None])
     nodes = [variable.node for variable, _ in shown]
-    read = await session.read_values(nodes, _count(progress, "values read")) if options.with_values and nodes else []
-    values = read or [ua.DataValue()] * len(shown)
+    values = [ReadValue(0, None, 0)] * len(shown)
+    if options.with_values and nodes:
+        values = await _with_structures(session, nodes, _count(progress, "values read"))
     entries = [_entry(session, *pair, value) for pair, value in zip(shown, values, strict=True)]
     closed = ["/".join(path) for path in found.closed]
-    return Browsed(entries, closed, len(matching), tuple(session.refused))
+    return Browsed(entries, closed, len(matching), tuple(session.refused), nameless(session.uris))
+
+
+async def _with_structures(
+    session: Session, nodes: Sequence[ua.NodeId], progress: Callable[[int], None]
+) -> list[ReadValue]:
+    """The values; the server's data types are looked into only where one of them needs that."""
+    values = await session.read_decoded(nodes, progress)
+    raw = [place for place, value in enumerate(values) if has_raw(value.value)]
+    readers = (await types_or_none(session, bool(raw))).readers
+    again = await session.read_decoded([nodes[place] for place in raw], structures=readers) if raw and readers else []
+    for place, value in zip(raw, again, strict=bool(again)):
+        values[place] = value
+    return values
 
 
 async def _exists(session: Session, node: ua.NodeId) -> bool:
@@ -169,44 +201,16 @@ def _count(progress: Progress, what: str) -> Callable[[int], None]:
     return more
 
 
-def _entry(session: Session, variable: Variable, unit: str | None, value: ua.DataValue) -> Entry:
-    return Entry(
-        "/".join(variable.path), text_of_node(variable.node, session.uris), _type_name(value),
-        _plain(content(value), session.uris),
-        _status(value), unit,
-    )  # fmt: skip
-
-
-def _plain(value: object, uris: Sequence[str]) -> object:
-    """A value without asyncua's wrapper classes."""
-    match value:
-        case ua.LocalizedText():
-            return value.Text
-        case ua.QualifiedName():
-            return value.Name
-        case ua.NodeId():
-            return "" if value.is_null() else text_of_node(value, uris)
-        case datetime():
-            return f"{value:%Y-%m-%d %H:%M:%S}"
-        case list():
-            return [_plain(one, uris) for one in value]
-    return value
-
-
-def _type_name(value: ua.DataValue) -> str:
-    if value.Value is None or value.Value.Value is None:
-        return ""
-    return _NAMES.get(int(value.Value.VariantType.value), "?") + ("[]" if value.Value.is_array else "")
-
-
-def _status(value: ua.DataValue) -> str:
-    code = value.StatusCode.value if value.StatusCode is not None else 0
-    return status_text(code) if code else ""
+def _entry(session: Session, variable: Variable, unit: str | None, read: ReadValue) -> Entry:
+    kind = _NAMES.get(read.type & ~(IS_ARRAY | IS_MATRIX), "?") + ("[]" if read.type & IS_ARRAY else "")
+    status = status_text(read.status) if read.status else ""
+    shown = kind if read.value is not None else ""
+    return Entry("/".join(variable.path), text_of_node(variable.node, session.uris), shown, read, status, unit)
 
 
 def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
-    """The variables as a `select` section, ready for YAML: one `node` and `name` each."""
-    return [{"node": entry.node_id, "name": entry.path} for entry in entries]
+    """Browsed variables as the `select` of a configuration, ready for YAML: one `node` and `name` each."""
+    return [{"node": entry.node_id, "name": printable(entry.path)} for entry in entries]
 
 
 async def plan(session: Session, config: SourceConfig, progress: Progress = lambda what, done: None) -> Plan:
@@ -217,8 +221,29 @@ async def plan(session: Session, config: SourceConfig, progress: Progress = lamb
     every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
     rows = enumerate(zip(table.tags, table.items, answers, strict=True))
     tags = [PlannedTag(tag, item, got, every_s.get(n, item.publishing_s)) for n, (tag, item, got) in rows]
+    unreadable = await _unreadable(session, config, tags)
     subscriptions = tuple(tracker.subscription for tracker in trackers)
-    return Plan(subscriptions, tuple(tags), table.missing, tuple(session.refused))
+    refused = tuple(session.refused)
+    return Plan(subscriptions, tuple(tags), table.missing, refused, unreadable, nameless(session.uris))
+
+
+async def _unreadable(session: Session, config: SourceConfig, tags: Sequence[PlannedTag]) -> tuple[UnreadableType, ...]:
+    """The structures among these variables that cannot be decoded, and why.  Raises `Unavailable`."""
+    types = await types_or_none(session, config.structures)
+    known = [
+        (each.tag.name, node)
+        for each in tags
+        if types.unreadable and each.asked.events is None and not each.problem
+        if not each.asked.text.startswith("/") and (node := node_of(each.asked.text, session.uris)) is not None
+    ]
+    answers = await session.read_attribute([node for _, node in known], ua.AttributeIds.DataType) if known else []
+    names: dict[str, list[str]] = {}
+    for (name, _), answer in zip(known, answers, strict=True):
+        said = content(answer)
+        text = text_of_node(said, session.uris) if isinstance(said, ua.NodeId) else ""
+        if text in types.unreadable:
+            names.setdefault(text, []).append(name)
+    return tuple(UnreadableType(text, types.unreadable[text], tuple(names[text])) for text in sorted(names))
 
 
 async def _subscribed(
@@ -246,11 +271,10 @@ async def _polled(session: Session, table: Table) -> list[Monitored]:
     """The result of polling: each variable is read once."""
     nodes = [None if i.text.startswith("/") or i.events else node_of(i.text, session.uris) for i in table.items]
     known = [node for node in nodes if node is not None]
-    values = iter(await session.read_values(known) if known else [])
+    values = iter(await session.read_decoded(known) if known else [])
     answers = []
     for item, node in zip(table.items, nodes, strict=True):
-        status = next(values).StatusCode if node is not None else None
-        code = services.BAD_NODE_ID_UNKNOWN if node is None else status.value if status is not None else 0
+        code = next(values).status if node is not None else services.BAD_NODE_ID_UNKNOWN
         every_ms = item.sampling_ms or item.publishing_s * 1000.0
         answers.append(Monitored(code if code in NOT_THERE else 0, every_ms, 1))
     return answers

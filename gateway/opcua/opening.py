@@ -16,6 +16,7 @@ import structlog
 from gateway.config import SourceConfig
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch
+from gateway.opcua.codec.namespaces import nameless
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.operations.server import ServerOperations
 from gateway.opcua.session.asyncua_edge import patch_asyncua
@@ -90,6 +91,9 @@ async def open_source(
         before = decode_checkpoint(checkpoint)
         table = arranged(await resolve(session, config), (before.state.added or ()) if before else ())
         before = before.for_table(table.digest) if before else None
+        if told := nameless(session.uris):
+            log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+            log.warning("no URI names these namespaces alone: their node ids are written with ns=", namespaces=told)
         types = await types_or_none(session, config.structures)
         if describe:
             table = replace(table, tags=await with_types(session, table.tags, types), types=types)

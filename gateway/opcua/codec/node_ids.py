@@ -6,25 +6,26 @@ A namespace index is valid in one session only, so texts are resolved with the N
 import base64
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import unquote
 
 from asyncua import ua
 
 from gateway.errors import Rejected
-from gateway.opcua.codec.wire import Dialect
+from gateway.opcua.codec.namespaces import bytes_identifier, index_of, is_text, qualified, string_identifier, unescaped
 
 
 def node_of(text: str, uris: Sequence[str]) -> ua.NodeId | None:
-    """The node id for `text` on a server with these namespaces.  None: the server does not have the URI.
+    """The node id `text` means on a server with these namespaces; None when no namespace has the URI, or several.
 
-    Raises `Rejected("node_id", …)` for a text that is not a node id.
+    An identifier is taken as it is, with spaces at its end.
+    Raises `Rejected("node_id", …)` for text that is no node id at all.
     """
-    rest, namespace = text.strip(), 0
+    rest, namespace = text.lstrip(), 0
     if rest.startswith("nsu="):
         uri, _, rest = rest[4:].partition(";")
-        if unquote(uri) not in uris:
+        found = index_of(unescaped(uri), uris)
+        if found is None:
             return None
-        namespace = list(uris).index(unquote(uri))
+        namespace = found
     elif rest.startswith("ns="):
         index, _, rest = rest[3:].partition(";")
         namespace = int(index) if index.isdecimal() and len(index) < 6 else -1
@@ -52,7 +53,13 @@ def _octets(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-_IDENTIFIERS: Mapping[str, Callable[[str], object]] = {"i": _numeric, "s": str, "g": uuid.UUID, "b": _octets}
+_IDENTIFIERS: Mapping[str, Callable[[str], object]] = {
+    "i": _numeric,
+    "s": str,
+    "s%": bytes_identifier,
+    "g": uuid.UUID,
+    "b": _octets,
+}
 
 
 def text_of_node(node: ua.NodeId, uris: Sequence[str]) -> str:
@@ -62,6 +69,9 @@ def text_of_node(node: ua.NodeId, uris: Sequence[str]) -> str:
         rest = f"g={identifier}"
     elif isinstance(identifier, bytes):
         rest = f"b={base64.b64encode(identifier).decode()}"
+    elif isinstance(identifier, str):
+        plain = is_text(identifier)
+        rest = f"s={identifier}" if plain else string_identifier(identifier.encode("utf-8", "surrogateescape"))
     else:
-        rest = f"s={identifier}" if isinstance(identifier, str) else f"i={identifier}"
-    return Dialect(uris).node_text(node.NamespaceIndex, rest)
+        rest = f"i={identifier or 0}"
+    return qualified(node.NamespaceIndex, rest, uris)

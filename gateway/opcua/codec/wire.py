@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.model import IS_ARRAY, IS_MATRIX
+from gateway.opcua.codec.namespaces import escaped, qualified, string_identifier, uri_at
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Sampled, Structure, Typed
 
 MAX_DEPTH = 32
@@ -32,6 +33,9 @@ _U16, _I32, _U32, _I64 = struct.Struct("<H"), struct.Struct("<i"), struct.Struct
 
 class Malformed(Exception):  # noqa: N818 - it describes the bytes
     """The bytes violate Part 6, and the position of the next value is unknown."""
+
+
+MOST_UNREAD = 100
 
 
 class TooLarge(Malformed):
@@ -138,29 +142,19 @@ class Dialect:
     uris: Sequence[str] = ()
     """The server's NamespaceArray."""
     structures: Mapping[str, StructureReader] = field(default_factory=dict)
-    """Readers of structures, by the text of the encoding's node id."""
-
-    def node_text(self, namespace: int, identifier: str) -> str:
-        if namespace == 0:
-            return identifier
-        if namespace < len(self.uris):
-            return f"nsu={_escaped(self.uris[namespace])};{identifier}"
-        return f"ns={namespace};{identifier}"
-
-
-def _escaped(uri: str) -> str:
-    """Percent-encode the characters that would end the URI (Part 6, 5.3.1.10)."""
-    return uri.replace("%", "%25").replace(";", "%3B")
+    """By the text of the encoding's node id."""
+    unread: set[str] = field(default_factory=set)
+    """Encodings of structures that came and could not be read, up to `MOST_UNREAD`."""
 
 
 def read_node_id(r: Reader) -> str:
     """Read a NodeId or ExpandedNodeId (5.2.2.9, 5.2.2.10) as text."""
     encoding = r.u8()
     namespace, identifier = _NODE_IDS.get(encoding & 0x3F, _no_node_id)(r)
-    text = r.dialect.node_text(namespace, identifier)
+    text = qualified(namespace, identifier, r.dialect.uris)
     if encoding & 0x80:
         uri = r.text() or ""
-        text = f"nsu={_escaped(uri)};{identifier}"
+        text = f"nsu={escaped(uri)};{identifier}"
     if encoding & 0x40:
         text = f"svr={r.u32()};{text}"
     return text
@@ -183,7 +177,7 @@ _NODE_IDS: Mapping[int, Callable[[Reader], tuple[int, str]]] = {
     0: lambda r: (0, f"i={r.u8()}"),
     1: lambda r: (r.u8(), f"i={r.u16()}"),
     2: lambda r: (r.u16(), f"i={r.u32()}"),
-    3: lambda r: (r.u16(), f"s={r.text() or ''}"),
+    3: lambda r: (r.u16(), string_identifier(r.octets() or b"")),
     4: lambda r: (r.u16(), f"g={_guid(r)}"),
     5: _opaque_id,
 }
@@ -191,8 +185,8 @@ _NODE_IDS: Mapping[int, Callable[[Reader], tuple[int, str]]] = {
 
 def _qualified_name(r: Reader) -> QualifiedName:
     namespace = r.u16()
-    uris = r.dialect.uris
-    return QualifiedName(uris[namespace] if 0 < namespace < len(uris) else namespace, r.text() or "")
+    uri = uri_at(namespace, r.dialect.uris) if namespace else None
+    return QualifiedName(namespace if uri is None else uri, r.text() or "")
 
 
 def _localized_text(r: Reader) -> LocalizedText:
@@ -216,16 +210,22 @@ def read_structure(r: Reader) -> Structure | RawStructure | None:
     if known is None and type_id == DECIMAL and 3 <= len(body) <= _LONGEST_DECIMAL:
         return _decimal(body)
     if known is None:
-        return RawStructure(type_id, body)
+        return _raw(r, type_id, body)
     inner = Reader(body, 0, len(body), r.dialect)
     inner.depth, inner.elements = r.depth, r.elements
     try:
         inner.deeper()
         structure = known(inner)
     except Malformed:
-        return RawStructure(type_id, body)
+        return _raw(r, type_id, body)
     r.elements = inner.elements
-    return RawStructure(type_id, body) if inner.spoiled or inner.pos != inner.end else structure
+    return _raw(r, type_id, body) if inner.spoiled or inner.pos != inner.end else structure
+
+
+def _raw(r: Reader, type_id: str, body: bytes) -> RawStructure:
+    if body and len(r.dialect.unread) < MOST_UNREAD:
+        r.dialect.unread.add(type_id)
+    return RawStructure(type_id, body)
 
 
 def _decimal(body: bytes) -> Structure:

@@ -97,7 +97,7 @@ def _bound() -> None:
     """
     for owner, name, bounded in (
         (Buffer, "read", _read), (Buffer, "skip", _skip), (ua_binary, "_reshape", _exactly),
-        (ua_binary.Primitives1, "Null", _NullArrays()),
+        (ua_binary.Primitives1, "Null", _NullArrays()), (ua_binary, "extensionobject_from_binary", _structure),
     ):  # fmt: skip
         setattr(owner, name, bounded)
 
@@ -124,6 +124,20 @@ def _skip(buffer: Buffer, size: int) -> None:
     if size < 0:
         raise ua.UaError(f"cannot skip {size} bytes")
     _forward_skip(buffer, size)
+
+
+_forward_structure = ua_binary.extensionobject_from_binary
+
+
+def _structure(data: Buffer) -> object:
+    """An XML body (Part 6, 5.2.2.15) is passed over like any other: asyncua would read on in the midst of it."""
+    ahead = data.copy(len(data))
+    type_id = ua_binary.nodeid_from_binary(ahead)
+    if ahead.read(1) != b"\x02":
+        return _forward_structure(data)
+    body = ua_binary.Primitives.Bytes.unpack(ahead)
+    data.skip(len(data) - len(ahead))
+    return ua.ExtensionObject(TypeId=type_id, Body=None if body is None else ua.ByteString(body))
 
 
 def _exactly(flat: list[object], dimensions: list[int]) -> list[object]:

@@ -23,6 +23,7 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.in_thread import in_thread
 from gateway.metrics import SourceMetrics
+from gateway.opcua.codec.namespaces import uris_of
 from gateway.opcua.session.asyncua_edge import close_socket, connect_socket, peer_errors, trust_own_clock
 from gateway.opcua.session.calls import CallSizes
 from gateway.opcua.session.periodic import beside
@@ -144,7 +145,7 @@ async def _introduced(client: Client, config: SourceConfig, metrics: SourceMetri
     said = dict(zip(_LIMITS, limits, strict=True))
     ours = OperationLimits()
     allowed = {name: _limit(said[name], getattr(ours, name)) for name in _LIMITS}
-    known = tuple(str(uri) for uri in uris) if isinstance(uris, list) else ()
+    known = uris_of(uris)
     if not known:
         text = "it is empty: names of namespaces (nsu=) mean nothing"
         refused.note(_NAMESPACES, Refusal("NamespaceArray", "Server", text, ua.AttributeIds.Value))

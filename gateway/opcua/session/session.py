@@ -13,7 +13,9 @@ from asyncua.client.ua_session import UaSession
 
 from gateway.errors import Unavailable
 from gateway.opcua.codec.decode import read_response_header
-from gateway.opcua.codec.wire import Dialect, Reader
+from gateway.opcua.codec.read_values import READ, ReadValue, read_answer, read_request
+from gateway.opcua.codec.standard import STANDARD_STRUCTURES
+from gateway.opcua.codec.wire import Dialect, Reader, StructureReader
 from gateway.opcua.session.asyncua_edge import peer_errors, send_encoded, status_text
 from gateway.opcua.session.calls import WIDTH, CallSizes, in_calls, is_too_large, no_progress
 from gateway.opcua.session.refusals import NOT_THERE, Refusal, Refusals
@@ -105,6 +107,30 @@ class Session:
     ) -> list[ua.DataValue]:
         """The Value attribute of each node, in calls of the allowed size, several in parallel."""
         return await self.read_attribute(nodes, ua.AttributeIds.Value, progress)
+
+    async def read_decoded(
+        self,
+        nodes: Sequence[ua.NodeId],
+        progress: Callable[[int], None] = no_progress,
+        structures: Mapping[str, StructureReader] = STANDARD_STRUCTURES,
+    ) -> list[ReadValue]:
+        """The value of each node, decoded as the values of a subscription are, with these readers of structures.
+
+        A value without an end costs itself: what is behind it is asked for again.  Raises `Unavailable`.
+        """
+        dialect = Dialect(self.uris, structures)
+
+        async def read(some: Sequence[ua.NodeId]) -> list[ReadValue]:
+            found: list[ReadValue] = []
+            while len(found) < len(some):
+                rest = some[len(found) :]
+                with peer_errors("read", self.where):
+                    r = await self.ask(READ, read_request(rest))
+                    r.dialect = dialect
+                    found += read_answer(r, len(rest))
+            return found
+
+        return await self.in_calls("read", nodes, read, progress=progress, alone=lambda _, s: ReadValue(0, None, s))
 
     async def look_up(
         self, what: str, nodes: Mapping[ua.NodeId, str], attribute: ua.AttributeIds = ua.AttributeIds.Value

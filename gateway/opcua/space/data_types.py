@@ -14,6 +14,7 @@ from asyncua import ua
 
 from gateway.errors import Unavailable
 from gateway.model import DataField, DataType, Tag, VariableType
+from gateway.opcua.codec.namespaces import printable
 from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.codec.wire import EXTENSION_OBJECT
 from gateway.opcua.session.refusals import Refusal
@@ -89,7 +90,7 @@ async def _known(session: Session, data_types: Sequence[str], types: Types) -> d
     names = await session.read_attribute(list(others.values()), ua.AttributeIds.BrowseName)
     members = await _members(session, {t: node for t, node in others.items() if t not in types.definitions})
     for text, answer in zip(others, names, strict=True):
-        name = said.Name if isinstance(said := content(answer), ua.QualifiedName) and said.Name else text
+        name = printable(said.Name) if isinstance(said := content(answer), ua.QualifiedName) and said.Name else text
         definition, built_in = types.definitions.get(text), types.kinds.get(text)
         if definition is not None:
             fields = tuple(DataField(f.name, f.data_type, f.dimensions or -1, f.is_optional) for f in definition.fields)
@@ -115,7 +116,7 @@ async def _members(session: Session, data_types: dict[str, ua.NodeId]) -> dict[s
 def _defined(said: object) -> Members | None:
     """The members in a definition.  Empty for other types; None: the server has no definition."""
     if isinstance(said, ua.EnumDefinition):
-        return tuple((int(field.Value), field.Name or "") for field in said.Fields or ())
+        return tuple((int(field.Value), printable(field.Name or "")) for field in said.Fields or ())
     return () if said is not None else None
 
 
@@ -136,9 +137,9 @@ def _listed(said: object) -> Members:
     found: list[tuple[int, str]] = []
     for number, each in enumerate(said if isinstance(said, list) else ()):
         if isinstance(each, ua.LocalizedText):
-            found.append((number, each.Text or ""))
+            found.append((number, printable(each.Text or "")))
         elif isinstance(each, ua.EnumValueType):
-            found.append((int(each.Value), each.DisplayName.Text or ""))
+            found.append((int(each.Value), printable(each.DisplayName.Text or "")))
     return tuple(found)
 
 

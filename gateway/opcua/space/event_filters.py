@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from asyncua import ua
 
 from gateway.opcua.codec.decode import Notification, Published
+from gateway.opcua.codec.namespaces import index_of
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.value import read_value
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader
@@ -100,8 +101,8 @@ def _type(number: int) -> ua.NodeId:
 
 def _qualified(part: str, uris: Sequence[str]) -> ua.QualifiedName:
     uri, colon, name = part.rpartition(":")
-    index = list(uris).index(uri) if colon and uri in uris else 0
-    return ua.QualifiedName(ua.String(name if colon else part), ua.UInt16(index))
+    index = index_of(uri, uris) if colon else 0
+    return ua.QualifiedName(ua.String(name if colon else part), ua.UInt16(0 if index is None else index))
 
 
 def _where(wanted: EventFilter, uris: Sequence[str]) -> ua.ContentFilter:

@@ -12,6 +12,7 @@ from asyncua import ua
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
+from gateway.opcua.codec.namespaces import uris_of
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.session import Session, content
@@ -123,5 +124,5 @@ def _is_browsed(config: SourceConfig, selection: int) -> bool:
 async def check_namespaces(session: Session) -> None:
     [answer] = await session.read_values([_NAMESPACES])
     uris = content(answer)
-    if isinstance(uris, list) and tuple(map(str, uris)) != session.uris:
+    if isinstance(uris, list) and uris_of(uris) != session.uris:
         raise Unavailable(f"{session.where} has other namespaces now: connecting again to resolve everything anew")

@@ -16,6 +16,7 @@ from asyncua import ua
 from gateway import patterns
 from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
+from gateway.opcua.codec.namespaces import printable
 from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.session.calls import no_progress
 from gateway.opcua.session.session import Session, content
@@ -227,7 +228,7 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
     variables = []
     for (_, node), references in zip(known, below, strict=True):
         said = content(names[node])
-        path = (str(said.Name),) if isinstance(said, ua.QualifiedName) else ()
+        path = (printable(str(said.Name or "")),) if isinstance(said, ua.QualifiedName) else ()
         units = [r.node for r in references if r.name == "EngineeringUnits"]
         variables.append(Variable(path, node, units[0] if units else None))
     found: dict[str, tuple[str, str, str | None]] = {text: (re.split("[=/]", text)[-1], text, None) for text in texts}
@@ -247,5 +248,5 @@ async def with_units(session: Session, variables: Sequence[Variable]) -> list[tu
     for variable in having:
         said = content(values[variable.unit_node]) if variable.unit_node is not None else None
         if isinstance(said, ua.EUInformation) and said.DisplayName.Text:
-            units[variable.node] = said.DisplayName.Text
+            units[variable.node] = printable(said.DisplayName.Text)
     return [(v, units.get(v.node)) for v in variables]

@@ -1,21 +1,26 @@
 """The structures of one server: reads their definitions and makes readers from them.
 
 asyncua keeps decoded types in registries global to the process, where two servers overwrite each other.  Here each
-session has its own readers.  A type without a definition, or with one that Part 6 does not encode, has no reader: its
-values keep their bytes.
+session has its own readers.  A type without a definition, or with one that Part 6 has no encoding for, is looked up
+in the older type dictionaries; where that fails too it has no reader, and its values keep their bytes.
 
     data types ─ follow HasSubtype from BaseDataType ─► the built-in type of each
                └ DataTypeDefinition of each ──────────► fields ─► a reader per encoding id
+                 else its type dictionary (`type_dictionaries.py`)
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 
 from asyncua import ua
 
 from gateway.errors import Unavailable
 from gateway.model import IS_ARRAY, IS_MATRIX
+from gateway.opcua.codec.dictionary import TypeName
+from gateway.opcua.codec.namespaces import printable
 from gateway.opcua.codec.node_ids import text_of_node
+from gateway.opcua.codec.standard import STANDARD_STRUCTURES, STANDARD_TYPES
 from gateway.opcua.codec.wire import (
     DECIMAL,
     EXTENSION_OBJECT,
@@ -30,7 +35,8 @@ from gateway.opcua.codec.wire import (
 from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.browse import children
-from gateway.values import Structure, Typed
+from gateway.opcua.space.type_dictionaries import Described, read_described
+from gateway.values import RawStructure, Sampled, Structure, Typed
 
 _BASE_DATA_TYPE = ua.NodeId(ua.Int32(ua.ObjectIds.BaseDataType), ua.Int16(0))
 _HAS_SUBTYPE = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype), ua.Int16(0))
@@ -90,11 +96,13 @@ class Types:
     """Definitions of structures."""
     kinds: Mapping[str, int]
     """The built-in type of each data type."""
+    unreadable: Mapping[str, str] = dataclass_field(default_factory=dict)
+    """Structures without a reader, and why."""
 
 
 async def load_types(session: Session) -> Types:
     """The server's data types, with a reader for each readable structure.  Raises `Unavailable`."""
-    kinds, nodes = await _data_types(session)
+    kinds, nodes, names = await _data_types(session)
     structures = [node for text, node in nodes.items() if kinds[text] == EXTENSION_OBJECT]
     answers = await session.read_attribute(structures, ua.AttributeIds.DataTypeDefinition) if structures else []
     definitions: dict[str, Definition] = {}
@@ -114,12 +122,43 @@ async def load_types(session: Session) -> Types:
         else:
             encodings[text_of_node(said.DefaultEncodingId, session.uris)] = text
     encodings |= await _encodings(session, without_encoding)
-    return Types(readers_of(definitions, encodings, kinds), definitions, kinds)
+    made = _made(definitions, kinds)
+    left = {t: n for t, n in nodes.items() if kinds[t] == EXTENSION_OBJECT and t not in made and n.NamespaceIndex}
+    described = await _described(session, left, names, kinds, made)
+    readers = {**STANDARD_STRUCTURES, **described.readers, **_by_encoding(made, encodings)}
+    return Types(readers, definitions, kinds, described.unreadable)
 
 
-async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.NodeId]]:
-    """The built-in type of each data type of the server, and its node id."""
+async def _described(
+    session: Session,
+    wanted: Mapping[str, ua.NodeId],
+    names: Mapping[TypeName, str],
+    kinds: Mapping[str, int],
+    made: Mapping[str, StructureReader],
+) -> Described:
+    """What the type dictionaries say of structures that have no definition.
+
+    Raises `Unavailable` only when the link is gone.
+    """
+    if not wanted:
+        return Described()
+    known: dict[TypeName, tuple[int, Callable[[Reader], object]]] = {}
+    for name, text in names.items():
+        read = {**STANDARD_TYPES, **made}.get(text) if kinds[text] == EXTENSION_OBJECT else SCALARS[kinds[text]]
+        if read is not None:
+            known[name] = kinds[text], read
+    try:
+        return await read_described(session, wanted, known)
+    except Unavailable as error:
+        if not session.is_open:
+            raise
+        return Described({}, dict.fromkeys(wanted, str(error)))
+
+
+async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.NodeId], dict[TypeName, str]]:
+    """The built-in type of each data type of the server, its node id, and which has which name."""
     kinds, nodes = {"i=24": _VARIANT}, {}
+    names: dict[TypeName, str] = {}
     level = [_BASE_DATA_TYPE]
     for _ in range(MAX_LEVELS):
         if not level or len(kinds) > MOST_TYPES:
@@ -133,9 +172,11 @@ async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.No
                 text = text_of_node(node, session.uris)
                 if text not in kinds:
                     kinds[text], nodes[text] = built_in(text, inherited), node
+                    if node.NamespaceIndex < len(session.uris):
+                        names[session.uris[node.NamespaceIndex], reference.name] = text
                     following.append(node)
         level = following
-    return kinds, nodes
+    return kinds, nodes, names
 
 
 def built_in(data_type: str, inherited: int) -> int:
@@ -173,7 +214,7 @@ def definition_of(data_type: str, said: ua.StructureDefinition, uris: Sequence[s
             return None  # a field is a scalar or has fixed dimensions (Part 3, 8.51)
         optional = bool(field.IsOptional) and kind == _OPTIONAL
         subtypes = bool(field.IsOptional) and kind in (3, 4)
-        name = field.Name or f"field{number}"
+        name = printable(field.Name or f"field{number}")
         dimensions = max(0, field.ValueRank)
         fields.append(Field(name, text_of_node(field.DataType, uris), dimensions, optional, subtypes))
     if sum(field.is_optional for field in fields) > _MOST_OPTIONAL:
@@ -185,10 +226,19 @@ def readers_of(
     definitions: Mapping[str, Definition], encodings: Mapping[str, str], kinds: Mapping[str, int]
 ) -> dict[str, StructureReader]:
     """A reader per encoding id.  Types with unreadable parts are left out."""
+    return _by_encoding(_made(definitions, kinds), encodings)
+
+
+def _by_encoding(made: Mapping[str, StructureReader], encodings: Mapping[str, str]) -> dict[str, StructureReader]:
+    return {encoding: made[text] for encoding, text in encodings.items() if text in made}
+
+
+def _made(definitions: Mapping[str, Definition], kinds: Mapping[str, int]) -> dict[str, StructureReader]:
+    """A reader per data type."""
     made: dict[str, StructureReader] = {}
     for text in _readable(definitions, kinds):
         made[text] = _reader(definitions[text], kinds, made, definitions)
-    return {encoding: made[text] for encoding, text in encodings.items() if text in made}
+    return made
 
 
 def _readable(definitions: Mapping[str, Definition], kinds: Mapping[str, int]) -> set[str]:
@@ -288,6 +338,17 @@ def _inline_reader(field: Field, made: Mapping[str, StructureReader]) -> FieldRe
         return Typed(EXTENSION_OBJECT | IS_ARRAY, None if length < 0 else elements(r, length))
 
     return read
+
+
+def has_raw(value: object) -> bool:
+    """Whether there is a structure in it that nobody could read."""
+    if isinstance(value, list):
+        return any(has_raw(each) for each in value)
+    if isinstance(value, Structure):
+        return any(has_raw(field.value) for field in value.fields.values())
+    if isinstance(value, Typed | Sampled):
+        return has_raw(value.value)
+    return isinstance(value, RawStructure)
 
 
 async def types_or_none(session: Session, wanted: bool) -> Types:

@@ -16,6 +16,7 @@ from gateway.opcua.codec.decode import DATA_CHANGE, EVENTS, Notification, Publis
 from gateway.opcua.codec.wire import EXTENSION_OBJECT, Dialect
 from gateway.opcua.space.event_filters import MODEL_CHANGES, Event, read_events
 from gateway.opcua.space.selection import Table
+from gateway.opcua.space.structures import has_raw
 from gateway.opcua.subscription.heartbeat import Heartbeats
 from gateway.opcua.subscription.times import Wish, with_times
 
@@ -25,6 +26,8 @@ NOTHING = Changes(
 )  # fmt: skip
 LEAD_TICKS = 60 * TICKS_PER_SECOND
 """How far a source timestamp may be ahead of the server's clock.  History is read this far into the future."""
+_HOLDING = (22, 23, 24)
+"""Types in which a structure may be: ExtensionObject, DataValue, Variant."""
 MOST_TOLD = 100
 """How many variables with undecodable values the log names per connection."""
 SHOWN = 5
@@ -93,6 +96,7 @@ class BatchBuilder:
         self._metrics = metrics
         self._dialect = dialect
         self._log = structlog.get_logger("gateway.opcua").bind(source=source)
+        self._told_unread: set[str] = set()
         self._told: set[int] = set()
         """Handles whose undecodable values are already logged; -1 stands for unknown handles."""
         self.heartbeats = Heartbeats(table.items)
@@ -137,6 +141,7 @@ class BatchBuilder:
 
         A gap without tags concerns those of `tags_of`.
         """
+        self._tell_unread(columns)
         timed = with_times(columns, self._time_source, now_ticks)
         self.heartbeats.note(timed, time.monotonic())
         if columns.problem or columns.lost or columns.spoiled:
@@ -155,6 +160,7 @@ class BatchBuilder:
         if columns.problem:
             self._metrics.undecodable.inc(columns.spoiled)
             self._tell(columns)
+        self._tell_unread(columns)
         return replace(self._batch(with_times(columns, self._time_source, now_ticks), ()), historical=True)
 
     def _batch(self, columns: Changes, gaps: tuple[Gap, ...], checkpoint: bytes = b"") -> Batch:
@@ -224,6 +230,21 @@ class BatchBuilder:
             self._log.warning(
                 "values cannot be decoded", reason=columns.problem, variables=names, count=len(new), lost=columns.lost
             )
+
+    def _tell_unread(self, columns: Changes) -> None:
+        """Name each type of structure that nobody can decode, once, with the variables that have it now."""
+        unread = self._dialect.unread
+        if len(unread) == len(self._told_unread):
+            return
+        new = unread - self._told_unread
+        self._told_unread |= new
+        rows = np.flatnonzero(np.isin(columns.types & 0x3F, _HOLDING)).tolist()
+        handles = dict.fromkeys(int(columns.handles[row]) for row in rows if has_raw(columns.values[row]))
+        names = [self._tags[handle].node_id for handle in handles if handle < len(self._tags)]
+        self._log.warning(
+            "structures come as bytes: the server does not say how to read them, or not truly",
+            encodings=sorted(new)[:SHOWN], count=len(new), variables=names[:SHOWN],
+        )  # fmt: skip
 
     def _overflows(self, columns: Changes, since_ticks: int) -> list[Gap]:
         if not np.count_nonzero(columns.statuses):

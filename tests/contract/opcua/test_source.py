@@ -100,7 +100,7 @@ def test_plan_says_what_the_server_would_do_and_leaves_nothing_behind(stack: str
         assert [t.tag.node_id for t in planned.tags if t.problem] == [nobody]
         assert [selection.subtree for selection in planned.missing] == ["/Objects/nowhere"]
         assert planned.most_values_per_s > 0
-        assert {(e.path, e.value) for e in listed} >= {("press-1/Temperature", 20.5), ("press-2/State", "Idle")}
+        assert {(e.path, e.read.value) for e in listed} >= {("press-1/Temperature", 20.5), ("press-2/State", "Idle")}
         assert selection_of(listed)[0] == {"node": COUNTER, "name": "press-1/Counter"}
 
     run(body)

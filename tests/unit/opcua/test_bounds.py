@@ -80,6 +80,15 @@ def test_what_the_library_decodes_is_no_larger_than_its_bytes(bomb: bytes) -> No
         tracemalloc.stop()
 
 
+def test_the_library_does_not_lose_its_place_behind_an_xml_body() -> None:
+    patch_asyncua()
+    xml, binary = b"\x00\x05\x02" + wire.text("<v/>"), b"\x00\x06\x01" + wire.text("ab")
+    body = Buffer(b"\x96" + struct.pack("<i", 4) + xml + binary + xml + b"\x00\x00\x00" + wire.double(2.5))
+    found = variant_from_binary(body).Value
+    assert [each.Body for each in found] == [b"<v/>", b"ab", b"<v/>", None]
+    assert variant_from_binary(body).Value == 2.5
+
+
 def test_the_library_still_reads_matrices() -> None:
     patch_asyncua()
     body = b"\xc6" + struct.pack("<i6i", 6, *range(6)) + struct.pack("<iii", 2, 2, 3)

@@ -171,7 +171,7 @@ def test_what_cannot_be_decoded_is_counted_and_named_once_in_the_log_and_in_the_
     tags = tuple(Tag(f"t{n}", f"nsu=urn:x;s=t{n}") for n in range(count))
     table = Table(tags, tuple(Item(tag.node_id, 100.0, 2) for tag in tags))
     with structlog.testing.capture_logs() as logs:
-        builder = BatchBuilder("s", table, metrics.for_source("s"), DIALECT)
+        builder = BatchBuilder("s", table, metrics.for_source("s"), Dialect(DIALECT.uris))
         for body, handle in [*[(ODD, 1)] * 3, (TORN, 2), *[(ODD, n) for n in range(count)]]:
             notification = wire.data_change([wire.item(handle, body), wire.item(5, wire.double(1.0))])
             batch = builder.build(read_publish(wire.publish_response([notification])), ())

@@ -1,0 +1,62 @@
+"""Reading values (Part 4, 5.10.2), encoded and decoded by hand: a value that is read looks as one that was sent.
+
+The library decodes with types that are global to the process, and loses its place behind an ExtensionObject with an
+XML body.  Here a value that cannot be decoded costs itself.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asyncua import ua
+from asyncua.ua.ua_binary import nodeid_to_binary
+
+from gateway.opcua.codec.columns import read_item
+from gateway.opcua.codec.value import BAD_DECODING_ERROR
+from gateway.opcua.codec.wire import Malformed, Reader
+
+READ = 631
+"""Node id of the binary encoding of the request (Part 6, A.3)."""
+_HEAD = struct.pack("<di", 0.0, 2)
+"""As new as the server has it, with both timestamps."""
+_VALUE = struct.pack("<IiHi", 13, -1, 0, -1)
+"""The attribute, no index range, the default encoding."""
+
+
+class ReadValue(NamedTuple):
+    """What a server says of one variable."""
+
+    type: int
+    """As in `Batch.types`."""
+    value: object
+    status: int
+    source_ticks: int = 0
+    server_ticks: int = 0
+    problem: str = ""
+
+    @property
+    def good(self) -> object:
+        """The value; None where its status is not Good."""
+        return self.value if not self.status >> 30 else None
+
+
+def read_request(nodes: Sequence[ua.NodeId]) -> bytes:
+    """The body of a ReadRequest for the Value of each node."""
+    wanted = [part for node in nodes for part in (nodeid_to_binary(node), _VALUE)]
+    return b"".join((_HEAD, struct.pack("<i", len(nodes)), *wanted))
+
+
+def read_answer(r: Reader, count: int) -> list[ReadValue]:
+    """The results of a ReadResponse, behind its header, up to the first whose end cannot be found; that is the last.
+
+    Raises `Malformed` where it has another number of results.
+    """
+    found: list[ReadValue] = []
+    if r.fit(max(0, r.i32()), 1) != count:
+        raise Malformed("another number of results than of variables")
+    try:
+        for _ in range(count):
+            found.append(ReadValue(*read_item(r)))
+    except Malformed as error:
+        found.append(ReadValue(0, None, BAD_DECODING_ERROR, problem=str(error) or "malformed"))
+    return found
