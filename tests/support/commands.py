@@ -49,6 +49,8 @@ class FakeServer:
     status: int = 0
     holds: asyncio.Event | None = None
     """What it is asked to do waits for this."""
+    asked: int = 0
+    """How often it was asked to do something."""
     written: list[tuple[str, object]] = field(default_factory=list)
     called: list[tuple[str, tuple[object, ...]]] = field(default_factory=list)
 
@@ -99,6 +101,7 @@ class FakeServer:
 
     async def _begin(self) -> None:
         self._check()
+        self.asked += 1
         if self.holds is not None:
             await self.holds.wait()
 

@@ -222,7 +222,7 @@ def test_a_server_that_goes_leaves_unknown_only_what_was_sent(tmp_path: Path) ->
         at.server.holds, at.is_there = asyncio.Event(), False
         for number in ("1", "2"):
             await at.take({"id": number, "operation": "write", "writes": SPEED})
-        await asyncio.wait_for(_until(lambda: at.journal.unfinished[0].is_executing), 10)
+        await asyncio.wait_for(_until(lambda: at.server.asked == 1), 10)
         at.server.is_open = False
         async with at.desk.attending("shop", press()):  # it is back
             at.server.holds.set()
