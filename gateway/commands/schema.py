@@ -12,6 +12,7 @@ from gateway.commands.outcome import REASONS
 from gateway.commands.request import MOST_ID, MOST_ITEMS, MOST_NAME
 
 _Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
+_Instant = Annotated[str, Field(min_length=1, max_length=40, json_schema_extra={"format": "date-time"})]
 
 
 class Described(BaseModel):
@@ -22,10 +23,10 @@ class _Asked(Described):
     id: str = Field(default="", max_length=MOST_ID)
     """Names the request: the same id gets the same answer and is done once.  With MQTT 5 the correlation data will
     do."""
-    deadline: str | None = None
+    deadline: _Instant = ""
     """An instant with its offset: what has not begun by then is not done.  With MQTT 5 the message's expiry will
     do."""
-    sent: str | None = None
+    sent: _Instant = ""
     """When it was sent, by the requester's clock: one that is ahead is in doubt."""
     respond_to: str = Field(default="", max_length=MOST_NAME)
     """MQTT 3.1.1: where the answer is wanted, at or below the topic of answers.  MQTT 5 has the Response Topic."""

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import jsonschema
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.commands.outcome import Refused
 from gateway.commands.request import MOST_ITEMS, Request, decode, id_in
+from gateway.commands.schema import schema
 
 READ = {"id": "a", "operation": "read", "tags": ["x"]}
 
@@ -104,3 +106,49 @@ def _is_text(body: object) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+_ODD = st.sampled_from([None, True, 0, 1.5, "", "x", [], ["x"], [1], {}, {"tag": "x", "value": 1}, [{"tag": "x"}]])
+_USUAL: dict[str, st.SearchStrategy[object]] = {
+    "id": st.sampled_from(["", "a", "a" * 128]),
+    "operation": st.sampled_from(["read", "write", "call", "browse"]),
+    "deadline": st.just("2026-11-30T00:00:05Z"),
+    "sent": st.just("2026-11-30T00:00:05+01:00"),
+    "respond_to": st.sampled_from(["", "x/y"]),
+    "dry_run": st.booleans(),
+    "tags": st.lists(st.sampled_from(["x", "y", "z"]), min_size=1, max_size=3, unique=True),
+    "writes": st.lists(st.just({"tag": "x", "value": [1, None]}), min_size=1, max_size=1),
+    "all_or_nothing": st.booleans(),
+    "method": st.just("m"),
+    "arguments": st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 9)),
+    "retries": st.just(3),
+}
+
+
+@st.composite
+def _bodies(draw: st.DrawFn) -> dict[str, object]:
+    operation = draw(_USUAL["operation"])
+    own = {"read": ["tags"], "write": ["writes"], "call": ["method"]}.get(str(operation), [])
+    others = draw(st.lists(st.sampled_from(sorted(_USUAL)), max_size=4))
+    body = {"operation": operation} | {key: draw(_USUAL[key]) for key in {*own, *others} - {"operation"}}
+    if draw(st.booleans()):
+        body[draw(st.sampled_from(sorted(body)))] = draw(_ODD)
+    return body
+
+
+_SCHEMA = jsonschema.Draft202012Validator(schema())
+
+
+@settings(max_examples=150)
+@given(_bodies())
+def test_the_schema_takes_what_the_decoder_takes(body: dict[str, object]) -> None:
+    try:
+        decode(orjson.dumps(body))
+    except Refused as error:
+        words = str(error)
+    else:
+        words = ""
+    if not words:
+        assert _SCHEMA.is_valid(body), f"the schema does not know this request: {body}"
+    elif "with its offset" not in words:  # a format, which says nothing to most validators
+        assert not _SCHEMA.is_valid(body), f"the schema takes what is refused: {words}"
