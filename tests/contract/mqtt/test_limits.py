@@ -81,7 +81,7 @@ def test_a_broker_that_cannot_acknowledge_gets_no_data(most: int, tmp_path: Path
         presence = presence_of(config.presence, "edge", "1", lambda: "sha256:0")
         opening = open_sink(config, Link("broker", broker.url), "edge", presence)
         if most == 0:
-            assert "quality of service" in await reason_of(opening.__aenter__())
+            assert "does not support this QoS" in await reason_of(opening.__aenter__())
             return
         async with opening as sink:
             assert (await sink.send(message())).verdict is Verdict.DELIVERED
