@@ -25,7 +25,7 @@ class Band:
 
 
 @dataclass(slots=True)
-class Thin:
+class DeadbandRule:
     band: Band | None
     interval_ticks: int = 0
     """At most one value per interval; 0: no limit."""

@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     """Whose clock `source_ticks` is by: a `TimeSource`."""
 
 
-class Way(Protocol):
+class Rule(Protocol):
     """The rule for the values of one tag.  Every sample is passed, filtered (counted by rule) or held."""
 
     held: int

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gateway.config import SourceConfig
 from gateway.model import Batch
-from gateway.shaping.sample import ARRAYS, DOUBLE, FIRST_NUMBER, LAST_NUMBER, Sample, Way
+from gateway.shaping.sample import ARRAYS, DOUBLE, FIRST_NUMBER, LAST_NUMBER, Rule, Sample
 from gateway.shaping.table import Shapes, shapes_of
 
 Values = Sequence[object] | NDArray[np.generic]
@@ -37,7 +37,7 @@ class Shaper:
         """How many values are held now."""
         self.since_ticks = 0
         """Source time before which no value is held.  0 while none is held."""
-        self._waiting: dict[int, Way] = {}
+        self._waiting: dict[int, Rule] = {}
         self._filtered: dict[str, int] = {}
         self._derived = 0
 
@@ -49,10 +49,10 @@ class Shaper:
         before = self.held
         first: list[Batch] = []
         if batch.tags is not self._shapes.before:
-            first = self._released(self._waiting, lambda way: way.cut())
+            first = self._released(self._waiting, lambda rule: rule.cut())
             self._shapes, self._waiting = shapes_of(self._source, batch.tags), {}
         elif batch.gaps:
-            first = self._released(self._concerned(batch), lambda way: way.cut())
+            first = self._released(self._concerned(batch), lambda rule: rule.cut())
         shaped = self._rows(self._scaled(batch), now_ticks)
         return self._told((*first, shaped), len(batch) + before)
 
@@ -60,12 +60,12 @@ class Shaper:
         """The values that pass because no newer ones came."""
         due = {h: w for h, w in self._waiting.items() if w.due_ticks is not None and now_ticks >= w.due_ticks}
         before = self.held
-        return self._told(self._released(due, lambda way: way.flush(now_ticks)), before)
+        return self._told(self._released(due, lambda rule: rule.flush(now_ticks)), before)
 
     def drain(self) -> Shaped:
         """All held values, at the end."""
         before = self.held
-        return self._told(self._released(self._waiting, lambda way: way.cut()), before)
+        return self._told(self._released(self._waiting, lambda rule: rule.cut()), before)
 
     # -- one batch -----------------------------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ class Shaper:
         shapes = self._shapes
         if batch.tags is not shapes.tags:
             batch = replace(batch, tags=shapes.tags)
-        judged = shapes.has_way[batch.handles]
+        judged = shapes.has_rule[batch.handles]
         is_past = batch.historical and self._source.backfill == "beside"  # older than the values the rules have seen
         if is_past or not judged.any():
             return batch
@@ -98,10 +98,10 @@ class Shaper:
             if not is_judged:
                 rows.append((handle, sample))
                 continue
-            way = shapes.ways[handle]
-            held = way.held
-            rows += [(self._handle(handle, s), s) for s in way.take(sample, now_ticks)]
-            self._note(handle, way, held, sample.ticks)
+            rule = shapes.rules[handle]
+            held = rule.held
+            rows += [(self._handle(handle, s), s) for s in rule.take(sample, now_ticks)]
+            self._note(handle, rule, held, sample.ticks)
         return _with_rows(batch, rows)
 
     def _handle(self, handle: int, sample: Sample) -> int:
@@ -110,12 +110,12 @@ class Shaper:
         self._derived += 1
         return self._shapes.aggregates[handle] + sample.column - 1
 
-    def _note(self, handle: int, way: Way, held: int, ticks: int) -> None:
-        self.held += way.held - held
-        for rule, count in way.filtered().items():
-            self._filtered[rule] = self._filtered.get(rule, 0) + count
-        if way.held:
-            self._waiting[handle] = way
+    def _note(self, handle: int, rule: Rule, held: int, ticks: int) -> None:
+        self.held += rule.held - held
+        for name, count in rule.filtered().items():
+            self._filtered[name] = self._filtered.get(name, 0) + count
+        if rule.held:
+            self._waiting[handle] = rule
             self.since_ticks = self.since_ticks or ticks
         else:
             self._waiting.pop(handle, None)
@@ -124,19 +124,19 @@ class Shaper:
 
     # -- what is held --------------------------------------------------------------------------------------------
 
-    def _concerned(self, batch: Batch) -> dict[int, Way]:
+    def _concerned(self, batch: Batch) -> dict[int, Rule]:
         """The rules that a gap interrupts: their held values, and the values they compare with."""
         if any(not gap.handles for gap in batch.gaps):
-            return self._shapes.ways
+            return self._shapes.rules
         handles = {h for gap in batch.gaps for h in gap.handles}
-        return {h: self._shapes.ways[h] for h in handles & self._shapes.ways.keys()}
+        return {h: self._shapes.rules[h] for h in handles & self._shapes.rules.keys()}
 
-    def _released(self, ways: dict[int, Way], release: Callable[[Way], list[Sample]]) -> list[Batch]:
+    def _released(self, rules: dict[int, Rule], release: Callable[[Rule], list[Sample]]) -> list[Batch]:
         rows: list[tuple[int, Sample]] = []
-        for handle, way in sorted(ways.items()):
-            held = way.held
-            rows += [(self._handle(handle, s), s) for s in release(way)]
-            self._note(handle, way, held, 0)
+        for handle, rule in sorted(rules.items()):
+            held = rule.held
+            rows += [(self._handle(handle, s), s) for s in release(rule)]
+            self._note(handle, rule, held, 0)
         if not rows:
             return []
         return [_with_rows(_empty(self._source.name, self._shapes), rows)]

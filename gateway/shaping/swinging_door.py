@@ -13,7 +13,7 @@ from gateway.shaping.sample import Sample, number_of
 
 
 @dataclass(slots=True)
-class Door:
+class SwingingDoor:
     error: float
     most_ticks: int
     """The longest time that the newest number is held, and the largest age of a kept one."""

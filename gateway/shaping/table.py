@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from gateway.config import ShapingConfig, SourceConfig
 from gateway.model import TICKS_PER_SECOND, Tag
-from gateway.shaping.deadband import Band, Thin
-from gateway.shaping.sample import Way
-from gateway.shaping.swinging_door import Door
+from gateway.shaping.deadband import Band, DeadbandRule
+from gateway.shaping.sample import Rule
+from gateway.shaping.swinging_door import SwingingDoor
 from gateway.shaping.window import Window
 
 
@@ -21,8 +21,8 @@ class Shapes:
 
     before: Sequence[Tag]
     tags: Sequence[Tag]
-    ways: dict[int, Way]
-    has_way: NDArray[np.bool_]
+    rules: dict[int, Rule]
+    has_rule: NDArray[np.bool_]
     aggregates: dict[int, int]
     scales: NDArray[np.float64]
     offsets: NDArray[np.float64]
@@ -39,56 +39,58 @@ def shape_of(source: SourceConfig, tag: Tag) -> ShapingConfig | None:
 
 def shapes_of(source: SourceConfig, before: Sequence[Tag]) -> Shapes:
     """The shapes for a new tag table."""
-    rules = [shape_of(source, tag) for tag in before]
-    tags = [tag if rule is None else _named(tag, rule) for tag, rule in zip(before, rules, strict=True)]
-    ways = {h: way for h, rule in enumerate(rules) if rule is not None and (way := way_of(rule)) is not None}
+    configs = [shape_of(source, tag) for tag in before]
+    tags = [tag if config is None else _named(tag, config) for tag, config in zip(before, configs, strict=True)]
+    rules = {
+        h: rule for h, config in enumerate(configs) if config is not None and (rule := rule_of(config)) is not None
+    }
     aggregates: dict[int, int] = {}
-    for handle, rule in enumerate(rules):
-        if rule is not None and rule.aggregate is not None:
+    for handle, config in enumerate(configs):
+        if config is not None and config.aggregate is not None:
             aggregates[handle] = len(tags)
             tag = tags[handle]
-            tags += [_aggregate(tag, function) for function in rule.aggregate.functions]
-    scales = np.array([1.0 if rule is None else rule.scale for rule in rules], np.float64)
-    offsets = np.array([0.0 if rule is None else rule.offset for rule in rules], np.float64)
-    has_way = np.zeros(len(before), np.bool_)
-    has_way[list(ways)] = True
+            tags += [_aggregate(tag, function) for function in config.aggregate.functions]
+    scales = np.array([1.0 if config is None else config.scale for config in configs], np.float64)
+    offsets = np.array([0.0 if config is None else config.offset for config in configs], np.float64)
+    has_rule = np.zeros(len(before), np.bool_)
+    has_rule[list(rules)] = True
     unique = _unique(tags)
     # Keep the same table object if no name changes: formats derive data from it once per object.
     shown = before if unique == list(before) else tuple(unique)
-    return Shapes(before, shown, ways, has_way, aggregates, scales, offsets, (scales != 1.0) | (offsets != 0.0))
+    return Shapes(before, shown, rules, has_rule, aggregates, scales, offsets, (scales != 1.0) | (offsets != 0.0))
 
 
-def way_of(rule: ShapingConfig) -> Way | None:
+def rule_of(config: ShapingConfig) -> Rule | None:
     """A new rule state for one tag.  None: its values pass unchanged."""
-    if rule.aggregate is not None:
-        wanted = rule.aggregate
+    if config.aggregate is not None:
+        wanted = config.aggregate
         return Window(_ticks(wanted.window), wanted.functions, _ticks(wanted.grace))
-    if rule.swinging_door is not None:
-        return Door(rule.swinging_door, _ticks(rule.at_least or DOOR_HOLD_S))
-    band = _band(rule)
-    if band is None and rule.rate_limit is None:
+    if config.swinging_door is not None:
+        return SwingingDoor(config.swinging_door, _ticks(config.at_least or DOOR_HOLD_S))
+    band = _band(config)
+    if band is None and config.rate_limit is None:
         return None
-    return Thin(band, _ticks(rule.rate_limit) if rule.rate_limit else 0)
+    return DeadbandRule(band, _ticks(config.rate_limit) if config.rate_limit else 0)
 
 
 DOOR_HOLD_S = 60.0
 """The longest time that a swinging door holds the newest value, unless `at_least` sets another."""
 
 
-def _band(rule: ShapingConfig) -> Band | None:
-    most = _ticks(rule.at_least) if rule.at_least else None
-    if rule.deadband is not None:
-        return Band(absolute=rule.deadband, most_ticks=most)
-    if rule.deadband_percent is not None and rule.range is not None:
-        return Band(absolute=rule.deadband_percent / 100 * (rule.range[1] - rule.range[0]), most_ticks=most)
-    if rule.deadband_percent_of_last is not None:
-        return Band(share=rule.deadband_percent_of_last / 100, most_ticks=most)
+def _band(config: ShapingConfig) -> Band | None:
+    most = _ticks(config.at_least) if config.at_least else None
+    if config.deadband is not None:
+        return Band(absolute=config.deadband, most_ticks=most)
+    if config.deadband_percent is not None and config.range is not None:
+        return Band(absolute=config.deadband_percent / 100 * (config.range[1] - config.range[0]), most_ticks=most)
+    if config.deadband_percent_of_last is not None:
+        return Band(share=config.deadband_percent_of_last / 100, most_ticks=most)
     return None
 
 
-def _named(tag: Tag, rule: ShapingConfig) -> Tag:
-    fields = {**tag.fields, **rule.fields} if rule.fields else tag.fields
-    name, unit = rule.rename.get(tag.name, tag.name), rule.unit or tag.unit
+def _named(tag: Tag, config: ShapingConfig) -> Tag:
+    fields = {**tag.fields, **config.fields} if config.fields else tag.fields
+    name, unit = config.rename.get(tag.name, tag.name), config.unit or tag.unit
     return replace(tag, name=name, fields=fields, unit=unit)
 
 

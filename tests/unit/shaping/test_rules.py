@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import AggregateConfig, ShapingConfig
-from gateway.shaping.sample import Sample, Way
-from gateway.shaping.table import way_of
+from gateway.shaping.sample import Rule, Sample
+from gateway.shaping.table import rule_of
 from gateway.shaping.window import CALCULATED, PARTIAL
 
 S = 10_000_000
@@ -23,8 +23,8 @@ RULES = {
 }
 
 
-def way(rule: ShapingConfig) -> Way:
-    made = way_of(rule)
+def made_rule(config: ShapingConfig) -> Rule:
+    made = rule_of(config)
     assert made is not None
     return made
 
@@ -57,7 +57,7 @@ def series(draw: st.DrawFn) -> list[Sample]:
 def test_every_value_is_passed_filtered_or_held_at_every_step(
     name: str, samples: list[Sample], flushes: set[int]
 ) -> None:
-    made = way(RULES[name])
+    made = made_rule(RULES[name])
     passed = filtered = 0
     for taken, one in enumerate(samples, 1):
         rows = made.take(one, one.ticks)
@@ -74,7 +74,7 @@ def test_every_value_is_passed_filtered_or_held_at_every_step(
 @pytest.mark.parametrize("name", [n for n in RULES if n not in ("rate", "percent")])
 @given(samples=series())
 def test_what_is_not_good_or_no_number_or_changes_status_passes_in_order(name: str, samples: list[Sample]) -> None:
-    made = way(RULES[name])
+    made = made_rule(RULES[name])
     rows = [row for one in samples for row in made.take(one, one.ticks)] + made.cut()
     shown = [id(row) for row in rows if row.column == 0]
     must = [
@@ -98,7 +98,7 @@ def test_what_is_not_good_or_no_number_or_changes_status_passes_in_order(name: s
 def test_a_swinging_door_leaves_out_only_what_lies_within_its_error(
     steps: list[tuple[int, float]], error: float, drift: float, flushes: set[int]
 ) -> None:
-    made = way(ShapingConfig(swinging_door=error, at_least=1e6))
+    made = made_rule(ShapingConfig(swinging_door=error, at_least=1e6))
     ticks, samples, kept = S, [], []
     for n, (step, noise) in enumerate(steps):
         ticks += step
@@ -122,23 +122,23 @@ def test_a_swinging_door_leaves_out_only_what_lies_within_its_error(
 
 
 def test_a_straight_line_is_compressed_to_its_ends() -> None:
-    made = way(ShapingConfig(swinging_door=0.01, at_least=1000))
+    made = made_rule(ShapingConfig(swinging_door=0.01, at_least=1000))
     rows = [row for n in range(100) for row in made.take(sample(n + 1, n * 0.5), n)] + made.cut()
     assert values_of(rows) == [0.0, 49.5]
 
 
 def test_a_dead_band_compares_with_the_last_value_that_passed() -> None:
-    made = way(ShapingConfig(deadband=1))
+    made = made_rule(ShapingConfig(deadband=1))
     assert values_of([r for n in range(6) for r in made.take(sample(n, n * 0.6), 0)]) == [0.0, 1.2, 2.4]
 
 
 def test_at_least_lets_a_value_inside_the_band_pass_in_time() -> None:
-    made = way(ShapingConfig(deadband=1, at_least=10))
+    made = made_rule(ShapingConfig(deadband=1, at_least=10))
     assert [r.ticks // S for n in range(0, 25, 5) for r in made.take(sample(n, 0.0), 0)] == [0, 10, 20]
 
 
 def test_a_rate_limit_ends_with_the_newest_value() -> None:
-    made = way(ShapingConfig(rate_limit=10))
+    made = made_rule(ShapingConfig(rate_limit=10))
     assert values_of([r for n in range(5) for r in made.take(sample(n, n), n * S)]) == [0]
     assert made.flush(9 * S) == []
     assert values_of(made.flush(10 * S)) == [4]
@@ -146,14 +146,14 @@ def test_a_rate_limit_ends_with_the_newest_value() -> None:
 
 
 def test_a_rate_limit_lets_a_change_of_status_pass() -> None:
-    made = way(ShapingConfig(rate_limit=10))
+    made = made_rule(ShapingConfig(rate_limit=10))
     rows = [r for n, status in enumerate((0, 0, BAD, BAD, 0)) for r in made.take(sample(n, n, status), 0)]
     assert [r.status for r in rows] == [0, BAD, 0]
 
 
 def test_a_window_tells_all_functions_of_source_time() -> None:
     functions = ("min", "max", "mean", "last", "count", "time_weighted_mean")
-    made = way(ShapingConfig(aggregate=AggregateConfig(window=10, functions=functions)))
+    made = made_rule(ShapingConfig(aggregate=AggregateConfig(window=10, functions=functions)))
     for second, value in ((0, 1.0), (5, 2.0), (9, 6.0)):
         assert made.take(sample(second, value), 0) == []
     rows = made.take(sample(10, 0.0), 0)
@@ -166,7 +166,7 @@ def test_a_window_tells_all_functions_of_source_time() -> None:
 def test_aggregates_are_those_of_the_values_in_each_window(steps: list[tuple[int, float]]) -> None:
     """Against the definitions, value by value: windows of ten seconds, the last value before a window holds into it."""
     functions = ("min", "max", "mean", "last", "count", "time_weighted_mean")
-    made = way(ShapingConfig(aggregate=AggregateConfig(window=10, functions=functions)))
+    made = made_rule(ShapingConfig(aggregate=AggregateConfig(window=10, functions=functions)))
     series, now = [], 1000
     for step, value in steps:
         now += step
@@ -195,7 +195,7 @@ def test_aggregates_are_those_of_the_values_in_each_window(steps: list[tuple[int
 
 
 def test_a_bad_value_ends_a_window_early_and_is_never_averaged() -> None:
-    made = way(ShapingConfig(aggregate=AggregateConfig(window=10, functions=("mean",))))
+    made = made_rule(ShapingConfig(aggregate=AggregateConfig(window=10, functions=("mean",))))
     made.take(sample(0, 1.0), 0)
     rows = made.take(sample(4, 99.0, BAD), 0)
     assert [(r.value, r.status, r.column) for r in rows] == [(1.0, CALCULATED | PARTIAL, 1), (99.0, BAD, 0)]
@@ -205,7 +205,7 @@ def test_a_bad_value_ends_a_window_early_and_is_never_averaged() -> None:
 
 
 def test_a_window_closes_by_our_clock_even_if_the_servers_is_hours_off() -> None:
-    made = way(ShapingConfig(aggregate=AggregateConfig(window=10, functions=("last",), grace=1)))
+    made = made_rule(ShapingConfig(aggregate=AggregateConfig(window=10, functions=("last",), grace=1)))
     made.take(sample(7203, 1.0), 50 * S)
     assert made.flush(57 * S) == []
     assert values_of(made.flush(58 * S)) == [1.0]
@@ -213,7 +213,7 @@ def test_a_window_closes_by_our_clock_even_if_the_servers_is_hours_off() -> None
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_swinging_door_keeps_what_is_barely_beyond_its_error(side: int) -> None:
-    made = way(ShapingConfig(swinging_door=1, at_least=1000))
+    made = made_rule(ShapingConfig(swinging_door=1, at_least=1000))
     within = [r for n, v in enumerate((0, 0.999, 0)) for r in made.take(sample(n + 1, side * v), 0)] + made.cut()
     beyond = [r for n, v in enumerate((0, 1.001, 0)) for r in made.take(sample(n + 9, side * v), 0)] + made.cut()
     assert (len(within), len(beyond)) == (2, 3)
