@@ -17,7 +17,7 @@ from tests.support.commanded import Body, Requester, config_of, in_s, requester
 from tests.support.ports import free_port
 from tests.support.programs import Program
 
-ROUNDS, WRITES = 3, 10
+ROUNDS, WRITES = 2, 6
 SET_POINT = "nsu=urn:tests:judge;s=SetPoint"
 
 

@@ -25,7 +25,7 @@ def test_a_dashboard_is_drawn_from_live_data(stack: Stack, tmp_path: Path) -> No
     if chromium() is None:
         pytest.skip("chromium is not installed")
     until_s = time.time()
-    page, picture = render(stack.prometheus.url, ["plant"], tmp_path, Span(until_s - 30, until_s, 1.0), {})
+    page, picture = render(stack.prometheus.url, ["plant"], tmp_path, Span(until_s - 10, until_s, 0.5), {})
     titles = [str(panel["title"]) for board, panel in panels() if board == "plant"]
     dom = dom_of(page)
     assert re.findall(r"<h2>(.*?)</h2>", dom) == titles
