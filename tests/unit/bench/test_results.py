@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.bench.chain.contestants import ROOT
 from tests.bench.chain.measured import Drained, Measured, Started
 from tests.bench.chain.plots import pictures
 from tests.bench.chain.ratios import cpu_us, ratios
+from tests.bench.chain.readme import markdown, with_figures
 from tests.bench.chain.results import Entry, Results, Spread, read, recorded
 from tests.bench.chain.tables import line, tables
 
@@ -102,3 +104,16 @@ def test_everything_measured_is_in_a_table_and_what_is_wrong_is_said() -> None:
 
 def test_pictures_are_of_what_was_measured() -> None:
     assert set(pictures(results(node=6.0, ours_json=2.0))) == {"cpu", "rate"}
+
+
+def test_the_tables_of_the_readme_are_those_of_the_newest_record() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    newest = list(recorded())[-1:]
+    assert newest, "python -m tests.bench.chain --record NAME"
+    assert text == with_figures(text, newest[0][1]), "python -m tests.bench.chain.readme writes them anew"
+
+
+def test_the_readme_shows_what_each_contestant_costs() -> None:
+    shown = markdown(results(node=6.0, ours_json=2.0))
+    assert "| gateway: json | 2.00 (500,000) |" in shown
+    assert "| Node script, a message per response | 6.00 (500,000) |" in shown
