@@ -5,7 +5,7 @@ lost. 0 means "not given".
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Literal
 
@@ -187,6 +187,24 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.handles)
+
+    def rows(self, rows: "slice | NDArray[np.intp]") -> "Batch":
+        """Some rows, in every column; all else as it is."""
+        values = self.values
+        if not isinstance(values, np.ndarray) and not isinstance(rows, slice):
+            chosen: Sequence[object] | NDArray[np.generic] = [values[row] for row in rows.tolist()]
+        else:
+            chosen = values[rows]  # type: ignore[index]  # an array takes both, a list a slice
+        return replace(
+            self,
+            handles=self.handles[rows],
+            types=self.types[rows],
+            values=chosen,
+            statuses=self.statuses[rows],
+            source_ticks=self.source_ticks[rows],
+            server_ticks=self.server_ticks[rows],
+            time_sources=None if self.time_sources is None else self.time_sources[rows],
+        )
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -47,19 +47,7 @@ class Choice:
         gaps = tuple(gap for each in batch.gaps if (gap := self._gap(each)) is not None) if self._chosen else ()
         if not len(rows) and not gaps:
             return None
-        values = batch.values
-        return replace(
-            batch,
-            tags=self._chosen,
-            handles=handles[rows].astype(np.uint32),
-            types=batch.types[rows],
-            values=values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()],
-            statuses=batch.statuses[rows],
-            source_ticks=batch.source_ticks[rows],
-            server_ticks=batch.server_ticks[rows],
-            gaps=gaps,
-            time_sources=None if batch.time_sources is None else batch.time_sources[rows],
-        )
+        return replace(batch.rows(rows), tags=self._chosen, handles=handles[rows].astype(np.uint32), gaps=gaps)
 
     def _derive(self, tags: Sequence[Tag]) -> None:
         chosen = [handle for handle, tag in enumerate(tags) if any(applies(w, self._source, tag) for w in self._wishes)]

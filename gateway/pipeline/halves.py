@@ -16,7 +16,7 @@ def halves(batches: Sequence[Batch]) -> Halves | None:
     batch, middle = batches[0], len(batches[0]) // 2
     if not middle:
         return None
-    return [_rows(batch, slice(0, middle))], [replace(_rows(batch, slice(middle, None)), gaps=())]
+    return [batch.rows(slice(0, middle))], [replace(batch.rows(slice(middle, None)), gaps=())]
 
 
 def without_value(batch: Batch, why: str) -> Batch:
@@ -28,16 +28,4 @@ def without_value(batch: Batch, why: str) -> Batch:
     if len(batch):
         ticks = int(batch.source_ticks[0])
         told = (*told, Gap("rejected", why, ticks, ticks, len(batch), tuple(batch.handles.tolist())))
-    return replace(_rows(batch, slice(0, 0)), gaps=told)
-
-
-def _rows(batch: Batch, rows: slice) -> Batch:
-    return replace(
-        batch,
-        handles=batch.handles[rows],
-        types=batch.types[rows],
-        values=batch.values[rows],
-        statuses=batch.statuses[rows],
-        source_ticks=batch.source_ticks[rows],
-        server_ticks=batch.server_ticks[rows],
-    )
+    return replace(batch.rows(slice(0, 0)), gaps=told)
