@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -18,15 +18,7 @@ def begin_in_thread(work: Callable[[], T], name: str) -> "asyncio.Future[T]":
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def run() -> None:
-        try:
-            settle = _settled(done, work())
-        except BaseException as error:  # noqa: BLE001 - the future passes it on
-            settle = _failed(done, error)
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
+    threading.Thread(target=do, args=(work, done, loop), name=name, daemon=True).start()
     return done
 
 
@@ -35,9 +27,23 @@ async def in_thread(work: Callable[[], T], name: str) -> T:
     return await begin_in_thread(work, name)
 
 
-def _settled(done: "asyncio.Future[T]", result: T) -> Callable[[], None]:
-    return lambda: None if done.done() else done.set_result(result)
+def do(work: Callable[[], T], done: "asyncio.Future[T]", loop: asyncio.AbstractEventLoop) -> None:
+    """Do the work in the thread that calls this, and settle the future in its loop."""
+    result: T | None = None
+    error: BaseException | None = None
+    try:
+        result = work()
+    except BaseException as raised:  # noqa: BLE001 - the future passes it on
+        error = raised
+    with suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(_settle, done, result, error)
+    del error  # its traceback refers to this frame
 
 
-def _failed(done: "asyncio.Future[T]", error: BaseException) -> Callable[[], None]:
-    return lambda: None if done.done() else done.set_exception(error)
+def _settle(done: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(result)

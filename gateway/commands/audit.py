@@ -9,7 +9,6 @@ oldest goes first.  What a crash left without its end was not promised and is cu
 the chain shows to be no line that was taken out.
 """
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,13 +69,7 @@ class AuditFile:
             prev = hash_of(line)
             lines.append(line + b"\n")
         data = b"".join(lines)
-        try:
-            self._files.write(self._fd, data, self._end)
-            self._files.sync(self._fd)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._files.truncate(self._fd, self._end)
-            raise
+        self._files.append(self._fd, data, self._end)
         self._end, self._prev, self.seq = self._end + len(data), prev, int(str(fresh[-1]["seq"]))
 
     def _begin_file(self, seq: int) -> None:

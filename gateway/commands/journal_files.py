@@ -13,7 +13,6 @@ Consequences of damage:
     write or sync fails     what was written of it is taken back; who waits is told, and nothing was done
 """
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -78,13 +77,7 @@ class JournalFiles:
         """
         if records:
             data = b"".join(map(line_of, records))
-            try:
-                self._files.write(self._fd, data, self.end)
-                self._files.sync(self._fd)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self._files.truncate(self._fd, self.end)
-                raise
+            self._files.append(self._fd, data, self.end)
             self.end += len(data)
         try:
             self.audit.append(audits)

@@ -254,7 +254,7 @@ class LeanSink(asyncio.Protocol):
         if self._transport is None:
             return 0
         waiting = self._transport.get_write_buffer_size() + sum(map(len, self._outgoing))
-        return waiting + unsent_bytes(self._transport.get_extra_info("socket"))
+        return waiting + unsent_bytes(self._sock)
 
     def _free_id(self) -> int:
         """The next free packet id, 1 to 65534.  The window is smaller, so there is one."""

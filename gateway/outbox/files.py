@@ -52,6 +52,16 @@ class Files:
         """Bring the data and the size of a file to stable storage (fdatasync)."""
         os.fdatasync(fd)
 
+    def append(self, fd: int, data: bytes, end: int) -> None:
+        """Write behind the first `end` bytes of a file, and sync.  Raising `OSError`, it has cut the file back."""
+        try:
+            self.write(fd, data, end)
+            self.sync(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.truncate(fd, end)
+            raise
+
     def sync_folder(self, folder: Path) -> None:
         """Bring the names in a folder to stable storage."""
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -10,6 +10,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
+from gateway.in_thread import do
+
 _T = TypeVar("_T")
 _Work = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
@@ -44,20 +46,5 @@ class WorkThread:
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
-            work, done, loop = job
-            try:
-                result, error = work(), None
-            except BaseException as raised:  # noqa: BLE001 - the future passes it on
-                result, error = None, raised
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, done, result, error)
-            del job, work, done, result, error
-
-
-def _settle(done: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
-    if done.done():
-        return
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(result)
+            do(*job)
+            del job  # while it waits for the next one it holds nothing of this

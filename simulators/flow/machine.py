@@ -190,10 +190,8 @@ class Machine(Stoppable):
         """Whether this station works on the part again at once.  If so, counts the rework."""
         if defect.to != self.station.name or not is_reworked(defect, part):
             return False
-        now = self.env.now
-        self._found(defect, now)
         self.rework += 1
-        self._count(now, "rework", self.rework, part, defect.code)
+        self._found(defect, "rework", self.rework, part)
         return True
 
     def work_s(self, part: Part) -> float:
@@ -266,7 +264,7 @@ class Machine(Stoppable):
                 self.results.add(part, self.station.name, "good", "", self.setups.tool)
             goal = self._routes.only or self._routes.next_after(part)
         else:
-            goal = self._condemn(part, defect, now)
+            goal = self._condemn(part, defect)
         if self._reserved is not None:
             self._reserved.unreserve()
             self._reserved = None
@@ -280,20 +278,26 @@ class Machine(Stoppable):
             carrier.leave(part)
         return None
 
-    def _condemn(self, part: Part, defect: Defect, now: float) -> str:
+    def _condemn(self, part: Part, defect: Defect) -> str:
         """Where a defective part goes: to the station that puts it right, or to scrap."""
-        self._found(defect, now)
         if is_reworked(defect, part):
             self.rework += 1
-            self._count(now, "rework", self.rework, part, defect.code)
+            self._found(defect, "rework", self.rework, part)
             return str(defect.to)
         self.scrap += 1
-        self._count(now, "scrap", self.scrap, part, defect.code)
+        self._found(defect, "scrap", self.scrap, part)
         return LOST
 
-    def _found(self, defect: Defect, now: float) -> None:
-        self.defects[defect.code] = self.defects.get(defect.code, 0) + 1
-        self._note(now, self.path, "defect", defect.code)
+    def _found(self, defect: Defect, verdict: str, count: int, part: Part) -> None:
+        """Tell of a defect, and what becomes of the part; `count`: how many had this verdict by now."""
+        now, code = self.env.now, defect.code
+        self.defects[code] = self.defects.get(code, 0) + 1
+        if self.results is not None:
+            self.results.add(part, self.station.name, verdict, code, self.setups.tool)
+        if (kept := self._kept) is not None:
+            kept(Change(now, self.path, "defect", code))
+            kept(Change(now, self.path, verdict, count))
+            kept(Change(now, self.path, "serial", part.serial))
 
     def _wait_room(self, part: Part, outflow: Buffer, goal: str, carrier: Carrier | None) -> Steps:
         self.turn(State.BLOCKED)
@@ -327,13 +331,6 @@ class Machine(Stoppable):
             yield outflow.wait_reservation()
             self.waits_for = None
         self._reserved = outflow
-
-    def _count(self, now: float, what: str, count: int, part: Part, defect: str) -> None:
-        if self.results is not None:
-            self.results.add(part, self.station.name, what, defect, self.setups.tool)
-        if self._kept is not None:
-            self._kept(Change(now, self.path, what, count))
-            self._kept(Change(now, self.path, "serial", part.serial))
 
     def set_speed(self, speed: float) -> None:
         """Work faster or slower than the file says, also on the part in work.  Raises ValueError unless over 0."""

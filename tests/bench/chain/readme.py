@@ -9,7 +9,7 @@ from textwrap import wrap
 from tests.bench.chain.cases import CASES
 from tests.bench.chain.contestants import CONTESTANTS, ROOT
 from tests.bench.chain.measured import Measured
-from tests.bench.chain.results import Results, recorded
+from tests.bench.chain.results import Results, Spread, recorded
 
 BEGIN, END = "<!-- figures of the chain: python -m tests.bench.chain.readme -->\n", "<!-- end of the figures -->\n"
 FULL_SPEED = ("1000", "10", "1")
@@ -71,8 +71,7 @@ def _of_rate(found: list[Measured]) -> str:
 
 
 def _middle(found: list[Measured], figure: Callable[[Measured], float]) -> float:
-    ordered = sorted(figure(each) for each in found)
-    return ordered[len(ordered) // 2]
+    return Spread.of(map(figure, found)).median
 
 
 def main() -> None:
