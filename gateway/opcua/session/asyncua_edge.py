@@ -100,6 +100,9 @@ def _bound() -> None:
         (ua_binary.Primitives1, "Null", _NullArrays()), (ua_binary, "extensionobject_from_binary", _structure),
     ):  # fmt: skip
         setattr(owner, name, bounded)
+    for made in vars(ua_binary).values():  # a decoder that was made before still calls what it was made of
+        if hasattr(made, "cache_clear"):
+            made.cache_clear()
 
 
 class _NullArrays:

@@ -32,7 +32,6 @@ from typing import Any
 
 from asyncua import Server, ua
 from asyncua.common.utils import Buffer
-from asyncua.server import binary_server_asyncio
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import header_from_binary
@@ -119,8 +118,10 @@ class Connection(OPCUAProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        processor = self.processor
-        assert isinstance(processor, Processor)
+        if self.processor is None:
+            return
+        self.processor = processor = Processor(self.iserver, transport, self.limits)
+        processor.set_policies(self.policies)
         processor.out = []
         processor.services = Services(processor, self.plant.book, self.base, self.plant.on_items)
         self.services, self.loaded = processor.services, processor
@@ -253,7 +254,6 @@ class Plant:
 @contextlib.asynccontextmanager
 async def prepared(variables: int, pki: Path | None) -> AsyncIterator[Server]:
     """The server before it listens."""
-    binary_server_asyncio.UaProcessor = Processor  # type: ignore[misc]
     server = Server()
     await server.init()
     server.set_endpoint("opc.tcp://127.0.0.1:0")

@@ -7,11 +7,12 @@ import tracemalloc
 import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
+from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import variant_from_binary
 
 from gateway.errors import Unavailable
 from gateway.opcua.codec.wire import Dialect, Reader, read_structure
-from gateway.opcua.session.asyncua_edge import patch_asyncua, peer_errors
+from gateway.opcua.session.asyncua_edge import _forward_structure, patch_asyncua, peer_errors
 from gateway.opcua.space.structures import Definition, Field, definition_of, readers_of
 from gateway.values import Structure
 from tests.support import opcua_wire as wire
@@ -80,7 +81,11 @@ def test_what_the_library_decodes_is_no_larger_than_its_bytes(bomb: bytes) -> No
         tracemalloc.stop()
 
 
-def test_the_library_does_not_lose_its_place_behind_an_xml_body() -> None:
+def test_the_library_does_not_lose_its_place_behind_an_xml_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = b"\x96" + struct.pack("<i", 2) + 2 * b"\x00\x00\x00"
+    with monkeypatch.context() as unbounded:
+        unbounded.setattr(ua_binary, "extensionobject_from_binary", _forward_structure)
+        variant_from_binary(Buffer(two))  # asyncua keeps the decoder it makes here
     patch_asyncua()
     xml, binary = b"\x00\x05\x02" + wire.text("<v/>"), b"\x00\x06\x01" + wire.text("ab")
     body = Buffer(b"\x96" + struct.pack("<i", 4) + xml + binary + xml + b"\x00\x00\x00" + wire.double(2.5))
