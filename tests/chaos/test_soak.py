@@ -10,7 +10,7 @@ from tests.chaos.soak_report import text_of
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_under_load_with_plugs_pulled_nothing_is_lost_and_the_books_balance(tmp_path: Path) -> None:
+def test_under_load_and_outages_nothing_is_lost_and_the_counters_balance(tmp_path: Path) -> None:
     outcome = soak(Plan(minutes=0.8, values_per_second=5000, seed=11, plug_every_s=8.0), tmp_path)
     assert outcome.wrong == [], text_of(outcome)
     assert len(outcome.plugs) >= 2

@@ -10,7 +10,7 @@ from tests.support.subscriber import subscriber
 from tests.support.threaded import proxy_thread
 
 
-def test_a_broker_that_is_away_does_not_hold_up_the_other(tmp_path: Path) -> None:
+def test_a_disconnected_broker_does_not_delay_the_other(tmp_path: Path) -> None:
     with (
         mosquitto(tmp_path / "near") as near,
         mosquitto(tmp_path / "far") as far,
@@ -41,7 +41,7 @@ def test_a_broker_that_is_away_does_not_hold_up_the_other(tmp_path: Path) -> Non
             assert gateway.stop() == 0
 
 
-def test_presence_tells_nothing_changed_from_nobody_there(tmp_path: Path) -> None:
+def test_presence_distinguishes_no_change_from_no_gateway(tmp_path: Path) -> None:
     with (
         mosquitto(tmp_path) as broker,
         running(Factory(tmp_path)) as factory,

@@ -32,7 +32,9 @@ def factory(tmp_path: Path) -> Iterator[Factory]:
         yield program
 
 
-def test_every_value_arrives_in_order_and_the_books_balance(tmp_path: Path, broker: Process, factory: Factory) -> None:
+def test_every_value_arrives_in_order_and_the_counters_balance(
+    tmp_path: Path, broker: Process, factory: Factory
+) -> None:
     with subscriber(broker.url) as checker, running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
         checker.wait_values(300)
         complete(factory, checker)
@@ -56,7 +58,7 @@ def test_a_broker_away_at_start_is_waited_for(tmp_path: Path, broker: Process, f
 
 
 @pytest.mark.slow
-def test_a_broker_killed_for_twenty_seconds_costs_no_value(tmp_path: Path, broker: Process, factory: Factory) -> None:
+def test_a_broker_killed_for_twenty_seconds_loses_no_value(tmp_path: Path, broker: Process, factory: Factory) -> None:
     # The proxy keeps the gateway out until the checking subscriber is back: the broker forgets subscriptions.
     with (
         proxy_thread(broker.port) as proxy,
@@ -139,7 +141,7 @@ def test_a_gateway_killed_and_restarted_loses_nothing(tmp_path: Path, broker: Pr
         assert gateway.balanced
 
 
-def test_a_variable_that_does_not_exist_is_told_and_costs_no_other(
+def test_a_variable_that_does_not_exist_is_reported_and_affects_no_other(
     tmp_path: Path, broker: Process, factory: Factory
 ) -> None:
     missing = {
@@ -158,7 +160,7 @@ def test_a_variable_that_does_not_exist_is_told_and_costs_no_other(
         complete(factory, checker)
 
 
-def test_a_taken_http_port_is_told_and_values_flow_all_the_same(
+def test_an_http_port_in_use_is_reported_and_values_are_delivered(
     tmp_path: Path, broker: Process, factory: Factory
 ) -> None:
     http = {"port": broker.port}

@@ -44,7 +44,7 @@ def nothing_lost(stack: Stack, viewer: Subscriber) -> None:
     assert stack.figure("max(abs(gateway_books_imbalance_values))") == 0
 
 
-def test_two_plants_live_and_their_oee_is_there_within_a_minute_of_up(stack: Stack) -> None:
+def test_two_plants_run_and_their_oee_is_shown_within_a_minute(stack: Stack) -> None:
     def left_s() -> float:
         return 60 - (time.monotonic() - stack.up_at_s)
 
@@ -57,12 +57,12 @@ def test_every_query_of_every_panel_has_a_finite_and_plausible_answer(stack: Sta
     wait_answers(stack.prometheus, Span(0.0, 300.0, 5.0), 120)  # scrapes are 5 s apart
 
 
-def test_all_that_have_a_health_check_are_healthy(stack: Stack) -> None:
+def test_every_service_with_a_health_check_is_healthy(stack: Stack) -> None:
     for service in ("mosquitto", "factory-munich", "factory-seattle", "gateway", "prometheus"):
         stack.wait_healthy(service)
 
 
-def test_opc_ua_is_encrypted_and_certificates_alone_were_handed_over(stack: Stack) -> None:
+def test_opc_ua_is_encrypted_and_only_certificates_are_exchanged(stack: Stack) -> None:
     strongest = stack.inside("gateway", "cat pki/strongest.json").split()
     assert strongest.count("2") == strongest.count("1,") == 2  # both plants: SignAndEncrypt, Aes256_Sha256_RsaPss
     files = "cd pki/trusted && find . -type f | sort"
@@ -73,7 +73,7 @@ def test_opc_ua_is_encrypted_and_certificates_alone_were_handed_over(stack: Stac
     assert stack.inside("factory-munich", keys).split() == ["pki/own.pem"]
 
 
-def test_the_gateway_talks_tls_to_the_broker_and_reads_no_key_of_it(stack: Stack) -> None:
+def test_the_gateway_uses_tls_to_the_broker_and_cannot_read_its_key(stack: Stack) -> None:
     left_s = 'min(gateway_sink_certificate_expires_timestamp_seconds{certificate="broker"}) - time()'
     assert stack.wait_figure(left_s, lambda left: left > 0, 30) > 300 * 86_400
     assert "mqtts://mosquitto:8883" in stack.inside("gateway", "cat /etc/connected-factory/gateway.yaml")
@@ -86,13 +86,13 @@ def test_the_gateway_talks_tls_to_the_broker_and_reads_no_key_of_it(stack: Stack
     assert told.split()[-1] == "munich.der"  # and no other plant's
 
 
-def test_the_viewer_reads_and_nobody_gets_in_without_a_name(stack: Stack, viewer: Subscriber) -> None:
+def test_the_viewer_reads_and_anonymous_access_is_refused(stack: Stack, viewer: Subscriber) -> None:
     wait_until(lambda: len(viewer.messages) > 20, "messages at the viewer")
     nameless = "mosquitto_sub -t '#' -C 1 -W 5 2>&1 || true"
     assert "authoris" in stack.inside("mosquitto", nameless)
 
 
-def test_a_broker_pulled_and_put_back_costs_no_value(stack: Stack, viewer: Subscriber) -> None:
+def test_a_broker_disconnected_and_reconnected_loses_no_value(stack: Stack, viewer: Subscriber) -> None:
     # The gateway stands still while the broker goes and comes: what this broker took in between it may forget.
     with stack.paused("gateway"):
         stack.compose("stop", "mosquitto")
@@ -107,7 +107,9 @@ def test_a_broker_pulled_and_put_back_costs_no_value(stack: Stack, viewer: Subsc
     nothing_lost(stack, viewer)
 
 
-def test_sigterm_ends_a_service_at_once_and_the_gateway_goes_on_where_it_was(stack: Stack, viewer: Subscriber) -> None:
+def test_sigterm_ends_a_service_at_once_and_the_gateway_continues_where_it_ended(
+    stack: Stack, viewer: Subscriber
+) -> None:
     for service in ("gateway", "factory-munich"):
         begun_s = time.monotonic()
         stack.compose("stop", "-t", "60", service)
@@ -152,7 +154,7 @@ def test_the_unit_file_works_under_a_real_systemd(stack: Stack, tmp_path: Path) 
         assert (host.shown("ActiveState"), host.shown("ExecMainStatus")) == ("inactive", "0")
 
 
-def test_no_service_may_do_more_than_it_needs(stack: Stack) -> None:
+def test_every_service_has_minimal_privileges(stack: Stack) -> None:
     for service in ("gateway", "mosquitto", "factory-munich", "prometheus"):
         host = stack.inspect(service)["HostConfig"]
         assert host["ReadonlyRootfs"]

@@ -53,7 +53,7 @@ def test_twenty_seconds_of_demo_carry_hundreds_of_values_and_lose_none() -> None
     assert summary["parts_good"] > 0
 
 
-def test_gateway_and_simulators_talk_encrypted_and_show_each_other_certificates_only(tmp_path: Path) -> None:
+def test_gateway_and_simulators_are_encrypted_and_exchange_only_certificates(tmp_path: Path) -> None:
     summary = run_demo("--duration", "5", "--state", str(tmp_path))
     strongest = json.loads((tmp_path / "pki" / "strongest.json").read_text())
     assert strongest == {summary["endpoint"]: [1, 2]}  # SignAndEncrypt, Aes256_Sha256_RsaPss
@@ -62,7 +62,7 @@ def test_gateway_and_simulators_talk_encrypted_and_show_each_other_certificates_
     assert not [path for path in shown if b"PRIVATE" in path.read_bytes()]
 
 
-def test_an_outage_of_the_broker_costs_nothing() -> None:
+def test_an_outage_of_the_broker_loses_nothing() -> None:
     summary = run_demo("--duration", "30", "--outage", "8")
     assert balanced(summary)
     assert (summary["dropped"], summary["stored"]) == (0, 0)
@@ -121,7 +121,7 @@ def demo_shown(folder: Path, *options: str) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 69), (("--open",), 0)])
-def test_opc_ua_clients_without_a_certificate_come_in_where_that_was_asked_for(
+def test_opc_ua_clients_without_a_certificate_connect_if_configured(
     tmp_path: Path, options: tuple[str, ...], code: int
 ) -> None:
     with demo_shown(tmp_path, *options) as log:
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_everything_and_prints_the_sums(tmp_path: Path) -> None:
     wait_until(lambda: not processes_that_name(str(tmp_path)), "every process to end")
 
 
-def test_mistakes_in_the_configuration_end_it_with_78(tmp_path: Path) -> None:
+def test_mistakes_in_the_configuration_exit_with_78(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("sources: [{name: a, url: http://x, select: []}]\nbrokr: {url: mqtt://x}\n")
     for command in ("validate", "run"):
@@ -148,7 +148,7 @@ def test_mistakes_in_the_configuration_end_it_with_78(tmp_path: Path) -> None:
         assert len([line for line in done.stderr.splitlines() if f"{path}:" in line]) >= 3
 
 
-def test_validate_says_what_is_fine() -> None:
+def test_validate_reports_a_valid_configuration() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "validate", "config/gateway.yaml"],
         cwd=ROOT, capture_output=True, text=True, check=False,

@@ -89,7 +89,7 @@ def test_a_unified_namespace_shows_a_machine_at_once(tmp_path: Path, factory: Fa
         assert message.topic.value.endswith(f"/{name}")
 
 
-def test_columns_name_a_list_of_tags_that_is_there(tmp_path: Path, factory: Factory, broker: Process) -> None:
+def test_columns_refer_to_a_published_tag_list(tmp_path: Path, factory: Factory, broker: Process) -> None:
     def is_data(message: aiomqtt.Message) -> bool:
         return message.topic.value == "factory/hall-1/line-1"
 
@@ -102,7 +102,7 @@ def test_columns_name_a_list_of_tags_that_is_there(tmp_path: Path, factory: Fact
         assert TAGS & {*names}
 
 
-def test_pubsub_describes_its_fields_and_tells_its_state(tmp_path: Path, factory: Factory, broker: Process) -> None:
+def test_pubsub_publishes_its_metadata_and_status(tmp_path: Path, factory: Factory, broker: Process) -> None:
     def kind(message: aiomqtt.Message) -> str:
         return message.topic.value.split("/")[2]
 
@@ -121,7 +121,7 @@ def test_pubsub_describes_its_fields_and_tells_its_state(tmp_path: Path, factory
     assert "°C" in json.dumps(fields["Temperature"]["Properties"], ensure_ascii=False)
 
 
-def test_the_sdk_reads_the_events(tmp_path: Path, factory: Factory, broker: Process) -> None:
+def test_the_cloudevents_sdk_reads_the_events(tmp_path: Path, factory: Factory, broker: Process) -> None:
     with running(example("cloudevents", tmp_path, factory, broker)):
         got = received(broker, "factory/hall-1/line-1/assembly/#", lambda got: len(got) >= 10)
     events = []

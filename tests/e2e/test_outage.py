@@ -107,7 +107,7 @@ def test_a_full_outbox_that_blocks_leaves_the_rest_at_the_server_and_nothing_is_
 
 
 @pytest.mark.slow
-def test_what_the_server_could_not_keep_while_we_were_blocked_is_announced(tmp_path: Path) -> None:
+def test_values_the_server_dropped_while_the_gateway_was_blocked_are_announced(tmp_path: Path) -> None:
     source = {"queue_size": 20}
     with load_chain(tmp_path, RATE, source=source, outbox=outbox(tmp_path, "block")) as chain:
         with broker_away(chain):

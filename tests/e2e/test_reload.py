@@ -62,7 +62,7 @@ def test_nothing_is_lost_by_reloads_in_the_middle(tmp_path: Path, broker: Proces
         assert gateway.stop() == 0
 
 
-def test_what_another_selection_costs_is_read_from_history_or_announced(
+def test_the_gap_of_a_changed_selection_is_read_from_history_or_announced(
     tmp_path: Path, broker: Process, factory: Factory
 ) -> None:
     (everything,) = SOURCE["select"] if isinstance(SOURCE["select"], list) else []
@@ -99,7 +99,7 @@ def test_other_shaping_takes_effect_on_the_same_connection(tmp_path: Path, broke
         wait_until(lambda: gateway.balanced, "the books to balance")
 
 
-def test_a_faulty_file_changes_nothing_and_every_mistake_is_told(
+def test_an_invalid_file_changes_nothing_and_every_mistake_is_reported(
     tmp_path: Path, broker: Process, factory: Factory
 ) -> None:
     with subscriber(broker.url) as checker, running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
@@ -125,7 +125,7 @@ def test_a_faulty_file_changes_nothing_and_every_mistake_is_told(
         complete(factory, checker)
 
 
-def test_a_new_password_while_a_topic_is_refused_holds_up_nothing(tmp_path: Path, factory: Factory) -> None:
+def test_a_new_password_while_a_topic_is_refused_delays_nothing(tmp_path: Path, factory: Factory) -> None:
     allowed, secret = tmp_path / "acl", tmp_path / "secret"
     allowed.write_text("pattern read #\npattern write gateways/#\npattern write factory/hall-1/line-1/test\n")
     secret.write_text("one")
@@ -150,7 +150,7 @@ def test_a_new_password_while_a_topic_is_refused_holds_up_nothing(tmp_path: Path
         assert gateway.balanced
 
 
-def test_what_needs_a_restart_is_said_by_name_and_not_done(tmp_path: Path, broker: Process, factory: Factory) -> None:
+def test_keys_that_need_a_restart_are_named_and_not_applied(tmp_path: Path, broker: Process, factory: Factory) -> None:
     with running(Gateway(tmp_path, factory.url, broker.url)) as gateway:
         gateway.wait_ready()
         gateway.reload(name="other", outbox={"path": str(tmp_path / "elsewhere")})
@@ -159,7 +159,9 @@ def test_what_needs_a_restart_is_said_by_name_and_not_done(tmp_path: Path, broke
         assert not (tmp_path / "elsewhere").exists()
 
 
-def test_peers_come_and_go_alone(tmp_path: Path, broker: Process, factory: Factory) -> None:
+def test_peers_are_added_and_removed_without_affecting_others(
+    tmp_path: Path, broker: Process, factory: Factory
+) -> None:
     second = {**SOURCE, "name": "line-2", "url": factory.url, "fields": {"site": "hall-2"}}
     first, near = {**SOURCE, "url": factory.url}, {"url": broker.url}
     (tmp_path / "far").mkdir()
@@ -192,7 +194,7 @@ def test_peers_come_and_go_alone(tmp_path: Path, broker: Process, factory: Facto
         )
 
 
-def test_systemd_is_told_when_a_reload_begins_and_ends(
+def test_systemd_is_notified_when_a_reload_begins_and_ends(
     tmp_path: Path, broker: Process, factory: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:

@@ -25,7 +25,7 @@ def passed(checker: Subscriber) -> bool:
     return any(seqs != sorted(seqs) for seqs in seqs_of(checker).values())
 
 
-def test_killed_in_the_middle_of_a_replay_every_message_arrives_and_what_passed_is_not_sent_again(
+def test_after_a_kill_during_a_replay_every_message_arrives_and_delivered_ones_are_not_repeated(
     tmp_path: Path,
 ) -> None:
     with (

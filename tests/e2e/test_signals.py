@@ -79,7 +79,7 @@ COMMANDS = [("gateway", "run"), ("simulators", "serve")]
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_signal_among_the_imports_ends_a_daemon_at_once_and_in_silence(
+def test_a_signal_during_the_imports_ends_a_daemon_at_once_without_a_traceback(
     command: tuple[str, str], number: signal.Signals, code: int, file: str, tmp_path: Path
 ) -> None:
     what = file if command[0] == "gateway" else "config/plant.yaml"
@@ -90,7 +90,7 @@ def test_a_signal_among_the_imports_ends_a_daemon_at_once_and_in_silence(
         assert process.log == ""
 
 
-def test_a_hangup_among_the_imports_is_a_reload_later(file: str, tmp_path: Path) -> None:
+def test_a_hangup_during_the_imports_becomes_a_later_reload(file: str, tmp_path: Path) -> None:
     with started(Process(tmp_path, "gateway", "run", file)) as process:
         wait_until(process.is_importing, "imports")
         process.kill(signal.SIGHUP)
@@ -123,7 +123,7 @@ def test_ctrl_c_twice_leaves_no_traceback(file: str, tmp_path: Path) -> None:
         assert "Exception ignored" not in process.log
 
 
-def test_a_command_that_only_looks_says_that_it_was_ended(file: str, tmp_path: Path) -> None:
+def test_an_interrupted_read_only_command_says_so(file: str, tmp_path: Path) -> None:
     with started(Process(tmp_path, "gateway", "plan", file)) as process:
         wait_until(process.is_importing, "imports")
         process.kill(signal.SIGTERM)
@@ -186,7 +186,7 @@ def read_until(text: bytes, pipe: tuple[int, int]) -> None:
     os.set_blocking(write, True)
 
 
-def test_sigterm_ends_within_the_grace_and_two_seconds_whatever_hangs(tmp_path: Path) -> None:
+def test_sigterm_ends_within_the_grace_period_and_two_seconds_whatever_hangs(tmp_path: Path) -> None:
     with ExitStack() as stack:
         dumb = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         pipe = os.pipe()
@@ -213,7 +213,7 @@ def test_sigterm_ends_within_the_grace_and_two_seconds_whatever_hangs(tmp_path: 
             os.close(end)
 
 
-def test_an_outbox_in_use_passes_by_itself(file: str, tmp_path: Path) -> None:
+def test_an_outbox_in_use_is_waited_for(file: str, tmp_path: Path) -> None:
     with started(Process(tmp_path, "gateway", "run", file)) as process:
         wait_until(lambda: "started" in process.log, "the gateway to run")
         second = subprocess.run(

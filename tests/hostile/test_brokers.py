@@ -154,7 +154,7 @@ async def attack(turns: Turns, folder: Path, attackers: Attackers, healthy: brok
 
 
 @pytest.mark.parametrize("name", BROKERS)
-def test_a_hostile_broker_costs_itself_alone(
+def test_a_hostile_broker_affects_no_other_peer(
     name: str, attackers: Attackers, healthy: brokers.Process, tmp_path: Path
 ) -> None:
     peer = Peer(name, f"mqtt://127.0.0.1:{attackers.ports[name]}")

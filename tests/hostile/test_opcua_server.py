@@ -198,7 +198,7 @@ def peak_bytes() -> int:
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
-def test_an_unruly_server_costs_nobody_but_itself(attack: Attack, name: str) -> None:
+def test_a_hostile_server_affects_no_other_peer(attack: Attack, name: str) -> None:
     attacker = peer(ATTACKER, attack.ports[name], request_timeout=1.0, keep_alive=1.0, retry_failed=0.5)
     attack.turns.begin()
     with capture_logs() as logs:

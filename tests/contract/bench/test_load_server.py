@@ -78,7 +78,7 @@ def test_a_client_finds_the_variables_and_gets_every_value_once(capsys: pytest.C
     assert [event for event in told if event != "finished"] == ["subscribed", "loading"]
 
 
-def test_the_same_with_sign_and_encrypt(tmp_path: Path) -> None:
+def test_a_client_with_sign_and_encrypt_gets_every_value_once(tmp_path: Path) -> None:
     keys = pki.make(tmp_path)
 
     async def body() -> None:

@@ -14,7 +14,7 @@ ACL = Path(__file__).parents[3] / "docker" / "mosquitto" / "acl"
 USERS = ("gateway", "operator", "viewer", "other")
 
 
-def test_a_requester_speaks_and_hears_in_his_own_name_alone(tmp_path: Path) -> None:
+def test_a_requester_publishes_and_receives_under_its_own_name_only(tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     passwords.touch()
     for user in USERS:

@@ -67,7 +67,7 @@ class Books:
 
 
 @pytest.mark.slow
-def test_each_write_is_done_at_most_once_and_has_one_outcome_over_kills(tmp_path: Path) -> None:
+def test_each_write_is_done_at_most_once_and_has_one_outcome_despite_kills(tmp_path: Path) -> None:
     rng, counted = random.Random(7), Counter[str]()
 
     async def body() -> None:

@@ -18,7 +18,7 @@ RULES: list[Body] = [
 
 
 @pytest.mark.parametrize("session", ["lean", "general-3.1.1"])
-def test_node_opcua(session: Session, tmp_path: Path) -> None:
+def test_commands_work_against_node_opcua(session: Session, tmp_path: Path) -> None:
     async def body() -> None:
         async with node_opcua_server(1) as server:
             with mosquitto(tmp_path) as broker:

@@ -66,7 +66,7 @@ def run(folder: Path, body: Callable[[Scene], Awaitable[None]], session: Session
 
 
 @pytest.mark.parametrize("session", ["lean", "general-3.1.1"])
-def test_each_operation_is_done_and_told(session: Session, tmp_path: Path) -> None:
+def test_each_operation_is_done_and_answered(session: Session, tmp_path: Path) -> None:
     async def body(at: Scene) -> None:
         answer = await at.mes.ask("read", tags=["filler/SpeedFactor", "filler/State"])
         assert [result["outcome"] for result in results(answer)] == ["done", "done"]
@@ -94,7 +94,7 @@ def results(answer: Body) -> list[Body]:
     return found
 
 
-def test_what_is_refused_is_told_why_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_refused_command_says_why_and_changes_nothing(tmp_path: Path) -> None:
     async def body(at: Scene) -> None:
         for tag, value, reason in (
             ("filler/SpeedFactor", 2.5, "out_of_range"),
@@ -178,7 +178,7 @@ def test_a_repeat_gets_the_same_answer_and_is_not_done_again(tmp_path: Path) -> 
     run(tmp_path, body)
 
 
-def test_each_requester_may_do_what_rules_let_him(tmp_path: Path) -> None:
+def test_each_requester_may_do_what_its_rules_allow(tmp_path: Path) -> None:
     async def body(at: Scene) -> None:
         async with requester("other", at.broker.url, "general") as other:
             assert (await other.ask("call", method="filler/Abort"))["reason"] == "not_allowed"

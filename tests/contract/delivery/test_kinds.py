@@ -128,7 +128,7 @@ async def delivered(session: Session, *messages: Message) -> None:
 
 
 @every_kind
-def test_what_is_sent_arrives_in_order_and_gets_its_verdict(kind: str, tmp_path: Path) -> None:
+def test_messages_arrive_in_order_and_each_gets_its_verdict(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as session:
             futures = [session.send(to("a", b"%d" % n)) for n in range(session.window)]
@@ -139,7 +139,7 @@ def test_what_is_sent_arrives_in_order_and_gets_its_verdict(kind: str, tmp_path:
 
 
 @every_kind
-def test_more_than_a_window_is_a_bug_of_the_caller(kind: str, tmp_path: Path) -> None:
+def test_sending_more_than_a_window_is_a_bug_of_the_caller(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as session:
             for _ in range(session.window):
@@ -151,7 +151,7 @@ def test_more_than_a_window_is_a_bug_of_the_caller(kind: str, tmp_path: Path) ->
 
 
 @every_kind
-def test_what_is_longer_than_the_peer_takes_is_not_sent(kind: str, tmp_path: Path) -> None:
+def test_a_message_longer_than_the_peer_accepts_is_not_sent(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as session:
             outcome = await session.send(to("a", bytes(session.most_bytes + 1)))
@@ -164,7 +164,7 @@ def test_what_is_longer_than_the_peer_takes_is_not_sent(kind: str, tmp_path: Pat
 
 
 @every_kind
-def test_a_session_that_breaks_says_so_and_stays_broken(kind: str, tmp_path: Path) -> None:
+def test_a_broken_session_raises_and_stays_broken(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as session:
             arriving = session.arrivals("commands/#")
@@ -197,7 +197,7 @@ class Told:
 
 
 @every_kind
-def test_presence_is_said_first_and_last(kind: str, tmp_path: Path) -> None:
+def test_presence_is_published_first_and_last(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer, Told()) as session:
             await delivered(session, to("a", b""))
@@ -221,7 +221,7 @@ class Numbered:
 
 
 @every_kind
-def test_a_late_stage_numbers_what_goes_out_anew_in_each_session(kind: str, tmp_path: Path) -> None:
+def test_a_late_stage_numbers_messages_from_one_in_each_session(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         stored = to("a", b"x")
         for _ in range(2):
@@ -234,7 +234,7 @@ def test_a_late_stage_numbers_what_goes_out_anew_in_each_session(kind: str, tmp_
 
 
 @every_kind
-def test_what_turns_out_too_long_takes_no_number(kind: str, tmp_path: Path) -> None:
+def test_a_message_that_becomes_too_long_takes_no_number(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer, late=Numbered) as session:
             await delivered(session, to("a", b"x"))
@@ -270,7 +270,7 @@ def test_a_prologue_comes_first(kind: str, tmp_path: Path) -> None:
 
 
 @every_kind
-def test_a_prologue_is_said_again_on_request_and_nothing_comes_between(kind: str, tmp_path: Path) -> None:
+def test_a_prologue_is_sent_again_on_request_without_interruption(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer, late=Numbered) as plain:
             session = await after_prologue(plain, Births())
@@ -289,7 +289,7 @@ def test_a_prologue_is_said_again_on_request_and_nothing_comes_between(kind: str
 
 
 @every_kind
-def test_asked_again_meanwhile_a_prologue_begins_anew(kind: str, tmp_path: Path) -> None:
+def test_a_prologue_requested_again_while_it_is_sent_starts_again(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as plain:
             session = await after_prologue(plain, Births())
@@ -303,7 +303,7 @@ def test_asked_again_meanwhile_a_prologue_begins_anew(kind: str, tmp_path: Path)
 
 
 @every_kind
-def test_a_prologue_that_is_refused_ends_the_session(kind: str, tmp_path: Path) -> None:
+def test_a_refused_prologue_ends_the_session(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as plain:
             too_long = to("birth", bytes(plain.most_bytes + 1))
@@ -319,7 +319,7 @@ def test_a_prologue_that_is_refused_ends_the_session(kind: str, tmp_path: Path) 
 
 
 @every_kind
-def test_what_waits_behind_a_prologue_fails_with_the_session(kind: str, tmp_path: Path) -> None:
+def test_messages_waiting_behind_a_prologue_fail_with_the_session(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as plain:
             session = await after_prologue(plain, Births())
@@ -337,7 +337,7 @@ def test_what_waits_behind_a_prologue_fails_with_the_session(kind: str, tmp_path
 
 
 @every_kind
-def test_what_arrives_is_taken_in_order_and_none_is_lost_while_its_reader_is_busy(kind: str, tmp_path: Path) -> None:
+def test_inbound_messages_keep_their_order_and_none_is_lost_while_the_reader_is_busy(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as session:
             arriving = session.arrivals("commands/#")

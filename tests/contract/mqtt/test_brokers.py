@@ -103,7 +103,7 @@ async def deliver(sink: Sink, topic: str, first: int, count: int) -> list[Outcom
 
 
 @every_case
-def test_what_is_acknowledged_arrives_once_and_in_order(case: Case, tmp_path: Path) -> None:
+def test_acknowledged_messages_arrive_once_and_in_order(case: Case, tmp_path: Path) -> None:
     async def body() -> None:
         async with (
             broker.collecting("a/#") as got,
@@ -119,7 +119,7 @@ def test_what_is_acknowledged_arrives_once_and_in_order(case: Case, tmp_path: Pa
 
 
 @every_case
-def test_a_killed_broker_fails_what_is_open_and_takes_us_again_when_it_is_back(case: Case, tmp_path: Path) -> None:
+def test_a_killed_broker_fails_open_messages_and_is_reconnected_when_it_is_back(case: Case, tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(case.session, broker.url, login=broker.login) as sink:
             await deliver(sink, "a/b", 0, 10)
@@ -139,7 +139,7 @@ def test_a_killed_broker_fails_what_is_open_and_takes_us_again_when_it_is_back(c
 
 
 @every_case
-def test_a_stalled_broker_is_given_up_and_takes_us_again_when_it_goes_on(case: Case, tmp_path: Path) -> None:
+def test_a_stalled_broker_is_disconnected_and_reconnected_when_it_continues(case: Case, tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(case.session, broker.url, ack_timeout_s=0.3, login=broker.login) as sink:
             broker.process.stall()
@@ -159,7 +159,9 @@ def test_a_stalled_broker_is_given_up_and_takes_us_again_when_it_goes_on(case: C
 
 
 @every_case
-def test_the_last_will_speaks_when_we_vanish_and_is_silent_when_we_leave(case: Case, tmp_path: Path) -> None:
+def test_the_last_will_is_published_after_a_lost_connection_and_not_after_a_disconnect(
+    case: Case, tmp_path: Path
+) -> None:
     async def body() -> None:
         will = message("a/will", b"vanished")
         async with broker.collecting("a/#") as got:
@@ -182,7 +184,7 @@ def test_the_last_will_speaks_when_we_vanish_and_is_silent_when_we_leave(case: C
 
 
 @every_case
-def test_a_second_client_of_our_name_ends_our_session(case: Case, tmp_path: Path) -> None:
+def test_a_second_client_with_the_same_id_ends_the_session(case: Case, tmp_path: Path) -> None:
     async def body() -> None:
         async with (
             opened(case.session, broker.url, login=broker.login) as first,

@@ -19,7 +19,7 @@ def run(body: Coroutine[object, object, None]) -> None:
 
 
 @every_session
-def test_a_half_open_line_is_noticed_by_the_missing_puback(session: Session, tmp_path: Path) -> None:
+def test_a_half_open_connection_is_noticed_by_the_missing_puback(session: Session, tmp_path: Path) -> None:
     async def body() -> None:
         async with (
             open_proxy(broker.port) as proxy,
@@ -35,7 +35,7 @@ def test_a_half_open_line_is_noticed_by_the_missing_puback(session: Session, tmp
 
 
 @every_session
-def test_a_half_open_line_without_data_is_noticed_by_the_keep_alive(session: Session, tmp_path: Path) -> None:
+def test_a_half_open_connection_without_data_is_noticed_by_the_keep_alive(session: Session, tmp_path: Path) -> None:
     async def body() -> None:
         async with (
             open_proxy(broker.port) as proxy,
@@ -49,7 +49,7 @@ def test_a_half_open_line_without_data_is_noticed_by_the_keep_alive(session: Ses
 
 
 @every_session
-def test_a_line_that_is_cut_fails_what_is_open(session: Session, tmp_path: Path) -> None:
+def test_a_cut_connection_fails_open_messages(session: Session, tmp_path: Path) -> None:
     async def body() -> None:
         async with open_proxy(broker.port) as proxy, opened(session, f"mqtt://127.0.0.1:{proxy.port}") as sink:
             proxy.stall()
@@ -77,7 +77,7 @@ def test_a_broker_that_stops_is_noticed_at_once(session: Session, tmp_path: Path
 
 
 @every_session
-def test_a_broker_that_takes_everything_and_acknowledges_nothing_is_left(session: Session, tmp_path: Path) -> None:
+def test_a_broker_that_acknowledges_nothing_is_disconnected(session: Session, tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(session, broker.url, ack_timeout_s=0.5) as sink:
             broker.stall()

@@ -26,7 +26,9 @@ async def retained(broker: brokers.Process) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("version", "is_kept"), [("5", False), ("5", True), ("3.1.1", False)])
-def test_all_of_them_come_back(version: str, is_kept: bool, tmp_path: Path) -> None:
+def test_every_retained_message_comes_back_after_the_broker_lost_them(
+    version: str, is_kept: bool, tmp_path: Path
+) -> None:
     async def body() -> None:
         metrics, leave = Metrics(), asyncio.Event()
         config = BrokerConfig.model_validate({"url": broker.url, "version": version})

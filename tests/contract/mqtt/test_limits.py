@@ -52,7 +52,7 @@ def test_with_aliases_every_message_reaches_its_own_topic(
 
 
 @speaks_5
-def test_a_message_past_its_expiry_is_not_given_to_who_comes_later(session: Session, tmp_path: Path) -> None:
+def test_a_message_past_its_expiry_is_not_delivered_to_a_later_subscriber(session: Session, tmp_path: Path) -> None:
     async def kept() -> set[bytes]:
         async with collecting(broker.port) as got:
             async with opened("general", broker.url, client_id="other") as other:
@@ -91,7 +91,7 @@ def test_a_broker_that_cannot_acknowledge_gets_no_data(most: int, tmp_path: Path
 
 
 @pytest.mark.parametrize("version", ["5", "auto"])
-def test_a_broker_that_retains_nothing_gets_data_and_a_plain_presence(version: str, tmp_path: Path) -> None:
+def test_a_broker_without_retained_messages_gets_data_and_an_unretained_presence(version: str, tmp_path: Path) -> None:
     """It refuses the whole session over a last will that asks to be retained (MQTT 5, 3.2.2.3.5)."""
 
     async def body() -> None:

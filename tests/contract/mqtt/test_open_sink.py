@@ -31,7 +31,7 @@ def link() -> Link:
     return Link("broker", "mqtt://somewhere")
 
 
-def test_version_5_comes_first() -> None:
+def test_version_5_is_tried_first() -> None:
     async def body() -> None:
         async with fake_broker() as broker, open_sink(config(broker.url), link(), "edge") as sink:
             assert sink.version == "5"
@@ -41,7 +41,7 @@ def test_version_5_comes_first() -> None:
     run(body())
 
 
-def test_a_broker_that_knows_only_3_is_spoken_to_in_3_and_the_loss_is_said_once(tmp_path: Path) -> None:
+def test_a_broker_with_version_3_only_is_used_and_the_consequence_logged_once(tmp_path: Path) -> None:
     async def body() -> None:
         one = link()
         for _ in range(2):
@@ -66,7 +66,7 @@ def test_a_pinned_version_is_not_changed(tmp_path: Path) -> None:
         run(body())
 
 
-def test_it_is_entered_once_the_broker_said_so_and_not_before() -> None:
+def test_a_sink_is_open_only_after_the_connack() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             one = link()
@@ -81,7 +81,7 @@ def test_it_is_entered_once_the_broker_said_so_and_not_before() -> None:
     run(body())
 
 
-def test_the_next_address_is_tried_when_the_first_does_not_take_us() -> None:
+def test_the_next_address_is_tried_when_the_first_refuses_the_connection() -> None:
     async def body() -> None:
         dead = f"mqtt://127.0.0.1:{free_port()}"
         async with (
@@ -96,7 +96,7 @@ def test_the_next_address_is_tried_when_the_first_does_not_take_us() -> None:
     run(body())
 
 
-def test_a_name_that_does_not_resolve_says_so() -> None:
+def test_a_name_that_does_not_resolve_is_reported() -> None:
     async def body() -> None:
         text = await reason_of(open_sink(config("mqtt://no-such-host.invalid"), link(), "edge").__aenter__())
         assert "no-such-host.invalid does not resolve" in text
@@ -104,7 +104,7 @@ def test_a_name_that_does_not_resolve_says_so() -> None:
     run(body())
 
 
-def test_a_slow_line_is_not_a_dead_line(tmp_path: Path) -> None:
+def test_a_slow_connection_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
     async def body() -> None:
         async with (
             open_proxy(broker.port) as proxy,
@@ -118,7 +118,7 @@ def test_a_slow_line_is_not_a_dead_line(tmp_path: Path) -> None:
         run(body())
 
 
-def test_a_password_is_read_again_at_every_attempt_and_its_absence_is_waited_out(tmp_path: Path) -> None:
+def test_a_password_is_read_at_every_attempt_and_a_missing_one_is_retried(tmp_path: Path) -> None:
     async def body() -> None:
         secret = tmp_path / "password"
         async with fake_broker() as broker:
@@ -134,7 +134,7 @@ def test_a_password_is_read_again_at_every_attempt_and_its_absence_is_waited_out
     run(body())
 
 
-def test_a_broker_that_offers_only_qos_0_is_not_trusted_with_data() -> None:
+def test_a_broker_that_offers_only_qos_0_gets_no_data() -> None:
     async def body() -> None:
         before = open_sockets()
         async with fake_broker() as broker:
@@ -148,7 +148,7 @@ def test_a_broker_that_offers_only_qos_0_is_not_trusted_with_data() -> None:
     run(body())
 
 
-def test_max_packet_stands_in_for_what_a_broker_does_not_announce() -> None:
+def test_max_packet_applies_if_the_broker_announces_no_maximum() -> None:
     async def body() -> None:
         async with (
             fake_broker() as broker,
@@ -162,7 +162,7 @@ def test_max_packet_stands_in_for_what_a_broker_does_not_announce() -> None:
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_a_first_address_that_leads_nowhere_does_not_keep_us_from_the_second(
+def test_a_first_address_that_does_not_answer_does_not_prevent_the_second(
     version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As IPv6 of a host that only IPv4 reaches."""

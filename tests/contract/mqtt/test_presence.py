@@ -45,7 +45,7 @@ async def retained(broker: brokers.Process) -> dict[str, object]:
 
 
 @versions
-def test_online_while_it_is_there_and_offline_once_it_left(version: str, tmp_path: Path) -> None:
+def test_presence_is_online_while_connected_and_offline_after_leaving(version: str, tmp_path: Path) -> None:
     async def body() -> None:
         async with opening(broker, version) as sink:
             await sink.send(message())  # what was told before has arrived when this is acknowledged
@@ -60,7 +60,7 @@ def test_online_while_it_is_there_and_offline_once_it_left(version: str, tmp_pat
 
 
 @versions
-def test_a_gateway_that_vanishes_is_reported_lost_by_the_broker(version: str, tmp_path: Path) -> None:
+def test_a_gateway_that_loses_its_connection_is_reported_lost_by_the_broker(version: str, tmp_path: Path) -> None:
     async def body() -> None:
         async with collecting(broker.port, TOPIC) as got:
             async with opening(broker, version) as sink:
@@ -77,7 +77,7 @@ def test_a_gateway_that_vanishes_is_reported_lost_by_the_broker(version: str, tm
 
 
 @versions
-def test_the_heartbeat_renews_it(version: str, tmp_path: Path) -> None:
+def test_the_heartbeat_publishes_presence_again(version: str, tmp_path: Path) -> None:
     async def body() -> None:
         async with collecting(broker.port, TOPIC) as got, opening(broker, version, heartbeat=0.05):
             await got.wait_count(4)
@@ -88,7 +88,7 @@ def test_the_heartbeat_renews_it(version: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_a_broker_that_hangs_up_over_it_still_gets_the_data(version: str, tmp_path: Path) -> None:
+def test_a_broker_that_disconnects_because_of_presence_still_gets_the_data(version: str, tmp_path: Path) -> None:
     """mosquitto 2.0.11 cuts the connection over a publish that the access list forbids."""
     access_list = tmp_path / "acl"
     access_list.write_text("topic write a/#\n")
@@ -129,7 +129,7 @@ class OnlyAState:
 
 @pytest.mark.parametrize("ends_with", ["down", "error"])
 @versions
-def test_a_format_may_bring_its_own(version: str, ends_with: str, tmp_path: Path) -> None:
+def test_a_format_can_define_its_own_presence(version: str, ends_with: str, tmp_path: Path) -> None:
     async def body() -> None:
         config = BrokerConfig.model_validate({"url": broker.url, "version": version, "ack_timeout": 1.5})
         async with collecting(broker.port, OnlyAState().birth(datetime.now(UTC)).topic) as got:
@@ -145,5 +145,5 @@ def test_a_format_may_bring_its_own(version: str, ends_with: str, tmp_path: Path
         run(body())
 
 
-def test_it_can_be_turned_off() -> None:
+def test_presence_can_be_turned_off() -> None:
     assert presence_of(PresenceConfig(topic=None), "edge", "1", lambda: "sha256:0") is None

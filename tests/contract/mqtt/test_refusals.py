@@ -32,7 +32,7 @@ def access_list(folder: Path) -> str:
 
 
 @speaks_5
-def test_refused_by_access_list_is_kept_for_later(session: Session, tmp_path: Path) -> None:
+def test_a_message_refused_by_the_access_list_is_kept_for_later(session: Session, tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(session, broker.url) as sink:
             assert (await sink.send(message("open/x"))).verdict is Verdict.DELIVERED
@@ -64,7 +64,7 @@ async def deliver(url: str, left: list[Message], **login: object) -> dict[str, O
     return outcomes
 
 
-def test_a_refused_topic_does_not_hold_up_the_others_although_mosquitto_cuts_over_it(tmp_path: Path) -> None:
+def test_a_refused_topic_does_not_delay_the_others_even_if_mosquitto_disconnects(tmp_path: Path) -> None:
     """mosquitto 2.0.11 says 0x87 and hangs up; with more in the pipe the reset destroys even the 0x87."""
 
     async def body() -> None:
@@ -90,7 +90,7 @@ def test_a_refused_topic_does_not_hold_up_the_others_although_mosquitto_cuts_ove
         pytest.param(brokers.iotcore, {}, message("a", bytes(2**20), seq=9), id="iotcore-size"),
     ],
 )
-def test_a_message_that_a_broker_only_cuts_over_becomes_a_dead_letter_and_the_others_arrive(
+def test_a_message_for_which_a_broker_disconnects_becomes_a_dead_letter_and_the_others_arrive(
     start: Callable[[Path], AbstractContextManager[brokers.Process]],
     login: dict[str, object],
     poison: Message,
@@ -121,7 +121,7 @@ def test_without_version_5_a_refusal_cannot_be_seen(tmp_path: Path) -> None:
         run(body())
 
 
-def test_a_broker_that_cuts_instead_of_refusing_is_unavailable(tmp_path: Path) -> None:
+def test_a_broker_that_disconnects_instead_of_refusing_is_unavailable(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened("general-3.1.1", broker.url) as sink:
             assert "cut the connection" in await reason_of(sink.send(message("refused/x")))
@@ -148,7 +148,7 @@ def test_the_announced_packet_size_is_respected_to_the_byte(session: Session, tm
 
 
 @speaks_5
-def test_a_size_that_was_not_announced_is_learnt_from_the_puback(session: Session, tmp_path: Path) -> None:
+def test_an_unannounced_size_limit_is_learned_from_the_puback(session: Session, tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(session, broker.url) as sink:
             outcome = await sink.send(message(payload=bytes(2000)))
@@ -173,7 +173,7 @@ def test_with_receive_maximum_1_everything_still_arrives_in_order(session: Sessi
 
 
 @pytest.mark.parametrize("session", ALL)
-def test_a_wrong_password_says_so(session: Session, tmp_path: Path) -> None:
+def test_a_wrong_password_is_named_in_the_error(session: Session, tmp_path: Path) -> None:
     async def body() -> None:
         text = await reason_of(opened(session, broker.url, login=("nobody", "wrong")).__aenter__())
         assert "refuses the session" in text

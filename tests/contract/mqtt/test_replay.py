@@ -99,7 +99,7 @@ def replayed(tmp_path: Path, order: str, delay_s: float, stream: str) -> Replay:
 
 
 @pytest.mark.parametrize(("order", "stream"), [("newest-first", "values"), ("in-order", "alarms")])
-def test_what_goes_first_keeps_its_delay_bound(tmp_path: Path, order: str, stream: str) -> None:
+def test_priority_messages_keep_their_delay_bound_during_a_replay(tmp_path: Path, order: str, stream: str) -> None:
     """Newest first that is all that is new, in order it is what has a higher priority."""
     replay = replayed(tmp_path, order, BOUND_S, stream)
     assert median(replay.took_s) < BOUND_S
@@ -112,6 +112,6 @@ def test_what_goes_first_keeps_its_delay_bound(tmp_path: Path, order: str, strea
         assert values == sorted(values)
 
 
-def test_without_the_bound_it_would_be_late(tmp_path: Path) -> None:
+def test_without_the_bound_priority_messages_are_late(tmp_path: Path) -> None:
     """The same with a bound that is never reached: the link is as slow as this file says."""
     assert max(replayed(tmp_path, "newest-first", 30.0, "values").took_s) > LATE_S

@@ -46,7 +46,7 @@ async def rival(port: int, client_id: bytes) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_values_flow_between_the_cuts_and_the_reason_is_told_once(
+def test_values_are_delivered_between_take_overs_and_the_reason_is_logged_once(
     version: Literal["5", "3.1.1"], tmp_path: Path
 ) -> None:
     async def body() -> None:

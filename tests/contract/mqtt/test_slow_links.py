@@ -58,7 +58,7 @@ async def deliver(
 
 
 @lines
-def test_acknowledgements_that_come_are_life(session: Session, rate: int, tmp_path: Path) -> None:
+def test_arriving_acknowledgements_keep_the_session_alive(session: Session, rate: int, tmp_path: Path) -> None:
     """All that is in flight needs several times the time-out, each message less."""
     messages = int(3 * ACK_TIMEOUT_S * rate) // 800
 
@@ -70,7 +70,7 @@ def test_acknowledgements_that_come_are_life(session: Session, rate: int, tmp_pa
 
 
 @lines
-def test_bytes_that_leave_are_life(session: Session, rate: int, tmp_path: Path) -> None:
+def test_bytes_that_are_sent_keep_the_session_alive(session: Session, rate: int, tmp_path: Path) -> None:
     """One message needs several times the time-out, and the line shows how far it has come."""
 
     async def body() -> None:
@@ -83,7 +83,7 @@ def test_bytes_that_leave_are_life(session: Session, rate: int, tmp_path: Path) 
 
 
 @lines
-def test_a_message_that_a_buffer_hides_is_given_more_time_until_it_gets_through(
+def test_a_message_held_in_a_network_buffer_gets_more_time_until_it_is_delivered(
     session: Session, rate: int, tmp_path: Path
 ) -> None:
     """The line takes it at once and says nothing for several time-outs; what it carries is known from then on."""

@@ -24,7 +24,7 @@ VALUES = [(12, f"{n:03d}" * 70) for n in range(30)]
 
 
 @pytest.mark.parametrize("form", ["json", "json-columns", "opcua-pubsub", "cloudevents"])
-def test_every_value_arrives(form: str, tmp_path: Path) -> None:
+def test_every_value_of_a_split_batch_arrives(form: str, tmp_path: Path) -> None:
     async def body() -> None:
         metrics, leave = Metrics(), asyncio.Event()
         config = BrokerConfig.model_validate({"url": broker.url})

@@ -82,21 +82,21 @@ def test_a_broker_with_a_good_certificate_gets_the_data(way: str, tmp_path: Path
 
 
 @every_way
-def test_it_is_known_when_the_certificate_ends_that_the_broker_shows(way: str, tmp_path: Path) -> None:
+def test_the_expiry_of_the_brokers_certificate_is_known(way: str, tmp_path: Path) -> None:
     lasts = datetime.timedelta(days=9)
     ends_s = (datetime.datetime.now(datetime.UTC) + lasts).timestamp()
     with secured(tmp_path, server=lambda ca: ca.issue("server", "localhost", lasts=lasts)) as broker:
         assert asyncio.run(asyncio.wait_for(seen_end(broker.config(way)), 240)) == pytest.approx(ends_s, abs=120)
 
 
-def test_without_tls_there_is_no_certificate_that_ends(tmp_path: Path) -> None:
+def test_without_tls_no_certificate_expiry_is_known(tmp_path: Path) -> None:
     with brokers.mosquitto(tmp_path) as plain:
         for version in ("5", "3.1.1"):
             config = BrokerConfig.model_validate({"url": plain.url, "version": version})
             assert math.isnan(asyncio.run(asyncio.wait_for(seen_end(config), 240)))
 
 
-def test_the_certificate_of_the_compose_stack_is_taken(tmp_path: Path) -> None:
+def test_the_certificate_of_the_compose_stack_is_accepted(tmp_path: Path) -> None:
     make(tmp_path, tmp_path, os.getuid())
     lines = f"certfile {tmp_path / 'broker.crt'}\nkeyfile {tmp_path / 'broker.key'}"
     with brokers.mosquitto(tmp_path, listener=lines) as process:
@@ -142,7 +142,7 @@ def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
         ("none", "there is no revocation list"), ("damaged", "no revocation list can be read"),
     ],
 )  # fmt: skip
-def test_with_revocation_lists_only_who_is_on_none_is_taken(lists: str, why: str, tmp_path: Path) -> None:
+def test_with_revocation_lists_a_revoked_certificate_is_refused(lists: str, why: str, tmp_path: Path) -> None:
     with secured(tmp_path) as broker:
         path, other = tmp_path / "lists.pem", Authority(tmp_path, "other")
         serial = load_pem_x509_certificate((tmp_path / "server.crt").read_bytes()).serial_number
@@ -156,7 +156,7 @@ def test_with_revocation_lists_only_who_is_on_none_is_taken(lists: str, why: str
 
 
 @every_way
-def test_a_broker_that_wants_a_client_certificate_gets_ours_or_says_so(way: str, tmp_path: Path) -> None:
+def test_a_broker_that_requires_a_client_certificate_gets_it_or_is_named_in_the_error(way: str, tmp_path: Path) -> None:
     async def body() -> None:
         ours = broker.authority.issue("edge")
         both = {"certificate": str(ours.certificate), "key": str(ours.key)}
@@ -170,7 +170,7 @@ def test_a_broker_that_wants_a_client_certificate_gets_ours_or_says_so(way: str,
         run(body())
 
 
-def test_a_renewed_certificate_is_used_at_the_next_connect_and_a_broken_one_is_waited_out(tmp_path: Path) -> None:
+def test_a_renewed_certificate_is_used_at_the_next_connect_and_a_broken_one_retried(tmp_path: Path) -> None:
     async def body() -> None:
         ours = broker.authority.issue("edge")
         config = broker.config("mqtts-5", certificate=str(ours.certificate), key=str(ours.key))
@@ -186,7 +186,7 @@ def test_a_renewed_certificate_is_used_at_the_next_connect_and_a_broken_one_is_w
         run(body())
 
 
-def test_a_locked_key_is_opened_with_its_password_and_never_asks_on_the_terminal(tmp_path: Path) -> None:
+def test_an_encrypted_key_is_opened_with_its_password_and_never_prompts(tmp_path: Path) -> None:
     async def body() -> None:
         ours = broker.authority.issue("edge", password=b"open sesame")
         secret = tmp_path / "secret"
@@ -208,7 +208,7 @@ def test_a_locked_key_is_opened_with_its_password_and_never_asks_on_the_terminal
 
 
 @every_way
-def test_tls_to_a_port_that_does_not_speak_it_says_so(way: str, tmp_path: Path) -> None:
+def test_tls_to_a_port_without_tls_is_named_in_the_error(way: str, tmp_path: Path) -> None:
     with brokers.mosquitto(tmp_path) as plain:
         authority = Authority(tmp_path)
         run(expect_text(refusal(Secured(authority, plain, plain.port).config(way)), f":{plain.port}"))
@@ -252,7 +252,7 @@ def test_a_broker_with_older_tls_than_allowed_is_refused(tmp_path: Path) -> None
     run(body())
 
 
-def test_server_name_and_protocols_are_asked_for(tmp_path: Path) -> None:
+def test_server_name_and_alpn_protocols_are_sent(tmp_path: Path) -> None:
     """What cloud brokers on port 443 decide by."""
 
     async def body() -> None:
@@ -273,7 +273,7 @@ def test_server_name_and_protocols_are_asked_for(tmp_path: Path) -> None:
     run(body())
 
 
-def test_a_port_without_a_web_socket_says_so(tmp_path: Path) -> None:
+def test_a_port_without_websocket_is_named_in_the_error(tmp_path: Path) -> None:
     async def body() -> None:
         config = BrokerConfig.model_validate({"url": f"ws://127.0.0.1:{plain.port}/mqtt"})
         assert "no web socket" in await refusal(config)

@@ -34,7 +34,7 @@ def packed(plain: Message) -> Message:
 @pytest.mark.parametrize(
     ("starting", "session"), [(brokers.mosquitto, "lean"), (brokers.aedes, "general-3.1.1")], ids=["5", "3.1.1"]
 )
-def test_holes_and_repeats_are_seen_and_what_was_kept_is_no_news(
+def test_gaps_and_repeats_are_reported_and_retained_messages_are_not_counted(
     starting: Starting, session: Session, tmp_path: Path
 ) -> None:
     async def body() -> None:
@@ -64,7 +64,7 @@ def test_holes_and_repeats_are_seen_and_what_was_kept_is_no_news(
         asyncio.run(asyncio.wait_for(body(), 240))
 
 
-def test_the_command_ends_with_1_when_something_is_missing(tmp_path: Path) -> None:
+def test_the_command_exits_with_1_when_messages_are_missing(tmp_path: Path) -> None:
     async def body(process: asyncio.subprocess.Process, url: str) -> None:
         assert process.stdout is not None
         line = asyncio.create_task(process.stdout.readline())
@@ -96,7 +96,7 @@ def test_the_command_ends_with_1_when_something_is_missing(tmp_path: Path) -> No
         asyncio.run(asyncio.wait_for(run(broker.url), 240))
 
 
-def test_a_broker_that_is_not_there_says_so(tmp_path: Path) -> None:
+def test_an_unreachable_broker_is_reported(tmp_path: Path) -> None:
     async def body() -> None:
         opening = watching(f"mqtt://127.0.0.1:{free_port()}", "#", Login())
         assert "is lost" in await reason_of(opening.__aenter__())
@@ -104,5 +104,5 @@ def test_a_broker_that_is_not_there_says_so(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(body(), 240))
 
 
-def test_a_login_shows_no_password() -> None:
+def test_a_failed_login_shows_no_password() -> None:
     assert "secret" not in repr(Login("me", "secret"))

@@ -23,14 +23,14 @@ RUNBOOK = ROOT / "docker" / "prometheus" / "RUNBOOK.md"
 EVERY = [pytest.param(board, panel, id=f"{board}: {panel['title']}") for board, panel in panels()]
 
 
-def test_the_files_are_those_the_code_makes() -> None:
+def test_dashboard_files_are_those_the_code_generates() -> None:
     assert {path.stem for path in BOARDS} == {board.name for board in boards.BOARDS}
     for board in boards.BOARDS:
         assert (make.FOLDER / f"{board.name}.json").read_text(encoding="utf-8") == make.made(board)
 
 
 @pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_survives_grafanas_own_schema(path: Path) -> None:
+def test_a_dashboard_is_valid_in_grafanas_schema(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     read = Dashboard.from_json(json.loads(text))
     again = make.without(json.loads(JSONEncoder().encode(read)), make.UNKNOWN)
@@ -70,13 +70,13 @@ def test_a_query_keeps_the_rules(board: str, panel: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(("board", "panel"), EVERY)
-def test_a_panel_leads_to_sections_that_exist(board: str, panel: dict[str, object]) -> None:
+def test_a_panel_links_to_existing_sections(board: str, panel: dict[str, object]) -> None:
     sections = {line[3:].lower() for line in RUNBOOK.read_text("utf-8").splitlines() if line.startswith("## ")}
     assert set(re.findall(r"RUNBOOK\.md#(\w+)", str(panel["description"]))) <= sections
 
 
 @pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
-def test_every_dashboard_can_be_asked_for_its_parts(path: Path) -> None:
+def test_every_dashboard_can_be_filtered_by_its_variables(path: Path) -> None:
     board = json.loads(path.read_text(encoding="utf-8"))
     assert board["uid"] == f"cf-{path.stem}"
     variables = board["templating"]["list"]

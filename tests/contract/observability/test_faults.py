@@ -40,12 +40,12 @@ def moves(stack: Stack, panel: str, good: Callable[[float], bool], **labels: str
     wait_until(lambda: any(map(good, shown())), f"{panel} to move: {shown()}", 120)
 
 
-def test_a_sensor_that_fails(stack: Stack) -> None:
+def test_a_failing_sensor_raises_its_alert(stack: Stack) -> None:
     moves(stack, "gateway: How good are the values?", lambda rate: rate > 1, quality="bad")
     moves(stack, "gateway: How good are the values?", lambda rate: rate > 1, quality="good")
 
 
-def test_a_servers_clock_that_is_slow(stack: Stack) -> None:
+def test_a_slow_server_clock_raises_its_alert(stack: Stack) -> None:
     moves(stack, "gateway: How far are the clocks apart?", lambda seconds: -22 < seconds < -18)
     moves(stack, "gateway: How old is a value on arrival?", lambda seconds: seconds > 10)
 

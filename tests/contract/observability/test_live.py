@@ -19,13 +19,13 @@ def test_every_query_of_every_panel_has_a_finite_and_plausible_answer(stack: Sta
     wait_answers(stack.prometheus.url, LIVE, 120)
 
 
-def test_every_variable_has_values(stack: Stack) -> None:
+def test_every_dashboard_variable_has_values(stack: Stack) -> None:
     for title, series, label in variables():
         found = {each.labels.get(label, "") for each in stack.prometheus.ask(series)}
         assert found - {""}, f"{title}: {label} of {series}"
 
 
-def test_every_rule_is_taken_and_evaluated_without_an_error(stack: Stack) -> None:
+def test_every_rule_is_accepted_and_evaluated_without_an_error(stack: Stack) -> None:
     rules = stack.prometheus.rules
     assert len(rules) > 45
     assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
@@ -34,7 +34,7 @@ def test_every_rule_is_taken_and_evaluated_without_an_error(stack: Stack) -> Non
             assert stack.prometheus.ask(rule["name"]), rule["name"]
 
 
-def test_ratios_are_ratios_and_the_books_balance(stack: Stack) -> None:
+def test_ratios_are_between_0_and_1_and_the_counters_balance(stack: Stack) -> None:
     for kind in ("availability", "effectiveness", "quality", "oee"):
         expr = f"min(machine:factory_{kind}:ratio_1h)"
         # The first rates of a young server are extrapolated from two scrapes.
@@ -52,7 +52,7 @@ def test_promtool_finds_nothing_wrong_with_the_live_series(program: str, stack: 
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
-def test_a_machine_that_breaks_down_moves_its_state_and_its_availability(stack: Stack) -> None:
+def test_a_breakdown_changes_the_state_and_availability_panels(stack: Stack) -> None:
     figure = stack.prometheus.figure
     state = query("plant: What is each machine doing?").replace('line=~".*"', 'machine="line-1/press"')
     wait_until(lambda: figure(state) == 6, "the press to be shown as down")
@@ -64,7 +64,7 @@ def test_a_machine_that_breaks_down_moves_its_state_and_its_availability(stack: 
     assert found["down"] > 0.05 > found["maintenance"]
 
 
-def test_a_broker_that_is_pulled_moves_the_panels_it_should_move(stack: Stack) -> None:
+def test_a_disconnected_broker_changes_its_panels(stack: Stack) -> None:
     figure = stack.prometheus.figure
     connected, backlog = query("delivery: Which brokers are connected?"), query("delivery: Is the backlog growing?")
     delivered = query("delivery: How much is delivered?")
@@ -87,7 +87,7 @@ def test_a_broker_that_is_pulled_moves_the_panels_it_should_move(stack: Stack) -
     assert stack.gateway.total("gateway_source_connects_total") == sources
 
 
-def test_a_server_that_goes_away_moves_the_panels_it_should_move(stack: Stack) -> None:
+def test_a_stopped_server_changes_its_panels(stack: Stack) -> None:
     figure = stack.prometheus.figure
     connected, comes_in = query("gateway: Which servers are connected?"), query("gateway: How much comes in?")
     wait_until(lambda: figure(connected) == 1, "the panel to show the server")
@@ -100,7 +100,7 @@ def test_a_server_that_goes_away_moves_the_panels_it_should_move(stack: Stack) -
     assert figure(query("gateway: Do the books balance?")) == 0
 
 
-def test_a_certificate_that_is_about_to_end_moves_its_panel(stack: Stack) -> None:
+def test_a_certificate_close_to_its_end_changes_its_panel(stack: Stack) -> None:
     ends = query("gateway: Which certificate ends first?")
     assert stack.prometheus.figure(ends) > 80 * DAY_S
     stack.secure.renew(timedelta(days=5))

@@ -123,28 +123,28 @@ def test_every_recording_rule_has_a_case() -> None:
     assert {rule["record"] for group in groups for rule in group["rules"]} == set(WANTED)
 
 
-def test_every_rule_gives_its_figure(tmp_path: Path) -> None:
+def test_every_recording_rule_gives_the_expected_figure(tmp_path: Path) -> None:
     judge(tmp_path, factory(False) | gateway(False), WANTED)
 
 
 @pytest.mark.parametrize("at", ["59m", "75m", "118m"])
-def test_a_restart_of_what_is_read_does_not_move_a_ratio(at: str, tmp_path: Path) -> None:
+def test_a_counter_reset_does_not_change_a_ratio(at: str, tmp_path: Path) -> None:
     ratios = {record: samples for record, samples in WANTED.items() if "ratio" in record or "min" in record}
     judge(tmp_path, factory(True) | gateway(True), ratios, at)
 
 
-def test_without_data_there_is_no_figure(tmp_path: Path) -> None:
+def test_without_data_a_recording_rule_gives_no_figure(tmp_path: Path) -> None:
     judge(tmp_path, {"unrelated": "1x120"}, {record: {} for record in WANTED})
 
 
-def test_what_stands_still_has_no_figure_rather_than_a_wrong_one(tmp_path: Path) -> None:
+def test_a_standing_machine_has_no_figure_instead_of_a_wrong_one(tmp_path: Path) -> None:
     still = {name: "5+0x120" for name in factory(False) if "_total" in name or "cycle_seconds_" in name}
     quiet = [record for record in WANTED if record.startswith(("machine", "line")) and "state" not in record]
     judge(tmp_path, still, {record: {} for record in quiet})
 
 
 @pytest.mark.parametrize("name", ["end-of-line", "machining-cell", "body-shop"])
-def test_what_a_line_did_is_what_its_own_account_says(name: str, tmp_path: Path) -> None:
+def test_recorded_figures_of_a_line_equal_those_of_its_simulator(name: str, tmp_path: Path) -> None:
     """Rework, parallel machines, branches and several products: the rules give what the simulator knows."""
     factory = Factory(load(PLANTS / f"{name}.yaml"), seed=3, keeping=False)
     metrics = Metrics(factory.machines, lambda: RunStatus(factory.now_s, 60, 60, 0, 0, 0, 0, 0, 0), lines=factory.lines)

@@ -221,20 +221,20 @@ def test_every_alert_fires(tmp_path: Path) -> None:
     judge(tmp_path, [(case.alert, case.fires, True) for case in CASES])
 
 
-def test_every_alert_stays_quiet_when_all_is_just_well(tmp_path: Path) -> None:
+def test_no_alert_fires_just_inside_its_threshold(tmp_path: Path) -> None:
     judge(tmp_path, [(case.alert, AWAKE | case.quiet, False) for case in CASES])
 
 
-def test_every_alert_stays_quiet_when_it_is_bad_for_a_moment_only(tmp_path: Path) -> None:
+def test_no_alert_fires_on_a_momentary_fault(tmp_path: Path) -> None:
     judge(tmp_path, [(case.alert, AWAKE | case.flaps, False) for case in CASES], BAD_FOR_A_MOMENT_AT)
 
 
-def test_without_data_only_the_missing_gateway_is_told(tmp_path: Path) -> None:
+def test_without_data_only_the_alert_for_a_missing_gateway_fires(tmp_path: Path) -> None:
     judge(tmp_path, [(alert, {"unrelated": "1x240"}, alert == "GatewayDown") for alert in alerts()])
 
 
 @pytest.mark.parametrize(("at", "fires"), [("89m", False), ("91m", True), ("95m", True), ("99m", True)])
-def test_a_loss_is_told_at_once_and_for_the_whole_window(at: str, fires: bool, tmp_path: Path) -> None:
+def test_a_loss_fires_at_once_and_for_the_whole_window(at: str, fires: bool, tmp_path: Path) -> None:
     losses = ("DataLoss", "NotificationGaps")
     judge(tmp_path, [(case.alert, case.fires, fires) for case in CASES if case.alert in losses], at)
 
@@ -249,7 +249,7 @@ def sections() -> dict[str, str]:
     return {title: text for title, _, text in (part.partition("\n") for part in parts)}
 
 
-def test_every_alert_leads_to_a_section_of_the_runbook_that_says_what_to_do() -> None:
+def test_every_alert_links_to_a_runbook_section_with_instructions() -> None:
     (group,) = yaml.safe_load((FOLDER / "rules" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
     anchors = {title.lower(): text for title, text in sections().items()}
     for rule in group["rules"]:
@@ -260,7 +260,7 @@ def test_every_alert_leads_to_a_section_of_the_runbook_that_says_what_to_do() ->
     assert set(sections()) == set(alerts())
 
 
-def test_the_runbook_names_only_what_there_is() -> None:
+def test_the_runbook_names_only_existing_things() -> None:
     text = " ".join(" ".join(sections().values()).split())
     series = (FOLDER / "METRICS.md").read_text(encoding="utf-8")
     for name in set(re.findall(r"`(gateway_\w+)`", text)):
@@ -275,10 +275,10 @@ def test_the_runbook_names_only_what_there_is() -> None:
         assert other in alerts(), other
 
 
-def test_the_rule_file_is_the_one_its_table_makes() -> None:
+def test_the_rule_file_is_generated_from_its_table() -> None:
     made = runpy.run_path(str(FOLDER / "rules.py"))["text"]()
     assert (FOLDER / "rules" / "alerts.yml").read_text(encoding="utf-8") == made
 
 
-def test_promtool_takes_the_rules() -> None:
+def test_promtool_accepts_the_rules() -> None:
     subprocess.run([program_of("promtool"), "check", "rules", *map(str, RULES)], check=True, timeout=240)

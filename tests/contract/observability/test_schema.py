@@ -59,11 +59,11 @@ def constants(path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_grafanas_types_take_every_dashboard(tmp_path: Path) -> None:
+def test_grafanas_types_accept_every_dashboard(tmp_path: Path) -> None:
     done = compiled(tmp_path, imports() + "".join(map(constants, BOARDS)))
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_grafanas_types_do_not_take_just_anything(tmp_path: Path) -> None:
+def test_grafanas_types_refuse_an_invalid_dashboard(tmp_path: Path) -> None:
     wrong = constants(BOARDS[0]).replace('"displayMode": "list"', '"displayMode": "lists"')
     assert "'\"lists\"'" in compiled(tmp_path, imports() + wrong).stdout

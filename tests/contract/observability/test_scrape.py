@@ -54,7 +54,7 @@ def test_a_scrape_of_ten_thousand_tags_is_small_and_quick(gateway: Gateway) -> N
     assert took_s < 1  # the goal of 50 ms is for `python -m tests.bench.bench_scrape`
 
 
-def test_chosen_tags_are_shown_up_to_the_cap_and_the_rest_is_counted(gateway: Gateway) -> None:
+def test_chosen_tags_are_exported_up_to_the_cap_and_the_rest_is_counted(gateway: Gateway) -> None:
     page, took_s = scraped(gateway, "/metrics/tags")
     print(f"/metrics/tags: {len(page)} bytes in {1000 * took_s:.1f} ms")
     assert page.count(b"\ngateway_tag_value{") == SHOWN

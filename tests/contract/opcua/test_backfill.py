@@ -32,7 +32,7 @@ def positions(seen: Seen, values: list[object]) -> list[int]:
 
 
 @both_stacks
-def test_beside_live_values_do_not_wait_and_history_follows_in_order(stack: str) -> None:
+def test_with_backfill_beside_live_values_do_not_wait_and_history_follows_in_order(stack: str) -> None:
     async def body() -> None:
         async with server_with_history(stack) as server:
             checkpoint = await lost(server, server.url, "beside")
@@ -51,7 +51,7 @@ def test_beside_live_values_do_not_wait_and_history_follows_in_order(stack: str)
     run(body)
 
 
-def test_beside_what_a_crash_interrupted_is_still_owed() -> None:
+def test_with_backfill_beside_a_crash_leaves_the_backfill_pending() -> None:
     async def body() -> None:
         async with server_with_history("node-opcua") as server:
             checkpoint = await lost(server, server.url, "beside")
@@ -75,7 +75,7 @@ def test_beside_what_a_crash_interrupted_is_still_owed() -> None:
     run(body)
 
 
-def test_before_history_comes_first_from_another_stack_too() -> None:
+def test_with_backfill_before_history_comes_first_from_another_stack_too() -> None:
     async def body() -> None:
         async with server_with_history("node-opcua") as server:
             checkpoint = await lost(server, server.url, "before")

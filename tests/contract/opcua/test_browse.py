@@ -65,7 +65,7 @@ def terminal(*arguments: str) -> Iterator[Terminal]:
         os.close(made.master)
 
 
-def test_a_terminal_gets_progress_a_screenful_and_what_is_left(server: OpcuaServer) -> None:
+def test_a_terminal_shows_progress_one_screen_and_the_number_left(server: OpcuaServer) -> None:
     with terminal("browse", server.url, "--insecure", "--root", "/Objects/line-1") as made:
         text = made.read_all()
     assert "nodes browsed: " in text
@@ -83,14 +83,14 @@ def test_match_and_limit_read_no_more_than_is_shown(server: OpcuaServer) -> None
     assert "Temperature" not in text
 
 
-def test_depth_names_what_was_not_looked_into(server: OpcuaServer) -> None:
+def test_depth_names_the_nodes_that_were_not_opened(server: OpcuaServer) -> None:
     with terminal("browse", server.url, "--insecure", "--root", "/Objects/line-1", "--depth", "1") as made:
         text = made.read_all()
     assert "press-7/ …\n" in text
     assert f"0 variables; {MACHINES} objects not browsed (see --depth)" in text
 
 
-def test_a_pipe_gets_everything(server: OpcuaServer) -> None:
+def test_output_to_a_pipe_is_complete(server: OpcuaServer) -> None:
     command = [sys.executable, "-m", "gateway", "browse", server.url, "--insecure", "--root", "/Objects/line-1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     assert len([line for line in done.stdout.splitlines() if line.startswith("  ")]) == 4 * MACHINES
@@ -112,7 +112,7 @@ def test_nothing_found_says_why(server: OpcuaServer, options: tuple[str, ...], c
     assert len(done.stderr.splitlines()) == (1 if code else 2)
 
 
-def test_plan_folds_what_is_alike_and_tells_the_load(server: OpcuaServer, tmp_path: Path) -> None:
+def test_plan_groups_similar_variables_and_shows_the_load(server: OpcuaServer, tmp_path: Path) -> None:
     path = configured(server, tmp_path)
     with terminal("plan", str(path)) as made:
         text = made.read_all()

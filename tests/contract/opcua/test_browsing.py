@@ -75,7 +75,7 @@ def bad(status: int) -> Any:
 
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("points", [1, 3, 50])
-def test_everything_is_found_however_few_continuation_points_there_are(points: int, told: bool) -> None:
+def test_everything_is_found_with_any_number_of_continuation_points(points: int, told: bool) -> None:
     pages = Pages(points)
 
     async def body() -> None:
@@ -135,7 +135,7 @@ def values(reader: Metrics) -> float:
     return reader.registry.get_sample_value("gateway_source_refused_lookups", {"source": "line"}) or 0.0
 
 
-def test_what_is_told_at_last_is_subscribed_to_while_connected() -> None:
+def test_variables_of_a_folder_that_answers_late_are_subscribed_without_reconnecting() -> None:
     refusing, metrics = Refusing({"f3": ua.StatusCodes.BadUserAccessDenied}), Metrics()
 
     async def retried(source: SubscribedSource) -> int:
@@ -192,7 +192,7 @@ def test_a_unit_that_cannot_be_read_is_named() -> None:
 
 
 @pytest.mark.parametrize("kind", ["deep", "wide", "pages"])
-def test_a_tree_without_end_is_cut_and_told(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_an_endless_tree_is_cut_and_reported(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(browse, "MAX_NODES", 200)
 
     async def endless(connection: Connection, ask: Ask) -> bool:
@@ -231,7 +231,7 @@ def test_a_tree_without_end_is_cut_and_told(monkeypatch: pytest.MonkeyPatch, kin
 
 
 @pytest.mark.parametrize("empty", [None, []])
-def test_namespaces_that_come_late_are_asked_for_again(empty: list[str] | None) -> None:
+def test_namespaces_that_appear_late_are_read_again(empty: list[str] | None) -> None:
     async def body() -> None:
         async with ScriptedServer() as server:
             uris, server.uris = server.uris, empty
@@ -249,7 +249,7 @@ def test_namespaces_that_come_late_are_asked_for_again(empty: list[str] | None) 
 
 
 @pytest.mark.parametrize("command", ["run", "browse", "plan"])
-def test_opening_may_take_longer_than_a_token_lives(command: str) -> None:
+def test_opening_can_take_longer_than_a_security_token_lives(command: str) -> None:
     """The server closes a channel whose token is over (Part 6, 6.7.4), and takes its time for each level."""
     levels, life_s = 12, 0.4
     names = [f"d{n}" for n in range(levels)]

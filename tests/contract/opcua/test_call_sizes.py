@@ -76,7 +76,7 @@ def history() -> ua.HistoryReadResult:
 
 
 @pytest.mark.parametrize("way", REFUSALS)
-def test_what_is_refused_as_too_large_is_asked_for_in_parts(way: str) -> None:
+def test_a_request_refused_as_too_large_is_repeated_in_parts(way: str) -> None:
     picky, sizes = Picky(REFUSALS[way]), CallSizes()
 
     async def subscribed(url: str) -> int:
@@ -124,7 +124,7 @@ def test_history_is_read_in_parts(way: str) -> None:
     [((8192, 65536, 8192, 0), 8192), ((8192, 65536, 0, 1), 8192), ((65536, 65536, 20_000, 0), 20_000)],
     ids=["MaxMessageSize", "MaxChunkCount", "MaxMessageSize of several chunks"],
 )
-def test_requests_are_as_long_as_the_server_takes(ack: tuple[int, int, int, int], longest: int) -> None:
+def test_requests_are_as_long_as_the_server_accepts(ack: tuple[int, int, int, int], longest: int) -> None:
     names = [f"{'x' * 500}{n}" for n in range(100)]
 
     async def body() -> None:

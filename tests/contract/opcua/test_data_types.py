@@ -24,7 +24,7 @@ async def told(url: str, *nodes: str, wanted: bool = True) -> list[VariableType 
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_tags_say_their_types_and_what_their_numbers_mean_when_that_is_wanted(stack: str) -> None:
+def test_tags_have_types_and_enumeration_names_if_requested(stack: str) -> None:
     async def body() -> None:
         async with stack_server(stack) as server:
             state, counter = await told(server.url, STATE, COUNTER)
@@ -40,7 +40,7 @@ def test_tags_say_their_types_and_what_their_numbers_mean_when_that_is_wanted(st
     asyncio.run(asyncio.wait_for(body(), 240))
 
 
-def test_a_structure_is_described_with_all_that_it_is_made_of() -> None:
+def test_a_structure_is_described_with_its_nested_types() -> None:
     async def body() -> None:
         async with opcua_server() as server:
             (recipe,) = await told(server.url, f"nsu={NAMESPACE};s=Recipe")

@@ -56,7 +56,7 @@ def states(seen: Seen) -> list[tuple[object, ...]]:
 HOT = ("Hot", True, False, True)
 
 
-def test_standing_alarms_are_told_again_after_every_reconnection() -> None:
+def test_active_alarms_are_sent_again_after_every_reconnection() -> None:
     """Part 9, 5.5.7: ConditionRefresh, against the alarms of another stack."""
 
     async def body() -> None:

@@ -112,7 +112,7 @@ def test_a_limit_of_items_per_subscription_makes_several_and_every_variable_arri
 
 
 @pytest.mark.parametrize("stack", ["node-opcua", "open62541"])  # asyncua's sends nothing for what it handed over
-def test_both_are_taken_up_after_a_kill_and_nothing_is_missing(stack: str) -> None:
+def test_both_subscriptions_continue_after_a_kill_and_nothing_is_missing(stack: str) -> None:
     async def body() -> None:
         async with stack_server(stack) as server, open_proxy(server.port) as proxy:
             made = config(f"opc.tcp://127.0.0.1:{proxy.port}/", select=QUICK, session_timeout=10)

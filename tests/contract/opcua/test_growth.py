@@ -33,7 +33,7 @@ def test_new_machines_are_subscribed_to_and_their_handles_survive_a_reconnection
     run(body)
 
 
-def test_machines_that_go_are_announced_once_and_come_back() -> None:
+def test_removed_machines_are_announced_once_and_come_back() -> None:
     async def body() -> None:
         async with node_opcua_server() as server:
             made = config(server.url, select=LINE, rebrowse=0.3, retry_failed=0.3)

@@ -108,7 +108,7 @@ def test_subscription_outlives_a_consumer_that_stalls(stack: str) -> None:
     run(body)
 
 
-def test_full_server_is_unavailable_and_says_why() -> None:
+def test_a_full_server_is_unavailable_with_its_reason() -> None:
     async def body() -> None:
         async with node_opcua_server(maxSessions=1) as server, opened(config(server.url)):
             with pytest.raises(Unavailable, match="BadTooManySessions"):
@@ -118,7 +118,7 @@ def test_full_server_is_unavailable_and_says_why() -> None:
     run(body)
 
 
-def test_refused_transfer_is_announced_and_goes_on() -> None:
+def test_a_refused_transfer_is_announced_and_values_continue() -> None:
     async def body() -> None:
         async with open62541_server(transfers=False) as server:
             async with opened(config(server.url)) as source:
@@ -132,7 +132,7 @@ def test_refused_transfer_is_announced_and_goes_on() -> None:
 
 
 @every_stack
-def test_restarted_server_is_subscribed_anew_and_announced(stack: str) -> None:
+def test_a_restarted_server_is_subscribed_again_and_the_gap_announced(stack: str) -> None:
     async def body() -> None:
         async with AsyncExitStack() as first:
             server = await first.enter_async_context(stack_server(stack))
@@ -145,7 +145,7 @@ def test_restarted_server_is_subscribed_anew_and_announced(stack: str) -> None:
     run(body)
 
 
-def test_sessions_dropped_by_the_server_are_noticed_and_the_subscription_is_taken_up() -> None:
+def test_a_session_dropped_by_the_server_is_noticed_and_its_subscription_transferred() -> None:
     async def body() -> None:
         async with node_opcua_server() as server:
             async with opened(config(server.url)) as source:

@@ -28,7 +28,7 @@ def server() -> Iterator[OpcuaServer]:
         runner.run(opened.__aexit__(None, None, None))
 
 
-def test_what_browse_shows_is_what_run_sends(server: OpcuaServer) -> None:
+def test_browse_shows_the_names_that_run_sends(server: OpcuaServer) -> None:
     made = config(server.url, select=[{"subtree": f"{HERE}s=Plant"}])
     sent: dict[str, tuple[int, object, int]] = {}
 
@@ -71,7 +71,7 @@ def test_what_browse_shows_is_what_run_sends(server: OpcuaServer) -> None:
     assert sent[f"{HERE}s=zz"][1] == 5.0
 
 
-def test_what_browse_prints_is_a_configuration_and_plan_names_what_comes_as_bytes(
+def test_browse_prints_a_valid_configuration_and_plan_names_variables_sent_as_bytes(
     server: OpcuaServer, tmp_path: Path
 ) -> None:
     def gateway(*arguments: str) -> subprocess.CompletedProcess[bytes]:

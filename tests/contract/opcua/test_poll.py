@@ -16,7 +16,7 @@ every_stack = pytest.mark.parametrize("stack", STACKS)
 KEPT, TEMPERATURE = f"nsu={NAMESPACE};s=press-2.Counter", f"nsu={NAMESPACE};s=press-1.Temperature"
 
 
-def test_a_server_that_refuses_subscriptions_is_polled_and_told_so() -> None:
+def test_a_server_that_refuses_subscriptions_is_polled_and_this_is_logged() -> None:
     async def body() -> None:
         metrics = Metrics()
         async with node_opcua_server(subscriptions=False) as server:
@@ -48,7 +48,7 @@ def test_the_plan_says_that_a_server_would_be_polled() -> None:
     run(body)
 
 
-def test_only_who_insists_on_a_subscription_waits_for_one() -> None:
+def test_with_mode_subscribe_a_refused_subscription_is_retried() -> None:
     async def body() -> None:
         async with node_opcua_server(subscriptions=False) as server:
             with pytest.raises(Unavailable, match=r"has no subscriptions: BadServiceUnsupported"):
@@ -59,7 +59,7 @@ def test_only_who_insists_on_a_subscription_waits_for_one() -> None:
 
 
 @every_stack
-def test_changes_come_once_each_with_their_times_and_types(stack: str) -> None:
+def test_polled_changes_come_once_with_their_times_and_types(stack: str) -> None:
     async def body() -> None:
         select = [{"subtree": "/Objects/line-1/press-1"}]
         async with stack_server(stack) as server:
@@ -76,7 +76,7 @@ def test_changes_come_once_each_with_their_times_and_types(stack: str) -> None:
     run(body)
 
 
-def test_dead_bands_heartbeats_and_triggers_hold_here_too() -> None:
+def test_dead_bands_heartbeats_and_triggers_apply_to_polling() -> None:
     async def body() -> None:
         select = [{"node": TEMPERATURE, "deadband": 1.0}, {"node": COUNTER, "heartbeat": 0.2},
                   {"node": KEPT, "deadband_percent": 10}]  # fmt: skip
@@ -94,7 +94,7 @@ def test_dead_bands_heartbeats_and_triggers_hold_here_too() -> None:
     run(body)
 
 
-def test_what_a_server_reads_at_once_is_respected_and_found_out() -> None:
+def test_the_limit_of_nodes_per_read_is_respected_and_learned() -> None:
     async def body() -> None:
         select = [{"subtree": "/Objects/line-1", "include": ["v*"]}]
         async with node_opcua_server(extra=30, operationLimits={"maxNodesPerRead": 4}) as server:
@@ -105,7 +105,7 @@ def test_what_a_server_reads_at_once_is_respected_and_found_out() -> None:
     run(body)
 
 
-def test_a_variable_that_is_not_there_costs_itself_and_is_found_when_it_comes() -> None:
+def test_a_missing_variable_affects_no_other_and_is_found_when_it_appears() -> None:
     async def body() -> None:
         select = [{"node": f"nsu={NAMESPACE};s=press-3.Counter", "name": "new"}, {"node": COUNTER, "name": "old"}]
         async with node_opcua_server() as server:
@@ -120,7 +120,7 @@ def test_a_variable_that_is_not_there_costs_itself_and_is_found_when_it_comes() 
 
 
 @every_stack
-def test_a_lost_server_is_unavailable_and_its_absence_announced(stack: str) -> None:
+def test_a_lost_server_is_unavailable_and_the_gap_is_announced(stack: str) -> None:
     async def body() -> None:
         async with stack_server(stack) as server, open_proxy(server.port) as proxy:
             made = config(f"opc.tcp://127.0.0.1:{proxy.port}/", mode="poll")
@@ -142,7 +142,7 @@ def test_a_lost_server_is_unavailable_and_its_absence_announced(stack: str) -> N
 
 @pytest.mark.parametrize("backfill", ["before", "beside"])
 @pytest.mark.parametrize("stack", ["asyncua", "node-opcua"])
-def test_history_fills_in_what_was_not_read(stack: str, backfill: str) -> None:
+def test_history_fills_the_gap_of_polling(stack: str, backfill: str) -> None:
     async def body() -> None:
         async with opcua_server() if stack == "asyncua" else node_opcua_server(history=True) as server:
             made = config(server.url, mode="poll", select=[{"node": KEPT}, {"node": COUNTER}], backfill=backfill)
@@ -159,7 +159,7 @@ def test_history_fills_in_what_was_not_read(stack: str, backfill: str) -> None:
     run(body)
 
 
-def test_a_pause_is_announced_and_its_cycles_are_counted() -> None:
+def test_a_pause_of_polling_is_announced_and_its_skipped_cycles_counted() -> None:
     async def body() -> None:
         metrics = Metrics()
         async with opcua_server() as server:

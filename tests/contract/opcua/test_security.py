@@ -138,7 +138,7 @@ def test_a_password_goes_over_an_open_channel_to_a_server_that_is_trusted_and_en
     run(body)
 
 
-def test_a_blemish_that_is_accepted_is_told_and_counted_at_each_connect(tmp_path: Path) -> None:
+def test_an_accepted_flaw_of_a_certificate_is_logged_and_counted_at_each_connect(tmp_path: Path) -> None:
     async def body() -> None:
         metrics = Metrics()
         async with trusted_server(tmp_path) as server:
@@ -155,7 +155,7 @@ def test_a_blemish_that_is_accepted_is_told_and_counted_at_each_connect(tmp_path
         run(body)
 
 
-def test_auto_does_not_step_down_to_a_server_without_security(tmp_path: Path) -> None:
+def test_auto_security_never_connects_to_a_server_that_lost_its_security(tmp_path: Path) -> None:
     async def body() -> None:
         async with node_opcua_server() as server:
             assert "offers no endpoint that is allowed" in await refusal(config(server, tmp_path))
@@ -163,7 +163,7 @@ def test_auto_does_not_step_down_to_a_server_without_security(tmp_path: Path) ->
     run(body)
 
 
-def test_auto_is_never_weaker_than_before(tmp_path: Path) -> None:
+def test_auto_security_is_never_weaker_than_before(tmp_path: Path) -> None:
     async def body() -> None:
         async with trusted_server(tmp_path) as server:
             assert await first_value(config(server, tmp_path)) == 0

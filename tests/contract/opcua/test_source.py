@@ -77,7 +77,7 @@ def test_instances_of_a_type_are_found_wherever_they_are() -> None:
 
 
 @every_stack
-def test_path_of_browse_names_is_as_good_as_a_node_id(stack: str) -> None:
+def test_a_path_of_browse_names_selects_like_a_node_id(stack: str) -> None:
     async def body() -> None:
         select = [{"node": "/Objects/line-1/press-1/Counter", "name": "c"}, {"subtree": "/Objects/line-1/press-2"}]
         async with stack_server(stack) as server, opened(config(server.url, select=select)) as source:
@@ -88,7 +88,7 @@ def test_path_of_browse_names_is_as_good_as_a_node_id(stack: str) -> None:
 
 
 @every_stack
-def test_plan_says_what_the_server_would_do_and_leaves_nothing_behind(stack: str) -> None:
+def test_plan_shows_revised_settings_and_leaves_no_subscription_behind(stack: str) -> None:
     async def body() -> None:
         nobody = f"nsu={NAMESPACE};s=nobody"
         select = [{"subtree": "/Objects/line-1"}, {"node": nobody}, {"subtree": "/Objects/nowhere"}]
@@ -107,7 +107,7 @@ def test_plan_says_what_the_server_would_do_and_leaves_nothing_behind(stack: str
 
 
 @every_stack
-def test_missing_variable_costs_itself_only(stack: str) -> None:
+def test_a_missing_variable_affects_no_other(stack: str) -> None:
     async def body() -> None:
         metrics = Metrics()
         select = [{"node": f"nsu={NAMESPACE};s=nobody"}, {"node": "nsu=urn:unknown;s=x"}, {"node": COUNTER}]
@@ -135,7 +135,7 @@ def test_bad_and_null_values_come_with_their_status() -> None:
 
 
 @every_stack
-def test_unfinished_batch_comes_again_with_the_mark_before_it(stack: str) -> None:
+def test_an_unfinished_batch_comes_again_with_the_earlier_checkpoint(stack: str) -> None:
     async def body() -> None:
         async with server_behind_proxy(stack) as (server, proxy, url):
             async with opened(config(url)) as source:
@@ -175,7 +175,7 @@ def test_structures_are_decoded_with_the_servers_own_definitions() -> None:
     run(body)
 
 
-def test_heartbeat_repeats_and_does_not_hide_a_silent_server() -> None:
+def test_a_heartbeat_repeats_values_and_does_not_hide_a_silent_server() -> None:
     async def body() -> None:
         select = [{"node": COUNTER, "heartbeat": 0.2}]
         async with server_behind_proxy() as (_, proxy, url), opened(config(url, keep_alive=1, select=select)) as source:
@@ -208,7 +208,7 @@ def test_changed_selection_is_announced(stack: str) -> None:
 
 
 @pytest.mark.parametrize("backfill", ["before", "off"])
-def test_history_fills_in_what_was_missed_and_only_the_rest_is_announced(backfill: str) -> None:
+def test_history_fills_a_gap_and_only_the_rest_is_announced(backfill: str) -> None:
     async def body() -> None:
         select = [{"node": f"nsu={NAMESPACE};s=press-2.Counter"}, {"node": COUNTER}]
         async with opcua_server() as server:
@@ -235,7 +235,7 @@ def test_history_fills_in_what_was_missed_and_only_the_rest_is_announced(backfil
     run(body)
 
 
-def test_subscription_the_server_dropped_is_announced() -> None:
+def test_a_subscription_dropped_by_the_server_is_announced() -> None:
     async def body() -> None:
         async with opcua_server() as server:
             async with opened(config(server.url)) as source:
@@ -278,7 +278,7 @@ def test_silent_server_is_unavailable_within_three_keep_alives(fault: str) -> No
     run(body)
 
 
-def test_nobody_there_says_where() -> None:
+def test_an_unreachable_server_is_named_in_the_error() -> None:
     async def body() -> None:
         port = free_port()
         with pytest.raises(Unavailable, match=f"127.0.0.1:{port}"):
@@ -306,7 +306,7 @@ def test_cancelled_while_connecting_leaves_nothing_open() -> None:
     run(body)
 
 
-def test_a_first_address_that_leads_nowhere_does_not_keep_us_from_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_address_that_does_not_answer_does_not_prevent_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """As IPv6 of a server that only IPv4 reaches."""
 
     async def body() -> None:

@@ -63,7 +63,7 @@ def once(sends: Sends) -> Callable[[Connection, Ask], Awaitable[bool]]:
 
 @pytest.mark.parametrize("moment", ["ReadRequest", "publish"])
 @pytest.mark.parametrize("kind", UNRULY)
-def test_what_breaks_the_rules_ends_the_connection_with_a_reason(kind: str, moment: str) -> None:
+def test_a_protocol_violation_ends_the_connection_with_a_reason(kind: str, moment: str) -> None:
     sends, words = UNRULY[kind]
 
     async def read(url: str) -> None:
@@ -100,7 +100,7 @@ def refusal() -> bytes:
     ],
     ids=["a fault", "last words", "another kind of message", "nonsense", "nothing"],
 )
-def test_a_channel_that_is_refused_says_why(sends: Sends, words: str) -> None:
+def test_a_refused_secure_channel_says_why(sends: Sends, words: str) -> None:
     async def body() -> None:
         async with ScriptedServer(hooks={"OpenSecureChannelRequest": once(sends)}) as server:
             with pytest.raises(Unavailable, match=words):

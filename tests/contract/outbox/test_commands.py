@@ -49,7 +49,7 @@ def test_ctrl_c_ends_an_export_and_says_that_the_file_is_not_whole(folder: Path,
     assert "Traceback" not in errors
 
 
-def test_a_file_that_cannot_be_written_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported(folder: Path, tmp_path: Path) -> None:
     child = begun("export", str(folder), str(tmp_path / "missing" / "messages"))
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 74

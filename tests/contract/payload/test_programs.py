@@ -15,7 +15,7 @@ from tests.support.payloads import batch_of
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 @pytest.mark.parametrize("size", [0, 1, 500])
-def test_the_program_reads_what_was_compressed(coding: Literal["gzip", "zstd"], size: int) -> None:
+def test_the_reference_program_reads_compressed_messages(coding: Literal["gzip", "zstd"], size: int) -> None:
     plain: Message = JsonEncoder(FormatSettings("e", "f", "edge")).encode(
         batch_of([(11, 1.5)] * max(1, size)), lambda stream: 1
     )[0]

@@ -157,7 +157,7 @@ def test_the_status_of_the_publisher_is_retained_and_true(version: str, ends_wit
 
 
 @pytest.mark.parametrize("session", ALL)
-def test_who_comes_late_gets_the_list_of_tags_before_the_data(session: Session, tmp_path: Path) -> None:
+def test_a_late_subscriber_gets_the_tag_list_before_the_data(session: Session, tmp_path: Path) -> None:
     counting, form = Counting(), ColumnsEncoder(FormatSettings("e.1", "f/{machine}", "edge"))
 
     async def body() -> None:
@@ -201,7 +201,7 @@ NAMES = ("a/b", "+", "#", "$SYS", "\x00", "\x01", "\x85", "\ufeff", "\ufdd0", "\
 
 
 @pytest.mark.parametrize(("name", "session"), [*(("mosquitto", each) for each in ALL), ("nats", "general-3.1.1")])
-def test_no_name_of_a_variable_is_one_that_a_broker_cannot_take(name: str, session: Session, tmp_path: Path) -> None:
+def test_every_variable_name_gives_a_topic_that_the_broker_accepts(name: str, session: Session, tmp_path: Path) -> None:
     """mosquitto cuts the connection over control characters and noncharacters, NATS over dots and spaces."""
     is_nats = name == "nats"
     tags = [Tag(name, f"i={n}", {}) for n, name in enumerate(NAMES)]

@@ -67,7 +67,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.Pytes
 
 
 @pytest.mark.parametrize("fault", ["bug", "cancellation"])
-def test_a_fault_at_any_await_of_a_connection_to_a_server_ends_that_alone(fault: str, tmp_path: Path) -> None:
+def test_an_error_at_any_await_of_a_server_connection_ends_only_that_connection(fault: str, tmp_path: Path) -> None:
     async def scenario(folder: Path, injection: Injection) -> None:
         composition = Composition(folder)
         with capture_logs() as logs:
@@ -90,7 +90,7 @@ def test_a_fault_at_any_await_of_a_connection_to_a_server_ends_that_alone(fault:
 
 
 @pytest.mark.parametrize("fault", ["bug", "cancellation"])
-def test_a_fault_at_any_await_of_a_session_with_a_broker_ends_that_alone(fault: str, tmp_path: Path) -> None:
+def test_an_error_at_any_await_of_a_broker_session_ends_only_that_session(fault: str, tmp_path: Path) -> None:
     async def scenario(folder: Path, injection: Injection) -> None:
         async with collecting(broker.port) as collected:
             composition, is_refused = Observed(folder, collected), False

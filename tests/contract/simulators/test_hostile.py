@@ -14,7 +14,7 @@ from tests.support.programs import Factory, running
 from tests.support.served import connected, served, until, values
 
 
-def test_nonsense_on_the_wire_ends_that_connection_only() -> None:
+def test_malformed_bytes_end_only_their_connection() -> None:
     async def body() -> None:
         async with served() as fixture, connected(fixture.server.url) as client:
             await client.subscribe(fixture.variables[0].node_id)
@@ -36,7 +36,7 @@ def test_nonsense_on_the_wire_ends_that_connection_only() -> None:
     asyncio.run(asyncio.wait_for(body(), 240))
 
 
-def test_client_that_never_reads_is_not_served_without_bound() -> None:
+def test_a_client_that_never_reads_does_not_fill_the_servers_memory() -> None:
     async def body() -> None:
         async with served(variables=50) as fixture, connected(fixture.server.url) as client:
             large = [ua.ReadValueId(v.node_id, ua.AttributeIds.Value) for v in fixture.variables] * 100

@@ -35,7 +35,7 @@ def run(folder: Path, faults: str, body: Callable[[Plant, Injection], Awaitable[
     asyncio.run(asyncio.wait_for(whole(), 240))
 
 
-def test_frozen_counter_stands_still_and_then_shows_the_truth(tmp_path: Path) -> None:
+def test_a_frozen_counter_keeps_its_value_and_then_shows_the_true_one(tmp_path: Path) -> None:
     async def body(plant: Plant, injection: Injection) -> None:
         async with connected(plant.url) as client:
             plant.run(10.5)
@@ -51,7 +51,7 @@ def test_frozen_counter_stands_still_and_then_shows_the_truth(tmp_path: Path) ->
     run(tmp_path, f'  - {{kind: freeze, at: 11s, lasts: 10s, nodes: "{GOOD}"}}', body)
 
 
-def test_removed_node_is_unknown_and_comes_back(tmp_path: Path) -> None:
+def test_a_removed_node_is_unknown_until_it_is_restored(tmp_path: Path) -> None:
     async def body(plant: Plant, injection: Injection) -> None:
         async with connected(plant.url) as client:
             plant.run(5.5)
@@ -71,7 +71,7 @@ def test_removed_node_is_unknown_and_comes_back(tmp_path: Path) -> None:
     run(tmp_path, f'  - {{kind: remove_node, at: 6s, lasts: 5s, nodes: "{GOOD}"}}', body)
 
 
-def test_killed_subscription_gives_notice_when_told_so(tmp_path: Path) -> None:
+def test_a_killed_subscription_sends_a_status_change_if_configured(tmp_path: Path) -> None:
     async def body(plant: Plant, injection: Injection) -> None:
         async with connected(plant.url) as client:
             await client.subscribe(plant.id(GOOD))
@@ -105,7 +105,7 @@ def test_killed_session_is_gone(tmp_path: Path) -> None:
     run(tmp_path, "  - {kind: kill_sessions, at: 1s}", body)
 
 
-def test_limits_and_refusals_last_as_long_as_they_should(tmp_path: Path) -> None:
+def test_limits_and_refusals_last_for_the_configured_time(tmp_path: Path) -> None:
     async def body(plant: Plant, injection: Injection) -> None:
         injection.step(1)
         with pytest.raises(BadTooManySessions):
@@ -125,7 +125,7 @@ def test_limits_and_refusals_last_as_long_as_they_should(tmp_path: Path) -> None
     run(tmp_path, faults, body)
 
 
-def test_error_answers_come_at_their_rate_and_slow_ones_late(tmp_path: Path) -> None:
+def test_error_responses_come_at_their_rate_and_slow_ones_late(tmp_path: Path) -> None:
     async def body(plant: Plant, injection: Injection) -> None:
         async with connected(plant.url) as client:
             injection.step(1)
@@ -147,7 +147,7 @@ def test_error_answers_come_at_their_rate_and_slow_ones_late(tmp_path: Path) -> 
     run(tmp_path, f"{errors}\n{slow}", body)
 
 
-def test_restarted_server_has_other_namespace_indexes_and_logs_both_edges(tmp_path: Path) -> None:
+def test_a_restarted_server_has_other_namespace_indexes_and_logs_begin_and_end(tmp_path: Path) -> None:
     faults, log = tmp_path / "faults.yaml", tmp_path / "faults.jsonl"
     faults.write_text(
         "faults:\n  - {kind: server_restart, at: 100s, lasts: 20s, namespaces: shuffled}\n", encoding="utf-8"

@@ -73,7 +73,7 @@ def test_illegal_command_is_refused_and_changes_nothing() -> None:
     run(body)
 
 
-def test_packml_levels_show_where_the_machine_is() -> None:
+def test_packml_variables_show_the_state_of_the_machine() -> None:
     async def body(plant: Plant, client: Client) -> None:
         async def names() -> list[object]:
             found: list[object] = []
@@ -141,7 +141,7 @@ def test_measurements_cannot_be_written() -> None:
     run(body)
 
 
-def test_anonymous_may_look_but_not_touch_when_told_so() -> None:
+def test_anonymous_users_can_be_restricted_to_reading() -> None:
     async def body(plant: Plant, client: Client) -> None:
         assert await read(plant, client, f"{MILL}/State") == "starved"
         with pytest.raises(BadUserAccessDenied):
@@ -203,7 +203,7 @@ def test_history_gives_back_every_state_in_both_directions() -> None:
     run(body)
 
 
-def test_overload_leaves_time_to_answer_and_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_overloaded_simulation_still_answers_and_then_continues(tmp_path: Path) -> None:
     path = tmp_path / "load.yaml"
     path.write_text("name: load\nsite: b\nstress:\n  - {name: n, variables: 1000, rate: 1000}\n", encoding="utf-8")
 
@@ -224,7 +224,7 @@ def result_of(serial: str, verdict: str = "good") -> PartResult:
     return PartResult(0.0, serial, "pump", 0, "mill", verdict, "", 12.5, 1, 0, ())
 
 
-def test_every_piece_of_work_on_a_part_is_told_with_its_verdict(tmp_path: Path) -> None:
+def test_every_operation_on_a_part_sends_an_event_with_its_verdict(tmp_path: Path) -> None:
     path = tmp_path / "rework.yaml"
     path.write_text(REWORK, encoding="utf-8")
 
@@ -283,7 +283,7 @@ lines:
 """
 
 
-def test_full_event_queue_says_what_it_lost() -> None:
+def test_a_full_event_queue_reports_the_overflow() -> None:
     async def body(plant: Plant, client: Client) -> None:
         subscription = await client.create_subscription(100_000, None)
         heard: asyncio.Queue[list[ua.EventFieldList]] = asyncio.Queue()
@@ -300,7 +300,7 @@ def test_full_event_queue_says_what_it_lost() -> None:
     run(body)
 
 
-def test_load_variables_change_as_often_as_they_say_and_lose_nothing(tmp_path: Path) -> None:
+def test_load_variables_change_at_their_configured_rate_without_loss(tmp_path: Path) -> None:
     path = tmp_path / "load.yaml"
     path.write_text(
         "name: load\nsite: bench\nstress:\n  - {name: n, variables: 3, rate: 10, type: uint32}\n", encoding="utf-8"

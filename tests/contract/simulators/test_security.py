@@ -50,7 +50,7 @@ def run(folder: Path, policies: tuple[str, ...], policy: str | None, name: str =
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_named_user_comes_in_over_an_encrypted_channel(tmp_path: Path, policy: str) -> None:
+def test_a_named_user_connects_over_an_encrypted_channel(tmp_path: Path, policy: str) -> None:
     assert run(tmp_path, (policy,), policy, "operator", "correct horse") == 0
 
 
@@ -64,12 +64,12 @@ def test_anonymous_is_refused_where_there_are_users(tmp_path: Path) -> None:
         run(tmp_path, ("Basic256Sha256",), "Basic256Sha256")
 
 
-def test_unencrypted_client_is_refused_unless_none_was_asked_for(tmp_path: Path) -> None:
+def test_an_unencrypted_client_is_refused_unless_none_is_configured(tmp_path: Path) -> None:
     with pytest.raises((UaError, ConnectionError, TimeoutError)):
         run(tmp_path, ("Basic256Sha256",), None, "operator", "correct horse")
 
 
-def test_only_trusted_clients_come_in_where_some_are_named(tmp_path: Path) -> None:
+def test_with_a_trust_folder_only_trusted_clients_connect(tmp_path: Path) -> None:
     async def whole(known: bool) -> object:
         stranger, _ = own_certificate(tmp_path / "stranger", "urn:test:stranger")
         client, _ = own_certificate(tmp_path / "client", "urn:test:client")
@@ -85,7 +85,7 @@ def test_only_trusted_clients_come_in_where_some_are_named(tmp_path: Path) -> No
         asyncio.run(asyncio.wait_for(whole(known=False), 240))
 
 
-def test_a_client_is_let_in_once_its_certificate_is_in_the_folder(tmp_path: Path) -> None:
+def test_a_client_is_accepted_once_its_certificate_is_in_the_folder(tmp_path: Path) -> None:
     async def whole() -> object:
         trusted = tmp_path / "server" / "trusted"
         trusted.mkdir(parents=True)
@@ -99,7 +99,7 @@ def test_a_client_is_let_in_once_its_certificate_is_in_the_folder(tmp_path: Path
     assert asyncio.run(asyncio.wait_for(whole(), 240)) == 0
 
 
-def test_without_a_word_it_is_secure_and_none_must_be_asked_for(tmp_path: Path) -> None:
+def test_security_is_on_by_default_and_none_must_be_configured(tmp_path: Path) -> None:
     assert access_for(("None",), tmp_path, {}, None).policies == ("None",)
     silent = access_for((), tmp_path, {}, None)
     assert silent.policies == ("Basic256Sha256", "Aes256_Sha256_RsaPss")
@@ -116,5 +116,5 @@ def test_users_file_with_a_number_for_a_password_is_refused_with_its_line(tmp_pa
         users_of(path)
 
 
-def test_default_access_knows_nobody_by_name() -> None:
+def test_the_default_access_has_no_named_users() -> None:
     assert Access().passwords == {}

@@ -22,7 +22,7 @@ def serve(*options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_status_lines_tell_the_endpoint_and_the_counts_then_it_ends_cleanly() -> None:
+def test_status_lines_show_the_endpoint_and_counts_until_a_clean_end() -> None:
     with serve("--speed", "50") as process:
         assert process.stdout
         lines = [json.loads(process.stdout.readline()) for _ in range(3)]
@@ -51,7 +51,7 @@ def test_ctrl_c_with_a_client_connected_ends_it_soon(tmp_path: Path) -> None:
         assert asyncio.run(asyncio.wait_for(connect_and_interrupt(program), 240)) < 10
 
 
-def test_taken_port_is_said_with_its_cure() -> None:
+def test_a_port_in_use_is_reported_with_its_remedy() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -64,7 +64,7 @@ def test_taken_port_is_said_with_its_cure() -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_simulation_that_must_not_be_late_says_so_and_ends() -> None:
+def test_a_simulation_with_lag_policy_fail_exits_when_it_is_late() -> None:
     command = [
         *COMMAND,
         str(ROOT / "config" / "plants" / "plant-50.yaml"),
@@ -81,7 +81,7 @@ def test_simulation_that_must_not_be_late_says_so_and_ends() -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_clients_see_and_move_simulated_time(tmp_path: Path) -> None:
+def test_clients_read_and_control_simulated_time(tmp_path: Path) -> None:
     async def move(url: str) -> list[float]:
         async with connected(url) as client:
             simulation = client.client.get_node(text_id("hall-1/Simulation", 2))
@@ -121,7 +121,7 @@ def test_bad_plant_file_gives_every_problem_with_its_line(tmp_path: Path) -> Non
         assert f"{plant}:{number}: " in ended.stderr
 
 
-def test_a_subscriber_gets_exactly_what_the_record_says(tmp_path: Path) -> None:
+def test_a_subscriber_gets_exactly_the_recorded_values(tmp_path: Path) -> None:
     async def listen(factory: Factory) -> dict[str, list[tuple[object, str]]]:
         names = [f"line-1/{machine}/{name}" for machine in ("assembly", "test", "packaging") for name in VARIABLES]
         seen: dict[str, list[tuple[object, str]]] = {name: [] for name in names}

@@ -84,7 +84,7 @@ def test_large_backlog_comes_in_bounded_messages() -> None:
     run(body, variables=3)
 
 
-def test_transferred_subscription_goes_on_with_live_data() -> None:
+def test_a_transferred_subscription_continues_with_live_data() -> None:
     async def body(fixture: Served) -> None:
         async with connected(fixture.server.url) as old, connected(fixture.server.url) as new:
             await old.subscribe(fixture.variables[0].node_id)
@@ -102,7 +102,7 @@ def test_transferred_subscription_goes_on_with_live_data() -> None:
     run(body)
 
 
-def test_transfer_repeats_the_present_value_when_asked() -> None:
+def test_a_transfer_repeats_the_present_value_if_requested() -> None:
     async def body(fixture: Served) -> None:
         async with connected(fixture.server.url) as old, connected(fixture.server.url) as new:
             await old.subscribe(*(v.node_id for v in fixture.variables))
@@ -155,7 +155,7 @@ def test_a_subscription_outlives_the_session_that_timed_out() -> None:
     run(body)
 
 
-def test_republish_gives_what_was_not_acknowledged_and_refuses_the_rest() -> None:
+def test_republish_returns_unacknowledged_messages_and_refuses_others() -> None:
     async def body(fixture: Served) -> None:
         async with connected(fixture.server.url) as client:
             await client.subscribe(fixture.variables[0].node_id)
@@ -172,7 +172,7 @@ def test_republish_gives_what_was_not_acknowledged_and_refuses_the_rest() -> Non
     run(body)
 
 
-def test_acknowledging_what_was_never_sent_is_refused() -> None:
+def test_acknowledging_an_unsent_number_is_refused() -> None:
     async def body(fixture: Served) -> None:
         async with connected(fixture.server.url) as client:
             await client.subscribe(fixture.variables[0].node_id)
@@ -217,7 +217,7 @@ def test_session_tokens_cannot_be_guessed() -> None:
         (None, "urn:test:client", False),
     ],
 )
-def test_nobody_with_a_name_moves_only_to_the_same_application_on_a_channel_that_proves_it(
+def test_an_anonymous_subscription_transfers_only_to_the_same_application_on_a_signed_channel(
     policy: str | None, uri: str, is_moved: bool, tmp_path: Path
 ) -> None:
     """Part 4, 5.14.7: of anonymous clients the ApplicationUri counts, and messages that are signed at least."""

@@ -17,7 +17,7 @@ def simulators(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("plant", ["config/plant.yaml", "config/plants/end-of-line.yaml"])
-def test_every_process_traces_the_same(plant: str) -> None:
+def test_every_process_makes_the_same_trace(plant: str) -> None:
     runs = [simulators("trace", plant, "--seed", "7", "--until", "1800", hash_seed=seed) for seed in ("1", "2")]
     last = [run.stdout.splitlines()[-1] for run in runs]
     assert last[0].startswith("sha256 ")
