@@ -27,7 +27,7 @@ def test_help_has_examples_and_fits_the_terminal(command: tuple[str, ...], colum
     assert "\x1b[3" not in text
 
 
-def test_every_command_is_taught() -> None:
+def test_every_command_is_in_the_help() -> None:
     assert {name for (name, *_) in TAUGHT} | {"version"} == set(get_command(cli).commands)  # type: ignore[attr-defined]  # a group
 
 
@@ -62,7 +62,7 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
         ("cert list", 0, "var/pki has no trusted or rejected certificates yet"),
     ],
 )
-def test_a_mistake_says_what_and_how(
+def test_a_mistake_on_the_command_line_says_what_to_write(
     line: str, code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -22,7 +22,7 @@ class Terminal(io.RawIOBase):
         return min(10, len(octets))
 
 
-def test_a_terminal_that_takes_a_part_gets_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partly_accepted_write_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     unbuffered = Terminal()
     stdout = io.TextIOWrapper(unbuffered, "utf-8", write_through=True)  # type: ignore[type-var]  # what python -u makes
     monkeypatch.setattr(sys, "stdout", stdout)

@@ -32,13 +32,15 @@ def seen(*seqs: int) -> Stream:
         ((1, 2, 3, 4, 2, 3, 4, 5), 0, 3, 0),  # what a lost connection repeats
     ],
 )
-def test_holes_fills_and_repeats(seqs: tuple[int, ...], missing: int, repeats: int, late: int) -> None:
+def test_gaps_late_messages_and_repeats_are_counted(
+    seqs: tuple[int, ...], missing: int, repeats: int, late: int
+) -> None:
     stream = seen(*seqs)
     assert (stream.missing, stream.repeats, stream.late) == (missing, repeats, late)
     assert stream.values == len(seqs) - repeats
 
 
-def test_holes_are_bounded_and_stay_missing() -> None:
+def test_recorded_gaps_are_bounded_and_stay_missing() -> None:
     stream = seen(*range(1, 2 * (MOST_HOLES + 10), 2))
     assert stream.missing == MOST_HOLES + 9
     assert len(stream._holes) == MOST_HOLES
@@ -73,13 +75,13 @@ def test_a_narrow_terminal_keeps_the_names_and_what_is_missing() -> None:
         assert expected in text
 
 
-def test_the_picture_has_what_people_look_for() -> None:
+def test_the_table_shows_stream_delay_values_and_missing_messages() -> None:
     text = pictured(160)
     for expected in ("edge.x/line-1/press", "12 ms", "Temperature 61.500", "MISSING 3 to 8", "6 messages missing"):
         assert expected in text
 
 
-def test_a_line_says_what_there_is() -> None:
+def test_a_line_shows_topic_number_values_gaps_and_oddities() -> None:
     reading = Reading("s", 7, [(f"t{n}", 1.0) for n in range(6)], gaps=["policy_drop: full"])
     assert line_of("a/b", reading, "repeat") == (
         "a/b  #7  t0 1.000  t1 1.000  t2 1.000  t3 1.000  (+2)  GAP policy_drop: full  REPEAT"

@@ -33,7 +33,7 @@ def certificate(folder: Path, *, ours: bool = True) -> tuple[str, str]:
     return str(names[0]), str(names[1] if ours else names[3])
 
 
-def test_what_is_not_there_is_told_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_reported_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOT_SET", raising=False)
     (tmp_path / "pki").touch()
     text = f"""\
@@ -67,7 +67,7 @@ brokers:
     assert told(path, "--no-files")[0] == 0
 
 
-def test_what_is_there_and_of_the_wrong_form_is_told(tmp_path: Path) -> None:
+def test_a_file_of_the_wrong_form_is_reported(tmp_path: Path) -> None:
     pem, key = certificate(tmp_path, ours=False)
     tls = f"tls: {{ca: {tmp_path}/gateway.yaml, certificate: {pem}, key: {key}}}"
     code, output = told(written(tmp_path, f"name: edge\nbroker:\n  url: mqtts://b\n  {tls}\n"))
@@ -78,7 +78,7 @@ def test_what_is_there_and_of_the_wrong_form_is_told(tmp_path: Path) -> None:
     assert "key values mismatch" in output
 
 
-def test_a_folder_that_is_none_or_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "outbox"):
         path = tmp_path / "gateway.yaml"
@@ -91,7 +91,7 @@ def test_a_folder_that_is_none_or_cannot_be_made_is_told(tmp_path: Path) -> None
         assert f"{path}:5: outbox.path: {tmp_path}/file is not a folder" in output
 
 
-def test_it_says_why_a_file_with_a_secret_may_be_used_and_makes_nothing(
+def test_validate_says_why_a_secret_file_is_accepted_and_creates_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pem, key = certificate(tmp_path)
@@ -129,7 +129,7 @@ brokers:
 """
 
 
-def test_it_warns_where_a_dead_broker_stops_the_living(tmp_path: Path) -> None:
+def test_validate_warns_if_a_disconnected_broker_would_stop_the_others(tmp_path: Path) -> None:
     text = TWO % "other.example"
     assert "warning" not in told(written(tmp_path, text))[1]
     path = Path(written(tmp_path, text))
@@ -140,19 +140,19 @@ def test_it_warns_where_a_dead_broker_stops_the_living(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["broker.example:1883", "Broker.Example.", "x', fallback: ['mqtt://broker.example"])
-def test_it_warns_of_one_broker_under_two_names(tmp_path: Path, url: str) -> None:
+def test_validate_warns_of_one_broker_under_two_names(tmp_path: Path, url: str) -> None:
     text = TWO.replace("%s'", "%s") % (url + ("']" if "fallback" in url else "'"))
     code, output = told(written(tmp_path, text))
     assert code == 0
     assert "brokers[1]: two and one are the same broker (broker.example:1883): everything arrives twice" in output
 
 
-def test_all_names_of_this_machine_are_one(tmp_path: Path) -> None:
+def test_all_loopback_names_count_as_one_host(tmp_path: Path) -> None:
     text = TWO.replace("broker.example", "localhost") % "127.0.0.1"
     assert "two and one are the same broker (localhost:1883)" in told(written(tmp_path, text))[1]
 
 
-def test_it_warns_of_the_name_that_every_gateway_has(tmp_path: Path) -> None:
+def test_validate_warns_of_the_default_gateway_name(tmp_path: Path) -> None:
     code, output = told(written(tmp_path, "broker: {url: 'mqtt://b'}\n"))
     assert code == 0
     assert "warning" in output
@@ -160,7 +160,7 @@ def test_it_warns_of_the_name_that_every_gateway_has(tmp_path: Path) -> None:
     assert "warning" not in told(written(tmp_path, "broker: {url: 'mqtt://b', client_id: x}\n"))[1]
 
 
-def test_it_warns_of_gateways_that_would_fight(tmp_path: Path) -> None:
+def test_validate_warns_of_gateways_with_the_same_client_id(tmp_path: Path) -> None:
     first = written(tmp_path, "name: edge\nbroker: {url: 'mqtt://b', client_id: x}\n")
     second = written(tmp_path, "name: edge-2\nbroker: {url: 'mqtt://B:1883', client_id: x}\n", "two.yaml")
     third = written(tmp_path, "name: edge\nbroker: {url: 'mqtt://b'}\n", "three.yaml")
@@ -175,14 +175,14 @@ def test_it_warns_of_gateways_that_would_fight(tmp_path: Path) -> None:
     ]
 
 
-def test_mistakes_of_all_files_are_told(tmp_path: Path) -> None:
+def test_mistakes_of_all_files_are_reported(tmp_path: Path) -> None:
     bad = [written(tmp_path, "broker: 1\n", name) for name in ("a.yaml", "b.yaml")]
     code, output = told(*bad)
     assert code == 78
     assert output.count("broker: write keys with values here") == 2
 
 
-def test_a_password_in_the_wrong_place_is_told_which_keys_go_there(tmp_path: Path) -> None:
+def test_a_password_in_the_wrong_place_is_reported_with_the_right_keys(tmp_path: Path) -> None:
     code, output = told(written(tmp_path, "broker: {url: 'mqtt://b', password: hunter2}\n"))
     assert code == 78
     assert "broker.password: write keys with values here: file, env" in output

@@ -41,7 +41,7 @@ payload: {topic: x}
         ("requesters: [mes], rules: [{source: shop, node: i=1, write: {min: 2}}]", "min"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(section: str, words: str, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_its_place(section: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(f"{HEAD}commands: {{{section}}}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as mistakes:
@@ -49,7 +49,7 @@ def test_a_mistake_is_told_with_its_place(section: str, words: str, tmp_path: Pa
     assert any(words in problem and problem.startswith(f"{path}:5: ") for problem in mistakes.value.problems)
 
 
-def test_plan_tells_what_is_allowed_and_what_would_always_be_refused() -> None:
+def test_plan_shows_allowed_commands_and_those_always_refused() -> None:
     wanted = commands(
         {"source": "shop", "node": "s=press/Speed", "read": True, "write": {"maximum": 2, "step": 0.5}},
         {"source": "shop", "node": "s=press/Fixed", "write": {}, "requesters": ["mes"]},

@@ -32,7 +32,7 @@ def run(
     asyncio.run(asyncio.wait_for(whole(), 60))
 
 
-def test_a_write_is_told_with_what_the_server_shows(tmp_path: Path) -> None:
+def test_a_write_is_answered_with_the_value_read_back(tmp_path: Path) -> None:
     async def body(at: Office) -> None:
         answer = await at.ask("write", writes=[*SPEED, {"tag": "Mode", "value": "On"}, {"tag": "Row", "value": [3, 4]}])
         assert answer["outcome"] == "done"
@@ -55,7 +55,7 @@ def test_a_write_is_told_with_what_the_server_shows(tmp_path: Path) -> None:
     run(tmp_path, body, commands(ALL, verify_within="50ms"))
 
 
-def test_slow_commands_say_accepted_and_let_others_begin(tmp_path: Path) -> None:
+def test_slow_commands_answer_accepted_and_do_not_block_others(tmp_path: Path) -> None:
     async def body(at: Office) -> None:
         at.server.holds = asyncio.Event()
         for number in (1, 2, 3):
@@ -76,7 +76,7 @@ def test_slow_commands_say_accepted_and_let_others_begin(tmp_path: Path) -> None
     run(tmp_path, body, commands(ALL, slow_after="20ms", at_once=2, waiting=3))
 
 
-def test_a_deadline_that_passes_before_the_beginning_is_expired(tmp_path: Path) -> None:
+def test_a_command_whose_deadline_passes_before_it_starts_is_expired(tmp_path: Path) -> None:
     async def body(at: Office) -> None:
         at.server.holds = asyncio.Event()
         await at.take({"id": "1", "operation": "write", "writes": SPEED})
@@ -115,7 +115,9 @@ def _in_s(seconds: float) -> str:
         ({"id": "1", "operation": "write", "writes": [*SPEED, {"tag": "s=press/Speed", "value": 1}]}, {}, "invalid"),
     ],
 )  # fmt: skip
-def test_each_reason_to_refuse(body: dict[str, object], more: dict[str, object], reason: str, tmp_path: Path) -> None:
+def test_each_refusal_has_its_reason(
+    body: dict[str, object], more: dict[str, object], reason: str, tmp_path: Path
+) -> None:
     async def scene(at: Office) -> None:
         await at.take(body, **more)  # type: ignore[arg-type]
         answer = await at.answer(0)
@@ -134,16 +136,16 @@ def test_each_reason_to_refuse(body: dict[str, object], more: dict[str, object],
         "gateways/edge/replies/mes/\x00", "gateways/edge/replies/mes/" + "x" * 1000, "gateways/edge/replies",
     ],
 )  # fmt: skip
-def test_no_stranger_says_where_the_gateway_publishes(response_topic: str) -> None:
+def test_a_response_topic_outside_the_allowed_ones_is_not_used(response_topic: str) -> None:
     assert not lies_below(response_topic, "gateways/edge/replies/mes")
 
 
-def test_answers_may_go_below_the_own_topic() -> None:
+def test_answers_may_go_below_the_requesters_own_topic() -> None:
     for topic in ("gateways/edge/replies/mes", "gateways/edge/replies/mes/{a}/b"):
         assert lies_below(topic, "gateways/edge/replies/mes")
 
 
-def test_a_repeat_is_answered_and_not_done_again_not_even_by_a_later_process(tmp_path: Path) -> None:
+def test_a_repeated_command_is_answered_and_not_executed_again_even_after_a_restart(tmp_path: Path) -> None:
     request = {"id": "1", "operation": "write", "writes": SPEED}
 
     async def first(at: Office) -> None:
@@ -170,7 +172,7 @@ def test_a_repeat_is_answered_and_not_done_again_not_even_by_a_later_process(tmp
     run(tmp_path, second)
 
 
-def test_what_a_process_left_open_gets_its_outcome_from_the_next(tmp_path: Path) -> None:
+def test_a_command_left_open_by_a_crash_gets_its_outcome_after_the_restart(tmp_path: Path) -> None:
     """Unknown where it may have happened, refused where it has not begun; told once the broker is there."""
 
     async def first(at: Office) -> None:
@@ -200,7 +202,7 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_an_answer_waits_for_its_broker_until_its_time_is_over(tmp_path: Path) -> None:
+def test_an_answer_waits_for_its_broker_until_it_expires(tmp_path: Path) -> None:
     async def first(at: Office) -> None:
         at.is_there = False
         assert at.server.written == []
@@ -217,7 +219,7 @@ def test_an_answer_waits_for_its_broker_until_its_time_is_over(tmp_path: Path) -
     run(tmp_path, second)
 
 
-def test_a_server_that_goes_leaves_unknown_only_what_was_sent(tmp_path: Path) -> None:
+def test_a_lost_server_makes_only_sent_commands_unknown(tmp_path: Path) -> None:
     async def body(at: Office) -> None:
         at.server.holds, at.is_there = asyncio.Event(), False
         for number in ("1", "2"):
@@ -236,7 +238,7 @@ def test_a_server_that_goes_leaves_unknown_only_what_was_sent(tmp_path: Path) ->
     run(tmp_path, after)
 
 
-def test_clocks_in_doubt_and_reloads(tmp_path: Path) -> None:
+def test_commands_follow_clock_doubts_and_reloads(tmp_path: Path) -> None:
     async def body(at: Office) -> None:
         answer = await at.ask("read", tags=["Speed"])
         assert answer["reason"] == "clock"  # our own clock was set back by 6 s
@@ -254,7 +256,7 @@ def test_clocks_in_doubt_and_reloads(tmp_path: Path) -> None:
     run(tmp_path / "b", reloaded)
 
 
-def test_a_fault_in_a_command_ends_that_command_alone(tmp_path: Path) -> None:
+def test_an_error_in_a_command_ends_only_that_command(tmp_path: Path) -> None:
     class Faulty(FakeServer):
         async def values(self, targets: object) -> list[object]:  # type: ignore[override]
             raise KeyError("a bug")
@@ -289,7 +291,7 @@ RULES = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(RULES, st.lists(NAMES, min_size=1, max_size=6, unique=True), st.booleans())
-def test_no_path_from_the_wire_reaches_a_node_that_no_rule_names(
+def test_no_request_reaches_a_node_without_a_rule(
     rules: list[dict[str, object]], tags: list[str], all_or_nothing: bool
 ) -> None:
     from tests.support.commands import facts

@@ -67,7 +67,7 @@ def journal_entry(journal: Journal, number: int) -> Entry:
 
 
 @pytest.mark.parametrize("seed", [None, *range(20)])
-def test_what_was_promised_is_known_after_a_crash(seed: int | None) -> None:
+def test_an_accepted_command_is_known_after_a_crash(seed: int | None) -> None:
     """A kill (None) or a power cut."""
     disk = Disk()
 
@@ -95,7 +95,7 @@ def test_what_was_promised_is_known_after_a_crash(seed: int | None) -> None:
 
 
 @pytest.mark.parametrize("place", ["begun", "executing", "ended"])
-def test_a_flipped_bit_makes_everything_doubtful_until_deadlines_are_over(place: str, tmp_path: Path) -> None:
+def test_a_flipped_bit_makes_all_commands_doubtful_until_their_deadlines(place: str, tmp_path: Path) -> None:
     """What was done before must not be done again because nobody remembers it."""
 
     async def body() -> None:
@@ -133,7 +133,7 @@ def test_a_torn_tail_is_cut_off_and_a_missing_journal_is_damage(tmp_path: Path) 
     run(body)
 
 
-def test_a_full_disk_refuses_what_is_new_and_keeps_what_has_happened() -> None:
+def test_a_full_disk_refuses_new_commands_and_keeps_recorded_ones() -> None:
     disk = Disk()
 
     async def body() -> None:
@@ -176,7 +176,7 @@ async def fill(journal: Journal) -> int:
         taken += 1
 
 
-def test_it_is_bounded_and_forgets_only_what_no_repeat_can_ask_for(tmp_path: Path) -> None:
+def test_the_journal_is_bounded_and_forgets_only_commands_that_cannot_be_repeated(tmp_path: Path) -> None:
     """Deadlines are over: then a repeat is refused by its own."""
     config = commands(RULE, max_deadline=60, journal_bytes=3 * LARGEST_ANSWER)
 
@@ -204,7 +204,7 @@ def test_it_is_bounded_and_forgets_only_what_no_repeat_can_ask_for(tmp_path: Pat
     run(body)
 
 
-def test_what_the_audit_lacks_after_a_crash_is_taken_from_the_journal(tmp_path: Path) -> None:
+def test_audit_entries_missing_after_a_crash_come_from_the_journal(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(Files(), tmp_path) as journal:
             await three(journal)
@@ -220,7 +220,7 @@ def test_what_the_audit_lacks_after_a_crash_is_taken_from_the_journal(tmp_path: 
     run(body)
 
 
-def test_the_chain_of_the_audit_tells_what_was_changed(tmp_path: Path) -> None:
+def test_the_hash_chain_of_the_audit_shows_changes(tmp_path: Path) -> None:
     audit = AuditFile(Files(), tmp_path, 2000)
     audit.open()
     for seq in range(1, 60):

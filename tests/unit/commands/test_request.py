@@ -23,7 +23,7 @@ def reason_of(payload: bytes) -> tuple[str, str]:
     raise AssertionError("it was taken")
 
 
-def test_a_request_says_what_it_wants() -> None:
+def test_a_valid_request_is_decoded() -> None:
     assert decode(orjson.dumps(READ)) == Request("read", "a", tags=("x",))
     body = {"id": "a", "operation": "write", "writes": [{"tag": "x", "value": [1]}], "all_or_nothing": False,
             "deadline": "2026-11-30T00:00:05Z", "sent": "2026-11-30T01:00:00+01:00", "dry_run": True}  # fmt: skip
@@ -62,17 +62,17 @@ def test_a_request_says_what_it_wants() -> None:
         (orjson.dumps({"operation": "call", "method": "m", "arguments": [1]}), "an object of at most"),
     ],
 )
-def test_what_is_no_request_says_why(payload: bytes, words: str) -> None:
+def test_an_invalid_request_says_why(payload: bytes, words: str) -> None:
     reason, text = reason_of(payload)
     assert reason == "invalid"
     assert words in text
 
 
-def test_what_is_too_long_is_not_even_read() -> None:
+def test_a_request_that_is_too_long_is_not_decoded() -> None:
     assert reason_of(b'"' * 70_000)[0] == "too_large"
 
 
-def test_the_id_of_a_wrong_request_is_found_for_its_answer() -> None:
+def test_the_id_of_an_invalid_request_is_found_for_its_answer() -> None:
     assert id_in(orjson.dumps({"id": "a", "operation": "?", "respond_to": "t"})) == ("a", "t")
     assert id_in(b"{") == ("", "")
 
@@ -94,7 +94,7 @@ KEYS = st.sampled_from(
         lambda body: orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS, default=str) if _is_text(body) else b""
     )
 )
-def test_whatever_comes_is_a_request_or_refused(payload: bytes) -> None:
+def test_any_bytes_are_a_request_or_refused(payload: bytes) -> None:
     id_in(payload)
     with suppress(Refused):
         orjson.dumps(decode(payload).tags)
@@ -141,7 +141,7 @@ _SCHEMA = jsonschema.Draft202012Validator(schema())
 
 @settings(max_examples=150)
 @given(_bodies())
-def test_the_schema_takes_what_the_decoder_takes(body: dict[str, object]) -> None:
+def test_the_schema_accepts_what_the_decoder_accepts(body: dict[str, object]) -> None:
     try:
         decode(orjson.dumps(body))
     except Refused as error:

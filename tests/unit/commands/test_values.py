@@ -30,7 +30,7 @@ ANY = WriteConfig()
         (21, {"locale": "de", "text": "x"}, LocalizedText("de", "x")),
     ],
 )  # fmt: skip
-def test_a_value_of_the_right_type_is_taken(built_in: int, value: object, wanted: object) -> None:
+def test_a_value_of_the_right_type_is_accepted(built_in: int, value: object, wanted: object) -> None:
     found = value_to_write(facts(built_in), ANY, value)
     assert found == Typed(built_in, wanted)
     assert math.copysign(1, found.value) == math.copysign(1, wanted) if built_in == 11 else True  # type: ignore[arg-type]
@@ -90,7 +90,9 @@ def test_a_value_of_the_right_type_is_taken(built_in: int, value: object, wanted
         (facts(11, user_access=1), {}, 1.0, "access_denied"),
     ],
 )
-def test_any_other_is_refused(shown: Facts, limits: dict[str, object], value: object, reason: str) -> None:
+def test_a_value_of_another_type_is_refused(
+    shown: Facts, limits: dict[str, object], value: object, reason: str
+) -> None:
     with pytest.raises(Refused) as refusal:
         value_to_write(shown, WriteConfig.model_validate(limits), value)
     assert refusal.value.reason == reason
@@ -109,11 +111,11 @@ def test_any_other_is_refused(shown: Facts, limits: dict[str, object], value: ob
         (facts(11), {"values": [1]}, 1.0),
     ],
 )
-def test_limits_are_met_in_the_precision_of_the_type(shown: Facts, limits: dict[str, object], value: object) -> None:
+def test_limits_apply_in_the_precision_of_the_type(shown: Facts, limits: dict[str, object], value: object) -> None:
     value_to_write(shown, WriteConfig.model_validate(limits), value)
 
 
-def test_what_is_read_back_is_compared_as_the_node_holds_it() -> None:
+def test_a_value_read_back_is_compared_in_the_type_of_the_node() -> None:
     wanted = typed(10, -1, 1.1)
     assert same(wanted, Typed(10, SINGLE))
     assert not same(wanted, Typed(11, 1.1))
@@ -125,7 +127,7 @@ def test_what_is_read_back_is_compared_as_the_node_holds_it() -> None:
     assert replace(facts(6), rank=1) == facts(6, rank=1)
 
 
-def test_a_bucket_gives_what_it_has_and_fills_again() -> None:
+def test_a_rate_limit_allows_a_burst_and_recovers() -> None:
     buckets, rate = Buckets(), RateConfig(times=2, within=10.0)
     buckets.take("a", rate, 0.0)
     buckets.take("a", rate, 0.0)

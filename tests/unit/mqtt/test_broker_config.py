@@ -33,13 +33,13 @@ def broker(**keys: object) -> BrokerConfig:
     ],
     ids=str,
 )
-def test_what_cannot_work_is_refused_before_any_connection(keys: dict[str, object]) -> None:
+def test_a_setting_that_cannot_work_is_refused_before_any_connection(keys: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         broker(**keys)
 
 
 @pytest.mark.parametrize("url", ["mqtt://broker.example.com", "ws://10.0.0.1/mqtt"])
-def test_a_password_does_not_cross_a_network_in_clear_unless_that_is_asked_for(url: str) -> None:
+def test_a_password_crosses_a_network_in_clear_text_only_if_configured(url: str) -> None:
     keys = {"url": url, "username": "u", "password": {"env": "PASSWORD"}}
     with pytest.raises(ValidationError, match="unencrypted"):
         broker(**keys)
@@ -76,7 +76,7 @@ def test_no_text_of_a_configuration_holds_a_secret(monkeypatch: pytest.MonkeyPat
     assert "hunter2" not in f"{config!r} {config.model_dump_json()}"
 
 
-def test_all_that_is_missing_is_found_before_the_first_connection(tmp_path: Path) -> None:
+def test_all_missing_files_are_reported_before_the_first_connection(tmp_path: Path) -> None:
     check_sinks([broker()])
     secure = {"url": "mqtts://h", "tls": {"ca": str(tmp_path / "ca.pem"), "ciphers": "NO-SUCH-SUITE"}}
     with pytest.raises(ConfigError) as caught:
@@ -85,7 +85,7 @@ def test_all_that_is_missing_is_found_before_the_first_connection(tmp_path: Path
     assert "NO-SUCH-SUITE" in caught.value.problems[1]
 
 
-def test_a_key_that_others_may_read_is_named_with_the_cure(tmp_path: Path) -> None:
+def test_a_key_readable_by_others_is_reported_with_the_remedy(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     key.write_text("")
     key.chmod(0o644)
@@ -93,11 +93,11 @@ def test_a_key_that_others_may_read_is_named_with_the_cure(tmp_path: Path) -> No
         check_sinks([broker(url="mqtts://h", tls={"certificate": str(key)})])
 
 
-def test_files_for_tls_do_not_matter_without_it(tmp_path: Path) -> None:
+def test_tls_files_are_ignored_without_tls(tmp_path: Path) -> None:
     check_sinks([broker(url="mqtt://127.0.0.1", tls={"ca": str(tmp_path / "ca.pem")})])
 
 
-def test_a_gateway_whose_broker_can_never_be_opened_ends_with_78_and_touches_nothing(tmp_path: Path) -> None:
+def test_a_gateway_with_an_impossible_broker_exits_with_78_and_touches_nothing(tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(
         "sources: [{name: a, url: opc.tcp://h, insecure: true, select: [{node: i=1}]}]\n"

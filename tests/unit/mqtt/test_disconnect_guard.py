@@ -59,7 +59,7 @@ def messages(*topics: str) -> list[Message]:
     return [message(topic, seq=number) for number, topic in enumerate(topics)]
 
 
-def test_a_refusal_that_a_reset_destroys_is_heard_in_the_end_and_the_rest_is_delivered() -> None:
+def test_a_refusal_lost_in_a_reset_is_received_in_the_end_and_the_rest_delivered() -> None:
     async def body() -> None:
         async with fake_broker() as broker:  # as mosquitto 2.0.11: refuse, then cut, with more in the pipe
             broker.verdict = lambda publish: 0x87 if publish.topic == "closed" else 0
@@ -72,7 +72,7 @@ def test_a_refusal_that_a_reset_destroys_is_heard_in_the_end_and_the_rest_is_del
     run(body())
 
 
-def test_what_was_refused_before_a_cut_is_answered_from_memory_until_it_is_time_to_ask_again() -> None:
+def test_a_refusal_before_a_cut_is_remembered_until_the_next_try_is_due() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             broker.verdict = lambda publish: 0x87 if publish.topic == "closed" else 0
@@ -95,7 +95,7 @@ def test_what_was_refused_before_a_cut_is_answered_from_memory_until_it_is_time_
     run(body())
 
 
-def test_what_no_session_survives_becomes_a_dead_letter_and_the_rest_is_delivered() -> None:
+def test_a_message_that_no_session_survives_becomes_a_dead_letter() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             broker.verdict = lambda publish: None if publish.topic == "poison" else 0
@@ -113,7 +113,7 @@ def test_what_no_session_survives_becomes_a_dead_letter_and_the_rest_is_delivere
     run(body())
 
 
-def test_a_broker_that_dies_by_itself_condemns_no_message() -> None:
+def test_a_broker_that_fails_by_itself_makes_no_dead_letter() -> None:
     """The suspect waits until the idle connection was seen to hold; a broker that dies before says nothing about it."""
 
     async def body() -> None:
@@ -134,7 +134,7 @@ def test_a_broker_that_dies_by_itself_condemns_no_message() -> None:
     run(body())
 
 
-def test_a_cut_while_nothing_is_open_clears_the_suspect_and_it_goes_out_at_once() -> None:
+def test_a_cut_without_open_messages_clears_the_suspect() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             suspect = message("suspect", seq=7)
@@ -155,7 +155,7 @@ def test_a_cut_while_nothing_is_open_clears_the_suspect_and_it_goes_out_at_once(
     run(body())
 
 
-def test_what_was_open_at_one_cut_is_not_held_up_on_the_next_session() -> None:
+def test_after_one_cut_open_messages_are_sent_at_once_in_the_next_session() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             broker.verdict = lambda publish: None
@@ -175,7 +175,7 @@ def test_what_was_open_at_one_cut_is_not_held_up_on_the_next_session() -> None:
     run(body())
 
 
-def test_what_is_sent_after_the_end_fails_and_does_not_wait() -> None:
+def test_a_message_sent_after_the_end_fails_at_once() -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened("lean", broker.url) as session:
             assert isinstance(session, LeanSink)
@@ -192,7 +192,7 @@ def test_what_is_sent_after_the_end_fails_and_does_not_wait() -> None:
     run(body())
 
 
-def test_a_session_that_lived_long_or_ended_otherwise_makes_nobody_cautious() -> None:
+def test_a_long_session_or_another_end_causes_no_guarded_session() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             experience = BrokerHistory()

@@ -21,7 +21,7 @@ def run(body: Coroutine[object, object, None]) -> None:
 
 
 @both
-def test_a_message_comes_whole(session: Session) -> None:
+def test_an_inbound_message_is_complete(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             arriving = sink.arrivals("commands/#", "others/+")
@@ -75,7 +75,7 @@ def test_the_broker_is_told_how_much_it_may_send(session: Session) -> None:
 
 
 @both
-def test_what_has_qos_0_and_finds_no_room_is_counted(session: Session) -> None:
+def test_qos_0_messages_without_room_are_counted(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             arriving = sink.arrivals("commands/#")
@@ -97,7 +97,7 @@ def test_what_has_qos_0_and_finds_no_room_is_counted(session: Session) -> None:
 
 
 @both
-def test_a_broker_that_does_not_let_us_subscribe_costs_the_subscription_only(session: Session) -> None:
+def test_a_refused_subscription_does_not_end_the_session(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             broker.subacks = [0x87]
@@ -122,7 +122,7 @@ def test_a_subscription_that_is_never_answered_ends_the_session(session: Session
 
 
 @both
-def test_a_broker_that_sends_more_than_there_is_room_for_loses_the_session(session: Session) -> None:
+def test_a_broker_that_exceeds_the_receive_maximum_ends_the_session(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             waiting = asyncio.ensure_future(anext(sink.arrivals("commands/#")))
@@ -137,7 +137,7 @@ def test_a_broker_that_sends_more_than_there_is_room_for_loses_the_session(sessi
 
 
 @both
-def test_what_was_read_when_the_session_broke_is_not_acknowledged(session: Session) -> None:
+def test_a_message_read_when_the_session_breaks_is_not_acknowledged(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             arriving = sink.arrivals("commands/#")

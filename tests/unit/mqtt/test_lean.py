@@ -101,5 +101,5 @@ def test_a_packet_larger_than_announced_ends_the_session_before_it_is_kept() -> 
     on_a_session(body)
 
 
-def test_a_password_is_in_no_text() -> None:
+def test_no_text_contains_the_password() -> None:
     assert "hunter2" not in f"{SessionSettings('c', 'u', 'hunter2', 1, 1.0, 1)!r}"

@@ -57,7 +57,7 @@ def test_a_packet_of_the_very_maximum_is_sent_and_one_byte_more_is_not() -> None
 
 
 @pytest.mark.parametrize("maximum", [60, 127, 128, 200, 16_383, 16_400, 2_097_200])
-def test_what_is_split_to_the_room_for_the_payload_fits(maximum: int) -> None:
+def test_a_payload_split_to_the_available_size_fits(maximum: int) -> None:
     limits = BrokerLimits(maximum_packet_bytes=maximum)
     room = limits.payload_bytes(message(payload=bytes(10)))
     assert refusal(message(payload=bytes(room)), limits, "5") is None
@@ -74,5 +74,7 @@ def test_what_is_split_to_the_room_for_the_payload_fits(maximum: int) -> None:
         ("", (), False),
     ],
 )
-def test_only_what_is_utf_8_says_so(content_type: str, properties: tuple[tuple[str, str], ...], text: bool) -> None:
+def test_only_valid_utf_8_is_marked_as_text(
+    content_type: str, properties: tuple[tuple[str, str], ...], text: bool
+) -> None:
     assert is_text(message(content_type=content_type, properties=properties)) == text

@@ -9,7 +9,7 @@ TIMEOUT_S = 20.0
 
 @pytest.mark.parametrize("bytes_per_s", [100, 180, 1000, 10_000, 100_000])
 @pytest.mark.parametrize("size", [2_000, 256 * 1024, 4 * 2**20])
-def test_any_message_gets_through_a_line_that_hides_its_progress(bytes_per_s: float, size: int) -> None:
+def test_every_message_gets_through_a_link_that_buffers(bytes_per_s: float, size: int) -> None:
     line, sessions, needs_s = LineRate(), 1, size / bytes_per_s
     while (given_s := TIMEOUT_S + line.needs_s(size)) < needs_s:
         line.stuck(size, given_s)
@@ -21,7 +21,7 @@ def test_any_message_gets_through_a_line_that_hides_its_progress(bytes_per_s: fl
     assert most is None or most <= max(LEAST_MESSAGE_BYTES, bytes_per_s * TIMEOUT_S)
 
 
-def test_small_messages_say_nothing() -> None:
+def test_small_messages_give_no_estimate_of_the_rate() -> None:
     line = LineRate()
     for _ in range(10):
         line.stuck(LEAST_MESSAGE_BYTES - 1, TIMEOUT_S)
@@ -29,7 +29,7 @@ def test_small_messages_say_nothing() -> None:
     assert line.bytes_per_s is None
 
 
-def test_a_broker_that_stood_still_is_forgiven_at_the_first_flow() -> None:
+def test_a_stalled_broker_is_trusted_again_when_data_flows() -> None:
     line = LineRate()
     line.stuck(50_000, TIMEOUT_S)
     line.stuck(50_000, 100.0)
@@ -38,21 +38,21 @@ def test_a_broker_that_stood_still_is_forgiven_at_the_first_flow() -> None:
     assert (line.bytes_per_s, line.needs_s(50_000), line.most_bytes(TIMEOUT_S)) == (None, 0.0, None)
 
 
-def test_a_little_that_flows_proves_nothing() -> None:
+def test_a_little_data_proves_no_rate() -> None:
     line = LineRate()
     line.carried(9_000, 50.0)
     line.flowed(100, 5.0)
     assert line.bytes_per_s == 180.0
 
 
-def test_no_line_is_taken_for_slower_than_the_least() -> None:
+def test_the_estimated_rate_has_a_lower_bound() -> None:
     line = LineRate()
     for _ in range(40):
         line.stuck(2_000, 1_000.0)
     assert line.bytes_per_s == LEAST_BYTES_PER_S
 
 
-def test_who_makes_the_messages_is_told_of_each_change_once() -> None:
+def test_each_change_of_the_rate_is_passed_on_once() -> None:
     line, told = LineRate(), list[int | None]()
     line.on_change = lambda: told.append(line.most_bytes(TIMEOUT_S))
     line.carried(100_000, 100.0)

@@ -61,7 +61,7 @@ class Gateway:
         self.broker.cuts_on = lambda publish: False
 
 
-def test_after_quick_cuts_the_data_comes_first_and_the_presence_once_the_session_held() -> None:
+def test_after_quick_disconnects_data_is_sent_first_and_presence_when_the_session_is_stable() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             gateway = Gateway(broker)
@@ -76,7 +76,7 @@ def test_after_quick_cuts_the_data_comes_first_and_the_presence_once_the_session
     run(body())
 
 
-def test_a_session_that_survived_its_presence_makes_the_next_begin_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_session_that_survived_presence_the_next_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.mqtt.presence.SOON_S", 0.0)
 
     async def body() -> None:
@@ -93,7 +93,7 @@ def test_a_session_that_survived_its_presence_makes_the_next_begin_with_it(monke
     run(body())
 
 
-def test_a_clean_stop_is_told_also_on_a_session_that_began_without_presence() -> None:
+def test_a_clean_stop_is_published_even_if_the_session_began_without_presence() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             gateway = Gateway(broker, held_after_s=60.0)
@@ -105,7 +105,7 @@ def test_a_clean_stop_is_told_also_on_a_session_that_began_without_presence() ->
     run(body())
 
 
-def test_a_broker_that_cuts_a_session_that_held_over_the_offer_is_spared_it() -> None:
+def test_a_broker_that_disconnects_a_stable_session_because_of_presence_gets_none() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             gateway = Gateway(broker)
@@ -122,7 +122,7 @@ def test_a_broker_that_cuts_a_session_that_held_over_the_offer_is_spared_it() ->
     run(body())
 
 
-def test_what_is_refused_is_offered_again_in_the_same_session_when_its_time_has_come(
+def test_a_refused_presence_is_offered_again_in_the_same_session_when_due(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gateway.mqtt.presence.NOT_WANTED_S", 0.2)

@@ -66,11 +66,11 @@ def taken_by(source: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in BREAKS.items() for name in names])
-def test_the_library_still_has_what_we_take_by_a_private_name(kind: type, name: str) -> None:
+def test_paho_and_aiomqtt_still_have_the_private_names_in_use(kind: type, name: str) -> None:
     assert name in names_of(kind), f"{kind.__name__}.{name} is gone: {BREAKS[kind][name]}"
 
 
-def test_the_edge_takes_what_is_listed_and_nothing_else() -> None:
+def test_the_edge_uses_exactly_the_listed_names() -> None:
     listed = {name for names in BREAKS.values() for name in names}
     by_text = {name for names in TEXTS.values() for name in names}
     source = (PACKAGE / EDGE).read_text()
@@ -79,6 +79,6 @@ def test_the_edge_takes_what_is_listed_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
-def test_no_other_file_takes_a_private_name(path: Path) -> None:
+def test_no_other_file_uses_a_private_name(path: Path) -> None:
     if path.name != EDGE:
         assert not taken_by(ast.parse(path.read_text())), f"{path.name}: private names belong into {EDGE}"

@@ -16,19 +16,19 @@ def test_every_code_of_the_specification_has_a_verdict_of_its_own(code: int) -> 
     assert outcome.code == code
 
 
-def test_below_0x80_the_broker_has_it_and_from_there_it_has_not() -> None:
+def test_codes_below_0x80_mean_delivered_and_all_others_refused() -> None:
     for code in range(256):
         assert (of_puback(code).verdict is Verdict.DELIVERED) == (code < 0x80), hex(code)
 
 
 @pytest.mark.parametrize("code", [0x90, 0x95, 0x99])
-def test_what_no_retry_can_cure_is_a_dead_letter_with_a_counted_reason(code: int) -> None:
+def test_a_permanent_refusal_is_a_dead_letter_with_a_counted_reason(code: int) -> None:
     outcome = of_puback(code)
     assert outcome.verdict is Verdict.NEVER
     assert outcome.reason in DROP_REASONS
 
 
-def test_a_broker_that_only_cuts_has_a_counted_reason_too() -> None:
+def test_a_disconnect_without_reason_is_counted_under_its_own_reason() -> None:
     assert CUT_OFF.reason in REASONS
     assert CUT_OFF.reason in DROP_REASONS
 
@@ -42,13 +42,13 @@ def test_reasons_are_a_bounded_set_whatever_the_broker_sends() -> None:
     assert {of_puback(code, "free text of the broker").reason for code in range(256)} <= set(REASONS)
 
 
-def test_the_brokers_own_words_reach_people() -> None:
+def test_the_brokers_reason_string_is_reported() -> None:
     assert "stock of quota is gone" in of_puback(0x97, "stock of quota is gone").detail
     assert "eu-2.example.com" in of_session(0x9D, "", "eu-2.example.com")
 
 
 @pytest.mark.parametrize(("code", "word"), [(0x8E, "took the session over"), (0x8D, "keep-alive"), (0x8B, "shutting")])
-def test_the_end_of_a_session_is_said_in_words_and_with_its_code(code: int, word: str) -> None:
+def test_the_end_of_a_session_is_reported_in_words_and_with_its_code(code: int, word: str) -> None:
     text = of_session(code)
     assert word in text
     assert f"0x{code:02x}" in text

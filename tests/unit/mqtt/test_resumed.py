@@ -10,7 +10,7 @@ from gateway.mqtt import open_sink
 from tests.support.mqtt_fake import fake_broker
 
 
-def test_the_first_begins_anew_the_next_is_resumed_and_one_after_a_subscription_begins_anew() -> None:
+def test_a_session_is_resumed_unless_it_is_the_first_or_follows_a_subscription() -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             config, link = BrokerConfig(url=broker.url), Link("b", broker.url)

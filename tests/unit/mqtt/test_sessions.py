@@ -46,7 +46,7 @@ def test_the_reason_code_of_the_puback_decides(session: Session, code: int, verd
 
 
 @both
-def test_a_refusal_carries_the_brokers_own_words(session: Session) -> None:
+def test_a_refusal_has_the_brokers_reason_string(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             broker.verdict = lambda publish: None
@@ -59,7 +59,7 @@ def test_a_refusal_carries_the_brokers_own_words(session: Session) -> None:
 
 
 @both
-def test_everything_of_a_message_arrives(session: Session) -> None:
+def test_every_property_of_a_message_arrives(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             await sink.send(replace(message("x/ü", b"payload", retain=True), expiry_s=7))
@@ -70,7 +70,7 @@ def test_everything_of_a_message_arrives(session: Session) -> None:
 
 
 @both
-def test_without_expiry_and_text_nothing_is_said_of_them(session: Session) -> None:
+def test_without_expiry_and_text_the_packet_omits_them(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             await sink.send(replace(message(), content_type="application/msgpack"))
@@ -123,7 +123,7 @@ def test_receive_maximum_bounds_the_window(session: Session) -> None:
 
 
 @both
-def test_what_is_larger_than_the_broker_takes_is_never_sent(session: Session) -> None:
+def test_a_message_larger_than_the_broker_accepts_is_never_sent(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             broker.connack = mqtt5.ConnAckPacket(max_packet_size=200).write()
@@ -150,7 +150,7 @@ def test_a_broker_without_retained_messages_is_not_asked_for_one(session: Sessio
 
 
 @both
-def test_never_acknowledged_breaks_the_session(session: Session) -> None:
+def test_a_message_never_acknowledged_breaks_the_session(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url, ack_timeout_s=0.1) as sink:
             broker.verdict = lambda publish: None
@@ -202,7 +202,7 @@ def test_slow_acknowledgements_do_not_break_the_session(session: Session) -> Non
         (mqtt5.DisconnectReasonCode.ADMINISTRATIVE_ACTION, "administrator"),
     ],
 )
-def test_the_reason_of_a_disconnect_is_told(session: Session, code: mqtt5.DisconnectReasonCode, words: str) -> None:
+def test_the_reason_of_a_disconnect_is_reported(session: Session, code: mqtt5.DisconnectReasonCode, words: str) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             broker.verdict = lambda publish: None
@@ -295,7 +295,7 @@ def test_cancelled_while_it_connects_nothing_is_left(session: Session) -> None:
 
 
 @both
-def test_leaving_says_goodbye_and_leaves_nothing(session: Session) -> None:
+def test_leaving_sends_a_disconnect_and_leaves_no_socket(session: Session) -> None:
     async def body() -> None:
         before = open_sockets()
         async with fake_broker() as broker:
@@ -313,7 +313,7 @@ def test_leaving_says_goodbye_and_leaves_nothing(session: Session) -> None:
 
 
 @both
-def test_a_broken_session_leaves_without_a_goodbye_so_that_the_last_will_speaks(session: Session) -> None:
+def test_a_broken_session_sends_no_disconnect_so_that_the_last_will_is_published(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker:
             async with opened(session, broker.url, ack_timeout_s=0.1) as sink:
@@ -342,7 +342,7 @@ def test_the_last_will_is_announced(session: Session) -> None:
 
 @both
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x40\xff\xff\xff\xff\xff", b"\x00" * 40])
-def test_nonsense_from_the_broker_is_unavailable_not_a_bug(session: Session, nonsense: bytes) -> None:
+def test_malformed_packets_are_unavailable_and_not_a_bug(session: Session, nonsense: bytes) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             broker.say(nonsense)

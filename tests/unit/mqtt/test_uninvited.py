@@ -41,7 +41,7 @@ def run(body: Coroutine[object, object, None]) -> None:
 
 @both
 @pytest.mark.parametrize("what", AT_ONCE)
-def test_it_ends_the_session_at_once(session: Session, what: str) -> None:
+def test_an_uninvited_packet_ends_the_session_at_once(session: Session, what: str) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             broker.say(AT_ONCE[what])
@@ -53,7 +53,7 @@ def test_it_ends_the_session_at_once(session: Session, what: str) -> None:
 
 @both
 @pytest.mark.parametrize("what", REPEATS)
-def test_answers_to_nothing_are_borne_when_few_and_end_the_session_when_many(session: Session, what: str) -> None:
+def test_few_answers_without_a_request_are_tolerated_and_many_end_the_session(session: Session, what: str) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url) as sink:
             broker.say(REPEATS[what] * MOST_STRAYS)

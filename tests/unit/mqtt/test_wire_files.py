@@ -16,7 +16,7 @@ from gateway.mqtt.tls import context, problems_with
 @pytest.mark.parametrize("key", ["ca", "crl", "certificate"])
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
 @pytest.mark.timeout(20)
-def test_what_is_no_file_is_refused_and_not_read(key: str, kind: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_regular_one_is_refused_and_not_read(key: str, kind: str, tmp_path: Path) -> None:
     path = {"fifo": tmp_path / "fifo", "device": Path("/dev/zero"), "folder": tmp_path}[kind]
     if kind == "fifo":
         os.mkfifo(path)

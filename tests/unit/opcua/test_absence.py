@@ -10,17 +10,17 @@ NOW = 134_000_000_000_000_000
 
 
 @pytest.mark.parametrize("stale_s", [0.0, 0.9, 1.9, 4.0])
-def test_a_time_that_is_brought_up_to_date_now_and_then_does_not_end_a_gap_early(stale_s: float) -> None:
+def test_a_stale_server_time_does_not_end_a_gap_early(stale_s: float) -> None:
     assert not_before(NOW - int(stale_s * S), NOW) >= NOW
 
 
 @pytest.mark.parametrize("apart_s", [-3600.0, 3600.0])
-def test_a_server_with_a_clock_of_its_own_is_taken_at_its_word_and_a_little_more(apart_s: float) -> None:
+def test_a_gap_ends_at_the_time_of_the_servers_clock_plus_a_margin(apart_s: float) -> None:
     told = NOW + int(apart_s * S)
     assert told + S <= not_before(told, NOW) <= told + 10 * S
 
 
-def test_a_clock_that_was_set_back_is_believed_again_when_it_has_passed_where_it_was() -> None:
+def test_a_clock_set_back_is_used_again_when_it_has_caught_up() -> None:
     clock = ServerClock()
     clock.note(now_ticks() + 100 * S)
     ahead = clock.offset_ticks

@@ -73,20 +73,20 @@ def private_names(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", BREAKS | INHERITED)
-def test_asyncua_still_has_what_we_take_by_a_private_name(name: str) -> None:
+def test_asyncua_still_has_the_private_names_in_use(name: str) -> None:
     made, breaks = (BREAKS | INHERITED)[name]
     assert hasattr(made(), name), f"{name} is gone: {breaks}"
 
 
-def test_each_private_name_is_listed_with_what_breaks_without_it() -> None:
+def test_each_private_name_of_asyncua_is_listed_with_what_breaks_without_it() -> None:
     assert {name for path in EDGE for name in private_names(path)} == BREAKS.keys()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "gateway/opcua").rglob("*.py")), ids=lambda p: p.name)
-def test_private_names_stand_in_these_files(path: Path) -> None:
+def test_private_names_are_used_only_in_listed_files(path: Path) -> None:
     assert path in EDGE or not list(private_names(path))
 
 
-def test_only_releases_that_keep_their_inside_are_admitted() -> None:
+def test_pyproject_admits_only_releases_with_the_same_internals() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert [each for each in project["dependencies"] if each.startswith("asyncua")] == ["asyncua~=2.1.0"]

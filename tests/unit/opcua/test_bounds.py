@@ -70,7 +70,7 @@ def test_more_optional_fields_than_the_mask_has_bits_are_not_read() -> None:
         pytest.param(b"\xd8" + struct.pack("<i", 50) + b"\xc6" + struct.pack("<iii", 0, 1, 900_000) * 50, id="nested"),
     ],
 )
-def test_what_the_library_decodes_is_no_larger_than_its_bytes(bomb: bytes) -> None:
+def test_asyncua_decodes_nothing_larger_than_its_bytes(bomb: bytes) -> None:
     patch_asyncua()
     tracemalloc.start()
     try:
@@ -81,7 +81,7 @@ def test_what_the_library_decodes_is_no_larger_than_its_bytes(bomb: bytes) -> No
         tracemalloc.stop()
 
 
-def test_the_library_does_not_lose_its_place_behind_an_xml_body(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asyncua_decodes_correctly_after_an_xml_body(monkeypatch: pytest.MonkeyPatch) -> None:
     two = b"\x96" + struct.pack("<i", 2) + 2 * b"\x00\x00\x00"
     with monkeypatch.context() as unbounded:
         unbounded.setattr(ua_binary, "extensionobject_from_binary", _forward_structure)
@@ -94,7 +94,7 @@ def test_the_library_does_not_lose_its_place_behind_an_xml_body(monkeypatch: pyt
     assert variant_from_binary(body).Value == 2.5
 
 
-def test_the_library_still_reads_matrices() -> None:
+def test_asyncua_still_decodes_matrices() -> None:
     patch_asyncua()
     body = b"\xc6" + struct.pack("<i6i", 6, *range(6)) + struct.pack("<iii", 2, 2, 3)
     assert variant_from_binary(Buffer(body)).Value == [[0, 1, 2], [3, 4, 5]]

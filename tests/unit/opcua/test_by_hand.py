@@ -34,7 +34,7 @@ def behind_the_header(answer: object) -> Reader:
     return r
 
 
-def test_browse_requests() -> None:
+def test_browse_requests_are_encoded_as_by_asyncua() -> None:
     kind = node_id(33)
     octets = browse_request(NODES, kind, 3)
     made = struct_from_binary(ua.BrowseParameters, Buffer(octets))
@@ -53,7 +53,7 @@ def reference(node: ua.NodeId, name: str, definition: ua.NodeId) -> ua.Reference
     return made
 
 
-def test_references_of_every_kind_of_node_id() -> None:
+def test_references_are_decoded_with_every_kind_of_node_id() -> None:
     types = [node_id(63), node_id(2368, 0), node_id("Type", 1)]
     answer = ua.BrowseResponse()
     references = [reference(node, f"n{n}", types[n % 3]) for n, node in enumerate(NODES)]
@@ -71,7 +71,7 @@ def test_references_of_every_kind_of_node_id() -> None:
         (node_id("a", 1, ServerIndex=3), []),
     ],
 )
-def test_references_with_a_uri_or_to_another_server(node: ua.NodeId, found: list[ua.NodeId]) -> None:
+def test_references_are_decoded_with_a_uri_or_another_server(node: ua.NodeId, found: list[ua.NodeId]) -> None:
     answer = ua.BrowseResponse()
     answer.Results = [ua.BrowseResult(References=[reference(node, "a", node_id(63))])]
     [page] = read_pages(behind_the_header(answer), URIS)
@@ -90,7 +90,7 @@ def test_a_name_that_is_not_utf_8_can_still_be_sent() -> None:
     Item("", 0.0, 1, discard_oldest=False, trigger=2, deadband_kind=1, deadband=0.5),
     Item("", 100.0, 5, events=EventFilter(("Time", "Message"), (), 500)),
 ])  # fmt: skip
-def test_items_to_monitor(item: Item) -> None:
+def test_item_requests_are_encoded_as_by_asyncua(item: Item) -> None:
     octets = create_request(7, [item_request(n, item, node, URIS) for n, node in enumerate(NODES)])
     made = struct_from_binary(ua.CreateMonitoredItemsParameters, Buffer(octets))
     asked = made.ItemsToCreate
@@ -106,7 +106,7 @@ def test_items_to_monitor(item: Item) -> None:
     assert type(wanted).__name__ in (kind, "ExtensionObject" if kind == "NoneType" else kind)
 
 
-def test_answers_about_items() -> None:
+def test_item_results_are_decoded() -> None:
     answer = ua.CreateMonitoredItemsResponse()
     of_filter = ua.MonitoredItemCreateResult(
         ua.StatusCode(ua.UInt32(0x8043_0000)), ua.UInt32(2), 50.0, ua.UInt32(3), ua.EventFilterResult()

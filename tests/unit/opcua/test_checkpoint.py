@@ -26,7 +26,7 @@ STATE = SubscriptionState("opc.tcp://x:1", "2026", "digest", (FAST, SLOW))
 CHECKPOINT = Checkpoint(STATE, (Position(LAST, 12), Position(3, 4)), -7)
 
 
-def test_mark_survives_encoding() -> None:
+def test_a_checkpoint_survives_encoding() -> None:
     assert decode_checkpoint(CHECKPOINT.encode()) == CHECKPOINT
     pending = (Absence(1, 2, "not_read", "why", True), Absence(3, 4, "subscription_recreated", "so", handles=((1, 5),)))
     checkpoint = replace(CHECKPOINT, state=replace(STATE, added=("i=c", "i=a"), backfill_pending=pending))
@@ -41,7 +41,7 @@ def test_mark_survives_encoding() -> None:
      encode_checkpoint(b"{}", ()), encode_checkpoint(STATE.encode(), CHECKPOINT.positions[:1]),
      CHECKPOINT.encode()[:20]],
 )  # fmt: skip
-def test_garbage_begins_anew(garbage: bytes) -> None:
+def test_an_unreadable_checkpoint_starts_anew(garbage: bytes) -> None:
     assert decode_checkpoint(garbage) is None
 
 
@@ -54,7 +54,7 @@ STORED = (
 """As outboxes in the field have it."""
 
 
-def test_the_bytes_on_disk_keep_their_meaning() -> None:
+def test_a_stored_checkpoint_is_decoded_and_encoded_to_the_same_bytes() -> None:
     absence = Absence(1, 2, "not_read", "why", True, ((1, 5),))
     state = SubscriptionState("opc.tcp://x:1", "2026", "d", (FAST, SLOW), ("i=c",), (absence,))
     checkpoint = Checkpoint(state, (Position(5, 6), Position(3, 4)), -7)
@@ -90,18 +90,18 @@ def test_former_checkpoints_of_polling_and_of_many_failures_are_understood() -> 
     assert many.state.subscriptions[0].handles is None
 
 
-def test_handles_are_told_as_runs_and_not_told_when_there_are_too_many() -> None:
+def test_handles_are_stored_as_runs_unless_there_are_too_many() -> None:
     assert ranges_of([4, 1, 2, 0, 6]) == ((0, 3), (4, 5), (6, 7))
     assert handles_of(((0, 3), (4, 5), (6, 100)), 8) == {0, 1, 2, 4, 6, 7}
     assert ranges_of(range(0, 2 * MOST_RUNS, 2)) is not None
     assert ranges_of(range(0, 2 * MOST_RUNS + 2, 2)) is None
 
 
-def test_a_gap_that_nobody_can_place_begins_where_the_slowest_was() -> None:
+def test_a_gap_of_unknown_position_begins_at_the_slowest_subscription() -> None:
     assert CHECKPOINT.ticks == 4
 
 
-def test_what_is_owed_to_tags_of_another_table_is_owed_to_all() -> None:
+def test_pending_backfill_of_another_table_concerns_all_tags() -> None:
     pending = Absence(3, 4, "subscription_recreated", "so", handles=((1, 5),))
     checkpoint = replace(CHECKPOINT, state=replace(STATE, backfill_pending=(pending,)))
     assert checkpoint.for_table("digest") == checkpoint

@@ -35,7 +35,7 @@ def variant(body: bytes) -> tuple[int, object]:
 # -- the message -----------------------------------------------------------------------------------------------------
 
 
-def test_numbers_of_a_publish_response() -> None:
+def test_a_publish_response_gives_its_numbers() -> None:
     published = read_publish(
         wire.publish_response([wire.data_change([]), wire.extension(820, struct.pack("<IB", 0x800A0000, 0))],
                               sequence=2**32 - 1, subscription=9, available=(4, 5), more=True)
@@ -51,7 +51,7 @@ def test_keep_alive_has_no_parts_and_the_next_number() -> None:
     assert (published.notifications, published.sequence) == ((), 12)
 
 
-def test_server_that_does_not_say_when_it_published_says_when_it_sent() -> None:
+def test_a_missing_publish_time_is_replaced_by_the_response_time() -> None:
     sent = struct.pack("<q", TICKS)
     for response, read in ((wire.publish_response, read_publish), (wire.republish_response, read_republish)):
         body = response([wire.data_change([])], 5)
@@ -60,7 +60,7 @@ def test_server_that_does_not_say_when_it_published_says_when_it_sent() -> None:
     assert read_publish(stated[:4] + sent + stated[12:]).publish_ticks == TICKS - 7
 
 
-def test_republish_response() -> None:
+def test_a_republish_response_is_decoded() -> None:
     published = read_republish(wire.republish_response([wire.data_change([wire.item(3, wire.double(1.5))])], 8))
     assert published.sequence == 8
     assert read_changes(published, published.notifications[0], DIALECT).handles.tolist() == [3]
@@ -95,14 +95,14 @@ def test_mixed_layouts_keep_the_order_of_the_response() -> None:
     assert changes.statuses.tolist()[:3] == [0, wire.BAD_SENSOR, 0]
 
 
-def test_value_without_value_is_null_with_its_status() -> None:
+def test_a_missing_value_is_null_with_its_status() -> None:
     changes = changes_of(wire.item(1, None, wire.BAD_SENSOR, TICKS), wire.item(2, None), wire.item(3, b"\x00"))
     assert list(changes.values) == [None, None, None]
     assert changes.types.tolist() == [0, 0, 0]
     assert changes.statuses.tolist() == [wire.BAD_SENSOR, 0, 0]
 
 
-def test_picoseconds_are_passed_over() -> None:
+def test_picoseconds_are_skipped() -> None:
     body = struct.pack("<IB", 5, 0x3F) + wire.double(2.5) + struct.pack("<IqHqH", 0, TICKS, 7, TICKS + 1, 8)
     changes = changes_of(*[body] * 20)
     assert changes.source_ticks.tolist() == [TICKS] * 20
@@ -115,7 +115,7 @@ def test_picoseconds_are_passed_over() -> None:
      (7, "I", 4 * 10**9), (8, "q", -(2**63)), (9, "Q", 2**64 - 1), (10, "f", 0.5), (11, "d", 1e300), (13, "q", TICKS),
      (19, "I", 0x80340000)],
 )  # fmt: skip
-def test_every_type_of_fixed_size(kind: int, code: str, value: object) -> None:
+def test_every_type_of_fixed_size_is_decoded(kind: int, code: str, value: object) -> None:
     body = bytes([kind]) + struct.pack("<" + code, value)
     for copies in (1, 30):
         changes = changes_of(*[wire.item(1, body, None, TICKS)] * copies)
@@ -124,7 +124,7 @@ def test_every_type_of_fixed_size(kind: int, code: str, value: object) -> None:
         assert changes.values.tolist() == [value] * copies
 
 
-def test_events_are_named_by_handle_and_those_of_others_are_lost() -> None:
+def test_events_are_assigned_by_handle_and_unknown_handles_counted_as_lost() -> None:
     body = struct.pack("<i", 2)
     for handle in (1, 9):
         body += struct.pack("<Ii", handle, 3) + b"\x0d" + struct.pack("<q", TICKS) + b"\x00" + wire.string("hot")
@@ -169,7 +169,7 @@ GUID = uuid.UUID("72962b91-fa75-4ae6-8d28-b404dc7daf63")
          [[0, 1, 2], [3, 4, 5]]),
     ],
 )  # fmt: skip
-def test_every_other_type(body: bytes, kind: int, value: object) -> None:
+def test_every_type_of_variable_size_is_decoded(body: bytes, kind: int, value: object) -> None:
     assert variant(body) == (kind, value)
     changes = changes_of(wire.item(1, body, None, TICKS), wire.item(2, wire.double(2.0)))
     assert list(changes.values) == [value, 2.0]
@@ -187,7 +187,7 @@ def test_diagnostics_keep_their_fields() -> None:
 @pytest.mark.parametrize(
     "body", [b"\x0c\x02\x00\x00\x00\xff\xfe", b"\xc6" + struct.pack("<iii", 2, 1, 2) + struct.pack("<iii", 2, 3, 3)]
 )
-def test_undecodable_value_keeps_its_bytes_and_costs_itself_only(body: bytes) -> None:
+def test_an_undecodable_value_keeps_its_bytes_and_affects_no_other(body: bytes) -> None:
     changes = changes_of(wire.item(1, body, None, TICKS), wire.item(2, wire.double(2.0)))
     assert list(changes.values) == [body, 2.0]
     assert changes.types.tolist() == [15, 11]
@@ -255,7 +255,7 @@ def decoded(body: bytes) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), max_size=8), st.integers(0, 40))
-def test_mutated_responses_do_no_harm(edits: list[tuple[int, int]], cut: int) -> None:
+def test_mutated_responses_raise_only_declared_errors(edits: list[tuple[int, int]], cut: int) -> None:
     body = bytearray(SAMPLE)
     for place, octet in edits:
         body[place] = octet
@@ -266,7 +266,7 @@ def test_mutated_responses_do_no_harm(edits: list[tuple[int, int]], cut: int) ->
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
-def test_random_bytes_do_no_harm(tail: bytes) -> None:
+def test_random_bytes_raise_only_declared_errors(tail: bytes) -> None:
     decoded(SAMPLE[:4] + tail)
     decoded(wire.publish_response([wire.data_change([tail])]))
 
@@ -294,7 +294,7 @@ def test_fast_and_general_reading_agree(bodies: list[bytes], status: int | None,
     changes=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=3),
     cut=st.integers(0, 120),
 )
-def test_the_usual_form_is_read_as_any_other_is(base: bytes, changes: list[tuple[int, int]], cut: int) -> None:
+def test_the_fast_path_reads_the_same_as_the_general_one(base: bytes, changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(base)
     for where, byte in changes:
         data[where % len(data)] = byte
@@ -304,12 +304,12 @@ def test_the_usual_form_is_read_as_any_other_is(base: bytes, changes: list[tuple
         assert usual == _read_any(body)
 
 
-def test_what_servers_usually_send_takes_the_short_way() -> None:
+def test_usual_responses_take_the_fast_path() -> None:
     assert _read_usual(wire.publish_response([wire.data_change([wire.item(1, wire.double(1))])], 3)) is not None
 
 
 @given(counts=st.lists(st.integers(0, 30), min_size=1, max_size=6), texts=st.booleans())
-def test_several_notifications_read_together_are_what_each_says(counts: list[int], texts: bool) -> None:
+def test_several_notifications_read_at_once_give_the_same_as_one_by_one(counts: list[int], texts: bool) -> None:
     messages, value = [], 0
     for count in counts:
         items = [

@@ -135,7 +135,7 @@ def test_a_structure_is_read_as_its_dictionary_says(
         ([field("opc:Byte", "x", Length="many")], "cannot be read"),
     ],
 )
-def test_what_is_not_understood_is_said_and_not_guessed(fields: list[str], why: str) -> None:
+def test_an_unknown_part_of_a_dictionary_is_reported_and_not_guessed(fields: list[str], why: str) -> None:
     with pytest.raises(Unreadable, match=why):
         read(dictionary(*fields), b"")
 
@@ -157,7 +157,7 @@ def test_a_file_that_is_no_dictionary_is_refused(data: bytes) -> None:
         parse_dictionary(data)
 
 
-def test_a_value_that_is_not_as_the_dictionary_says_keeps_its_bytes() -> None:
+def test_a_value_that_contradicts_its_dictionary_keeps_its_bytes() -> None:
     assert read(dictionary(field("opc:Int32", "x")), b"abc") == RawStructure("i=5", b"abc")
     assert read(dictionary(field("opc:Int32", "x")), b"abcdefgh") == RawStructure("i=5", b"abcdefgh")
 
@@ -185,7 +185,7 @@ SAMPLE = dictionary(*READABLE[3].values[0])  # type: ignore[misc]  # its fields
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), max_size=8), st.binary(max_size=40))
-def test_damaged_dictionaries_do_no_harm(edits: list[tuple[int, int]], body: bytes) -> None:
+def test_damaged_dictionaries_raise_only_declared_errors(edits: list[tuple[int, int]], body: bytes) -> None:
     data = bytearray(SAMPLE)
     for place, octet in edits:
         data[place] = octet

@@ -22,11 +22,11 @@ FINDS = {
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_only_declared_errors_come_out_of_the_seeds(name: str) -> None:
+def test_fuzzing_seeds_raise_only_declared_errors(name: str) -> None:
     for seed in TARGETS[name].seeds():
         TARGETS[name].run(seed)
 
 
 @pytest.mark.parametrize(("name", "octets"), [(name, one) for name, some in FINDS.items() for one in some])
-def test_what_fuzzing_found_stays_mended(name: str, octets: str) -> None:
+def test_inputs_found_by_fuzzing_raise_only_declared_errors(name: str, octets: str) -> None:
     TARGETS[name].run(bytes.fromhex(octets))

@@ -17,13 +17,13 @@ def names(found: Table) -> list[str]:
     return [tag.name for tag in found.tags]
 
 
-def test_what_comes_stands_at_the_end_and_handles_stay() -> None:
+def test_new_variables_go_to_the_end_and_handles_stay() -> None:
     grown = extended(table("b", "d"), table("a", "b", "c", "d"))
     assert names(grown) == ["b", "d", "a", "c"]
     assert names(extended(grown, table("b", "d"))) == ["b", "d", "a", "c"]  # what went keeps its place
 
 
-def test_a_name_that_is_taken_gets_a_number() -> None:
+def test_a_repeated_name_gets_a_number() -> None:
     other = table("1", "2")
     renamed = replace(other, tags=tuple(replace(tag, name="b") for tag in other.tags))
     assert names(extended(table("b"), renamed)) == ["b", "b~2", "b~3"]
@@ -36,7 +36,7 @@ def test_a_grown_table_is_found_again_in_the_same_order() -> None:
     assert arranged(table("a"), ["i=z"]) == table("a")
 
 
-def test_a_chore_is_done_soon_when_something_hurries_it() -> None:
+def test_a_periodic_task_runs_soon_when_its_event_is_set() -> None:
     async def body() -> None:
         loop, hurry, done = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
         count = 0
@@ -61,7 +61,7 @@ def test_a_chore_is_done_soon_when_something_hurries_it() -> None:
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_a_chore_that_is_due_is_done_again_and_again() -> None:
+def test_a_periodic_task_runs_at_every_interval() -> None:
     async def body() -> None:
         thrice, count = asyncio.Event(), 0
 

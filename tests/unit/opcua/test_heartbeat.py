@@ -18,7 +18,7 @@ def changes(*rows: tuple[int, float]) -> Changes:
     )  # fmt: skip
 
 
-def test_last_value_is_repeated_as_it_was_after_its_period_and_again() -> None:
+def test_the_last_value_is_repeated_unchanged_after_every_period() -> None:
     beats = Heartbeats(ITEMS)
     beats.note(changes((0, 1.5), (1, 2.5), (0, 3.5)), now_s=100.0)
     assert beats.wait_s(100.0, 60.0) == 10.0
@@ -30,7 +30,7 @@ def test_last_value_is_repeated_as_it_was_after_its_period_and_again() -> None:
         assert (repeated.source_ticks.tolist(), repeated.server_ticks.tolist()) == ([7], [8])
 
 
-def test_change_puts_the_repetition_off() -> None:
+def test_a_change_postpones_the_repetition() -> None:
     beats = Heartbeats(ITEMS)
     beats.note(changes((0, 1.5), (2, 1.0)), now_s=0.0)
     beats.note(changes((0, 2.5)), now_s=9.0)
@@ -38,7 +38,7 @@ def test_change_puts_the_repetition_off() -> None:
     assert beats.wait_s(18.0, 60.0) == 1.0
 
 
-def test_without_heartbeats_nothing_is_kept_and_the_wait_is_what_was_asked() -> None:
+def test_without_heartbeats_nothing_is_kept_and_the_wait_is_unchanged() -> None:
     beats = Heartbeats(ITEMS[1:2])
     beats.note(changes((0, 1.5)), now_s=0.0)
     assert beats.due(1e9) is None

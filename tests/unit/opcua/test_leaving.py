@@ -20,7 +20,7 @@ LOOPS = [import_module(name).new_event_loop for name in ("asyncio", "uvloop") if
 
 
 @pytest.mark.parametrize("new_loop", LOOPS, ids=lambda new_loop: str(new_loop.__module__))
-def test_cancelled_while_connecting(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_cancelling_a_connection_leaves_nothing_open(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def connect(url: str) -> None:
         async with connected(config(url), series()):
             pass
@@ -47,7 +47,7 @@ LIMIT_S = 0.1
 @pytest.mark.parametrize(
     "request_name", ["CloseSessionRequest", "ReadRequest", "CreateSessionRequest", "OpenSecureChannelRequest"]
 )
-def test_an_answer_in_the_instant_of_its_time_limit_is_the_answer_or_too_late(
+def test_an_answer_at_its_time_limit_is_returned_or_timed_out(
     monkeypatch: pytest.MonkeyPatch, request_name: str, answers: str
 ) -> None:
     """Both are due in one turn of the loop, which the server holds up until then."""

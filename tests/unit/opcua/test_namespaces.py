@@ -47,7 +47,7 @@ nodes = st.builds(ua.NodeId, identifiers, st.sampled_from([*range(len(URIS)), 30
 
 @given(nodes)
 @settings(deadline=None)
-def test_a_node_id_is_the_same_after_it_was_text(node: ua.NodeId) -> None:
+def test_a_node_id_survives_its_text_form(node: ua.NodeId) -> None:
     text = text_of_node(node, URIS)
     assert node_of(text, URIS) == node
     assert text.encode()
@@ -56,7 +56,7 @@ def test_a_node_id_is_the_same_after_it_was_text(node: ua.NodeId) -> None:
     assert _node(Reader(encoded, 0, len(encoded), Dialect(URIS)), URIS) == node
 
 
-def test_a_uri_names_a_namespace_only_where_it_is_the_only_one() -> None:
+def test_a_uri_names_a_namespace_only_if_it_is_unique() -> None:
     assert [uri_at(n, URIS) for n in (1, 2, 3, 4, 5, 6, 7, 99)] == ["urn:server", "urn:a;b%c", *[None] * 6]
     assert [index_of(uri, URIS) for uri in (STANDARD, "urn:server", "urn:dup", "", "urn:x")] == [0, 1, None, None, None]
     assert node_of("nsu=urn:dup;s=X", URIS) is None
@@ -71,7 +71,7 @@ def awkward() -> list[ua.NodeId]:
     return [ua.NodeId(i, ns) for ns in (1, 2, 3, 7) for i in (*AWKWARD, *others)]  # type: ignore[arg-type]  # plain values
 
 
-def test_what_browse_prints_for_a_configuration_is_one(awkward: list[ua.NodeId], tmp_path: Path) -> None:
+def test_the_selection_that_browse_prints_is_a_valid_configuration(awkward: list[ua.NodeId], tmp_path: Path) -> None:
     entries = [
         Entry(printable(str(node.Identifier)), text_of_node(node, URIS), "", ReadValue(0, None, 0), "", None)
         for node in awkward
@@ -86,7 +86,7 @@ def test_what_browse_prints_for_a_configuration_is_one(awkward: list[ua.NodeId],
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_format_and_topic_stands_any_node_and_name(variant: str, awkward: list[ua.NodeId]) -> None:
+def test_every_format_and_topic_accepts_any_node_id_and_name(variant: str, awkward: list[ua.NodeId]) -> None:
     names = [f"{printable(str(node.Identifier))}{node.NamespaceIndex}" for node in awkward]
     tags = [
         Tag(name, text_of_node(node, URIS), {"machine": name}, unit=name)
@@ -109,7 +109,7 @@ def test_every_format_and_topic_stands_any_node_and_name(variant: str, awkward: 
         assert all(value.encode() for _, value in message.properties)
 
 
-def test_a_line_stays_a_line_in_the_terminal() -> None:
+def test_control_characters_of_a_name_are_escaped_in_the_terminal() -> None:
     lines = [_on_one_line(printable(text)) for text in AWKWARD]
     assert all(line.isprintable() for line in lines)
     assert _on_one_line("a\x1b[31m\nb Größe 温度") == "a\\x1b[31m\\nb Größe 温度"

@@ -18,7 +18,7 @@ class FakeChannel:
 
 
 @pytest.mark.parametrize("requests", [1, 3, 100, 104])
-def test_as_many_requests_wait_as_are_asked_for(monkeypatch: pytest.MonkeyPatch, requests: int) -> None:
+def test_as_many_requests_wait_as_configured(monkeypatch: pytest.MonkeyPatch, requests: int) -> None:
     channel = FakeChannel()
     monkeypatch.setattr(publisher, "PublishChannel", lambda *given: channel)
     session = SimpleNamespace(where="fake", is_open=True, protocol=None)

@@ -32,7 +32,7 @@ def test_results_become_rows_of_their_handles() -> None:
     assert (read.types.tolist(), read.statuses.tolist(), read.source_ticks.tolist()) == ([11, 12], [0, 7], [5, 5])
 
 
-def test_a_result_that_cannot_be_decoded_costs_itself_and_one_without_an_end_the_rest() -> None:
+def test_an_undecodable_result_loses_itself_and_one_of_unknown_length_loses_the_rest() -> None:
     spoiled = result(b"\x0c\x02\x00\x00\x00\xff\xfe")
     read, _ = read_results(response([spoiled, result(wire.double(1.0))]), [0, 1], Dialect())
     assert (read.statuses.tolist(), read.spoiled, read.lost) == ([BAD_DECODING_ERROR, 0], 1, 0)
@@ -41,7 +41,7 @@ def test_a_result_that_cannot_be_decoded_costs_itself_and_one_without_an_end_the
     assert cut.problem
 
 
-def test_another_number_of_results_than_asked_for_is_refused() -> None:
+def test_a_wrong_number_of_results_is_refused() -> None:
     with pytest.raises(Malformed):
         read_results(response([result(wire.double(1.0))]), [0, 1], Dialect())
 
@@ -64,7 +64,7 @@ def test_values_are_reported_when_they_change_by_the_trigger() -> None:
     assert reported(Item("", 0.0, 1, trigger=2), rows) == [0, 1, 2, 3]
 
 
-def test_dead_bands_are_from_the_value_reported_last() -> None:
+def test_a_dead_band_compares_with_the_last_reported_value() -> None:
     rows = [(value, 0, 1) for value in (20.5, 21.0, 21.4, 21.6, 20.5, NAN, NAN, 3.0)]
     assert reported(Item("", 0.0, 1, deadband_kind=1, deadband=1.0), rows) == [0, 3, 4, 5, 7]
     percent = Item("", 0.0, 1, deadband_kind=2, deadband=10.0)
@@ -72,7 +72,7 @@ def test_dead_bands_are_from_the_value_reported_last() -> None:
     assert reported(percent, rows[:5]) == [0, 1, 2, 3, 4]  # nobody knows the range
 
 
-def test_nan_is_nan_and_arrays_and_structures_differ_in_their_parts() -> None:
+def test_nan_equals_nan_and_arrays_and_structures_are_compared_by_elements() -> None:
     assert not differs([1.0, NAN], [1.0, NAN], 0.0)
     assert not differs([1.0, 2.0], [1.5, 2.0], 1.0)
     assert differs([1.0], [1.0, 2.0], 5.0)
@@ -84,14 +84,14 @@ def test_nan_is_nan_and_arrays_and_structures_differ_in_their_parts() -> None:
     assert differs("a", "b", 5.0)
 
 
-def test_what_is_lost_or_spoiled_stays_told() -> None:
+def test_lost_and_undecodable_values_stay_counted_after_filtering() -> None:
     read = columns([0], [(11, 1.0, 0, 0, 0)], spoiled=1, lost=2, problem="why")
     changed = ChangeFilter().changed(read, [Item("", 0.0, 1)])
     assert (changed.spoiled, changed.lost, changed.problem) == (1, 2, "why")
     assert changed.handles.dtype == np.uint32
 
 
-def test_cycles_keep_their_beat_and_count_what_was_left_out() -> None:
+def test_cycles_keep_their_phase_and_count_skipped_turns() -> None:
     cycle = Cycle(1.0, 10.0, [0])
     assert cycle.begin(10.2) == 0
     assert cycle.due_s == 11.0

@@ -31,7 +31,7 @@ CONFIG = SourceConfig.model_validate(
 )
 
 
-def test_numbers_wrap_to_one() -> None:
+def test_sequence_numbers_wrap_to_one() -> None:
     assert successor(LAST) == 1
     assert predecessor(1) == LAST
     assert distance(LAST, 1) == 1
@@ -146,7 +146,7 @@ class Run:
         return [gap.cause for batch in self.batches for gap in batch.gaps]
 
 
-def test_acknowledged_only_after_the_next_was_asked_for() -> None:
+def test_acknowledged_only_after_the_next_batch_was_requested() -> None:
     run = Run([message(1), message(2), message(3)])
     assert run.values == [1, 2, 3]
     assert run.acknowledged_before == [[], [1], [1, 2]]
@@ -167,14 +167,14 @@ def test_keep_alive_is_not_a_message_but_shows_what_is_missing() -> None:
     assert run.publisher.acknowledged == [1, 2, 3, 4]
 
 
-def test_wrap_is_no_gap() -> None:
+def test_a_wrap_of_the_sequence_number_is_not_a_gap() -> None:
     run = Run([message(LAST), message(1), message(2)], last=LAST - 1)
     assert run.values == [LAST, 1, 2]
     assert run.server.asked == []
 
 
 @pytest.mark.parametrize("empty_for_unknown", [False, True])
-def test_what_cannot_be_read_again_is_announced_once_and_the_stream_goes_on(empty_for_unknown: bool) -> None:
+def test_an_unavailable_message_is_announced_once_and_the_stream_continues(empty_for_unknown: bool) -> None:
     run = Run([message(1), message(4), message(5)], FakeServer({3: 3}, empty_for_unknown))
     assert run.values == [1, 3, 4, 5]
     assert run.causes == ["sequence_gap"]
@@ -193,14 +193,14 @@ def test_repeated_message_is_acknowledged_and_not_delivered_twice() -> None:
     assert run.publisher.acknowledged == [1, 1, 2]
 
 
-def test_senseless_response_costs_itself_and_is_read_again() -> None:
+def test_a_malformed_response_is_read_again_and_affects_no_other() -> None:
     run = Run([message(1), message(2)[:40], message(3)], FakeServer({2: 2}))
     assert run.values == [1, 2, 3]
     assert 2 in run.publisher.acknowledged
     assert run.metrics.registry.get_sample_value("gateway_source_undecodable_total", {"source": "s"}) == 1
 
 
-def test_numbers_that_begin_elsewhere_are_no_gap() -> None:
+def test_a_first_number_other_than_one_is_not_a_gap() -> None:
     assert Run([message(17), message(18)]).causes == []
 
 
@@ -236,14 +236,14 @@ def test_a_time_in_the_future_does_not_move_where_a_gap_would_begin() -> None:
     assert begins(NOW + 10**16) == [0]  # nobody knows
 
 
-def test_handles_that_are_not_ours_are_counted_and_not_delivered() -> None:
+def test_unknown_handles_are_counted_and_not_delivered() -> None:
     odd = wire.data_change([wire.item(0, wire.double(1)), wire.item(99, wire.double(2))])
     run = Run([wire.publish_response([odd], 1)])
     assert run.values == [1]
     assert run.causes == ["undecodable"]
 
 
-def test_mark_follows_the_batch_it_comes_with() -> None:
+def test_the_checkpoint_covers_exactly_its_batch() -> None:
     run = Run([message(1), message(4)], FakeServer({2: 2, 3: 3}))
     sequences = [position.sequence for position in positions(run)]
     assert [list(batch.values) for batch in run.batches] == [[1], [2, 3, 4]]
@@ -255,21 +255,21 @@ def positions(run: Run) -> list[Position]:
     return [found.positions[0] for batch in run.batches if (found := decode_checkpoint(batch.checkpoint))]
 
 
-def test_what_arrives_together_is_one_batch_and_acknowledged_after_it() -> None:
+def test_messages_that_arrive_together_are_one_batch_and_acknowledged_after_it() -> None:
     run = Run([message(n) for n in range(1, 10)], at_once=4)
     assert [list(batch.values) for batch in run.batches] == [[1, 2, 3, 4], [5, 6, 7, 8], [9]]
     assert run.acknowledged_before == [[], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 8]]
     assert [ticks % 100 for batch in run.batches for ticks in batch.source_ticks.tolist()] == list(range(1, 10))
 
 
-def test_a_message_that_makes_no_sense_costs_itself_and_not_those_that_came_with_it() -> None:
+def test_a_malformed_message_does_not_affect_those_that_came_with_it() -> None:
     torn = wire.publish_response([wire.data_change([wire.item(0, wire.double(3))])[:-9] + b"\x07" * 9], 3)
     run = Run([message(1), message(2), torn, message(4)], at_once=4)
     assert [value for value in run.values if value in (1.0, 2.0, 4.0)] == [1.0, 2.0, 4.0]
     assert run.publisher.acknowledged[:2] == [1, 2]
 
 
-def test_of_a_gap_between_messages_that_came_together_each_side_keeps_its_place() -> None:
+def test_a_gap_between_messages_that_came_together_keeps_its_place() -> None:
     run = Run([message(1), message(4), message(5)], at_once=3)
     assert [(list(batch.values), len(batch.gaps)) for batch in run.batches] == [([1], 0), ([], 1), ([4, 5], 0)]
 
@@ -289,7 +289,9 @@ FALLEN_BACK = [
 
 @pytest.mark.parametrize("at_once", [1, 4])
 @pytest.mark.parametrize(("numbers", "elsewhere"), FALLEN_BACK)
-def test_numbers_that_go_elsewhere_are_followed_and_announced(numbers: list[int], elsewhere: int, at_once: int) -> None:
+def test_a_jump_of_the_sequence_numbers_is_followed_and_announced(
+    numbers: list[int], elsewhere: int, at_once: int
+) -> None:
     """Whatever the numbers say: a message that is new is delivered, and where they do not go on, that is announced."""
     run = Run([message(n, value=value) for value, n in enumerate(numbers)], at_once=at_once)
     assert run.values == list(range(len(numbers)))
@@ -300,7 +302,7 @@ def test_numbers_that_go_elsewhere_are_followed_and_announced(numbers: list[int]
     assert counted == elsewhere + 6 * missing
 
 
-def test_after_the_numbers_fell_back_what_the_server_lists_is_read_again_and_the_checkpoint_follows() -> None:
+def test_after_sequence_numbers_fell_back_available_messages_are_read_again_and_the_checkpoint_follows() -> None:
     responses = [message(n) for n in range(1, 41)] + [message(3, 39, 40, 1, 2, value=103)]
     run = Run(responses, FakeServer({1: 101, 2: 102, 39: 39, 40: 40}))
     assert run.values == [*range(1, 41), 101, 102, 103]
@@ -308,14 +310,14 @@ def test_after_the_numbers_fell_back_what_the_server_lists_is_read_again_and_the
     assert (run.server.asked, positions(run)[-1].sequence) == ([1, 2], 3)
 
 
-def test_a_message_that_was_given_up_and_comes_late_is_delivered() -> None:
+def test_a_late_message_that_was_announced_missing_is_delivered() -> None:
     run = Run([message(1), message(4), message(2), message(5), message(3)], at_once=5)
     assert run.values == [1, 4, 2, 5, 3]
     assert run.causes == ["sequence_gap"]
     assert positions(run)[-1].sequence == 5
 
 
-def test_numbers_that_never_go_on_are_told_once() -> None:
+def test_messages_that_repeat_one_sequence_number_are_logged_once() -> None:
     with structlog.testing.capture_logs() as logs:
         Run([message(7, value=n) for n in range(300)])
     assert len([line for line in logs if line["log_level"] == "warning"]) == 1
@@ -326,7 +328,7 @@ NUMBERS = st.one_of(st.integers(0, 30), st.integers(0, LAST))
 
 @given(st.lists(st.tuples(st.sampled_from(["next", "repeat", "alive", "jump"]), NUMBERS), max_size=40))
 @settings(max_examples=50)
-def test_whatever_the_numbers_do_each_message_comes_once_and_leaps_are_announced(steps: list[tuple[str, int]]) -> None:
+def test_with_any_numbers_each_message_is_delivered_once_and_jumps_are_announced(steps: list[tuple[str, int]]) -> None:
     sent: list[bytes] = []
     script, last, leaps = [], 0, False
     for kind, number in steps:

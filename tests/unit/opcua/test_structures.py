@@ -63,7 +63,7 @@ def test_fields_of_several_dimensions_are_nested_row_by_row() -> None:
     assert fields_of([Field("M", STRING, 2)], texts)["M"].value == [["a", None]]
 
 
-def test_matrices_of_structures_and_empty_and_null_ones() -> None:
+def test_matrices_of_structures_may_be_empty_or_null() -> None:
     [row] = [fields_of([Field("M", POINT, 2)], array(1, 2) + ints(1, 2, 3, 4))["M"]]
     assert json_of(row.type, row.value) == [[{"X": 1, "Y": 2}, {"X": 3, "Y": 4}]]
     assert fields_of([Field("M", INT32, 2)], ints(-1))["M"] == Typed(6 | MATRIX, None)
@@ -78,7 +78,7 @@ def test_a_matrix_in_a_structure_keeps_its_dimensions_in_the_json_of_the_standar
 
 
 @pytest.mark.parametrize("body", [array(2, 2**20) + ints(1), array(2**30, 2**30), array(2, 2) + ints(1, 2, 3)])
-def test_dimensions_that_the_bytes_cannot_hold_cost_the_structure_only(body: bytes) -> None:
+def test_impossible_dimensions_affect_only_their_structure(body: bytes) -> None:
     assert decoded([Field("M", INT32, 2)], body) == RawStructure("nsu=urn:t;i=5", body)
 
 
@@ -89,7 +89,7 @@ def test_optional_fields_that_are_not_there_are_left_out() -> None:
     assert json_of(found["C"].type, found["C"].value) == [{"X": 5, "Y": 6}]
 
 
-def test_fields_that_allow_subtypes_say_what_they_are() -> None:
+def test_fields_that_allow_subtypes_name_their_type() -> None:
     fields = [Field("Any", POINT, 0, allows_subtypes=True), Field("Many", POINT, 1, allows_subtypes=True),
               Field("Number", "i=26", 0, allows_subtypes=True), Field("Free", VARIANT)]  # fmt: skip
     body = extension(ints(1, 2), 6) + ints(2) + extension(ints(3, 4), 6) + b"\x00\x00\x00"
@@ -121,7 +121,7 @@ def test_arrays_of_structures_may_hold_nulls_and_unknown_ones() -> None:
     assert json_of(kind, value) == [None, {"type_id": "i=99", "body": "eg=="}]
 
 
-def test_definitions_say_which_fields_are_inline_and_refuse_what_has_no_encoding() -> None:
+def test_definitions_tell_inline_fields_and_refuse_types_without_encoding() -> None:
     field = ua.StructureField(Name="M", DataType=ua.NodeId(ua.Int32(6), ua.Int16(0)), ValueRank=ua.Int32(3))
     said = ua.StructureDefinition(Fields=[field], StructureType=ua.StructureType.Structure)
     assert definition_of("t", said, ()) == Definition("t", PLAIN, (Field("M", INT32, 3),))

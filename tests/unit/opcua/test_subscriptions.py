@@ -77,27 +77,27 @@ def test_each_interval_has_a_subscription_the_fastest_first() -> None:
     assert all(answer.is_good for answer in answers)
 
 
-def test_a_limit_that_is_told_splits() -> None:
+def test_an_announced_limit_of_items_splits_subscriptions() -> None:
     server = LimitedServer(per_subscription=3)
     subscriptions, _ = placed(server, [1.0] * 7, told=3)
     assert shares(subscriptions) == [(1.0, {0, 1, 2}), (1.0, {3, 4, 5}), (1.0, {6})]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 5])
-def test_a_limit_that_shows_only_in_refusals_splits_too(limit: int) -> None:
+def test_a_limit_of_items_learned_from_refusals_splits_subscriptions(limit: int) -> None:
     subscriptions, answers = placed(LimitedServer(per_subscription=limit), [1.0] * 11 + [2.0] * 2)
     assert all(answer.is_good for answer in answers)
     assert all(len(tracker.handles) <= limit for tracker in subscriptions)
     assert sorted(handle for tracker in subscriptions for handle in tracker.handles) == list(range(13))
 
 
-def test_a_limit_that_has_shown_is_not_tried_again() -> None:
+def test_a_learned_limit_of_items_is_not_exceeded_again() -> None:
     server = LimitedServer(per_subscription=10)
     placed(server, [1.0] * 100)
     assert server.asked == 100 + 90
 
 
-def test_a_server_with_no_room_left_refuses_the_rest_and_keeps_no_empty_subscription() -> None:
+def test_a_full_server_refuses_the_rest_and_keeps_no_empty_subscription() -> None:
     server = LimitedServer(in_all=5)
     subscriptions, answers = placed(server, [1.0] * 8)
     assert [answer.status for answer in answers] == [0] * 5 + [TOO_MANY_ITEMS] * 3
@@ -105,7 +105,7 @@ def test_a_server_with_no_room_left_refuses_the_rest_and_keeps_no_empty_subscrip
     assert server.items == {1: 5}
 
 
-def test_room_that_was_given_back_is_used_again() -> None:
+def test_freed_capacity_is_used_again() -> None:
     server = LimitedServer(per_subscription=2)
     subscriptions, _ = placed(server, [1.0] * 4)
     first = subscriptions.of(1)
@@ -116,7 +116,7 @@ def test_room_that_was_given_back_is_used_again() -> None:
     assert shares(subscriptions) == [(1.0, {0}), (1.0, {2, 3})]
 
 
-def test_a_server_with_no_subscription_left_refuses_that_interval_only() -> None:
+def test_a_server_without_free_subscriptions_refuses_only_that_interval() -> None:
     subscriptions, answers = placed(LimitedServer(subscriptions=1), [0.25, 2.0])
     assert [answer.status for answer in answers] == [0, TOO_MANY_SUBSCRIPTIONS]
     assert shares(subscriptions) == [(0.25, {0})]
@@ -124,7 +124,7 @@ def test_a_server_with_no_subscription_left_refuses_that_interval_only() -> None
         placed(LimitedServer(subscriptions=0), [0.25])
 
 
-def test_nothing_to_monitor_is_a_subscription_too() -> None:
+def test_a_subscription_without_items_is_created() -> None:
     """It says that the server is there, and when its address space changes."""
     subscriptions, _ = placed(LimitedServer(), [])
     assert shares(subscriptions) == [(CONFIG.publishing_interval, set())]

@@ -39,14 +39,16 @@ def changes(source: list[int], server: list[int]) -> Changes:
         ("source-only", [5, 0, 7, -3], None),
     ],
 )
-def test_the_next_best_time_is_taken_and_told(wish: Wish, ticks: list[int], sources: list[int] | None) -> None:
+def test_a_missing_time_is_replaced_by_the_next_best_and_marked(
+    wish: Wish, ticks: list[int], sources: list[int] | None
+) -> None:
     timed = with_times(changes([5, 0, 7, -3], [6, 8, 0, -1]), wish, lambda: NOW)
     assert timed.source_ticks.tolist() == ticks
     assert (None if timed.time_sources is None else timed.time_sources.tolist()) == sources
 
 
 @pytest.mark.parametrize("source", [[5, 6], []])
-def test_where_all_times_are_the_sources_nothing_is_made_anew(source: list[int]) -> None:
+def test_a_batch_with_all_source_times_is_not_copied(source: list[int]) -> None:
     given = changes(source, [0] * len(source))
     assert with_times(given, "source", lambda: NOW) is given
 
@@ -65,7 +67,7 @@ def told(batch: Batch | None) -> list[int]:
     return [int(source) for source in batch.time_sources]
 
 
-def test_a_batch_says_whose_times_it_has_and_a_heartbeat_keeps_them() -> None:
+def test_a_batch_marks_the_origin_of_its_times_and_a_heartbeat_keeps_it() -> None:
     builder, batch = built()
     assert told(batch) == [SOURCE, SERVER, RECEIPT, RECEIPT]
     assert batch.source_ticks[:2].tolist() == [5, 8]
@@ -77,7 +79,7 @@ def test_a_batch_says_whose_times_it_has_and_a_heartbeat_keeps_them() -> None:
     assert built("source-only")[1].time_sources is None
 
 
-def test_what_is_chosen_and_what_is_shaped_keeps_its_time() -> None:
+def test_selected_and_shaped_values_keep_the_origin_of_their_time() -> None:
     _, batch = built()
     chosen = Choice([TagsConfig(exclude=("t1",))], "s").of(replace(batch, gaps=()))
     assert told(chosen) == [SOURCE, RECEIPT, RECEIPT]

@@ -21,13 +21,13 @@ def message(sequence: int, *available: int) -> Published:
     return read_publish(wire.publish_response([wire.data_change([])], sequence, available=available))
 
 
-def test_each_message_is_taken_once_and_in_order() -> None:
+def test_each_notification_is_accepted_once_and_in_order() -> None:
     followed = tracker()
     assert [followed.take(message(number)) for number in (1, 2, 2, 1, 3)] == [True, True, False, False, True]
     assert tracker(LAST).take(message(1))
 
 
-def test_what_is_missing_shows_until_it_is_given_up() -> None:
+def test_missing_messages_are_reported_until_they_are_given_up() -> None:
     followed, late = tracker(5), message(9)
     assert followed.missing_before(message(6)) == []
     assert followed.missing_before(late) == [6, 7, 8]
@@ -36,13 +36,13 @@ def test_what_is_missing_shows_until_it_is_given_up() -> None:
     assert followed.take(late)
 
 
-def test_a_first_number_that_is_not_one_is_a_gap_only_where_the_server_has_those_before() -> None:
+def test_a_first_number_above_one_is_a_gap_only_if_the_server_keeps_earlier_ones() -> None:
     assert tracker().missing_before(message(17)) == []
     assert tracker().missing_before(message(3, 2, 3)) == [1, 2]
     assert tracker().missing_before(message(2_000_000, 1_999_999, 2_000_000)) == [1_999_999]
 
 
-def test_of_many_missing_ones_the_newest_are_asked_for_and_what_the_server_lists() -> None:
+def test_of_many_missing_messages_the_newest_and_the_listed_are_requested() -> None:
     followed, late = tracker(5), message(5_000, 17, 18, 5_000)
     missing = followed.missing_before(late)
     assert missing == list(range(6, 5_000))
@@ -57,7 +57,7 @@ def test_of_many_missing_ones_the_newest_are_asked_for_and_what_the_server_lists
         (5, 0, "elsewhere"), (0, 0, "following"), (0, 77, "following"), (5, 5, "repeated"),
     ],
 )  # fmt: skip
-def test_a_number_says_where_a_message_stands(last: int, number: int, place: str) -> None:
+def test_after_a_transfer_the_sequence_number_gives_the_place_of_a_message(last: int, number: int, place: str) -> None:
     """Of a subscription that was transferred: what it had before is known by its number alone."""
     assert tracker(last).place_of(message(number)) == place
 
@@ -72,14 +72,14 @@ def test_a_repeated_message_is_known_by_its_bytes_and_a_new_one_of_the_same_numb
     assert places == ["repeated", "repeated", "elsewhere", "elsewhere"]
 
 
-def test_a_keep_alive_that_fits_nowhere_says_nothing() -> None:
+def test_a_keep_alive_with_an_implausible_number_counts_as_a_repeat() -> None:
     followed = tracker(500)
     numbers = (0, 1, 499, 500, 501, 502, 900_000)
     alive = [read_publish(wire.publish_response([], number)) for number in numbers]
     assert [followed.place_of(each) for each in alive] == ["repeated"] * 4 + ["following"] * 2 + ["repeated"]
 
 
-def test_what_the_server_kept_is_durable_or_read_again() -> None:
+def test_messages_the_server_kept_are_acknowledged_or_read_again() -> None:
     followed = tracker()
     followed.continue_from(Position(LAST, 12), (1, LAST, LAST - 1, 2))
     assert followed.durable == (LAST - 1, LAST)
@@ -87,7 +87,7 @@ def test_what_the_server_kept_is_durable_or_read_again() -> None:
     assert followed.position == Position(LAST, 12)
 
 
-def test_silence_is_counted_while_we_wait_and_ends_with_a_word() -> None:
+def test_silence_counts_only_waiting_time_and_ends_with_a_message() -> None:
     followed = tracker()
     assert followed.is_unproven
     followed.wait(MISSED_KEEP_ALIVES * 1.0 - 0.5)

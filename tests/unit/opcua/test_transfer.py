@@ -164,13 +164,13 @@ class Run:
 ANEW = "subscription_recreated"
 
 
-def test_what_is_durable_is_acknowledged_and_only_the_rest_read_again() -> None:
+def test_durable_messages_are_acknowledged_and_only_the_others_read_again() -> None:
     run = Run(FakeServices())
     assert run.values == [6, 3]
     assert run.publisher.acknowledged[:4] == [(7, 4), (7, 5), (7, 6), (9, 3)]
 
 
-def test_subscriptions_that_stay_silent_after_the_hand_over_are_created_anew_and_announced() -> None:
+def test_silent_subscriptions_after_a_transfer_are_created_again_and_announced() -> None:
     services = FakeServices()
     services.kept = {7: [], 9: []}
     run = Run(services)
@@ -178,7 +178,7 @@ def test_subscriptions_that_stay_silent_after_the_hand_over_are_created_anew_and
     assert run.gaps == [(ANEW, (0,), BEGAN + 50), (ANEW, (1,), BEGAN)]
 
 
-def test_one_that_stays_silent_is_created_anew_while_the_other_goes_on() -> None:
+def test_a_silent_transferred_subscription_is_created_again_while_the_other_continues() -> None:
     services = FakeServices()
     services.kept = {7: [], 9: []}
     alive = wire.publish_response([], 6)
@@ -187,7 +187,7 @@ def test_one_that_stays_silent_is_created_anew_while_the_other_goes_on() -> None
     assert run.gaps == [(ANEW, (1,), BEGAN)]
 
 
-def test_one_the_server_has_not_got_any_more_costs_its_own_tags_only() -> None:
+def test_a_subscription_missing_on_the_server_affects_only_its_own_tags() -> None:
     services = FakeServices()
     del services.kept[9]
     run = Run(services)
@@ -196,7 +196,7 @@ def test_one_the_server_has_not_got_any_more_costs_its_own_tags_only() -> None:
     assert 9 not in services.deleted
 
 
-def test_one_that_lost_items_costs_its_own_tags_only() -> None:
+def test_a_subscription_that_lost_items_affects_only_its_own_tags() -> None:
     services = FakeServices(fast=())
     run = Run(services)
     assert services.deleted[0] == 7
@@ -204,7 +204,7 @@ def test_one_that_lost_items_costs_its_own_tags_only() -> None:
     assert run.values == [3]
 
 
-def test_one_whose_interval_is_configured_anew_costs_its_own_tags_only() -> None:
+def test_a_subscription_with_a_changed_interval_affects_only_its_own_tags() -> None:
     services = FakeServices()
     run = Run(services, table=replace(TABLE, items=(ITEMS[0], replace(ITEMS[1], publishing_s=3.0))))
     assert services.deleted[0] == 9
@@ -215,12 +215,12 @@ UNSURE = replace(CHECKPOINT, state=replace(CHECKPOINT.state, subscriptions=(FAST
 """Made while the server was being asked for items of the second."""
 
 
-def test_one_whose_items_the_mark_does_not_know_has_those_the_server_tells() -> None:
+def test_the_server_names_the_items_that_the_checkpoint_does_not_have() -> None:
     run = Run(FakeServices(), checkpoint=UNSURE)
     assert run.values == [6, 3]
 
 
-def test_one_whose_items_nobody_knows_costs_all_tags_that_no_other_has() -> None:
+def test_a_subscription_with_unknown_items_affects_all_tags_without_another() -> None:
     services = FakeServices()
     services.tells_items = False
     run = Run(services, checkpoint=UNSURE)
@@ -236,14 +236,14 @@ def test_subscriptions_of_a_server_that_was_restarted_are_not_touched() -> None:
     assert run.gaps == [(ANEW, (0,), BEGAN + 50), (ANEW, (1,), BEGAN)]
 
 
-def test_of_another_selection_all_is_announced_from_where_the_slowest_was() -> None:
+def test_a_changed_selection_announces_everything_from_the_slowest_position() -> None:
     services = FakeServices()
     run = Run(services, table=replace(TABLE, digest="another"))
     assert services.deleted == [7, 9]
     assert run.gaps == [(ANEW, (0, 1), BEGAN)]
 
 
-def test_mark_from_the_future_says_nothing_about_when_the_absence_began() -> None:
+def test_a_checkpoint_from_the_future_does_not_tell_when_the_absence_began() -> None:
     """The server's clock was set back: what is missing lies before the checkpoint's time."""
     services = FakeServices(fast=())
     services.now = datetime(2024, 1, 1, tzinfo=UTC)

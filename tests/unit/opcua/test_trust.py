@@ -83,7 +83,7 @@ def refusal(store: TrustStore, shown: bytes, uri: str = URI, host: str | None = 
     return caught.value.reason
 
 
-def test_empty_store_refuses_everybody(tmp_path: Path) -> None:
+def test_an_empty_trust_store_refuses_every_server(tmp_path: Path) -> None:
     assert refusal(TrustStore(tmp_path), der(server())) == "certificate_untrusted"
 
 
@@ -96,7 +96,7 @@ def test_rejected_certificate_can_be_trusted_by_the_beginning_of_its_thumbprint(
     assert store.listed("rejected") == []
 
 
-def test_trusting_what_nobody_showed_is_refused(tmp_path: Path) -> None:
+def test_trusting_an_unknown_thumbprint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="none"):
         TrustStore(tmp_path).trust("abcd")
 
@@ -109,7 +109,7 @@ def test_trusting_what_nobody_showed_is_refused(tmp_path: Path) -> None:
         ({}, "urn:another", "certificate_uri"),
     ],
 )
-def test_trusted_certificate_must_still_be_fit(
+def test_a_trusted_certificate_must_still_be_valid(
     tmp_path: Path, changes: dict[str, object], uri: str, reason: str
 ) -> None:
     certificate = server(**changes)
@@ -129,7 +129,7 @@ def test_certificate_made_for_clients_is_refused(tmp_path: Path) -> None:
     assert refusal(TrustStore(tmp_path), der(shown)) == "certificate_usage"
 
 
-def test_trusted_issuer_vouches_for_its_servers_under_their_host_name(tmp_path: Path) -> None:
+def test_a_trusted_issuer_makes_its_servers_trusted_under_their_host_name(tmp_path: Path) -> None:
     put(tmp_path / "trusted", issuer())
     store = TrustStore(tmp_path)
     shown = issued()
@@ -137,19 +137,19 @@ def test_trusted_issuer_vouches_for_its_servers_under_their_host_name(tmp_path: 
     assert refusal(store, der(issued()), host="other.local") == "certificate_host"
 
 
-def test_folders_below_trusted_count_as_well(tmp_path: Path) -> None:
+def test_folders_below_trusted_are_searched(tmp_path: Path) -> None:
     """So that each who hands a certificate over may have one that nobody else writes to."""
     shown = server()
     put(tmp_path / "trusted" / "munich", shown)
     assert TrustStore(tmp_path).check(der(shown), URI, None, NOW)[1] == []
 
 
-def test_issuer_that_only_completes_chains_is_no_trust(tmp_path: Path) -> None:
+def test_an_issuer_outside_of_trusted_is_not_trusted(tmp_path: Path) -> None:
     put(tmp_path / "issuers", issuer())
     assert refusal(TrustStore(tmp_path), der(issued()) + der(issuer())) == "certificate_untrusted"
 
 
-def test_expired_issuer_vouches_for_nobody(tmp_path: Path) -> None:
+def test_an_expired_issuer_makes_no_server_trusted(tmp_path: Path) -> None:
     put(tmp_path / "trusted", issuer(timedelta(hours=-1)))
     assert refusal(TrustStore(tmp_path), der(issued())) == "certificate_expired"
 
@@ -171,7 +171,7 @@ def _revocation_list(signer: rsa.RSAPrivateKey, until: datetime, *serials: int) 
         ("ca", -1, (), "certificate_crl"),
     ],
 )
-def test_revoked_or_doubtful_is_refused(
+def test_a_revoked_or_doubtful_certificate_is_refused(
     tmp_path: Path, signer: str, days: int, serials: tuple[int, ...], reason: str
 ) -> None:
     put(tmp_path / "trusted", issuer())
@@ -198,14 +198,14 @@ def _ec_authority(folder: Path, revoked: int) -> bytes:
     return der(leaf.sign(curve, hashes.SHA256()))
 
 
-def test_lists_of_elliptic_curve_authorities_count(tmp_path: Path) -> None:
+def test_revocation_lists_of_elliptic_curve_authorities_are_checked(tmp_path: Path) -> None:
     assert refusal(TrustStore(tmp_path / "a"), _ec_authority(tmp_path / "a", 77)) == "certificate_revoked"
     shown = _ec_authority(tmp_path / "b", 78)
     assert TrustStore(tmp_path / "b").check(shown, URI, "plc.local", NOW)[1] == []
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "text", "folder", "none"])
-def test_who_cannot_tell_who_is_revoked_trusts_nobody(tmp_path: Path, damage: str) -> None:
+def test_without_a_valid_revocation_list_no_certificate_is_trusted(tmp_path: Path, damage: str) -> None:
     put(tmp_path / "trusted", issuer())
     (tmp_path / "crl").mkdir()
     path, sound = tmp_path / "crl" / "ca.crl", _revocation_list(key("ca"), NOW + timedelta(days=1), 5)
@@ -230,7 +230,7 @@ def test_who_cannot_tell_who_is_revoked_trusts_nobody(tmp_path: Path, damage: st
     assert store.check(der(pinned), URI, None, NOW, needs_crl=True)[1] == []  # it has no issuer who could revoke it
 
 
-def test_a_newer_list_takes_the_place_of_one_that_is_out_of_date(tmp_path: Path) -> None:
+def test_a_newer_revocation_list_replaces_an_expired_one(tmp_path: Path) -> None:
     put(tmp_path / "trusted", issuer())
     (tmp_path / "crl").mkdir()
     for days in (-1, 1):
@@ -253,7 +253,7 @@ BLEMISHES = ["expired", "uri", "usage", "key_size", "expired uri", "uri key_size
 
 
 @pytest.mark.parametrize("which", BLEMISHES)
-def test_a_blemish_is_accepted_by_its_name_of_a_pinned_certificate_alone(tmp_path: Path, which: str) -> None:
+def test_a_flaw_is_accepted_by_name_for_a_pinned_certificate_only(tmp_path: Path, which: str) -> None:
     certificate, uri = blemished(which)
     store, names = TrustStore(tmp_path), which.split()
 
@@ -276,7 +276,7 @@ def test_a_blemish_is_accepted_by_its_name_of_a_pinned_certificate_alone(tmp_pat
     assert outcome([]).startswith("certificate_")
 
 
-def test_a_blemish_is_not_accepted_because_an_issuer_is_trusted(tmp_path: Path) -> None:
+def test_a_trusted_issuer_does_not_make_a_flaw_acceptable(tmp_path: Path) -> None:
     put(tmp_path / "trusted", issuer())
     shown, store = der(issued(ExtendedKeyUsageOID.CLIENT_AUTH)), TrustStore(tmp_path)
     with pytest.raises(Rejected, match=r"security.accept: \[usage\]") as refused:
@@ -285,7 +285,7 @@ def test_a_blemish_is_not_accepted_because_an_issuer_is_trusted(tmp_path: Path) 
     assert [der(each.certificate) for each in store.listed("rejected")] == [shown]
 
 
-def test_a_refusal_tells_everything_that_is_in_the_way(tmp_path: Path) -> None:
+def test_a_refusal_names_every_problem(tmp_path: Path) -> None:
     certificate, uri = blemished("uri key_size expired")
     with pytest.raises(Rejected, match=r"security.accept: \[expired, uri, key_size\]"):
         TrustStore(tmp_path).check(der(certificate), uri, None, NOW)
@@ -293,7 +293,7 @@ def test_a_refusal_tells_everything_that_is_in_the_way(tmp_path: Path) -> None:
         TrustStore(tmp_path).check(der(issued()), URI, None, NOW)
 
 
-def test_extensions_that_cannot_be_read_are_a_blemish_too(tmp_path: Path) -> None:
+def test_unreadable_extensions_are_a_flaw(tmp_path: Path) -> None:
     twice = (
         server()
         .public_bytes(serialization.Encoding.DER)
@@ -304,7 +304,7 @@ def test_extensions_that_cannot_be_read_are_a_blemish_too(tmp_path: Path) -> Non
     assert [each.name for each in accepted] == ["uri", "usage"]
 
 
-def test_what_looks_like_a_certificate_and_cannot_be_read_is_kept_for_review(tmp_path: Path) -> None:
+def test_an_unreadable_certificate_is_kept_for_review(tmp_path: Path) -> None:
     shown = der(server())
     broken = shown[:20] + b"\xff" * 20 + shown[40:]
     assert refusal(TrustStore(tmp_path), broken) == "certificate_invalid"
@@ -313,7 +313,7 @@ def test_what_looks_like_a_certificate_and_cannot_be_read_is_kept_for_review(tmp
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"u": 1}', '{"u": [1]}', '{"u": ["x", 1]}', "folder", '{"u": null}'])
-def test_a_damaged_memory_of_what_was_strongest_is_a_mistake(tmp_path: Path, text: str) -> None:
+def test_a_damaged_record_of_the_strongest_security_is_a_mistake(tmp_path: Path, text: str) -> None:
     path = tmp_path / "strongest.json"
     path.mkdir() if text == "folder" else path.write_text(text)
     config = SourceConfig.model_validate(

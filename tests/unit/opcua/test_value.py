@@ -66,7 +66,7 @@ def variants(draw: st.DrawFn) -> bytes:
 
 @given(variants(), st.binary(max_size=9))
 @settings(deadline=None)
-def test_a_value_is_passed_over_to_where_reading_it_ends(body: bytes, tail: bytes) -> None:
+def test_skipping_a_value_ends_where_reading_it_ends(body: bytes, tail: bytes) -> None:
     read, skipped = (Reader(body + tail, 0, len(body + tail), DIALECT) for _ in range(2))
     read_variant(read)
     skip_variant(skipped)
@@ -75,7 +75,7 @@ def test_a_value_is_passed_over_to_where_reading_it_ends(body: bytes, tail: byte
 
 @given(st.binary(max_size=60))
 @settings(deadline=None)
-def test_passing_over_any_bytes_stays_within_them(body: bytes) -> None:
+def test_skipping_stays_within_the_bytes(body: bytes) -> None:
     r = Reader(body, 0, len(body), DIALECT)
     try:
         skip_variant(r)
@@ -90,7 +90,7 @@ def changes_of(*items: bytes) -> Changes:
 
 
 @pytest.mark.parametrize("kind", ELEMENTS)
-def test_a_value_that_is_too_large_costs_itself_and_is_named(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_is_too_large_affects_no_other_and_is_named(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "MAX_ELEMENTS", 20)
     large, small = array(kind, ELEMENTS[kind] * 21), array(kind, ELEMENTS[kind][:1] * 15)
     changes = changes_of(
@@ -131,7 +131,7 @@ def test_a_structure_that_is_too_large_keeps_its_bytes_and_leaves_room_for_other
     assert changes.spoiled == 0
 
 
-def test_passing_over_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skipping_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "MAX_ELEMENTS", 20)
     monkeypatch.setattr(one_value, "MAX_SKIPPED", 50)
     large = array(21, [b"\x00"] * 30)
@@ -142,7 +142,7 @@ def test_passing_over_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
 TOO_LARGE, TORN, ODD = array(21, [b"\x00"] * 30), b"\x3f", b"\x0c" + struct.pack("<i", 1) + b"\xff"
 
 
-def test_read_answers_history_and_events_lose_no_more_than_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_history_and_events_lose_only_the_undecodable_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "MAX_ELEMENTS", 20)
     samples = [wire.item(0, body, None, 5)[4:] for body in (wire.double(1.0), TOO_LARGE, ODD, wire.double(2.0), TORN)]
     head = struct.pack("<BBH", 1, 0, 634) + wire.RESPONSE_HEADER + struct.pack("<i", 5)
@@ -166,7 +166,7 @@ def test_read_answers_history_and_events_lose_no_more_than_notifications(monkeyp
     assert all(e.problem for e in events)
 
 
-def test_what_cannot_be_decoded_is_counted_and_named_once_in_the_log_and_in_the_gap() -> None:
+def test_an_undecodable_value_is_counted_and_named_once_in_log_and_gap() -> None:
     metrics, count = Metrics(), 300
     tags = tuple(Tag(f"t{n}", f"nsu=urn:x;s=t{n}") for n in range(count))
     table = Table(tags, tuple(Item(tag.node_id, 100.0, 2) for tag in tags))

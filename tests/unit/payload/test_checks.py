@@ -61,7 +61,7 @@ def problems(folder: Path, cloud: str) -> list[str]:
         ("tags: [{machine: x}]", "brokers[1].tags[0].machine: no such key"),
     ],
 )
-def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, cloud: str, said: str) -> None:
+def test_a_setting_that_cannot_work_is_refused_with_its_place(tmp_path: Path, cloud: str, said: str) -> None:
     told = problems(tmp_path, cloud)
     assert any(said in problem for problem in told), told
 
@@ -75,18 +75,18 @@ def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, cloud: str, 
         "tags: [{sources: [line-1], include: ['**/Temp*'], exclude: ['Old*']}]",
     ],
 )
-def test_a_topic_needs_the_fields_of_those_tags_alone_that_are_asked_for(tmp_path: Path, cloud: str) -> None:
+def test_a_topic_needs_only_the_fields_of_the_selected_tags(tmp_path: Path, cloud: str) -> None:
     assert problems(tmp_path, cloud) == []
 
 
-def test_the_payload_of_the_gateway_is_not_looked_at_when_nobody_gets_it(tmp_path: Path) -> None:
+def test_an_unused_payload_of_the_gateway_is_not_checked(tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(FILE.replace('payload: {topic: "f/{source}"}\n', "").replace('127.0.0.1"}', '127.0.0.1", '
                     'payload: {topic: x}}') + "    payload: {topic: y}\n", encoding="utf-8")  # fmt: skip
     assert [route.name for route in load(path).distinct_routes] == ["plant", "cloud"]
 
 
-def test_a_payload_of_its_own_stands_for_itself() -> None:
+def test_a_brokers_payload_inherits_nothing() -> None:
     raw = yaml.safe_load(FILE) | {"payload": {"topic": "f/{source}", "compress": "gzip", "max_values": 5}}
     raw["brokers"][1]["payload"] = {"topic": "g"}
     own = Config.model_validate(raw).routes["cloud"].payload

@@ -79,7 +79,7 @@ def test_every_format_numbers_counts_and_fits_its_schema(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fields_that_are_asked_for_are_told_beside_the_topic(tmp_path: Path, name: str) -> None:
+def test_selected_fields_are_sent_beside_the_topic(tmp_path: Path, name: str) -> None:
     chosen = config(tmp_path, f"format: {name}, fields: [machine]")
     tags = [Tag("x", "i=1", {"machine": "press", "site": "hall"}), Tag("y", "i=2", {})]
     form = encoder_for(
@@ -94,7 +94,7 @@ def test_fields_that_are_asked_for_are_told_beside_the_topic(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_topic_of_any_format_is_longer_than_allowed_or_has_what_is_forbidden(tmp_path: Path, name: str) -> None:
+def test_every_topic_of_every_format_is_valid_and_of_allowed_length(tmp_path: Path, name: str) -> None:
     chosen = config(tmp_path, f"format: {name}, max_topic_bytes: 140, topic_escape: '. '")
     tags = [
         Tag("x", f"i={n}", {"machine": f"press {n}. " + "/ü." * 200}, priority=Priority(1 + n % 2)) for n in range(40)
@@ -149,7 +149,7 @@ def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
         ("max_bytes: 10B", "greater than or equal to 1024"),
     ],
 )
-def test_what_cannot_work_is_refused_at_validation(tmp_path: Path, payload: str, said: str) -> None:
+def test_a_payload_that_cannot_work_is_refused_at_validation(tmp_path: Path, payload: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config(tmp_path, payload)
     assert said in str(caught.value)
@@ -185,7 +185,7 @@ def test_the_name_of_the_gateway_is_escaped_in_its_own_topics(tmp_path: Path) ->
     assert chosen.payload.losses_topic("edge.1") == "gateways/edge%2E1/losses"
 
 
-def test_events_in_user_properties_go_to_brokers_of_mqtt_5_only(tmp_path: Path) -> None:
+def test_cloudevents_in_user_properties_need_mqtt_5(tmp_path: Path) -> None:
     def versions(payload: str) -> list[str]:
         chosen = config(tmp_path, payload)
         return [with_version(broker, chosen.payload).version for broker in chosen.all_brokers]
@@ -202,7 +202,7 @@ def test_events_in_user_properties_go_to_brokers_of_mqtt_5_only(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["json-columns", "opcua-pubsub", "cloudevents"])
-def test_one_topic_per_tag_is_for_formats_of_single_values(tmp_path: Path, name: str) -> None:
+def test_only_formats_of_single_values_allow_one_topic_per_tag(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"remove \{tag\} from the topic, or use json or msgpack"):
         config(tmp_path, f"format: {name}, events_topic: 'acme/{{tag}}'")
     assert PayloadConfig.model_validate({"topic": "acme/{tag}"}).retains

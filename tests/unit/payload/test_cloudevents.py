@@ -68,7 +68,7 @@ def test_the_attributes_are_those_of_the_extension() -> None:
     assert event.get_data() == {"tag0": {"Value": 61.5, "SourceTimestamp": "2025-08-18T14:13:20.1234567Z"}}
 
 
-def test_both_modes_say_the_same() -> None:
+def test_both_modes_have_equal_content() -> None:
     batch = batch_of([(11, 61.5), (12, "x")], statuses=[0, 0x80310000])
     pairs = zip(
         form("binary").encode(batch, lambda stream: 1), form("structured").encode(batch, lambda stream: 1), strict=True
@@ -79,14 +79,14 @@ def test_both_modes_say_the_same() -> None:
         assert {k: str(v) for k, v in a.get_attributes().items()} == {k: str(v) for k, v in b.get_attributes().items()}
 
 
-def test_an_event_keeps_its_id_when_it_is_made_again() -> None:
+def test_an_event_keeps_its_id_when_it_is_encoded_again() -> None:
     def ids() -> list[str]:
         return [event_of(m).get_id() for m in form("binary").encode(batch_of([(6, 1)]), lambda stream: 5)]
 
     assert ids() == ids()
 
 
-def test_gaps_and_losses_are_told() -> None:
+def test_gaps_and_losses_are_announced() -> None:
     gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS, None, (0,))
     batch = replace(batch_of([(6, 1)]), gaps=(gap,))
     told = event_of(form("binary").encode(batch, lambda stream: 1)[-1]).get_extension("gaps")

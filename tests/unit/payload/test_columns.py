@@ -95,7 +95,7 @@ def test_a_numeric_column_gives_the_same_as_the_values_one_by_one(kind: int, dty
     ]
 
 
-def test_what_json_has_no_number_for_is_text_in_a_numeric_column_too() -> None:
+def test_numbers_that_json_lacks_are_text_in_a_numeric_column_too() -> None:
     column = np.array([np.nan, np.inf, 1.5])
     one = replace(batch_of([(11, 0.0)] * 3), values=column)
     assert json.loads(form().encode(one, lambda stream: 1)[-1].payload)["value"] == ["NaN", "Infinity", 1.5]
@@ -109,13 +109,13 @@ def test_the_list_of_tags_precedes_the_data_and_is_sent_once() -> None:
     assert json.loads(first[0].payload)["tags"][1] == {"name": "tag1", "node_id": "nsu=urn:u;i=1", "unit": "°C"}
 
 
-def test_a_list_that_the_outbox_did_not_take_is_sent_again() -> None:
+def test_a_tag_list_that_was_not_stored_is_sent_again() -> None:
     counting, encoder, batch = Counting(), form(), batch_of([(6, 1)])
     encoder.encode(batch, counting.next_seq)  # never appended
     assert len(counting.append(encoder.encode(batch, counting.next_seq))) == 2
 
 
-def test_a_list_is_repeated_in_case_it_was_dropped() -> None:
+def test_a_tag_list_is_repeated_in_case_it_was_dropped() -> None:
     counting, encoder, batch = Counting(), form(), batch_of([(6, 1)])
     topics = [
         m.topic for _ in range(REPEAT_AFTER + 1) for m in counting.append(encoder.encode(batch, counting.next_seq))
@@ -123,14 +123,14 @@ def test_a_list_is_repeated_in_case_it_was_dropped() -> None:
     assert [n for n, topic in enumerate(topics) if topic.endswith("/0")] == [0, REPEAT_AFTER + 1]
 
 
-def test_an_equal_list_has_the_same_name_after_a_restart_and_another_one_another() -> None:
+def test_an_equal_tag_list_keeps_its_id_after_a_restart_and_a_changed_one_gets_another() -> None:
     def version(count: int) -> object:
         return json.loads(form().encode(batch_of([(6, 1)] * count), lambda stream: 1)[0].payload)["version"]
 
     assert version(2) == version(2) != version(3)
 
 
-def test_a_list_is_told_again_in_pieces_that_fit_once_a_broker_takes_less() -> None:
+def test_a_tag_list_is_sent_again_in_parts_when_a_broker_accepts_less() -> None:
     counting, encoder, batch = Counting(), form(), batch_of([(6, 1)] * 200)
     counting.append(encoder.encode(batch, counting.next_seq))
     fitting = counting.append(encoder.encode(batch, counting.next_seq, 3000))
@@ -141,7 +141,7 @@ def test_a_list_is_told_again_in_pieces_that_fit_once_a_broker_takes_less() -> N
                 if "/tags/" in message.topic]  # fmt: skip
 
 
-def test_a_list_that_fits_is_not_told_again_because_a_limit_moves() -> None:
+def test_a_tag_list_that_fits_is_not_repeated_when_a_limit_changes() -> None:
     """That of a slow line does so all the time."""
     counting, encoder, batch = Counting(), form(), batch_of([(6, 1)] * 200)
     counting.append(encoder.encode(batch, counting.next_seq, 5000))
@@ -164,7 +164,7 @@ def test_server_times_share_the_start() -> None:
     assert (body["start"], body["time"], body["server_time"]) == ("2025-08-18T14:13:20.1234567Z", [0, 1], [1, 2])
 
 
-def test_gaps_and_losses_are_told() -> None:
+def test_gaps_and_losses_are_announced() -> None:
     gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS, None, (0,))
     empty = replace(batch_of([], tags=tags_of(2)), gaps=(gap,))
     body = json.loads(form().encode(empty, lambda stream: 1)[-1].payload)

@@ -111,7 +111,7 @@ def test_a_message_reads_as_documented() -> None:
         (0, None, None),
     ],
 )
-def test_every_type_has_its_form(type_id: int, value: object, form: object) -> None:
+def test_every_type_has_its_json_form(type_id: int, value: object, form: object) -> None:
     assert values_of(batch([value], [type_id])) == [form]
 
 
@@ -200,13 +200,13 @@ def test_a_gap_of_the_whole_source_is_announced_everywhere() -> None:
         min_size=1,
     )
 )
-def test_whatever_comes_every_value_is_in_the_message(rows: list[tuple[int, object]]) -> None:
+def test_every_value_is_in_the_message(rows: list[tuple[int, object]]) -> None:
     (body,) = encode(batch([v for _, v in rows], [t for t, _ in rows]))
     assert isinstance(body["values"], list)
     assert [r["name"] for r in body["values"]] == [f"tag{i}" for i in range(len(rows))]
 
 
-def test_what_comes_from_history_says_so() -> None:
+def test_historical_values_are_marked() -> None:
     (live,) = encode(batch([1.0], [11]))
     (old,) = encode(replace(batch([1.0], [11]), historical=True))
     assert ("historical" in live, old["historical"]) == (False, True)
@@ -216,7 +216,7 @@ ANY_TICKS = st.one_of(st.just(0), st.integers(1, 2**62), st.integers(134_000_000
 
 
 @given(st.lists(st.tuples(ANY_TICKS, ANY_TICKS), max_size=30))
-def test_times_as_columns_of_characters_are_the_texts(pairs: list[tuple[int, int]]) -> None:
+def test_timestamps_formatted_in_columns_equal_those_formatted_singly(pairs: list[tuple[int, int]]) -> None:
     ticks = np.array([first for first, _ in pairs], np.int64)
     assert framed_bytes_of(ticks, b"<", b">") == [b"<%b>" % text.encode() for text in texts_of(ticks)]
 
@@ -235,7 +235,7 @@ def test_times_as_columns_of_characters_are_the_texts(pairs: list[tuple[int, int
     st.booleans(),
     st.booleans(),
 )
-def test_the_text_is_that_of_an_object_for_each_value(
+def test_the_message_equals_one_with_an_object_for_each_value(
     rows: list[tuple[int, object, int, int, int]], server_time: bool, per_tag: bool
 ) -> None:
     tags = tuple(

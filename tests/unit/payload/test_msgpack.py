@@ -64,7 +64,7 @@ def encoded(form: type[JsonEncoder] | type[MsgpackEncoder], batch: Batch) -> lis
 
 @settings(max_examples=50)
 @given(batches())
-def test_unpacked_it_is_the_object_of_json(batch: Batch) -> None:
+def test_unpacked_msgpack_is_the_object_of_json(batch: Batch) -> None:
     for packed, plain in zip(encoded(MsgpackEncoder, batch), encoded(JsonEncoder, batch), strict=True):
         assert whole(packed.payload) == json.loads(plain.payload)
         assert packed.content_type == "application/msgpack"
@@ -73,7 +73,7 @@ def test_unpacked_it_is_the_object_of_json(batch: Batch) -> None:
         )  # fmt: skip
 
 
-def test_long_texts_and_many_values_too() -> None:
+def test_long_texts_and_many_values_are_packed_correctly() -> None:
     batch = batch_of([(12, "x" * length) for length in (31, 32, 255, 256, 70_000)] * 5)
     (packed,) = MsgpackEncoder(FormatSettings("e", "f", "edge", SizeLimits(1000, 10**7))).encode(
         batch, lambda stream: 1
@@ -88,7 +88,7 @@ def test_a_loss_is_packed_as_well() -> None:
 
 
 @given(st.binary(max_size=2000))
-def test_what_is_compressed_comes_back(payload: bytes) -> None:
+def test_a_compressed_payload_is_restored(payload: bytes) -> None:
     message = Message("t", payload, "s", 1, 1, properties=(("a", "b"),))
     zipped, packed = compressor("gzip")(message), compressor("zstd")(message)
     assert gzip.decompress(zipped.payload) == payload
@@ -98,7 +98,7 @@ def test_what_is_compressed_comes_back(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
-def test_the_coding_is_told_beside_what_was_there(coding: str) -> None:
+def test_the_content_encoding_is_added_to_the_properties(coding: str) -> None:
     message = Message("t", b"x", "s", 7, 1, properties=(("a", "b"),), retain=True)
     made = compressor("gzip" if coding == "gzip" else "zstd")(message)
     assert made.properties == (("a", "b"), ("content-encoding", coding))

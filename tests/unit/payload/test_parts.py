@@ -50,7 +50,7 @@ def test_topics_per_tag_share_the_stream_of_the_level_above() -> None:
     assert counting.last == {"e.1/line-1/acme/hall 1/a%2Fb": 6}
 
 
-def test_a_gap_goes_above_the_tags_and_wipes_no_last_value() -> None:
+def test_a_gap_is_published_above_the_tags_and_replaces_no_last_value() -> None:
     gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS, None, (1,))
     first, *others = per_tag(unified(3, (gap,)))
     assert (first.topic, first.retain, first.values) == ("acme/hall 1/a%2Fb", False, 0)

@@ -48,13 +48,13 @@ def test_every_stream_has_one_priority_and_every_topic_with_its_list_of_tags_one
     assert len(set(descriptions)) == len(descriptions)
 
 
-def test_events_go_below_the_topic_of_values_or_where_they_are_told_to() -> None:
+def test_events_go_below_the_topic_of_values_or_to_their_own_template() -> None:
     assert [m.topic for m in encoded("json")] == ["f/l1", "f/l1", "f/l1/events"]
     told = encoded("json", events_topic="alarms/{line}/{tag}")
     assert [m.topic for m in told] == ["f/l1", "f/l1", "alarms/l1/Alarms"]
 
 
-def test_neither_events_nor_the_past_are_retained() -> None:
+def test_neither_events_nor_history_are_retained() -> None:
     kept = {m.topic: m.retain for m in encoded("json", topic="f/{line}/{tag}")}
     assert kept == {"f/l1/Speed": True, "f/l1/State": True, "f/l1/Alarms/events": False}
     past = replace(batch(), historical=True)
@@ -62,7 +62,7 @@ def test_neither_events_nor_the_past_are_retained() -> None:
     assert not any(m.retain for m in form.encode(past, Counting().next_seq))
 
 
-def test_a_key_frame_repeats_neither_events_nor_the_past() -> None:
+def test_a_key_frame_repeats_neither_events_nor_history() -> None:
     counting = Counting()
     form = encoder_for(config("opcua-pubsub", pubsub={"key_frame_every": 1}), "s", "gw.e1")
     for each in (batch(), replace(batch(), historical=True), batch()):
@@ -79,7 +79,7 @@ def test_the_default_for_events_is_below_the_values() -> None:
     assert stream_of("g.e", "s", "t", Priority.STATE) == "g.e.state/s/t"
 
 
-def test_a_loss_of_events_is_announced_in_their_own_lane(tmp_path: Path) -> None:
+def test_a_loss_of_events_is_announced_with_their_priority(tmp_path: Path) -> None:
     async def body() -> None:
         kept = OutboxConfig(path=tmp_path, max_bytes=40_000, segment_bytes=4096, commit="os", min_free=1)
         async with open_outbox(kept, readers=("b",)) as outbox:

@@ -196,7 +196,7 @@ def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_n
     ]
 
 
-def test_a_type_is_known_before_its_rank() -> None:
+def test_a_type_can_be_known_before_its_value_rank() -> None:
     tags = [replace(tag, variable_type=VariableType(-2, (MODE,))) for tag in tags_of(2)]
     _, metadata = opened(form().encode(batch_of([(6, 1)], tags=tags), lambda stream: 1))[0]
     fields = metadata["Fields"]
@@ -213,7 +213,7 @@ OVEN = DataType(
 ZONE = DataType("nsu=urn:u;i=21", "Zone", 22, fields=(DataField("Celsius", "i=11", -1),))
 
 
-def test_metadata_says_what_the_server_says_before_there_is_a_value() -> None:
+def test_metadata_has_the_servers_data_types_before_the_first_value() -> None:
     said = (
         VariableType(-1, (OVEN, MODE, ZONE)),
         VariableType(1, (DataType("i=290", "Duration", 11),)),
@@ -248,7 +248,7 @@ def test_metadata_says_what_the_server_says_before_there_is_a_value() -> None:
     assert opened(other)[0][1]["Fields"][3]["BuiltInType"] == 24  # type: ignore[index]
 
 
-def test_another_meaning_of_a_number_makes_a_new_version() -> None:
+def test_a_changed_enumeration_makes_a_new_version() -> None:
     counting, encoder = Counting(), form()
     versions = []
     for members in (MODE.members, MODE.members, (*MODE.members, (2, "Auto"))):
@@ -262,7 +262,7 @@ def test_another_meaning_of_a_number_makes_a_new_version() -> None:
     assert first["MajorVersion"] < second["MajorVersion"]
 
 
-def test_what_is_learned_makes_a_new_version_and_what_is_known_does_not() -> None:
+def test_a_learned_type_makes_a_new_version_and_a_known_one_does_not() -> None:
     counting, encoder, tags = Counting(), form(), tags_of(2)
     versions = []
     for rows, handles in (([(6, 1)], [0]), ([(6, 2)], [0]), ([(11, 3.0)], [1]), ([(12, "x")], [1]), ([(11, 3.0)], [1])):
@@ -273,7 +273,7 @@ def test_what_is_learned_makes_a_new_version_and_what_is_known_does_not() -> Non
     assert numbers == sorted(set(numbers))
 
 
-def test_versions_rise_where_the_clock_stands_still_or_the_tags_are_others() -> None:
+def test_versions_rise_even_if_the_clock_stands_still() -> None:
     counting, encoder = Counting(), form()
     versions = []
     for count in (1, 2, 3):
@@ -312,7 +312,7 @@ def test_a_silent_writer_gets_a_keep_alive_that_names_the_next_number() -> None:
     assert after[1]["SequenceNumber"] == 2
 
 
-def test_gaps_are_told_with_values_and_without() -> None:
+def test_gaps_are_announced_with_and_without_values() -> None:
     gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS, None, (0,))
     for batch in (replace(batch_of([(6, 1)]), gaps=(gap,)), replace(batch_of([], tags=tags_of(1)), gaps=(gap,))):
         kind, body = opened(form().encode(batch, lambda stream: 1))[-1]
@@ -321,7 +321,7 @@ def test_gaps_are_told_with_values_and_without() -> None:
         assert body["Gaps"][0]["cause"] == "server_overflow"
 
 
-def test_a_loss_is_told_on_the_topic_of_the_data() -> None:
+def test_a_loss_is_announced_on_the_topic_of_the_data() -> None:
     loss = Loss(1, f"edge.e1/line-1/{DATA}", 3, 5, 3, 30, "outbox_full", 10**18, 10**18, ("broker",))
     message = NetworkEnvelope("edge", "opcua", "verbose").announcement(loss, loss.stream, DATA, 9)
     ((_, body),) = opened([message])
@@ -338,12 +338,12 @@ def test_the_status_is_retained_and_the_will_says_error() -> None:
         assert "Timestamp" not in body
 
 
-def test_numbers_of_writers_differ_between_sources() -> None:
+def test_writer_ids_differ_between_sources() -> None:
     taken = [WriterNumbers(1 + source, 3).of(n) for source in range(3) for n in range(100)]
     assert len(set(taken)) == 300
 
 
-def test_topics_that_look_alike_with_dots_keep_apart() -> None:
+def test_similar_topics_with_dots_stay_distinct() -> None:
     tags = tags_of(2, lambda n: ("a.b", "a/b")[n])
     batch = batch_of([(6, 1), (6, 2)], tags=tags)
     encoder = FramesEncoder(

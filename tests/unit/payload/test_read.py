@@ -64,7 +64,7 @@ def test_every_format_is_read_back(variant: str, version_5: bool) -> None:
         assert newest.isoformat() == "2025-08-18T14:13:20.123456+00:00"
 
 
-def test_columns_without_their_list_are_shown_by_number_and_say_so() -> None:
+def test_columns_without_their_tag_list_are_shown_by_number_and_marked() -> None:
     data = [made for made in encoded(VARIANTS["json-columns"], batch_of([(11, 61.5)])) if made.values]
     reading = PayloadReader().read(packet_of(data[0]))
     assert reading.values == [("tag 0", 61.5)]
@@ -83,7 +83,7 @@ def test_a_field_that_looks_like_a_data_value_only_in_part_is_a_value() -> None:
         (b'{"MessageType": "ua-status", "PublisherId": "edge-1", "Status": 3}', "publisher edge-1 is error"),
     ],
 )
-def test_presence_is_told_in_words_and_belongs_to_no_stream(body: bytes, note: str) -> None:
+def test_presence_is_shown_as_text_and_has_no_stream(body: bytes, note: str) -> None:
     reading = PayloadReader().read(Packet("t", body))
     assert (reading.note, reading.stream) == (note, "")
 
@@ -105,7 +105,7 @@ def test_presence_is_told_in_words_and_belongs_to_no_stream(body: bytes, note: s
         (Packet("t", b""), "neither JSON nor MessagePack"),
     ],
 )
-def test_what_cannot_be_read_says_why(packet: Packet, why: str) -> None:
+def test_an_unreadable_message_says_why(packet: Packet, why: str) -> None:
     with pytest.raises(UnreadableError, match=why):
         PayloadReader().read(packet)
 
@@ -116,14 +116,14 @@ def test_a_small_payload_that_unpacks_to_too_much_is_not_unpacked() -> None:
         PayloadReader().read(Packet("t", bomb))
 
 
-def test_members_that_are_new_do_not_disturb() -> None:
+def test_unknown_members_are_accepted() -> None:
     made = next(encoded(VARIANTS["json"], batch_of([(11, 1.0)], ticks=[TICKS])))
     packet = packet_of(replace(made, payload=made.payload[:-1] + b',"more":1}'))
     assert PayloadReader().read(packet).seq == 1
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_format_says_whose_times_the_values_have(variant: str) -> None:
+def test_every_format_marks_the_origin_of_the_times(variant: str) -> None:
     """Two of three values have no time of their source."""
     batch = batch_of([(11, 61.5), (12, "on"), (6, 7)])
     for sources in ([0, 1, 2], [1, 1, 1], None):

@@ -33,11 +33,11 @@ EVENT = replace(TAG, priority=Priority.EVENT)
         ({"priorities": ["event", "state"]}, False),
     ],
 )
-def test_all_that_is_said_has_to_apply(wish: dict[str, object], is_wanted: bool) -> None:
+def test_every_condition_of_a_choice_must_hold(wish: dict[str, object], is_wanted: bool) -> None:
     assert applies(TagsConfig.model_validate(wish), "s", TAG) == is_wanted
 
 
-def test_events_are_asked_for_by_their_priority() -> None:
+def test_events_are_selected_by_their_priority() -> None:
     assert applies(TagsConfig(priorities=("event",)), "s", EVENT)
 
 
@@ -50,7 +50,7 @@ def rows(batch: Batch) -> list[tuple[str, str, int, int, int, int]]:
 
 
 @given(batches(), st.lists(st.sampled_from(["press", "oven", "nobody"]), min_size=1, max_size=2))
-def test_exactly_the_wanted_rows_are_there_in_their_order(batch: Batch, machines: list[str]) -> None:
+def test_exactly_the_selected_rows_are_kept_in_order(batch: Batch, machines: list[str]) -> None:
     choice = Choice([TagsConfig(fields={"machine": each}) for each in machines], "line-1")
     chosen = choice.of(batch)
     wanted = [row for row, h in zip(rows(batch), batch.handles.tolist(), strict=True)
@@ -63,7 +63,7 @@ def test_exactly_the_wanted_rows_are_there_in_their_order(batch: Batch, machines
         assert again.tags is chosen.tags, "what is derived from a table is derived once"
 
 
-def test_numbers_stay_an_array_and_a_batch_that_is_wanted_whole_stays_itself() -> None:
+def test_numbers_stay_an_array_and_a_fully_selected_batch_is_not_copied() -> None:
     tags = [Tag("a", "i=1", {"machine": "m"}), Tag("b", "i=2", {"machine": "n"})]
     batch = replace(batch_of([(11, 1.0), (11, 2.0)], tags=tags), values=np.array([1.0, 2.0]))
     chosen = Choice([TagsConfig(include=("b",))], "s").of(batch)
@@ -73,7 +73,7 @@ def test_numbers_stay_an_array_and_a_batch_that_is_wanted_whole_stays_itself() -
     assert Choice([TagsConfig(include=("?",))], "s").of(batch) is batch
 
 
-def test_gaps_are_those_of_the_wanted_tags() -> None:
+def test_gaps_are_limited_to_the_selected_tags() -> None:
     tags = [Tag("a", "i=1", {}), Tag("b", "i=2", {}), Tag("c", "i=3", {})]
     gaps = tuple(Gap("server_overflow", "x", TICKS, TICKS, handles=handles) for handles in ((), (0,), (1, 2), (2,)))
     batch = batch_of([(6, 1)], tags=tags, handles=[0], gaps=gaps)
@@ -83,7 +83,7 @@ def test_gaps_are_those_of_the_wanted_tags() -> None:
     assert Choice([TagsConfig(include=("nobody",))], "s").of(batch) is None
 
 
-def test_a_table_that_grows_is_looked_at_again() -> None:
+def test_a_grown_table_is_examined_again() -> None:
     tags = [Tag("a", "i=1", {})]
     choice = Choice([TagsConfig(include=("b",))], "s")
     assert choice.of(batch_of([(6, 1)], tags=tags)) is None

@@ -13,7 +13,7 @@ from gateway.pipeline.forward import forward
 from tests.support.forwarding import AT_ONCE, LATER, NEVER, Broker, append, forwarding, queue, run, seqs, until
 
 
-def test_told_to_leave_it_ends_the_session_in_order(tmp_path: Path) -> None:
+def test_a_request_to_leave_ends_the_session_in_order(tmp_path: Path) -> None:
     async def body() -> None:
         broker = Broker()
         async with queue(tmp_path, Metrics()) as found, forwarding(found, broker):
@@ -78,7 +78,7 @@ def test_a_refused_stream_waits_in_order_while_others_pass(tmp_path: Path) -> No
     run(body())
 
 
-def test_what_was_refused_survives_a_restart_and_still_goes_first(tmp_path: Path) -> None:
+def test_refused_messages_survive_a_restart_and_still_go_first(tmp_path: Path) -> None:
     async def body() -> None:
         metrics = Metrics()
         async with queue(tmp_path, metrics, 30.0) as found, forwarding(found, Broker(lambda m: LATER)):
@@ -97,7 +97,7 @@ def test_what_was_refused_survives_a_restart_and_still_goes_first(tmp_path: Path
     run(body())
 
 
-def test_who_forwards_after_another_delivers_all_and_what_was_refused_in_order(tmp_path: Path) -> None:
+def test_after_a_reconnection_by_reload_all_refused_messages_are_delivered_in_order(tmp_path: Path) -> None:
     """A reload that connects a broker again: its refused messages were read by the one that forwarded before."""
 
     async def body() -> None:
@@ -118,7 +118,7 @@ def test_who_forwards_after_another_delivers_all_and_what_was_refused_in_order(t
     run(body())
 
 
-def test_the_books_balance_when_the_places_are_opened_again_after_a_fault(tmp_path: Path) -> None:
+def test_the_counters_balance_when_the_outbox_readers_are_opened_again_after_an_error(tmp_path: Path) -> None:
     """What was dropped while it was being moved, or delivered before what is older, is found on the disk again."""
     small = {"max_bytes": 8000, "segment_bytes": 1000, "min_free": 1}
 
@@ -145,7 +145,7 @@ def test_the_books_balance_when_the_places_are_opened_again_after_a_fault(tmp_pa
     run(body())
 
 
-def test_what_is_found_missing_at_the_start_is_in_the_books(tmp_path: Path) -> None:
+def test_messages_found_missing_at_the_start_are_counted(tmp_path: Path) -> None:
     async def body() -> None:
         async with queue(tmp_path, Metrics(), main={"segment_bytes": 500}) as found:
             await append(found.outbox, Metrics(), *"a" * 30)
@@ -162,7 +162,7 @@ def test_what_is_found_missing_at_the_start_is_in_the_books(tmp_path: Path) -> N
     run(body())
 
 
-def test_damage_among_what_was_refused_holds_up_nothing(tmp_path: Path) -> None:
+def test_damage_among_refused_messages_blocks_nothing(tmp_path: Path) -> None:
     small = {"max_bytes": 40_000, "segment_bytes": 4_000}
 
     async def refused() -> None:
@@ -187,7 +187,7 @@ def test_damage_among_what_was_refused_holds_up_nothing(tmp_path: Path) -> None:
     run(offered())
 
 
-def test_a_fault_in_settling_a_message_ends_the_forwarding_instead_of_a_place_in_the_window(tmp_path: Path) -> None:
+def test_an_error_in_settling_a_message_ends_the_forwarding_and_leaks_no_window_slot(tmp_path: Path) -> None:
     async def body() -> None:
         broker = Broker(lambda m: ZeroDivisionError("x") if m.seq == 3 else DELIVERED)
         async with queue(tmp_path, Metrics()) as found:
@@ -204,7 +204,7 @@ def test_a_fault_in_settling_a_message_ends_the_forwarding_instead_of_a_place_in
     run(body())
 
 
-def test_what_is_never_taken_becomes_a_dead_letter_and_is_counted(tmp_path: Path) -> None:
+def test_a_message_refused_for_good_becomes_a_dead_letter_and_is_counted(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda m: NEVER if m.seq == 3 else DELIVERED)
         async with queue(tmp_path, metrics) as found, forwarding(found, broker):
@@ -218,7 +218,7 @@ def test_what_is_never_taken_becomes_a_dead_letter_and_is_counted(tmp_path: Path
     run(body())
 
 
-def test_many_refusals_are_one_line_for_each_reason(tmp_path: Path) -> None:
+def test_many_refusals_are_logged_once_for_each_reason(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda m: NEVER if m.stream == "a" else LATER)
         async with queue(tmp_path, metrics) as found, forwarding(found, broker):

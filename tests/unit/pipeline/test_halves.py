@@ -12,7 +12,7 @@ COLUMNS = {"handles", "types", "values", "statuses", "source_ticks", "server_tic
 
 
 @pytest.mark.parametrize("values", [np.arange(5.0), ["a", 1, None, 2.0, b"x"]], ids=["array", "list"])
-def test_each_half_has_its_part_of_every_column(values: object) -> None:
+def test_each_half_of_a_split_batch_has_its_rows_of_every_column(values: object) -> None:
     numbers = np.arange(5)
     batch = Batch(
         "s", [Tag(f"t{n}", f"i={n}") for n in range(5)], numbers.astype(np.uint32), numbers.astype(np.uint8), values,  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ def routes(encoder: FramesEncoder, every_s: float) -> SourceRoutes:
     return one_route(encoder, payload)
 
 
-def test_a_silent_writer_is_told_through_the_outbox(tmp_path: Path) -> None:
+def test_a_silent_writer_sends_a_keep_alive_through_the_outbox(tmp_path: Path) -> None:
     async def body() -> None:
         config, encoder, link = OutboxConfig(path=tmp_path / "outbox"), form(), Link("line-1", "opc.tcp://h")
         async with open_outbox(config, readers=("broker",)) as outbox:
@@ -55,7 +55,7 @@ def test_a_format_without_keep_alives_sends_none(tmp_path: Path) -> None:
     run(body())
 
 
-def test_leaving_ends_it_also_while_the_server_is_away(tmp_path: Path) -> None:
+def test_keep_alives_end_even_while_the_server_is_away(tmp_path: Path) -> None:
     async def body() -> None:
         encoder, link, asked = form(), Link("line-1", "opc.tcp://h"), asyncio.Event()
         async with open_outbox(OutboxConfig(path=tmp_path / "outbox"), readers=("broker",)) as outbox:

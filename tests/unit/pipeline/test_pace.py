@@ -53,7 +53,7 @@ def test_the_link_is_used_and_the_queue_bounded(bytes_per_s: float, way_s: float
     assert link.delivered - before > 0.8 * 20 * min(bytes_per_s, 1e6)
 
 
-def test_a_link_that_becomes_slower_is_felt() -> None:
+def test_a_slower_link_reduces_the_pace() -> None:
     link, pace = Link(1_000_000, 0.01), Pace(bound_s=1.0, most_messages=10**9)
     link.replay(pace, 1000, 20.0)
     link.bytes_per_s = 100_000
@@ -63,7 +63,7 @@ def test_a_link_that_becomes_slower_is_felt() -> None:
     assert max(link.acks_s) < 1.0
 
 
-def test_a_way_that_becomes_longer_is_no_queue_for_ever() -> None:
+def test_a_longer_round_trip_is_accepted_after_a_while() -> None:
     link, pace = Link(1_000_000, 0.01), Pace(bound_s=1.0, most_messages=10**9)
     link.replay(pace, 1000, 20.0)
     link.way_s = 2.0
@@ -80,7 +80,7 @@ def test_a_message_longer_than_the_allowance_goes_alone() -> None:
     assert pace.wait_s(1, 0.0) == inf
 
 
-def test_a_queue_that_does_not_shrink_leaves_the_least() -> None:
+def test_a_queue_that_does_not_shrink_reduces_the_pace_to_the_minimum() -> None:
     pace = Pace(bound_s=1.0, most_messages=10)
     pace.saw(0.01, 0.0)
     for n in range(200):
@@ -97,7 +97,7 @@ def test_a_rate_spaces_messages_by_their_size() -> None:
     assert pace.wait_s(500, 0.5) == 0.0
 
 
-def test_no_more_than_its_share_of_the_window() -> None:
+def test_the_pace_uses_no_more_than_its_share_of_the_window() -> None:
     pace = Pace(bound_s=1.0, most_messages=2)
     pace.sent(1, 0.0)
     pace.sent(1, 0.0)
@@ -116,14 +116,14 @@ def test_the_next_session_begins_with_what_was_learned() -> None:
     assert again.allowance_after(has_timed_out=True) == kept, "nothing was in flight: it says nothing of the line"
 
 
-def test_what_timed_out_is_tried_with_a_quarter() -> None:
+def test_after_a_time_out_a_quarter_of_the_pace_is_tried() -> None:
     pace = Pace(bound_s=1.0, most_messages=10, allowance_bytes=4 * FIRST_BYTES)
     assert pace.allowance_after(has_timed_out=False) == FIRST_BYTES
     pace.sent(1000, 0.0)
     assert pace.allowance_after(has_timed_out=True) == FIRST_BYTES / 4
 
 
-def test_late_acknowledgements_of_what_is_new_narrow_the_line() -> None:
+def test_late_acknowledgements_of_new_messages_reduce_the_pace() -> None:
     pace = Pace(bound_s=1.0, most_messages=10)
     for n in range(100):
         pace.saw(30.0, float(n), 1000)

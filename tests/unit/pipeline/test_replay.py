@@ -31,7 +31,7 @@ def holding_back(most: int, old: int) -> Callable[[Message], Outcome | None]:
     return verdict
 
 
-def test_newest_first_what_is_new_passes_the_backlog(tmp_path: Path) -> None:
+def test_newest_first_new_messages_pass_the_backlog(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(holding_back(10, 60))
         async with queue(tmp_path, metrics, replay=NEWEST_FIRST) as found:
@@ -134,7 +134,7 @@ def test_the_time_in_the_outbox_is_part_of_the_expiry(tmp_path: Path, waited_s: 
 
 
 @pytest.mark.parametrize(("expiry_s", "retain"), [(None, False), (100.0, True)])
-def test_without_expiry_and_where_it_is_kept_a_message_goes_as_it_is(
+def test_without_expiry_or_when_retained_a_message_is_sent_unchanged(
     tmp_path: Path, expiry_s: float | None, retain: bool
 ) -> None:
     async def body() -> None:
@@ -146,7 +146,7 @@ def test_without_expiry_and_where_it_is_kept_a_message_goes_as_it_is(
 
 
 @pytest.mark.parametrize("verdict", [LATER, NEVER])
-def test_what_is_dropped_before_its_refusal_is_stored_is_counted_once(tmp_path: Path, verdict: Outcome) -> None:
+def test_a_message_dropped_before_its_refusal_is_stored_is_counted_once(tmp_path: Path, verdict: Outcome) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda message: None)
         async with queue(tmp_path, metrics, main=SMALL) as found, forwarding(found, broker):
@@ -165,7 +165,7 @@ def test_what_is_dropped_before_its_refusal_is_stored_is_counted_once(tmp_path: 
     run(body())
 
 
-def test_what_the_refused_lose_while_it_is_offered_again_is_counted_once(tmp_path: Path) -> None:
+def test_a_refused_message_dropped_while_it_is_offered_again_is_counted_once(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(lambda message: LATER)
         async with queue(tmp_path, metrics, refused=SMALL) as found, forwarding(found, broker):

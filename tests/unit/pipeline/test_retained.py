@@ -19,7 +19,7 @@ def owed(retained: Retained) -> list[tuple[str, int]]:
     return found
 
 
-def test_everything_comes_back_when_the_broker_does_not_know_us_and_nothing_when_it_does(tmp_path: Path) -> None:
+def test_retained_messages_are_sent_again_only_if_the_broker_lost_the_session(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(window=5)
         async with queue(tmp_path, metrics) as found, forwarding(found, broker):
@@ -43,7 +43,7 @@ def test_everything_comes_back_when_the_broker_does_not_know_us_and_nothing_when
     run(body())
 
 
-def test_what_is_new_takes_the_place_of_what_is_owed(tmp_path: Path) -> None:
+def test_a_new_retained_message_replaces_a_pending_repeat(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(window=4)
         async with queue(tmp_path, metrics) as found, forwarding(found, broker):
@@ -64,7 +64,7 @@ def test_what_is_new_takes_the_place_of_what_is_owed(tmp_path: Path) -> None:
     run(body())
 
 
-def test_what_was_owed_when_a_session_broke_comes_first_in_the_next(tmp_path: Path) -> None:
+def test_repeats_pending_when_a_session_broke_come_first_in_the_next(tmp_path: Path) -> None:
     retained = Retained()
     for topic in "abc":
         retained.keep(message(topic, 1, retain=True))
@@ -74,7 +74,7 @@ def test_what_was_owed_when_a_session_broke_comes_first_in_the_next(tmp_path: Pa
     assert owed(retained) == [("b", 1), ("c", 1), ("a", 1)]
 
 
-def test_a_refusal_ends_nothing(tmp_path: Path) -> None:
+def test_a_refused_repeat_does_not_end_the_session(tmp_path: Path) -> None:
     async def body() -> None:
         metrics, broker = Metrics(), Broker(window=4)
         async with queue(tmp_path, metrics) as found, forwarding(found, broker):
@@ -90,7 +90,7 @@ def test_a_refusal_ends_nothing(tmp_path: Path) -> None:
     run(body())
 
 
-def test_an_older_one_that_was_overtaken_is_not_what_is_owed() -> None:
+def test_an_overtaken_older_message_is_not_repeated() -> None:
     retained = Retained()
     retained.keep(message("a", 2, retain=True))
     retained.keep(message("a", 1, retain=True))
@@ -98,7 +98,7 @@ def test_an_older_one_that_was_overtaken_is_not_what_is_owed() -> None:
     assert owed(retained) == [("a", 2)]
 
 
-def test_memory_is_bounded_and_that_is_told(tmp_path: Path) -> None:
+def test_memory_for_retained_messages_is_bounded_and_the_bound_is_logged(tmp_path: Path) -> None:
     told: list[None] = []
     retained = Retained(lambda: told.append(None), most_bytes=10 * (MESSAGE_BYTES + 100))
     for n in range(100):

@@ -52,7 +52,7 @@ class Made:
         return encoded
 
 
-def test_each_route_is_encoded_once_and_tells_how_much_it_took() -> None:
+def test_each_route_is_encoded_once_and_reports_its_size() -> None:
     made = Made(config({}, {}, {"payload": {"topic": "g"}}, {"tags": [{"include": ["tag0"]}]}))
     encoded = made.encode(1, 2, 3)
     assert made.names == ["", "b2", "b3"]
@@ -61,7 +61,7 @@ def test_each_route_is_encoded_once_and_tells_how_much_it_took() -> None:
     assert streams == {"": ["e.1/line-1/f"], "b2": ["e.1@b2/line-1/g"], "b3": ["e.1@b3/line-1/f"]}
 
 
-def test_what_a_broker_takes_counts_for_its_route_from_the_next_batch_on() -> None:
+def test_a_brokers_packet_size_counts_for_its_route_from_the_next_batch_on() -> None:
     made = Made(config({}, {"payload": {"topic": "g"}}, {"payload": {"topic": "g"}}))
     values = range(100)
 
@@ -90,7 +90,7 @@ def test_a_route_that_did_not_change_keeps_its_encoder() -> None:
     assert made.names == ["", "b1", "b0"]
 
 
-def test_writers_are_numbered_anew_when_there_are_other_sources() -> None:
+def test_writers_are_renumbered_when_the_sources_change() -> None:
     def numbers(encoded: Encoded) -> set[int]:
         bodies = [orjson.loads(message.payload) for message in encoded.messages]
         return {each["DataSetWriterId"] for body in bodies for each in body.get("Messages", [body])}
@@ -102,7 +102,7 @@ def test_writers_are_numbered_anew_when_there_are_other_sources() -> None:
     assert numbers(made.encode(1)) == {1}
 
 
-def test_a_route_that_comes_has_its_keep_alives_and_one_that_goes_has_none(tmp_path: Path) -> None:
+def test_an_added_route_sends_keep_alives_and_a_removed_one_does_not(tmp_path: Path) -> None:
     async def body() -> None:
         made, link = Made(config({})), Link("line-1", "opc.tcp://h")
         link.up()

@@ -141,7 +141,7 @@ def assert_exact(outbox: Outbox, metrics: Metrics, sent: int) -> None:
 
 
 @given(st.lists(rows, max_size=12), st.sets(st.integers(0, 12)), st.sets(st.integers(0, 12)))
-def test_received_is_passed_and_filtered_and_the_rest_is_held(
+def test_received_values_equal_passed_plus_filtered_plus_held(
     given_rows: list[list[Row]], flushes: set[int], tables: set[int]
 ) -> None:
     shaper, tags, sent, received, shown = Shaper(SOURCE), TAGS, 0, 0, 0
@@ -159,7 +159,7 @@ def test_received_is_passed_and_filtered_and_the_rest_is_held(
 
 @settings(max_examples=12, deadline=None)
 @given(st.lists(rows, max_size=12), st.sets(st.integers(0, 12)))
-def test_the_books_balance_at_every_step(given_rows: list[list[Row]], flushes: set[int]) -> None:
+def test_the_counters_balance_at_every_step(given_rows: list[list[Row]], flushes: set[int]) -> None:
     async def body(outbox: Outbox, metrics: Metrics) -> None:
         now, sent = 1000 * S, 0
         intake = Intake("s", one_route(form()), outbox, metrics.for_source("s"), Shaper(SOURCE), lambda: now)
@@ -204,7 +204,7 @@ def test_reconnections_and_a_regular_end_lose_nothing(given_rows: list[list[Row]
     life(body)
 
 
-def test_what_was_held_at_a_kill_is_announced_with_its_number(tmp_path: Path) -> None:
+def test_values_held_at_a_kill_are_announced_with_their_number(tmp_path: Path) -> None:
     held = [(4, 1000, 1.0, 0), (4, 1001, 2.0, 0), (0, 1001, 5.0, 0)]
 
     async def killed(outbox: Outbox, metrics: Metrics) -> None:
@@ -240,7 +240,7 @@ class FaultyOnce(JsonEncoder):
         return super().encode(batch, next_seq, packet_bytes)
 
 
-def test_a_fault_in_encoding_is_followed_by_what_was_not_stored_and_what_was_held_is_announced() -> None:
+def test_after_a_fault_in_encoding_unstored_values_come_again_and_held_ones_are_announced() -> None:
     """What the fault interrupted is not taken for stored: the server sends it again to the next life."""
 
     async def body(outbox: Outbox, metrics: Metrics) -> None:
@@ -268,7 +268,7 @@ def test_a_fault_in_encoding_is_followed_by_what_was_not_stored_and_what_was_hel
 
 @settings(max_examples=8, deadline=None)
 @given(st.lists(rows, min_size=1, max_size=8), st.integers(0, 7), st.booleans(), st.booleans())
-def test_rules_exchanged_in_between_lose_nothing(
+def test_a_change_of_rules_loses_nothing(
     given_rows: list[list[Row]], at: int, ruled_before: bool, ruled_after: bool
 ) -> None:
     async def body(outbox: Outbox, metrics: Metrics) -> None:
@@ -287,7 +287,7 @@ def test_rules_exchanged_in_between_lose_nothing(
     life(body)
 
 
-def test_a_window_is_told_although_no_value_comes() -> None:
+def test_a_window_is_sent_although_no_value_comes() -> None:
     async def body(outbox: Outbox, metrics: Metrics) -> None:
         now = 0
         server = Server([batch_of([(4, 1000, 1.0, 0)], 0)], set())

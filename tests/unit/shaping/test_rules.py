@@ -73,7 +73,7 @@ def test_every_value_is_passed_filtered_or_held_at_every_step(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in RULES if n not in ("rate", "percent")])
 @given(samples=series())
-def test_what_is_not_good_or_no_number_or_changes_status_passes_in_order(name: str, samples: list[Sample]) -> None:
+def test_bad_values_non_numbers_and_changes_of_status_pass_in_order(name: str, samples: list[Sample]) -> None:
     made = made_rule(RULES[name])
     rows = [row for one in samples for row in made.take(one, one.ticks)] + made.cut()
     shown = [id(row) for row in rows if row.column == 0]
@@ -151,7 +151,7 @@ def test_a_rate_limit_lets_a_change_of_status_pass() -> None:
     assert [r.status for r in rows] == [0, BAD, 0]
 
 
-def test_a_window_tells_all_functions_of_source_time() -> None:
+def test_a_window_gives_all_functions_of_source_time() -> None:
     functions = ("min", "max", "mean", "last", "count", "time_weighted_mean")
     made = made_rule(ShapingConfig(aggregate=AggregateConfig(window=10, functions=functions)))
     for second, value in ((0, 1.0), (5, 2.0), (9, 6.0)):
@@ -163,7 +163,7 @@ def test_a_window_tells_all_functions_of_source_time() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.floats(-100, 100)), min_size=1, max_size=40))
-def test_aggregates_are_those_of_the_values_in_each_window(steps: list[tuple[int, float]]) -> None:
+def test_aggregates_equal_those_of_the_values_in_each_window(steps: list[tuple[int, float]]) -> None:
     """Against the definitions, value by value: windows of ten seconds, the last value before a window holds into it."""
     functions = ("min", "max", "mean", "last", "count", "time_weighted_mean")
     made = made_rule(ShapingConfig(aggregate=AggregateConfig(window=10, functions=functions)))

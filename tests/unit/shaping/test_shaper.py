@@ -70,7 +70,7 @@ def test_a_selections_own_shape_replaces_that_of_the_source() -> None:
     assert shown(shaped.batches[0]) == [("T", 1.0), ("P", 1.0), ("P", 2.0)]
 
 
-def test_a_gap_lets_go_of_the_window_before_it_is_told() -> None:
+def test_a_gap_ends_the_window_before_it_is_announced() -> None:
     shaper = Shaper(source({"aggregate": {"window": "1min", "functions": ["mean"]}}, None))
     shaper.take(batch([(0, 1, 1.0), (0, 2, 3.0)]), 0)
     assert shaper.held == 2
@@ -91,7 +91,7 @@ def test_a_new_tag_table_loses_nothing_that_was_held() -> None:
     assert (shaped.received, shaped.derived, shaped.filtered) == (5, 2, {"aggregate": 2})
 
 
-def test_what_was_held_travels_with_the_mark() -> None:
+def test_the_number_of_held_values_is_stored_with_the_checkpoint() -> None:
     assert wrap(b"mark", 0, 0) == b"mark"
     stored = wrap(b"mark", 7, 123)
     assert unwrap(stored) == b"mark"
@@ -115,12 +115,12 @@ def test_what_was_held_travels_with_the_mark() -> None:
         ({"deadband": float("nan")}, "finite number"),
     ],
 )
-def test_what_contradicts_itself_is_refused(shape: object, words: str) -> None:
+def test_contradicting_rules_are_refused(shape: object, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         source(shape)
 
 
-def test_history_beside_live_values_is_scaled_and_not_judged_by_later_ones() -> None:
+def test_history_beside_live_values_is_scaled_and_not_filtered_by_later_values() -> None:
     for backfill, expected in (("beside", [1.0, 2.0]), ("before", [])):
         shaper = Shaper(source({"deadband": 5.0, "scale": 0.5}, None, backfill=backfill))
         shaper.take(batch([(0, 9.0, 1)]), 0)

@@ -42,7 +42,7 @@ async def serving(
         task.cancel()
 
 
-def test_metrics_and_health() -> None:
+def test_metrics_and_health_are_served() -> None:
     links = [Link("line-1", ""), Link("broker", "")]
 
     async def check(address: str, session: aiohttp.ClientSession) -> None:
@@ -61,7 +61,7 @@ def test_metrics_and_health() -> None:
     asyncio.run(asyncio.wait_for(serving(0, links, check), 60))
 
 
-def test_a_taken_port_is_waited_for() -> None:
+def test_a_port_in_use_is_retried() -> None:
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     taken.listen()
@@ -113,7 +113,7 @@ def attacked(
     return [str(line["event"]) for line in logs if line["event"] != "connected"]
 
 
-def test_half_sent_requests_keep_nobody_out_and_are_told_once() -> None:
+def test_half_sent_requests_block_no_other_client_and_are_logged_once() -> None:
     async def check(address: str, session: aiohttp.ClientSession) -> None:
         socks = []
         for _ in range(20):
@@ -126,7 +126,7 @@ def test_half_sent_requests_keep_nobody_out_and_are_told_once() -> None:
     assert attacked(check) == ["more HTTP connections than are taken: those idle for longest are closed"]
 
 
-def test_a_request_that_does_not_end_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_does_not_end_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.web.connections.HEAD_S", 0.05)
 
     async def check(address: str, session: aiohttp.ClientSession) -> None:
@@ -139,7 +139,7 @@ def test_a_request_that_does_not_end_is_hung_up_on(monkeypatch: pytest.MonkeyPat
     assert attacked(check) == []
 
 
-def test_the_last_descriptors_are_for_the_data() -> None:
+def test_the_last_file_descriptors_are_reserved_for_the_data_path() -> None:
     """What the process may have is used up while connections wait: they cost the port one line and nobody anything."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 
@@ -160,7 +160,7 @@ def test_the_last_descriptors_are_for_the_data() -> None:
     assert attacked(check) == ["no file descriptors for HTTP: what is left is kept for the data"]
 
 
-def test_what_is_no_http_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_is_not_http_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def check(address: str, session: aiohttp.ClientSession) -> None:
         for sock in connected(address, 10, b"\x16\x03\x01\x02\x00 not HTTP\r\n\r\n"):
             while await asyncio.get_running_loop().sock_recv(sock, 1000):
@@ -193,11 +193,11 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "is_right"), [*((n, True) for n in RIGHT), *((n, False) for n in WRONG)])
-def test_only_names_that_cannot_be_somebody_elses_are_ours(name: str, is_right: bool) -> None:
+def test_only_local_host_names_are_accepted(name: str, is_right: bool) -> None:
     assert Hosts(("edge.example.com",)).are_right(name) is is_right
 
 
-def test_a_request_by_another_name_sees_nothing() -> None:
+def test_a_request_with_another_host_name_is_refused() -> None:
     async def check(address: str, session: aiohttp.ClientSession) -> None:
         for _ in range(5):
             for path in ("/metrics", "/health/ready", "/none"):

@@ -126,14 +126,14 @@ MERGE_BOMB = "a: &a {k: 1}\n" + "".join(
         ("a:\n  b: 1\n  'b': 2", "3: a.b: stands twice, first on line 2: remove one"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_told_with_its_line(problems: Problems, text: str | bytes, told: str) -> None:
+def test_an_unreadable_document_is_reported_with_its_line(problems: Problems, text: str | bytes, told: str) -> None:
     found = problems(text)
     assert any(problem.startswith(told) for problem in found), found
     assert "hunter2" not in " ".join(found), "it may be a password"
 
 
 @pytest.mark.parametrize("escape", ["\\ud800", "\\U00110000", "\\UFFFFFFFF"])
-def test_an_escape_for_what_is_no_character_is_told(problems: Problems, escape: str) -> None:
+def test_an_escape_that_is_not_a_character_is_reported(problems: Problems, escape: str) -> None:
     [told] = problems(f'a: "{escape}"')
     assert told.startswith("1: ")
 
@@ -141,7 +141,7 @@ def test_an_escape_for_what_is_no_character_is_told(problems: Problems, escape: 
 @pytest.mark.parametrize(
     "text", [BOMB, MERGE_BOMB, "[" * 1_000_000, "- " * 200_000], ids=["bomb", "merge", "deep", "-"]
 )
-def test_what_is_built_to_be_large_takes_no_memory(problems: Problems, text: str) -> None:
+def test_a_document_built_to_explode_takes_no_memory(problems: Problems, text: str) -> None:
     tracemalloc.start()
     try:
         assert problems(text)
@@ -151,7 +151,7 @@ def test_what_is_built_to_be_large_takes_no_memory(problems: Problems, text: str
     assert peak < 64 * 2**20
 
 
-def test_no_more_is_told_than_somebody_would_read(problems: Problems) -> None:
+def test_the_number_of_reported_mistakes_is_limited(problems: Problems) -> None:
     assert len(problems("- 010\n" * 5_000)) == 100
 
 
@@ -174,9 +174,7 @@ def test_no_more_is_told_than_somebody_would_read(problems: Problems) -> None:
         ("=", '= is something of its own in YAML 1.1 and a text in YAML 1.2: write "="'),
     ],
 )
-def test_what_the_dialects_read_differently_is_told_with_what_to_write(
-    problems: Problems, word: str, told: str
-) -> None:
+def test_words_with_two_meanings_are_reported_with_the_remedy(problems: Problems, word: str, told: str) -> None:
     assert problems(f"a: {word}") == [f"1: a: {told}"]
     assert problems(f"a: '{word}'") == []
     if word != "=":
@@ -194,7 +192,7 @@ def test_what_the_dialects_read_differently_is_told_with_what_to_write(
         ("192.0.2.10", "192.0.2.10"), ("-", "-"), ("1e", "1e"), ("18446744073709551615", 2**64 - 1),
     ],
 )  # fmt: skip
-def test_words_that_all_readers_read_alike(word: str, value: object) -> None:
+def test_words_with_one_meaning_in_all_readers_are_accepted(word: str, value: object) -> None:
     assert read_word(word) == (value, "")
     assert yaml.safe_load(word) == value or word in ("-", "")
 
@@ -213,7 +211,7 @@ WORDS = st.text(alphabet="0123456789abcdefABCDEFxo_:.+-~nulltrueNFonyesTZ= ", ma
 @example("2001-12-14t21:59:43.10-05:00")
 @example("-0o7")
 @example("1_0.5e+3")
-def test_what_is_let_through_is_the_same_to_a_plain_reader(word: str) -> None:
+def test_an_accepted_word_has_the_same_value_in_pyyaml(word: str) -> None:
     try:
         event = list(yaml.parse(f"[{word}]", Loader=yaml.SafeLoader))[3]
     except yaml.YAMLError:
@@ -226,7 +224,7 @@ def test_what_is_let_through_is_the_same_to_a_plain_reader(word: str) -> None:
         assert (plain == value and type(plain) is type(value)) or (plain != plain and value != value)
 
 
-def test_every_part_knows_its_line(loader: ModuleType, tmp_path: Path) -> None:
+def test_every_element_knows_its_line(loader: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_text("a:\n  - &b {x: 1,\n       y: 2}\n  - <<: *b\n    z: 3\nc: *b\n", encoding="utf-8")
     document = loader.read_yaml(path)
@@ -246,9 +244,7 @@ def test_own_keys_win_over_merged_ones_and_earlier_ones_over_later(loader: Modul
 
 
 @given(st.binary(max_size=40) | st.text(alphabet="{}[]:,-?!&*|>'\"#%@` \n\tab0<~", max_size=40).map(str.encode))
-def test_whatever_the_bytes_are_it_is_a_document_or_mistakes(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes
-) -> None:
+def test_any_bytes_give_a_document_or_mistakes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(data)
     told: list[str] | None = None
