@@ -112,7 +112,7 @@ def test_protocol_libraries_stay_in_their_package(path: Path) -> None:
             assert home in HOMES[library], f"{path} imports {name}: only {HOMES[library] or 'nobody'} may"
 
 
-def test_delivery_is_all_that_is_known_of_a_sink() -> None:
+def test_outside_packages_know_only_the_delivery_contract_of_a_sink() -> None:
     named = {
         str(path.relative_to(ROOT))
         for path in modules()
@@ -139,7 +139,7 @@ def test_rooms_of_a_package_import_downward(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(UNITS))
-def test_a_unit_alone_imports_what_speaks_to_its_peer(name: str) -> None:
+def test_only_a_peers_unit_imports_its_protocol_package(name: str) -> None:
     rooms = {
         path.stem
         for path in modules()

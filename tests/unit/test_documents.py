@@ -125,14 +125,14 @@ def _classes() -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_what_a_document_names_exists(document: str) -> None:
+def test_files_and_names_in_a_document_exist(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     wrong = {span: problem for span in spans(text) if (problem := problem_of(span))}
     assert not wrong, f"{document} names what is not there: {wrong}"
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
-def test_what_a_document_links_to_exists(document: str) -> None:
+def test_links_in_a_document_exist(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     goals = re.findall(r"\]\(([^)#\s]+)", text)
     gone = [goal for goal in goals if "://" not in goal and not (ROOT / goal).exists()]
@@ -159,7 +159,7 @@ def test_what_a_document_links_to_exists(document: str) -> None:
         ("var/outbox", False),
     ],
 )
-def test_the_check_sees_what_is_gone(span: str, is_wrong: bool) -> None:
+def test_the_check_reports_missing_names(span: str, is_wrong: bool) -> None:
     assert bool(problem_of(span)) is is_wrong
 
 

@@ -68,13 +68,13 @@ def test_the_notes_of_a_version_are_its_section() -> None:
     assert notes_of(CHANGELOG, "1.0.0") == "- First."
 
 
-def test_what_is_clean_and_told_can_be_released(tmp_path: Path) -> None:
+def test_a_clean_checkout_with_notes_can_be_released(tmp_path: Path) -> None:
     root = checkout(tmp_path)
     assert version_of(root) == "1.1.0"
     assert problems(root, "1.1.0") == []
 
 
-def test_what_is_not_committed_is_not_released(tmp_path: Path) -> None:
+def test_uncommitted_changes_are_not_released(tmp_path: Path) -> None:
     root = checkout(tmp_path)
     (root / "new.py").touch()
     assert problems(root, "1.1.0") == ["not committed: new.py"]
@@ -90,7 +90,7 @@ def test_what_is_not_committed_is_not_released(tmp_path: Path) -> None:
         (CHANGELOG.replace("[Unreleased]\n", "[Unreleased]\n\n- More.\n"), "under Unreleased"),
     ],
 )
-def test_without_whole_notes_nothing_is_released(changelog: str, said: str) -> None:
+def test_without_complete_notes_nothing_is_released(changelog: str, said: str) -> None:
     (problem,) = problems_of(changelog, "1.1.0")
     assert said in problem
 
@@ -117,7 +117,7 @@ def test_the_bill_of_materials_names_each_part_with_its_digest_and_what_it_needs
 
 
 @pytest.mark.parametrize("installed", [REPORT["install"], None], ids=["a report", "what is installed here"])
-def test_the_bill_of_materials_keeps_to_the_schema_of_cyclonedx(installed: list[dict[str, Any]] | None) -> None:
+def test_the_bill_of_materials_is_valid_cyclonedx(installed: list[dict[str, Any]] | None) -> None:
     here = {each.name: {"metadata": each.metadata.json} for each in distributions()}
     bill = bill_of_materials({"install": installed or list(here.values())}, "connected-factory", datetime.now(UTC))
     schema = JsonStrictValidator(SchemaVersion.V1_6)
@@ -142,14 +142,14 @@ def test_every_part_has_its_licence() -> None:
         ({}, "unknown"),
     ],
 )
-def test_the_most_exact_word_for_a_licence_counts(metadata: dict[str, Any], licence: str) -> None:
+def test_the_most_exact_licence_expression_is_used(metadata: dict[str, Any], licence: str) -> None:
     assert licence_of(metadata) == licence
 
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_digests_of_several_processors_stand_together_and_no_address_does() -> None:
+def test_digests_of_several_processors_are_listed_and_addresses_are_not() -> None:
     other = {"install": [distribution("py-thing", "2.0")]}
     other["install"][0]["download_info"]["archive_info"]["hashes"]["sha256"] = "another"
     made = requirements([{"install": REPORT["install"][1:]}, other])

@@ -59,7 +59,7 @@ def names(result: ua.BrowseResult) -> list[str]:
     return [str(each.BrowseName.Name) for each in result.References]
 
 
-def test_the_tree_is_told_level_by_level(browsing: Browsing) -> None:
+def test_the_tree_is_browsed_level_by_level(browsing: Browsing) -> None:
     top = browse(browsing, [node("load")])
     assert top is not None
     assert names(top[0]) == [f"m{n:03}" for n in range(9)]
@@ -68,7 +68,7 @@ def test_the_tree_is_told_level_by_level(browsing: Browsing) -> None:
     assert [name for result in below for name in names(result)] == [f"v{n:06}" for n in range(VARIABLES)]
 
 
-def test_a_reference_says_all_that_a_reference_says(browsing: Browsing) -> None:
+def test_a_reference_has_every_field_of_its_description(browsing: Browsing) -> None:
     found = browse(browsing, [node("m000")])
     assert found is not None
     first = found[0].References[0]
@@ -78,7 +78,7 @@ def test_a_reference_says_all_that_a_reference_says(browsing: Browsing) -> None:
     assert first.TypeDefinition == standard(63)
 
 
-def test_what_does_not_fit_into_an_answer_is_told_by_the_next_ones(browsing: Browsing) -> None:
+def test_references_that_do_not_fit_come_with_browse_next(browsing: Browsing) -> None:
     found = browse(browsing, [node("load")], most=4)
     told: list[str] = []
     while found is not None:
@@ -104,14 +104,14 @@ def test_a_continuation_point_is_good_once_and_can_be_given_back(browsing: Brows
     assert gone[0].StatusCode.value == Status.CONTINUATION_POINT_INVALID
 
 
-def test_classes_and_references_that_were_not_asked_for_are_left_out(browsing: Browsing) -> None:
+def test_unrequested_classes_and_references_are_left_out(browsing: Browsing) -> None:
     for changes in ({"mask": 1}, {"reference": 46}):
         found = browse(browsing, [node("m000")], **changes)
         assert found is not None
         assert found[0].References == []
 
 
-def test_other_nodes_directions_and_references_are_left_to_others(browsing: Browsing) -> None:
+def test_other_nodes_directions_and_references_are_left_to_asyncua(browsing: Browsing) -> None:
     assert browse(browsing, [node("load"), standard(85)]) is None
     assert browse(browsing, [node("load")], direction=1) is None
     assert browse(browsing, [node("load")], reference=40) is None
@@ -131,7 +131,7 @@ def read(browsing: Browsing, *wanted: tuple[ua.NodeId, int]) -> list[ua.DataValu
     return [struct_from_binary(ua.DataValue, buffer) for _ in range(count)]
 
 
-def test_attributes_of_variables_are_told_and_those_they_have_not_are_refused(browsing: Browsing) -> None:
+def test_attributes_of_variables_are_read_and_missing_ones_refused(browsing: Browsing) -> None:
     one = node("v000024")
     found = read(browsing, (one, 3), (one, 14), (one, 15), (one, 2), (one, 17), (one, 16))
     assert found is not None
@@ -141,6 +141,6 @@ def test_attributes_of_variables_are_told_and_those_they_have_not_are_refused(br
     assert found[5].StatusCode.value == Status.ATTRIBUTE_ID_INVALID
 
 
-def test_values_and_other_nodes_are_left_to_others(browsing: Browsing) -> None:
+def test_values_and_other_nodes_are_left_to_asyncua(browsing: Browsing) -> None:
     assert read(browsing, (node("v000000"), 13)) is None
     assert read(browsing, (node("v000000"), 14), (standard(2255), 14)) is None

@@ -8,13 +8,13 @@ from tests.bench.chain.install import NEEDS
 from tests.bench.chain.load import Load
 
 
-def test_contestants_alternate_and_turn_round() -> None:
+def test_contestants_alternate_and_their_order_rotates() -> None:
     contestants, cases = [CONTESTANTS["ours-json"], CONTESTANTS["node"]], [CASES["1000"], CASES["10"]]
     order = [(job.contestant.name, job.round) for job in jobs(contestants, cases, 2)]
     assert order == [("ours-json", 0), ("node", 0), ("node", 1), ("ours-json", 1)]
 
 
-def test_a_contestant_takes_part_in_what_its_entry_can_do() -> None:
+def test_a_contestant_runs_the_cases_that_its_entry_supports() -> None:
     everything = list(CASES.values())
     script = [case.name for job in jobs([CONTESTANTS["node"]], everything, 1) for case in job.cases]
     ours = [case.name for job in jobs([CONTESTANTS["ours-json"]], everything, 1) for case in job.cases]
@@ -22,7 +22,7 @@ def test_a_contestant_takes_part_in_what_its_entry_can_do() -> None:
     assert sorted(ours) == sorted(CASES)
 
 
-def test_cases_share_a_stage_unless_they_need_another_or_leave_it_changed() -> None:
+def test_cases_share_a_stage_unless_they_need_another_or_change_it() -> None:
     groups = by_stage([CASES[name] for name in ("1000", "secure-10", "10", "backlog", "backlog-link")])
     assert [[case.name for case in group] for group in groups] == [
         ["1000", "10"], ["secure-10"], ["backlog"], ["backlog-link"],

@@ -36,14 +36,14 @@ def judged(*payloads: bytes, form: str = "list") -> Checker:
     return checker
 
 
-def test_all_of_them_once_is_sound() -> None:
+def test_every_value_once_is_correct() -> None:
     verdict = judged(listed(range(15)), listed(range(15, 20))).verdict(20, 1)
     assert verdict == {
         "values": 20, "messages": 2, "initial": 0, "missing": 0, "repeated": 0, "steps_back": 0, "problems": {},
     }  # fmt: skip
 
 
-def test_a_missing_one_a_repeated_one_and_one_out_of_order_are_told_apart() -> None:
+def test_missing_repeated_and_reordered_values_are_distinguished() -> None:
     verdict = judged(listed([0, 1, 1, 4, 3])).verdict(5, 1)
     assert (verdict["missing"], verdict["repeated"], verdict["steps_back"]) == (1, 1, 1)
 
@@ -64,16 +64,16 @@ def test_a_later_load_is_judged_by_itself() -> None:
         (b"{}", "unreadable, bench/x: KeyError('values')"),
     ],
 )
-def test_what_cannot_be_is_a_problem(payload: bytes, problem: str) -> None:
+def test_an_impossible_value_is_a_problem(payload: bytes, problem: str) -> None:
     assert judged(payload).verdict(5, 1)["problems"] == {problem: 1}
 
 
-def test_a_server_that_brought_nothing_is_missed() -> None:
+def test_a_server_without_values_is_reported() -> None:
     other = judged(listed(range(5)))
     assert other.verdict(10, 2)["missing"] == 5
 
 
-def test_servers_are_told_apart_by_their_numbers() -> None:
+def test_servers_are_distinguished_by_their_numbers() -> None:
     rows = [
         {"name": f"v{s:06}", "value": k * NUMBERS_APART + s + 0.5, "time": TIME + "Z"} for s in (0, 1) for k in (0, 1)
     ]
@@ -92,7 +92,7 @@ def test_delay_is_from_source_time_to_arrival() -> None:
     assert judged(listed([0])).delays_ms(1) == {}
 
 
-def test_a_backlog_is_told_from_the_live_values_that_pass_it() -> None:
+def test_a_backlog_is_distinguished_from_live_values_that_pass_it() -> None:
     checker = Checker("list", 10)
     for at_s, serial in ((0.0, 0), (0.5, 5), (2.0, 1), (2.5, 6)):
         checker.take([("bench/x", listed([serial]), AT_S + at_s)])
@@ -119,7 +119,7 @@ def test_columns_point_into_the_list_of_tags_that_came_before() -> None:
     assert checker.delays_ms(1)["p50"] == pytest.approx(250.0 - 0.001)
 
 
-def test_holes_in_the_numbering_and_announced_gaps_are_problems() -> None:
+def test_missing_sequence_numbers_and_announced_gaps_are_problems() -> None:
     data = columns(3, tags="a1", start=TIME + "Z", time=[0], tag=[0], value=[0.5], gaps=[{"cause": "restart"}])
     found = judged(TAGS, data, form="columns").verdict(1, 1)["problems"]
     assert found == {"numbers of a stream that did not come": 1, "a gap announced: restart": 1}
@@ -142,7 +142,7 @@ def test_one_message_per_value_is_read() -> None:
     assert checker.delays_ms(0)["p50"] == pytest.approx(250.0 - 123.4567, abs=0.001)
 
 
-def test_thingsboards_telemetry_is_read_and_the_rest_of_it_left_alone() -> None:
+def test_thingsboard_telemetry_is_read_and_other_messages_ignored() -> None:
     body = orjson.dumps({"load": [{"ts": int(AT_S * 1000), "values": {"v000000": 0.5, "v000001": "1.5"}}]})
     checker = Checker("thingsboard", 10)
     checker.take([("v1/gateway/telemetry", body, AT_S), ("v1/gateway/connect", b'{"device": "load"}', AT_S)])

@@ -23,7 +23,7 @@ def talker(folder: Path, code: str) -> Talker:
     return Talker("told", folder, [sys.executable, "-c", code])
 
 
-def test_processor_time_and_memory_are_those_of_the_family_and_all_of_it_ends(tmp_path: Path) -> None:
+def test_processor_time_and_memory_include_child_processes_and_all_of_them_end(tmp_path: Path) -> None:
     with ending(talker(tmp_path, f"INNER = {INNER!r}\n{PARENT}")) as parent:
         inner = parent.wait("ready", 60)["pid"]
         assert family(parent.pid) == [parent.pid, inner]
@@ -35,13 +35,13 @@ def test_processor_time_and_memory_are_those_of_the_family_and_all_of_it_ends(tm
     assert not Path(f"/proc/{inner}").exists()
 
 
-def test_who_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_process_that_ends_is_reported_with_its_last_output(tmp_path: Path) -> None:
     code = "import sys; sys.exit('no broker')"
     with ending(talker(tmp_path, code)) as child, pytest.raises(Ended, match="no broker"):
         child.wait("ready", 60)
 
 
-def test_who_says_nothing_is_waited_for_so_long(tmp_path: Path) -> None:
+def test_a_silent_process_is_waited_for_until_the_time_limit(tmp_path: Path) -> None:
     code = "import time; time.sleep(600)"
     with ending(talker(tmp_path, code)) as child, pytest.raises(Ended, match="said no 'ready' within"):
         child.wait("ready", 0.3)

@@ -13,7 +13,7 @@ STACKS = (
 )
 
 
-def test_lines_of_a_function_are_one_box_and_what_every_turn_shares_is_left_out() -> None:
+def test_lines_of_a_function_are_one_box_and_common_frames_are_left_out() -> None:
     root = tree_of(STACKS)
     assert root.samples == 10
     assert {name: box.samples for name, box in root.inner.items()} == {
@@ -27,7 +27,7 @@ def test_a_frame_names_its_package() -> None:
     assert described("_PyEval") == ("_PyEval", "")
 
 
-def test_the_picture_is_as_wide_as_the_samples_and_says_names() -> None:
+def test_the_flame_graph_is_as_wide_as_the_samples_and_names_functions() -> None:
     picture = ET.fromstring(svg(tree_of(STACKS), "a <title>"))
     rooted = "{http://www.w3.org/2000/svg}"
     widths = {g.findtext(f"{rooted}title"): g.find(f"{rooted}rect") for g in picture.iter(f"{rooted}g")}

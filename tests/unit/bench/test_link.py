@@ -13,7 +13,7 @@ def test_a_full_link_passes_its_rate() -> None:
     assert abs((now_s - 100.0) - 5.0) <= 2 * SLICE_S
 
 
-def test_a_late_wake_up_is_made_up_for_and_a_pause_of_the_sender_is_not() -> None:
+def test_a_late_wake_up_is_compensated_and_a_pause_of_the_sender_is_not() -> None:
     budget = Budget(1_000_000.0)
     assert budget.wait_s(5_000, 100.0) == 0.0
     late = budget.wait_s(5_000, 100.0 + 0.002)

@@ -61,7 +61,7 @@ def test_serials_go_on_from_load_to_load() -> None:
     assert rows["value"].tolist() == [4.5, 5.5, 6.5, 7.5]
 
 
-def test_sequence_numbers_never_skip_and_nothing_to_say_uses_none() -> None:
+def test_sequence_numbers_never_skip_and_keep_alives_use_none() -> None:
     made = subscription()
     before = made.sequence_number
     made.begin(Load(3, 1), 0)
@@ -71,7 +71,7 @@ def test_sequence_numbers_never_skip_and_nothing_to_say_uses_none() -> None:
     assert numbers == [before + 1, before + 2, before + 3]
 
 
-def test_what_was_not_acknowledged_can_be_had_again_unchanged_also_during_a_later_load() -> None:
+def test_unacknowledged_messages_can_be_republished_unchanged_even_during_a_later_load() -> None:
     made = subscription()
     made.begin(Load(9, 9), 0)
     number, rows = values_of(made.take(0))
@@ -83,7 +83,7 @@ def test_what_was_not_acknowledged_can_be_had_again_unchanged_also_during_a_late
     assert values_of(again)[1].tolist() == kept.tolist()
 
 
-def test_an_acknowledgement_counts_once_and_of_what_is_not_kept_is_told_to_be_unknown() -> None:
+def test_an_acknowledgement_counts_once_and_an_unknown_number_is_reported() -> None:
     made = subscription()
     made.begin(Load(5, 5), 0)
     number, _ = values_of(made.take(0))
@@ -93,7 +93,7 @@ def test_an_acknowledgement_counts_once_and_of_what_is_not_kept_is_told_to_be_un
     assert (made.acknowledged, made.unknown_acknowledgements) == (5, 1)
 
 
-def test_a_rate_makes_values_when_they_are_due_and_says_when_that_is() -> None:
+def test_a_rate_makes_values_when_they_are_due_and_gives_the_next_time() -> None:
     made = subscription()
     made.begin(Load(40, 10, rate_hz=100.0), 5 * SECOND_NS)
     made.advance(5 * SECOND_NS)
@@ -113,7 +113,7 @@ def test_a_value_that_waits_for_a_request_keeps_the_time_at_which_it_was_made() 
         assert rows["source"][0] == due_ticks + UNIX_EPOCH_TICKS + SECOND_NS // 10 // 100
 
 
-def test_a_client_that_wants_fewer_values_at_once_gets_them_all_the_same() -> None:
+def test_a_client_with_smaller_messages_gets_every_value() -> None:
     made = subscription(most=4)
     made.begin(Load(10, 10, rate_hz=1000.0), 0)
     made.advance(SECOND_NS)
@@ -124,7 +124,7 @@ def test_a_client_that_wants_fewer_values_at_once_gets_them_all_the_same() -> No
     assert made.finished
 
 
-def test_a_load_ends_after_its_seconds_or_when_enough_is_said() -> None:
+def test_a_load_ends_after_its_duration_or_its_number_of_values() -> None:
     made = subscription()
     made.begin(Load(10**6, 1, seconds=1.0), 0)
     made.take(0)
@@ -139,7 +139,7 @@ def test_a_load_ends_after_its_seconds_or_when_enough_is_said() -> None:
     assert made.next == 4
 
 
-def test_who_never_acknowledges_makes_the_oldest_be_forgotten_and_that_is_counted(
+def test_without_acknowledgements_the_oldest_messages_are_dropped_and_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tests.bench.chain.load.MOST_KEPT", 2)

@@ -37,16 +37,16 @@ def results(**costs: float) -> Results:
     return Results({"machine": {}}, entries)
 
 
-def test_a_spread_is_the_median_and_what_the_others_lie_between() -> None:
+def test_a_spread_is_the_median_with_its_range() -> None:
     assert Spread.of([5.0, 1.0, 3.0]) == Spread(3.0, 1.0, 5.0, 3)
 
 
-def test_cpu_per_value_and_speed_come_of_the_same_load() -> None:
+def test_cpu_per_value_and_speed_are_of_the_same_load() -> None:
     measured = load(3.0)
     assert (measured.cpu_us, measured.response_us, measured.values_per_s, measured.cores) == (3.0, 3000.0, 5e5, 1.5)
 
 
-def test_ratios_say_how_many_times_the_others_cost_today_and_as_recorded() -> None:
+def test_ratios_compare_the_cost_of_the_others_today_and_as_recorded() -> None:
     today, before = results(node=6.0, ours_json=2.0, ours_tag=1.0), results(node=9.0, ours_json=9.0)
     found = {(each.other, each.ours): (each.today, each.before) for each in ratios(today, before)}
     assert found == {("node", "ours-json"): (3.0, 1.0)}
@@ -59,14 +59,14 @@ def test_another_checkout_is_compared_with_this_one() -> None:
     assert [(each.other, each.ours, each.today) for each in found] == [("ours-json@against", "ours-json", 1.5)]
 
 
-def test_who_failed_is_in_no_median() -> None:
+def test_a_failed_run_is_in_no_median() -> None:
     found = results(node=6.0)
     found.entries.append(Entry("node", "1000", 1, failed="ended"))
     assert found.spread("node", "1000", cpu_us) == Spread(6.0, 6.0, 6.0, 1)
     assert not found.sound
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_written_results_are_read_again(tmp_path: Path) -> None:
     written = results(node=6.0, ours_json=2.0)
     written.entries.append(Entry("ours-json", "backlog", 0, started(), drained=drained()))
     written.instructions = {"decode": {"1000": 123.0}}
@@ -80,12 +80,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "x.json")
 
 
-def test_what_is_recorded_in_the_repository_can_be_read() -> None:
+def test_recorded_results_can_be_read() -> None:
     for _, found in recorded():
         assert found.entries
 
 
-def test_everything_measured_is_in_a_table_and_what_is_wrong_is_said() -> None:
+def test_every_measurement_and_problem_is_in_a_table() -> None:
     found = results(node=6.0, ours_json=2.0)
     found.entries += [
         Entry("ours-json", "10", 0, started(), load(1.0, missing=7)),
@@ -102,7 +102,7 @@ def test_everything_measured_is_in_a_table_and_what_is_wrong_is_said() -> None:
     assert "it ended" in line(found.entries[4])
 
 
-def test_pictures_are_of_what_was_measured() -> None:
+def test_charts_show_the_measurements() -> None:
     assert set(pictures(results(node=6.0, ours_json=2.0))) == {"cpu", "rate"}
 
 

@@ -77,7 +77,7 @@ def test_a_subscription_is_created_with_what_was_asked_for(services: Services, s
     assert reader.take("IdII") == (1, 100.0, 1000, 10)
 
 
-def test_items_are_created_and_unknown_ones_refused_each_for_itself(services: Services, sent: Sent) -> None:
+def test_items_are_created_and_unknown_ones_refused_individually(services: Services, sent: Sent) -> None:
     sent.answers.clear()
     body = struct.pack("<IIi", 1, 2, 2) + item("v000001", 11) + item("v000009", 19)
     services.answer(751, 2, HEADER + body, 0)
@@ -101,7 +101,7 @@ def test_a_publish_request_waits_until_there_is_something(services: Services, se
     assert sent.answers[-1][0] == 5
 
 
-def test_a_response_tells_what_can_be_had_again_and_how_acknowledgements_went(services: Services, sent: Sent) -> None:
+def test_a_response_lists_available_numbers_and_acknowledgement_results(services: Services, sent: Sent) -> None:
     with_items(services, sent)
     publish(services, 3)
     publish(services, 4, (1, 1), (1, 9), (5, 1))
@@ -119,7 +119,7 @@ def test_a_response_tells_what_can_be_had_again_and_how_acknowledgements_went(se
     ]  # fmt: skip
 
 
-def test_republish_gives_the_message_or_says_that_it_is_gone(services: Services, sent: Sent) -> None:
+def test_republish_returns_the_message_or_message_not_available(services: Services, sent: Sent) -> None:
     with_items(services, sent)
     publish(services, 3)
     message = sent.answers[-1][1]
@@ -156,7 +156,7 @@ def test_too_many_publish_requests_send_the_oldest_back(
     assert sent.take()[:3] == (3, 397, Status.TOO_MANY_PUBLISH_REQUESTS)
 
 
-def test_a_quiet_subscription_says_that_it_is_alive(services: Services, sent: Sent) -> None:
+def test_a_quiet_subscription_sends_a_keep_alive(services: Services, sent: Sent) -> None:
     sent.answers.clear()
     publish(services, 3)
     services.sent_at_s[1] -= 60.0
@@ -167,7 +167,7 @@ def test_a_quiet_subscription_says_that_it_is_alive(services: Services, sent: Se
     assert reader.take("Iqi")[::2] == (1, 0), "the next number, and no data"
 
 
-def test_a_subscription_goes_over_to_another_session_with_what_is_kept(services: Services, sent: Sent) -> None:
+def test_a_subscription_transfers_to_another_session_with_its_messages(services: Services, sent: Sent) -> None:
     with_items(services, sent)
     publish(services, 3)
     sent.answers.clear()
@@ -179,18 +179,18 @@ def test_a_subscription_goes_over_to_another_session_with_what_is_kept(services:
     assert not services.subscriptions
 
 
-def test_a_client_that_takes_nothing_is_sent_nothing(services: Services, sent: Sent) -> None:
+def test_a_client_that_reads_nothing_is_sent_nothing(services: Services, sent: Sent) -> None:
     with_items(services, sent)
     sent.congested = True
     publish(services, 3)
     assert not sent.answers
 
 
-def test_a_request_of_another_kind_is_left_to_others(services: Services) -> None:
+def test_a_request_of_another_service_is_left_to_asyncua(services: Services) -> None:
     assert not services.answer(673, 9, HEADER, 0)
 
 
-def test_a_long_message_is_cut_into_chunks_that_count_on() -> None:
+def test_a_long_message_is_sent_in_numbered_chunks() -> None:
     parts = wire.chunks(b"x" * 25, 10, 5, 6, 7, 41)
     heads = [struct.unpack("<4sIIIII", part) for part in parts[::2]]
     assert heads == [(b"MSGC", 34, 5, 6, 42, 7), (b"MSGC", 34, 5, 6, 43, 7), (b"MSGF", 29, 5, 6, 44, 7)]

@@ -30,7 +30,7 @@ def checked(*payloads: bytes) -> LoadChecker:
     return checker
 
 
-def test_what_is_whole_is_found_whole() -> None:
+def test_a_complete_recording_has_no_problem() -> None:
     checker = checked(message(1, 5, 6, 7), message(2, 8))
     assert (checker.values, checker.owed, checker.missing, checker.disordered) == (16, 16, 0, 0)
     assert not checker.problems.total()
@@ -52,7 +52,7 @@ def test_one_value_of_one_tag_is_missed() -> None:
     assert [hole.values for hole in checker.holes] == [1]
 
 
-def test_a_repeat_is_told_by_its_number_and_counts_for_nothing() -> None:
+def test_a_repeat_is_known_by_its_number_and_ignored() -> None:
     checker = checked(message(1, 5), message(2, 6), message(1, 5), message(2, 6))
     assert (checker.values, checker.repeated_values, checker.disordered) == (8, 8, 0)
 
@@ -61,11 +61,11 @@ def test_the_same_values_under_a_new_number_are_out_of_order() -> None:
     assert checked(message(1, 5), message(2, 5)).disordered == TAGS
 
 
-def test_a_hole_in_the_numbering_is_seen() -> None:
+def test_a_missing_sequence_number_is_reported() -> None:
     assert checked(message(1, 5), message(3, 6)).numbers_missing == ["s: 1 is followed by 3"]
 
 
-def test_a_hole_in_the_numbering_that_a_gap_names_is_explained() -> None:
+def test_a_missing_sequence_number_named_by_a_gap_is_explained() -> None:
     def after(first: int, last: int) -> LoadChecker:
         gap = {"cause": "policy_drop", "from_seq": first, "to_seq": last, "count": 8}
         return checked(message(1, 5), message(4, 8, gaps=[gap]))
@@ -83,5 +83,5 @@ def test_a_hole_in_the_numbering_that_a_gap_names_is_explained() -> None:
         ({"start": "2027-01-15T08:00:00.6Z"}, "wrong source times"),
     ],
 )
-def test_values_that_are_not_true_are_seen(changes: dict[str, object], what: str) -> None:
+def test_wrong_values_are_reported(changes: dict[str, object], what: str) -> None:
     assert checked(message(1, 5, **changes)).problems[what] > 0

@@ -16,14 +16,14 @@ def wandering(rng: np.random.Generator, correlation: float) -> Floats:
     return noise
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says_although_samples_are_correlated() -> None:
+def test_the_confidence_interval_covers_the_truth_at_its_level_with_correlated_samples() -> None:
     rng = np.random.default_rng(1)
     slopes = [slope_of(HOURS_2, 50.0 * HOURS_2 / 3600 + wandering(rng, 0.9), 300.0) for _ in range(300)]
     held = sum(slope.low <= 50.0 <= slope.high for slope in slopes)
     assert 0.90 <= held / 300 <= 0.99
 
 
-def test_a_leak_is_seen_under_noise() -> None:
+def test_a_leak_is_detected_under_noise() -> None:
     slope = slope_of(HOURS_2, 500.0 * HOURS_2 / 3600 + 40 * wandering(np.random.default_rng(2), 0.9), 300.0)
     assert slope.low > 0
 

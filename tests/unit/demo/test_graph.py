@@ -25,7 +25,7 @@ def an_outage(lasts_s: int) -> tuple[History, Books]:
     return history, latest
 
 
-def test_an_outage_shows_as_nothing_delivered_a_climbing_store_and_a_catch_up() -> None:
+def test_an_outage_is_shown_as_no_delivery_a_growing_store_and_a_catch_up() -> None:
     history, _ = an_outage(5)
     data = history.summary()
     assert data["delivered"] == [0] + [10] * 9 + [0] * 5 + [60] + [10] * 9
@@ -33,7 +33,7 @@ def test_an_outage_shows_as_nothing_delivered_a_climbing_store_and_a_catch_up() 
     assert data["broker_up"] == [True] * 10 + [False] * 5 + [True] * 10
 
 
-def test_two_minutes_fit_into_the_picture() -> None:
+def test_two_minutes_fit_into_the_graph() -> None:
     history, latest = an_outage(120)
     assert len(history.columns) <= COLUMNS
     console = Console(width=100, file=io.StringIO())
@@ -54,7 +54,7 @@ def test_bars_have_the_height_of_their_number() -> None:
     assert bars([], 2) == ["", ""]
 
 
-def test_the_verdict_says_what_is_missing() -> None:
+def test_the_verdict_names_missing_values() -> None:
     assert verdict(books(10, 10)) == "10 values received, nothing is missing"
     assert verdict(books(10, 7)) == "10 values received, 3 of them on disk, nothing is missing"
     assert verdict(books(10, 7, dropped=3)) == "10 values received, 3 dropped"

@@ -65,7 +65,7 @@ def told(error: Unavailable, capsys: pytest.CaptureFixture[str]) -> tuple[str, s
 
 
 @pytest.mark.parametrize(("code", "words"), SERVER)
-def test_what_a_server_says_is_told_with_what_to_do(code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_servers_error_is_reported_with_advice(code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     error = asyncio.run(refused_with(b"ERRF" + struct.pack("<III", 18, code, 2) + b"no"))
     name = ua.status_codes.code_to_name_doc[code][0]
     assert str(error).startswith("cannot open a secure channel")
@@ -78,7 +78,7 @@ def test_what_a_server_says_is_told_with_what_to_do(code: int, words: str, capsy
 @pytest.mark.parametrize(
     ("answer", "words"), [(b"", "gateway cert export"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is the port right?")]
 )
-def test_a_server_that_says_nothing_or_nonsense_gets_the_likely_cause(
+def test_a_silent_or_malformed_answer_is_reported_with_its_likely_cause(
     answer: bytes, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log, command = told(asyncio.run(refused_with(answer)), capsys)
@@ -105,13 +105,13 @@ BROKER = [
 
 
 @pytest.mark.parametrize(("error", "words"), BROKER, ids=lambda each: str(each)[:20])
-def test_what_tls_says_is_told_with_what_to_do(error: ssl.SSLCertVerificationError, words: str) -> None:
+def test_a_tls_error_is_reported_with_advice(error: ssl.SSLCertVerificationError, words: str) -> None:
     text = explain(error, parse("mqtts://broker"))
     assert words in advice_for(text, "tls")
 
 
 @pytest.mark.parametrize(("cause", "words"), [("refused", "port"), ("name", "spelt"), ("timeout", "firewall")])
-def test_where_nothing_is_said_the_cause_has_an_advice_and_a_question_is_enough(cause: str, words: str) -> None:
+def test_an_error_without_text_gets_advice_from_its_cause_and_a_hint_is_enough(cause: str, words: str) -> None:
     assert words in advice_for("it is away", cause)
     assert advice_for("it is away: is it?", cause) == ""
 
@@ -120,7 +120,7 @@ def test_every_line_of_the_table_can_be_reached() -> None:
     assert [words for words, advice in SAID if advice_for(words) != advice] == []
 
 
-def test_another_known_reason_is_told_once_while_a_peer_is_away() -> None:
+def test_a_new_reason_is_logged_once_while_a_peer_is_away() -> None:
     link = Link("s", "opc.tcp://x")
     with capture_logs() as logs:
         for reason in ("refused", "BadTooManySessions", "refused", "BadTooManySessions", "BadSecurityChecksFailed"):

@@ -53,7 +53,7 @@ def written(value: object) -> str:
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(PLACES), st.sampled_from([None, *KEYS]), VALUES)
-def test_whatever_stands_anywhere_it_is_a_configuration_or_mistakes(
+def test_any_content_gives_a_configuration_or_mistakes(
     tmp_path_factory: pytest.TempPathFactory, where: tuple[int, Place], key: str | None, value: object
 ) -> None:
     check_one(tmp_path_factory.getbasetemp() / "any.yaml", where, key, value)
@@ -70,7 +70,7 @@ def test_whatever_stands_anywhere_it_is_a_configuration_or_mistakes(
         (("broker", "presence"), {"topic": ["a"]}),
     ],
 )
-def test_what_once_ended_it_is_a_mistake(tmp_path: Path, place: Place, value: object) -> None:
+def test_input_that_once_crashed_the_loader_is_a_mistake(tmp_path: Path, place: Place, value: object) -> None:
     assert check_one(tmp_path / "any.yaml", (FILES.index(FILES[0].with_name("gateway.yaml")), place), None, value)
 
 

@@ -11,13 +11,13 @@ def config(**keys: object) -> Config:
     return Config.model_validate({"name": "edge", "sources": [source], **keys})
 
 
-def test_one_broker_knows_us_by_the_gateways_name() -> None:
+def test_with_one_broker_the_client_id_is_the_gateways_name() -> None:
     one = config(broker={"url": "mqtt://a"})
     assert client_id_of(one, one.all_brokers[0]) == "edge"
 
 
 @pytest.mark.parametrize("name", ["hall", "cloud"])
-def test_several_brokers_which_may_be_one_under_two_names_know_us_by_different_ids(name: str) -> None:
+def test_with_several_brokers_each_has_its_own_client_id(name: str) -> None:
     several = config(brokers=[{"name": "hall", "url": "mqtt://a"}, {"name": "cloud", "url": "mqtt://a.example"}])
     [broker] = [each for each in several.all_brokers if each.name == name]
     assert client_id_of(several, broker) == f"edge-{name}"

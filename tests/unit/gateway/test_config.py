@@ -40,7 +40,7 @@ def test_a_small_configuration_is_enough(tmp_path: Path) -> None:
     assert config.http.host == "127.0.0.1"
 
 
-def test_three_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_each_with_its_line(tmp_path: Path) -> None:
     text = GOOD.replace("url: opc.tcp", "urll: opc.tcp").replace("mqtt://", "http://").replace("levels", "levls")
     found = problems(tmp_path, text)
     assert [p.split(": ")[0] for p in found] == [":3", ":4", ":8", ":8", ":9", ":11"]
@@ -71,11 +71,11 @@ def test_a_default_topic_whose_fields_are_missing_points_at_the_selection(tmp_pa
         ("- 1\n", "write keys with values here"),
     ],
 )
-def test_what_is_no_configuration_is_said(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_not_a_configuration_is_refused(tmp_path: Path, text: str, said: str) -> None:
     assert said in "\n".join(problems(tmp_path, text))
 
 
-def test_what_is_wrong_with_many_selections_is_said_once(tmp_path: Path) -> None:
+def test_a_mistake_of_many_selections_is_reported_once(tmp_path: Path) -> None:
     selected = "".join(f"      - node: i={n}\n" for n in range(2000, 2100))
     source = f"  - name: a\n    url: opc.tcp://a:1\n    insecure: true\n    select:\n{selected}"
     text = f"sources:\n{source}broker: {{url: 'mqtt://b:1'}}\npayload: {{topic: 'x/{{machine}}'}}\n"
@@ -83,7 +83,7 @@ def test_what_is_wrong_with_many_selections_is_said_once(tmp_path: Path) -> None
     assert "for sources[0].select[0] and 99 more: {machine} is not a field here" in told
 
 
-def test_what_does_not_fit_together_is_told_beside_mistakes_in_every_part(tmp_path: Path) -> None:
+def test_contradictions_are_reported_together_with_other_mistakes(tmp_path: Path) -> None:
     text = GOOD.replace("url: opc.tcp:", "url: opc.tpc:").replace("    select:", "    queue_size: many\n    select:")
     text = text.replace("mqtt://127.0.0.1", "mqtt://127.0.0.1\n  window: -1\n  version: '3.1.1'")
     text += (
@@ -109,17 +109,17 @@ def test_what_does_not_fit_together_is_told_beside_mistakes_in_every_part(tmp_pa
         "payload: 5\n",
     ],
 )
-def test_mistakes_of_any_shape_do_not_end_the_check(tmp_path: Path, text: str) -> None:
+def test_mistakes_of_any_form_do_not_crash_the_check(tmp_path: Path, text: str) -> None:
     assert problems(tmp_path, text)
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("250ms", 0.25), ("5s", 5), ("2 h", 7200), ("7d", 604800), ("1.5", 1.5)])
-def test_durations(tmp_path: Path, text: str, seconds: float) -> None:
+def test_valid_durations_are_read(tmp_path: Path, text: str, seconds: float) -> None:
     config = load(
         write(tmp_path, GOOD.replace("    insecure: true\n", f"    insecure: true\n    keep_alive: {text}\n"))
     )
@@ -127,7 +127,7 @@ def test_durations(tmp_path: Path, text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["5 parsecs", "-1s", "0", "1e99s", "true s"])
-def test_durations_that_are_none(tmp_path: Path, text: str) -> None:
+def test_invalid_durations_are_refused(tmp_path: Path, text: str) -> None:
     found = problems(tmp_path, GOOD.replace("    insecure: true\n", f"    insecure: true\n    keep_alive: {text}\n"))
     assert found[0].startswith(":6: sources[0].keep_alive: ")
 

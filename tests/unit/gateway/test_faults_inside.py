@@ -12,7 +12,7 @@ from tests.support.injected import FAULTS, Injection, at_every_await, faults_tol
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_a_source_ends_its_life_alone_and_it_begins_again(fault: str, tmp_path: Path) -> None:
+def test_an_error_in_a_source_ends_only_that_source_and_it_starts_again(fault: str, tmp_path: Path) -> None:
     async def scenario(folder: Path, injection: Injection) -> None:
         composition = Composition(folder)
         with capture_logs() as logs:
@@ -31,7 +31,7 @@ def test_a_fault_in_a_source_ends_its_life_alone_and_it_begins_again(fault: str,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_a_sink_ends_its_life_alone_and_it_begins_again(fault: str, tmp_path: Path) -> None:
+def test_an_error_in_a_sink_ends_only_that_sink_and_it_starts_again(fault: str, tmp_path: Path) -> None:
     """The sink comes by a reload: what fails while it is opened refuses that, and leaves nothing behind."""
 
     async def scenario(folder: Path, injection: Injection) -> None:

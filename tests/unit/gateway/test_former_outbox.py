@@ -61,7 +61,9 @@ def unpacked(name: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["stopped", "killed"])
-def test_everything_in_it_arrives_and_what_was_lost_is_still_to_be_announced(name: str, tmp_path: Path) -> None:
+def test_an_outbox_of_an_older_version_delivers_everything_and_keeps_its_unannounced_losses(
+    name: str, tmp_path: Path
+) -> None:
     expected = unpacked(name, tmp_path)
     composition = Composition(tmp_path, sources=("line-1", "line-2"), brokers=("near", "far"))
     composition.outbox["compress"] = "none"
@@ -96,7 +98,7 @@ def test_everything_in_it_arrives_and_what_was_lost_is_still_to_be_announced(nam
 
 
 @pytest.mark.parametrize("name", ["stopped", "killed"])
-def test_what_follows_goes_on_where_it_ended_and_tells_what_rules_had_held(name: str, tmp_path: Path) -> None:
+def test_sources_continue_from_an_older_outbox_and_announce_held_values(name: str, tmp_path: Path) -> None:
     expected = unpacked(name, tmp_path)
     composition = Composition(tmp_path, sources=("line-1", "line-2"), brokers=("near", "far"))
     composition.servers.update({name: KnownServer(name, TAGS) for name in ("line-1", "line-2")})

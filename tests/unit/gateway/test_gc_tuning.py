@@ -19,7 +19,7 @@ def thawed() -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_what_is_there_is_frozen_once_every_peer_is_connected() -> None:
+def test_objects_are_frozen_when_every_peer_is_connected() -> None:
     async def body() -> None:
         links = [Link("a", ""), Link("b", "")]
         sparing = asyncio.create_task(spare_the_collector(links, settled_s=0.01))
@@ -33,12 +33,12 @@ def test_what_is_there_is_frozen_once_every_peer_is_connected() -> None:
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_a_peer_that_is_away_is_not_waited_for_for_ever() -> None:
+def test_waiting_for_a_peer_that_is_away_is_limited() -> None:
     asyncio.run(asyncio.wait_for(spare_the_collector([Link("a", "")], settled_s=0.01, longest_s=0.05), 60))
     assert gc.get_freeze_count() > 0
 
 
-def test_what_came_later_is_collected_although_it_is_little_beside_what_is_frozen() -> None:
+def test_objects_made_later_are_collected_even_if_few() -> None:
     asyncio.run(asyncio.wait_for(spare_the_collector([], settled_s=0.01), 60))
     before = gc.get_stats()[2]["collections"]
     gc.set_threshold(10, 1, 1)

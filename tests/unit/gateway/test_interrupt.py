@@ -12,7 +12,7 @@ from gateway.process_signals import EXIT_INTERRUPTED
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_whatever_runs_is_cancelled_and_cleaned_up(number: signal.Signals) -> None:
+def test_interrupted_work_is_cancelled_and_cleaned_up(number: signal.Signals) -> None:
     said = []
 
     async def work() -> None:
@@ -30,7 +30,7 @@ def test_whatever_runs_is_cancelled_and_cleaned_up(number: signal.Signals) -> No
     assert said == ["goodbye"]
 
 
-def test_what_is_not_interrupted_returns_its_result() -> None:
+def test_uninterrupted_work_returns_its_result() -> None:
     async def work() -> int:
         return 7
 

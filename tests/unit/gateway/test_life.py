@@ -42,7 +42,7 @@ class Work:
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError, asyncio.CancelledError, type("Panic", (BaseException,), {})])
-def test_what_nobody_foresaw_is_told_with_its_traceback_and_the_work_begins_again(fault: type[BaseException]) -> None:
+def test_an_unforeseen_error_is_logged_with_its_traceback_and_the_work_begins_again(fault: type[BaseException]) -> None:
     work = Work(fault("x"))
     assert work.live() == [fault.__name__]
     assert work.begun == 2
@@ -50,26 +50,26 @@ def test_what_nobody_foresaw_is_told_with_its_traceback_and_the_work_begins_agai
     assert (cause, fault.__name__ in reason) == ("bug", True)
 
 
-def test_the_same_again_is_counted_and_not_told_again() -> None:
+def test_a_repeated_error_is_counted_but_not_logged_again() -> None:
     same: Callable[[], BaseException] = lambda: ZeroDivisionError("x")  # noqa: E731
     work = Work(same(), same(), KeyError("y"), same())
     assert work.live(Backoff(0.0, 60.0)) == ["ZeroDivisionError", "KeyError", "ZeroDivisionError"]
     assert [cause for _, cause in work.failed] == ["bug"] * 4
 
 
-def test_what_somebody_has_to_mend_is_no_fault() -> None:
+def test_a_configuration_error_is_not_counted_as_a_bug() -> None:
     work = Work(ConfigError(["key.pem is gone"]), Unavailable("the disk is full", "answer"))
     assert work.live() == []
     assert work.failed == [("key.pem is gone", "answer"), ("the disk is full", "answer")]
 
 
-def test_the_end_of_the_process_is_not_held_up() -> None:
+def test_the_end_of_the_process_is_not_delayed() -> None:
     for end in (KeyboardInterrupt, SystemExit):
         with pytest.raises(end):
             Work(end()).live()
 
 
-def test_a_cancellation_that_was_asked_for_ends_it_also_when_a_fault_hides_it() -> None:
+def test_a_requested_cancellation_ends_the_work_even_if_an_error_replaces_it() -> None:
     async def work() -> None:
         try:
             await asyncio.sleep(60)
@@ -86,7 +86,7 @@ def test_a_cancellation_that_was_asked_for_ends_it_also_when_a_fault_hides_it() 
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_a_cancellation_that_nobody_asked_for_is_an_error_of_the_task() -> None:
+def test_an_unrequested_cancellation_is_an_error_of_the_task() -> None:
     async def waits_for_another() -> None:
         future = asyncio.get_running_loop().create_future()
         future.cancel()

@@ -50,7 +50,7 @@ def test_backoff_spreads_a_fleet_over_the_whole_interval() -> None:
     assert max(waits) > 15.0
 
 
-def test_each_edge_is_told_once() -> None:
+def test_each_change_of_a_link_is_logged_once() -> None:
     edges: list[LinkState] = []
     link = Link("a", "b", lambda changed: edges.append(changed.state))
     link.up()
@@ -62,7 +62,7 @@ def test_each_edge_is_told_once() -> None:
     assert link.connects == 2
 
 
-def test_unavailable_is_tried_again_until_the_work_is_done() -> None:
+def test_an_unavailable_peer_is_retried_until_the_work_is_done() -> None:
     link, attempts = Link("a", "b"), 0
 
     async def attempt() -> None:
@@ -80,7 +80,7 @@ def test_unavailable_is_tried_again_until_the_work_is_done() -> None:
     assert link.is_up
 
 
-def test_a_bug_is_not_waited_out() -> None:
+def test_a_bug_is_not_retried() -> None:
     async def attempt() -> None:
         raise ZeroDivisionError
 
@@ -88,7 +88,7 @@ def test_a_bug_is_not_waited_out() -> None:
         asyncio.run(asyncio.wait_for(keep_connected(Link("a", "b"), partial(entered, attempt), nothing, AT_ONCE), 60))
 
 
-def test_a_cancellation_that_a_failing_child_would_hide_ends_the_loop() -> None:
+def test_a_cancellation_ends_the_loop_even_if_a_failing_child_replaces_it() -> None:
     """CPython before 3.13: a TaskGroup whose child fails while its parent is cancelled forgets the cancellation."""
 
     async def attempt() -> None:
@@ -120,7 +120,7 @@ def test_a_cancellation_that_a_failing_child_would_hide_ends_the_loop() -> None:
         (ValueError(), "answer"),
     ],
 )
-def test_a_failure_is_told_with_its_cause(error: Exception, cause: str) -> None:
+def test_a_failure_is_logged_with_its_cause(error: Exception, cause: str) -> None:
     told: list[str] = []
 
     async def attempt() -> None:
@@ -159,7 +159,7 @@ class Flapping:
         await asyncio.Event().wait()
 
 
-def test_a_flapping_link_says_so_once_and_again_when_it_is_over() -> None:
+def test_a_flapping_link_is_logged_once_and_again_when_stable() -> None:
     async def body() -> None:
         link = Link("broker", "b")
         link.held_after_s, link.hint = 0.05, "another client"
@@ -182,7 +182,7 @@ def test_a_flapping_link_says_so_once_and_again_when_it_is_over() -> None:
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_a_link_that_flapped_and_is_gone_says_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flapping_link_that_is_gone_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         monkeypatch.setattr("gateway.link.GONE_S", 0.0)
         link = Link("broker", "b")
@@ -199,7 +199,7 @@ def test_a_link_that_flapped_and_is_gone_says_that(monkeypatch: pytest.MonkeyPat
     asyncio.run(body())
 
 
-def test_nothing_is_told_of_a_link_that_nobody_keeps_any_more() -> None:
+def test_a_released_link_logs_nothing() -> None:
     async def body() -> None:
         link = Link("broker", "b")
         link.held_after_s = 0.02

@@ -116,9 +116,7 @@ DOING = ("up", "away", "with refused messages", "with a backlog, in order", "wit
 
 @pytest.mark.parametrize("doing", DOING)
 @pytest.mark.parametrize("name", CHANGES)
-def test_the_right_peers_connect_again_nobody_else_notices_and_everything_arrives(
-    name: str, doing: str, tmp_path: Path
-) -> None:
+def test_a_change_reconnects_only_its_peers_and_everything_arrives(name: str, doing: str, tmp_path: Path) -> None:
     change, scene = CHANGES[name], Scene(tmp_path, doing)
     composition = scene.composition
 

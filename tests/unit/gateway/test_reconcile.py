@@ -11,7 +11,7 @@ from tests.support.composition import Composition
 from tests.support.forwarding import until
 
 
-def test_what_cannot_be_opened_whole_leaves_nothing_behind_and_may_be_asked_for_again(tmp_path: Path) -> None:
+def test_a_change_that_fails_leaves_nothing_behind_and_can_be_repeated(tmp_path: Path) -> None:
     (tmp_path / "outbox" / "refused").mkdir(parents=True)
     in_the_way = tmp_path / "outbox" / "refused" / "c"
     in_the_way.write_text("not a folder")
@@ -53,7 +53,7 @@ class BrokenFiles(Files):
         super().write(fd, data, offset)
 
 
-def test_a_fault_in_what_all_share_ends_the_process(tmp_path: Path) -> None:
+def test_a_fault_in_shared_parts_ends_the_process(tmp_path: Path) -> None:
     composition, files = Composition(tmp_path), BrokenFiles()
 
     async def body() -> None:

@@ -24,12 +24,12 @@ def changes(before: Config, now: Config) -> tuple[Change, Change]:
     return change_of(old.sources, new.sources), change_of(old.brokers, new.brokers)
 
 
-def test_the_same_again_touches_nobody() -> None:
+def test_an_unchanged_configuration_affects_no_peer() -> None:
     assert changes(config(), config()) == (NOTHING, NOTHING)
     assert changes(config(), config(outbox={"max_bytes": "2GiB"}, log_level="debug")) == (NOTHING, NOTHING)
 
 
-def test_one_that_comes_or_goes_is_begun_or_ended_alone() -> None:
+def test_a_new_or_removed_peer_starts_or_ends_alone() -> None:
     assert changes(config(sources=[OTHER]), config()) == (Change((), ("a",), (), ()), NOTHING)
     assert changes(config(), config(brokers=[BROKER])) == (NOTHING, Change(("far",), (), (), ()))
 
@@ -43,7 +43,7 @@ def test_one_that_comes_or_goes_is_begun_or_ended_alone() -> None:
         {"fields": {"site": "x"}},
     ],
 )
-def test_what_concerns_the_connection_of_a_source_connects_it_again(source: dict[str, object]) -> None:
+def test_a_change_of_a_sources_connection_reconnects_it(source: dict[str, object]) -> None:
     now = config(sources=[{**SOURCE, **source}, OTHER])
     assert changes(config(), now) == (Change((), (), ("a",), ()), NOTHING)
 
@@ -56,7 +56,7 @@ def test_shaping_is_changed_in_place(source: dict[str, object]) -> None:
     assert changes(config(), now) == (Change((), (), (), ("a",)), NOTHING)
 
 
-def test_payload_is_changed_in_place_unless_types_have_to_be_described() -> None:
+def test_payload_is_changed_in_place_unless_it_needs_type_descriptions() -> None:
     topics, pubsub = config(payload={"topic": "x/{source}"}), config(payload={"format": "opcua-pubsub"})
     assert changes(config(), topics) == (NOTHING, Change((), (), (), ("near", "far")))
     assert changes(config(), pubsub) == (Change((), (), ("a", "b"), ()), Change((), (), ("near", "far"), ()))
@@ -64,7 +64,7 @@ def test_payload_is_changed_in_place_unless_types_have_to_be_described() -> None
     assert changes(pubsub, alone) == (Change(("b",), (), (), ()), NOTHING)
 
 
-def test_what_one_broker_gets_is_changed_in_place_and_concerns_nobody_else() -> None:
+def test_a_change_of_a_brokers_payload_or_tags_is_in_place_and_affects_no_other() -> None:
     for own in ({"payload": {"topic": "y/{source}"}}, {"tags": [{"sources": ["a"]}]}):
         assert changes(config(), config(brokers=[BROKER, {**FAR, **own}])) == (NOTHING, Change((), (), (), ("far",)))
     described = config(brokers=[BROKER, {**FAR, "payload": {"format": "opcua-pubsub"}}])
@@ -75,7 +75,7 @@ def test_what_one_broker_gets_is_changed_in_place_and_concerns_nobody_else() -> 
     assert changes(config(), rules) == (NOTHING, Change((), (), ("far",), ()))
 
 
-def test_another_password_in_the_same_file_connects_that_broker_again(tmp_path: Path) -> None:
+def test_another_password_in_the_same_file_reconnects_that_broker(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("one")
     secret.chmod(0o600)
@@ -86,7 +86,7 @@ def test_another_password_in_the_same_file_connects_that_broker_again(tmp_path: 
     assert change_of(before.brokers, snapshot_of(made).brokers) == Change((), (), ("near",), ())
 
 
-def test_what_needs_a_restart_is_named_and_stays_as_it_was() -> None:
+def test_a_key_that_needs_a_restart_is_reported_and_keeps_its_value() -> None:
     wanted = config(name="other", outbox={"path": "elsewhere", "max_bytes": "2GiB"}, stop_grace="9s")
     kept, named = in_effect(config(), wanted)
     assert (kept.name, kept.outbox.path, kept.outbox.max_bytes, kept.stop_grace) == (

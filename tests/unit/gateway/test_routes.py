@@ -71,7 +71,7 @@ def test_each_broker_gets_its_tags_in_its_payload(tmp_path: Path) -> None:
     run(composition, {"b": BOTH}, body)
 
 
-def test_brokers_that_ask_for_the_same_share_a_route(tmp_path: Path) -> None:
+def test_brokers_with_equal_payload_and_tags_share_a_route(tmp_path: Path) -> None:
     composition = Composition(tmp_path, brokers=("a", "b", "c"))
 
     async def body() -> None:
@@ -84,7 +84,7 @@ def test_brokers_that_ask_for_the_same_share_a_route(tmp_path: Path) -> None:
     run(composition, {"b": OWN, "c": OWN}, body)
 
 
-def test_a_gateway_whose_brokers_ask_for_nothing_of_their_own_has_one_route(tmp_path: Path) -> None:
+def test_brokers_without_own_payload_or_tags_share_one_route(tmp_path: Path) -> None:
     composition = Composition(tmp_path)
 
     async def body() -> None:
@@ -93,7 +93,7 @@ def test_a_gateway_whose_brokers_ask_for_nothing_of_their_own_has_one_route(tmp_
     run(composition, {"b": {"payload": {"topic": "x/{source}"}}}, body)
 
 
-def test_a_broker_that_is_away_holds_up_no_other_route(tmp_path: Path) -> None:
+def test_a_disconnected_broker_delays_no_other_route(tmp_path: Path) -> None:
     composition = Composition(tmp_path)
 
     async def body() -> None:
@@ -212,7 +212,7 @@ def test_tags_are_chosen_by_field_name_and_priority(tmp_path: Path) -> None:
     run(composition, {"b": {**OWN, "tags": wished}}, body)
 
 
-def test_what_is_dropped_is_announced_to_each_in_its_own_route(tmp_path: Path) -> None:
+def test_dropped_messages_are_announced_in_each_affected_route(tmp_path: Path) -> None:
     composition = Composition(tmp_path)
     composition.outbox |= {"max_bytes": 60_000, "segment_bytes": 4000, "min_free": 1}
 

@@ -42,7 +42,7 @@ def secret(tmp_path: Path) -> Callable[[bytes], Secret]:
 @pytest.mark.parametrize(
     "data", [b"hunter2", b"hunter2\n", b"hunter2\r\n", b"\xef\xbb\xbfhunter2\n", b"hunter2\n\n"], ids=repr
 )
-def test_a_byte_order_mark_and_line_ends_are_no_part_of_a_secret(
+def test_a_byte_order_mark_and_line_ends_are_removed_from_a_secret(
     data: bytes, secret: Callable[[bytes], Secret], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HELD", data.decode())
@@ -60,7 +60,7 @@ def test_a_byte_order_mark_and_line_ends_are_no_part_of_a_secret(
     ],
     ids=repr,
 )
-def test_what_is_no_secret_is_told_and_not_shown(
+def test_an_unusable_secret_is_reported_without_its_content(
     data: bytes, told: str, secret: Callable[[bytes], Secret], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.environb[b"HELD"] = data.replace(b"\0", b"\x80")
@@ -73,7 +73,7 @@ def test_what_is_no_secret_is_told_and_not_shown(
         del os.environ["HELD"]
 
 
-def test_a_secret_has_an_end_and_is_in_a_file(secret: Callable[[bytes], Secret], tmp_path: Path) -> None:
+def test_a_secret_must_be_a_regular_file_of_limited_size(secret: Callable[[bytes], Secret], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="longer than 65535 bytes"):
         secret(b"x" * 65_536).read()
     os.mkfifo(tmp_path / "pipe", 0o600)
@@ -88,7 +88,7 @@ def test_a_secret_has_an_end_and_is_in_a_file(secret: Callable[[bytes], Secret],
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640, 0o660, 0o700])
-def test_the_group_may_read(mode: int, secret: Callable[[bytes], Secret], tmp_path: Path) -> None:
+def test_a_secret_may_be_readable_by_the_group(mode: int, secret: Callable[[bytes], Secret], tmp_path: Path) -> None:
     kept = secret(b"hunter2")
     (tmp_path / "secret").chmod(mode)
     assert kept.read() == "hunter2"
@@ -96,14 +96,14 @@ def test_the_group_may_read(mode: int, secret: Callable[[bytes], Secret], tmp_pa
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o444, 0o777])
-def test_others_may_not(mode: int, secret: Callable[[bytes], Secret], tmp_path: Path) -> None:
+def test_a_secret_must_not_be_readable_by_others(mode: int, secret: Callable[[bytes], Secret], tmp_path: Path) -> None:
     kept = secret(b"hunter2")
     (tmp_path / "secret").chmod(mode)
     with pytest.raises(ConfigError, match=rf"others may read it \(mode {mode:04o}; .*chmod 600"):
         kept.read()
 
 
-def test_but_for_folders_of_credentials(
+def test_a_secret_in_a_credential_folder_may_be_readable_by_others(
     secret: Callable[[bytes], Secret], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = secret(b"hunter2")
@@ -118,7 +118,7 @@ def test_but_for_folders_of_credentials(
         kept.read()
 
 
-def test_and_for_read_only_mounts(tmp_path: Path) -> None:
+def test_a_secret_on_a_read_only_mount_may_be_readable_by_others(tmp_path: Path) -> None:
     """As Kubernetes and docker mount secrets: a tmpfs, read-only, mode 0444, through a symbolic link."""
     script = (
         "mkdir -p m/..data && mount -t tmpfs none m && mkdir m/..data && echo hunter2 > m/..data/secret && "
@@ -149,7 +149,7 @@ def certified(folder: Path) -> TlsConfig:
     return TlsConfig(certificate=own / "certificate.der", key=own / "private_key.pem")
 
 
-def test_the_same_rule_holds_for_every_key(tmp_path: Path) -> None:
+def test_the_rules_of_secrets_hold_for_every_key(tmp_path: Path) -> None:
     files = certified(tmp_path / "pki")
     assert files.key is not None
     source = {"name": "a", "url": "opc.tcp://h", "select": [{"node": "i=1"}]}
@@ -177,14 +177,14 @@ async def entered(peer: AbstractAsyncContextManager[object]) -> None:
         pass
 
 
-def test_a_secret_that_becomes_bad_is_waited_out_at_a_broker(secret: Callable[[bytes], Secret]) -> None:
+def test_a_broker_is_retried_while_its_secret_is_unusable(secret: Callable[[bytes], Secret]) -> None:
     config = BrokerConfig(url="mqtt://127.0.0.1:1", username="u", password=secret(b"hunter2\xff"))
     with pytest.raises(Unavailable, match="is not UTF-8 text"):
         asyncio.run(entered(open_sink(config, Link("b", config.url), "id")))
 
 
 @pytest.mark.parametrize("broken", ["password", "own key", "own key of another", "own certificate", "user key", "pki"])
-def test_what_becomes_bad_is_waited_out_at_a_server(
+def test_a_server_is_retried_while_its_files_are_unusable(
     broken: str, secret: Callable[[bytes], Secret], tmp_path: Path
 ) -> None:
     pki = tmp_path / "pki"
@@ -217,7 +217,7 @@ def test_what_becomes_bad_is_waited_out_at_a_server(
         asyncio.run(entered(open_session(source, Metrics().for_source("a"))))
 
 
-def test_looking_for_problems_makes_no_files(tmp_path: Path) -> None:
+def test_asking_for_an_identity_creates_none(tmp_path: Path) -> None:
     assert identity_or_none(tmp_path / "pki") is None
     assert list(tmp_path.iterdir()) == []
 
@@ -234,13 +234,13 @@ def token(claims: str) -> str:
     ],
     ids=lambda data: repr(data[:20]),
 )  # fmt: skip
-def test_no_password_breaks_the_page_of_metrics(password: bytes, secret: Callable[[bytes], Secret]) -> None:
+def test_any_password_gives_an_expiry_that_metrics_can_show(password: bytes, secret: Callable[[bytes], Secret]) -> None:
     ends = credentials.expires_s(secret(password))
     assert math.isnan(ends) or ends == math.inf
     assert credentials.expires_s(secret(token(json.dumps({"exp": 1.5e9})).encode())) == 1.5e9
 
 
-def test_a_query_is_one_line(secret: Callable[[bytes], Secret]) -> None:
+def test_a_secret_query_is_one_line(secret: Callable[[bytes], Secret]) -> None:
     assert credentials.query_of(secret(b"?token=a%20b&x=1\n")) == "token=a%20b&x=1"
     for bad in (b"a b", b"a\r\nHost: x", b"a#b", "ü".encode()):
         with pytest.raises(ConfigError, match="not allowed in an address"):

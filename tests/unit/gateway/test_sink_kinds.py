@@ -14,16 +14,16 @@ def broker(**keys: object) -> BrokerConfig:
     return BrokerConfig.model_validate({"url": "mqtt://localhost", **keys})
 
 
-def test_every_scheme_that_a_configuration_may_name_has_its_kind() -> None:
+def test_every_allowed_scheme_has_a_kind_of_sink() -> None:
     assert set(SINK_KINDS) == set(BROKER_SCHEMES)
 
 
 @pytest.mark.parametrize("url", ["mqtt://b", "mqtts://b", "ws://b/mqtt", "wss://b/mqtt"])
-def test_the_scheme_says_who_speaks_to_a_broker(url: str) -> None:
+def test_the_url_scheme_selects_the_kind_of_sink(url: str) -> None:
     assert kind_of(broker(url=url)) is mqtt
 
 
-def test_all_problems_of_all_brokers_are_told_at_once() -> None:
+def test_all_problems_of_all_brokers_are_reported_at_once() -> None:
     missing = [broker(name=name, username="u", password={"env": f"NOT_SET_{name}"}) for name in ("A", "B")]
     with pytest.raises(ConfigError) as told:
         check_sinks(missing)

@@ -28,7 +28,7 @@ def listening() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("dead", [1, 3])
-def test_addresses_that_say_nothing_cost_a_moment_each(dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_address_delays_the_next_attempt_only_briefly(dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         with black_hole() as hole, listening() as port:
             resolve_to(monkeypatch, "broker.example", *[hole] * dead, port)
@@ -42,7 +42,7 @@ def test_addresses_that_say_nothing_cost_a_moment_each(dead: int, monkeypatch: p
     run(body())
 
 
-def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusing_address_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         with listening() as port:
             resolve_to(monkeypatch, "broker.example", free_port(), free_port(), port)
@@ -54,7 +54,7 @@ def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) 
     run(body())
 
 
-def test_a_slow_address_may_still_win(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_address_can_still_be_the_first_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A later attempt does not end the one before."""
 
     async def body() -> None:
@@ -68,7 +68,7 @@ def test_a_slow_address_may_still_win(monkeypatch: pytest.MonkeyPatch) -> None:
     run(body())
 
 
-def test_when_none_answers_the_first_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_no_address_answers_the_error_of_the_first_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         resolve_to(monkeypatch, "broker.example", free_port(), free_port())
         with pytest.raises(ConnectionRefusedError):
@@ -110,7 +110,7 @@ def test_the_families_take_turns_in_the_resolvers_order() -> None:
     assert staggered([]) == []
 
 
-def test_a_resolver_that_hangs_holds_up_neither_a_cancellation_nor_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_resolver_delays_neither_a_cancellation_nor_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(60) and [])
 

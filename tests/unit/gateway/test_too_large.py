@@ -80,9 +80,7 @@ def test_a_value_that_does_not_fit_at_all_is_announced_in_its_place(
 
 
 @pytest.mark.parametrize("outcome", [LATER, NEVER], ids=["for now", "for good"])
-def test_what_is_refused_and_does_not_fit_where_such_messages_are_kept_is_dropped(
-    outcome: object, tmp_path: Path
-) -> None:
+def test_a_refused_message_too_large_for_its_store_is_dropped(outcome: object, tmp_path: Path) -> None:
     composition = small(tmp_path, 32_000)  # a quarter of it is for what is refused, half of that for one message
     composition.servers["s"].row = lambda number: (STRING, "x" * 5000)
     composition.brokers["a"].verdict = lambda message: outcome  # type: ignore[assignment, return-value]

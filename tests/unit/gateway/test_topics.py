@@ -39,9 +39,7 @@ def is_legal(topic: str) -> bool:
 
 
 @given(st.lists(st.text(), min_size=3, max_size=3), st.integers(3 * SHORT_BYTES + 10, 200), st.sampled_from(["", ". "]))
-def test_whatever_a_server_calls_things_the_topic_is_legal_and_short_enough(
-    names: list[str], most: int, forbidden: str
-) -> None:
+def test_any_name_gives_a_valid_topic_of_allowed_length(names: list[str], most: int, forbidden: str) -> None:
     template, rules = "{a}/x-{b}/{c}", Rules(most, forbidden)
     assert problems_of(template, "abc", rules) == []
     topic = expand(template, dict(zip("abc", names, strict=True)), rules)
@@ -57,7 +55,7 @@ def test_names_that_are_cut_stay_different(a: str, b: str) -> None:
         assert expand("{n}", {"n": a}, Rules(20)) != expand("{n}", {"n": b}, Rules(20))
 
 
-def test_only_what_is_too_long_is_cut_and_its_beginning_stays() -> None:
+def test_only_levels_that_are_too_long_are_cut_and_they_keep_their_beginning() -> None:
     topic = expand("{site}/{tag}", {"site": "hall-1", "tag": "x" * 100}, Rules(40))
     assert topic.startswith("hall-1/xxxxxxxx")
     assert len(topic) == 40
@@ -76,10 +74,10 @@ def test_only_what_is_too_long_is_cut_and_its_beginning_stays() -> None:
         ("x" * 70_000, "at most 65535 bytes"),
     ],
 )
-def test_what_is_wrong_with_a_template_is_said(template: str, said: str) -> None:
+def test_mistakes_of_a_template_are_reported(template: str, said: str) -> None:
     assert any(said in problem for problem in problems_of(template, ["tag"]))
 
 
-def test_what_a_broker_forbids_must_not_stand_in_a_template_either() -> None:
+def test_characters_that_the_broker_forbids_are_refused_in_a_template() -> None:
     assert problems_of("a.b/{x}", ["x"], Rules(forbidden=". ")) == ["a topic must not contain '.' here"]
     assert problems_of("a/{x}", ["x"], Rules(forbidden=". ")) == []

@@ -63,7 +63,7 @@ SECRETS = ("S3cret", "1234", "admin", "hunter")
         ("http://broker", "http://broker: write an address as"),
     ],
 )
-def test_what_is_no_address_is_told_without_repeating_a_secret(text: str, told: str) -> None:
+def test_an_invalid_address_is_reported_without_repeating_a_secret(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         parse_url(text, BROKER_SCHEMES)
     assert told in str(caught.value)
@@ -97,12 +97,12 @@ def test_the_parts_of_an_address(text: str, url: Url) -> None:
     ("host", "is_local"),
     [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("10.0.0.1", False), ("b", False)],
 )
-def test_what_stays_on_this_machine(host: str, is_local: bool) -> None:
+def test_loopback_addresses_are_local(host: str, is_local: bool) -> None:
     assert Url("mqtt", host, 1).is_local is is_local
 
 
 @given(st.text(max_size=30) | st.from_regex(r"(mqtt|wss?)://[a-z.:@/?#\[\]0-9-]{0,20}", fullmatch=True))
-def test_whatever_is_written_it_is_an_address_that_can_be_looked_up_or_a_mistake(text: str) -> None:
+def test_any_text_gives_a_usable_address_or_a_mistake(text: str) -> None:
     try:
         url = parse_url(text, BROKER_SCHEMES)
     except ValueError:
@@ -129,7 +129,7 @@ def test_a_server_without_a_port_listens_on_4840() -> None:
         ("query: {env: QUERY}", "broker"),
     ],
 )
-def test_what_would_end_the_gateway_at_the_first_connection_is_a_mistake(tmp_path: Path, keys: str, place: str) -> None:
+def test_a_setting_that_would_crash_the_first_connection_is_a_mistake(tmp_path: Path, keys: str, place: str) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(
         "sources: [{name: a, url: opc.tcp://h, insecure: true, select: [{node: i=1}]}]\n"
@@ -141,7 +141,7 @@ def test_what_would_end_the_gateway_at_the_first_connection_is_a_mistake(tmp_pat
     assert f": {place}: " in caught.value.problems[0]
 
 
-def test_the_host_for_metrics_is_one(tmp_path: Path) -> None:
+def test_the_host_for_metrics_is_checked(tmp_path: Path) -> None:
     assert [checked_host(host) for host in ("0.0.0.0", "::", "localhost")] == ["0.0.0.0", "::", "localhost"]
     with pytest.raises(ValueError, match="an empty part"):
         checked_host("a..b")

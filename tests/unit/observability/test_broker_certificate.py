@@ -48,7 +48,7 @@ def test_a_certificate_that_ends_soon_is_renewed_by_the_same_authority(
     assert made(tmp_path) == after
 
 
-def test_a_start_that_was_cut_short_is_made_good(tmp_path: Path) -> None:
+def test_an_interrupted_start_is_completed_by_the_next(tmp_path: Path) -> None:
     before = made(tmp_path)
     (tmp_path / "broker/broker.crt").unlink()
     (tmp_path / "broker/broker.key.new").write_text("half of it")

@@ -22,7 +22,7 @@ def test_a_configuration_of_the_stack_loads(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "ideal_s"), [("munich", 6), ("seattle", 10)])
-def test_the_plants_of_the_stack(name: str, ideal_s: float) -> None:
+def test_the_plants_of_the_stack_are_valid(name: str, ideal_s: float) -> None:
     (line,) = load_plant(ROOT / "config" / "plants" / f"{name}.yaml").lines
     assert {station.ideal for station in line.stations} == {ideal_s}
 
@@ -38,7 +38,7 @@ def test_every_service_is_hardened_and_listens_on_loopback_only() -> None:
         assert ":latest" not in service["image"], name
 
 
-def test_nobody_in_the_stack_writes_what_another_reads_and_nobody_sees_anothers_secrets() -> None:
+def test_no_service_writes_a_volume_or_sees_a_secret_of_another() -> None:
     """Of those who stay: what runs once, without a network, hands things over."""
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))["services"]
     once = {

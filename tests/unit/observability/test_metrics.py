@@ -22,13 +22,13 @@ def test_the_runbook_names_every_reason_why_values_are_dropped() -> None:
     assert [reason for reason in DROP_REASONS if f"`{reason}`" not in told] == []
 
 
-def test_every_series_has_a_sentence_and_base_units() -> None:
+def test_every_metric_has_help_and_base_units() -> None:
     for family in Metrics().registry.collect():
         assert family.documentation.endswith("."), family.name
         assert not family.name.endswith(("_ms", "_millis", "_kb", "_percent", "_minutes")), family.name
 
 
-def test_an_imbalance_is_what_the_books_lack() -> None:
+def test_an_imbalance_is_the_difference_of_the_counters() -> None:
     metrics = Metrics()
     source, sink = metrics.for_source("line-1"), metrics.for_sink("broker")
     metrics.for_sink("other")
@@ -91,7 +91,7 @@ def test_the_cap_on_histograms_counts_the_sources_that_are_there() -> None:
     assert count("gateway_delay_seconds_count", {"source": OTHER, "sink": "broker"}) == 1
 
 
-def test_a_place_below_the_cap_that_becomes_free_goes_to_the_next_source() -> None:
+def test_a_free_label_below_the_cap_goes_to_the_next_source() -> None:
     metrics = Metrics(most_sources=2)
     bound = {name: metrics.for_source(name) for name in "abc"}
     metrics.delays("broker")["c"].observe(1.0)
@@ -104,7 +104,7 @@ def test_a_place_below_the_cap_that_becomes_free_goes_to_the_next_source() -> No
     assert count("gateway_delay_seconds_count", {"source": "c", "sink": "broker"}) == 1
 
 
-def test_another_cap_is_in_effect_at_once() -> None:
+def test_a_changed_cap_takes_effect_at_once() -> None:
     metrics = Metrics(most_sources=1)
     bound = {name: metrics.for_source(name) for name in "abc"}
     metrics.keep_within(2)

@@ -67,7 +67,7 @@ def test_the_last_numbers_of_chosen_tags_are_shown() -> None:
     assert page.left_out == 0
 
 
-def test_what_is_no_number_is_not_shown() -> None:
+def test_values_that_are_not_numbers_are_not_shown() -> None:
     page = Page()
     page.take((2, STRING, "7"), (0, DATE_TIME, 7))
     assert b"gateway_tag_value{" not in generate_latest(page.gauges.registry)
@@ -107,7 +107,7 @@ def test_a_table_that_changes_keeps_what_is_known() -> None:
     assert page.value("press", "Temperature", "°C") is None
 
 
-def test_a_source_that_was_forgotten_is_not_shown_and_its_last_batch_harms_nobody() -> None:
+def test_a_removed_source_is_not_shown_and_its_last_batch_is_ignored() -> None:
     page = Page(most=1)
     page.take((0, DOUBLE, 20.5), (3, DOUBLE, 180.0))
     page.gauges.forget("line")
@@ -116,7 +116,7 @@ def test_a_source_that_was_forgotten_is_not_shown_and_its_last_batch_harms_nobod
     assert page.left_out == 0
 
 
-def test_nothing_is_looked_at_where_nothing_is_chosen() -> None:
+def test_without_chosen_tags_no_batch_is_examined() -> None:
     page = Page()
     raw = {"sources": [{"name": "x", "url": "opc.tcp://x", "insecure": True, "select": [{"node": "i=1"}]}],
            "broker": {"url": "mqtt://x"}, "payload": {"topic": "t"}}  # fmt: skip

@@ -36,7 +36,7 @@ def test_appends_that_wait_at_the_same_moment_share_one_sync() -> None:
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_a_disk_that_takes_its_time_does_not_stop_the_event_loop() -> None:
+def test_a_slow_disk_does_not_stop_the_event_loop() -> None:
     disk, may_go_on = Disk(), threading.Event()
 
     def slowly(operation: str, path: Path | None) -> None:
@@ -57,7 +57,7 @@ def test_a_disk_that_takes_its_time_does_not_stop_the_event_loop() -> None:
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_what_is_dropped_first_is_the_least_urgent(tmp_path: Path) -> None:
+def test_messages_of_the_lowest_priority_are_dropped_first(tmp_path: Path) -> None:
     async def body() -> None:
         kept = config(path=tmp_path, max_bytes=40_000, segment_bytes=2_000, commit="os")
         async with open_outbox(kept, readers=("r",)) as outbox:
@@ -125,7 +125,7 @@ def test_a_reader_that_keeps_up_needs_no_file() -> None:
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_what_is_no_longer_in_memory_comes_from_the_file_and_the_order_holds(tmp_path: Path) -> None:
+def test_records_no_longer_in_memory_come_from_the_file_in_order(tmp_path: Path) -> None:
     async def body() -> None:
         async with open_outbox(config(path=tmp_path), readers=("r",)) as outbox:
             reader = outbox.reader("r")
@@ -139,7 +139,7 @@ def test_what_is_no_longer_in_memory_comes_from_the_file_and_the_order_holds(tmp
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_the_cursor_is_noted_once_for_many_acknowledgements() -> None:
+def test_the_cursor_is_written_once_for_many_acknowledgements() -> None:
     disk, written = Disk(), Counter[str]()
 
     async def body() -> None:

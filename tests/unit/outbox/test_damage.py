@@ -106,7 +106,7 @@ def record_offset(path: Path, stream: str, seq: int) -> int:
     return path.read_bytes().index(f"{stream}{seq} ".encode())
 
 
-def test_a_flipped_bit_costs_one_message_and_says_which(tmp_path: Path) -> None:
+def test_a_flipped_bit_loses_one_message_and_names_it(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.fill(20)
     flip(folder.segments()[0], record_offset(folder.segments()[0], "a", 3))
@@ -119,7 +119,7 @@ def test_a_flipped_bit_costs_one_message_and_says_which(tmp_path: Path) -> None:
     assert list((tmp_path / "quarantine").iterdir())
 
 
-def test_damage_met_again_after_a_rewind_is_counted_once(tmp_path: Path) -> None:
+def test_damage_read_again_after_a_rewind_is_counted_once(tmp_path: Path) -> None:
     folder = Folder(tmp_path, segment_bytes=10**6, max_bytes=10**8)
     folder.fill(5)
     flip(folder.segments()[0], record_offset(folder.segments()[0], "a", 3))
@@ -138,7 +138,7 @@ def test_damage_met_again_after_a_rewind_is_counted_once(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("field", range(0, 60, 4))
-def test_damage_in_any_field_of_a_head_costs_one_message(tmp_path: Path, field: int) -> None:
+def test_damage_in_any_field_of_a_record_header_loses_one_message(tmp_path: Path, field: int) -> None:
     folder = Folder(tmp_path)
     folder.fill(20)
     path = folder.segments()[0]
@@ -176,7 +176,7 @@ def test_the_newest_record_damaged_begins_new_streams(tmp_path: Path) -> None:
     assert folder.epochs[0] != folder.epochs[1]
 
 
-def test_a_missing_segment_is_told_and_the_rest_delivered(tmp_path: Path) -> None:
+def test_a_missing_segment_is_reported_and_the_rest_delivered(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.fill(30)
     missing = folder.segments()[1]
@@ -190,7 +190,7 @@ def test_a_missing_segment_is_told_and_the_rest_delivered(tmp_path: Path) -> Non
     assert folder.epochs[0] == folder.epochs[1]
 
 
-def test_the_oldest_segment_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_oldest_segment_is_reported(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.fill(30)
     folder.drain(acknowledge=1)
@@ -204,7 +204,7 @@ def test_the_oldest_segment_missing_is_told(tmp_path: Path) -> None:
     assert folder.drops == [("corrupt", 3 * count)]
 
 
-def test_the_newest_segment_missing_begins_new_streams(tmp_path: Path) -> None:
+def test_a_missing_newest_segment_begins_new_streams(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.fill(30)
     count = 60 - int(folder.segments()[-1].stem[2:])
@@ -215,7 +215,7 @@ def test_the_newest_segment_missing_begins_new_streams(tmp_path: Path) -> None:
     assert folder.epochs[0] != folder.epochs[1]
 
 
-def test_everything_missing_but_the_notes_begins_new_streams(tmp_path: Path) -> None:
+def test_missing_segments_with_an_intact_state_begin_new_streams(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.fill(30)
     for path in folder.segments():
@@ -235,7 +235,7 @@ def test_a_damaged_cursor_delivers_again_and_loses_nothing(tmp_path: Path, conte
     assert folder.drain().seqs("a") == [1, 2, 3, 4, 5]
 
 
-def test_one_damaged_slot_of_the_cursor_costs_nothing_but_repeats(tmp_path: Path) -> None:
+def test_one_damaged_slot_of_the_cursor_only_causes_repeats(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.fill(5)
     folder.drain(acknowledge=4)
@@ -246,7 +246,9 @@ def test_one_damaged_slot_of_the_cursor_costs_nothing_but_repeats(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 9000])
-def test_a_missing_or_damaged_note_begins_new_streams_and_loses_nothing(tmp_path: Path, content: bytes | None) -> None:
+def test_a_missing_or_damaged_writer_state_begins_new_streams_and_loses_nothing(
+    tmp_path: Path, content: bytes | None
+) -> None:
     folder = Folder(tmp_path)
     folder.fill(5)
     (tmp_path / "state").unlink()
@@ -257,7 +259,7 @@ def test_a_missing_or_damaged_note_begins_new_streams_and_loses_nothing(tmp_path
     assert folder.epochs[0] != folder.epochs[1]
 
 
-def test_damaged_headers_cost_no_message(tmp_path: Path) -> None:
+def test_damaged_segment_headers_lose_no_message(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.fill(20)
     for path in folder.segments():
@@ -311,7 +313,7 @@ def test_segments_written_with_and_without_compression_are_read_alike(tmp_path: 
     assert (drained.losses, len({*folder.epochs})) == ([], 1)
 
 
-def test_a_flipped_bit_in_a_packed_message_costs_that_message(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_compressed_message_loses_only_that_message(tmp_path: Path) -> None:
     folder = Folder(tmp_path, compress="zlib")
     folder.fill(3)
     path = folder.segments()[0]
@@ -322,7 +324,7 @@ def test_a_flipped_bit_in_a_packed_message_costs_that_message(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("error", [errno.EROFS, errno.EIO, errno.ENOSPC])
-def test_a_disk_that_does_not_take_anything_at_the_start_is_no_mistake_of_the_configuration(error: int) -> None:
+def test_a_disk_that_cannot_be_written_at_the_start_is_not_a_configuration_mistake(error: int) -> None:
     disk = Disk()
     Folder(Path("/outbox"), disk.files()).fill(2)
     disk.kill()
@@ -335,7 +337,7 @@ def test_a_disk_that_does_not_take_anything_at_the_start_is_no_mistake_of_the_co
     assert (drained.seqs("a"), drained.losses) == ([1, 2], [])
 
 
-def test_commit_os_survives_a_kill_whole(tmp_path: Path) -> None:
+def test_with_commit_os_a_kill_loses_nothing(tmp_path: Path) -> None:
     disk = Disk()
     folder = Folder(Path("/outbox"), disk.files(), commit="os")
 
@@ -350,7 +352,7 @@ def test_commit_os_survives_a_kill_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_commit_os_in_a_power_cut_gives_a_prefix_and_begins_new_streams(seed: int) -> None:
+def test_with_commit_os_a_power_cut_keeps_a_prefix_and_begins_new_streams(seed: int) -> None:
     """What was not synced may be gone, and nobody can tell how much: so no number may go on."""
     disk = Disk()
     folder = Folder(Path("/outbox"), disk.files(), commit="os")
@@ -368,7 +370,7 @@ def test_commit_os_in_a_power_cut_gives_a_prefix_and_begins_new_streams(seed: in
     assert len({*folder.epochs}) == 2
 
 
-def test_a_folder_that_cannot_be_written_is_told_to_people(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot use the outbox folder"):
         Folder(tmp_path / "file" / "outbox").fill(1)
@@ -398,7 +400,7 @@ def test_a_disk_that_fails_for_a_while_holds_appends_and_loses_nothing(operation
     assert folder.drain().seqs("a") == [1, 2, 3]
 
 
-def test_a_full_disk_drops_the_oldest_when_told_to(tmp_path: Path) -> None:
+def test_a_full_disk_drops_the_oldest_if_configured(tmp_path: Path) -> None:
     disk = Disk(capacity=40_000)
     folder = Folder(Path("/outbox"), disk.files(), min_free=5_000)
     folder.fill(150)
@@ -411,7 +413,7 @@ def test_a_full_disk_drops_the_oldest_when_told_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("kept_often")
-def test_the_reserve_of_free_disk_blocks_when_told_to(tmp_path: Path) -> None:
+def test_the_reserve_of_free_disk_blocks_if_configured(tmp_path: Path) -> None:
     disk = Disk(capacity=20_000)
     folder = Folder(Path("/outbox"), disk.files(), min_free=5_000, when_full="block")
 
@@ -509,7 +511,7 @@ def test_the_age_is_that_of_the_oldest_message_not_of_the_file_it_is_in(tmp_path
 
 
 @pytest.mark.usefixtures("kept_often")
-def test_messages_older_than_the_limit_are_dropped_and_told(tmp_path: Path) -> None:
+def test_messages_older_than_the_limit_are_dropped_and_announced(tmp_path: Path) -> None:
     wall = Wall()
     folder = Folder(tmp_path, clock=wall.clock(), max_age=3600)
 
@@ -526,7 +528,7 @@ def test_messages_older_than_the_limit_are_dropped_and_told(tmp_path: Path) -> N
     assert folder.drops == [("expired", 30)]
 
 
-def test_losses_are_told_again_after_a_restart_until_they_are_announced(tmp_path: Path) -> None:
+def test_losses_are_reported_after_a_restart_until_they_are_announced(tmp_path: Path) -> None:
     folder = Folder(tmp_path, max_bytes=8_000)
     folder.fill(50)
     told: list[int] = []

@@ -35,7 +35,7 @@ def damage(path: Path, offset: int, size: int = 1) -> None:
     path.write_bytes(data)
 
 
-def test_a_flipped_bit_costs_one_message_of_that_route(tmp_path: Path) -> None:
+def test_a_flipped_bit_loses_one_message_of_that_route(tmp_path: Path) -> None:
     folder = filled(tmp_path)
     first = segments_of_far(tmp_path)[0]
     damage(first, first.read_bytes().index(b"f2 "))
@@ -54,7 +54,7 @@ def test_a_flipped_bit_costs_one_message_of_that_route(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", [0, -1])
-def test_a_damaged_header_costs_nothing(tmp_path: Path, which: int) -> None:
+def test_a_damaged_header_loses_nothing(tmp_path: Path, which: int) -> None:
     folder = filled(tmp_path)
     damage(segments_of_far(tmp_path)[which], 20, 30)
 
@@ -67,7 +67,7 @@ def test_a_damaged_header_costs_nothing(tmp_path: Path, which: int) -> None:
     assert (folder.epochs[0] == folder.epochs[1]) == (which == 0)
 
 
-def test_headers_damaged_in_every_file_of_a_route_cost_nothing(tmp_path: Path) -> None:
+def test_headers_damaged_in_every_file_of_a_route_lose_nothing(tmp_path: Path) -> None:
     """Which route that is, the cursor knows as well."""
     folder = filled(tmp_path)
     for path in tmp_path.glob("*.seg"):
@@ -81,7 +81,7 @@ def test_headers_damaged_in_every_file_of_a_route_cost_nothing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("which", [0, -1])
-def test_a_missing_segment_is_told_to_the_readers_of_that_route(tmp_path: Path, which: int) -> None:
+def test_a_missing_segment_is_reported_to_the_readers_of_that_route(tmp_path: Path, which: int) -> None:
     folder = filled(tmp_path)
     gone = segments_of_far(tmp_path)[which]
     lost = [text for text in FAR if f"{text} ".encode() in gone.read_bytes()]
@@ -115,7 +115,7 @@ def test_a_damaged_cursor_delivers_its_route_again_and_nothing_else(tmp_path: Pa
     assert folder.drops == []
 
 
-def test_a_missing_note_of_the_writer_loses_nothing(tmp_path: Path) -> None:
+def test_a_missing_writer_state_loses_nothing(tmp_path: Path) -> None:
     folder = filled(tmp_path)
     (tmp_path / "state").unlink()
 

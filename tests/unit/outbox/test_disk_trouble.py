@@ -26,7 +26,7 @@ def test_a_full_disk_says_whether_bytes_or_inodes_are_missing(
     assert words in missing(found)
 
 
-def test_other_trouble_is_told_as_the_system_tells_it(tmp_path: Path) -> None:
+def test_other_disk_errors_have_the_text_of_the_system(tmp_path: Path) -> None:
     assert text_of(OSError(errno.EIO, "Input/output error"), tmp_path) == "Input/output error"
     assert "quota" in text_of(OSError(errno.EDQUOT, "Disk quota exceeded"), tmp_path)
     assert "bytes" in text_of(OSError(errno.ENOSPC, "No space left on device"), tmp_path)

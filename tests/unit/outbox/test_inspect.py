@@ -80,7 +80,7 @@ def test_purge_removes_everything_and_keeps_the_counters(tmp_path: Path) -> None
     run(tmp_path, body)
 
 
-def test_what_is_not_an_outbox_is_told_and_not_touched(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_an_outbox_is_refused_and_not_touched(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(ConfigError):
             show(folder)
@@ -89,7 +89,7 @@ def test_what_is_not_an_outbox_is_told_and_not_touched(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_set_aside_for_brokers_that_are_gone_is_removed_and_told(tmp_path: Path) -> None:
+def test_refused_messages_of_removed_brokers_are_deleted_and_logged(tmp_path: Path) -> None:
     for name in ("here", "gone"):
         run(tmp_path / name, fill)
     (tmp_path / "something else").mkdir()
@@ -114,7 +114,7 @@ def test_dead_letters_of_brokers_that_are_gone_stay_until_somebody_purges_them(t
     assert (told, [path.name for path in tmp_path.iterdir()]) == ([], ["here"])
 
 
-def test_looking_into_a_large_folder_takes_no_more_memory_than_a_few_of_its_files(tmp_path: Path) -> None:
+def test_inspecting_a_large_folder_takes_the_memory_of_a_few_files(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         for n in range(1, 61):
             await outbox.append([Message("t/a", bytes(100_000), "a", n, values=1)])

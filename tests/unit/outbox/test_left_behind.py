@@ -46,7 +46,7 @@ async def take(what: Literal["live", "behind"], reader: Reader, count: int) -> l
     return found
 
 
-def test_what_is_new_passes_what_was_left_behind(tmp_path: Path) -> None:
+def test_new_messages_pass_those_left_behind(tmp_path: Path) -> None:
     async def body(outbox: Outbox, reader: Reader) -> None:
         await fill(outbox, 5)
         assert reader.leave_behind()
@@ -62,7 +62,7 @@ def test_what_is_new_passes_what_was_left_behind(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-def test_what_passed_does_not_come_again_after_a_restart(tmp_path: Path) -> None:
+def test_messages_sent_ahead_are_not_repeated_after_a_restart(tmp_path: Path) -> None:
     async def first(outbox: Outbox, reader: Reader) -> None:
         await fill(outbox, 5)
         reader.leave_behind()
@@ -79,7 +79,7 @@ def test_what_passed_does_not_come_again_after_a_restart(tmp_path: Path) -> None
     run(tmp_path, first, second)
 
 
-def test_people_see_only_what_is_not_delivered(tmp_path: Path) -> None:
+def test_inspection_shows_only_undelivered_messages(tmp_path: Path) -> None:
     async def body(outbox: Outbox, reader: Reader) -> None:
         await fill(outbox, 5)
         reader.leave_behind()
@@ -91,7 +91,7 @@ def test_people_see_only_what_is_not_delivered(tmp_path: Path) -> None:
     assert show(tmp_path).readers[0].messages == 6
 
 
-def test_states_are_never_left_behind(tmp_path: Path) -> None:
+def test_state_messages_are_never_left_behind(tmp_path: Path) -> None:
     async def body(outbox: Outbox, reader: Reader) -> None:
         await fill(outbox, 3, Priority.STATE)
         await fill(outbox, 3)
@@ -103,7 +103,7 @@ def test_states_are_never_left_behind(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-def test_after_a_lost_connection_pieces_that_touch_are_one(tmp_path: Path) -> None:
+def test_after_a_lost_connection_adjoining_ranges_are_merged(tmp_path: Path) -> None:
     async def body(outbox: Outbox, reader: Reader) -> None:
         for _ in range(MOST_RANGES * 2):
             await fill(outbox, 1)
@@ -114,7 +114,7 @@ def test_after_a_lost_connection_pieces_that_touch_are_one(tmp_path: Path) -> No
     run(tmp_path, body)
 
 
-def test_pieces_are_bounded_and_their_cursor_fits(tmp_path: Path) -> None:
+def test_the_number_of_ranges_is_bounded_so_that_the_cursor_fits(tmp_path: Path) -> None:
     async def first(outbox: Outbox, reader: Reader) -> None:
         for n in range(MOST_RANGES + 3):
             await fill(outbox, 2, Priority.EVENT)
@@ -131,7 +131,7 @@ def test_pieces_are_bounded_and_their_cursor_fits(tmp_path: Path) -> None:
     run(tmp_path, first, second)
 
 
-def test_a_dropped_segment_takes_its_part_of_each_piece(tmp_path: Path) -> None:
+def test_a_dropped_segment_reduces_each_range_by_its_part(tmp_path: Path) -> None:
     async def body(outbox: Outbox, reader: Reader) -> None:
         await fill(outbox, 5, size=1000)
         reader.leave_behind()
@@ -149,7 +149,7 @@ def test_a_dropped_segment_takes_its_part_of_each_piece(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "block"])
-def test_what_was_delivered_ahead_makes_room_before_anything_is_lost(tmp_path: Path, policy: str) -> None:
+def test_messages_delivered_ahead_are_freed_before_any_are_dropped(tmp_path: Path, policy: str) -> None:
     """Twenty times what fits passes a backlog of two messages, which come whole, also after a restart."""
 
     async def first(outbox: Outbox, reader: Reader) -> None:
@@ -167,7 +167,7 @@ def test_what_was_delivered_ahead_makes_room_before_anything_is_lost(tmp_path: P
     run(tmp_path, first, second, max_bytes=20_000, segment_bytes=4000, when_full=policy)
 
 
-def test_what_was_delivered_ahead_is_no_loss_when_its_surroundings_are_dropped_after_a_restart(tmp_path: Path) -> None:
+def test_messages_delivered_ahead_do_not_count_as_lost_when_dropped_after_a_restart(tmp_path: Path) -> None:
     async def first(outbox: Outbox, reader: Reader) -> None:
         await pass_backlog(outbox, reader, 30)
 
@@ -196,7 +196,7 @@ def lane_of(first: int, end: int) -> Lanes:
     return lanes
 
 
-def test_a_cursor_in_pieces_tells_what_is_missing_of_each() -> None:
+def test_a_cursor_with_several_ranges_reports_what_is_missing_in_each() -> None:
     """Wants 0-10 and 20-30 and from 40 on; records end at 25 on the disk, and should go on to 50."""
     at = Places(lanes=[(0, 0, 0), (1, 0, 0), (2, 0, 0)], ahead=[(2, 10, 100, 20, 200), (2, 30, 300, 40, 400)])
     lanes = lane_of(0, 25)

@@ -77,13 +77,13 @@ def check(teller: Teller) -> None:
     assert sorted([*lost, *found]) == list(range(1, max(found) + 1))
 
 
-def test_what_a_lost_announcement_told_is_told_again(tmp_path: Path) -> None:
+def test_the_losses_of_a_lost_announcement_are_announced_again(tmp_path: Path) -> None:
     teller = Teller(tmp_path)
     teller.live(*[60] * 20)
     check(teller)
 
 
-def test_also_over_restarts(tmp_path: Path) -> None:
+def test_losses_of_a_lost_announcement_are_announced_again_after_restarts(tmp_path: Path) -> None:
     teller = Teller(tmp_path)
     for _ in range(10):
         teller.live(40, 40)
@@ -102,7 +102,7 @@ def test_the_ledger_of_a_long_outage_stays_short(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.usefixtures("kept_often")
-def test_what_was_delivered_is_settled(tmp_path: Path) -> None:
+def test_a_delivered_announcement_settles_its_losses(tmp_path: Path) -> None:
     teller = Teller(tmp_path)
     teller.live(200)
     teller.read()
@@ -120,7 +120,7 @@ def test_what_was_delivered_is_settled(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(settled(), 30))
 
 
-def test_ranges_that_adjoin_are_one() -> None:
+def test_adjoining_ranges_are_merged() -> None:
     first = Loss(1, "s", 1, 10, 10, 30, "outbox_full", 100, 200, ("r",))
     second = replace(first, id=2, from_seq=11, to_seq=20, from_ns=150, to_ns=300)
     others = [

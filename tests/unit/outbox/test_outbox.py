@@ -48,7 +48,7 @@ def seqs(records: list[Record]) -> list[int]:
     return [record.message.seq for record in records]
 
 
-def test_what_was_appended_comes_back_whole_and_in_order(tmp_path: Path) -> None:
+def test_appended_messages_are_read_complete_and_in_order(tmp_path: Path) -> None:
     sent = [
         Message(
             topic="fabrik/Prüfstand/1", payload=bytes(range(256)), stream="s", seq=n, values=n, source="press",
@@ -64,7 +64,7 @@ def test_what_was_appended_comes_back_whole_and_in_order(tmp_path: Path) -> None
     run(tmp_path, body)
 
 
-def test_undelivered_survives_restart_and_delivered_does_not_come_again(tmp_path: Path) -> None:
+def test_undelivered_messages_survive_a_restart_and_delivered_ones_do_not_return(tmp_path: Path) -> None:
     async def first(outbox: Outbox) -> None:
         await fill(outbox, 10)
         for record in await outbox.reader("r").read(4, 10**6):
@@ -78,7 +78,7 @@ def test_undelivered_survives_restart_and_delivered_does_not_come_again(tmp_path
     run(tmp_path, first, second)
 
 
-def test_rewind_gives_what_was_not_acknowledged_again_in_order(tmp_path: Path) -> None:
+def test_a_rewind_returns_unacknowledged_messages_in_order(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 6)
         reader = outbox.reader("r")
@@ -91,7 +91,7 @@ def test_rewind_gives_what_was_not_acknowledged_again_in_order(tmp_path: Path) -
     run(tmp_path, body)
 
 
-def test_a_fault_of_whoever_keeps_books_is_raised_to_him_and_ends_nothing_else(tmp_path: Path) -> None:
+def test_an_error_of_the_on_stored_callback_is_raised_by_its_append_only(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         books: list[int] = []
         faulty = outbox.append([message(1)], on_stored=lambda: books.remove(1))
@@ -113,7 +113,7 @@ def test_events_overtake_telemetry(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-def test_marks_survive_restart(tmp_path: Path) -> None:
+def test_checkpoints_survive_restart(tmp_path: Path) -> None:
     async def first(outbox: Outbox) -> None:
         await outbox.append([message(1)], source="press", checkpoint=b"\x00one")
         await outbox.append([], source="press", checkpoint=b"\x00two")
@@ -125,7 +125,7 @@ def test_marks_survive_restart(tmp_path: Path) -> None:
     run(tmp_path, first, second)
 
 
-def test_a_second_writer_is_told_who_has_the_folder(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         with pytest.raises(ConfigError, match="in use by process"):
             async with open_outbox(OutboxConfig(path=tmp_path)):
@@ -144,7 +144,7 @@ def test_a_sequence_number_out_of_turn_is_a_bug(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-def test_more_than_the_outbox_can_hold_is_refused_whole(tmp_path: Path) -> None:
+def test_an_append_larger_than_the_outbox_is_refused_entirely(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         with pytest.raises(Rejected):
             await outbox.append([message(1, size=10**6)])
@@ -153,7 +153,7 @@ def test_more_than_the_outbox_can_hold_is_refused_whole(tmp_path: Path) -> None:
     run(tmp_path, body, max_bytes=10**6)
 
 
-def test_a_full_outbox_drops_the_oldest_and_says_what(tmp_path: Path) -> None:
+def test_a_full_outbox_drops_the_oldest_and_reports_it(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 100, size=1000)
         left = outbox.messages
@@ -183,7 +183,7 @@ def test_a_loss_begins_with_the_oldest_value_in_it_not_when_it_was_stored(tmp_pa
     run(tmp_path, body, max_bytes=50_000)
 
 
-def test_a_full_outbox_told_to_block_waits_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_outbox_with_policy_block_waits_and_loses_nothing(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         async with asyncio.TaskGroup() as tasks:
             filling = tasks.create_task(fill(outbox, 100, size=1000))
@@ -199,7 +199,7 @@ def test_a_full_outbox_told_to_block_waits_and_loses_nothing(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when_full", ["drop_oldest", "block"])
-def test_marks_and_headers_of_segments_count_within_the_bounds(tmp_path: Path, when_full: str) -> None:
+def test_checkpoints_and_segment_headers_count_within_the_bounds(tmp_path: Path, when_full: str) -> None:
     streams = [f"edge-1.k3x9q2/press-shop/factory/hall-2/press/press-{n}" for n in range(30)]
 
     async def fill_all(outbox: Outbox, most: list[int]) -> None:
@@ -220,7 +220,7 @@ def test_marks_and_headers_of_segments_count_within_the_bounds(tmp_path: Path, w
     run(tmp_path, body, max_bytes=50_000, segment_bytes=5_000, when_full=when_full)
 
 
-def test_an_error_of_the_owner_passes_through_as_it_is(tmp_path: Path) -> None:
+def test_an_error_inside_the_context_passes_through_unchanged(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 1)
         raise KeyError("mine")
@@ -230,7 +230,7 @@ def test_an_error_of_the_owner_passes_through_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("kept_often")
-def test_each_reader_has_its_own_place_and_the_slowest_holds_the_disk(tmp_path: Path) -> None:
+def test_each_reader_has_its_own_position_and_the_slowest_keeps_the_segments(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 50)
         assert seqs(await drain(outbox.reader("fast"))) == list(range(1, 51))
@@ -244,7 +244,7 @@ def test_each_reader_has_its_own_place_and_the_slowest_holds_the_disk(tmp_path: 
 
 
 @pytest.mark.usefixtures("kept_often")
-def test_a_reader_that_is_not_configured_any_more_does_not_hold_the_disk(tmp_path: Path) -> None:
+def test_a_removed_reader_does_not_keep_segments(tmp_path: Path) -> None:
     """A broker taken out of the configuration is forgotten at the start, and what waited for it alone is freed."""
 
     async def one_is_away(outbox: Outbox) -> None:
@@ -266,7 +266,7 @@ def test_a_reader_that_is_not_configured_any_more_does_not_hold_the_disk(tmp_pat
 
 
 @pytest.mark.usefixtures("kept_often")
-def test_a_reader_that_is_forgotten_while_it_runs_frees_the_disk_at_once(tmp_path: Path) -> None:
+def test_a_reader_removed_at_runtime_frees_its_segments_at_once(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await fill(outbox, 50)
         await drain(outbox.reader("here"))
@@ -281,7 +281,7 @@ def test_a_reader_that_is_forgotten_while_it_runs_frees_the_disk_at_once(tmp_pat
     asyncio.run(asyncio.wait_for(lived(tmp_path, ("here", "gone"), body), 60))
 
 
-def test_who_waits_for_room_goes_on_when_the_bounds_are_wider(tmp_path: Path) -> None:
+def test_a_waiting_append_continues_when_the_bounds_are_raised(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         async with asyncio.TaskGroup() as tasks:
             filling = tasks.create_task(fill(outbox, 100, size=1000))

@@ -14,7 +14,7 @@ from tests.support.disk import Disk
 from tests.support.routed_outbox import Folder, get, message, put
 
 
-def test_each_reader_gets_what_is_for_its_route(tmp_path: Path) -> None:
+def test_each_reader_gets_the_messages_of_its_route(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         both = {"": [message(outbox, "", "n1")], "far": [message(outbox, "far", "f1"), message(outbox, "far", "f2", 1)]}
         await outbox.append(both[""], others={"far": both["far"]}, source="s", checkpoint=b"1")
@@ -36,7 +36,7 @@ def test_a_stream_stays_in_its_route(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("acknowledged", [0, 2, 4])
-def test_going_over_loses_nothing_and_repeats_nothing(tmp_path: Path, acknowledged: int) -> None:
+def test_a_change_of_route_loses_nothing_and_repeats_nothing(tmp_path: Path, acknowledged: int) -> None:
     async def body(outbox: Outbox) -> None:
         reader = outbox.reader("far")
         await put(outbox, "", "n1", "n2", "n3", "n4")
@@ -57,7 +57,7 @@ def test_going_over_loses_nothing_and_repeats_nothing(tmp_path: Path, acknowledg
     Folder(tmp_path).run({"near": "", "far": ""}, body)
 
 
-def test_what_is_on_its_way_to_the_disk_belongs_to_the_route_of_that_moment(tmp_path: Path) -> None:
+def test_an_append_in_progress_belongs_to_the_route_of_its_time(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         def begin(route: str, text: str, ahead: int) -> "asyncio.Task[None]":
             made = [message(outbox, route, text, ahead)]
@@ -75,7 +75,7 @@ def test_what_is_on_its_way_to_the_disk_belongs_to_the_route_of_that_moment(tmp_
 
 
 @pytest.mark.parametrize("acknowledged", [0, 1])
-def test_a_route_that_changed_while_nothing_ran_is_the_same(tmp_path: Path, acknowledged: int) -> None:
+def test_a_route_changed_between_two_runs_is_taken_over(tmp_path: Path, acknowledged: int) -> None:
     folder = Folder(tmp_path)
 
     async def first(outbox: Outbox) -> None:
@@ -94,7 +94,7 @@ def test_a_route_that_changed_while_nothing_ran_is_the_same(tmp_path: Path, ackn
     assert folder.drops == []
 
 
-def test_a_new_reader_begins_with_what_is_there_for_its_route(tmp_path: Path) -> None:
+def test_a_new_reader_begins_with_the_stored_messages_of_its_route(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         await put(outbox, "", "n1")
         await put(outbox, "far", "f1")
@@ -104,7 +104,7 @@ def test_a_new_reader_begins_with_what_is_there_for_its_route(tmp_path: Path) ->
     Folder(tmp_path).run({"near": "", "far": "far"}, body)
 
 
-def test_a_route_that_nobody_follows_any_more_leaves_no_files_and_its_numbers_go_on(tmp_path: Path) -> None:
+def test_an_unused_route_leaves_no_files_and_its_numbers_continue(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
 
     async def first(outbox: Outbox) -> None:
@@ -128,7 +128,7 @@ def test_a_route_that_nobody_follows_any_more_leaves_no_files_and_its_numbers_go
     folder.run({"near": "", "far": "far"}, third)
 
 
-def test_what_is_dropped_is_told_with_those_who_lose_it(tmp_path: Path) -> None:
+def test_dropped_messages_are_reported_with_the_affected_readers(tmp_path: Path) -> None:
     folder = Folder(tmp_path, max_bytes=12_000)
 
     async def body(outbox: Outbox) -> None:
@@ -160,7 +160,7 @@ def test_too_many_routes_are_refused_and_change_nothing(tmp_path: Path) -> None:
     Folder(tmp_path).run({"near": ""}, body)
 
 
-def test_who_goes_over_again_and_again_with_much_left_may_not_for_ever(tmp_path: Path) -> None:
+def test_too_many_changes_of_route_with_a_backlog_are_refused(tmp_path: Path) -> None:
     async def body(outbox: Outbox) -> None:
         for n in range(1000):
             route, other = ("far", "") if n % 2 else ("", "far")
@@ -207,7 +207,7 @@ def test_a_checkpoint_is_not_durable_before_the_messages_of_every_route(tmp_path
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_power_cut_while_going_over_loses_nothing(tmp_path: Path, seed: int) -> None:
+def test_a_power_cut_during_a_change_of_route_loses_nothing(tmp_path: Path, seed: int) -> None:
     disk = Disk()
     folder = Folder(tmp_path, disk.files)
 
@@ -230,7 +230,7 @@ def test_a_power_cut_while_going_over_loses_nothing(tmp_path: Path, seed: int) -
     folder.run({"near": "", "far": "far"}, second)
 
 
-def test_what_comes_after_going_over_waits_until_that_is_on_the_disk(tmp_path: Path) -> None:
+def test_appends_after_a_change_of_route_wait_until_it_is_on_the_disk(tmp_path: Path) -> None:
     disk = Disk()
     folder = Folder(tmp_path, disk.files)
 

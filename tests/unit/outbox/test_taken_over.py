@@ -51,7 +51,7 @@ def losses_of(outbox: Outbox) -> Got:
 @pytest.mark.parametrize(
     "routes", [{"near": "", "far": ""}, {"near": "near", "far": ""}, {"near": "own", "far": "own"}]
 )
-def test_everything_arrives_whatever_route_the_readers_follow_now(folder: Path, routes: dict[str, str]) -> None:
+def test_every_message_arrives_whatever_route_the_readers_have_now(folder: Path, routes: dict[str, str]) -> None:
     async def body() -> None:
         async with open_outbox(config(folder), readers=routes) as outbox:
             assert outbox.epoch == EXPECTED["epoch"]
@@ -67,7 +67,7 @@ def test_everything_arrives_whatever_route_the_readers_follow_now(folder: Path, 
     asyncio.run(asyncio.wait_for(body(), 60))
 
 
-def test_it_can_be_looked_at_and_purged(folder: Path) -> None:
+def test_an_outbox_of_an_older_version_can_be_shown_and_purged(folder: Path) -> None:
     shown = inspect.show(folder)
     assert {each.name: each.messages for each in shown.readers} == {
         name: len(messages) for name, messages in EXPECTED["readers"].items()

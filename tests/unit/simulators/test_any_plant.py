@@ -76,7 +76,7 @@ def plants(draw: st.DrawFn) -> Plant:
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(plants(), st.integers(0, 99))
-def test_the_books_balance_at_every_event(plant: Plant, seed: int) -> None:
+def test_parts_and_times_balance_at_every_event(plant: Plant, seed: int) -> None:
     factory = Factory(plant, seed)
     line, spec_of_line = factory.lines[0], plant.lines[0]
     turns_back = any(each.next or any(defect.to for defect in each.defects) for each in spec_of_line.stations)
@@ -109,7 +109,7 @@ def test_time_and_parts_add_up_at_the_end(plant: Plant, seed: int) -> None:
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(plants(), st.integers(0, 99), st.floats(0.05, 40))
-def test_slices_and_steps_and_the_clock_tell_the_same_story(plant: Plant, seed: int, slice_s: float) -> None:
+def test_slices_steps_and_the_clock_give_the_same_changes(plant: Plant, seed: int, slice_s: float) -> None:
     whole, sliced, stepped = (Factory(plant, seed) for _ in range(3))
     whole.run(UNTIL_S)
     while sliced.now_s < UNTIL_S:

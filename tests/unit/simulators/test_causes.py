@@ -45,7 +45,7 @@ def test_rework_into_full_buffers_does_not_stop_the_line() -> None:
     assert line.parts <= 3
 
 
-def test_a_belt_that_is_not_full_is_no_circle() -> None:
+def test_a_belt_that_is_not_full_closes_no_circle() -> None:
     belt = {
         "name": "belt", "kind": "conveyor", "places": 3, "cycle": {"law": "exponential", "mean": 1}, "buffer": 0,
         "defects": [{"code": "d", "probability": 0.2, "to": "belt", "at_most": 2}],
@@ -60,7 +60,7 @@ def test_a_belt_that_is_not_full_is_no_circle() -> None:
     assert line.delivered > 2000
 
 
-def test_a_line_that_stands_still_says_so() -> None:
+def test_a_stalled_line_reports_the_standstill() -> None:
     factory = ran(plant(*CIRCLE, standstill="wait"), DAY)
     stalled = [change for change in factory.take_changes() if change.name == "stalled"]
     assert factory.lines[0].stalled
@@ -77,7 +77,7 @@ def test_the_plant_file_warns_of_a_standstill() -> None:
 
 
 @pytest.mark.parametrize("counts", ["operating", "calendar", "cycles"])
-def test_care_renews_the_failures_of_every_kind(counts: str) -> None:
+def test_maintenance_renews_failures_of_every_kind(counts: str) -> None:
     """Every failure comes 100 s (10 cycles) after the last renewal, and care comes before it each time."""
     every = 10 if counts == "cycles" else 100
     care = {"by": "calendar", "every": 50, "takes": 1, "when": "at_once"}
@@ -154,7 +154,7 @@ def test_speed_costs_scrap() -> None:
     assert machine.scrap / machine.cycles == pytest.approx(0.18, abs=0.003)
 
 
-def test_free_speed_has_to_be_asked_for() -> None:
+def test_an_exponent_of_zero_makes_speed_free() -> None:
     free = {"power": 0, "failures": 0, "defects": 0, "tool": 0}
     station = {"name": "a", "scrap": 0.02, "speed": free}
     (machine,) = ran(plant(station), 500_000, lambda factory: factory.machines[0].set_speed(3.0)).machines

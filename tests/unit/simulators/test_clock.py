@@ -122,7 +122,7 @@ def test_simulated_time_follows_the_wall_at_the_speed() -> None:
     assert wall.now_s - 1000 == pytest.approx(25, abs=0.03)
 
 
-def test_a_change_of_speed_neither_sprints_nor_freezes() -> None:
+def test_a_change_of_speed_makes_no_jump_and_no_stall() -> None:
     factory, wall = Factory(load(DEMO), seed=1), Wall()
     clock = clock_of(factory, wall, 1.0)
     seen: list[tuple[float, float]] = []
@@ -138,7 +138,7 @@ def test_a_change_of_speed_neither_sprints_nor_freezes() -> None:
     assert wall.now_s - 1000 == pytest.approx(10 + 190 / 100, abs=0.1)
 
 
-def test_a_change_of_speed_ends_the_sleep_that_is_under_way() -> None:
+def test_a_change_of_speed_wakes_the_sleeping_clock() -> None:
     factory = Factory(load(DEMO), seed=1)
     clock = Clock(factory.env)
 
@@ -153,12 +153,12 @@ def test_a_change_of_speed_ends_the_sleep_that_is_under_way() -> None:
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan")])
-def test_a_speed_that_is_none_is_refused(speed: float) -> None:
+def test_a_speed_that_is_not_positive_is_refused(speed: float) -> None:
     with pytest.raises(ValueError, match="use pause to stop time"):
         Clock(Factory(load(DEMO), seed=1).env, speed)
 
 
-def test_a_pause_stops_simulated_time_and_resume_goes_on_from_there() -> None:
+def test_a_pause_stops_simulated_time_and_resume_continues_it() -> None:
     factory, wall = Factory(load(DEMO), seed=1), Wall()
     clock = clock_of(factory, wall, 1.0)
     paused_at: list[float] = []
@@ -205,7 +205,7 @@ def test_fail_says_that_it_is_too_slow() -> None:
         drive(clock, 100_000)
 
 
-def test_a_computer_that_slept_does_not_replay_the_night() -> None:
+def test_time_in_which_the_computer_was_suspended_is_skipped() -> None:
     factory, wall = Factory(load(DEMO), seed=1), Wall()
 
     async def sleep(seconds: float) -> None:
@@ -217,7 +217,7 @@ def test_a_computer_that_slept_does_not_replay_the_night() -> None:
     assert clock.slipped_s == pytest.approx(36_000, abs=1)
 
 
-def test_history_first_then_live_at_one_to_one() -> None:
+def test_unpaced_history_is_followed_by_live_time_at_speed_one() -> None:
     factory, wall = Factory(load(DEMO), seed=1), Wall()
     clock = clock_of(factory, wall, float("inf"))
     drive(clock, 3600)
@@ -227,7 +227,7 @@ def test_history_first_then_live_at_one_to_one() -> None:
     assert wall.now_s - 1000 == pytest.approx(10, abs=0.03)
 
 
-def test_a_bug_in_the_flow_reaches_whoever_drives() -> None:
+def test_an_error_in_the_flow_is_raised_by_run() -> None:
     factory = Factory(load(DEMO), seed=1)
 
     def broken() -> Generator[simpy.Event, None, None]:

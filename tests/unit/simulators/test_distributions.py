@@ -62,6 +62,6 @@ def test_a_plain_time_is_the_constant_law() -> None:
         {"law": "gamma", "mean": 1, "cv": 0}, None, [1, 2],
     ],
 )  # fmt: skip
-def test_what_is_no_distribution_is_refused(written: object) -> None:
+def test_an_invalid_distribution_is_refused(written: object) -> None:
     with pytest.raises(ValidationError):
         ADAPTER.validate_python(written)

@@ -29,7 +29,7 @@ def test_same_seed_same_changes_and_another_seed_others() -> None:
     assert changes(7) != changes(8)
 
 
-def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
     path.write_text(
         "name: x\nsite: y\nlines:\n  - name: l\n    stations:\n      - name: a\n        cycle: 2 parsecs\n"

@@ -23,9 +23,7 @@ def hash_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", [p for p in PLANTS if load(p).lines], ids=lambda p: p.stem)
-def test_the_usual_case_written_out_is_the_same_life_as_told_in_verbs(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_written_out_process_makes_the_same_trace_as_the_verbs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fast = hash_of(path)
     monkeypatch.setattr(line_module, "STATION_PROCESSES", {**STATION_PROCESSES, "process": in_verbs})
     assert hash_of(path) == fast

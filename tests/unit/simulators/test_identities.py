@@ -45,7 +45,7 @@ def test_every_second_is_in_exactly_one_state(path: Path) -> None:
 
 @pytest.mark.parametrize("hours", [0.4, pytest.param(30.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", PLANTS, ids=lambda p: p.stem)
-def test_no_plant_that_ships_comes_to_a_standstill(path: Path, hours: float) -> None:
+def test_no_shipped_plant_comes_to_a_standstill(path: Path, hours: float) -> None:
     monday_morning = datetime(2026, 1, 5, 6, tzinfo=UTC)
     factory = Factory(load(path), seed=5, keeping=False, start=monday_morning)
     factory.run(hours * 3600)
@@ -54,7 +54,7 @@ def test_no_plant_that_ships_comes_to_a_standstill(path: Path, hours: float) -> 
     assert all(line.delivered > made for line, made in zip(factory.lines, before, strict=True))
 
 
-def test_little_holds_along_the_path_of_a_run_that_ends_empty() -> None:
+def test_littles_law_holds_exactly_in_a_run_that_ends_empty() -> None:
     order = {"kind": "orders", "orders": [{"product": "x", "quantity": 300}], "repeat": False}
     jam = {"every": {"law": "exponential", "mean": 40}, "repair": {"law": "exponential", "mean": 9}}
     stations: list[dict[str, object]] = [
@@ -116,7 +116,7 @@ def test_a_reversed_line_makes_as_much() -> None:
     assert made([1.0, 1.5, 0.8]) == pytest.approx(made([0.8, 1.5, 1.0]), rel=0.04)
 
 
-def test_another_machine_leaves_the_numbers_of_the_others_alone() -> None:
+def test_another_machine_does_not_change_the_random_numbers_of_the_others() -> None:
     def cycles(names: list[str]) -> list[float]:
         stations: list[dict[str, object]] = [
             {"name": name, "cycle": {"law": "gamma", "mean": 2, "cv": 0.3}, "buffer": "unlimited"} for name in names

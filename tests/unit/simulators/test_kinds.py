@@ -122,7 +122,7 @@ def test_calendar_failures_strike_while_starved_and_operating_ones_do_not() -> N
     assert down("calendar") == pytest.approx(400 / 15 * 5, abs=5)
 
 
-def test_care_between_parts_waits_for_the_part_and_care_at_once_does_not() -> None:
+def test_maintenance_between_parts_waits_for_the_part_and_at_once_does_not() -> None:
     def course(when: str) -> list[float]:
         care = {"by": "age", "every": 15, "takes": 100, "when": when}
         return left(factory_of([{"name": "a", "cycle": 10, "maintenance": [care]}]), 240)
@@ -131,7 +131,7 @@ def test_care_between_parts_waits_for_the_part_and_care_at_once_does_not() -> No
     assert course("at_once") == [10, 120, 230]
 
 
-def test_care_by_parts_and_by_calendar() -> None:
+def test_maintenance_counts_parts_or_the_calendar() -> None:
     by_parts = {"by": "parts", "every": 3, "takes": 7}
     assert left(factory_of([{"name": "a", "cycle": 1, "maintenance": [by_parts]}]), 12) == [1, 2, 3, 11]
     by_calendar = {"by": "calendar", "every": 5.5, "takes": 2}
@@ -144,7 +144,7 @@ def test_changeovers_take_the_time_of_the_pair_and_the_first_product_none() -> N
     assert left(factory_of([{"name": "a", "cycle": 1, "setup": setup}], source=source), 125) == [1, 102, 113, 124]
 
 
-def test_a_product_goes_its_own_way_and_takes_its_own_time() -> None:
+def test_a_product_follows_its_own_route_and_times() -> None:
     source = {"kind": "orders", "orders": [{"product": "x", "quantity": 1}, {"product": "y", "quantity": 1}]}
     stations: list[dict[str, object]] = [
         {"name": "a", "cycle": 1, "cycles": {"y": 3}, "next": [{"to": "b"}, {"to": "out", "product": "y"}]},
@@ -210,7 +210,7 @@ def test_a_night_shift_is_an_hour_longer_when_summer_time_ends() -> None:
     assert lengths == [8, 9, 8]
 
 
-def test_shifts_that_touch_are_one_span() -> None:
+def test_adjoining_shifts_are_one_span() -> None:
     shifts = [Shift.model_validate({"from": a, "to": b}) for a, b in (("06:00", "14:00"), ("14:00", "22:00"))]
     begin, end = next(working_spans(shifts, "UTC", datetime(2026, 1, 5, tzinfo=UTC)))
     assert (begin, end) == (6 * 3600, 22 * 3600)

@@ -42,7 +42,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_every_file_that_ships_loads_and_agrees_with_its_schema(path: Path) -> None:
+def test_every_shipped_plant_loads_and_fits_its_schema(path: Path) -> None:
     load(path)
     jsonschema.Draft202012Validator(schema()).validate(read_yaml(path).value)
 
@@ -84,7 +84,7 @@ def test_the_schema_in_the_repository_is_the_one_of_the_code() -> None:
         (("lines:", "lines: 5\nrest:"), "3: lines: write a list here"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_line_and_what_is_allowed(
+def test_a_mistake_is_reported_with_its_line_and_what_is_allowed(
     tmp_path: Path, change: tuple[str, str], told: str
 ) -> None:
     found = problems(tmp_path, ORDERLY.replace(*change))
@@ -107,7 +107,7 @@ def test_a_mistake_is_told_with_its_line_and_what_is_allowed(
         ("mix: {a: 0}", "mix.a: input should be greater than 0"),
     ],
 )
-def test_a_mistake_of_a_line_is_told(tmp_path: Path, keys: str, told: str) -> None:
+def test_a_mistake_in_a_line_is_reported(tmp_path: Path, keys: str, told: str) -> None:
     found = problems(tmp_path, ORDERLY.replace("    stations:", f"    {keys}\n    stations:"))
     assert any(told in problem for problem in found), found
 
@@ -136,26 +136,26 @@ def test_a_mistake_of_a_line_is_told(tmp_path: Path, keys: str, told: str) -> No
         ("maintenance: [{by: moon, every: 1h, takes: 1s}]", "maintenance[0].by: input should be 'age', 'calendar' or"),
     ],
 )
-def test_a_mistake_of_a_station_is_told(tmp_path: Path, keys: str, told: str) -> None:
+def test_a_mistake_in_a_station_is_reported(tmp_path: Path, keys: str, told: str) -> None:
     found = problems(tmp_path, ORDERLY.replace("cycle: 2s", f"cycle: 2s\n        {keys}"))
     assert any(told in problem for problem in found), found
 
 
-def test_a_plant_of_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_plant_without_lines_and_stress_is_refused(tmp_path: Path) -> None:
     assert "needs lines, stress or both" in problems(tmp_path, "name: x\nsite: y\n")[0]
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "a: \x00", "42"])
-def test_a_file_that_is_no_plant_is_told_so(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_plant_is_refused(tmp_path: Path, text: str) -> None:
     assert problems(tmp_path, text)
 
 
-def test_a_file_that_is_not_there_is_told_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "none.yaml")
 
 
-def test_a_mistake_in_what_is_merged_is_told_where_it_stands(tmp_path: Path) -> None:
+def test_a_mistake_in_a_merged_mapping_is_reported_at_its_own_line(tmp_path: Path) -> None:
     text = ORDERLY.replace("      - name: a\n        cycle: 2s", "      - &a\n        name: a\n        cycle: 2x")
     text = text.replace("      - name: b\n        cycle: 3s", "      - {<<: *a, name: b}")
     found = problems(tmp_path, text)
@@ -180,7 +180,7 @@ def test_describe_names_the_bottleneck_and_expects_no_more_than_it_allows(stem: 
     assert text.count("◀ bottleneck") == 1
 
 
-def test_stress_values_say_which_change_they_are() -> None:
+def test_stress_values_contain_the_number_of_the_change() -> None:
     plant = Plant.model_validate({"name": "p", "site": "s", "stress": [{"name": "v", "variables": 4, "rate": 10}]})
     tags = list(tags_of(plant.stress[0]))
     assert [tag.name for tag in tags] == ["v-00000", "v-00001", "v-00002", "v-00003"]
@@ -202,7 +202,7 @@ def test_stress_values_say_which_change_they_are() -> None:
         ("string", "v-00000-7"),
     ],
 )
-def test_stress_variables_have_the_type_they_are_said_to_have(kind: str, value: object) -> None:
+def test_stress_variables_have_the_configured_type(kind: str, value: object) -> None:
     tree = {"name": "p", "site": "s", "stress": [{"name": "v", "variables": 1, "type": kind}]}
     tag = Factory(Plant.model_validate(tree), seed=1).stress[0]
     assert tag.value(7) == value
@@ -210,7 +210,7 @@ def test_stress_variables_have_the_type_they_are_said_to_have(kind: str, value: 
 
 
 @pytest.mark.parametrize("key", ["cycle: 0s", "cycle: 2s\n        failures: [{every: 0s, repair: 1s}]"])
-def test_times_in_which_nothing_passes_are_refused(tmp_path: Path, key: str) -> None:
+def test_times_with_a_mean_of_zero_are_refused(tmp_path: Path, key: str) -> None:
     assert "must last at least 1ms" in problems(tmp_path, ORDERLY.replace("cycle: 2s", key))[0]
 
 
@@ -225,9 +225,7 @@ SCALARS = st.sampled_from(
 @pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(FILES), st.integers(0, 10_000), st.integers(0, 3), SCALARS)
-def test_whatever_a_file_says_it_is_a_plant_or_a_mistake_with_a_place(
-    path: Path, place: int, how: int, scalar: str
-) -> None:
+def test_any_file_gives_a_plant_or_mistakes_with_places(path: Path, place: int, how: int, scalar: str) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     at = place % len(lines)
     key = lines[at].partition(":")[0]

@@ -61,7 +61,7 @@ def test_temperature_follows_the_state() -> None:
     assert value(factory, machine, 690) == pytest.approx(20, abs=0.01)
 
 
-def test_the_noise_has_the_spread_and_the_memory_it_is_said_to_have() -> None:
+def test_noise_has_the_configured_deviation_and_correlation_time() -> None:
     wander = Wander(10.0, blocks(stream(1, "a", "b").standard_normal))
     values = np.array([wander.value(2.5 * k) for k in range(40_000)])
     assert values.mean() == pytest.approx(0.0, abs=0.03)
@@ -96,7 +96,7 @@ def test_wear_grows_with_work_and_a_new_tool_ends_it() -> None:
     assert value(factory, machine, 46) == pytest.approx(1.1)
 
 
-def test_what_vibrates_falls_to_its_idle_value_when_the_machine_stands() -> None:
+def test_vibration_falls_to_its_idle_value_when_the_machine_stops() -> None:
     vibration = {"kind": "wear", "new": 1, "worn": 5, "life": 40, "idle": 0.1}
     factory, machine = machine_with(vibration, tool={"life": 4, "change": 5})
     assert value(factory, machine, 39) == pytest.approx(4.9)

@@ -137,7 +137,9 @@ def test_clear_waits_for_the_repair() -> None:
 
 
 @given(st.lists(COMMANDS, max_size=25), st.integers(0, 1000))
-def test_no_sequence_of_commands_loses_time_or_the_way_back(commands: list[Cause], seed: int) -> None:
+def test_after_any_commands_all_time_is_accounted_for_and_the_machine_can_start_again(
+    commands: list[Cause], seed: int
+) -> None:
     factory, unit = unit_of(failures=[{"every": 33, "repair": 4}])
     for number, command in enumerate(commands, 1):
         factory.run(number * 7 + (seed % 5))

@@ -75,7 +75,7 @@ SMALL = (
 
 
 @pytest.mark.parametrize(("first", "second", "room"), SMALL)
-def test_small_parts_are_no_further_from_a_fluid_than_an_eighth_of_the_standard_error(
+def test_small_parts_differ_from_a_fluid_by_at_most_an_eighth_of_the_standard_error(
     first: tuple[float, float], second: tuple[float, float], room: float
 ) -> None:
     error = math.sqrt(continuous_pair(first, second, room).avar / 60_000)
@@ -120,7 +120,7 @@ def test_slots_give_the_figures_of_li_and_meerkov_when_a_place_is_free_at_once(
 
 
 @pytest.mark.parametrize(("first", "second", "most", "known"), BERNOULLI)
-def test_no_number_of_places_gives_them_when_a_place_is_free_from_the_next_slot_on(
+def test_no_number_of_places_gives_the_figures_of_li_and_meerkov_when_a_place_is_free_one_slot_later(
     first: float, second: float, most: int, known: float
 ) -> None:
     assert bernoulli_pair(first, second, most).exact < known - 1e-4
@@ -146,7 +146,7 @@ def test_the_kernel_agrees_with_theory(name: str) -> None:
     assert all(outcome.passed for outcome in run(case(name), 0.1, seed=11))
 
 
-def test_a_kernel_that_is_off_by_five_per_cent_is_found() -> None:
+def test_a_kernel_with_an_error_of_five_per_cent_fails() -> None:
     right = case("μ=1,1,1 B=0,0")
     through = right.measures[0]
     wrong = Measure(through.name, Expected(through.law.exact * 1.05, through.law.avar), through.read)
@@ -162,7 +162,7 @@ def test_an_exact_anchor_that_is_off_fails() -> None:
     assert math.isinf(outcome.z)
 
 
-def test_the_table_says_each_outcome_and_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_shows_each_outcome_and_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulators.verify.anchors", lambda: iter([case("tool life 50, 12 s, change 90 s")]))
     told: list[str] = []
     assert verify(told.append, quick=True)
@@ -171,7 +171,7 @@ def test_the_table_says_each_outcome_and_the_verdict(monkeypatch: pytest.MonkeyP
     assert told[-1] == "1 anchors, 2 figures: none with |z| of 4 or more"
 
 
-def test_one_failure_fails_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_failed_figure_fails_the_verification(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Outcome("3.1", "x", 1.0, 2.0, 5.0)
     monkeypatch.setattr("simulators.verify.anchors", lambda: iter(cases()[:1]))
     monkeypatch.setattr("simulators.verify.run", lambda case, share, seed: [wrong])

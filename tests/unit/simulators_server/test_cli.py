@@ -27,7 +27,7 @@ def test_trace_ends_with_the_same_hash_for_the_same_seed() -> None:
     assert first.splitlines()[-1] != other.splitlines()[-1]
 
 
-def test_a_file_that_cannot_be_written_is_named(
+def test_the_error_names_a_file_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = tmp_path / "nowhere" / "record.jsonl"
@@ -54,12 +54,12 @@ def test_schema_is_json() -> None:
         ("opc.tcp://localhost", 5000, "opc.tcp://localhost:5000"),
     ],
 )
-def test_port_takes_the_place_of_that_of_the_endpoint(endpoint: str, port: int | None, expected: str) -> None:
+def test_port_replaces_the_port_of_the_endpoint(endpoint: str, port: int | None, expected: str) -> None:
     assert endpoint_url(endpoint, port) == expected
 
 
 @pytest.mark.parametrize("endpoint", ["opc.tcp://a..b:1", "opc.tcp://eve:S3cret@b", "http://b", "opc.tcp://b:x"])
-def test_an_endpoint_that_is_none_is_a_mistake(
+def test_an_invalid_endpoint_is_a_mistake(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["simulators", "serve", str(PLANT), "--endpoint", endpoint])
@@ -71,7 +71,7 @@ def test_an_endpoint_that_is_none_is_a_mistake(
     assert "S3cret" not in told
 
 
-def test_table_shows_state_counts_and_oee_where_there_is_one() -> None:
+def test_table_shows_state_counts_and_oee_if_defined() -> None:
     machines = [
         MachineStatus("line-1/a", "working", 12, 1, 0.823, 3.6e6),
         MachineStatus("line-1/b", "down", 0, 0, None, 0.0),

@@ -28,7 +28,7 @@ def official(notifications: list[ua.MonitoredItemNotification]) -> bytes:
 
 @pytest.mark.parametrize(("content", "kind"), VALUES, ids=lambda v: str(v)[:20])
 @pytest.mark.parametrize("code", [0, 0x4086_0000, 0x480])
-def test_one_value_has_the_bytes_that_asyncua_gives_it(content: object, kind: ua.VariantType, code: int) -> None:
+def test_one_value_is_encoded_as_by_asyncua(content: object, kind: ua.VariantType, code: int) -> None:
     notification = ua.MonitoredItemNotification(ua.UInt32(7), value(content, kind, NOW, LATER, code))
     assert encoded([notification]).Body == official([notification])
 
@@ -42,7 +42,7 @@ def test_bad_values_and_missing_times_are_left_to_asyncua() -> None:
     assert encoded(odd).Body == official(odd)
 
 
-def test_the_whole_extension_object_is_the_same() -> None:
+def test_a_whole_notification_is_encoded_as_by_asyncua() -> None:
     notification = ua.MonitoredItemNotification(ua.UInt32(7), value(1.0, ua.VariantType.Double, NOW, LATER))
     plain = ua.DataChangeNotification(MonitoredItems=[notification])
     assert to_binary(ua.ExtensionObject, encoded([notification])) == to_binary(ua.ExtensionObject, plain)

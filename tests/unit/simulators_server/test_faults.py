@@ -65,7 +65,7 @@ def test_impossible_faults_are_refused_with_their_line(tmp_path: Path, line: str
     assert f"{path}:2: " in str(caught.value)
 
 
-def test_log_has_one_json_line_per_edge(tmp_path: Path) -> None:
+def test_fault_log_has_one_json_line_per_beginning_and_end(tmp_path: Path) -> None:
     schedule = Schedule(load_faults(written(tmp_path, TEXT)), 1)
     with (tmp_path / "log").open("wb") as file:
         log = FaultLog(file)
@@ -77,7 +77,7 @@ def test_log_has_one_json_line_per_edge(tmp_path: Path) -> None:
     assert line["affected"] == ["line-1/a/Good"]
 
 
-def test_the_fault_file_that_ships_has_every_kind_of_fault() -> None:
+def test_the_shipped_fault_file_has_every_kind_of_fault() -> None:
     shipped = load_faults(Path(__file__).parents[3] / "config" / "faults.yaml")
     assert {type(fault) for fault in shipped} == set(get_args(Fault))
 

@@ -54,7 +54,9 @@ def test_a_queue_keeps_its_size_and_marks_every_loss(size: int, count: int, disc
         (None, 0x8000_0000, 5.0, 0x8000_0000, True),
     ],
 )
-def test_only_what_differs_is_sent(known: object, known_code: int, content: object, code: int, expected: bool) -> None:
+def test_only_changed_values_are_sent(
+    known: object, known_code: int, content: object, code: int, expected: bool
+) -> None:
     assert same(ServedValue(known, NOW, known_code), content, code) is expected
 
 

@@ -112,12 +112,12 @@ def our_classes() -> Iterator[type]:
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in BREAKS.items() for name in names])
-def test_asyncua_still_has_what_we_take_by_a_private_name(kind: type, name: str) -> None:
+def test_asyncua_still_has_the_private_names_in_use(kind: type, name: str) -> None:
     assert name in names_of(kind), f"{kind.__name__}.{name} is gone: {BREAKS[kind][name]}"
 
 
 @pytest.mark.parametrize("kind", list(our_classes()), ids=lambda kind: kind.__name__)
-def test_no_private_name_is_taken_that_is_not_listed(kind: type) -> None:
+def test_only_listed_private_names_are_used(kind: type) -> None:
     used = private_names(source_of(kind))
     bases = [base for base in kind.__mro__ if base.__module__.startswith("asyncua")]
     own = {name for base in kind.__mro__ if base.__module__.startswith("simulators") for name in vars(base)}

@@ -18,7 +18,7 @@ def ports_of(worker: str) -> set[int]:
     return set(json.loads(told.stdout))
 
 
-def test_no_port_comes_twice() -> None:
+def test_no_port_is_given_twice() -> None:
     assert len({free_port() for _ in range(200)}) == 200
 
 
