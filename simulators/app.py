@@ -33,7 +33,7 @@ from simulators.server.injection import Injection
 from simulators.server.plant_server import Plan
 from simulators.server.record import Recorder, recording
 from simulators.server.servers import Servers
-from simulators.server.web import bind_http, metrics_served
+from simulators.server.web import MetricsPort, bind_http, metrics_served
 from simulators.view import MachineStatus, Status, table
 
 STATUS_S = 1.0
@@ -59,6 +59,8 @@ class Settings:
     """The port of /metrics.  None: no metrics.  0: any free port."""
     metrics_host: str = "127.0.0.1"
     """The address on which /metrics listens."""
+    metrics_names: tuple[str, ...] = ()
+    """Names by which /metrics may be asked for, besides local ones."""
     backfill_s: float = 0.0
     """Simulated seconds to run at full speed before clients may connect.  This time ends at the epoch."""
     follow_wall: bool = False
@@ -94,7 +96,7 @@ class Running:
         self.metrics = Metrics(
             self.factory.machines, self.pace, lines=self.factory.lines, crews=self.factory.crews.values()
         )
-        self.metrics_url: str | None = None
+        self.metrics_port: MetricsPort | None = None
         self.injection = Injection(
             Schedule(settings.faults, settings.seed), log, self.servers.plant_servers, self.servers.restart,
             seed=settings.seed, count=lambda kind: self.metrics.faults.labels(kind).inc(),
@@ -158,7 +160,8 @@ class Running:
             for m in self.factory.machines
         ]
         return Status(
-            endpoint=self.servers.urls[0], endpoints=self.servers.urls, metrics=self.metrics_url, sim_time_s=now_s,
+            endpoint=self.servers.urls[0], endpoints=self.servers.urls,
+            metrics=self.metrics_port.url if self.metrics_port else None, sim_time_s=now_s,
             speed=pace.speed, lag_s=pace.lag_s, values_written=pace.values_written, sessions=pace.sessions,
             machines=machines,
         )  # fmt: skip
@@ -205,8 +208,10 @@ async def serve(settings: Settings, plant: Plant) -> None:
         running.catch_up()
         if settings.metrics_port is not None:
             bound = bind_http(settings.metrics_host, settings.metrics_port)
-            running.metrics_url = await stack.enter_async_context(metrics_served(running.metrics.registry, bound))
-            structlog.get_logger("simulators").info("serving metrics", metrics=running.metrics_url)
+            names = (settings.metrics_host, *settings.metrics_names)
+            served = metrics_served(running.metrics.registry, bound, names)
+            running.metrics_port = await stack.enter_async_context(served)
+            structlog.get_logger("simulators").info("serving metrics", metrics=running.metrics_port.url)
         await running.servers.listen()
         await run_until(stop, running)
         log = structlog.get_logger("simulators")
@@ -220,6 +225,8 @@ async def run_until(stop: asyncio.Event, running: Running) -> None:
             group.create_task(running.servers.keep(), name="servers"),
             group.create_task(running.injection.work(), name="faults"),
         ]
+        if running.metrics_port is not None:
+            tasks.append(group.create_task(running.metrics_port.accept(), name="accept HTTP"))
         if running.settings.status_json:
             tasks.append(group.create_task(print_status(running), name="status"))
         elif running.settings.live:

@@ -85,6 +85,9 @@ def serve_command(
         int | None, typer.Option(min=0, max=65535, help="Serve /metrics on this port; 0: any free one.")
     ] = None,
     metrics_host: Annotated[str, typer.Option(help="Address on which /metrics listens.")] = "127.0.0.1",
+    metrics_name: Annotated[
+        list[str] | None, typer.Option(help="Further name by which /metrics may be asked for; repeatable.")
+    ] = None,
     backfill: Annotated[
         float, typer.Option(min=0, help="Hours to simulate first, so that clients find history.")
     ] = 0.0,
@@ -131,7 +134,8 @@ def serve_command(
         endpoint=url, access=access, faults=load_faults(faults) if faults else (), fault_log=fault_log,
         speed=speed, late=late, seed=seed, epoch=start, sample_hz=sample_hz,
         record=record, status_json=status_json, live=live, metrics_port=metrics_port,
-        metrics_host=metrics_host, backfill_s=3600.0 * backfill, follow_wall=epoch is None and speed == 1.0,
+        metrics_host=metrics_host, metrics_names=tuple(metrics_name or ()), backfill_s=3600.0 * backfill,
+        follow_wall=epoch is None and speed == 1.0,
     )  # fmt: skip
     asyncio.run(serve(settings, loaded))
 

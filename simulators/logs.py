@@ -5,13 +5,19 @@ client that broke the connection off.
 """
 
 import logging
+import math
 import sys
+import time
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
 from structlog.typing import Processor
 
 LogFormat = Literal["console", "json"]
+
+EVERY_S = 60.0
+"""The shortest time between two lines for similar events, in seconds."""
 
 
 def set_up_logs(form: LogFormat) -> None:
@@ -38,3 +44,22 @@ def set_up_logs(form: LogFormat) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     logging.getLogger("asyncua").setLevel(logging.WARNING)
+
+
+class Sparing:
+    """Limits the lines for similar events: the first of a kind, then one a minute with the number of the others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._latest_s: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+
+    def line(self, kind: str) -> dict[str, int] | None:
+        """The additional fields for this event's line.  None: log nothing.  There must be few kinds."""
+        now_s = self._clock()
+        if now_s - self._latest_s.get(kind, -math.inf) < EVERY_S:
+            self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
+            return None
+        self._latest_s[kind] = now_s
+        unsaid = self._unsaid.pop(kind, 0)
+        return {"and_more_since": unsaid} if unsaid else {}

@@ -2,20 +2,18 @@
 
 Carrying values has priority over showing figures: the gateway waits for a taken port as for any peer that is away.  The
 health pages show which peers are connected and since when, and nothing of the configuration.  Connections may use only
-a bounded part of the process (`connections.py`), and requests must use a name of this gateway (`hosts.py`).
+a bounded part of the process (`connections.py`), and requests must use a name of this gateway (`guard.py`).
 """
 
 import asyncio
 import errno
-import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
@@ -23,13 +21,11 @@ from gateway.cancellation import unless_asked
 from gateway.config import HttpConfig
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link, keep_connected
-from gateway.logs import Sparing
 from gateway.tcp import resolve
 from gateway.web.connections import Connections
+from gateway.web.guard import guarded
 from gateway.web.hosts import Hosts
 
-CLOSE_S = 0.3
-"""How long an answer that is being sent may take when the port is closed."""
 BACKLOG = 16
 
 
@@ -42,14 +38,9 @@ async def listening(
     Raises `Unavailable` when it cannot listen.
     """
     connections, hosts = Connections(), Hosts((config.host, *config.hosts))
-    app = web.Application(middlewares=[_counted(connections), _called_right(hosts)])
-    for path, registry in pages.items():
-        app.router.add_get(path, make_aiohttp_handler(registry))
-    app.router.add_get("/health/live", _live)
-    app.router.add_get("/health/ready", partial(_ready, links))
-    runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_S, logger=_server_log(), lingering_time=0
-    )
+    handlers: dict[str, Handler] = {path: make_aiohttp_handler(registry) for path, registry in pages.items()}
+    handlers |= {"/health/live": _live, "/health/ready": partial(_ready, links)}
+    runner = guarded(handlers, connections, hosts, owner="this gateway", remedy="http.hosts names more")
     await runner.setup()
     assert runner.server is not None
     try:
@@ -113,49 +104,6 @@ async def serve_http(
         await asyncio.Event().wait()
 
     await keep_connected(link, partial(listening, config, pages, links), serve, Backoff(first_s=1.0, most_s=10.0))
-
-
-def _counted(connections: Connections) -> Middleware:
-    @web.middleware
-    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
-        transport = request.transport
-        connections.begins(transport)
-        try:
-            return await handler(request)
-        finally:
-            connections.answered(transport)
-
-    return counted
-
-
-def _called_right(hosts: Hosts) -> Middleware:
-    sparing, log = Sparing(), structlog.get_logger("gateway.web")
-
-    @web.middleware
-    async def called_right(request: web.Request, handler: Handler) -> web.StreamResponse:
-        name = request.headers.get("Host")
-        if hosts.are_right(name):
-            return await handler(request)
-        if (more := sparing.line("host")) is not None:
-            log.warning("a request is refused: its Host is no name of this gateway", host=str(name)[:100], **more)
-        return web.Response(status=421, text=f"{str(name)[:100]} is no name of this gateway: http.hosts names more\n")
-
-    return called_right
-
-
-def _server_log() -> logging.Logger:
-    """What aiohttp says of requests: of each kind of fault one line, and then one a minute."""
-    log = logging.getLogger("gateway.web.requests")
-    log.filters[:] = [_spared(Sparing())]
-    return log
-
-
-def _spared(sparing: Sparing) -> Callable[[logging.LogRecord], bool]:
-    def passes(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return sparing.line(type(error).__name__) is not None
-
-    return passes
 
 
 async def _live(request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 A browser, a probe and Prometheus need a handful.  One more than that takes the place of the one that has been idle for
 longest, so somebody who opens connections and says nothing keeps nobody out.  File descriptors near the limit of the
-process are the outbox's: a connection that would take one of them is closed at once.
+process are for the work: a connection that would take one of them is closed at once.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ class _Told:
 
     def __init__(self, text: str, **more: object) -> None:
         self._text, self._more = text, more
-        self._log = structlog.get_logger("gateway.web")
+        self._log = structlog.get_logger(__name__.rpartition(".")[0])
         self._times = 0
         self._latest_s = 0.0
 

@@ -1,0 +1,146 @@
+"""The connections of the HTTP port: few, each with a time limit, and never at the cost of the data.
+
+A browser, a probe and Prometheus need a handful.  One more than that takes the place of the one that has been idle for
+longest, so somebody who opens connections and says nothing keeps nobody out.  File descriptors near the limit of the
+process are for the work: a connection that would take one of them is closed at once.
+"""
+
+import asyncio
+import errno
+import resource
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+MOST = 64
+"""Connections at the same time."""
+HEAD_S = 10.0
+"""How long a request may take to be whole, from the first byte of the connection."""
+IDLE_S = 75.0
+"""How long a connection may be idle between requests, or take to read an answer."""
+KEPT = 32
+"""So many file descriptors are for others; of a process that has few, half."""
+OVER_AFTER_S = 60.0
+"""A state in which nothing was turned away for this long is over."""
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SHORT_S = 0.5
+"""Pause when there is no descriptor for the next one."""
+
+
+@dataclass(slots=True)
+class _Open:
+    since_s: float
+    limit: asyncio.TimerHandle
+    is_busy: bool = False
+    """A request of it is being answered."""
+
+
+class Connections:
+    """Those of one listening socket."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._open: dict[asyncio.BaseTransport, _Open] = {}
+        self._crowded = _Told("more HTTP connections than are taken: those idle for longest are closed", most=most)
+        self._short = _Told("no file descriptors for HTTP: what is left is kept for the data")
+
+    async def accept(self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Take connections for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno in _SHORT:
+                    self._short.happened()
+                    self._close_idlest()
+                    await asyncio.sleep(_SHORT_S)
+                continue  # or whoever came has gone already
+            if sock.fileno() >= _usable():
+                sock.close()
+                self._short.happened()
+                self._close_idlest()
+                continue
+            self._short.look()
+            await self._take(sock, protocol)
+
+    async def _take(self, sock: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+        for transport in [each for each in self._open if each.is_closing()]:
+            self._forget(transport)
+        if len(self._open) >= self._most:
+            self._crowded.happened()
+            self._close_idlest()
+        else:
+            self._crowded.look()
+        try:
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(protocol, sock)
+        except OSError:
+            sock.close()
+            return
+        self._open[transport] = _Open(time.monotonic(), self._limit(transport, HEAD_S))
+
+    def begins(self, transport: asyncio.BaseTransport | None) -> None:
+        """A request has come whole, and is being answered."""
+        self._again(transport, is_busy=True)
+
+    def answered(self, transport: asyncio.BaseTransport | None) -> None:
+        """It has its answer, or is being sent it."""
+        self._again(transport, is_busy=False)
+
+    def _again(self, transport: asyncio.BaseTransport | None, *, is_busy: bool) -> None:
+        if transport is None or (entry := self._open.get(transport)) is None:
+            return
+        entry.limit.cancel()
+        self._open[transport] = _Open(time.monotonic(), self._limit(transport, IDLE_S), is_busy)
+
+    def _limit(self, transport: asyncio.BaseTransport, within_s: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(within_s, self._close, transport)
+
+    def _close_idlest(self) -> None:
+        if self._open:
+            self._close(min(self._open, key=lambda each: (self._open[each].is_busy, self._open[each].since_s)))
+
+    def _close(self, transport: asyncio.BaseTransport) -> None:
+        self._forget(transport)
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+    def _forget(self, transport: asyncio.BaseTransport) -> None:
+        if (entry := self._open.pop(transport, None)) is not None:
+            entry.limit.cancel()
+
+    def close(self) -> None:
+        """End all of them."""
+        for transport in tuple(self._open):
+            self._close(transport)
+
+
+class _Told:
+    """A state that begins with an event and ends when there was none for a while; each is told once."""
+
+    def __init__(self, text: str, **more: object) -> None:
+        self._text, self._more = text, more
+        self._log = structlog.get_logger(__name__.rpartition(".")[0])
+        self._times = 0
+        self._latest_s = 0.0
+
+    def happened(self) -> None:
+        self.look()
+        self._times += 1
+        self._latest_s = time.monotonic()
+        if self._times == 1:
+            self._log.warning(self._text, **self._more)
+
+    def look(self) -> None:
+        if self._times and time.monotonic() - self._latest_s > OVER_AFTER_S:
+            self._log.info(f"no longer: {self._text}", closed=self._times)
+            self._times = 0
+
+
+def _usable() -> int:
+    """The first descriptor that is not for HTTP."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit - min(KEPT, limit // 2)
