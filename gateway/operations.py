@@ -4,9 +4,9 @@ Whoever asks names nodes by a `Target` that the server's side found for a rule o
 there is no way to ask for a node by text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from gateway.config import CommandRule
 from gateway.errors import Unavailable
@@ -23,9 +23,13 @@ class Unsure(Unavailable):
     """It was sent, and nobody knows what became of it."""
 
 
+Kind = Literal["variable", "method", "place", "gateway"]
+"""`place` is a node to look around below; `gateway` is the gateway itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One variable or method that a rule names on this server."""
+    """One node that a rule names on this server."""
 
     name: str
     """What requesters call it."""
@@ -34,11 +38,8 @@ class Target:
     rule: int
     """Which of the rules that were asked for names it."""
     owner: str = ""
-    """Of a method: the node id of the object that it is called on.  Empty for a variable."""
-
-    @property
-    def is_method(self) -> bool:
-        return bool(self.owner)
+    """Of a method: the node id of the object that it is called on.  Empty for others."""
+    kind: Kind = "variable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,19 @@ class Called:
     """Status of each argument, where the server has them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One node that was found below another."""
+
+    path: str
+    """Browse names from below the place, joined with `/`."""
+    node_id: str
+    node_class: str
+    """`Object`, `Variable` or `Method`."""
+    type: str = ""
+    """Node id of its type definition; empty for a method."""
+
+
 class Operations(Protocol):
     """A connected server.  Everything may raise `Unavailable`: then nothing was done."""
 
@@ -102,6 +116,15 @@ class Operations(Protocol):
 
     async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
         """The variables and methods that these rules name, now; for each rule in the order of their names."""
+
+    async def browse(
+        self, place: Target, levels: int, most: int, is_chosen: Callable[[str], bool]
+    ) -> tuple[list[Seen], bool]:
+        """The nodes below a place whose path is chosen, by path; and whether there were more than `most` to look at."""
+
+    async def refresh(self, targets: Sequence[Target]) -> list[bool]:
+        """Read these variables again and send their values as if they had just changed; False for one that is not
+        among the tags of the source."""
 
     async def look(self, targets: Sequence[Target]) -> list[Facts]:
         """What the server says of these variables, and their values."""

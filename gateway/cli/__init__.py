@@ -57,6 +57,8 @@ for command, lines in (
             "gateway command edge-1 press-shop read press-1/SpeedFactor",
             "gateway command edge-1 press-shop write press-1/SpeedFactor 1.1 --dry-run",
             "gateway command edge-1 press-shop call press-1/SetSpeed Factor=1.1",
+            "gateway command edge-1 press-shop browse line-1 --levels 2",
+            "gateway command edge-1 _gateway diagnostics",
             "MQTT_PASSWORD=… gateway command edge-1 press-shop read press-1/SpeedFactor \\\n"
             "  --broker mqtts://broker.example --username mes",
         ),

@@ -4,10 +4,9 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,8 @@ import orjson
 import typer
 from pydantic import ValidationError
 
+from gateway.cli.command_answers import lines
+from gateway.cli.command_requests import Verb, Wish, body_of
 from gateway.cli.common import problems_told, until_interrupted
 from gateway.commands.arrival import PREFIX
 from gateway.commands.forms import instant_of
@@ -35,12 +36,6 @@ EXIT_UNKNOWN = 3
 """Exit code where it may have happened."""
 
 
-class Verb(StrEnum):
-    READ = "read"
-    WRITE = "write"
-    CALL = "call"
-
-
 @dataclass(frozen=True, slots=True)
 class Asking:
     """Whom to ask, as whom, and for how long to wait."""
@@ -53,12 +48,9 @@ class Asking:
 
 def command(
     gateway: Annotated[str, typer.Argument(metavar="GATEWAY", help="Name of the gateway, such as edge-1.")],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of its source, such as press-shop.")],
-    verb: Annotated[Verb, typer.Argument(metavar="read|write|call", help="What to do.")],
-    items: Annotated[
-        list[str],
-        typer.Argument(metavar="ITEM...", help="read: TAG...  write: TAG VALUE ...  call: METHOD [NAME=VALUE]..."),
-    ],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of its source, or _gateway.")],
+    verb: Annotated[Verb, typer.Argument(metavar="VERB", help=f"One of {', '.join(Verb)}.")],
+    items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="See above.")] = None,
     broker: Annotated[
         str, typer.Option(envvar="GATEWAY_BROKER", help="The broker that both know.")
     ] = "mqtt://127.0.0.1:1883",
@@ -72,6 +64,9 @@ def command(
     partly: Annotated[
         bool, typer.Option("--partly", help="Of several writes, send those that are not refused.")
     ] = False,
+    levels: Annotated[int | None, typer.Option(min=1, help="browse: how deep.  [default: 1]")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="browse: nodes in one answer.  [default: 200]")] = None,
+    after: Annotated[str | None, typer.Option(help="browse: where the page before ended.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until the deadline.")] = 10.0,
     request_id: Annotated[
         str | None, typer.Option("--id", help="Of an earlier request, to hear its answer again; it is not done again.")
@@ -79,7 +74,12 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="The answer as it came.")] = False,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the authorities to trust, for mqtts://.")] = None,
 ) -> None:
-    """Read, write or call at a machine, by way of the broker and a gateway that takes commands.
+    """Ask a machine, or the gateway itself, by way of the broker and a gateway that takes commands.
+
+    - `read TAG...`, `write TAG VALUE ...`, `call METHOD [NAME=VALUE]...`
+    - `browse NODE`: what is below it, page by page
+    - `refresh TAG...`: read again now, and send the values to the brokers
+    - `diagnostics`, `reload`: of the gateway itself, whose SOURCE is `_gateway`
 
     A value is JSON where it is JSON (1.5, true, [1, 2]), and else a text; a negative number comes after `--`.  The
     gateway's rules say what is allowed.  Exit code 0 when it is done, 1 when it is refused, failed or expired, 3 when
@@ -87,38 +87,14 @@ def command(
     """
     set_up_logs("console")
     with problems_told():
-        body = _body(verb, items, partly)
+        body = body_of(verb, items or [], Wish(partly, levels, limit, after))
         who = requester or username or "operator"
         asked = {"id": request_id or uuid.uuid4().hex, **body, **({"dry_run": True} if dry_run else {})}
         config, asking = _broker(broker, username, ca), Asking(gateway, source, who, timeout)
         answer = until_interrupted(lambda: _ask(config, asking, asked))
-    typer.echo(orjson.dumps(answer).decode() if as_json else "\n".join(_lines(answer)))
+    typer.echo(orjson.dumps(answer).decode() if as_json else "\n".join(lines(answer)))
     if answer.get("outcome") != "done":
         raise typer.Exit(EXIT_UNKNOWN if answer.get("outcome") == "unknown" else 1)
-
-
-def _body(verb: Verb, items: Sequence[str], partly: bool) -> dict[str, object]:
-    """What is asked for.  Raises `ConfigError` for what makes no request."""
-    if verb is Verb.READ:
-        return {"operation": "read", "tags": list(items)}
-    if verb is Verb.WRITE:
-        if len(items) % 2:
-            raise ConfigError(["write: a value after each tag, such as press-1/SpeedFactor 1.1"], 2)
-        writes = [{"tag": tag, "value": _value(text)} for tag, text in zip(items[::2], items[1::2], strict=True)]
-        return {"operation": "write", "writes": writes, "all_or_nothing": not partly}
-    method, *arguments = items
-    wrong = [text for text in arguments if "=" not in text]
-    if wrong:
-        raise ConfigError([f"call: arguments as NAME=VALUE, which {wrong[0]!r} is not"], 2)
-    named = dict(text.split("=", 1) for text in arguments)
-    return {"operation": "call", "method": method, "arguments": {name: _value(text) for name, text in named.items()}}
-
-
-def _value(text: str) -> object:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
 
 
 def _broker(url: str, username: str | None, ca: Path | None) -> BrokerConfig:
@@ -165,37 +141,3 @@ async def _asked(session: Session, asking: Asking, asked: Mapping[str, object]) 
             f"no answer to {asked['id']}: is {asking.gateway} there, does it take commands, and may this user publish "
             f"to {topic}?  It may have happened: ask again with --id {asked['id']}"
         ) from error
-
-
-def _lines(answer: Mapping[str, object]) -> Iterator[str]:
-    """The answer for people."""
-    detail = f": {answer['detail']}" if answer.get("detail") else ""
-    reason = f" ({answer['reason']})" if answer.get("reason") else ""
-    dry = ", dry run" if answer.get("dry_run") else ""
-    yield f"{answer.get('outcome')}{reason}{dry}{detail}"
-    results = answer.get("results")
-    rows = [_row(result) for result in results] if isinstance(results, list) else []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
-    for row in rows:
-        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _row(result: Mapping[str, object]) -> tuple[str, str, str, str]:
-    told = " ".join(str(result[key]) for key in ("reason", "detail") if result.get(key))
-    if "status" in result:
-        told = f"status 0x{int(str(result['status'])):08X} {told}".rstrip()
-    return str(result.get("tag")), str(result.get("outcome")), _shown(result), told
-
-
-def _shown(result: Mapping[str, object]) -> str:
-    if "before" in result:
-        now = f", now {_text(result['value'])}" if "value" in result else ""
-        check = {True: ", verified", False: ", not verified"}.get(result.get("verified"), "")  # type: ignore[call-overload]
-        return f"{_text(result['before'])} to {_text(result.get('wanted'))}{now}{check}"
-    if outputs := result.get("outputs"):
-        return _text(outputs)
-    return _text(result["value"]) if "value" in result else ""
-
-
-def _text(value: object) -> str:
-    return orjson.dumps(value).decode()

@@ -30,17 +30,20 @@ async def rows_at(server: Operations, source: str, commands: CommandsConfig) -> 
         if not targets:
             rows.append(("nothing found", rule.node or rule.subtree or rule.type or "", "", "", ""))
             problems += 1
-        variables = [target for target in targets if not target.is_method]
+        variables = [target for target in targets if target.kind == "variable"]
         for target, facts in zip(variables, await server.look(variables) if variables else [], strict=True):
             told, is_wrong = _of_variable(rule, facts)
             rows.append((target.name, target.node_id, _who(rule, commands), _said(facts), told))
             problems += is_wrong
         for target in targets:
-            if target.is_method and rule.call is not None:
+            if target.kind == "method" and rule.call is not None:
                 method = await server.describe(target)
                 told, is_wrong = _of_method(rule, method)
                 rows.append(_method_row(target, rule, commands, method, told))
                 problems += is_wrong
+            if target.kind == "place" and rule.browse is not None:
+                told = f"browse {rule.browse.levels} levels below"
+                rows.append((target.name, target.node_id, _who(rule, commands), "", told))
     return rows, problems
 
 
@@ -67,6 +70,8 @@ def _of_variable(rule: CommandRule, facts: Facts) -> tuple[str, bool]:
         except Refused as error:
             told.append(f"no {what}: {error}")
             is_wrong = True
+    if rule.refresh:
+        told.append("refresh")
     return "; ".join(told), is_wrong
 
 

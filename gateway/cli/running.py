@@ -31,6 +31,7 @@ from gateway.run.readiness import (
     warnings_about,
     with_lines,
 )
+from gateway.run.taking import Reload
 from gateway.stop_deadline import STOP_S
 
 SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
@@ -60,7 +61,7 @@ async def _running(file: Path, config: Config, on_running: Callable[[Gateway], N
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     with taking(signal.SIGHUP):
-        await app.run(config, stop, on_running, app.Reload(asked, partial(_ready, file)))
+        await app.run(config, stop, on_running, Reload(asked, partial(_ready, file)))
 
 
 def _ready(file: Path) -> Config:

@@ -6,12 +6,12 @@ A request's text is a key and nothing else: it is never read as a node id or a p
 no rule names, whatever it says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.commands.outcome import Refused
 from gateway.config import CommandRule
-from gateway.operations import Target
+from gateway.operations import Kind, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,12 @@ class Permit:
     rule: CommandRule
     number: int
     """Of the rule, counted over the whole configuration."""
+
+
+WANTED: Mapping[str, Kind] = {
+    "call": "method", "browse": "place", "diagnostics": "gateway", "reload": "gateway",
+}  # fmt: skip
+"""What an operation is done with, where that is no variable."""
 
 
 class Allowed:
@@ -47,7 +53,7 @@ class Allowed:
             Permit(text, target, rule, number)
             for target in self._by_text.get(text, ())
             for number, rule in (self._rules[target.rule],)
-            if target.is_method == (operation == "call") and rule.allows(requester, operation)
+            if target.kind == WANTED.get(operation, "variable") and rule.allows(requester, operation)
         ]
         nodes = {(permit.target.node_id, permit.target.owner) for permit in permits}
         if not permits:

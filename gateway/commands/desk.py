@@ -26,10 +26,11 @@ from gateway.commands.answers import SHARE, Answer, Mailbox, answer_in
 from gateway.commands.arrival import check_time, filter_of, read, shown
 from gateway.commands.entries import Entry
 from gateway.commands.forms import Asked, Told, answer_of, audit_of
+from gateway.commands.itself import Itself, Nobody
 from gateway.commands.journal import Journal
 from gateway.commands.outcome import FINAL, REASONS, Refused
 from gateway.commands.rate import Buckets
-from gateway.commands.request import OPERATIONS, digest_of
+from gateway.commands.request import ITSELF, OPERATIONS, digest_of
 from gateway.commands.worker import Case, Worker
 from gateway.config import CommandsConfig
 from gateway.delivery import Packet, Session, SharedSession
@@ -55,6 +56,7 @@ class Desk:
         metrics: CommandMetrics,
         latest_ns: Callable[[], int],
         now_ns: Callable[[], int] = time.time_ns,
+        itself: Itself | None = None,
     ) -> None:
         """`latest_ns` is the latest that the wall clock ever showed."""
         self._gateway = gateway
@@ -64,6 +66,7 @@ class Desk:
         self._metrics = metrics
         self._latest_ns = latest_ns
         self._now_ns = now_ns
+        self._itself = itself or Nobody()
         self._workers: dict[str, Worker] = {}
         self._mailboxes: dict[str, Mailbox] = {}
         self._buckets = Buckets()
@@ -108,10 +111,14 @@ class Desk:
 
     # -- sources
 
+    def attending_itself(self) -> AbstractAsyncContextManager[None]:
+        """What the gateway itself is asked for is taken while the body runs."""
+        return self.attending(ITSELF, None)
+
     @asynccontextmanager
-    async def attending(self, source: str, server: Operations) -> AsyncIterator[None]:
+    async def attending(self, source: str, server: Operations | None) -> AsyncIterator[None]:
         """Commands to this source are taken while the body runs; it is connected by then, and has begun to read."""
-        worker = Worker(source, server, self, self._buckets, self._config, self._now_ns)
+        worker = Worker(source, server, self, self._buckets, self._config, self._now_ns, self._itself)
         task = asyncio.create_task(unless_asked(worker.run), name=f"commands to {source}")
         task.add_done_callback(self._worker_ended)
         self._workers[source] = worker
@@ -207,7 +214,7 @@ class Desk:
         if self.journal.is_doubtful:
             raise Refused("journal_damaged")
         check_time(asked, self._config, now_ns, self._latest_ns())
-        if not any(rule.source == asked.source for rule in self._config.rules):
+        if not any((rule.source or ITSELF) == asked.source for rule in self._config.rules):
             raise Refused("source_unknown")
         worker = self._workers.get(asked.source)
         if worker is None:
@@ -308,15 +315,17 @@ async def open_desk(
     metrics: CommandMetrics,
     latest_ns: Callable[[], int],
     now_ns: Callable[[], int] = time.time_ns,
+    itself: Itself | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk with this journal, which it closes in the end, with everything written."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns)
+            desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns, itself)
             tasks.create_task(unless_asked(journal.run), name="journal of commands")
             keeping = tasks.create_task(unless_asked(desk.run), name="keep the journal of commands")
             try:
-                yield desk
+                async with desk.attending_itself():
+                    yield desk
             finally:
                 keeping.cancel()
                 journal.stop()

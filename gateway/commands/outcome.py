@@ -25,6 +25,7 @@ REASONS: Mapping[str, str] = {
     "access_denied": "the server does not let our user do it (UserAccessLevel, UserExecutable)",
     "answer_too_large": "what was read does not fit an answer",
     "busy": "too many commands of this source wait",
+    "configuration": "the configuration file has mistakes: the earlier one stays in use",
     "clock": "the clock of the requester or of the gateway is in doubt",
     "deadline_too_far": "the deadline lies further ahead than is allowed",
     "fault": "a fault of the gateway itself, which is in its log",
@@ -38,6 +39,7 @@ REASONS: Mapping[str, str] = {
     "not_exact": "a number that JSON may have rounded (beyond 2^53): write it as text",
     "not_finite": "NaN or infinite",
     "not_in_enumeration": "the enumeration has no such member",
+    "not_subscribed": "it is not among the tags of the source",
     "not_in_values": "the rule does not list this value",
     "not_writable": "the server does not let it be written or called (AccessLevel, Executable)",
     "off_step": "not a whole step",
@@ -56,6 +58,7 @@ REASONS: Mapping[str, str] = {
     "too_long": "more elements or characters than the rule allows",
     "type": "a value of another type than the variable has",
     "type_unsupported": "values of this type cannot be written",
+    "unsupported": "this gateway or this server cannot do it",
 }  # fmt: skip
 """Why a request is refused: the values of the `reason` label."""
 
@@ -80,7 +83,7 @@ class Result:
     node: str = ""
     status: int = 0
     fields: Mapping[str, Json] | None = None
-    """`before`, `wanted`, `value`, `verified`, `outputs`, as the operation has them."""
+    """`before`, `wanted`, `value`, `verified`, `outputs`, `nodes`, `next` …, as the operation has them."""
     rule: int | None = None
 
     @property

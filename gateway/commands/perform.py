@@ -7,13 +7,13 @@ beside it.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import orjson
 
 from gateway.commands.allowed import Allowed, Permit
-from gateway.commands.journal import LARGEST_ANSWER
 from gateway.commands.limits import check_limits, check_readable, value_to_write
+from gateway.commands.looking import MOST_BYTES, browse
 from gateway.commands.outcome import OutcomeName, Refused, Result, refused
 from gateway.commands.rate import Buckets
 from gateway.commands.request import Request
@@ -46,13 +46,22 @@ class Performance:
     within_s: Callable[[], float]
     """Seconds that are left until the deadline."""
     before_sending: BeforeSending
-    results: list[Result] = field(default_factory=list)
 
     async def perform(self) -> list[Result]:
         """What became of each of its parts.  Raises `Refused` or `Unavailable` when nothing of it was sent."""
-        if self.request.operation == "read":
-            return await self._read()
-        return await (self._write() if self.request.operation == "write" else self._call())
+        match self.request.operation:
+            case "read":
+                return await self._read()
+            case "write":
+                return await self._write()
+            case "call":
+                return await self._call()
+            case "refresh":
+                return await self._refresh()
+        [permit] = self._permits(self.request.operation)
+        if isinstance(permit, Result):
+            return [permit]
+        return [await browse(self.server, permit, self.request)]
 
     def _permits(self, operation: str) -> list[Permit | Result]:
         found: list[Permit | Result] = []
@@ -75,8 +84,8 @@ class Performance:
             values = await self.server.values([permit.target for permit in known]) if known else []
             answers = iter([self._value(permit, *each) for permit, each in zip(known, values, strict=True)])
         results = [next(answers) if isinstance(permit, Permit) else permit for permit in permits]
-        if len(orjson.dumps([result.form for result in results])) > LARGEST_ANSWER // 3:
-            raise Refused("answer_too_large", f"more than {LARGEST_ANSWER // 3} bytes: read less at once")
+        if len(orjson.dumps([result.form for result in results])) > MOST_BYTES:
+            raise Refused("answer_too_large", f"more than {MOST_BYTES} bytes: read less at once")
         return results
 
     def _readable(self, permit: Permit, facts: Facts) -> Result:
@@ -94,6 +103,15 @@ class Performance:
             permit.text, "failed" if is_lost else "done", node=permit.target.node_id, status=status, fields=fields,
             rule=permit.number,
         )  # fmt: skip
+
+    async def _refresh(self) -> list[Result]:
+        permits = self._permits("refresh")
+        known = [permit for permit in permits if isinstance(permit, Permit)]
+        sent = [True] * len(known)
+        if known and not self.request.dry_run:
+            sent = await self.server.refresh([permit.target for permit in known])
+        answers = iter([_refreshed(permit, is_sent) for permit, is_sent in zip(known, sent, strict=True)])
+        return [next(answers) if isinstance(permit, Permit) else permit for permit in permits]
 
     # -- writing
 
@@ -197,7 +215,7 @@ class Performance:
             fields["outputs"] = {name: _json(value) for name, value in zip(names, called.outputs, strict=False)}
         wrong = [a.name for a, code in zip(facts.inputs, called.inputs, strict=False) if code & BAD]
         detail = f"the server does not take {', '.join(wrong)}" if wrong else ""
-        if len(orjson.dumps(fields)) > LARGEST_ANSWER // 3:
+        if len(orjson.dumps(fields)) > MOST_BYTES:
             fields.pop("outputs")
             detail = "what the method gave back is too long for an answer"
         return [Result(tag, _of_status(called.status), "", detail, node, called.status, fields, permit.number)]
@@ -247,6 +265,13 @@ class _Wish:
             fields |= {"value": _json(self.seen), "verified": self.is_verified}
         tag, target = self.permit.text, self.permit.target
         return Result(tag, outcome, "", self.lost, target.node_id, self.status, fields, self.permit.number)
+
+
+def _refreshed(permit: Permit, is_sent: bool) -> Result:
+    if is_sent:
+        return Result(permit.text, "done", node=permit.target.node_id, rule=permit.number)
+    error = Refused("not_subscribed", "it is not among the tags of the source, or cannot be read")
+    return refused(permit.text, error, permit.target.node_id, permit.number)
 
 
 def _of_status(status: int) -> OutcomeName:

@@ -9,24 +9,57 @@ Requests are those of `schema.py`; a key that it does not know is a mistake, bec
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Literal, get_args
 
+from gateway.commands.fields import (
+    MOST_ITEMS,
+    MOST_NAME,
+    arguments,
+    flag,
+    identifier,
+    instant,
+    name,
+    names,
+    text,
+    whole,
+)
 from gateway.commands.outcome import Refused
 from gateway.commands.strict_json import MOST_BYTES, read_object
 
-Operation = Literal["read", "write", "call"]
-OPERATIONS: tuple[Operation, ...] = ("read", "write", "call")
-MOST_ITEMS = 100
-MOST_NAME = 1000
-MOST_ID = 128
+Operation = Literal["read", "write", "call", "browse", "refresh", "diagnostics", "reload"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+ITSELF = "_gateway"
+"""In place of a source: the gateway itself.  No source can have this name."""
+OF_ITSELF = ("diagnostics", "reload")
+"""What the gateway itself is asked for."""
+MOST_LEVELS = 100
+MOST_NODES = 1000
+"""Nodes, or values of a history, in one answer."""
 _COMMON = frozenset(("id", "operation", "deadline", "sent", "respond_to", "dry_run"))
 _OWN: Mapping[str, frozenset[str]] = {
     "read": frozenset(("tags",)),
     "write": frozenset(("writes", "all_or_nothing")),
     "call": frozenset(("method", "arguments")),
+    "browse": frozenset(("below", "levels", "limit", "after")),
+    "refresh": frozenset(("tags",)),
+    "diagnostics": frozenset(),
+    "reload": frozenset(),
 }
+_ONE = {"call": "method", "browse": "below"}
+"""Operations on one node, and the key of its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What single operations say beside the nodes that they want."""
+
+    levels: int = 1
+    """browse: how deep."""
+    limit: int = 200
+    """browse: how many nodes in one answer."""
+    after: str = ""
+    """browse: where the earlier page ended (its `next`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +83,21 @@ class Request:
     all_or_nothing: bool = True
     """For a write: when one is refused, nothing is sent."""
     arguments: Mapping[str, object] = field(default_factory=dict)
+    details: Details = Details()
 
 
 def digest_of(source: str, request: Request) -> str:
     """What tells a repeat from another request of the same id: all that is asked for, and not until when."""
     asked = (source, request.operation, request.dry_run, request.tags, request.values, request.all_or_nothing)
-    return hashlib.sha256(json.dumps([*asked, request.arguments], sort_keys=True).encode()).hexdigest()
+    more = [asdict(request.details)] if request.details != Details() else []
+    return hashlib.sha256(json.dumps([*asked, request.arguments, *more], sort_keys=True).encode()).hexdigest()
 
 
 def id_in(payload: bytes) -> tuple[str, str]:
     """The id and the `respond_to` of a request, as far as it can be read; for the answer to one that is refused."""
     try:
         body = read_object(payload)
-        return _id(body), _text(body, "respond_to", MOST_NAME)
+        return identifier(body), text(body, "respond_to", MOST_NAME)
     except (ValueError, Refused):
         return "", ""
 
@@ -86,70 +121,32 @@ def decode(payload: bytes) -> Request:
     if len(set(tags)) < len(tags):
         raise Refused("invalid", "a tag stands twice")
     return Request(
-        known, _id(body), _instant(body, "deadline"), _instant(body, "sent"), _text(body, "respond_to", MOST_NAME),
-        _flag(body, "dry_run", False), tags, values, _flag(body, "all_or_nothing", True), _arguments(body),
+        known, identifier(body), instant(body, "deadline"), instant(body, "sent"), text(body, "respond_to", MOST_NAME),
+        flag(body, "dry_run", False), tags, values, flag(body, "all_or_nothing", True), arguments(body),
+        _details(known, body),
     )  # fmt: skip
 
 
 def _items(operation: Operation, body: Mapping[str, object]) -> tuple[tuple[str, ...], tuple[object, ...]]:
-    if operation == "call":
-        return (_name(body.get("method"), "method"),), ()
-    key = "tags" if operation == "read" else "writes"
-    items = body.get(key)
+    if operation in OF_ITSELF:
+        return (ITSELF,), ()
+    if operation in _ONE:
+        return (name(body.get(_ONE[operation]), _ONE[operation]),), ()
+    if operation != "write":
+        return names(body, "tags"), ()
+    items = body.get("writes")
     if not isinstance(items, list) or not 1 <= len(items) <= MOST_ITEMS:
-        raise Refused("invalid", f"{key}: a list of 1 to {MOST_ITEMS}")
-    if operation == "read":
-        return tuple(_name(item, "tags") for item in items), ()
+        raise Refused("invalid", f"writes: a list of 1 to {MOST_ITEMS}")
     for item in items:
         if not isinstance(item, dict) or item.keys() != {"tag", "value"}:
             raise Refused("invalid", 'writes: each is {"tag": …, "value": …}')
-    return tuple(_name(item["tag"], "tag") for item in items), tuple(item["value"] for item in items)
+    return tuple(name(item["tag"], "tag") for item in items), tuple(item["value"] for item in items)
 
 
-def _name(value: object, what: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= MOST_NAME:
-        raise Refused("invalid", f"{what}: a text of 1 to {MOST_NAME} characters")
-    return value
-
-
-def _id(body: Mapping[str, object]) -> str:
-    found = _text(body, "id", MOST_ID)
-    if not found.isprintable():
-        raise Refused("invalid", "id: printable characters only")
-    return found
-
-
-def _text(body: Mapping[str, object], key: str, most: int) -> str:
-    value = body.get(key, "")
-    if not isinstance(value, str) or len(value) > most:
-        raise Refused("invalid", f"{key}: a text of at most {most} characters")
-    return value
-
-
-def _flag(body: Mapping[str, object], key: str, default: bool) -> bool:
-    value = body.get(key, default)
-    if not isinstance(value, bool):
-        raise Refused("invalid", f"{key}: true or false")
-    return value
-
-
-def _instant(body: Mapping[str, object], key: str) -> float | None:
-    if key not in body:
-        return None
-    value = body[key]
-    try:
-        if not isinstance(value, str) or len(value) > 40:
-            raise ValueError
-        found = datetime.fromisoformat(value)
-        if found.tzinfo is None:
-            raise ValueError
-        return found.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise Refused("invalid", f"{key}: an instant with its offset, such as 2026-11-30T08:00:05Z") from error
-
-
-def _arguments(body: Mapping[str, object]) -> Mapping[str, object]:
-    value = body.get("arguments", {})
-    if not isinstance(value, dict) or len(value) > MOST_ITEMS:
-        raise Refused("invalid", f"arguments: an object of at most {MOST_ITEMS} names and values")
-    return value
+def _details(operation: Operation, body: Mapping[str, object]) -> Details:
+    if operation == "browse":
+        return Details(
+            levels=whole(body, "levels", 1, MOST_LEVELS), limit=whole(body, "limit", 200, MOST_NODES),
+            after=text(body, "after", MOST_NAME),
+        )  # fmt: skip
+    return Details()

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from gateway.commands.fields import MOST_ID, MOST_ITEMS, MOST_NAME
 from gateway.commands.outcome import REASONS
-from gateway.commands.request import MOST_ID, MOST_ITEMS, MOST_NAME
+from gateway.commands.request import MOST_LEVELS, MOST_NODES, OPERATIONS
 
 _Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
 _Instant = Annotated[str, Field(min_length=1, max_length=40, json_schema_extra={"format": "date-time"})]
@@ -68,8 +69,49 @@ class CallRequest(_Asked):
     """By the names that the server gives them."""
 
 
+class BrowseRequest(_Asked):
+    """List the nodes below one that a rule names, by path, page by page."""
+
+    operation: Literal["browse"]
+    below: _Name
+    """Its name, or its node id."""
+    levels: int = Field(default=1, ge=1, le=MOST_LEVELS)
+    limit: int = Field(default=200, ge=1, le=MOST_NODES)
+    """Nodes in one answer."""
+    after: str = Field(default="", max_length=MOST_NAME)
+    """`next` of the page before."""
+
+
+class RefreshRequest(_Asked):
+    """Read tags of the source again and send their values to the brokers."""
+
+    operation: Literal["refresh"]
+    tags: list[_Name] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class DiagnosticsRequest(_Asked):
+    """The state of sources, brokers and outbox; to the source `_gateway`."""
+
+    operation: Literal["diagnostics"]
+
+
+class ReloadRequest(_Asked):
+    """Take the configuration file anew, as by SIGHUP; to the source `_gateway`."""
+
+    operation: Literal["reload"]
+
+
+class Node(BaseModel):
+    """A node that was found below another."""
+
+    path: str
+    node: str
+    type: str | None = None
+    class_: Literal["Object", "Variable", "Method"] = Field(alias="class")
+
+
 class ResultOfOne(BaseModel):
-    """What became of one variable, or of the method."""
+    """What became of one variable, method or place, or of the gateway itself."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
     tag: str
@@ -89,6 +131,10 @@ class ResultOfOne(BaseModel):
     """Whether the server shows what was written."""
     arguments: dict[str, object] | None = None
     outputs: dict[str, object] | None = None
+    nodes: list[Node] | None = None
+    """What browsing has found."""
+    next: str | None = None
+    """Where there is more: what to ask with as `after`."""
 
 
 class Answer(Described):
@@ -97,7 +143,7 @@ class Answer(Described):
     id: str
     gateway: str
     source: str
-    operation: Literal["read", "write", "call", "none"]
+    operation: Literal[(*OPERATIONS, "none")]  # type: ignore[valid-type]  # a list that is kept elsewhere
     outcome: Literal["accepted", "done", "refused", "failed", "expired", "unknown"]
     final: bool
     """False for `accepted` alone."""
@@ -116,4 +162,5 @@ class Answer(Described):
 
 def schema() -> dict[str, object]:
     """Of a request or an answer."""
-    return TypeAdapter[object](ReadRequest | WriteRequest | CallRequest | Answer).json_schema()
+    every = ReadRequest | WriteRequest | CallRequest | BrowseRequest | RefreshRequest | DiagnosticsRequest
+    return TypeAdapter[object](every | ReloadRequest | Answer).json_schema()

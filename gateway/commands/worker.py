@@ -18,12 +18,14 @@ from gateway.cancellation import is_asked_to_end
 from gateway.commands.allowed import Allowed
 from gateway.commands.entries import Entry
 from gateway.commands.forms import Asked, Told, told_of
+from gateway.commands.itself import Itself, ask_itself
 from gateway.commands.outcome import REASONS, Refused, refused
 from gateway.commands.perform import Performance
 from gateway.commands.rate import Buckets
+from gateway.commands.request import ITSELF
 from gateway.config import CommandRule, CommandsConfig
 from gateway.errors import Unavailable
-from gateway.operations import Operations
+from gateway.operations import Operations, Target
 
 GRACE_S = 2.0
 """How long the end of a connection waits for commands that run."""
@@ -72,14 +74,17 @@ class Worker:
     def __init__(
         self,
         source: str,
-        server: Operations,
+        server: Operations | None,
         office: Office,
         buckets: Buckets,
         config: CommandsConfig,
         now_ns: Callable[[], int],
+        itself: Itself,
     ) -> None:
+        """Without a `server` it is the worker of what the gateway itself is asked for."""
         self.source = source
         self._server = server
+        self._itself = itself
         self._office = office
         self._buckets = buckets
         self._now_ns = now_ns
@@ -94,7 +99,7 @@ class Worker:
         """Go by other rules from the next command on."""
         self._config = config
         self._rules: Sequence[tuple[int, CommandRule]] = [
-            (number, rule) for number, rule in enumerate(config.rules) if rule.source == self.source
+            (number, rule) for number, rule in enumerate(config.rules) if (rule.source or ITSELF) == self.source
         ]
         self._allowed: Allowed | None = None
         self._looked_s = 0.0
@@ -132,7 +137,7 @@ class Worker:
         """What runs gets a moment, where the connection is there; the rest is refused."""
         while self._queue:
             self._office.settle(self._queue.popleft(), _AWAY)
-        if self._running and self._server.is_open:
+        if self._running and (self._server is None or self._server.is_open):
             await asyncio.wait(self._running, timeout=GRACE_S)
         for task in list(self._running):
             task.cancel()
@@ -158,9 +163,12 @@ class Worker:
             if left_s() <= 0:
                 raise _ExpiredError
             async with asyncio.timeout(left_s()) as limit:
+                allowed, before = await self._allowed_for(case.asked), partial(self._before_sending, case, limit)
+                if self._server is None:
+                    return told_of([await ask_itself(self._itself, allowed, case.asked.requester, request, before)])
                 performance = Performance(
-                    case.asked.requester, request, self._server, await self._allowed_for(case.asked), self._buckets,
-                    self._config.verify_within, left_s, partial(self._before_sending, case, limit),
+                    case.asked.requester, request, self._server, allowed, self._buckets, self._config.verify_within,
+                    left_s, before,
                 )  # fmt: skip
                 return told_of(await performance.perform())
         except (_ExpiredError, TimeoutError):
@@ -193,8 +201,13 @@ class Worker:
                 allowed = None if not known.issuperset(request.tags) else allowed
             if allowed is None:
                 rules = self._rules
-                targets = await self._server.find([rule for _, rule in rules])
+                targets = await self._find([rule for _, rule in rules])
                 allowed = Allowed(rules, targets)
                 if rules is self._rules:
                     self._allowed, self._looked_s = allowed, time.monotonic()
             return allowed
+
+    async def _find(self, rules: Sequence[CommandRule]) -> list[Target]:
+        if self._server is None:
+            return [Target(ITSELF, ITSELF, number, kind="gateway") for number in range(len(rules))]
+        return await self._server.find(rules)

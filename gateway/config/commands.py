@@ -16,6 +16,8 @@ from gateway.yaml_positions import Place, Problem
 
 _FINITE = Field(allow_inf_nan=False)
 _FIELDS = ("gateway", "requester")
+_OF_SOURCE = ("read", "write", "call", "browse", "refresh")
+"""The operations of a rule that names a source."""
 
 
 class RateConfig(Strict):
@@ -64,12 +66,21 @@ class CallConfig(Strict):
     """How often each method may be called."""
 
 
-class CommandRule(Strict):
-    """What may be done with some nodes of one source.  The first rule that names node, requester and operation
-    decides."""
+class BrowseConfig(Strict):
+    """Looking around is allowed; `{}` takes these bounds."""
 
-    source: Name
-    """Which source."""
+    levels: Annotated[int, Field(ge=1, le=100)] = 5
+    """How deep below the node."""
+    nodes: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """How many nodes the server is asked about for one request, at most."""
+
+
+class CommandRule(Strict):
+    """What may be done with some nodes of one source, or with the gateway itself.  The first rule that names node,
+    requester and operation decides."""
+
+    source: Name | None = None
+    """Which source.  Without one the rule is about the gateway itself: `diagnostics` and `reload`."""
     requesters: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Who (default: all requesters)."""
     node: NodeText | None = None
@@ -91,9 +102,22 @@ class CommandRule(Strict):
     """The value may be written."""
     call: CallConfig | None = None
     """The method may be called."""
+    browse: BrowseConfig | None = None
+    """What is below `node`, `subtree` or each instance of `type` may be listed: those paths that `include` and
+    `exclude` choose.  It is called by `name`, by its browse name or by its node id."""
+    refresh: bool = False
+    """The value may be read again and sent to the brokers, where it is one of the source's tags."""
+    diagnostics: bool = False
+    """Without `source`: the state of sources, brokers and outbox may be asked for."""
+    reload: bool = False
+    """Without `source`: the configuration file may be taken anew, as by SIGHUP."""
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
+        if self.source is None:
+            return self._of_itself()
+        if self.diagnostics or self.reload:
+            raise ValueError("diagnostics and reload are of the gateway itself: in a rule without source")
         chosen = [key for key in ("node", "subtree", "type") if getattr(self, key) is not None]
         if len(chosen) != 1:
             raise ValueError("name one of node, subtree and type")
@@ -101,15 +125,27 @@ class CommandRule(Strict):
             raise ValueError("include and exclude go with subtree or type")
         if self.node is None and self.name is not None:
             raise ValueError("name goes with node")
-        if not self.read and self.write is None and self.call is None:
-            raise ValueError("nothing is allowed: add read: true, write: {} or call: {}")
+        if not any(self._is_set(each) for each in _OF_SOURCE):
+            raise ValueError("nothing is allowed: add read: true, write: {}, call: {} or another operation")
         return self
 
+    def _of_itself(self) -> Self:
+        others = [each for each in ("node", "subtree", "type", "name") if getattr(self, each) is not None]
+        others += [each for each in _OF_SOURCE if self._is_set(each)]
+        if others or self.include or self.exclude:
+            raise ValueError(f"{(*others, 'include or exclude')[0]} needs a source")
+        if not (self.diagnostics or self.reload):
+            raise ValueError("nothing is allowed: add source, or diagnostics: true or reload: true")
+        return self
+
+    def _is_set(self, operation: str) -> bool:
+        return getattr(self, operation) not in (None, False)
+
     def allows(self, requester: str, operation: str) -> bool:
-        """Whether this requester may do this (`read`, `write`, `call`) with what the rule names."""
+        """Whether this requester may do this with what the rule names."""
         if self.requesters is not None and requester not in self.requesters:
             return False
-        return self.read if operation == "read" else getattr(self, operation, None) is not None
+        return hasattr(self, operation) and self._is_set(operation)
 
 
 class CommandsConfig(Strict):
@@ -156,7 +192,7 @@ def problems_with_commands(
     yield from _unknown(("commands", "brokers"), commands.brokers or (), brokers, "broker")
     for number, rule in enumerate(commands.rules):
         place: Place = ("commands", "rules", number)
-        yield from _unknown((*place, "source"), (rule.source,), sources, "source")
+        yield from _unknown((*place, "source"), (rule.source,) if rule.source else (), sources, "source")
         yield from _unknown((*place, "requesters"), rule.requesters or (), commands.requesters, "requester")
 
 

@@ -5,7 +5,7 @@ open_source ── session ── table of tags ─┬─ SubscribedSource   sub
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -62,6 +62,13 @@ class Source(Protocol):
         """
         ...
 
+    async def send_again(self, texts: Sequence[str]) -> list[bool]:
+        """Read the variables with these node ids now, and yield their values; False for one that is no tag.
+
+        Raises `Unavailable`.
+        """
+        ...
+
     def periodic_tasks(self) -> list[PeriodicTask]:
         """The tasks to run beside the batches.  Valid after `begin`."""
         ...
@@ -101,7 +108,7 @@ async def open_source(
         metrics.browse_seconds.set(time.monotonic() - since_s)
         dialect = Dialect(session.uris, types.readers)
         source = await _begun(session, config, before, metrics=metrics, table=table, dialect=dialect)
-        source.operations = ServerOperations(session, dialect)
+        source.operations = ServerOperations(session, dialect, source.send_again)
         metrics.polled.set(source.is_polled)
         tasks = source.periodic_tasks()
         try:

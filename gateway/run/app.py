@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from platform import python_version
@@ -28,26 +27,19 @@ from gateway.metrics import Metrics
 from gateway.metrics.tags import TagGauges
 from gateway.notify import notify
 from gateway.outbox import open_outbox
+from gateway.payload.forms import Json
 from gateway.payload.presence import hash_of
 from gateway.pipeline.announce import Teller, announce
 from gateway.run.changes import Changes
 from gateway.run.commands import commands_of
 from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop
+from gateway.run.itself import ItselfOf
 from gateway.run.reconcile import Peers, check, peers_of
 from gateway.run.sink_unit import forget_brokers
+from gateway.run.taking import Reload, Told, tell
 
 LOOK_EVERY_S = 0.25
 """How often the lag of the event loop is measured, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """Where a changed configuration comes from."""
-
-    asked: asyncio.Event
-    """Set on request (SIGHUP)."""
-    read: Callable[[], Config]
-    """Reads it.  Raises `ConfigError` with every mistake."""
 
 
 async def run(
@@ -71,7 +63,7 @@ async def run(
         tags = TagGauges(config, metrics.left_out.labels("tags"))
         gateway = Gateway(config, metrics, tags, outbox, Link("http", ""))
         _show(gateway)
-        async with commands_of(gateway) as gateway.desk, peers_of(gateway) as peers:
+        async with commands_of(gateway, ItselfOf(gateway, reload)) as gateway.desk, peers_of(gateway) as peers:
             await peers.take(config)
             shared = [
                 beside.create_task(unless_asked(partial(_announce, gateway)), name="announce"),
@@ -113,9 +105,10 @@ async def _serve(gateway: Gateway, peers: Peers, stop: asyncio.Event, reload: Re
         await _either(stop, reload.asked)
         if stop.is_set() or not reload.asked.is_set():
             continue
-        reload.asked.clear()
+        waiting = reload.begin()
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        await _take(gateway, peers, reload.read)
+        told = await _take(gateway, peers, reload.read)
+        tell(waiting, told)
         notify("READY=1")
 
 
@@ -128,7 +121,7 @@ async def _either(*events: asyncio.Event) -> None:
             task.cancel()
 
 
-async def _take(gateway: Gateway, peers: Peers, read: Callable[[], Config]) -> None:
+async def _take(gateway: Gateway, peers: Peers, read: Callable[[], Config]) -> Told | ConfigError | Unavailable:
     """Change to another configuration or keep the present one, and log the result."""
     log = structlog.get_logger("gateway")
     try:
@@ -137,11 +130,12 @@ async def _take(gateway: Gateway, peers: Peers, read: Callable[[], Config]) -> N
         gateway.metrics.reload_refused()
         problems = error.problems if isinstance(error, ConfigError) else [str(error)]
         log.error("the new configuration is refused, the earlier one stays in use", problems=problems)
-        return
+        return error
     gateway.metrics.reload_taken(hash_of(gateway.config))
     log.info("configuration taken", **_told(changes))
     if needs_restart:
         log.warning("changes that need a restart are not in effect", keys=needs_restart)
+    return {**_told(changes), **({"needs_restart": list(needs_restart)} if needs_restart else {})}
 
 
 def _checked(read: Callable[[], Config]) -> Config:
@@ -151,8 +145,8 @@ def _checked(read: Callable[[], Config]) -> Config:
     return config
 
 
-def _told(changes: Changes) -> dict[str, object]:
-    return {**changes.told} or {"what": "nothing changed"}
+def _told(changes: Changes) -> dict[str, Json]:
+    return {kind: list(names) for kind, names in changes.told.items()} or {"what": "nothing changed"}
 
 
 # -- figures

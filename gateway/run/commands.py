@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from gateway.commands.desk import Desk, open_desk
+from gateway.commands.itself import Itself
 from gateway.commands.journal import journal_in
 from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
 from gateway.in_thread import in_thread
@@ -12,7 +13,7 @@ from gateway.run.gateway import Gateway
 
 
 @asynccontextmanager
-async def commands_of(gateway: Gateway) -> AsyncIterator[Desk | None]:
+async def commands_of(gateway: Gateway, itself: Itself | None = None) -> AsyncIterator[Desk | None]:
     """Where commands arrive, while the outbox is open; None where none are configured.
 
     Raises `ConfigError` when their journal cannot be had.
@@ -27,5 +28,6 @@ async def commands_of(gateway: Gateway) -> AsyncIterator[Desk | None]:
     except OSError as error:
         problem = f"the journal of commands in {folder} cannot be opened: {error.strerror or error}"
         raise ConfigError([problem], EXIT_CANNOT_WRITE) from error
-    async with open_desk(config.name, commands, journal, gateway.metrics.commands, lambda: outbox.latest_ns) as desk:
+    metrics, latest_ns = gateway.metrics.commands, lambda: outbox.latest_ns
+    async with open_desk(config.name, commands, journal, metrics, latest_ns, itself=itself) as desk:
         yield desk

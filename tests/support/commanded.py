@@ -15,6 +15,7 @@ from gateway.model import Message
 from gateway.mqtt.sink import Sink
 from gateway.run import app
 from gateway.run.gateway import Gateway
+from gateway.run.taking import Reload
 from tests.support.mqtt_sessions import Session, opened
 
 Body = dict[str, object]
@@ -43,10 +44,10 @@ def config_of(folder: Path, broker: str, server: str, commands: Body, **changes:
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Gateway]:
+async def running(config: Config, reload: Reload | None = None) -> AsyncIterator[Gateway]:
     """A gateway that is connected to everybody."""
     stop, gateways = asyncio.Event(), list[Gateway]()
-    task = asyncio.create_task(app.run(config, stop, gateways.append), name="gateway")
+    task = asyncio.create_task(app.run(config, stop, gateways.append, reload), name="gateway")
     try:
         while not (gateways and all(link.is_up for link in gateways[0].links)):
             assert not task.done(), task.result()

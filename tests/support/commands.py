@@ -12,13 +12,14 @@ from pathlib import Path
 import orjson
 
 from gateway.commands.desk import Desk, open_desk
+from gateway.commands.itself import Itself
 from gateway.commands.journal import Journal, journal_in
 from gateway.config import CommandRule, CommandsConfig
 from gateway.delivery import DELIVERED, Outcome, Packet
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import IS_ARRAY, Message
-from gateway.operations import Argument, Called, Facts, MethodFacts, Target, Unsure
+from gateway.operations import Argument, Called, Facts, MethodFacts, Seen, Target, Unsure
 from gateway.values import Typed
 
 READ_WRITE = 3
@@ -53,29 +54,48 @@ class FakeServer:
     """How often it was asked to do something."""
     written: list[tuple[str, object]] = field(default_factory=list)
     called: list[tuple[str, tuple[object, ...]]] = field(default_factory=list)
+    reached: set[str] = field(default_factory=set)
+    """Every node that it was asked about."""
+    refreshed: list[str] = field(default_factory=list)
 
     async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
         """A rule's `node` is the node itself; a `subtree` is everything that begins with it."""
         found = []
         for number, rule in enumerate(rules):
+            if rule.browse is not None and (place := rule.node or rule.subtree):
+                found.append(Target(rule.name or place[2:], place, number, kind="place"))
             for node in [*self.nodes, *self.methods]:
-                owner = "i=1" if node in self.methods else ""
+                owner, kind = ("i=1", "method") if node in self.methods else ("", "variable")
                 if rule.node == node:
-                    found.append(Target(rule.name or node[2:], node, number, owner))
+                    found.append(Target(rule.name or node[2:], node, number, owner, kind))  # type: ignore[arg-type]
                 elif rule.subtree is not None and node.startswith(f"{rule.subtree}/"):
-                    found.append(Target(node.removeprefix(f"{rule.subtree}/"), node, number, owner))
+                    found.append(Target(node.removeprefix(f"{rule.subtree}/"), node, number, owner, kind))  # type: ignore[arg-type]
         return found
 
+    async def browse(
+        self, place: Target, levels: int, most: int, is_chosen: Callable[[str], bool]
+    ) -> tuple[list[Seen], bool]:
+        self._check([place])
+        below = [n.removeprefix(f"{place.node_id}/") for n in self.nodes if n.startswith(f"{place.node_id}/")]
+        found = [path for path in sorted(below) if path.count("/") < levels]
+        shown = [Seen(path, f"{place.node_id}/{path}", "Variable", "i=63") for path in found[:most] if is_chosen(path)]
+        return shown, len(found) > most
+
+    async def refresh(self, targets: Sequence[Target]) -> list[bool]:
+        self._check(targets)
+        self.refreshed += [target.node_id for target in targets]
+        return [target.node_id in self.nodes for target in targets]
+
     async def look(self, targets: Sequence[Target]) -> list[Facts]:
-        self._check()
+        self._check(targets)
         return [self.nodes.get(target.node_id, Facts(0, status=0x8034_0000)) for target in targets]
 
     async def values(self, targets: Sequence[Target]) -> list[tuple[Typed | None, int]]:
-        self._check()
+        self._check(targets)
         return [(self.nodes[t.node_id].value, self.nodes[t.node_id].status) for t in targets]
 
     async def describe(self, method: Target) -> MethodFacts:
-        self._check()
+        self._check([method])
         return self.methods[method.node_id]
 
     async def write(self, writes: Sequence[tuple[Target, Typed]], within_s: float) -> list[int]:
@@ -109,7 +129,8 @@ class FakeServer:
         if self.loses_answers:
             raise Unsure("no answer in time")
 
-    def _check(self) -> None:
+    def _check(self, targets: Sequence[Target] = ()) -> None:
+        self.reached |= {target.node_id for target in targets}
         if not self.is_open:
             raise Unavailable("the connection is closed")
 
@@ -178,20 +199,22 @@ class Office:
         found: dict[str, object] = orjson.loads(self.got[number].payload)
         return found
 
-    async def ask(self, operation: str, requester: str = "mes", **more: object) -> dict[str, object]:
+    async def ask(
+        self, operation: str, requester: str = "mes", source: str = "shop", **more: object
+    ) -> dict[str, object]:
         """A request with an id of its own; the next answer."""
         number = len(self.got)
-        await self.take({"id": f"{requester}{next(self._numbers)}", "operation": operation, **more}, requester)
+        await self.take({"id": f"{requester}{next(self._numbers)}", "operation": operation, **more}, requester, source)
         return await self.answer(number)
 
 
 @asynccontextmanager
 async def office(
     folder: Path, config: CommandsConfig, server: FakeServer | None = None, now_ns: Callable[[], int] = time.time_ns,
-    latest_ns: Callable[[], int] = lambda: 0,
+    latest_ns: Callable[[], int] = lambda: 0, itself: Itself | None = None,
 ) -> AsyncIterator[Office]:  # fmt: skip
     journal, server = journal_in(folder, config, now_ns=now_ns), server or press()
-    async with open_desk("edge", config, journal, Metrics().commands, latest_ns, now_ns) as desk:
+    async with open_desk("edge", config, journal, Metrics().commands, latest_ns, now_ns, itself) as desk:
         made = Office(desk, server, journal)
         async with desk.attending("shop", server), desk.serving("broker", made):
             yield made

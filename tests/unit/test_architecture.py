@@ -25,8 +25,8 @@ SIMULATORS_ORDER = (
 ROOM_ORDERS = {
     "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "opening"),
     "gateway.run": (
-        "changes", "gateway", "commands", "life", "sink_kinds", "source_unit", "sink_unit", "readiness", "reconcile",
-        "app",
+        "changes", "taking", "gateway", "itself", "commands", "life", "sink_kinds", "source_unit", "sink_unit",
+        "readiness", "reconcile", "app",
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""

@@ -3,7 +3,7 @@
 What is sent is sent once.  A fault that the server answers with is its answer; without an answer it is `Unsure`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_diagnostics, read_variant
-from gateway.opcua.operations.targets import targets_of
+from gateway.opcua.operations.targets import seen_below, targets_of
 from gateway.opcua.operations.types import DataTypes
 from gateway.opcua.operations.variants import data_value_of, variant_of
 from gateway.opcua.session.asyncua_edge import peer_errors
@@ -26,7 +26,7 @@ from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.browse import VARIABLE, children
 from gateway.opcua.space.data_types import Members, listed_members
 from gateway.opcua.subscription.reading import read_results
-from gateway.operations import Argument, Called, Facts, MethodFacts, Target, Unsure
+from gateway.operations import Argument, Called, Facts, MethodFacts, Seen, Target, Unsure
 from gateway.values import Typed
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
@@ -40,13 +40,16 @@ _INPUTS, _OUTPUTS = "InputArguments", "OutputArguments"
 _BAD, _BAD_NODE_ID_UNKNOWN = 0x8000_0000, 0x8034_0000
 
 _T = TypeVar("_T")
+Resend = Callable[[Sequence[str]], Awaitable[list[bool]]]
 
 
 class ServerOperations:
     """On one session.  What a server says of types and of which properties a node has is asked for once."""
 
-    def __init__(self, session: Session, dialect: Dialect) -> None:
+    def __init__(self, session: Session, dialect: Dialect, resend: Resend | None = None) -> None:
+        """`resend`: reads these node ids again for the source, and says which of them are its tags."""
         self._session = session
+        self._resend = resend
         self._dialect = dialect
         self._types = DataTypes(session)
         self._properties: dict[str, dict[str, ua.NodeId]] = {}
@@ -57,6 +60,16 @@ class ServerOperations:
 
     async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
         return await targets_of(self._session, rules)
+
+    async def browse(
+        self, place: Target, levels: int, most: int, is_chosen: Callable[[str], bool]
+    ) -> tuple[list[Seen], bool]:
+        return await seen_below(self._session, self._node(place.node_id), levels, most, is_chosen)
+
+    async def refresh(self, targets: Sequence[Target]) -> list[bool]:
+        if self._resend is None:
+            return [False] * len(targets)
+        return await self._resend([target.node_id for target in targets])
 
     async def values(self, targets: Sequence[Target]) -> list[tuple[Typed | None, int]]:
         nodes = [self._node(target.node_id) for target in targets]

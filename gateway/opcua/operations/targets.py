@@ -1,6 +1,7 @@
-"""From rules to nodes: which variables and methods of this server they name, and what requesters call them."""
+"""From rules to nodes: what of this server they name, and what requesters call it."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from asyncua import ua
 
@@ -12,27 +13,41 @@ from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.session import Session, content
 from gateway.opcua.space.browse import MAX_LEVELS, MAX_NODES, OBJECT, VARIABLE, children, instances_of, node_at
 from gateway.opcua.space.selection import is_chosen, locate, variables_of
-from gateway.operations import Target
+from gateway.operations import Kind, Seen, Target
 
 METHOD = 4
 """Node class bit."""
+_ANY = OBJECT | VARIABLE | METHOD
 _HIERARCHICAL = ua.NodeId(ua.Int32(ua.ObjectIds.HierarchicalReferences), ua.Int16(0))
 
-Found = tuple[tuple[str, ...], ua.NodeId, ua.NodeId | None]
-"""Path, node, and for a method the object that it is called on."""
+_HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
+_CLASSES = {OBJECT: "Object", VARIABLE: "Variable", METHOD: "Method"}
+_VALUES = ("read", "write", "refresh")
+"""What a rule allows with variables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One node that a rule names."""
+
+    path: tuple[str, ...]
+    node: ua.NodeId
+    kind: Kind = "variable"
+    owner: ua.NodeId | None = None
+    """Of a method: the object that it is called on."""
 
 
 async def targets_of(session: Session, rules: Sequence[CommandRule]) -> list[Target]:
-    """The variables and methods that these rules name, by rule and name.  Raises `Unavailable`."""
+    """What these rules name, by rule and name.  Raises `Unavailable`."""
     targets: list[Target] = []
     for number, rule in enumerate(rules):
         found = [each async for each in _found(session, rule)]
-        for path, node, owner in sorted(found, key=lambda each: each[0]):
-            if rule.node is None and not is_chosen("/".join(path), _selection(rule)):
+        for each in sorted(found, key=lambda each: (each.path, each.kind)):
+            if each.kind != "place" and rule.node is None and not is_chosen("/".join(each.path), _selection(rule)):
                 continue
-            name = rule.name or "/".join(path)
-            text, owner_text = text_of_node(node, session.uris), text_of_node(owner, session.uris) if owner else ""
-            targets.append(Target(name, text, number, owner_text))
+            name = rule.name or "/".join(each.path)
+            owner_text = text_of_node(each.owner, session.uris) if each.owner else ""
+            targets.append(Target(name, text_of_node(each.node, session.uris), number, owner_text, each.kind))
     return targets
 
 
@@ -42,37 +57,52 @@ def _selection(rule: CommandRule) -> Selection:
 
 
 async def _found(session: Session, rule: CommandRule) -> AsyncIterator[Found]:
+    if rule.browse is not None:
+        for place in await _places(session, rule):
+            yield place
     if rule.node is not None:
         one = await _one(session, rule.node)
-        if one is not None:
+        if one is not None and one.kind != "place":
             yield one
         return
-    if rule.read or rule.write is not None:
+    if any(getattr(rule, each) for each in _VALUES) or rule.write is not None:
         for variable in await variables_of(session, _selection(rule)):
-            yield variable.path, variable.node, None
+            yield Found(variable.path, variable.node)
     if rule.call is not None:
-        for path, node, owner in await _methods_of(session, rule):
-            yield path, node, owner
+        for method in await _methods_of(session, rule):
+            yield method
+
+
+async def _places(session: Session, rule: CommandRule) -> list[Found]:
+    """The nodes below which one may look around."""
+    if rule.type is not None:
+        return [Found(path, node, "place") for path, node in await _roots(session, rule)]
+    one = await _one(session, rule.node or rule.subtree or "")
+    return [replace(one, kind="place", owner=None)] if one is not None and one.kind != "method" else []
 
 
 async def _one(session: Session, text: str) -> Found | None:
-    """The variable or method with this node id or path; None where there is none."""
+    """The node with this node id or path; None where there is none.  An object is a `place`."""
     if text.startswith("/"):
         above, _, name = text.rstrip("/").rpartition("/")
         parent = await node_at(session, above) if above.strip("/") else await locate(session, "i=84")
-        below = (await children(session, [parent], classes=VARIABLE | METHOD))[0] if parent is not None else []
+        below = (await children(session, [parent], classes=_ANY))[0] if parent is not None else []
         for reference in below:
             if reference.name == name:
-                return (name,), reference.node, parent if reference.node_class == METHOD else None
+                return _as_found(reference.node_class, name, reference.node, parent)
         return None
     node = await locate(session, text)
     if node is None:
         return None
     node_class, browse_name = await _class_and_name(session, node)
+    return _as_found(node_class, browse_name, node, await _owner(session, node) if node_class == METHOD else None)
+
+
+def _as_found(node_class: int, name: str, node: ua.NodeId, owner: ua.NodeId | None) -> Found | None:
     if node_class == METHOD:
-        owner = await _owner(session, node)
-        return ((browse_name,), node, owner) if owner is not None else None
-    return ((browse_name,), node, None) if node_class == VARIABLE else None
+        return Found((name,), node, "method", owner) if owner is not None else None
+    kinds: dict[int, Kind] = {OBJECT: "place", VARIABLE: "variable"}
+    return Found((name,), node, kinds[node_class]) if node_class in kinds else None
 
 
 async def _class_and_name(session: Session, node: ua.NodeId) -> tuple[int, str]:
@@ -105,13 +135,17 @@ async def _owner(session: Session, method: ua.NodeId) -> ua.NodeId | None:
     return owners[0] if len(owners) == 1 else None
 
 
-async def _methods_of(session: Session, rule: CommandRule) -> list[Found]:
-    roots: list[tuple[tuple[str, ...], ua.NodeId]] = []
+async def _roots(session: Session, rule: CommandRule) -> list[tuple[tuple[str, ...], ua.NodeId]]:
+    """Where a rule begins to look, and how the paths below begin."""
     if rule.subtree is not None:
         root = await locate(session, rule.subtree)
-        roots = [((), root)] if root is not None else []
-    elif (object_type := await locate(session, rule.type or "")) is not None:
-        roots = [((name,), node) for name, node in await instances_of(session, object_type)]
+        return [((), root)] if root is not None else []
+    object_type = await locate(session, rule.type or "")
+    return [((name,), node) for name, node in await instances_of(session, object_type)] if object_type else []
+
+
+async def _methods_of(session: Session, rule: CommandRule) -> list[Found]:
+    roots = await _roots(session, rule)
     return [method for path, root in roots for method in await _methods_below(session, root, path)]
 
 
@@ -138,4 +172,38 @@ async def _methods_below(session: Session, root: ua.NodeId, prefix: tuple[str, .
 def _methods(path: tuple[str, ...], owner: ua.NodeId, references: Sequence[Reference]) -> Iterator[Found]:
     for each in references:
         if each.node_class == METHOD:
-            yield (*path, each.name), each.node, owner
+            yield Found((*path, each.name), each.node, "method", owner)
+
+
+async def seen_below(
+    session: Session, root: ua.NodeId, levels: int, most: int, is_chosen: Callable[[str], bool]
+) -> tuple[list[Seen], bool]:
+    """The nodes below a node whose path is chosen, by path; and whether there were more than `most`.
+
+    Properties describe their node and are left out.  Raises `Unavailable`.
+    """
+    found: list[Seen] = []
+    seen, level = {root}, [((), root)] if levels else list[tuple[tuple[str, ...], ua.NodeId]]()
+    for _ in range(levels):
+        below = await children(session, [node for _, node in level], classes=_ANY)
+        following: list[tuple[tuple[str, ...], ua.NodeId]] = []
+        for (above, _), references in zip(level, below, strict=True):
+            for each in references:
+                if each.node in seen or each.kind == _HAS_PROPERTY:
+                    continue
+                if len(seen) > most:
+                    return sorted(found, key=lambda one: one.path), True
+                seen.add(each.node)
+                path = (*above, each.name)
+                following.append((path, each.node))
+                if is_chosen("/".join(path)):
+                    found.append(_seen(session, path, each))
+        level = following
+        if not level:
+            break
+    return sorted(found, key=lambda one: one.path), False
+
+
+def _seen(session: Session, path: tuple[str, ...], each: Reference) -> Seen:
+    kind = "" if each.node_class == METHOD else text_of_node(each.definition, session.uris)
+    return Seen("/".join(path), text_of_node(each.node, session.uris), _CLASSES.get(each.node_class, ""), kind)

@@ -43,7 +43,8 @@ from gateway.opcua.subscription.batches import (
 )
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SubscriptionState, encode_checkpoint
 from gateway.opcua.subscription.monitored_items import SHOWN, removal, tell_missing
-from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, columns, read_request, read_results
+from gateway.opcua.subscription.on_demand import handles_of, too_large
+from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, read_request, read_results
 from gateway.operations import Operations
 
 MOST_LOST = 3
@@ -89,6 +90,8 @@ class PolledSource:
         self._gone: set[int] = set()
         self._cycles: list[Cycle] = []
         self._gaps: list[Gap] = []
+        self._again: list[Changes] = []
+        """What was read on demand."""
         self._woken = asyncio.Event()
         self._state = b""
         self._server_ticks = 0
@@ -116,6 +119,15 @@ class PolledSource:
         if is_growing(self._config):
             tasks.append(PeriodicTask(self._config.rebrowse, self.refresh))
         return tasks
+
+    async def send_again(self, texts: Sequence[str]) -> list[bool]:
+        """Read the variables with these node ids now, and yield their values; False for one that is no tag."""
+        handles = handles_of(self._table, texts)
+        wanted = [handle for handle in handles if handle in self._nodes]
+        if wanted:
+            self._again.append(await self._read([handle for handle in wanted if handle is not None]))
+            self._woken.set()
+        return [handle in wanted for handle in handles]
 
     def fail(self, error: BaseException) -> None:
         """Raise this error to the task that waits for a batch."""
@@ -169,6 +181,8 @@ class PolledSource:
             columns = changes if changes is not None else NOTHING
             batches.append(self._builder.read(columns, gaps, self._ticks))
             self._ticks = latest_ticks(self._ticks, columns, self._server_ticks or now_ticks())
+        again, self._again = self._again, []
+        batches += [self._builder.read(each) for each in again]
         repeated = self._builder.heartbeats.due(time.monotonic())
         batches += [self._builder.repeated(repeated)] if repeated is not None else []
         return [batch for batch in batches if len(batch) or batch.gaps]
@@ -200,7 +214,7 @@ class PolledSource:
         return changes
 
     async def _read(self, handles: Sequence[int]) -> Changes:
-        return joined(await self._session.in_calls("read", handles, self._read_some, alone=_too_large))
+        return joined(await self._session.in_calls("read", handles, self._read_some, alone=too_large))
 
     async def _read_some(self, handles: Sequence[int]) -> list[Changes]:
         request = read_request([self._nodes[handle] for handle in handles])
@@ -320,8 +334,3 @@ class PolledSource:
                 reason=status_text(status), count=count,
                 variables=self._names([handle for handle, reason in reasons.items() if reason == status]),
             )  # fmt: skip
-
-
-def _too_large(handle: int, status: int) -> Changes:
-    """The value of this variable alone is more than the server sends."""
-    return columns([handle], [(0, None, status, 0, 0)])

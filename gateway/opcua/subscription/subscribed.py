@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import structlog
+from asyncua import ua
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
@@ -32,6 +33,7 @@ from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.codec.columns import Changes
 from gateway.opcua.codec.decode import Published, read_publish
+from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect, Malformed
 from gateway.opcua.session.periodic import PeriodicTask
 from gateway.opcua.session.session import Session
@@ -43,6 +45,7 @@ from gateway.opcua.subscription.batches import BatchBuilder, ServerClock, latest
 from gateway.opcua.subscription.checkpoint import Absence, Checkpoint, decode_checkpoint
 from gateway.opcua.subscription.missed import check_statuses, read_missing
 from gateway.opcua.subscription.monitored_items import MonitoredItems
+from gateway.opcua.subscription.on_demand import handles_of, read_now
 from gateway.opcua.subscription.publisher import Publisher, Silent
 from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
@@ -68,6 +71,8 @@ class _Delivery:
     gaps: tuple[Gap, ...] = ()
     repeated: Changes | None = None
     """Heartbeats."""
+    read: Changes | None = None
+    """Values that were read on demand."""
 
 
 class SubscribedSource:
@@ -89,6 +94,7 @@ class SubscribedSource:
         self._session = session
         self._config = config
         self._metrics = metrics
+        self._dialect = dialect
         self._publisher = publisher
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         self._ready: deque[_Delivery] = deque()
@@ -136,6 +142,18 @@ class SubscribedSource:
         shortest_s = min(tracker.subscription.lifetime_s for tracker in self.subscriptions)
         return PeriodicTask(max(0.1, shortest_s / 3), touch)
 
+    async def send_again(self, texts: Sequence[str]) -> list[bool]:
+        """Read the variables with these node ids now, and yield their values; False for one that is no tag."""
+        handles = handles_of(self.table, texts)
+        wanted = {h: node for h in handles if h is not None and (node := self._node(h)) is not None}
+        if wanted:
+            self._ready.append(_Delivery(None, read=await read_now(self._session, wanted, self._dialect)))
+            self._publisher.wake()
+        return [handle in wanted for handle in handles]
+
+    def _node(self, handle: int) -> ua.NodeId | None:
+        return node_of(self.table.items[handle].text, self._session.uris)
+
     def fail(self, error: BaseException) -> None:
         """Raise this error to the task that waits for a batch, after what has arrived."""
         self._publisher.fail(error)
@@ -169,8 +187,11 @@ class SubscribedSource:
         """One batch of the next deliveries, and their number: what has arrived together travels together."""
         first = self._ready[0]
         if first.message is None:
-            repeated = first.repeated
-            batch = self._builder.repeated(repeated) if repeated else self._builder.build(None, first.gaps)
+            repeated, read = first.repeated, first.read
+            if read is not None:
+                batch = self._builder.read(read)
+            else:
+                batch = self._builder.repeated(repeated) if repeated else self._builder.build(None, first.gaps)
             return 1, replace(batch, checkpoint=self._checkpoint())
         tracker = first.message.tracker
         run = [first.message.published]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -11,7 +12,10 @@ from asyncua import ua
 from asyncua.client import Client
 
 from gateway.commands.audit import lines_in, verify
+from gateway.config import Config
+from gateway.errors import ConfigError
 from gateway.run.gateway import Gateway
+from gateway.run.taking import Reload
 from tests.support.brokers import Process, mosquitto
 from tests.support.commanded import Body, Requester, config_of, in_s, requester, running
 from tests.support.mqtt_sessions import Session
@@ -35,6 +39,10 @@ RULES: list[Body] = [
         "source": "shop", "node": f"{LINE}/mill/SpeedFactor", "name": "rare", "requesters": ["mes"],
         "write": {"rate": {"times": 1, "within": "1h"}},
     },
+    {"source": "shop", "subtree": LINE, "exclude": ["mill/**"], "browse": {"levels": 3, "nodes": 500}},
+    {"source": "shop", "node": "i=2258", "name": "clock", "refresh": True},
+    {"diagnostics": True},
+    {"requesters": ["mes"], "reload": True},
 ]  # fmt: skip
 
 
@@ -81,6 +89,16 @@ def test_each_operation_is_done_and_answered(session: Session, tmp_path: Path) -
         assert at.plant.factory.machine("line-1/filler").speed == 1.5
         answer = await at.mes.ask("call", method="filler/Reset")  # a running machine has nothing to reset
         assert (answer["outcome"], answer["status"]) == ("failed", ua.StatusCodes.BadInvalidState)
+        [seen] = results(await at.mes.ask("browse", below="line-1", levels=2, limit=1000))
+        paths = {node["path"]: node for node in seen["nodes"]}  # type: ignore[attr-defined]
+        assert paths["filler/SpeedFactor"]["node"] == f"{FILLER}/SpeedFactor"
+        assert (paths["mill"]["class"], paths["filler/SetSpeed"]["class"]) == ("Object", "Method")
+        assert not [path for path in paths if path.startswith("mill/")]
+        assert (await at.mes.ask("refresh", tags=["clock"]))["outcome"] == "done"
+        [state] = results(await at.mes.ask("diagnostics", source="_gateway"))
+        told: Any = state["value"]
+        assert (told["sources"]["shop"]["state"], told["brokers"]["broker"]["state"]) == ("up", "up")
+        assert (await at.mes.ask("reload", source="_gateway"))["reason"] == "unsupported"
         assert at.gateway.metrics.registry.get_sample_value(
             "gateway_commands_total", {"operation": "call", "outcome": "failed"}
         ) == 1  # fmt: skip
@@ -176,6 +194,35 @@ def test_a_repeat_gets_the_same_answer_and_is_not_done_again(tmp_path: Path) -> 
         assert (third["outcome"], third["reason"]) == ("refused", "id_reused")
 
     run(tmp_path, body)
+
+
+def test_a_reload_by_command_says_what_has_changed_or_what_is_wrong(tmp_path: Path) -> None:
+    async def whole() -> None:
+        with mosquitto(tmp_path) as broker:
+            async with plant_served(MIXED) as plant:
+                config = config_of(tmp_path, broker.url, plant.url, {"rules": RULES})
+                wanted: list[Config | ConfigError] = []
+
+                def read() -> Config:
+                    found = wanted.pop(0)
+                    if isinstance(found, ConfigError):
+                        raise found
+                    return found
+
+                async with running(config, Reload(asyncio.Event(), read)), requester("mes", broker.url) as mes:
+                    wanted += [
+                        config,
+                        config.model_copy(update={"log_level": "warning"}),
+                        ConfigError(["x.yaml:7: no"]),
+                    ]
+                    for told in ({"what": "nothing changed"}, {"settings": ["log_level"]}):
+                        [result] = results(await mes.ask("reload", source="_gateway"))
+                        assert result["value"] == told
+                    answer = await mes.ask("reload", source="_gateway")
+                    assert (answer["outcome"], answer["reason"]) == ("refused", "configuration")
+                    assert answer["detail"] == "x.yaml:7: no"
+
+    asyncio.run(asyncio.wait_for(whole(), 60))
 
 
 def test_each_requester_may_do_what_its_rules_allow(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from gateway.config import CommandsConfig
 from gateway.errors import Unavailable
 from tests.support.commands import FakeServer, Office, commands, office, press
 
-ALL: dict[str, object] = {"source": "shop", "subtree": "s=press", "read": True, "write": {}, "call": {}}
+ALL: dict[str, object] = {
+    "source": "shop", "subtree": "s=press", "read": True, "write": {}, "call": {}, "browse": {}, "refresh": True,
+}  # fmt: skip
 EVERYTHING = commands(ALL)
 SPEED = [{"tag": "Speed", "value": 2.0}]
 S = 1_000_000_000
@@ -26,7 +28,7 @@ def run(
     server: FakeServer | None = None, **more: Callable[[], int],
 ) -> None:  # fmt: skip
     async def whole() -> None:
-        async with office(folder, config, server, **more) as each:
+        async with office(folder, config, server, **more) as each:  # type: ignore[arg-type]
             await body(each)
 
     asyncio.run(asyncio.wait_for(whole(), 60))
@@ -277,7 +279,10 @@ NAMES = st.sampled_from(
 )
 RULES = st.lists(
     st.fixed_dictionaries(
-        {"source": st.just("shop"), "write": st.just({})},
+        {
+            "source": st.just("shop"), "write": st.just({}), "read": st.booleans(), "refresh": st.booleans(),
+            "browse": st.sampled_from([None, {}]),
+        },
         optional={"requesters": st.sampled_from([["mes"], ["other"]])},
     ).flatmap(
         lambda rule: st.one_of(
@@ -304,12 +309,18 @@ def test_no_request_reaches_a_node_without_a_rule(
         if node == rule.get("node") or node.startswith(f"{rule.get('subtree')}/")
     }
 
+    roots = {rule.get("subtree") for rule in rules if rule.get("requesters") != ["other"]}
+
     async def body(at: Office) -> None:
         writes = [{"tag": tag, "value": 1.0} for tag in tags]
         await at.ask("write", writes=writes, all_or_nothing=all_or_nothing)
         for tag in tags:
             await at.ask("write", writes=[{"tag": tag, "value": 1.0}])
+            for operation in ("read", "refresh"):
+                await at.ask(operation, tags=[tag])
+            await at.ask("browse", below=tag, levels=5)
         assert {node for node, _ in at.server.written} <= named
+        assert at.server.reached <= named | roots
 
     with tempfile.TemporaryDirectory() as folder:
         run(

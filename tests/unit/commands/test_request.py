@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.commands.fields import MOST_ITEMS
 from gateway.commands.outcome import Refused
-from gateway.commands.request import MOST_ITEMS, Request, decode, id_in
+from gateway.commands.request import OF_ITSELF, OPERATIONS, Request, decode, id_in
 from gateway.commands.schema import schema
 
 READ = {"id": "a", "operation": "read", "tags": ["x"]}
@@ -45,7 +46,7 @@ def test_a_valid_request_is_decoded() -> None:
         (b'{"operation":"write","writes":[{"tag":"x","value":' + b"[" * 9 + b"]" * 9 + b"}]}", "nested"),
         (b"[" * 60_000, "nested"),
         (b'{"operation":"read","tags":["\\ud800"]}', "surrogate"),
-        (orjson.dumps({**READ, "operation": "browse"}), "operation: one of"),
+        (orjson.dumps({**READ, "operation": "erase"}), "operation: one of"),
         (orjson.dumps({**READ, "retries": 3}), "unknown keys: 'retries'"),
         (orjson.dumps({**READ, "writes": []}), "unknown keys"),
         (orjson.dumps({**READ, "tags": []}), "tags: a list of 1"),
@@ -111,7 +112,7 @@ def _is_text(body: object) -> bool:
 _ODD = st.sampled_from([None, True, 0, 1.5, "", "x", [], ["x"], [1], {}, {"tag": "x", "value": 1}, [{"tag": "x"}]])
 _USUAL: dict[str, st.SearchStrategy[object]] = {
     "id": st.sampled_from(["", "a", "a" * 128]),
-    "operation": st.sampled_from(["read", "write", "call", "browse"]),
+    "operation": st.sampled_from([*OPERATIONS, "erase"]),
     "deadline": st.just("2026-11-30T00:00:05Z"),
     "sent": st.just("2026-11-30T00:00:05+01:00"),
     "respond_to": st.sampled_from(["", "x/y"]),
@@ -120,6 +121,10 @@ _USUAL: dict[str, st.SearchStrategy[object]] = {
     "writes": st.lists(st.just({"tag": "x", "value": [1, None]}), min_size=1, max_size=1),
     "all_or_nothing": st.booleans(),
     "method": st.just("m"),
+    "below": st.just("m"),
+    "levels": st.integers(0, 2),
+    "limit": st.integers(0, 2),
+    "after": st.sampled_from(["", "x"]),
     "arguments": st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 9)),
     "retries": st.just(3),
 }
@@ -128,7 +133,8 @@ _USUAL: dict[str, st.SearchStrategy[object]] = {
 @st.composite
 def _bodies(draw: st.DrawFn) -> dict[str, object]:
     operation = draw(_USUAL["operation"])
-    own = {"read": ["tags"], "write": ["writes"], "call": ["method"]}.get(str(operation), [])
+    own = {"write": ["writes"], "call": ["method"], "browse": ["below"]}.get(str(operation), [])
+    own = own or ([] if operation in OF_ITSELF else ["tags"])
     others = draw(st.lists(st.sampled_from(sorted(_USUAL)), max_size=4))
     body = {"operation": operation} | {key: draw(_USUAL[key]) for key in {*own, *others} - {"operation"}}
     if draw(st.booleans()):

@@ -1,0 +1,92 @@
+"""Requests of `gateway command`, from the words of the command line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import orjson
+
+from gateway.errors import ConfigError
+
+
+class Verb(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    CALL = "call"
+    BROWSE = "browse"
+    REFRESH = "refresh"
+    DIAGNOSTICS = "diagnostics"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the options say; None: nothing."""
+
+    partly: bool = False
+    levels: int | None = None
+    limit: int | None = None
+    after: str | None = None
+
+
+OPTIONS = {Verb.WRITE: ("partly",), Verb.BROWSE: ("levels", "limit", "after")}
+"""Which options go with which verb."""
+
+
+def body_of(verb: Verb, items: Sequence[str], wish: Wish) -> dict[str, object]:
+    """What is asked for.  Raises `ConfigError` for what makes no request."""
+    _check_options(verb, wish)
+    given = {key: value for key in OPTIONS.get(verb, ()) if (value := getattr(wish, key)) not in (None, False)}
+    match verb:
+        case Verb.WRITE:
+            return _write(items, wish.partly)
+        case Verb.CALL:
+            return _call(items)
+        case Verb.BROWSE:
+            return {"operation": verb.value, "below": _one(verb, items), **given}
+        case Verb.DIAGNOSTICS | Verb.RELOAD:
+            if items:
+                raise ConfigError([f"{verb.value}: nothing more to say, such as {items[0]!r}"], 2)
+            return {"operation": verb.value}
+    if not items:
+        raise ConfigError([f"{verb.value}: name at least one tag"], 2)
+    return {"operation": verb.value, "tags": list(items), **given}
+
+
+def _check_options(verb: Verb, wish: Wish) -> None:
+    every = {key for keys in OPTIONS.values() for key in keys}
+    for key in sorted(every - set(OPTIONS.get(verb, ()))):
+        if getattr(wish, key) not in (None, False):
+            fits = ", ".join(each.value for each, keys in OPTIONS.items() if key in keys)
+            raise ConfigError([f"--{key.replace('_', '-')} goes with {fits}, not with {verb.value}"], 2)
+
+
+def _one(verb: Verb, items: Sequence[str]) -> str:
+    if len(items) != 1:
+        raise ConfigError([f"{verb.value}: name one node"], 2)
+    return items[0]
+
+
+def _write(items: Sequence[str], partly: bool) -> dict[str, object]:
+    if len(items) % 2 or not items:
+        raise ConfigError(["write: a value after each tag, such as press-1/SpeedFactor 1.1"], 2)
+    writes = [{"tag": tag, "value": _value(text)} for tag, text in zip(items[::2], items[1::2], strict=True)]
+    return {"operation": "write", "writes": writes, "all_or_nothing": not partly}
+
+
+def _call(items: Sequence[str]) -> dict[str, object]:
+    if not items:
+        raise ConfigError(["call: name a method"], 2)
+    method, *arguments = items
+    wrong = [text for text in arguments if "=" not in text]
+    if wrong:
+        raise ConfigError([f"call: arguments as NAME=VALUE, which {wrong[0]!r} is not"], 2)
+    named = dict(text.split("=", 1) for text in arguments)
+    return {"operation": "call", "method": method, "arguments": {name: _value(text) for name, text in named.items()}}
+
+
+def _value(text: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text

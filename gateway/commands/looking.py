@@ -1,0 +1,56 @@
+"""Looking around below a node: what there is, page by page.  Nothing changes."""
+
+from collections.abc import Sequence
+
+import orjson
+
+from gateway import patterns
+from gateway.commands.allowed import Permit
+from gateway.commands.journal import LARGEST_ANSWER
+from gateway.commands.outcome import Refused, Result, refused
+from gateway.commands.request import Request
+from gateway.operations import Operations, Seen
+from gateway.payload.forms import Json
+
+MOST_BYTES = LARGEST_ANSWER // 3
+"""Of the nodes or values in one answer."""
+
+
+async def browse(server: Operations, permit: Permit, request: Request) -> Result:
+    """One page of the nodes below, by path.  Each page asks the server anew, so nothing has to be kept for the next."""
+    rule, wanted, node = permit.rule, request.details, permit.target.node_id
+    bounds = rule.browse
+    assert bounds is not None
+    if wanted.levels > bounds.levels:
+        error = Refused("out_of_range", f"{wanted.levels} levels, and the rule allows {bounds.levels}")
+        return refused(permit.text, error, node, permit.number)
+    if request.dry_run:
+        return Result(permit.text, "done", node=node, rule=permit.number)
+
+    def is_chosen(path: str) -> bool:
+        return patterns.is_chosen(path, rule.include, rule.exclude)
+
+    seen, is_cut = await server.browse(permit.target, wanted.levels, bounds.nodes, is_chosen)
+    left = [each for each in seen if not wanted.after or each.path > wanted.after]
+    page = fitting([_form(each) for each in left[: wanted.limit]])
+    fields: dict[str, Json] = {"nodes": page}
+    if len(page) < len(left):
+        fields["next"] = left[len(page) - 1].path if page else ""
+    detail = f"more than {bounds.nodes} nodes: the others were not looked at" if is_cut else ""
+    return Result(permit.text, "done", "", detail, node, 0, fields, permit.number)
+
+
+def _form(seen: Seen) -> Json:
+    form: dict[str, Json] = {"path": seen.path, "node": seen.node_id, "class": seen.node_class}
+    return {**form, "type": seen.type} if seen.type else form
+
+
+def fitting(items: Sequence[Json], most_bytes: int = MOST_BYTES) -> list[Json]:
+    """As many of the first as an answer holds."""
+    size, found = 0, list[Json]()
+    for item in items:
+        size += len(orjson.dumps(item)) + 1
+        if size > most_bytes:
+            break
+        found.append(item)
+    return found

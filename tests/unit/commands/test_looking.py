@@ -1,0 +1,97 @@
+"""Looking around, reading again, and the gateway itself: bounded, page by page, within the rules."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from gateway.commands.itself import Itself
+from gateway.commands.outcome import Refused
+from gateway.config import CommandsConfig
+from gateway.payload.forms import Json
+from tests.support.commands import FakeServer, Office, commands, facts, office, press
+
+
+def run(
+    folder: Path, body: Callable[[Office], Awaitable[None]], config: CommandsConfig, server: FakeServer | None = None,
+    itself: Itself | None = None,
+) -> None:  # fmt: skip
+    async def whole() -> None:
+        async with office(folder, config, server, itself=itself) as each:
+            await body(each)
+
+    asyncio.run(asyncio.wait_for(whole(), 60))
+
+
+def test_a_place_is_listed_page_by_page_within_the_bounds_of_its_rule(tmp_path: Path) -> None:
+    rule: dict[str, object] = {
+        "source": "shop", "subtree": "s=a", "exclude": ["secret/**"], "browse": {"levels": 2, "nodes": 900},
+    }  # fmt: skip
+    nodes = [f"s=a/{n:03}" for n in range(800)] + ["s=a/secret/x", "s=a/b/c/d", "s=z"]
+
+    async def body(at: Office) -> None:
+        seen, after, pages = [], "", 0
+        while True:
+            answer = await at.ask("browse", below="a", levels=2, limit=1000, after=after)
+            [result] = answer["results"]  # type: ignore[misc]
+            seen += [node["path"] for node in result["nodes"]]  # type: ignore[has-type]
+            pages, after = pages + 1, result.get("next", "")  # type: ignore[has-type]
+            if not after:
+                break
+        assert seen == [f"{n:03}" for n in range(800)]
+        assert pages > 1  # an answer has a bound of its own
+        for below, levels, reason in (("s=a", 3, "out_of_range"), ("z", 1, "not_allowed")):
+            answer = await at.ask("browse", below=below, levels=levels)
+            assert (answer["outcome"], answer["reason"]) == ("refused", reason)
+
+    run(tmp_path, body, commands(rule), FakeServer({node: facts(11, 1.0) for node in nodes}))
+
+
+def test_only_what_is_named_is_read_again(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        answer = await at.ask("refresh", tags=["Speed", "hidden"])
+        assert [r["outcome"] for r in answer["results"]] == ["done", "refused"]  # type: ignore[attr-defined]
+        assert (await at.ask("refresh", tags=["Speed"], dry_run=True))["outcome"] == "done"
+        assert at.server.refreshed == ["s=press/Speed"]
+
+    run(tmp_path, body, commands({"source": "shop", "subtree": "s=press", "refresh": True}), press())
+
+
+class Self:
+    def __init__(self) -> None:
+        self.mistake = ""
+
+    def diagnostics(self) -> Mapping[str, Json]:
+        return {"sources": {"shop": {"state": "up"}}}
+
+    async def reload(self) -> Mapping[str, Json]:
+        if self.mistake:
+            raise Refused("configuration", self.mistake)
+        return {"sources_begun": ["hall"]}
+
+
+def test_the_gateway_itself_is_asked_by_those_whom_a_rule_lets(tmp_path: Path) -> None:
+    itself = Self()
+    rules: list[dict[str, object]] = [
+        {"requesters": ["mes"], "diagnostics": True, "reload": True},
+        {"diagnostics": True},
+        {"source": "shop", "node": "s=press/Speed", "read": True},
+    ]
+
+    async def body(at: Office) -> None:
+        for operation, requester, source, reason in (
+            ("diagnostics", "mes", "_gateway", ""),
+            ("diagnostics", "other", "_gateway", ""),
+            ("reload", "mes", "_gateway", ""),
+            ("reload", "other", "_gateway", "not_allowed"),
+            ("diagnostics", "mes", "shop", "not_allowed"),
+        ):
+            answer = await at.ask(operation, requester, source)
+            assert answer.get("reason", "") == reason, (operation, requester, source)
+        assert (await at.ask("read", "mes", "_gateway", tags=["_gateway"]))["reason"] == "not_allowed"
+        answer = await at.ask("reload", "mes", "_gateway")
+        assert answer["results"][0]["value"] == {"sources_begun": ["hall"]}  # type: ignore[index]
+        itself.mistake = "gateway.yaml:7: no"
+        answer = await at.ask("reload", "mes", "_gateway")
+        assert (answer["outcome"], answer["reason"], answer["detail"]) == ("refused", "configuration", itself.mistake)
+
+    run(tmp_path, body, commands(*rules), itself=itself)
