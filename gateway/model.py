@@ -121,6 +121,7 @@ GAP_CAUSES = (
     "rejected",
     "held_lost",
     "node_removed",
+    "not_available",
 )
 
 

@@ -222,7 +222,8 @@ GATEWAY = Board(
                   "short", 6, steps=ZERO_IS_GOOD, alerts=("SourceFlapping", "SinkFlapping")),
             Panel("lines", "Are all variables subscribed?", "Variables by state; failed ones are retried.",
                   ((f"sum by (source, state) (gateway_source_monitored_items{{{GATE}}})", "{{source}} {{state}}"),
-                   (f"sum by (source) (gateway_source_refused_lookups{{{GATE}}})", "{{source}} look-ups refused")),
+                   (f"sum by (source) (gateway_source_refused_lookups{{{GATE}}})", "{{source}} look-ups refused"),
+                   (f"sum by (source) (gateway_source_empty_selections{{{GATE}}})", "{{source}} rules without match")),
                   "short", 6, alerts=("VariablesFailed", "AddressSpaceRefused")),
             Panel("bars", "Which certificate ends first?", "Time until our certificates end, and those that servers "
                   "and brokers showed when they were last connected.",

@@ -38,6 +38,7 @@ class SourceMetrics:
     items_failed: Gauge
     items_revised: Gauge
     refused_lookups: Gauge
+    empty_selections: Gauge
     publishing_interval: Gauge
     keep_alive: Gauge
     polled: Gauge

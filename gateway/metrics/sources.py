@@ -105,6 +105,9 @@ class SourceFamilies:
             "Nodes of which the server would not tell the children or an attribute.",
             "source",
         )
+        self._empty = gauge(
+            r, "gateway_source_empty_selections", "Selected subtrees and types that have no variables.", "source"
+        )
         self._publishing_interval = gauge(
             r,
             "gateway_source_publishing_interval_seconds",
@@ -152,6 +155,7 @@ class SourceFamilies:
             items_failed=self._items.labels(name, "failed"),
             items_revised=self._revised.labels(name),
             refused_lookups=self._refused.labels(name),
+            empty_selections=self._empty.labels(name),
             publishing_interval=self._publishing_interval.labels(name),
             keep_alive=self._keep_alive.labels(name),
             polled=self._polled.labels(name),

@@ -1,10 +1,9 @@
 """The monitored items of a source: the tags in its subscriptions, those that the server refused, and retries.
 
-A missing variable costs one log line and a count, and does not affect the others.  A variable that appears in a
-selected subtree is added to a subscription with its interval.  One that disappears is announced.
+A variable that the server refuses costs one log line, a gap and a count, and does not affect the others.  A variable
+that appears in a selected subtree is added to a subscription with its interval.  One that disappears is announced.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 import structlog
@@ -17,7 +16,7 @@ from gateway.opcua.session.asyncua_edge import status_text
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.growth import growth_of, something_appeared
 from gateway.opcua.space.selection import Item, Table
-from gateway.opcua.subscription.batches import BatchBuilder, until_ticks
+from gateway.opcua.subscription.batches import BatchBuilder, now_ticks, until_ticks
 from gateway.opcua.subscription.checkpoint import (
     Absence,
     SavedSubscription,
@@ -67,6 +66,7 @@ class MonitoredItems:
         self._revised: set[int] = set()
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         tell_missing(self._log, table)
+        metrics.empty_selections.set(len(table.missing))
 
     async def create(self, handles: Collection[int]) -> None:
         """Subscribe to these handles.  Raises `Unavailable`."""
@@ -100,6 +100,7 @@ class MonitoredItems:
         """Subscribe to new variables of the selections, and announce removed ones.  Raises `Unavailable`."""
         growth = await growth_of(self._session, self._config, self.table)
         self.table = growth.table
+        self._metrics.empty_selections.set(len(self.table.missing))
         if growth.came:
             self._builder.learn(self.table)  # before the server gets the handles, since it may answer at once
             await self._place(growth.came)
@@ -163,14 +164,14 @@ class MonitoredItems:
         ).encode()
 
     def _tell_failed(self, answers: Sequence[tuple[int, Monitored]]) -> None:
-        """Log one line per reason, with examples."""
-        reasons = Counter(answer.status for _, answer in answers if not answer.is_good)
-        for status, count in reasons.items():
+        """Log one line per reason, with examples, and announce it."""
+        for status in dict.fromkeys(answer.status for _, answer in answers if not answer.is_good):
+            handles = [handle for handle, answer in answers if answer.status == status]
             self._log.warning(
                 "variables cannot be subscribed to; retried regularly",
-                reason=status_text(status), count=count,
-                variables=self._names([handle for handle, answer in answers if answer.status == status]),
+                reason=status_text(status), count=len(handles), variables=self._names(handles),
             )  # fmt: skip
+            self._announce(refusal(handles, status))
 
     def _tell_unfiltered(self, answers: Sequence[tuple[int, Monitored]]) -> None:
         handles = [handle for handle, answer in answers if answer.unfiltered]
@@ -214,3 +215,9 @@ def removal(handles: Sequence[int], since_ticks: int) -> Gap:
     """The announcement of removed variables."""
     detail = "these variables are gone from the server's address space"
     return Gap("node_removed", detail, since_ticks, until_ticks(since_ticks), None, tuple(handles))
+
+
+def refusal(handles: Sequence[int], status: int) -> Gap:
+    """The announcement of variables that the server refuses from now on, until their values come."""
+    detail = f"the server refuses these variables, which are asked for again and again: {status_text(status)}"
+    return Gap("not_available", detail, now_ticks(), 0, None, tuple(handles))

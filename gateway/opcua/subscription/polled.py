@@ -11,7 +11,7 @@ before took too long, are counted.
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -42,14 +42,15 @@ from gateway.opcua.subscription.batches import (
     until_ticks,
 )
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SubscriptionState, encode_checkpoint
-from gateway.opcua.subscription.monitored_items import SHOWN, removal, tell_missing
+from gateway.opcua.subscription.monitored_items import SHOWN, refusal, removal, tell_missing
 from gateway.opcua.subscription.on_demand import handles_of, too_large
 from gateway.opcua.subscription.reading import PERCENT, ChangeFilter, read_request, read_results
 from gateway.operations import Operations
 
 MOST_LOST = 3
 """This many skipped cycles in a row are announced as a gap."""
-_UNKNOWN = 0x8034_0000
+_UNKNOWN, _UNSUPPORTED = 0x8034_0000, 0x800B_0000
+"""BadNodeIdUnknown, BadServiceUnsupported."""
 NOT_THERE = frozenset((0x801F_0000, 0x8033_0000, 0x8034_0000, 0x8035_0000, 0x803A_0000))
 """BadUserAccessDenied, BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid, BadNotReadable."""
 
@@ -103,6 +104,7 @@ class PolledSource:
         self.backfill = Backfill(session, config, dialect, self._builder, self._woken.set)
         self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
         tell_missing(self._log, table)
+        metrics.empty_selections.set(len(table.missing))
 
     @property
     def table(self) -> Table:
@@ -241,6 +243,7 @@ class PolledSource:
         """Read new variables of the selections, and announce removed ones.  Raises `Unavailable`."""
         growth = await growth_of(self._session, self._config, self._table)
         self._table = growth.table
+        self._metrics.empty_selections.set(len(self._table.missing))
         if growth.came:
             self._builder.learn(self._table)
             await self._take_in(growth.came)
@@ -322,15 +325,17 @@ class PolledSource:
         return [self._table.items[handle].text for handle in handles[:SHOWN]]
 
     def _tell_failed(self, handles: Sequence[int], refused: dict[int, int]) -> None:
-        """Log one line per reason, with examples."""
+        """Log one line per reason, with examples, and announce it."""
         events = [handle for handle in handles if self._table.items[handle].events is not None]
         if events:
             self._log.warning("events need a subscription, but this server is polled", places=self._names(events))
+            self._gaps.append(refusal(events, _UNSUPPORTED))
         unknown = {handle: _UNKNOWN for handle in handles if handle not in self._nodes and handle not in events}
         reasons = {**refused, **unknown}
-        for status, count in Counter(reasons.values()).items():
+        for status in dict.fromkeys(reasons.values()):
+            refused_so = [handle for handle, reason in reasons.items() if reason == status]
             self._log.warning(
                 "variables cannot be read; retried regularly",
-                reason=status_text(status), count=count,
-                variables=self._names([handle for handle, reason in reasons.items() if reason == status]),
+                reason=status_text(status), count=len(refused_so), variables=self._names(refused_so),
             )  # fmt: skip
+            self._gaps.append(refusal(refused_so, status))

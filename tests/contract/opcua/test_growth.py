@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.metrics import Metrics
 from tests.support.opcua_peers import node_opcua_server
 from tests.support.opcua_server import NAMESPACE, opcua_server
 from tests.support.opcua_source import any_source, config, opened, reading, run
@@ -72,12 +73,14 @@ def test_a_subtree_that_appears_is_subscribed_to_without_a_gap() -> None:
     async def body() -> None:
         select = [{"node": f"nsu={NAMESPACE};s=press-1.Counter"}, {"subtree": "/Objects/line-1/press-3"}]
         async with node_opcua_server() as server:
-            made = config(server.url, select=select, retry_failed=0.3)
-            async with opened(made) as source, reading(source) as seen:
+            made, metrics = config(server.url, select=select, retry_failed=0.3), Metrics()
+            async with opened(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
                 await seen.until_value(0)
+                assert metrics.registry.get_sample_value("gateway_source_empty_selections", {"source": "line"}) == 1
                 await server.tell("add 3")
                 await seen.until_value("Idle")
                 assert seen.causes == []
+                assert metrics.registry.get_sample_value("gateway_source_empty_selections", {"source": "line"}) == 0
 
     run(body)
 

@@ -113,6 +113,8 @@ def test_a_missing_variable_affects_no_other_and_is_found_when_it_appears() -> N
             async with any_source(made) as source, reading(source) as seen:
                 await seen.until_value(0)
                 assert seen.of("new") == []
+                assert [gap.handles for batch in seen.batches for gap in batch.gaps] == [(0,)]
+                assert seen.causes == ["not_available"]
                 await server.tell("add 3")
                 await seen.until(lambda seen: seen.of("new") == [0])
 

@@ -16,7 +16,7 @@ from gateway.payload.forms import json_of
 from tests.support.addresses import black_hole, resolve_to
 from tests.support.opcua_peers import STACKS, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
-from tests.support.opcua_source import COUNTER, Seen, config, opened, run, series
+from tests.support.opcua_source import COUNTER, Seen, config, opened, reading, run, series
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy, open_proxy
 
@@ -113,9 +113,13 @@ def test_a_missing_variable_affects_no_other(stack: str) -> None:
         select = [{"node": f"nsu={NAMESPACE};s=nobody"}, {"node": "nsu=urn:unknown;s=x"}, {"node": COUNTER}]
         async with stack_server(stack) as server:
             made = config(server.url, select=select)
-            async with opened(made, metrics=metrics.for_source("line")) as source:
+            async with opened(made, metrics=metrics.for_source("line")) as source, reading(source) as seen:
                 await server.tell("count 1 3 0.12")
-                assert (await values_until(source, 2))[0] == [0, 1, 2]
+                await seen.until_value(2)
+            assert seen.values == [0, 1, 2]
+            [gap] = [gap for batch in seen.batches for gap in batch.gaps]
+            assert (gap.cause, gap.handles, gap.from_ticks > 0, gap.to_ticks) == ("not_available", (0, 1), True, 0)
+            assert "BadNodeIdUnknown" in gap.detail
             labels = {"source": "line", "state": "failed"}
             assert metrics.registry.get_sample_value("gateway_source_monitored_items", labels) == 2
 
