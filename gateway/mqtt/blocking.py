@@ -13,12 +13,9 @@ from contextlib import suppress
 
 import aiomqtt
 
-from gateway.mqtt.dial import Socket, during_handshake
+from gateway.mqtt.dial import HANDSHAKE_S, Socket, during_handshake
 from gateway.mqtt.paho_edge import connect_on
 from gateway.mqtt.tls import shown_expires_s
-
-_HANDSHAKE_S = 60.0
-"""For the thread only; the attempt as a whole has a shorter time-out."""
 
 
 class BlockingConnect:
@@ -60,7 +57,7 @@ class BlockingConnect:
         name = self._line.server_name or self._line.address.host
         wrapped = self._line.tls.wrap_socket(tcp_sock, server_hostname=name, do_handshake_on_connect=False)
         self._sock = wrapped
-        wrapped.settimeout(_HANDSHAKE_S)
+        wrapped.settimeout(HANDSHAKE_S)
         with during_handshake(self._line.address):
             wrapped.do_handshake()
         self.certificate_ends_s = shown_expires_s(wrapped.getpeercert())

@@ -30,6 +30,7 @@ from gateway.model import Message
 from gateway.mqtt.disconnect_guard import BrokerHistory, GuardedSink, InnerSink
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
+from gateway.mqtt.patience import Patience
 from gateway.mqtt.presence import present, tell_first
 from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version, VersionRefusedError
 from gateway.yaml_positions import Place, Problem
@@ -134,15 +135,20 @@ def _learn(experience: BrokerHistory, session: InnerSink) -> None:
 
 
 async def _open_first(stack: AsyncExitStack, config: BrokerConfig, settings: SessionSettings) -> InnerSink:
-    """A session with the first address that accepts one.  Each address has its own `connect_timeout`."""
+    """A session with the first address that accepts one.
+
+    Each address has its own `connect_timeout`, and more while bytes move.
+    """
     problems, cause = list[str](), ""
     for url in (config.url, *config.fallback):
         address = dial.parse(url)
         try:
             context = await _context(config, address)
-            with dial.translated(address, config.connect_timeout):
-                async with asyncio.timeout(config.connect_timeout):
-                    return await _open(stack, config, address, settings, context)
+            with dial.translated(address, patience := Patience(config.connect_timeout)):
+                async with patience:
+                    return await _open(
+                        stack, config, address, settings, partial(_line, config, address, context, patience)
+                    )
         except Unavailable as error:
             problems.append(str(error))
             cause = error.cause
@@ -154,12 +160,12 @@ async def _open(
     config: BrokerConfig,
     address: dial.Address,
     settings: SessionSettings,
-    context: ssl.SSLContext | None,
+    connect: Callable[[], Awaitable[dial.Socket]],
 ) -> InnerSink:
     versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
     for version in versions:
         try:
-            sink = await _enter(stack, partial(_line, config, address, context), settings, version)
+            sink = await _enter(stack, connect, settings, version)
         except VersionRefusedError:
             if version == versions[-1]:
                 raise
@@ -170,8 +176,11 @@ async def _open(
     raise AssertionError("there is always a last version")
 
 
-async def _line(config: BrokerConfig, address: dial.Address, context: ssl.SSLContext | None) -> dial.Socket:
+async def _line(
+    config: BrokerConfig, address: dial.Address, context: ssl.SSLContext | None, patience: Patience
+) -> dial.Socket:
     sock = await dial.connect(address)
+    patience.watch(sock)
     return dial.Socket(sock, address, context, config.tls.server_name or address.host)
 
 

@@ -9,12 +9,15 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.config.broker import BROKER_SCHEMES
 from gateway.errors import Unavailable
 from gateway.tcp import connect_tcp
 from gateway.urls import parse_url
 
+HANDSHAKE_S = 86_400.0
+"""The libraries' own limit of a TLS handshake; the attempt as a whole has a shorter one, which a slow line extends."""
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -32,6 +35,14 @@ class Address:
 
     def __str__(self) -> str:
         return self.url
+
+
+class HasLimit(Protocol):
+    """A time limit."""
+
+    @property
+    def limit_s(self) -> float:
+        """In seconds; read when it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,12 @@ def during_handshake(address: Address) -> Iterator[None]:
 
 
 @contextmanager
-def translated(address: Address, within_s: float) -> Iterator[None]:
+def translated(address: Address, limit: HasLimit) -> Iterator[None]:
     """Turn network errors into `Unavailable` with one sentence: what, where, why."""
     try:
         yield
     except TimeoutError as error:
-        raise Unavailable(f"{address} gave no answer within {within_s:g} s") from error
+        raise Unavailable(f"{address} gave no answer within {limit.limit_s:g} s") from error
     except OSError as error:
         raise Unavailable(f"{address} {explain(error, address)}") from error
 

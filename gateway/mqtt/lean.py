@@ -20,7 +20,7 @@ from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.alias import TopicAliases
 from gateway.mqtt.answers import Answers
-from gateway.mqtt.dial import Address, Socket, during_handshake, explain, receipt_at_once
+from gateway.mqtt.dial import HANDSHAKE_S, Address, Socket, during_handshake, explain, receipt_at_once
 from gateway.mqtt.inbound import Inbox
 from gateway.mqtt.inflight import InFlight, unsent_bytes
 from gateway.mqtt.limits import BrokerLimits, size_refusal, topic_refusal
@@ -300,7 +300,11 @@ async def open_lean(line: Socket, settings: SessionSettings) -> AsyncIterator[Le
         name = line.server_name or line.address.host if line.tls else None
         with during_handshake(line.address) if line.tls else nullcontext():
             transport, _ = await loop.create_connection(
-                lambda: sink, sock=line.sock, ssl=line.tls, server_hostname=name
+                lambda: sink,
+                sock=line.sock,
+                ssl=line.tls,
+                server_hostname=name,
+                ssl_handshake_timeout=HANDSHAKE_S if line.tls else None,
             )
         undo.pop_all()
     try:

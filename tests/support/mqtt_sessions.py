@@ -13,6 +13,7 @@ from gateway.mqtt import dial
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
 from gateway.mqtt.line_rate import LineRate
+from gateway.mqtt.patience import Patience
 from gateway.mqtt.sink import SessionSettings, Sink
 
 Session = Literal["lean", "general", "general-3.1.1"]
@@ -44,8 +45,8 @@ async def opened(
         client_id, username, password, keep_alive_s, ack_timeout_s, window, None, will, topic_aliases, line=line
     )
     async with contextlib.AsyncExitStack() as stack:
-        with dial.translated(address, within_s):
-            async with asyncio.timeout(within_s):
+        with dial.translated(address, patience := Patience(within_s)):
+            async with patience:
                 wire = dial.Socket(await dial.connect(address), address)
                 version: Literal["5", "3.1.1"] = "3.1.1" if session == "general-3.1.1" else "5"
                 opening = open_lean(wire, wanted) if session == "lean" else open_general(wire, wanted, version)
