@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import Config
-from gateway.config.commands import problems_with_commands
+from gateway.config.commands import problems_with_codecs, problems_with_commands
 from gateway.payload.checks import problems_with_payload
+from gateway.payload.choose import format_of
 from gateway.sound_parts import sound_parts
 from gateway.yaml_models import validated
 from gateway.yaml_positions import Document, Problem, read_yaml
@@ -36,4 +37,7 @@ def _problems(config: Config) -> list[Problem]:
     if config.commands is not None:
         names = [source.name for source in config.sources], [broker.name for broker in config.all_brokers]
         found += problems_with_commands(config.commands, *names)
+        found += problems_with_codecs(
+            config.commands, [format_of(route.payload).codec for route in config.distinct_routes]
+        )
     return found

@@ -9,13 +9,15 @@ to what is no request, and `accepted`) is kept in memory, the latest of them.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import orjson
 import structlog
 
+from gateway.commands.codec import Context
+from gateway.commands.codecs.choose import codec_of
 from gateway.commands.entries import Entry
 from gateway.commands.journal import Journal
 from gateway.delivery import Outcome, SharedSession, Verdict
@@ -35,23 +37,33 @@ class Answer:
 
     topic: str
     correlation: bytes
-    body: object
+    body: Mapping[str, object]
+    """In the form of `schema.py`; the codec has its own."""
     until_ns: int
     entry: Entry | None = None
     """Where the journal has it."""
+    codec: str = "native"
+    context: Context = field(default_factory=dict)
+    retain: bool = False
 
     def message(self, now_ns: int) -> Message:
         left_s = max(1, -(-(self.until_ns - now_ns) // 1_000_000_000))
+        if self.retain:
+            return Message(self.topic, orjson.dumps(self.body), "", 0, 0, priority=Priority.EVENT, retain=True)
+        told = codec_of(self.codec).encode(self.body, self.context)
+        topic = f"{self.topic}/{told.below}" if told.below else self.topic
         return Message(
-            self.topic, orjson.dumps(self.body), stream="", seq=0, values=0, priority=Priority.EVENT,
-            expiry_s=left_s, correlation=self.correlation,
+            topic, orjson.dumps(told.body), stream="", seq=0, values=0, priority=Priority.EVENT,
+            properties=told.properties, expiry_s=left_s, correlation=self.correlation,
         )  # fmt: skip
 
 
 def answer_in(entry: Entry) -> Answer:
     """The answer that the journal has for a request."""
     until_ns = max(entry.deadline_ns, entry.ended_ns) + int(LATEST_S * 1e9)
-    return Answer(entry.topic, entry.correlation, entry.answer, until_ns, entry)
+    return Answer(
+        entry.topic, entry.correlation, entry.answer or {}, until_ns, entry, entry.codec, entry.context
+    )  # fmt: skip
 
 
 class Mailbox:

@@ -5,11 +5,14 @@ The answer's topic is an instruction from a stranger: only the topic of answers 
 below it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from gateway.commands.codec import Heard, Wish
 from gateway.commands.forms import Asked
+from gateway.commands.listening import Listening, listenings
 from gateway.commands.outcome import Refused
-from gateway.commands.request import Request, decode, id_in
+from gateway.commands.request import Request
 from gateway.config import CommandsConfig
 from gateway.delivery import Packet
 from gateway.topics import escape, expand, problems_of
@@ -29,48 +32,73 @@ class Arrival:
     """None where nothing speaks against it yet."""
 
 
-def filter_of(gateway: str) -> str:
-    """What to subscribe to."""
-    return f"{expand(PREFIX, {'gateway': gateway})}/+/+"
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """Where commands arrive at one gateway."""
+
+    gateway: str
+    config: CommandsConfig
+    listenings: Sequence[Listening]
+    endpoints: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Sources by `endpoint_key` of their addresses and names."""
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What to subscribe to."""
+        return tuple(topic for each in self.listenings for topic in each.filters)
 
 
-def read(packet: Packet, gateway: str, broker: str, config: CommandsConfig, now_ns: int) -> Arrival:
-    """Whatever came: a request, or one that is refused for a reason."""
-    requester, _, source = packet.topic.removeprefix(f"{expand(PREFIX, {'gateway': gateway})}/").partition("/")
-    error: Refused | None = None
-    request: Request | None = None
-    try:
-        request = decode(packet.payload)
-    except Refused as refusal:
-        error = refusal
-    own_id, respond_to = (request.id, request.respond_to) if request is not None else id_in(packet.payload)
-    wanted = packet.response_topic or respond_to
-    home = expand(config.replies, {"gateway": gateway, "requester": requester})
+def hall_of(gateway: str, config: CommandsConfig, endpoints: Mapping[str, Sequence[str]] | None = None) -> Hall:
+    return Hall(gateway, config, listenings(gateway, config), endpoints or {})
+
+
+def read(packet: Packet, hall: Hall, broker: str, now_ns: int) -> list[Arrival]:
+    """Whatever came: requests, or what is refused for a reason."""
+    for listening in hall.listenings:
+        names = listening.names_in(packet.topic)
+        if names is not None:
+            requester = listening.requester or names.get("requester", "")
+            heard = Heard(packet, names, requester, hall.gateway, hall.endpoints)
+            return [_arrival(wish, heard, listening, hall, broker, now_ns) for wish in listening.codec.decode(heard)]
+    return []  # a broker that sends what was not asked for
+
+
+def _arrival(wish: Wish, heard: Heard, listening: Listening, hall: Hall, broker: str, now_ns: int) -> Arrival:
+    packet, requester, config = heard.packet, heard.requester, hall.config
+    wanted = packet.response_topic or wish.respond_to
+    home = expand(listening.replies, {"gateway": hall.gateway, "requester": requester})
     topic = wanted if wanted and lies_below(wanted, home) else home
-    correlation = packet.correlation[:MOST_CORRELATION]
-    asked_id = own_id or (f"correlation:{correlation.hex()}" if correlation else "")
-    deadline_s = _deadline_s(packet, request, now_ns)
+    given = packet.correlation if wish.correlation is None else wish.correlation
+    correlation = given[:MOST_CORRELATION]
+    asked_id = wish.id or (f"correlation:{correlation.hex()}" if correlation else "")
+    deadline_s = _deadline_s(packet, wish.request, now_ns, listening.lifetime_s)
     asked = Asked(
-        broker, requester, source, asked_id, topic, correlation, now_ns,
-        int(deadline_s * 1e9) if deadline_s is not None else 0, request,
+        broker, requester, wish.source, asked_id, topic, correlation, now_ns,
+        int(deadline_s * 1e9) if deadline_s is not None else 0, wish.request, listening.name, wish.context,
     )  # fmt: skip
+    error = wish.error
     if requester not in config.requesters:
         error = Refused("requester_unknown")
     elif packet.is_retained:
         error = Refused("retained")
+    elif wish.claims in config.requesters and wish.claims != requester:
+        error = Refused("sender", f"it comes from {requester}")
     elif error is None:
         try:
-            _check_form(asked, packet, wanted)
+            _check_form(asked, len(given), wanted)
         except Refused as refusal:
             error = refusal
     return Arrival(asked, error)
 
 
-def _deadline_s(packet: Packet, request: Request | None, now_ns: int) -> float | None:
-    """The earlier of the message's expiry and what the body says; unix time."""
+def _deadline_s(packet: Packet, request: Request | None, now_ns: int, lifetime_s: float | None) -> float | None:
+    """The earlier of the message's expiry and what the body says, else what the configuration adds; unix time."""
     said = [request.deadline_s] if request is not None and request.deadline_s is not None else []
     if packet.expiry_s is not None:
         said.append(now_ns / 1e9 + packet.expiry_s)
+    if not said and lifetime_s is not None:
+        sent_s = request.sent_s if request is not None else None
+        said.append((sent_s if sent_s is not None else now_ns / 1e9) + lifetime_s)
     return min(said, default=None)
 
 
@@ -87,10 +115,10 @@ def escape_braces(topic: str) -> str:
     return topic.replace("{", "_").replace("}", "_")
 
 
-def _check_form(asked: Asked, packet: Packet, wanted: str) -> None:
+def _check_form(asked: Asked, correlation_bytes: int, wanted: str) -> None:
     if wanted and asked.topic != wanted:
         raise Refused("response_topic", f"answers go to {asked.topic} or below")
-    if len(packet.correlation) > MOST_CORRELATION:
+    if correlation_bytes > MOST_CORRELATION:
         raise Refused("invalid", f"correlation data of more than {MOST_CORRELATION} bytes")
     if not asked.id:
         raise Refused("no_id")

@@ -15,15 +15,17 @@ Invariants:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from gateway.cancellation import unless_asked
 from gateway.commands.answers import SHARE, Answer, Mailbox, answer_in
-from gateway.commands.arrival import check_time, filter_of, read, shown
+from gateway.commands.arrival import Arrival, check_time, hall_of, read, shown
+from gateway.commands.codecs.choose import codec_of
 from gateway.commands.entries import Entry
 from gateway.commands.forms import Asked, Told, answer_of, audit_of
 from gateway.commands.itself import Itself, Nobody
@@ -40,6 +42,8 @@ from gateway.logs import Sparing
 from gateway.metrics import CommandMetrics
 from gateway.operations import Operations
 
+Endpoints = Mapping[str, Sequence[str]]
+"""The sources by `endpoint_key` of their addresses and names."""
 _KEEP_ORDER_S = 10.0
 _RESTARTED = Told("refused", "restarted", REASONS["restarted"])
 _LEFT_OPEN = Told("unknown", detail="the gateway ended before the server's answer was on its disk")
@@ -57,10 +61,12 @@ class Desk:
         latest_ns: Callable[[], int],
         now_ns: Callable[[], int] = time.time_ns,
         itself: Itself | None = None,
+        endpoints: Endpoints | None = None,
     ) -> None:
         """`latest_ns` is the latest that the wall clock ever showed."""
         self._gateway = gateway
         self._config = config
+        self._hall = hall_of(gateway, config, endpoints)
         self._is_open = True
         self.journal = journal
         self._metrics = metrics
@@ -85,16 +91,21 @@ class Desk:
         for entry in self.journal.unfinished:
             asked = Asked(
                 entry.broker, entry.key[0], entry.source, entry.key[1], entry.topic, entry.correlation,
-                entry.received_ns, entry.deadline_ns, None,
+                entry.received_ns, entry.deadline_ns, None, entry.codec, entry.context,
             )  # fmt: skip
             self._settle(asked, entry, _LEFT_OPEN if entry.is_executing else _RESTARTED, entry.operation)
 
-    def configure(self, config: CommandsConfig | None) -> None:
-        """Go by another configuration from the next request on; None takes no more of them."""
+    def configure(self, config: CommandsConfig | None, endpoints: Endpoints | None = None) -> None:
+        """Go by another configuration from the next request on; None takes no more of them.
+
+        `endpoints` are the sources by address and name, where they have changed.  Topics of codecs that are new are
+        subscribed to with the next session.
+        """
         self._is_open = config is not None
         if config is None:
             return
         self._config = config
+        self._hall = hall_of(self._gateway, config, self._hall.endpoints if endpoints is None else endpoints)
         self.journal.keep_within(config)
         for worker in self._workers.values():
             worker.configure(config)
@@ -150,13 +161,23 @@ class Desk:
 
     async def _serve(self, broker: str, session: SharedSession) -> None:
         """For as long as the session lasts.  Its loss is for the pipeline to tell."""
+        self._announce(broker)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._mailbox(broker).deliver(session), name=f"answers to {broker}")
             tasks.create_task(self._receive(broker, session), name=f"requests of {broker}")
 
+    def _announce(self, broker: str) -> None:
+        """What codecs tell everybody at the beginning of a session."""
+        until_ns = self._now_ns() + int(60e9)
+        sources = sorted({rule.source for rule in self._config.rules if rule.source})
+        for listening in self._hall.listenings:
+            if listening.codec.announce is not None:
+                for topic, body in listening.codec.announce(self._gateway, sources):
+                    self._mailbox(broker).put(Answer(topic, b"", body, until_ns, retain=True))
+
     async def _receive(self, broker: str, session: SharedSession) -> None:
         try:
-            async with aclosing(session.arrivals(filter_of(self._gateway))) as packets:
+            async with aclosing(session.arrivals(*self._hall.filters)) as packets:
                 async for packet in packets:
                     await self.take(broker, packet)
         except Unavailable:
@@ -176,8 +197,11 @@ class Desk:
     async def take(self, broker: str, packet: Packet) -> None:
         """Return when what has to be known of it is on the disk: then it may be acknowledged."""
         now_ns = self._now_ns()
-        arrival = read(packet, self._gateway, broker, self._config, now_ns)
-        asked = arrival.asked
+        for arrival in read(packet, self._hall, broker, now_ns):
+            await self._take(arrival, now_ns)
+
+    async def _take(self, arrival: Arrival, now_ns: int) -> None:
+        asked, broker = arrival.asked, arrival.asked.broker
         if arrival.error is not None or asked.request is None:
             self._refuse_unkept(asked, arrival.error or Refused("invalid"))
             return
@@ -189,7 +213,7 @@ class Desk:
         within_ns = now_ns + int(self._config.max_deadline * 1e9)
         entry = Entry(
             (asked.requester, asked.id), digest, broker, asked.topic, asked.correlation, asked.source,
-            asked.operation, now_ns, min(asked.deadline_ns, within_ns),
+            asked.operation, now_ns, min(asked.deadline_ns, within_ns), asked.codec, asked.context,
         )  # fmt: skip
         try:
             worker = self._worker_for(asked, now_ns)
@@ -229,9 +253,10 @@ class Desk:
             self._refuse_unkept(asked, Refused("id_reused"))
             return
         earlier.broker, earlier.topic, earlier.correlation = asked.broker, asked.topic, asked.correlation
+        earlier.codec, earlier.context = asked.codec, asked.context
         if earlier.answer is not None:
             until_ns = max(answer_in(earlier).until_ns, self._now_ns() + int(1e9))
-            again = Answer(asked.topic, asked.correlation, earlier.answer, until_ns, earlier)
+            again = replace(answer_in(earlier), until_ns=until_ns)
             self._mailbox(asked.broker).put(again)
 
     async def _refuse(self, asked: Asked, entry: Entry, error: Refused) -> None:
@@ -253,7 +278,9 @@ class Desk:
         self.journal.note(audit_of(asked, self._gateway, told, now_ns, self.journal.next_audit()))
         body = answer_of(asked, self._gateway, told, now_ns)
         until_ns = max(asked.deadline_ns, now_ns + int(10e9))
-        self._mailbox(asked.broker).put(Answer(asked.topic, asked.correlation, body, until_ns))
+        self._mailbox(asked.broker).put(
+            Answer(asked.topic, asked.correlation, body, until_ns, None, asked.codec, asked.context)
+        )
 
     # -- what workers ask for
 
@@ -261,10 +288,13 @@ class Desk:
         await self.journal.executing(case.entry)
 
     def tell_accepted(self, case: Case) -> None:
-        now_ns = self._now_ns()
-        body = answer_of(case.asked, self._gateway, Told("accepted"), now_ns)
         entry = case.entry
-        self._mailbox(entry.broker).put(Answer(entry.topic, entry.correlation, body, entry.deadline_ns))
+        if not codec_of(entry.codec).tells_accepted:
+            return
+        body = answer_of(case.asked, self._gateway, Told("accepted"), self._now_ns())
+        self._mailbox(entry.broker).put(
+            Answer(entry.topic, entry.correlation, body, entry.deadline_ns, None, entry.codec, entry.context)
+        )
 
     def settle(self, case: Case, told: Told) -> None:
         if case.entry.answer is None:
@@ -316,11 +346,12 @@ async def open_desk(
     latest_ns: Callable[[], int],
     now_ns: Callable[[], int] = time.time_ns,
     itself: Itself | None = None,
+    endpoints: Endpoints | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk with this journal, which it closes in the end, with everything written."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns, itself)
+            desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns, itself, endpoints)
             tasks.create_task(unless_asked(journal.run), name="journal of commands")
             keeping = tasks.create_task(unless_asked(desk.run), name="keep the journal of commands")
             try:

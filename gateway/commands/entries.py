@@ -11,6 +11,8 @@ import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.commands.codec import Context
+
 Key = tuple[str, str]
 """Requester and id."""
 Record = Mapping[str, object]
@@ -30,6 +32,8 @@ class Entry:
     operation: str
     received_ns: int
     deadline_ns: int
+    codec: str = "native"
+    context: Context = field(default_factory=dict)
     is_executing: bool = False
     answer: Mapping[str, object] | None = None
     audit: Mapping[str, object] | None = None
@@ -44,6 +48,7 @@ class Entry:
             "k": "begun", "requester": self.key[0], "id": self.key[1], "digest": self.digest, "broker": self.broker,
             "topic": self.topic, "correlation": base64.b64encode(self.correlation).decode(), "source": self.source,
             "operation": self.operation, "received_ns": self.received_ns, "deadline_ns": self.deadline_ns,
+            **({"codec": self.codec, "context": self.context} if self.codec != "native" else {}),
         }  # fmt: skip
 
     @property
@@ -112,6 +117,7 @@ def _entry(key: Key, record: Record) -> Entry:
         key, str(record["digest"]), str(record["broker"]), str(record["topic"]),
         base64.b64decode(str(record["correlation"]), validate=True), str(record["source"]), str(record["operation"]),
         _whole(record["received_ns"]), _whole(record["deadline_ns"]),
+        str(record.get("codec", "native")), _mapping(record.get("context", {})),  # type: ignore[arg-type]  # from JSON
     )  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from gateway.commands.codec import Context
 from gateway.commands.outcome import OutcomeName, Result, gravest
 from gateway.commands.request import Request
 
@@ -25,6 +26,9 @@ class Asked:
     """0 where it has none."""
     request: Request | None
     """None for what is no request."""
+    codec: str = "native"
+    """In whose form it came and is answered."""
+    context: Context = field(default_factory=dict)
 
     @property
     def operation(self) -> str:
@@ -75,6 +79,7 @@ def audit_of(asked: Asked, gateway: str, told: Told, now_ns: int, seq: int) -> M
         "requester": asked.requester,
         "broker": asked.broker,
         "topic": asked.topic,
+        **({"codec": asked.codec} if asked.codec != "native" else {}),
         "correlation": base64.b64encode(asked.correlation).decode(),
         "deadline": instant_of(asked.deadline_ns) if asked.deadline_ns else None,
         "asked": list(request.tags) if request is not None else [],

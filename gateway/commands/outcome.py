@@ -50,6 +50,7 @@ REASONS: Mapping[str, str] = {
     "response_topic": "answers do not go to this topic",
     "restarted": "the gateway was restarted before it began",
     "retained": "a retained request is none: it would be done again at every connect",
+    "sender": "it names another requester as its sender",
     "source_away": "the server is not connected, or just being taken over",
     "source_unknown": "the configuration has no such source, or takes no commands for it",
     "stopped": "the gateway takes no more commands",

@@ -6,7 +6,7 @@ beside it.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -17,9 +17,10 @@ from gateway.commands.looking import MOST_BYTES, browse
 from gateway.commands.outcome import OutcomeName, Refused, Result, refused
 from gateway.commands.rate import Buckets
 from gateway.commands.request import Request
-from gateway.commands.values import same, typed
+from gateway.commands.values import name_of, same, typed
 from gateway.config.commands import LimitsConfig, RateConfig
 from gateway.errors import Unavailable
+from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.operations import UNSURE_STATUSES, Facts, MethodFacts, Operations, Unsure
 from gateway.payload.forms import Json, json_of
 from gateway.values import Typed
@@ -97,7 +98,7 @@ class Performance:
 
     def _value(self, permit: Permit, value: Typed | None, status: int) -> Result:
         """A bad status of a variable is what there is to read; that of a node is a failure."""
-        fields: dict[str, Json] = {} if self.request.dry_run else {"value": _json(value)}
+        fields: dict[str, Json] = {} if self.request.dry_run else {"value": _json(value), **_type_of(value)}
         is_lost = value is None and bool(status & BAD)
         return Result(
             permit.text, "failed" if is_lost else "done", node=permit.target.node_id, status=status, fields=fields,
@@ -227,7 +228,7 @@ class Performance:
         if not facts.is_executable:
             raise Refused("access_denied", "Executable or UserExecutable: the server does not let it be called")
         names = [argument.name for argument in facts.inputs]
-        given = self.request.arguments
+        given = _by_name(self.request.arguments, names)
         for what, wrong in (
             ("missing", [name for name in names if name not in given]),
             ("unknown", [name for name in given if name not in names]),
@@ -243,6 +244,13 @@ class Performance:
             check_limits(rule.arguments.get(argument.name, _ANY), value, (), argument.members)
             found.append(value)
         return found
+
+
+def _by_name(given: Mapping[str, object], names: Sequence[str]) -> Mapping[str, object]:
+    """Arguments by name, where they came by place: `0`, `1`, …"""
+    if not given or "0" in names or given.keys() != {str(place) for place in range(len(given))}:
+        return given
+    return {names[int(place)] if int(place) < len(names) else place: value for place, value in given.items()}
 
 
 @dataclass(slots=True)
@@ -289,6 +297,10 @@ def _check_each_node_once(wishes: Sequence[_Wish | Result]) -> None:
     nodes = [wish.permit.target.node_id for wish in wishes if isinstance(wish, _Wish)]
     if len(set(nodes)) < len(nodes):
         raise Refused("invalid", "two of the tags are the same variable")
+
+
+def _type_of(value: Typed | None) -> dict[str, Json]:
+    return {"type": name_of(value.type & ~(IS_ARRAY | IS_MATRIX))} if value is not None else {}
 
 
 def _json(value: Typed | None) -> Json:

@@ -66,7 +66,7 @@ class CallRequest(_Asked):
     operation: Literal["call"]
     method: _Name
     arguments: dict[str, object] = Field(default_factory=dict, max_length=MOST_ITEMS)
-    """By the names that the server gives them."""
+    """By the names that the server gives them, or all by their place: `0`, `1`, …"""
 
 
 class BrowseRequest(_Asked):
@@ -127,6 +127,8 @@ class ResultOfOne(BaseModel):
     """The value that was written, as it was sent."""
     value: object = None
     """What was read: after a write, what the server shows then."""
+    type: str | None = None
+    """What was read: the built-in type of its value."""
     verified: bool | None = None
     """Whether the server shows what was written."""
     arguments: dict[str, object] | None = None

@@ -4,8 +4,8 @@ What is not named by a rule does not exist for a requester: a command's text is 
 name, and never becomes a node id.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -148,6 +148,31 @@ class CommandRule(Strict):
         return hasattr(self, operation) and self._is_set(operation)
 
 
+CodecName = Literal["opc-publisher", "opcua-actions"]
+"""Requests in other forms than the gateway's own; `gateway/commands/codecs` implements them."""
+
+
+_WITH_VALUES = ("opcua-actions",)
+"""They go with a format of values."""
+
+
+class CodecConfig(Strict):
+    """Requests of one more form.  The same rules hold for it."""
+
+    format: CodecName
+    """`opc-publisher`: the methods of OPC Publisher.  `opcua-actions`: OPC UA Part 14, beside `opcua-pubsub`."""
+    topic: str | None = None
+    """Topic template that requests come on, with `{gateway}` and `{requester}`, and with `{method}` for
+    `opc-publisher` (default: that of the format)."""
+    requester: Name | None = None
+    """Who asks on a topic without `{requester}`: everybody whom the broker lets publish there."""
+    replies: str | None = None
+    """Where answers go, with `{gateway}` and `{requester}` (default: that of the format)."""
+    lifetime: Seconds | None = None
+    """How long a request holds that has neither an expiry nor a deadline, from when it says that it was sent, else
+    from its arrival (default: that of the format; else it is refused)."""
+
+
 class CommandsConfig(Strict):
     """Commands that come by a broker.  Requests arrive on `gateways/{gateway}/commands/{requester}/{source}`; MQTT
     tells no sender, so the broker's access list has to bind `{requester}` to the user."""
@@ -160,6 +185,8 @@ class CommandsConfig(Strict):
     """Brokers that commands are taken from (default: all)."""
     replies: str = "gateways/{gateway}/replies/{requester}"
     """Where answers go.  A Response Topic of the request must be this topic or lie below it, else it is refused."""
+    codecs: Annotated[tuple[CodecConfig, ...], Field(max_length=100)] = ()
+    """Requests in other forms than the gateway's own."""
     max_deadline: Annotated[Seconds, Field(le=86_400)] = 300.0
     """A deadline that lies further ahead is refused: so long a repeated request is recognized for certain."""
     keep: Seconds = 600.0
@@ -194,6 +221,34 @@ def problems_with_commands(
         place: Place = ("commands", "rules", number)
         yield from _unknown((*place, "source"), (rule.source,) if rule.source else (), sources, "source")
         yield from _unknown((*place, "requesters"), rule.requesters or (), commands.requesters, "requester")
+
+
+def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -> Iterator[Problem]:
+    """`with_values` are the codecs that go with the formats of the routes."""
+    for number, codec in enumerate(commands.codecs):
+        place: Place = ("commands", "codecs", number)
+        yield from _unknown(
+            (*place, "requester"), [codec.requester] if codec.requester else [], commands.requesters, "requester"
+        )
+        known = (*_FIELDS, "method") if codec.format == "opc-publisher" else _FIELDS
+        if codec.topic is not None:
+            for problem in problems_of(codec.topic, known):
+                yield (*place, "topic"), problem
+            if codec.format == "opc-publisher" and "{method}" not in codec.topic.split("/"):
+                yield (*place, "topic"), "without a level {method} nobody says what is wanted"
+            if ("{requester}" in codec.topic.split("/")) == (codec.requester is not None):
+                yield (*place, "topic"), "who asks is told by a level {requester} of the topic, or else by `requester`"
+        elif codec.requester is not None:
+            yield (*place, "requester"), "the topic of this format tells who asks: name a topic without {requester} too"
+        if codec.replies is not None:
+            for problem in problems_of(codec.replies, _FIELDS):
+                yield (*place, "replies"), problem
+            if "{requester}" not in codec.replies and codec.requester is None:
+                yield (*place, "replies"), "without {requester} one requester would read the answers of another"
+            if codec.replies.startswith("gateways/{gateway}/commands"):
+                yield (*place, "replies"), "an answer would be taken for a request"
+        if codec.format in _WITH_VALUES and codec.format not in with_values:
+            yield (*place, "format"), "it goes with values in OPC UA PubSub, and no broker has them"
 
 
 def _unknown(place: Place, names: Sequence[str], known: Sequence[str], what: str) -> Iterator[Problem]:

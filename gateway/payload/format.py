@@ -97,5 +97,7 @@ class Format:
     """Why it needs MQTT 5, and what to set otherwise.  Empty where MQTT 3.1.1 will do."""
     keep_alive_s: Callable[[PayloadConfig], float] | None = None
     """After how much silence a topic gets a keep-alive, in seconds.  None: it has none."""
+    codec: str = ""
+    """The codec of commands that goes with it alone.  Empty: none."""
     presence: Callable[[PayloadConfig, str], Presence] | None = None
     """Its own presence message, given the name of the gateway.  None: that of `GatewayPresence`."""

@@ -267,6 +267,7 @@ def _longest_topic(template: str, payload: PayloadConfig, has_states: bool) -> s
 
 
 PUBSUB = Format(
+    codec="opcua-actions",
     encoder=_encoder,
     announcement=lambda payload, gateway: _envelope(payload, gateway).announcement,
     schema=pubsub_schema,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from gateway.commands.codec import endpoints_of
 from gateway.commands.desk import Desk, open_desk
 from gateway.commands.itself import Itself
 from gateway.commands.journal import journal_in
@@ -29,5 +30,8 @@ async def commands_of(gateway: Gateway, itself: Itself | None = None) -> AsyncIt
         problem = f"the journal of commands in {folder} cannot be opened: {error.strerror or error}"
         raise ConfigError([problem], EXIT_CANNOT_WRITE) from error
     metrics, latest_ns = gateway.metrics.commands, lambda: outbox.latest_ns
-    async with open_desk(config.name, commands, journal, metrics, latest_ns, itself=itself) as desk:
+    endpoints = endpoints_of(config.sources)
+    async with open_desk(
+        config.name, commands, journal, metrics, latest_ns, itself=itself, endpoints=endpoints
+    ) as desk:
         yield desk

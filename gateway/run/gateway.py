@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from gateway.commands.codec import endpoints_of
 from gateway.commands.desk import Desk
 from gateway.config import Config, PayloadConfig, Route
 from gateway.errors import ConfigError
@@ -49,7 +50,7 @@ class Gateway:
         broker follows its own."""
         self.config = config
         if self.desk is not None:
-            self.desk.configure(config.commands)
+            self.desk.configure(config.commands, endpoints_of(config.sources))
         self.routing.change(*_routes_of(config))
         for broker, route in config.routes.items():
             if broker in self.outbox.readers:

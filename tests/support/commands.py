@@ -185,10 +185,10 @@ class Office:
         yield Packet("", b"")
 
     async def take(
-        self, body: Mapping[str, object], requester: str = "mes", source: str = "shop", **more: object
+        self, body: Mapping[str, object], requester: str = "mes", source: str = "shop", topic: str = "", **more: object
     ) -> None:
         """A request as it comes; `more` are fields of a `Packet`."""
-        topic = f"gateways/edge/commands/{requester}/{source}"
+        topic = topic or f"gateways/edge/commands/{requester}/{source}"
         await self.desk.take("broker", Packet(topic, orjson.dumps(body), **{"expiry_s": 30, **more}))  # type: ignore[arg-type]
 
     async def answer(self, number: int) -> dict[str, object]:
@@ -214,7 +214,8 @@ async def office(
     latest_ns: Callable[[], int] = lambda: 0, itself: Itself | None = None,
 ) -> AsyncIterator[Office]:  # fmt: skip
     journal, server = journal_in(folder, config, now_ns=now_ns), server or press()
-    async with open_desk("edge", config, journal, Metrics().commands, latest_ns, now_ns, itself) as desk:
+    endpoints = dict.fromkeys(("shop", "opc.tcp://shop:4840"), ("shop",))
+    async with open_desk("edge", config, journal, Metrics().commands, latest_ns, now_ns, itself, endpoints) as desk:
         made = Office(desk, server, journal)
         async with desk.attending("shop", server), desk.serving("broker", made):
             yield made

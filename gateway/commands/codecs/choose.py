@@ -1,0 +1,19 @@
+"""The list of all codecs: the only place that knows them all."""
+
+from collections.abc import Mapping
+
+from gateway.commands.codec import Codec
+from gateway.commands.codecs.actions import ACTIONS
+from gateway.commands.codecs.native import NATIVE
+from gateway.commands.codecs.opc_publisher import OPC_PUBLISHER
+
+CODECS: Mapping[str, Codec] = {
+    "native": NATIVE,
+    "opc-publisher": OPC_PUBLISHER,
+    "opcua-actions": ACTIONS,
+}
+
+
+def codec_of(name: str) -> Codec:
+    """The codec of this name; the gateway's own for one that this version has not got."""
+    return CODECS.get(name, NATIVE)

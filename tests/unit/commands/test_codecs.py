@@ -1,0 +1,199 @@
+"""Each codec asks for what its users know, gets no further than the rules, and answers where its requester may read."""
+
+import asyncio
+import base64
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config import CommandsConfig
+from gateway.config.commands import problems_with_codecs
+from tests.support.commands import Office, commands
+from tests.unit.commands.test_desk import ALL, run
+
+CODECS: list[dict[str, object]] = [{"format": "opc-publisher"}, {"format": "opcua-actions"}]
+OPEN = commands(ALL, codecs=CODECS, verify_within="50ms", slow_after="60s")
+PUBLISHER = "gateways/edge/opc-publisher/mes/methods"
+ACTIONS = "opcua/json/action-request/edge/mes"
+CONNECTION = {"endpoint": {"url": "opc.tcp://SHOP:4840/", "securityMode": "None"}}
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def method(request: Mapping[str, object], endpoint: object = CONNECTION) -> dict[str, object]:
+    return {"connection": endpoint, "request": request}
+
+
+def action(*messages: tuple[int, dict[str, object]], **more: object) -> dict[str, object]:
+    return {
+        "MessageId": "m1", "MessageType": "ua-action-request", "PublisherId": "edge", "Timestamp": now(),
+        "TimeoutHint": 20_000,
+        "Messages": [
+            {"DataSetWriterName": "shop", "ActionTargetId": target, "RequestId": number, "Payload": payload}
+            for number, (target, payload) in enumerate(messages, 7)
+        ],
+        **more,
+    }  # fmt: skip
+
+
+async def answers(at: Office, topic: str, *bodies: dict[str, object], **more: Any) -> list[Any]:
+    """The next answers of the desk, as many as there are bodies."""
+    number = _told(at)
+    for count, body in enumerate(bodies, 1):
+        await at.take(body, topic=topic, **({"correlation": b"c%d" % (number + count)} | more))
+        while _told(at) < number + count:
+            await at.answer(len(at.got))
+    return [await at.answer(n) for n in range(len(at.got)) if not at.got[n].retain][number:]
+
+
+def _told(at: Office) -> int:
+    return sum(not message.retain for message in at.got)
+
+
+def test_opc_publisher_reads_writes_and_calls(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        [read] = await answers(at, f"{PUBLISHER}/ValueRead_V2", method({"nodeId": "s=press/Speed"}))
+        assert read == {"value": 1.0, "dataType": "Double"}
+        assert (at.got[-1].topic, at.got[-1].properties) == (
+            "gateways/edge/opc-publisher/mes/responses", (("StatusCode", "200"),)
+        )  # fmt: skip
+        assert at.got[-1].correlation == b"c1"
+        [wrote] = await answers(at, f"{PUBLISHER}/valuewrite", method({"nodeId": "Speed", "value": 2.0}))
+        assert (wrote, at.server.written) == ({}, [("s=press/Speed", 2.0)])
+        call = method({"methodId": "Start", "objectId": "i=1", "arguments": [{"value": 1.5, "dataType": "Double"}]})
+        [called] = await answers(at, f"{PUBLISHER}/MethodCall_V2", call)
+        assert (called, at.server.called) == ({"results": [{"value": 1.5}]}, [("s=press/Start", (1.5,))])
+        [failed] = await answers(at, f"{PUBLISHER}/ValueWrite_V2", method({"nodeId": "Speed", "value": 9}))
+        assert (failed["status"], failed["title"]) == (400, "out_of_range")
+        await at.take(method({"nodeId": "Speed"}), topic=f"{PUBLISHER}/ValueRead/?$rid=0123abcd")
+        await at.answer(len(at.got))
+        assert at.got[-1].topic == "gateways/edge/opc-publisher/mes/responses/200/?$rid=0123abcd"
+
+    run(tmp_path, body, OPEN)
+
+
+def test_actions_are_told_with_their_state_and_numbers(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        await at.take(
+            action((3, {"Tags": ["Speed"], "Values": [2.0]}), (4, {"Method": "Start", "Arguments": {"Factor": 1.5}}),
+                   ResponseAddress="opcua/json/action-response/edge/mes/a",
+                   CorrelationData=base64.b64encode(b"cc").decode()),
+            topic=ACTIONS, expiry_s=None,
+        )  # fmt: skip
+        while _told(at) < 2:
+            await at.answer(len(at.got))
+        told = [(at.got[n], await at.answer(n)) for n in range(len(at.got))]
+        metadata = [each for message, each in told if message.retain]
+        assert [(each["MessageType"], each["DataSetWriterName"]) for each in metadata] == [
+            ("ua-action-metadata", "shop")
+        ]
+        finals: list[Any] = [each["Messages"][0] for message, each in told if not message.retain]  # type: ignore[index]
+        assert [(m["RequestId"], m["ActionState"], m["Status"]) for m in finals] == [(7, 2, 0), (8, 2, 0)]
+        assert finals[1]["Payload"]["Results"][0]["outputs"] == {"Result": 1.5}
+        assert {(m.topic, m.correlation) for m, _ in told if not m.retain} == {
+            ("opcua/json/action-response/edge/mes/a", b"cc")
+        }
+        assert (at.server.written, len(at.server.called)) == ([("s=press/Speed", 2.0)], 1)
+
+    run(tmp_path, body, OPEN)
+
+
+SPEED = {"nodeId": "Speed", "value": 2.0}
+WRITE = (3, {"Tags": ["Speed"], "Values": [2.0]})
+
+
+@pytest.mark.parametrize(
+    ("topic", "body", "more", "reason"),
+    [
+        (f"{PUBLISHER}/ValueWrite", method(SPEED), {"response_topic": "gateways/edge/replies/other"}, "response_topic"),
+        (f"{PUBLISHER}/ValueWrite", method(SPEED), {"response_topic": "$SYS/x"}, "response_topic"),
+        (f"{PUBLISHER}/ValueWrite", method(SPEED), {"response_topic": f"{PUBLISHER}/ValueWrite"}, "response_topic"),
+        (f"{PUBLISHER}/ValueWrite", method(SPEED), {"is_retained": True}, "retained"),
+        (f"{PUBLISHER}/ValueWrite", method(SPEED), {"expiry_s": None}, "no_deadline"),
+        (f"{PUBLISHER}/ValueWrite", method(SPEED), {"correlation": b""}, "no_id"),
+        (f"{PUBLISHER}/ValueWrite/?$rid=1", method(SPEED), {}, "no_id"),
+        (f"{PUBLISHER}/ValueWrite", method(SPEED, {"endpoint": {"url": "opc.tcp://else:1"}}), {}, "source_unknown"),
+        (f"{PUBLISHER}/ValueWrite", method({"nodeId": "s=hidden", "value": 1.0}), {}, "not_allowed"),
+        (f"{PUBLISHER}/ValueWrite", method({"nodeId": "i=1#s=hidden", "value": 1.0}), {}, "not_allowed"),
+        (f"{PUBLISHER}/ValueWrite", method({**SPEED, "indexRange": "0"}), {}, "unsupported"),
+        (f"{PUBLISHER}/PublishNodes_V1", method(SPEED), {}, "unsupported"),
+        (PUBLISHER.replace("mes", "nobody") + "/ValueWrite", method(SPEED), {}, "requester_unknown"),
+        (ACTIONS, action(WRITE, RequestorId="other"), {}, "sender"),
+        (ACTIONS, action(WRITE, ResponseAddress="opcua/json/action-response/edge/mes/+"), {}, "response_topic"),
+        (ACTIONS, action(WRITE, ResponseAddress="opcua/json/data/edge"), {}, "response_topic"),
+        (ACTIONS, action(WRITE, CorrelationData="!"), {}, "invalid"),
+        (ACTIONS, action(WRITE, PublisherId="else"), {}, "source_unknown"),
+        (ACTIONS, action((2, {})), {}, "unsupported"),
+        (ACTIONS, action((3, {"Tags": ["hidden"], "Values": [1.0]})), {}, "not_allowed"),
+        (ACTIONS, action(WRITE, TimeoutHint=1e6), {"expiry_s": None}, "deadline_too_far"),
+        (ACTIONS.replace("mes", "nobody"), action(WRITE), {}, "requester_unknown"),
+    ],
+)  # fmt: skip
+def test_no_codec_is_a_way_around_what_is_allowed(
+    topic: str, body: dict[str, object], more: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    async def scene(at: Office) -> None:
+        [told] = await answers(at, topic, body, **more)
+        found = told.get("title") or told["Messages"][0]["Payload"]["Reason"]
+        assert found == reason
+        home = "gateways/edge/opc-publisher/" if "publisher" in topic else "opcua/json/action-response/edge/"
+        assert [m.topic for m in at.got if not m.retain][-1].startswith(home)
+        assert (at.server.written, at.server.called) == ([], [])
+
+    run(tmp_path, scene, OPEN)
+
+
+def test_a_topic_without_requester_is_of_the_one_that_is_named(tmp_path: Path) -> None:
+    config = commands(
+        {**ALL, "requesters": ["mes"]},
+        codecs=[{"format": "opc-publisher", "topic": "pub/methods/{method}", "replies": "pub/res", "requester": "other",
+                 "lifetime": "10s"}],
+    )  # fmt: skip
+
+    async def body(at: Office) -> None:
+        [told] = await answers(at, "pub/methods/ValueRead", method({"nodeId": "Speed"}), expiry_s=None)
+        assert (told["title"], at.got[-1].topic) == ("not_allowed", "pub/res")
+
+    run(tmp_path, body, config)
+
+
+@pytest.mark.parametrize(
+    ("codec", "words"),
+    [
+        ({"format": "opc-publisher", "topic": "a/{method}"}, "who asks"),
+        ({"format": "opc-publisher", "topic": "a/{requester}"}, "without a level {method}"),
+        ({"format": "opc-publisher", "topic": "a/{requester}/{method}", "requester": "mes"}, "who asks"),
+        ({"format": "opc-publisher", "requester": "mes"}, "name a topic"),
+        ({"format": "opc-publisher", "replies": "a/b"}, "would read the answers"),
+        ({"format": "opc-publisher", "topic": "a", "requester": "nobody"}, "no requester"),
+        ({"format": "opcua-actions"}, "no broker has them"),
+    ],
+)
+def test_a_codec_that_does_not_fit_is_told_before_anything_runs(codec: dict[str, object], words: str) -> None:
+    config: CommandsConfig = commands(ALL, codecs=[codec])
+    assert any(words in text for _, text in problems_with_codecs(config, [""]))
+
+
+def test_the_answer_of_a_codec_survives_the_process(tmp_path: Path) -> None:
+    write = method(SPEED)
+
+    async def first(at: Office) -> None:
+        at.is_there = False
+        await at.take(write, topic=f"{PUBLISHER}/ValueWrite", correlation=b"1")
+        async with asyncio.timeout(10):
+            while not at.journal.untold:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.005)
+
+    async def second(at: Office) -> None:
+        assert await at.answer(0) == {}
+        assert at.got[0].properties == (("StatusCode", "200"),)
+        assert at.server.written == []
+
+    config = commands(ALL, codecs=CODECS[:1])
+    run(tmp_path, first, config)
+    run(tmp_path, second, config)
