@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos import commands
 from tests.chaos.faults import FAULTS, Plant
 from tests.chaos.verdict import counts_of, folder_for, text_of
 from tests.support.brokers import mosquitto
@@ -202,10 +203,15 @@ def covering(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--commands", type=int, help="a campaign of so many commands instead (`commands.py`)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--keep", type=Path, help="keep logs, record and outbox in this folder")
     options = parser.parse_args()
     with folder_for(options.keep) as folder:
+        if options.commands is not None:
+            verdict = commands.campaign(folder, options.seed, options.commands, commands.to_error_output)
+            print(verdict.text)
+            return 1 if verdict.wrong else 0
         report = campaign(folder, options.seed, options.faults, lambda line: print(line, file=sys.stderr, flush=True))
     print(report.text)
     return 1 if report.unexplained else 0
