@@ -22,10 +22,11 @@ class SecurityConfig(Strict):
     pki: Path = Path("var/pki")
     """Folder of certificates: `own`, `trusted`, `rejected`, `issuers`, `crl`.  Created at the first start, with our own
     certificate.  `gateway cert` shows and changes its content."""
-    accept: tuple[Literal["expired", "uri", "usage", "key_size"], ...] = ()
+    accept: tuple[Literal["expired", "uri", "usage", "key_size", "encoding"], ...] = ()
     """Faults that are accepted in this server's certificate, if the certificate itself is in `trusted`: `expired` (or
     not valid yet), `uri` (for another application, or for none), `usage` (not for servers, or unreadable extensions),
-    `key_size` (RSA below 2048 bits, or signed with SHA-1).  Each use is logged at every connect and counted."""
+    `key_size` (RSA below 2048 bits, or signed with SHA-1), `encoding` (extensions that DER would write otherwise, so
+    that its signature cannot be checked).  Each use is logged at every connect and counted."""
     missing_crl: Literal["accept", "refuse"] = "accept"
     """Whether to accept or refuse certificates of an issuer without a revocation list in `crl`.  A list that cannot be
     read, has a wrong signature or is out of date always refuses."""

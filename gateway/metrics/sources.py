@@ -8,7 +8,7 @@ from gateway.metrics.bound import SourceMetrics
 FILTER_RULES = ("deadband", "rate_limit", "swinging_door", "aggregate")
 """The rules that filter values: the values of the `rule` label."""
 
-BLEMISHES = ("expired", "uri", "usage", "key_size")
+BLEMISHES = ("expired", "uri", "usage", "key_size", "encoding")
 """What `security.accept` lets pass: the values of the `blemish` label."""
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)

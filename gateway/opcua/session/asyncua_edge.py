@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from asyncua import Client, ua
 from asyncua.client.ua_client import UaClientState, UASocketProtocol, UASocketState
 from asyncua.common.utils import Buffer
+from asyncua.crypto import security_policies
 from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import struct_to_binary
+from cryptography import x509
 
 from gateway.errors import Unavailable
 from gateway.opcua.session.transport import NONSENSE, Protocol
@@ -198,6 +200,21 @@ async def server_endpoints(client: Client, within_s: float) -> list[ua.EndpointD
         return endpoints or []
     finally:
         close_socket(client)
+
+
+def encrypt_for(client: Client, certificate: x509.Certificate) -> None:
+    """Encrypt passwords with the key of this certificate.
+
+    asyncua reads the one that the server shows for it, and fails at what `certificates.readable` can read.
+    """
+    key = certificate.public_key()
+
+    def encrypt(password: str, policy_uri: str) -> tuple[bytes, str]:
+        secret = ua_binary.Primitives.Bytes.pack(password.encode() + (client._server_nonce or b""))
+        octets, algorithm = security_policies.encrypt_asymmetric(key, secret, policy_uri)  # type: ignore[no-untyped-call]
+        return octets, algorithm
+
+    setattr(client, "_encrypt_password", encrypt)  # noqa: B010 - a method of asyncua's
 
 
 def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_s: float) -> asyncio.Future[Buffer]:

@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.config.private_files import read_private
 from gateway.errors import ConfigError
+from gateway.opcua.session.der import without_defaults
 
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 """What unreadable extensions raise; they are parsed lazily and all together."""
@@ -81,6 +82,20 @@ def load(data: bytes) -> x509.Certificate:
     if data.lstrip().startswith(b"-----"):
         return x509.load_pem_x509_certificate(data)
     return x509.load_der_x509_certificate(first_of_chain(data))
+
+
+def readable(der: bytes) -> tuple[x509.Certificate, bool]:
+    """The first certificate of a chain, and whether it could only be read without a fault of its encoding (`der.py`).
+
+    Raises `ValueError`.
+    """
+    first = first_of_chain(der)
+    try:
+        return x509.load_der_x509_certificate(first), False
+    except ValueError:
+        if (mended := without_defaults(first)) == first:
+            raise
+        return x509.load_der_x509_certificate(mended), True
 
 
 def first_of_chain(der: bytes) -> bytes:

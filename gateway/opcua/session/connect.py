@@ -24,8 +24,15 @@ from gateway.errors import Unavailable
 from gateway.in_thread import in_thread
 from gateway.metrics import SourceMetrics
 from gateway.opcua.codec.namespaces import uris_of
-from gateway.opcua.session.asyncua_edge import close_socket, connect_socket, peer_errors, trust_own_clock
+from gateway.opcua.session.asyncua_edge import (
+    close_socket,
+    connect_socket,
+    encrypt_for,
+    peer_errors,
+    trust_own_clock,
+)
 from gateway.opcua.session.calls import CallSizes
+from gateway.opcua.session.certificates import readable
 from gateway.opcua.session.periodic import beside
 from gateway.opcua.session.refusals import Refusal, Refusals
 from gateway.opcua.session.security import (
@@ -35,6 +42,7 @@ from gateway.opcua.session.security import (
     prefer_encrypted_tokens,
     protects_password,
     secure,
+    tell_accepted,
 )
 from gateway.opcua.session.session import STATE, OperationLimits, Session, content
 from gateway.opcua.session.transport import Protocol
@@ -76,7 +84,11 @@ async def open_session(
                 with peer_errors("create a session", config.url):
                     created = await _created(client, config)
                 prefer_encrypted_tokens(created)
-                await in_thread(partial(confirm, created, config, level), f"remember how {config.name} is secured")
+                remembering = f"remember how {config.name} is secured"
+                accepted = await in_thread(partial(confirm, created, config, level), remembering)
+                tell_accepted(config, accepted, metrics)
+                if shown := client.security_policy.peer_certificate:
+                    encrypt_for(client, readable(shown)[0])
                 if config.username is not None and not protects_password(client):
                     raise Unavailable(f"{config.url} would receive the password unencrypted, so it is not sent")
                 with peer_errors("log in", config.url):

@@ -32,6 +32,13 @@ class Blemish:
     text: str
 
 
+ENCODING = Blemish(
+    "encoding",
+    "certificate_invalid",
+    "its extensions are encoded as DER forbids (EncodedDefault), so the signature of the certificate cannot be checked",
+)
+
+
 def blemishes_of(leaf: x509.Certificate, uri: str, now: datetime) -> list[Blemish]:
     """The faults of dates, name, usage and key, for a server with the application URI `uri`."""
     found = [_date(leaf, now), _uri(leaf, uri), _usage(leaf), _key(leaf)]

@@ -39,6 +39,7 @@ from gateway.opcua.session.certificates import (
     first_of_chain,
     identity_or_none,
     load,
+    readable,
 )
 from gateway.opcua.session.fitness import Blemish
 from gateway.opcua.session.trust import TrustStore
@@ -168,14 +169,17 @@ async def secure(client: Client, config: SourceConfig, metrics: SourceMetrics) -
     certificate, accepted = await in_thread(
         partial(_believed, endpoint, config, security, level), f"trusted certificates for {config.name}"
     )
-    metrics.server_certificate_expires.set(expires_at(load(certificate)))
-    _tell_accepted(config, accepted, metrics)
+    readable_form = readable(certificate)[0]
+    metrics.server_certificate_expires.set(expires_at(readable_form))
+    tell_accepted(config, accepted, metrics)
     policy, mode = list(POLICIES.values())[level.policy], list(_MODES.values())[level.mode]
-    await client.set_security(policy, *secured, server_certificate=CertProperties(certificate, "der"), mode=mode)
+    shown = CertProperties(readable_form.public_bytes(serialization.Encoding.DER), "der")
+    await client.set_security(policy, *secured, server_certificate=shown, mode=mode)
+    client.security_policy.peer_certificate = certificate  # what the server shows and compares
     return level
 
 
-def _tell_accepted(config: SourceConfig, accepted: Sequence[Blemish], metrics: SourceMetrics) -> None:
+def tell_accepted(config: SourceConfig, accepted: Sequence[Blemish], metrics: SourceMetrics) -> None:
     """Log and count the accepted faults, at every connect, so that they are not forgotten."""
     log = structlog.get_logger("gateway.opcua").bind(source=config.name)
     for each in accepted:
@@ -236,16 +240,16 @@ def prefer_encrypted_tokens(created: ua.CreateSessionResult) -> None:
             endpoint.UserIdentityTokens.sort(key=strength, reverse=True)
 
 
-def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level | None) -> None:
+def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level | None) -> list[Blemish]:
     """Compare the endpoints inside the channel with those received unencrypted, and remember the level.
 
-    Raises `Unavailable` when a stronger endpoint was withheld.
+    Returns the accepted faults of a certificate that is seen only now.  Raises `Unavailable` when a stronger endpoint
+    was withheld.
     """
     if config.security is None:
-        return
+        return []
     if level is None:
-        _trust_whom_the_password_is_for(created, config, config.security)
-        return
+        return _trust_whom_the_password_is_for(created, config, config.security)
     best = strongest(created.ServerEndpoints or [], config.security)
     if best is not None and best[0] > level:
         raise Unavailable(
@@ -254,17 +258,18 @@ def confirm(created: ua.CreateSessionResult, config: SourceConfig, level: Level 
         )
     if config.security.policy == "auto" or config.security.mode == "auto":
         _remember(config, config.security, level)
+    return []
 
 
 def _trust_whom_the_password_is_for(
     created: ua.CreateSessionResult, config: SourceConfig, security: SecurityConfig
-) -> None:
+) -> list[Blemish]:
     """Check the session's certificate, which encrypts the password if the channel is not secure."""
     endpoint = next((each for each in created.ServerEndpoints or [] if each.Server is not None), None)
     if endpoint is None:
         raise Unavailable(f"{config.url} does not say who it is")
     endpoint.ServerCertificate = created.ServerCertificate
-    check_server(endpoint, config, security)
+    return check_server(endpoint, config, security)[1]
 
 
 def protects_password(client: Client) -> bool:

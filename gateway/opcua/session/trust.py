@@ -28,12 +28,13 @@ from gateway.opcua.session.certificates import (
     UNREADABLE,
     application_uri_of,
     common_name,
+    first_of_chain,
     hosts_of,
     load,
+    readable,
     split_chain,
-    thumbprint,
 )
-from gateway.opcua.session.fitness import Blemish, blemishes_of, dates_of, is_in_date
+from gateway.opcua.session.fitness import ENCODING, Blemish, blemishes_of, dates_of, is_in_date
 from gateway.opcua.session.revocation import CRL, read_lists
 
 FOLDERS = ("trusted", "issuers", "rejected")
@@ -51,10 +52,12 @@ class Listed:
     folder: str
     path: Path
     certificate: x509.Certificate
+    der: bytes
+    """As the server shows it; the certificate itself may be mended (`certificates.readable`)."""
 
     @property
     def thumbprint(self) -> str:
-        return thumbprint(self.certificate)
+        return _thumbprint(self.der)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +84,15 @@ class TrustStore:
         folder cannot be read.
         """
         try:
-            chain = [x509.load_der_x509_certificate(each) for each in split_chain(der) or [der]]
+            first, *others = split_chain(der) or [der]
+            leaf, is_mended = readable(first)
+            chain = [leaf, *(x509.load_der_x509_certificate(each) for each in others)]
         except ValueError as error:
             raise Rejected("certificate_invalid", self._unreadable(der, error)) from error
-        leaf = chain[0]
         try:
-            return leaf, self._judged(chain, uri, host, now, accept=accept, needs_crl=needs_crl)
+            return leaf, self._judged(chain, uri, host, now, accept=accept, needs_crl=needs_crl, is_mended=is_mended)
         except Rejected as refusal:
-            raise Rejected(refusal.reason, self._kept(leaf, refusal.reason, str(refusal))) from refusal
+            raise Rejected(refusal.reason, self._kept(leaf, first, refusal.reason, str(refusal))) from refusal
 
     def _judged(
         self,
@@ -99,13 +103,15 @@ class TrustStore:
         *,
         accept: Collection[str],
         needs_crl: bool,
+        is_mended: bool,
     ) -> list[Blemish]:
         leaf = chain[0]
         trusted = [listed.certificate for listed in self.listed("trusted")]
         issuers = [*(listed.certificate for listed in self.listed("issuers")), *chain[1:]]
-        pinned, found = leaf in trusted, blemishes_of(leaf, uri, now)
-        path = _chain(leaf, [*trusted, *issuers])
-        if not pinned and not any(issuer in trusted for issuer in path):
+        pinned, found = leaf in trusted, [*([ENCODING] if is_mended else []), *blemishes_of(leaf, uri, now)]
+        path = _chain(leaf, [*trusted, *issuers], is_mended=is_mended)
+        vouched = not is_mended and any(issuer in trusted for issuer in path)
+        if not pinned and not vouched:
             raise Rejected("certificate_untrusted", _untrusted(leaf, path, found))
         refused = [each for each in found if not pinned or each.name not in accept]
         if refused:
@@ -126,7 +132,7 @@ class TrustStore:
         for folder in folders or FOLDERS:
             for path in sorted((self.folder / folder).rglob("*")):
                 try:
-                    found.append(Listed(folder, path, load(path.read_bytes())))
+                    found.append(Listed(folder, path, *_read(path.read_bytes())))
                 except (OSError, ValueError):
                     continue
         return found
@@ -137,7 +143,7 @@ class TrustStore:
         Raises `ConfigError` when there is none, there are several, or the file is not a certificate.
         """
         if Path(which).is_file():
-            return self._save("trusted", _certificate_in(Path(which)))
+            return self._save("trusted", *_certificate_in(Path(which)))
         wanted = which.lower().replace(":", "").replace(" ", "")
         found = [listed for listed in self.listed("rejected") if wanted and listed.thumbprint.startswith(wanted)]
         if len(found) != 1:
@@ -145,7 +151,7 @@ class TrustStore:
             raise ConfigError(
                 [f"{which} is not a file, and {count} rejected certificates begin with it: see gateway cert list"]
             )
-        listed = self._save("trusted", found[0].certificate)
+        listed = self._save("trusted", found[0].certificate, found[0].der)
         found[0].path.unlink()
         return listed
 
@@ -154,12 +160,12 @@ class TrustStore:
         """The option with which a command finds this folder."""
         return "" if self.folder == Path("var/pki") else f" --pki {self.folder}"
 
-    def _kept(self, leaf: x509.Certificate, reason: str, why: str) -> str:
+    def _kept(self, leaf: x509.Certificate, der: bytes, reason: str, why: str) -> str:
         """Save a refused certificate for review, unless it is in `trusted`.  Returns `why` with the remedy."""
         name = f"{common_name(leaf)!r} ({application_uri_of(leaf)})"
         if any(leaf == listed.certificate for listed in self.listed("trusted")):
             return why
-        saved = self._save("rejected", leaf)
+        saved = self._save("rejected", leaf, der)
         self._forget_old()
         kept = f"{why}; the certificate of {name} is saved as {saved.path}"
         if reason in ("certificate_revoked", CRL):
@@ -172,16 +178,16 @@ class TrustStore:
             return "the server shows no certificate"
         if der[:1] != b"\x30" or b"\x30" not in der[2:5]:  # a SEQUENCE in a SEQUENCE: that much is sure
             return "the server shows what is no certificate"
-        path = self.folder / "rejected" / f"unreadable_{hashlib.sha1(der, usedforsecurity=False).hexdigest()}.der"
+        path = self.folder / "rejected" / f"unreadable_{_thumbprint(der)}.der"
         _write(path, der[:MOST_UNREADABLE])
         self._forget_old()
         return f"the server shows no certificate that could be read ({error}); it is saved as {path}"
 
-    def _save(self, folder: str, certificate: x509.Certificate) -> Listed:
+    def _save(self, folder: str, certificate: x509.Certificate, der: bytes) -> Listed:
         name = re.sub(r"[^A-Za-z0-9._@-]+", "_", common_name(certificate))[:60]
-        path = self.folder / folder / f"{name}_{thumbprint(certificate)}.der"
-        _write(path, certificate.public_bytes(serialization.Encoding.DER))
-        return Listed(folder, path, certificate)
+        path = self.folder / folder / f"{name}_{_thumbprint(der)}.der"
+        _write(path, der)
+        return Listed(folder, path, certificate, der)
 
     def _forget_old(self) -> None:
         files = sorted((self.folder / "rejected").glob("*.der"), key=lambda path: path.stat().st_mtime)
@@ -225,12 +231,16 @@ def _write(path: Path, data: bytes) -> None:
     os.replace(fresh, path)
 
 
-def _chain(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """The known issuers of `leaf`, upwards.  Each one signed the certificate before it and is an authority."""
+def _chain(leaf: x509.Certificate, known: Sequence[x509.Certificate], *, is_mended: bool) -> list[x509.Certificate]:
+    """The known issuers of `leaf`, upwards.  Each one signed the certificate before it and is an authority.
+
+    The signature of a mended leaf cannot be checked: its issuer is the one that it names, whose lists may revoke it.
+    """
     path: list[x509.Certificate] = []
     current = leaf
     while current.issuer != current.subject and len(path) < LONGEST_CHAIN:
-        signer = next((c for c in known if c not in path and _signed(current, c)), None)
+        unchecked = is_mended and current is leaf
+        signer = next((c for c in known if c not in path and _signed(current, c, unchecked=unchecked)), None)
         if signer is None:
             break
         path.append(signer)
@@ -238,9 +248,11 @@ def _chain(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x5
     return path
 
 
-def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _signed(certificate: x509.Certificate, issuer: x509.Certificate, *, unchecked: bool) -> bool:
     if certificate.issuer != issuer.subject or not _is_authority(issuer):
         return False
+    if unchecked:
+        return True
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -255,9 +267,21 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _certificate_in(path: Path) -> x509.Certificate:
+def _read(data: bytes) -> tuple[x509.Certificate, bytes]:
+    """A certificate from DER or PEM, and its DER form.  Raises `ValueError`."""
+    if data.lstrip().startswith(b"-----"):
+        certificate = load(data)
+        return certificate, certificate.public_bytes(serialization.Encoding.DER)
+    return readable(data)[0], first_of_chain(data)
+
+
+def _thumbprint(der: bytes) -> str:
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest()
+
+
+def _certificate_in(path: Path) -> tuple[x509.Certificate, bytes]:
     try:
-        return load(path.read_bytes())
+        return _read(path.read_bytes())
     except OSError as error:
         raise ConfigError([f"{path} cannot be read: {error.strerror or error}"]) from error
     except ValueError as error:

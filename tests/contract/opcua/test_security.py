@@ -8,15 +8,18 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
 from structlog.testing import capture_logs
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.opcua import open_source
-from gateway.opcua.session.certificates import ensure_identity
+from gateway.opcua.session.certificates import ensure_identity, load
 from gateway.opcua.session.trust import TrustStore
 from simulators.server.endpoint import OpcUaServer, access_for
+from tests.support.odd_certificates import with_defaults
 from tests.support.opcua_peers import node_opcua_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer
 from tests.support.served import served
@@ -109,6 +112,49 @@ def test_user_may_be_a_certificate(tmp_path: Path) -> None:
             assert await first_value(config(server, tmp_path, **files)) == 0
             assert "Bad" in await refusal(config(server, tmp_path))  # nobody is not let in
 
+    run(body)
+
+
+@pytest.mark.parametrize("policy", ["auto", "None"])
+def test_a_badly_encoded_certificate_is_accepted_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    class Spelt:
+        """The server's certificate, with what DER leaves out."""
+
+        def __init__(self, made: Certificate) -> None:
+            self._made = made
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._made, name)
+
+        def public_bytes(self, encoding: Encoding) -> bytes:
+            return with_defaults(self._made.public_bytes(encoding))
+
+    async def load_certificate(server: OpcUaServer, path: Path) -> None:
+        server.certificate = server.iserver.certificate = Spelt(load(path.read_bytes()))
+
+    async def body() -> None:
+        (tmp_path / "secret").write_text("s3cret")
+        (tmp_path / "secret").chmod(0o600)
+        user = {"username": "operator", "password": {"file": tmp_path / "secret"}, "select": [{"node": "ns=2;s=V0"}]}
+        policies = ("None", "Basic256Sha256") if policy == "None" else ("Basic256Sha256",)
+        access = access_for(policies, tmp_path / "server", {"operator": "s3cret"}, None)
+        security = {"pki": tmp_path, "policy": policy}
+        async with served(access=access) as fixture:
+            text = await refusal(config(fixture.server, tmp_path, security=security, **user))
+            assert "security.accept: [encoding]" in text
+            TrustStore(tmp_path).trust(text.partition("cert trust ")[2].split()[0])
+            assert "EncodedDefault" in await refusal(config(fixture.server, tmp_path, security=security, **user))
+            metrics, accepting = Metrics(), {**security, "accept": ["encoding"]}
+            with capture_logs() as logs:
+                assert await first_value(config(fixture.server, tmp_path, security=accepting, **user), metrics) == 0
+            assert [line["accept"] for line in logs if "accept" in line] == ["encoding"]
+            labels = {"source": "line", "blemish": "encoding"}
+            name = "gateway_source_certificate_blemishes_accepted_total"
+            assert metrics.registry.get_sample_value(name, labels) == 1
+
+    monkeypatch.setattr(OpcUaServer, "load_certificate", load_certificate)
     run(body)
 
 

@@ -21,8 +21,12 @@ from gateway.opcua.session.certificates import (
     self_signed,
     thumbprint,
 )
+from gateway.opcua.session.der import without_defaults
+from gateway.opcua.session.fitness import ENCODING
+from gateway.opcua.session.revocation import CRL
 from gateway.opcua.session.security import check
 from gateway.opcua.session.trust import MOST_REJECTED, TrustStore
+from tests.support.odd_certificates import with_defaults
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 URI = "urn:tests:server"
@@ -249,17 +253,28 @@ def blemished(which: str) -> tuple[x509.Certificate, str]:
     return self_signed(key(f"{bits}", bits), "plc", URI, ["plc.local"], **dates), uri  # type: ignore[arg-type]
 
 
-BLEMISHES = ["expired", "uri", "usage", "key_size", "expired uri", "uri key_size expired", "uri usage"]
+BLEMISHES = [
+    "encoding",
+    "encoding expired",
+    "expired",
+    "uri",
+    "usage",
+    "key_size",
+    "expired uri",
+    "uri key_size expired",
+    "uri usage",
+]
 
 
 @pytest.mark.parametrize("which", BLEMISHES)
 def test_a_flaw_is_accepted_by_name_for_a_pinned_certificate_only(tmp_path: Path, which: str) -> None:
     certificate, uri = blemished(which)
+    shown = with_defaults(der(certificate)) if "encoding" in which else der(certificate)
     store, names = TrustStore(tmp_path), which.split()
 
     def outcome(accept: list[str]) -> str:
         try:
-            _, accepted = store.check(der(certificate), uri, "plc.local", NOW, accept=accept)
+            _, accepted = store.check(shown, uri, "plc.local", NOW, accept=accept)
         except Rejected as refused:
             return refused.reason
         return " ".join(sorted(each.name for each in accepted))
@@ -268,12 +283,39 @@ def test_a_flaw_is_accepted_by_name_for_a_pinned_certificate_only(tmp_path: Path
     put(tmp_path / "issuers", issuer())
     assert outcome(names) == "certificate_untrusted"
     [kept] = store.listed("rejected")
-    assert kept.certificate == certificate
+    assert kept.der == shown
     store.trust(kept.thumbprint)
+    assert [each.der for each in store.listed("trusted")] == [shown]
     assert outcome(names) == " ".join(sorted(names))
     for missing in names:
         assert outcome([each for each in names if each != missing]).startswith("certificate_")
     assert outcome([]).startswith("certificate_")
+
+
+def test_a_badly_encoded_certificate_is_not_trusted_through_its_issuer_but_revoked_by_it(tmp_path: Path) -> None:
+    shown, store = with_defaults(der(issued())), TrustStore(tmp_path)
+    put(tmp_path / "trusted", issuer())
+    with pytest.raises(Rejected, match=r"security.accept: \[encoding\]") as refused:
+        store.check(shown, URI, "plc.local", NOW, accept=["encoding"])
+    assert refused.value.reason == "certificate_untrusted"
+    store.trust(store.listed("rejected")[0].thumbprint)
+    assert store.check(shown, URI, "plc.local", NOW, accept=["encoding"])[1] == [ENCODING]
+    with pytest.raises(Rejected) as refused:
+        store.check(shown, URI, "plc.local", NOW, accept=["encoding"], needs_crl=True)
+    assert refused.value.reason == CRL
+
+
+@pytest.mark.parametrize("cut", [b"", b"\x30", b"\x30\x80", b"\x30\x85\0\0\0\0\1", b"\x30\x03\x30\x09\0"])
+def test_what_is_no_certificate_is_not_mended(cut: bytes) -> None:
+    with pytest.raises(ValueError, match=r"bytes|length|unpack"):
+        without_defaults(cut)
+
+
+def test_a_certificate_is_mended_to_what_it_was() -> None:
+    for certificate in (server(), issued(), issuer()):
+        assert (
+            without_defaults(with_defaults(der(certificate))) == der(certificate) == without_defaults(der(certificate))
+        )
 
 
 def test_a_trusted_issuer_does_not_make_a_flaw_acceptable(tmp_path: Path) -> None:
