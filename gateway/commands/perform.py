@@ -17,7 +17,7 @@ from gateway.commands.looking import MOST_BYTES, browse
 from gateway.commands.outcome import OutcomeName, Refused, Result, refused
 from gateway.commands.rate import Buckets
 from gateway.commands.request import Request
-from gateway.commands.values import name_of, same, typed
+from gateway.commands.values import from_text, name_of, same, typed
 from gateway.config.commands import LimitsConfig, RateConfig
 from gateway.errors import Unavailable
 from gateway.model import IS_ARRAY, IS_MATRIX
@@ -138,7 +138,8 @@ class Performance:
         if not facts.built_in and facts.status & BAD:
             return Result(permit.text, "failed", "", "", permit.target.node_id, facts.status, rule=permit.number)
         try:
-            wanted = value_to_write(facts, limits, value)
+            given = from_text(facts.built_in, value) if self.request.as_text else value
+            wanted = value_to_write(facts, limits, given)
             self._check_rate(permit, limits.rate)
         except Refused as error:
             return refused(permit.text, error, permit.target.node_id, permit.number)
@@ -240,7 +241,9 @@ class Performance:
                 )
         found = []
         for argument in facts.inputs:
-            value = typed(argument.built_in, argument.rank, given[argument.name], argument.members)
+            sent = given[argument.name]
+            sent = from_text(argument.built_in, sent) if self.request.as_text else sent
+            value = typed(argument.built_in, argument.rank, sent, argument.members)
             check_limits(rule.arguments.get(argument.name, _ANY), value, (), argument.members)
             found.append(value)
         return found

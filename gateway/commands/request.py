@@ -84,6 +84,8 @@ class Request:
     """For a write: when one is refused, nothing is sent."""
     arguments: Mapping[str, object] = field(default_factory=dict)
     details: Details = Details()
+    as_text: bool = False
+    """Numbers and booleans may come as text, where the node has such a type."""
 
 
 def digest_of(source: str, request: Request) -> str:

@@ -7,6 +7,7 @@ beyond 2^53 are written as text, as in Part 6, 5.4.2.3: most writers of JSON rou
 import base64
 import binascii
 import math
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,23 @@ def scalar(built_in: int, value: object, members: tuple[tuple[int, str], ...] = 
     if read is None:
         raise Refused("type_unsupported", f"values of type {name_of(built_in)} cannot be written")
     return read(value)
+
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+
+def from_text(built_in: int, value: object) -> object:
+    """A number or boolean for a node of this type, where it came as text; everything else as it is."""
+    if isinstance(value, list):
+        return [from_text(built_in, each) for each in value]
+    if not isinstance(value, str):
+        return value
+    if built_in in INTEGERS and built_in not in LONG and _WHOLE.fullmatch(value):
+        return int(value)
+    if built_in in (FLOAT, DOUBLE) and _NUMBER.fullmatch(value):
+        return float(value)
+    return {"true": True, "false": False}.get(value.lower(), value) if built_in == 1 else value
 
 
 def name_of(built_in: int) -> str:

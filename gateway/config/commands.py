@@ -148,7 +148,7 @@ class CommandRule(Strict):
         return hasattr(self, operation) and self._is_set(operation)
 
 
-CodecName = Literal["opc-publisher", "opcua-actions"]
+CodecName = Literal["omp", "opc-publisher", "opcua-actions"]
 """Requests in other forms than the gateway's own; `gateway/commands/codecs` implements them."""
 
 
@@ -160,7 +160,8 @@ class CodecConfig(Strict):
     """Requests of one more form.  The same rules hold for it."""
 
     format: CodecName
-    """`opc-publisher`: the methods of OPC Publisher.  `opcua-actions`: OPC UA Part 14, beside `opcua-pubsub`."""
+    """`omp`: the connector of the Open Manufacturing Platform.  `opc-publisher`: the methods of OPC Publisher.
+    `opcua-actions`: OPC UA Part 14, beside `opcua-pubsub`."""
     topic: str | None = None
     """Topic template that requests come on, with `{gateway}` and `{requester}`, and with `{method}` for
     `opc-publisher` (default: that of the format)."""

@@ -84,6 +84,21 @@ def seeds() -> list[bytes]:
             "request": {"nodeId": "urn:x#s=a", "methodId": "i=1", "value": 1.5, "arguments": [{"value": 1}]},
         },
         {
+            "id": "0f8fad5b-d9cb-469f-a165-70867728950e", "namespace": "iot.models.messages.commands.request",
+            "metadata": {
+                "timestamp": "2026-11-30T00:00:00Z", "correlationIds": ["a"],
+                "senderIdentifier": {"id": "1", "name": "other", "type": "application"},
+            },
+            "payload": {
+                "requestTarget": {"endpointUrl": "shop"},
+                "requests": [
+                    {"commandType": kind, "nodeId": "i=1", "value": [{"key": "a", "value": "1.5"}],
+                     "arguments": [{"key": "a", "value": "1"}], "browseDepth": "2"}
+                    for kind in ("read", "read", "write", "call", "browseChildNodes", "createSubscriptions")
+                ],
+            },
+        },
+        {
             "MessageId": "a", "MessageType": "ua-action-request", "Timestamp": "2026-11-30T00:00:00Z",
             "TimeoutHint": 5000, "RequestorId": "other", "ResponseAddress": _HOMES[-1], "CorrelationData": "AQI=",
             "Messages": [

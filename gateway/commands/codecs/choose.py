@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from gateway.commands.codec import Codec
 from gateway.commands.codecs.actions import ACTIONS
 from gateway.commands.codecs.native import NATIVE
+from gateway.commands.codecs.omp import OMP
 from gateway.commands.codecs.opc_publisher import OPC_PUBLISHER
 
 CODECS: Mapping[str, Codec] = {
     "native": NATIVE,
+    "omp": OMP,
     "opc-publisher": OPC_PUBLISHER,
     "opcua-actions": ACTIONS,
 }

@@ -88,7 +88,8 @@ def _call(own_id: str, body: Body) -> Request:
 
 
 def _browse(own_id: str, body: Body) -> Request:
-    raise Refused("unsupported", "browsing is not among the operations")
+    """What is right below; `nodes` of the answer are its references."""
+    return Request("browse", own_id, tags=(node_of(text_in(body, "nodeId")),))
 
 
 _METHODS: Mapping[str, Callable[[str, Body], Request]] = {
@@ -132,6 +133,14 @@ def _body(answer: Mapping[str, object]) -> dict[str, object]:
         found["value"] = result["value"]
         if result.get("type"):
             found["dataType"] = result["type"]
+    if answer["operation"] == "browse" and isinstance(nodes := result.get("nodes"), list):
+        found["node"] = {"nodeId": result.get("node", "")}
+        found["references"] = [
+            {"target": {"nodeId": each["node"], "browseName": each["path"], "nodeClass": each.get("class", "")}}
+            for each in nodes
+        ]
+        if result.get("next"):
+            found["continuationToken"] = result["next"]
     if status := status_of(result or answer):
         found["errorInfo"] = {"statusCode": status, "errorMessage": _detail(answer)}
     return found

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.commands.arrival import lies_below
+from gateway.commands.codecs.choose import CODECS
 from gateway.config import CommandsConfig
 from gateway.errors import Unavailable
 from tests.support.commands import FakeServer, Office, commands, office, press
@@ -294,7 +296,35 @@ RULES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+EVERY_CODEC = [{"format": name} for name in sorted(CODECS) if name != "native"]
+
+
+def in_every_codec(tag: str) -> list[tuple[str, dict[str, object]]]:
+    """The same write as users of each codec say it, with its topic."""
+    now, own_id = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), str(uuid.uuid4())
+    found: dict[str, tuple[str, dict[str, object]]] = {
+        "omp": (
+            "gateways/edge/omp/mes/commands",
+            {"id": own_id, "namespace": "iot.models.messages.x", "metadata": {"timestamp": now},
+             "payload": {"requestTarget": {"endpointUrl": "shop"},
+                         "requests": [{"commandType": "write", "nodeId": tag, "value": "1.0"}]}},
+        ),
+        "opc-publisher": (
+            "gateways/edge/opc-publisher/mes/methods/ValueWrite",
+            {"connection": {"endpoint": {"url": "shop"}}, "request": {"nodeId": tag, "value": 1.0}},
+        ),
+        "opcua-actions": (
+            "opcua/json/action-request/edge/mes",
+            {"MessageId": own_id, "MessageType": "ua-action-request", "Timestamp": now,
+             "Messages": [{"DataSetWriterName": "shop", "ActionTargetId": 3, "RequestId": 1,
+                           "Payload": {"Tags": [tag], "Values": [1.0]}}]},
+        ),
+    }  # fmt: skip
+    assert found.keys() == CODECS.keys() - {"native"}, "a codec that this property does not try"
+    return list(found.values())
+
+
+@settings(max_examples=30, deadline=None)
 @given(RULES, st.lists(NAMES, min_size=1, max_size=6, unique=True), st.booleans())
 def test_no_request_reaches_a_node_without_a_rule(
     rules: list[dict[str, object]], tags: list[str], all_or_nothing: bool
@@ -319,6 +349,11 @@ def test_no_request_reaches_a_node_without_a_rule(
             for operation in ("read", "refresh"):
                 await at.ask(operation, tags=[tag])
             await at.ask("browse", below=tag, levels=5)
+            for number, (topic, request) in enumerate(in_every_codec(tag)):
+                told = sum(not message.retain for message in at.got)
+                await at.take(request, topic=topic, correlation=f"{tag}{number}".encode())
+                while sum(not message.retain for message in at.got) == told:
+                    await at.answer(len(at.got))
         assert {node for node, _ in at.server.written} <= named
         assert at.server.reached <= named | roots
 
@@ -326,6 +361,6 @@ def test_no_request_reaches_a_node_without_a_rule(
         run(
             Path(folder),
             body,
-            commands(*rules, verify_within="1ms"),
+            commands(*rules, verify_within="1ms", codecs=EVERY_CODEC),
             FakeServer({node: facts(11, 0.0) for node in NODES}),
         )
