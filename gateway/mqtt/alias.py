@@ -19,7 +19,7 @@ class TopicAliases:
     """The aliases of topics, and whether the broker has accepted them."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._numbers: dict[str, int] = {}
         """By topic; 0 until the broker has accepted the publish that sets it."""
 
@@ -30,7 +30,7 @@ class TopicAliases:
     def free_for(self, topic: str) -> int:
         """An alias that the next publish may set for the topic, if that saves bytes; 0: none."""
         count = len(self._numbers)
-        return count + 1 if count < self._most and topic not in self._numbers and len(topic) > SIZE_BYTES else 0
+        return count + 1 if count < self.most and topic not in self._numbers and len(topic) > SIZE_BYTES else 0
 
     def set_by(self, topic: str, alias: int, publish: asyncio.Future[Outcome]) -> None:
         """Note a publish that sets the alias."""

@@ -95,7 +95,7 @@ class GeneralSink:
         outcome = refusal(message, self.limits, self.version)
         if outcome is not None:
             return self.in_flight.settled(outcome)
-        if len(self.in_flight) >= self.window:
+        if len(self.in_flight.open) >= self.window:
             raise RuntimeError(f"more than {self.window} publishes are open")
         info = self._publish(message, qos=1)
         if info.rc != paho.MQTT_ERR_SUCCESS:
@@ -167,7 +167,7 @@ class GeneralSink:
             raise ValueError(f"a packet of type {first >> 4}, which no client such as this one can be sent")
         if kind == 0xD0 and not paho_edge.awaits_ping(self._client):
             self.in_flight.stray("PINGRESPs")
-        if kind == 0x40 and (body[0] << 8 | body[1]) not in self.in_flight:
+        if kind == 0x40 and (body[0] << 8 | body[1]) not in self.in_flight.open:
             self.in_flight.stray("PUBACKs")
 
     def _on_connect(

@@ -42,13 +42,15 @@ class InFlight:
     ) -> None:
         """`unsent` tells how many bytes of ours the peer's machine does not have yet."""
         self._loop = asyncio.get_running_loop()
+        self._new_future = self._loop.create_future
         self._address = address
         self._ack_timeout_s = ack_timeout_s
         self._on_break = on_break
         self._unsent = unsent
         self.line = line or LineRate()
-        self._open: dict[int, tuple[asyncio.Future[Outcome], int, int]] = {}
-        """With the size of each publish, and where it ends in all that was sent."""
+        self.open: dict[int, tuple[asyncio.Future[Outcome], int, int]] = {}
+        """By packet id, with the size of each publish, and where it ends in all that was sent."""
+        self.is_broken = False
         self._sent = 0
         """Bytes of all publishes."""
         self._left = 0
@@ -72,21 +74,11 @@ class InFlight:
         self.left_open = 0
         """How many publishes were open when the session broke."""
 
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def __contains__(self, packet_id: int) -> bool:
-        return packet_id in self._open
-
-    @property
-    def is_broken(self) -> bool:
-        return self._broken.done()
-
     def add(self, packet_id: int, size_bytes: int) -> asyncio.Future[Outcome]:
         """Open a publish with a free packet id."""
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._sent += size_bytes
-        self._open[packet_id] = (future, size_bytes, self._sent)
+        future: asyncio.Future[Outcome] = self._new_future()
+        self._sent = end = self._sent + size_bytes
+        self.open[packet_id] = (future, size_bytes, end)
         if self._watch is None:
             self._begin_to_look()
         return future
@@ -105,7 +97,7 @@ class InFlight:
 
     def settle(self, packet_id: int, outcome: Outcome) -> bool:
         """Set the broker's verdict.  False: the packet id is not open, so this repeats an old PUBACK."""
-        entry = self._open.pop(packet_id, None)
+        entry = self.open.pop(packet_id, None)
         if entry is None:
             return False
         self.verdicts += 1
@@ -125,14 +117,15 @@ class InFlight:
 
         `was_cut`: the broker gave no reason of its own, or one that may be caused by our messages.
         """
-        if self._broken.done():
+        if self.is_broken:
             return
+        self.is_broken = True
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
         self._learn_from_the_end(cause)
         _fail(self._broken, reason, cause)
-        open_, self._open = self._open, {}
+        open_, self.open = self.open, {}
         self.was_cut, self.left_open = was_cut, len(open_)
         for future, *_ in open_.values():
             _fail(future, reason, cause)
@@ -154,7 +147,7 @@ class InFlight:
     @property
     def is_slow(self) -> bool:
         """A publish is under way that the line may need long for, or was just seen to move."""
-        oldest = next(iter(self._open.values()), None)
+        oldest = next(iter(self.open.values()), None)
         if oldest is None:
             return False
         self._see_what_left(oldest[2])
@@ -165,13 +158,13 @@ class InFlight:
         """The first publish after a time without any."""
         self._since_s = now_s = self._loop.time()
         self._oldest_end = self._sent_at_look = self._sent
-        self._busy_from = (self._sent - next(iter(self._open.values()))[1], now_s)
+        self._busy_from = (self._sent - next(iter(self.open.values()))[1], now_s)
         self._watch = self._loop.call_at(now_s + self._ack_timeout_s / _LOOKS, self._look)
 
     def _look(self) -> None:
         self._watch = None
         now_s = self._loop.time()
-        oldest = next(iter(self._open.values()), None)
+        oldest = next(iter(self.open.values()), None)
         self._learn(oldest, now_s)
         if oldest is None:
             return
@@ -210,7 +203,7 @@ class InFlight:
         self._busy_from = (acknowledged, now_s)
 
     def _learn_from_the_end(self, cause: str) -> None:
-        oldest = next(iter(self._open.values()), None)
+        oldest = next(iter(self.open.values()), None)
         waited_s = self._loop.time() - self._since_s
         if oldest is not None and cause == "timeout":
             self.line.stuck(oldest[1], waited_s)

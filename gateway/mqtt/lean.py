@@ -97,7 +97,7 @@ class LeanSink(asyncio.Protocol):
         in_flight = self.in_flight
         if in_flight.is_broken:
             return in_flight.failed()
-        if len(in_flight) >= self.window:
+        if len(in_flight.open) >= self.window:
             raise RuntimeError(f"more than {self.window} publishes are open")
         if message.topic not in self._good_topics:
             outcome = topic_refusal(message.topic)
@@ -108,13 +108,13 @@ class LeanSink(asyncio.Protocol):
             message = self._late.dress(message)
         packet_id = self._free_id()
         packet, new_alias = self._packet(message, packet_id)
-        outcome = size_refusal(len(packet), self.limits)
-        if outcome is not None:
-            return in_flight.settled(outcome)
+        size = len(packet)
+        if size > self.limits.maximum_packet_bytes:
+            return in_flight.settled(size_refusal(size, self.limits))
         self._write(packet)
         if self._late is not None:
             self._late.sent(message)
-        future = in_flight.add(packet_id, len(packet))
+        future = in_flight.add(packet_id, size)
         if new_alias:
             self._aliases.set_by(message.topic, new_alias, future)
         return future
@@ -122,6 +122,8 @@ class LeanSink(asyncio.Protocol):
     def _packet(self, message: Message, packet_id: int) -> tuple[bytes, int]:
         """The PUBLISH, and the alias that it sets (0: none)."""
         retain = message.retain and self.limits.retain_available
+        if not self._aliases.most:
+            return publish_packet(message, packet_id, retain), 0
         known = self._aliases.known(message.topic)
         if known:
             return publish_packet(message, packet_id, retain, known, has_topic=False), 0
@@ -137,7 +139,7 @@ class LeanSink(asyncio.Protocol):
         if self._late is not None:
             message = self._late.dress(message)
         packet = publish_packet(message, None, message.retain and self.limits.retain_available)
-        if size_refusal(len(packet), self.limits) is None:
+        if len(packet) <= self.limits.maximum_packet_bytes:
             self._write(packet)
             if self._late is not None:
                 self._late.sent(message)
@@ -258,10 +260,12 @@ class LeanSink(asyncio.Protocol):
 
     def _free_id(self) -> int:
         """The next free packet id, 1 to 65534.  The window is smaller, so there is one."""
+        open_, packet_id = self.in_flight.open, self._last_id
         while True:
-            self._last_id = self._last_id % (_ID_OF_SUBSCRIBE - 1) + 1
-            if self._last_id not in self.in_flight:
-                return self._last_id
+            packet_id = packet_id % (_ID_OF_SUBSCRIBE - 1) + 1
+            if packet_id not in open_:
+                self._last_id = packet_id
+                return packet_id
 
     def _beat(self) -> None:
         """Keep-alive: ping after a quiet period, and end the session when there is no answer."""

@@ -5,6 +5,7 @@ topic that no broker accepts, costs one message but never the connection.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.delivery import Outcome, Verdict
 from gateway.model import Message
@@ -45,10 +46,13 @@ def packet_bytes(message: Message, version: str = "5") -> int:
 
 def is_text(message: Message) -> bool:
     """Whether the payload is UTF-8, for the payload format indicator (MQTT 5, 3.3.2.3.2)."""
-    kind = message.content_type.partition(";")[0]
-    if not kind.endswith("json") and not kind.startswith("text/"):
-        return False
-    return not any(key == PROPERTY for key, _ in message.properties)
+    return _is_text_type(message.content_type) and not any(key == PROPERTY for key, _ in message.properties)
+
+
+@lru_cache(64)
+def _is_text_type(content_type: str) -> bool:
+    kind = content_type.partition(";")[0]
+    return kind.endswith("json") or kind.startswith("text/")
 
 
 def _length_bytes(length: int) -> int:
@@ -57,7 +61,8 @@ def _length_bytes(length: int) -> int:
 
 def refusal(message: Message, limits: BrokerLimits, version: str) -> Outcome | None:
     """Why this message must not be sent to this broker.  None: it may."""
-    return topic_refusal(message.topic) or size_refusal(packet_bytes(message, version), limits)
+    size = packet_bytes(message, version)
+    return topic_refusal(message.topic) or (size_refusal(size, limits) if size > limits.maximum_packet_bytes else None)
 
 
 def topic_refusal(topic: str) -> Outcome | None:
@@ -66,10 +71,8 @@ def topic_refusal(topic: str) -> Outcome | None:
     return Outcome(Verdict.NEVER, "topic_invalid", f"the topic {topic[:80]!r} {problem}") if problem else None
 
 
-def size_refusal(size: int, limits: BrokerLimits) -> Outcome | None:
-    """Why a packet of this size must not be sent.  None: it may."""
-    if size <= limits.maximum_packet_bytes:
-        return None
+def size_refusal(size: int, limits: BrokerLimits) -> Outcome:
+    """Why a packet of this size, which is more than the broker takes, must not be sent."""
     detail = f"the message needs {size} bytes, the broker accepts {limits.maximum_packet_bytes}"
     return Outcome(Verdict.NEVER, "too_large", detail)
 
