@@ -97,7 +97,9 @@ class Inbox:
 
     async def _ask(self, topics: Sequence[str], within_s: float) -> Sequence[int]:
         in_flight = self._in_flight
-        before = in_flight.verdicts + len(in_flight)  # what was sent before is answered before, on a slow line late
+        before = in_flight.verdicts + len(
+            in_flight.open
+        )  # what was sent before is answered before, on a slow line late
         settled = in_flight.verdicts
         if not in_flight.is_broken:
             self._subscribe(topics)

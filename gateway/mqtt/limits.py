@@ -61,8 +61,10 @@ def _length_bytes(length: int) -> int:
 
 def refusal(message: Message, limits: BrokerLimits, version: str) -> Outcome | None:
     """Why this message must not be sent to this broker.  None: it may."""
-    size = packet_bytes(message, version)
-    return topic_refusal(message.topic) or (size_refusal(size, limits) if size > limits.maximum_packet_bytes else None)
+    outcome = topic_refusal(message.topic)
+    if outcome is None and (size := packet_bytes(message, version)) > limits.maximum_packet_bytes:
+        outcome = size_refusal(size, limits)
+    return outcome
 
 
 def topic_refusal(topic: str) -> Outcome | None:

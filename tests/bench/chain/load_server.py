@@ -121,7 +121,7 @@ class Connection(OPCUAProtocol):
         if self.processor is None:
             return
         self.processor = processor = Processor(self.iserver, transport, self.limits)
-        processor.set_policies(self.policies)
+        processor.set_policies(self.policies)  # type: ignore[no-untyped-call]  # asyncua's
         processor.out = []
         processor.services = Services(processor, self.plant.book, self.base, self.plant.on_items)
         self.services, self.loaded = processor.services, processor
