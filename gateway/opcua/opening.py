@@ -84,13 +84,15 @@ async def open_source(
     checkpoint: bytes,
     *,
     describe: bool = False,
+    repeat: bool = False,
     sizes: CallSizes | None = None,
 ) -> AsyncIterator[Source]:
     """Connect, resolve the selection, subscribe.  Raises `Unavailable`.
 
     `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the type that the server
-    tells of its variable.  `sizes` is what earlier connections learned of the server's calls.  Leaving closes session
-    and socket in bounded time; the subscriptions stay on the server for whoever comes with the checkpoint.
+    tells of its variable.  With `repeat` the last values come again where a subscription is continued.  `sizes` is what
+    earlier connections learned of the server's calls.  Leaving closes session and socket in bounded time; the
+    subscriptions stay on the server for whoever comes with the checkpoint.
     """
     patch_asyncua()
     async with open_session(config, metrics, sizes) as session:
@@ -107,7 +109,7 @@ async def open_source(
         session.refused.tell()
         metrics.browse_seconds.set(time.monotonic() - since_s)
         dialect = Dialect(session.uris, types.readers)
-        source = await _begun(session, config, before, metrics=metrics, table=table, dialect=dialect)
+        source = await _begun(session, config, before, metrics=metrics, table=table, dialect=dialect, repeat=repeat)
         source.operations = ServerOperations(session, dialect, source.send_again)
         metrics.polled.set(source.is_polled)
         tasks = source.periodic_tasks()
@@ -132,6 +134,7 @@ async def _begun(
     metrics: SourceMetrics,
     table: Table,
     dialect: Dialect,
+    repeat: bool,
 ) -> Source:
     """Subscribe; poll if the server has no subscriptions, or if the configuration says so."""
     if config.mode != "poll":
@@ -140,7 +143,7 @@ async def _begun(
             session, config, metrics=metrics, table=table, publisher=publisher, dialect=dialect
         )
         try:
-            await subscribed.begin(before)
+            await subscribed.begin(before, repeat=repeat)
         except NoSubscriptions as error:
             if config.mode == "subscribe":
                 raise

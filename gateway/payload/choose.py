@@ -33,6 +33,11 @@ def describes_types(config: Config) -> bool:
     return any(format_of(route.payload).describes_types for route in config.distinct_routes)
 
 
+def retains(config: Config) -> bool:
+    """Whether any route has retained messages: values, or what describes them."""
+    return any(route.payload.retains or format_of(route.payload).retains_lists for route in config.distinct_routes)
+
+
 def with_version(broker: BrokerConfig, payload: PayloadConfig) -> BrokerConfig:
     """The broker with a version that suits the format: no fallback to a version that would lose information."""
     return broker.model_copy(update={"version": "5"}) if format_of(payload).why_mqtt_5(payload) else broker

@@ -195,6 +195,7 @@ CLOUD_EVENTS = Format(
     longest_topic=_longest_topic,
     takes_compression=False,
     describes_types=True,
+    retains_lists=True,
     numbers_writers=True,
     why_mqtt_5=_why_mqtt_5,
     keep_alive_s=lambda payload: payload.pubsub.keep_alive,

@@ -321,4 +321,5 @@ COLUMNS = Format(
     announcement=lambda payload, gateway: columns_announcement,
     schema=columns_schema,
     longest_topic=_longest_topic,
+    retains_lists=True,
 )

@@ -91,6 +91,8 @@ class Format:
     takes_compression: bool = True
     describes_types: bool = False
     """Whether it describes the server's types, so that the tags must carry them."""
+    retains_lists: bool = False
+    """Whether what its messages refer to (tag lists, metadata) is retained on topics of its own."""
     numbers_writers: bool = False
     """Whether its topics are numbered across all sources of the gateway."""
     why_mqtt_5: Callable[[PayloadConfig], str] = any_mqtt

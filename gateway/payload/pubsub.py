@@ -273,6 +273,7 @@ PUBSUB = Format(
     schema=pubsub_schema,
     longest_topic=_longest_topic,
     describes_types=True,
+    retains_lists=True,
     numbers_writers=True,
     keep_alive_s=lambda payload: payload.pubsub.keep_alive,
     presence=lambda payload, gateway: StatusPresence(_envelope(payload, gateway)),

@@ -12,7 +12,7 @@ from gateway.metrics import SourceMetrics
 from gateway.opcua import CallSizes, open_source
 from gateway.opcua.session.security import check, problems_with
 from gateway.operations import Operable
-from gateway.payload.choose import describes_types
+from gateway.payload.choose import describes_types, retains
 from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
 from gateway.pipeline.keep_alive import keeping_alive
 from gateway.pipeline.routing import SourceRoutes
@@ -26,7 +26,13 @@ class Connect(Protocol):
     """Opens a source, as `gateway.opcua.open_source` does."""
 
     def __call__(
-        self, config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
+        self,
+        config: SourceConfig,
+        metrics: SourceMetrics,
+        checkpoint: bytes,
+        *,
+        describe: bool = False,
+        repeat: bool = False,
     ) -> AbstractAsyncContextManager[Source]: ...
 
 
@@ -40,7 +46,7 @@ class SourceUnit:
         self._connect = connect
         self._life = Life(tasks, f"collect {source.name}", gateway.backoff)
         self._running: tuple[Intake, asyncio.TaskGroup] | None = None
-        self._is_over = False
+        self._is_over = self._was_read = False
 
     def begin(self) -> None:
         """Connect and collect, through every failure."""
@@ -98,9 +104,15 @@ class SourceUnit:
 
     @asynccontextmanager
     async def _connected(self, source: SourceConfig, metrics: SourceMetrics, mark: bytes) -> AsyncIterator[Source]:
-        """A connection on which commands are taken as well, once it is there."""
-        gateway = self._gateway
-        async with self._connect(source, metrics, mark, describe=describes_types(gateway.config)) as opened:
+        """A connection on which commands are taken as well, once it is there.
+
+        A broker may have been restarted together with this process, and lost what it retained.  What sessions remember
+        of it is gone as well, so the first connection asks for the last values, where anything is retained.
+        """
+        gateway, repeat = self._gateway, not self._was_read and retains(self._gateway.config)
+        describe = describes_types(gateway.config)
+        async with self._connect(source, metrics, mark, describe=describe, repeat=repeat) as opened:
+            self._was_read = True
             if gateway.desk is None or not isinstance(opened, Operable):
                 yield opened
                 return

@@ -1,11 +1,15 @@
 """Several brokers side by side: one that is away does not hold up the others, and gets everything when it is back."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.brokers import mosquitto
-from tests.support.programs import Factory, Gateway, running, wait_until
+from tests.support.programs import SINK, Factory, Gateway, running, wait_until
 from tests.support.proxy import Proxy
 from tests.support.record import arrived, losses, served
+from tests.support.subscribed import subscribed
 from tests.support.subscriber import subscriber
 from tests.support.threaded import proxy_thread
 
@@ -61,3 +65,44 @@ def test_presence_distinguishes_no_change_from_no_gateway(tmp_path: Path) -> Non
             gateway.kill()
             wait_until(lambda: len(states()) == 4, "the last will")
         assert [body.get("reason") for _, body in checker.messages] == [None, "stopped", None, "lost"]
+
+
+RETAINED = {
+    "values": {"topic": "values/{line}/{machine}/{tag}"},
+    "columns": {"format": "json-columns", "topic": "columns/{machine}"},
+    "frames": {"format": "opcua-pubsub", "topic": "frames/{machine}"},
+}
+
+
+def test_what_is_retained_comes_back_when_gateway_and_broker_are_restarted_together(tmp_path: Path) -> None:
+    """Nobody remembers then what the broker had: values, lists of tags, metadata, presence."""
+    brokers = [{"name": name, **SINK, "payload": payload} for name, payload in RETAINED.items()]
+    with mosquitto(tmp_path) as broker, running(Factory(tmp_path)) as factory:
+        factory.wait_said("serving")
+        brokers = [{**each, "url": broker.url} for each in brokers]
+        with (
+            topics_of(broker.url) as had,
+            running(Gateway(tmp_path, factory.url, "", brokers=brokers, broker=None)) as g,
+        ):
+            wait_until(lambda: any("metadata" in topic for topic in had), "the last of the formats")
+            wait_until(lambda: g.total("gateway_outbox_values") == 0, "everything to be delivered")
+            g.kill()
+            broker.restart()
+            g.restart()
+            wanted = {topic for topic in had if is_retained(topic)}
+            for _ in range(2):  # whoever was there, and who comes later
+                with topics_of(broker.url) as has:
+                    wait_until(lambda: wanted <= has, "the topics that the broker had", 30)
+    assert {topic.split("/")[0] for topic in wanted} > {"values", "columns", "gateways"}
+
+
+def is_retained(topic: str) -> bool:
+    return topic.startswith(("values/", "gateways/")) or any(part in topic for part in ("/tags/", "metadata", "status"))
+
+
+@contextmanager
+def topics_of(url: str) -> Iterator[set[str]]:
+    """On which anything came, or was retained."""
+    found: set[str] = set()
+    with subscribed(url, ("#",), lambda topic, payload: found.add(topic), threading.Event()):
+        yield found

@@ -66,7 +66,13 @@ class Server:
 
     @asynccontextmanager
     async def connected(
-        self, config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
+        self,
+        config: SourceConfig,
+        metrics: SourceMetrics,
+        checkpoint: bytes,
+        *,
+        describe: bool = False,
+        repeat: bool = False,
     ) -> AsyncIterator["Connection"]:
         await asyncio.sleep(0)
         if not self.is_there:

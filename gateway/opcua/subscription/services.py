@@ -162,16 +162,16 @@ def _refused(_: tuple[int, Item, ua.NodeId], status: int) -> Monitored:
     return Monitored(status)
 
 
-async def transfer(session: Session, ids: Sequence[int]) -> list[tuple[int, ...] | None]:
+async def transfer(session: Session, ids: Sequence[int], *, repeat: bool) -> list[tuple[int, ...] | None]:
     """Move subscriptions of an earlier session to this one.  Returns the sequence numbers that the server still has, of
-    each.
+    each.  With `repeat` it sends the last value of each variable again, where no newer one waits.
 
     None: the server does not have the subscription or refuses the transfer.  BadNothingToDo means that it is already
     ours.
     """
     request = ua.TransferSubscriptionsParameters()
     request.SubscriptionIds = [ua.UInt32(number) for number in ids]
-    request.SendInitialValues = False
+    request.SendInitialValues = repeat
     with peer_errors("transfer the subscriptions", session.where):
         try:
             results = await session.services.transfer_subscriptions(request)

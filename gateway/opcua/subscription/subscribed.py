@@ -232,8 +232,10 @@ class SubscribedSource:
 
     # -- subscribing ---------------------------------------------------------------------------------------------
 
-    async def begin(self, checkpoint: Checkpoint | None) -> None:
+    async def begin(self, checkpoint: Checkpoint | None, *, repeat: bool = False) -> None:
         """Continue the subscriptions of the checkpoint, and create the missing ones.
+
+        With `repeat` the last value of each variable comes again where a subscription is continued.
 
         Raises `Unavailable`, and `NoSubscriptions` if the server does not support them.
         """
@@ -242,7 +244,7 @@ class SubscribedSource:
             await self._create(every)
             self._ready.append(_Delivery(None))
             return
-        continued = await transfer_subscriptions(self._session, self.table, checkpoint)
+        continued = await transfer_subscriptions(self._session, self.table, checkpoint, repeat=repeat)
         self._clock.begin(checkpoint.offset_ticks)
         for tracker in continued.trackers:
             self.subscriptions.adopt(tracker)

@@ -26,14 +26,19 @@ class Transferred:
     lost: tuple[Lost, ...] = ()
 
 
-async def transfer_subscriptions(session: Session, table: Table, checkpoint: Checkpoint) -> Transferred:
-    """Continue the subscriptions of this checkpoint as far as the server allows.  Raises `Unavailable`."""
+async def transfer_subscriptions(
+    session: Session, table: Table, checkpoint: Checkpoint, *, repeat: bool = False
+) -> Transferred:
+    """Continue the subscriptions of this checkpoint as far as the server allows.  Raises `Unavailable`.
+
+    With `repeat` the server sends the last value of each variable again.
+    """
     state = checkpoint.state
     if not state.subscriptions:
         return _nothing(table, checkpoint, "the server was polled before")
     if (state.url, state.started) != (session.where, session.started):
         return _nothing(table, checkpoint, "the server was restarted, or is another one")
-    available = await services.transfer(session, [saved.id for saved in state.subscriptions])
+    available = await services.transfer(session, [saved.id for saved in state.subscriptions], repeat=repeat)
     if state.digest != table.digest:
         await _delete(
             session, [saved for saved, known in zip(state.subscriptions, available, strict=True) if known is not None]

@@ -36,9 +36,15 @@ class ServedServer(Server):
 
     @asynccontextmanager
     async def connected(  # type: ignore[override]
-        self, config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
+        self,
+        config: SourceConfig,
+        metrics: SourceMetrics,
+        checkpoint: bytes,
+        *,
+        describe: bool = False,
+        repeat: bool = False,
     ) -> AsyncIterator[Source]:
-        async with open_source(config, metrics, checkpoint, describe=describe) as source:
+        async with open_source(config, metrics, checkpoint, describe=describe, repeat=repeat) as source:
             yield source
 
 

@@ -35,10 +35,16 @@ class KnownServer(Server):
 
     @asynccontextmanager
     async def connected(
-        self, config: SourceConfig, metrics: SourceMetrics, checkpoint: bytes, *, describe: bool = False
+        self,
+        config: SourceConfig,
+        metrics: SourceMetrics,
+        checkpoint: bytes,
+        *,
+        describe: bool = False,
+        repeat: bool = False,
     ) -> AsyncIterator[Connection]:
         self.checkpoints.append(checkpoint)
-        async with super().connected(config, metrics, b"", describe=describe) as connection:
+        async with super().connected(config, metrics, b"", describe=describe, repeat=repeat) as connection:
             yield connection
 
 
