@@ -97,7 +97,7 @@ class Inbox:
 
     async def _ask(self, topics: Sequence[str], within_s: float) -> Sequence[int]:
         in_flight = self._in_flight
-        before = in_flight.verdicts + len(
+        before = in_flight.verdicts + len(  # sent before, so answered before
             in_flight.open
         )  # what was sent before is answered before, on a slow line late
         settled = in_flight.verdicts
