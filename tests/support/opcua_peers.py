@@ -4,14 +4,16 @@ node-opcua comes from tests/peers (`tests/install-peers`).  o6 ends its process 
 dependency: it has its own virtual environment, created when first needed.
 """
 
+import atexit
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -31,32 +33,31 @@ NODE_OPTIONS = ("--max-old-space-size=4096", "--max-semi-space-size=128")
 @asynccontextmanager
 async def node_opcua_server(machines: int = 2, port: int = 0, **options: object) -> AsyncIterator[OpcuaServer]:
     """A node-opcua server; `options` are those of tests/peers/opcua_server.js."""
-    node = node_for("node-opcua")
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="node-opcua-") as pki:
-        command = (
-            node,
-            *NODE_OPTIONS,
-            str(PEERS / "opcua_server.js"),
-            str(port),
-            str(machines),
-            pki,
-            json.dumps(options),
-        )
-        async with started(port, *command) as server:
+        async with started(port, *_node_opcua(port, machines, pki, options)) as server:
             yield server
+
+
+def _node_opcua(port: int, machines: int, pki: str, options: Mapping[str, object]) -> list[str]:
+    node = node_for("node-opcua")
+    script = str(PEERS / "opcua_server.js")
+    return [node, *NODE_OPTIONS, script, str(port), str(machines), pki, json.dumps(options)]
 
 
 @asynccontextmanager
 async def open62541_server(machines: int = 2, port: int = 0, **options: object) -> AsyncIterator[OpcuaServer]:
     """An open62541 server; `options` are those of tests/peers/open62541_server.py."""
+    port = port or free_port()
+    async with started(port, *_open62541(port, machines, options)) as server:
+        yield server
+
+
+def _open62541(port: int, machines: int, options: Mapping[str, object]) -> list[str]:
     python = o6_python()
     if python is None:
         pytest.skip(f"{O6} (open62541) could not be installed into a virtual environment of its own")
-    port = port or free_port()
-    command = (str(python), str(PEERS / "open62541_server.py"), str(port), str(machines), json.dumps(options))
-    async with started(port, *command) as server:
-        yield server
+    return [str(python), str(PEERS / "open62541_server.py"), str(port), str(machines), json.dumps(options)]
 
 
 @cache
@@ -83,3 +84,33 @@ def stack_server(stack: str, machines: int = 2, port: int = 0) -> AbstractAsyncC
     if stack == "asyncua":
         return opcua_server(port, machines)
     return node_opcua_server(machines, port) if stack == "node-opcua" else open62541_server(machines, port)
+
+
+@asynccontextmanager
+async def standing_server(stack: str = "asyncua") -> AsyncIterator[str]:
+    """The URL of a small server of this stack for tests that change nothing at it: one for all tests of a process.
+
+    Its start takes seconds of CPU.  It ends with this process.
+    """
+    yield f"opc.tcp://127.0.0.1:{_standing(stack)}/"
+
+
+@cache
+def _standing(stack: str) -> int:
+    port = free_port()
+    if stack == "asyncua":
+        command = [sys.executable, "-m", "tests.support.opcua_server", str(port), "2"]
+    elif stack == "node-opcua":
+        pki = tempfile.mkdtemp(prefix="node-opcua-")
+        atexit.register(shutil.rmtree, pki, ignore_errors=True)
+        command = _node_opcua(port, 2, pki, {})
+    else:
+        command = _open62541(port, 2, {})
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    atexit.register(process.wait)
+    atexit.register(process.kill)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(b"ready"):
+            return port
+    raise AssertionError(f"the server of {stack} ended")

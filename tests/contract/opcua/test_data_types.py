@@ -8,8 +8,8 @@ from gateway.config import SourceConfig
 from gateway.metrics import Metrics
 from gateway.model import VariableType
 from gateway.opcua import open_source
-from tests.support.opcua_peers import STACKS, stack_server
-from tests.support.opcua_server import NAMESPACE, opcua_server
+from tests.support.opcua_peers import STACKS, standing_server
+from tests.support.opcua_server import NAMESPACE
 
 STATE, COUNTER = "i=2259", f"nsu={NAMESPACE};s=press-1.Counter"
 """ServerStatus.State is of the data type ServerState (Part 5, 12.6), on every server."""
@@ -26,8 +26,8 @@ async def told(url: str, *nodes: str, wanted: bool = True) -> list[VariableType 
 @pytest.mark.parametrize("stack", STACKS)
 def test_tags_have_types_and_enumeration_names_if_requested(stack: str) -> None:
     async def body() -> None:
-        async with stack_server(stack) as server:
-            state, counter = await told(server.url, STATE, COUNTER)
+        async with standing_server(stack) as url:
+            state, counter = await told(url, STATE, COUNTER)
             assert state is not None
             assert counter is not None
             assert (state.rank in (-1, -2), counter.rank) == (True, -1)  # open62541: a scalar or anything
@@ -35,15 +35,15 @@ def test_tags_have_types_and_enumeration_names_if_requested(stack: str) -> None:
             assert (named.type_id, named.name, named.built_in) == ("i=852", "ServerState", 6)
             assert {(0, "Running"), (5, "Test")} <= set(named.members)
             assert [each.built_in for each in counter.types] == [8 if stack == "asyncua" else 6]
-            assert await told(server.url, STATE, COUNTER, wanted=False) == [None, None]
+            assert await told(url, STATE, COUNTER, wanted=False) == [None, None]
 
     asyncio.run(asyncio.wait_for(body(), 240))
 
 
 def test_a_structure_is_described_with_its_nested_types() -> None:
     async def body() -> None:
-        async with opcua_server() as server:
-            (recipe,) = await told(server.url, f"nsu={NAMESPACE};s=Recipe")
+        async with standing_server() as url:
+            (recipe,) = await told(url, f"nsu={NAMESPACE};s=Recipe")
         assert recipe is not None
         whole, *inside = recipe.types
         assert (whole.name, whole.built_in, whole.kind) == ("Recipe", 22, 1)

@@ -14,7 +14,7 @@ from gateway.opcua.explore import BrowseOptions, browse, connected, plan, select
 from gateway.opcua.subscription.subscribed import SubscribedSource
 from gateway.payload.forms import json_of
 from tests.support.addresses import black_hole, resolve_to
-from tests.support.opcua_peers import STACKS, stack_server
+from tests.support.opcua_peers import STACKS, stack_server, standing_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
 from tests.support.opcua_source import COUNTER, Seen, config, opened, reading, run, series
 from tests.support.ports import free_port
@@ -56,7 +56,7 @@ def test_subtree_gives_names_fields_and_units(stack: str) -> None:
     async def body() -> None:
         exclude = ["**/State", "*/press-2/**", "recipes/**"]
         select = [{"subtree": "i=85", "levels": ["line", "machine"], "exclude": exclude}]
-        async with stack_server(stack) as server, opened(config(server.url, select=select)) as source:
+        async with standing_server(stack) as url, opened(config(url, select=select)) as source:
             tags = {tag.name: tag for tag in source.table.tags}
             assert sorted(tags) == ["Counter", "Running", "Temperature"]
             assert tags["Temperature"].fields == {"line": "line-1", "machine": "press-1"}
@@ -69,7 +69,7 @@ def test_subtree_gives_names_fields_and_units(stack: str) -> None:
 def test_instances_of_a_type_are_found_wherever_they_are() -> None:
     async def body() -> None:
         select = [{"type": f"nsu={NAMESPACE};s=PressType", "levels": ["machine"]}]
-        async with opcua_server() as server, opened(config(server.url, select=select)) as source:
+        async with standing_server() as url, opened(config(url, select=select)) as source:
             tags = [(tag.name, dict(tag.fields)) for tag in source.table.tags]
             assert tags == [("Force", {"machine": "typed-1"}), ("Force", {"machine": "typed-2"})]
 
@@ -80,7 +80,7 @@ def test_instances_of_a_type_are_found_wherever_they_are() -> None:
 def test_a_path_of_browse_names_selects_like_a_node_id(stack: str) -> None:
     async def body() -> None:
         select = [{"node": "/Objects/line-1/press-1/Counter", "name": "c"}, {"subtree": "/Objects/line-1/press-2"}]
-        async with stack_server(stack) as server, opened(config(server.url, select=select)) as source:
+        async with standing_server(stack) as url, opened(config(url, select=select)) as source:
             assert source.table.tags[0].node_id == COUNTER
             assert sorted(tag.name for tag in source.table.tags[1:]) == ["Counter", "Running", "State", "Temperature"]
 
@@ -92,8 +92,8 @@ def test_plan_shows_revised_settings_and_leaves_no_subscription_behind(stack: st
     async def body() -> None:
         nobody = f"nsu={NAMESPACE};s=nobody"
         select = [{"subtree": "/Objects/line-1"}, {"node": nobody}, {"subtree": "/Objects/nowhere"}]
-        async with stack_server(stack) as server:
-            made = config(server.url, select=select)
+        async with standing_server(stack) as url:
+            made = config(url, select=select)
             async with connected(made, series()) as session:
                 planned = await plan(session, made)
                 listed = (await browse(session, BrowseOptions("/Objects/line-1"))).entries
@@ -165,8 +165,8 @@ def test_structures_are_decoded_with_the_servers_own_definitions() -> None:
     async def body() -> None:
         select = [{"node": f"nsu={NAMESPACE};s=Recipe"}]
         async with (
-            opcua_server() as server,
-            opened(config(server.url, select=select)) as source,
+            standing_server() as url,
+            opened(config(url, select=select)) as source,
             aclosing(source.batches()) as batches,
         ):
             value = next(v for batch in [await anext(batches), await anext(batches)] for v in batch.values)
@@ -199,10 +199,10 @@ def test_a_heartbeat_repeats_values_and_does_not_hide_a_silent_server() -> None:
 @every_stack
 def test_changed_selection_is_announced(stack: str) -> None:
     async def body() -> None:
-        async with stack_server(stack) as server:
-            async with opened(config(server.url)) as source:
+        async with standing_server(stack) as url:
+            async with opened(config(url)) as source:
                 _, batch = await values_until(source, 0)
-            other = config(server.url, select=[{"node": f"nsu={NAMESPACE};s=press-2.State"}])
+            other = config(url, select=[{"node": f"nsu={NAMESPACE};s=press-2.State"}])
             async with opened(other, batch.checkpoint) as source, aclosing(source.batches()) as batches:
                 first = await anext(batches)
                 assert [gap.cause for gap in first.gaps] == ["subscription_recreated"]
