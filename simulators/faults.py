@@ -69,6 +69,13 @@ class KillSubscriptions(Planned):
     notice: bool = Field(False, description="send a StatusChangeNotification (Bad_Timeout) first")
 
 
+class NumbersFallBack(Planned):
+    """The sequence numbers of every subscription begin again.  Clients are not told."""
+
+    kind: Literal["numbers_fall_back"]
+    to: Annotated[int, Field(ge=1, lt=2**32)] = 1
+
+
 class RefuseConnections(Planned):
     kind: Literal["refuse_connections"]
 
@@ -142,10 +149,11 @@ class RemoveNode(Planned):
 
 
 Fault = (
-    ServerRestart | DropConnections | KillSessions | KillSubscriptions | RefuseConnections | SessionLimit | SlowAnswers
-    | ErrorAnswers | Freeze | Status | ClockError | Rollover | RepeatTime | DisorderTime | RemoveNode
+    ServerRestart | DropConnections | KillSessions | KillSubscriptions | NumbersFallBack | RefuseConnections
+    | SessionLimit | SlowAnswers | ErrorAnswers | Freeze | Status | ClockError | Rollover | RepeatTime | DisorderTime
+    | RemoveNode
 )  # fmt: skip
-MOMENTS = (DropConnections, KillSessions, KillSubscriptions)
+MOMENTS = (DropConnections, KillSessions, KillSubscriptions, NumbersFallBack)
 
 
 class FaultFile(FileSection):

@@ -22,6 +22,7 @@ from simulators.faults import (
     FaultLog,
     KillSessions,
     KillSubscriptions,
+    NumbersFallBack,
     RefuseConnections,
     RemoveNode,
     Schedule,
@@ -134,6 +135,11 @@ class Injection:
             for subscription in doomed:
                 self._work.put_nowait(_killing(core, subscription, fault.notice))
             return [str(subscription.data.SubscriptionId) for subscription in doomed]
+        if isinstance(fault, NumbersFallBack):
+            known = [s for s in core.subscriptions.subscriptions.values() if isinstance(s, Subscription)]
+            for subscription in known:
+                subscription.number_from(fault.to)
+            return [str(subscription.data.SubscriptionId) for subscription in known]
         return []
 
     def _distort(self, server: PlantServer, active: Active) -> list[str]:

@@ -135,6 +135,10 @@ class Subscription(InternalSubscription):
             return status(StatusCodes.BadSequenceNumberUnknown)
         return ua.StatusCode()
 
+    def number_from(self, sequence_number: int) -> None:
+        """Give the next message this number.  An older message is forgotten when its number is used again."""
+        self._notification_seq = sequence_number
+
     def move(self, owner: Owner, answer: Answer, ask: Ask) -> None:
         """Move to another session, and publish through its connection from now on."""
         before = getattr(self.pub_request_callback, "__self__", None)

@@ -6,7 +6,8 @@ Simulators, proxy, gateway, proxy, mosquitto, and a checking subscriber, all as 
 another is drawn from the seed (`faults.py`): programs are killed, links are cut, stalled, half-opened and slowed, files
 are reloaded, somebody has our client id.  Then everything is healed and the simulators' own record is compared with
 what arrived.  A value that did not arrive must be covered by a gap that was announced in its stream; numbers must be
-contiguous; order must hold; the retained presence must say that the gateway is there.
+contiguous; order must hold; the retained presence must say that the gateway is there, and what is retained of each
+variable must be its last value.  Meanwhile the server's sequence numbers fall back at random moments.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos import commands
-from tests.chaos.faults import FAULTS, Plant
+from tests.chaos.faults import FAULTS, LAST_ROOT, Plant
 from tests.chaos.verdict import counts_of, folder_for, text_of
 from tests.support.brokers import mosquitto
 from tests.support.ports import free_port
@@ -37,6 +38,7 @@ HALL: dict[str, object] = {
     "subtree": "nsu=urn:connected-factory:simulator;s=hall-1",
     "levels": ["line", "machine"],
 }
+FALL_BACK = "faults: [{kind: numbers_fall_back, every: {law: exponential, mean: 45s}}]"
 GROUPS = (
     {
         **HALL,
@@ -79,14 +81,17 @@ def plant(folder: Path) -> Iterator[Plant]:
     with ExitStack() as stack:
         enter = stack.enter_context
         broker = enter(mosquitto(folder, "max_inflight_messages 0"))
-        factory = enter(running(Factory(folder, "--sample-hz", "10")))
+        faults, fault_log = folder / "faults.yaml", folder / "faults.jsonl"
+        faults.write_text(FALL_BACK, encoding="utf-8")
+        options = ("--sample-hz", "10", "--faults", str(faults), "--fault-log", str(fault_log))
+        factory = enter(running(Factory(folder, *options)))
         factory.wait_said("serving")
         checker = enter(subscriber(broker.url))
         server_link, broker_link = enter(proxy_thread(factory.port)), enter(proxy_thread(broker.port))
         sources = [{**source, "url": f"opc.tcp://127.0.0.1:{server_link.port}"}]
         gateway = Gateway(folder, "", "", sources=sources)
         found = Plant(factory, server_link, gateway, broker_link, broker, checker, free_port())
-        gateway.configure(broker=found.broker_config)
+        gateway.configure(broker=None, brokers=found.brokers())
         enter(running(gateway))
         checker.wait_values(50)
         yield found
@@ -111,6 +116,8 @@ def campaign(folder: Path, seed: int, faults: int, say: Callable[[str], None] = 
         messages = list(p.checker.messages)  # before the record is read: what arrives later may not be in it
         judge(report, served(p.factory.record), Subscriber(messages))
         report.unexplained += wrong_presence(p.broker.url)
+        report.unexplained += wrong_last_values(p.broker.url, until)
+        report.faults["numbers fall back"] = (folder / "faults.jsonl").read_text("utf-8").count("numbers_fall_back")
         _keep(folder / "arrived.jsonl", p.checker)
     return report
 
@@ -127,6 +134,25 @@ def wrong_presence(url: str) -> list[str]:
         with suppress(AssertionError):
             wait_until(lambda: states[-1] == "online", "the presence to say online", 60)
         return [] if states[-1] == "online" else [f"the retained presence says {states[-1]}"]
+
+
+def wrong_last_values(url: str, served_by_then: dict[str, list[Change]]) -> list[str]:
+    """What somebody who comes now is not told of the variables, or told too late."""
+    late = Subscriber()
+
+    def take(topic: str, payload: bytes) -> None:
+        late.messages.append((topic, json.loads(payload)))
+
+    with subscribed(url, (f"{LAST_ROOT}#",), take, late.connected, client_id="latecomer"):
+
+        def missing() -> list[str]:
+            told = arrived(late.changes, LAST_ROOT)
+            last = {name.rpartition("/")[0]: changes[-1][1] for name, changes in told.items()}
+            return [name for name, made in served_by_then.items() if last.get(name, "") < last_change(made)]
+
+        with suppress(AssertionError):
+            wait_until(lambda: not missing(), "the last value of each variable", 30)
+        return [f"{name}: its last value is not retained" for name in missing()]
 
 
 def _keep(path: Path, checker: Subscriber) -> None:

@@ -14,6 +14,7 @@ from tests.support.proxy import Proxy
 from tests.support.subscriber import Subscriber
 from tests.support.threaded import ThreadedProxy
 
+LAST_ROOT = "last/"
 LIMIT_S = 3.0
 """Requests to the server and publishes have so long."""
 
@@ -31,11 +32,21 @@ class Plant:
     dead_port: int
     """Where the gateway looks for the broker first, on the loopback of IPv6; nobody is there."""
 
-    @property
-    def broker_config(self) -> dict[str, object]:
-        """The broker as the gateway is told of it: an address of IPv6 first."""
+    def brokers(self, **changes: object) -> list[dict[str, object]]:
+        """The broker as the gateway is told of it: an address of IPv6 first; and once more, to retain last values."""
         alive = f"mqtt://127.0.0.1:{self.broker_link.port}"
-        return {"url": f"mqtt://[::1]:{self.dead_port}", "fallback": [alive], "connect_timeout": "2s", **SINK}
+        common = {
+            "fallback": [alive],
+            "connect_timeout": "2s",
+            **SINK,
+            **changes,
+            "url": f"mqtt://[::1]:{self.dead_port}",
+        }
+        last = {"topic": f"{LAST_ROOT}{{line}}/{{machine}}/{{tag}}"}
+        return [
+            {"name": "all", "client_id": "edge", **common},
+            {"name": "last", "presence": {"topic": None}, "payload": last, **common},
+        ]
 
 
 def kill_gateway(p: Plant, rng: random.Random) -> None:
@@ -152,7 +163,7 @@ def good_reload(p: Plant, rng: random.Random) -> None:
     stalls = rng.random() < 0.5
     if stalls:
         p.broker_link.do(Proxy.stall)
-    p.gateway.reload(broker={**p.broker_config, "keep_alive": rng.choice(["2s", "3s", "4s"])})
+    p.gateway.reload(brokers=p.brokers(keep_alive=rng.choice(["2s", "3s", "4s"])))
     p.broker_link.do(Proxy.heal)
 
 

@@ -94,6 +94,20 @@ def test_a_killed_subscription_sends_a_status_change_if_configured(tmp_path: Pat
     run(tmp_path, "  - {kind: kill_subscriptions, at: 1s, notice: true}", body)
 
 
+def test_numbers_of_subscriptions_fall_back_and_go_on_from_there(tmp_path: Path) -> None:
+    async def body(plant: Plant, injection: Injection) -> None:
+        async with connected(plant.url) as client:
+            await client.subscribe(plant.id(GOOD))
+            numbers = []
+            for now_s in (1.5, 2.5, 4.5):
+                plant.run(now_s)
+                injection.step(now_s)
+                numbers.append((await client.publish()).NotificationMessage.SequenceNumber)
+            assert numbers == [1, 2, 1]
+
+    run(tmp_path, "  - {kind: numbers_fall_back, at: 3s}", body)
+
+
 def test_killed_session_is_gone(tmp_path: Path) -> None:
     async def body(plant: Plant, injection: Injection) -> None:
         async with connected(plant.url) as client:

@@ -51,6 +51,7 @@ BREAKS: dict[type, dict[str, str]] = {
     },
     InternalSubscription: {
         "_closing": "the publishing loop of a deleted subscription would never end",
+        "_notification_seq": "faults numbers_fall_back",
         "_not_acknowledged_results": "Republish, acknowledgements, and the bound of what is kept for both",
         "_pop_publish_result": "PublishTime, MoreNotifications, and the bound of what is kept",
         "_pop_triggered_datachanges": "data changes would not be published at all",
