@@ -5,46 +5,49 @@ TLS.  The advice says what to check next.  The first entry that matches applies,
 """
 
 _HAND_OVER = (
-    "the server does not trust our certificate: `gateway cert export FILE` writes it (with --pki, where security.pki "
-    "is set), and it is trusted there, where most servers list it meanwhile as rejected, quarantined or untrusted "
-    "client; `gateway cert show` says which it is"
+    "the server does not trust our certificate; trust it there: most servers list it as a rejected, quarantined or "
+    "untrusted client, and `gateway cert show` prints its thumbprint; or copy the file to the server that `gateway "
+    "cert export FILE` writes (with --pki, if security.pki is set)"
 )
 _CLOCK = "compare the clocks of both machines (NTP)"
-_RENEW = "`gateway cert renew` makes a new one, which the server must trust anew"
+_RENEW = "`gateway cert renew` makes a new one, which must then be trusted on the server"
 _USER = "is the name or the password wrong, or the user locked?"
 
 SAID: tuple[tuple[str, str], ...] = (
-    ("BadCertificateTimeInvalid", f"for the server our certificate is out of date: {_CLOCK}; {_RENEW}"),
-    ("BadCertificateIssuerTimeInvalid", f"for the server the issuer of our certificate is out of date: {_CLOCK}"),
-    ("BadCertificateUriInvalid", f"our certificate is for another application than we say: {_RENEW}"),
-    ("BadCertificateHostNameInvalid", "the server compares host names: it must be trusted by the name in `url`"),
-    ("BadCertificateUseNotAllowed", f"the server does not take our certificate for this use: {_RENEW}"),
-    ("BadCertificatePolicyCheckFailed", "the server wants another kind of key or signature than our certificate has"),
-    ("BadCertificateChainIncomplete", "the server does not know an issuer of our certificate: hand that over as well"),
+    ("BadCertificateTimeInvalid", f"to the server our certificate is expired or not yet valid: {_CLOCK}; {_RENEW}"),
+    ("BadCertificateIssuerTimeInvalid", f"to the server the issuer of our certificate is out of date: {_CLOCK}"),
+    ("BadCertificateUriInvalid", f"our certificate has another application URI than we send: {_RENEW}"),
+    ("BadCertificateHostNameInvalid", "the server compares host names: `url` must use a name that its certificate has"),
+    ("BadCertificateUseNotAllowed", f"the server does not accept our certificate for this use: {_RENEW}"),
+    ("BadCertificatePolicyCheckFailed", "the server requires another kind of key or signature in our certificate"),
+    ("BadCertificateChainIncomplete", "the server does not have the issuer of our certificate: copy that to it too"),
     ("BadCertificateRevoked", f"the server's administrator has revoked our certificate: {_RENEW}"),
     ("BadCertificateRevocationUnknown", "the server has no revocation list for the issuer of our certificate"),
-    ("BadCertificateIssuer", "the server cannot check the issuer of our certificate: hand over that and its list"),
+    ("BadCertificateIssuer", "the server cannot check the issuer of our certificate: copy it and its list there"),
     ("BadCertificateUntrusted", _HAND_OVER),
     ("BadSecurityChecksFailed", _HAND_OVER),
     ("BadCertificateInvalid", _HAND_OVER),
     ("BadApplicationSignatureInvalid", _HAND_OVER),
     ("BadInvalidTimestamp", f"the server finds our time impossible: {_CLOCK}"),
-    ("BadSecurityPolicyRejected", "the server does not offer this security any more: look at security.policy"),
-    ("BadSecurityModeRejected", "the server does not offer this security any more: look at security.mode"),
-    ("BadIdentityTokenInvalid", "it does not take this kind of user: username, user_certificate, or nobody?"),
-    ("BadIdentityTokenRejected", f"it does not take this user: {_USER}"),
-    ("BadIdentityToken", "it wants a user that it knows: username and password (browse: --username, --password-env)"),
+    ("BadSecurityPolicyRejected", "the server no longer offers this security: look at security.policy"),
+    ("BadSecurityModeRejected", "the server no longer offers this security: look at security.mode"),
+    (
+        "BadIdentityTokenInvalid",
+        "the server does not accept this kind of user: username, user_certificate, or neither?",
+    ),
+    ("BadIdentityTokenRejected", f"the server does not accept this user: {_USER}"),
+    ("BadIdentityToken", "the server requires a user: set username and password (browse: --username, --password-env)"),
     ("BadUserAccessDenied", _USER),
     ("BadUserSignatureInvalid", "is user_key the key of user_certificate?"),
     (
         "BadTooManySessions",
-        "the server has no session left: close other clients, or wait until sessions that were lost have ended there; "
-        "many servers can be given more",
+        "the server has no free session: close other clients, or wait until lost sessions have timed out; many servers "
+        "can be configured for more",
     ),
-    ("BadTcpServerTooBusy", "the server has no connection left: close other clients, or wait"),
-    ("BadTcpNotEnoughResources", "the server has no connection left: close other clients, or wait"),
-    ("BadMaxConnectionsReached", "the server has no connection left: close other clients, or wait"),
-    ("BadTcpEndpointUrlInvalid", "the server wants to be called by another name or path: look at `url`"),
+    ("BadTcpServerTooBusy", "the server has no free connection: close other clients, or wait"),
+    ("BadTcpNotEnoughResources", "the server has no free connection: close other clients, or wait"),
+    ("BadMaxConnectionsReached", "the server has no free connection: close other clients, or wait"),
+    ("BadTcpEndpointUrlInvalid", "the server expects another host name or path: look at `url`"),
     ("BadTcpMessageTypeInvalid", "does an OPC UA server listen there, and is the port right?"),
     ("BadServerHalted", "the server is starting or stopping"),
     ("BadShutdown", "the server is starting or stopping"),
@@ -58,11 +61,11 @@ SAID: tuple[tuple[str, str], ...] = (
     ("is not valid yet", "is the clock of this machine right?"),
     (
         "its authority is not trusted",
-        "tls.ca names the file with the authorities that may vouch for the broker; what is between them and the "
-        "broker's certificate must come from the broker, or stand there as well",
+        "tls.ca must name a file with the authority of the broker's certificate; intermediate certificates must be "
+        "sent by the broker or be in that file too",
     ),
-    ("a certificate between it and", "the broker must send it too, or tls.ca contain it"),
-    ("is not for the name", "use a name that is in the certificate, or say it as tls.server_name"),
+    ("a certificate between it and", "the broker must send it, or tls.ca must contain it"),
+    ("is not for the name", "use a name that is in the certificate, or set tls.server_name to one"),
     ("revocation list", "renew the list in tls.crl"),
 )
 """Words of an error, and the advice."""
@@ -71,10 +74,10 @@ CHANNEL = "open a secure channel"
 """The action during which a server checks our certificate for the first time."""
 
 CAUSES: dict[str, str] = {
-    "refused": "nobody listens there; is it running, and is the port right?",
+    "refused": "no program listens there; is it running, and is the port right?",
     "unreachable": "is the address right, and the network up?",
-    "name": "is the host's name spelt right?",
-    "timeout": "is the address right, is there a firewall, does it speak this protocol?",
+    "name": "is the host name right?",
+    "timeout": "is the address right, is there a firewall, does the peer use this protocol?",
 }
 """The advice when only the cause is known."""
 
@@ -88,5 +91,5 @@ def advice_for(text: str, cause: str = "") -> str:
     if said:
         return said
     if cause == "cut" and CHANNEL in text:
-        return f"a server that hangs up here without a word most often means: {_HAND_OVER}"
+        return f"a server that disconnects here without a reason most often means: {_HAND_OVER}"
     return "" if "?" in text else CAUSES.get(cause, "")

@@ -1,4 +1,4 @@
-"""`gateway audit`: who asked a machine for what, and what became of it."""
+"""`gateway audit`: the record of all commands: who requested what, and the outcome."""
 
 import json
 from collections import deque
@@ -18,7 +18,7 @@ from gateway.errors import ConfigError
 audit = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Show who asked a machine for what, and check that nobody changed that record.",
+    help="Show who requested which commands, and check that nobody changed that record.",
     epilog=examples(
         "gateway audit show var/outbox",
         "gateway audit show var/outbox --outcome unknown --json",
@@ -32,12 +32,12 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="`outbox.
 @audit.command()
 def show(
     folder: FolderArgument,
-    outcome: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(FINAL)}.")] = None,
-    requester: Annotated[str | None, typer.Option(help="Only of this requester.")] = None,
-    last: Annotated[int, typer.Option("-n", min=1, help="The last so many.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="The lines as they are.")] = False,
+    outcome: Annotated[str | None, typer.Option(help=f"Only this outcome: {', '.join(FINAL)}.")] = None,
+    requester: Annotated[str | None, typer.Option(help="Only this requester.")] = None,
+    last: Annotated[int, typer.Option("-n", min=1, help="Number of lines.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as stored.")] = False,
 ) -> None:
-    """Show the latest requests: when, who, what, before and after, and what became of them."""
+    """Show the latest requests: time, requester, operation, values before and after, and outcome."""
     with problems_told():
         wanted = {"outcome": outcome, "requester": requester}
         found: deque[dict[str, object]] = deque(_chosen(folder, wanted), maxlen=last)
@@ -51,7 +51,7 @@ def _chosen(folder: Path, wanted: dict[str, str | None]) -> Iterator[dict[str, o
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError:
-                continue  # `verify` tells
+                continue  # `verify` reports it
             if all(value is None or record.get(key) == value for key, value in wanted.items()):
                 yield record
     except OSError as error:
@@ -81,9 +81,9 @@ def _part(result: dict[str, object]) -> str:
 
 @audit.command()
 def verify(folder: FolderArgument) -> None:
-    """Follow the chain of hashes.  Exit code 1 when something was changed, taken out or put in.
+    """Check the chain of hashes.  Exit code 1 if a line was changed, removed or inserted.
 
-    Whoever can write the files can make a new chain: keep the last hash somewhere else, and compare.
+    Anybody who can write the files can make a new chain: keep the last hash in another place, and compare.
     """
     with problems_told():
         try:
@@ -93,7 +93,7 @@ def verify(folder: FolderArgument) -> None:
     for problem in found.problems:
         typer.secho(problem, fg="red")
     typer.echo(
-        f"lines {found.first} to {found.last}, {len(found.problems)} problems; the last one's hash is {found.head}"
+        f"lines {found.first} to {found.last}, {len(found.problems)} problems; hash of the last line: {found.head}"
     )
     if found.problems:
         raise typer.Exit(1)

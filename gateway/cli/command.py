@@ -1,4 +1,4 @@
-"""`gateway command`: ask a machine by way of the broker and a gateway, as any other requester does."""
+"""`gateway command`: send a command by the broker to a gateway, like any other requester."""
 
 import asyncio
 import os
@@ -31,14 +31,14 @@ from gateway.topics import expand
 PASSWORD = "MQTT_PASSWORD"
 REPLIES = "gateways/{gateway}/replies/{requester}"
 LATE_S = 12.0
-"""So long after its deadline an answer may still come."""
+"""How long after its deadline an answer is waited for."""
 EXIT_UNKNOWN = 3
-"""Exit code where it may have happened."""
+"""Exit code if it may have happened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Whom to ask, as whom, and for how long to wait."""
+    """The gateway and source to ask, the requester, and the time until the deadline."""
 
     gateway: str
     source: str
@@ -52,38 +52,36 @@ def command(
     verb: Annotated[Verb, typer.Argument(metavar="VERB", help=f"One of {', '.join(Verb)}.")],
     items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="See above.")] = None,
     broker: Annotated[
-        str, typer.Option(envvar="GATEWAY_BROKER", help="The broker that both know.")
+        str, typer.Option(envvar="GATEWAY_BROKER", help="The gateway's broker.")
     ] = "mqtt://127.0.0.1:1883",
     username: Annotated[
-        str | None, typer.Option(help=f"Login; the password is taken from the environment, {PASSWORD}.")
+        str | None, typer.Option(help=f"Login; the password is read from the environment variable {PASSWORD}.")
     ] = None,
     requester: Annotated[
-        str | None, typer.Option(help="Who asks, as the gateway's rules call him.  [default: --username, or operator]")
+        str | None, typer.Option(help="Requester in the gateway's rules.  [default: --username, or operator]")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="All checks, and nothing is sent.")] = False,
-    partly: Annotated[
-        bool, typer.Option("--partly", help="Of several writes, send those that are not refused.")
-    ] = False,
-    levels: Annotated[int | None, typer.Option(min=1, help="browse: how deep.  [default: 1]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Make all checks and send nothing to the server.")] = False,
+    partly: Annotated[bool, typer.Option("--partly", help="If some writes are refused, send the others.")] = False,
+    levels: Annotated[int | None, typer.Option(min=1, help="browse: depth.  [default: 1]")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="browse: nodes in one answer.  [default: 200]")] = None,
-    after: Annotated[str | None, typer.Option(help="browse: where the page before ended.")] = None,
+    after: Annotated[str | None, typer.Option(help="browse: continue after this path.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until the deadline.")] = 10.0,
     request_id: Annotated[
-        str | None, typer.Option("--id", help="Of an earlier request, to hear its answer again; it is not done again.")
+        str | None, typer.Option("--id", help="Id of an earlier request: get its answer without executing it again.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The answer as it came.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as received.")] = False,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the authorities to trust, for mqtts://.")] = None,
 ) -> None:
-    """Ask a machine, or the gateway itself, by way of the broker and a gateway that takes commands.
+    """Send a command to a machine, or to the gateway itself, by the broker.
 
     - `read TAG...`, `write TAG VALUE ...`, `call METHOD [NAME=VALUE]...`
-    - `browse NODE`: what is below it, page by page
-    - `refresh TAG...`: read again now, and send the values to the brokers
-    - `diagnostics`, `reload`: of the gateway itself, whose SOURCE is `_gateway`
+    - `browse NODE`: list the nodes below it, in pages
+    - `refresh TAG...`: read now, and send the values to the brokers
+    - `diagnostics`, `reload`: for the gateway itself; SOURCE is `_gateway`
 
-    A value is JSON where it is JSON (1.5, true, [1, 2]), and else a text; a negative number comes after `--`.  The
-    gateway's rules say what is allowed.  Exit code 0 when it is done, 1 when it is refused, failed or expired, 3 when
-    it may have happened and nobody knows, 69 without an answer: then ask again with the same `--id`.
+    A VALUE that is valid JSON (1.5, true, [1, 2]) is sent as such, anything else as text.  Put `--` before negative
+    numbers.  The gateway's rules say what is allowed.  Exit codes: 0 done; 1 refused, failed or expired; 3 unknown, it
+    may have happened; 69 no answer: ask again with the same `--id`.
     """
     set_up_logs("console")
     with problems_told():
@@ -112,7 +110,7 @@ async def _ask(config: BrokerConfig, asking: Asking, asked: Mapping[str, object]
 
 
 async def _asked(session: Session, asking: Asking, asked: Mapping[str, object]) -> dict[str, object]:
-    """The final answer.  Raises `Unavailable` or `Rejected` where there is none."""
+    """Send the request and wait for its final answer.  Raises `Unavailable` or `Rejected` if there is none."""
     names = {"gateway": asking.gateway, "requester": asking.requester}
     home = f"{expand(REPLIES, names)}/{uuid.uuid4().hex[:12]}"
     topic = f"{expand(PREFIX, names)}/{asking.requester}/{asking.source}"
@@ -129,7 +127,7 @@ async def _asked(session: Session, asking: Asking, asked: Mapping[str, object]) 
             outcome = await session.send(message)
             if outcome.verdict is not Verdict.DELIVERED:
                 first.cancel()
-                raise Rejected("refused", f"the broker does not take a request to {topic}: {outcome.detail}")
+                raise Rejected("refused", f"the broker refuses a request to {topic}: {outcome.detail}")
             packet = await first
             while True:
                 answer: dict[str, object] = orjson.loads(packet.payload)
@@ -138,6 +136,6 @@ async def _asked(session: Session, asking: Asking, asked: Mapping[str, object]) 
                 packet = await anext(packets)
     except TimeoutError as error:
         raise Unavailable(
-            f"no answer to {asked['id']}: is {asking.gateway} there, does it take commands, and may this user publish "
-            f"to {topic}?  It may have happened: ask again with --id {asked['id']}"
+            f"no answer to {asked['id']}.  Is {asking.gateway} running, does it accept commands, and may this user "
+            f"publish to {topic}?  It may have happened: ask again with --id {asked['id']}"
         ) from error

@@ -69,7 +69,7 @@ def _one(verb: Verb, items: Sequence[str]) -> str:
 
 def _write(items: Sequence[str], partly: bool) -> dict[str, object]:
     if len(items) % 2 or not items:
-        raise ConfigError(["write: a value after each tag, such as press-1/SpeedFactor 1.1"], 2)
+        raise ConfigError(["write: needs a value after each tag, such as press-1/SpeedFactor 1.1"], 2)
     writes = [{"tag": tag, "value": _value(text)} for tag, text in zip(items[::2], items[1::2], strict=True)]
     return {"operation": "write", "writes": writes, "all_or_nothing": not partly}
 
@@ -80,7 +80,7 @@ def _call(items: Sequence[str]) -> dict[str, object]:
     method, *arguments = items
     wrong = [text for text in arguments if "=" not in text]
     if wrong:
-        raise ConfigError([f"call: arguments as NAME=VALUE, which {wrong[0]!r} is not"], 2)
+        raise ConfigError([f"call: arguments must be NAME=VALUE, not {wrong[0]!r}"], 2)
     named = dict(text.split("=", 1) for text in arguments)
     return {"operation": "call", "method": method, "arguments": {name: _value(text) for name, text in named.items()}}
 

@@ -1,11 +1,11 @@
-"""Commands: from a message of a broker to one service of a server, once, and with an answer that can be believed.
+"""Commands: a request that arrives by a broker becomes one service call at a server, and gets one answer.
 
-- `request`, `strict_json`: what may be said.  `arrival`: whose it is, where its answer goes, whether its time is right.
-- `allowed`: the only way from a text to a node.  `values`, `limits`, `rate`: what may be written.
-- `perform`: all checks, one request to the server, and a look at what it did.  `worker`: one source, in order.
-- `records`, `entries`, `journal_files`, `journal`: what was asked and answered, on the disk.  `audit`: who did what.
-- `outcome`, `forms`, `answers`: what is told.  `schema`: the form of it all.
-- `desk`: all of it together.
+- `request`, `strict_json`: decoding of requests.  `arrival`: requester, topic of the answer, deadline and clocks.
+- `allowed`: the only way from a text to a node.  `values`, `limits`, `rate`: which values may be written, how often.
+- `perform`: all checks, one request to the server, and the read-back.  `worker`: the commands of one source, in order.
+- `records`, `entries`, `journal_files`, `journal`: requests and answers on disk.  `audit`: the record of who did what.
+- `outcome`, `forms`, `answers`: outcomes and answers.  `schema`: the JSON Schema of requests and answers.
+- `desk`: connects all of these.
 
-No protocol is spoken here: packets come by `gateway/delivery`, servers are asked by `gateway/operations.py`.
+This package knows no protocol: packets come from `gateway/delivery`, servers are used by `gateway/operations.py`.
 """

@@ -1,9 +1,9 @@
 """What the rules allow on one connected server: the only way from a text of a request to a node.
 
-    rules ─ Operations.find ─► targets ─► names and node ids as text ─► looked up with what a request says
+    rules ─ Operations.find ─► targets ─► names and node ids as text ─► lookup with the text of the request
 
-A request's text is a key and nothing else: it is never read as a node id or a path.  So no request reaches a node that
-no rule names, whatever it says.
+The text of a request is only a key of this table.  It is never parsed as a node id or a path.  So no request can reach
+a node that no rule names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from gateway.operations import Kind, Target
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """That a requester may do something with one node, and within what limits."""
+    """The permission of a requester to do something with one node, with its limits."""
 
     text: str
-    """What the request calls it."""
+    """The name of the node in the request."""
     target: Target
     rule: CommandRule
     number: int
-    """Of the rule, counted over the whole configuration."""
+    """The number of the rule, counted over the whole configuration."""
 
 
 WANTED: Mapping[str, Kind] = {
@@ -36,7 +36,7 @@ class Allowed:
     """The nodes that rules name on one server."""
 
     def __init__(self, rules: Sequence[tuple[int, CommandRule]] = (), targets: Sequence[Target] = ()) -> None:
-        """`rules` with their numbers in the configuration; `targets` as the server's side found them for these."""
+        """`rules` with their numbers in the configuration, and the `targets` found for them on the server."""
         self._rules = list(rules)
         self.targets = tuple(targets)
         self._by_text: dict[str, list[Target]] = {}
@@ -45,9 +45,9 @@ class Allowed:
                 self._by_text.setdefault(text, []).append(target)
 
     def permit(self, requester: str, operation: str, text: str) -> Permit:
-        """What lets the requester do this.  Raises `Refused`.
+        """The permit for this request.  Raises `Refused`.
 
-        Who may not and what is not there get the same answer: a request is no way to look around.
+        A forbidden node and a missing node get the same answer, so that requests cannot explore the server.
         """
         permits = [
             Permit(text, target, rule, number)
@@ -57,7 +57,7 @@ class Allowed:
         ]
         nodes = {(permit.target.node_id, permit.target.owner) for permit in permits}
         if not permits:
-            raise Refused("not_allowed", f"no rule lets {requester} {operation} {text!r}, or there is no such thing")
+            raise Refused("not_allowed", f"no rule allows {requester} to {operation} {text!r}, or it does not exist")
         if len(nodes) > 1:
             raise Refused("ambiguous", f"{text!r} is the name of {len(nodes)} nodes: use the node id")
         return min(permits, key=lambda permit: permit.number)

@@ -1,9 +1,9 @@
-"""Answers on their way to a broker: kept in the journal, sent beside the values, over when nobody waits for them.
+"""Answers on their way to a broker: kept in the journal, sent beside the values, and dropped when they are too late.
 
-They do not take the way through the outbox: that gives a message to every broker of a route, and an answer is for one
-requester at one broker.  The journal has them on the disk already, with its bounds; so they survive a restart and an
-absence of the broker like everything else, until `LATEST_S` after their deadline.  What the journal has not (answers
-to what is no request, and `accepted`) is kept in memory, the latest of them.
+Answers do not use the outbox.  The outbox gives a message to every broker of a route, but an answer is for one
+requester at one broker.  The journal, which is bounded, already has the answers on disk.  So they survive a restart
+and an outage of the broker, until `LATEST_S` after their deadline.  Answers that are not in the journal (those to
+invalid requests, and `accepted`) are kept in memory, up to a fixed number.
 """
 
 import asyncio
@@ -25,23 +25,23 @@ from gateway.errors import Unavailable
 from gateway.model import Message, Priority
 
 SHARE = 8
-"""So many answers may wait for their PUBACK."""
+"""The largest number of answers that wait for their PUBACK."""
 LATEST_S = 10.0
-"""How long after the deadline, or after the outcome where that came later, an answer is still sent."""
+"""How long an answer is still sent after the deadline, or after the outcome if that came later."""
 _MOST_PASSING = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, and where it goes."""
+    """One answer and its topic."""
 
     topic: str
     correlation: bytes
     body: Mapping[str, object]
-    """In the form of `schema.py`; the codec has its own."""
+    """In the form of `schema.py`, which the codec converts."""
     until_ns: int
     entry: Entry | None = None
-    """Where the journal has it."""
+    """Its entry in the journal; None: it is not in the journal."""
     codec: str = "native"
     context: Context = field(default_factory=dict)
     retain: bool = False
@@ -59,7 +59,7 @@ class Answer:
 
 
 def answer_in(entry: Entry) -> Answer:
-    """The answer that the journal has for a request."""
+    """The answer to a request from its journal entry."""
     until_ns = max(entry.deadline_ns, entry.ended_ns) + int(LATEST_S * 1e9)
     return Answer(
         entry.topic, entry.correlation, entry.answer or {}, until_ns, entry, entry.codec, entry.context
@@ -67,7 +67,7 @@ def answer_in(entry: Entry) -> Answer:
 
 
 class Mailbox:
-    """What one broker has still to get."""
+    """The answers that one broker has not received yet."""
 
     def __init__(
         self, broker: str, journal: Journal, on_lost: Callable[[], None], now_ns: Callable[[], int] = time.time_ns
@@ -91,7 +91,7 @@ class Mailbox:
         self._came.set()
 
     async def deliver(self, session: SharedSession) -> None:
-        """Send what waits, for as long as the session lasts; what has no verdict by then is sent on the next."""
+        """Send waiting answers until the session ends.  Those without a verdict are sent again in the next session."""
         slots, broken = asyncio.Semaphore(SHARE), asyncio.Event()
         while not broken.is_set():
             while not self._waiting:
@@ -116,7 +116,7 @@ class Mailbox:
             outcome = sent.result()
         except (Unavailable, asyncio.CancelledError):
             self._waiting.appendleft(answer)
-            broken.set()  # the next session begins with it
+            broken.set()  # the next session sends it first
             self._came.set()
             return
         if outcome.verdict is not Verdict.DELIVERED:
@@ -127,7 +127,7 @@ class Mailbox:
         self._done(answer)
 
     def _over(self, answer: Answer) -> None:
-        """Nobody waits for it any more; a repeat of the request gets it from the journal."""
+        """The requester no longer waits for it.  A repeat of the request gets it from the journal."""
         self._on_lost()
         self._done(answer)
 

@@ -1,8 +1,7 @@
-"""What can be said of a request before anything is asked of a server: whose it is, where its answer goes, and whether
-its deadline and the clocks are to be believed.  Pure.
+"""The checks of a request that need no server: its requester, the topic of its answer, its deadline and the clocks.
+Pure.
 
-The answer's topic is an instruction from a stranger: only the topic of answers of that same requester will do, or one
-below it.
+A requester chooses the topic of its answer.  Only its own topic of answers, or one below it, is accepted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,16 +24,16 @@ _MOST_TOPIC = 1000
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request as it came, with the first reason to refuse it."""
+    """A request as received, with the first reason to refuse it."""
 
     asked: Asked
     error: Refused | None
-    """None where nothing speaks against it yet."""
+    """None: no reason found so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hall:
-    """Where commands arrive at one gateway."""
+    """The topics and settings by which commands arrive at one gateway."""
 
     gateway: str
     config: CommandsConfig
@@ -44,7 +43,7 @@ class Hall:
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """What to subscribe to."""
+        """The topic filters of the subscription for requests."""
         return tuple(topic for each in self.listenings for topic in each.filters)
 
 
@@ -53,14 +52,14 @@ def hall_of(gateway: str, config: CommandsConfig, endpoints: Mapping[str, Sequen
 
 
 def read(packet: Packet, hall: Hall, broker: str, now_ns: int) -> list[Arrival]:
-    """Whatever came: requests, or what is refused for a reason."""
+    """Read any packet.  Invalid requests are returned with the reason to refuse them."""
     for listening in hall.listenings:
         names = listening.names_in(packet.topic)
         if names is not None:
             requester = listening.requester or names.get("requester", "")
             heard = Heard(packet, names, requester, hall.gateway, hall.endpoints)
             return [_arrival(wish, heard, listening, hall, broker, now_ns) for wish in listening.codec.decode(heard)]
-    return []  # a broker that sends what was not asked for
+    return []  # the broker sent a message outside the subscription
 
 
 def _arrival(wish: Wish, heard: Heard, listening: Listening, hall: Hall, broker: str, now_ns: int) -> Arrival:
@@ -82,7 +81,7 @@ def _arrival(wish: Wish, heard: Heard, listening: Listening, hall: Hall, broker:
     elif packet.is_retained:
         error = Refused("retained")
     elif wish.claims in config.requesters and wish.claims != requester:
-        error = Refused("sender", f"it comes from {requester}")
+        error = Refused("sender", f"the topic is that of {requester}")
     elif error is None:
         try:
             _check_form(asked, len(given), wanted)
@@ -92,7 +91,7 @@ def _arrival(wish: Wish, heard: Heard, listening: Listening, hall: Hall, broker:
 
 
 def _deadline_s(packet: Packet, request: Request | None, now_ns: int, lifetime_s: float | None) -> float | None:
-    """The earlier of the message's expiry and what the body says, else what the configuration adds; unix time."""
+    """The earlier one of the message expiry and the deadline in the body, else the configured one, as unix time."""
     said = [request.deadline_s] if request is not None and request.deadline_s is not None else []
     if packet.expiry_s is not None:
         said.append(now_ns / 1e9 + packet.expiry_s)
@@ -103,7 +102,7 @@ def _deadline_s(packet: Packet, request: Request | None, now_ns: int, lifetime_s
 
 
 def lies_below(topic: str, home: str) -> bool:
-    """Whether answers may go there: a topic to publish to, the requester's own or below it."""
+    """Whether answers may go to this topic: it must be valid, and the requester's own or below it."""
     if topic != home and not topic.startswith(f"{home}/"):
         return False
     levels = topic.split("/")
@@ -111,7 +110,7 @@ def lies_below(topic: str, home: str) -> bool:
 
 
 def escape_braces(topic: str) -> str:
-    """A brace is a letter in a topic, and begins a field in a template."""
+    """Replace braces: in a topic they are ordinary characters, in a template they delimit a field."""
     return topic.replace("{", "_").replace("}", "_")
 
 
@@ -127,20 +126,21 @@ def _check_form(asked: Asked, correlation_bytes: int, wanted: str) -> None:
 
 
 def check_time(asked: Asked, config: CommandsConfig, now_ns: int, latest_ns: int) -> None:
-    """Raises `Refused` for clocks in doubt, and for a deadline that lies too far ahead.
+    """Raises `Refused` if a clock is in doubt, or if the deadline is too far ahead.
 
-    A clock that was set back would give what is over a second life; one that goes ahead only lets more expire.
+    With a gateway clock that was set back, expired commands would be executed.  A clock that is ahead only makes more
+    commands expire.
     """
     if (latest_ns - now_ns) / 1e9 > CLOCK_DOUBT_S:
         raise Refused("clock", "the clock of the gateway was set back")
     sent_s = asked.request.sent_s if asked.request is not None else None
     if sent_s is not None and sent_s - now_ns / 1e9 > CLOCK_DOUBT_S:
-        raise Refused("clock", f"it was sent {sent_s - now_ns / 1e9:.1f} s ahead of the gateway's clock")
+        raise Refused("clock", f"its time of sending is {sent_s - now_ns / 1e9:.1f} s ahead of the gateway's clock")
     ahead_s = (asked.deadline_ns - now_ns) / 1e9
     if ahead_s > config.max_deadline:
-        raise Refused("deadline_too_far", f"{ahead_s:.0f} s ahead, and {config.max_deadline:g} s are allowed")
+        raise Refused("deadline_too_far", f"{ahead_s:.0f} s ahead; at most {config.max_deadline:g} s are allowed")
 
 
 def shown(text: str) -> str:
-    """Text of a stranger for a log."""
+    """Text from outside, escaped and shortened for a log."""
     return escape(text)[:100]

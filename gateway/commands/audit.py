@@ -3,10 +3,12 @@
     audit-000000000001.jsonl   {"seq":1,"prev":"000…","time":"2026-…Z","requester":"mes","operation":"write",…}
     audit-000000004096.jsonl   the number of its first line
 
-A line that was changed, taken out or put in breaks the chain, which `verify` tells.  Whoever can write the files can
-make a whole new chain: so keep the hash that `verify` ends with somewhere else.  Files are a tenth of the room; the
-oldest goes first.  What a crash left without its end was not promised and is cut off; so a number may be missing, which
-the chain shows to be no line that was taken out.
+A line that was changed, removed or inserted breaks the chain, and `verify` reports it.  Anybody who can write the files
+can make a whole new chain.  So keep the hash of the last line, which `verify` prints, in another place.
+
+The audit is split into ten files; the oldest is deleted first.  A crash can leave an incomplete last line.  Nothing was
+acknowledged for it, so it is cut off.  A number may then be missing, but the chain stays intact, which distinguishes it
+from a removed line.
 """
 
 import hashlib
@@ -26,7 +28,7 @@ _TAIL_BYTES = 2**20
 
 
 class AuditFile:
-    """Where lines are appended.  Blocks; every method may raise `OSError`."""
+    """The files that lines are appended to.  Every method blocks and may raise `OSError`."""
 
     def __init__(self, files: Files, folder: Path, most_bytes: int) -> None:
         self._files = files
@@ -36,7 +38,7 @@ class AuditFile:
         self._end = 0
         self._prev = START
         self.seq = 0
-        """Of the last line that is on the disk."""
+        """The number of the last line on disk."""
 
     def open(self) -> None:
         names = _names(self._files, self._folder)
@@ -57,7 +59,7 @@ class AuditFile:
             self._files.remove(self._folder / name)
 
     def append(self, records: Sequence[Mapping[str, object]]) -> None:
-        """On the disk when it returns.  Each record has its `seq`; those that are there already are left out."""
+        """Append records and sync them.  Records whose `seq` is on disk already are skipped."""
         fresh = [record for record in records if int(str(record["seq"])) > self.seq]
         if not fresh:
             return
@@ -100,7 +102,7 @@ def _names(files: Files, folder: Path) -> list[str]:
 
 
 def _seq_of(line: bytes) -> int:
-    """The number of a line; 0 where it was damaged: then `verify` tells."""
+    """The number of a line.  0: it is damaged, which `verify` reports."""
     try:
         return int(orjson.loads(line)["seq"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
@@ -112,18 +114,18 @@ def _seq_of(line: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What the chain says."""
+    """The result of a check of the chain."""
 
     first: int
-    """Number of the first line that is there; earlier ones were rotated away."""
+    """Number of the first line.  Earlier ones were deleted with their files."""
     last: int
     head: str
-    """Hash of the last line: whoever keeps it elsewhere can tell later that nothing was changed."""
+    """Hash of the last line.  A copy kept elsewhere proves later that nothing was changed."""
     problems: tuple[str, ...]
 
 
 def lines_in(folder: Path) -> Iterator[tuple[str, int, bytes]]:
-    """File, number in it, and each line, oldest first.  Raises `OSError`."""
+    """Every line with its file and its line number there, oldest first.  Raises `OSError`."""
     for name in _names(Files(), folder):
         data = (folder / name).read_bytes()
         for number, line in enumerate(data[: data.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
@@ -145,7 +147,7 @@ def verify(folder: Path) -> Verified:
             continue
         first = first or seq
         if prev and told != prev:
-            problems.append(f"{where}: the line before it is not the one that it was written after")
+            problems.append(f"{where}: the line before it was changed, or a line was removed or inserted")
         if seq <= last:
             problems.append(f"{where}: number {seq} follows {last}")
         last, prev = seq, hash_of(line)

@@ -1,16 +1,16 @@
-"""The desk: where commands arrive, and from where their answers leave.  One for the process.
+"""The desk receives all requests and sends all answers.  There is one in the process.
 
     PUBLISH ─ arrival ─► known? ─► refused? ─► journal (synced) ─► worker of the source ─► outcome ─► journal (synced)
                 │                                    │                                                    │
-                │                                    └─► asking for the next packet is the PUBACK         ▼
+                │                                    └─► PUBACK, with the request for the next packet     ▼
                 └── a repeat gets the answer of the first                                  mailbox of the broker
 
 Invariants:
 
-- Nothing is done before its id is on the disk, and nothing is sent before that is.
-- A request has one final outcome: from here, or from the process after a crash.
-- What is not taken for a reason that may end (no room, nobody there) is answered and not kept back: commands that come
-  late are other commands.
+- A command starts only when its id is on disk.  It is sent to the server only when `executing` is on disk.
+- A request has one final outcome: from this process, or after a crash from the next one.
+- A request that cannot be executed now (journal full, server not connected) is refused and not queued: a command
+  executed later than expected is a different command.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class Desk:
         itself: Itself | None = None,
         endpoints: Endpoints | None = None,
     ) -> None:
-        """`latest_ns` is the latest that the wall clock ever showed."""
+        """`latest_ns` returns the latest time that the wall clock has ever shown."""
         self._gateway = gateway
         self._config = config
         self._hall = hall_of(gateway, config, endpoints)
@@ -85,7 +85,7 @@ class Desk:
         self._take_over()
 
     def _take_over(self) -> None:
-        """What an earlier process left: an outcome for each request, and answers that nobody got."""
+        """Continue after an earlier process: give each open request an outcome, and send the unsent answers."""
         for entry in self.journal.untold:
             self._mailbox(entry.broker).put(answer_in(entry))
         for entry in self.journal.unfinished:
@@ -96,10 +96,10 @@ class Desk:
             self._settle(asked, entry, _LEFT_OPEN if entry.is_executing else _RESTARTED, entry.operation)
 
     def configure(self, config: CommandsConfig | None, endpoints: Endpoints | None = None) -> None:
-        """Go by another configuration from the next request on; None takes no more of them.
+        """Use this configuration from the next request on.  None: refuse all requests.
 
-        `endpoints` are the sources by address and name, where they have changed.  Topics of codecs that are new are
-        subscribed to with the next session.
+        `endpoints` are the sources by address and name, if they have changed.  The topics of new codecs are subscribed
+        to in the next session.
         """
         self._is_open = config is not None
         if config is None:
@@ -111,11 +111,11 @@ class Desk:
             worker.configure(config)
 
     def is_taken_from(self, broker: str) -> bool:
-        """Whether commands may come by this broker."""
+        """Whether commands of this broker are accepted."""
         return self._is_open and (self._config.brokers is None or broker in self._config.brokers)
 
     async def run(self) -> None:
-        """Forget what was kept for long enough, until cancelled."""
+        """Remove old entries from the journal at intervals, until cancelled."""
         while True:
             await asyncio.sleep(_KEEP_ORDER_S)
             self.journal.forget_old()
@@ -128,7 +128,7 @@ class Desk:
 
     @asynccontextmanager
     async def attending(self, source: str, server: Operations | None) -> AsyncIterator[None]:
-        """Commands to this source are taken while the body runs; it is connected by then, and has begun to read."""
+        """Accept commands for this source while the body runs.  The source must be connected and reading."""
         worker = Worker(source, server, self, self._buckets, self._config, self._now_ns, self._itself)
         task = asyncio.create_task(unless_asked(worker.run), name=f"commands to {source}")
         task.add_done_callback(self._worker_ended)
@@ -143,13 +143,13 @@ class Desk:
 
     def _worker_ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("a fault of the gateway itself: a source takes no more commands", exc_info=error)
+            self._log.error("a fault of the gateway itself: this source accepts no more commands", exc_info=error)
 
     # -- brokers
 
     @asynccontextmanager
     async def serving(self, broker: str, session: Session) -> AsyncIterator[Session]:
-        """The session for everybody else, while commands are taken from it and answered on it."""
+        """Accept and answer commands on a session.  Yields the session for the use of others."""
         shared = SharedSession(session, SHARE)
         task = asyncio.create_task(unless_asked(partial(self._serve, broker, shared)), name=f"commands of {broker}")
         task.add_done_callback(partial(_tell_fault, shared))
@@ -160,7 +160,7 @@ class Desk:
             await asyncio.wait([task])
 
     async def _serve(self, broker: str, session: SharedSession) -> None:
-        """For as long as the session lasts.  Its loss is for the pipeline to tell."""
+        """Serve until the session ends.  The pipeline reports its loss."""
         self._announce(broker)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._mailbox(broker).deliver(session), name=f"answers to {broker}")
@@ -195,7 +195,7 @@ class Desk:
     # -- requests
 
     async def take(self, broker: str, packet: Packet) -> None:
-        """Return when what has to be known of it is on the disk: then it may be acknowledged."""
+        """Take a request.  Returns when its record is on disk, so that the packet may be acknowledged."""
         now_ns = self._now_ns()
         for arrival in read(packet, self._hall, broker, now_ns):
             await self._take(arrival, now_ns)
@@ -232,7 +232,7 @@ class Desk:
             self.settle(case, Told("refused", "source_away", REASONS["source_away"]))
 
     def _worker_for(self, asked: Asked, now_ns: int) -> Worker:
-        """Who will do it.  Raises `Refused` where nobody will."""
+        """The worker for a request.  Raises `Refused` if there is none."""
         if not self.is_taken_from(asked.broker):
             raise Refused("stopped")
         if self.journal.is_doubtful:
@@ -248,7 +248,7 @@ class Desk:
         return worker
 
     def _repeat(self, asked: Asked, earlier: Entry, digest: str) -> None:
-        """The answer of the first, to where this one wants it."""
+        """Send the answer of the first request to the topic of this repeat."""
         if earlier.digest != digest:
             self._refuse_unkept(asked, Refused("id_reused"))
             return
@@ -260,7 +260,7 @@ class Desk:
             self._mailbox(asked.broker).put(again)
 
     async def _refuse(self, asked: Asked, entry: Entry, error: Refused) -> None:
-        """Refused, and remembered where there is room: the same id gets the same answer."""
+        """Refuse a request and keep that in the journal, if it has room, so that a repeat gets the same answer."""
         told = Told("refused", error.reason, str(error))
         try:
             await self._write_end(asked, entry, told, asked.operation, begun=False)
@@ -271,7 +271,7 @@ class Desk:
         self._mailbox(entry.broker).put(answer_in(entry))
 
     def _refuse_unkept(self, asked: Asked, error: Refused) -> None:
-        """Refused, and forgotten."""
+        """Refuse a request without an entry in the journal."""
         told = Told("refused", error.reason, str(error))
         now_ns = self._now_ns()
         self._ended(asked, told, asked.operation, now_ns)
@@ -282,7 +282,7 @@ class Desk:
             Answer(asked.topic, asked.correlation, body, until_ns, None, asked.codec, asked.context)
         )
 
-    # -- what workers ask for
+    # -- for the workers
 
     async def executing(self, case: Case) -> None:
         await self.journal.executing(case.entry)
@@ -314,7 +314,7 @@ class Desk:
         return self.journal.end(entry, answer, audit, begun=begun)
 
     def _answer(self, entry: Entry, written: "asyncio.Future[None]") -> None:
-        """It is on the disk: now it may be told."""
+        """Send the answer, now that it is on disk."""
         if not written.cancelled() and written.exception() is None:
             self._mailbox(entry.broker).put(answer_in(entry))
 
@@ -348,7 +348,7 @@ async def open_desk(
     itself: Itself | None = None,
     endpoints: Endpoints | None = None,
 ) -> AsyncIterator[Desk]:
-    """A desk with this journal, which it closes in the end, with everything written."""
+    """Open a desk with this journal.  At the end everything is written and the journal closed."""
     try:
         async with asyncio.TaskGroup() as tasks:
             desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns, itself, endpoints)

@@ -1,10 +1,10 @@
-"""What the journal knows of each request, and how it follows from the records.  Pure.
+"""The state of each request in the journal, and its records.  Pure.
 
     begun ─► executing ─► ended ─► told
       │                     ▲
       └─────────────────────┘   refused, expired, read
 
-A process that finds `begun` alone knows that nothing was sent; `executing` without `ended` may have happened.
+After a crash, `begun` alone means that nothing was sent; `executing` without `ended` means that it may have happened.
 """
 
 import base64
@@ -20,13 +20,13 @@ Record = Mapping[str, object]
 
 @dataclass(slots=True)
 class Entry:
-    """One request that was taken."""
+    """One accepted request."""
 
     key: Key
     digest: str
     broker: str
     topic: str
-    """Where the answer goes."""
+    """The topic of the answer."""
     correlation: bytes
     source: str
     operation: str
@@ -40,7 +40,7 @@ class Entry:
     ended_ns: int = 0
     is_told: bool = False
     size: int = 0
-    """Bytes that its records take."""
+    """Size of its records in bytes."""
 
     @property
     def begun(self) -> Record:
@@ -60,7 +60,7 @@ class Entry:
 
     @property
     def records(self) -> list[Record]:
-        """All that makes this entry again."""
+        """The records that restore this entry."""
         found = [self.begun]
         if self.answer is not None:
             found.append(self.ended)
@@ -71,14 +71,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Known:
-    """All that the records say."""
+    """The content of all records."""
 
     entries: dict[Key, Entry] = field(default_factory=dict)
     doubtful_until_ns: int = 0
-    """After damage: until then a request may be one that was done before."""
+    """After damage: until then, a request may be a repeat of an executed one."""
 
     def take(self, record: Record) -> None:
-        """Raises `KeyError`, `TypeError` or `ValueError` for what is no record."""
+        """Apply one record.  Raises `KeyError`, `TypeError` or `ValueError` if it is invalid."""
         kind = record["k"]
         if kind == "doubt":
             self.doubtful_until_ns = max(self.doubtful_until_ns, _whole(record["until_ns"]))
@@ -89,7 +89,7 @@ class Known:
             return
         entry = self.entries.get(key)
         if entry is None:
-            return  # its beginning was damaged
+            return  # its `begun` was damaged
         if kind == "executing":
             entry.is_executing = True
         elif kind == "told":
@@ -102,7 +102,7 @@ class Known:
 
 
 def known_of(records: Iterable[Record]) -> tuple[Known, int]:
-    """What the records say, and how many of them are none."""
+    """The content of the records, and the number of invalid ones."""
     known, strange = Known(), 0
     for record in records:
         try:

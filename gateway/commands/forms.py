@@ -1,4 +1,4 @@
-"""What is told of a request: the answer to its requester, and the line of the audit.  Pure."""
+"""The answer to a requester, and the line of the audit.  Pure."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,22 @@ from gateway.commands.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came, and from whom."""
+    """A request as received, with its requester."""
 
     broker: str
     requester: str
     source: str
     id: str
     topic: str
-    """Where the answer goes."""
+    """The topic of the answer."""
     correlation: bytes
     received_ns: int
     deadline_ns: int
-    """0 where it has none."""
+    """0: it has none."""
     request: Request | None
-    """None for what is no request."""
+    """None: the message is not a valid request."""
     codec: str = "native"
-    """In whose form it came and is answered."""
+    """The name of the codec of request and answer."""
     context: Context = field(default_factory=dict)
 
     @property
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What became of a request."""
+    """The outcome of a request."""
 
     outcome: OutcomeName
     reason: str = ""
@@ -47,13 +47,13 @@ class Told:
 
 
 def told_of(results: Sequence[Result]) -> Told:
-    """The request as a whole, by the gravest of its parts."""
+    """The outcome of a whole request: that of its gravest part."""
     worst = gravest(results)
     return Told(worst.outcome, worst.reason, worst.detail, worst.status, results)
 
 
 def answer_of(asked: Asked, gateway: str, told: Told, now_ns: int) -> dict[str, object]:
-    """As it is published."""
+    """The published form."""
     request = asked.request
     return {
         "id": asked.id,
@@ -71,7 +71,7 @@ def answer_of(asked: Asked, gateway: str, told: Told, now_ns: int) -> dict[str, 
 
 
 def audit_of(asked: Asked, gateway: str, told: Told, now_ns: int, seq: int) -> Mapping[str, object]:
-    """As it is kept: the answer, and what the requester does not have to be told."""
+    """The line of the audit: the answer, and facts that the requester does not get."""
     request = asked.request
     return {
         "seq": seq,

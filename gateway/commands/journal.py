@@ -1,13 +1,13 @@
-"""The journal: which requests were taken, and what was answered.  Durable, bounded, and the only memory of it.
+"""The journal: the accepted requests and their answers.  It is durable and bounded, and the only memory of commands.
 
-- What `begin` returned for is on the disk, and so is its end when `end` has: the same id gets the same answer from any
-  later process.  `executing` is on the disk before anything is sent, so a crash leaves no doubt but where there is one.
-- An entry is kept until its deadline and `keep` have passed; where room is needed, until its deadline and the doubt of
-  a clock have.  A repeat that comes later is refused by its own deadline, so forgetting is safe.
-- Half of `journal_bytes` is for entries, the rest for what their files hold of those that are forgotten.  Full, it
-  refuses what is new (`journal_full`); nothing that was taken is ever pushed out.
-- Answers wait here for their requester as well, until the broker has them or their time is over (`answers.py`): they
-  are for one broker and one requester, and the outbox gives every message to all brokers of a route.
+- When `begin` returns, the request is on disk.  When the future of `end` is done, so is its answer.  The same id
+  then gets the same answer, even from a later process.  `executing` is on disk before anything is sent, so that after
+  a crash only commands that may really have happened are `unknown`.
+- An entry is kept for `keep` seconds after its deadline, or, if room is needed, for `CLOCK_DOUBT_S` seconds.  A
+  later repeat is refused because of its own deadline, so it is safe to forget the entry.
+- Half of `journal_bytes` is for entries.  The rest is for records of forgotten entries that are still in the file.
+  A full journal refuses new requests (`journal_full`); it never drops an accepted one.
+- Answers stay here until the broker has them or they are too late (`answers.py`).
 
 Writes that wait at the same moment become one write and one sync, in a thread.
 """
@@ -32,11 +32,11 @@ from gateway.outbox import Files
 from gateway.outbox.work_thread import WorkThread
 
 CLOCK_DOUBT_S = 5.0
-"""By how much clocks may differ."""
+"""The largest accepted difference of clocks."""
 LARGEST_ANSWER = 128 * 2**10
 _RETRY_S = 1.0
 _MOST_AUDITS = 1000
-"""Lines of the audit that wait for a disk; older ones that are nowhere else are counted and gone."""
+"""The largest number of audit lines that wait for a failing disk.  The oldest are dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class _Write:
     audits: Sequence[Mapping[str, object]]
     done: "asyncio.Future[None]"
     must: bool
-    """What has happened has to be written some time; else the one who waits is told that it could not be."""
+    """Whether the write is retried until it succeeds, since it records a fact.  Otherwise a failure is raised."""
 
 
 class Journal:
@@ -63,7 +63,7 @@ class Journal:
         self._audit_seq = max(files.audit.seq, *(_seq_of(entry) for entry in known.entries.values()), 0)
         self._unaudited: list[Mapping[str, object]] = []
         self.trouble = ""
-        """Why nothing can be written just now."""
+        """Why nothing can be written at present; empty if it can."""
         for entry in known.entries.values():
             entry.size = _size(entry)
         self._bytes = sum(entry.size for entry in known.entries.values())
@@ -75,7 +75,7 @@ class Journal:
 
     @property
     def bytes(self) -> int:
-        """What the entries take of `capacity`."""
+        """The part of `capacity` in use."""
         return self._bytes
 
     @property
@@ -88,7 +88,7 @@ class Journal:
 
     @property
     def is_doubtful(self) -> bool:
-        """After damage: what comes may have been done before."""
+        """After damage: a request may be a repeat of an executed one."""
         return self._now_ns() < self._known.doubtful_until_ns
 
     def known(self, key: Key) -> Entry | None:
@@ -96,23 +96,23 @@ class Journal:
 
     @property
     def untold(self) -> list[Entry]:
-        """Answers that no broker has."""
+        """The requests whose answers no broker has."""
         return [entry for entry in self._known.entries.values() if entry.answer is not None and not entry.is_told]
 
     @property
     def unfinished(self) -> list[Entry]:
-        """Those that an earlier process left without an end."""
+        """The requests that an earlier process left without an outcome."""
         return [entry for entry in self._known.entries.values() if entry.answer is None]
 
     def next_audit(self) -> int:
-        """The number that the next line of the audit must carry."""
+        """Take the number of the next line of the audit."""
         self._audit_seq += 1
         return self._audit_seq
 
     # -- writing
 
     async def begin(self, entry: Entry) -> None:
-        """Return when it is on the disk.  Raises `Refused` when it cannot be had: then it is not known."""
+        """Add a request.  Returns when it is on disk.  Raises `Refused` if it cannot be written: it is not added."""
         self._make_room(entry)
         self._add(entry)
         try:
@@ -122,8 +122,8 @@ class Journal:
             raise Refused("journal_full", f"the journal cannot be written: {error.strerror or error}") from error
 
     async def executing(self, entry: Entry) -> None:
-        """Return when it is on the disk that this may happen from now on.  Raises `Refused` when it cannot be had."""
-        entry.is_executing = True  # at once: the journal may be written anew before we hear of it
+        """Record on disk that the command may be sent from now on.  Raises `Refused` if that cannot be written."""
+        entry.is_executing = True  # at once: the journal may be rewritten before this write is confirmed
         try:
             await self._write([entry.step("executing")])
         except OSError as error:
@@ -133,10 +133,10 @@ class Journal:
     def end(
         self, entry: Entry, answer: Mapping[str, object], audit: Mapping[str, object], *, begun: bool = True
     ) -> "asyncio.Future[None]":
-        """The answer, from now on; the future ends when it is on the disk, however long that takes.
+        """Set the answer of a request.  The future is done when it is on disk, however long that takes.
 
-        One that was not begun becomes known with this; then the future fails with `OSError` when it cannot be had.
-        Raises `Refused` where there is no room for it.
+        With `begun=False` the request is added as well.  Then the future fails with `OSError` if it cannot be written,
+        and `Refused` is raised if the journal has no room.
         """
         entry.answer, entry.audit, entry.ended_ns = answer, audit, self._now_ns()
         if not begun:
@@ -154,12 +154,12 @@ class Journal:
             self._drop(entry)
 
     def told(self, entry: Entry) -> None:
-        """The broker has the answer, or nobody waits for it any more."""
+        """Record that the broker has the answer, or that it is too late."""
         entry.is_told = True
         self._begin([entry.step("told")], [], must=True)
 
     def note(self, audit: Mapping[str, object]) -> None:
-        """A line of the audit for a request that is not kept."""
+        """Write a line of the audit for a request without an entry."""
         self._begin([], [audit], must=True)
 
     async def _write(self, records: Sequence[Record]) -> None:
@@ -174,7 +174,7 @@ class Journal:
         return done
 
     async def run(self) -> None:
-        """Write what comes, until the journal closes."""
+        """Write the pending records, until the journal closes."""
         while self._pending or not self._closing:
             if not self._pending:
                 self._woken.clear()
@@ -204,54 +204,56 @@ class Journal:
         await self._compact()
 
     async def _until_asked(self) -> None:
-        """Until somebody waits who may be told that it cannot be."""
+        """Wait for a write whose caller must learn of a failure."""
         while not any(not write.must for write in self._pending) and not self._closing:
             self._woken.clear()
             await self._woken.wait()
 
     def _refuse(self, group: Sequence[_Write], error: OSError) -> None:
-        """Tell those who may be told; what has to be written is kept for the next time, in order."""
+        """Fail the writes whose callers learn of it, and keep the others in order for the next attempt."""
         kept = [write for write in group if write.must]
         if not self._closing:
             self._pending.extendleft(reversed(kept))
         for write in group:
             if not write.done.done() and (not write.must or self._closing):
                 write.done.set_exception(error)
-                write.done.exception()  # one that nobody waits for is no mistake
+                write.done.exception()  # marks it as retrieved, since the caller may be gone
 
     def _tell(self, error: OSError | None) -> None:
-        """Edges only."""
+        """Log the beginning and the end of a failure."""
         trouble = str(error.strerror or error) if error is not None else ""
         if trouble and not self.trouble:
-            self._log.error("the journal of commands cannot be written", reason=trouble, next="new ones are refused")
+            self._log.error(
+                "the journal of commands cannot be written", reason=trouble, next="new commands are refused"
+            )
         elif self.trouble and not trouble:
             self._log.info("the journal of commands can be written again")
         self.trouble = trouble
 
     async def _compact(self) -> None:
-        """Write the journal anew when it is mostly of what is over."""
+        """Rewrite the file when most of its records are of forgotten entries."""
         if self._files.end <= self._config.journal_bytes:
             return
         self._forget_old(self._config.keep)
         entries = dict(self._known.entries)
-        with suppress(OSError):  # the next write tells, if it is lasting
+        with suppress(OSError):  # if it persists, the next write reports it
             kept = Known(entries, self._known.doubtful_until_ns)
             await self._thread.begin(partial(self._files.rewrite, kept, self._now_ns()))
 
     # -- room
 
     def _make_room(self, entry: Entry) -> None:
-        """Raises `Refused` where there is none, with what its answer may take."""
+        """Raises `Refused` if there is no room for the entry and its largest answer."""
         wanted = _size(entry) + LARGEST_ANSWER
         if self._bytes + wanted > self.capacity:
             self._forget_old(self._config.keep)
         if self._bytes + wanted > self.capacity:
             self._forget_old(CLOCK_DOUBT_S)
         if self._bytes + wanted > self.capacity:
-            raise Refused("journal_full", f"{self.entries} requests whose deadlines are not over fill it")
+            raise Refused("journal_full", f"it is full: {self.entries} requests whose deadlines have not passed")
 
     def forget_old(self) -> None:
-        """What was kept for long enough after its deadline."""
+        """Remove the entries whose time to be kept has passed."""
         self._forget_old(self._config.keep)
 
     def _forget_old(self, keep_s: float) -> None:
@@ -279,7 +281,7 @@ class Journal:
         self._files.audit.keep_within(config.audit_bytes)
 
     def stop(self) -> None:
-        """No more is written after what waits."""
+        """Write the pending records and end."""
         self._closing = True
         self._woken.set()
 
@@ -299,7 +301,7 @@ def _size(entry: Entry) -> int:
 def journal_in(
     outbox: Path, config: CommandsConfig, files: Files | None = None, now_ns: Callable[[], int] = time.time_ns
 ) -> Journal:
-    """The journal in the folder of an outbox, as an earlier process left it.  Blocks.  Raises `OSError`."""
+    """Open the journal in the folder of an outbox.  Blocks.  Raises `OSError`."""
     opened = JournalFiles(files or Files(), outbox, config.audit_bytes)
     known = opened.open(now_ns(), int((config.max_deadline + CLOCK_DOUBT_S) * 1e9))
     opened.write([], [entry.audit for entry in _by_seq(known) if entry.audit is not None])
@@ -307,7 +309,7 @@ def journal_in(
         log = structlog.get_logger("gateway.commands")
         log.error(
             "the journal of commands is damaged", reason=opened.was_damaged,
-            next="until every earlier deadline has passed, no command is done", for_s=config.max_deadline,
+            next="all commands are refused until every earlier deadline has passed", for_s=config.max_deadline,
         )  # fmt: skip
     return Journal(opened, config, known, now_ns)
 

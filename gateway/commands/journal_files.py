@@ -1,16 +1,16 @@
-"""The files of the journal, as one thread writes them: blocking, and nothing of asyncio.
+"""The files of the journal.  One thread writes them, with blocking calls.
 
-    commands/journal           what was asked and answered (`records.py`)
-    commands/journal.damaged   the last one in which something was not what had been written, for people
-    commands/audit-*.jsonl     `audit.py`
+    commands/journal           requests and answers (`records.py`)
+    commands/journal.damaged   a copy of the last damaged journal, for people
+    commands/audit-*.jsonl     the audit (`audit.py`)
 
 Consequences of damage:
 
-    torn tail               cut off; it was never promised
-    damaged line            what it said is not known: the file is kept aside, and until every earlier deadline has
-                            passed nothing is done (`journal_damaged`), because it may have been done before
-    missing journal         the same, where its folder is there
-    write or sync fails     what was written of it is taken back; who waits is told, and nothing was done
+    torn tail               cut off; it was never acknowledged
+    damaged line            its content is lost: the file is copied, and all commands are refused (`journal_damaged`)
+                            until every earlier deadline has passed, since a request may be a repeat
+    missing journal         the same, if its folder exists
+    write or sync fails     the written part is removed, the caller gets the error, and nothing is sent to a server
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from gateway.commands.records import line_of, read_lines
 from gateway.outbox import Files
 
 FOLDER = "commands"
-"""Below that of the outbox, whose lock covers it."""
+"""A folder inside that of the outbox, whose lock covers it."""
 
 
 class JournalFiles:
@@ -35,12 +35,12 @@ class JournalFiles:
         self.audit = AuditFile(files, self.folder, audit_bytes)
         self._fd = -1
         self.end = 0
-        """Bytes of the journal."""
+        """Size of the journal in bytes."""
         self.was_damaged = ""
-        """What was found, for people; empty where all was as it had been written."""
+        """A description of the damage, for people.  Empty: there is none."""
 
     def open(self, now_ns: int, doubt_ns: int) -> Known:
-        """What is known.  After damage, until `doubt_ns` from now, nothing else may be believed."""
+        """Read the journal.  After damage it is doubtful until `doubt_ns` from now."""
         is_new = FOLDER not in self._names(self.folder.parent) and not self._names(self.folder)
         self._files.make_folder(self.folder)
         self.audit.open()
@@ -54,7 +54,7 @@ class JournalFiles:
         read = read_lines(data)
         known, strange = known_of(read.records)
         if read.damaged or strange:
-            self.was_damaged = f"{read.damaged + strange} lines of {self._path} are not what was written"
+            self.was_damaged = f"{read.damaged + strange} lines of {self._path} are damaged"
             known.doubtful_until_ns = max(known.doubtful_until_ns, now_ns + doubt_ns)
             self._files.close(self._files.put(self.folder / "journal.damaged", data))
             self.rewrite(known, now_ns)
@@ -71,9 +71,9 @@ class JournalFiles:
             return []
 
     def write(self, records: Sequence[Record], audits: Sequence[Mapping[str, object]]) -> OSError | None:
-        """Journal, and then audit: on the disk when it returns, but for the audit when it returns an error.
+        """Write and sync the journal, then the audit.  Returns the error of the audit, if that failed.
 
-        Raising, nothing was written.  What the audit lacks is in the journal.
+        If it raises, nothing was written.  Missing lines of the audit are restored from the journal.
         """
         if records:
             data = b"".join(map(line_of, records))
@@ -86,7 +86,7 @@ class JournalFiles:
         return None
 
     def rewrite(self, known: Known, now_ns: int) -> None:
-        """The journal with what is known and nothing else, in the place of what it was."""
+        """Replace the journal by one with exactly this content."""
         records: list[Record] = [record for entry in known.entries.values() for record in entry.records]
         if known.doubtful_until_ns > now_ns:
             records.append({"k": "doubt", "until_ns": known.doubtful_until_ns})

@@ -19,7 +19,7 @@ def value_to_write(facts: Facts, limits: LimitsConfig, value: object) -> Typed:
     """The value as it will be written.  Raises `Refused`."""
     check_access(facts, WRITABLE, "not_writable")
     if not facts.built_in:
-        raise Refused("type_unsupported", "the server does not say of which type it is")
+        raise Refused("type_unsupported", "the server does not tell the type of the variable")
     wanted = typed(facts.built_in, facts.rank, value, facts.members)
     _check_length(facts, wanted)
     check_limits(limits, wanted, facts.ranges, facts.members)
@@ -27,11 +27,11 @@ def value_to_write(facts: Facts, limits: LimitsConfig, value: object) -> Typed:
 
 
 def check_access(facts: Facts, bit: int, reason: str) -> None:
-    """Raises `Refused` where the node, or our user, has not this right."""
+    """Raises `Refused` if the node, or the user of the gateway, does not have this right."""
     if not facts.access & bit:
-        raise Refused(reason, "AccessLevel of the variable does not allow it")
+        raise Refused(reason, "the AccessLevel of the variable does not allow it")
     if not facts.user_access & bit:
-        raise Refused("access_denied", "UserAccessLevel: the server does not let our user do it")
+        raise Refused("access_denied", "the server does not allow it for the gateway's user (UserAccessLevel)")
 
 
 def check_readable(facts: Facts) -> None:
@@ -39,10 +39,10 @@ def check_readable(facts: Facts) -> None:
 
 
 def _check_length(facts: Facts, wanted: Typed) -> None:
-    """Raises `Refused` for an array of another length than the variable has."""
+    """Raises `Refused` if an array does not have the length of the variable."""
     length = facts.dimensions[0] if facts.dimensions else 0
     if isinstance(wanted.value, list) and length and len(wanted.value) != length:
-        raise Refused("rank", f"{len(wanted.value)} elements, and the variable has {length}")
+        raise Refused("rank", f"{len(wanted.value)} elements; the variable has {length}")
 
 
 def check_limits(
@@ -51,11 +51,11 @@ def check_limits(
     ranges: Sequence[tuple[str, float, float]] = (),
     members: Sequence[tuple[int, str]] = (),
 ) -> None:
-    """Raises `Refused` for what the rule, or a range of the server, does not allow."""
+    """Raises `Refused` if the rule or a range of the server does not allow the value."""
     built_in = wanted.type & ~IS_ARRAY
     elements = wanted.value if isinstance(wanted.value, list) else [wanted.value]
     if isinstance(wanted.value, list) and len(elements) > limits.most_elements:
-        raise Refused("too_long", f"{len(elements)} elements, and the rule allows {limits.most_elements}")
+        raise Refused("too_long", f"{len(elements)} elements; the rule allows {limits.most_elements}")
     for element in elements:
         if limits.values is not None and not any(_is_listed(each, element, members) for each in limits.values):
             raise Refused("not_in_values", f"the rule allows {', '.join(map(str, limits.values[:20]))}")
@@ -63,9 +63,9 @@ def check_limits(
             assert isinstance(element, SupportsFloat)
             _check_number(limits, element, ranges, built_in)
         elif limits.minimum is not None or limits.maximum is not None or limits.step is not None:
-            raise Refused("type", f"the rule has a range for numbers, and the variable is a {name_of(built_in)}")
+            raise Refused("type", f"the rule has a range for numbers; the variable is a {name_of(built_in)}")
         elif (size := _length(element)) > limits.most_elements:
-            raise Refused("too_long", f"{size} characters, and the rule allows {limits.most_elements}")
+            raise Refused("too_long", f"{size} characters; the rule allows {limits.most_elements}")
 
 
 def _is_listed(listed: object, element: object, members: Sequence[tuple[int, str]]) -> bool:
@@ -86,7 +86,7 @@ def _check_number(
     limits: LimitsConfig, number: SupportsFloat, ranges: Sequence[tuple[str, float, float]], built_in: int
 ) -> None:
     for who, low, high in (*_own_range(limits), *ranges):
-        if built_in == FLOAT:  # 1.1 is another number with 32 bits: the bounds are rounded like the value
+        if built_in == FLOAT:  # 1.1 differs in 32 and 64 bits: the bounds are rounded like the value
             low, high = single(low), single(high)
         if not low <= number <= high:  # type: ignore[operator]  # an int or a float: compared exactly
             raise Refused("out_of_range", f"{who} goes from {low:g} to {high:g}")

@@ -1,11 +1,11 @@
-"""Outcomes: what became of a request, in words that a program can act on.
+"""Outcomes of a request, for programs.
 
-| outcome | what it means |
+| outcome | meaning |
 | --- | --- |
-| `accepted` | it runs, and takes its time; a final outcome follows |
-| `done` | the server did it, or would let it (`dry_run`) |
-| `refused` | we refused it, with a reason of `REASONS`: nothing was sent |
-| `failed` | the server said no, with a status |
+| `accepted` | it is running and takes longer; a final outcome follows |
+| `done` | the server did it; with `dry_run`, all checks passed |
+| `refused` | the gateway refused it, with a reason of `REASONS`: nothing was sent |
+| `failed` | the server refused it, with a status |
 | `expired` | its deadline passed before it began: nothing was sent |
 | `unknown` | it was sent and no answer came: it may have happened |
 """
@@ -22,44 +22,44 @@ FINAL: tuple[OutcomeName, ...] = ("done", "refused", "failed", "expired", "unkno
 REASONS: Mapping[str, str] = {
     "ambiguous": "two nodes have this name: use the node id",
     "argument": "the arguments are not those of the method",
-    "access_denied": "the server does not let our user do it (UserAccessLevel, UserExecutable)",
-    "answer_too_large": "what was read does not fit an answer",
-    "busy": "too many commands of this source wait",
-    "configuration": "the configuration file has mistakes: the earlier one stays in use",
+    "access_denied": "the server does not allow it for the gateway's user (UserAccessLevel, UserExecutable)",
+    "answer_too_large": "the values read are too large for an answer",
+    "busy": "too many commands of this source are waiting",
+    "configuration": "the configuration file has mistakes; the earlier one stays in use",
     "clock": "the clock of the requester or of the gateway is in doubt",
-    "deadline_too_far": "the deadline lies further ahead than is allowed",
-    "fault": "a fault of the gateway itself, which is in its log",
-    "id_reused": "this id was used before, for another request",
-    "invalid": "it has not the form of a request",
-    "journal_damaged": "what was asked before is not known for certain, until every earlier deadline has passed",
-    "journal_full": "the journal has no room, or the disk",
-    "no_deadline": "it has no deadline: an expiry of the message, or `deadline`",
-    "no_id": "it has no id: `id`, or correlation data",
-    "not_allowed": "no rule lets this requester do it, or there is no such thing",
-    "not_exact": "a number that JSON may have rounded (beyond 2^53): write it as text",
-    "not_finite": "NaN or infinite",
+    "deadline_too_far": "the deadline is further ahead than allowed",
+    "fault": "a fault of the gateway itself; see its log",
+    "id_reused": "this id was used before for a different request",
+    "invalid": "the message is not a valid request",
+    "journal_damaged": "the journal was damaged: commands are refused until every earlier deadline has passed",
+    "journal_full": "the journal or its disk is full",
+    "no_deadline": "the request has no deadline: set the message expiry, or `deadline`",
+    "no_id": "the request has no id: set `id`, or correlation data",
+    "not_allowed": "no rule allows this requester to do it, or it does not exist",
+    "not_exact": "the number may have been rounded by JSON (beyond 2^53): write it as text",
+    "not_finite": "the number is NaN or infinite",
     "not_in_enumeration": "the enumeration has no such member",
-    "not_subscribed": "it is not among the tags of the source",
+    "not_subscribed": "the variable is not a tag of the source",
     "not_in_values": "the rule does not list this value",
-    "not_writable": "the server does not let it be written or called (AccessLevel, Executable)",
-    "off_step": "not a whole step",
+    "not_writable": "the server does not allow it to be written or called (AccessLevel, Executable)",
+    "off_step": "the value is not a whole number of steps",
     "others_refused": "another write of the same request was refused",
-    "out_of_range": "outside of the range of the rule, of the server or of the type",
-    "rank": "a scalar for an array, or an array for a scalar, or of another length",
+    "out_of_range": "the value is outside the range of the rule, of the server or of the type",
+    "rank": "a scalar for an array, an array for a scalar, or an array of the wrong length",
     "requester_unknown": "the configuration does not name this requester",
-    "response_topic": "answers do not go to this topic",
-    "restarted": "the gateway was restarted before it began",
-    "retained": "a retained request is none: it would be done again at every connect",
-    "sender": "it names another requester as its sender",
-    "source_away": "the server is not connected, or just being taken over",
-    "source_unknown": "the configuration has no such source, or takes no commands for it",
-    "stopped": "the gateway takes no more commands",
-    "too_fast": "more often than the rule allows",
-    "too_large": "longer than a request may be",
+    "response_topic": "answers may not be sent to this topic",
+    "restarted": "the gateway was restarted before the command began",
+    "retained": "retained requests are refused: they would be executed again at every connect",
+    "sender": "the request names another requester as its sender",
+    "source_away": "the server is not connected, or its connection is still being set up",
+    "source_unknown": "the configuration has no such source, or no rule for it",
+    "stopped": "the gateway accepts no commands from this broker",
+    "too_fast": "the rule allows it less often",
+    "too_large": "the request is too long",
     "too_long": "more elements or characters than the rule allows",
-    "type": "a value of another type than the variable has",
+    "type": "the value does not have the type of the variable",
     "type_unsupported": "values of this type cannot be written",
-    "unsupported": "this gateway or this server cannot do it",
+    "unsupported": "this gateway or this server does not support it",
 }  # fmt: skip
 """Why a request is refused: the values of the `reason` label."""
 
@@ -75,7 +75,7 @@ class Refused(Exception):  # noqa: N818 - a verdict, not a mistake of ours
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one variable of a request, or of one method."""
+    """The outcome of one variable of a request, or of one method."""
 
     tag: str
     outcome: OutcomeName
@@ -89,7 +89,7 @@ class Result:
 
     @property
     def form(self) -> dict[str, Json]:
-        """As it stands in an answer."""
+        """Its form in an answer."""
         found: dict[str, Json] = {"tag": self.tag, "outcome": self.outcome}
         for name in ("reason", "detail", "node", "status"):
             if value := getattr(self, name):
@@ -101,7 +101,7 @@ _GRAVITY: tuple[OutcomeName, ...] = ("unknown", "failed", "expired", "refused", 
 
 
 def gravest(results: Sequence[Result]) -> Result:
-    """The one that the request as a whole is told by: `unknown` before `failed` before `refused` before `done`."""
+    """The result that decides for the whole request: `unknown` before `failed` before `refused` before `done`."""
     return min(results, key=lambda result: _GRAVITY.index(result.outcome))
 
 

@@ -1,7 +1,6 @@
-"""Doing what a request asks for: all checks, then the one request to the server, then what can be said about it.
+"""Execute a request: all checks, then one request to the server, then a read-back.
 
-Nothing is ever sent twice.  What was sent and not answered is `unknown`, and what the server shows afterwards is told
-beside it.
+Nothing is ever sent twice.  A command that was sent but not answered is `unknown`.
 """
 
 import asyncio
@@ -27,11 +26,11 @@ from gateway.values import Typed
 
 BAD = 0x8000_0000
 READ_BACK_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
-"""How long to wait before each look at what was written; the last one repeats."""
+"""The pauses before each read-back; the last one repeats."""
 _ANY = LimitsConfig()
 
 BeforeSending = Callable[[], Awaitable[None]]
-"""Returns when it is on the disk that something may happen from now on.  Raises `Refused`."""
+"""Records on disk that the command may be sent from now on.  Raises `Refused`."""
 
 
 @dataclass(slots=True)
@@ -49,7 +48,7 @@ class Performance:
     before_sending: BeforeSending
 
     async def perform(self) -> list[Result]:
-        """What became of each of its parts.  Raises `Refused` or `Unavailable` when nothing of it was sent."""
+        """The outcome of each part.  Raises `Refused` or `Unavailable` if nothing was sent."""
         match self.request.operation:
             case "read":
                 return await self._read()
@@ -97,7 +96,7 @@ class Performance:
         return self._value(permit, None, 0)
 
     def _value(self, permit: Permit, value: Typed | None, status: int) -> Result:
-        """A bad status of a variable is what there is to read; that of a node is a failure."""
+        """A value with a bad status is a result like any other; no value and a bad status is a failure."""
         fields: dict[str, Json] = {} if self.request.dry_run else {"value": _json(value), **_type_of(value)}
         is_lost = value is None and bool(status & BAD)
         return Result(
@@ -169,7 +168,7 @@ class Performance:
         await self._read_back([wish for wish in wishes if not wish.status & BAD])
 
     async def _read_back(self, wishes: "Sequence[_Wish]") -> None:
-        """Look until the server shows what was written, for a bounded time."""
+        """Read until the server shows the written value, for a bounded time."""
         until_s, looks = time.monotonic() + self.verify_s, 0
         while wishes and self.server.is_open:
             await asyncio.sleep(READ_BACK_S[min(looks, len(READ_BACK_S) - 1)])
@@ -216,10 +215,10 @@ class Performance:
             names = [*facts.outputs, *(f"output{n}" for n in range(len(facts.outputs), len(called.outputs)))]
             fields["outputs"] = {name: _json(value) for name, value in zip(names, called.outputs, strict=False)}
         wrong = [a.name for a, code in zip(facts.inputs, called.inputs, strict=False) if code & BAD]
-        detail = f"the server does not take {', '.join(wrong)}" if wrong else ""
+        detail = f"the server does not accept {', '.join(wrong)}" if wrong else ""
         if len(orjson.dumps(fields)) > MOST_BYTES:
             fields.pop("outputs")
-            detail = "what the method gave back is too long for an answer"
+            detail = "the outputs of the method are too long for an answer"
         return [Result(tag, _of_status(called.status), "", detail, node, called.status, fields, permit.number)]
 
     def _arguments(self, permit: Permit, facts: MethodFacts) -> list[Typed]:
@@ -227,7 +226,7 @@ class Performance:
         rule = permit.rule.call
         assert rule is not None
         if not facts.is_executable:
-            raise Refused("access_denied", "Executable or UserExecutable: the server does not let it be called")
+            raise Refused("access_denied", "the server does not allow it to be called (Executable, UserExecutable)")
         names = [argument.name for argument in facts.inputs]
         given = _by_name(self.request.arguments, names)
         for what, wrong in (
@@ -258,7 +257,7 @@ def _by_name(given: Mapping[str, object], names: Sequence[str]) -> Mapping[str, 
 
 @dataclass(slots=True)
 class _Wish:
-    """One write that may be sent, and what is known of it afterwards."""
+    """One permitted write, and its result."""
 
     permit: Permit
     facts: Facts
@@ -296,7 +295,7 @@ def _not_sent(wish: _Wish) -> Result:
 
 
 def _check_each_node_once(wishes: Sequence[_Wish | Result]) -> None:
-    """Two names of one node in one request would leave open which value it gets."""
+    """Raises `Refused` if two names are of one node: it would be open which value it gets."""
     nodes = [wish.permit.target.node_id for wish in wishes if isinstance(wish, _Wish)]
     if len(set(nodes)) < len(nodes):
         raise Refused("invalid", "two of the tags are the same variable")

@@ -1,6 +1,6 @@
-"""How often something may be done: a bucket of tokens for each variable or method of a rule.  Pure.
+"""Rate limits: a token bucket for each variable or method of a rule.  Pure.
 
-What finds the bucket empty is refused and not queued: a set-point that comes late is another one.
+If the bucket is empty, a command is refused and not queued: a set-point written late is a different command.
 """
 
 from collections.abc import Hashable
@@ -12,19 +12,19 @@ _MOST_BUCKETS = 100_000
 
 
 class Buckets:
-    """The tokens that are left.  Full at the start of the process."""
+    """The token buckets.  All are full when the process starts."""
 
     def __init__(self) -> None:
         self._left: dict[Hashable, tuple[float, float]] = {}
-        """Tokens, and when (monotonic, s) there were so many."""
+        """Number of tokens, and the monotonic time in seconds at which it was valid."""
 
     def check(self, key: Hashable, rate: RateConfig | None, now_s: float) -> None:
-        """Raises `Refused` where none is left."""
+        """Raises `Refused` if no token is left."""
         if rate is not None and self._tokens(key, rate, now_s) < 1.0:
             raise Refused("too_fast", f"the rule allows {rate.times} in {rate.within:g} s")
 
     def take(self, key: Hashable, rate: RateConfig | None, now_s: float) -> None:
-        """Take one.  Raises `Refused` where none is left."""
+        """Take a token.  Raises `Refused` if none is left."""
         if rate is None:
             return
         self.check(key, rate, now_s)

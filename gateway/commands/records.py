@@ -1,9 +1,9 @@
-"""Records on the disk: one JSON object a line, with its checksum before it.  Pure.
+"""Records on disk: one JSON object on each line, after its checksum.  Pure.
 
     1f3a90c2 {"k":"begun","requester":"mes",…}
 
-A line without its end is what a crash left of a write that was never promised: it is cut off.  A whole line whose
-checksum is wrong is damage, wherever it stands: something that was promised is not known any more.
+A crash can leave an incomplete last line.  It was never acknowledged and is cut off.  A complete line with a wrong
+checksum is damage: an acknowledged record is lost.
 """
 
 import zlib
@@ -22,14 +22,14 @@ def line_of(record: Mapping[str, object]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What there is in a file."""
+    """The content of a file."""
 
     records: Sequence[Mapping[str, object]]
-    """The intact ones, in order."""
+    """The intact records, in order."""
     end: int
-    """Behind the last whole line."""
+    """Offset after the last complete line."""
     damaged: int
-    """Whole lines that are not what was written."""
+    """Number of damaged lines."""
 
 
 def read_lines(data: bytes) -> Read:

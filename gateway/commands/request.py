@@ -3,7 +3,7 @@
     {"id": "7d0f…", "operation": "write", "deadline": "2026-11-30T08:00:05Z",
      "writes": [{"tag": "press-1/SpeedFactor", "value": 1.1}]}
 
-Requests are those of `schema.py`; a key that it does not know is a mistake, because it would be a wish unheard.
+Requests have the form of `schema.py`.  An unknown key is a mistake, since it would be ignored silently.
 """
 
 import hashlib
@@ -64,24 +64,24 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody wants, as he says it."""
+    """A decoded request."""
 
     operation: Operation
     id: str = ""
-    """Empty where the body has none."""
+    """Empty: the body has none."""
     deadline_s: float | None = None
-    """Unix time; None where the body has none."""
+    """Unix time.  None: the body has none."""
     sent_s: float | None = None
-    """When it was sent, by the requester's clock."""
+    """The time of sending by the requester's clock, as unix time."""
     respond_to: str = ""
     dry_run: bool = False
-    """All checks, and nothing is sent."""
+    """Make all checks and send nothing to the server."""
     tags: tuple[str, ...] = ()
-    """What to read, to write, or the one method to call."""
+    """The variables to read or write, or the one method to call."""
     values: tuple[object, ...] = ()
-    """For a write: what to write to each, as JSON has it."""
+    """For a write: the value for each tag, as decoded from JSON."""
     all_or_nothing: bool = True
-    """For a write: when one is refused, nothing is sent."""
+    """For a write: if one is refused, send none."""
     arguments: Mapping[str, object] = field(default_factory=dict)
     details: Details = Details()
     as_text: bool = False
@@ -89,14 +89,14 @@ class Request:
 
 
 def digest_of(source: str, request: Request) -> str:
-    """What tells a repeat from another request of the same id: all that is asked for, and not until when."""
+    """A hash of everything requested, without the deadline.  It distinguishes a repeat from a reused id."""
     asked = (source, request.operation, request.dry_run, request.tags, request.values, request.all_or_nothing)
     more = [asdict(request.details)] if request.details != Details() else []
     return hashlib.sha256(json.dumps([*asked, request.arguments, *more], sort_keys=True).encode()).hexdigest()
 
 
 def id_in(payload: bytes) -> tuple[str, str]:
-    """The id and the `respond_to` of a request, as far as it can be read; for the answer to one that is refused."""
+    """The id and the `respond_to` of an invalid request, as far as they can be read, for the answer."""
     try:
         body = read_object(payload)
         return identifier(body), text(body, "respond_to", MOST_NAME)
@@ -105,13 +105,13 @@ def id_in(payload: bytes) -> tuple[str, str]:
 
 
 def decode(payload: bytes) -> Request:
-    """Raises `Refused` for whatever is no request."""
+    """Decode a request.  Raises `Refused` if it is invalid."""
     if len(payload) > MOST_BYTES:
         raise Refused("too_large", f"{len(payload)} bytes, more than {MOST_BYTES}")
     try:
         body = read_object(payload)
     except ValueError as error:
-        raise Refused("invalid", f"not JSON as it is taken here: {error}") from error
+        raise Refused("invalid", f"not JSON that is accepted here: {error}") from error
     operation = body.get("operation")
     known = next((each for each in OPERATIONS if each == operation), None)
     if known is None:

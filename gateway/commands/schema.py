@@ -1,7 +1,6 @@
-"""The JSON Schema of requests and answers, generated from what is documented here.
+"""The JSON Schema of requests and answers, generated from the models in this file.
 
-`request.py` reads requests by hand, because it has to be bounded and to say no in our words; a test holds the two
-together.
+`request.py` decodes requests itself, with bounds and its own messages.  A test checks that both accept the same.
 """
 
 from typing import Annotated, Literal
@@ -22,17 +21,17 @@ class Described(BaseModel):
 
 class _Asked(Described):
     id: str = Field(default="", max_length=MOST_ID)
-    """Names the request: the same id gets the same answer and is done once.  With MQTT 5 the correlation data will
-    do."""
+    """Identifies the request: a repeat with the same id gets the same answer and is not executed again.  With MQTT 5
+    the correlation data can be used instead."""
     deadline: _Instant = ""
-    """An instant with its offset: what has not begun by then is not done.  With MQTT 5 the message's expiry will
-    do."""
+    """A time with its UTC offset: a command that has not begun by then is not executed.  With MQTT 5 the message
+    expiry can be used instead."""
     sent: _Instant = ""
-    """When it was sent, by the requester's clock: one that is ahead is in doubt."""
+    """The time of sending by the requester's clock.  If it is ahead of the gateway's clock, the request is refused."""
     respond_to: str = Field(default="", max_length=MOST_NAME)
-    """MQTT 3.1.1: where the answer is wanted, at or below the topic of answers.  MQTT 5 has the Response Topic."""
+    """For MQTT 3.1.1: the topic of the answer, at or below the topic of answers.  MQTT 5 has the Response Topic."""
     dry_run: bool = False
-    """All checks, and nothing is sent."""
+    """Make all checks and send nothing to the server."""
 
 
 class ReadRequest(_Asked):
@@ -40,15 +39,15 @@ class ReadRequest(_Asked):
 
     operation: Literal["read"]
     tags: list[_Name] = Field(min_length=1, max_length=MOST_ITEMS)
-    """Names as the rules have them (`press-1/SpeedFactor`), or node ids."""
+    """Names as defined by the rules (`press-1/SpeedFactor`), or node ids."""
 
 
 class Write(Described):
-    """One variable and what to write to it."""
+    """One variable and its new value."""
 
     tag: _Name
     value: object
-    """Of exactly the variable's type; 64-bit numbers beyond 2^53 as text."""
+    """Exactly of the variable's type.  64-bit numbers beyond 2^53 are written as text."""
 
 
 class WriteRequest(_Asked):
@@ -57,7 +56,7 @@ class WriteRequest(_Asked):
     operation: Literal["write"]
     writes: list[Write] = Field(min_length=1, max_length=MOST_ITEMS)
     all_or_nothing: bool = True
-    """When one is refused, nothing is sent.  What a server refuses it refuses alone."""
+    """If the gateway refuses one write, it sends none.  The server may still refuse single writes."""
 
 
 class CallRequest(_Asked):
@@ -66,20 +65,20 @@ class CallRequest(_Asked):
     operation: Literal["call"]
     method: _Name
     arguments: dict[str, object] = Field(default_factory=dict, max_length=MOST_ITEMS)
-    """By the names that the server gives them, or all by their place: `0`, `1`, …"""
+    """Arguments by their names on the server, or all by position: `0`, `1`, …"""
 
 
 class BrowseRequest(_Asked):
-    """List the nodes below one that a rule names, by path, page by page."""
+    """List the nodes below a node that a rule names, sorted by path, in pages."""
 
     operation: Literal["browse"]
     below: _Name
-    """Its name, or its node id."""
+    """The name or node id of that node."""
     levels: int = Field(default=1, ge=1, le=MOST_LEVELS)
     limit: int = Field(default=200, ge=1, le=MOST_NODES)
-    """Nodes in one answer."""
+    """The largest number of nodes in one answer."""
     after: str = Field(default="", max_length=MOST_NAME)
-    """`next` of the page before."""
+    """`next` of the previous page."""
 
 
 class RefreshRequest(_Asked):
@@ -90,19 +89,19 @@ class RefreshRequest(_Asked):
 
 
 class DiagnosticsRequest(_Asked):
-    """The state of sources, brokers and outbox; to the source `_gateway`."""
+    """Get the state of sources, brokers and outbox.  The source of the request is `_gateway`."""
 
     operation: Literal["diagnostics"]
 
 
 class ReloadRequest(_Asked):
-    """Take the configuration file anew, as by SIGHUP; to the source `_gateway`."""
+    """Reload the configuration file, as with SIGHUP.  The source of the request is `_gateway`."""
 
     operation: Literal["reload"]
 
 
 class Node(BaseModel):
-    """A node that was found below another."""
+    """A node found by browsing."""
 
     path: str
     node: str
@@ -111,7 +110,7 @@ class Node(BaseModel):
 
 
 class ResultOfOne(BaseModel):
-    """What became of one variable, method or place, or of the gateway itself."""
+    """The outcome of one variable, method or browsed node, or of the gateway itself."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
     tag: str
@@ -124,45 +123,45 @@ class ResultOfOne(BaseModel):
     before: object = None
     """The value before a write."""
     wanted: object = None
-    """The value that was written, as it was sent."""
+    """The value sent to the server."""
     value: object = None
-    """What was read: after a write, what the server shows then."""
+    """The value read; after a write, the value read back."""
     type: str | None = None
-    """What was read: the built-in type of its value."""
+    """The built-in type of the value read."""
     verified: bool | None = None
-    """Whether the server shows what was written."""
+    """Whether the value read back is the written one."""
     arguments: dict[str, object] | None = None
     outputs: dict[str, object] | None = None
     nodes: list[Node] | None = None
-    """What browsing has found."""
+    """The nodes found by browsing."""
     next: str | None = None
-    """Where there is more: what to ask with as `after`."""
+    """The `after` of the next page.  Left out: there is none."""
 
 
 class Answer(Described):
-    """What became of a request.  One that takes long has an answer `accepted` before its final one."""
+    """The answer to a request.  A slow command has an answer `accepted` before its final one."""
 
     id: str
     gateway: str
     source: str
-    operation: Literal[(*OPERATIONS, "none")]  # type: ignore[valid-type]  # a list that is kept elsewhere
+    operation: Literal[(*OPERATIONS, "none")]  # type: ignore[valid-type]  # a list of another module
     outcome: Literal["accepted", "done", "refused", "failed", "expired", "unknown"]
     final: bool
-    """False for `accepted` alone."""
+    """False only for `accepted`."""
     reason: Literal[tuple(REASONS)] | None = None  # type: ignore[valid-type]  # the keys of a table
-    """Why it is refused."""
+    """The reason of a refusal."""
     detail: str | None = None
     """For people."""
     status: int | None = None
     dry_run: bool | None = None
     results: list[ResultOfOne] | None = None
     received: str
-    """When it arrived."""
+    """The time of its arrival."""
     time: str
-    """When this was decided."""
+    """The time of this outcome."""
 
 
 def schema() -> dict[str, object]:
-    """Of a request or an answer."""
+    """The schema of a request or an answer."""
     every = ReadRequest | WriteRequest | CallRequest | BrowseRequest | RefreshRequest | DiagnosticsRequest
     return TypeAdapter[object](every | ReloadRequest | Answer).json_schema()

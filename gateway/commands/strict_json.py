@@ -1,7 +1,7 @@
-"""JSON as strangers send it, read strictly: bounded, no key twice, nothing that is not JSON, no number that was lost.
+"""A strict reader for JSON from outside: bounded, no repeated keys, no `NaN`, no number that becomes infinite.
 
-The standard library's reader takes `NaN`, keys given twice (the last one wins) and numbers that become infinite; each
-of them lets two readers understand two things.
+The reader of the standard library accepts all of these (of repeated keys the last one wins), so two readers could
+understand one message differently.
 """
 
 import json
@@ -15,7 +15,7 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def read_object(octets: bytes) -> dict[str, object]:
-    """The one object that these bytes are.  Raises `ValueError` with what is wrong, and nothing else."""
+    """Decode one object.  Raises only `ValueError`, with the problem."""
     if len(octets) > MOST_BYTES:
         raise ValueError(f"{len(octets)} bytes, more than {MOST_BYTES}")
     if _depth(octets) > MOST_DEPTH:
@@ -28,13 +28,13 @@ def read_object(octets: bytes) -> dict[str, object]:
         text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_number
     )
     if not isinstance(found, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - whoever reads knows one error
+        raise ValueError("not an object")  # noqa: TRY004 - one error for every problem
     _check_texts(found)
     return found
 
 
 def _depth(octets: bytes) -> int:
-    """The deepest nesting, before anything that recurses sees it."""
+    """The deepest nesting, found without recursion."""
     deepest = depth = 0
     for octet in _STRINGS.sub(b"", octets):
         if octet in b"[{":
@@ -53,7 +53,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _check_texts(value: object) -> None:
-    """Half a surrogate pair is no character: nobody could write it down again."""
+    """Raises `ValueError` for half a surrogate pair: it is not a character and cannot be encoded again."""
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise ValueError("a text with half a surrogate pair")
     for part in (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -73,5 +73,5 @@ def _integer(text: str) -> int:
 def _number(text: str) -> float:
     found = float(text)
     if len(text) > 10 * _MOST_DIGITS or not isfinite(found):
-        raise ValueError("a number beyond those of IEEE 754")
+        raise ValueError("a number beyond the range of IEEE 754")
     return found

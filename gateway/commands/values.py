@@ -1,7 +1,7 @@
-"""From a value as JSON has it to one of exactly the type that a variable has, or a refusal.  Pure.
+"""From a JSON value to a value of exactly the type of a variable, or a refusal.  Pure.
 
-Nothing is converted: a text is no number, 1.5 is no integer, 300 is no Byte, and `true` is not 1.  Numbers of 64 bits
-beyond 2^53 are written as text, as in Part 6, 5.4.2.3: most writers of JSON round them before we could see it.
+Nothing is converted: a text is not a number, 1.5 is not an integer, 300 is not a Byte, and `true` is not 1.  64-bit
+numbers beyond 2^53 are written as text, as in Part 6, 5.4.2.3, since most JSON writers round them.
 """
 
 import base64
@@ -19,7 +19,7 @@ from gateway.model import IS_ARRAY, TICKS_PER_SECOND
 from gateway.values import LocalizedText, Typed
 
 EXACT = 2**53
-"""Up to here every integer is a number of 64 bits with a fraction (IEEE 754), as most readers of JSON have it."""
+"""Up to here every integer is exact as a 64-bit floating-point number, which most JSON readers use."""
 INTEGERS: Mapping[int, tuple[int, int]] = {
     2: (-(2**7), 2**7 - 1), 3: (0, 2**8 - 1), 4: (-(2**15), 2**15 - 1), 5: (0, 2**16 - 1),
     6: (-(2**31), 2**31 - 1), 7: (0, 2**32 - 1), 8: (-(2**63), 2**63 - 1), 9: (0, 2**64 - 1),
@@ -42,9 +42,9 @@ def typed(built_in: int, rank: int, value: object, members: tuple[tuple[int, str
         raise Refused("type_unsupported", "a matrix cannot be written")
     is_array = isinstance(value, list)
     if is_array and rank == -1:
-        raise Refused("rank", "an array, and the variable is a scalar")
+        raise Refused("rank", "an array; the variable is a scalar")
     if not is_array and rank in (0, 1):
-        raise Refused("rank", "a scalar, and the variable is an array")
+        raise Refused("rank", "a scalar; the variable is an array")
     if isinstance(value, list):
         return Typed(built_in | IS_ARRAY, [scalar(built_in, each, members) for each in value])
     return Typed(built_in, scalar(built_in, value, members))
@@ -86,17 +86,17 @@ def name_of(built_in: int) -> str:
 
 def _wrong(wanted: str, value: object) -> Refused:
     kind = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array", dict: "an object"}
-    return Refused("type", f"{kind.get(type(value), 'null')}, and {wanted} is wanted")
+    return Refused("type", f"{kind.get(type(value), 'null')}; expected {wanted}")
 
 
 def _member(value: object, members: tuple[tuple[int, str], ...]) -> int:
-    """Of an enumeration, by number or by name."""
+    """A member of an enumeration, by number or by name."""
     found = [number for number, name in members if (name == value if isinstance(value, str) else number == value)]
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise _wrong("a number or name of the enumeration", value)
     if len(found) != 1:
         known = ", ".join(f"{number} {name}" for number, name in members[:20])
-        raise Refused("not_in_enumeration", f"there are {known}")
+        raise Refused("not_in_enumeration", f"the members are {known}")
     return found[0]
 
 
@@ -130,12 +130,12 @@ def _floating(built_in: int, value: object) -> float:
     if built_in == FLOAT:
         number = single(number)
         if not math.isfinite(number):
-            raise Refused("out_of_range", "beyond what a Float holds")
+            raise Refused("out_of_range", "outside the range of Float")
     return number
 
 
 def single(number: float) -> float:
-    """The number of 32 bits that is nearest."""
+    """The nearest 32-bit floating-point number."""
     with np.errstate(over="ignore"):
         return float(np.float32(number))
 
@@ -153,7 +153,7 @@ def _text(value: object) -> str:
 
 
 def _instant(value: object) -> int:
-    """Ticks; from the digits of a second that Python keeps."""
+    """Ticks, with the microseconds that Python keeps."""
     try:
         if not isinstance(value, str) or len(value) > 40:
             raise ValueError
@@ -161,7 +161,7 @@ def _instant(value: object) -> int:
         if found.tzinfo is None or found < _START:
             raise ValueError
     except (ValueError, OverflowError) as error:
-        raise Refused("type", "an instant with its offset is wanted, such as 2026-11-30T08:00:05Z") from error
+        raise Refused("type", "expected a time with its UTC offset, such as 2026-11-30T08:00:05Z") from error
     return (found - _START) // _MICROSECOND * (TICKS_PER_SECOND // 1_000_000)
 
 
@@ -169,14 +169,14 @@ def _guid(value: object) -> uuid.UUID:
     try:
         return uuid.UUID(_text(value))
     except ValueError as error:
-        raise Refused("type", "a Guid is wanted, such as 72962b91-fa75-4ae6-8d28-b404dc7daf63") from error
+        raise Refused("type", "expected a Guid, such as 72962b91-fa75-4ae6-8d28-b404dc7daf63") from error
 
 
 def _octets(value: object) -> bytes:
     try:
         return base64.b64decode(_text(value), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refused("type", "base64 is wanted") from error
+        raise Refused("type", "expected base64") from error
 
 
 def _localized(value: object) -> LocalizedText:
@@ -199,7 +199,7 @@ _READERS: Mapping[int, Callable[[object], object]] = {
 
 
 def same(wanted: Typed, found: Typed | None) -> bool:
-    """Whether a value that was read is the one that was written, in the precision of its type."""
+    """Whether the value read back is the written one, in the precision of its type."""
     if found is None or found.type != wanted.type:
         return False
     if isinstance(wanted.value, list):
@@ -210,7 +210,7 @@ def same(wanted: Typed, found: Typed | None) -> bool:
 
 
 def _equal(wanted: object, found: object) -> bool:
-    """-0.0 and 0.0 are one number."""
+    """-0.0 equals 0.0."""
     if isinstance(wanted, LocalizedText) and isinstance(found, LocalizedText):
         return wanted.text == found.text and (wanted.locale in (None, "") or wanted.locale == found.locale)
     return type(wanted) is type(found) and wanted == found

@@ -1,7 +1,7 @@
-"""The commands of one connected source: in order, a bounded number of them at once, beside its values.
+"""The commands of one connected source: in order, and a bounded number at once.
 
-One after the other: the next begins when the one before has ended, or is slow (it says `accepted` then).  A fault in
-one of them stays in that one.  When the connection ends, what has not begun is refused, and what runs gets a moment.
+A command begins when the one before has ended, or is slow (then that one is answered with `accepted`).  An error in a
+command affects no other.  When the connection ends, waiting commands are refused, and running ones get `GRACE_S`.
 """
 
 import asyncio
@@ -28,37 +28,37 @@ from gateway.errors import Unavailable
 from gateway.operations import Operations, Target
 
 GRACE_S = 2.0
-"""How long the end of a connection waits for commands that run."""
+"""How long the end of a connection waits for running commands."""
 LOOK_AGAIN_S = 10.0
-"""A name that no rule has on the server is looked for anew at most this often."""
+"""The shortest interval between searches for a name that was not found on the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A request that was taken, and what the journal has of it."""
+    """An accepted request, and its entry in the journal."""
 
     asked: Asked
     entry: Entry
 
 
 class Office(Protocol):
-    """What a worker needs of whoever keeps the journal."""
+    """What a worker needs of the desk."""
 
     async def executing(self, case: Case) -> None:
-        """Return when it is on the disk that something may happen.  Raises `Refused`."""
+        """Record on disk that the command may be sent from now on.  Raises `Refused`."""
 
     def settle(self, case: Case, told: Told) -> None:
-        """This is the outcome; at most one for each case."""
+        """Set the outcome, at most once for each case."""
 
     def tell_accepted(self, case: Case) -> None:
-        """It takes its time."""
+        """Answer `accepted`, since the command is slow."""
 
 
 _AWAY = Told("refused", "source_away", REASONS["source_away"])
 
 
 def _cut(case: Case) -> Told:
-    """What can be said of a command whose server went away."""
+    """The outcome of a command whose server was lost."""
     if case.entry.is_executing:
         return Told("unknown", detail="the connection to the server ended before its answer")
     return _AWAY
@@ -69,7 +69,7 @@ class _ExpiredError(Exception):
 
 
 class Worker:
-    """Made by the desk, for as long as the source is connected."""
+    """Created by the desk for each connection of the source."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Worker:
         self.configure(config)
 
     def configure(self, config: CommandsConfig) -> None:
-        """Go by other rules from the next command on."""
+        """Use these rules from the next command on."""
         self._config = config
         self._rules: Sequence[tuple[int, CommandRule]] = [
             (number, rule) for number, rule in enumerate(config.rules) if (rule.source or ITSELF) == self.source
@@ -113,7 +113,7 @@ class Worker:
         self._came.set()
 
     async def run(self) -> None:
-        """Do what comes until cancelled."""
+        """Execute commands until cancelled."""
         try:
             while True:
                 while len(self._running) >= self._config.at_once:
@@ -134,7 +134,7 @@ class Worker:
             self._office.tell_accepted(case)
 
     async def _end(self) -> None:
-        """What runs gets a moment, where the connection is there; the rest is refused."""
+        """Refuse the waiting commands, and give the running ones `GRACE_S` if the connection is still open."""
         while self._queue:
             self._office.settle(self._queue.popleft(), _AWAY)
         if self._running and (self._server is None or self._server.is_open):
@@ -148,7 +148,7 @@ class Worker:
         case = self._running.pop(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._log.error("a fault of the gateway itself: one command ends by it", exc_info=error)
+            self._log.error("a fault of the gateway itself ended a command", exc_info=error)
             fault = Told("unknown" if case.entry.is_executing else "refused", "fault", REASONS["fault"])
             self._office.settle(case, fault)
         else:
@@ -189,10 +189,10 @@ class Worker:
         await self._office.executing(case)
         if self._left_s(case) <= 0:
             raise _ExpiredError
-        limit.reschedule(None)  # from here on the request to the server has a time-out of its own
+        limit.reschedule(None)  # from here on the time-out of the request to the server applies
 
     async def _allowed_for(self, asked: Asked) -> Allowed:
-        """What the rules name on the server; looked for again when a name is not among it, for it may have come."""
+        """The nodes that the rules name on the server, searched again if a name is not found: it may be new."""
         async with self._looking:
             allowed, request = self._allowed, asked.request
             assert request is not None

@@ -1,7 +1,7 @@
-"""Commands: who may read, write and call what, by way of a broker.  Without a section `commands` nobody may anything.
+"""Commands: who may read, write and call what by a broker.  Without a section `commands` no command is accepted.
 
-What is not named by a rule does not exist for a requester: a command's text is looked up among the nodes that the rules
-name, and never becomes a node id.
+For a requester only the nodes named by a rule exist: the text of a command is looked up among these nodes, and is never
+parsed as a node id.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,16 +21,16 @@ _OF_SOURCE = ("read", "write", "call", "browse", "refresh")
 
 
 class RateConfig(Strict):
-    """How often: a bucket of so many, which fills again within the time."""
+    """A rate limit (token bucket): `times` at once, and on average `times` in the time `within`."""
 
     times: Annotated[int, Field(ge=1, le=1_000_000)]
-    """At most so many at once, …"""
+    """The largest number at once."""
     within: Seconds
-    """… and on average within this time.  What is too fast is refused, not queued."""
+    """The time in which this number is allowed on average.  A command above the limit is refused, not queued."""
 
 
 class LimitsConfig(Strict):
-    """Which values are allowed, beside what the server itself says of its variable.  For an array: each element."""
+    """The allowed values, in addition to the server's own limits.  For an array they apply to each element."""
 
     minimum: Annotated[float, _FINITE] | None = None
     """The lowest number."""
@@ -39,9 +39,9 @@ class LimitsConfig(Strict):
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Only whole steps, counted from `minimum`, or from 0 without one."""
     values: Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)] | None = None
-    """Only these."""
+    """Only these values."""
     most_elements: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """Elements of an array, or characters of a text, at most."""
+    """The largest number of elements of an array, or of characters of a text."""
 
     @model_validator(mode="after")
     def _range_fits(self) -> Self:
@@ -51,38 +51,38 @@ class LimitsConfig(Strict):
 
 
 class WriteConfig(LimitsConfig):
-    """Writing is allowed, within these limits; `{}` sets none beside the server's own."""
+    """Writing is allowed within these limits.  With `{}` only the server's own limits apply."""
 
     rate: RateConfig | None = None
     """How often each variable may be written."""
 
 
 class CallConfig(Strict):
-    """Calling is allowed; `{}` takes any arguments of the right types."""
+    """Calling is allowed.  With `{}` any arguments of the right types are accepted."""
 
     arguments: dict[str, LimitsConfig] = Field(default_factory=dict)
-    """Limits of arguments, by the name that the server gives them.  One that the method has not got is refused."""
+    """Limits of arguments, by their names on the server.  If the method has no such argument, calls are refused."""
     rate: RateConfig | None = None
     """How often each method may be called."""
 
 
 class BrowseConfig(Strict):
-    """Looking around is allowed; `{}` takes these bounds."""
+    """Browsing is allowed.  With `{}` the default bounds apply."""
 
     levels: Annotated[int, Field(ge=1, le=100)] = 5
-    """How deep below the node."""
+    """The largest depth below the node."""
     nodes: Annotated[int, Field(ge=1, le=100_000)] = 10_000
-    """How many nodes the server is asked about for one request, at most."""
+    """The largest number of nodes that one request browses on the server."""
 
 
 class CommandRule(Strict):
-    """What may be done with some nodes of one source, or with the gateway itself.  The first rule that names node,
-    requester and operation decides."""
+    """What may be done with some nodes of one source, or with the gateway itself.  The first rule with this node,
+    requester and operation applies."""
 
     source: Name | None = None
-    """Which source.  Without one the rule is about the gateway itself: `diagnostics` and `reload`."""
+    """Name of the source.  Without it, the rule is for the gateway itself: `diagnostics` and `reload`."""
     requesters: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """Who (default: all requesters)."""
+    """The requesters that the rule is for (default: all)."""
     node: NodeText | None = None
     """One variable or method: its node id, best with the namespace URI, or its path of browse names."""
     subtree: NodeText | None = None
@@ -90,8 +90,8 @@ class CommandRule(Strict):
     type: NodeText | None = None
     """All variables and methods of every instance of an object type, or of a subtype: its node id."""
     name: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    """What requesters call the one `node` (default: its browse name).  Others are called by their path below
-    `subtree`, or by the instance and the path below it: `press-1/SpeedFactor`."""
+    """The name of the one `node` in requests (default: its browse name).  With `subtree` the name is the path below
+    it; with `type` the instance and the path below it: `press-1/SpeedFactor`."""
     include: tuple[str, ...] = ()
     """With `subtree` and `type`: patterns of paths, `*` within a level, `**` across levels (default: all)."""
     exclude: tuple[str, ...] = ()
@@ -103,21 +103,21 @@ class CommandRule(Strict):
     call: CallConfig | None = None
     """The method may be called."""
     browse: BrowseConfig | None = None
-    """What is below `node`, `subtree` or each instance of `type` may be listed: those paths that `include` and
-    `exclude` choose.  It is called by `name`, by its browse name or by its node id."""
+    """The nodes below `node`, `subtree` or each instance of `type` may be listed, as far as `include` and `exclude`
+    select them.  Requests name that node by `name`, by its browse name or by its node id."""
     refresh: bool = False
-    """The value may be read again and sent to the brokers, where it is one of the source's tags."""
+    """The value may be read again and sent to the brokers, if the variable is a tag of the source."""
     diagnostics: bool = False
-    """Without `source`: the state of sources, brokers and outbox may be asked for."""
+    """Without `source`: the state of sources, brokers and outbox may be read."""
     reload: bool = False
-    """Without `source`: the configuration file may be taken anew, as by SIGHUP."""
+    """Without `source`: the configuration file may be reloaded, as with SIGHUP."""
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
         if self.source is None:
             return self._of_itself()
         if self.diagnostics or self.reload:
-            raise ValueError("diagnostics and reload are of the gateway itself: in a rule without source")
+            raise ValueError("diagnostics and reload are for the gateway itself: use a rule without source")
         chosen = [key for key in ("node", "subtree", "type") if getattr(self, key) is not None]
         if len(chosen) != 1:
             raise ValueError("name one of node, subtree and type")
@@ -142,7 +142,7 @@ class CommandRule(Strict):
         return getattr(self, operation) not in (None, False)
 
     def allows(self, requester: str, operation: str) -> bool:
-        """Whether this requester may do this with what the rule names."""
+        """Whether this requester may use this operation on the nodes of the rule."""
         if self.requesters is not None and requester not in self.requesters:
             return False
         return hasattr(self, operation) and self._is_set(operation)
@@ -153,68 +153,72 @@ CodecName = Literal["omp", "opc-publisher", "opcua-actions"]
 
 
 _WITH_VALUES = ("opcua-actions",)
-"""They go with a format of values."""
+"""Codecs that need a broker with a certain format of values."""
 
 
 class CodecConfig(Strict):
-    """Requests of one more form.  The same rules hold for it."""
+    """Requests in one more form.  The same rules apply to them."""
 
     format: CodecName
     """`omp`: the connector of the Open Manufacturing Platform.  `opc-publisher`: the methods of OPC Publisher.
-    `opcua-actions`: OPC UA Part 14, beside `opcua-pubsub`."""
+    `opcua-actions`: OPC UA Part 14, needs `opcua-pubsub` values."""
     topic: str | None = None
-    """Topic template that requests come on, with `{gateway}` and `{requester}`, and with `{method}` for
-    `opc-publisher` (default: that of the format)."""
+    """Topic template of requests, with `{gateway}` and `{requester}`, and with `{method}` for `opc-publisher` (default:
+    that of the format)."""
     requester: Name | None = None
-    """Who asks on a topic without `{requester}`: everybody whom the broker lets publish there."""
+    """The requester of all messages on a topic without `{requester}`.  The broker decides who may publish there."""
     replies: str | None = None
-    """Where answers go, with `{gateway}` and `{requester}` (default: that of the format)."""
+    """Topic template of answers, with `{gateway}` and `{requester}` (default: that of the format)."""
     lifetime: Seconds | None = None
-    """How long a request holds that has neither an expiry nor a deadline, from when it says that it was sent, else
-    from its arrival (default: that of the format; else it is refused)."""
+    """The time until the deadline of a request that has neither an expiry nor a deadline, counted from its time of
+    sending, or from its arrival if it has none (default: that of the format; else such a request is refused)."""
 
 
 class CommandsConfig(Strict):
-    """Commands that come by a broker.  Requests arrive on `gateways/{gateway}/commands/{requester}/{source}`; MQTT
-    tells no sender, so the broker's access list has to bind `{requester}` to the user."""
+    """Commands by a broker.  Requests arrive on `gateways/{gateway}/commands/{requester}/{source}`.  MQTT does not tell
+    the sender of a message, so the broker's access list must allow each user only its own `{requester}`."""
 
     requesters: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000)]
-    """Who may ask at all."""
+    """The requesters that commands are accepted from."""
     rules: Annotated[tuple[CommandRule, ...], Field(min_length=1, max_length=10_000)]
-    """What they may do.  What no rule names is refused."""
+    """What requesters may do.  Everything else is refused."""
     brokers: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """Brokers that commands are taken from (default: all)."""
+    """The brokers that commands are accepted from (default: all)."""
     replies: str = "gateways/{gateway}/replies/{requester}"
-    """Where answers go.  A Response Topic of the request must be this topic or lie below it, else it is refused."""
+    """The topic of answers.  A request whose Response Topic is not this topic or one below it is refused."""
     codecs: Annotated[tuple[CodecConfig, ...], Field(max_length=100)] = ()
-    """Requests in other forms than the gateway's own."""
+    """Other forms of requests, beside the gateway's own."""
     max_deadline: Annotated[Seconds, Field(le=86_400)] = 300.0
-    """A deadline that lies further ahead is refused: so long a repeated request is recognized for certain."""
+    """The largest time until a deadline.  Until its deadline a repeated request is always recognized."""
     keep: Seconds = 600.0
     """How long after its deadline an answer is kept for a repeated request, while there is room.  Later, the same id
-    with another deadline is another request."""
+    with a new deadline is a new request."""
     at_once: Annotated[int, Field(ge=1, le=100)] = 4
-    """At most so many commands of one source run at the same time: the others wait for those that take long."""
+    """The largest number of commands of one source that run at the same time."""
     waiting: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """At most so many commands of one source wait; one more is refused as `busy`."""
+    """The largest number of commands of one source that wait.  Further ones are refused with `busy`."""
     slow_after: Seconds = 2.0
-    """A command that takes longer says `accepted`, lets the next of its source begin, and tells its outcome later."""
+    """A command that takes longer is answered with `accepted`.  The next command of its source then begins, and the
+    outcome follows later."""
     verify_within: Seconds = 1.0
     """After a write: how long to read back until the server shows the value."""
     journal_bytes: Bytes = 16 * 2**20
-    """How much disk the journal takes at most, in the folder of the outbox; full, it refuses what is new."""
+    """The largest size of the journal on disk, in the folder of the outbox.  A full journal refuses new commands."""
     audit_bytes: Bytes = 64 * 2**20
-    """How much disk the audit takes at most, in files of a tenth of it; the oldest file goes first."""
+    """The largest size of the audit on disk.  It has ten files, and the oldest is deleted first."""
 
 
 def problems_with_commands(
     commands: CommandsConfig, sources: Sequence[str], brokers: Sequence[str]
 ) -> Iterator[Problem]:
-    """What the section names and the configuration has not got, each with its place."""
+    """Names in the section that the configuration does not have, each with its place."""
     for problem in problems_of(commands.replies, _FIELDS):
         yield ("commands", "replies"), problem
     if commands.replies.startswith("gateways/{gateway}/commands"):
-        yield ("commands", "replies"), "an answer would be taken for a request: not below gateways/{gateway}/commands"
+        yield (
+            ("commands", "replies"),
+            "not below gateways/{gateway}/commands: answers would be read as requests",
+        )
     if "{requester}" not in commands.replies:
         yield ("commands", "replies"), "without {requester} one requester would read the answers of another"
     yield from _unknown(("commands", "brokers"), commands.brokers or (), brokers, "broker")
@@ -225,7 +229,7 @@ def problems_with_commands(
 
 
 def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -> Iterator[Problem]:
-    """`with_values` are the codecs that go with the formats of the routes."""
+    """Mistakes in `codecs`, each with its place.  `with_values`: the codecs that fit the formats of the routes."""
     for number, codec in enumerate(commands.codecs):
         place: Place = ("commands", "codecs", number)
         yield from _unknown(
@@ -236,20 +240,20 @@ def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -
             for problem in problems_of(codec.topic, known):
                 yield (*place, "topic"), problem
             if codec.format == "opc-publisher" and "{method}" not in codec.topic.split("/"):
-                yield (*place, "topic"), "without a level {method} nobody says what is wanted"
+                yield (*place, "topic"), "needs a level {method}, which names the operation"
             if ("{requester}" in codec.topic.split("/")) == (codec.requester is not None):
-                yield (*place, "topic"), "who asks is told by a level {requester} of the topic, or else by `requester`"
+                yield (*place, "topic"), "needs either a level {requester}, or the key `requester`"
         elif codec.requester is not None:
-            yield (*place, "requester"), "the topic of this format tells who asks: name a topic without {requester} too"
+            yield (*place, "requester"), "the default topic has {requester}: set a topic without it as well"
         if codec.replies is not None:
             for problem in problems_of(codec.replies, _FIELDS):
                 yield (*place, "replies"), problem
             if "{requester}" not in codec.replies and codec.requester is None:
                 yield (*place, "replies"), "without {requester} one requester would read the answers of another"
             if codec.replies.startswith("gateways/{gateway}/commands"):
-                yield (*place, "replies"), "an answer would be taken for a request"
+                yield (*place, "replies"), "answers would be read as requests"
         if codec.format in _WITH_VALUES and codec.format not in with_values:
-            yield (*place, "format"), "it goes with values in OPC UA PubSub, and no broker has them"
+            yield (*place, "format"), "it needs a broker with values in the format opcua-pubsub"
 
 
 def _unknown(place: Place, names: Sequence[str], known: Sequence[str], what: str) -> Iterator[Problem]:

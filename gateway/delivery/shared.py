@@ -1,8 +1,8 @@
-"""A session that two send on: the pipeline, and somebody with little to say (answers to commands).
+"""A session with two senders: the pipeline, and one that sends little (answers to commands).
 
-The pipeline's window is smaller by what the other may have open, where it is larger than that; so neither waits for the
-other, and together they keep within the window of the session.  Where the window is too small to be divided, what finds
-it full waits here until something has its verdict.
+The window of the pipeline is reduced by `share`, the number of open messages of the other sender.  So neither waits for
+the other, and together they keep within the window of the session.  If the window is too small to be divided, messages
+wait here until others have their verdict.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from gateway.model import Message
 
 
 class SharedSession(Around[Session]):
-    """The session as the pipeline sees it.  `send_aside` is for the other, who keeps at most `share` open."""
+    """The session for the pipeline.  The other sender uses `send_aside` and keeps at most `share` messages open."""
 
     def __init__(self, inner: Session, share: int) -> None:
         super().__init__(inner)
@@ -34,7 +34,7 @@ class SharedSession(Around[Session]):
         return self._send(message)
 
     def send_aside(self, message: Message) -> asyncio.Future[Outcome]:
-        """As `send`, beside the window of the pipeline."""
+        """Like `send`, outside the window of the pipeline."""
         return self._send(message)
 
     def _send(self, message: Message) -> asyncio.Future[Outcome]:
@@ -58,7 +58,7 @@ class SharedSession(Around[Session]):
                 self._go(message).add_done_callback(partial(_hand_on, future))
 
     def fail(self, error: BaseException) -> None:
-        """Whoever waits for the end of the session gets this error: a fault of the one beside."""
+        """Raise this error of the other sender from `wait_closed`."""
         if not self._fault.done():
             self._fault.set_exception(error)
             self._fault.exception()
@@ -82,13 +82,13 @@ async def _reason_of(inner: Session) -> Unavailable:
 
 
 def _hand_on(future: asyncio.Future[Outcome], sent: asyncio.Future[Outcome]) -> None:
-    """What became of a message that had waited here, to whom it belongs."""
+    """Pass the outcome of a message that waited here to its owner."""
     if future.done():
         return
     if sent.cancelled():
         future.cancel()
     elif (error := sent.exception()) is not None:
         future.set_exception(error)
-        future.exception()  # marks it as seen: an owner that has gone is no mistake
+        future.exception()  # marks it as retrieved, since the owner may be gone
     else:
         future.set_result(sent.result())

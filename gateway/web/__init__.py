@@ -1,8 +1,8 @@
 """The HTTP endpoints of the gateway: pages of metrics, `/health/live`, `/health/ready`.
 
-Carrying values has priority over showing figures: the gateway waits for a taken port as for any peer that is away.  The
-health pages show which peers are connected and since when, and nothing of the configuration.  Connections may use only
-a bounded part of the process (`connections.py`), and requests must use a name of this gateway (`guard.py`).
+Delivering values has priority over metrics: a port in use is retried like any unavailable peer.  The health pages show
+which peers are connected and since when, and nothing of the configuration.  Connections use only a bounded part of the
+process (`connections.py`), and requests must use a host name of this gateway (`guard.py`).
 """
 
 import asyncio
@@ -96,7 +96,7 @@ async def serve_http(
     link: Link,
     on_listening: Callable[[str], None],
 ) -> None:
-    """Serve until cancelled.  Waits for the port when it is taken."""
+    """Serve until cancelled.  Retries the port while another program uses it."""
 
     async def serve(address: str) -> None:
         link.address = address

@@ -1,7 +1,7 @@
-"""Which names a request may call us by, so that a page of somebody else's in a browser cannot read ours.
+"""The accepted host names of requests, so that a foreign web page in a browser cannot read the pages of this server.
 
-Such a page gets there by a name of its own that suddenly resolves to us (DNS rebinding); the browser then sends that
-name as `Host`.  An address is no name, and a name that only a local network knows cannot be somebody else's.
+Such a page uses a host name of its own that resolves to this server's address (DNS rebinding).  The browser then sends
+that name as `Host`.  Addresses are accepted, and names that exist only in a local network, since no attacker has them.
 """
 
 import ipaddress
@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 LOCAL = (".localhost", ".local", ".internal", ".svc", ".cluster.local")
-"""Endings that no public name has."""
+"""Endings that no public host name has."""
 
 
 class Hosts:
-    """The names that are ours: addresses, those of local networks, of this machine, and `more`."""
+    """The accepted names: addresses, names of local networks, the name of this machine, and `more`."""
 
     def __init__(self, more: Iterable[str]) -> None:
         self._ours = {name.lower() for name in (*more, socket.gethostname())}
 
     def are_right(self, header: str | None) -> bool:
-        """Whether a `Host` header names us; without one (HTTP/1.0) no browser has sent it."""
+        """Whether a `Host` header is accepted.  A request without one (HTTP/1.0) does not come from a browser."""
         if header is None:
             return True
         try:

@@ -1,1 +1,1 @@
-"""What is asked of a server beside its values: reading, writing and calling what rules name."""
+"""Commands at a server: reading, writing and calling the nodes that rules name."""

@@ -1,6 +1,6 @@
-"""One connected server as commands see it (`gateway/operations.py`): on the session that its values come by.
+"""The operations of commands (`gateway/operations.py`) at one connected server, on the session of its values.
 
-What is sent is sent once.  A fault that the server answers with is its answer; without an answer it is `Unsure`.
+Each request is sent once.  A service fault is an answer of the server.  Without an answer `Unsure` is raised.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -44,7 +44,7 @@ Resend = Callable[[Sequence[str]], Awaitable[list[bool]]]
 
 
 class ServerOperations:
-    """On one session.  What a server says of types and of which properties a node has is asked for once."""
+    """The operations on one session.  Data types and the properties of nodes are read once."""
 
     def __init__(self, session: Session, dialect: Dialect, resend: Resend | None = None) -> None:
         """`resend`: reads these node ids again for the source, and says which of them are its tags."""
@@ -106,7 +106,7 @@ class ServerOperations:
         )
 
     async def _members(self, properties: dict[str, ua.NodeId]) -> Members:
-        """Of a variable with states (MultiStateDiscreteType), which are not in its data type."""
+        """The states of a variable (MultiStateDiscreteType), which are not in its data type."""
         names = [name for name in _MEMBERS if name in properties]
         said = await self._session.read_values([properties[name] for name in names]) if names else []
         return next((members for each in said if (members := listed_members(content(each)))), ())
@@ -165,7 +165,7 @@ class ServerOperations:
             return _called(body, self._dialect)
 
     async def _sent(self, doing: str, request: object, within_s: float) -> bytes | int:
-        """The answer, or the fault that the server answers with.  Raises `Unavailable` when nothing was sent."""
+        """The body of the response, or the status of a service fault.  Raises `Unsure` without a response."""
         protocol = self._session.protocol
         with _unsure(doing, self._session.where):
             try:
@@ -192,16 +192,16 @@ class ServerOperations:
         return [(Typed(kind, value) if kind else None, status) for kind, value, status in rows]
 
     def _node(self, text: str) -> ua.NodeId:
-        """Of a target, which was found on this session."""
+        """The node id of a target that was found on this session."""
         node = node_of(text, self._session.uris)
         if node is None:
-            raise Unavailable(f"{self._session.where} does not know the namespace of {text} any more")
+            raise Unavailable(f"{self._session.where} no longer has the namespace of {text}")
         return node
 
 
 @contextmanager
 def _unsure(doing: str, where: str) -> Iterator[None]:
-    """Whatever goes wrong after something was sent leaves open what became of it."""
+    """Turn `Unavailable` into `Unsure`: after a request was sent, its outcome is unknown."""
     try:
         with peer_errors(doing, where):
             yield
@@ -216,7 +216,7 @@ def _called(body: bytes, dialect: Dialect) -> Called:
     if result & _BAD:
         return Called(result)
     if r.count(1) != 1:
-        raise Malformed("another number of results than of methods")
+        raise Malformed("the number of results is not the number of methods")
     status = r.u32()
     inputs = tuple(r.u32() for _ in range(max(0, r.count(4))))
     for _ in range(max(0, r.count(1))):
@@ -227,7 +227,7 @@ def _called(body: bytes, dialect: Dialect) -> Called:
 
 def _same_length(found: Sequence[_T] | None, count: int) -> Sequence[_T]:
     if found is None or len(found) != count:
-        raise Malformed("another number of results than of operations")
+        raise Malformed("the number of results is not the number of operations")
     return found
 
 

@@ -1,4 +1,4 @@
-"""From rules to nodes: what of this server they name, and what requesters call it."""
+"""From rules to nodes: the nodes of a server that rules name, with their names in requests."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ _HIERARCHICAL = ua.NodeId(ua.Int32(ua.ObjectIds.HierarchicalReferences), ua.Int1
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _CLASSES = {OBJECT: "Object", VARIABLE: "Variable", METHOD: "Method"}
 _VALUES = ("read", "write", "refresh")
-"""What a rule allows with variables."""
+"""The operations on variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class Found:
     node: ua.NodeId
     kind: Kind = "variable"
     owner: ua.NodeId | None = None
-    """Of a method: the object that it is called on."""
+    """The object of a method."""
 
 
 async def targets_of(session: Session, rules: Sequence[CommandRule]) -> list[Target]:
-    """What these rules name, by rule and name.  Raises `Unavailable`."""
+    """The nodes that these rules name, sorted by rule and name.  Raises `Unavailable`."""
     targets: list[Target] = []
     for number, rule in enumerate(rules):
         found = [each async for each in _found(session, rule)]
@@ -52,7 +52,7 @@ async def targets_of(session: Session, rules: Sequence[CommandRule]) -> list[Tar
 
 
 def _selection(rule: CommandRule) -> Selection:
-    """Which variables of a subtree or type: chosen as tags are."""
+    """The variables of a subtree or type, selected like tags."""
     return Selection(subtree=rule.subtree, type=rule.type, include=rule.include, exclude=rule.exclude)
 
 
@@ -116,7 +116,7 @@ async def _class_and_name(session: Session, node: ua.NodeId) -> tuple[int, str]:
 
 
 async def inverse(session: Session, node: ua.NodeId, reference: ua.NodeId, classes: int) -> list[ua.NodeId]:
-    """The nodes that refer to this one in this way."""
+    """The nodes with a reference of this type to this node."""
     wanted = ua.BrowseDescription()
     wanted.NodeId, wanted.BrowseDirection = node, ua.BrowseDirection.Inverse
     wanted.ReferenceTypeId, wanted.IncludeSubtypes = reference, True
@@ -130,7 +130,7 @@ async def inverse(session: Session, node: ua.NodeId, reference: ua.NodeId, class
 
 
 async def _owner(session: Session, method: ua.NodeId) -> ua.NodeId | None:
-    """The object that has the method; None where none has, or several do: then a path says which."""
+    """The object of a method.  None: there is none, or there are several, and a path must select one."""
     owners = await inverse(session, method, _HIERARCHICAL, OBJECT)
     return owners[0] if len(owners) == 1 else None
 

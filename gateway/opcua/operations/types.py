@@ -1,4 +1,4 @@
-"""Of which built-in type the values of a variable or an argument are, and which members an enumeration has."""
+"""The built-in type of a variable or an argument, and the members of an enumeration."""
 
 from asyncua import ua
 
@@ -14,11 +14,11 @@ _DATA_TYPE = 64
 _MAX_LEVELS = 50
 
 Kind = tuple[int, Members]
-"""Built-in type, 0 where it may be one of several; members of an enumeration."""
+"""Built-in type (0: one of several), and members of an enumeration."""
 
 
 class DataTypes:
-    """What this server says of its data types, each asked for once."""
+    """The data types of a server, each read once."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -33,7 +33,7 @@ class DataTypes:
         return self._known[text]
 
     async def _built_in(self, data_type: ua.NodeId) -> int:
-        """Up the hierarchy to the first type that says it; 0 for a number of any kind, and for anything at all."""
+        """The built-in type of the nearest supertype that has one.  0: an abstract type such as Number."""
         node = data_type
         for _ in range(_MAX_LEVELS):
             found = built_in(text_of_node(node, self._session.uris), 0)

@@ -1,4 +1,4 @@
-"""Values in the form of `gateway/values.py` as asyncua sends them."""
+"""From values of `gateway/values.py` to those of asyncua."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ _START = datetime(1601, 1, 1, tzinfo=UTC)
 
 
 def data_value_of(value: Typed) -> ua.DataValue:
-    """The value alone: many servers refuse a write that carries a status or timestamps."""
+    """Only the value: many servers refuse a write with a status or timestamps."""
     return ua.DataValue(variant_of(value), StatusCode=None)
 
 
@@ -19,7 +19,7 @@ def variant_of(value: Typed) -> ua.Variant:
     kind = ua.VariantType(value.type & ~IS_ARRAY)
     if isinstance(value.value, list):
         return ua.Variant([_element(each) for each in value.value], kind, is_array=True)
-    # a DateTime is an int here, and everything else is what it is
+    # a DateTime is an int in `gateway/values.py`
     return ua.Variant(_element(value.value, is_instant=kind is ua.VariantType.DateTime), kind, is_array=False)
 
 

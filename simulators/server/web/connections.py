@@ -1,8 +1,8 @@
 """The connections of the HTTP port: few, each with a time limit, and never at the cost of the data.
 
-A browser, a probe and Prometheus need a handful.  One more than that takes the place of the one that has been idle for
-longest, so somebody who opens connections and says nothing keeps nobody out.  File descriptors near the limit of the
-process are for the work: a connection that would take one of them is closed at once.
+A browser, a probe and Prometheus need a handful.  When `MOST` are open, a new one replaces the one that has been idle
+for longest, so idle connections block no other client.  The last `KEPT` file descriptors of the process are reserved
+for the data: a connection that would take one of them is closed at once.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from dataclasses import dataclass
 import structlog
 
 MOST = 64
-"""Connections at the same time."""
+"""The largest number of connections at the same time."""
 HEAD_S = 10.0
-"""How long a request may take to be whole, from the first byte of the connection."""
+"""How long the first request may take to be complete, from the start of the connection."""
 IDLE_S = 75.0
 """How long a connection may be idle between requests, or take to read an answer."""
 KEPT = 32
-"""So many file descriptors are for others; of a process that has few, half."""
+"""The number of file descriptors reserved for the data; at most half of those of the process."""
 OVER_AFTER_S = 60.0
-"""A state in which nothing was turned away for this long is over."""
+"""A shortage is over when no connection was closed for this long."""
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SHORT_S = 0.5
-"""Pause when there is no descriptor for the next one."""
+"""The pause when there is no descriptor for the next connection."""
 
 
 @dataclass(slots=True)
@@ -35,20 +35,20 @@ class _Open:
     since_s: float
     limit: asyncio.TimerHandle
     is_busy: bool = False
-    """A request of it is being answered."""
+    """Whether a request is being answered."""
 
 
 class Connections:
-    """Those of one listening socket."""
+    """The connections of one HTTP server."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._open: dict[asyncio.BaseTransport, _Open] = {}
-        self._crowded = _Told("more HTTP connections than are taken: those idle for longest are closed", most=most)
-        self._short = _Told("no file descriptors for HTTP: what is left is kept for the data")
+        self._crowded = _Told("too many HTTP connections: the longest idle ones are closed", most=most)
+        self._short = _Told("no file descriptors for HTTP: the remaining ones are reserved for the data")
 
     async def accept(self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Take connections for ever."""
+        """Accept connections until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -58,7 +58,7 @@ class Connections:
                     self._short.happened()
                     self._close_idlest()
                     await asyncio.sleep(_SHORT_S)
-                continue  # or whoever came has gone already
+                continue  # or the client has gone already
             if sock.fileno() >= _usable():
                 sock.close()
                 self._short.happened()
@@ -83,11 +83,11 @@ class Connections:
         self._open[transport] = _Open(time.monotonic(), self._limit(transport, HEAD_S))
 
     def begins(self, transport: asyncio.BaseTransport | None) -> None:
-        """A request has come whole, and is being answered."""
+        """A request is complete and is being answered."""
         self._again(transport, is_busy=True)
 
     def answered(self, transport: asyncio.BaseTransport | None) -> None:
-        """It has its answer, or is being sent it."""
+        """The answer was sent or is being sent."""
         self._again(transport, is_busy=False)
 
     def _again(self, transport: asyncio.BaseTransport | None, *, is_busy: bool) -> None:
@@ -113,13 +113,13 @@ class Connections:
             entry.limit.cancel()
 
     def close(self) -> None:
-        """End all of them."""
+        """Close all connections."""
         for transport in tuple(self._open):
             self._close(transport)
 
 
 class _Told:
-    """A state that begins with an event and ends when there was none for a while; each is told once."""
+    """A state that begins with an event and ends after a while without one.  Logs its beginning and its end."""
 
     def __init__(self, text: str, **more: object) -> None:
         self._text, self._more = text, more
@@ -141,6 +141,6 @@ class _Told:
 
 
 def _usable() -> int:
-    """The first descriptor that is not for HTTP."""
+    """The first file descriptor that is not for HTTP."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return limit - min(KEPT, limit // 2)

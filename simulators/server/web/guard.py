@@ -1,7 +1,7 @@
-"""An HTTP server that refuses what is not meant for it: requests by a name that is not ours, in a bounded log.
+"""An HTTP server that refuses requests with a foreign host name, and whose log is bounded.
 
-What its connections may use is in `connections.py`, which names are ours in `hosts.py`.  The gateway and the simulators
-have these three files alike.
+`connections.py` limits the connections, `hosts.py` decides about host names.  The gateway and the simulators have equal
+copies of these three files.
 """
 
 import logging
@@ -25,7 +25,7 @@ def guarded(
 ) -> web.AppRunner:
     """A server of `pages` (path to handler of GET), for `connections.accept`.
 
-    A request by another name is answered with 421, which names `owner` and the `remedy`.
+    A request with a foreign host name is answered with status 421 and a text with `owner` and `remedy`.
     """
     app = web.Application(middlewares=[_counted(connections), _called_right(hosts, owner, remedy)])
     for path, handler in pages.items():
@@ -64,7 +64,7 @@ def _called_right(hosts: Hosts, owner: str, remedy: str) -> Middleware:
 
 
 def _server_log() -> logging.Logger:
-    """What aiohttp says of requests: of each kind of fault one line, and then one a minute."""
+    """The log of aiohttp for requests: one line for each kind of error, and then one a minute."""
     log = logging.getLogger(f"{_LOG_NAME}.requests")
     log.filters[:] = [_spared(Sparing())]
     return log

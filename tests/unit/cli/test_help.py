@@ -49,7 +49,7 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
         ("browse opc.tcp://x --username eve", 78, "--password-env"),
         ("browse opc.tcp://127.0.0.1:1 --insecure", 69, "is it running, and is the port right?"),
         ("command edge-1 shop write Speed --broker mqtt://127.0.0.1:1", 2, "a value after each tag"),
-        ("command edge-1 shop call Start 5 --broker mqtt://127.0.0.1:1", 2, "as NAME=VALUE"),
+        ("command edge-1 shop call Start 5 --broker mqtt://127.0.0.1:1", 2, "must be NAME=VALUE"),
         ("command edge-1 shop read Speed --broker mqtt://127.0.0.1:1", 69, "is the port right?"),
         ("watch tcp://x", 78, "tcp://x: write an address as mqtt://host:port"),
         ("watch mqtt://x:port", 78, "a port is a number"),

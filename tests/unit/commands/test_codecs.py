@@ -165,13 +165,13 @@ def test_a_topic_without_requester_is_of_the_one_that_is_named(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("codec", "words"),
     [
-        ({"format": "opc-publisher", "topic": "a/{method}"}, "who asks"),
-        ({"format": "opc-publisher", "topic": "a/{requester}"}, "without a level {method}"),
-        ({"format": "opc-publisher", "topic": "a/{requester}/{method}", "requester": "mes"}, "who asks"),
-        ({"format": "opc-publisher", "requester": "mes"}, "name a topic"),
+        ({"format": "opc-publisher", "topic": "a/{method}"}, "the key `requester`"),
+        ({"format": "opc-publisher", "topic": "a/{requester}"}, "needs a level {method}"),
+        ({"format": "opc-publisher", "topic": "a/{requester}/{method}", "requester": "mes"}, "the key `requester`"),
+        ({"format": "opc-publisher", "requester": "mes"}, "set a topic without it"),
         ({"format": "opc-publisher", "replies": "a/b"}, "would read the answers"),
         ({"format": "opc-publisher", "topic": "a", "requester": "nobody"}, "no requester"),
-        ({"format": "opcua-actions"}, "no broker has them"),
+        ({"format": "opcua-actions"}, "needs a broker with values"),
     ],
 )
 def test_a_codec_that_does_not_fit_is_told_before_anything_runs(codec: dict[str, object], words: str) -> None:

@@ -27,7 +27,7 @@ payload: {topic: x}
         ("requesters: [mes], rules: [{source: shop, node: i=1, include: [x], read: true}]", "go with subtree or type"),
         ("requesters: [mes], rules: [{read: true}]", "read needs a source"),
         ("requesters: [mes], rules: [{requesters: [mes]}]", "add source, or diagnostics"),
-        ("requesters: [mes], rules: [{source: shop, node: i=1, reload: true}]", "in a rule without source"),
+        ("requesters: [mes], rules: [{source: shop, node: i=1, reload: true}]", "use a rule without source"),
         ("requesters: [mes], rules: [{source: nowhere, node: i=1, read: true}]", "no source is named 'nowhere'"),
         ("requesters: [mes], rules: [{source: shop, node: i=1, requesters: [x], read: true}]", "no requester is named"),
         ("requesters: [mes], brokers: [x], rules: [{source: shop, node: i=1, read: true}]", "no broker is named 'x'"),
@@ -35,7 +35,7 @@ payload: {topic: x}
         (
             'requesters: [mes], replies: "gateways/{gateway}/commands/{requester}",'
             " rules: [{source: shop, node: i=1, read: true}]",
-            "taken for a request",
+            "read as requests",
         ),
         (
             "requesters: [mes], rules: [{source: shop, node: i=1, write: {minimum: 2, maximum: 1}}]",

@@ -187,7 +187,7 @@ def test_the_journal_is_bounded_and_forgets_only_commands_that_cannot_be_repeate
             tasks.create_task(journal.run())
             taken = await fill(journal)
             now = 30.0
-            with pytest.raises(Refused, match="fill it"):
+            with pytest.raises(Refused, match="it is full"):
                 await journal.begin(entry(taken, 90))
             now = 36.0
             for number in range(3 * taken):

@@ -25,8 +25,8 @@ SERVER = [
     (ua.StatusCodes.BadCertificateTimeInvalid, "compare the clocks"),
     (ua.StatusCodes.BadCertificateUriInvalid, "gateway cert renew"),
     (ua.StatusCodes.BadInvalidTimestamp, "compare the clocks"),
-    (ua.StatusCodes.BadTooManySessions, "no session left"),
-    (ua.StatusCodes.BadTcpServerTooBusy, "no connection left"),
+    (ua.StatusCodes.BadTooManySessions, "no free session"),
+    (ua.StatusCodes.BadTcpServerTooBusy, "no free connection"),
     (ua.StatusCodes.BadTcpEndpointUrlInvalid, "`url`"),
     (ua.StatusCodes.BadUserAccessDenied, "name or the password wrong"),
     (ua.StatusCodes.BadIdentityTokenRejected, "name or the password wrong"),
@@ -110,7 +110,9 @@ def test_a_tls_error_is_reported_with_advice(error: ssl.SSLCertVerificationError
     assert words in advice_for(text, "tls")
 
 
-@pytest.mark.parametrize(("cause", "words"), [("refused", "port"), ("name", "spelt"), ("timeout", "firewall")])
+@pytest.mark.parametrize(
+    ("cause", "words"), [("refused", "port"), ("name", "host name right"), ("timeout", "firewall")]
+)
 def test_an_error_without_text_gets_advice_from_its_cause_and_a_hint_is_enough(cause: str, words: str) -> None:
     assert words in advice_for("it is away", cause)
     assert advice_for("it is away: is it?", cause) == ""

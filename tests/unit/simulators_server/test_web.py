@@ -72,7 +72,7 @@ def test_half_sent_requests_keep_nobody_out_and_are_told_once() -> None:
         for sock in socks:
             sock.close()
 
-    assert attacked(check) == ["more HTTP connections than are taken: those idle for longest are closed"]
+    assert attacked(check) == ["too many HTTP connections: the longest idle ones are closed"]
 
 
 def test_a_request_that_does_not_end_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:

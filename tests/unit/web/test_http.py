@@ -123,7 +123,7 @@ def test_half_sent_requests_block_no_other_client_and_are_logged_once() -> None:
         for sock in socks:
             sock.close()
 
-    assert attacked(check) == ["more HTTP connections than are taken: those idle for longest are closed"]
+    assert attacked(check) == ["too many HTTP connections: the longest idle ones are closed"]
 
 
 def test_a_request_that_does_not_end_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_the_last_file_descriptors_are_reserved_for_the_data_path() -> None:
             sock.close()
         assert await works(address, session)
 
-    assert attacked(check) == ["no file descriptors for HTTP: what is left is kept for the data"]
+    assert attacked(check) == ["no file descriptors for HTTP: the remaining ones are reserved for the data"]
 
 
 def test_a_request_that_is_not_http_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
