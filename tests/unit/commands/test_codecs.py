@@ -138,7 +138,8 @@ def test_no_codec_is_a_way_around_what_is_allowed(
     topic: str, body: dict[str, object], more: dict[str, object], reason: str, tmp_path: Path
 ) -> None:
     async def scene(at: Office) -> None:
-        [told] = await answers(at, topic, body, **more)
+        current = {**body, "Timestamp": now()} if "Timestamp" in body else body  # that of the table is from collection
+        [told] = await answers(at, topic, current, **more)
         found = told.get("title") or told["Messages"][0]["Payload"]["Reason"]
         assert found == reason
         home = "gateways/edge/opc-publisher/" if "publisher" in topic else "opcua/json/action-response/edge/"
