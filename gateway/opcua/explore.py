@@ -24,7 +24,7 @@ from gateway.opcua.session.asyncua_edge import patch_asyncua, status_text
 from gateway.opcua.session.connect import open_session
 from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.security import check
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
 from gateway.opcua.space.selection import Item, Table, locate, resolve, with_units
 from gateway.opcua.space.structures import has_raw, types_or_none
@@ -176,10 +176,10 @@ async def _with_structures(
     session: Session, nodes: Sequence[ua.NodeId], progress: Callable[[int], None]
 ) -> list[ReadValue]:
     """The values; the server's data types are looked into only where one of them needs that."""
-    values = await session.read_decoded(nodes, progress)
+    values = await session.read_values(nodes, progress)
     raw = [place for place, value in enumerate(values) if has_raw(value.value)]
     readers = (await types_or_none(session, bool(raw))).readers
-    again = await session.read_decoded([nodes[place] for place in raw], structures=readers) if raw and readers else []
+    again = await session.read_values([nodes[place] for place in raw], structures=readers) if raw and readers else []
     for place, value in zip(raw, again, strict=bool(again)):
         values[place] = value
     return values
@@ -187,7 +187,7 @@ async def _with_structures(
 
 async def _exists(session: Session, node: ua.NodeId) -> bool:
     [answer] = await session.read_attribute([node], ua.AttributeIds.NodeClass)
-    return content(answer) is not None
+    return answer.good is not None
 
 
 def _count(progress: Progress, what: str) -> Callable[[int], None]:
@@ -239,8 +239,7 @@ async def _unreadable(session: Session, config: SourceConfig, tags: Sequence[Pla
     answers = await session.read_attribute([node for _, node in known], ua.AttributeIds.DataType) if known else []
     names: dict[str, list[str]] = {}
     for (name, _), answer in zip(known, answers, strict=True):
-        said = content(answer)
-        text = text_of_node(said, session.uris) if isinstance(said, ua.NodeId) else ""
+        text = said if isinstance(said := answer.good, str) else ""
         if text in types.unreadable:
             names.setdefault(text, []).append(name)
     return tuple(UnreadableType(text, types.unreadable[text], tuple(names[text])) for text in sorted(names))
@@ -271,7 +270,7 @@ async def _polled(session: Session, table: Table) -> list[Monitored]:
     """The result of polling: each variable is read once."""
     nodes = [None if i.text.startswith("/") or i.events else node_of(i.text, session.uris) for i in table.items]
     known = [node for node in nodes if node is not None]
-    values = iter(await session.read_decoded(known) if known else [])
+    values = iter(await session.read_values(known) if known else [])
     answers = []
     for item, node in zip(table.items, nodes, strict=True):
         code = next(values).status if node is not None else services.BAD_NODE_ID_UNKNOWN

@@ -1,8 +1,8 @@
 """A server that is odd in ways that are allowed, or common; a child process: `python -m tests.support.odd_server PORT`.
 
 Two namespaces of one URI and two without any; node ids that end in a space or are not UTF-8; a structure that only the
-old type dictionary describes, one that nothing describes; structures with an XML body, among them a unit; values
-without any time.
+old type dictionary describes, one that nothing describes; structures with an XML body, among them a unit; a unit,
+a range and states that are cut short; values without any time.
 """
 
 import asyncio
@@ -80,6 +80,12 @@ async def serve(port: int) -> None:
     weighed = await put("weight", 4.0)
     unit = ua.Variant(ua.ExtensionObject(node_id(6001, 4), ua.ByteString(XML)), ua.VariantType.ExtensionObject)
     await weighed.add_property(0, "EngineeringUnits", unit, datatype=structure.nodeid)
+    level = await put("level", 6.0)
+    for name, encoding_id in (("EngineeringUnits", 889), ("EURange", 886), ("EnumValues", 8251)):
+        cut = ua.Variant(
+            ua.ExtensionObject(node_id(encoding_id, 0), ua.ByteString(b"\7")), ua.VariantType.ExtensionObject
+        )
+        await level.add_property(0, name, cut, datatype=structure.nodeid)
     await put("zz", 5.0)
     async with server:
         print("ready", flush=True)

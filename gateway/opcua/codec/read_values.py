@@ -19,12 +19,14 @@ READ = 631
 """Node id of the binary encoding of the request (Part 6, A.3)."""
 _HEAD = struct.pack("<di", 0.0, 2)
 """As new as the server has it, with both timestamps."""
-_VALUE = struct.pack("<IiHi", 13, -1, 0, -1)
-"""The attribute, no index range, the default encoding."""
+VALUE = 13
+"""The attribute (Part 6, A.1)."""
+_WHOLE = struct.pack("<iHi", -1, 0, -1)
+"""No index range, the default encoding."""
 
 
 class ReadValue(NamedTuple):
-    """What a server says of one variable."""
+    """What a server says of one attribute of a node."""
 
     type: int
     """As in `Batch.types`."""
@@ -40,9 +42,10 @@ class ReadValue(NamedTuple):
         return self.value if not self.status >> 30 else None
 
 
-def read_request(nodes: Sequence[ua.NodeId]) -> bytes:
-    """The body of a ReadRequest for the Value of each node."""
-    wanted = [part for node in nodes for part in (nodeid_to_binary(node), _VALUE)]
+def read_request(nodes: Sequence[ua.NodeId], attribute: int = VALUE) -> bytes:
+    """The body of a ReadRequest for an attribute of each node."""
+    tail = struct.pack("<I", attribute) + _WHOLE
+    wanted = [part for node in nodes for part in (nodeid_to_binary(node), tail)]
     return b"".join((_HEAD, struct.pack("<i", len(nodes)), *wanted))
 
 

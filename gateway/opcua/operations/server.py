@@ -3,31 +3,31 @@
 Each request is sent once.  A service fault is an answer of the server.  Without an answer `Unsure` is raised.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
-from asyncua.ua.uaprotocol_auto import Argument as Described  # what it decodes into; `ua.Argument` is a subclass
 
 from gateway.config import CommandRule
 from gateway.errors import Unavailable
 from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.standard import ARGUMENT, plain, range_of
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_diagnostics, read_variant
 from gateway.opcua.operations.targets import seen_below, targets_of
 from gateway.opcua.operations.types import DataTypes
 from gateway.opcua.operations.variants import data_value_of, variant_of
 from gateway.opcua.session.asyncua_edge import peer_errors
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import VARIABLE, children
 from gateway.opcua.space.data_types import Members, listed_members
 from gateway.opcua.subscription.reading import read_results
 from gateway.operations import Argument, Called, Facts, MethodFacts, Seen, Target, Unsure
-from gateway.values import Typed
+from gateway.values import Structure, Typed
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _LOOKED_AT = (
@@ -98,18 +98,14 @@ class ServerOperations:
     async def _ranges(self, properties: dict[str, ua.NodeId]) -> tuple[tuple[str, float, float], ...]:
         names = [name for name in _RANGES if name in properties]
         said = await self._session.read_values([properties[name] for name in names]) if names else []
-        known = [(name, content(each)) for name, each in zip(names, said, strict=True)]
-        return tuple(
-            (name, float(each.Low), float(each.High))
-            for name, each in known
-            if isinstance(each, ua.Range) and each.Low < each.High
-        )
+        known = [(name, *range_of(each.good)) for name, each in zip(names, said, strict=True)]
+        return tuple((name, low, high) for name, low, high in known if low < high)
 
     async def _members(self, properties: dict[str, ua.NodeId]) -> Members:
         """The states of a variable (MultiStateDiscreteType), which are not in its data type."""
         names = [name for name in _MEMBERS if name in properties]
         said = await self._session.read_values([properties[name] for name in names]) if names else []
-        return next((members for each in said if (members := listed_members(content(each)))), ())
+        return next((members for each in said if (members := listed_members(each.good))), ())
 
     async def _properties_of(self, targets: Sequence[Target], nodes: Sequence[ua.NodeId]) -> list[dict[str, ua.NodeId]]:
         fresh = [(t.node_id, n) for t, n in zip(targets, nodes, strict=True) if t.node_id not in self._properties]
@@ -126,14 +122,14 @@ class ServerOperations:
         [properties] = await self._properties_of([method], [node])
         names = [name for name in (_INPUTS, _OUTPUTS) if name in properties]
         said = await self._session.read_values([properties[name] for name in names]) if names else []
-        arguments = {name: content(each) for name, each in zip(names, said, strict=True)}
+        arguments = {name: each.good for name, each in zip(names, said, strict=True)}
         inputs = [await self._argument(each) for each in _arguments(arguments.get(_INPUTS))]
-        outputs = tuple(str(each.Name) for each in _arguments(arguments.get(_OUTPUTS)))
+        outputs = tuple(str(each["Name"] or "") for each in _arguments(arguments.get(_OUTPUTS)))
         return MethodFacts(_is_true(executable[0]) and _is_true(by_user[0]), tuple(inputs), outputs)
 
-    async def _argument(self, said: Described) -> Argument:
-        built_in, members = await self._types.of(said.DataType)
-        return Argument(str(said.Name), built_in, int(said.ValueRank), members)
+    async def _argument(self, said: Mapping[str, object]) -> Argument:
+        built_in, members = await self._types.of(self._node(str(said["DataType"])))
+        return Argument(str(said["Name"] or ""), built_in, int(str(said["ValueRank"])), members)
 
     async def write(self, writes: Sequence[tuple[Target, Typed]], within_s: float) -> list[int]:
         request = ua.WriteRequest()
@@ -231,8 +227,10 @@ def _same_length(found: Sequence[_T] | None, count: int) -> Sequence[_T]:
     return found
 
 
-def _arguments(said: object) -> list[Described]:
-    return [each for each in said if isinstance(each, Described)] if isinstance(said, list) else []
+def _arguments(said: object) -> list[Mapping[str, object]]:
+    """The fields of each argument; what is none is left out."""
+    described = said if isinstance(said, list) else ()
+    return [plain(each) for each in described if isinstance(each, Structure) and each.type_id == ARGUMENT]
 
 
 def _whole(said: Typed | None, default: int) -> int:

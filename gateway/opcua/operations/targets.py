@@ -10,10 +10,11 @@ from gateway.errors import Unavailable
 from gateway.opcua.codec.node_ids import text_of_node
 from gateway.opcua.codec.references import Reference
 from gateway.opcua.session.asyncua_edge import peer_errors
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import MAX_LEVELS, MAX_NODES, OBJECT, VARIABLE, children, instances_of, node_at
 from gateway.opcua.space.selection import is_chosen, locate, variables_of
 from gateway.operations import Kind, Seen, Target
+from gateway.values import QualifiedName
 
 METHOD = 4
 """Node class bit."""
@@ -108,10 +109,10 @@ def _as_found(node_class: int, name: str, node: ua.NodeId, owner: ua.NodeId | No
 async def _class_and_name(session: Session, node: ua.NodeId) -> tuple[int, str]:
     [said_class] = await session.read_attribute([node], ua.AttributeIds.NodeClass)
     [said_name] = await session.read_attribute([node], ua.AttributeIds.BrowseName)
-    node_class, name = content(said_class), content(said_name)
+    node_class, name = said_class.good, said_name.good
     return (
         int(node_class) if isinstance(node_class, int) else 0,
-        str(name.Name) if isinstance(name, ua.QualifiedName) else "",
+        name.name if isinstance(name, QualifiedName) else "",
     )
 
 

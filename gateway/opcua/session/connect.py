@@ -44,7 +44,7 @@ from gateway.opcua.session.security import (
     secure,
     tell_accepted,
 )
-from gateway.opcua.session.session import STATE, OperationLimits, Session, content
+from gateway.opcua.session.session import STATE, OperationLimits, Session
 from gateway.opcua.session.transport import Protocol
 
 CLOSE_S = 2.0
@@ -153,7 +153,7 @@ async def _introduced(client: Client, config: SourceConfig, metrics: SourceMetri
     session = Session(client, config.url, (), "", OperationLimits(), sizes, refused, config.request_timeout)
     nodes = [_NAMESPACES, _START_TIME, *(ua.NodeId(ua.Int32(number), ua.Int16(0)) for number in _LIMITS.values())]
     namespaces, *values = await session.read_values(nodes)
-    uris, started, *limits = [content(value) for value in (namespaces, *values)]
+    uris, started, *limits = [value.good for value in (namespaces, *values)]
     said = dict(zip(_LIMITS, limits, strict=True))
     ours = OperationLimits()
     allowed = {name: _limit(said[name], getattr(ours, name)) for name in _LIMITS}

@@ -103,20 +103,25 @@ class Session:
         return bytes(await self.protocol.send_request(request, self.request_timeout_s))
 
     async def read_values(
-        self, nodes: Sequence[ua.NodeId], progress: Callable[[int], None] = no_progress
-    ) -> list[ua.DataValue]:
-        """The Value attribute of each node, in calls of the allowed size, several in parallel."""
-        return await self.read_attribute(nodes, ua.AttributeIds.Value, progress)
-
-    async def read_decoded(
         self,
         nodes: Sequence[ua.NodeId],
         progress: Callable[[int], None] = no_progress,
         structures: Mapping[str, StructureReader] = STANDARD_STRUCTURES,
     ) -> list[ReadValue]:
-        """The value of each node, decoded as the values of a subscription are, with these readers of structures.
+        """The value of each node.  Raises `Unavailable`."""
+        return await self.read_attribute(nodes, ua.AttributeIds.Value, progress, structures)
 
-        A value without an end costs itself: what is behind it is asked for again.  Raises `Unavailable`.
+    async def read_attribute(
+        self,
+        nodes: Sequence[ua.NodeId],
+        attribute: ua.AttributeIds,
+        progress: Callable[[int], None] = no_progress,
+        structures: Mapping[str, StructureReader] = STANDARD_STRUCTURES,
+    ) -> list[ReadValue]:
+        """An attribute of each node, in calls of the allowed size, several in parallel.
+
+        Decoded as the values of a subscription are, with these readers of structures.  A value without an end costs
+        itself: what is behind it is asked for again.  Raises `Unavailable`.
         """
         dialect = Dialect(self.uris, structures)
 
@@ -125,7 +130,7 @@ class Session:
             while len(found) < len(some):
                 rest = some[len(found) :]
                 with peer_errors("read", self.where):
-                    r = await self.ask(READ, read_request(rest))
+                    r = await self.ask(READ, read_request(rest, attribute))
                     r.dialect = dialect
                     found += read_answer(r, len(rest))
             return found
@@ -134,24 +139,13 @@ class Session:
 
     async def look_up(
         self, what: str, nodes: Mapping[ua.NodeId, str], attribute: ua.AttributeIds = ua.AttributeIds.Value
-    ) -> dict[ua.NodeId, ua.DataValue]:
+    ) -> dict[ua.NodeId, ReadValue]:
         """An attribute of each of these nodes, which have these paths.  What the server does not tell is noted."""
         answers = dict(zip(nodes, await self.read_attribute(list(nodes), attribute), strict=True))
         for node, answer in answers.items():
-            status = answer.StatusCode.value if answer.StatusCode is not None else 0
-            if status >> 31 and status not in NOT_THERE:
-                self.refused.note(node, Refusal(what, nodes[node], status_text(status), attribute))
+            if answer.status >> 31 and answer.status not in NOT_THERE:
+                self.refused.note(node, Refusal(what, nodes[node], status_text(answer.status), attribute))
         return answers
-
-    async def read_attribute(
-        self, nodes: Sequence[ua.NodeId], attribute: ua.AttributeIds, progress: Callable[[int], None] = no_progress
-    ) -> list[ua.DataValue]:
-        async def read(some: Sequence[ua.NodeId]) -> list[ua.DataValue]:
-            with peer_errors("read", self.where):
-                found = await self.services.read_attributes(list(some), attribute)
-                return _same_length(found, some)
-
-        return await self.in_calls("read", nodes, read, progress=progress, alone=_bad)
 
     async def in_calls(
         self,
@@ -179,26 +173,7 @@ class Session:
             return False
         try:
             with peer_errors("read", self.where):
-                await self.services.read_attributes([STATE], ua.AttributeIds.Value)
+                await self.ask(READ, read_request([STATE]))
         except Unavailable as error:
             return self.is_open and isinstance(error.__cause__, ua.UaStatusCodeError)
         return self.is_open
-
-
-def _bad(_: ua.NodeId, status: int) -> ua.DataValue:
-    return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(status)))
-
-
-def _same_length(found: list[_R], asked: Sequence[_T]) -> list[_R]:
-    if len(found) != len(asked):
-        raise ValueError(f"{len(found)} results for {len(asked)} operations")
-    return found
-
-
-def content(value: ua.DataValue) -> object:
-    """The value that was read.  None: its status is bad."""
-    return (
-        value.Value.Value
-        if value.Value is not None and (value.StatusCode is None or value.StatusCode.is_good())
-        else None
-    )

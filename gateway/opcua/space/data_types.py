@@ -15,12 +15,14 @@ from asyncua import ua
 from gateway.errors import Unavailable
 from gateway.model import DataField, DataType, Tag, VariableType
 from gateway.opcua.codec.namespaces import printable
-from gateway.opcua.codec.node_ids import node_of, text_of_node
+from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.standard import ENUM_DEFINITION, ENUM_VALUE, rows_of
 from gateway.opcua.codec.wire import EXTENSION_OBJECT
 from gateway.opcua.session.refusals import Refusal
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import VARIABLE, children
-from gateway.opcua.space.structures import Types
+from gateway.opcua.space.structures import Types, read_definitions
+from gateway.values import LocalizedText, QualifiedName, Structure
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _BUILT_IN = {f"i={number}": number for number in range(1, 26) if number not in (22, 24)}
@@ -56,17 +58,14 @@ async def _variable_types(session: Session, tags: Sequence[Tag], types: Types) -
     names = {nodes[tag.node_id]: tag.name for tag in tags if tag.node_id in nodes}
     answers = await session.look_up("DataType", names, ua.AttributeIds.DataType)
     ranks = await session.look_up("ValueRank", names, ua.AttributeIds.ValueRank)
-    data_types = [
-        text_of_node(said, session.uris) if isinstance(said := content(answers[node]), ua.NodeId) else ""
-        for node in nodes.values()
-    ]
+    data_types = [said if isinstance(said := answers[node].good, str) else "" for node in nodes.values()]
     parts = {text: _parts(text, types) for text in set(data_types) - {"", *_ABSTRACT}}
     known = await _known(session, sorted({part for each in parts.values() for part in each}), types)
     made: dict[tuple[str, int], VariableType] = {}
     found: dict[str, VariableType] = {}
     for (tag, node), data_type in zip(nodes.items(), data_types, strict=True):
         if data_type in parts and data_type in known:
-            rank = said if isinstance(said := content(ranks[node]), int) else _ANY_RANK
+            rank = said if isinstance(said := ranks[node].good, int) else _ANY_RANK
             said_type = VariableType(rank, tuple(known[part] for part in parts[data_type] if part in known))
             found[tag] = made.setdefault((data_type, rank), said_type)
     return found
@@ -90,7 +89,7 @@ async def _known(session: Session, data_types: Sequence[str], types: Types) -> d
     names = await session.read_attribute(list(others.values()), ua.AttributeIds.BrowseName)
     members = await _members(session, {t: node for t, node in others.items() if t not in types.definitions})
     for text, answer in zip(others, names, strict=True):
-        name = printable(said.Name) if isinstance(said := content(answer), ua.QualifiedName) and said.Name else text
+        name = printable(said.name) if isinstance(said := answer.good, QualifiedName) and said.name else text
         definition, built_in = types.definitions.get(text), types.kinds.get(text)
         if definition is not None:
             fields = tuple(DataField(f.name, f.data_type, f.dimensions or -1, f.is_optional) for f in definition.fields)
@@ -106,8 +105,8 @@ async def _members(session: Session, data_types: dict[str, ua.NodeId]) -> dict[s
     """The members of each enumeration.  Empty for all other types."""
     if not data_types:
         return {}
-    answers = await session.read_attribute(list(data_types.values()), ua.AttributeIds.DataTypeDefinition)
-    found = {text: _defined(content(answer)) for text, answer in zip(data_types, answers, strict=True)}
+    answers = await read_definitions(session, list(data_types.values()))
+    found = {text: _defined(answer.good) for text, answer in zip(data_types, answers, strict=True)}
     without = {text: data_types[text] for text, members in found.items() if members is None}
     told = await _from_properties(session, list(without.values()))
     return {text: members or told.get(data_types[text], ()) for text, members in found.items()}
@@ -115,8 +114,9 @@ async def _members(session: Session, data_types: dict[str, ua.NodeId]) -> dict[s
 
 def _defined(said: object) -> Members | None:
     """The members in a definition.  Empty for other types; None: the server has no definition."""
-    if isinstance(said, ua.EnumDefinition):
-        return tuple((int(field.Value), printable(field.Name or "")) for field in said.Fields or ())
+    if isinstance(said, Structure) and said.type_id == ENUM_DEFINITION:
+        members = [(field["Value"], field["Name"]) for field in rows_of(said, "Fields")]
+        return tuple((_whole(value), _shown(name)) for value, name in members)
     return () if said is not None else None
 
 
@@ -129,18 +129,27 @@ async def _from_properties(session: Session, data_types: Sequence[ua.NodeId]) ->
         if reference.name in _NAMES
     }
     values = await session.read_values(list(holders)) if holders else []
-    return {node: _listed(content(value)) for node, value in zip(holders.values(), values, strict=True)}
+    return {node: _listed(value.good) for node, value in zip(holders.values(), values, strict=True)}
 
 
 def _listed(said: object) -> Members:
     """The members in a list of texts, counted from 0 (EnumStrings), or of numbers with texts (EnumValues)."""
     found: list[tuple[int, str]] = []
     for number, each in enumerate(said if isinstance(said, list) else ()):
-        if isinstance(each, ua.LocalizedText):
-            found.append((number, printable(each.Text or "")))
-        elif isinstance(each, ua.EnumValueType):
-            found.append((int(each.Value), printable(each.DisplayName.Text or "")))
+        if isinstance(each, LocalizedText):
+            found.append((number, _shown(each)))
+        elif isinstance(each, Structure) and each.type_id == ENUM_VALUE:
+            found.append((_whole(each.fields["Value"].value), _shown(each.fields["DisplayName"].value)))
     return tuple(found)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _shown(text: object) -> str:
+    said = text.text if isinstance(text, LocalizedText) else text
+    return printable(said) if isinstance(said, str) else ""
 
 
 async def members_of(session: Session, data_type: ua.NodeId) -> Members:

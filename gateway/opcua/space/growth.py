@@ -15,7 +15,7 @@ from gateway.errors import Unavailable
 from gateway.opcua.codec.namespaces import uris_of
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.session.refusals import Refusal
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import LOOKED_ALONG, SUBTYPES, children
 from gateway.opcua.space.data_types import with_types
 from gateway.opcua.space.selection import Table, extended, locate, resolve, variables_of
@@ -55,11 +55,7 @@ async def growth_of(session: Session, config: SourceConfig, table: Table) -> Gro
         if item.text not in here and _is_browsed(config, tag.selection) and (node := node_of(item.text, session.uris))
     ]
     classes = await session.read_attribute([n for _, n in absent], ua.AttributeIds.NodeClass) if absent else []
-    went = [
-        handle
-        for (handle, _), answer in zip(absent, classes, strict=True)
-        if answer.StatusCode is not None and answer.StatusCode.value in _UNKNOWN
-    ]
+    went = [handle for (handle, _), answer in zip(absent, classes, strict=True) if answer.status in _UNKNOWN]
     return Growth(grown, range(len(table.items), len(grown.items)), tuple(went))
 
 
@@ -93,7 +89,7 @@ async def _is_told_at_last(session: Session) -> bool:
             continue
         answers = await session.read_attribute(list(refusals), attribute)
         for (node, refusal), answer in zip(refusals.items(), answers, strict=True):
-            if content(answer) in (None, []):
+            if answer.good in (None, []):
                 refused.note(node, refusal)
     now = refused.worth_asking
     told = any(node not in now[attribute] for attribute, nodes in before.items() for node in nodes)
@@ -123,6 +119,6 @@ def _is_browsed(config: SourceConfig, selection: int) -> bool:
 
 async def check_namespaces(session: Session) -> None:
     [answer] = await session.read_values([_NAMESPACES])
-    uris = content(answer)
+    uris = answer.good
     if isinstance(uris, list) and uris_of(uris) != session.uris:
         raise Unavailable(f"{session.where} has other namespaces now: connecting again to resolve everything anew")

@@ -18,11 +18,13 @@ from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
 from gateway.opcua.codec.namespaces import printable
 from gateway.opcua.codec.node_ids import node_of, text_of_node
+from gateway.opcua.codec.standard import unit_of
 from gateway.opcua.session.calls import no_progress
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import CHILDREN, TREE, Variable, children, instances_of, node_at, survey
 from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.space.structures import Types
+from gateway.values import QualifiedName
 
 _NAME, _UNIT = "BrowseName", "EngineeringUnits"
 NO_LEVEL = "-"
@@ -227,8 +229,8 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
     below = await children(session, [node for _, node in known])
     variables = []
     for (_, node), references in zip(known, below, strict=True):
-        said = content(names[node])
-        path = (printable(str(said.Name or "")),) if isinstance(said, ua.QualifiedName) else ()
+        said = names[node].good
+        path = (printable(said.name),) if isinstance(said, QualifiedName) else ()
         units = [r.node for r in references if r.name == "EngineeringUnits"]
         variables.append(Variable(path, node, units[0] if units else None))
     found: dict[str, tuple[str, str, str | None]] = {text: (re.split("[=/]", text)[-1], text, None) for text in texts}
@@ -246,7 +248,6 @@ async def with_units(session: Session, variables: Sequence[Variable]) -> list[tu
     values = await session.look_up(_UNIT, nodes)
     units: dict[ua.NodeId, str] = {}
     for variable in having:
-        said = content(values[variable.unit_node]) if variable.unit_node is not None else None
-        if isinstance(said, ua.EUInformation) and said.DisplayName.Text:
-            units[variable.node] = printable(said.DisplayName.Text)
+        if variable.unit_node is not None and (unit := unit_of(values[variable.unit_node].good)):
+            units[variable.node] = printable(unit)
     return [(v, units.get(v.node)) for v in variables]

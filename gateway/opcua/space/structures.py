@@ -20,7 +20,14 @@ from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.opcua.codec.dictionary import TypeName
 from gateway.opcua.codec.namespaces import printable
 from gateway.opcua.codec.node_ids import text_of_node
-from gateway.opcua.codec.standard import STANDARD_STRUCTURES, STANDARD_TYPES
+from gateway.opcua.codec.read_values import ReadValue
+from gateway.opcua.codec.standard import (
+    DEFINITIONS,
+    STANDARD_STRUCTURES,
+    STANDARD_TYPES,
+    STRUCTURE_DEFINITION,
+    rows_of,
+)
 from gateway.opcua.codec.wire import (
     DECIMAL,
     EXTENSION_OBJECT,
@@ -33,7 +40,7 @@ from gateway.opcua.codec.wire import (
     read_matrix,
 )
 from gateway.opcua.session.refusals import Refusal
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import children
 from gateway.opcua.space.type_dictionaries import Described, read_described
 from gateway.values import RawStructure, Sampled, Structure, Typed
@@ -45,6 +52,7 @@ _DATA_TYPE, _OBJECT = 64, 1
 """Node class bits."""
 _ENUMERATION, _INT32, _VARIANT = "i=29", 6, 24
 _LAST_BUILT_IN = 25
+_NO_NODE = "i=0"
 _WITH_HEADER = ("i=22", DECIMAL)
 """Structure, which stands for any structure, and Decimal, which has no fields."""
 MOST_TYPES = 50_000
@@ -104,23 +112,24 @@ async def load_types(session: Session) -> Types:
     """The server's data types, with a reader for each readable structure.  Raises `Unavailable`."""
     kinds, nodes, names = await _data_types(session)
     structures = [node for text, node in nodes.items() if kinds[text] == EXTENSION_OBJECT]
-    answers = await session.read_attribute(structures, ua.AttributeIds.DataTypeDefinition) if structures else []
+    answers = await read_definitions(session, structures) if structures else []
     definitions: dict[str, Definition] = {}
     encodings: dict[str, str] = {}
     without_encoding: list[ua.NodeId] = []
     for node, answer in zip(structures, answers, strict=True):
-        said = content(answer)
-        if not isinstance(said, ua.StructureDefinition):
+        said = answer.good
+        if not isinstance(said, Structure) or said.type_id != STRUCTURE_DEFINITION:
             continue
         text = text_of_node(node, session.uris)
-        definition = definition_of(text, said, session.uris)
+        definition = definition_of(text, said)
         if definition is None:
             continue
         definitions[text] = definition
-        if said.DefaultEncodingId.is_null():
+        encoding = str(said.fields["DefaultEncodingId"].value)
+        if encoding == _NO_NODE:
             without_encoding.append(node)
         else:
-            encodings[text_of_node(said.DefaultEncodingId, session.uris)] = text
+            encodings[encoding] = text
     encodings |= await _encodings(session, without_encoding)
     made = _made(definitions, kinds)
     left = {t: n for t, n in nodes.items() if kinds[t] == EXTENSION_OBJECT and t not in made and n.NamespaceIndex}
@@ -205,18 +214,22 @@ async def _encodings(session: Session, nodes: Sequence[ua.NodeId]) -> dict[str, 
     return found
 
 
-def definition_of(data_type: str, said: ua.StructureDefinition, uris: Sequence[str]) -> Definition | None:
+async def read_definitions(session: Session, data_types: Sequence[ua.NodeId]) -> list[ReadValue]:
+    """The definition of each data type (Part 3, 8.50 and 8.51) as a structure.  Raises `Unavailable`."""
+    return await session.read_attribute(data_types, ua.AttributeIds.DataTypeDefinition, structures=DEFINITIONS)
+
+
+def definition_of(data_type: str, said: Structure) -> Definition | None:
     """The definition in our form.  None: it cannot be read."""
-    kind = int(said.StructureType)
+    kind = int(str(said.fields["StructureType"].value))
     fields = []
-    for number, field in enumerate(said.Fields or ()):
-        if field.ValueRank != -1 and field.ValueRank < 1:
+    for number, field in enumerate(rows_of(said, "Fields")):
+        rank, is_marked = int(str(field["ValueRank"])), bool(field["IsOptional"])
+        if rank != -1 and rank < 1:
             return None  # a field is a scalar or has fixed dimensions (Part 3, 8.51)
-        optional = bool(field.IsOptional) and kind == _OPTIONAL
-        subtypes = bool(field.IsOptional) and kind in (3, 4)
-        name = printable(field.Name or f"field{number}")
-        dimensions = max(0, field.ValueRank)
-        fields.append(Field(name, text_of_node(field.DataType, uris), dimensions, optional, subtypes))
+        name = printable(str(field["Name"] or f"field{number}"))
+        optional, subtypes = is_marked and kind == _OPTIONAL, is_marked and kind in (3, 4)
+        fields.append(Field(name, str(field["DataType"]), max(0, rank), optional, subtypes))
     if sum(field.is_optional for field in fields) > _MOST_OPTIONAL:
         return None
     return Definition(data_type, {3: _PLAIN, 4: _UNION}.get(kind, kind), tuple(fields))

@@ -112,14 +112,14 @@ async def _dictionaries(session: Session) -> _Dictionaries:
     problems: dict[ua.NodeId, str] = {}
     for node, references in zip(nodes, below, strict=True):
         described = [reference.node for reference in references]
-        [content] = await session.read_decoded([node])
+        [content] = await session.read_values([node])
         try:
             target, some = parse_dictionary(content.good if isinstance(content.good, bytes) else b"")
         except Unreadable as error:
             problems |= dict.fromkeys(described, str(error))
             continue
         types |= some
-        told = await session.read_decoded(described) if described else []
+        told = await session.read_values(described) if described else []
         for reference, value in zip(references, told, strict=True):
             said = value.good if isinstance(value.good, str) and value.good else reference.name
             if (target, printable(said)) in some:

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from asyncua import ua
 
@@ -27,11 +26,11 @@ from gateway.config import SourceConfig
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.codec.columns import Changes
 from gateway.opcua.codec.wire import Dialect
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.batches import LEAD_TICKS, BatchBuilder, now_ticks
 from gateway.opcua.subscription.checkpoint import Absence, Checkpoint, handles_of, ranges_of
-from gateway.opcua.subscription.history import read_history, ticks_of, with_history
+from gateway.opcua.subscription.history import read_history, with_history
 
 JUMP_TICKS = 5 * TICKS_PER_SECOND
 """If two clocks drift further apart during an absence, one of them was set."""
@@ -185,9 +184,9 @@ async def absences_after(
     are accepted, but prove nothing.  A checkpoint from the future does not tell when the absence began.
     """
     [answer] = await session.read_values([_CURRENT_TIME])
-    said = content(answer)
+    said = answer.good
     now = now_ticks()
-    told = ticks_of(said) if isinstance(said, datetime) else now
+    told = said if isinstance(said, int) else now
     until = not_before(told, now)
     is_set = bool(before.offset_ticks) and abs(told - now - before.offset_ticks) > JUMP_TICKS
     unproven = is_set or before.state.started != session.started

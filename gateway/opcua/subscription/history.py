@@ -18,7 +18,7 @@ from gateway.opcua.codec.decode import skip_response_header as skip_header
 from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_node_id
 from gateway.opcua.session.asyncua_edge import TooLarge, peer_errors
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.selection import Item
 
 PAGE = 1000
@@ -59,7 +59,7 @@ async def with_history(session: Session, items: Sequence[tuple[int, Item]]) -> l
         return []
     texts = {node: text_of_node(node, session.uris) for _, node in known}
     levels = await session.look_up("UserAccessLevel", texts, ua.AttributeIds.UserAccessLevel)
-    return [pair for pair in known if isinstance(said := content(levels[pair[1]]), int) and said & _CAN_READ_HISTORY]
+    return [pair for pair in known if isinstance(said := levels[pair[1]].good, int) and said & _CAN_READ_HISTORY]
 
 
 async def read_history(
@@ -140,12 +140,6 @@ def _request(
 def _instant(ticks: int) -> datetime:
     """Ticks as a datetime, cut to microseconds: asyncua cannot send more."""
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(ticks - UNIX_EPOCH_TICKS) // 10)
-
-
-def ticks_of(instant: datetime) -> int:
-    """The ticks of a datetime that asyncua decoded."""
-    since = instant.replace(tzinfo=instant.tzinfo or UTC) - datetime.fromtimestamp(0, UTC)
-    return UNIX_EPOCH_TICKS + since // timedelta(microseconds=1) * 10
 
 
 def _answers(body: bytes, dialect: Dialect, count: int) -> list[_Answer]:

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from math import isnan
 
 import structlog
 from asyncua import ua
@@ -24,10 +25,11 @@ from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.codec.columns import Changes
 from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.standard import range_of
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
 from gateway.opcua.session.periodic import PeriodicTask
-from gateway.opcua.session.session import Session, content
+from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import children
 from gateway.opcua.space.growth import growth_of, is_growing, something_appeared
 from gateway.opcua.space.selection import Table
@@ -291,9 +293,9 @@ class PolledSource:
         names = {node: f"{self._table.tags[handle].name}/EURange" for handle, node in ranges}
         answers = await self._session.look_up("EURange", names)
         for handle, node in ranges:
-            said = content(answers[node])
-            if isinstance(said, ua.Range):
-                self._filter.spans[handle] = float(said.High) - float(said.Low)
+            low, high = range_of(answers[node].good)
+            if not isnan(high - low):
+                self._filter.spans[handle] = high - low
         without = [handle for handle in wanted if handle not in self._filter.spans]
         if without:
             text = "a dead-band in percent needs the variable's range: every change is sent"

@@ -12,6 +12,7 @@ import structlog
 from gateway.model import TimeSource
 from gateway.opcua.codec.read_values import ReadValue
 from gateway.opcua.explore import BrowseOptions, browse, connected, plan
+from gateway.operations import Target
 from gateway.values import RawStructure, Structure, Typed
 from tests.support.odd_server import NAMESPACE, XML, odd_server
 from tests.support.opcua_server import OpcuaServer
@@ -35,7 +36,9 @@ def test_browse_shows_the_names_that_run_sends(server: OpcuaServer) -> None:
     async def body() -> None:
         with structlog.testing.capture_logs() as logs:
             async with opened(made) as source, reading(source) as seen:
-                await seen.until(lambda seen: len(seen.values) >= 12)
+                await seen.until(lambda seen: len(seen.values) >= 13)
+                [facts] = await source.operations.look([Target("level", f"{HERE}s=level", 0)])
+        assert (facts.built_in, facts.value, facts.ranges, facts.members) == (11, Typed(11, 6.0), (), ())
         for batch in seen.batches:
             assert batch.time_sources is not None or not len(batch)
             assert set([] if batch.time_sources is None else batch.time_sources) <= {
@@ -88,7 +91,7 @@ def test_browse_prints_a_valid_configuration_and_plan_names_variables_sent_as_by
         encoding="utf-8",
     )
     planned = gateway("plan", str(path)).stdout.decode()
-    assert "12 variables, 0 problems" in planned
+    assert "13 variables, 0 problems" in planned
     assert "the server does not describe it" in planned
 
 

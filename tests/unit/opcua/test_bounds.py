@@ -16,6 +16,7 @@ from gateway.opcua.session.asyncua_edge import _forward_structure, patch_asyncua
 from gateway.opcua.space.structures import Definition, Field, definition_of, readers_of
 from gateway.values import Structure
 from tests.support import opcua_wire as wire
+from tests.support.definitions import told
 
 STRUCTURE, INT32 = 22, 6
 
@@ -56,9 +57,9 @@ def test_more_optional_fields_than_the_mask_has_bits_are_not_read() -> None:
     said.StructureType = ua.StructureType.StructureWithOptionalFields
     field = ua.StructureField(Name="x", DataType=ua.NodeId(ua.Int32(6)), ValueRank=ua.Int32(-1), IsOptional=True)
     said.Fields = [field] * 32
-    assert definition_of("i=100", said, ()) is not None
+    assert definition_of("i=100", told(said)) is not None
     said.Fields = [field] * 33
-    assert definition_of("i=100", said, ()) is None
+    assert definition_of("i=100", told(said)) is None
 
 
 @pytest.mark.parametrize(

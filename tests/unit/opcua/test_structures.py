@@ -8,12 +8,14 @@ import pytest
 from asyncua import ua
 
 from gateway.model import IS_ARRAY, IS_MATRIX
-from gateway.opcua.codec.wire import Dialect, Reader, read_variant
+from gateway.opcua.codec.standard import DEFINITIONS, rows_of
+from gateway.opcua.codec.wire import Dialect, Reader, read_structure, read_variant
 from gateway.opcua.space.structures import Definition, Field, built_in, definition_of, readers_of
 from gateway.payload.forms import Json, json_of
 from gateway.payload.part6 import Encoding, form_of
 from gateway.values import RawStructure, Structure, Typed
 from tests.support import opcua_wire as wire
+from tests.support.definitions import told
 
 INT32, DOUBLE, STRING, VARIANT = "i=6", "i=11", "i=12", "i=24"
 POINT, KINDS = "nsu=urn:t;s=Point", {INT32: 6, DOUBLE: 11, STRING: 12, VARIANT: 24, "i=22": 22, "i=50": 22, "i=26": 24}
@@ -121,12 +123,23 @@ def test_arrays_of_structures_may_hold_nulls_and_unknown_ones() -> None:
     assert json_of(kind, value) == [None, {"type_id": "i=99", "body": "eg=="}]
 
 
+def test_a_definition_is_read_as_a_server_sends_it() -> None:
+    said = ua.StructureDefinition(DefaultEncodingId=ua.NodeId(ua.Int32(5), ua.Int16(0)))
+    said.Fields = [ua.StructureField(Name=name, ArrayDimensions=[ua.UInt32(3)]) for name in "ab"]
+    assert [row["Name"] for row in rows_of(told(said), "Fields")] == ["a", "b"]
+    assert told(said).fields["DefaultEncodingId"].value == "i=5"
+    states = ua.EnumDefinition(Fields=[ua.EnumField(Name="On", Value=ua.Int64(7))])
+    assert [(row["Name"], row["Value"]) for row in rows_of(told(states), "Fields")] == [("On", 7)]
+    cut = extension(b"\0" * 7, 122)
+    assert isinstance(read_structure(Reader(cut, 0, len(cut), Dialect((), DEFINITIONS))), RawStructure)
+
+
 def test_definitions_tell_inline_fields_and_refuse_types_without_encoding() -> None:
     field = ua.StructureField(Name="M", DataType=ua.NodeId(ua.Int32(6), ua.Int16(0)), ValueRank=ua.Int32(3))
     said = ua.StructureDefinition(Fields=[field], StructureType=ua.StructureType.Structure)
-    assert definition_of("t", said, ()) == Definition("t", PLAIN, (Field("M", INT32, 3),))
+    assert definition_of("t", told(said)) == Definition("t", PLAIN, (Field("M", INT32, 3),))
     field.ValueRank = ua.Int32(0)
-    assert definition_of("t", said, ()) is None
+    assert definition_of("t", told(said)) is None
     assert [built_in(text, 24) for text in ("i=50", "i=26", "i=29", "i=6")] == [22, 24, 6, 6]
 
 

@@ -13,7 +13,8 @@ from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.config import SourceConfig
 from gateway.metrics import Metrics
-from gateway.model import Batch, Tag
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Tag
+from gateway.opcua.codec.read_values import ReadValue
 from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.session.session import OperationLimits
 from gateway.opcua.space.selection import Item, Table
@@ -142,8 +143,8 @@ class Run:
         with pytest.raises(Silent):
             asyncio.run(asyncio.wait_for(self._read(), 60))
 
-    async def _read_values(self, nodes: list[ua.NodeId]) -> list[ua.DataValue]:
-        return [ua.DataValue(ua.Variant(self._now)) for _ in nodes]
+    async def _read_values(self, nodes: list[ua.NodeId]) -> list[ReadValue]:
+        return [ReadValue(13, int(self._now.timestamp() * 10**7) + UNIX_EPOCH_TICKS, 0) for _ in nodes]
 
     async def _read(self) -> None:
         await self._source.begin(self._checkpoint)
