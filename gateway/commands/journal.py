@@ -194,7 +194,8 @@ class Journal:
             self._refuse(group, error)
             if not self._closing:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._until_asked(), _RETRY_S)
+                    async with asyncio.timeout(_RETRY_S):
+                        await self._until_asked()
             return
         self._tell(failed)
         self._unaudited = audits[-_MOST_AUDITS:] if failed is not None else []

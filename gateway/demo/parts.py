@@ -181,7 +181,8 @@ async def _started(plant: Path, port: int, *options: str) -> tuple[asyncio.subpr
     assert process.stdout is not None
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(_end, process)
-        first = await asyncio.wait_for(process.stdout.readline(), START_S)
+        async with asyncio.timeout(START_S):
+            first = await process.stdout.readline()
         undo.pop_all()
     return process, first
 
@@ -196,7 +197,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         return
     process.send_signal(signal.SIGTERM)
     try:
-        await asyncio.wait_for(process.wait(), STOP_S)
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()

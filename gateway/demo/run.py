@@ -98,7 +98,8 @@ async def _run(
         watching = tasks.create_task(_watch(gateways, factory, broker, options, view, history), name="view")
         outage = tasks.create_task(_outage(broker, options.outage_s), name="outage")
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), options.duration_s)
+            async with asyncio.timeout(options.duration_s):
+                await stop.wait()
         stop.set()
         await running
         watching.cancel()

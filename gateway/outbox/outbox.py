@@ -253,7 +253,8 @@ class Outbox:
         while not self._closing and (left := until - monotonic()) > 0:
             self._store.woken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._store.woken.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._store.woken.wait()
         return not self._closing
 
     def _settle(self, append: Append) -> None:

@@ -151,7 +151,8 @@ class Intake:
         if self._shaper is None or not self._shaper.held or not self._is_whole:
             return
         try:
-            await asyncio.wait_for(self._put(self._shaper, self._shaper.drain), DRAIN_S)
+            async with asyncio.timeout(DRAIN_S):
+                await self._put(self._shaper, self._shaper.drain)
         except TimeoutError:
             log = structlog.get_logger("gateway.shaping").bind(source=self.name)
             log.warning("held values are not durable yet", next="the values lost are announced")

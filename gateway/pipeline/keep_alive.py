@@ -31,7 +31,8 @@ async def _beat(routes: SourceRoutes, outbox: Outbox, link: Link) -> None:
         due_s = {route: min(due_s.get(route, now_s + each), now_s + each) for route, each in every_s.items()}
         wait_s = max(0.0, min(due_s.values()) - now_s) if due_s else None
         with suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await changed.wait()
             continue  # the routes changed: compute the due times again
         now_s = asyncio.get_running_loop().time()
         names = [route for route, at_s in due_s.items() if at_s <= now_s]

@@ -144,7 +144,8 @@ class Peers:
         await self._sources.leave_all(max(LEAVE_S, grace_s))
         if any(link.is_up for link in gateway.brokers.values()):
             with suppress(TimeoutError):
-                await asyncio.wait_for(gateway.outbox.wait_empty(), ends_s - loop.time())
+                async with asyncio.timeout_at(ends_s):
+                    await gateway.outbox.wait_empty()
         await self._sinks.leave_all(LEAVE_S)
 
     async def end_at_once(self) -> None:

@@ -204,5 +204,6 @@ async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIter
         yield server
     finally:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(server.stop(), STOP_TIMEOUT_S)
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await server.stop()
         bound.close()

@@ -195,3 +195,15 @@ def test_no_more_than_five_parameters_by_position(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             names = [each.arg for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
             assert len(names) <= 5, f"{path}:{node.lineno}: {node.name} has {len(names)}: let some be keywords"
+
+
+def test_nobody_waits_in_a_way_that_may_lose_a_cancellation() -> None:
+    """`asyncio.wait_for` returns its result instead, when both come in one turn of the loop (CPython before 3.12)."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path in modules()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute | ast.Name)
+        and (getattr(node, "attr", "") or getattr(node, "id", "")) == "wait_for"
+    ]
+    assert not found, f"{found}: use asyncio.timeout"

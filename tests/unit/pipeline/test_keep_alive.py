@@ -68,3 +68,17 @@ def test_keep_alives_end_even_while_the_server_is_away(tmp_path: Path) -> None:
             assert outbox.messages == 2
 
     run(body())
+
+
+def test_keep_alives_end_though_the_routes_change_in_the_same_instant(tmp_path: Path) -> None:
+    async def body() -> None:
+        link, made = Link("line-1", "opc.tcp://h"), routes(form(), 1000)
+        async with open_outbox(OutboxConfig(path=tmp_path / "outbox"), readers=("broker",)) as outbox:
+            for turns in range(4):
+                async with asyncio.timeout(10), keeping_alive(made, outbox, link):
+                    await asyncio.sleep(0.01)  # until it waits
+                    made._routing.change(made._routing.routes, made._routing.sources)
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+
+    run(body())
