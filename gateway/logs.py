@@ -85,6 +85,24 @@ class Sparing:
         return {"and_more_since": unsaid} if unsaid else {}
 
 
+class SparingLog:
+    """A log with at most one line of a kind in a minute; the next one says how many were left out."""
+
+    def __init__(self, log: structlog.stdlib.BoundLogger, sparing: Sparing) -> None:
+        self._log = log
+        self._sparing = sparing
+
+    def info(self, event: str, *, kind: str = "", **fields: object) -> None:
+        """Log it, unless there was a line of this event and `kind` a short time ago."""
+        if (more := self._sparing.line(f"{event} {kind}")) is not None:
+            self._log.info(event, **fields, **more)
+
+    def warning(self, event: str, *, kind: str = "", **fields: object) -> None:
+        """The same, more severe."""
+        if (more := self._sparing.line(f"{event} {kind}")) is not None:
+            self._log.warning(event, **fields, **more)
+
+
 class _StandardError(logging.Handler):
     """Writes to the present `sys.stderr`, which a live display may replace."""
 

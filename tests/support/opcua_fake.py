@@ -8,9 +8,9 @@ from gateway.opcua.session.calls import CallSizes, in_calls
 from gateway.opcua.session.session import OperationLimits
 
 
-def fake_session(limits: OperationLimits, **attributes: object) -> Any:
+def fake_session(limits: OperationLimits, sizes: CallSizes | None = None, **attributes: object) -> Any:
     """A session with these limits and attributes, whose calls are cut to size as those of a real one."""
-    sizes = CallSizes()
+    known = sizes or CallSizes()
 
     async def is_alive() -> bool:
         return True
@@ -19,6 +19,6 @@ def fake_session(limits: OperationLimits, **attributes: object) -> Any:
         kind: str, items: Sequence[Any], call: Callable[[Sequence[Any]], Awaitable[list[Any]]], **options: Any
     ) -> list[Any]:
         told = getattr(limits, kind)
-        return await in_calls(items, call, kind=kind, told=told, sizes=sizes, is_alive=is_alive, **options)
+        return await in_calls(items, call, kind=kind, told=told, sizes=known, is_alive=is_alive, **options)
 
-    return SimpleNamespace(limits=limits, sizes=sizes, in_calls=calls, is_open=True, **attributes)
+    return SimpleNamespace(limits=limits, sizes=known, in_calls=calls, is_open=True, **attributes)

@@ -15,6 +15,7 @@ import structlog
 
 from gateway.cancellation import unless_asked
 from gateway.errors import Unavailable
+from gateway.logs import Sparing
 from gateway.opcua.session.asyncua_edge import TooLarge
 
 WIDTH = 5
@@ -51,6 +52,8 @@ class CallSizes:
         """Why calls of a kind became smaller, until the first that is answered."""
         self._unanswered: dict[str, _Unanswered] = {}
         self._connections = 0
+        self.lines = Sparing()
+        """What the log said of this server, over all connections: one that flaps does not repeat itself."""
         self._log = structlog.get_logger("gateway.opcua")
 
     def begin(self, source: str, url: str) -> None:

@@ -12,6 +12,8 @@ import structlog
 from asyncua import ua
 from prometheus_client import Gauge
 
+from gateway.logs import Sparing, SparingLog
+
 NOT_THERE = frozenset((0x8033_0000, 0x8034_0000, 0x8035_0000))
 """BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid: there is nothing to tell."""
 SHOWN = 5
@@ -37,10 +39,10 @@ class Refusal:
 class Refusals:
     """The refusals of one session."""
 
-    def __init__(self, source: str, count: Gauge) -> None:
-        """`count` shows how many there are."""
+    def __init__(self, source: str, count: Gauge, lines: Sparing | None = None) -> None:
+        """`count` shows how many there are.  `lines` is what the log said on earlier connections."""
         self._count = count
-        self._log = structlog.get_logger("gateway.opcua").bind(source=source)
+        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=source), lines or Sparing())
         self._now: dict[tuple[str, ua.NodeId | str], Refusal] = {}
         self._told: frozenset[Refusal] = frozenset()
 
@@ -83,7 +85,7 @@ class Refusals:
         for (what, reason), paths in grouped.items():
             self._log.warning(
                 "the server does not tell all of its address space: it is asked again from time to time",
-                what=what, reason=reason, count=len(paths), places=paths[:SHOWN],
+                kind=f"{what} {reason}", what=what, reason=reason, count=len(paths), places=paths[:SHOWN],
             )  # fmt: skip
         if self._told and not now:
             self._log.info("the server tells all of its address space again")

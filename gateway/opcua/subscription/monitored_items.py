@@ -10,6 +10,7 @@ import structlog
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
+from gateway.logs import SparingLog
 from gateway.metrics import SourceMetrics
 from gateway.model import Gap
 from gateway.opcua.session.asyncua_edge import status_text
@@ -64,7 +65,7 @@ class MonitoredItems:
         """The encoded `SubscriptionState`; empty while items change."""
         self._gone: set[int] = set()
         self._revised: set[int] = set()
-        self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
         tell_missing(self._log, table)
         metrics.empty_selections.set(len(table.missing))
 
@@ -168,7 +169,7 @@ class MonitoredItems:
         for status in dict.fromkeys(answer.status for _, answer in answers if not answer.is_good):
             handles = [handle for handle, answer in answers if answer.status == status]
             self._log.warning(
-                "variables cannot be subscribed to; retried regularly",
+                "variables cannot be subscribed to; retried regularly", kind=status_text(status),
                 reason=status_text(status), count=len(handles), variables=self._names(handles),
             )  # fmt: skip
             self._announce(refusal(handles, status))
@@ -204,7 +205,7 @@ def _saved(tracker: SubscriptionTracker) -> SavedSubscription:
     )
 
 
-def tell_missing(log: structlog.stdlib.BoundLogger, table: Table) -> None:
+def tell_missing(log: structlog.stdlib.BoundLogger | SparingLog, table: Table) -> None:
     """Log the subtrees and types without variables."""
     if table.missing:
         names = [selection.subtree or selection.type for selection in table.missing[:SHOWN]]

@@ -21,6 +21,7 @@ import structlog
 from asyncua import ua
 
 from gateway.config import SourceConfig
+from gateway.logs import SparingLog
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.codec.columns import Changes
@@ -104,7 +105,7 @@ class PolledSource:
         self._error: BaseException | None = None
         self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)
         self.backfill = Backfill(session, config, dialect, self._builder, self._woken.set)
-        self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
         tell_missing(self._log, table)
         metrics.empty_selections.set(len(table.missing))
 
@@ -337,7 +338,7 @@ class PolledSource:
         for status in dict.fromkeys(reasons.values()):
             refused_so = [handle for handle, reason in reasons.items() if reason == status]
             self._log.warning(
-                "variables cannot be read; retried regularly",
+                "variables cannot be read; retried regularly", kind=status_text(status),
                 reason=status_text(status), count=len(refused_so), variables=self._names(refused_so),
             )  # fmt: skip
             self._gaps.append(refusal(refused_so, status))

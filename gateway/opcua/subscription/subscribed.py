@@ -29,6 +29,7 @@ from asyncua import ua
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
+from gateway.logs import SparingLog
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.codec.columns import Changes
@@ -96,7 +97,7 @@ class SubscribedSource:
         self._metrics = metrics
         self._dialect = dialect
         self._publisher = publisher
-        self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
         self._ready: deque[_Delivery] = deque()
         self._clock = ServerClock()
         self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)

@@ -11,6 +11,7 @@ import structlog
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
+from gateway.logs import SparingLog
 from gateway.opcua.session.calls import no_progress
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.selection import Item
@@ -35,7 +36,7 @@ class Subscriptions:
         self._config = config
         self._watch_model = watch_model
         self._trackers: list[SubscriptionTracker] = []
-        self._log = structlog.get_logger("gateway.opcua").bind(source=config.name)
+        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
 
     def __iter__(self) -> Iterator[SubscriptionTracker]:
         return iter(tuple(self._trackers))

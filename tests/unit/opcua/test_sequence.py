@@ -16,6 +16,7 @@ from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import Batch, Tag
 from gateway.opcua.codec.wire import Dialect
+from gateway.opcua.session.calls import CallSizes
 from gateway.opcua.space.selection import Item, Table
 from gateway.opcua.subscription.checkpoint import Position, decode_checkpoint
 from gateway.opcua.subscription.sequence import between, distance, predecessor, successor
@@ -111,7 +112,7 @@ class Run:
         self.server = server or FakeServer({})
         self.publisher = FakePublisher(responses, at_once)
         self.metrics = Metrics()
-        session = SimpleNamespace(where="fake", uris=(), started="", send=self.server.send)
+        session = SimpleNamespace(where="fake", uris=(), started="", send=self.server.send, sizes=CallSizes())
         table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
         series = self.metrics.for_source("s")
         self.source = SubscribedSource(

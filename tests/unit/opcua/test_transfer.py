@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 import pytest
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
+from structlog.testing import capture_logs
 
 from gateway.config import SourceConfig
+from gateway.logs import Sparing
 from gateway.metrics import Metrics
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Tag
 from gateway.opcua.codec.read_values import ReadValue
 from gateway.opcua.codec.wire import Dialect, Reader
+from gateway.opcua.session.calls import CallSizes
 from gateway.opcua.session.session import OperationLimits
 from gateway.opcua.space.selection import Item, Table
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SavedSubscription, SubscriptionState
@@ -123,12 +126,12 @@ class Run:
 
     def __init__(
         self, services: FakeServices, started: str = "monday", table: Table = TABLE,
-        publisher: FakePublisher | None = None, checkpoint: Checkpoint = CHECKPOINT,
+        publisher: FakePublisher | None = None, checkpoint: Checkpoint = CHECKPOINT, sizes: CallSizes | None = None,
     ) -> None:  # fmt: skip
         self.publisher = publisher or FakePublisher()
         self.batches: list[Batch] = []
         session = fake_session(
-            OperationLimits(), where=URL, uris=(), started=started, services=services, ask=services.ask,
+            OperationLimits(), sizes, where=URL, uris=(), started=started, services=services, ask=services.ask,
             send=services.send, read_values=self._read_values,
         )  # fmt: skip
         self._now, self._checkpoint = services.now, checkpoint
@@ -210,6 +213,23 @@ def test_a_subscription_with_a_changed_interval_affects_only_its_own_tags() -> N
     run = Run(services, table=replace(TABLE, items=(ITEMS[0], replace(ITEMS[1], publishing_s=3.0))))
     assert services.deleted[0] == 9
     assert run.gaps[0] == (ANEW, (1,), BEGAN)
+
+
+def test_a_server_that_flaps_is_told_of_once_in_a_while_and_how_often() -> None:
+    sizes, now_s = CallSizes(), [0.0]
+    sizes.lines = Sparing(lambda: now_s[0])
+
+    def lines(*kept: int) -> list[tuple[object, object]]:
+        services = FakeServices()
+        services.kept = {number: [] for number in kept}
+        with capture_logs() as logs:
+            Run(services, sizes=sizes)
+        return [(line["event"].partition(":")[0], line.get("and_more_since")) for line in logs]
+
+    assert lines(7) == [("subscription transferred", None), ("subscribed", None), ("subscribed again", None)]
+    assert [lines(7), lines(), lines(7, 9)] == [[], [], []]
+    now_s[0] = 61.0
+    assert ("subscription transferred", 3) in lines(7)
 
 
 UNSURE = replace(CHECKPOINT, state=replace(CHECKPOINT.state, subscriptions=(FAST, replace(SLOW, handles=None))))
