@@ -16,6 +16,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+NAMES_OF_TYPES = (
+    "Null", "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double",
+    "String", "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "StatusCode",
+    "QualifiedName", "LocalizedText", "ExtensionObject", "DataValue", "Variant", "DiagnosticInfo",
+)  # fmt: skip
+"""Of the built-in types, by number (Part 6, 5.1.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class QualifiedName:

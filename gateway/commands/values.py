@@ -16,7 +16,7 @@ import numpy as np
 
 from gateway.commands.outcome import Refused
 from gateway.model import IS_ARRAY, TICKS_PER_SECOND
-from gateway.values import LocalizedText, Typed
+from gateway.values import NAMES_OF_TYPES, LocalizedText, Typed
 
 EXACT = 2**53
 """Up to here every integer is exact as a 64-bit floating-point number, which most JSON readers use."""
@@ -29,9 +29,6 @@ LONG = (8, 9)
 FLOAT, DOUBLE = 10, 11
 NUMBERS = (*INTEGERS, FLOAT, DOUBLE)
 TEXTS = (12, 21)
-NAMES = ("Null", "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double",
-         "String", "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "StatusCode",
-         "QualifiedName", "LocalizedText", "ExtensionObject", "DataValue", "Variant", "DiagnosticInfo")  # fmt: skip
 _START = datetime(1601, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -81,7 +78,7 @@ def from_text(built_in: int, value: object) -> object:
 
 def name_of(built_in: int) -> str:
     """The name of a built-in type."""
-    return NAMES[built_in] if built_in < len(NAMES) else f"type {built_in}"
+    return NAMES_OF_TYPES[built_in] if built_in < len(NAMES_OF_TYPES) else f"type {built_in}"
 
 
 def _wrong(wanted: str, value: object) -> Refused:

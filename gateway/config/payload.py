@@ -37,7 +37,7 @@ class CloudEventsConfig(Strict):
     """Attribute `source`, a URI or a path (default: `urn:connected-factory:GATEWAY:SOURCE`)."""
 
 
-FormatName = Literal["json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents"]
+FormatName = Literal["json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents", "omp"]
 """The names of formats in the file; `gateway/payload` implements them."""
 
 
@@ -47,7 +47,8 @@ class PayloadConfig(Strict):
     format: FormatName = "json"
     """How values are encoded.  `json`: for people and any program.  `json-columns`: for large volumes, a ninth of the
     cost. `msgpack`: as `json`, in MessagePack.  `opcua-pubsub`: OPC UA Part 14.  `cloudevents`: CloudEvents with the
-    OPC UA extension.  `gateway schema FORMAT` prints the JSON Schema."""
+    OPC UA extension.  `omp`: as the connector of the Open Manufacturing Platform, a message for each value.  `gateway
+    schema FORMAT` prints the JSON Schema."""
     topic: str = "factory/{site}/{line}/{machine}"
     """Topic template with `{gateway}`, `{source}`, `{tag}`, and the names from `fields` and `levels` of the
     selections.  With `{tag}` every variable has its own topic (Unified Namespace):

@@ -11,6 +11,7 @@ from gateway.payload.compressed import compressor
 from gateway.payload.format import Announcement, Encoder, EncoderContext, Format
 from gateway.payload.json import JSON
 from gateway.payload.msgpack import MSGPACK
+from gateway.payload.omp import OMP
 from gateway.payload.pubsub import PUBSUB
 from gateway.payload.splitting import ANY_SIZE, NextSeq
 
@@ -20,6 +21,7 @@ FORMATS: Mapping[str, Format] = {
     "msgpack": MSGPACK,
     "opcua-pubsub": PUBSUB,
     "cloudevents": CLOUD_EVENTS,
+    "omp": OMP,
 }
 
 
@@ -55,9 +57,13 @@ def encoder_for(
     `latest_ns` is a wall clock that never goes back.
     """
     payload, sources = payload or config.payload, tuple(each.name for each in config.sources)
-    context = EncoderContext(payload, config.name, source, sources, stream_prefix, latest_ns)
+    context = EncoderContext(payload, config.name, source, sources, stream_prefix, latest_ns, _endpoint(config, source))
     encoder = format_of(payload).encoder(context)
     return encoder if payload.compress == "none" else _Compressed(encoder, compressor(payload.compress))
+
+
+def _endpoint(config: Config, source: str) -> str:
+    return next((each.url for each in config.sources if each.name == source), "")
 
 
 def announcement_for(payload: PayloadConfig, gateway: str) -> Announcement:

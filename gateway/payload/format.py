@@ -43,6 +43,8 @@ class EncoderContext:
     stream_prefix: str
     latest_ns: Callable[[], int] = time.time_ns
     """A wall clock that never goes back."""
+    endpoint: str = ""
+    """The address of the source."""
 
     @property
     def settings(self) -> FormatSettings:

@@ -83,6 +83,8 @@ class PayloadReader:
             return self._columns(body)
         if "values" in body:
             return _plain(body)
+        if str(body.get("namespace", "")).startswith("iot.models.messages"):
+            return _omp(_row(body["metadata"]), _row(body["payload"]))
         if "state" in body and "gateway" in body:
             return Reading(note=f"gateway {body['gateway']} is {body['state']}")
         raise UnreadableError("JSON, but not of this gateway")
@@ -106,6 +108,17 @@ class PayloadReader:
             f"the list {body.get('tags')} is missing: the broker retains it below the topic at tags/#" if lacks else "",
             _whose(told if isinstance(told := body.get("time_source"), list) else [told]),
         )
+
+
+def _omp(metadata: Row, payload: Row) -> Reading:
+    data = payload.get("data")
+    values, times, whose = list[tuple[str, object]](), list[datetime | None](), frozenset[str]()
+    if data is not None:
+        row = _row(data)
+        values = [(str(row["name"]), row["value"] if "value" in row else row.get("eventProperties"))]
+        times, whose = [_instant(row.get("lastChangeTimestamp"))], _whose([row.get("timeSource")])
+    stream, seq = str(metadata["stream"]), _number(_row(metadata["sequence"])["id"])
+    return Reading(stream, seq, values, _latest(iter(times)), _gaps(payload.get("gaps")), time_sources=whose)
 
 
 def _unpacked(packet: Packet) -> bytes:

@@ -135,7 +135,7 @@ def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        ("format: xml", "'json', 'json-columns', 'msgpack', 'opcua-pubsub' or 'cloudevents'"),
+        ("format: xml", "'json', 'json-columns', 'msgpack', 'opcua-pubsub', 'cloudevents' or 'omp'"),
         ("format: cloudevents, compress: gzip", "cloudevents cannot mark compressed payloads"),
         ("max_topic_levels: 1", "at most 1 levels here, this one has 2"),
         ("max_topic_bytes: 5", "at most 5 bytes"),

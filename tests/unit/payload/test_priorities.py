@@ -21,7 +21,7 @@ TAGS = (
     Tag("State", "i=2", FIELDS, priority=Priority.STATE),
     Tag("Alarms", "i=3", FIELDS, priority=Priority.EVENT),
 )
-FORMATS = ("json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents")
+FORMATS = ("json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents", "omp")
 
 
 def batch() -> Batch:
