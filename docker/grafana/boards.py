@@ -65,6 +65,8 @@ class Board:
     title: str
     variables: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Panel, ...], ...]
+    marks: tuple[tuple[str, str, str], ...] = ()
+    """What is marked in all panels: name, query, and the text of a mark with labels in it."""
 
 
 def quantiles(
@@ -75,6 +77,13 @@ def quantiles(
     return tuple(
         (f"histogram_quantile({q}, sum by ({by}, le) ({rate}))", f"{{{{{by}}}}} p{round(100 * q)}") for q in quantile
     )
+
+
+def executed(where: str) -> tuple[str, str, str]:
+    """A mark where a machine was given a command."""
+    chosen = f'outcome="done",operation=~"write|call"{where}'
+    query = f"sum by (instance, operation) (increase(gateway_commands_total{{{chosen}}}[30s])) > 0"
+    return "Executed commands", query, "{{operation}} by way of {{instance}}"
 
 
 SITE = 'site=~"$site"'
@@ -176,6 +185,7 @@ MACHINE = Board(
                   ((f"machine:factory_power:watts_1m{{{MACHINES}}}", "{{machine}}"),), "watt", 12, 8, filled=False),
         ),
     ),
+    (executed(""),),
 )  # fmt: skip
 GATEWAY = Board(
     "gateway", "Gateway: flow, delay, errors", (("instance", "gateway_ready"),),
@@ -236,7 +246,20 @@ GATEWAY = Board(
                   ((f'rate(process_cpu_seconds_total{{job="gateway",{GATE}}}[$__rate_interval])', "{{instance}}"),),
                   "percentunit", 6),
         ),
+        (
+            Panel("lines", "What became of commands?", "Commands per second that got their outcome.",
+                  ((f"sum by (outcome) (rate(gateway_commands_total{{{GATE}}}[$__rate_interval]))", "{{outcome}}"),),
+                  "ops", alerts=("CommandOutcomeUnknown",), nothing="no commands",
+                  colors=(("done", "green"), ("refused", "yellow"), ("failed", "orange"), ("unknown", "red"))),
+            Panel("bars", "Why were commands refused?", "Refused over the time shown, by reason.",
+                  ((f"sort_desc(sum by (reason) (increase(gateway_command_refusals_total{{{GATE}}}[$__range])) > 0)",
+                    "{{reason}}"),), "short", alerts=("CommandsRefused",), nothing="none refused"),
+            Panel("lines", "How long does a command take?", "From its arrival to its outcome, median and 95th "
+                  "percentile.", quantiles("gateway_command_seconds", "operation", GATE), "s", nothing="no commands",
+                  alerts=("CommandJournalFull", "CommandJournalStopped")),
+        ),
     ),
+    (executed(f",{GATE}"),),
 )  # fmt: skip
 DELIVERY = Board(
     "delivery", "Delivery and backlog", (("instance", "gateway_ready"),),

@@ -58,6 +58,8 @@ def made(board: Board) -> str:
     )  # fmt: skip
     for label, series in board.variables:
         found = found.with_variable(_variable(label, series))
+    for name, query, text in board.marks:
+        found = found.annotation(_mark(name, query, text))
     for row in board.rows:
         for panel in row:
             found = found.with_panel(_panel(panel))
@@ -82,6 +84,20 @@ def _variable(label: str, series: str) -> dashboard.QueryVariable:
         .multi(True)
         .include_all(True)
         .all_value(".*")
+    )
+
+
+def _mark(name: str, query: str, text: str) -> dashboard.AnnotationQuery:
+    return (
+        dashboard.AnnotationQuery()
+        .name(name)
+        .datasource(SOURCE)
+        .enable(True)
+        .expr(query)
+        .step("10s")
+        .title_format(name)
+        .text_format(text)
+        .icon_color("purple")
     )
 
 

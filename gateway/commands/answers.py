@@ -45,11 +45,14 @@ class Answer:
     codec: str = "native"
     context: Context = field(default_factory=dict)
     retain: bool = False
+    line: bytes = b""
+    """What is sent instead of a body: a line of the audit."""
 
     def message(self, now_ns: int) -> Message:
         left_s = max(1, -(-(self.until_ns - now_ns) // 1_000_000_000))
-        if self.retain:
-            return Message(self.topic, orjson.dumps(self.body), "", 0, 0, priority=Priority.EVENT, retain=True)
+        if self.retain or self.line:
+            payload = self.line.rstrip(b"\n") or orjson.dumps(self.body)
+            return Message(self.topic, payload, "", 0, 0, priority=Priority.EVENT, retain=self.retain)
         told = codec_of(self.codec).encode(self.body, self.context)
         topic = f"{self.topic}/{told.below}" if told.below else self.topic
         return Message(
@@ -84,11 +87,15 @@ class Mailbox:
         return len(self._waiting)
 
     def put(self, answer: Answer) -> None:
-        if answer.entry is None and sum(each.entry is None for each in self._waiting) >= _MOST_PASSING:
+        if answer.entry is None and self._alike(answer) >= _MOST_PASSING:
             self._on_lost()
             return
         self._waiting.append(answer)
         self._came.set()
+
+    def _alike(self, answer: Answer) -> int:
+        """How many wait that only memory has: answers, or lines of the audit, each with a bound of its own."""
+        return sum(each.entry is None and bool(each.line) == bool(answer.line) for each in self._waiting)
 
     async def deliver(self, session: SharedSession) -> None:
         """Send waiting answers until the session ends.  Those without a verdict are sent again in the next session."""

@@ -58,11 +58,11 @@ class AuditFile:
             self._files.close(fd)
             self._files.remove(self._folder / name)
 
-    def append(self, records: Sequence[Mapping[str, object]]) -> None:
-        """Append records and sync them.  Records whose `seq` is on disk already are skipped."""
+    def append(self, records: Sequence[Mapping[str, object]]) -> list[bytes]:
+        """Append records, sync them, and return their lines.  Records whose `seq` is on disk already are skipped."""
         fresh = [record for record in records if int(str(record["seq"])) > self.seq]
         if not fresh:
-            return
+            return []
         if self._fd < 0 or self._end >= self._most_bytes // _SHARE:
             self._begin_file(int(str(fresh[0]["seq"])))
         prev, lines = self._prev, list[bytes]()
@@ -73,6 +73,7 @@ class AuditFile:
         data = b"".join(lines)
         self._files.append(self._fd, data, self._end)
         self._end, self._prev, self.seq = self._end + len(data), prev, int(str(fresh[-1]["seq"]))
+        return lines
 
     def _begin_file(self, seq: int) -> None:
         path = self._folder / f"audit-{seq:012d}.jsonl"

@@ -41,9 +41,12 @@ from gateway.in_thread import in_thread
 from gateway.logs import Sparing
 from gateway.metrics import CommandMetrics
 from gateway.operations import Operations
+from gateway.topics import expand
 
 Endpoints = Mapping[str, Sequence[str]]
 """The sources by `endpoint_key` of their addresses and names."""
+_KEPT_AUDIT_NS = 3600 * 10**9
+"""How long a line of the audit waits for a broker; it is on the disk anyway."""
 _KEEP_ORDER_S = 10.0
 _RESTARTED = Told("refused", "restarted", REASONS["restarted"])
 _LEFT_OPEN = Told("unknown", detail="the gateway ended before the server's answer was on its disk")
@@ -78,6 +81,7 @@ class Desk:
         self._buckets = Buckets()
         self._sparing = Sparing()
         self._log = structlog.get_logger("gateway.commands")
+        journal.on_audited = self._publish_audit
         metrics.bind((*OPERATIONS, "none"), FINAL, REASONS)
         metrics.show_journal(lambda: journal.bytes, lambda: journal.capacity)
         metrics.waiting.set_function(lambda: sum(worker.waiting for worker in self._workers.values()))
@@ -174,6 +178,15 @@ class Desk:
             if listening.codec.announce is not None:
                 for topic, body in listening.codec.announce(self._gateway, sources):
                     self._mailbox(broker).put(Answer(topic, b"", body, until_ns, retain=True))
+
+    def _publish_audit(self, line: bytes) -> None:
+        """Where it is wanted, by every broker that commands are taken from."""
+        if self._config.audit_topic is None:
+            return
+        topic, until_ns = expand(self._config.audit_topic, {"gateway": self._gateway}), self._now_ns() + _KEPT_AUDIT_NS
+        for broker, mailbox in self._mailboxes.items():
+            if self.is_taken_from(broker):
+                mailbox.put(Answer(topic, b"", {}, until_ns, line=line))
 
     async def _receive(self, broker: str, session: SharedSession) -> None:
         try:

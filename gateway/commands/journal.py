@@ -62,6 +62,8 @@ class Journal:
         self._closing = False
         self._audit_seq = max(files.audit.seq, *(_seq_of(entry) for entry in known.entries.values()), 0)
         self._unaudited: list[Mapping[str, object]] = []
+        self.on_audited: Callable[[bytes], None] = lambda line: None
+        """Called with each line of the audit that is on the disk."""
         self.trouble = ""
         """Why nothing can be written at present; empty if it can."""
         for entry in known.entries.values():
@@ -202,6 +204,8 @@ class Journal:
         for write in group:
             if not write.done.done():
                 write.done.set_result(None)
+        for line in self._files.audited:
+            self.on_audited(line)
         await self._compact()
 
     async def _until_asked(self) -> None:

@@ -36,6 +36,8 @@ class JournalFiles:
         self._fd = -1
         self.end = 0
         """Size of the journal in bytes."""
+        self.audited: Sequence[bytes] = ()
+        """The lines of the audit that `write` has just added."""
         self.was_damaged = ""
         """A description of the damage, for people.  Empty: there is none."""
 
@@ -79,8 +81,9 @@ class JournalFiles:
             data = b"".join(map(line_of, records))
             self._files.append(self._fd, data, self.end)
             self.end += len(data)
+        self.audited = ()
         try:
-            self.audit.append(audits)
+            self.audited = self.audit.append(audits)
         except OSError as error:
             return error
         return None

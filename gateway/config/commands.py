@@ -202,6 +202,9 @@ class CommandsConfig(Strict):
     outcome follows later."""
     verify_within: Seconds = 1.0
     """After a write: how long to read back until the server shows the value."""
+    audit_topic: str | None = None
+    """Each line of the audit is also published on this topic, with `{gateway}`, by the brokers that commands are taken
+    from (default: nowhere)."""
     journal_bytes: Bytes = 16 * 2**20
     """The largest size of the journal on disk, in the folder of the outbox.  A full journal refuses new commands."""
     audit_bytes: Bytes = 64 * 2**20
@@ -221,6 +224,8 @@ def problems_with_commands(
         )
     if "{requester}" not in commands.replies:
         yield ("commands", "replies"), "without {requester} one requester would read the answers of another"
+    for problem in problems_of(commands.audit_topic, ("gateway",)) if commands.audit_topic is not None else ():
+        yield ("commands", "audit_topic"), problem
     yield from _unknown(("commands", "brokers"), commands.brokers or (), brokers, "broker")
     for number, rule in enumerate(commands.rules):
         place: Place = ("commands", "rules", number)

@@ -133,6 +133,16 @@ def test_the_cloudevents_sdk_reads_the_events(tmp_path: Path, factory: Factory, 
     assert {event.get_source() for event in events} == {"urn:connected-factory:edge-1:demo"}
 
 
+def test_telemetry_of_the_open_manufacturing_platform_fits_its_schema(
+    tmp_path: Path, factory: Factory, broker: Process
+) -> None:
+    with running(example("omp", tmp_path, factory, broker)):
+        got = received(broker, "telemetry/hall-1/line-1/assembly", lambda got: len(got) >= 10)
+    payloads = [body_of(message, "omp")["payload"] for message in got]
+    assert {each["dataSource"]["name"] for each in payloads} == {"demo"}  # type: ignore[index]
+    assert TAGS & {each["data"]["name"] for each in payloads}  # type: ignore[index]
+
+
 def test_every_rule_of_the_shaping_example_finds_values(tmp_path: Path, factory: Factory, broker: Process) -> None:
     wanted = {"temperature", "CycleTime.mean", "CycleTime.count", "Energy", "State"}
 

@@ -14,6 +14,7 @@ from asyncua.client import Client
 from gateway.commands.audit import lines_in, verify
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.model import Message
 from gateway.run.gateway import Gateway
 from gateway.run.taking import Reload
 from tests.support.brokers import Process, mosquitto
@@ -71,6 +72,31 @@ def run(folder: Path, body: Callable[[Scene], Awaitable[None]], session: Session
             await body(each)
 
     asyncio.run(asyncio.wait_for(whole(), 60))
+
+
+def test_a_codec_reaches_the_machine_and_its_answer_the_requester(tmp_path: Path) -> None:
+    """In the form of the Open Manufacturing Platform's connector, over a real broker."""
+
+    async def body(at: Scene) -> None:
+        node = f"{FILLER}/SpeedFactor"
+        wants: list[Body] = [{"commandType": "write", "nodeId": node, "value": "1.1"}]
+        request = {
+            "id": "0f8fad5b-d9cb-469f-a165-70867728950e", "namespace": "iot.models.messages.request",
+            "metadata": {"timestamp": in_s(0)},
+            "payload": {"requestTarget": {"endpointUrl": at.plant.url}, "requests": wants},
+        }  # fmt: skip
+        await at.mes.sink.send(
+            Message("gateways/edge/omp/mes/commands", orjson.dumps(request), stream="", seq=0, values=0)
+        )
+        told, packet = await at.mes.next()
+        assert packet.topic == "gateways/edge/replies/mes/omp"
+        payload = told["payload"]
+        assert isinstance(payload, dict)
+        assert (payload["responseStatus"], payload["responses"][0]["nodeId"]) == ("Good", node)
+        assert await at.speed() == 1.1
+
+    replies = "gateways/{gateway}/replies/{requester}/omp"
+    run(tmp_path, body, codecs=[{"format": "omp", "replies": replies}], audit_topic="gateways/{gateway}/audit")
 
 
 @pytest.mark.parametrize("session", ["lean", "general-3.1.1"])

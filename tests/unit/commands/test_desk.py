@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.commands.arrival import lies_below
+from gateway.commands.audit import lines_in
 from gateway.commands.codecs.choose import CODECS
 from gateway.config import CommandsConfig
 from gateway.errors import Unavailable
@@ -273,6 +275,19 @@ def test_an_error_in_a_command_ends_only_that_command(tmp_path: Path) -> None:
     run(tmp_path, body, server=Faulty(server.nodes, server.methods))
     with pytest.raises(Unavailable):
         asyncio.run(FakeServer(is_open=False).look([]))
+
+
+def test_each_line_of_the_audit_is_published_as_it_stands_in_the_file(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        await at.ask("write", writes=SPEED)
+        await at.take({"operation": "none"})
+        while len(at.got) < 4:
+            await at.answer(len(at.got))
+        published = [message.payload for message in at.got if message.topic == "gateways/edge/audit"]
+        assert published == [line for _, _, line in lines_in(tmp_path / "commands")]
+        assert [orjson.loads(line)["outcome"] for line in published] == ["done", "refused"]
+
+    run(tmp_path, body, commands(ALL, audit_topic="gateways/{gateway}/audit", verify_within="50ms"))
 
 
 NODES = [f"s={path}" for path in ("a", "a/x", "a/y", "b/x", "b/y/z", "c")]
