@@ -2,11 +2,12 @@
 
     python -m tests.support.load_server PORT TAGS HZ
 
-Objects / load / m-00 … m-09 / <number>: all variables change together, HZ times a second.  In tick *t* the value of tag
-*n* is `t * TAGS + n`, so a value shows its tag and tick.  Sessions, subscriptions, acknowledgements, Republish and
-transfer are those of `simulators/server`.  Only the queue of a subscription is replaced by two numbers, the next tick
-and the last one due, from which a whole DataChangeNotification is built at once.  A full queue (`queue_size` ticks)
-drops its oldest ticks and sets the overflow bit (Part 4, 5.13.1.5).
+Objects / SetPoint, which clients may write, and Objects / load / m-00 … m-09 / <number>: all of these variables change
+together, HZ times a second.  In tick *t* the value of tag *n* is `t * TAGS + n`, so a value shows its tag and tick.
+Sessions, subscriptions, acknowledgements, Republish and transfer are those of `simulators/server`.
+Only the queue of a subscription is replaced by two numbers, the next tick and the last one due, from which a whole
+DataChangeNotification is built at once.  A full queue (`queue_size` ticks) drops its
+oldest ticks and sets the overflow bit (Part 4, 5.13.1.5).
 
 Log lines are JSON on standard error: `serving` with the instant of tick 0.  SIGUSR1 stops the values, and `finished`
 gives the last tick.
@@ -30,7 +31,7 @@ from simulators.server.encode import MASK, NO_DIAGNOSTICS, NOTIFICATION_TYPE
 from simulators.server.endpoint import MODEL_URI, Access, bind, prepared
 from simulators.server.items import OVERFLOW
 from simulators.server.machines import NodeNamespace
-from simulators.server.space import OBJECTS, Space
+from simulators.server.space import OBJECTS, READ, WRITE, Space
 from simulators.server.subscriptions import Subscription
 from tests.support.ports import free_port
 from tests.support.programs import Program
@@ -169,6 +170,8 @@ async def serve(port: int, tags: int, rate_hz: float) -> None:
             for number in range(machine, tags, MACHINES):
                 text = f"{number:05}"
                 place.space.add_variable(place.id(text), place.name(text), node, ua.VariantType.Int32, number)
+        set_point = place.id("SetPoint"), place.name("SetPoint"), OBJECTS, ua.VariantType.Int32, 0
+        place.space.add_variable(*set_point, access=READ | WRITE)
         production = Production(tags, 1.0 / rate_hz, time.time_ns() // 1_000_000_000 * 1_000_000_000)
         assert production.due(time.time_ns() + 10**9) >= 0
         longest_s = (2**31 / tags - 1) * production.period_s

@@ -10,18 +10,18 @@ row per message, its number of values and nanoseconds since the read for each st
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from asyncua.client.ua_client import UASocketProtocol
-from asyncua.common.utils import Buffer
-from asyncua.ua.uaprotocol_hand import Acknowledge
 
 from gateway.cli.common import until_stopped
 from gateway.loading import load
 from gateway.logs import set_up_logs
 from gateway.model import Batch, Message
 from gateway.mqtt.lean import LeanSink
+from gateway.opcua.session.publish_channel import Acknowledgements, PublishChannel
+from gateway.opcua.session.transport import Protocol
 from gateway.outbox import Record
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.collect import Intake
@@ -29,6 +29,8 @@ from gateway.run import app
 from tests.support.load_server import ROW
 from tests.support.programs import Gateway
 
+OnAnswer = Callable[[Acknowledgements, bytes], None]
+OnLost = Callable[[BaseException], None]
 ITEM_HEAD = b"\x01\x00\x2b\x03\x01"
 """Type id and encoding of a DataChangeNotification (i=811, binary)."""
 STAGES = ("decoded", "durable", "sent", "acknowledged")
@@ -61,9 +63,8 @@ class StopWatch:
     def on_read(self) -> None:
         self._read_ns, self._read_at_ns = time.perf_counter_ns(), time.time_ns()
 
-    def on_response(self, body: Buffer) -> None:
+    def on_response(self, data: bytes) -> None:
         """A complete response: note when its last bytes were read, for each source time in it."""
-        data = bytes(body)
         place = data.find(ITEM_HEAD, 0, 200)
         if place < 0:
             return
@@ -93,17 +94,20 @@ class StopWatch:
 
 def wound_up(watch: StopWatch) -> None:
     """Wrap what has to be timed."""
-    data_received, callback = UASocketProtocol.data_received, UASocketProtocol._call_callback
+    data_received, opened = PublishChannel.data_received, PublishChannel.__init__
     store, send, count_delivered = Intake.store, LeanSink.send, BrokerQueue.count_delivered
 
-    def timed_read(self: UASocketProtocol, data: bytes) -> None:
+    def timed_read(self: PublishChannel, data: bytes) -> None:
         watch.on_read()
         data_received(self, data)
 
-    def timed_callback(self: UASocketProtocol, request_id: int, body: Buffer | Acknowledge) -> None:
-        if isinstance(body, Buffer) and len(body) > 1000:
-            watch.on_response(body.copy())
-        callback(self, request_id, body)
+    def timed_open(self: PublishChannel, library: Protocol, on_answer: OnAnswer, on_lost: OnLost) -> None:
+        def timed_answer(acknowledgements: Acknowledgements, body: bytes) -> None:
+            if len(body) > 1000:
+                watch.on_response(body)
+            on_answer(acknowledgements, body)
+
+        opened(self, library, timed_answer, on_lost)
 
     async def timed_store(self: Intake, batch: Batch) -> None:
         watch.on_batch(batch)
@@ -118,7 +122,7 @@ def wound_up(watch: StopWatch) -> None:
         watch.on_acknowledged(record.message)
         count_delivered(self, record, sent_at_s, replayed)
 
-    UASocketProtocol.data_received, UASocketProtocol._call_callback = timed_read, timed_callback  # type: ignore[method-assign]
+    PublishChannel.data_received, PublishChannel.__init__ = timed_read, timed_open  # type: ignore[method-assign]
     Intake.store, LeanSink.send, BrokerQueue.count_delivered = timed_store, timed_send, timed_count  # type: ignore[method-assign]
 
 

@@ -20,7 +20,7 @@ MES = {"id": "7c9e6679-7425-40de-944b-e07fc1f90ae7", "name": "mes", "type": "app
 US = {"id": "9e107d9d-372b-4bd8-a0aa-1d6b3f1c5d0e", "name": "edge gateway", "type": "gateway"}
 
 
-def envelope(*requests: Mapping[str, Any], **more: object) -> dict[str, object]:
+def envelope(*requests: Mapping[str, Any], **more: object) -> dict[str, Any]:
     changes: dict[str, Any] = {"endpoint": "opc.tcp://shop:4840", "age_s": 0, "metadata": {}, **more}
     at_s = time.time() - changes["age_s"]
     return {
@@ -130,10 +130,11 @@ WRITE = {"commandType": "write", "nodeId": "Speed", "value": "2.0"}
     ],
 )
 def test_what_is_not_allowed_is_answered_and_changes_nothing(
-    body: dict[str, object], more: dict[str, Any], outcome: str, tmp_path: Path
+    body: dict[str, Any], more: dict[str, Any], outcome: str, tmp_path: Path
 ) -> None:
     async def scene(at: Office) -> None:
-        [told] = await ask(at, body, **more)
+        fresh = envelope(WRITE)["metadata"]["timestamp"]  # that of the body is as old as the collection of tests
+        [told] = await ask(at, {**body, "metadata": {**body["metadata"], "timestamp": fresh}}, **more)
         [response] = responses(told)
         assert (response["outcome"], response["reason"]) == ("refused", outcome)
         assert at.got[0].topic == "gateways/edge/omp/mes/responses"
