@@ -44,8 +44,7 @@ def action(*messages: tuple[int, dict[str, object]], **more: object) -> dict[str
 async def answers(at: Office, topic: str, *bodies: dict[str, object], **more: Any) -> list[Any]:
     """The next answers of the desk, as many as there are bodies."""
     number = _told(at)
-    for count, each in enumerate(bodies, 1):
-        body = {**each, "Timestamp": now()} if "Timestamp" in each else each  # it was made when tests were collected
+    for count, body in enumerate(bodies, 1):
         await at.take(body, topic=topic, **({"correlation": b"c%d" % (number + count)} | more))
         while _told(at) < number + count:
             await at.answer(len(at.got))
