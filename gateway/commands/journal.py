@@ -156,9 +156,13 @@ class Journal:
             self._drop(entry)
 
     def told(self, entry: Entry) -> None:
-        """Record that the broker has the answer, or that it is too late."""
+        """Record that the broker has the answer, or that it is too late.
+
+        It goes with the next write, or with the next `forget_old`: what a crash loses of it is an answer told twice.
+        """
         entry.is_told = True
-        self._begin([entry.step("told")], [], must=True)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Write([entry.step("told")], [], done, must=True))
 
     def note(self, audit: Mapping[str, object]) -> None:
         """Write a line of the audit for a request without an entry."""
@@ -260,6 +264,7 @@ class Journal:
     def forget_old(self) -> None:
         """Remove the entries whose time to be kept has passed."""
         self._forget_old(self._config.keep)
+        self._woken.set()
 
     def _forget_old(self, keep_s: float) -> None:
         before_ns = self._now_ns() - int(keep_s * 1e9)
