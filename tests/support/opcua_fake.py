@@ -21,4 +21,6 @@ def fake_session(limits: OperationLimits, sizes: CallSizes | None = None, **attr
         told = getattr(limits, kind)
         return await in_calls(items, call, kind=kind, told=told, sizes=known, is_alive=is_alive, **options)
 
-    return SimpleNamespace(limits=limits, sizes=known, in_calls=calls, is_open=True, **attributes)
+    return SimpleNamespace(
+        limits=limits, sizes=known, in_calls=calls, is_open=True, **{"answers": is_alive, **attributes}
+    )

@@ -165,7 +165,7 @@ class ServerOperations:
         protocol = self._session.protocol
         with _unsure(doing, self._session.where):
             try:
-                return bytes(await protocol.send_request(request, max(0.05, within_s)))
+                return bytes(await protocol.ask(request, max(0.05, within_s)))
             except ua.UaStatusCodeError as error:
                 return int(error.code)
 

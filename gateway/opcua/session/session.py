@@ -100,7 +100,7 @@ class Session:
 
         Raises what asyncua raises, also for a ServiceFault: use it within `peer_errors`.
         """
-        return bytes(await self.protocol.send_request(request, self.request_timeout_s))
+        return bytes(await self.protocol.ask(request, self.request_timeout_s))
 
     async def read_values(
         self,

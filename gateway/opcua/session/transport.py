@@ -40,6 +40,8 @@ CHUNK_BYTES = 2**20
 SEND_BYTES = 2**16
 LEAST_SEND_BYTES = 1024
 """The smallest buffer allowed (Part 6, 7.1.2.3)."""
+MOST_DECODED_BYTES = 2**20
+"""The longest answer that asyncua decodes.  What may be longer is decoded by us."""
 FREE_PARTS, PART_BYTES = 16, 1024
 """A message may have `FREE_PARTS` parts of any size.  With more, their average must be at least `PART_BYTES`."""
 _KINDS = (b"MSG", b"OPN", b"ACK", b"ERR")
@@ -281,7 +283,17 @@ class Protocol(UASocketProtocol):
         timeout: float | None = None,
         message_type: ua.MessageType = _MESSAGE,
     ) -> Buffer:
-        """Like asyncua's, but without its race between an answer and its time-out."""
+        """Like asyncua's, but without its race between an answer and its time-out.
+
+        asyncua decodes the answer, which may take it a microsecond for each byte: so it gets no large one.
+        """
+        data = await self.ask(request, timeout, message_type)
+        if len(data) > MOST_DECODED_BYTES:
+            raise ua.uaerrors.BadResponseTooLarge
+        return data
+
+    async def ask(self, request: Any, timeout: float | None = None, message_type: ua.MessageType = _MESSAGE) -> Buffer:
+        """Send a request.  Returns the answer, of any size, for our own decoders."""
         limit_s = self.timeout if timeout is None else timeout
         data: Buffer = await within(self._send_request(request, limit_s, message_type), limit_s)
         self.check_answer(data, "")

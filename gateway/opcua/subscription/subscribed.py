@@ -360,13 +360,18 @@ class SubscribedSource:
     async def _give_up(self, tracker: SubscriptionTracker) -> None:
         """Replace a silent subscription that was transferred and never sent anything, as happens with some servers.
 
-        One with a keep-alive that is too long for us is asked for.  Raises `Silent` for any other one.
+        But not because all of the server is slow: then its subscriptions are kept for the next connection.  One with a
+        keep-alive that is too long for us is asked for.  Raises `Silent` for any other one.
         """
         if not tracker.is_unproven:
             if tracker.is_slow and await services.is_there(self._session, tracker.id):
                 tracker.excuse()
                 return
             raise Silent(f"{self._session.where} has been silent for {tracker.silence_s:.1f} s")
+        if not await self._session.answers():
+            raise Silent(f"{self._session.where} answers nothing, and has been silent for {tracker.silence_s:.1f} s")
+        if self._publisher.has_arrived:
+            return  # it was only late
         before = decode_checkpoint(self._checkpoint())
         await self.subscriptions.delete(tracker)
         lost = Lost(tracker.ticks, frozenset(tracker.handles), "the server transferred it, but sent nothing for it")

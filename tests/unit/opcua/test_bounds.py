@@ -1,5 +1,6 @@
 """A hostile server can neither stall nor bloat the gateway: what fuzzing and thinking found, one promise each."""
 
+import asyncio
 import struct
 import time
 import tracemalloc
@@ -7,12 +8,14 @@ import tracemalloc
 import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
+from asyncua.crypto.security_policies import SecurityPolicyNone
 from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import variant_from_binary
 
 from gateway.errors import Unavailable
 from gateway.opcua.codec.wire import Dialect, Reader, read_structure
 from gateway.opcua.session.asyncua_edge import _forward_structure, patch_asyncua, peer_errors
+from gateway.opcua.session.transport import MOST_DECODED_BYTES, Protocol
 from gateway.opcua.space.structures import Definition, Field, definition_of, readers_of
 from gateway.values import Structure
 from tests.support import opcua_wire as wire
@@ -100,3 +103,18 @@ def test_asyncua_still_decodes_matrices() -> None:
     body = b"\xc6" + struct.pack("<i6i", 6, *range(6)) + struct.pack("<iii", 2, 2, 3)
     assert variant_from_binary(Buffer(body)).Value == [[0, 1, 2], [3, 4, 5]]
     assert variant_from_binary(Buffer(b"\x80" + struct.pack("<i", -1))).Value is None
+
+
+def test_asyncua_decodes_no_large_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = struct.pack("<BBH", 1, 0, 634) + wire.RESPONSE_HEADER
+
+    async def body() -> None:
+        protocol = Protocol(1.0, SecurityPolicyNone())  # type: ignore[no-untyped-call]  # asyncua's
+        answer: asyncio.Future[Buffer] = asyncio.get_running_loop().create_future()
+        answer.set_result(Buffer(head + bytes(MOST_DECODED_BYTES)))
+        monkeypatch.setattr(protocol, "_send_request", lambda *_: answer)
+        assert len(await protocol.ask(None)) > MOST_DECODED_BYTES
+        with pytest.raises(ua.uaerrors.BadResponseTooLarge):
+            await protocol.send_request(None)
+
+    asyncio.run(body())

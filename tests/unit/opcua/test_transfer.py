@@ -98,11 +98,12 @@ class FakePublisher:
 
     def __init__(self, said: Callable[[], bytes | None] = lambda: None) -> None:
         self.said = said
+        self.is_late = False
         self.acknowledged: list[tuple[int, int]] = []
 
     @property
     def has_arrived(self) -> bool:
-        return False
+        return self.is_late
 
     def fill(self, requests: int) -> None:
         return
@@ -114,6 +115,9 @@ class FakePublisher:
         self.acknowledged.append((subscription, sequence))
 
     async def receive(self, timeout_s: float) -> bytes:
+        if self.is_late:
+            self.is_late = False
+            return wire.publish_response([], 6)
         said = self.said()
         await asyncio.sleep(min(timeout_s, 0.005) if said else timeout_s)
         if said is None or timeout_s <= 0:
@@ -127,12 +131,17 @@ class Run:
     def __init__(
         self, services: FakeServices, started: str = "monday", table: Table = TABLE,
         publisher: FakePublisher | None = None, checkpoint: Checkpoint = CHECKPOINT, sizes: CallSizes | None = None,
+        answers: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         self.publisher = publisher or FakePublisher()
+
+        async def answered() -> bool:
+            return answers()
+
         self.batches: list[Batch] = []
         session = fake_session(
             OperationLimits(), sizes, where=URL, uris=(), started=started, services=services, ask=services.ask,
-            send=services.send, read_values=self._read_values,
+            send=services.send, read_values=self._read_values, answers=answered,
         )  # fmt: skip
         self._now, self._checkpoint = services.now, checkpoint
         self._source = SubscribedSource(
@@ -180,6 +189,22 @@ def test_silent_subscriptions_after_a_transfer_are_created_again_and_announced()
     run = Run(services)
     assert services.deleted == [7, 9]
     assert run.gaps == [(ANEW, (0,), BEGAN + 50), (ANEW, (1,), BEGAN)]
+
+
+@pytest.mark.parametrize("what", ["answers nothing", "was late"])
+def test_a_server_that_is_slow_after_a_transfer_keeps_its_subscriptions(what: str) -> None:
+    services, publisher = FakeServices(), FakePublisher()
+    services.kept = {7: [], 9: []}
+    asked: list[str] = []
+
+    def answers() -> bool:
+        asked.append(what)
+        publisher.is_late = asked == ["was late"]
+        return publisher.is_late
+
+    run = Run(services, publisher=publisher, answers=answers)
+    assert (services.deleted, run.gaps) == ([], [])
+    assert len(asked) == (2 if what == "was late" else 1)
 
 
 def test_a_silent_transferred_subscription_is_created_again_while_the_other_continues() -> None:
