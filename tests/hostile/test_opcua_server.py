@@ -9,15 +9,12 @@ import contextlib
 import gc
 import json
 import resource
-import selectors
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -28,6 +25,7 @@ from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import Metrics
 from gateway.opcua import CallSizes, Source, open_source
 from tests.hostile.behaviours import BEHAVIOURS
+from tests.hostile.measure import LATE_S, Turns, measuring
 from tests.hostile.server import HEALTHY
 from tests.support.opcua_source import config
 
@@ -36,28 +34,9 @@ LONGEST_RATIO = 40.0
 MEMORY_BYTES = 256 * 2**20
 """What all attackers together may add to the memory of the process."""
 RECOVERY_S = 60
-ATTACKER = "attacker"
+AT_ONCE = 8
+"""So many attack one gateway at the same time."""
 LINES_PER_CONNECTION, LINES = 4, 6
-
-
-class Turns(selectors.DefaultSelector):
-    """How much processor time the longest turn of the loop took, from one wait to the next."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.longest_s = 0.0
-        self._since_s: float | None = None
-
-    def begin(self) -> None:
-        """Count from the next wait on: what lies between two runs of the loop is no turn."""
-        self.longest_s, self._since_s = 0.0, None
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if self._since_s is not None:
-            self.longest_s = max(self.longest_s, time.thread_time() - self._since_s)
-        found = super().select(timeout)
-        self._since_s = time.thread_time()
-        return found
 
 
 @dataclass
@@ -125,7 +104,7 @@ def peer(name: str, port: int, **times: float) -> Peer:
 @pytest.fixture(scope="module")
 def attack() -> Iterator[Attack]:
     turns = Turns()
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(turns)) as runner:
+    with measuring(turns) as runner:
         made = runner.run(begun(turns, runner))
         made.calm_s = runner.run(calm(made))
         made.memory_bytes = peak_bytes()
@@ -151,10 +130,10 @@ async def calm(attack: Attack) -> float:
     """The longest turn of connecting, subscribing and reading without an attacker, once everything is warm."""
     with contextlib.suppress(Unavailable):
         await warm_up()
-    await beside(attack, None)
+    await beside(attack, {})
     attack.turns.begin()
     for _ in range(2):
-        await beside(attack, None)
+        await beside(attack, {})
     return attack.turns.longest_s
 
 
@@ -164,25 +143,35 @@ async def warm_up() -> None:
         pass
 
 
-async def beside(attack: Attack, attacker: Peer | None, name: str = "") -> Peer:
-    """Run a healthy source, and the attacker beside it until it has struck, and behaves, and is read."""
+async def beside(attack: Attack, attackers: Mapping[str, Peer]) -> Peer:
+    """Run a healthy source, and attackers beside it until each has struck, and behaves, and is read."""
     healthy = peer(HEALTHY, attack.ports[HEALTHY])
-    keeping = [asyncio.create_task(each.keep()) for each in (healthy, attacker) if each is not None]
+    keeping = [asyncio.create_task(each.keep()) for each in (healthy, *attackers.values())]
     keeping.append(asyncio.create_task(attack.listen()))
     try:
         await healthy.wait_values()
-        if attacker is not None:
-            await asyncio.wait_for(attack.wait_struck(name, 1), RECOVERY_S)
-            await asyncio.wait_for(struck_again_or_read(attack, attacker, name), RECOVERY_S)
-            await healthy.wait_values()
-            attack.behave(name)
-            await asyncio.wait_for(attacker.wait_values(), RECOVERY_S)
+        async with asyncio.TaskGroup() as tasks:
+            for name, attacker in attackers.items():
+                tasks.create_task(suffered(attack, attacker, name, healthy), name=name)
         await healthy.wait_values()
     finally:
         for task in keeping:
             task.cancel()
         await asyncio.wait(keeping)
     return healthy
+
+
+async def suffered(attack: Attack, attacker: Peer, name: str, healthy: Peer) -> None:
+    """Until it has struck, behaves, and is read."""
+    try:
+        async with asyncio.timeout(RECOVERY_S):
+            await attack.wait_struck(name, 1)
+            await struck_again_or_read(attack, attacker, name)
+            await healthy.wait_values()
+            attack.behave(name)
+            await attacker.wait_values()
+    except TimeoutError as error:
+        raise AssertionError(f"{name}: no recovery: {attacker.link}") from error
 
 
 async def struck_again_or_read(attack: Attack, attacker: Peer, name: str) -> None:
@@ -197,18 +186,24 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
-def test_a_hostile_server_affects_no_other_peer(attack: Attack, name: str) -> None:
-    attacker = peer(ATTACKER, attack.ports[name], request_timeout=1.0, keep_alive=1.0, retry_failed=0.5)
+SLOWEST_FIRST = sorted(BEHAVIOURS, key=lambda name: "nothing" not in name)
+"""Those that only a time-out ends are in one group, which takes as long as the slowest of it."""
+GROUPS = [SLOWEST_FIRST[n : n + AT_ONCE] for n in range(0, len(SLOWEST_FIRST), AT_ONCE)]
+
+
+@pytest.mark.parametrize("names", GROUPS, ids=lambda names: f"from {names[0]}")
+def test_a_hostile_server_affects_no_other_peer(attack: Attack, names: list[str]) -> None:
+    attackers = {
+        name: peer(f"attacker-{n}", attack.ports[name], request_timeout=1.0, keep_alive=1.0, retry_failed=0.5)
+        for n, name in enumerate(names)
+    }
     attack.turns.begin()
     with capture_logs() as logs:
-        healthy = attack.runner.run(beside(attack, attacker, name))
-    assert healthy.link.connects == 1
-    assert attack.turns.longest_s < LONGEST_RATIO * attack.calm_s
-    assert peak_bytes() - attack.memory_bytes < MEMORY_BYTES
-    lines = [entry for entry in logs if ATTACKER in (entry.get("peer"), entry.get("source"))]
-    assert len(lines) <= LINES + LINES_PER_CONNECTION * attacker.link.connects, told(lines)
-
-
-def told(lines: list[Any]) -> str:
-    return str(Counter(entry["event"] for entry in lines))
+        healthy = attack.runner.run(beside(attack, attackers))
+    assert healthy.link.connects == 1, names
+    assert attack.turns.longest_s < LONGEST_RATIO * attack.calm_s, names
+    assert attack.turns.latest_s < LATE_S, names
+    assert peak_bytes() - attack.memory_bytes < MEMORY_BYTES, names
+    for name, attacker in attackers.items():
+        lines = [entry["event"] for entry in logs if attacker.made.name in (entry.get("peer"), entry.get("source"))]
+        assert len(lines) <= LINES + LINES_PER_CONNECTION * attacker.link.connects, (name, Counter(lines))

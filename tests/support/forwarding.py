@@ -153,6 +153,7 @@ async def queue(
     expiry_s: float | None = None,
     main: dict[str, int] | None = None,
     refused: dict[str, int] | None = None,
+    name: str = "b",
 ) -> AsyncIterator[BrokerQueue]:
     """`main` and `refused` are settings of these outboxes."""
     settings = {"main": main or {}, "refused": refused or {}, "dead": {}}
@@ -164,11 +165,11 @@ async def queue(
         metrics.dropped.labels(reader, reason).inc(values)
 
     async with (
-        open_outbox(config("main"), readers=("b",), on_drop=count_drop) as outbox,
-        open_outbox(config("refused"), readers=("b",), on_drop=count_drop, numbered=False) as aside,
+        open_outbox(config("main"), readers=(name,), on_drop=count_drop) as outbox,
+        open_outbox(config("refused"), readers=(name,), on_drop=count_drop, numbered=False) as aside,
         open_outbox(config("dead"), numbered=False) as dead,
     ):
-        found = BrokerQueue("b", outbox, aside, dead, metrics, retry_refused_s, replay, expiry_s)
+        found = BrokerQueue(name, outbox, aside, dead, metrics, retry_refused_s, replay, expiry_s)
         yield found
 
 
