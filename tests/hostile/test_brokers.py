@@ -161,8 +161,9 @@ async def attack(
             turns.begin()
             await asyncio.sleep(ATTACK_S)
             turn_s, late_s, used_bytes = turns.longest_s, turns.latest_s, resident_bytes() - before_bytes
-            for peer, peer.queue in zip(peers, found, strict=True):
+            for peer, its_queue in zip(peers, found, strict=True):
                 attackers.heal(peer.name)
+                peer.queue = its_queue
             await until(lambda: all(peer.has_recovered for peer in peers))
         serving.cancel()
     return Figures(before_s=before_s, turn_s=turn_s, late_s=late_s, bytes=used_bytes)

@@ -6,7 +6,6 @@ as a ratio to the longest turn of a run without the attacker.
 
 import asyncio
 import contextlib
-import gc
 import json
 import resource
 import sys
@@ -108,12 +107,7 @@ def attack() -> Iterator[Attack]:
         made = runner.run(begun(turns, runner))
         made.calm_s = runner.run(calm(made))
         made.memory_bytes = peak_bytes()
-        gc.collect()
-        gc.freeze()  # what the tests themselves have made is not the gateway's
-        gc.disable()
         yield made
-        gc.enable()
-        gc.unfreeze()
         made.process.kill()
         runner.run(made.process.wait())
 
