@@ -20,7 +20,6 @@ from functools import partial
 
 import aiomqtt
 import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -30,12 +29,13 @@ from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.blocking import BlockingConnect
 from gateway.mqtt.dial import Address, Socket, explain
-from gateway.mqtt.inbound import WINDOW, Inbox
+from gateway.mqtt.inbound import Inbox
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, BrokerLimits, is_text, refusal
+from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, BrokerLimits, refusal
 from gateway.mqtt.packets import MOST_INCOMING_BYTES
-from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, of_puback, of_session
-from gateway.mqtt.sink import SESSION_KEPT_S, SessionSettings, Version, VersionRefusedError, refused
+from gateway.mqtt.paho_properties import bounds, packet_of, properties_of, reason_of, values_of, will_of
+from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, of_puback
+from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # we get every fact it would report as an outcome or as Unavailable
@@ -119,7 +119,7 @@ class GeneralSink:
             message.payload,
             qos=qos,
             retain=message.retain and self.limits.retain_available,
-            properties=_properties(message) if self.version == "5" else None,
+            properties=properties_of(message) if self.version == "5" else None,
         )
 
     def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
@@ -175,10 +175,10 @@ class GeneralSink:
     ) -> None:
         if code.is_failure:
             self.refused_code = code.value
-            self.refused = f"{self.address} refuses the session: {_reason(code, said)}"
+            self.refused = f"{self.address} refuses the session: {reason_of(code, said)}"
         else:
             self._is_accepted, self._is_resumed = True, flags.session_present
-            self._accept(_dict(said))
+            self._accept(values_of(said))
         if self._connected is not None:
             self._connected(client, data, flags, code, said)  # type: ignore[call-arg,arg-type]  # aiomqtt's callback, API version 2
 
@@ -191,7 +191,7 @@ class GeneralSink:
         said: Properties | None,
     ) -> None:
         if flags.is_disconnect_packet_from_server and isinstance(code, ReasonCode):
-            why = f"{self.address} ended the session: {_reason(code, said)}"
+            why = f"{self.address} ended the session: {reason_of(code, said)}"
             self.in_flight.break_off(why, was_cut=code.value in ABOUT_WHAT_WE_SENT)
         elif isinstance(code, ReasonCode) and code.value == _KEEP_ALIVE_TIMEOUT:
             self.in_flight.break_off(f"{self.address} is silent for longer than the keep-alive", cause="timeout")
@@ -202,7 +202,7 @@ class GeneralSink:
         self, client: paho.Client, data: object, mid: int, code: ReasonCode, said: Properties | None
     ) -> None:
         value = self._strange_code(mid) or code.value if self.version == "5" else 0
-        text = str(_dict(said).get("ReasonString", ""))
+        text = str(values_of(said).get("ReasonString", ""))
         self.in_flight.settle(mid, of_puback(value, text) if value or text else DELIVERED)
 
     def _on_subscribe(
@@ -211,19 +211,7 @@ class GeneralSink:
         self._inbox.answered([code.value for code in codes])
 
     def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
-        said = _dict(message.properties)
-        pairs, correlation = said.get("UserProperty"), said.get("CorrelationData")
-        packet = Packet(
-            message.topic,
-            bytes(message.payload),
-            str(said.get("ContentType", "")),
-            dict(pairs) if isinstance(pairs, list) else {},
-            is_retained=bool(message.retain),
-            response_topic=str(said.get("ResponseTopic", "")),
-            correlation=correlation if isinstance(correlation, bytes) else b"",
-            expiry_s=expiry if isinstance(expiry := said.get("MessageExpiryInterval"), int) else None,
-        )
-        self._inbox.put(packet, message.mid if message.qos else 0)
+        self._inbox.put(packet_of(message), message.mid if message.qos else 0)
 
     # The work of the event loop.
 
@@ -296,33 +284,6 @@ class GeneralSink:
         self.window = min(self._settings.window, self.limits.receive_maximum)
 
 
-def _reason(code: ReasonCode, properties: Properties | None) -> str:
-    said = _dict(properties)
-    return of_session(code.value, str(said.get("ReasonString", "")), str(said.get("ServerReference", "")))
-
-
-def _dict(properties: Properties | None) -> dict[str, object]:
-    """The properties by paho's names, which paho keeps as attributes."""
-    return properties.__dict__ if properties is not None else {}
-
-
-def _properties(message: Message, kind: int = PacketTypes.PUBLISH) -> Properties:
-    properties = Properties(kind)  # type: ignore[no-untyped-call]  # paho does not annotate it
-    if is_text(message):
-        properties.PayloadFormatIndicator = 1
-    if message.expiry_s:
-        properties.MessageExpiryInterval = message.expiry_s
-    if message.content_type:
-        properties.ContentType = message.content_type
-    if message.response_topic:
-        properties.ResponseTopic = message.response_topic
-    if message.correlation:
-        properties.CorrelationData = message.correlation
-    if message.properties:
-        properties.UserProperty = list(message.properties)
-    return properties
-
-
 @asynccontextmanager
 async def open_general(line: Socket, settings: SessionSettings, version: Version) -> AsyncIterator[GeneralSink]:
     """One session over a connected socket, which it then owns.  Entered after a CONNACK with success.
@@ -391,22 +352,8 @@ def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqt
         transport="websockets" if address.web_socket else "tcp",
         websocket_path=_path(address, settings) if address.web_socket else None,
         tls_context=line.tls,
-        will=_will(settings.will, v5) if settings.will else None,
-        properties=_bounds() if v5 else None,
+        will=will_of(settings.will, v5) if settings.will else None,
+        properties=bounds() if v5 else None,
         logger=_QUIET,
         timeout=86_400.0,  # `connect` sets the time-out of the whole attempt
     )
-
-
-def _bounds() -> Properties:
-    """The limits that we announce, and how long the session shall be kept."""
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho does not annotate it
-    properties.ReceiveMaximum = WINDOW
-    properties.MaximumPacketSize = MOST_INCOMING_BYTES
-    properties.SessionExpiryInterval = SESSION_KEPT_S
-    return properties
-
-
-def _will(message: Message, v5: bool) -> aiomqtt.Will:
-    properties = _properties(message, PacketTypes.WILLMESSAGE) if v5 else None
-    return aiomqtt.Will(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)

@@ -165,7 +165,7 @@ async def _described(
 
 
 async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.NodeId], dict[TypeName, str]]:
-    """The built-in type of each data type of the server, its node id, and which has which name."""
+    """The built-in type of each data type of the server, its node id, and the data types by name."""
     kinds, nodes = {"i=24": _VARIANT}, {}
     names: dict[TypeName, str] = {}
     level = [_BASE_DATA_TYPE]
@@ -173,18 +173,16 @@ async def _data_types(session: Session) -> tuple[dict[str, int], dict[str, ua.No
         if not level or len(kinds) > MOST_TYPES:
             break
         below = await children(session, level, reference=_HAS_SUBTYPE, classes=_DATA_TYPE)
-        following = []
-        for parent, references in zip(level, below, strict=True):
-            inherited = kinds[text_of_node(parent, session.uris)]
-            for reference in references:
-                node = reference.node
-                text = text_of_node(node, session.uris)
-                if text not in kinds:
-                    kinds[text], nodes[text] = built_in(text, inherited), node
-                    if node.NamespaceIndex < len(session.uris):
-                        names[session.uris[node.NamespaceIndex], reference.name] = text
-                    following.append(node)
-        level = following
+        found = [(parent, each) for parent, subtypes in zip(level, below, strict=True) for each in subtypes]
+        level = []
+        for parent, subtype in found:
+            node, text = subtype.node, text_of_node(subtype.node, session.uris)
+            if text in kinds:
+                continue
+            kinds[text], nodes[text] = built_in(text, kinds[text_of_node(parent, session.uris)]), node
+            if node.NamespaceIndex < len(session.uris):
+                names[session.uris[node.NamespaceIndex], subtype.name] = text
+            level.append(node)
     return kinds, nodes, names
 
 

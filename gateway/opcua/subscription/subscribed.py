@@ -21,8 +21,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import replace
 
 import structlog
 from asyncua import ua
@@ -32,7 +31,6 @@ from gateway.config import SourceConfig
 from gateway.logs import SparingLog
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
-from gateway.opcua.codec.columns import Changes
 from gateway.opcua.codec.decode import Published, read_publish
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect, Malformed
@@ -44,6 +42,7 @@ from gateway.opcua.space.selection import Table
 from gateway.opcua.subscription.backfill import Backfill, Lost, absences_after
 from gateway.opcua.subscription.batches import BatchBuilder, ServerClock, latest_ticks, now_ticks, until_ticks
 from gateway.opcua.subscription.checkpoint import Absence, Checkpoint, decode_checkpoint
+from gateway.opcua.subscription.deliveries import Delivery, Message, run_of
 from gateway.opcua.subscription.missed import check_statuses, read_missing
 from gateway.opcua.subscription.monitored_items import MonitoredItems
 from gateway.opcua.subscription.on_demand import handles_of, read_now
@@ -52,28 +51,6 @@ from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 from gateway.opcua.subscription.transfer import transfer_subscriptions
 from gateway.operations import Operations
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """A notification message of one of the subscriptions."""
-
-    tracker: SubscriptionTracker
-    published: Published
-    is_late: bool = False
-    """Whether it came after its successors and was announced as missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    """The content of one batch: a message, only gaps, or heartbeats."""
-
-    message: _Message | None
-    gaps: tuple[Gap, ...] = ()
-    repeated: Changes | None = None
-    """Heartbeats."""
-    read: Changes | None = None
-    """Values that were read on demand."""
 
 
 class SubscribedSource:
@@ -98,7 +75,7 @@ class SubscribedSource:
         self._dialect = dialect
         self._publisher = publisher
         self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
-        self._ready: deque[_Delivery] = deque()
+        self._ready: deque[Delivery] = deque()
         self._clock = ServerClock()
         self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)
         self.subscriptions = Subscriptions(session, config, watch_model=is_growing(config))
@@ -148,7 +125,7 @@ class SubscribedSource:
         handles = handles_of(self.table, texts)
         wanted = {h: node for h in handles if h is not None and (node := self._node(h)) is not None}
         if wanted:
-            self._ready.append(_Delivery(None, read=await read_now(self._session, wanted, self._dialect)))
+            self._ready.append(Delivery(None, read=await read_now(self._session, wanted, self._dialect)))
             self._publisher.wake()
         return [handle in wanted for handle in handles]
 
@@ -194,13 +171,7 @@ class SubscribedSource:
             else:
                 batch = self._builder.repeated(repeated) if repeated else self._builder.build(None, first.gaps)
             return 1, replace(batch, checkpoint=self._checkpoint())
-        tracker = first.message.tracker
-        run = [first.message.published]
-        for delivery in islice(self._ready, 1, None if not first.message.is_late else 1):
-            following = delivery.message
-            if following is None or following.tracker is not tracker or following.is_late or delivery.gaps:
-                break
-            run.append(following.published)
+        tracker, run = first.message.tracker, run_of(self._ready)
         columns = self._builder.together(run) if len(run) > 1 and not first.gaps else None
         if columns is None:
             run, columns = run[:1], self._builder.columns(first.message.published)
@@ -243,7 +214,7 @@ class SubscribedSource:
         every = range(len(self.table.items))
         if checkpoint is None:
             await self._create(every)
-            self._ready.append(_Delivery(None))
+            self._ready.append(Delivery(None))
             return
         continued = await transfer_subscriptions(self._session, self.table, checkpoint, repeat=repeat)
         self._clock.begin(checkpoint.offset_ticks)
@@ -292,11 +263,11 @@ class SubscribedSource:
         gaps = await self.backfill.take_on(self.table.items, absences, before)
         self._note_pending()
         if not self.backfill.is_first:
-            self._ready.append(_Delivery(None, tuple(gaps)))
+            self._ready.append(Delivery(None, tuple(gaps)))
 
     def _announce(self, gap: Gap) -> None:
         """Announce a gap that does not show in the server's messages."""
-        self._ready.append(_Delivery(None, (gap,)))
+        self._ready.append(Delivery(None, (gap,)))
         self._publisher.wake()
 
     # -- receiving -----------------------------------------------------------------------------------------------
@@ -350,7 +321,7 @@ class SubscribedSource:
             for tracker in trackers:
                 tracker.wait(time.monotonic() - began_s)
         if repeated is not None:
-            self._ready.append(_Delivery(None, (), repeated))
+            self._ready.append(Delivery(None, (), repeated))
             return None
         silent = next((tracker for tracker in trackers if tracker.patience_s <= 0), None)
         if silent is not None:
@@ -405,7 +376,7 @@ class SubscribedSource:
 
     def _announce_missing(self, tracker: SubscriptionTracker, detail: str) -> None:
         gap = Gap("sequence_gap", detail, tracker.ticks, until_ticks(tracker.ticks), None, self._tags_of(tracker))
-        self._ready.append(_Delivery(None, (gap,)))
+        self._ready.append(Delivery(None, (gap,)))
 
     def _deliver(self, tracker: SubscriptionTracker, published: Published, is_old: bool, is_late: bool = False) -> None:
         check_statuses(self._session.where, published, is_old)
@@ -413,7 +384,7 @@ class SubscribedSource:
         if published.publish_ticks and not is_old:
             self._clock.note(published.publish_ticks)
             self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
-        self._ready.append(_Delivery(_Message(tracker, published, is_late)))
+        self._ready.append(Delivery(Message(tracker, published, is_late)))
 
     async def _fill_gap(self, tracker: SubscriptionTracker, published: Published) -> None:
         """Request the messages missing before this one, and announce those that the server does not have any more."""
