@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.config.private_files import read_private
+from gateway.config.private_files import must_be_file, read_private
 from gateway.errors import ConfigError
 from gateway.opcua.session.der import without_defaults
 
@@ -135,6 +135,7 @@ def identity_or_none(folder: Path) -> Identity | None:
     try:
         if not certificate_path.exists():
             return None
+        must_be_file(certificate_path, "our certificate")
         identity = Identity(load(certificate_path.read_bytes()), certificate_path, key_path)
         data = read_private(key_path, "a private key")
     except OSError as error:

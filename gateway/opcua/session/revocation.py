@@ -59,6 +59,8 @@ def read_lists(folder: Path, *, is_required: bool) -> Lists:
         paths = []
     for path in paths:
         try:
+            if path.exists() and not path.is_file():  # reading a FIFO would wait for ever
+                raise ValueError("not a file")
             lists.append(_load(path.read_bytes()))
         except OSError as error:
             unreadable.append(f"{path} cannot be read: {error.strerror or error}")

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from gateway.config import SecurityConfig, SourceConfig
-from gateway.config.private_files import read_private
+from gateway.config.private_files import must_be_file, read_private
 from gateway.errors import ConfigError, Rejected, Unavailable
 from gateway.in_thread import in_thread
 from gateway.metrics import SourceMetrics
@@ -284,6 +284,7 @@ def _user_certificate(config: SourceConfig) -> tuple[x509.Certificate, PrivateKe
     if certificate is None or key is None:
         return None
     try:
+        must_be_file(certificate, "the user certificate")
         user = load(certificate.read_bytes()), _private_key(read_private(key, "a private key"))
         belongs = user[0].public_key() == user[1].public_key()
     except OSError as error:

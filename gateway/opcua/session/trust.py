@@ -23,6 +23,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
+from gateway.config.private_files import must_be_file
 from gateway.errors import ConfigError, Rejected
 from gateway.opcua.session.certificates import (
     UNREADABLE,
@@ -131,6 +132,8 @@ class TrustStore:
         found = []
         for folder in folders or FOLDERS:
             for path in sorted((self.folder / folder).rglob("*")):
+                if not path.is_file():  # reading a FIFO would wait for ever
+                    continue
                 try:
                     found.append(Listed(folder, path, *_read(path.read_bytes())))
                 except (OSError, ValueError):
@@ -281,6 +284,7 @@ def _thumbprint(der: bytes) -> str:
 
 def _certificate_in(path: Path) -> tuple[x509.Certificate, bytes]:
     try:
+        must_be_file(path, "a certificate")
         return _read(path.read_bytes())
     except OSError as error:
         raise ConfigError([f"{path} cannot be read: {error.strerror or error}"]) from error
