@@ -23,8 +23,8 @@ class Unsure(Unavailable):
     """It was sent, and nobody knows what became of it."""
 
 
-Kind = Literal["variable", "method", "place", "gateway"]
-"""`place` is a node to look around below; `gateway` is the gateway itself."""
+Kind = Literal["variable", "method", "place", "condition", "gateway"]
+"""`place` is a node to look around below, `condition` one to acknowledge; `gateway` is the gateway itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,38 @@ class Seen:
     """Node id of its type definition; empty for a method."""
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Which values of the past: from `start_ticks` to before `end_ticks`."""
+
+    start_ticks: int
+    end_ticks: int
+    limit: int
+    skip: int = 0
+    """So many values of the very instant of the start were told before."""
+    aggregate: str = ""
+    """A standard aggregate (Part 13); empty for the values themselves."""
+    interval_s: float = 0.0
+    """Of each aggregate."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastValue:
+    ticks: int
+    value: Typed | None
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastPage:
+    """What a server has of them."""
+
+    values: tuple[PastValue, ...]
+    status: int = 0
+    """Why it has none, where that is a failure."""
+    is_more: bool = False
+
+
 class Operations(Protocol):
     """A connected server.  Everything may raise `Unavailable`: then nothing was done."""
 
@@ -121,6 +153,9 @@ class Operations(Protocol):
         self, place: Target, levels: int, most: int, is_chosen: Callable[[str], bool]
     ) -> tuple[list[Seen], bool]:
         """The nodes below a place whose path is chosen, by path; and whether there were more than `most` to look at."""
+
+    async def history(self, target: Target, wanted: Past) -> PastPage:
+        """A page of the history of a variable, in the order of time."""
 
     async def refresh(self, targets: Sequence[Target]) -> list[bool]:
         """Read these variables again and send their values as if they had just changed; False for one that is not

@@ -58,6 +58,9 @@ for command, lines in (
             "gateway command edge-1 press-shop write press-1/SpeedFactor 1.1 --dry-run",
             "gateway command edge-1 press-shop call press-1/SetSpeed Factor=1.1",
             "gateway command edge-1 press-shop browse line-1 --levels 2",
+            "gateway command edge-1 press-shop history press-1/Temperature --start 2026-11-30T06:00:00Z \\\n"
+            "  --end 2026-11-30T07:00:00Z --aggregate Average --interval 60",
+            "gateway command edge-1 press-shop ack press-1/Hot AAAB1w== --comment 'seen by Ann'",
             "gateway command edge-1 _gateway diagnostics",
             "MQTT_PASSWORD=… gateway command edge-1 press-shop read press-1/SpeedFactor \\\n"
             "  --broker mqtts://broker.example --username mes",

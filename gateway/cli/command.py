@@ -63,8 +63,15 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Make all checks and send nothing to the server.")] = False,
     partly: Annotated[bool, typer.Option("--partly", help="If some writes are refused, send the others.")] = False,
     levels: Annotated[int | None, typer.Option(min=1, help="browse: depth.  [default: 1]")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="browse: nodes in one answer.  [default: 200]")] = None,
-    after: Annotated[str | None, typer.Option(help="browse: continue after this path.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="browse, history: items in one answer.")] = None,
+    after: Annotated[str | None, typer.Option(help="browse, history: `next` of the page before.")] = None,
+    start: Annotated[str | None, typer.Option(help="history: from here.  [default: an hour ago]")] = None,
+    end: Annotated[str | None, typer.Option(help="history: to here.  [default: now]")] = None,
+    aggregate: Annotated[
+        str | None, typer.Option(help="history: Average, Minimum, Maximum, Count … of each interval.")
+    ] = None,
+    interval: Annotated[float | None, typer.Option(help="history: seconds of each aggregate.")] = None,
+    comment: Annotated[str | None, typer.Option(help="acknowledge, confirm: why.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until the deadline.")] = 10.0,
     request_id: Annotated[
         str | None, typer.Option("--id", help="Id of an earlier request: get its answer without executing it again.")
@@ -77,6 +84,8 @@ def command(
     - `read TAG...`, `write TAG VALUE ...`, `call METHOD [NAME=VALUE]...`
     - `browse NODE`: list the nodes below it, in pages
     - `refresh TAG...`: read now, and send the values to the brokers
+    - `history TAG`: what the server keeps of the past, in pages, raw or as aggregates
+    - `acknowledge CONDITION EVENT`, `confirm CONDITION EVENT`: an alarm, by the EventId in its message (short: `ack`)
     - `diagnostics`, `reload`: for the gateway itself; SOURCE is `_gateway`
 
     A VALUE that is valid JSON (1.5, true, [1, 2]) is sent as such, anything else as text.  Put `--` before negative
@@ -85,7 +94,7 @@ def command(
     """
     set_up_logs("console")
     with problems_told():
-        body = body_of(verb, items or [], Wish(partly, levels, limit, after))
+        body = body_of(verb, items or [], Wish(partly, levels, limit, after, start, end, aggregate, interval, comment))
         who = requester or username or "operator"
         asked = {"id": request_id or uuid.uuid4().hex, **body, **({"dry_run": True} if dry_run else {})}
         config, asking = _broker(broker, username, ca), Asking(gateway, source, who, timeout)

@@ -33,10 +33,17 @@ def _below(result: Mapping[str, object]) -> Iterator[str]:
         yield from _table(
             [tuple(str(node.get(key, "")) for key in ("path", "class", "node")) for node in nodes], "    "
         )
+    values = result.get("values")
+    if isinstance(values, list):
+        yield from _table([(str(each["time"]), _text(each["value"]), _status(each)) for each in values], "    ")
     if isinstance(result.get("value"), dict) and result.get("tag") == "_gateway":
         yield from _tree(result["value"], "    ")
     if result.get("next"):
         yield f"    … more: --after {result['next']!r}"
+
+
+def _status(each: Mapping[str, object]) -> str:
+    return f"status 0x{int(str(each['status'])):08X}" if each.get("status") else ""
 
 
 def _tree(value: object, indent: str) -> Iterator[str]:

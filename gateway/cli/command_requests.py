@@ -1,11 +1,13 @@
 """Requests of `gateway command`, from the words of the command line."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import orjson
 
+from gateway.commands.forms import instant_of
 from gateway.errors import ConfigError
 
 
@@ -15,6 +17,10 @@ class Verb(StrEnum):
     CALL = "call"
     BROWSE = "browse"
     REFRESH = "refresh"
+    HISTORY = "history"
+    ACKNOWLEDGE = "acknowledge"
+    ACK = "ack"
+    CONFIRM = "confirm"
     DIAGNOSTICS = "diagnostics"
     RELOAD = "reload"
 
@@ -27,9 +33,19 @@ class Wish:
     levels: int | None = None
     limit: int | None = None
     after: str | None = None
+    start: str | None = None
+    end: str | None = None
+    aggregate: str | None = None
+    interval: float | None = None
+    comment: str | None = None
 
 
-OPTIONS = {Verb.WRITE: ("partly",), Verb.BROWSE: ("levels", "limit", "after")}
+OPTIONS: Mapping[Verb, tuple[str, ...]] = {
+    Verb.WRITE: ("partly",),
+    Verb.BROWSE: ("levels", "limit", "after"),
+    Verb.HISTORY: ("limit", "after", "start", "end", "aggregate", "interval"),
+    **dict.fromkeys((Verb.ACKNOWLEDGE, Verb.ACK, Verb.CONFIRM), ("comment",)),
+}
 """Which options go with which verb."""
 
 
@@ -44,6 +60,15 @@ def body_of(verb: Verb, items: Sequence[str], wish: Wish) -> dict[str, object]:
             return _call(items)
         case Verb.BROWSE:
             return {"operation": verb.value, "below": _one(verb, items), **given}
+        case Verb.HISTORY:
+            now_ns = time.time_ns()
+            span = {"start": instant_of(now_ns - 3600 * 10**9), "end": instant_of(now_ns)}
+            return {"operation": verb.value, "tag": _one(verb, items), **span, **given}
+        case Verb.ACKNOWLEDGE | Verb.ACK | Verb.CONFIRM:
+            if len(items) != 2:
+                raise ConfigError([f"{verb.value}: a condition and the EventId of its alarm, in base64"], 2)
+            operation = "confirm" if verb is Verb.CONFIRM else "acknowledge"
+            return {"operation": operation, "condition": items[0], "event": items[1], **given}
         case Verb.DIAGNOSTICS | Verb.RELOAD:
             if items:
                 raise ConfigError([f"{verb.value}: nothing more to say, such as {items[0]!r}"], 2)

@@ -44,6 +44,9 @@ async def rows_at(server: Operations, source: str, commands: CommandsConfig) -> 
             if target.kind == "place" and rule.browse is not None:
                 told = f"browse {rule.browse.levels} levels below"
                 rows.append((target.name, target.node_id, _who(rule, commands), "", told))
+            if target.kind == "condition":
+                told = "; ".join(each for each in ("acknowledge", "confirm") if getattr(rule, each))
+                rows.append((target.name, target.node_id, _who(rule, commands), "condition", told))
     return rows, problems
 
 
@@ -72,6 +75,8 @@ def _of_variable(rule: CommandRule, facts: Facts) -> tuple[str, bool]:
             is_wrong = True
     if rule.refresh:
         told.append("refresh")
+    if rule.history is not None:
+        told.append(f"history of {rule.history.span:g} s")
     return "; ".join(told), is_wrong
 
 

@@ -27,7 +27,8 @@ class Permit:
 
 
 WANTED: Mapping[str, Kind] = {
-    "call": "method", "browse": "place", "diagnostics": "gateway", "reload": "gateway",
+    "call": "method", "browse": "place", "acknowledge": "condition", "confirm": "condition",
+    "diagnostics": "gateway", "reload": "gateway",
 }  # fmt: skip
 """What an operation is done with, where that is no variable."""
 

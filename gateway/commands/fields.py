@@ -65,10 +65,12 @@ def seconds(body: Mapping[str, object], key: str, most_s: float) -> float | None
 
 def one_of(body: Mapping[str, object], key: str, known: Sequence[str]) -> str:
     """One of these texts; empty where there is none."""
-    value = body.get(key, "")
-    if value != "" and value not in known:
+    if key not in body:
+        return ""
+    value = body[key]
+    if not isinstance(value, str) or value not in known:
         raise Refused("invalid", f"{key}: one of {', '.join(known)}")
-    return str(value)
+    return value
 
 
 def instant(body: Mapping[str, object], key: str) -> float | None:

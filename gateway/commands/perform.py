@@ -4,6 +4,8 @@ Nothing is ever sent twice.  A command that was sent but not answered is `unknow
 """
 
 import asyncio
+import base64
+import binascii
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +16,24 @@ from gateway.commands.allowed import Allowed, Permit
 from gateway.commands.limits import check_limits, check_readable, value_to_write
 from gateway.commands.looking import MOST_BYTES, browse
 from gateway.commands.outcome import OutcomeName, Refused, Result, refused
+from gateway.commands.past import history
 from gateway.commands.rate import Buckets
 from gateway.commands.request import Request
 from gateway.commands.values import from_text, name_of, same, typed
 from gateway.config.commands import LimitsConfig, RateConfig
 from gateway.errors import Unavailable
 from gateway.model import IS_ARRAY, IS_MATRIX
-from gateway.operations import UNSURE_STATUSES, Facts, MethodFacts, Operations, Unsure
+from gateway.operations import UNSURE_STATUSES, Facts, MethodFacts, Operations, Target, Unsure
 from gateway.payload.forms import Json, json_of
-from gateway.values import Typed
+from gateway.values import LocalizedText, Typed
 
 BAD = 0x8000_0000
 READ_BACK_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """The pauses before each read-back; the last one repeats."""
 _ANY = LimitsConfig()
+_BYTE_STRING, _LOCALIZED_TEXT = 15, 21
+RESPONSES = {"acknowledge": "i=9111", "confirm": "i=9113"}
+"""Methods of AcknowledgeableConditionType."""
 
 BeforeSending = Callable[[], Awaitable[None]]
 """Records on disk that the command may be sent from now on.  Raises `Refused`."""
@@ -61,7 +67,12 @@ class Performance:
         [permit] = self._permits(self.request.operation)
         if isinstance(permit, Result):
             return [permit]
-        return [await browse(self.server, permit, self.request)]
+        match self.request.operation:
+            case "browse":
+                return [await browse(self.server, permit, self.request)]
+            case "history":
+                return [await history(self.server, permit, self.request)]
+        return [await self._respond(permit)]
 
     def _permits(self, operation: str) -> list[Permit | Result]:
         found: list[Permit | Result] = []
@@ -220,6 +231,26 @@ class Performance:
             fields.pop("outputs")
             detail = "the outputs of the method are too long for an answer"
         return [Result(tag, _of_status(called.status), "", detail, node, called.status, fields, permit.number)]
+
+    async def _respond(self, permit: Permit) -> Result:
+        """Acknowledge or confirm: a method of the condition, of its type where the instance shows none (Part 9)."""
+        tag, node, asked = permit.text, permit.target.node_id, self.request.details
+        try:
+            event = base64.b64decode(asked.event, validate=True)
+        except (binascii.Error, ValueError):
+            return refused(tag, Refused("invalid", "event: the EventId in base64, as alarms have it"), node)
+        if self.request.dry_run:
+            return Result(tag, "done", node=node, rule=permit.number)
+        await self.before_sending()
+        if not self.server.is_open:
+            raise Unavailable("the connection to the server is closed")
+        method = Target(tag, RESPONSES[self.request.operation], permit.target.rule, node, "method")
+        arguments = (Typed(_BYTE_STRING, event), Typed(_LOCALIZED_TEXT, LocalizedText(None, asked.comment)))
+        try:
+            called = await self.server.call(method, arguments, self.within_s())
+        except Unsure as error:
+            return Result(tag, "unknown", detail=str(error), node=node, rule=permit.number)
+        return Result(tag, _of_status(called.status), "", "", node, called.status, {}, permit.number)
 
     def _arguments(self, permit: Permit, facts: MethodFacts) -> list[Typed]:
         """In the order of the method.  Raises `Refused`."""

@@ -21,19 +21,29 @@ from gateway.commands.fields import (
     instant,
     name,
     names,
+    one_of,
+    seconds,
     text,
     whole,
 )
 from gateway.commands.outcome import Refused
 from gateway.commands.strict_json import MOST_BYTES, read_object
 
-Operation = Literal["read", "write", "call", "browse", "refresh", "diagnostics", "reload"]
+Operation = Literal[
+    "read", "write", "call", "browse", "refresh", "history", "acknowledge", "confirm", "diagnostics", "reload"
+]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 ITSELF = "_gateway"
 """In place of a source: the gateway itself.  No source can have this name."""
 OF_ITSELF = ("diagnostics", "reload")
 """What the gateway itself is asked for."""
 MOST_LEVELS = 100
+AGGREGATES = (
+    "Average", "TimeAverage", "Total", "Minimum", "Maximum", "MinimumActualTime", "MaximumActualTime", "Range", "Count",
+    "Start", "End", "Delta", "Interpolative", "DurationGood", "PercentGood", "StandardDeviationSample",
+)  # fmt: skip
+"""Of Part 13, those that servers usually have."""
+MOST_INTERVAL_S = 31_536_000
 MOST_NODES = 1000
 """Nodes, or values of a history, in one answer."""
 _COMMON = frozenset(("id", "operation", "deadline", "sent", "respond_to", "dry_run"))
@@ -43,10 +53,15 @@ _OWN: Mapping[str, frozenset[str]] = {
     "call": frozenset(("method", "arguments")),
     "browse": frozenset(("below", "levels", "limit", "after")),
     "refresh": frozenset(("tags",)),
+    "history": frozenset(("tag", "start", "end", "limit", "after", "aggregate", "interval")),
+    "acknowledge": frozenset(("condition", "event", "comment")),
+    "confirm": frozenset(("condition", "event", "comment")),
     "diagnostics": frozenset(),
     "reload": frozenset(),
 }
-_ONE = {"call": "method", "browse": "below"}
+_ONE = {
+    "call": "method", "browse": "below", "history": "tag", "acknowledge": "condition", "confirm": "condition",
+}  # fmt: skip
 """Operations on one node, and the key of its name."""
 
 
@@ -57,9 +72,19 @@ class Details:
     levels: int = 1
     """browse: how deep."""
     limit: int = 200
-    """browse: how many nodes in one answer."""
+    """browse, history: how many nodes or values in one answer."""
     after: str = ""
-    """browse: where the earlier page ended (its `next`)."""
+    """browse, history: where the earlier page ended (its `next`)."""
+    start_s: float = 0.0
+    end_s: float = 0.0
+    """history: unix times; the end is not in it."""
+    aggregate: str = ""
+    """history: one of `AGGREGATES`; empty for the values themselves."""
+    interval_s: float | None = None
+    """history: of each aggregate (default: the whole time)."""
+    event: str = ""
+    """acknowledge, confirm: EventId, in base64."""
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +176,15 @@ def _details(operation: Operation, body: Mapping[str, object]) -> Details:
             levels=whole(body, "levels", 1, MOST_LEVELS), limit=whole(body, "limit", 200, MOST_NODES),
             after=text(body, "after", MOST_NAME),
         )  # fmt: skip
+    if operation == "history":
+        start_s, end_s = instant(body, "start"), instant(body, "end")
+        if start_s is None or end_s is None:
+            raise Refused("invalid", "history: start and end")
+        return Details(
+            limit=whole(body, "limit", MOST_NODES, MOST_NODES), after=text(body, "after", MOST_NAME), start_s=start_s,
+            end_s=end_s, aggregate=one_of(body, "aggregate", AGGREGATES),
+            interval_s=seconds(body, "interval", MOST_INTERVAL_S),
+        )  # fmt: skip
+    if operation in ("acknowledge", "confirm"):
+        return Details(event=name(body.get("event"), "event"), comment=text(body, "comment", MOST_NAME))
     return Details()

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from gateway.commands.fields import MOST_ID, MOST_ITEMS, MOST_NAME
 from gateway.commands.outcome import REASONS
-from gateway.commands.request import MOST_LEVELS, MOST_NODES, OPERATIONS
+from gateway.commands.request import AGGREGATES, MOST_INTERVAL_S, MOST_LEVELS, MOST_NODES, OPERATIONS
 
 _Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
 _Instant = Annotated[str, Field(min_length=1, max_length=40, json_schema_extra={"format": "date-time"})]
@@ -88,6 +88,51 @@ class RefreshRequest(_Asked):
     tags: list[_Name] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
+class HistoryRequest(_Asked):
+    """Read what the server keeps of the past of one variable, oldest first, page by page."""
+
+    operation: Literal["history"]
+    tag: _Name
+    start: _Instant
+    end: _Instant
+    """Not in it."""
+    limit: int = Field(default=MOST_NODES, ge=1, le=MOST_NODES)
+    after: str = Field(default="", max_length=MOST_NAME)
+    """`next` of the page before; everything else stays the same."""
+    aggregate: Literal[AGGREGATES] = ""  # type: ignore[valid-type]  # a list that is kept elsewhere
+    """Instead of the values: this aggregate of each interval (Part 13)."""
+    interval: float = Field(default=0.0, gt=0, le=MOST_INTERVAL_S)
+    """Seconds (default: the whole time)."""
+
+
+class _Response(_Asked):
+    condition: _Name
+    """Its name as the rule has it, or its node id."""
+    event: _Name
+    """EventId of the alarm, in base64, as its messages have it."""
+    comment: str = Field(default="", max_length=MOST_NAME)
+
+
+class AcknowledgeRequest(_Response):
+    """Acknowledge an alarm (Part 9, 5.7.3)."""
+
+    operation: Literal["acknowledge"]
+
+
+class ConfirmRequest(_Response):
+    """Confirm an alarm (Part 9, 5.7.4)."""
+
+    operation: Literal["confirm"]
+
+
+class PastValue(BaseModel):
+    """One value of a history."""
+
+    time: str
+    value: object
+    status: int | None = None
+
+
 class DiagnosticsRequest(_Asked):
     """Get the state of sources, brokers and outbox.  The source of the request is `_gateway`."""
 
@@ -134,6 +179,8 @@ class ResultOfOne(BaseModel):
     outputs: dict[str, object] | None = None
     nodes: list[Node] | None = None
     """The nodes found by browsing."""
+    values: list[PastValue] | None = None
+    """The values of a history."""
     next: str | None = None
     """The `after` of the next page.  Left out: there is none."""
 
@@ -164,4 +211,5 @@ class Answer(Described):
 def schema() -> dict[str, object]:
     """The schema of a request or an answer."""
     every = ReadRequest | WriteRequest | CallRequest | BrowseRequest | RefreshRequest | DiagnosticsRequest
-    return TypeAdapter[object](every | ReloadRequest | Answer).json_schema()
+    more = HistoryRequest | AcknowledgeRequest | ConfirmRequest | ReloadRequest
+    return TypeAdapter[object](every | more | Answer).json_schema()

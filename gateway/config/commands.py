@@ -16,7 +16,7 @@ from gateway.yaml_positions import Place, Problem
 
 _FINITE = Field(allow_inf_nan=False)
 _FIELDS = ("gateway", "requester")
-_OF_SOURCE = ("read", "write", "call", "browse", "refresh")
+_OF_SOURCE = ("read", "write", "call", "browse", "refresh", "history", "acknowledge", "confirm")
 """The operations of a rule that names a source."""
 
 
@@ -75,6 +75,15 @@ class BrowseConfig(Strict):
     """The largest number of nodes that one request browses on the server."""
 
 
+class HistoryConfig(Strict):
+    """The past may be read; `{}` takes these bounds."""
+
+    span: Seconds = 86_400.0
+    """The longest time from the start to the end of a request."""
+    values: Annotated[int, Field(ge=1, le=1000)] = 1000
+    """Values in one answer, at most; there is a next page."""
+
+
 class CommandRule(Strict):
     """What may be done with some nodes of one source, or with the gateway itself.  The first rule with this node,
     requester and operation applies."""
@@ -107,6 +116,12 @@ class CommandRule(Strict):
     select them.  Requests name that node by `name`, by its browse name or by its node id."""
     refresh: bool = False
     """The value may be read again and sent to the brokers, if the variable is a tag of the source."""
+    history: HistoryConfig | None = None
+    """The history that the server keeps may be read, raw and as aggregates."""
+    acknowledge: bool = False
+    """Alarms may be acknowledged: the condition that `node` is or has, or those below `subtree` or each instance."""
+    confirm: bool = False
+    """Alarms may be confirmed, in the same way."""
     diagnostics: bool = False
     """Without `source`: the state of sources, brokers and outbox may be read."""
     reload: bool = False

@@ -3,7 +3,7 @@
 "use strict";
 const readline = require("readline");
 const { OPCUAServer, OPCUACertificateManager, MessageSecurityMode, SecurityPolicy, StatusCodes, DataType, Variant,
-        standardUnits } = require("node-opcua");
+        standardUnits, addAggregateSupport } = require("node-opcua");
 
 const [port, machines, pki, options] = process.argv.slice(2);
 const extra = JSON.parse(options || "{}");
@@ -24,6 +24,7 @@ function addAlarm(space, own, folder, temperature) {
   space.rootFolder.objects.server.addReference({ referenceType: "HasNotifier", nodeId: folder });
   const alarm = own.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
     browseName: "Hot", conditionName: "Hot", conditionSource: temperature, inputNode: temperature,
+    optionals: extra.alarm === "to confirm" ? ["ConfirmedState", "Confirm"] : [],
     organizedBy: folder, highHighLimit: 100, highLimit: 90, lowLimit: -10, lowLowLimit: -20,
   });
   alarm.setEnabledState(true);
@@ -78,6 +79,7 @@ async function main() {
     return machine;
   };
   for (let number = 1; number <= Number(machines); number++) addMachine(number);
+  if (extra.history) addAggregateSupport(space);
   if (extra.history) space.installHistoricalDataNode(variables.get(extra.history === true ? "press-2.Counter" : extra.history));
   const modelChanged = () => space.rootFolder.objects.server.raiseEvent("BaseModelChangeEventType", {});
   const hot = extra.alarm ? addAlarm(space, own, folder, variables.get("press-1.Temperature")) : undefined;

@@ -21,7 +21,9 @@ from tests.support.mqtt_sessions import Session, opened
 Body = dict[str, object]
 
 
-def config_of(folder: Path, broker: str, server: str, commands: Body, **changes: object) -> Config:
+def config_of(
+    folder: Path, broker: str, server: str, commands: Body, select: list[Body] | None = None, **changes: object
+) -> Config:
     """One source `shop`, one broker; the gateway is called `edge`."""
     return Config.model_validate(
         {
@@ -29,7 +31,7 @@ def config_of(folder: Path, broker: str, server: str, commands: Body, **changes:
             "sources": [
                 {
                     "name": "shop", "url": server, "insecure": True, "publishing_interval": "50ms",
-                    "request_timeout": "5s", "select": [{"node": "i=2258"}],
+                    "request_timeout": "5s", "select": select or [{"node": "i=2258"}],
                 }
             ],
             "broker": {"url": broker},

@@ -19,7 +19,7 @@ from gateway.delivery import DELIVERED, Outcome, Packet
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import IS_ARRAY, Message
-from gateway.operations import Argument, Called, Facts, MethodFacts, Seen, Target, Unsure
+from gateway.operations import Argument, Called, Facts, MethodFacts, Past, PastPage, PastValue, Seen, Target, Unsure
 from gateway.values import Typed
 
 READ_WRITE = 3
@@ -57,11 +57,15 @@ class FakeServer:
     reached: set[str] = field(default_factory=set)
     """Every node that it was asked about."""
     refreshed: list[str] = field(default_factory=list)
+    past: list[PastValue] = field(default_factory=list)
+    """Of every variable."""
 
     async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
         """A rule's `node` is the node itself; a `subtree` is everything that begins with it."""
         found = []
         for number, rule in enumerate(rules):
+            if rule.acknowledge and rule.subtree:
+                found.append(Target("Hot", f"{rule.subtree}/Hot", number, kind="condition"))
             if rule.browse is not None and (place := rule.node or rule.subtree):
                 found.append(Target(rule.name or place[2:], place, number, kind="place"))
             for node in [*self.nodes, *self.methods]:
@@ -80,6 +84,11 @@ class FakeServer:
         found = [path for path in sorted(below) if path.count("/") < levels]
         shown = [Seen(path, f"{place.node_id}/{path}", "Variable", "i=63") for path in found[:most] if is_chosen(path)]
         return shown, len(found) > most
+
+    async def history(self, target: Target, wanted: Past) -> PastPage:
+        self._check([target])
+        left = [each for each in self.past if wanted.start_ticks <= each.ticks < wanted.end_ticks][wanted.skip :]
+        return PastPage(tuple(left[: wanted.limit]), 0, len(left) > wanted.limit)
 
     async def refresh(self, targets: Sequence[Target]) -> list[bool]:
         self._check(targets)
@@ -115,6 +124,7 @@ class FakeServer:
 
     async def call(self, method: Target, arguments: Sequence[Typed], within_s: float) -> Called:
         await self._begin()
+        self.reached.add(method.owner)
         self.called.append((method.node_id, tuple(argument.value for argument in arguments)))
         self._end()
         return Called(self.status, tuple(arguments))

@@ -18,6 +18,7 @@ from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.standard import ARGUMENT, plain, range_of
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_diagnostics, read_variant
+from gateway.opcua.operations.past import past_of
 from gateway.opcua.operations.targets import seen_below, targets_of
 from gateway.opcua.operations.types import DataTypes
 from gateway.opcua.operations.variants import data_value_of, variant_of
@@ -26,7 +27,7 @@ from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import VARIABLE, children
 from gateway.opcua.space.data_types import Members, listed_members
 from gateway.opcua.subscription.reading import read_results
-from gateway.operations import Argument, Called, Facts, MethodFacts, Seen, Target, Unsure
+from gateway.operations import Argument, Called, Facts, MethodFacts, Past, PastPage, Seen, Target, Unsure
 from gateway.values import Structure, Typed
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
@@ -65,6 +66,13 @@ class ServerOperations:
         self, place: Target, levels: int, most: int, is_chosen: Callable[[str], bool]
     ) -> tuple[list[Seen], bool]:
         return await seen_below(self._session, self._node(place.node_id), levels, most, is_chosen)
+
+    async def history(self, target: Target, wanted: Past) -> PastPage:
+        node = self._node(target.node_id)
+        return await past_of(self._session, node, wanted, self._dialect, self._ask_history)
+
+    async def _ask_history(self, request: ua.HistoryReadRequest) -> bytes | int:
+        return await self._sent("read history", request, self._session.request_timeout_s)
 
     async def refresh(self, targets: Sequence[Target]) -> list[bool]:
         if self._resend is None:

@@ -9,6 +9,7 @@ from gateway.config import CommandRule, Selection
 from gateway.errors import Unavailable
 from gateway.opcua.codec.node_ids import text_of_node
 from gateway.opcua.codec.references import Reference
+from gateway.opcua.operations.conditions import conditions_at
 from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import MAX_LEVELS, MAX_NODES, OBJECT, VARIABLE, children, instances_of, node_at
@@ -23,7 +24,7 @@ _HIERARCHICAL = ua.NodeId(ua.Int32(ua.ObjectIds.HierarchicalReferences), ua.Int1
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _CLASSES = {OBJECT: "Object", VARIABLE: "Variable", METHOD: "Method"}
-_VALUES = ("read", "write", "refresh")
+_VALUES = ("read", "write", "refresh", "history")
 """The operations on variables."""
 
 
@@ -43,10 +44,12 @@ async def targets_of(session: Session, rules: Sequence[CommandRule]) -> list[Tar
     targets: list[Target] = []
     for number, rule in enumerate(rules):
         found = [each async for each in _found(session, rule)]
+        conditions = sum(each.kind == "condition" for each in found)
         for each in sorted(found, key=lambda each: (each.path, each.kind)):
             if each.kind != "place" and rule.node is None and not is_chosen("/".join(each.path), _selection(rule)):
                 continue
-            name = rule.name or "/".join(each.path)
+            own_name = rule.name if each.kind != "condition" or conditions == 1 else None
+            name = own_name or "/".join(each.path)
             owner_text = text_of_node(each.owner, session.uris) if each.owner else ""
             targets.append(Target(name, text_of_node(each.node, session.uris), number, owner_text, each.kind))
     return targets
@@ -61,12 +64,16 @@ async def _found(session: Session, rule: CommandRule) -> AsyncIterator[Found]:
     if rule.browse is not None:
         for place in await _places(session, rule):
             yield place
+    if rule.acknowledge or rule.confirm:
+        roots = await _roots(session, rule)
+        for node, path in (await conditions_at(session, roots, 0 if rule.node is not None else MAX_LEVELS)).items():
+            yield Found(path, node, "condition")
     if rule.node is not None:
         one = await _one(session, rule.node)
         if one is not None and one.kind != "place":
             yield one
         return
-    if any(getattr(rule, each) for each in _VALUES) or rule.write is not None:
+    if any(getattr(rule, each) not in (None, False) for each in _VALUES):
         for variable in await variables_of(session, _selection(rule)):
             yield Found(variable.path, variable.node)
     if rule.call is not None:
@@ -138,6 +145,9 @@ async def _owner(session: Session, method: ua.NodeId) -> ua.NodeId | None:
 
 async def _roots(session: Session, rule: CommandRule) -> list[tuple[tuple[str, ...], ua.NodeId]]:
     """Where a rule begins to look, and how the paths below begin."""
+    if rule.node is not None:
+        one = await _one(session, rule.node)
+        return [(one.path, one.node)] if one is not None else []
     if rule.subtree is not None:
         root = await locate(session, rule.subtree)
         return [((), root)] if root is not None else []

@@ -296,7 +296,7 @@ async def node_at(session: Session, path: str) -> ua.NodeId | None:
 
 async def instances_of(session: Session, object_type: ua.NodeId) -> list[tuple[str, ua.NodeId]]:
     """Name and node id of every object of this type or a subtype, below the Objects folder, by name."""
-    types = {object_type} | set(await _subtypes(session, object_type))
+    types = {object_type} | set(await subtypes(session, object_type))
     found: dict[ua.NodeId, str] = {}
     seen, level = {_OBJECTS}, [_OBJECTS]
     for _ in range(MAX_LEVELS):
@@ -318,7 +318,8 @@ async def instances_of(session: Session, object_type: ua.NodeId) -> list[tuple[s
     return sorted(((name, node) for node, name in found.items()), key=lambda pair: (pair[0], str(pair[1])))
 
 
-async def _subtypes(session: Session, object_type: ua.NodeId) -> list[ua.NodeId]:
+async def subtypes(session: Session, object_type: ua.NodeId) -> list[ua.NodeId]:
+    """Every type below this one."""
     found: list[ua.NodeId] = []
     level = [object_type]
     while level and len(found) < MAX_NODES:

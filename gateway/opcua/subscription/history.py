@@ -34,7 +34,7 @@ _Sample = tuple[int, object, int, int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
     """The answer for one variable."""
 
     status: int
@@ -94,7 +94,7 @@ async def read_history(
 
 async def _page(
     session: Session, nodes: Sequence[tuple[ua.NodeId, bytes]], span: tuple[int, int], dialect: Dialect
-) -> list[_Answer] | None:
+) -> list[Answer] | None:
     """What the server has for these variables; None where it takes less in a call than this, which is remembered.
 
     A variable whose values are too many even by themselves gets fewer of them at once, and a Bad status in the end.
@@ -103,14 +103,14 @@ async def _page(
     values = session.sizes.most("history_values", PAGE)
     try:
         with peer_errors("read history", session.where):
-            answers = _answers(await session.send(_request(nodes, *span, values)), dialect, len(nodes))
+            answers = answers_of(await session.send(_request(nodes, *span, values)), dialect, len(nodes))
     except Unavailable as error:
         kind, count = ("history", len(nodes)) if len(nodes) > 1 else ("history_values", values)
         if await session.is_too_large(kind, count, error):
             return None
         if not isinstance(error, TooLarge) or len(nodes) > 1 or not session.is_open:
             raise
-        return [_Answer(error.code, b"", ())]
+        return [Answer(error.code, b"", ())]
     session.sizes.answered("history", len(nodes))
     session.sizes.answered("history_values", values)
     return answers
@@ -121,8 +121,8 @@ def _request(
 ) -> ua.HistoryReadRequest:
     details = ua.ReadRawModifiedDetails()
     details.IsReadModified = False
-    details.StartTime = _instant(after_ticks)
-    details.EndTime = _instant(until_ticks + 10)
+    details.StartTime = instant_of(after_ticks)
+    details.EndTime = instant_of(until_ticks + 10)
     details.NumValuesPerNode = ua.UInt32(values)
     details.ReturnBounds = False
     request = ua.HistoryReadRequest()
@@ -137,12 +137,12 @@ def _request(
     return request
 
 
-def _instant(ticks: int) -> datetime:
+def instant_of(ticks: int) -> datetime:
     """Ticks as a datetime, cut to microseconds: asyncua cannot send more."""
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=(ticks - UNIX_EPOCH_TICKS) // 10)
 
 
-def _answers(body: bytes, dialect: Dialect, count: int) -> list[_Answer]:
+def answers_of(body: bytes, dialect: Dialect, count: int) -> list[Answer]:
     r = Reader(body, 0, len(body), dialect)
     skip_header(r)
     if r.count(9) != count:
@@ -150,13 +150,13 @@ def _answers(body: bytes, dialect: Dialect, count: int) -> list[_Answer]:
     return [_answer(r, dialect) for _ in range(count)]
 
 
-def _answer(r: Reader, dialect: Dialect) -> _Answer:
+def _answer(r: Reader, dialect: Dialect) -> Answer:
     status, continuation = r.u32(), r.octets() or b""
     kind = read_node_id(r)
     size = r.i32() if r.u8() else 0
     start = r.step(max(0, size))
     if kind != _HISTORY_DATA:
-        return _Answer(status, continuation, ())
+        return Answer(status, continuation, ())
     inner = Reader(r.data, start, r.pos, dialect)
     samples = []
     problem = ""
@@ -165,7 +165,7 @@ def _answer(r: Reader, dialect: Dialect) -> _Answer:
             samples.append(read_item(inner))
     except Malformed as error:
         problem = str(error) or "malformed"
-    return _Answer(status, continuation, tuple(samples), problem)
+    return Answer(status, continuation, tuple(samples), problem)
 
 
 def _columns(rows: Sequence[tuple[int, _Sample]]) -> Changes:

@@ -21,6 +21,7 @@ from tests.support.commands import FakeServer, Office, commands, office, press
 
 ALL: dict[str, object] = {
     "source": "shop", "subtree": "s=press", "read": True, "write": {}, "call": {}, "browse": {}, "refresh": True,
+    "history": {}, "acknowledge": True, "confirm": True,
 }  # fmt: skip
 EVERYTHING = commands(ALL)
 SPEED = [{"tag": "Speed", "value": 2.0}]
@@ -291,14 +292,15 @@ def test_each_line_of_the_audit_is_published_as_it_stands_in_the_file(tmp_path: 
 
 
 NODES = [f"s={path}" for path in ("a", "a/x", "a/y", "b/x", "b/y/z", "c")]
+HOUR = ("2026-11-30T06:00:00Z", "2026-11-30T07:00:00Z")
 NAMES = st.sampled_from(
-    [*NODES, *(n[2:] for n in NODES), "x", "y", "/a/x", "i=1", "s=A/x", "ns=0;s=a/x", "a/../b/x", "*"]
+    ["Hot", "s=b/Hot", *NODES, *(n[2:] for n in NODES), "x", "y", "/a/x", "i=1", "s=A/x", "ns=0;s=a/x", "a/../b/x", "*"]
 )
 RULES = st.lists(
     st.fixed_dictionaries(
         {
             "source": st.just("shop"), "write": st.just({}), "read": st.booleans(), "refresh": st.booleans(),
-            "browse": st.sampled_from([None, {}]),
+            "browse": st.sampled_from([None, {}]), "history": st.sampled_from([None, {}]), "acknowledge": st.booleans(),
         },
         optional={"requesters": st.sampled_from([["mes"], ["other"]])},
     ).flatmap(
@@ -369,8 +371,10 @@ def test_no_request_reaches_a_node_without_a_rule(
                 await at.take(request, topic=topic, correlation=f"{tag}{number}".encode())
                 while sum(not message.retain for message in at.got) == told:
                     await at.answer(len(at.got))
+            await at.ask("history", tag=tag, start=HOUR[0], end=HOUR[1])
+            await at.ask("acknowledge", condition=tag, event="AAAB")
         assert {node for node, _ in at.server.written} <= named
-        assert at.server.reached <= named | roots
+        assert at.server.reached <= named | roots | {f"{root}/Hot" for root in roots}
 
     with tempfile.TemporaryDirectory() as folder:
         run(

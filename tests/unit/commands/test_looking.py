@@ -7,7 +7,10 @@ from pathlib import Path
 from gateway.commands.itself import Itself
 from gateway.commands.outcome import Refused
 from gateway.config import CommandsConfig
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
+from gateway.operations import PastValue
 from gateway.payload.forms import Json
+from gateway.values import Typed
 from tests.support.commands import FakeServer, Office, commands, facts, office, press
 
 
@@ -95,3 +98,35 @@ def test_the_gateway_itself_is_asked_by_those_whom_a_rule_lets(tmp_path: Path) -
         assert (answer["outcome"], answer["reason"], answer["detail"]) == ("refused", "configuration", itself.mistake)
 
     run(tmp_path, body, commands(*rules), itself=itself)
+
+
+def test_a_history_is_read_page_by_page_and_each_value_is_told_once(tmp_path: Path) -> None:
+    """Also where several values have the same instant, and a page ends between them."""
+    rule: dict[str, object] = {"source": "shop", "subtree": "s=press", "history": {"span": "1h", "values": 7}}
+    server = press()
+    begin = UNIX_EPOCH_TICKS + 1_795_996_800 * TICKS_PER_SECOND  # 2026-11-30T00:00:00Z
+    server.past = [PastValue(begin + n // 5 * 10_000, Typed(6, n), 0) for n in range(50)]
+    hour = {"start": "2026-11-30T00:00:00Z", "end": "2026-11-30T01:00:00Z"}
+
+    async def body(at: Office) -> None:
+        seen, after = [], ""
+        while True:
+            answer = await at.ask("history", tag="Speed", after=after, **hour)
+            [result] = answer["results"]  # type: ignore[misc]
+            assert len(result["values"]) <= 7  # type: ignore[has-type]
+            seen += [each["value"] for each in result["values"]]  # type: ignore[has-type]
+            after = result.get("next", "")  # type: ignore[has-type]
+            if not after:
+                break
+        assert seen == list(range(50))
+        for tag, end, after, reason in (
+            ("Speed", "2026-11-30T01:00:01Z", "", "out_of_range"),
+            ("Speed", "2026-11-30T00:00:00Z", "", "invalid"),
+            ("Speed", hour["end"], "x", "invalid"),
+            ("Speed", hour["end"], "0:0", "invalid"),
+            ("hidden", hour["end"], "", "not_allowed"),
+        ):
+            answer = await at.ask("history", tag=tag, start=hour["start"], end=end, after=after)
+            assert (answer["outcome"], answer["reason"]) == ("refused", reason), (tag, end, after)
+
+    run(tmp_path, body, commands(rule), server)

@@ -122,6 +122,14 @@ _USUAL: dict[str, st.SearchStrategy[object]] = {
     "all_or_nothing": st.booleans(),
     "method": st.just("m"),
     "below": st.just("m"),
+    "tag": st.just("m"),
+    "condition": st.just("m"),
+    "event": st.just("AAAB"),
+    "comment": st.sampled_from(["", "seen"]),
+    "start": st.just("2026-11-30T00:00:00Z"),
+    "end": st.just("2026-11-30T01:00:00Z"),
+    "aggregate": st.sampled_from(["Average", "Count", "Sum"]),
+    "interval": st.sampled_from([0, 0.5, 60, 10**9]),
     "levels": st.integers(0, 2),
     "limit": st.integers(0, 2),
     "after": st.sampled_from(["", "x"]),
@@ -133,7 +141,10 @@ _USUAL: dict[str, st.SearchStrategy[object]] = {
 @st.composite
 def _bodies(draw: st.DrawFn) -> dict[str, object]:
     operation = draw(_USUAL["operation"])
-    own = {"write": ["writes"], "call": ["method"], "browse": ["below"]}.get(str(operation), [])
+    own = {
+        "write": ["writes"], "call": ["method"], "browse": ["below"], "history": ["tag", "start", "end"],
+        "acknowledge": ["condition", "event"], "confirm": ["condition", "event"],
+    }.get(str(operation), [])  # fmt: skip
     own = own or ([] if operation in OF_ITSELF else ["tags"])
     others = draw(st.lists(st.sampled_from(sorted(_USUAL)), max_size=4))
     body = {"operation": operation} | {key: draw(_USUAL[key]) for key in {*own, *others} - {"operation"}}
