@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from gateway.cli.common import FileArgument, counting, problems_told, until_interrupted
 from gateway.cli.plan_commands import Row, columns, folded, rows_of_commands
-from gateway.config import CommandsConfig, Secret, SecurityConfig, Selection, SourceConfig
+from gateway.config import CommandsConfig, Config, Secret, SecurityConfig, Selection, SourceConfig
 from gateway.errors import ConfigError
 from gateway.loading import load
 from gateway.metrics import Metrics
@@ -25,6 +25,8 @@ from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.space.browse import MAX_LEVELS
 from gateway.opcua.space.selection import is_chosen
 from gateway.payload.forms import json_of
+from gateway.run.added import Added, added_to, joined, still_allowed
+from gateway.run.added_file import load_added
 
 VALUE_LENGTH = 40
 ON_TERMINAL = 1000
@@ -180,10 +182,13 @@ def plan(
     failed = 0
     with problems_told():
         config = load(file)
-        for source in config.sources:
+        at_run_time = _at_run_time(config)
+        for source in joined(config, at_run_time).sources:
             work = partial(_plan, source, config.commands)
             found, allowed, problems = until_interrupted(work)
             typer.echo(f"{source.name}  {source.url}")
+            for each in added_to(source.name, at_run_time):
+                typer.echo(f"subscribed to at run time by {each.requester}, {each.since}: {each.name}  {each.node}")
             _print_lines(_columns(_rows(found, every)))
             failed += _print_sums(found) + problems
             if allowed:
@@ -191,6 +196,14 @@ def plan(
                 typer.echo(f"{len(allowed)} variables and methods for commands, {problems} problems")
     if failed:
         raise typer.Exit(1)
+
+
+def _at_run_time(config: Config) -> tuple[Added, ...]:
+    """What requesters have subscribed to, as far as the rules still allow it."""
+    try:
+        return still_allowed(config, load_added(config.outbox.path))
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"the selections made at run time: {error}"]) from error
 
 
 async def _plan(source: SourceConfig, commands: CommandsConfig | None) -> tuple[Plan, list[Row], int]:

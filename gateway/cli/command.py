@@ -71,6 +71,8 @@ def command(
         str | None, typer.Option(help="history: Average, Minimum, Maximum, Count … of each interval.")
     ] = None,
     interval: Annotated[float | None, typer.Option(help="history: seconds of each aggregate.")] = None,
+    publishing_interval: Annotated[float | None, typer.Option(help="subscribe: seconds.")] = None,
+    sampling_interval: Annotated[float | None, typer.Option(help="subscribe: seconds.")] = None,
     comment: Annotated[str | None, typer.Option(help="acknowledge, confirm: why.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until the deadline.")] = 10.0,
     request_id: Annotated[
@@ -85,6 +87,7 @@ def command(
     - `browse NODE`: list the nodes below it, in pages
     - `refresh TAG...`: read now, and send the values to the brokers
     - `history TAG`: what the server keeps of the past, in pages, raw or as aggregates
+    - `subscribe TAG...`, `unsubscribe TAG...`: add variables to the values sent; kept over restart and reload
     - `acknowledge CONDITION EVENT`, `confirm CONDITION EVENT`: an alarm, by the EventId in its message (short: `ack`)
     - `diagnostics`, `reload`: for the gateway itself; SOURCE is `_gateway`
 
@@ -94,7 +97,11 @@ def command(
     """
     set_up_logs("console")
     with problems_told():
-        body = body_of(verb, items or [], Wish(partly, levels, limit, after, start, end, aggregate, interval, comment))
+        wish = Wish(
+            partly, levels, limit, after, start, end, aggregate, interval, comment, publishing_interval,
+            sampling_interval,
+        )  # fmt: skip
+        body = body_of(verb, items or [], wish)
         who = requester or username or "operator"
         asked = {"id": request_id or uuid.uuid4().hex, **body, **({"dry_run": True} if dry_run else {})}
         config, asking = _broker(broker, username, ca), Asking(gateway, source, who, timeout)

@@ -18,6 +18,8 @@ class Verb(StrEnum):
     BROWSE = "browse"
     REFRESH = "refresh"
     HISTORY = "history"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
     ACKNOWLEDGE = "acknowledge"
     ACK = "ack"
     CONFIRM = "confirm"
@@ -38,12 +40,15 @@ class Wish:
     aggregate: str | None = None
     interval: float | None = None
     comment: str | None = None
+    publishing_interval: float | None = None
+    sampling_interval: float | None = None
 
 
 OPTIONS: Mapping[Verb, tuple[str, ...]] = {
     Verb.WRITE: ("partly",),
     Verb.BROWSE: ("levels", "limit", "after"),
     Verb.HISTORY: ("limit", "after", "start", "end", "aggregate", "interval"),
+    Verb.SUBSCRIBE: ("publishing_interval", "sampling_interval"),
     **dict.fromkeys((Verb.ACKNOWLEDGE, Verb.ACK, Verb.CONFIRM), ("comment",)),
 }
 """Which options go with which verb."""

@@ -1,12 +1,26 @@
 """What the gateway itself is asked for: its state, and to take its configuration anew."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.commands.allowed import Allowed
 from gateway.commands.outcome import Refused, Result, refused
 from gateway.commands.request import Request
+from gateway.config import CommandRule
+from gateway.operations import Target
 from gateway.payload.forms import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A variable to subscribe to, by a rule that allows it."""
+
+    target: Target
+    rule: CommandRule
+    requester: str
+    publishing_s: float | None
+    sampling_s: float | None
 
 
 class Itself(Protocol):
@@ -18,6 +32,15 @@ class Itself(Protocol):
     async def reload(self) -> Mapping[str, Json]:
         """Take the configuration file as it is now; what has changed.  Raises `Refused` with every mistake in it."""
 
+    async def subscribe(self, wanted: Sequence[Wanted]) -> None:
+        """Add these to what their source sends; kept on the disk when it returns.  Raises `Refused`: none is."""
+
+    async def unsubscribe(self, source: str, nodes: Sequence[str]) -> None:
+        """Take these away again.  Raises `Refused`."""
+
+    def is_subscribed(self, source: str, node: str) -> bool:
+        """Whether it was added at run time."""
+
 
 class Nobody:
     """A gateway that tells nothing of itself."""
@@ -27,6 +50,15 @@ class Nobody:
 
     async def reload(self) -> Mapping[str, Json]:
         raise Refused("unsupported", "this gateway has no configuration file to take anew")
+
+    async def subscribe(self, wanted: Sequence[Wanted]) -> None:
+        raise Refused("unsupported", "this gateway keeps no subscriptions of requesters")
+
+    async def unsubscribe(self, source: str, nodes: Sequence[str]) -> None:
+        raise Refused("unsupported", "this gateway keeps no subscriptions of requesters")
+
+    def is_subscribed(self, source: str, node: str) -> bool:
+        return False
 
 
 async def ask_itself(

@@ -57,6 +57,7 @@ REASONS: Mapping[str, str] = {
     "too_fast": "the rule allows it less often",
     "too_large": "the request is too long",
     "too_long": "more elements or characters than the rule allows",
+    "too_many": "the configuration allows fewer",
     "type": "the value does not have the type of the variable",
     "type_unsupported": "values of this type cannot be written",
     "unsupported": "this gateway or this server does not support it",

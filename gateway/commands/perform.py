@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import orjson
 
 from gateway.commands.allowed import Allowed, Permit
+from gateway.commands.itself import Itself
 from gateway.commands.limits import check_limits, check_readable, value_to_write
 from gateway.commands.looking import MOST_BYTES, browse
 from gateway.commands.outcome import OutcomeName, Refused, Result, refused
 from gateway.commands.past import history
 from gateway.commands.rate import Buckets
 from gateway.commands.request import Request
+from gateway.commands.subscribing import subscribe, unsubscribe
 from gateway.commands.values import from_text, name_of, same, typed
 from gateway.config.commands import LimitsConfig, RateConfig
 from gateway.errors import Unavailable
@@ -52,6 +54,7 @@ class Performance:
     within_s: Callable[[], float]
     """Seconds that are left until the deadline."""
     before_sending: BeforeSending
+    itself: Itself
 
     async def perform(self) -> list[Result]:
         """The outcome of each part.  Raises `Refused` or `Unavailable` if nothing was sent."""
@@ -64,6 +67,13 @@ class Performance:
                 return await self._call()
             case "refresh":
                 return await self._refresh()
+            case "subscribe":
+                permits = self._permits("subscribe")
+                return await subscribe(
+                    self.server, self.itself, self.requester, self.request, permits, self.before_sending
+                )
+            case "unsubscribe":
+                return await unsubscribe(self.itself, self.request, self._permits("unsubscribe"), self.before_sending)
         [permit] = self._permits(self.request.operation)
         if isinstance(permit, Result):
             return [permit]

@@ -30,7 +30,18 @@ from gateway.commands.outcome import Refused
 from gateway.commands.strict_json import MOST_BYTES, read_object
 
 Operation = Literal[
-    "read", "write", "call", "browse", "refresh", "history", "acknowledge", "confirm", "diagnostics", "reload"
+    "read",
+    "write",
+    "call",
+    "browse",
+    "refresh",
+    "history",
+    "subscribe",
+    "unsubscribe",
+    "acknowledge",
+    "confirm",
+    "diagnostics",
+    "reload",
 ]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 ITSELF = "_gateway"
@@ -56,6 +67,8 @@ _OWN: Mapping[str, frozenset[str]] = {
     "history": frozenset(("tag", "start", "end", "limit", "after", "aggregate", "interval")),
     "acknowledge": frozenset(("condition", "event", "comment")),
     "confirm": frozenset(("condition", "event", "comment")),
+    "subscribe": frozenset(("tags", "publishing_interval", "sampling_interval")),
+    "unsubscribe": frozenset(("tags",)),
     "diagnostics": frozenset(),
     "reload": frozenset(),
 }
@@ -82,6 +95,9 @@ class Details:
     """history: one of `AGGREGATES`; empty for the values themselves."""
     interval_s: float | None = None
     """history: of each aggregate (default: the whole time)."""
+    publishing_s: float | None = None
+    sampling_s: float | None = None
+    """subscribe: the intervals (default: those of the source)."""
     event: str = ""
     """acknowledge, confirm: EventId, in base64."""
     comment: str = ""
@@ -184,6 +200,11 @@ def _details(operation: Operation, body: Mapping[str, object]) -> Details:
             limit=whole(body, "limit", MOST_NODES, MOST_NODES), after=text(body, "after", MOST_NAME), start_s=start_s,
             end_s=end_s, aggregate=one_of(body, "aggregate", AGGREGATES),
             interval_s=seconds(body, "interval", MOST_INTERVAL_S),
+        )  # fmt: skip
+    if operation == "subscribe":
+        return Details(
+            publishing_s=seconds(body, "publishing_interval", MOST_INTERVAL_S),
+            sampling_s=seconds(body, "sampling_interval", MOST_INTERVAL_S),
         )  # fmt: skip
     if operation in ("acknowledge", "confirm"):
         return Details(event=name(body.get("event"), "event"), comment=text(body, "comment", MOST_NAME))

@@ -105,6 +105,24 @@ class HistoryRequest(_Asked):
     """Seconds (default: the whole time)."""
 
 
+class SubscribeRequest(_Asked):
+    """Add variables to what the source sends, until they are taken away again: all of them or none."""
+
+    operation: Literal["subscribe"]
+    tags: list[_Name] = Field(min_length=1, max_length=MOST_ITEMS)
+    publishing_interval: float = Field(default=0.0, gt=0, le=MOST_INTERVAL_S)
+    """Seconds (default: that of the source)."""
+    sampling_interval: float = Field(default=0.0, gt=0, le=MOST_INTERVAL_S)
+    """Seconds (default: the publishing interval)."""
+
+
+class UnsubscribeRequest(_Asked):
+    """Take away what was subscribed to at run time."""
+
+    operation: Literal["unsubscribe"]
+    tags: list[_Name] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
 class _Response(_Asked):
     condition: _Name
     """Its name as the rule has it, or its node id."""
@@ -211,5 +229,5 @@ class Answer(Described):
 def schema() -> dict[str, object]:
     """The schema of a request or an answer."""
     every = ReadRequest | WriteRequest | CallRequest | BrowseRequest | RefreshRequest | DiagnosticsRequest
-    more = HistoryRequest | AcknowledgeRequest | ConfirmRequest | ReloadRequest
+    more = HistoryRequest | SubscribeRequest | UnsubscribeRequest | AcknowledgeRequest | ConfirmRequest | ReloadRequest
     return TypeAdapter[object](every | more | Answer).json_schema()

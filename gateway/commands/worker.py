@@ -168,7 +168,7 @@ class Worker:
                     return told_of([await ask_itself(self._itself, allowed, case.asked.requester, request, before)])
                 performance = Performance(
                     case.asked.requester, request, self._server, allowed, self._buckets, self._config.verify_within,
-                    left_s, before,
+                    left_s, before, self._itself,
                 )  # fmt: skip
                 return told_of(await performance.perform())
         except (_ExpiredError, TimeoutError):

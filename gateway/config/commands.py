@@ -9,14 +9,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.config.quantities import Bytes, Name, Seconds, Strict
+from gateway.config.quantities import Bytes, Fields, Name, Seconds, SecondsOrZero, Strict
 from gateway.config.selection import NodeText
 from gateway.topics import problems_of
 from gateway.yaml_positions import Place, Problem
 
 _FINITE = Field(allow_inf_nan=False)
 _FIELDS = ("gateway", "requester")
-_OF_SOURCE = ("read", "write", "call", "browse", "refresh", "history", "acknowledge", "confirm")
+_OF_SOURCE = ("read", "write", "call", "browse", "refresh", "history", "subscribe", "acknowledge", "confirm")
 """The operations of a rule that names a source."""
 
 
@@ -84,6 +84,15 @@ class HistoryConfig(Strict):
     """Values in one answer, at most; there is a next page."""
 
 
+class SubscribeConfig(Strict):
+    """Subscribing at run time is allowed; `{}` takes these bounds."""
+
+    fastest: SecondsOrZero = 1.0
+    """The shortest interval that may be asked for."""
+    fields: Fields = Field(default_factory=dict)
+    """Fields for the topic template, as a selection of the source has them."""
+
+
 class CommandRule(Strict):
     """What may be done with some nodes of one source, or with the gateway itself.  The first rule with this node,
     requester and operation applies."""
@@ -118,6 +127,8 @@ class CommandRule(Strict):
     """The value may be read again and sent to the brokers, if the variable is a tag of the source."""
     history: HistoryConfig | None = None
     """The history that the server keeps may be read, raw and as aggregates."""
+    subscribe: SubscribeConfig | None = None
+    """The variable may be added at run time to what the source sends, and taken away again."""
     acknowledge: bool = False
     """Alarms may be acknowledged: the condition that `node` is or has, or those below `subtree` or each instance."""
     confirm: bool = False
@@ -160,6 +171,7 @@ class CommandRule(Strict):
         """Whether this requester may use this operation on the nodes of the rule."""
         if self.requesters is not None and requester not in self.requesters:
             return False
+        operation = "subscribe" if operation == "unsubscribe" else operation
         return hasattr(self, operation) and self._is_set(operation)
 
 
@@ -212,6 +224,8 @@ class CommandsConfig(Strict):
     """The largest number of commands of one source that run at the same time."""
     waiting: Annotated[int, Field(ge=1, le=10_000)] = 100
     """The largest number of commands of one source that wait.  Further ones are refused with `busy`."""
+    subscriptions: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """At most so many variables of one source are subscribed to at run time."""
     slow_after: Seconds = 2.0
     """A command that takes longer is answered with `accepted`.  The next command of its source then begins, and the
     outcome follows later."""

@@ -70,6 +70,9 @@ class Source(Protocol):
         """
         ...
 
+    def grow(self, config: SourceConfig) -> None:
+        """Read soon the selections that were added at the end of this configuration."""
+
     def periodic_tasks(self) -> list[PeriodicTask]:
         """The tasks to run beside the batches.  Valid after `begin`."""
         ...

@@ -9,7 +9,7 @@ first, the outbox gets a grace time to empty, then the brokers are left.  The re
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from platform import python_version
@@ -30,6 +30,8 @@ from gateway.outbox import open_outbox
 from gateway.payload.forms import Json
 from gateway.payload.presence import hash_of
 from gateway.pipeline.announce import Teller, announce
+from gateway.run.added import Added, still_allowed
+from gateway.run.added_file import load_added
 from gateway.run.changes import Changes
 from gateway.run.commands import commands_of
 from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop
@@ -63,8 +65,11 @@ async def run(
         tags = TagGauges(config, metrics.left_out.labels("tags"))
         gateway = Gateway(config, metrics, tags, outbox, Link("http", ""))
         _show(gateway)
+        reload = reload or Reload(asyncio.Event(), None)
+        added = await in_thread(partial(_added_before, config), "read the selections made at run time")
         async with commands_of(gateway, ItselfOf(gateway, reload)) as gateway.desk, peers_of(gateway) as peers:
-            await peers.take(config)
+            gateway.selected = added
+            await peers.take(config, added)
             shared = [
                 beside.create_task(unless_asked(partial(_announce, gateway)), name="announce"),
                 beside.create_task(unless_asked(partial(_watch_loop, metrics)), name="event loop lag"),
@@ -96,14 +101,16 @@ async def _announce(gateway: Gateway) -> None:
 # -- a changed configuration
 
 
-async def _serve(gateway: Gateway, peers: Peers, stop: asyncio.Event, reload: Reload | None) -> None:
+async def _serve(gateway: Gateway, peers: Peers, stop: asyncio.Event, reload: Reload) -> None:
     """Run until told to stop, and take new configurations meanwhile."""
-    if reload is None:
-        await stop.wait()
-        return
     while not stop.is_set():
-        await _either(stop, reload.asked)
-        if stop.is_set() or not reload.asked.is_set():
+        await _either(stop, reload.asked, reload.regroup)
+        if stop.is_set():
+            continue
+        if reload.regroup.is_set():
+            reload.regroup.clear()
+            await _take(gateway, peers, lambda: gateway.configured)
+        if reload.read is None or not reload.asked.is_set():
             continue
         waiting = reload.begin()
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -125,13 +132,17 @@ async def _take(gateway: Gateway, peers: Peers, read: Callable[[], Config]) -> T
     """Change to another configuration or keep the present one, and log the result."""
     log = structlog.get_logger("gateway")
     try:
-        changes, needs_restart = await peers.take(await in_thread(partial(_checked, read), "read the configuration"))
+        config = await in_thread(partial(_checked, read), "read the configuration")
+        wanted = gateway.selected
+        added = _allowed_of(config, wanted)
+        changes, needs_restart = await peers.take(config, added)
+        gateway.selected = tuple(each for each in gateway.selected if each in added or each not in wanted)
     except (ConfigError, Unavailable) as error:
         gateway.metrics.reload_refused()
         problems = error.problems if isinstance(error, ConfigError) else [str(error)]
         log.error("the new configuration is refused, the earlier one stays in use", problems=problems)
         return error
-    gateway.metrics.reload_taken(hash_of(gateway.config))
+    gateway.metrics.reload_taken(hash_of(gateway.configured))
     log.info("configuration taken", **_told(changes))
     if needs_restart:
         log.warning("changes that need a restart are not in effect", keys=needs_restart)
@@ -147,6 +158,22 @@ def _checked(read: Callable[[], Config]) -> Config:
 
 def _told(changes: Changes) -> dict[str, Json]:
     return {kind: list(names) for kind, names in changes.told.items()} or {"what": "nothing changed"}
+
+
+def _added_before(config: Config) -> tuple[Added, ...]:
+    """What was selected at run time by an earlier process.  Raises `ConfigError` where that cannot be read."""
+    try:
+        return _allowed_of(config, load_added(config.outbox.path))
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"the selections made at run time: {error}: remove the file to go without them"]) from error
+
+
+def _allowed_of(config: Config, added: Sequence[Added]) -> tuple[Added, ...]:
+    found = still_allowed(config, added)
+    if gone := [f"{each.source} {each.name}" for each in added if each not in found]:
+        log = structlog.get_logger("gateway")
+        log.warning("selections made at run time are not allowed any more: they are left out", tags=gone[:20])
+    return found
 
 
 # -- figures

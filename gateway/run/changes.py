@@ -5,7 +5,7 @@ or certificate in the same file is a change, too.  A peer that no `Change` names
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from gateway.config import BrokerConfig, Config, PayloadConfig, Route, SourceConfig
 from gateway.payload.choose import describes_types, format_of
+from gateway.run.added import Added, added_to
 
 _FIXED: Mapping[tuple[str, ...], str] = {
     ("name",): "every stream's name contains it",
@@ -32,6 +33,8 @@ class Fingerprint:
     """When it changes, a new connection is needed."""
     rules: str = ""
     """When it changes, the connection stays."""
+    added: tuple[str, ...] = ()
+    """Selections made at run time.  For more of them the connection stays; for fewer a new one is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,17 @@ class Changes:
         return {kind: names for kind, names in {**named, "settings": list(self.settings)}.items() if names}
 
 
-def snapshot_of(config: Config) -> Snapshot:
-    """Take a snapshot.  Reads the files that the configuration names; an unreadable file counts as empty."""
+def snapshot_of(config: Config, added: Sequence[Added] = ()) -> Snapshot:
+    """Take a snapshot; `added` has joined the selections already.
+
+    Reads the files that the configuration names; an unreadable file counts as empty.
+    """
     brokers = {}
     for broker in config.all_brokers:
         fingerprint = _fingerprint_of_broker(broker, config.routes[broker.name])
         told = " commands" if _takes_commands(config, broker) else ""
         brokers[broker.name] = replace(fingerprint, connection=fingerprint.connection + told)
-    return Snapshot(config, {source.name: _fingerprint_of(config, source) for source in config.sources}, brokers)
+    return Snapshot(config, {source.name: _fingerprint_of(config, source, added) for source in config.sources}, brokers)
 
 
 def _takes_commands(config: Config, broker: BrokerConfig) -> bool:
@@ -107,12 +113,16 @@ def changes_between(before: Snapshot, now: Snapshot) -> Changes:
 
 def change_of(before: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint]) -> Change:
     both = [name for name in now if name in before]
-    again = tuple(name for name in both if now[name].connection != before[name].connection)
+    again = tuple(
+        name
+        for name in both
+        if now[name].connection != before[name].connection or not set(before[name].added) <= set(now[name].added)
+    )
     return Change(
         ended=tuple(name for name in before if name not in now),
         begun=tuple(name for name in now if name not in before),
         connected_again=again,
-        changed=tuple(name for name in both if name not in again and now[name].rules != before[name].rules),
+        changed=tuple(name for name in both if name not in again and now[name] != before[name]),
     )
 
 
@@ -148,14 +158,18 @@ def _with(config: Config, path: tuple[str, ...], value: object) -> Config:
     return config.model_copy(update={first: value})
 
 
-def _fingerprint_of(config: Config, source: SourceConfig) -> Fingerprint:
+def _fingerprint_of(config: Config, source: SourceConfig, added: Sequence[Added]) -> Fingerprint:
     """Shaping changes in place.  Of the payload a source only needs to know whether types are described."""
+    own = added_to(source.name, added)
+    source = source.model_copy(update={"select": source.select[: len(source.select) - len(own)]})
     bare = tuple(selection.model_copy(update={"shape": None, "metric": False}) for selection in source.select)
     connection = source.model_copy(update={"select": bare, "shape": None})
     shown = "".join(str(int(selection.metric)) for selection in source.select)
     described = "described" if describes_types(config) else ""
     return Fingerprint(
-        _digest(connection) + described, _digest(source.shape, *(s.shape for s in source.select)) + shown
+        _digest(connection) + described,
+        _digest(source.shape, *(s.shape for s in source.select)) + shown,
+        tuple(each.model_dump_json() for each in own),
     )
 
 

@@ -17,6 +17,7 @@ from gateway.payload.format import Encoder
 from gateway.payload.layout import prefix_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.routing import Encoded, Routing
+from gateway.run.added import Added
 
 DISTRIBUTION = "connected-factory"
 
@@ -40,9 +41,14 @@ class Gateway:
     """The outboxes that may lose stored messages."""
     desk: Desk | None = None
     """Receives commands.  None: none were configured at the start."""
+    selected: tuple[Added, ...] = ()
+    """Selections that were made at run time, as they are on the disk."""
+    configured: Config = field(init=False)
+    """As the file has it, without them."""
     routing: Routing = field(init=False)
 
     def __post_init__(self) -> None:
+        self.configured = self.config
         self.routing = Routing(*_routes_of(self.config), self._encoder)
 
     def take(self, config: Config) -> None:

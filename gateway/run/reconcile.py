@@ -18,6 +18,7 @@ from gateway.errors import ConfigError, Unavailable
 from gateway.in_thread import in_thread
 from gateway.link import Link
 from gateway.logs import set_level
+from gateway.run.added import Added, joined
 from gateway.run.changes import NOTHING, Change, Changes, changes_between, in_effect, snapshot_of
 from gateway.run.gateway import Gateway
 from gateway.run.life import Life
@@ -48,14 +49,17 @@ class Peers:
         self._sinks = _Units[SinkUnit]()
         self._http = Life(tasks, "http", gateway.backoff)
 
-    async def take(self, wanted: Config) -> tuple[Changes, list[str]]:
-        """Change to a configuration.  Returns the changes, and the keys that need a restart with the reasons.
+    async def take(self, wanted: Config, added: tuple[Added, ...] = ()) -> tuple[Changes, list[str]]:
+        """Change to a configuration, joined by the selections `added` at run time.
+
+        Returns the changes, and the keys that need a restart with the reasons.
 
         Raises `ConfigError` or `Unavailable`; then nothing has changed.
         """
         gateway = self._gateway
-        config, needs_restart = in_effect(gateway.config, wanted, gateway.desk is not None)
-        now = await in_thread(partial(snapshot_of, config), "read secrets and keys")
+        configured, needs_restart = in_effect(gateway.config, wanted, gateway.desk is not None)
+        config = joined(configured, added)
+        now = await in_thread(partial(snapshot_of, config, added), "read secrets and keys")
         changes = changes_between(self._snapshot, now)
         gateway.check_routes(config)
         async with AsyncExitStack() as opening:
@@ -69,6 +73,7 @@ class Peers:
             opening.pop_all()
         self._sources.take_over(sources)
         self._sinks.take_over(sinks)
+        gateway.configured = configured
         await self._change(config, changes)
         self._snapshot = now
         return changes, needs_restart

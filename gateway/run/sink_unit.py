@@ -249,7 +249,8 @@ def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
         return sorted(stream for stream in gateway.outbox.streams if route_of(stream) == route)
 
     return presence_of(
-        broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.config), streams, payload.rules,
+        broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.configured), streams,
+        payload.rules,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.config import SourceConfig
 from gateway.link import Link
@@ -36,6 +36,14 @@ class Connect(Protocol):
     ) -> AbstractAsyncContextManager[Source]: ...
 
 
+@runtime_checkable
+class Growing(Protocol):
+    """A source that can read more without another connection."""
+
+    def grow(self, config: SourceConfig) -> None:
+        """Read the selections that were added at the end of this configuration as well."""
+
+
 class SourceUnit:
     """Created by `source_unit`.  It has no effect before it begins."""
 
@@ -47,6 +55,7 @@ class SourceUnit:
         self._life = Life(tasks, f"collect {source.name}", gateway.backoff)
         self._running: tuple[Intake, asyncio.TaskGroup] | None = None
         self._is_over = self._was_read = False
+        self._opened: Source | None = None
 
     def begin(self) -> None:
         """Connect and collect, through every failure."""
@@ -63,7 +72,7 @@ class SourceUnit:
         self.begin()
 
     async def change(self, source: SourceConfig) -> None:
-        """Change the shaping on the present connection."""
+        """Change the shaping on the present connection, and read what was added to the selection."""
         self._source = source
         if self._running is None:
             return  # the next life starts with it
@@ -72,6 +81,8 @@ class SourceUnit:
         changing = task_in(tasks, change, f"change {self.name}")
         if changing is not None:
             await asyncio.wait([changing], timeout=DRAIN_S)  # the change still completes when the outbox is full
+        if isinstance(self._opened, Growing):
+            self._opened.grow(source)
 
     def leave(self, *, for_good: bool = False) -> None:
         """Disconnect, without waiting.  The server keeps the subscription for the next connection.
@@ -94,7 +105,7 @@ class SourceUnit:
             self.name, routes, gateway.outbox, metrics, _shaper(source),
             watch=self._watch(), on_stored=gateway.count_left_out, on_dropped=gateway.count_too_large,
         )  # fmt: skip
-        connect = partial(self._connected, source, metrics)
+        connect = partial(self._connected, metrics)
         async with asyncio.TaskGroup() as tasks, keeping_alive(routes, gateway.outbox, link):
             self._running = intake, tasks
             try:
@@ -103,21 +114,27 @@ class SourceUnit:
                 self._running = None
 
     @asynccontextmanager
-    async def _connected(self, source: SourceConfig, metrics: SourceMetrics, mark: bytes) -> AsyncIterator[Source]:
+    async def _connected(self, metrics: SourceMetrics, mark: bytes) -> AsyncIterator[Source]:
         """A connection on which commands are taken as well, once it is there.
 
         A broker may have been restarted together with this process, and lost what it retained.  What sessions remember
         of it is gone as well, so the first connection asks for the last values, where anything is retained.
         """
-        gateway, repeat = self._gateway, not self._was_read and retains(self._gateway.config)
+        gateway, source, repeat = self._gateway, self._source, not self._was_read and retains(self._gateway.config)
         describe = describes_types(gateway.config)
         async with self._connect(source, metrics, mark, describe=describe, repeat=repeat) as opened:
             self._was_read = True
-            if gateway.desk is None or not isinstance(opened, Operable):
-                yield opened
-                return
-            async with gateway.desk.attending(self.name, opened.operations):
-                yield opened
+            if source != self._source and isinstance(opened, Growing):  # it changed meanwhile
+                opened.grow(self._source)
+            self._opened = opened
+            try:
+                if gateway.desk is None or not isinstance(opened, Operable):
+                    yield opened
+                    return
+                async with gateway.desk.attending(self.name, opened.operations):
+                    yield opened
+            finally:
+                self._opened = None
 
     def _watch(self) -> Watch | None:
         link = self._gateway.sources[self.name]

@@ -16,10 +16,12 @@ class Reload:
 
     asked: asyncio.Event
     """Set on request (SIGHUP)."""
-    read: Callable[[], Config]
-    """Reads it.  Raises `ConfigError` with every mistake."""
+    read: Callable[[], Config] | None
+    """Reads it; None where there is no file.  Raises `ConfigError` with every mistake."""
     waiting: "list[asyncio.Future[Told]]" = field(default_factory=list)
     """Who waits for the result of the next change."""
+    regroup: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when selections were made at run time."""
 
     async def take(self) -> Told:
         """Ask for it; what has changed, once it has.  Raises `ConfigError` or `Unavailable`: nothing has."""

@@ -1,7 +1,7 @@
 """A subscriber in the test's own event loop: every message kept, in order of arrival."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiomqtt
@@ -26,6 +26,11 @@ class Collected:
         while len(self.messages) < count:
             self._changed.clear()
             await self._changed.wait()
+
+    async def wait_for(self, condition: Callable[[bytes], bool]) -> None:
+        """Wait until a payload is like this."""
+        while not any(map(condition, self.payloads)):
+            await self.wait_count(len(self.messages) + 1)
 
 
 @asynccontextmanager

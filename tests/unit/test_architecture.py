@@ -26,8 +26,8 @@ SIMULATORS_ORDER = (
 ROOM_ORDERS = {
     "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "opening"),
     "gateway.run": (
-        "changes", "taking", "gateway", "itself", "commands", "life", "sink_kinds", "source_unit", "sink_unit",
-        "readiness", "reconcile", "app",
+        "added", "added_file", "changes", "taking", "gateway", "itself", "commands", "life", "sink_kinds",
+        "source_unit", "sink_unit", "readiness", "reconcile", "app",
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""

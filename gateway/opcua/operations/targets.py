@@ -24,7 +24,7 @@ _HIERARCHICAL = ua.NodeId(ua.Int32(ua.ObjectIds.HierarchicalReferences), ua.Int1
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _CLASSES = {OBJECT: "Object", VARIABLE: "Variable", METHOD: "Method"}
-_VALUES = ("read", "write", "refresh", "history")
+_VALUES = ("read", "write", "refresh", "history", "subscribe")
 """The operations on variables."""
 
 

@@ -16,6 +16,10 @@ SETTLE_S = 1.0
 """Changes of the address space come in groups: wait this long for the rest, in seconds."""
 
 
+NEVER_S = 1e8
+"""For work that is done only when its event says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
     """One piece of periodic work."""

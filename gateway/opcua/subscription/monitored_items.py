@@ -97,6 +97,10 @@ class MonitoredItems:
             self._gone -= back
             self._log.info("variables are back", variables=self._names(sorted(back)))
 
+    def grow(self, config: SourceConfig) -> None:
+        """Go by this configuration, which has more selections at its end, from the next `refresh` on."""
+        self._config = config
+
     async def refresh(self) -> None:
         """Subscribe to new variables of the selections, and announce removed ones.  Raises `Unavailable`."""
         growth = await growth_of(self._session, self._config, self.table)

@@ -29,7 +29,7 @@ from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.standard import range_of
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
-from gateway.opcua.session.periodic import PeriodicTask
+from gateway.opcua.session.periodic import NEVER_S, PeriodicTask
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import children
 from gateway.opcua.space.growth import growth_of, is_growing, something_appeared
@@ -97,6 +97,8 @@ class PolledSource:
         self._again: list[Changes] = []
         """What was read on demand."""
         self._woken = asyncio.Event()
+        self._grown = asyncio.Event()
+        """Set when the configuration has more selections."""
         self._state = b""
         self._server_ticks = 0
         self._ticks = 0
@@ -121,9 +123,14 @@ class PolledSource:
     def periodic_tasks(self) -> list[PeriodicTask]:
         """The tasks to run beside the batches.  Without a subscription the gateway must browse for changes itself."""
         tasks = [PeriodicTask(self._config.retry_failed, self.retry)]
-        if is_growing(self._config):
-            tasks.append(PeriodicTask(self._config.rebrowse, self.refresh))
+        every_s = self._config.rebrowse if is_growing(self._config) else NEVER_S
+        tasks.append(PeriodicTask(every_s, self.refresh, self._grown))
         return tasks
+
+    def grow(self, config: SourceConfig) -> None:
+        """Read soon the selections that were added at the end of this configuration."""
+        self._config = config
+        self._grown.set()
 
     async def send_again(self, texts: Sequence[str]) -> list[bool]:
         """Read the variables with these node ids now, and yield their values; False for one that is no tag."""

@@ -34,7 +34,7 @@ from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.codec.decode import Published, read_publish
 from gateway.opcua.codec.node_ids import node_of
 from gateway.opcua.codec.wire import Dialect, Malformed
-from gateway.opcua.session.periodic import PeriodicTask
+from gateway.opcua.session.periodic import NEVER_S, PeriodicTask
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.event_filters import refresh_conditions
 from gateway.opcua.space.growth import is_growing
@@ -106,9 +106,15 @@ class SubscribedSource:
             PeriodicTask(self._config.retry_failed, self.subscriptions.quicken),
             self._lifetime_renewal(),
         ]
-        if is_growing(self._config):
-            tasks.append(PeriodicTask(self._config.rebrowse, self.items.refresh, self._builder.model_changed))
+        every_s = self._config.rebrowse if is_growing(self._config) else NEVER_S
+        tasks.append(PeriodicTask(every_s, self.items.refresh, self._builder.model_changed))
         return tasks
+
+    def grow(self, config: SourceConfig) -> None:
+        """Subscribe soon to the selections that were added at the end of this configuration."""
+        self._config = config
+        self.items.grow(config)
+        self._builder.model_changed.set()
 
     def _lifetime_renewal(self) -> PeriodicTask:
         """Keep the subscriptions alive while their values are not taken and no request waits for them."""

@@ -19,6 +19,7 @@ from gateway.run.gateway import Gateway
 from gateway.run.taking import Reload
 from tests.support.brokers import Process, mosquitto
 from tests.support.commanded import Body, Requester, config_of, in_s, requester, running
+from tests.support.mqtt_collect import collecting
 from tests.support.mqtt_sessions import Session
 from tests.support.served import Plant, plant_served
 
@@ -42,6 +43,7 @@ RULES: list[Body] = [
     },
     {"source": "shop", "subtree": LINE, "exclude": ["mill/**"], "browse": {"levels": 3, "nodes": 500}},
     {"source": "shop", "node": "i=2258", "name": "clock", "refresh": True},
+    {"source": "shop", "node": f"{FILLER}/SpeedFactor", "name": "line-1/speed", "subscribe": {"fastest": "50ms"}},
     {"diagnostics": True},
     {"requesters": ["mes"], "reload": True},
 ]  # fmt: skip
@@ -247,6 +249,40 @@ def test_a_reload_by_command_says_what_has_changed_or_what_is_wrong(tmp_path: Pa
                     answer = await mes.ask("reload", source="_gateway")
                     assert (answer["outcome"], answer["reason"]) == ("refused", "configuration")
                     assert answer["detail"] == "x.yaml:7: no"
+
+    asyncio.run(asyncio.wait_for(whole(), 60))
+
+
+def test_what_is_subscribed_to_at_run_time_is_sent_without_another_connection_and_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async def whole() -> None:
+        with mosquitto(tmp_path) as broker:
+            async with plant_served(MIXED) as plant, collecting(broker.port, "values/#") as got:
+                config = config_of(tmp_path, broker.url, plant.url, {"rules": RULES})
+
+                async def sent(value: float) -> None:
+                    await got.wait_for(lambda payload: b'"line-1/speed"' in payload and f":{value}".encode() in payload)
+
+                async def subscribed(mes: Requester) -> list[str]:
+                    [result] = results(await mes.ask("diagnostics", source="_gateway"))
+                    value: Any = result["value"]
+                    return [each["name"] for each in value["subscribed"]]
+
+                async with running(config) as gateway, requester("mes", broker.url) as mes:
+                    answer = await mes.ask("subscribe", tags=["line-1/speed"], publishing_interval=0.05)
+                    assert answer["outcome"] == "done", answer
+                    await sent(1.0)
+                    assert (await mes.write("filler/SpeedFactor", 1.25))["outcome"] == "done"
+                    await sent(1.25)
+                    assert gateway.sources["shop"].connects == 1
+                    assert not any(b"gap" in payload for payload in got.payloads)
+                async with running(config), requester("other", broker.url) as mes:
+                    assert await subscribed(mes) == ["line-1/speed"]
+                    assert (await mes.write("filler/SpeedFactor", 1.5))["outcome"] == "done"
+                    await sent(1.5)
+                    assert (await mes.ask("unsubscribe", tags=["line-1/speed"]))["outcome"] == "done"
+                    assert await subscribed(mes) == []
 
     asyncio.run(asyncio.wait_for(whole(), 60))
 

@@ -23,3 +23,18 @@ def test_a_tag_is_sent_again_on_demand(mode: str) -> None:
                 assert again.source_ticks[0] == first.source_ticks[0]  # nothing is invented
 
     run(body, 60)
+
+
+@pytest.mark.parametrize("mode", ["subscribe", "poll"])
+def test_a_selection_that_is_added_is_read_on_the_same_connection(mode: str) -> None:
+    async def body() -> None:
+        async with served(2) as server:
+            tags = [{"node": f"nsu=urn:connected-factory:simulator;s=V{n}"} for n in (0, 1)]
+            url = server.server.endpoint.geturl()
+            async with any_source(config(url, mode=mode, select=tags[:1])) as source, aclosing(source.batches()) as all:
+                seen = await Seen(all).until(lambda seen: len(seen.values) == 1)
+                source.grow(config(url, mode=mode, select=tags))
+                await seen.until(lambda seen: len(seen.of("V1")) == 1)
+                assert not seen.causes
+
+    run(body, 60)

@@ -1,10 +1,11 @@
 """Looking around, reading again, and the gateway itself: bounded, page by page, within the rules."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from gateway.commands.itself import Itself
+from gateway.commands.itself import Itself, Wanted
 from gateway.commands.outcome import Refused
 from gateway.config import CommandsConfig
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
@@ -62,6 +63,7 @@ def test_only_what_is_named_is_read_again(tmp_path: Path) -> None:
 class Self:
     def __init__(self) -> None:
         self.mistake = ""
+        self.subscribed = set[str]()
 
     def diagnostics(self) -> Mapping[str, Json]:
         return {"sources": {"shop": {"state": "up"}}}
@@ -70,6 +72,17 @@ class Self:
         if self.mistake:
             raise Refused("configuration", self.mistake)
         return {"sources_begun": ["hall"]}
+
+    async def subscribe(self, wanted: Sequence[Wanted]) -> None:
+        if self.mistake:
+            raise Refused("too_many", self.mistake)
+        self.subscribed |= {each.target.node_id for each in wanted}
+
+    async def unsubscribe(self, source: str, nodes: Sequence[str]) -> None:
+        self.subscribed -= set(nodes)
+
+    def is_subscribed(self, source: str, node: str) -> bool:
+        return node in self.subscribed
 
 
 def test_the_gateway_itself_is_asked_by_those_whom_a_rule_lets(tmp_path: Path) -> None:
@@ -130,3 +143,32 @@ def test_a_history_is_read_page_by_page_and_each_value_is_told_once(tmp_path: Pa
             assert (answer["outcome"], answer["reason"]) == ("refused", reason), (tag, end, after)
 
     run(tmp_path, body, commands(rule), server)
+
+
+def test_variables_are_subscribed_to_at_run_time_all_of_them_or_none(tmp_path: Path) -> None:
+    itself = Self()
+    rule: dict[str, object] = {
+        "source": "shop",
+        "subtree": "s=press",
+        "requesters": ["mes"],
+        "subscribe": {"fastest": 1},
+    }
+
+    async def body(at: Office) -> None:
+        async def told(operation: str, *tags: str, **more: object) -> list[str]:
+            results: Any = (await at.ask(operation, tags=list(tags), **more))["results"]  # type: ignore[arg-type]
+            return [each.get("reason", each["outcome"]) for each in results]
+
+        assert await told("subscribe", "Speed", "hidden") == ["others_refused", "not_allowed"]
+        assert await told("subscribe", "Speed", publishing_interval=0.5) == ["too_fast"]
+        assert await told("subscribe", "Speed", dry_run=True) == ["done"]
+        assert itself.subscribed == set()
+        assert await told("subscribe", "Speed", "Count", sampling_interval=2) == ["done", "done"]
+        assert itself.subscribed == {"s=press/Speed", "s=press/Count"}
+        assert await told("unsubscribe", "Speed", "Mode", requester="other") == ["not_allowed"] * 2
+        assert await told("unsubscribe", "Speed", "Mode") == ["done", "not_subscribed"]
+        assert itself.subscribed == {"s=press/Count"}
+        itself.mistake = "at most 1"
+        assert await told("subscribe", "Speed") == ["too_many"]
+
+    run(tmp_path, body, commands(rule), itself=itself)

@@ -122,6 +122,7 @@ _USUAL: dict[str, st.SearchStrategy[object]] = {
     "all_or_nothing": st.booleans(),
     "method": st.just("m"),
     "below": st.just("m"),
+    "publishing_interval": st.sampled_from([0, 0.5, 60, 10**9]),
     "tag": st.just("m"),
     "condition": st.just("m"),
     "event": st.just("AAAB"),
