@@ -57,6 +57,8 @@ async def _wait(for_s: float, events: Sequence[asyncio.Event | None]) -> int | N
     finally:
         for waiter in waiting:
             waiter.cancel()
+    for waiter in done:
+        waiter.result()  # nothing but a fault, which must not be lost
     return min((waiting[waiter] for waiter in done), default=None)
 
 

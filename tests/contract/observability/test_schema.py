@@ -19,6 +19,8 @@ KINDS = {
     "state-timeline": "StateTimeline",
 }  # fmt: skip
 WITH_FIELDS = ("timeseries", "state-timeline")
+MARKS = ("expr", "step", "titleFormat", "textFormat")
+"""What the Prometheus plugin reads of an annotation; the schema does not know it."""
 PLAIN = """
 type Plain<T> = T extends string ? `${T}` : T extends number | boolean | null | undefined ? T
   : T extends Array<infer U> ? Plain<U>[] : T extends object ? { [K in keyof T]: Plain<T[K]> } : T;
@@ -49,6 +51,9 @@ def imports() -> str:
 
 def constants(path: Path) -> str:
     board = json.loads(path.read_text(encoding="utf-8"))
+    for mark in board["annotations"].get("list", []):
+        for key in MARKS:
+            mark.pop(key, None)
     lines = [f"export const {path.stem}: Plain<Dashboard> = {json.dumps(board)};"]
     for n, panel in enumerate(board["panels"]):
         name = KINDS[panel["type"]]
