@@ -78,11 +78,14 @@ async def opcua_server(port: int = 0, machines: int = 2) -> AsyncIterator[OpcuaS
 async def serve(port: int, machines: int) -> None:
     from asyncua import Server, ua
 
+    from tests.support.owned_subscriptions import own_subscriptions
+
     server = Server()
     gc.disable()  # the standard address space is 6 000 nodes that stay
     await server.init()
     gc.enable()
     gc.freeze()
+    own_subscriptions(server)
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
     index = await server.register_namespace(NAMESPACE)
