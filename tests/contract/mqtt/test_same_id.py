@@ -28,10 +28,12 @@ async def _rival(port: int, client_id: bytes) -> None:
     while True:
         with suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"\x10" + bytes([len(connect)]) + connect)
-            while await reader.read(100):
-                pass
-            writer.close()
+            try:
+                writer.write(b"\x10" + bytes([len(connect)]) + connect)
+                while await reader.read(100):
+                    pass
+            finally:
+                writer.close()
         await asyncio.sleep(0.3)
 
 
