@@ -4,10 +4,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from gateway.commands.outcome import Refused
+from gateway.commands.strict_json import MOST_BYTES, read_object
 
 MOST_ITEMS = 100
 MOST_NAME = 1000
 MOST_ID = 128
+
+
+def body_of(payload: bytes) -> dict[str, object]:
+    """The one object of a message."""
+    if len(payload) > MOST_BYTES:
+        raise Refused("too_large", f"{len(payload)} bytes, more than {MOST_BYTES}")
+    try:
+        return read_object(payload)
+    except ValueError as error:
+        raise Refused("invalid", f"not JSON that is accepted here: {error}") from error
 
 
 def name(value: object, what: str) -> str:
@@ -75,9 +86,11 @@ def one_of(body: Mapping[str, object], key: str, known: Sequence[str]) -> str:
 
 def instant(body: Mapping[str, object], key: str) -> float | None:
     """Unix time; None where there is none."""
-    if key not in body:
-        return None
-    value = body[key]
+    return instant_of(body[key], key) if key in body else None
+
+
+def instant_of(value: object, what: str) -> float:
+    """Unix time of an instant with its offset; it may have more digits of a second than Python keeps."""
     try:
         if not isinstance(value, str) or len(value) > 40:
             raise ValueError
@@ -86,7 +99,7 @@ def instant(body: Mapping[str, object], key: str) -> float | None:
             raise ValueError
         return found.timestamp()
     except (ValueError, OverflowError) as error:
-        raise Refused("invalid", f"{key}: an instant with its offset, such as 2026-11-30T08:00:05Z") from error
+        raise Refused("invalid", f"{what}: an instant with its offset, such as 2026-11-30T08:00:05Z") from error
 
 
 def arguments(body: Mapping[str, object]) -> Mapping[str, object]:

@@ -16,6 +16,7 @@ from gateway.commands.fields import (
     MOST_ITEMS,
     MOST_NAME,
     arguments,
+    body_of,
     flag,
     identifier,
     instant,
@@ -27,7 +28,7 @@ from gateway.commands.fields import (
     whole,
 )
 from gateway.commands.outcome import Refused
-from gateway.commands.strict_json import MOST_BYTES, read_object
+from gateway.commands.strict_json import read_object
 
 Operation = Literal[
     "read",
@@ -147,12 +148,7 @@ def id_in(payload: bytes) -> tuple[str, str]:
 
 def decode(payload: bytes) -> Request:
     """Decode a request.  Raises `Refused` if it is invalid."""
-    if len(payload) > MOST_BYTES:
-        raise Refused("too_large", f"{len(payload)} bytes, more than {MOST_BYTES}")
-    try:
-        body = read_object(payload)
-    except ValueError as error:
-        raise Refused("invalid", f"not JSON that is accepted here: {error}") from error
+    body = body_of(payload)
     operation = body.get("operation")
     known = next((each for each in OPERATIONS if each == operation), None)
     if known is None:

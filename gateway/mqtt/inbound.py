@@ -97,10 +97,8 @@ class Inbox:
 
     async def _ask(self, topics: Sequence[str], within_s: float) -> Sequence[int]:
         in_flight = self._in_flight
-        before = in_flight.verdicts + len(  # sent before, so answered before
-            in_flight.open
-        )  # what was sent before is answered before, on a slow line late
         settled = in_flight.verdicts
+        before = settled + len(in_flight.open)  # all of it is answered first, which takes long on a slow line
         if not in_flight.is_broken:
             self._subscribe(topics)
         while self._codes is None:

@@ -11,10 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-import structlog
-
 from gateway.config import SourceConfig
-from gateway.logs import SparingLog
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch
 from gateway.opcua.codec.namespaces import nameless
@@ -105,7 +102,7 @@ async def open_source(
         table = arranged(await resolve(session, config), (before.state.added or ()) if before else ())
         before = before.for_table(table.digest) if before else None
         if told := nameless(session.uris):
-            log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
+            log = session.sizes.log_of(config.name)
             log.warning("no URI names these namespaces alone: their node ids are written with ns=", namespaces=told)
         types = await types_or_none(session, config.structures)
         if describe:
@@ -151,7 +148,7 @@ async def _begun(
         except NoSubscriptions as error:
             if config.mode == "subscribe":
                 raise
-            log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
+            log = session.sizes.log_of(config.name)
             log.warning("the server has no subscriptions: its variables are polled", reason=str(error))
         else:
             return subscribed

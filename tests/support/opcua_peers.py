@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import PEERS, node_for
-from tests.support.opcua_server import OpcuaServer, opcua_server, started
+from tests.support.opcua_server import OpcuaServer, command_of, opcua_server, started
 from tests.support.ports import free_port
 
 STACKS = ("asyncua", "node-opcua", "open62541")
@@ -99,7 +99,7 @@ async def standing_server(stack: str = "asyncua") -> AsyncIterator[str]:
 def _standing(stack: str) -> int:
     port = free_port()
     if stack == "asyncua":
-        command = [sys.executable, "-m", "tests.support.opcua_server", str(port), "2"]
+        command = command_of(port)
     elif stack == "node-opcua":
         pki = tempfile.mkdtemp(prefix="node-opcua-")
         atexit.register(shutil.rmtree, pki, ignore_errors=True)

@@ -66,12 +66,15 @@ async def started(port: int, *command: str) -> AsyncIterator[OpcuaServer]:
         await process.wait()
 
 
+def command_of(port: int, machines: int = 2) -> list[str]:
+    return [sys.executable, "-m", "tests.support.opcua_server", str(port), str(machines)]
+
+
 @asynccontextmanager
 async def opcua_server(port: int = 0, machines: int = 2) -> AsyncIterator[OpcuaServer]:
     """An asyncua server that is listening; killed at the end."""
     port = port or free_port()
-    command = (sys.executable, "-m", "tests.support.opcua_server", str(port), str(machines))
-    async with started(port, *command) as server:
+    async with started(port, *command_of(port, machines)) as server:
         yield server
 
 

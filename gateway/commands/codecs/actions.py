@@ -21,8 +21,6 @@ from dataclasses import replace
 from gateway.commands.codec import MOST_WISHES, Codec, Context, Encoded, Heard, Wish, refusal
 from gateway.commands.codecs.reading import (
     Body,
-    body_of,
-    instant_of,
     number_in,
     object_in,
     objects_in,
@@ -30,6 +28,7 @@ from gateway.commands.codecs.reading import (
     status_of,
     text_in,
 )
+from gateway.commands.fields import body_of, instant_of
 from gateway.commands.outcome import Refused
 from gateway.commands.request import Request
 from gateway.payload.forms import Json

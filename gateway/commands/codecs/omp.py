@@ -30,14 +30,13 @@ from gateway.commands.codecs.omp_answers import encode
 from gateway.commands.codecs.opc_publisher import node_of
 from gateway.commands.codecs.reading import (
     Body,
-    body_of,
-    instant_of,
     number_in,
     object_in,
     objects_in,
     printable,
     text_in,
 )
+from gateway.commands.fields import body_of, instant_of
 from gateway.commands.outcome import Refused
 from gateway.commands.request import Details, Request
 from gateway.payload.forms import Json

@@ -21,7 +21,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.commands.codec import Codec, Context, Encoded, Heard, Wish, refusal
-from gateway.commands.codecs.reading import Body, body_of, object_in, printable, results_of, status_of, text_in
+from gateway.commands.codecs.reading import Body, object_in, printable, results_of, status_of, text_in
+from gateway.commands.fields import body_of
 from gateway.commands.outcome import Refused
 from gateway.commands.request import Request
 from gateway.payload.forms import Json

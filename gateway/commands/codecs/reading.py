@@ -1,24 +1,12 @@
 """Reading what strangers send in other forms than ours: each part is there in the right type, or it is `Refused`."""
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from gateway.commands.outcome import Refused
-from gateway.commands.strict_json import MOST_BYTES, read_object
 
 MOST_TEXT = 1000
 MOST_LIST = 100
 Body = Mapping[str, object]
-
-
-def body_of(payload: bytes) -> Body:
-    """The one object of a message."""
-    if len(payload) > MOST_BYTES:
-        raise Refused("too_large", f"{len(payload)} bytes, more than {MOST_BYTES}")
-    try:
-        return read_object(payload)
-    except ValueError as error:
-        raise Refused("invalid", f"not JSON as it is taken here: {error}") from error
 
 
 def object_in(body: Body, key: str) -> Body:
@@ -48,19 +36,6 @@ def number_in(body: Body, key: str, low: float, high: float) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not low <= found <= high:
         raise Refused("invalid", f"{key}: a number from {low:g} to {high:g}")
     return found
-
-
-def instant_of(text: str, what: str) -> float:
-    """Unix time of an instant with its offset; with more digits of a second than Python keeps."""
-    try:
-        if len(text) > 40:
-            raise ValueError
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            raise ValueError
-        return found.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise Refused("invalid", f"{what}: an instant with its offset, such as 2026-11-30T08:00:05Z") from error
 
 
 def printable(text: str, what: str, most: int = 128) -> str:

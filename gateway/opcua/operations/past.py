@@ -10,7 +10,7 @@ from asyncua import ua
 from gateway.opcua.codec.wire import Dialect, Malformed
 from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.session import Session
-from gateway.opcua.subscription.history import Answer, answers_of, instant_of
+from gateway.opcua.subscription.history import Answer, answers_of, instant_of, raw_details, request_of
 from gateway.operations import Past, PastPage, PastValue
 from gateway.values import Typed
 
@@ -25,10 +25,14 @@ Ask = Callable[[ua.HistoryReadRequest], Awaitable[bytes | int]]
 
 async def past_of(session: Session, node: ua.NodeId, wanted: Past, dialect: Dialect, ask: Ask) -> PastPage:
     """The values from `start_ticks` on, at most `limit`, and whether there are more.  Raises `Unavailable`."""
-    details = _processed(wanted) if wanted.aggregate else _raw(wanted)
+    details = (
+        _processed(wanted)
+        if wanted.aggregate
+        else raw_details(wanted.start_ticks, wanted.end_ticks, wanted.limit + wanted.skip + 1)
+    )
     found, point, skipped, answer = list[PastValue](), b"", 0, Answer(0, b"", ())
     for _ in range(MOST_PAGES):
-        body = await ask(_request(details, node, point))
+        body = await ask(request_of([(node, point)], details))
         if isinstance(body, int):
             return PastPage((), body)
         with peer_errors("read history", session.where):
@@ -49,17 +53,9 @@ async def past_of(session: Session, node: ua.NodeId, wanted: Past, dialect: Dial
         if not point or len(found) > wanted.limit:
             break
     if point:
-        await ask(_request(details, node, point, is_release=True))
+        await ask(request_of([(node, point)], details, is_release=True))
     is_more = bool(point) or len(found) > wanted.limit
     return PastPage(tuple(found[: wanted.limit]), 0, is_more)
-
-
-def _raw(wanted: Past) -> ua.ReadRawModifiedDetails:
-    details = ua.ReadRawModifiedDetails()
-    details.IsReadModified, details.ReturnBounds = False, False
-    details.StartTime, details.EndTime = instant_of(wanted.start_ticks), instant_of(wanted.end_ticks)
-    details.NumValuesPerNode = ua.UInt32(wanted.limit + wanted.skip + 1)
-    return details
 
 
 def _processed(wanted: Past) -> ua.ReadProcessedDetails:
@@ -69,17 +65,3 @@ def _processed(wanted: Past) -> ua.ReadProcessedDetails:
     number = getattr(ua.ObjectIds, f"AggregateFunction_{wanted.aggregate}")
     details.AggregateType = [ua.NodeId(ua.Int32(number), ua.Int16(0))]
     return details
-
-
-def _request(
-    details: ua.ReadRawModifiedDetails | ua.ReadProcessedDetails, node: ua.NodeId, point: bytes,
-    is_release: bool = False,
-) -> ua.HistoryReadRequest:  # fmt: skip
-    request = ua.HistoryReadRequest()
-    request.Parameters.HistoryReadDetails = details
-    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-    request.Parameters.ReleaseContinuationPoints = is_release
-    one = ua.HistoryReadValueId()
-    one.NodeId, one.ContinuationPoint = node, point or None
-    request.Parameters.NodesToRead.append(one)
-    return request

@@ -15,7 +15,7 @@ import structlog
 
 from gateway.cancellation import unless_asked
 from gateway.errors import Unavailable
-from gateway.logs import Sparing
+from gateway.logs import Sparing, SparingLog
 from gateway.opcua.session.asyncua_edge import TooLarge
 
 WIDTH = 5
@@ -55,6 +55,10 @@ class CallSizes:
         self.lines = Sparing()
         """What the log said of this server, over all connections: one that flaps does not repeat itself."""
         self._log = structlog.get_logger("gateway.opcua")
+
+    def log_of(self, source: str) -> SparingLog:
+        """A log that says each thing of this server once in a while."""
+        return SparingLog(structlog.get_logger("gateway.opcua").bind(source=source), self.lines)
 
     def begin(self, source: str, url: str) -> None:
         """Calls go to this server from now on."""

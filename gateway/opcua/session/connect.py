@@ -149,7 +149,7 @@ async def _created(client: Client, config: SourceConfig) -> ua.CreateSessionResu
 async def _introduced(client: Client, config: SourceConfig, metrics: SourceMetrics, sizes: CallSizes) -> Session:
     """What the server says of itself: namespaces, start time, limits."""
     sizes.begin(config.name, config.url)
-    refused = Refusals(config.name, metrics.refused_lookups, sizes.lines)
+    refused = Refusals(metrics.refused_lookups, sizes.log_of(config.name))
     session = Session(client, config.url, (), "", OperationLimits(), sizes, refused, config.request_timeout)
     nodes = [_NAMESPACES, _START_TIME, *(ua.NodeId(ua.Int32(number), ua.Int16(0)) for number in _LIMITS.values())]
     namespaces, *values = await session.read_values(nodes)

@@ -8,11 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-import structlog
 from asyncua import ua
 from prometheus_client import Gauge
 
-from gateway.logs import Sparing, SparingLog
+from gateway.logs import SparingLog
 
 NOT_THERE = frozenset((0x8033_0000, 0x8034_0000, 0x8035_0000))
 """BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid: there is nothing to tell."""
@@ -39,10 +38,10 @@ class Refusal:
 class Refusals:
     """The refusals of one session."""
 
-    def __init__(self, source: str, count: Gauge, lines: Sparing | None = None) -> None:
-        """`count` shows how many there are.  `lines` is what the log said on earlier connections."""
+    def __init__(self, count: Gauge, log: SparingLog) -> None:
+        """`count` shows how many there are."""
         self._count = count
-        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=source), lines or Sparing())
+        self._log = log
         self._now: dict[tuple[str, ua.NodeId | str], Refusal] = {}
         self._told: frozenset[Refusal] = frozenset()
 

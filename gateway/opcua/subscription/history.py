@@ -101,9 +101,11 @@ async def _page(
     Raises `Unavailable`.
     """
     values = session.sizes.most("history_values", PAGE)
+    after_ticks, until_ticks = span
+    details = raw_details(after_ticks, until_ticks + 10, values)
     try:
         with peer_errors("read history", session.where):
-            answers = answers_of(await session.send(_request(nodes, *span, values)), dialect, len(nodes))
+            answers = answers_of(await session.send(request_of(nodes, details)), dialect, len(nodes))
     except Unavailable as error:
         kind, count = ("history", len(nodes)) if len(nodes) > 1 else ("history_values", values)
         if await session.is_too_large(kind, count, error):
@@ -116,19 +118,28 @@ async def _page(
     return answers
 
 
-def _request(
-    nodes: Sequence[tuple[ua.NodeId, bytes]], after_ticks: int, until_ticks: int, values: int
-) -> ua.HistoryReadRequest:
+def raw_details(start_ticks: int, end_ticks: int, values: int) -> ua.ReadRawModifiedDetails:
+    """What was sampled between two instants, at most so many values at once (Part 11, 6.4.3)."""
     details = ua.ReadRawModifiedDetails()
     details.IsReadModified = False
-    details.StartTime = instant_of(after_ticks)
-    details.EndTime = instant_of(until_ticks + 10)
+    details.StartTime = instant_of(start_ticks)
+    details.EndTime = instant_of(end_ticks)
     details.NumValuesPerNode = ua.UInt32(values)
     details.ReturnBounds = False
+    return details
+
+
+def request_of(
+    nodes: Sequence[tuple[ua.NodeId, bytes]],
+    details: ua.ReadRawModifiedDetails | ua.ReadProcessedDetails,
+    *,
+    is_release: bool = False,
+) -> ua.HistoryReadRequest:
+    """A request for these nodes, each with the continuation point of its last answer, or empty."""
     request = ua.HistoryReadRequest()
     request.Parameters.HistoryReadDetails = details
     request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-    request.Parameters.ReleaseContinuationPoints = False
+    request.Parameters.ReleaseContinuationPoints = is_release
     for node, point in nodes:
         wanted = ua.HistoryReadValueId()
         wanted.NodeId = node

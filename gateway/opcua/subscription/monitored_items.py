@@ -6,8 +6,6 @@ that appears in a selected subtree is added to a subscription with its interval.
 
 from collections.abc import Callable, Collection, Sequence
 
-import structlog
-
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
 from gateway.logs import SparingLog
@@ -65,7 +63,7 @@ class MonitoredItems:
         """The encoded `SubscriptionState`; empty while items change."""
         self._gone: set[int] = set()
         self._revised: set[int] = set()
-        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
+        self._log = session.sizes.log_of(config.name)
         tell_missing(self._log, table)
         metrics.empty_selections.set(len(table.missing))
 
@@ -209,7 +207,7 @@ def _saved(tracker: SubscriptionTracker) -> SavedSubscription:
     )
 
 
-def tell_missing(log: structlog.stdlib.BoundLogger | SparingLog, table: Table) -> None:
+def tell_missing(log: SparingLog, table: Table) -> None:
     """Log the subtrees and types without variables."""
     if table.missing:
         names = [selection.subtree or selection.type for selection in table.missing[:SHOWN]]

@@ -17,11 +17,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from math import isnan
 
-import structlog
 from asyncua import ua
 
 from gateway.config import SourceConfig
-from gateway.logs import SparingLog
 from gateway.metrics import SourceMetrics
 from gateway.model import Batch, Gap
 from gateway.opcua.codec.columns import Changes
@@ -107,7 +105,7 @@ class PolledSource:
         self._error: BaseException | None = None
         self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)
         self.backfill = Backfill(session, config, dialect, self._builder, self._woken.set)
-        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
+        self._log = session.sizes.log_of(config.name)
         tell_missing(self._log, table)
         metrics.empty_selections.set(len(table.missing))
 

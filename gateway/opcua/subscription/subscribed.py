@@ -23,12 +23,10 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-import structlog
 from asyncua import ua
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
-from gateway.logs import SparingLog
 from gateway.metrics import SourceMetrics
 from gateway.model import TICKS_PER_SECOND, Batch, Gap
 from gateway.opcua.codec.decode import Published, read_publish
@@ -74,7 +72,7 @@ class SubscribedSource:
         self._metrics = metrics
         self._dialect = dialect
         self._publisher = publisher
-        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
+        self._log = session.sizes.log_of(config.name)
         self._ready: deque[Delivery] = deque()
         self._clock = ServerClock()
         self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)
@@ -171,11 +169,12 @@ class SubscribedSource:
         """One batch of the next deliveries, and their number: what has arrived together travels together."""
         first = self._ready[0]
         if first.message is None:
-            repeated, read = first.repeated, first.read
-            if read is not None:
-                batch = self._builder.read(read)
+            if first.read is not None:
+                batch = self._builder.read(first.read)
+            elif first.repeated:
+                batch = self._builder.repeated(first.repeated)
             else:
-                batch = self._builder.repeated(repeated) if repeated else self._builder.build(None, first.gaps)
+                batch = self._builder.build(None, first.gaps)
             return 1, replace(batch, checkpoint=self._checkpoint())
         tracker, run = first.message.tracker, run_of(self._ready)
         columns = self._builder.together(run) if len(run) > 1 and not first.gaps else None

@@ -7,11 +7,8 @@ subscription accepts no item at all, the server is full: the variables fail and 
 
 from collections.abc import Callable, Iterator, Sequence
 
-import structlog
-
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
-from gateway.logs import SparingLog
 from gateway.opcua.session.calls import no_progress
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.selection import Item
@@ -36,7 +33,7 @@ class Subscriptions:
         self._config = config
         self._watch_model = watch_model
         self._trackers: list[SubscriptionTracker] = []
-        self._log = SparingLog(structlog.get_logger("gateway.opcua").bind(source=config.name), session.sizes.lines)
+        self._log = session.sizes.log_of(config.name)
 
     def __iter__(self) -> Iterator[SubscriptionTracker]:
         return iter(tuple(self._trackers))
