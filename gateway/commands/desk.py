@@ -145,6 +145,10 @@ class Desk:
             task.cancel()
             await asyncio.wait([task])
 
+    def attends(self, server: Operations) -> bool:
+        """Whether commands for this connected source are accepted."""
+        return any(worker.server is server for worker in self._workers.values())
+
     def _worker_ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("a fault of the gateway itself: this source accepts no more commands", exc_info=error)

@@ -83,7 +83,7 @@ class Worker:
     ) -> None:
         """Without a `server` it is the worker of what the gateway itself is asked for."""
         self.source = source
-        self._server = server
+        self.server = server
         self._itself = itself
         self._office = office
         self._buckets = buckets
@@ -137,7 +137,7 @@ class Worker:
         """Refuse the waiting commands, and give the running ones `GRACE_S` if the connection is still open."""
         while self._queue:
             self._office.settle(self._queue.popleft(), _AWAY)
-        if self._running and (self._server is None or self._server.is_open):
+        if self._running and (self.server is None or self.server.is_open):
             await asyncio.wait(self._running, timeout=GRACE_S)
         for task in list(self._running):
             task.cancel()
@@ -164,10 +164,10 @@ class Worker:
                 raise _ExpiredError
             async with asyncio.timeout(left_s()) as limit:
                 allowed, before = await self._allowed_for(case.asked), partial(self._before_sending, case, limit)
-                if self._server is None:
+                if self.server is None:
                     return told_of([await ask_itself(self._itself, allowed, case.asked.requester, request, before)])
                 performance = Performance(
-                    case.asked.requester, request, self._server, allowed, self._buckets, self._config.verify_within,
+                    case.asked.requester, request, self.server, allowed, self._buckets, self._config.verify_within,
                     left_s, before, self._itself,
                 )  # fmt: skip
                 return told_of(await performance.perform())
@@ -208,6 +208,6 @@ class Worker:
             return allowed
 
     async def _find(self, rules: Sequence[CommandRule]) -> list[Target]:
-        if self._server is None:
+        if self.server is None:
             return [Target(ITSELF, ITSELF, number, kind="gateway") for number in range(len(rules))]
-        return await self._server.find(rules)
+        return await self.server.find(rules)

@@ -67,7 +67,7 @@ async def run(
         _show(gateway)
         reload = reload or Reload(asyncio.Event(), None)
         added = await in_thread(partial(_added_before, config), "read the selections made at run time")
-        async with commands_of(gateway, ItselfOf(gateway, reload)) as gateway.desk, peers_of(gateway) as peers:
+        async with commands_of(gateway, ItselfOf(gateway, reload)), peers_of(gateway) as peers:
             gateway.selected = added
             await peers.take(config, added)
             shared = [

@@ -126,20 +126,14 @@ def change_of(before: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint])
     )
 
 
-def in_effect(running: Config, wanted: Config, takes_commands: bool = True) -> tuple[Config, list[str]]:
-    """The part of the wanted configuration that works without a restart; and the keys that need one, with reasons.
-
-    `takes_commands`: whether the journal of commands is open.
-    """
+def in_effect(running: Config, wanted: Config) -> tuple[Config, list[str]]:
+    """The part of the wanted configuration that works without a restart; and the keys that need one, with reasons."""
     kept, needs_restart = wanted, []
     for path, reason in _FIXED.items():
         old, new = _at(running, path), _at(wanted, path)
         if old != new:
             kept = _with(kept, path, old)
             needs_restart.append(f"{'.'.join(path)} ({reason})")
-    if not takes_commands and wanted.commands is not None:
-        kept = kept.model_copy(update={"commands": None})
-        needs_restart.append("commands (their journal is opened at the start)")
     return kept, needs_restart
 
 

@@ -1,28 +1,40 @@
 """The desk of commands, with its journal beside the outbox."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from gateway.commands.codec import endpoints_of
 from gateway.commands.desk import Desk, open_desk
 from gateway.commands.itself import Itself
 from gateway.commands.journal import journal_in
+from gateway.config import CommandsConfig, Config
 from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
 from gateway.in_thread import in_thread
 from gateway.run.gateway import Gateway
 
 
 @asynccontextmanager
-async def commands_of(gateway: Gateway, itself: Itself | None = None) -> AsyncIterator[Desk | None]:
-    """Where commands arrive, while the outbox is open; None where none are configured.
+async def commands_of(gateway: Gateway, itself: Itself | None = None) -> AsyncIterator[None]:
+    """The desk of the gateway, while the outbox is open: from the start, or from the first reload that names commands.
 
     Raises `ConfigError` when their journal cannot be had.
     """
-    config, commands = gateway.config, gateway.config.commands
-    if commands is None:
-        yield None
-        return
+    async with AsyncExitStack() as stack:
+
+        async def begin(config: Config) -> None:
+            if config.commands is not None and gateway.desk is None:
+                gateway.desk = await stack.enter_async_context(_desk_of(gateway, config, config.commands, itself))
+
+        gateway.begin_commands = begin
+        await begin(gateway.config)
+        yield
+
+
+@asynccontextmanager
+async def _desk_of(
+    gateway: Gateway, config: Config, commands: CommandsConfig, itself: Itself | None
+) -> AsyncIterator[Desk]:
     folder, outbox = config.outbox.path, gateway.outbox
     try:
         journal = await in_thread(partial(journal_in, folder, commands), "open the journal of commands")

@@ -1,6 +1,6 @@
 """The shared state of all peers of a running gateway, and the list of these peers."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,6 +22,10 @@ from gateway.run.added import Added
 DISTRIBUTION = "connected-factory"
 
 
+async def _no_commands(config: Config) -> None:
+    """Where nobody keeps a journal for them."""
+
+
 @dataclass(slots=True)
 class Gateway:
     """A running gateway.  Its content changes with the configuration."""
@@ -41,6 +45,8 @@ class Gateway:
     """The outboxes that may lose stored messages."""
     desk: Desk | None = None
     """Receives commands.  None: none were configured at the start."""
+    begin_commands: Callable[[Config], Awaitable[None]] = _no_commands
+    """Opens the desk for a configuration that names commands, where it is not open.  Raises `ConfigError`."""
     selected: tuple[Added, ...] = ()
     """Selections that were made at run time, as they are on the disk."""
     configured: Config = field(init=False)

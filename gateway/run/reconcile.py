@@ -57,7 +57,7 @@ class Peers:
         Raises `ConfigError` or `Unavailable`; then nothing has changed.
         """
         gateway = self._gateway
-        configured, needs_restart = in_effect(gateway.config, wanted, gateway.desk is not None)
+        configured, needs_restart = in_effect(gateway.config, wanted)
         config = joined(configured, added)
         now = await in_thread(partial(snapshot_of, config, added), "read secrets and keys")
         changes = changes_between(self._snapshot, now)
@@ -70,6 +70,7 @@ class Peers:
                 await sinks.add(self._open_sink(gateway, config.outbox, broker, route))
             for source in _named(config.sources, changes.sources.begun):
                 await sources.add(self._open_source(gateway, source))
+            await gateway.begin_commands(config)
             opening.pop_all()
         self._sources.take_over(sources)
         self._sinks.take_over(sinks)
@@ -132,7 +133,9 @@ class Peers:
                     unit.begin()
                 elif source.name in change.connected_again:
                     tasks.create_task(unit.connect_again(source), name=f"connect {source.name} again")
-                elif source.name in change.changed:
+                    continue
+                await unit.take_commands()
+                if source.name in change.changed:
                     tasks.create_task(unit.change(source), name=f"change {source.name}")
 
     def _begin_http(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -56,6 +56,8 @@ class SourceUnit:
         self._running: tuple[Intake, asyncio.TaskGroup] | None = None
         self._is_over = self._was_read = False
         self._opened: Source | None = None
+        self._attending = AsyncExitStack()
+        """Ends with the present connection."""
 
     def begin(self) -> None:
         """Connect and collect, through every failure."""
@@ -83,6 +85,12 @@ class SourceUnit:
             await asyncio.wait([changing], timeout=DRAIN_S)  # the change still completes when the outbox is full
         if isinstance(self._opened, Growing):
             self._opened.grow(source)
+
+    async def take_commands(self) -> None:
+        """Take commands on the present connection, if there is one, from the moment that the gateway has a desk."""
+        opened, desk = self._opened, self._gateway.desk
+        if desk is not None and isinstance(opened, Operable) and not desk.attends(opened.operations):
+            await self._attending.enter_async_context(desk.attending(self.name, opened.operations))
 
     def leave(self, *, for_good: bool = False) -> None:
         """Disconnect, without waiting.  The server keeps the subscription for the next connection.
@@ -126,15 +134,13 @@ class SourceUnit:
             self._was_read = True
             if source != self._source and isinstance(opened, Growing):  # it changed meanwhile
                 opened.grow(self._source)
-            self._opened = opened
-            try:
-                if gateway.desk is None or not isinstance(opened, Operable):
+            async with AsyncExitStack() as self._attending:
+                self._opened = opened
+                try:
+                    await self.take_commands()
                     yield opened
-                    return
-                async with gateway.desk.attending(self.name, opened.operations):
-                    yield opened
-            finally:
-                self._opened = None
+                finally:
+                    self._opened = None
 
     def _watch(self) -> Watch | None:
         link = self._gateway.sources[self.name]

@@ -287,6 +287,34 @@ def test_what_is_subscribed_to_at_run_time_is_sent_without_another_connection_an
     asyncio.run(asyncio.wait_for(whole(), 60))
 
 
+def test_commands_begin_and_end_with_a_reload_and_what_was_retained_before_is_refused(tmp_path: Path) -> None:
+    """The source stays connected; the broker connects again, since a session subscribes at its beginning."""
+
+    async def whole() -> None:
+        with mosquitto(tmp_path) as broker:
+            async with plant_served(MIXED) as plant, requester("mes", broker.url) as mes:
+                config = config_of(tmp_path, broker.url, plant.url, {"rules": RULES})
+                wanted = [config, config.model_copy(update={"commands": None}), config]
+                writes = [{"tag": "filler/SpeedFactor", "value": 1.5}]
+                kept = {"id": "kept", "operation": "write", "writes": writes, "deadline": in_s(60)}
+                await mes.send(kept, retain=True)
+                reload = Reload(asyncio.Event(), lambda: wanted.pop(0))
+                async with running(wanted[1], reload) as gateway:
+                    assert gateway.desk is None
+                    for _ in range(2):
+                        reload.asked.set()
+                        answer, _ = await mes.next(20)
+                        assert (answer["id"], answer["outcome"], answer["reason"]) == ("kept", "refused", "retained")
+                        [value] = results(await mes.ask("read", tags=["filler/SpeedFactor"]))
+                        assert value["value"] == 1.0
+                        if wanted:
+                            told = await reload.take()
+                            assert told["brokers_connected_again"] == ["broker"]
+                    assert gateway.sources["shop"].connects == 1
+
+    asyncio.run(asyncio.wait_for(whole(), 60))
+
+
 def test_each_requester_may_do_what_its_rules_allow(tmp_path: Path) -> None:
     async def body(at: Scene) -> None:
         async with requester("other", at.broker.url, "general") as other:
