@@ -23,8 +23,9 @@ class Unsure(Unavailable):
     """It was sent, and nobody knows what became of it."""
 
 
-Kind = Literal["variable", "method", "place", "condition", "gateway"]
-"""`place` is a node to look around below, `condition` one to acknowledge; `gateway` is the gateway itself."""
+Kind = Literal["variable", "method", "place", "condition", "notifier", "gateway"]
+"""`place` is a node to look around below, `condition` one to acknowledge, `notifier` one that reports events; `gateway`
+is the gateway itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Target:
     owner: str = ""
     """Of a method: the node id of the object that it is called on.  Empty for others."""
     kind: Kind = "variable"
+    also: str = ""
+    """Of a condition: the node id of what has it, which names it in requests as well.  Empty for others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ async def rows_at(server: Operations, source: str, commands: CommandsConfig) -> 
             if target.kind == "place" and rule.browse is not None:
                 told = f"browse {rule.browse.levels} levels below"
                 rows.append((target.name, target.node_id, _who(rule, commands), "", told))
+            if target.kind == "notifier":
+                rows.append((target.name, target.node_id, _who(rule, commands), "events", "subscribe to its events"))
             if target.kind == "condition":
                 told = "; ".join(each for each in ("acknowledge", "confirm") if getattr(rule, each))
                 rows.append((target.name, target.node_id, _who(rule, commands), "condition", told))
@@ -77,6 +79,8 @@ def _of_variable(rule: CommandRule, facts: Facts) -> tuple[str, bool]:
         told.append("refresh")
     if rule.history is not None:
         told.append(f"history of {rule.history.span:g} s")
+    if rule.subscribe is not None:
+        told.append(f"subscribe, every {rule.subscribe.fastest:g} s at most")
     return "; ".join(told), is_wrong
 
 

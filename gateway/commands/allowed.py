@@ -26,11 +26,12 @@ class Permit:
     """The number of the rule, counted over the whole configuration."""
 
 
-WANTED: Mapping[str, Kind] = {
-    "call": "method", "browse": "place", "acknowledge": "condition", "confirm": "condition",
-    "diagnostics": "gateway", "reload": "gateway",
+WANTED: Mapping[str, tuple[Kind, ...]] = {
+    "call": ("method",), "browse": ("place",), "acknowledge": ("condition",), "confirm": ("condition",),
+    "subscribe": ("variable", "notifier"), "unsubscribe": ("variable", "notifier"),
+    "diagnostics": ("gateway",), "reload": ("gateway",),
 }  # fmt: skip
-"""What an operation is done with, where that is no variable."""
+"""What an operation is done with, where that is not a variable alone."""
 
 
 class Allowed:
@@ -42,7 +43,7 @@ class Allowed:
         self.targets = tuple(targets)
         self._by_text: dict[str, list[Target]] = {}
         for target in targets:
-            for text in {target.name, target.node_id}:
+            for text in {target.name, target.node_id, target.also} - {""}:
                 self._by_text.setdefault(text, []).append(target)
 
     def permit(self, requester: str, operation: str, text: str) -> Permit:
@@ -54,7 +55,7 @@ class Allowed:
             Permit(text, target, rule, number)
             for target in self._by_text.get(text, ())
             for number, rule in (self._rules[target.rule],)
-            if target.kind == WANTED.get(operation, "variable") and rule.allows(requester, operation)
+            if target.kind in WANTED.get(operation, ("variable",)) and rule.allows(requester, operation)
         ]
         nodes = {(permit.target.node_id, permit.target.owner) for permit in permits}
         if not permits:

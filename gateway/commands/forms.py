@@ -48,6 +48,8 @@ class Told:
 
 def told_of(results: Sequence[Result]) -> Told:
     """The outcome of a whole request: that of its gravest part."""
+    if not results:
+        return Told("done")
     worst = gravest(results)
     return Told(worst.outcome, worst.reason, worst.detail, worst.status, results)
 

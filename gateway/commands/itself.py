@@ -14,13 +14,15 @@ from gateway.payload.forms import Json
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A variable to subscribe to, by a rule that allows it."""
+    """A variable or a notifier of events to subscribe to, by a rule that allows it."""
 
     target: Target
     rule: CommandRule
     requester: str
     publishing_s: float | None
     sampling_s: float | None
+    heartbeat_s: float | None = None
+    """The last value is sent again when it has not changed for this long."""
 
 
 class Itself(Protocol):

@@ -21,7 +21,8 @@ async def browse(server: Operations, permit: Permit, request: Request) -> Result
     rule, wanted, node = permit.rule, request.details, permit.target.node_id
     bounds = rule.browse
     assert bounds is not None
-    if wanted.levels > bounds.levels:
+    levels = wanted.levels or bounds.levels
+    if levels > bounds.levels:
         error = Refused("out_of_range", f"{wanted.levels} levels, and the rule allows {bounds.levels}")
         return refused(permit.text, error, node, permit.number)
     if request.dry_run:
@@ -30,7 +31,7 @@ async def browse(server: Operations, permit: Permit, request: Request) -> Result
     def is_chosen(path: str) -> bool:
         return patterns.is_chosen(path, rule.include, rule.exclude)
 
-    seen, is_cut = await server.browse(permit.target, wanted.levels, bounds.nodes, is_chosen)
+    seen, is_cut = await server.browse(permit.target, levels, bounds.nodes, is_chosen)
     left = [each for each in seen if not wanted.after or each.path > wanted.after]
     page = fitting([_form(each) for each in left[: wanted.limit]])
     fields: dict[str, Json] = {"nodes": page}

@@ -20,7 +20,7 @@ from gateway.commands.outcome import OutcomeName, Refused, Result, refused
 from gateway.commands.past import history
 from gateway.commands.rate import Buckets
 from gateway.commands.request import Request
-from gateway.commands.subscribing import subscribe, unsubscribe
+from gateway.commands.subscribing import subscribe, subscribed, unsubscribe
 from gateway.commands.values import from_text, name_of, same, typed
 from gateway.config.commands import LimitsConfig, RateConfig
 from gateway.errors import Unavailable
@@ -85,6 +85,8 @@ class Performance:
         return [await self._respond(permit)]
 
     def _permits(self, operation: str) -> list[Permit | Result]:
+        if self.request.details.every:
+            return [*subscribed(self.itself, self.allowed, self.requester, operation, self.request.details.every)]
         found: list[Permit | Result] = []
         for tag in self.request.tags:
             try:

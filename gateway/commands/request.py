@@ -55,6 +55,7 @@ AGGREGATES = (
     "Start", "End", "Delta", "Interpolative", "DurationGood", "PercentGood", "StandardDeviationSample",
 )  # fmt: skip
 """Of Part 13, those that servers usually have."""
+EVERY = ("variables", "events")
 MOST_INTERVAL_S = 31_536_000
 MOST_NODES = 1000
 """Nodes, or values of a history, in one answer."""
@@ -68,8 +69,8 @@ _OWN: Mapping[str, frozenset[str]] = {
     "history": frozenset(("tag", "start", "end", "limit", "after", "aggregate", "interval")),
     "acknowledge": frozenset(("condition", "event", "comment")),
     "confirm": frozenset(("condition", "event", "comment")),
-    "subscribe": frozenset(("tags", "publishing_interval", "sampling_interval")),
-    "unsubscribe": frozenset(("tags",)),
+    "subscribe": frozenset(("tags", "every", "publishing_interval", "sampling_interval", "heartbeat_interval")),
+    "unsubscribe": frozenset(("tags", "every")),
     "diagnostics": frozenset(),
     "reload": frozenset(),
 }
@@ -84,7 +85,7 @@ class Details:
     """What single operations say beside the nodes that they want."""
 
     levels: int = 1
-    """browse: how deep."""
+    """browse: how deep; 0: as deep as the rule allows."""
     limit: int = 200
     """browse, history: how many nodes or values in one answer."""
     after: str = ""
@@ -99,6 +100,10 @@ class Details:
     publishing_s: float | None = None
     sampling_s: float | None = None
     """subscribe: the intervals (default: those of the source)."""
+    heartbeat_s: float | None = None
+    """subscribe: send the last value again when it has not changed for this long (default: never)."""
+    every: str = ""
+    """subscribe, unsubscribe: one of `EVERY`, instead of tags: all that were subscribed to at run time."""
     event: str = ""
     """acknowledge, confirm: EventId, in base64."""
     comment: str = ""
@@ -171,6 +176,8 @@ def _items(operation: Operation, body: Mapping[str, object]) -> tuple[tuple[str,
         return (ITSELF,), ()
     if operation in _ONE:
         return (name(body.get(_ONE[operation]), _ONE[operation]),), ()
+    if operation in ("subscribe", "unsubscribe") and "every" in body and "tags" not in body:
+        return (), ()
     if operation != "write":
         return names(body, "tags"), ()
     items = body.get("writes")
@@ -197,11 +204,20 @@ def _details(operation: Operation, body: Mapping[str, object]) -> Details:
             end_s=end_s, aggregate=one_of(body, "aggregate", AGGREGATES),
             interval_s=seconds(body, "interval", MOST_INTERVAL_S),
         )  # fmt: skip
+    if operation == "unsubscribe":
+        return Details(every=_every(body))
     if operation == "subscribe":
         return Details(
+            every=_every(body), heartbeat_s=seconds(body, "heartbeat_interval", MOST_INTERVAL_S),
             publishing_s=seconds(body, "publishing_interval", MOST_INTERVAL_S),
             sampling_s=seconds(body, "sampling_interval", MOST_INTERVAL_S),
         )  # fmt: skip
     if operation in ("acknowledge", "confirm"):
         return Details(event=name(body.get("event"), "event"), comment=text(body, "comment", MOST_NAME))
     return Details()
+
+
+def _every(body: Mapping[str, object]) -> str:
+    if "every" in body and "tags" in body:
+        raise Refused("invalid", "tags or every, not both")
+    return one_of(body, "every", EVERY)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from gateway.commands.fields import MOST_ID, MOST_ITEMS, MOST_NAME
 from gateway.commands.outcome import REASONS
-from gateway.commands.request import AGGREGATES, MOST_INTERVAL_S, MOST_LEVELS, MOST_NODES, OPERATIONS
+from gateway.commands.request import AGGREGATES, EVERY, MOST_INTERVAL_S, MOST_LEVELS, MOST_NODES, OPERATIONS
 
 _Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
 _Instant = Annotated[str, Field(min_length=1, max_length=40, json_schema_extra={"format": "date-time"})]
@@ -17,6 +17,9 @@ _Instant = Annotated[str, Field(min_length=1, max_length=40, json_schema_extra={
 
 class Described(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+_TAGS_OR_EVERY = ConfigDict(json_schema_extra={"oneOf": [{"required": ["tags"]}, {"required": ["every"]}]})
 
 
 class _Asked(Described):
@@ -106,21 +109,30 @@ class HistoryRequest(_Asked):
 
 
 class SubscribeRequest(_Asked):
-    """Add variables to what the source sends, until they are taken away again: all of them or none."""
+    """Add variables, or the events of nodes, to what the source sends, until they are taken away again: all of them or
+    none."""
 
+    model_config = _TAGS_OR_EVERY
     operation: Literal["subscribe"]
-    tags: list[_Name] = Field(min_length=1, max_length=MOST_ITEMS)
+    tags: list[_Name] = Field(default=[], min_length=1, max_length=MOST_ITEMS)
+    every: Literal[EVERY] = ""  # type: ignore[valid-type]  # a list that is kept elsewhere
+    """Instead of tags: what was subscribed to at run time stays as it is, and the answer lists it."""
     publishing_interval: float = Field(default=0.0, gt=0, le=MOST_INTERVAL_S)
     """Seconds (default: that of the source)."""
     sampling_interval: float = Field(default=0.0, gt=0, le=MOST_INTERVAL_S)
     """Seconds (default: the publishing interval)."""
+    heartbeat_interval: float = Field(default=0.0, gt=0, le=MOST_INTERVAL_S)
+    """Seconds: send the last value again when it has not changed for this long (default: never)."""
 
 
 class UnsubscribeRequest(_Asked):
     """Take away what was subscribed to at run time."""
 
+    model_config = _TAGS_OR_EVERY
     operation: Literal["unsubscribe"]
-    tags: list[_Name] = Field(min_length=1, max_length=MOST_ITEMS)
+    tags: list[_Name] = Field(default=[], min_length=1, max_length=MOST_ITEMS)
+    every: Literal[EVERY] = ""  # type: ignore[valid-type]  # a list that is kept elsewhere
+    """Instead of tags: all that were subscribed to at run time and that the rules allow."""
 
 
 class _Response(_Asked):

@@ -197,7 +197,7 @@ class Worker:
             allowed, request = self._allowed, asked.request
             assert request is not None
             if allowed is not None and time.monotonic() - self._looked_s > LOOK_AGAIN_S:
-                known = {text for target in allowed.targets for text in (target.name, target.node_id)}
+                known = {text for target in allowed.targets for text in (target.name, target.node_id, target.also)}
                 allowed = None if not known.issuperset(request.tags) else allowed
             if allowed is None:
                 rules = self._rules

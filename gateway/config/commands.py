@@ -89,6 +89,8 @@ class SubscribeConfig(Strict):
 
     fastest: SecondsOrZero = 1.0
     """The shortest interval that may be asked for."""
+    events: bool = False
+    """The events and alarms of `node`, of `subtree` or of each instance of `type` may be subscribed to as well."""
     fields: Fields = Field(default_factory=dict)
     """Fields for the topic template, as a selection of the source has them."""
 

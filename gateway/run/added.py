@@ -12,7 +12,7 @@ from gateway.config.selection import NodeText
 
 
 class Added(Strict):
-    """One variable of a source that a requester subscribed to."""
+    """One variable of a source, or the events of one node, that a requester subscribed to."""
 
     source: Name
     node: NodeText
@@ -22,15 +22,21 @@ class Added(Strict):
     since: str
     publishing_interval: Seconds | None = None
     sampling_interval: SecondsOrZero | None = None
+    heartbeat: Seconds | None = None
+    events: bool = False
+    """Whether the node reports events and is no variable."""
     fields: Fields = Field(default_factory=dict)
     rule: str
     """Of the rule that allowed it: `key_of`."""
 
     @property
     def selection(self) -> Selection:
-        return Selection(
-            node=self.node, name=self.name, publishing_interval=self.publishing_interval,
-            sampling_interval=self.sampling_interval, fields=self.fields,
+        places: dict[str, str | None] = {"events": self.node} if self.events else {"node": self.node}
+        return Selection.model_validate(
+            {
+                **places, "name": self.name, "publishing_interval": self.publishing_interval,
+                "sampling_interval": self.sampling_interval, "heartbeat": self.heartbeat, "fields": self.fields,
+            }
         )  # fmt: skip
 
 
@@ -54,6 +60,7 @@ def still_allowed(config: Config, added: Sequence[Added]) -> tuple[Added, ...]:
             rule is not None
             and each.requester in commands.requesters
             and rule.allows(each.requester, "subscribe")
+            and (not each.events or (rule.subscribe is not None and rule.subscribe.events))
             and number < commands.subscriptions
             and each.source in (source.name for source in config.sources)
         ):

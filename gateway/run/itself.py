@@ -51,7 +51,8 @@ class ItselfOf:
             Added(
                 source=each.rule.source or "", node=each.target.node_id, name=each.target.name,
                 requester=each.requester, since=since, publishing_interval=each.publishing_s,
-                sampling_interval=each.sampling_s, rule=key_of(each.rule),
+                sampling_interval=each.sampling_s, heartbeat=each.heartbeat_s,
+                events=each.target.kind == "notifier", rule=key_of(each.rule),
                 fields=each.rule.subscribe.fields if each.rule.subscribe is not None else {},
             )
             for each in wanted

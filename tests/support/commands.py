@@ -59,13 +59,16 @@ class FakeServer:
     refreshed: list[str] = field(default_factory=list)
     past: list[PastValue] = field(default_factory=list)
     """Of every variable."""
+    asked_past: list[Past] = field(default_factory=list)
 
     async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
         """A rule's `node` is the node itself; a `subtree` is everything that begins with it."""
         found = []
         for number, rule in enumerate(rules):
             if rule.acknowledge and rule.subtree:
-                found.append(Target("Hot", f"{rule.subtree}/Hot", number, kind="condition"))
+                found.append(Target("Hot", f"{rule.subtree}/Hot", number, kind="condition", also=rule.subtree))
+            if rule.subscribe is not None and rule.subscribe.events and (place := rule.node or rule.subtree):
+                found.append(Target(rule.name or place[2:], place, number, kind="notifier"))
             if rule.browse is not None and (place := rule.node or rule.subtree):
                 found.append(Target(rule.name or place[2:], place, number, kind="place"))
             for node in [*self.nodes, *self.methods]:
@@ -87,6 +90,7 @@ class FakeServer:
 
     async def history(self, target: Target, wanted: Past) -> PastPage:
         self._check([target])
+        self.asked_past.append(wanted)
         left = [each for each in self.past if wanted.start_ticks <= each.ticks < wanted.end_ticks][wanted.skip :]
         return PastPage(tuple(left[: wanted.limit]), 0, len(left) > wanted.limit)
 

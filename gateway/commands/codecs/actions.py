@@ -4,10 +4,10 @@
     opcua/json/action-response/{gateway}/{requester}    ua-action-response, or at ResponseAddress below it
     opcua/json/action-metadata/{gateway}/{source}       ua-action-metadata, retained
 
-A source is a DataSetWriter (`DataSetWriterName`), and has three action targets: 1 Read, 3 Write and 4 Call, numbered
-as UA Cloud Commander does.  Each message of a request is one command, answered by a response of its own; `RequestId`
-and `ActionTargetId` come back, `ActionState` is 1 (Executing) for `accepted` and 2 (Done) for what is final.  The id
-is the MessageId, with the RequestId where there are several messages.
+A source is a DataSetWriter (`DataSetWriterName`), and has four action targets: 1 Read, 2 HistoricalRead, 3 Write and
+4 Call, numbered as UA Cloud Commander does.  Each message of a request is one command, answered by a response of its
+own.  `RequestId` and `ActionTargetId` come back; `ActionState` is 1 (Executing) for `accepted`, and 2 (Done) for the
+final answer.  The id is the MessageId, with the RequestId where there are several messages.
 
 `Timestamp` and `TimeoutHint` (ms) together are the deadline; an expiry of the packet, or `lifetime` of the
 configuration, will do as well.  `RequestorId` may be left out; naming another requester is refused.
@@ -28,9 +28,9 @@ from gateway.commands.codecs.reading import (
     status_of,
     text_in,
 )
-from gateway.commands.fields import body_of, instant_of
+from gateway.commands.fields import body_of, instant_of, one_of
 from gateway.commands.outcome import Refused
-from gateway.commands.request import Request
+from gateway.commands.request import AGGREGATES, MOST_INTERVAL_S, MOST_NODES, Details, Request
 from gateway.payload.forms import Json
 from gateway.topics import expand
 
@@ -38,8 +38,14 @@ TOPIC = "opcua/json/action-request/{gateway}/{requester}"
 _REPLIES = "opcua/json/action-response/{gateway}/{requester}"
 METADATA = "opcua/json/action-metadata/{gateway}/{source}"
 _EXECUTING, _DONE = 1, 2
-READ, WRITE, CALL = 1, 3, 4
+READ, HISTORY, WRITE, CALL = 1, 2, 3, 4
 _MOST_TAGS = 100
+_KEYS: Mapping[int, frozenset[str]] = {
+    READ: frozenset(("Tags",)),
+    HISTORY: frozenset(("Tag", "Start", "End", "Limit", "After", "Aggregate", "Interval")),
+    WRITE: frozenset(("Tags", "Values")),
+    CALL: frozenset(("Method", "Arguments")),
+}
 _LONGEST_MS = 86_400_000.0
 
 
@@ -94,9 +100,9 @@ def _octets(text: str) -> bytes | None:
 
 
 def _request(target: int, payload: Body) -> Request:
-    keys = {READ: {"Tags"}, WRITE: {"Tags", "Values"}, CALL: {"Method", "Arguments"}}.get(target)
+    keys = _KEYS.get(target)
     if keys is None:
-        raise Refused("unsupported", f"ActionTargetId: {READ} Read, {WRITE} Write or {CALL} Call")
+        raise Refused("unsupported", "ActionTargetId: 1 Read, 2 HistoricalRead, 3 Write or 4 Call")
     if unknown := payload.keys() - keys:
         raise Refused("invalid", f"Payload: unknown keys: {', '.join(sorted(unknown))[:200]!r}")
     if target == CALL:
@@ -104,6 +110,8 @@ def _request(target: int, payload: Body) -> Request:
         if len(arguments) > _MOST_TAGS:
             raise Refused("invalid", f"Arguments: at most {_MOST_TAGS}")
         return Request("call", tags=(text_in(payload, "Method"),), arguments=arguments)
+    if target == HISTORY:
+        return _history(payload)
     tags = _texts(payload, "Tags")
     if target == READ:
         return Request("read", tags=tags)
@@ -111,6 +119,18 @@ def _request(target: int, payload: Body) -> Request:
     if not isinstance(values, list) or len(values) != len(tags):
         raise Refused("invalid", "Values: a list with one for each of Tags")
     return Request("write", tags=tags, values=tuple(values))
+
+
+def _history(payload: Body) -> Request:
+    """One page, from `Start` to before `End`."""
+    interval_s = number_in(payload, "Interval", 0.001, MOST_INTERVAL_S) if "Interval" in payload else None
+    details = Details(
+        limit=int(number_in(payload, "Limit", 1, MOST_NODES)) if "Limit" in payload else MOST_NODES,
+        after=text_in(payload, "After", ""), start_s=instant_of(text_in(payload, "Start"), "Start"),
+        end_s=instant_of(text_in(payload, "End"), "End"), aggregate=one_of(payload, "Aggregate", AGGREGATES),
+        interval_s=interval_s,
+    )  # fmt: skip
+    return Request("history", tags=(text_in(payload, "Tag"),), details=details)
 
 
 def _texts(payload: Body, key: str) -> tuple[str, ...]:
@@ -152,10 +172,17 @@ def _field(name: str, built_in: int, rank: int, text: str) -> dict[str, Json]:
     return {"Name": name, "Description": {"Text": text}, "BuiltInType": built_in, "ValueRank": rank}
 
 
-_STRING, _VARIANT, _OBJECT = 12, 24, 22
+_UINT32, _DOUBLE, _STRING, _VARIANT, _OBJECT = 7, 11, 12, 24, 22
 _REQUEST: list[Json] = [
     _field("Tags", _STRING, 1, "Read, Write: names as the rules have them, or node ids"),
     _field("Values", _VARIANT, 1, "Write: one for each tag"),
+    _field("Tag", _STRING, -1, "HistoricalRead: one name or node id"),
+    _field("Start", _STRING, -1, "HistoricalRead: an instant with its offset"),
+    _field("End", _STRING, -1, "HistoricalRead: an instant with its offset; not in it"),
+    _field("Limit", _UINT32, -1, "HistoricalRead: values in one answer"),
+    _field("After", _STRING, -1, "HistoricalRead: `next` of the page before"),
+    _field("Aggregate", _STRING, -1, "HistoricalRead: such as Average, instead of the values"),
+    _field("Interval", _DOUBLE, -1, "HistoricalRead: seconds of each aggregate"),
     _field("Method", _STRING, -1, "Call: its name"),
     _field("Arguments", _OBJECT, -1, "Call: by name"),
 ]
@@ -180,6 +207,7 @@ def _metadata(gateway: str, source: str, number: int) -> dict[str, Json]:
         {"ActionTargetId": target, "Name": name, "Description": {"Text": text}}
         for target, name, text in (
             (READ, "Read", "Read the values of variables"),
+            (HISTORY, "HistoricalRead", "Read the history of a variable, page by page"),
             (WRITE, "Write", "Write values, all or nothing"),
             (CALL, "Call", "Call a method"),
         )

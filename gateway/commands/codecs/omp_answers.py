@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from gateway.commands.codec import Context, Encoded
+from gateway.commands.codecs.omp_commands import ITEMS
 from gateway.commands.codecs.reading import Body, results_of, status_of
 from gateway.payload.forms import Json
 
@@ -52,24 +53,40 @@ def _responses(answer: Mapping[str, object], context: Context) -> list[dict[str,
     kind, nodes = str(context.get("type", "")), context.get("nodes") or [""]
     assert isinstance(nodes, Sequence)
     results = results_of(answer)
+    if kind in ITEMS:
+        return [_response_with_items(kind, [str(node) for node in nodes if node], answer)]
     if len(results) != len(nodes):  # it ended before its parts were looked at
         results = [answer] * len(nodes)
     return [_response(kind, str(node), result) for node, result in zip(nodes, results, strict=True)]
 
 
+def _response_with_items(kind: str, nodes: Sequence[str], answer: Body) -> dict[str, object]:
+    """One response for a list of nodes; of all nodes there are, those that were found."""
+    results = results_of(answer)
+    if nodes and len(results) != len(nodes):
+        results = [answer] * len(nodes)
+    names = nodes or [str(result.get("node", "")) for result in results]
+    key = "sourceNodeId" if kind == "respondToAlarmEvents" else "nodeId"
+    items = [{key: node, **_told(result)} for node, result in zip(names, results, strict=True)]
+    return {"commandType": kind, **_told(answer), ITEMS[kind]: items}
+
+
 def _response(kind: str, node: str, result: Body) -> dict[str, object]:
+    return {"commandType": kind, **_told(result), **({"nodeId": node} if node else {}), **_more(kind, result)}
+
+
+def _told(result: Body) -> dict[str, object]:
+    """What came of it."""
     outcome = str(result["outcome"])
     found: dict[str, object] = {
-        "commandType": kind,
         "message": _GOOD if outcome == "done" else str(result.get("detail") or result.get("reason") or outcome),
         "statusCode": status_of(result),
         "outcome": outcome,
         **({"reason": result["reason"]} if result.get("reason") else {}),
-        **({"nodeId": node} if node else {}),
     }
     if outcome != "done":
         found["errorSource"] = "server" if outcome in ("failed", "unknown") else "gateway"
-    return {**found, **_more(kind, result)}
+    return found
 
 
 def _more(kind: str, result: Body) -> dict[str, object]:
@@ -82,7 +99,10 @@ def _more(kind: str, result: Body) -> dict[str, object]:
     nodes = result.get("nodes")
     if isinstance(nodes, list):
         more = {"next": result["next"]} if "next" in result else {}
-        return {"node": {"nodeId": result.get("node", ""), "childNodes": _tree(nodes)}, **more}
+        tree = _tree(nodes)
+        if kind == "serverDiscovery":
+            return {"nodes": tree, **more}
+        return {"node": {"nodeId": result.get("node", ""), "childNodes": tree}, **more}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""OPC Publisher's methods: read, write, call and browse, so that its users can move.
+"""OPC Publisher's methods: read, write, call, browse and history, so that its users can move.
 
     {root}/methods/ValueWrite_V2     {"connection": {"endpoint": {"url": "opc.tcp://plc:4840"}},
                                       "request": {"nodeId": "nsu=urn:plant;s=Speed", "value": 1.1}}
@@ -21,7 +21,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.commands.codec import Codec, Context, Encoded, Heard, Wish, refusal
-from gateway.commands.codecs.reading import Body, object_in, printable, results_of, status_of, text_in
+from gateway.commands.codecs.opc_publisher_history import answer_of, kept_of, read_next, read_processed, read_values
+from gateway.commands.codecs.reading import Body, node_of, object_in, printable, results_of, status_of, text_in
 from gateway.commands.fields import body_of
 from gateway.commands.outcome import Refused
 from gateway.commands.request import Request
@@ -32,7 +33,6 @@ _REPLIES = "gateways/{gateway}/opc-publisher/{requester}/responses"
 _RID = "?$rid="
 _SHORTEST_RID = 8
 _VERSION = re.compile(r"_v[12]$")
-_URI_ID = re.compile(r"([a-z][a-z0-9+.-]*:[^#]*)#([isgb]=.+)", re.DOTALL | re.IGNORECASE)
 _READ_WISHES = frozenset(("nodeId", "browsePath", "header", "maxAge", "timestampsToReturn"))
 
 
@@ -49,7 +49,10 @@ def _decode(heard: Heard) -> Sequence[Wish]:
             raise Refused("no_id", f"a request names itself by {_RID} and {_SHORTEST_RID} characters or more")
         body = body_of(heard.packet.payload)
         source = heard.source_at(text_in(object_in(object_in(body, "connection"), "endpoint"), "url"))
-        request = _request(heard.names["method"], object_in(body, "request"), printable(own_id, "rid"))
+        asked = object_in(body, "request")
+        request = _request(heard.names["method"], asked, printable(own_id, "rid"))
+        if request.operation == "history":
+            context = {**context, "history": kept_of(asked)}
     except Refused as error:
         return (refusal(error, id=own_id[:128], context=context),)
     return (Wish(source, request, None, own_id, context=context),)
@@ -99,18 +102,16 @@ _METHODS: Mapping[str, Callable[[str, Body], Request]] = {
     "methodcall": _call,
     "browse": _browse,
     "nodebrowse": _browse,
+    "historyreadvalues": read_values,
+    "historyreadprocessedvalues": read_processed,
+    "historyreadvaluesnext": read_next,
+    "historyreadprocessedvaluesnext": read_next,
 }
-
-
-def node_of(text: str) -> str:
-    """A node id as the rules' side writes it: `uri#s=x` is `nsu=uri;s=x`."""
-    found = _URI_ID.fullmatch(text)
-    return f"nsu={found[1]};{found[2]}" if found is not None else text
 
 
 def _encode(answer: Mapping[str, object], context: Context) -> Encoded:
     code = _http_code(answer)
-    body = _problem(answer, code) if code >= 400 else _body(answer)
+    body = _problem(answer, code) if code >= 400 else _body(answer, context)
     below = f"{code}/{context['rid']}" if "rid" in context else ""
     return Encoded(body, (("StatusCode", str(code)),), below)
 
@@ -122,7 +123,7 @@ def _http_code(answer: Mapping[str, object]) -> int:
     return {"done": 200, "failed": 200, "expired": 408, "unknown": 504}.get(str(outcome), 202)
 
 
-def _body(answer: Mapping[str, object]) -> dict[str, object]:
+def _body(answer: Mapping[str, object], context: Context) -> dict[str, object]:
     """What the method gave; a StatusCode of the server stands in `errorInfo`, as there."""
     result = next(iter(results_of(answer)), {})
     found: dict[str, object] = {}
@@ -134,6 +135,8 @@ def _body(answer: Mapping[str, object]) -> dict[str, object]:
         found["value"] = result["value"]
         if result.get("type"):
             found["dataType"] = result["type"]
+    if answer["operation"] == "history":
+        found |= answer_of(result, _kept(context))
     if answer["operation"] == "browse" and isinstance(nodes := result.get("nodes"), list):
         found["node"] = {"nodeId": result.get("node", "")}
         found["references"] = [
@@ -155,6 +158,11 @@ def _problem(answer: Mapping[str, object], code: int) -> dict[str, object]:
         "detail": _detail(answer),
         "errorInfo": {"statusCode": status_of(answer), "errorMessage": _detail(answer)},
     }
+
+
+def _kept(context: Context) -> Mapping[str, Json]:
+    kept = context.get("history")
+    return kept if isinstance(kept, dict) else {}
 
 
 def _detail(answer: Mapping[str, object]) -> Json:

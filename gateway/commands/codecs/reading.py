@@ -1,5 +1,6 @@
 """Reading what strangers send in other forms than ours: each part is there in the right type, or it is `Refused`."""
 
+import re
 from collections.abc import Mapping
 
 from gateway.commands.outcome import Refused
@@ -7,6 +8,7 @@ from gateway.commands.outcome import Refused
 MOST_TEXT = 1000
 MOST_LIST = 100
 Body = Mapping[str, object]
+_URI_ID = re.compile(r"([a-z][a-z0-9+.-]*:[^#]*)#([isgb]=.+)", re.DOTALL | re.IGNORECASE)
 
 
 def object_in(body: Body, key: str) -> Body:
@@ -36,6 +38,12 @@ def number_in(body: Body, key: str, low: float, high: float) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not low <= found <= high:
         raise Refused("invalid", f"{key}: a number from {low:g} to {high:g}")
     return found
+
+
+def node_of(text: str) -> str:
+    """A node id as the rules' side writes it: `uri#s=x` is `nsu=uri;s=x`."""
+    found = _URI_ID.fullmatch(text)
+    return f"nsu={found[1]};{found[2]}" if found is not None else text
 
 
 def printable(text: str, what: str, most: int = 128) -> str:

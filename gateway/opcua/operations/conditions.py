@@ -1,6 +1,7 @@
 """Conditions that can be acknowledged (Part 9, 5.7), below the nodes of a rule or of these."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from asyncua import ua
 
@@ -15,22 +16,31 @@ _OBJECT_TYPE = 8
 Path = tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Where a condition was found."""
+
+    path: Path
+    source: ua.NodeId | None = None
+    """The node that has it; None: it is one of those that were looked at first."""
+
+
 async def conditions_at(
     session: Session, roots: Sequence[tuple[Path, ua.NodeId]], levels: int
-) -> dict[ua.NodeId, Path]:
-    """The conditions that these nodes are or have, and those of what is so many levels below; each with its path."""
+) -> dict[ua.NodeId, Condition]:
+    """The conditions that these nodes are or have, and those of what is so many levels below."""
     types = {_ACKNOWLEDGEABLE, *await subtypes(session, _ACKNOWLEDGEABLE)}
-    found = {node: path for path, node in roots if await _type_of(session, node) in types}
+    found = {node: Condition(path) for path, node in roots if await _type_of(session, node) in types}
     seen, level = {node for _, node in roots}, list(roots)
     for deep in range(min(levels, MAX_LEVELS) + 1):
         nodes = [node for _, node in level]
         own = await children(session, nodes, reference=_HAS_CONDITION, classes=OBJECT)
         below = await children(session, nodes) if deep < levels else [[] for _ in nodes]
         following: list[tuple[Path, ua.NodeId]] = []
-        for (path, _), conditions, inner in zip(level, own, below, strict=True):
+        for (path, node), conditions, inner in zip(level, own, below, strict=True):
             for each in (*conditions, *inner):
                 if _is_one(each, types):
-                    found.setdefault(each.node, (*path, each.name))
+                    found.setdefault(each.node, Condition((*path, each.name), node))
             fresh = [each for each in inner if each.node not in seen and not _is_one(each, types)]
             seen |= {each.node for each in fresh}
             following += [((*path, each.name), each.node) for each in fresh]

@@ -26,6 +26,10 @@ _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _CLASSES = {OBJECT: "Object", VARIABLE: "Variable", METHOD: "Method"}
 _VALUES = ("read", "write", "refresh", "history", "subscribe")
 """The operations on variables."""
+_PLACES: tuple[Kind, ...] = ("place", "notifier")
+"""What the rule names itself, so that no path below it decides."""
+_SUBSCRIBE_TO_EVENTS = 1
+"""A bit of EventNotifier (Part 3, 8.59)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Found:
     kind: Kind = "variable"
     owner: ua.NodeId | None = None
     """The object of a method."""
+    also: ua.NodeId | None = None
+    """What a condition is a condition of."""
 
 
 async def targets_of(session: Session, rules: Sequence[CommandRule]) -> list[Target]:
@@ -46,12 +52,13 @@ async def targets_of(session: Session, rules: Sequence[CommandRule]) -> list[Tar
         found = [each async for each in _found(session, rule)]
         conditions = sum(each.kind == "condition" for each in found)
         for each in sorted(found, key=lambda each: (each.path, each.kind)):
-            if each.kind != "place" and rule.node is None and not is_chosen("/".join(each.path), _selection(rule)):
+            if each.kind not in _PLACES and rule.node is None and not is_chosen("/".join(each.path), _selection(rule)):
                 continue
             own_name = rule.name if each.kind != "condition" or conditions == 1 else None
             name = own_name or "/".join(each.path)
             owner_text = text_of_node(each.owner, session.uris) if each.owner else ""
-            targets.append(Target(name, text_of_node(each.node, session.uris), number, owner_text, each.kind))
+            also = text_of_node(each.also, session.uris) if each.also is not None else ""
+            targets.append(Target(name, text_of_node(each.node, session.uris), number, owner_text, each.kind, also))
     return targets
 
 
@@ -66,8 +73,11 @@ async def _found(session: Session, rule: CommandRule) -> AsyncIterator[Found]:
             yield place
     if rule.acknowledge or rule.confirm:
         roots = await _roots(session, rule)
-        for node, path in (await conditions_at(session, roots, 0 if rule.node is not None else MAX_LEVELS)).items():
-            yield Found(path, node, "condition")
+        for node, each in (await conditions_at(session, roots, 0 if rule.node is not None else MAX_LEVELS)).items():
+            yield Found(each.path, node, "condition", also=each.source)
+    if rule.subscribe is not None and rule.subscribe.events:
+        for notifier in await _notifiers(session, await _places(session, rule)):
+            yield notifier
     if rule.node is not None:
         one = await _one(session, rule.node)
         if one is not None and one.kind != "place":
@@ -87,6 +97,16 @@ async def _places(session: Session, rule: CommandRule) -> list[Found]:
         return [Found(path, node, "place") for path, node in await _roots(session, rule)]
     one = await _one(session, rule.node or rule.subtree or "")
     return [replace(one, kind="place", owner=None)] if one is not None and one.kind != "method" else []
+
+
+async def _notifiers(session: Session, places: Sequence[Found]) -> list[Found]:
+    """Those of the places that report events."""
+    said = await session.read_attribute([place.node for place in places], ua.AttributeIds.EventNotifier)
+    return [
+        replace(place, kind="notifier")
+        for place, each in zip(places, said, strict=True)
+        if isinstance(each.good, int) and each.good & _SUBSCRIBE_TO_EVENTS
+    ]
 
 
 async def _one(session: Session, text: str) -> Found | None:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from gateway.commands.forms import instant_of
+from gateway.run.gateway import Gateway
 from tests.support.brokers import mosquitto
 from tests.support.commanded import Body, config_of, requester, running
 from tests.support.mqtt_collect import Collected, collecting
@@ -21,6 +22,8 @@ RULES: list[Body] = [
     {"source": "shop", "subtree": "/Objects/line-1", "history": {"span": "1h"}},
     {"source": "shop", "subtree": "/Objects/line-1", "acknowledge": True, "confirm": True},
     {"source": "shop", "node": "/Objects/line-1/press-1/Temperature", "name": "heat", "acknowledge": True},
+    {"source": "shop", "node": "i=2253", "name": "alarms", "subscribe": {"events": True}},
+    {"source": "shop", "node": "/Objects/Server/ServerCapabilities", "name": "place", "subscribe": {"events": True}},
 ]
 
 
@@ -49,15 +52,16 @@ def test_commands_work_against_node_opcua(session: Session, tmp_path: Path) -> N
 
 
 def test_history_and_alarms_of_node_opcua(tmp_path: Path) -> None:
-    """Raw values and aggregates; an alarm by the EventId of its message, once."""
+    """Raw values and aggregates; an alarm by the EventId of its message, once; its events are subscribed to at run
+    time."""
 
     async def body() -> None:
         async with node_opcua_server(1, history="press-1.Counter", alarm="to confirm") as server:
             with mosquitto(tmp_path) as broker:
-                config = config_of(tmp_path, broker.url, server.url, {"rules": RULES}, select=[{"events": "i=2253"}])
+                config = config_of(tmp_path, broker.url, server.url, {"rules": RULES})
                 async with (
                     collecting(broker.port, "values/#") as got,
-                    running(config),
+                    running(config) as gateway,
                     requester("mes", broker.url) as mes,
                 ):
                     begin_s = time.time()
@@ -74,6 +78,9 @@ def test_history_and_alarms_of_node_opcua(tmp_path: Path) -> None:
                     assert answer["results"][0]["values"][0]["value"] == 8, answer  # type: ignore[index]
                     answer = await mes.ask("history", tag="press-1/State", **span)
                     assert answer["outcome"] == "failed"
+                    assert (await mes.ask("subscribe", tags=["place"]))["reason"] == "not_allowed"  # has no events
+                    assert (await mes.ask("subscribe", tags=["alarms"]))["outcome"] == "done"
+                    await _subscribed(gateway)
                     await server.tell("set press-1.Temperature 95")
                     event = await _event(got)
                     for condition, operation, outcome in (
@@ -88,6 +95,14 @@ def test_history_and_alarms_of_node_opcua(tmp_path: Path) -> None:
                     assert "true" in await server.tell("acknowledged")
 
     asyncio.run(asyncio.wait_for(body(), 120))
+
+
+async def _subscribed(gateway: Gateway) -> None:
+    """The second item, which was asked for at run time, is there."""
+    items = gateway.metrics.registry
+    async with asyncio.timeout(30):
+        while items.get_sample_value("gateway_source_monitored_items", {"source": "shop", "state": "good"}) != 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def _event(got: Collected, is_acknowledged: bool = False) -> str:

@@ -11,7 +11,10 @@ import pytest
 
 from gateway.config import CommandsConfig
 from gateway.config.commands import problems_with_codecs
-from tests.support.commands import Office, commands
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
+from gateway.operations import PastValue
+from gateway.values import Typed
+from tests.support.commands import Office, commands, press
 from tests.unit.commands.test_desk import ALL, run
 
 CODECS: list[dict[str, object]] = [{"format": "opc-publisher"}, {"format": "opcua-actions"}]
@@ -103,6 +106,42 @@ def test_actions_are_told_with_their_state_and_numbers(tmp_path: Path) -> None:
     run(tmp_path, body, OPEN)
 
 
+SPAN = {"Start": "2026-11-30T00:00:00Z", "End": "2026-11-30T01:00:00Z"}
+
+
+def past(node: str, **more: object) -> dict[str, object]:
+    return method({"nodeId": node, "details": {"startTime": SPAN["Start"], "endTime": SPAN["End"], **more}})
+
+
+def test_both_page_through_the_history(tmp_path: Path) -> None:
+    begin = UNIX_EPOCH_TICKS + 1_795_996_800 * TICKS_PER_SECOND  # 2026-11-30T00:00:00Z
+    server = press()
+    server.past = [PastValue(begin + n, Typed(6, n), 0x4000_0000 if n == 1 else 0) for n in range(5)]
+    rule: dict[str, object] = {"source": "shop", "subtree": "s=press", "history": {}}
+
+    async def body(at: Office) -> None:
+        [told] = await answers(at, f"{PUBLISHER}/HistoryReadValues_V2", past("Speed", numValues=2))
+        assert [each["value"] for each in told["history"]] == [0, 1]
+        assert told["history"][1]["status"] == {"statusCode": 0x4000_0000}
+        seen = 2
+        while token := told.get("continuationToken"):
+            [told] = await answers(at, f"{PUBLISHER}/HistoryReadValuesNext", method({"continuationToken": token}))
+            seen += len(told["history"])
+        assert seen == 5
+        mean = {"aggregateType": "i=11285#AggregateFunction_Average", "processingInterval": 60_000}
+        [told] = await answers(at, f"{PUBLISHER}/HistoryReadProcessedValues_V2", past("Speed", **mean))
+        assert (len(told["history"]), at.server.asked_past[-1].aggregate) == (5, "Average")
+        assert at.server.asked_past[-1].interval_s == 60.0
+        after, seen = "", 0
+        while seen < 5:
+            asked = {"Tag": "Speed", **SPAN, "Limit": 3, **({"After": after} if after else {})}
+            [told] = await answers(at, ACTIONS, action((2, asked), MessageId=f"m{seen}"), expiry_s=None)
+            [result] = told["Messages"][0]["Payload"]["Results"]
+            seen, after = seen + len(result["values"]), result.get("next", "")
+
+    run(tmp_path, body, commands(rule, codecs=CODECS, slow_after="60s"), server)
+
+
 SPEED = {"nodeId": "Speed", "value": 2.0}
 WRITE = (3, {"Tags": ["Speed"], "Values": [2.0]})
 
@@ -128,7 +167,13 @@ WRITE = (3, {"Tags": ["Speed"], "Values": [2.0]})
         (ACTIONS, action(WRITE, ResponseAddress="opcua/json/data/edge"), {}, "response_topic"),
         (ACTIONS, action(WRITE, CorrelationData="!"), {}, "invalid"),
         (ACTIONS, action(WRITE, PublisherId="else"), {}, "source_unknown"),
-        (ACTIONS, action((2, {})), {}, "unsupported"),
+        (ACTIONS, action((5, {})), {}, "unsupported"),
+        (ACTIONS, action((2, {"Tag": "Speed", "Start": "2026-11-30T00:00:00Z"})), {}, "invalid"),
+        (ACTIONS, action((2, {"Tag": "hidden", **SPAN})), {}, "not_allowed"),
+        (f"{PUBLISHER}/HistoryReadValues_V2", past("hidden"), {}, "not_allowed"),
+        (f"{PUBLISHER}/HistoryReadValues_V2", past("Speed", returnBounds=True), {}, "unsupported"),
+        (f"{PUBLISHER}/HistoryReadProcessedValues", past("Speed", aggregateType="Mode"), {}, "unsupported"),
+        (f"{PUBLISHER}/HistoryReadValuesNext", method({"continuationToken": "AAAA"}), {}, "invalid"),
         (ACTIONS, action((3, {"Tags": ["hidden"], "Values": [1.0]})), {}, "not_allowed"),
         (ACTIONS, action(WRITE, TimeoutHint=1e6), {"expiry_s": None}, "deadline_too_far"),
         (ACTIONS.replace("mes", "nobody"), action(WRITE), {}, "requester_unknown"),

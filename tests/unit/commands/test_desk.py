@@ -30,7 +30,7 @@ S = 1_000_000_000
 
 def run(
     folder: Path, body: Callable[[Office], Awaitable[None]], config: CommandsConfig = EVERYTHING,
-    server: FakeServer | None = None, **more: Callable[[], int],
+    server: FakeServer | None = None, **more: object,
 ) -> None:  # fmt: skip
     async def whole() -> None:
         async with office(folder, config, server, **more) as each:  # type: ignore[arg-type]

@@ -64,6 +64,7 @@ class Self:
     def __init__(self) -> None:
         self.mistake = ""
         self.subscribed = set[str]()
+        self.wanted: list[Wanted] = []
 
     def diagnostics(self) -> Mapping[str, Json]:
         return {"sources": {"shop": {"state": "up"}}}
@@ -76,6 +77,7 @@ class Self:
     async def subscribe(self, wanted: Sequence[Wanted]) -> None:
         if self.mistake:
             raise Refused("too_many", self.mistake)
+        self.wanted += wanted
         self.subscribed |= {each.target.node_id for each in wanted}
 
     async def unsubscribe(self, source: str, nodes: Sequence[str]) -> None:
@@ -168,6 +170,11 @@ def test_variables_are_subscribed_to_at_run_time_all_of_them_or_none(tmp_path: P
         assert await told("unsubscribe", "Speed", "Mode", requester="other") == ["not_allowed"] * 2
         assert await told("unsubscribe", "Speed", "Mode") == ["done", "not_subscribed"]
         assert itself.subscribed == {"s=press/Count"}
+        answer = await at.ask("unsubscribe", every="variables")
+        assert (answer["outcome"], [each["node"] for each in answer["results"]]) == ("done", ["s=press/Count"])  # type: ignore[attr-defined]
+        assert itself.subscribed == set()
+        assert (await at.ask("unsubscribe", every="variables"))["outcome"] == "done"  # of nothing
+        assert (await at.ask("unsubscribe", every="events", tags=["Speed"]))["reason"] == "invalid"
         itself.mistake = "at most 1"
         assert await told("subscribe", "Speed") == ["too_many"]
 

@@ -1,17 +1,19 @@
 """What users of the Open Manufacturing Platform's connector sent is understood, ruled and answered as they read it."""
 
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.commands.codecs.omp import COMMANDS
+from gateway.commands.codecs.omp_commands import COMMANDS
 from gateway.commands.outcome import Refused
 from gateway.commands.values import from_text, typed
-from tests.support.commands import FakeServer, Office, commands, press
+from tests.support.commands import FakeServer, Office, commands, facts, press
 from tests.unit.commands.test_desk import ALL, run
+from tests.unit.commands.test_looking import Self
 
 TOPIC = "gateways/edge/omp/mes/commands"
 OPEN = commands(ALL, codecs=[{"format": "omp"}], verify_within="50ms", slow_after="60s")
@@ -89,23 +91,124 @@ def test_browsing_tells_nodes_with_their_children(tmp_path: Path) -> None:
     run(tmp_path, body, commands(rule, codecs=[{"format": "omp"}]))
 
 
+OF_ALL = {"removeAllSubscriptions", "restoreSubscriptions", "removeAllAlarmSubscriptions", "restoreAlarmSubscriptions"}
+
+
 @pytest.mark.parametrize("kind", sorted(COMMANDS))
 def test_each_of_the_sixteen_command_types_is_answered(kind: str, tmp_path: Path) -> None:
     async def body(at: Office) -> None:
         request: dict[str, object] = {
             "commandType": kind, "nodeId": "hidden", "value": "1", "browseDepth": 1,
             "monitoredItems": [{"nodeId": "hidden", "samplingInterval": "100", "publishingInterval": "1000"}],
+            "alarmMonitoredItems": [{"nodeId": "hidden", "publishingInterval": "1000"}],
             "alarmEventActions": [{"sourceNodeId": "hidden", "eventId": "AQ==", "comment": "", "action": "Confirm"}],
         }  # fmt: skip
         [told] = await ask(at, envelope(request))
         [response] = responses(told)
-        assert told["payload"]["responseStatus"] == "Bad"
-        assert (response["commandType"], response["outcome"]) == (kind, "refused")
-        assert response["reason"] == ("not_allowed" if COMMANDS[kind] is not None else "unsupported")
+        assert response["commandType"] == kind
+        if kind in OF_ALL:  # of what the rules allow there is nothing
+            assert (told["payload"]["responseStatus"], response["outcome"]) == ("Good", "done")
+        else:
+            assert (told["payload"]["responseStatus"], response["outcome"]) == ("Bad", "refused")
+            assert response["reason"] == "not_allowed"
         assert (at.server.written, at.server.called) == ([], [])
 
     assert len(COMMANDS) == 16
     run(tmp_path, body, OPEN)
+
+
+def test_subscriptions_of_variables_and_alarms_are_made_listed_and_taken_away(tmp_path: Path) -> None:
+    itself = Self()
+    rules: list[dict[str, object]] = [
+        {"source": "shop", "subtree": "s=press", "subscribe": {"fastest": "100ms", "events": True}},
+        {"source": "shop", "node": "s=hidden", "name": "theirs", "requesters": ["other"], "subscribe": {}},
+    ]
+
+    def items(*nodes: str, key: str = "monitoredItems", **more: str) -> dict[str, object]:
+        return {key: [{"nodeId": node, "publishingInterval": "1000", **more} for node in nodes]}
+
+    async def body(at: Office) -> None:
+        itself.subscribed.add("s=hidden")
+        for kind, sent, told, left in (
+            ("createSubscriptions", items("s=press/Speed", "Count", samplingInterval="500", heartbeatInterval="60000"),
+             ["s=press/Speed", "Count"], {"s=press/Speed", "s=press/Count"}),
+            ("createAlarmSubscriptions", items("s=press", key="alarmMonitoredItems", heartbeatInterval="60000"),
+             ["s=press"], {"s=press/Speed", "s=press/Count", "s=press"}),
+            ("restoreSubscriptions", {}, ["s=press/Speed", "s=press/Count"],
+             {"s=press/Speed", "s=press/Count", "s=press"}),
+            ("restoreAlarmSubscriptions", {}, ["s=press"], {"s=press/Speed", "s=press/Count", "s=press"}),
+            ("removeSubscriptions", {"monitoredItems": [{"nodeId": "Speed"}]}, ["Speed"], {"s=press/Count", "s=press"}),
+            ("removeAllSubscriptions", {}, ["s=press/Count"], {"s=press"}),
+            ("removeAlarmSubscriptions", items("press", key="alarmMonitoredItems"), ["press"], set()),
+            ("createAlarmSubscriptions", items("press", key="alarmMonitoredItems"), ["press"], {"s=press"}),
+            ("removeAllAlarmSubscriptions", {}, ["s=press"], set()),
+        ):  # fmt: skip
+            [answer] = await ask(at, envelope({"commandType": kind, **sent}, id=str(uuid.uuid4())))
+            [response] = responses(answer)
+            assert (response["commandType"], response["message"]) == (kind, "Good"), response
+            listed = response["alarmMonitoredItems" if "Alarm" in kind else "monitoredItems"]
+            assert sorted(each["nodeId"] for each in listed) == sorted(told), kind
+            assert {(each["message"], each["statusCode"]) for each in listed} == {("Good", 0)}
+            assert itself.subscribed == left | {"s=hidden"}, kind
+        first = itself.wanted[0]
+        assert (first.publishing_s, first.sampling_s, first.heartbeat_s) == (1.0, 0.5, 60.0)
+        assert (itself.wanted[2].target.kind, itself.wanted[2].heartbeat_s) == ("notifier", None)
+
+    run(tmp_path, body, commands(*rules, codecs=[{"format": "omp"}]), itself=itself)
+
+
+def test_items_of_one_list_with_other_intervals_are_parts_of_their_own(tmp_path: Path) -> None:
+    itself = Self()
+
+    async def body(at: Office) -> None:
+        listed = [
+            {"nodeId": "Speed", "samplingInterval": "500", "publishingInterval": "1000"},
+            {"nodeId": "Count", "samplingInterval": "2000", "publishingInterval": "1000"},
+            {"nodeId": "Mode", "samplingInterval": "500", "publishingInterval": "1000"},
+            {"nodeId": "Fixed", "samplingInterval": "50", "publishingInterval": "1000"},
+        ]
+        told = await ask(at, envelope({"commandType": "createSubscriptions", "monitoredItems": listed}), 3)
+        parts = {each["metadata"]["sequence"]["id"]: responses(each)[0] for each in told}
+        assert [[item["nodeId"] for item in parts[n]["monitoredItems"]] for n in (1, 2, 3)] == [
+            ["Speed", "Mode"], ["Count"], ["Fixed"]
+        ]  # fmt: skip
+        assert [parts[n].get("reason", "done") for n in (1, 2, 3)] == ["done", "invalid", "too_fast"]
+        assert parts[3]["monitoredItems"][0]["errorSource"] == "gateway"
+        assert itself.subscribed == {"s=press/Speed", "s=press/Mode"}
+
+    rule: dict[str, object] = {"source": "shop", "subtree": "s=press", "subscribe": {"fastest": "100ms"}}
+    run(tmp_path, body, commands(rule, codecs=[{"format": "omp"}]), itself=itself)
+
+
+def test_alarms_are_responded_to_one_by_one_by_condition_or_source(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        actions = [
+            {"sourceNodeId": "Hot", "eventId": "AQ==", "comment": "seen", "action": "Acknowledge"},
+            {"sourceNodeId": "s=press", "eventId": "Ag==", "comment": "", "action": "Confirm"},
+            {"sourceNodeId": "Hot", "eventId": "AQ==", "comment": "", "action": "Shelve"},
+        ]
+        told = await ask(at, envelope({"commandType": "respondToAlarmEvents", "alarmEventActions": actions}), 3)
+        parts = {each["metadata"]["sequence"]["id"]: responses(each)[0]["alarmEventActions"] for each in told}
+        assert [parts[n][0]["sourceNodeId"] for n in (1, 2, 3)] == ["Hot", "s=press", "Hot"]
+        assert [parts[n][0].get("reason", "done") for n in (1, 2, 3)] == ["done", "done", "invalid"]
+        assert [(method, arguments[0]) for method, arguments in at.server.called] == [
+            ("i=9111", b"\x01"), ("i=9113", b"\x02")
+        ]  # fmt: skip
+
+    rule: dict[str, object] = {"source": "shop", "subtree": "s=press", "acknowledge": True, "confirm": True}
+    run(tmp_path, body, commands(rule, codecs=[{"format": "omp"}]))
+
+
+def test_discovery_lists_what_is_below_the_root_as_deep_as_the_rule_allows(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        [told] = await ask(at, envelope({"commandType": "serverDiscovery", "serverDetails": {"name": "shop"}}))
+        [response] = responses(told)
+        assert [node["nodeId"] for node in response["nodes"]] == ["i=84/a"]
+        assert [node["nodeId"] for node in response["nodes"][0]["childNodes"]] == ["i=84/a/b"]
+
+    server = FakeServer({f"i=84/{path}": facts(11, 1.0) for path in ("a", "a/b", "a/b/c")})
+    rule: dict[str, object] = {"source": "shop", "node": "i=84", "browse": {"levels": 2}}
+    run(tmp_path, body, commands(rule, codecs=[{"format": "omp"}]), server)
 
 
 WRITE = {"commandType": "write", "nodeId": "Speed", "value": "2.0"}
