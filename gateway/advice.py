@@ -54,6 +54,11 @@ SAID: tuple[tuple[str, str], ...] = (
     ("BadLicense", "the server's licence has ended or is used up"),
     ("sent no chunk of OPC UA", "does an OPC UA server listen there, and is the port right?"),
     ("makes no sense", "does an OPC UA server listen there, and is the port right?"),
+    (
+        "its password holds the time",
+        "compare that time with a clock (NTP), a few minutes are enough to be refused; if it is right, look at the key "
+        "and at broker.device",
+    ),
     ("user name or password is wrong", "look at broker.username and broker.password, and at the user in the broker"),
     ("this client is not authorized", "look at broker.username, and at what the broker allows this user and client id"),
     ("does not accept the client id", "look at broker.client_id: too long, or not the one the broker expects?"),

@@ -8,9 +8,10 @@ In what all peers share it ends the process, and the outbox makes that safe.
 import socket
 import ssl
 
-CAUSES = ("refused", "unreachable", "name", "tls", "timeout", "cut", "answer", "bug")
+CAUSES = ("refused", "unreachable", "name", "tls", "timeout", "cut", "answer", "renewal", "bug")
 """Why a peer is away: nothing listens there; there is no route to it; its name does not resolve; TLS or a certificate;
-no answer in time; it cut the connection; its answer (a refusal, or one that makes no sense); a bug of the gateway.  A
+no answer in time; it cut the connection; its answer (a refusal, or one that makes no sense); we leave it to
+log in anew before our credentials end; a bug of the gateway.  A
 metric label."""
 
 EXIT_UNAVAILABLE = 69

@@ -9,6 +9,7 @@ grow until a connection has held.  It never swallows a cancellation.  Only it re
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -71,6 +72,10 @@ class Link:
         """The adapter's guess why it flaps, for people."""
         self.on_limits: Callable[[], object] = lambda: None
         """Called when the size limit of the peer or the line has changed.  The adapter sets it."""
+        self.credential_ends_s = math.nan
+        """Unix time at which what we logged in with ends, set by the adapter.  NaN: it does not, or nobody knows."""
+        self.on_held: Callable[[float], object] = lambda wait_s: None
+        """Called for each message that waits for the limits of the peer's profile, with the expected seconds."""
         self.held_after_s = HELD_S
         self.lasted_s = 0.0
         """How long the last lost connection had lasted, in seconds."""
@@ -128,7 +133,9 @@ class Link:
         if self.is_up:
             self._count_loss()
         self._advised.clear()
-        if not self.flaps:
+        if cause == "renewal":
+            self._log.info("logging in anew", reason=reason)
+        elif not self.flaps:
             self._tell_loss(reason, advice_for(reason, cause))
         elif self._losses == FLAPS:
             self._flapping_since = time.monotonic()

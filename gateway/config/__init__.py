@@ -11,8 +11,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.config.broker import BrokerConfig, PresenceConfig, ReplayConfig, TlsConfig
+from gateway.config.broker import BrokerConfig, CredentialsConfig, PresenceConfig, ReplayConfig, TlsConfig
 from gateway.config.commands import CommandRule, CommandsConfig
+from gateway.config.fitting import fitted
 from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
 from gateway.config.quantities import Bytes, Host, Name, Seconds, Strict
 from gateway.config.routes import Route, TagsConfig, routes_of
@@ -22,7 +23,7 @@ from gateway.config.source import SecurityConfig, SourceConfig
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "CommandRule", "CommandsConfig", "Config",
-    "HttpConfig", "OutboxConfig",
+    "CredentialsConfig", "HttpConfig", "OutboxConfig",
     "PayloadConfig", "PresenceConfig", "PubSubConfig", "ReplayConfig", "Route", "Secret", "SecurityConfig", "Selection",
     "ShapingConfig", "SourceConfig", "TagsConfig", "TlsConfig",
 ]  # fmt: skip
@@ -115,7 +116,8 @@ class Config(Strict):
     @property
     def routes(self) -> Mapping[str, Route]:
         """The route of each broker, by its name."""
-        return routes_of(self.payload, ((each.name, each.payload, each.tags) for each in self.all_brokers))
+        wishes = ((each.name, fitted(each, each.payload or self.payload), each.tags) for each in self.all_brokers)
+        return routes_of(self.payload, wishes)
 
     @property
     def distinct_routes(self) -> tuple[Route, ...]:

@@ -5,10 +5,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gateway.config.from_profile import host_of, profile_or_mistake, with_profile
 from gateway.config.payload import PayloadConfig
 from gateway.config.quantities import Bytes, Host, MqttText, Name, Seconds, Strict, url_of
 from gateway.config.routes import TagsConfig
 from gateway.config.secret import Secret
+from gateway.profiles import Profile
+from gateway.profiles.names import Who, is_signed
 from gateway.urls import parse_url
 
 PRESENCE_TOPIC = "gateways/{gateway}/presence"
@@ -70,6 +73,24 @@ class ReplayConfig(Strict):
     """The most payload bytes of a backlog per second, for brokers and links with volume charges or limits."""
 
 
+class CredentialsConfig(Strict):
+    """What a cloud's login is made of.  The password is made anew at every connect."""
+
+    key: Secret | None = None
+    """Where the device's key is stored, as the cloud's console shows it."""
+    group_key: Secret | None = None
+    """Where the key of an enrolment group is stored, from which the device's key follows (Azure DPS)."""
+    lifetime: Annotated[Seconds, Field(ge=60)] | None = None
+    """How long a password shall last, where it has an end (default: as the profile says).  The gateway connects anew,
+    and loses nothing, after 80 to 90 % of it."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key is None) == (self.group_key is None):
+            raise ValueError("name one: key, or group_key")
+        return self
+
+
 BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
 _BrokerUrl = Annotated[str, url_of(*BROKER_SCHEMES)]
 
@@ -79,7 +100,23 @@ class BrokerConfig(Strict):
 
     name: Name = "broker"
     """Its name in logs and metrics."""
-    url: _BrokerUrl
+    profile: Annotated[str, Field(min_length=1)] | None = None
+    """A cloud or kind of broker whose limits are kept, such as `aws-iot-core` (`gateway profile list`), or a file with
+    a profile of your own (`….yaml`).  It answers `url`, `version`, `keep_alive`, `window`, `max_packet` and `tls.alpn`
+    where they are not set."""
+    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?$")] | None = None
+    """With `profile`: the address that the cloud's console shows, perhaps with a port."""
+    device: Annotated[str, Field(min_length=1)] | None = None
+    """With `profile`: the name of this gateway as a device of the cloud (default: the client id without a profile)."""
+    product: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    """With `profile`: the product of the device (Tencent, Alibaba; default: the first part of `endpoint`)."""
+    credentials: CredentialsConfig | None = None
+    """With `profile`: the key from which passwords are made.  Without it the device shows `tls.certificate`, or
+    `password` is used as it is."""
+    wire_topic: Annotated[str, Field(pattern=r"^[^+#\x00]+$")] | None = None
+    """With `profile`: the topic at the cloud, as a template with `{topic}` (the one of `payload.topic`), `{device}` and
+    `{product}` (default: as the profile says).  `$aws/rules/RULE/{topic}` is Basic Ingest of AWS."""
+    url: _BrokerUrl = ""
     """`mqtt://host:1883`, `mqtts://host:8883` with TLS, or a web socket: `ws://host:80/mqtt`, `wss://host:443/mqtt`."""
     fallback: tuple[_BrokerUrl, ...] = ()
     """More addresses of the same broker, tried in order when the first one fails."""
@@ -132,11 +169,40 @@ class BrokerConfig(Strict):
     tags: Annotated[tuple[TagsConfig, ...], Field(min_length=1)] | None = None
     """The tags that this broker gets: those that match any item of the list (default: all)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_profile(cls, given: object) -> object:
+        return with_profile(given) if isinstance(given, dict) and given.get("profile") else given
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Self:
+        if not self.url:
+            raise ValueError("url is missing: the address of the broker, or profile and endpoint of a cloud")
+        for key in ("endpoint", "device", "product", "credentials", "wire_topic"):
+            if self.profile is None and getattr(self, key) is not None:
+                raise ValueError(f"{key} goes with profile: `gateway profile list` names them")
+        if self.credentials is not None and self.password is not None:
+            raise ValueError("credentials make the password: remove password")
+        return self
+
+    @property
+    def table(self) -> Profile | None:
+        """The profile."""
+        return None if self.profile is None else profile_or_mistake(self.profile)
+
+    def who(self, default_device: str) -> Who:
+        """This gateway as a device of the cloud."""
+        host = host_of(self.endpoint, self.url)
+        is_tls = parse_url(self.url, BROKER_SCHEMES).scheme in ("mqtts", "wss")
+        return Who(self.device or self.client_id or default_device, host, self.product or host.split(".")[0], is_tls)
+
     @model_validator(mode="after")
     def _secrets_are_covered(self) -> Self:
         for text in (self.url, *self.fallback):
             url = parse_url(text, BROKER_SCHEMES)
             in_clear = url.scheme in ("mqtt", "ws") and not url.is_local and not self.insecure
+            if in_clear and self.credentials is not None and not (self.table and is_signed(self.table)):
+                raise ValueError(f"the password would be sent unencrypted to {text}: use TLS, or set insecure")
             for what in ("password", "query"):
                 if in_clear and getattr(self, what) is not None:
                     raise ValueError(f"the {what} would be sent unencrypted to {text}: use TLS, or set insecure")

@@ -166,6 +166,9 @@ class Metrics:
         self._throttled = counter(
             r, "gateway_sink_throttled_seconds", "Time a backlog waited for `replay.max_rate`.", "sink"
         )
+        self._throttled_messages = counter(
+            r, "gateway_sink_messages_throttled", "Messages that waited for the limits of the broker's profile.", "sink"
+        )
         self._repeated = counter(
             r, "gateway_sink_messages_repeated", "Publishes sent again: the broker may have received them.", "sink"
         )
@@ -340,6 +343,7 @@ class Metrics:
             broker_certificate_expires=self._sink_certificates.labels(name, "broker"),
             credential_expires=self._sink_credentials.labels(name),
             throttled_seconds=self._throttled.labels(name),
+            throttled=self._throttled_messages.labels(name),
             repeated=self._repeated.labels(name),
             refused=self.refused,
             in_flight=self._in_flight.labels(name),

@@ -75,6 +75,7 @@ class SinkMetrics:
     broker_certificate_expires: Gauge
     credential_expires: Gauge
     throttled_seconds: Counter
+    throttled: Counter
     repeated: Counter
     refused: Counter
     in_flight: Gauge

@@ -9,9 +9,10 @@ The lean session speaks MQTT 5 over TCP and TLS; the general one speaks 3.1.1 an
 
 import asyncio
 import math
+import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,11 +29,15 @@ from gateway.in_thread import in_thread
 from gateway.link import Link
 from gateway.model import Message
 from gateway.mqtt.disconnect_guard import BrokerHistory, GuardedSink, InnerSink
+from gateway.mqtt.gate import Gate, Limits
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
 from gateway.mqtt.patience import Patience
 from gateway.mqtt.presence import present, tell_first
 from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version, VersionRefusedError
+from gateway.profiles import Profile
+from gateway.profiles.names import Credentials, is_signed
+from gateway.profiles.wire import Wire
 from gateway.yaml_positions import Place, Problem
 
 _LOST_BY_3 = (
@@ -55,6 +60,8 @@ def problems_with(config: BrokerConfig) -> list[Problem]:
         secrets.append((("password",), config.password.read))
     if config.query is not None:
         secrets.append((("query",), partial(credentials.query_of, config.query)))
+    if config.credentials is not None:
+        secrets.append((("credentials",), partial(credentials.key_of, config.credentials, config.device or "device")))
     problems: list[Problem] = []
     for place, read in secrets:
         try:
@@ -86,13 +93,24 @@ async def open_sink(
     experience.line.on_change = partial(_tell_limits, link)
     now_s = asyncio.get_running_loop().time()
     comes_first = presence is not None and experience.presence.comes_first(now_s)
-    client_id = config.client_id or default_client_id
-    will = presence.will(since) if presence and comes_first else None
-    settings = await in_thread(partial(_settings, config, client_id, will), f"secrets of {config.name}")
+    device = config.client_id or default_client_id
+    profile = await in_thread(lambda: config.table, f"profile of {config.name}")
+    wire = None if profile is None else Wire(profile, config.who(device), config.wire_topic)
+    will = presence.will(since) if presence and comes_first and (profile is None or profile.allows("will")) else None
+    if wire is not None and not wire.is_plain:
+        assert late is None, "a format that numbers within the session cannot be sent to a cloud with topics of its own"
+        late, will = (lambda: wire), None if will is None else wire.dress(will)
+    if profile is not None and (least_s := profile.limit("connect_interval_s")) is not None:
+        await asyncio.sleep(max(0.0, experience.connected_s + least_s * random.uniform(1.05, 1.3) - now_s))
+        experience.connected_s = asyncio.get_running_loop().time()
+    settings, ends_s = await in_thread(partial(_settings, config, profile, device, will), f"secrets of {config.name}")
     settings = replace(settings, late=late, line=experience.line, resume=experience.has_session)
-    link.hint = f"another client with the client id {client_id!r}"
+    link.credential_ends_s = ends_s
+    link.hint = f"another client with the client id {settings.client_id!r}"
+    left: Unavailable | None = None
     async with AsyncExitStack() as stack:
-        session = await _open_first(stack, config, settings)
+        with _clock_named(profile, config):
+            session = await _open_first(stack, config, settings)
         stack.callback(partial(_note_session, experience, session))
         is_told = False
         if presence:
@@ -105,7 +123,36 @@ async def open_sink(
             less.append(_LOST_PRESENCE)
         if less:
             link.notice("; ".join(less))
-        yield sink
+        if profile is None or wire is None:
+            yield sink
+            return
+        limits = Limits(profile, wire, ends_s, config.ack_timeout)
+        if not limits.is_needed:
+            yield sink
+            return
+        gate = Gate(sink, session, limits, link)
+        stack.callback(gate.close)
+        try:
+            yield gate
+        except Unavailable as error:
+            if not gate.renews.done():
+                raise
+            left = error  # the session is left with a goodbye first, so that no last will is published
+    if left is not None:
+        raise left
+
+
+@contextmanager
+def _clock_named(profile: Profile | None, config: BrokerConfig) -> Iterator[None]:
+    """A refusal of a login that holds the time may be about the clock: say so, with our time."""
+    try:
+        yield
+    except Unavailable as error:
+        is_dated = profile is not None and config.credentials is not None and is_signed(profile)
+        if not is_dated or "refuses the session" not in str(error):
+            raise
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        raise Unavailable(f"{error}; its password holds the time, which is {now} here", error.cause) from error
 
 
 def _tell_limits(link: Link) -> None:
@@ -212,16 +259,22 @@ async def _context(config: BrokerConfig, address: dial.Address) -> ssl.SSLContex
         raise Unavailable(f"cannot prepare TLS to {address}: {'; '.join(error.problems)}") from error
 
 
-def _settings(config: BrokerConfig, client_id: str, will: Message | None) -> SessionSettings:
+def _settings(
+    config: BrokerConfig, profile: Profile | None, device: str, will: Message | None
+) -> tuple[SessionSettings, float]:
+    """The settings, and Unix time at which the login ends (NaN: it does not)."""
     try:
         password = config.password.read() if config.password else None
         query = credentials.query_of(config.query) if config.query else None
+        login = Credentials(device, config.username, password)
+        if profile is not None:
+            login = credentials.login_of(config, profile, device, password)
     except ConfigError as error:
         raise Unavailable(f"cannot log in to {config.url}: {'; '.join(error.problems)}") from error
-    return SessionSettings(
-        client_id=client_id,
-        username=config.username,
-        password=password,
+    settings = SessionSettings(
+        client_id=login.client_id,
+        username=login.username,
+        password=login.password,
         keep_alive_s=math.ceil(config.keep_alive),
         ack_timeout_s=config.ack_timeout,
         window=config.window,
@@ -230,3 +283,4 @@ def _settings(config: BrokerConfig, client_id: str, will: Message | None) -> Ses
         topic_aliases=config.topic_aliases,
         query=query,
     )
+    return settings, login.ends_s

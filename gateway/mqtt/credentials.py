@@ -4,11 +4,17 @@ import base64
 import binascii
 import json
 import math
+import random
 import re
+import string
+import time
+from dataclasses import replace
 from urllib.parse import parse_qs
 
-from gateway.config import Secret
+from gateway.config import BrokerConfig, CredentialsConfig, Secret
 from gateway.errors import ConfigError
+from gateway.profiles import Profile, signing
+from gateway.profiles.names import Credentials, credentials_of
 
 _QUERY = re.compile(r"[!$-~]+")
 """The characters allowed after `?` (RFC 3986, 3.4): no spaces, no line ends, no `#`."""
@@ -28,6 +34,35 @@ def expires_s(password: Secret | None) -> float:
         return token_expires_s(password.read()) if password else math.nan
     except ConfigError:
         return math.nan
+
+
+def key_of(config: CredentialsConfig, device: str) -> str:
+    """The device's key, also where it follows from that of its group.  Raises `ConfigError`."""
+    if config.key is not None:
+        return config.key.read()
+    assert config.group_key is not None
+    try:
+        return signing.device_key(config.group_key.read(), device)
+    except ValueError as error:
+        raise ConfigError([f"credentials.group_key: {error}"]) from error
+
+
+def login_of(config: BrokerConfig, profile: Profile, device: str, password: str | None) -> Credentials:
+    """What a CONNECT says now.  `password`: the configured one.  Reads secrets, and raises `ConfigError`."""
+    who = config.who(device)
+    secret, lifetime_s = password, None
+    if config.credentials is not None:
+        secret, lifetime_s = key_of(config.credentials, who.device), config.credentials.lifetime
+    nonce = "".join(random.choices(string.ascii_lowercase + string.digits, k=6))
+    try:
+        made = credentials_of(profile, who, secret, time.time(), nonce=nonce, lifetime_s=lifetime_s)
+    except ValueError as error:
+        raise ConfigError([f"credentials.key: {error}"]) from error
+    if config.credentials is None:
+        ends_s = token_expires_s(password) if password is not None else math.nan
+        made = replace(made, password=password, ends_s=ends_s)
+    client_id = config.client_id if config.client_id and profile.login.client_id == "{device}" else made.client_id
+    return replace(made, client_id=client_id, username=config.username or made.username)
 
 
 def token_expires_s(token: str) -> float:

@@ -19,6 +19,7 @@ known:
 """
 
 import asyncio
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,6 +63,8 @@ class BrokerHistory:
     missed there, so it is given again when the message comes again."""
     presence: PresenceHistory = field(default_factory=PresenceHistory)
     line: LineRate = field(default_factory=LineRate)
+    connected_s: float = -math.inf
+    """When the latest attempt to connect began (monotonic, s), where attempts must be apart."""
     has_session: bool = False
     """It may keep a session that we left, and can then say so."""
 

@@ -40,9 +40,14 @@ def retains(config: Config) -> bool:
     return any(route.payload.retains or format_of(route.payload).retains_lists for route in config.distinct_routes)
 
 
-def with_version(broker: BrokerConfig, payload: PayloadConfig) -> BrokerConfig:
-    """The broker with a version that suits the format: no fallback to a version that would lose information."""
-    return broker.model_copy(update={"version": "5"}) if format_of(payload).why_mqtt_5(payload) else broker
+def with_needs_of_format(broker: BrokerConfig, payload: PayloadConfig) -> BrokerConfig:
+    """The broker as the format needs it: with a version that loses no information, and with the topic that the cloud
+    has for messages of its thing model."""
+    form, profile = format_of(payload), broker.table
+    update: dict[str, object] = {"version": "5"} if form.why_mqtt_5(payload) else {}
+    if form.is_things and broker.wire_topic is None and profile is not None and profile.topics.things:
+        update["wire_topic"] = profile.topics.things
+    return broker.model_copy(update=update) if update else broker
 
 
 def encoder_for(

@@ -103,5 +103,7 @@ class Format:
     """After how much silence a topic gets a keep-alive, in seconds.  None: it has none."""
     codec: str = ""
     """The codec of commands that goes with it alone.  Empty: none."""
+    is_things: bool = False
+    """Whether its messages are those of a cloud's own thing model, which clouds take on a topic of its own."""
     presence: Callable[[PayloadConfig, str], Presence] | None = None
     """Its own presence message, given the name of the gateway.  None: that of `GatewayPresence`."""

@@ -19,7 +19,7 @@ from gateway.link import Link
 from gateway.metrics import SinkMetrics
 from gateway.outbox import open_outbox
 from gateway.outbox.inspect import forget, forget_empty
-from gateway.payload.choose import format_of, with_version
+from gateway.payload.choose import format_of, with_needs_of_format
 from gateway.payload.layout import route_of
 from gateway.payload.presence import hash_of, presence_of
 from gateway.pipeline.broker_queue import BrokerQueue
@@ -132,8 +132,9 @@ class SinkUnit:
         queue.retry_refused_s, queue.replay, queue.expiry_s = broker.retry_refused, broker.replay, broker.expiry
         metrics.own_certificate_expires.set_function(partial(kind.certificate_expires_s, broker))
         metrics.broker_certificate_expires.set(math.nan)
-        metrics.credential_expires.set_function(partial(kind.credential_expires_s, broker))
         link = counted_link(self.name, broker.url, metrics)
+        link.on_held = partial(_count_held, metrics)
+        metrics.credential_expires.set_function(partial(_credential_ends_s, kind, broker, link))
         gateway.brokers[self.name], gateway.queues[self.name] = link, queue
         gateway.refresh()
         if broker.max_packet is not None:
@@ -210,13 +211,23 @@ def forget_brokers(config: Config) -> None:
     forget_empty(config.outbox.path / DEAD_LETTERS, names)
 
 
+def _count_held(metrics: SinkMetrics, wait_s: float) -> None:
+    metrics.throttled.inc()
+
+
+def _credential_ends_s(kind: SinkKind, broker: BrokerConfig, link: Link) -> float:
+    """Unix time at which the login ends: of what we logged in with, or of what the file says now."""
+    made = broker.credentials is not None
+    return link.credential_ends_s if made else kind.credential_expires_s(broker)
+
+
 @asynccontextmanager
 async def _connected(
     gateway: Gateway, broker: BrokerConfig, kind: SinkKind, link: Link, metrics: SinkMetrics
 ) -> AsyncIterator[Session]:
     """A session that also tells the formats how long a message may be."""
     payload, client_id = gateway.payload_for(broker.name), client_id_of(gateway.config, broker)
-    wanted = with_version(broker, payload)
+    wanted = with_needs_of_format(broker, payload)
     async with kind.open_sink(wanted, link, client_id, _presence(gateway, broker)) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes

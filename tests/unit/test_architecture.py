@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "in_thread", "tcp", "model", "values", "topics", "urls",
-    "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "config", "metrics", "logs",
+    "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics", "logs",
     "notify", "cancellation", "link", "delivery", "operations", "outbox", "payload", "loading", "shaping", "opcua",
     "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
 )  # fmt: skip

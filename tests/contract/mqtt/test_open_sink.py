@@ -41,7 +41,7 @@ def test_version_5_is_tried_first() -> None:
     run(body())
 
 
-def test_a_broker_with_version_3_only_is_used_and_the_consequence_logged_once(tmp_path: Path) -> None:
+def test_a_broker_with_needs_of_format_3_only_is_used_and_the_consequence_logged_once(tmp_path: Path) -> None:
     async def body() -> None:
         one = link()
         for _ in range(2):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from gateway.cli import EXIT_CODES, cli
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
-          ("audit",), ("command",)]  # fmt: skip
+          ("audit",), ("command",), ("profile",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -55,6 +55,9 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
         ("watch mqtt://x:port", 78, "a port is a number"),
         ("watch mqtts://127.0.0.1:1 --ca nowhere.pem", 78, "nowhere.pem"),
         ("outbox show nowhere", 78, "nowhere"),
+        ("profile show aws", 78, "there is no profile 'aws': there are alibaba-iot, aws-iot-core"),
+        ("profile show aws-iot-core", 0, " 100  2026-11-20  https://docs.aws.amazon.com"),
+        ("profile list", 0, "Azure IoT Hub"),
         ("audit show nowhere", 78, "no audit of commands can be read there"),
         ("audit verify nowhere", 78, "no audit of commands can be read there"),
         ("outbox export nowhere x.jsonl", 78, "nowhere"),

@@ -30,7 +30,7 @@ from gateway.config.payload import FormatName
 from gateway.errors import ConfigError
 from gateway.loading import load
 from gateway.model import Gap, Loss, Message, Priority, Tag
-from gateway.payload.choose import FORMATS, announcement_for, encoder_for, format_of, with_version
+from gateway.payload.choose import FORMATS, announcement_for, encoder_for, format_of, with_needs_of_format
 from gateway.payload.presence import presence_of
 from tests.support.payloads import TICKS, Counting, batch_of
 
@@ -188,7 +188,7 @@ def test_the_name_of_the_gateway_is_escaped_in_its_own_topics(tmp_path: Path) ->
 def test_cloudevents_in_user_properties_need_mqtt_5(tmp_path: Path) -> None:
     def versions(payload: str) -> list[str]:
         chosen = config(tmp_path, payload)
-        return [with_version(broker, chosen.payload).version for broker in chosen.all_brokers]
+        return [with_needs_of_format(broker, chosen.payload).version for broker in chosen.all_brokers]
 
     assert versions("format: cloudevents") == ["5"]
     structured = "format: cloudevents, cloudevents: {mode: structured}"

@@ -1,0 +1,228 @@
+"""A session within the limits of a profile: rates are kept, bad topics are not sent, and credentials are renewed.
+
+What a rate holds back waits here, in order, and is in the outbox all the while; at most a window of messages waits,
+since the pipeline sends no more without verdicts.  Only a broker with a profile that has such limits gets a gate.
+
+Before its credentials end the session lets what is open be acknowledged, sends no more, and breaks; the next one logs
+in with new ones.  Nothing is sent twice for it, unless the broker has not acknowledged within the ack time-out.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from math import isnan
+
+from gateway.delivery import Around, Outcome, Verdict
+from gateway.errors import Unavailable
+from gateway.link import Link
+from gateway.model import Message
+from gateway.mqtt.disconnect_guard import GuardedSink, InnerSink
+from gateway.mqtt.limits import BrokerLimits, packet_bytes
+from gateway.mqtt.sink import Version
+from gateway.profiles import Profile
+from gateway.profiles.bucket import Bucket, bucket
+from gateway.profiles.wire import Wire, problem_of_topic
+
+SHARE = 0.97
+"""Of a rate; the rest is for what goes beside the window (presence, pings), and for another view of a second."""
+RENEW_AFTER = (0.8, 0.9)
+LEAST_RENEWAL_S = 5.0
+"""A session whose credentials end sooner is not left for that: there are no better ones yet."""
+_MOST_KNOWN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a gate keeps."""
+
+    profile: Profile
+    wire: Wire
+    ends_s: float
+    """Unix time at which the credentials end; NaN: they do not."""
+    ack_timeout_s: float
+    least_renewal_s: float = LEAST_RENEWAL_S
+
+    @property
+    def is_needed(self) -> bool:
+        names = ("messages_per_s", "bytes_per_s", "topic_slashes", "topic_bytes")
+        return not isnan(self.ends_s) or any(self.profile.limit(name) is not None for name in names)
+
+
+class Gate(Around[GuardedSink | InnerSink]):
+    """The session for the pipeline."""
+
+    def __init__(self, inner: GuardedSink | InnerSink, session: InnerSink, limits: Limits, link: Link) -> None:
+        super().__init__(inner)
+        self._session = session
+        self._limits = limits
+        self._link = link
+        self._loop = asyncio.get_running_loop()
+        self._messages = bucket(limits.profile.limit("messages_per_s"), SHARE)
+        self._bytes = bucket(limits.profile.limit("bytes_per_s"), SHARE)
+        self._waiting: deque[tuple[Message, int, asyncio.Future[Outcome]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._topics: dict[tuple[str, bool], Outcome | None] = {}
+        self.renews: asyncio.Future[None] = self._loop.create_future()
+        """Done when the session is left for new credentials."""
+        self._is_closing = False
+        self._renewal = self._renew_at()
+        session.in_flight.when_broken(self._give_up)
+
+    @property
+    def has_forgotten(self) -> bool:
+        return self._inner.has_forgotten and self._limits.profile.allows("retain")
+
+    @property
+    def limits(self) -> BrokerLimits:
+        return self._inner.limits
+
+    @property
+    def version(self) -> Version:
+        return self._inner.version
+
+    @property
+    def address(self) -> str:
+        return self._inner.address
+
+    def tell(self, message: Message) -> None:
+        self._inner.tell(message)
+
+    def send(self, message: Message) -> asyncio.Future[Outcome]:
+        refusal = self._refusal(message)
+        if refusal is not None:
+            return self._session.in_flight.settled(refusal)
+        if self._session.in_flight.is_broken:
+            return self._session.in_flight.failed()
+        size = 0 if self._bytes is None else packet_bytes(self._limits.wire.dress(message))
+        wait_s = self._wait_s(size)
+        if not self._waiting and wait_s <= 0 and not self._is_closing:
+            return self._go(message, size)
+        self._link.on_held(wait_s)
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._waiting.append((message, size, future))
+        self._arm(wait_s)
+        return future
+
+    async def wait_closed(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            closed = tasks.create_task(_reason_of(self._inner), name="session within limits")
+            await asyncio.wait((closed, self.renews), return_when=asyncio.FIRST_COMPLETED)
+            closed.cancel()
+        if closed.cancelled():
+            raise Unavailable("the credentials end soon: logging in with new ones", "renewal")
+        raise closed.result()
+
+    def close(self) -> None:
+        """No timer stays."""
+        for timer in (self._timer, self._renewal):
+            if timer is not None:
+                timer.cancel()
+        self._give_up("the session was closed")
+
+    def _wait_s(self, size: int) -> float:
+        now_s = self._loop.time()
+        waits = [
+            each.wait_s(amount, now_s)
+            for each, amount in ((self._messages, 1.0), (self._bytes, float(size)))
+            if each is not None
+        ]
+        return max(waits, default=0.0)
+
+    def _go(self, message: Message, size: int) -> asyncio.Future[Outcome]:
+        now_s = self._loop.time()
+        _take(self._messages, 1.0, now_s)
+        _take(self._bytes, float(size), now_s)
+        return self._inner.send(message)
+
+    def _arm(self, wait_s: float) -> None:
+        if self._timer is None and not self._is_closing:
+            self._timer = self._loop.call_later(max(0.001, wait_s), self._go_on)
+
+    def _go_on(self) -> None:
+        self._timer = None
+        while self._waiting and not self._is_closing:
+            message, size, future = self._waiting[0]
+            if not future.done():
+                if (wait_s := self._wait_s(size)) > 0:
+                    self._arm(wait_s)
+                    return
+                self._go(message, size).add_done_callback(partial(_hand_on, future))
+            self._waiting.popleft()
+
+    def _refusal(self, message: Message) -> Outcome | None:
+        key = (message.topic, bool(message.stream))
+        if key not in self._topics:
+            if len(self._topics) >= _MOST_KNOWN:
+                self._topics.clear()
+            broken = problem_of_topic(
+                self._limits.profile, self._limits.wire.topic_of(message.topic, has_values=key[1])
+            )
+            self._topics[key] = None if broken is None else Outcome(Verdict.NEVER, "topic_invalid", broken.text)
+        return self._topics[key]
+
+    # Renewal.
+
+    def _renew_at(self) -> asyncio.TimerHandle | None:
+        left_s = self._limits.ends_s - time.time()
+        if isnan(left_s) or left_s * RENEW_AFTER[0] < self._limits.least_renewal_s:
+            return None
+        return self._loop.call_later(left_s * random.uniform(*RENEW_AFTER), self._renew)
+
+    def _renew(self) -> None:
+        """Let what is open be acknowledged, and then leave."""
+        self._is_closing = True
+        open_ = [future for future, *_ in self._session.in_flight.open.values()]
+        left = len(open_)
+
+        def one_less(_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self._leave()
+
+        for future in open_:
+            future.add_done_callback(one_less)
+        if not open_:
+            self._leave()
+        self._renewal = self._loop.call_later(self._limits.ack_timeout_s, self._leave)
+
+    def _leave(self) -> None:
+        if not self.renews.done():
+            self.renews.set_result(None)
+
+    def _give_up(self, reason: str) -> None:
+        while self._waiting:
+            _fail(self._waiting.popleft()[2], Unavailable(reason))
+
+
+def _take(each: Bucket | None, amount: float, now_s: float) -> None:
+    if each is not None:
+        each.take(amount, now_s)
+
+
+async def _reason_of(inner: GuardedSink | InnerSink) -> Unavailable:
+    try:
+        await inner.wait_closed()
+    except Unavailable as error:
+        return error
+    return Unavailable("the session ended")
+
+
+def _hand_on(future: asyncio.Future[Outcome], sent: asyncio.Future[Outcome]) -> None:
+    if future.done():
+        return
+    if sent.cancelled():
+        future.cancel()
+    elif (error := sent.exception()) is not None:
+        _fail(future, error)
+    else:
+        future.set_result(sent.result())
+
+
+def _fail(future: asyncio.Future[Outcome], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # marks it as retrieved, since the owner may be gone
