@@ -24,6 +24,11 @@ class Account:
         self._entered_s = now_s
         self.state = state
 
+    @property
+    def since_s(self) -> float:
+        """When the present state began."""
+        return self._entered_s
+
     def seconds(self, now_s: float) -> dict[State, float]:
         """The time spent in each state up to `now_s`, in seconds."""
         spent = dict(self._seconds)

@@ -10,7 +10,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from rich.live import Live
 
 from simulators.clock import Clock, LatePolicy
 from simulators.faults import Fault, FaultLog, Schedule
-from simulators.flow import Factory
+from simulators.flow import Factory, Machine
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.metrics import Metrics, RunStatus, oee
 from simulators.plant import Plant
@@ -173,11 +173,21 @@ def plans(plant: Plant, factory: Factory, start: datetime, clock: Clock) -> list
     for machine in factory.machines:
         key = {"plant": plant.name, "line": machine.line, "machine": machine.path}[plant.servers]
         found.setdefault(key, []).append(PackMLUnit(machine))
+    places = list(found.values())
+    lines = [[line for line in factory.lines if _first(line.machines, places) == n] for n in range(len(places))]
     loads = [factory.stress, *([] for _ in range(len(found) - 1))]
     return [
-        Plan(name, plant.site, units, load, start, clock)
-        for (name, units), load in zip(found.items(), loads, strict=True)
+        Plan(
+            name, plant.site, units, load, start, clock, lines[n], list(factory.crews.values()) if n == 0 else (),
+            factory.set_points,
+        )
+        for n, ((name, units), load) in enumerate(zip(found.items(), loads, strict=True))
     ]  # fmt: skip
+
+
+def _first(machines: Sequence[Machine], places: Sequence[Sequence[PackMLUnit]]) -> int:
+    """The first of the servers that shows one of these machines."""
+    return next(n for n, units in enumerate(places) if any(unit.machine in machines for unit in units))
 
 
 @contextmanager

@@ -14,3 +14,7 @@ class ConfigError(Exception):
 
 class Illegal(Exception):  # noqa: N818 - it is an answer to a command, not a fault of the program
     """The machine cannot obey a command in its present state.  Nothing has changed."""
+
+
+class OutOfRange(ValueError):  # noqa: N818 - it is an answer to a command, not a fault of the program
+    """A set-point does not accept this value.  Nothing has changed."""

@@ -127,8 +127,8 @@ def elements_of(
 
 
 Record = tuple[float, str, bool | int | float | str]
-"""A recorded change: seconds, name (`state`, `good`, `scrap`, `rework`, `fault` or `energy_j`), and the new value."""
-COUNTERS = ("good", "scrap", "rework", "energy_j")
+"""A recorded change: seconds, name (`state`, `fault` or one of `COUNTERS`), and the new value."""
+COUNTERS = ("good", "scrap", "rework", "energy_j", "ideal_s")
 
 
 def elements_of_records(
@@ -143,7 +143,8 @@ def elements_of_records(
     """The elements of one machine from recorded telemetry, oldest record first.  A cloud can compute them the same way.
 
     `state` and `counters` are the state and the counts at `from_s` (default of the counts: 0).  A repeated record
-    changes nothing.  A counter that falls has restarted.
+    changes nothing.  A counter that falls has restarted.  `ideal_s`, the cumulative ideal time, counts in place of
+    `ideal_cycle_s` x pieces where it is among the records: so it does with several products.
     """
     account, last, failures, fault = Account(state, from_s), dict(counters or {}), 0, ""
     gained = dict.fromkeys(COUNTERS, 0.0)
@@ -163,7 +164,7 @@ def elements_of_records(
         good=good,
         scrap=scrap,
         rework=rework,
-        ideal_s=ideal_cycle_s * (good + scrap + rework),
+        ideal_s=gained["ideal_s"] if "ideal_s" in last else ideal_cycle_s * (good + scrap + rework),
         failures=failures,
         energy_j=gained["energy_j"],
     )

@@ -7,5 +7,18 @@ from simulators.flow.machine import Machine
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.flow.part import Part, Visit
 from simulators.flow.replay import replay
+from simulators.flow.set_points import SetPoint, SetPoints
 
-__all__ = ["Change", "Command", "Factory", "Line", "Machine", "PackMLUnit", "Part", "Visit", "replay"]
+__all__ = [
+    "Change",
+    "Command",
+    "Factory",
+    "Line",
+    "Machine",
+    "PackMLUnit",
+    "Part",
+    "SetPoint",
+    "SetPoints",
+    "Visit",
+    "replay",
+]

@@ -62,6 +62,11 @@ class Buffer:
         """The time integral of the number of parts in the places, in part seconds."""
         return self._part_seconds + len(self._parts) * (now_s - self._counted_s)
 
+    def set_capacity(self, capacity: float) -> None:
+        """Use another number of places from now on.  Parts beyond it stay until they are taken."""
+        self.capacity = capacity
+        self.admit()
+
     def has_room(self, part: Part) -> bool:
         """Whether `offer` would accept the part now."""
         return self._room(part) > 0

@@ -10,6 +10,7 @@ from simulators.flow.crew import Crew
 from simulators.flow.line import Line
 from simulators.flow.machine import Machine
 from simulators.flow.sensors import signals_of
+from simulators.flow.set_points import SetPoints
 from simulators.flow.shifts import working_spans
 from simulators.flow.stress import tags_of
 from simulators.plant import Plant
@@ -37,6 +38,7 @@ class Factory:
         }
         self.lines: Sequence[Line] = [Line(self.env, spec, seed, self._ledger, self.crews) for spec in plant.lines]
         self.machines: Sequence[Machine] = [machine for line in self.lines for machine in line.machines]
+        self.set_points = SetPoints(self.lines, self.crews, self._ledger)
         self.stress = [tag for spec in plant.stress for tag in tags_of(spec)]
         for machine in self.machines:
             machine.signals = signals_of(machine, seed)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import simpy
 
-from simulators.distributions import Constant
 from simulators.flow.crew import Crew
 from simulators.plant import Failure, Maintenance
 from simulators.states import State
@@ -14,8 +13,8 @@ class FailureProcess:
     """One failure or one kind of maintenance, and the time (seconds) or cycles left until it is due."""
 
     __slots__ = (
-        "asleep", "counts", "crew", "left", "name", "priority", "reason", "renews", "severity", "span", "strikes",
-        "takes_s", "tended",
+        "asleep", "counts", "crew", "due_s", "every", "left", "name", "priority", "reason", "renews",
+        "severity", "span", "strikes", "takes_s", "tended",
     )  # fmt: skip
 
     def __init__(self, spec: Failure | Maintenance, seed: int, path: str, crews: Mapping[str, Crew]) -> None:
@@ -23,6 +22,10 @@ class FailureProcess:
         self.tended: simpy.Event | None = None
         self.asleep: simpy.Process | None = None
         """The process that waits for the due moment, for a failure that counts calendar time."""
+        self.due_s = 0.0
+        """That moment, in simulated seconds."""
+        self.every = 0.0
+        """From one planned maintenance to the next: seconds, or parts.  0 for a failure."""
         self.crew = crews[spec.crew] if spec.crew else None
         self.priority = spec.priority
         if isinstance(spec, Failure):
@@ -34,13 +37,24 @@ class FailureProcess:
             self.reason, self.severity = State.MAINTENANCE, ""
             self.counts = {"age": "operating", "parts": "cycles", "calendar": "calendar"}[spec.by]
             self.strikes, self.renews = spec.when == "at_once", spec.renews
-            self.span = Constant(law="constant", value=spec.every).sampler(seed, path, spec.name)
+            self.every = spec.every
+            self.span = lambda: self.every
             self.takes_s = spec.takes.sampler(seed, path, f"{spec.name}/takes")
         self.left = self.span()
 
     @property
     def is_care(self) -> bool:
         return self.reason is State.MAINTENANCE
+
+    def set_every(self, every: float, now_s: float) -> None:
+        """Another time between two planned maintenances; it holds for the one that is being waited for, too."""
+        more, self.every = every - self.every, every
+        if self.asleep is not None:
+            self.left = max(self.due_s + more - now_s, 0.0)
+            self.asleep.interrupt()
+            self.asleep = None
+        elif self.tended is None:
+            self.left = max(self.left + more, 0.0)
 
     def renew(self) -> None:
         """Start to count again from new."""

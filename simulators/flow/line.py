@@ -18,7 +18,7 @@ from simulators.flow.kinds import STATION_PROCESSES
 from simulators.flow.loop import Loop
 from simulators.flow.machine import Machine
 from simulators.flow.part import Part
-from simulators.flow.sources import Arrivals, Mix, OrderBook
+from simulators.flow.sources import Arrivals, Mix, OrderBook, Release
 
 REMEMBERED = 1000
 """How many finished parts keep their pedigree."""
@@ -36,6 +36,8 @@ class Line:
         self.seed = seed
         self.ledger = ledger
         self.entered = self.delivered = self.lost = 0
+        self.product, self.order = "", 0
+        """What entered last: product, and number of the order."""
         self.stalled = False
         """Whether machines wait in a circle, so that nothing can move: see `simulators/flow/standstill.py`."""
         self.sojourn_s = 0.0
@@ -47,6 +49,8 @@ class Line:
         """Called for each entering part with the number of parts it finds on the line."""
         self.orders: OrderBook | None = None
         self.arrivals: Arrivals | None = None
+        self.release: Release | None = None
+        """What keeps raw parts back; None where they arrive by themselves."""
         self._serials = count(1)
         self._part_seconds = 0.0
         self._counted_s = 0.0
@@ -77,6 +81,7 @@ class Line:
         """Count a finished part and take it off the line."""
         self._leave(part)
         self.delivered += 1
+        self.ledger.note(self.env.now, self.name, "good", self.delivered)
         if self.departures is not None:
             self.departures.append(self.env.now)
 
@@ -84,6 +89,7 @@ class Line:
         """Count a part as scrap and take it off the line."""
         self._leave(part)
         self.lost += 1
+        self.ledger.note(self.env.now, self.name, "scrap", self.lost)
 
     def pedigree(self, serial: str) -> Part | None:
         """A part that has left lately, by serial number: its visits and its components.  None: not known."""
@@ -95,18 +101,30 @@ class Line:
             case plant.Endless():
                 entrance.supply = lambda: self._enter(mix.next_product())
             case plant.Orders():
-                self.orders = OrderBook(self.env, source, entrance, self._enter)
+                self.orders = OrderBook(self.env, source, entrance, self._enter, self._ordered)
                 entrance.supply = self.orders.supply
             case plant.Arrivals():
                 self.arrivals = Arrivals(self.env, self.spec, source, seed)
                 self.env.process(self.arrivals.come(entrance, mix, self._enter))
+        if entrance.supply is not None:
+            self.release = Release(entrance, entrance.supply)
 
     def _enter(self, product: str) -> Part:
         for gatekeeper in self.gatekeepers:
             gatekeeper(self.parts)
         now = self._integrate()
         self.entered += 1
+        if self.ledger.keeping:
+            self.ledger.note(now, self.name, "entered", self.entered)
+            if product != self.product:
+                self.ledger.note(now, self.name, "product", product)
+        self.product = product
         return Part(f"{self.name}-{next(self._serials):08d}", product, now)
+
+    def _ordered(self, order: int) -> None:
+        if order != self.order:
+            self.order = order
+            self.ledger.note(self.env.now, self.name, "order", order)
 
     def _leave(self, part: Part) -> None:
         self.sojourn_s += self._integrate() - part.entered_s

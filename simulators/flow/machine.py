@@ -61,8 +61,8 @@ class Machine(Stoppable):
     __slots__ = (  # over 30 attributes: without slots, Python keeps them in a slower dict
         "_ideals", "_is_plain", "_on_line", "_outflows", "_power", "_quality", "_reserved", "_routes", "_special_s",
         "_usual_s", "begins_at_once", "can_take", "cycles", "defects", "good", "hazard", "ideal_cycle_s", "ideal_s",
-        "line", "name", "product", "results", "rework", "scrap", "seed", "setups", "signals", "speed", "station",
-        "waits_for", "witnesses",
+        "line", "name", "order", "product", "results", "rework", "scrap", "seed", "setups", "signals", "speed",
+        "station", "waits_for", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +86,8 @@ class Machine(Stoppable):
         """The buffer in which it waits for room; None when it does not wait."""
         self.can_take = False
         """Whether it takes a further part while it waits for room: a belt that is not full does."""
-        self.product = ""
+        self.product, self.order = "", 0
+        """What it works on, or did last: product, and number of the order."""
         self.signals: Mapping[str, Signal] = {}
         self.witnesses: list[Callable[[Part, float], None]] = []
         """Called with each finished part and the time at which work on it began."""
@@ -158,18 +159,31 @@ class Machine(Stoppable):
     def prepare(self, part: Part) -> Steps | None:
         """Reserve room if the file says so, set up, change the tool, and do the repairs due by number of cycles."""
         if self._is_plain and self.setups.fits(part.product):
-            self.product = part.product
+            if part.order != self.order or part.product != self.product:
+                self.show_work(part)
             return None
         return self._prepare(part)
+
+    def show_work(self, part: Part) -> None:
+        """Tell which product and order it works on from now on."""
+        now, path = self.env.now, self.path
+        if part.product != self.product:
+            self._note(now, path, "product", part.product)
+        if part.order != self.order:
+            self._note(now, path, "order", part.order)
+        self.product, self.order = part.product, part.order
 
     def _prepare(self, part: Part) -> Steps:
         if self.station.blocking == "before":
             yield from self._reserve()
         setup_s = self.setups.before(part.product)
         if setup_s:
+            self.preparing = part.product
             yield from self.spend(State.SETUP, setup_s)
-        self.product = part.product
+        if part.order != self.order or part.product != self.product:
+            self.show_work(part)
         if self.setups.tool_is_worn:
+            self.preparing = "tool"
             yield from self.spend(State.SETUP, self.setups.change_tool())
             self.renewed_s = self.worked_s(self.env.now)
         for process in self.processes.due_by_cycles():
@@ -248,6 +262,7 @@ class Machine(Stoppable):
         part.visits.append(Visit(self.name, began_s, now, defect.code if defect else ""))
         if self._kept is not None:
             self._kept(Change(now, self.path, "cycle_s", now - began_s))
+            self._kept(Change(now, self.path, "ideal_s", self.ideal_s))
         for witness in self.witnesses:
             witness(part, began_s)
         return defect
@@ -300,6 +315,7 @@ class Machine(Stoppable):
             kept(Change(now, self.path, "serial", part.serial))
 
     def _wait_room(self, part: Part, outflow: Buffer, goal: str, carrier: Carrier | None) -> Steps:
+        self.obstacle = goal
         self.turn(State.BLOCKED)
         if not self._breaks_circle(part, outflow):
             self.waits_for = outflow
@@ -321,11 +337,13 @@ class Machine(Stoppable):
             return True
         self._on_line.stalled = True
         self._note(self.env.now, self.path, "stalled", True)
+        self._note(self.env.now, self.line, "stalled", True)
         return False
 
     def _reserve(self) -> Steps:
         outflow = self._outflows.get(self._routes.usual)
         if outflow is not None and not outflow.reserve():
+            self.obstacle = self._routes.usual
             self.turn(State.BLOCKED)
             self.waits_for = outflow
             yield outflow.wait_reservation()
@@ -336,7 +354,7 @@ class Machine(Stoppable):
         """Work faster or slower than the file says, also on the part in work.  Raises ValueError unless over 0."""
         if not speed > 0:
             raise ValueError(f"speed must be over 0, not {speed}: hold the machine to stop it")
-        self._disturb()
+        self.disturb()
         now, law = float(self.env.now), self.station.speed
         self.speed, self.hazard = speed, speed**law.failures
         self._quality.factor, self.setups.wear = speed**law.defects, speed**law.tool

@@ -19,7 +19,9 @@ def replay(factory: Factory, commands: Iterable[Command], until_s: float) -> Non
     units = {machine.path: PackMLUnit(machine) for machine in factory.machines}
     for command in commands:
         through(factory.env, command.at_s)
-        if command.name == "speed":
+        if (command.machine, command.name) in factory.set_points.all:
+            factory.set_points.set(command.machine, command.name, command.value)
+        elif command.name == "speed":
             units[command.machine].machine.set_speed(float(command.value))
         else:
             units[command.machine].command(Cause[str(command.value).upper()])

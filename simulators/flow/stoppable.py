@@ -19,6 +19,7 @@ from simulators.states import State
 Steps = Generator[simpy.Event, Part | None, None]
 GRAVEST = (State.OFF, State.DOWN, State.MAINTENANCE, State.HELD)
 """The stops, gravest first.  The account shows the gravest of several."""
+USUAL_REASONS = {State.OFF: "shift", State.HELD: "operator"}
 NAMES = {state: state.value for state in State}
 """Looked up once: the value of an enumeration is a computed property, and slow."""
 
@@ -27,8 +28,9 @@ class Stoppable:
     """The part of a machine that stops and goes on.  Times in seconds of simulated time."""
 
     __slots__ = (
-        "_activity", "_kept", "_note", "_process", "_released", "_stops", "account", "env", "failures", "fault",
-        "followers", "inflow", "path", "processes", "renewed_s", "severity", "stopped", "timing",
+        "_activity", "_kept", "_note", "_process", "_released", "_stops", "account", "care", "env", "failures", "fault",
+        "followers", "inflow", "obstacle", "path", "preparing", "processes", "reason", "renewed_s", "severity",
+        "stopped", "timing",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +43,14 @@ class Stoppable:
         self.account = Account(State.STARVED)
         self.failures = 0
         self.fault = self.severity = ""
+        self.reason = ""
+        """Why it is in its present state."""
+        self.care = ""
+        """Name of the planned maintenance that is under way; empty when there is none."""
+        self.preparing = ""
+        """What it is set up for: `tool`, or the new product."""
+        self.obstacle = ""
+        """The station in front of which there was no room last."""
         self.renewed_s = 0.0
         """The time worked when the tool was last renewed, in seconds."""
         self.followers: list[Callable[[State, float], None]] = []
@@ -74,7 +84,7 @@ class Stoppable:
         """Stop the machine with the gravity of `reason`, until `release` with the same reason."""
         self._stops[reason] += 1
         self.stopped += 1
-        self._disturb()
+        self.disturb()
         self._show()
 
     def release(self, reason: State) -> None:
@@ -99,6 +109,8 @@ class Stoppable:
             self.failures += 1
             self.severity = process.severity
             self._tell_fault(process.name)
+        else:
+            self.care = process.name
         self.stop(process.reason)
         takes_s = process.takes_s()
         if process.crew is None:
@@ -121,7 +133,7 @@ class Stoppable:
 
     def _count_by_calendar(self, process: FailureProcess) -> Steps:
         while True:
-            process.asleep = self.env.active_process
+            process.asleep, process.due_s = self.env.active_process, self.env.now + process.left
             try:
                 yield self.env.timeout(process.left)
             except simpy.Interrupt:  # planned maintenance has renewed it in the meantime
@@ -133,7 +145,7 @@ class Stoppable:
                 process.left, process.tended = 0.0, self.env.event()
                 yield process.tended
 
-    def _disturb(self) -> None:
+    def disturb(self) -> None:
         """Interrupt a timed activity so that it checks stops and speed again."""
         if self.timing:
             self.timing = False
@@ -161,4 +173,22 @@ class Stoppable:
         for follow in self.followers:
             follow(state, now)
         if self._kept is not None:
+            reason = self._reason_for(state)
+            if reason != self.reason:
+                self.reason = reason
+                self._kept(Change(now, self.path, "reason", reason))
             self._kept(Change(now, self.path, "state", NAMES[state]))
+
+    def _reason_for(self, state: State) -> str:
+        """Why it is in this state: see the table of `simulators/server/machines.py`."""
+        match state:
+            case State.DOWN:
+                return self.fault
+            case State.MAINTENANCE:
+                return self.care
+            case State.BLOCKED:
+                return self.obstacle
+            case State.SETUP:
+                return self.preparing
+            case _:
+                return USUAL_REASONS.get(state, "")

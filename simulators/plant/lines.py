@@ -14,6 +14,10 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+OWN_NAMES = {"Buffers", "SetPoints", "Entered", "Good", "Scrap", "InWork", "Stalled", "Product", "Order"}
+"""What stands beside the machines below a line in the address space."""
+
+
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -99,6 +103,8 @@ class Line(FileSection):
     def _consistent(self) -> Self:
         no_twins("machine", [name for station in self.stations for name in station.machine_names])
         no_twins("station", [station.name for station in self.stations])
+        if taken := sorted({name for s in self.stations for name in (s.name, *s.machine_names)} & OWN_NAMES):
+            raise ValueError(f"no station may be called {', '.join(taken)}: the line shows values of its own there")
         return self
 
     def ways_from(self, station: Station) -> tuple[tuple[str, float, str | None], ...]:

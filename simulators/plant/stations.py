@@ -8,6 +8,8 @@ from simulators.distributions import Distribution, Duration, Lasting, Positive
 from simulators.plant.quantities import FileSection, Name, Places, Power, Probability, no_twins
 from simulators.plant.sensing import USUAL_SIGNALS, SignalSpec
 
+SPARE_PLACES = 10
+"""Places that a buffer can be given besides those that it has, where the file does not say."""
 OUT = "out"
 """Where finished parts go."""
 
@@ -118,6 +120,10 @@ class Station(FileSection):
     ideal: Positive | None = Field(None, description="ideal cycle time for the key figures; default: the mean")
     machines: Annotated[int, Field(ge=1, le=200)] = 1
     buffer: Places = Field(0, description="places for parts waiting in front of the station, or `unlimited`")
+    room: Places | None = Field(
+        None,
+        description="places that there are in all, for the set-point of its limit; default: `buffer` + 10",
+    )
     blocking: Literal["after", "before"] = Field(
         "after", description="after: keeps a finished part until there is room; before: starts only when there is room"
     )
@@ -138,6 +144,8 @@ class Station(FileSection):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.room is not None and self.room < self.buffer:
+            raise ValueError(f"room: {self.room:g} is less than the buffer, which has {self.buffer:g} places")
         no_twins("signal", [s.name for s in self.signals])
         no_twins("failure or maintenance", [*(f.name for f in self.failures), *(m.name for m in self.maintenance)])
         no_twins("defect", [d.code for d in self.defects])
@@ -146,6 +154,11 @@ class Station(FileSection):
         if self.blocking == "before" and (len(self.next) > 1 or any(d.to for d in self.defects)):
             raise ValueError("blocking: before needs a single next station: no shares and no rework from here")
         return self
+
+    @property
+    def most_places(self) -> float:
+        """Up to how many places a set-point may raise the buffer."""
+        return self.buffer + SPARE_PLACES if self.room is None else self.room
 
     @property
     def ideal_cycle_s(self) -> float:

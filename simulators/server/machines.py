@@ -4,11 +4,17 @@
 | --- | --- | --- | --- |
 | State | String | | one of the states of `simulators/states.py` |
 | StateNumber | Int32 | | its position in that list, from 0 |
+| Reason | String | | of the state: failure, planned maintenance, station without room, product or `tool` set up for,
+| | | | `shift`, `operator` |
+| Since | DateTime | | when the state began |
+| Product | String | | that it works on, or did last |
+| Order | UInt32 | | number of that product's order, from 1; 0 without orders |
 | SerialNumber, Defect | String | | of the last part, of the last defect |
 | Good, Scrap, Rework | UInt32 | | parts finished since the start |
 | Fault | String | | the cause of the breakdown; empty when there is none |
 | CycleTime | Double | s | of the last part |
-| IdealCycleTime | Double | s | the reference of OEE |
+| IdealCycleTime | Double | s | of the usual product |
+| IdealTime | Double | s | ideal time of all parts made: the numerator of OEE, also with several products |
 | Energy | Double | J | used since the start |
 | one per signal | Double | as the plant file says | sampled |
 
@@ -18,6 +24,7 @@ EngineeringUnits.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from asyncua import ua
 
@@ -96,6 +103,10 @@ def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: u
         "State": (ua.VariantType.String, "", "present state of the machine"),
         "StateNumber": (ua.VariantType.Int32, 0, "position of State in the list of states, from 0"),
         "Fault": (ua.VariantType.String, "", "cause of the breakdown; empty when there is none"),
+        "Reason": (ua.VariantType.String, "", "why the machine is in its state"),
+        "Since": (ua.VariantType.DateTime, datetime.now(UTC), "when the state began"),
+        "Product": (ua.VariantType.String, "", "product in work, or the last one"),
+        "Order": (ua.VariantType.UInt32, 0, "number of the order in work, from 1; 0 without orders"),
         "SerialNumber": (ua.VariantType.String, "", "serial number of the last part"),
         "Defect": (ua.VariantType.String, "", "code of the last defect"),
         "Good": (ua.VariantType.UInt32, 0, "good parts since the start"),
@@ -115,6 +126,14 @@ def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: u
         unit=UNITS["s"],
         limits=(0.0, 3600.0),
         description="ideal work time of a part, the reference of OEE",
+    )
+    add_analog(
+        ns,
+        nodes,
+        "IdealTime",
+        unit=UNITS["s"],
+        limits=(0.0, 1e12),
+        description="ideal time of all parts made since the start: the numerator of OEE",
     )
     add_analog(ns, nodes, "Energy", unit=UNITS["J"], limits=(0.0, 1e15), description="energy used since the start")
     for name, signal in machine.signals.items():

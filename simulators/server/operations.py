@@ -1,7 +1,8 @@
 """What clients may do to a machine: call its methods and write its set-points.  Both act on the flow.
 
 Every machine has the methods Start, Stop, Hold, Unhold, Suspend, Unsuspend, Complete, Reset, Abort, Clear and SetSpeed,
-and the writable set-point SpeedFactor (1: as in the plant file).  A PackML machine also has these commands where OPC
+and the writable set-point SpeedFactor (1: as in the plant file).  Those of the plant (lots, buffers, priorities …) are
+in `simulators/server/lines.py`.  A PackML machine also has these commands where OPC
 30050 puts them, and SetMachSpeed in parts per minute.
 
 | refusal | when |
@@ -38,6 +39,8 @@ CAUSES: Mapping[str, Cause] = {
     "Abort": Cause.ABORT, "Clear": Cause.CLEAR,
 }  # fmt: skip
 OWN = ("Start", "Stop", "Hold", "Unhold", "Suspend", "Unsuspend", "Complete", "Reset", "Abort", "Clear")
+SetValue = Callable[[float | int | str], ua.StatusCode]
+"""Makes a written value effective, or says why not."""
 NUMBERS = (ua.VariantType.Double, ua.VariantType.Float)
 
 
@@ -66,6 +69,7 @@ class Operations:
         self._caller = caller
         self._speed_changed = speed_changed
         self._set_points: dict[ua.NodeId, SetPoint] = {}
+        self._variables: dict[ua.NodeId, tuple[ua.VariantType, SetValue]] = {}
 
     def add(self, shown: MachineInstances) -> None:
         """Give a machine its methods and its set-point."""
@@ -94,6 +98,10 @@ class Operations:
     def add_set_point(self, variable: Variable, low: float, high: float, apply: Callable[[float], None]) -> None:
         """Let clients write a number from `low` to `high` to a variable.  `apply` makes it effective."""
         self._set_points[variable.node_id] = SetPoint(low, high, apply)
+
+    def add_variable(self, variable: Variable, apply: SetValue) -> None:
+        """Let clients write values of the variable's own type to it.  `apply` makes them effective, or refuses them."""
+        self._variables[variable.node_id] = (variable.kind, apply)
 
     def _bind_packml(self, shown: MachineInstances, nodes: Mapping[str, ua.NodeId]) -> None:
         store = self._ns.space.store
@@ -139,16 +147,22 @@ class Operations:
 
     def judge(self, written: ua.WriteValue, user: User) -> ua.StatusCode | None:
         """Apply or refuse a client's write.  None: the variable is no set-point, and asyncua refuses the write."""
-        set_point = self._set_points.get(written.NodeId)
-        if set_point is None or written.AttributeId != AttributeIds.Value:
+        set_point, other = self._set_points.get(written.NodeId), self._variables.get(written.NodeId)
+        if (set_point is None and other is None) or written.AttributeId != AttributeIds.Value:
             return None
         if not self._may_operate(user):
             return status(StatusCodes.BadUserAccessDenied)
         if written.IndexRange:
             return status(StatusCodes.BadIndexRangeInvalid)
         value = written.Value.Value
+        if other is not None:
+            kind, apply = other
+            if value is None or value.VariantType is not kind or not isinstance(value.Value, float | int | str):
+                return status(StatusCodes.BadTypeMismatch)
+            return apply(value.Value)
         if value is None or value.VariantType is not ua.VariantType.Double or not isinstance(value.Value, float):
             return status(StatusCodes.BadTypeMismatch)
+        assert set_point is not None
         return _apply(set_point, value.Value)
 
     def allowed(self) -> bool:

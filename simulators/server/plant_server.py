@@ -13,13 +13,15 @@ from datetime import datetime
 
 from asyncua.server.address_space import NodeData
 
-from simulators.flow import Change, Machine
+from simulators.flow import Change, Line, Machine, SetPoints
+from simulators.flow.crew import Crew
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.flow.results import Results
 from simulators.flow.stress import StressTag
 from simulators.server.endpoint import MODEL_URI, OpcUaServer
 from simulators.server.events import Events
 from simulators.server.information import Information
+from simulators.server.lines import LinesShown
 from simulators.server.machines import MachineNodes, NodeNamespace, add_machines, title
 from simulators.server.models import TABLES, Models, table
 from simulators.server.nodes import collection_paused
@@ -35,7 +37,8 @@ STATE_NUMBERS = {state.value: number for number, state in enumerate(State)}
 """The value of StateNumber for each value of State."""
 VARIABLES = {
     "state": "State", "good": "Good", "scrap": "Scrap", "rework": "Rework", "cycle_s": "CycleTime", "fault": "Fault",
-    "serial": "SerialNumber", "defect": "Defect",
+    "serial": "SerialNumber", "defect": "Defect", "product": "Product", "order": "Order", "reason": "Reason",
+    "ideal_s": "IdealTime",
 }  # fmt: skip
 """Which variable shows which change.  Changes of other names are not served."""
 REMEMBERED = ("State", "Good", "Scrap", "CycleTime", "Fault")
@@ -56,6 +59,7 @@ class PlantServer:
         core.judge = self.operations.judge
         core.read_history = writer.history.read
         self.machines: dict[str, MachineNodes] = {}
+        self.lines: LinesShown | None = None
         self.load: Load | None = None
         self.simulation: Simulation | None = None
         self._removed: dict[object, list[NodeData]] = {}
@@ -84,6 +88,14 @@ class PlantServer:
                 self.writer.history.keep(nodes.variables[name])
         self.events.bind_methods()
 
+    def add_lines(self, plan: "Plan") -> None:
+        """Add the lines and crews that this server shows, and the set-points of everything that it shows."""
+        self.lines = LinesShown(self._ns, plan.site, self.writer, self.operations)
+        self.lines.add(plan.lines, plan.crews)
+        if plan.set_points is not None:
+            of_lines = [f"{line.name}/{part}" for line in plan.lines for part in ("SetPoints", "Buffers")]
+            self.lines.add_points(plan.set_points.of(*of_lines, *self.machines), plan.set_points)
+
     def remove_nodes(self, key: object, variables: Iterable[Variable]) -> None:
         """Remove variables from the address space, until `restore_nodes` with the same key."""
         self._removed[key] = [self._ns.space.remove(variable.node_id) for variable in variables]
@@ -103,12 +115,16 @@ class PlantServer:
                 ("State", machine.state.value), ("StateNumber", STATE_NUMBERS[machine.state.value]),
                 ("Good", machine.good), ("Scrap", machine.scrap), ("Rework", machine.rework),
                 ("IdealCycleTime", machine.ideal_cycle_s), ("SpeedFactor", machine.speed), ("Fault", machine.fault),
+                ("IdealTime", machine.ideal_s), ("Product", machine.product), ("Order", machine.order),
+                ("Reason", machine.reason), ("Since", self.writer.instant(machine.account.since_s)),
             ):  # fmt: skip
                 self.writer.write(variables[name], content, now_s)
             self.information.show(machine, machine.state, now_s)
             if machine.fault:
                 self.events.broke_down(nodes, machine.fault, machine.severity, self.writer.instant(now_s))
             self.information.show_pack_state(machine, self.information.shown[machine.path].unit.state, now_s)
+        if self.lines is not None:
+            self.lines.write_all(now_s)
         if self.load is not None:
             self.load.write_all(now_s)
         self.sample(now_s)
@@ -118,13 +134,15 @@ class PlantServer:
         self.sample(now_s)
         self.writer.record_rest(self._ns.index)
 
-    def publish(self, changes: Iterable[Change], now_s: float) -> None:
+    def publish(self, changes: Sequence[Change], now_s: float) -> None:
         """Write the changes up to `now_s`.  Changes of machines on other servers are left out."""
         if self.load is not None:
             self.load.publish(now_s)
         for machine, state, at_s in self._passed:
             self.information.show_pack_state(machine, state, at_s)
         self._passed.clear()
+        if self.lines is not None:
+            self.lines.publish(changes)
         for change in changes:
             nodes = self.machines.get(change.machine)
             name = VARIABLES.get(change.name)
@@ -139,6 +157,7 @@ class PlantServer:
         if change.name == "state":
             state = State(str(change.value))
             self.writer.write(nodes.variables["StateNumber"], STATE_NUMBERS[state.value], change.at_s)
+            self.writer.write(nodes.variables["Since"], at, change.at_s)
             self.information.show(nodes.machine, state, change.at_s)
             self.events.state_changed(nodes, state.value, str(before), at)
         elif change.name == "fault":
@@ -152,6 +171,8 @@ class PlantServer:
         """Write the present value of everything that is a function of time."""
         if self.simulation is not None:
             self.simulation.show(now_s)
+        if self.lines is not None:
+            self.lines.sample(now_s)
         for nodes in self.machines.values():
             machine = nodes.machine
             self.writer.write(nodes.variables["Energy"], machine.energy_j(now_s), now_s)
@@ -177,6 +198,9 @@ class Plan:
     """The instant of simulated time 0."""
     pace: SimulationClock | None = None
     """The clock that clients may read and control."""
+    lines: Sequence[Line] = ()
+    crews: Sequence[Crew] = ()
+    set_points: SetPoints | None = None
 
 
 async def build(
@@ -198,6 +222,7 @@ async def build(
             models.add(table(name).rows)
         plant_server = PlantServer(server, writer, ns, models)
         plant_server.add(plan.site, plan.units, plan.stress, now_s)
+        plant_server.add_lines(plan)
         if plan.pace is not None:
             plant_server.simulation = Simulation(ns, plan.site, writer, plant_server.operations, plan.pace)
     plant_server.write_all(now_s)

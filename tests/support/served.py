@@ -84,7 +84,10 @@ async def plant_served(path: Path, access: Access | None = None, record: Path | 
         prepared(plant.name, access or Access(), bind("opc.tcp://127.0.0.1:0")) as server,
     ):
         units = [PackMLUnit(machine) for machine in factory.machines]
-        plant_server = await build(server, Plan(plant.name, plant.site, units, factory.stress, EPOCH), recorder)
+        plant_server = await build(server, Plan(
+                plant.name, plant.site, units, factory.stress, EPOCH, None, factory.lines,
+                list(factory.crews.values()), factory.set_points,
+            ), recorder)  # fmt: skip
         plant_server.record_rest(0.0)
         await server.start()
         yield Plant(factory, plant_server)

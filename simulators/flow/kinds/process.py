@@ -22,7 +22,8 @@ def process(machine: Machine) -> Steps:
             part = yield from machine.next_part()
         while True:
             if at_once:
-                machine.product = part.product
+                if part.order != machine.order or part.product != machine.product:
+                    machine.show_work(part)
             elif (steps := machine.prepare(part)) is not None:
                 yield from steps
             began_s, seconds = env.now, machine.work_s(part)
