@@ -95,6 +95,20 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class TagFacts:
+    """What a server says of a variable beside its type, for descriptions of what the gateway sends."""
+
+    description: str = ""
+    access: int = 0
+    """UserAccessLevel (Part 3, 8.57): 1 readable, 2 writable, 4 its history is readable."""
+    low: float | None = None
+    high: float | None = None
+    """EURange: where the value lies in normal operation.  It may lie outside."""
+    unit_code: str = ""
+    """Code of the unit in UNECE Recommendation 20; empty where the server names none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A discontinuity, announced in the stream: values that existed and will not be delivered."""
 

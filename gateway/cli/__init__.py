@@ -8,6 +8,7 @@ from gateway.cli.cert import cert
 from gateway.cli.command import command as ask
 from gateway.cli.common import examples, write_all_of_it
 from gateway.cli.demo import demo
+from gateway.cli.model import model
 from gateway.cli.outbox import outbox
 from gateway.cli.profile import profile
 from gateway.cli.running import run, schema, show_version, validate
@@ -72,6 +73,7 @@ for command, lines in (
     cli.command(name="command" if command is ask else None, epilog=examples(*lines))(command)
 cli.command("version")(show_version)
 cli.add_typer(cert, name="cert")
+cli.add_typer(model, name="model")
 cli.add_typer(outbox, name="outbox")
 cli.add_typer(profile, name="profile")
 cli.add_typer(audit, name="audit")

@@ -160,13 +160,13 @@ async def browse(session: Session, options: BrowseOptions, progress: Progress = 
     node = await locate(session, options.root)
     if node is None or not await _exists(session, node):
         raise Rejected("node_id", f"{session.where} has no node {options.root}")
-    found = await survey(session, node, depth=options.depth, progress=_count(progress, "nodes browsed"))
+    found = await survey(session, node, depth=options.depth, progress=counted(progress, "nodes browsed"))
     matching = [variable for variable in found.variables if options.is_chosen("/".join(variable.path))]
     shown = await with_units(session, matching[: options.limit or None])
     nodes = [variable.node for variable, _ in shown]
     values = [ReadValue(0, None, 0)] * len(shown)
     if options.with_values and nodes:
-        values = await _with_structures(session, nodes, _count(progress, "values read"))
+        values = await _with_structures(session, nodes, counted(progress, "values read"))
     entries = [_entry(session, *pair, value) for pair, value in zip(shown, values, strict=True)]
     closed = ["/".join(path) for path in found.closed]
     return Browsed(entries, closed, len(matching), tuple(session.refused), nameless(session.uris))
@@ -190,7 +190,8 @@ async def _exists(session: Session, node: ua.NodeId) -> bool:
     return answer.good is not None
 
 
-def _count(progress: Progress, what: str) -> Callable[[int], None]:
+def counted(progress: Progress, what: str) -> Callable[[int], None]:
+    """Adds up what is done, and tells it."""
     done = 0
 
     def more(count: int) -> None:
@@ -215,7 +216,7 @@ def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
 
 async def plan(session: Session, config: SourceConfig, progress: Progress = lambda what, done: None) -> Plan:
     """Resolve, subscribe, note the server's answers, and delete the subscriptions.  Raises `Unavailable`."""
-    table: Table = await resolve(session, config, _count(progress, "nodes browsed"))
+    table: Table = await resolve(session, config, counted(progress, "nodes browsed"))
     subscribed = None if config.mode == "poll" else await _subscribed(session, config, table, progress)
     trackers, answers = subscribed or ((), await _polled(session, table))
     every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
@@ -254,7 +255,7 @@ async def _subscribed(
     """
     subscriptions = Subscriptions(session, config)
     try:
-        count = _count(progress, "variables subscribed to")
+        count = counted(progress, "variables subscribed to")
         answers = await subscriptions.place(list(enumerate(table.items)), progress=count)
         return tuple(subscriptions), answers
     except NoSubscriptions:

@@ -182,6 +182,14 @@ def _longest_topic(template: str, payload: PayloadConfig, has_states: bool) -> s
     return template + _below(has_states)
 
 
+def _body(payload: PayloadConfig) -> dict[str, object]:
+    """In binary mode the payload is `data` alone."""
+    schema = events_schema()
+    if payload.cloudevents.mode == "structured":
+        return schema
+    return {"$defs": schema["$defs"], "type": "object", "description": "The fields by name."}
+
+
 def _why_mqtt_5(payload: PayloadConfig) -> str:
     """Why the mode needs MQTT 5: the attributes of binary events are user properties."""
     is_binary = payload.cloudevents.mode == "binary"
@@ -196,6 +204,8 @@ CLOUD_EVENTS = Format(
     takes_compression=False,
     describes_types=True,
     retains_lists=True,
+    body=_body,
+    places=lambda payload, gateway, source, topic: (topic, f"{topic}/metadata"),
     numbers_writers=True,
     why_mqtt_5=_why_mqtt_5,
     keep_alive_s=lambda payload: payload.pubsub.keep_alive,

@@ -322,4 +322,5 @@ COLUMNS = Format(
     schema=columns_schema,
     longest_topic=_longest_topic,
     retains_lists=True,
+    places=lambda payload, gateway, source, topic: (topic, f"{topic}/tags/0"),
 )

@@ -69,6 +69,23 @@ class EncoderContext:
         return replace(settings, rules=replace(settings.rules, max_bytes=room))
 
 
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """Where the schema of a message can name the variables of its topic."""
+
+    place: tuple[str, ...]
+    """Keys from the schema of the message to the one that is narrowed."""
+    by_name: bool = False
+    """Whether values are members under the names of variables; otherwise they are objects with a `name`."""
+    has_plain_values: bool = True
+    """Whether a value has the form of `gateway/payload/forms.py`."""
+
+
+def data_alone(payload: PayloadConfig, gateway: str, source: str, topic: str) -> tuple[str, str]:
+    """Messages go to the topic of the template, and nothing describes them."""
+    return topic, ""
+
+
 def topic_as_configured(template: str, payload: PayloadConfig, has_states: bool) -> str:
     return template
 
@@ -105,5 +122,14 @@ class Format:
     """The codec of commands that goes with it alone.  Empty: none."""
     is_things: bool = False
     """Whether its messages are those of a cloud's own thing model, which clouds take on a topic of its own."""
+    places: Callable[[PayloadConfig, str, str, str], tuple[str, str]] = data_alone
+    """The topics of its data and of what describes them, given the names of gateway and source and the topic of the
+    template.  The second is empty where nothing does."""
+    content_type: str = "application/json"
+    """Content type of messages with values."""
+    body: Callable[[PayloadConfig], dict[str, object]] | None = None
+    """The JSON Schema of a payload, where the settings decide.  None: it is `schema`."""
+    narrowing: Narrowing | None = None
+    """Where its schema can name variables.  None: nowhere."""
     presence: Callable[[PayloadConfig, str], Presence] | None = None
     """Its own presence message, given the name of the gateway.  None: that of `GatewayPresence`."""

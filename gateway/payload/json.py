@@ -19,7 +19,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.model import Batch, Loss, Message, Priority
-from gateway.payload.format import Format
+from gateway.payload.format import Format, Narrowing
 from gateway.payload.forms import json_texts
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.layout import Rows, Share
@@ -229,9 +229,11 @@ def json_schema() -> dict[str, object]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **JsonMessage.model_json_schema()}
 
 
+NARROWING = Narrowing(("properties", "values", "items"))
 JSON = Format(
     encoder=lambda context: JsonEncoder(context.settings),
     announcement=lambda payload, gateway: announcement,
     schema=json_schema,
     takes_topic_per_tag=True,
+    narrowing=NARROWING,
 )

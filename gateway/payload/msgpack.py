@@ -12,7 +12,7 @@ from gateway.model import Batch, Loss, Message
 from gateway.payload.format import Format
 from gateway.payload.forms import json_column
 from gateway.payload.gaps import Row
-from gateway.payload.json import announced, json_schema
+from gateway.payload.json import NARROWING, announced, json_schema
 from gateway.payload.layout import Rows
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering
 from gateway.payload.timestamps import TIME_SOURCES, texts_of
@@ -89,4 +89,6 @@ MSGPACK = Format(
     announcement=lambda payload, gateway: msgpack_announcement,
     schema=json_schema,  # after unpacking
     takes_topic_per_tag=True,
+    content_type=CONTENT_TYPE,
+    narrowing=NARROWING,
 )

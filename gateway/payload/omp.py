@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config import PayloadConfig
 from gateway.model import IS_ARRAY, IS_MATRIX, Batch, Loss, Message, Priority
-from gateway.payload.format import Announcement, EncoderContext, Format
+from gateway.payload.format import Announcement, EncoderContext, Format, Narrowing
 from gateway.payload.forms import Json, json_of
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import JsonGap
@@ -196,4 +196,10 @@ def _encoder(context: EncoderContext) -> OmpEncoder:
     return OmpEncoder(context.settings, context.source, context.endpoint)
 
 
-OMP = Format(encoder=_encoder, announcement=_announcement, schema=_schema, takes_topic_per_tag=True)
+OMP = Format(
+    encoder=_encoder,
+    announcement=_announcement,
+    schema=_schema,
+    takes_topic_per_tag=True,
+    narrowing=Narrowing(("properties", "payload", "properties", "data"), has_plain_values=False),
+)

@@ -35,7 +35,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from gateway.config import PayloadConfig
 from gateway.model import Loss, Message, Priority
-from gateway.payload.format import EncoderContext, Format
+from gateway.payload.format import EncoderContext, Format, Narrowing
 from gateway.payload.frames import Frame, FramesEncoder, Wrapped, Writer, frames_encoder
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described, JsonGap
@@ -261,6 +261,10 @@ def _encoder(context: EncoderContext) -> FramesEncoder:
     return frames_encoder(context, context.settings, _envelope(context.payload, context.gateway))
 
 
+def _places(payload: PayloadConfig, gateway: str, source: str, topic: str) -> tuple[str, str]:
+    return _envelope(payload, gateway).places(topic, source, topic.replace("/", "."))
+
+
 def _longest_topic(template: str, payload: PayloadConfig, has_states: bool) -> str:
     """The longest topic: the whole template becomes one level of it."""
     return f"{payload.pubsub.prefix}/json/metadata/{{gateway}}/{{source}}/{{tag}}"
@@ -274,6 +278,10 @@ PUBSUB = Format(
     longest_topic=_longest_topic,
     describes_types=True,
     retains_lists=True,
+    places=_places,
+    narrowing=Narrowing(
+        ("properties", "Messages", "items", "properties", "Payload"), by_name=True, has_plain_values=False
+    ),
     numbers_writers=True,
     keep_alive_s=lambda payload: payload.pubsub.keep_alive,
     presence=lambda payload, gateway: StatusPresence(_envelope(payload, gateway)),

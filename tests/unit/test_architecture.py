@@ -16,7 +16,7 @@ GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "in_thread", "tcp", "model", "values", "topics", "urls",
     "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics", "logs",
     "notify", "cancellation", "link", "delivery", "operations", "outbox", "payload", "loading", "shaping", "opcua",
-    "mqtt", "commands", "pipeline", "web", "gc_tuning", "run", "demo", "cli", "__main__",
+    "mqtt", "commands", "pipeline", "modelling", "web", "gc_tuning", "run", "demo", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions",
@@ -24,7 +24,7 @@ SIMULATORS_ORDER = (
     "verify", "metrics", "logs", "view", "server", "app", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {
-    "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "opening"),
+    "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "facts", "opening"),
     "gateway.run": (
         "added", "added_file", "changes", "taking", "gateway", "itself", "commands", "life", "sink_kinds",
         "source_unit", "sink_unit", "readiness", "reconcile", "app",

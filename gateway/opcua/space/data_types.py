@@ -52,7 +52,8 @@ async def with_types(session: Session, tags: Sequence[Tag], types: Types) -> tup
 
 async def _variable_types(session: Session, tags: Sequence[Tag], types: Types) -> dict[str, VariableType]:
     """By node id of the tag."""
-    nodes = {tag.node_id: node for tag in tags if (node := node_of(tag.node_id, session.uris)) is not None}
+    texts = (tag.node_id for tag in tags if not tag.node_id.startswith("/"))  # a path leads nowhere, or it were an id
+    nodes = {text: node for text in texts if (node := node_of(text, session.uris)) is not None}
     if not nodes:
         return {}
     names = {nodes[tag.node_id]: tag.name for tag in tags if tag.node_id in nodes}

@@ -43,7 +43,8 @@ def test_tags_have_types_and_enumeration_names_if_requested(stack: str) -> None:
 def test_a_structure_is_described_with_its_nested_types() -> None:
     async def body() -> None:
         async with standing_server() as url:
-            (recipe,) = await told(url, f"nsu={NAMESPACE};s=Recipe")
+            (recipe, nowhere) = await told(url, f"nsu={NAMESPACE};s=Recipe", "/Objects/nowhere")
+        assert nowhere is None
         assert recipe is not None
         whole, *inside = recipe.types
         assert (whole.name, whole.built_in, whole.kind) == ("Recipe", 22, 1)

@@ -1,0 +1,171 @@
+"""`gateway model`: what the gateway sends and takes, as models that other systems import."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.common import FileArgument, counting, examples, problems_told, until_interrupted
+from gateway.config import CommandsConfig, Config, SourceConfig
+from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
+from gateway.loading import load
+from gateway.metrics import Metrics
+from gateway.modelling.commanded import commands_at
+from gateway.modelling.describe import describe
+from gateway.modelling.description import SourceTable, Told
+from gateway.modelling.formats import MODEL_FORMATS
+from gateway.modelling.table_file import read, written
+from gateway.opcua.codec.wire import Dialect
+from gateway.opcua.explore import connected
+from gateway.opcua.facts import Described, described
+from gateway.opcua.operations.server import ServerOperations
+from gateway.opcua.session.refusals import Refusal
+
+FORMATS_TOLD = "; ".join(f"{name}: {form.about}" for name, form in MODEL_FORMATS.items())
+
+model = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Describe what the gateway sends and takes, as models that other systems import.",
+    epilog=examples(
+        "gateway model export asyncapi my-gateway.yaml -o plant.asyncapi.json",
+        "gateway model read my-gateway.yaml -o plant.table",
+        "gateway model export json-schema my-gateway.yaml --table plant.table",
+    ),
+)
+TableOption = Annotated[
+    Path | None,
+    typer.Option(metavar="TABLE", help="A file of `gateway model read`, in place of the servers."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="OUT", help="File to write (default: standard output).")
+]
+
+
+def _formats(incomplete: str) -> list[tuple[str, str]]:
+    return [(name, form.about) for name, form in MODEL_FORMATS.items() if name.startswith(incomplete)]
+
+
+@model.command("export")
+def export(
+    form: Annotated[
+        str,
+        typer.Argument(metavar="FORMAT", autocompletion=_formats, help=f"The form of the model.  {FORMATS_TOLD}."),
+    ],
+    file: FileArgument,
+    table: TableOption = None,
+    output: OutOption = None,
+) -> None:
+    """Write a model of what this configuration sends and takes.
+
+    Connects to the servers and asks for types, units, ranges, access levels and descriptions; subscribes to nothing.
+    What the format cannot say is told on standard error, once for each kind. Exit code 1 when a server does not tell
+    all of its address space, or a selection has no variables.
+    """
+    if form not in MODEL_FORMATS:
+        typer.echo(f"gateway model export: there is no format {form!r}, only {', '.join(MODEL_FORMATS)}", err=True)
+        raise typer.Exit(2)
+    with problems_told():
+        config = load(file)
+        tables, problems = _tables(config, table)
+        told = Told()
+        made = MODEL_FORMATS[form].write(describe(config, tables, version("connected-factory")), told)
+        _write(made, output)
+    for line in (*told.lines, *problems):
+        typer.echo(line, err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@model.command("read")
+def read_servers(file: FileArgument, output: OutOption = None) -> None:
+    """Save what the servers say of the variables, so that models can be made without them (`--table`).
+
+    Exit code 1 when a server does not tell all of its address space, or a selection has no variables.
+    """
+    with problems_told():
+        config = load(file)
+        tables, problems = _tables(config, None)
+        _write(written(config.name, tables), output)
+    for line in problems:
+        typer.echo(line, err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _tables(config: Config, file: Path | None) -> tuple[list[SourceTable], list[str]]:
+    """The tables of all sources, and what is missing."""
+    if file is not None:
+        return _from_file(config, file), []
+    tables, problems = list[SourceTable](), list[str]()
+    for source in config.sources:
+        found, commands, refused = until_interrupted(partial(_read, source, config.commands))
+        tables.append(SourceTable(source.name, source.url, found.tags, found.facts, commands.commands))
+        problems += [f"not told: {each.what} of {each.path}: {each.reason}" for each in refused]
+        problems += [f"no variables found for {each}" for each in found.missing]
+    return tables, problems
+
+
+def _from_file(config: Config, file: Path) -> list[SourceTable]:
+    tables = {table.name: table for table in read(file)}
+    missing = [source.name for source in config.sources if source.name not in tables]
+    if missing:
+        has = ", ".join(tables) or "nothing"
+        raise ConfigError([f"{file}: has {has}, but not {', '.join(missing)}: make it again with `gateway model read`"])
+    chosen = [tables[source.name] for source in config.sources]
+    for source, table in zip(config.sources, chosen, strict=True):
+        if any(not 0 <= tag.selection < len(source.select) for tag in table.tags):
+            raise ConfigError(
+                [f"{file}: {source.name}: is of another `select`: make it again with `gateway model read`"]
+            )
+    return chosen
+
+
+async def _read(
+    source: SourceConfig, commands: CommandsConfig | None
+) -> tuple[Described, SourceTable, tuple[Refusal, ...]]:
+    with counting(f"connecting to {source.url}") as told:
+        async with connected(source, Metrics().for_source(source.name)) as session:
+            found = await described(session, source, told)
+            allowed = SourceTable(source.name, source.url, (), ())
+            if commands is not None:
+                server = ServerOperations(session, Dialect(session.uris))
+                allowed = SourceTable(source.name, source.url, (), (), await commands_at(server, source.name, commands))
+            return found, allowed, tuple(session.refused)
+
+
+def _write(pieces: Iterable[str] | Iterable[bytes], output: Path | None) -> None:
+    """Write the pieces; progress on standard error, and a file that is there whole or not at all."""
+    with counting("writing") as told, _opened(output) as write:
+        done = 0
+        for piece in pieces:
+            data = piece.encode() if isinstance(piece, str) else piece
+            write(data)
+            done += len(data)
+            told("bytes written", done)
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[Callable[[bytes], object]]:
+    if output is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+        return
+    fresh = output.with_name(f"{output.name}.new")
+    try:
+        with fresh.open("wb") as file:
+            yield file.write
+        fresh.replace(output)
+    except OSError as error:
+        raise ConfigError([f"{output}: cannot be written: {error.strerror}"], EXIT_CANNOT_WRITE) from error
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+__all__: Sequence[str] = ("model",)

@@ -1,0 +1,87 @@
+"""The models of the shipped plants, and of the worst server there is, are read by the libraries of others.
+
+| format | read by | `found` |
+| --- | --- | --- |
+| json-schema | jsonschema | |
+| asyncapi | @asyncapi/parser (npm) | operations |
+| wot | the JSON Schema of the W3C (npm wot-thing-description-types) | |
+| dtdl | @digicatapult/dtdl-parser (npm), which is Microsoft's parser | telemetry |
+
+One process for each library reads the models of all plants.
+"""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from gateway.modelling.description import Description, Told
+from gateway.modelling.formats import MODEL_FORMATS
+from tests.support.models import PLANTS, described_plant, worst_description
+from tests.support.node import PEERS, node_for
+
+WORST = "worst"
+LOAD = "stress"
+"""A plant of variables for load tests, without machines."""
+
+
+@pytest.fixture(scope="module")
+def plants() -> Mapping[str, Description]:
+    with asyncio.Runner() as runner:
+        found = {path.stem: runner.run(described_plant(path)) for path in PLANTS if path.stem != LOAD}
+    return {**found, WORST: worst_description()}
+
+
+@pytest.fixture(scope="module")
+def models(plants: Mapping[str, Description], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name, form in MODEL_FORMATS.items():
+        for plant, description in plants.items():
+            with (folder / f"{plant}.{name}").open("wb") as file:
+                for piece in form.write(description, Told()):
+                    file.write(piece.encode() if isinstance(piece, str) else piece)
+    return folder
+
+
+def read_by(library: str, kind: str, files: list[Path]) -> dict[str, int]:
+    """What a library found in each model, by plant; it has no objection to any."""
+    command = [node_for(library), str(PEERS / "check-models.mjs"), kind, *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["file"] for each in answers] == list(map(str, files))
+    assert {each["file"]: each["problems"] for each in answers if each["problems"]} == {}
+    return {Path(each["file"]).stem: each["found"] for each in answers}
+
+
+def test_json_schema(plants: Mapping[str, Description], models: Path) -> None:
+    for plant, description in plants.items():
+        document = json.loads((models / f"{plant}.json-schema").read_bytes())
+        jsonschema.Draft202012Validator.check_schema(document)
+        assert {topic.topic for topic in description.topics} <= document["$defs"].keys()
+
+
+def test_asyncapi(plants: Mapping[str, Description], models: Path) -> None:
+    found = read_by("@asyncapi/parser", "asyncapi", sorted(models.glob("*.asyncapi")))
+    # one operation for each topic, presence, and requests of each source
+    assert found == {name: len(each.topics) + 1 + len(each.command_topics) for name, each in plants.items()}
+
+
+def test_dtdl(plants: Mapping[str, Description], models: Path) -> None:
+    found = read_by("@digicatapult/dtdl-parser", "dtdl", sorted(models.glob("*.dtdl")))
+    assert found == {name: len(list(each.points)) for name, each in plants.items()}
+
+
+def test_thing_description(plants: Mapping[str, Description], models: Path) -> None:
+    node_for("wot-thing-description-types")
+    schema = PEERS / "node_modules/wot-thing-description-types/schema/td-json-schema-validation.json"
+    validator = jsonschema.Draft7Validator(json.loads(schema.read_bytes()))
+    for plant, description in plants.items():
+        thing = json.loads((models / f"{plant}.wot").read_bytes())
+        validator.validate(thing)
+        assert len(thing["properties"]) == len(list(description.points))
+        assert len(thing["actions"]) == len(description.sources[0].commands)
