@@ -4,8 +4,8 @@ Whoever asks names nodes by a `Target` that the server's side found for a rule o
 there is no way to ask for a node by text.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
 from gateway.config import CommandRule
@@ -45,6 +45,43 @@ class Target:
     """Of a condition: the node id of what has it, which names it in requests as well.  Empty for others."""
 
 
+Members = tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldForm:
+    """One field of a structure."""
+
+    name: str
+    data_type: str
+    dimensions: int = 0
+    """0 for a scalar, 1 for an array, more for a matrix."""
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the values of one data type are, by the server's definition of it."""
+
+    built_in: int
+    """Built-in type in which they are encoded; 0 where the server does not tell."""
+    members: Members = ()
+    """Of an enumeration: number and name of each."""
+    options: Members = ()
+    """Of an option set: number of the bit, from 0, and name of each."""
+    data_type: str = ""
+    """Of a structure: its node id."""
+    encoding: str = ""
+    """Of a structure: node id of its binary encoding.  Empty: no value of it can be made."""
+    kind: int = 0
+    """Of a structure: 0 with all of its fields, 1 with optional ones, 2 with one of them (a union)."""
+    fields: tuple[FieldForm, ...] = ()
+
+
+Forms = Mapping[str, Form]
+"""By data type: those of a variable or argument, and of everything inside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a server says of a variable just now."""
@@ -63,8 +100,15 @@ class Facts:
     """StatusCode of the value, or of the look where that was refused."""
     ranges: tuple[tuple[str, float, float], ...] = ()
     """EURange and InstrumentRange, where it has them: name, low, high."""
-    members: tuple[tuple[int, str], ...] = ()
+    members: Members = ()
     """Of an enumeration: number and name of each."""
+    data_type: str = ""
+    forms: Forms = field(default_factory=dict)
+
+    @property
+    def form(self) -> Form:
+        found = self.forms.get(self.data_type, Form(self.built_in, self.members))
+        return replace(found, members=self.members) if self.members else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +116,10 @@ class Argument:
     """One input of a method (Part 3, 8.6)."""
 
     name: str
-    built_in: int
     rank: int = -1
-    members: tuple[tuple[int, str], ...] = ()
+    dimensions: tuple[int, ...] = ()
+    form: Form = Form(0)
+    forms: Forms = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

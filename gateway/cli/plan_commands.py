@@ -96,7 +96,7 @@ def _of_method(rule: CommandRule, facts: MethodFacts) -> tuple[str, bool]:
 
 
 def _method_row(target: Target, rule: CommandRule, commands: CommandsConfig, facts: MethodFacts, told: str) -> Row:
-    arguments = ", ".join(f"{each.name} {name_of(each.built_in)}" for each in facts.inputs)
+    arguments = ", ".join(f"{each.name} {name_of(each.form.built_in)}" for each in facts.inputs)
     return target.name, target.node_id, _who(rule, commands), f"method ({arguments})", told
 
 

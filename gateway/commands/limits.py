@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import SupportsFloat
 
 from gateway.commands.outcome import Refused
-from gateway.commands.values import FLOAT, NUMBERS, name_of, single, typed
+from gateway.commands.shapes import flat, typed
+from gateway.commands.values import FLOAT, NUMBERS, name_of, single
 from gateway.config.commands import LimitsConfig
-from gateway.model import IS_ARRAY
+from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.operations import READABLE, WRITABLE, Facts
-from gateway.values import LocalizedText, Typed
+from gateway.values import LocalizedText, Structure, Typed
 
 _STEP_TOLERANCE = 1e-6
 """Of a step: decimal fractions are not exact in binary."""
@@ -20,8 +21,7 @@ def value_to_write(facts: Facts, limits: LimitsConfig, value: object) -> Typed:
     check_access(facts, WRITABLE, "not_writable")
     if not facts.built_in:
         raise Refused("type_unsupported", "the server does not tell the type of the variable")
-    wanted = typed(facts.built_in, facts.rank, value, facts.members)
-    _check_length(facts, wanted)
+    wanted = typed(facts.form, facts.rank, value, facts.forms, facts.dimensions)
     check_limits(limits, wanted, facts.ranges, facts.members)
     return wanted
 
@@ -38,13 +38,6 @@ def check_readable(facts: Facts) -> None:
     check_access(facts, READABLE, "access_denied")
 
 
-def _check_length(facts: Facts, wanted: Typed) -> None:
-    """Raises `Refused` if an array does not have the length of the variable."""
-    length = facts.dimensions[0] if facts.dimensions else 0
-    if isinstance(wanted.value, list) and length and len(wanted.value) != length:
-        raise Refused("rank", f"{len(wanted.value)} elements; the variable has {length}")
-
-
 def check_limits(
     limits: LimitsConfig,
     wanted: Typed,
@@ -52,10 +45,9 @@ def check_limits(
     members: Sequence[tuple[int, str]] = (),
 ) -> None:
     """Raises `Refused` if the rule or a range of the server does not allow the value."""
-    built_in = wanted.type & ~IS_ARRAY
-    elements = wanted.value if isinstance(wanted.value, list) else [wanted.value]
-    if isinstance(wanted.value, list) and len(elements) > limits.most_elements:
-        raise Refused("too_long", f"{len(elements)} elements; the rule allows {limits.most_elements}")
+    built_in = wanted.type & ~(IS_ARRAY | IS_MATRIX)
+    elements = flat(wanted.value)
+    _check_size(limits, wanted)
     for element in elements:
         if limits.values is not None and not any(_is_listed(each, element, members) for each in limits.values):
             raise Refused("not_in_values", f"the rule allows {', '.join(map(str, limits.values[:20]))}")
@@ -64,6 +56,17 @@ def check_limits(
             _check_number(limits, element, ranges, built_in)
         elif limits.minimum is not None or limits.maximum is not None or limits.step is not None:
             raise Refused("type", f"the rule has a range for numbers; the variable is a {name_of(built_in)}")
+
+
+def _check_size(limits: LimitsConfig, wanted: Typed) -> None:
+    """Raises `Refused` if an array or a text in it, at any depth, is longer than the rule allows."""
+    elements = flat(wanted.value)
+    if isinstance(wanted.value, list) and len(elements) > limits.most_elements:
+        raise Refused("too_long", f"{len(elements)} elements; the rule allows {limits.most_elements}")
+    for element in elements:
+        if isinstance(element, Structure):
+            for part in element.fields.values():
+                _check_size(limits, part)
         elif (size := _length(element)) > limits.most_elements:
             raise Refused("too_long", f"{size} characters; the rule allows {limits.most_elements}")
 

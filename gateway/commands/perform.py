@@ -20,8 +20,9 @@ from gateway.commands.outcome import OutcomeName, Refused, Result, refused
 from gateway.commands.past import history
 from gateway.commands.rate import Buckets
 from gateway.commands.request import Request
+from gateway.commands.shapes import from_text, typed
 from gateway.commands.subscribing import subscribe, subscribed, unsubscribe
-from gateway.commands.values import from_text, name_of, same, typed
+from gateway.commands.values import name_of, same
 from gateway.config.commands import LimitsConfig, RateConfig
 from gateway.errors import Unavailable
 from gateway.model import IS_ARRAY, IS_MATRIX
@@ -160,7 +161,7 @@ class Performance:
         if not facts.built_in and facts.status & BAD:
             return Result(permit.text, "failed", "", "", permit.target.node_id, facts.status, rule=permit.number)
         try:
-            given = from_text(facts.built_in, value) if self.request.as_text else value
+            given = from_text(facts.form, value, facts.forms) if self.request.as_text else value
             wanted = value_to_write(facts, limits, given)
             self._check_rate(permit, limits.rate)
         except Refused as error:
@@ -284,9 +285,9 @@ class Performance:
         found = []
         for argument in facts.inputs:
             sent = given[argument.name]
-            sent = from_text(argument.built_in, sent) if self.request.as_text else sent
-            value = typed(argument.built_in, argument.rank, sent, argument.members)
-            check_limits(rule.arguments.get(argument.name, _ANY), value, (), argument.members)
+            sent = from_text(argument.form, sent, argument.forms) if self.request.as_text else sent
+            value = typed(argument.form, argument.rank, sent, argument.forms, argument.dimensions)
+            check_limits(rule.arguments.get(argument.name, _ANY), value, (), argument.form.members)
             found.append(value)
         return found
 

@@ -9,7 +9,7 @@ import re
 from math import isfinite
 
 MOST_BYTES = 65_536
-MOST_DEPTH = 8
+MOST_DEPTH = 16
 _MOST_DIGITS = 40
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 

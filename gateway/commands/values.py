@@ -1,4 +1,5 @@
-"""From a JSON value to a value of exactly the type of a variable, or a refusal.  Pure.
+"""From a JSON value to one value of exactly a built-in type, or a refusal; `shapes.py` has what is made of several.
+Pure.
 
 Nothing is converted: a text is not a number, 1.5 is not an integer, 300 is not a Byte, and `true` is not 1.  64-bit
 numbers beyond 2^53 are written as text, as in Part 6, 5.4.2.3, since most JSON writers round them.
@@ -15,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from gateway.commands.outcome import Refused
-from gateway.model import IS_ARRAY, TICKS_PER_SECOND
-from gateway.values import NAMES_OF_TYPES, LocalizedText, Typed
+from gateway.model import TICKS_PER_SECOND
+from gateway.operations import Form, Members
+from gateway.values import NAMES_OF_TYPES, LocalizedText, Structure, Typed
 
 EXACT = 2**53
 """Up to here every integer is exact as a 64-bit floating-point number, which most JSON readers use."""
@@ -33,29 +35,17 @@ _START = datetime(1601, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def typed(built_in: int, rank: int, value: object, members: tuple[tuple[int, str], ...] = ()) -> Typed:
-    """A value for a variable of this type and rank.  Raises `Refused`."""
-    if rank > 1 or (rank in (0, -2, -3) and isinstance(value, list) and any(isinstance(v, list) for v in value)):
-        raise Refused("type_unsupported", "a matrix cannot be written")
-    is_array = isinstance(value, list)
-    if is_array and rank == -1:
-        raise Refused("rank", "an array; the variable is a scalar")
-    if not is_array and rank in (0, 1):
-        raise Refused("rank", "a scalar; the variable is an array")
-    if isinstance(value, list):
-        return Typed(built_in | IS_ARRAY, [scalar(built_in, each, members) for each in value])
-    return Typed(built_in, scalar(built_in, value, members))
-
-
-def scalar(built_in: int, value: object, members: tuple[tuple[int, str], ...] = ()) -> object:
-    """One value in the form of `gateway/values.py`.  Raises `Refused`."""
-    if members:
-        return _member(value, members)
-    if built_in in INTEGERS:
-        return _integer(built_in, value)
-    read = _READERS.get(built_in)
+def scalar(form: Form, value: object) -> object:
+    """One value in the form of `gateway/values.py`; no array and no structure.  Raises `Refused`."""
+    if form.members:
+        return _member(value, form.members)
+    if form.options:
+        return _option_set(form, value)
+    if form.built_in in INTEGERS:
+        return _integer(form.built_in, value)
+    read = _READERS.get(form.built_in)
     if read is None:
-        raise Refused("type_unsupported", f"values of type {name_of(built_in)} cannot be written")
+        raise Refused("type_unsupported", f"values of type {name_of(form.built_in)} cannot be written")
     return read(value)
 
 
@@ -63,10 +53,8 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
-def from_text(built_in: int, value: object) -> object:
-    """A number or boolean for a node of this type, where it came as text; everything else as it is."""
-    if isinstance(value, list):
-        return [from_text(built_in, each) for each in value]
+def number_or_text(built_in: int, value: object) -> object:
+    """A number or boolean of this type, where it came as text; everything else as it is."""
     if not isinstance(value, str):
         return value
     if built_in in INTEGERS and built_in not in LONG and _WHOLE.fullmatch(value):
@@ -81,20 +69,37 @@ def name_of(built_in: int) -> str:
     return NAMES_OF_TYPES[built_in] if built_in < len(NAMES_OF_TYPES) else f"type {built_in}"
 
 
-def _wrong(wanted: str, value: object) -> Refused:
+def wrong(wanted: str, value: object) -> Refused:
     kind = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array", dict: "an object"}
     return Refused("type", f"{kind.get(type(value), 'null')}; expected {wanted}")
 
 
-def _member(value: object, members: tuple[tuple[int, str], ...]) -> int:
+def _member(value: object, members: Members) -> int:
     """A member of an enumeration, by number or by name."""
     found = [number for number, name in members if (name == value if isinstance(value, str) else number == value)]
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise _wrong("a number or name of the enumeration", value)
+        raise wrong("a number or name of the enumeration", value)
     if len(found) != 1:
-        known = ", ".join(f"{number} {name}" for number, name in members[:20])
-        raise Refused("not_in_enumeration", f"the members are {known}")
+        raise Refused("not_in_enumeration", f"the members are {_shown(members)}")
     return found[0]
+
+
+def _option_set(form: Form, value: object) -> int:
+    """The names of the bits that are set, or their number."""
+    if isinstance(value, list):
+        bits = {name: bit for bit, name in form.options}
+        wrong = [name for name in value if not isinstance(name, str) or name not in bits]
+        if wrong or len(set(map(str, value))) < len(value):
+            raise Refused("not_in_enumeration", f"the bits are {_shown(form.options)}, each at most once")
+        return sum(1 << bits[name] for name in value)
+    number = _integer(form.built_in, value)
+    if number & ~sum(1 << bit for bit, _ in form.options):
+        raise Refused("not_in_enumeration", f"the bits are {_shown(form.options)}")
+    return number
+
+
+def _shown(members: Members) -> str:
+    return ", ".join(f"{number} {name}" for number, name in members[:20])
 
 
 def _integer(built_in: int, value: object) -> int:
@@ -102,10 +107,10 @@ def _integer(built_in: int, value: object) -> int:
     number = value
     if built_in in LONG and isinstance(value, str):
         if not value.removeprefix("-").isascii() or not value.removeprefix("-").isdecimal() or len(value) > 20:
-            raise _wrong(f"a whole number for {name_of(built_in)}", value)
+            raise wrong(f"a whole number for {name_of(built_in)}", value)
         number = int(value)
     elif isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(f"a whole number for {name_of(built_in)}", value)
+        raise wrong(f"a whole number for {name_of(built_in)}", value)
     elif abs(value) > EXACT and low <= value <= high:
         raise Refused("not_exact", f"{value} is beyond 2^53: write it as text")
     assert isinstance(number, int)
@@ -118,7 +123,7 @@ def _floating(built_in: int, value: object) -> float:
     if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
         raise Refused("not_finite", f"{value} cannot be written")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(f"a number for {name_of(built_in)}", value)
+        raise wrong(f"a number for {name_of(built_in)}", value)
     if isinstance(value, int) and abs(value) > EXACT:
         raise Refused("not_exact", f"{value} is beyond 2^53")
     number = float(value)
@@ -139,13 +144,13 @@ def single(number: float) -> float:
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise _wrong("true or false", value)
+        raise wrong("true or false", value)
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise _wrong("a text", value)
+        raise wrong("a text", value)
     return value
 
 
@@ -197,17 +202,18 @@ _READERS: Mapping[int, Callable[[object], object]] = {
 
 def same(wanted: Typed, found: Typed | None) -> bool:
     """Whether the value read back is the written one, in the precision of its type."""
-    if found is None or found.type != wanted.type:
-        return False
-    if isinstance(wanted.value, list):
-        return isinstance(found.value, list) and len(found.value) == len(wanted.value) and all(
-            map(_equal, wanted.value, found.value)
-        )  # fmt: skip
-    return _equal(wanted.value, found.value)
+    return found is not None and found.type == wanted.type and _equal(wanted.value, found.value)
 
 
 def _equal(wanted: object, found: object) -> bool:
     """-0.0 equals 0.0."""
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(_equal, wanted, found))
+    if isinstance(wanted, Structure):
+        return isinstance(found, Structure) and found.type_id == wanted.type_id and (
+            found.fields.keys() == wanted.fields.keys()
+            and all(same(part, found.fields[name]) for name, part in wanted.fields.items())
+        )  # fmt: skip
     if isinstance(wanted, LocalizedText) and isinstance(found, LocalizedText):
         return wanted.text == found.text and (wanted.locale in (None, "") or wanted.locale == found.locale)
     return type(wanted) is type(found) and wanted == found

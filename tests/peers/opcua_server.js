@@ -32,6 +32,17 @@ function addAlarm(space, own, folder, temperature) {
   return alarm;
 }
 
+// Grid, a matrix of 2 x 2; Rights, an option set; Axis, a structure with nested ones, an enumeration and an array.
+function addShapes(own, space, folder) {
+  own.addVariable({ componentOf: folder, browseName: "Grid", nodeId: "s=Grid", dataType: "Int32", valueRank: 2,
+    arrayDimensions: [2, 2], value: { dataType: DataType.Int32, arrayType: 2, dimensions: [2, 2], value: new Int32Array([1, 2, 3, 4]) } });
+  own.addVariable({ componentOf: folder, browseName: "Rights", nodeId: "s=Rights", dataType: "AccessLevelType",
+    value: { dataType: DataType.Byte, value: 1 } });
+  const axis = space.constructExtensionObject(space.findDataType("AxisInformation"), { axisSteps: [1, 2] });
+  own.addVariable({ componentOf: folder, browseName: "Axis", nodeId: "s=Axis", dataType: "AxisInformation",
+    value: { dataType: DataType.ExtensionObject, value: axis } });
+}
+
 async function main() {
   const manager = new OPCUACertificateManager({ rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
   await manager.initialize();
@@ -97,6 +108,7 @@ async function main() {
       value: { dataType: DataType.Int32, arrayType: 1, value: new Int32Array([1, 2, 3]) } });
     variables.set("Array", array);
   }
+  if (extra.shapes) addShapes(own, space, folder);
   await server.start();
   console.log("ready");
 

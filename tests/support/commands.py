@@ -19,7 +19,19 @@ from gateway.delivery import DELIVERED, Outcome, Packet
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.model import IS_ARRAY, Message
-from gateway.operations import Argument, Called, Facts, MethodFacts, Past, PastPage, PastValue, Seen, Target, Unsure
+from gateway.operations import (
+    Argument,
+    Called,
+    Facts,
+    Form,
+    MethodFacts,
+    Past,
+    PastPage,
+    PastValue,
+    Seen,
+    Target,
+    Unsure,
+)
 from gateway.values import Typed
 
 READ_WRITE = 3
@@ -161,7 +173,10 @@ def press() -> FakeServer:
             "s=press/Row": facts(10, [1.0, 2.0], rank=1, dimensions=(2,)),
             "s=hidden": facts(11, 1.0),
         },
-        {"s=press/Start": MethodFacts(True, (Argument("Factor", 11),), ("Result",)), "s=press/Off": MethodFacts(False)},
+        {
+            "s=press/Start": MethodFacts(True, (Argument("Factor", form=Form(11)),), ("Result",)),
+            "s=press/Off": MethodFacts(False),
+        },
     )
 
 

@@ -187,7 +187,34 @@ async def _add_structures(server: "Server", index: int) -> None:
     special_type = await press_type.add_object_type(index, "SpecialPressType")
     for name, kind in (("typed-1", press_type), ("typed-2", special_type)):
         await _add_instance(recipes, kind, index, name, 1.5)
-    await recipes.add_variable(ua.NodeId(ua.String("Recipe"), ua.Int16(index)), "Recipe", recipe)
+    kept = await recipes.add_variable(ua.NodeId(ua.String("Recipe"), ua.Int16(index)), "Recipe", recipe)
+    await kept.set_writable()
+    await _add_shapes(server, recipes, index)
+
+    async def cook(parent: ua.NodeId, one: ua.Variant) -> list[ua.Variant]:
+        return [ua.Variant(one.Value.Id, ua.VariantType.UInt32)]
+
+    argument = ua.Argument(Name="Recipe", DataType=await kept.read_data_type(), ValueRank=ua.Int32(-1))
+    await recipes.add_method(index, "Cook", cook, [argument], [ua.VariantType.UInt32])
+
+
+async def _add_shapes(server: "Server", recipes: "Node", index: int) -> None:
+    """Objects/recipes: Grid, a matrix of 2 x 2, and Doors, an option set."""
+    from asyncua import ua
+
+    kind = await server.get_node(ua.ObjectIds.Byte).add_data_type(index, "DoorSet")
+    doors = [ua.EnumField(Name=name, Value=bit) for bit, name in ((0, "Front"), (3, "Back"))]
+    await kind.write_data_type_definition(ua.EnumDefinition(Fields=doors))
+    grid = ua.Variant([1, 2, 3, 4], ua.VariantType.Int32, is_array=True, Dimensions=[ua.Int32(2), ua.Int32(2)])
+    for name, value, rank, data_type in (
+        ("Grid", grid, 2, ua.NodeId(ua.Int32(ua.ObjectIds.Int32), ua.Int16(0))),
+        ("Doors", ua.Variant(0, ua.VariantType.Byte), -1, kind.nodeid),
+    ):
+        node = await recipes.add_variable(ua.NodeId(ua.String(name), ua.Int16(index)), name, value, datatype=data_type)
+        await node.write_value_rank(ua.ValueRank(rank))
+        if rank > 1:
+            await node.write_array_dimensions([2, 2])  # type: ignore[arg-type]  # it takes a list
+        await node.set_writable()
 
 
 async def _add_instance(parent: "Node", kind: "Node", index: int, name: str, force: float) -> None:

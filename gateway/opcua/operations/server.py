@@ -21,7 +21,7 @@ from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_diagnostic
 from gateway.opcua.operations.past import past_of
 from gateway.opcua.operations.targets import seen_below, targets_of
 from gateway.opcua.operations.types import DataTypes
-from gateway.opcua.operations.variants import data_value_of, variant_of
+from gateway.opcua.operations.variants import Variants
 from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import VARIABLE, children
@@ -38,6 +38,7 @@ _LOOKED_AT = (
 _RANGES = ("EURange", "InstrumentRange")
 _MEMBERS = ("EnumStrings", "EnumValues")
 _INPUTS, _OUTPUTS = "InputArguments", "OutputArguments"
+_STRUCTURE = "i=22"
 _BAD, _BAD_NODE_ID_UNKNOWN = 0x8000_0000, 0x8034_0000
 
 _T = TypeVar("_T")
@@ -53,6 +54,7 @@ class ServerOperations:
         self._resend = resend
         self._dialect = dialect
         self._types = DataTypes(session)
+        self._variants = Variants(session.uris, self._types.forms)
         self._properties: dict[str, dict[str, ua.NodeId]] = {}
 
     @property
@@ -94,14 +96,23 @@ class ServerOperations:
         (value, status), (data_type, _), (rank, rank_status), (dimensions, _), (access, _), (user_access, _) = answers
         if data_type is None:
             return Facts(0, status=status or rank_status or _BAD_NODE_ID_UNKNOWN)
-        built_in, members = await self._types.of(self._node(str(data_type.value)))
-        if not built_in and value is not None:
-            built_in = value.type & ~(IS_ARRAY | IS_MATRIX)
+        text = await self._type_of(str(data_type.value), value)
+        form = self._types.forms[text]
+        built_in = form.built_in or (value.type & ~(IS_ARRAY | IS_MATRIX) if value is not None else 0)
         sizes = dimensions.value if dimensions is not None and isinstance(dimensions.value, list) else ()
         return Facts(
             built_in, _whole(rank, -2), tuple(int(size) for size in sizes), _whole(access, 0), _whole(user_access, 0),
-            value, status, await self._ranges(properties), members or await self._members(properties),
+            value, status, await self._ranges(properties), form.members or await self._members(properties),
+            text if form.built_in else "", self._types.forms,
         )  # fmt: skip
+
+    async def _type_of(self, data_type: str, value: Typed | None) -> str:
+        """The data type of the values to send.  Of an abstract structure it is that of the present value."""
+        await self._types.of(data_type)
+        if data_type == _STRUCTURE and value is not None and isinstance(value.value, Structure):
+            data_type = value.value.type_id
+            await self._types.of(data_type)
+        return data_type
 
     async def _ranges(self, properties: dict[str, ua.NodeId]) -> tuple[tuple[str, float, float], ...]:
         names = [name for name in _RANGES if name in properties]
@@ -136,15 +147,16 @@ class ServerOperations:
         return MethodFacts(_is_true(executable[0]) and _is_true(by_user[0]), tuple(inputs), outputs)
 
     async def _argument(self, said: Mapping[str, object]) -> Argument:
-        built_in, members = await self._types.of(self._node(str(said["DataType"])))
-        return Argument(str(said["Name"] or ""), built_in, int(str(said["ValueRank"])), members)
+        form, sizes = await self._types.of(str(said["DataType"])), said["ArrayDimensions"]
+        dimensions = tuple(int(size) for size in sizes) if isinstance(sizes, list) else ()
+        return Argument(str(said["Name"] or ""), int(str(said["ValueRank"])), dimensions, form, self._types.forms)
 
     async def write(self, writes: Sequence[tuple[Target, Typed]], within_s: float) -> list[int]:
         request = ua.WriteRequest()
         for target, value in writes:
             one = ua.WriteValue()
             one.NodeId, one.AttributeId = self._node(target.node_id), ua.IntegerId(ua.AttributeIds.Value)
-            one.Value = data_value_of(value)
+            one.Value = self._variants.data_value(value)
             request.Parameters.NodesToWrite.append(one)
         within_s = min(within_s, self._session.request_timeout_s)
         body = await self._sent("write", request, within_s)
@@ -159,7 +171,7 @@ class ServerOperations:
     async def call(self, method: Target, arguments: Sequence[Typed], within_s: float) -> Called:
         one = ua.CallMethodRequest()
         one.ObjectId, one.MethodId = self._node(method.owner), self._node(method.node_id)
-        one.InputArguments = [variant_of(argument) for argument in arguments]
+        one.InputArguments = [self._variants.variant(argument) for argument in arguments]
         request = ua.CallRequest()
         request.Parameters.MethodsToCall = [one]
         body = await self._sent("call a method", request, within_s)

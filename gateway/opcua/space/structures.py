@@ -130,7 +130,7 @@ async def load_types(session: Session) -> Types:
             without_encoding.append(node)
         else:
             encodings[encoding] = text
-    encodings |= await _encodings(session, without_encoding)
+    encodings |= await encodings_of(session, without_encoding)
     made = _made(definitions, kinds)
     left = {t: n for t, n in nodes.items() if kinds[t] == EXTENSION_OBJECT and t not in made and n.NamespaceIndex}
     described = await _described(session, left, names, kinds, made)
@@ -201,7 +201,7 @@ def built_in(data_type: str, inherited: int) -> int:
     return inherited
 
 
-async def _encodings(session: Session, nodes: Sequence[ua.NodeId]) -> dict[str, str]:
+async def encodings_of(session: Session, nodes: Sequence[ua.NodeId]) -> dict[str, str]:
     """The binary encoding of data types whose definition does not name it."""
     below = await children(session, nodes, reference=_HAS_ENCODING, classes=_OBJECT) if nodes else []
     found = {}

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.commands.codecs.omp_commands import COMMANDS
 from gateway.commands.outcome import Refused
-from gateway.commands.values import from_text, typed
+from gateway.commands.shapes import from_text, typed
+from gateway.operations import Form
 from tests.support.commands import FakeServer, Office, commands, facts, press
 from tests.unit.commands.test_desk import ALL, run
 from tests.unit.commands.test_looking import Self
@@ -274,7 +275,7 @@ def test_a_server_that_says_no_is_named_as_the_source_of_the_error(tmp_path: Pat
 )  # fmt: skip
 def test_a_text_is_a_number_only_if_it_is_exactly_one(built_in: int, text: str, value: object) -> None:
     if value is not None:
-        assert typed(built_in, -1, from_text(built_in, text)).value == value
+        assert typed(Form(built_in), -1, from_text(Form(built_in), text)).value == value
         return
     with pytest.raises(Refused):
-        typed(built_in, -1, from_text(built_in, text))
+        typed(Form(built_in), -1, from_text(Form(built_in), text))

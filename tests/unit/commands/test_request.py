@@ -43,7 +43,7 @@ def test_a_valid_request_is_decoded() -> None:
         (b'{"operation":"read","tags":["x"],"id":NaN}', "NaN is not JSON"),
         (b'{"operation":"write","writes":[{"tag":"x","value":1e999}]}', "beyond"),
         (b'{"operation":"write","writes":[{"tag":"x","value":' + b"9" * 50 + b"}]}", "50 digits"),
-        (b'{"operation":"write","writes":[{"tag":"x","value":' + b"[" * 9 + b"]" * 9 + b"}]}", "nested"),
+        (b'{"operation":"write","writes":[{"tag":"x","value":' + b"[" * 17 + b"]" * 17 + b"}]}", "nested"),
         (b"[" * 60_000, "nested"),
         (b'{"operation":"read","tags":["\\ud800"]}', "surrogate"),
         (orjson.dumps({**READ, "operation": "erase"}), "operation: one of"),
