@@ -8,6 +8,7 @@ from gateway.cli.cert import cert
 from gateway.cli.command import command as ask
 from gateway.cli.common import examples, write_all_of_it
 from gateway.cli.demo import demo
+from gateway.cli.emulate import emulate
 from gateway.cli.model import model
 from gateway.cli.outbox import outbox
 from gateway.cli.profile import profile
@@ -68,6 +69,7 @@ for command, lines in (
             "  --broker mqtts://broker.example --username mes",
         ),
     ),
+    (emulate, ("gateway emulate aws-iot-core", "DEVICE_KEY=… gateway emulate azure-iot-hub --device press-shop")),
     (schema, ("gateway schema config > gateway.schema.json", "gateway schema json", "gateway schema command")),
 ):
     cli.command(name="command" if command is ask else None, epilog=examples(*lines))(command)

@@ -72,6 +72,8 @@ class Topics(Frozen):
     """`user`: MQTT 5 user properties, where version 5 is spoken.  `bag`: URL-encoded at the end of the topic."""
     answers: tuple[str, ...] = ()
     """What the cloud sends to a device, as topic filters."""
+    replies: tuple[str, ...] = ()
+    """Where a device may answer, as topic filters."""
 
 
 class Behaviour(Frozen):
@@ -83,6 +85,8 @@ class Behaviour(Frozen):
     qos_2: Literal["silence", "close", "accept"] = "close"
     retain: Literal["keep", "drop", "close"] = "keep"
     bad_topic: Literal["close", "refuse"] = "close"
+    keep_alive: Literal["bound", "refuse"] = "bound"
+    """What happens to a keep-alive outside of its range."""
     takes_over: bool = True
     """A second connection with the same client id ends the first."""
 

@@ -1,0 +1,117 @@
+"""`gateway emulate`."""
+
+import asyncio
+import os
+import ssl
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.common import problems_told, until_stopped
+from gateway.emulator.broker import Emulated, emulated
+from gateway.emulator.policy import Devices
+from gateway.errors import EXIT_UNAVAILABLE, ConfigError
+from gateway.profiles import Profile, profile_named
+
+KEY = "DEVICE_KEY"
+EXAMPLE_KEY = "ZW11bGF0ZWQga2V5IGZvciB0cmFpbmluZyBvbmx5ISE="
+"""Base64, as Azure and Tencent want it.  Huawei and Alibaba take it as it is."""
+EVERY_S = 2.0
+
+
+def emulate(
+    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="A name of `gateway profile list`, or a file.")],
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 18830,
+    watch_port: Annotated[int, typer.Option(help="Port for `gateway watch`; 0: any free one.")] = 18831,
+    device: Annotated[list[str] | None, typer.Option(help="A device that may connect (default: edge-1).")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="The host name that clients sign for.")] = None,
+    product: Annotated[str, typer.Option(help="The product of the devices.")] = "emulated",
+    clock: Annotated[float, typer.Option(help="Seconds that the cloud's clock is ahead.")] = 0.0,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file with certificate and key of the server.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file of the authority of client certificates.")] = None,
+) -> None:
+    """Be a cloud, on this machine: a broker that takes, throws away, delays and refuses as that cloud does.
+
+    It checks logins by recomputing them, client ids, topics, sizes, rates and QoS, from the same table that the
+    gateway keeps to. It prints the `broker` section for a gateway, and every two seconds what came. The key of the
+    devices is in the environment variable DEVICE_KEY; without it a well-known one is used. Ctrl-C ends it.
+    """
+    with problems_told():
+        found = profile_named(profile)
+        key = "" if found.login.password in ("none", "any") else os.environ.get(KEY) or EXAMPLE_KEY
+        host = endpoint or _host(found, product)
+        devices = Devices(dict.fromkeys(device or ["edge-1"], key), host, product)
+        until_stopped(partial(_serve, found, devices, port, watch_port, clock, _tls(certificate, ca)), lambda: 1.0)
+
+
+def _host(profile: Profile, product: str) -> str:
+    """An address of the form that the cloud has."""
+    parts = profile.endpoint.split(".", 1)
+    return f"{product}.{parts[1]}".replace("<region>", "region") if len(parts) == 2 else "localhost"
+
+
+def _tls(certificate: Path | None, ca: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate)
+        if ca is not None:
+            context.load_verify_locations(ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([f"{certificate}: {error}"]) from error
+    return context
+
+
+async def _serve(
+    profile: Profile, devices: Devices, port: int, watch_port: int, clock_s: float, tls: ssl.SSLContext | None,
+    stop: asyncio.Event,
+) -> None:  # fmt: skip
+    async with AsyncExitStack() as stack:
+        try:
+            running = await stack.enter_async_context(
+                emulated(profile, devices, port=port, watch_port=watch_port, tls=tls, offset_s=clock_s)
+            )
+        except OSError as error:
+            raise ConfigError([f"cannot listen: {error.strerror}"], EXIT_UNAVAILABLE) from error
+        typer.echo(section_for(profile, devices, running, is_tls=tls is not None))
+        while not stop.is_set():
+            started_s = time.monotonic()
+            try:
+                async with asyncio.timeout(EVERY_S):
+                    await stop.wait()
+            except TimeoutError:
+                _tell(running, started_s)
+
+
+def section_for(profile: Profile, devices: Devices, running: Emulated, *, is_tls: bool) -> str:
+    """The section of a gateway's configuration that connects to it."""
+    [name, *_] = devices.keys
+    lines = [
+        f"{profile.title}, emulated.  The section for a gateway's configuration:",
+        "",
+        "broker:",
+        f"  profile: {profile.name}",
+        f"  endpoint: {devices.host}",
+        f"  url: {'mqtts' if is_tls else 'mqtt'}://127.0.0.1:{running.port}   # here, instead of the endpoint",
+        f"  device: {name}",
+    ]
+    if "{product}" in profile.login.client_id + (profile.login.username or "") + profile.topics.publish:
+        lines.append(f"  product: {devices.product}")
+    if devices.keys[name]:
+        lines.append(f"  credentials: {{key: {{env: {KEY}}}}}   # export {KEY}={devices.keys[name]}")
+    return "\n".join([*lines, "", f"What came:  gateway watch mqtt://127.0.0.1:{running.watch_port} '#'", ""])
+
+
+def _tell(running: Emulated, since_s: float) -> None:
+    cloud = running.cloud
+    recent = sum(each.at_s >= since_s for each in cloud.taken)
+    told = ", ".join(f"{count} {what}" for what, count in cloud.counts.items())
+    typer.echo(f"{recent / EVERY_S:g} messages/s, at most {cloud.peak_per_s} in a second; {told or 'nobody came yet'}")
+    while cloud.told:
+        typer.echo(f"  {cloud.told.popleft()}")
