@@ -42,7 +42,7 @@ def _is_number(schema: Schema) -> bool:
 
 def schema_of_inputs(inputs: Iterable[Argument]) -> Schema:
     """The arguments of a method by name."""
-    described = {each.name: schema_of_type(_type(each.built_in), each.rank) for each in inputs}
+    described = {each.name: schema_of_type(_type(each.form.built_in), each.rank) for each in inputs}
     return {"type": "object", "properties": described, "required": list(described)}
 
 

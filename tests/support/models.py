@@ -14,7 +14,7 @@ from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.explore import connected
 from gateway.opcua.facts import described
 from gateway.opcua.operations.server import ServerOperations
-from gateway.operations import Argument
+from gateway.operations import Argument, Form
 from tests.support.served import plant_served
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ WORST_COMMANDS = (
     CommandTarget("Press-1/Speed", "nsu=urn:x;s=Temperature", ("read", "write"), ("mes",), 11, -1, 0.5, 2.0),
     CommandTarget("Press-1/Mode", "nsu=urn:x;i=0", ("write",), ("mes", "scada"), 6, -1, None, None, (1, 2)),
     CommandTarget("Press-1/Start!", "nsu=urn:x;i=77", ("call",), ("mes",), inputs=(
-        Argument("Factor", 11), Argument("Text", 12, 1), Argument("any", 0),
+        Argument("Factor", form=Form(11)), Argument("Text", 1, form=Form(12)), Argument("any"),
     )),
 )  # fmt: skip
 
