@@ -65,19 +65,29 @@ class PublishChannel(asyncio.Protocol):
         """How many PublishRequests wait at the server."""
         return len(self._open)
 
-    def request(self, acknowledgements: Acknowledgements) -> None:
-        """Send a PublishRequest.  Raises `ConnectionError` when the connection is closed."""
+    def request(self, count: int, acknowledgements: Acknowledgements) -> None:
+        """Send `count` PublishRequests in one write, the acknowledgements in the first one.
+
+        Raises `ConnectionError` when the connection is closed.
+        """
         library = self._library
         if library.transport is None:
             raise ConnectionError("the connection is closed")
         library.revolve_security_token()
+        messages = []
+        for _ in range(count):
+            messages.append(self._request(acknowledgements))
+            acknowledgements = ()
+        library.transport.write(b"".join(messages) if count > 1 else messages[0])
+
+    def _request(self, acknowledgements: Acknowledgements) -> bytes:
+        library = self._library
         library._request_handle += 1
         library._request_id += 1
+        self._open[library._request_id] = acknowledgements
         stamp = _STAMP.pack(time.time_ns() // 100 + UNIX_EPOCH_TICKS, library._request_handle)
         acks = struct.pack(f"<i{2 * len(acknowledgements)}I", len(acknowledgements), *_flat(acknowledgements))
-        message = self._sealed(b"".join((self._head, stamp, _UNUSED, acks)), library._request_id)
-        self._open[library._request_id] = acknowledgements
-        library.transport.write(message)
+        return self._sealed(b"".join((self._head, stamp, _UNUSED, acks)), library._request_id)
 
     def _sealed(self, body: bytes, request: int) -> bytes:
         """The chunk of a request; several if it is long or encrypted in an unusual way."""

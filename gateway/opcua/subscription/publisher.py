@@ -15,6 +15,7 @@ from gateway.errors import Unavailable
 from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.publish_channel import Acknowledgements, PublishChannel
 from gateway.opcua.session.session import Session
+from gateway.opcua.subscription.turns import turns, wake
 
 _Arrival = tuple[Acknowledgements, bytes] | BaseException | None
 
@@ -61,7 +62,8 @@ class Publisher:
 
     def fill(self, requests: int) -> None:
         """Send requests until `requests` are outstanding; more while the server uses them up, never more than it
-        accepts.
+        accepts.  While the server uses only some of them up, the rest are sent when half are left: a write that wakes
+        the server costs as much as the work on a small response, so one write carries several.
 
         Raises `Unavailable` when the socket is closed and all its responses were received.
         """
@@ -69,6 +71,8 @@ class Publisher:
             return
         channel = self._channel or self._opened()
         unread = len(self._inbox)
+        if not self._extra and channel.waiting > (min(requests, self._allowed) - unread) // 2:
+            return
         if not channel.waiting and self._answered >= requests:
             self._extra = min(max(1, 2 * self._extra), max(0, MOST_REQUESTS - requests))
         elif self._extra and channel.waiting > self._answered:
@@ -78,9 +82,8 @@ class Publisher:
         if channel.waiting >= wanted:
             return
         with peer_errors("ask for values", self._session.where):
-            while channel.waiting < wanted:
-                acks, self._acks = self._acks, []
-                channel.request(acks)
+            acks, self._acks = self._acks, []
+            channel.request(wanted - channel.waiting, acks)
 
     def _opened(self) -> PublishChannel:
         self._channel = PublishChannel(self._session.protocol, self._arrived, self.fail)
@@ -99,7 +102,7 @@ class Publisher:
 
         Raises `Unavailable` when the link breaks, `Silent` after `timeout_s` without a response.
         """
-        if not self._inbox and not await self._wait(timeout_s):
+        if not self._inbox and not await self._wait(timeout_s) and not self._inbox:
             raise Silent(f"{self._session.where} has been silent for {timeout_s:.1f} s")
         arrival = self._inbox.popleft()
         if arrival is None:
@@ -114,7 +117,7 @@ class Publisher:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiter = waiter
-        timer = loop.call_later(timeout_s, _set, waiter, False)
+        timer = loop.call_later(timeout_s, wake, waiter, False)
         try:
             return await waiter
         finally:
@@ -125,10 +128,17 @@ class Publisher:
         self._inbox.append(arrival)
         self._answered += 1
         if self._waiter is not None:
-            _set(self._waiter, True)
+            wake(self._waiter, True)
 
     def _arrived(self, acks: Acknowledgements, body: bytes) -> None:
-        self._put((acks, body))
+        self._inbox.append((acks, body))
+        self._answered += 1
+        if self._waiter is None:
+            return
+        if self._channel is None or not self._channel.waiting:
+            wake(self._waiter, True)  # until then the server cannot send any more
+        elif len(self._inbox) == 1:
+            turns().wake(self._waiter, self)
 
     def _checked(self, acks: Acknowledgements, body: bytes) -> bytes | None:
         """The response.  None: the server returned the request; its acknowledgements are sent again."""
@@ -142,8 +152,3 @@ class Publisher:
             self._allowed = max(1, self._channel.waiting)
         self._acks[:0] = acks
         return None
-
-
-def _set(waiter: "asyncio.Future[bool]", value: bool) -> None:
-    if not waiter.done():
-        waiter.set_result(value)
