@@ -159,6 +159,9 @@ class BrokerConfig(Strict):
     """MQTT 5 message expiry: how long after storage here the broker may still deliver a message to a consumer that was
     away. The time in the outbox counts; older messages reach only connected consumers.  Retained messages do not
     expire."""
+    max_value_age: Annotated[Seconds, Field(ge=1)] | None = None
+    """Messages whose oldest value is older when they would be sent become dead letters: counted, kept in a file of
+    their own, not tried again (default: as the format says; `sitewise`: seven days)."""
     replay: ReplayConfig = ReplayConfig()
     """Delivery of messages stored during an outage."""
     presence: PresenceConfig = PresenceConfig()

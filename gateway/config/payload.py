@@ -37,7 +37,18 @@ class CloudEventsConfig(Strict):
     """Attribute `source`, a URI or a path (default: `urn:connected-factory:GATEWAY:SOURCE`)."""
 
 
-FormatName = Literal["json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents", "omp"]
+class ThingsConfig(Strict):
+    """Things, for the formats `iotda` and `thing-model`."""
+
+    service: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "opcua"
+    """The service in the product's model, for `iotda`."""
+    dialect: Literal["alibaba", "tencent"] = "alibaba"
+    """Whose thing model, for `thing-model`."""
+
+
+FormatName = Literal[
+    "json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents", "omp", "sitewise", "iotda", "thing-model", "aio"
+]
 """The names of formats in the file; `gateway/payload` implements them."""
 
 
@@ -47,8 +58,9 @@ class PayloadConfig(Strict):
     format: FormatName = "json"
     """How values are encoded.  `json`: for people and any program.  `json-columns`: for large volumes, a ninth of the
     cost. `msgpack`: as `json`, in MessagePack.  `opcua-pubsub`: OPC UA Part 14.  `cloudevents`: CloudEvents with the
-    OPC UA extension.  `omp`: as the connector of the Open Manufacturing Platform, a message for each value.  `gateway
-    schema FORMAT` prints the JSON Schema."""
+    OPC UA extension.  `omp`: as the connector of the Open Manufacturing Platform, a message for each value.
+    `sitewise`, `iotda`, `thing-model`, `aio`: as AWS IoT SiteWise, Huawei IoTDA, the thing models of Alibaba and
+    Tencent, and Azure IoT Operations take them.  `gateway schema FORMAT` prints the JSON Schema."""
     topic: str = "factory/{site}/{line}/{machine}"
     """Topic template with `{gateway}`, `{source}`, `{tag}`, and the names from `fields` and `levels` of the
     selections.  With `{tag}` every variable has its own topic (Unified Namespace):
@@ -81,7 +93,9 @@ class PayloadConfig(Strict):
     pubsub: PubSubConfig = PubSubConfig()
     """Data sets, for `opcua-pubsub` and `cloudevents`."""
     cloudevents: CloudEventsConfig = CloudEventsConfig()
-    """Events, for `cloudevents`."""
+    """Events, for `cloudevents` and `aio`."""
+    things: ThingsConfig = ThingsConfig()
+    """Things, for `iotda` and `thing-model`."""
 
     @property
     def topic_of_events(self) -> str:

@@ -41,6 +41,7 @@ DROP_REASONS = (
     "payload_invalid",
     "too_large",
     "topic_invalid",
+    "too_old",
     "refused",
 )
 """Why a received value is not delivered: the values of the `reason` label."""

@@ -35,7 +35,7 @@ from gateway.mqtt.lean import open_lean
 from gateway.mqtt.patience import Patience
 from gateway.mqtt.presence import present, tell_first
 from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version, VersionRefusedError
-from gateway.profiles import Profile
+from gateway.profiles import Profile, profile_named
 from gateway.profiles.names import Credentials, is_signed
 from gateway.profiles.wire import Wire
 from gateway.yaml_positions import Place, Problem
@@ -123,10 +123,13 @@ async def open_sink(
             less.append(_LOST_PRESENCE)
         if less:
             link.notice("; ".join(less))
+        if profile is None and config.max_value_age is not None:
+            profile = profile_named("generic")
+            wire = Wire(profile, config.who(device))
         if profile is None or wire is None:
             yield sink
             return
-        limits = Limits(profile, wire, ends_s, config.ack_timeout)
+        limits = Limits(profile, wire, ends_s, config.ack_timeout, most_age_s=config.max_value_age)
         if not limits.is_needed:
             yield sink
             return

@@ -18,7 +18,7 @@ from math import isnan
 from gateway.delivery import Around, Outcome, Verdict
 from gateway.errors import Unavailable
 from gateway.link import Link
-from gateway.model import Message
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
 from gateway.mqtt.disconnect_guard import GuardedSink, InnerSink
 from gateway.mqtt.limits import BrokerLimits, packet_bytes
 from gateway.mqtt.sink import Version
@@ -44,11 +44,14 @@ class Limits:
     """Unix time at which the credentials end; NaN: they do not."""
     ack_timeout_s: float
     least_renewal_s: float = LEAST_RENEWAL_S
+    most_age_s: float | None = None
+    """How old the oldest value of a message may be when it is sent."""
 
     @property
     def is_needed(self) -> bool:
         names = ("messages_per_s", "bytes_per_s", "topic_slashes", "topic_bytes")
-        return not isnan(self.ends_s) or any(self.profile.limit(name) is not None for name in names)
+        has_end = not isnan(self.ends_s) or self.most_age_s is not None
+        return has_end or any(self.profile.limit(name) is not None for name in names)
 
 
 class Gate(Around[GuardedSink | InnerSink]):
@@ -91,7 +94,7 @@ class Gate(Around[GuardedSink | InnerSink]):
         self._inner.tell(message)
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
-        refusal = self._refusal(message)
+        refusal = self._refusal(message) or self._too_old(message)
         if refusal is not None:
             return self._session.in_flight.settled(refusal)
         if self._session.in_flight.is_broken:
@@ -162,6 +165,16 @@ class Gate(Around[GuardedSink | InnerSink]):
             )
             self._topics[key] = None if broken is None else Outcome(Verdict.NEVER, "topic_invalid", broken.text)
         return self._topics[key]
+
+    def _too_old(self, message: Message) -> Outcome | None:
+        most_s = self._limits.most_age_s
+        if most_s is None or not message.oldest_ticks:
+            return None
+        age_s = time.time() - (message.oldest_ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
+        if age_s <= most_s:
+            return None
+        text = f"its oldest value is {age_s / 86_400:.1f} days old, no more than {most_s / 86_400:g} are accepted"
+        return Outcome(Verdict.NEVER, "too_old", text)
 
     # Renewal.
 

@@ -5,15 +5,19 @@ from collections.abc import Callable, Mapping
 
 from gateway.config import BrokerConfig, Config, PayloadConfig
 from gateway.model import Batch, Loss, Message
+from gateway.payload.aio import AIO
 from gateway.payload.cloudevents import CLOUD_EVENTS
 from gateway.payload.columns import COLUMNS
 from gateway.payload.compressed import compressor
 from gateway.payload.format import Announcement, Encoder, EncoderContext, Format
+from gateway.payload.iotda import IOTDA
 from gateway.payload.json import JSON
 from gateway.payload.msgpack import MSGPACK
 from gateway.payload.omp import OMP
 from gateway.payload.pubsub import PUBSUB
+from gateway.payload.sitewise import SITEWISE
 from gateway.payload.splitting import ANY_SIZE, NextSeq
+from gateway.payload.thing_model import THING_MODEL
 
 FORMATS: Mapping[str, Format] = {
     "json": JSON,
@@ -22,6 +26,10 @@ FORMATS: Mapping[str, Format] = {
     "opcua-pubsub": PUBSUB,
     "cloudevents": CLOUD_EVENTS,
     "omp": OMP,
+    "sitewise": SITEWISE,
+    "iotda": IOTDA,
+    "thing-model": THING_MODEL,
+    "aio": AIO,
 }
 
 
@@ -47,6 +55,8 @@ def with_needs_of_format(broker: BrokerConfig, payload: PayloadConfig) -> Broker
     update: dict[str, object] = {"version": "5"} if form.why_mqtt_5(payload) else {}
     if form.is_things and broker.wire_topic is None and profile is not None and profile.topics.things:
         update["wire_topic"] = profile.topics.things
+    if form.most_age_s is not None and broker.max_value_age is None:
+        update["max_value_age"] = form.most_age_s
     return broker.model_copy(update=update) if update else broker
 
 

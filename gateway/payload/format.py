@@ -120,6 +120,8 @@ class Format:
     """After how much silence a topic gets a keep-alive, in seconds.  None: it has none."""
     codec: str = ""
     """The codec of commands that goes with it alone.  Empty: none."""
+    most_age_s: float | None = None
+    """Values that are older when they would be sent are not accepted by those who read it."""
     is_things: bool = False
     """Whether its messages are those of a cloud's own thing model, which clouds take on a topic of its own."""
     places: Callable[[PayloadConfig, str, str, str], tuple[str, str]] = data_alone

@@ -83,6 +83,8 @@ class PayloadReader:
             return self._columns(body)
         if "values" in body:
             return _plain(body)
+        if "entries" in body or "devices" in body or "params" in body:
+            return _of_cloud(body)
         if str(body.get("namespace", "")).startswith("iot.models.messages"):
             return _omp(_row(body["metadata"]), _row(body["payload"]))
         if "state" in body and "gateway" in body:
@@ -108,6 +110,26 @@ class PayloadReader:
             f"the list {body.get('tags')} is missing: the broker retains it below the topic at tags/#" if lacks else "",
             _whose(told if isinstance(told := body.get("time_source"), list) else [told]),
         )
+
+
+def _of_cloud(body: Row) -> Reading:
+    """`sitewise`, `iotda` or `thing-model`."""
+    values, times = list[tuple[str, object]](), list[datetime | None]()
+    for entry in map(_row, _rows(body.get("entries", []))):
+        for each in map(_row, _rows(entry["propertyValues"])):
+            values.append((str(entry["propertyAlias"]), next(iter(_row(each["value"]).values()))))
+            times.append(datetime.fromtimestamp(_number(_row(each["timestamp"])["timeInSeconds"]), UTC))
+    for device in map(_row, _rows(body.get("devices", []))):
+        for service in map(_row, _rows(device["services"])):
+            values += [(f"{device['device_id']}/{name}", value) for name, value in _row(service["properties"]).items()]
+            times.append(_instant(service["event_time"]))
+    for name, value in _row(body.get("params", {})).items():
+        at_ms = body.get("timestamp")
+        if isinstance(value, dict) and value.keys() == {"value", "time"}:
+            value, at_ms = value["value"], value["time"]
+        values.append((name, value))
+        times.append(datetime.fromtimestamp(_number(at_ms) / 1000, UTC) if at_ms is not None else None)
+    return Reading(str(body["stream"]), _number(body["seq"]), values, _latest(iter(times)), _gaps(body.get("gaps")))
 
 
 def _omp(metadata: Row, payload: Row) -> Reading:

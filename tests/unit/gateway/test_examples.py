@@ -8,7 +8,7 @@ from gateway.config import PayloadConfig
 from gateway.loading import load
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = sorted((ROOT / "config").glob("gateway*.yaml"))
+EXAMPLES = sorted((*(ROOT / "config").glob("gateway*.yaml"), *(ROOT / "config/clouds").glob("*.yaml")))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

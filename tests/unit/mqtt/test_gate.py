@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.config import BrokerConfig
 from gateway.delivery import Verdict
 from gateway.errors import Unavailable
 from gateway.link import Link
+from gateway.model import UNIX_EPOCH_TICKS
 from gateway.mqtt.connect import open_sink
 from gateway.mqtt.gate import Gate, Limits
 from gateway.profiles import profile_named
@@ -75,6 +77,24 @@ def test_a_topic_that_the_cloud_refuses_costs_one_message(tmp_path: Path) -> Non
             assert "8 slashes, AWS IoT Core allows 7" in bad.detail
             assert (await gate.send(message("a/b"))).verdict is Verdict.DELIVERED
             assert [publish.topic for publish in broker.publishes] == ["a/b"]
+
+    run(body())
+
+
+def test_values_that_are_too_old_for_whoever_reads_them_are_not_sent(tmp_path: Path) -> None:
+    """SiteWise takes seven days; a backlog that is older is told as such, and not tried for ever."""
+    now = UNIX_EPOCH_TICKS + int(time.time() * 1e7)
+
+    async def body() -> None:
+        async with fake_broker() as broker:
+            config = BrokerConfig.model_validate({"url": broker.url, "max_value_age": "7d"})
+            async with open_sink(config, Link("cloud", broker.url), "edge") as sink:
+                old, young = (replace(message(), oldest_ticks=now - days * 864_000_000_000) for days in (8, 6))
+                outcome = await sink.send(old)
+                assert (outcome.verdict, outcome.reason) == (Verdict.NEVER, "too_old")
+                assert "8.0 days old, no more than 7 are accepted" in outcome.detail
+                assert (await sink.send(young)).verdict is Verdict.DELIVERED
+            assert len(broker.publishes) == 1
 
     run(body())
 

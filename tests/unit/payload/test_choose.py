@@ -53,7 +53,17 @@ def body_of(message: Message) -> object:
     payload = (
         gzip.decompress(message.payload) if ("content-encoding", "gzip") in message.properties else message.payload
     )
-    return msgspec.msgpack.decode(payload) if message.content_type == "application/msgpack" else json.loads(payload)
+    if message.content_type == "application/msgpack":
+        return msgspec.msgpack.decode(payload)
+    attributes = dict(message.properties)
+    return {**attributes, "data": json.loads(payload)} if "uuid" in attributes else json.loads(payload)
+
+
+def settings_of(name: str) -> str:
+    """Compressed where the format can say so."""
+    if FORMATS[name].takes_compression:
+        return "compress: gzip"
+    return "cloudevents: {mode: structured}" if name == "cloudevents" else "server_time: false"
 
 
 def test_there_is_a_schema_for_every_format() -> None:
@@ -64,8 +74,7 @@ def test_there_is_a_schema_for_every_format() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_format_numbers_counts_and_fits_its_schema(tmp_path: Path, name: str) -> None:
-    settings = "cloudevents: {mode: structured}" if name == "cloudevents" else "compress: gzip"
-    chosen = config(tmp_path, f"format: {name}, max_bytes: 2KiB, {settings}")
+    chosen = config(tmp_path, f"format: {name}, max_bytes: 2KiB, {settings_of(name)}")
     form, counting = encoder_for(chosen, "line-1", "edge.e1"), Counting()
     gap = Gap("server_overflow", "the queue ran over", TICKS, TICKS)
     batch = replace(batch_of([(11, 1.5), (12, "x"), (0, None)] * 40), gaps=(gap,))
@@ -107,8 +116,7 @@ def test_every_topic_of_every_format_is_valid_and_of_allowed_length(tmp_path: Pa
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_format_announces_losses(tmp_path: Path, name: str) -> None:
-    mode = ", cloudevents: {mode: structured}" if name == "cloudevents" else ", compress: gzip"
-    told = announcement_for(config(tmp_path, f"format: {name}{mode}").payload, "edge")
+    told = announcement_for(config(tmp_path, f"format: {name}, {settings_of(name)}").payload, "edge")
     for stream, topic in (
         ("e.1/line-1/factory/press", "factory/press"),
         ("e.1/gateway/gateways/e/losses", "gateways/e/losses"),
@@ -127,7 +135,7 @@ def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
         batch = batch_of([(6, 1)])
         encoder.encode(batch, counting.next_seq)
         encoder.keep_alives(counting.next_seq)
-        has_some = name in ("opcua-pubsub", "cloudevents")
+        has_some = name in ("opcua-pubsub", "cloudevents", "aio")
         assert (format_of(chosen.payload).keep_alive_s is not None) == has_some
         assert bool(encoder.keep_alives(counting.next_seq)) == has_some
 
@@ -135,7 +143,7 @@ def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        ("format: xml", "'json', 'json-columns', 'msgpack', 'opcua-pubsub', 'cloudevents' or 'omp'"),
+        ("format: xml", "'cloudevents', 'omp', 'sitewise', 'iotda', 'thing-model' or 'aio'"),
         ("format: cloudevents, compress: gzip", "cloudevents cannot mark compressed payloads"),
         ("max_topic_levels: 1", "at most 1 levels here, this one has 2"),
         ("max_topic_bytes: 5", "at most 5 bytes"),
