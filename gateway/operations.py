@@ -194,6 +194,10 @@ class Operations(Protocol):
     def is_open(self) -> bool:
         """Whether the connection is there."""
 
+    @property
+    def most_writes(self) -> int:
+        """How many values the server takes in one request."""
+
     async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
         """The variables and methods that these rules name, now; for each rule in the order of their names."""
 

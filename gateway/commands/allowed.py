@@ -46,6 +46,10 @@ class Allowed:
             for text in {target.name, target.node_id, target.also} - {""}:
                 self._by_text.setdefault(text, []).append(target)
 
+    def nodes(self, text: str) -> frozenset[str]:
+        """The nodes that this text names."""
+        return frozenset(target.node_id for target in self._by_text.get(text, ()))
+
     def permit(self, requester: str, operation: str, text: str) -> Permit:
         """The permit for this request.  Raises `Refused`.
 

@@ -196,7 +196,7 @@ class Desk:
         try:
             async with aclosing(session.arrivals(*self._hall.filters)) as packets:
                 async for packet in packets:
-                    await self.take(broker, packet)
+                    await self.take(broker, packet, *session.arrived())
         except Unavailable:
             return
         except Rejected as error:
@@ -211,11 +211,19 @@ class Desk:
 
     # -- requests
 
-    async def take(self, broker: str, packet: Packet) -> None:
-        """Take a request.  Returns when its record is on disk, so that the packet may be acknowledged."""
+    async def take(self, broker: str, *packets: Packet) -> None:
+        """Take requests.  Returns when their records are on disk, so that the packets may be acknowledged.
+
+        Their records are written together.
+        """
         now_ns = self._now_ns()
-        for arrival in read(packet, self._hall, broker, now_ns):
-            await self._take(arrival, now_ns)
+        arrivals = [arrival for packet in packets for arrival in read(packet, self._hall, broker, now_ns)]
+        if len(arrivals) == 1:
+            await self._take(arrivals[0], now_ns)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for number, arrival in enumerate(arrivals, 1):
+                tasks.create_task(self._take(arrival, now_ns), name=f"request {number} of {broker}")
 
     async def _take(self, arrival: Arrival, now_ns: int) -> None:
         asked, broker = arrival.asked, arrival.asked.broker
@@ -237,11 +245,14 @@ class Desk:
         except Refused as error:
             await self._refuse(asked, entry, error)
             return
+        worker.coming += 1
         try:
             await self.journal.begin(entry)
         except Refused as error:
             self._refuse_unkept(asked, error)
             return
+        finally:
+            worker.coming -= 1
         case = Case(asked, entry)
         if self._workers.get(asked.source) is worker:
             worker.put(case)

@@ -22,6 +22,7 @@ from gateway.commands.rate import Buckets
 from gateway.commands.request import Request
 from gateway.commands.shapes import from_text, typed
 from gateway.commands.subscribing import subscribe, subscribed, unsubscribe
+from gateway.commands.together import Together
 from gateway.commands.values import name_of, same
 from gateway.config.commands import LimitsConfig, RateConfig
 from gateway.errors import Unavailable
@@ -49,6 +50,8 @@ class Performance:
     requester: str
     request: Request
     server: Operations
+    together: Together
+    """The same server, for what goes with that of other commands."""
     allowed: Allowed
     buckets: Buckets
     verify_s: float
@@ -142,7 +145,7 @@ class Performance:
     async def _write(self) -> list[Result]:
         permits = self._permits("write")
         known = [permit for permit in permits if isinstance(permit, Permit)]
-        facts = iter(await self.server.look([permit.target for permit in known]) if known else [])
+        facts = iter(await self.together.look([permit.target for permit in known]) if known else [])
         wishes = [
             self._wish(permit, next(facts), value) if isinstance(permit, Permit) else permit
             for permit, value in zip(permits, self.request.values, strict=True)
@@ -182,7 +185,7 @@ class Performance:
         if not self.server.is_open:
             raise Unavailable("the connection to the server is closed")
         try:
-            statuses = await self.server.write([(w.permit.target, w.wanted) for w in wishes], self.within_s())
+            statuses = await self.together.write([(w.permit.target, w.wanted) for w in wishes], self.within_s())
         except Unsure as error:
             for wish in wishes:
                 wish.lost = str(error)
@@ -199,7 +202,7 @@ class Performance:
             looks += 1
             try:
                 async with asyncio.timeout(max(self.verify_s, 0.1)):
-                    found = await self.server.values([wish.permit.target for wish in wishes])
+                    found = await self.together.values([wish.permit.target for wish in wishes])
             except (Unavailable, TimeoutError):
                 return
             for wish, (value, _) in zip(wishes, found, strict=True):

@@ -1,7 +1,9 @@
 """The commands of one connected source: in order, and a bounded number at once.
 
-A command begins when the one before has ended, or is slow (then that one is answered with `accepted`).  An error in a
-command affects no other.  When the connection ends, waiting commands are refused, and running ones get `GRACE_S`.
+A command begins when the one before has ended, or is slow (then that one is answered with `accepted`).  Writes to
+different variables that wait one behind the other begin together, and what they ask of the server goes together
+(`together.py`).  An error in a command affects no other.  When the connection ends, waiting commands are refused, and
+running ones get `GRACE_S`.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from gateway.commands.outcome import REASONS, Refused, refused
 from gateway.commands.perform import Performance
 from gateway.commands.rate import Buckets
 from gateway.commands.request import ITSELF
+from gateway.commands.together import Together
 from gateway.config import CommandRule, CommandsConfig
 from gateway.errors import Unavailable
 from gateway.operations import Operations, Target
@@ -84,12 +87,15 @@ class Worker:
         """Without a `server` it is the worker of what the gateway itself is asked for."""
         self.source = source
         self.server = server
+        self._together = Together(server) if server is not None else None
         self._itself = itself
         self._office = office
         self._buckets = buckets
         self._now_ns = now_ns
         self._queue: deque[Case] = deque()
         self._came = asyncio.Event()
+        self.coming = 0
+        """Commands whose records are not on the disk yet."""
         self._running: dict[asyncio.Task[Told], Case] = {}
         self._looking = asyncio.Lock()
         self._log = structlog.get_logger("gateway.commands").bind(source=source)
@@ -106,7 +112,7 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        return len(self._queue) + len(self._running)
+        return len(self._queue) + len(self._running) + self.coming
 
     def put(self, case: Case) -> None:
         self._queue.append(case)
@@ -121,17 +127,41 @@ class Worker:
                 while not self._queue:
                     self._came.clear()
                     await self._came.wait()
-                await self._begin(self._queue.popleft())
+                await self._begin(self._next())
         finally:
             await self._end()
 
-    async def _begin(self, case: Case) -> None:
-        task = asyncio.create_task(self._perform(case), name=f"command at {self.source}")
-        self._running[task] = case
-        task.add_done_callback(self._ended)
-        await asyncio.wait([task], timeout=self._config.slow_after)
-        if not task.done():
-            self._office.tell_accepted(case)
+    def _next(self) -> list[Case]:
+        """The command whose turn it is, with the writes behind it that may go together with it."""
+        cases = [self._queue.popleft()]
+        nodes = self._written_by(cases[0])
+        while nodes and self._queue and len(cases) + len(self._running) < self._config.at_once:
+            more = self._written_by(self._queue[0])
+            if not more or more & nodes:
+                break
+            nodes |= more
+            cases.append(self._queue.popleft())
+        return cases
+
+    def _written_by(self, case: Case) -> frozenset[str]:
+        """The nodes of a write; empty for everything else, and where they are not known yet."""
+        request = case.asked.request
+        if request is None or request.operation != "write" or self._allowed is None:
+            return frozenset()
+        nodes = [self._allowed.nodes(tag) for tag in request.tags]
+        return frozenset().union(*nodes) if all(nodes) else frozenset()
+
+    async def _begin(self, cases: Sequence[Case]) -> None:
+        tasks: list[asyncio.Task[Told]] = []
+        for case in cases:
+            task = asyncio.create_task(self._perform(case), name=f"command at {self.source}")
+            self._running[task] = case
+            task.add_done_callback(self._ended)
+            tasks.append(task)
+        _, slow = await asyncio.wait(tasks, timeout=self._config.slow_after)
+        for task in slow:
+            if task in self._running:
+                self._office.tell_accepted(self._running[task])
 
     async def _end(self) -> None:
         """Refuse the waiting commands, and give the running ones `GRACE_S` if the connection is still open."""
@@ -164,11 +194,11 @@ class Worker:
                 raise _ExpiredError
             async with asyncio.timeout(left_s()) as limit:
                 allowed, before = await self._allowed_for(case.asked), partial(self._before_sending, case, limit)
-                if self.server is None:
+                if self.server is None or self._together is None:
                     return told_of([await ask_itself(self._itself, allowed, case.asked.requester, request, before)])
                 performance = Performance(
-                    case.asked.requester, request, self.server, allowed, self._buckets, self._config.verify_within,
-                    left_s, before, self._itself,
+                    case.asked.requester, request, self.server, self._together, allowed, self._buckets,
+                    self._config.verify_within, left_s, before, self._itself,
                 )  # fmt: skip
                 return told_of(await performance.perform())
         except (_ExpiredError, TimeoutError):

@@ -1,6 +1,6 @@
 """Wraps a session, for sessions that differ from it only in some members."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Generic, TypeVar
 
 from gateway.delivery.contract import Packet, Session
@@ -32,6 +32,9 @@ class Around(Generic[Inner]):
 
     def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
         return self._inner.arrivals(*topics)
+
+    def arrived(self) -> Sequence[Packet]:
+        return self._inner.arrived()
 
     async def wait_closed(self) -> None:
         await self._inner.wait_closed()

@@ -134,6 +134,12 @@ class Session(Sink, Protocol):
         `Unavailable` when the session breaks.  The peer sends unacknowledged messages again.
         """
 
+    def arrived(self) -> Sequence[Packet]:
+        """Take the messages that have arrived behind the last one of `arrivals`, in order, without waiting.
+
+        The request for the next one of `arrivals` acknowledges them as well.
+        """
+
 
 class LateStage(Protocol):
     """Changes to messages that only a session can make, such as numbers that restart with it.

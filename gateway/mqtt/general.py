@@ -125,6 +125,9 @@ class GeneralSink:
     def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
         return self._inbox.arrivals(topics, self._settings.ack_timeout_s)
 
+    def arrived(self) -> Sequence[Packet]:
+        return self._inbox.arrived()
+
     def _subscribe(self, topics: Sequence[str]) -> None:
         self._paho.subscribe([(topic, 1) for topic in topics])
 

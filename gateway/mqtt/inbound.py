@@ -39,6 +39,8 @@ class Inbox:
         """The broker's reason codes for our SUBSCRIBE."""
         self._waiting: deque[tuple[Packet, int]] = deque()
         """The messages with their packet ids; 0 for QoS 0."""
+        self._taken: list[tuple[Packet, int]] = []
+        """Those that the reader has."""
         self._unacknowledged: set[int] = set()
         self._bytes = 0
         self._missed = 0
@@ -88,12 +90,23 @@ class Inbox:
                 raise Rejected("subscription_refused", detail)
         while True:
             await self._wait(lambda: bool(self._waiting))
-            packet, packet_id = self._waiting.popleft()
+            [packet] = self._take(1)
             yield packet
-            self._bytes -= _size(packet)
-            if packet_id and not self._in_flight.is_broken:
-                self._unacknowledged.discard(packet_id)
-                self._acknowledge(packet_id)
+            for packet, packet_id in self._taken:
+                self._bytes -= _size(packet)
+                if packet_id and not self._in_flight.is_broken:
+                    self._unacknowledged.discard(packet_id)
+                    self._acknowledge(packet_id)
+            self._taken.clear()
+
+    def arrived(self) -> Sequence[Packet]:
+        """See `delivery.Session`."""
+        return self._take(len(self._waiting))
+
+    def _take(self, count: int) -> list[Packet]:
+        taken = [self._waiting.popleft() for _ in range(count)]
+        self._taken += taken
+        return [packet for packet, _ in taken]
 
     async def _ask(self, topics: Sequence[str], within_s: float) -> Sequence[int]:
         in_flight = self._in_flight

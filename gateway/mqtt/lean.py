@@ -9,7 +9,7 @@ general session, and the same tests check both.
 import asyncio
 import math
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 from typing import cast
 
@@ -151,6 +151,9 @@ class LeanSink(asyncio.Protocol):
 
     def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
         return self._inbox.arrivals(topics, self._settings.ack_timeout_s)
+
+    def arrived(self) -> Sequence[Packet]:
+        return self._inbox.arrived()
 
     async def wait_closed(self) -> None:
         await self.in_flight.wait_broken()

@@ -3,7 +3,8 @@
     python -m tests.bench.bench_commands [--seconds 30] [--values-per-second 5000] [--commands-per-second 200] [--json]
 
 The chain of `bench_delay` with the disk; both take turns, twice, in one run, because the machine is not always equally
-busy.  A command is a write to a set-point of the same server, over the same broker: journal, write, read-back, answer.
+busy.  A command is a write to one of 50 set-points of the same server in turn, over the same broker: journal, write,
+read-back, answer.
 Goal: the 99th percentile of the delay of values beside them is at most 1.5 times that without.
 """
 
@@ -26,14 +27,19 @@ from simulators.server.endpoint import MODEL_URI
 from tests.bench.bench_delay import TURNS, WARM_UP_S, Stamps, per_value_ms
 from tests.support.commanded import Requester, in_s, requester
 from tests.support.load_chain import load_chain
+from tests.support.load_server import SET_POINTS
 from tests.support.timed_gateway import TimedGateway
 
 GOAL = 1.5
 COMMANDS = {
     "requesters": ["mes"],
-    "rules": [{"source": "load", "node": f"nsu={MODEL_URI};s=SetPoint", "name": "SetPoint", "write": {}}],
+    "rules": [
+        {"source": "load", "node": f"nsu={MODEL_URI};s=SetPoint-{n}", "name": f"SetPoint-{n}", "write": {}}
+        for n in range(SET_POINTS)
+    ],
     "journal_bytes": "256MiB",
     "waiting": 1000,
+    "at_once": 16,
 }
 
 
@@ -61,7 +67,7 @@ async def ask(url: str, per_second: int, asked: Asked, stop: threading.Event) ->
             while number < due:
                 number += 1
                 asked.sent_s[str(number)] = time.monotonic()
-                write = {"tag": "SetPoint", "value": number}
+                write = {"tag": f"SetPoint-{number % SET_POINTS}", "value": number}
                 await mes.send(
                     {"id": str(number), "operation": "write", "deadline": in_s(30), "writes": [write]}, source="load"
                 )

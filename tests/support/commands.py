@@ -32,6 +32,7 @@ from gateway.operations import (
     Target,
     Unsure,
 )
+from gateway.outbox import Files
 from gateway.values import Typed
 
 READ_WRITE = 3
@@ -55,6 +56,9 @@ class FakeServer:
     nodes: dict[str, Facts] = field(default_factory=dict)
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     is_open: bool = True
+    most_writes: int = 100
+    requests: list[int] = field(default_factory=list)
+    """How many values came in each request to write."""
     loses_answers: bool = False
     """What it is sent it does, and says nothing."""
     clamps: float | None = None
@@ -124,6 +128,7 @@ class FakeServer:
         return self.methods[method.node_id]
 
     async def write(self, writes: Sequence[tuple[Target, Typed]], within_s: float) -> list[int]:
+        self.requests.append(len(writes))
         await self._begin()
         statuses = [self._write(target, value) for target, value in writes]
         self._end()
@@ -213,6 +218,9 @@ class Office:
         await asyncio.Event().wait()
         yield Packet("", b"")
 
+    def arrived(self) -> Sequence[Packet]:
+        return ()
+
     async def take(
         self, body: Mapping[str, object], requester: str = "mes", source: str = "shop", topic: str = "", **more: object
     ) -> None:
@@ -240,9 +248,9 @@ class Office:
 @asynccontextmanager
 async def office(
     folder: Path, config: CommandsConfig, server: FakeServer | None = None, now_ns: Callable[[], int] = time.time_ns,
-    latest_ns: Callable[[], int] = lambda: 0, itself: Itself | None = None,
+    latest_ns: Callable[[], int] = lambda: 0, itself: Itself | None = None, files: Files | None = None,
 ) -> AsyncIterator[Office]:  # fmt: skip
-    journal, server = journal_in(folder, config, now_ns=now_ns), server or press()
+    journal, server = journal_in(folder, config, files, now_ns), server or press()
     endpoints = dict.fromkeys(("shop", "opc.tcp://shop:4840"), ("shop",))
     async with open_desk("edge", config, journal, Metrics().commands, latest_ns, now_ns, itself, endpoints) as desk:
         made = Office(desk, server, journal)

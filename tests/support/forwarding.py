@@ -139,6 +139,9 @@ class Session:
         await self.wait_closed()
         yield Packet("", b"")
 
+    def arrived(self) -> list[Packet]:
+        return []
+
     async def wait_closed(self) -> None:
         await self._broken.wait()
         raise Unavailable("the connection broke")

@@ -2,8 +2,9 @@
 
     python -m tests.support.load_server PORT TAGS HZ
 
-Objects / SetPoint, which clients may write, and Objects / load / m-00 … m-09 / <number>: all of these variables change
-together, HZ times a second.  In tick *t* the value of tag *n* is `t * TAGS + n`, so a value shows its tag and tick.
+Objects / SetPoint and SetPoint-0 …, which clients may write, and Objects / load / m-00 … m-09 / <number>: all of these
+variables change together, HZ times a second.  In tick *t* the value of tag *n* is `t * TAGS + n`, so a value shows its
+tag and tick.
 Sessions, subscriptions, acknowledgements, Republish and transfer are those of `simulators/server`.
 Only the queue of a subscription is replaced by two numbers, the next tick and the last one due, from which a whole
 DataChangeNotification is built at once.  A full queue (`queue_size` ticks) drops its
@@ -36,6 +37,7 @@ from simulators.server.subscriptions import Subscription
 from tests.support.ports import free_port
 from tests.support.programs import Program
 
+SET_POINTS = 50
 MACHINES = 10
 UNIX_EPOCH_TICKS = 116_444_736_000_000_000
 """1970 as OPC UA counts time: 100 ns since 1601."""
@@ -170,8 +172,9 @@ async def serve(port: int, tags: int, rate_hz: float) -> None:
             for number in range(machine, tags, MACHINES):
                 text = f"{number:05}"
                 place.space.add_variable(place.id(text), place.name(text), node, ua.VariantType.Int32, number)
-        set_point = place.id("SetPoint"), place.name("SetPoint"), OBJECTS, ua.VariantType.Int32, 0
-        place.space.add_variable(*set_point, access=READ | WRITE)
+        for text in ("SetPoint", *(f"SetPoint-{number}" for number in range(SET_POINTS))):
+            set_point = place.id(text), place.name(text), OBJECTS, ua.VariantType.Int32, 0
+            place.space.add_variable(*set_point, access=READ | WRITE)
         production = Production(tags, 1.0 / rate_hz, time.time_ns() // 1_000_000_000 * 1_000_000_000)
         assert production.due(time.time_ns() + 10**9) >= 0
         longest_s = (2**31 / tags - 1) * production.period_s

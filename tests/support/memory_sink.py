@@ -55,6 +55,7 @@ class MemorySession:
         self._open: set[asyncio.Future[Outcome]] = set()
         self._broken: asyncio.Future[None] = self._loop.create_future()
         self._is_asked = False
+        self._taken = 0
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         future: asyncio.Future[Outcome] = self._loop.create_future()
@@ -95,7 +96,14 @@ class MemorySession:
                 if self._broken.done():
                     await self.wait_closed()
             yield self._peer.to_say.popleft()
-            self._peer.acknowledged += 1
+            self._peer.acknowledged += 1 + self._taken
+            self._taken = 0
+
+    def arrived(self) -> list[Packet]:
+        taken = list(self._peer.to_say)
+        self._peer.to_say.clear()
+        self._taken += len(taken)
+        return taken
 
     def break_off(self, why: str) -> None:
         if self._broken.done():

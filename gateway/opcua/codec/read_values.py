@@ -23,6 +23,8 @@ VALUE = 13
 """The attribute (Part 6, A.1)."""
 _WHOLE = struct.pack("<iHi", -1, 0, -1)
 """No index range, the default encoding."""
+_TAILS = tuple(struct.pack("<I", attribute) + _WHOLE for attribute in range(28))
+"""By attribute."""
 
 
 class ReadValue(NamedTuple):
@@ -44,9 +46,13 @@ class ReadValue(NamedTuple):
 
 def read_request(nodes: Sequence[ua.NodeId], attribute: int = VALUE) -> bytes:
     """The body of a ReadRequest for an attribute of each node."""
-    tail = struct.pack("<I", attribute) + _WHOLE
-    wanted = [part for node in nodes for part in (nodeid_to_binary(node), tail)]
-    return b"".join((_HEAD, struct.pack("<i", len(nodes)), *wanted))
+    return request_of([(node, attribute) for node in nodes])
+
+
+def request_of(wanted: Sequence[tuple[ua.NodeId, int]]) -> bytes:
+    """The body of a ReadRequest for these attributes of nodes."""
+    parts = [part for node, attribute in wanted for part in (nodeid_to_binary(node), _TAILS[attribute])]
+    return b"".join((_HEAD, struct.pack("<i", len(wanted)), *parts))
 
 
 def read_answer(r: Reader, count: int) -> list[ReadValue]:

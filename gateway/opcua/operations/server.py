@@ -16,6 +16,7 @@ from gateway.errors import Unavailable
 from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.read_values import READ, read_answer, request_of
 from gateway.opcua.codec.standard import ARGUMENT, plain, range_of
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_diagnostics, read_variant
 from gateway.opcua.operations.past import past_of
@@ -26,7 +27,6 @@ from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import VARIABLE, children
 from gateway.opcua.space.data_types import Members, listed_members
-from gateway.opcua.subscription.reading import read_results
 from gateway.operations import Argument, Called, Facts, MethodFacts, Past, PastPage, Seen, Target, Unsure
 from gateway.values import Structure, Typed
 
@@ -61,6 +61,10 @@ class ServerOperations:
     def is_open(self) -> bool:
         return self._session.is_open
 
+    @property
+    def most_writes(self) -> int:
+        return self._session.limits.write
+
     async def find(self, rules: Sequence[CommandRule]) -> list[Target]:
         return await targets_of(self._session, rules)
 
@@ -87,12 +91,23 @@ class ServerOperations:
 
     async def look(self, targets: Sequence[Target]) -> list[Facts]:
         nodes = [self._node(target.node_id) for target in targets]
-        answers = await self._read([(node, attribute) for node in nodes for attribute in _LOOKED_AT])
         properties = await self._properties_of(targets, nodes)
+        wanted = [(node, attribute) for node in nodes for attribute in _LOOKED_AT]
+        described = [
+            (number, name, known[name])
+            for number, known in enumerate(properties)
+            for name in (*_RANGES, *_MEMBERS)
+            if name in known
+        ]
+        answers = await self._read([*wanted, *((node, ua.AttributeIds.Value) for _, _, node in described)])
+        said: list[dict[str, object]] = [{} for _ in nodes]
+        for (number, name, _), (value, status) in zip(described, answers[len(wanted) :], strict=True):
+            said[number][name] = value.value if value is not None and not status >> 30 else None
         width = len(_LOOKED_AT)
-        return [await self._facts(answers[n * width : (n + 1) * width], known) for n, known in enumerate(properties)]
+        return [await self._facts(answers[n * width : (n + 1) * width], each) for n, each in enumerate(said)]
 
-    async def _facts(self, answers: Sequence[tuple[Typed | None, int]], properties: dict[str, ua.NodeId]) -> Facts:
+    async def _facts(self, answers: Sequence[tuple[Typed | None, int]], properties: Mapping[str, object]) -> Facts:
+        """By its attributes, and the values of the properties that describe it."""
         (value, status), (data_type, _), (rank, rank_status), (dimensions, _), (access, _), (user_access, _) = answers
         if data_type is None:
             return Facts(0, status=status or rank_status or _BAD_NODE_ID_UNKNOWN)
@@ -102,7 +117,7 @@ class ServerOperations:
         sizes = dimensions.value if dimensions is not None and isinstance(dimensions.value, list) else ()
         return Facts(
             built_in, _whole(rank, -2), tuple(int(size) for size in sizes), _whole(access, 0), _whole(user_access, 0),
-            value, status, await self._ranges(properties), form.members or await self._members(properties),
+            value, status, _ranges(properties), form.members or _members(properties),
             text if form.built_in else "", self._types.forms,
         )  # fmt: skip
 
@@ -113,18 +128,6 @@ class ServerOperations:
             data_type = value.value.type_id
             await self._types.of(data_type)
         return data_type
-
-    async def _ranges(self, properties: dict[str, ua.NodeId]) -> tuple[tuple[str, float, float], ...]:
-        names = [name for name in _RANGES if name in properties]
-        said = await self._session.read_values([properties[name] for name in names]) if names else []
-        known = [(name, *range_of(each.good)) for name, each in zip(names, said, strict=True)]
-        return tuple((name, low, high) for name, low, high in known if low < high)
-
-    async def _members(self, properties: dict[str, ua.NodeId]) -> Members:
-        """The states of a variable (MultiStateDiscreteType), which are not in its data type."""
-        names = [name for name in _MEMBERS if name in properties]
-        said = await self._session.read_values([properties[name] for name in names]) if names else []
-        return next((members for each in said if (members := listed_members(each.good))), ())
 
     async def _properties_of(self, targets: Sequence[Target], nodes: Sequence[ua.NodeId]) -> list[dict[str, ua.NodeId]]:
         fresh = [(t.node_id, n) for t, n in zip(targets, nodes, strict=True) if t.node_id not in self._properties]
@@ -193,19 +196,13 @@ class ServerOperations:
         return await self._session.in_calls("read", wanted, self._read_some, alone=lambda _, status: (None, status))
 
     async def _read_some(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[tuple[Typed | None, int]]:
-        request = ua.ReadRequest()
-        request.Parameters.MaxAge = 0
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
-        for node, attribute in wanted:
-            one = ua.ReadValueId()
-            one.NodeId, one.AttributeId = node, ua.IntegerId(attribute)
-            request.Parameters.NodesToRead.append(one)
         with peer_errors("read", self._session.where):
-            read, _ = read_results(await self._session.send(request), range(len(wanted)), self._dialect)
-            if len(read.handles) != len(wanted):
-                raise Unavailable(f"cannot read at {self._session.where}: {read.problem}")
-        rows = zip(read.types.tolist(), read.values, read.statuses.tolist(), strict=True)
-        return [(Typed(kind, value) if kind else None, status) for kind, value, status in rows]
+            answer = await self._session.ask(READ, request_of(wanted))
+            answer.dialect = self._dialect
+            found = read_answer(answer, len(wanted))
+        if len(found) != len(wanted):
+            raise Unavailable(f"cannot read at {self._session.where}: {found[-1].problem}")
+        return [(Typed(each.type, each.value) if each.type else None, each.status) for each in found]
 
     def _node(self, text: str) -> ua.NodeId:
         """The node id of a target that was found on this session."""
@@ -223,6 +220,17 @@ def _unsure(doing: str, where: str) -> Iterator[None]:
             yield
     except Unavailable as error:
         raise Unsure(str(error), error.cause) from error
+
+
+def _ranges(properties: Mapping[str, object]) -> tuple[tuple[str, float, float], ...]:
+    known = [(name, *range_of(properties[name])) for name in _RANGES if name in properties]
+    return tuple((name, low, high) for name, low, high in known if low < high)
+
+
+def _members(properties: Mapping[str, object]) -> Members:
+    """The states of a variable (MultiStateDiscreteType), which are not in its data type."""
+    said = [listed_members(properties[name]) for name in _MEMBERS if name in properties]
+    return next((members for members in said if members), ())
 
 
 def _called(body: bytes, dialect: Dialect) -> Called:

@@ -56,7 +56,7 @@ LEAST_S, MOST_S = 0.1, 3600.0
 
 _NAMESPACES = ua.NodeId(ua.Int32(ua.ObjectIds.Server_NamespaceArray), ua.Int16(0))
 _START_TIME = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_StartTime), ua.Int16(0))
-_LIMITS = {"read": 11705, "browse": 11710, "continuation": 2735, "items": 11714, "history": 12165,
+_LIMITS = {"read": 11705, "browse": 11710, "continuation": 2735, "write": 11707, "items": 11714, "history": 12165,
            "subscribed": 24104}  # fmt: skip
 
 

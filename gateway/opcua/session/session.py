@@ -37,6 +37,7 @@ class OperationLimits:
     browse: int = 500
     continuation: int = 10_000
     """Continuation points of Browse at a time."""
+    write: int = 100
     items: int = 1000
     history: int = 100
     subscribed: int = 10_000_000

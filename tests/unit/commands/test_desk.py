@@ -15,8 +15,13 @@ from hypothesis import strategies as st
 from gateway.commands.arrival import lies_below
 from gateway.commands.audit import lines_in
 from gateway.commands.codecs.choose import CODECS
+from gateway.commands.together import Together
 from gateway.config import CommandsConfig
+from gateway.delivery import Packet
 from gateway.errors import Unavailable
+from gateway.operations import Target, Unsure
+from gateway.outbox import Files
+from gateway.values import Typed
 from tests.support.commands import FakeServer, Office, commands, office, press
 
 ALL: dict[str, object] = {
@@ -81,6 +86,101 @@ def test_slow_commands_answer_accepted_and_do_not_block_others(tmp_path: Path) -
         assert finals[0]["results"][0]["outputs"] == {"Result": 1.0}  # type: ignore[index]
 
     run(tmp_path, body, commands(ALL, slow_after="20ms", at_once=2, waiting=3))
+
+
+def test_writes_to_different_variables_that_wait_together_go_together(tmp_path: Path) -> None:
+    """Each with its own answer; what touches the same variable, or is no write, waits for what is before it."""
+
+    async def body(at: Office) -> None:
+        await at.ask("read", tags=["Speed"])
+        at.server.holds = asyncio.Event()
+        wishes: list[tuple[str, object]] = [
+            ("Speed", 1.5), ("Count", 6), ("s=press/Mode", 2), ("Fixed", "y"), ("Mode", 1), ("Mode", 0),
+            ("Speed", 1.25),
+        ]  # fmt: skip
+        for number, (tag, value) in enumerate(wishes):
+            await at.take({"id": str(number), "operation": "write", "writes": [{"tag": tag, "value": value}]})
+        await at.take({"id": "7", "operation": "read", "tags": ["Speed"]})
+        await at.take({"id": "8", "operation": "write", "writes": SPEED})
+        at.server.holds.set()
+        told = {str(each["id"]): each for n in range(1, 10) for each in [await at.answer(n)]}
+        assert [told[str(n)].get("reason", told[str(n)]["outcome"]) for n in range(9)] == [
+            "done", "done", "not_in_enumeration", "not_writable", "done", "done", "done", "done", "done"
+        ]  # fmt: skip
+        assert told["7"]["results"][0]["value"] == 1.25  # type: ignore[index]
+        assert at.server.requests == [1, 1, 1, 2, 1]
+        assert [node for node, _ in at.server.written] == [
+            "s=press/Speed", "s=press/Count", "s=press/Mode", "s=press/Mode", "s=press/Speed", "s=press/Speed",
+        ]  # fmt: skip
+
+    run(tmp_path, body, commands(ALL, verify_within="50ms", at_once=10))
+
+
+class CountedFiles(Files):
+    """How often something was appended."""
+
+    appends = 0
+
+    def append(self, fd: int, data: bytes, end: int) -> None:
+        self.appends += 1
+        super().append(fd, data, end)
+
+
+def test_requests_that_arrived_together_are_kept_with_one_sync(tmp_path: Path) -> None:
+    """And are taken in their order, no more of them than may wait."""
+
+    files = CountedFiles()
+
+    async def body(at: Office) -> None:
+        await at.ask("read", tags=["Speed"])
+        appends = files.appends
+        at.server.holds = asyncio.Event()
+        values = [1.0 + n / 8 for n in range(6)]
+        bodies = [
+            {"id": str(n), "operation": "write", "writes": [{"tag": "Speed", "value": value}]}
+            for n, value in enumerate(values)
+        ]
+        packets = [
+            Packet("gateways/edge/commands/mes/shop", orjson.dumps(each), expiry_s=30) for each in (*bodies, bodies[0])
+        ]
+        await at.desk.take("broker", *packets)
+        assert files.appends - appends <= 3  # the request before, all of these, and what the refused ones have to say
+        at.server.holds.set()
+        told = {str(each["id"]): each for n in range(1, 7) for each in [await at.answer(n)]}
+        assert [told[str(n)].get("reason", "done") for n in range(6)] == ["done"] * 4 + ["busy"] * 2
+        assert [value for _, value in at.server.written] == values[:4]
+
+    run(tmp_path, body, commands(ALL, verify_within="50ms", waiting=4), files=files)
+
+
+def test_what_goes_together_shares_an_answer_that_does_not_come_and_no_fault_of_another(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        server, targets = at.server, await at.server.find([])
+        assert targets == []
+        together = Together(server)
+        one, two = Target("Speed", "s=press/Speed", 0), Target("Count", "s=press/Count", 0)
+        asking = [asyncio.create_task(together.look([each])) for each in (one, two)]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        assert (await asking[1])[0].built_in == 8  # it asks by itself
+        server.loses_answers = True
+        writes = [(one, Typed(11, 1.5)), (two, Typed(8, 6))]
+        lost = await asyncio.gather(*(together.write([each], 5.0) for each in writes), return_exceptions=True)
+        assert [type(each) for each in lost] == [Unsure, Unsure]
+        assert server.requests == [2]
+        server.loses_answers, server.holds, server.most_writes = False, asyncio.Event(), 1
+        asking_to_write = [asyncio.create_task(together.write([each], 5.0)) for each in writes]
+        await asyncio.sleep(0.01)
+        asking_to_write[0].cancel()
+        with pytest.raises(Unsure):
+            await asking_to_write[1]
+        assert server.requests == [2, 2]  # never again
+        alone = Together(server)
+        server.holds.set()
+        assert await asyncio.gather(*(alone.write([each], 5.0) for each in writes)) == [[0], [0]]
+        assert server.requests == [2, 2, 1, 1]
+
+    run(tmp_path, body)
 
 
 def test_a_command_whose_deadline_passes_before_it_starts_is_expired(tmp_path: Path) -> None:

@@ -65,6 +65,31 @@ def test_the_puback_is_withheld_until_the_reader_asks_for_the_next(session: Sess
 
 
 @both
+def test_what_has_arrived_together_is_taken_and_acknowledged_together(session: Session) -> None:
+    async def body() -> None:
+        async with fake_broker() as broker, opened(session, broker.url) as sink:
+            arriving = sink.arrivals("commands/#")
+            first = asyncio.ensure_future(anext(arriving))
+            await broker.wait_subscribed()
+            for packet_id in range(1, 5):
+                broker.publish("commands/x", b"%d" % packet_id, packet_id)
+            await first
+            await sink.send(message())
+            assert [packet.payload for packet in sink.arrived()] == [b"2", b"3", b"4"]
+            assert list(sink.arrived()) == []
+            await sink.send(message())
+            assert broker.pubacks == []
+            following = asyncio.ensure_future(anext(arriving))
+            await broker.wait_pubacks(4)
+            assert broker.pubacks == [1, 2, 3, 4]
+            broker.publish("commands/x", b"5", 1)
+            assert (await following).payload == b"5"
+            await arriving.aclose()
+
+    run(body())
+
+
+@both
 def test_the_broker_is_told_how_much_it_may_send(session: Session) -> None:
     async def body() -> None:
         async with fake_broker() as broker, opened(session, broker.url):
