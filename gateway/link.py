@@ -70,6 +70,10 @@ class Link:
         """What the adapter keeps between connections."""
         self.hint = ""
         """The adapter's guess why it flaps, for people."""
+        self.turn = 0
+        """How often another address of the peer was wanted: the adapter begins with the one after so many."""
+        self.changed = asyncio.Event()
+        """Set when the state changes, and then replaced by a new event."""
         self.on_limits: Callable[[], object] = lambda: None
         """Called when the size limit of the peer or the line has changed.  The adapter sets it."""
         self.credential_ends_s = math.nan
@@ -186,6 +190,8 @@ class Link:
 
     def _enter(self, state: LinkState, reason: str) -> None:
         self.state, self.reason, self._since = state, reason, time.monotonic()
+        self.changed.set()
+        self.changed = asyncio.Event()
         self._on_change(self)
 
 

@@ -114,6 +114,11 @@ class Desk:
         for worker in self._workers.values():
             worker.configure(config)
 
+    @property
+    def filters(self) -> Sequence[str]:
+        """The topic filters on which commands come."""
+        return self._hall.filters
+
     def is_taken_from(self, broker: str) -> bool:
         """Whether commands of this broker are accepted."""
         return self._is_open and (self._config.brokers is None or broker in self._config.brokers)

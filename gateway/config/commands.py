@@ -177,12 +177,17 @@ class CommandRule(Strict):
         return hasattr(self, operation) and self._is_set(operation)
 
 
-CodecName = Literal["omp", "opc-publisher", "opcua-actions"]
+CodecName = Literal["omp", "opc-publisher", "opcua-actions", "sparkplug"]
 """Requests in other forms than the gateway's own; `gateway/commands/codecs` implements them."""
 
 
-_WITH_VALUES = ("opcua-actions",)
-"""Codecs that need a broker with a certain format of values."""
+_MORE_FIELDS = {"opc-publisher": ("method",), "sparkplug": ("device",)}
+"""Levels that the topics of a codec may have beside `{gateway}` and `{requester}`."""
+_WITH_VALUES = {
+    "opcua-actions": "it needs a broker with values in the format opcua-pubsub",
+    "sparkplug": "it needs a broker with values in the same format",
+}
+"""Codecs that need a broker with a certain format of values, and what is said where there is none."""
 
 
 class CodecConfig(Strict):
@@ -190,7 +195,7 @@ class CodecConfig(Strict):
 
     format: CodecName
     """`omp`: the connector of the Open Manufacturing Platform.  `opc-publisher`: the methods of OPC Publisher.
-    `opcua-actions`: OPC UA Part 14, needs `opcua-pubsub` values."""
+    `opcua-actions`: OPC UA Part 14, needs `opcua-pubsub` values.  `sparkplug`: DCMD, needs `sparkplug` values."""
     topic: str | None = None
     """Topic template of requests, with `{gateway}` and `{requester}`, and with `{method}` for `opc-publisher` (default:
     that of the format)."""
@@ -271,7 +276,7 @@ def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -
         yield from _unknown(
             (*place, "requester"), [codec.requester] if codec.requester else [], commands.requesters, "requester"
         )
-        known = (*_FIELDS, "method") if codec.format == "opc-publisher" else _FIELDS
+        known = (*_FIELDS, *_MORE_FIELDS.get(codec.format, ()))
         if codec.topic is not None:
             for problem in problems_of(codec.topic, known):
                 yield (*place, "topic"), problem
@@ -279,6 +284,9 @@ def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -
                 yield (*place, "topic"), "needs a level {method}, which names the operation"
             if ("{requester}" in codec.topic.split("/")) == (codec.requester is not None):
                 yield (*place, "topic"), "needs either a level {requester}, or the key `requester`"
+        elif codec.format == "sparkplug":
+            if codec.requester is None:
+                yield (*place, "requester"), "is missing: the topic does not tell who asks"
         elif codec.requester is not None:
             yield (*place, "requester"), "the default topic has {requester}: set a topic without it as well"
         if codec.replies is not None:
@@ -289,7 +297,7 @@ def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -
             if codec.replies.startswith("gateways/{gateway}/commands"):
                 yield (*place, "replies"), "answers would be read as requests"
         if codec.format in _WITH_VALUES and codec.format not in with_values:
-            yield (*place, "format"), "it needs a broker with values in the format opcua-pubsub"
+            yield (*place, "format"), _WITH_VALUES[codec.format]
 
 
 def _unknown(place: Place, names: Sequence[str], known: Sequence[str], what: str) -> Iterator[Problem]:

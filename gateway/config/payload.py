@@ -46,8 +46,46 @@ class ThingsConfig(Strict):
     """Whose thing model, for `thing-model`."""
 
 
+_SparkplugId = Annotated[str, Field(pattern=r"^[^+#/$\x00-\x1f\x7f-\x9f][^+#/\x00-\x1f\x7f-\x9f]{0,200}$")]
+"""A template of one level of a topic."""
+
+
+class SparkplugConfig(Strict):
+    """An edge node, for the format `sparkplug`."""
+
+    group: _SparkplugId = "factory"
+    """Group ID; `{gateway}` is the gateway's name."""
+    node: _SparkplugId = "{gateway}"
+    """Edge node ID.  Group and node together must be unique at all brokers of the plant."""
+    device: _SparkplugId = "{source}"
+    """Device ID: `{source}`, an OPC UA server, or fields of the selections: `{machine}`, `{line}-{machine}`."""
+    primary_host: Annotated[str, Field(pattern=r"^[^+#/\x00-\x1f\x7f-\x9f]{1,200}$")] | None = None
+    """Host ID of the primary host application.  Values are sent only while its STATE says that it is online, and kept
+    on the disk meanwhile; with `broker.fallback`, where it is offline the next address is tried."""
+    host_timeout: Seconds = 30.0
+    """How long a new connection waits for the primary host, before the next address is tried."""
+    rebirth_interval: Seconds = 5.0
+    """The least time between two births of the node, however often hosts ask and metrics are added."""
+    source_time: bool = False
+    """Give each value its full source time as well, with seven digits, as the property `sourceTime`."""
+    qos: Literal[0, 1] = 0
+    """QoS of values.  0 is what the specification demands.  1 is for hosts that allow it, and needs no barrier."""
+    barrier_topic: str = "gateways/{gateway}/barrier"
+    """Topic of the empty messages with QoS 1 whose acknowledgement says that the broker has read all values before."""
+
+
 FormatName = Literal[
-    "json", "json-columns", "msgpack", "opcua-pubsub", "cloudevents", "omp", "sitewise", "iotda", "thing-model", "aio"
+    "json",
+    "json-columns",
+    "msgpack",
+    "opcua-pubsub",
+    "cloudevents",
+    "omp",
+    "sitewise",
+    "iotda",
+    "thing-model",
+    "aio",
+    "sparkplug",
 ]
 """The names of formats in the file; `gateway/payload` implements them."""
 
@@ -60,7 +98,8 @@ class PayloadConfig(Strict):
     cost. `msgpack`: as `json`, in MessagePack.  `opcua-pubsub`: OPC UA Part 14.  `cloudevents`: CloudEvents with the
     OPC UA extension.  `omp`: as the connector of the Open Manufacturing Platform, a message for each value.
     `sitewise`, `iotda`, `thing-model`, `aio`: as AWS IoT SiteWise, Huawei IoTDA, the thing models of Alibaba and
-    Tencent, and Azure IoT Operations take them.  `gateway schema FORMAT` prints the JSON Schema."""
+    Tencent, and Azure IoT Operations take them.
+    `sparkplug`: an edge node of Sparkplug B 3.0.  `gateway schema FORMAT` prints the JSON Schema."""
     topic: str = "factory/{site}/{line}/{machine}"
     """Topic template with `{gateway}`, `{source}`, `{tag}`, and the names from `fields` and `levels` of the
     selections.  With `{tag}` every variable has its own topic (Unified Namespace):
@@ -96,6 +135,8 @@ class PayloadConfig(Strict):
     """Events, for `cloudevents` and `aio`."""
     things: ThingsConfig = ThingsConfig()
     """Things, for `iotda` and `thing-model`."""
+    sparkplug: SparkplugConfig = SparkplugConfig()
+    """The edge node, for `sparkplug`."""
 
     @property
     def topic_of_events(self) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Generic, TypeVar
 
-from gateway.delivery.contract import Packet, Session
+from gateway.delivery.contract import Outcome, Packet, Session
+from gateway.model import Message
 
 Inner = TypeVar("Inner", bound=Session)
 
@@ -29,6 +30,9 @@ class Around(Generic[Inner]):
     @property
     def certificate_ends_s(self) -> float:
         return self._inner.certificate_ends_s
+
+    def tell(self, message: Message) -> Outcome | None:
+        return self._inner.tell(message)
 
     def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
         return self._inner.arrivals(*topics)

@@ -77,6 +77,11 @@ class Presence(Protocol):
     """
 
     @property
+    def is_will_alone(self) -> bool:
+        """There is no birth: each CONNECT has a will of its own, the broker keeps no session, and the end is told by
+        the goodbye and the will."""
+
+    @property
     def heartbeat_s(self) -> float | None:
         """Interval of repeated `birth` messages, in seconds.  None: the state is sent only when it changes."""
 
@@ -124,6 +129,13 @@ class Session(Sink, Protocol):
     @property
     def certificate_ends_s(self) -> float:
         """Unix time at which the peer's certificate ends.  NaN: it showed none."""
+
+    def tell(self, message: Message) -> Outcome | None:
+        """Send without asking for an acknowledgement, and outside of the window.
+
+        Returns the outcome of a message that the peer cannot accept, which is not sent; else None, also when the
+        session is broken.
+        """
 
     def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
         """Subscribe, and yield every message that arrives, in order, until cancelled.  At most once per session.

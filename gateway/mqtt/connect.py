@@ -92,7 +92,8 @@ async def open_sink(
     link.memory = experience
     experience.line.on_change = partial(_tell_limits, link)
     now_s = asyncio.get_running_loop().time()
-    comes_first = presence is not None and experience.presence.comes_first(now_s)
+    only_will = presence is not None and presence.is_will_alone
+    comes_first = presence is not None and not only_will and experience.presence.comes_first(now_s)
     device = config.client_id or default_client_id
     profile = await in_thread(lambda: config.table, f"profile of {config.name}")
     wire = None if profile is None else Wire(profile, config.who(device), config.wire_topic)
@@ -104,22 +105,26 @@ async def open_sink(
         await asyncio.sleep(max(0.0, experience.connected_s + least_s * random.uniform(1.05, 1.3) - now_s))
         experience.connected_s = asyncio.get_running_loop().time()
     settings, ends_s = await in_thread(partial(_settings, config, profile, device, will), f"secrets of {config.name}")
-    settings = replace(settings, late=late, line=experience.line, resume=experience.has_session)
+    settings = replace(settings, late=late, line=experience.line, resume=experience.has_session and not only_will)
+    if presence is not None and only_will:
+        settings = replace(settings, new_will=partial(presence.will, since))
     link.credential_ends_s = ends_s
     link.hint = f"another client with the client id {settings.client_id!r}"
     left: Unavailable | None = None
     async with AsyncExitStack() as stack:
         with _clock_named(profile, config):
-            session = await _open_first(stack, config, settings)
+            session = await _open_first(stack, config, settings, link.turn)
         stack.callback(partial(_note_session, experience, session))
         is_told = False
-        if presence:
+        if presence and only_will:
+            stack.callback(lambda: session.tell(presence.goodbye(since)))
+        elif presence:
             is_told = comes_first and await tell_first(session, presence, since, experience.presence)
             stack.enter_context(present(session, presence, since, experience.presence, is_told=is_told))
         sink = GuardedSink(session, experience, config.retry_refused) if experience.is_bad else session
         stack.callback(sink.session_over if isinstance(sink, GuardedSink) else partial(_learn, experience, session))
         less = _what_is_less(config, session, experience)
-        if presence and not experience.presence.is_wanted(now_s):
+        if presence and not only_will and not experience.presence.is_wanted(now_s):
             less.append(_LOST_PRESENCE)
         if less:
             link.notice("; ".join(less))
@@ -184,14 +189,15 @@ def _learn(experience: BrokerHistory, session: InnerSink) -> None:
     experience.session_over(session.in_flight, session.window)
 
 
-async def _open_first(stack: AsyncExitStack, config: BrokerConfig, settings: SessionSettings) -> InnerSink:
-    """A session with the first address that accepts one.
+async def _open_first(stack: AsyncExitStack, config: BrokerConfig, settings: SessionSettings, turn: int) -> InnerSink:
+    """A session with the first address that accepts one, counted from the one whose turn it is.
 
     Each address has its own `connect_timeout`, and more while bytes move.
     """
     problems, cause = list[str](), ""
-    for url in (config.url, *config.fallback):
-        address = dial.parse(url)
+    urls = (config.url, *config.fallback)
+    for number in range(turn, turn + len(urls)):
+        address = dial.parse(urls[number % len(urls)])
         try:
             context = await _context(config, address)
             with dial.translated(address, patience := Patience(config.connect_timeout)):
@@ -248,6 +254,8 @@ async def _enter(
 
 
 def _session(line: dial.Socket, settings: SessionSettings, version: Version) -> AbstractAsyncContextManager[InnerSink]:
+    if settings.new_will is not None:
+        settings = replace(settings, will=settings.new_will())
     if version == "5" and not line.address.web_socket:
         return open_lean(line, settings)
     return open_general(line, settings, version)

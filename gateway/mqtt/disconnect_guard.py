@@ -154,9 +154,6 @@ class GuardedSink(Around[InnerSink]):
     def address(self) -> str:
         return self._inner.address
 
-    def tell(self, message: Message) -> None:
-        self._inner.tell(message)
-
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         if self._inner.in_flight.is_broken:
             return self._inner.in_flight.failed()

@@ -20,6 +20,7 @@ from functools import partial
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -35,7 +36,7 @@ from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, BrokerLimits,
 from gateway.mqtt.packets import MOST_INCOMING_BYTES
 from gateway.mqtt.paho_properties import bounds, packet_of, properties_of, reason_of, values_of, will_of
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, of_puback
-from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError, refused
+from gateway.mqtt.sink import SESSION_KEPT_S, SessionSettings, Version, VersionRefusedError, refused
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # we get every fact it would report as an outcome or as Unavailable
@@ -47,6 +48,9 @@ _READS_A_TURN = 4
 """How often it may read in one turn of the event loop; each time a window of packets."""
 _MAY_COME = {"5": frozenset((0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0)), "3.1.1": frozenset((0x20, 0x30, 0x40, 0x90, 0xD0))}
 """Packet types that a broker may send to a client such as this one: CONNACK, PUBLISH, PUBACK and so on."""
+
+
+_WITH_WILL = ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message")
 
 
 class GeneralSink:
@@ -103,13 +107,15 @@ class GeneralSink:
             return self.in_flight.failed()
         return self.in_flight.add(info.mid, len(message.topic) + len(message.payload))
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Message) -> Outcome | None:
         if self.in_flight.is_broken:
-            return
+            return None
         if self._late is not None:
             message = self._late.dress(message)
-        if refusal(message, self.limits, self.version) is None:
+        outcome = refusal(message, self.limits, self.version)
+        if outcome is None:
             self._publish(message, qos=0)
+        return outcome
 
     def _publish(self, message: Message, qos: int) -> paho.MQTTMessageInfo:
         if self._late is not None:
@@ -139,7 +145,7 @@ class GeneralSink:
         if not self.in_flight.is_broken:
             self._leaving = True
             self.in_flight.break_off(f"the session with {self.address} was closed")
-            self._paho.disconnect()
+            self._paho.disconnect(reasoncode=_WITH_WILL if self._settings.new_will and self.version == "5" else None)
             self._paho.loop_write()  # paho has only queued it
 
     def _hang_up(self) -> None:
@@ -356,7 +362,7 @@ def _client(line: Socket, settings: SessionSettings, version: Version) -> aiomqt
         websocket_path=_path(address, settings) if address.web_socket else None,
         tls_context=line.tls,
         will=will_of(settings.will, v5) if settings.will else None,
-        properties=bounds() if v5 else None,
+        properties=bounds(SESSION_KEPT_S if settings.new_will is None else 0) if v5 else None,
         logger=_QUIET,
         timeout=86_400.0,  # `connect` sets the time-out of the whole attempt
     )

@@ -27,6 +27,7 @@ from gateway.mqtt.limits import BrokerLimits, size_refusal, topic_refusal
 from gateway.mqtt.packets import (
     MOST_INCOMING_BYTES,
     connect_packet,
+    disconnect_packet,
     end_of_packet,
     puback_packet,
     publish_packet,
@@ -133,16 +134,20 @@ class LeanSink(asyncio.Protocol):
             return publish_packet(message, packet_id, retain), 0
         return packet, alias
 
-    def tell(self, message: Message) -> None:
-        if self.in_flight.is_broken or topic_refusal(message.topic) is not None:
-            return
+    def tell(self, message: Message) -> Outcome | None:
+        if self.in_flight.is_broken:
+            return None
+        if (outcome := topic_refusal(message.topic)) is not None:
+            return outcome
         if self._late is not None:
             message = self._late.dress(message)
         packet = publish_packet(message, None, message.retain and self.limits.retain_available)
-        if len(packet) <= self.limits.maximum_packet_bytes:
-            self._write(packet)
-            if self._late is not None:
-                self._late.sent(message)
+        if len(packet) > self.limits.maximum_packet_bytes:
+            return size_refusal(len(packet), self.limits)
+        self._write(packet)
+        if self._late is not None:
+            self._late.sent(message)
+        return None
 
     def _remember(self, topic: str) -> None:
         if len(self._good_topics) >= _MOST_GOOD_TOPICS:
@@ -161,7 +166,7 @@ class LeanSink(asyncio.Protocol):
     def say_goodbye(self) -> None:
         """Send DISCONNECT, so that the broker drops the last will, and then close the connection."""
         assert self._transport is not None
-        self._write(mqtt5.DisconnectPacket().write())
+        self._write(disconnect_packet(with_will=self._settings.new_will is not None))
         self._flush()
         self._transport.close()
         self.in_flight.break_off(f"the session with {self.address} was closed")

@@ -28,7 +28,7 @@ def connect_packet(settings: SessionSettings) -> bytes:
         username=settings.username,
         password=settings.password.encode() if settings.password is not None else None,
         clean_start=not settings.resume,
-        session_expiry_interval=SESSION_KEPT_S,
+        session_expiry_interval=SESSION_KEPT_S if settings.new_will is None else 0,
         will=_will(settings.will) if settings.will else None,
         keep_alive=settings.keep_alive_s,
         receive_max=WINDOW,
@@ -40,6 +40,11 @@ def subscribe_packet(packet_id: int, topics: Sequence[str]) -> bytes:
     """A SUBSCRIBE with QoS 1, so that messages can be held back."""
     filters = [mqtt5.TopicFilter(topic, max_qos=mqtt5.QoS.AT_LEAST_ONCE, retain_as_published=False) for topic in topics]
     return mqtt5.SubscribePacket(packet_id, filters).write()
+
+
+def disconnect_packet(*, with_will: bool) -> bytes:
+    """A DISCONNECT, after which the broker drops the will, or publishes it."""
+    return b"\xe0\x01\x04" if with_will else mqtt5.DisconnectPacket().write()
 
 
 def puback_packet(packet_id: int) -> bytes:

@@ -12,7 +12,6 @@ from gateway.mqtt.inbound import WINDOW
 from gateway.mqtt.limits import is_text
 from gateway.mqtt.packets import MOST_INCOMING_BYTES
 from gateway.mqtt.reasons import of_session
-from gateway.mqtt.sink import SESSION_KEPT_S
 
 
 def packet_of(message: paho.MQTTMessage) -> Packet:
@@ -58,12 +57,12 @@ def properties_of(message: Message, kind: int = PacketTypes.PUBLISH) -> Properti
     return properties
 
 
-def bounds() -> Properties:
+def bounds(kept_s: int) -> Properties:
     """The limits that we announce, and how long the session shall be kept."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho does not annotate it
     properties.ReceiveMaximum = WINDOW
     properties.MaximumPacketSize = MOST_INCOMING_BYTES
-    properties.SessionExpiryInterval = SESSION_KEPT_S
+    properties.SessionExpiryInterval = kept_s
     return properties
 
 

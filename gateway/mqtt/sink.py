@@ -40,6 +40,9 @@ class SessionSettings:
     """Ask for the session that the broker may have kept; otherwise it begins a new one."""
     line: LineRate | None = None
     """The speed of the line, measured by this session and earlier ones."""
+    new_will: Callable[[], Message] | None = None
+    """Makes the will of each CONNECT, instead of `will`.  The broker then keeps no session, and publishes the will at
+    a regular end as well, where the protocol can ask for that."""
 
     def __repr__(self) -> str:
         return f"SessionSettings(client_id={self.client_id!r}, …)"  # keeps the password out of logs
@@ -75,6 +78,3 @@ class Sink(Session, Protocol):
     @property
     def address(self) -> str:
         """The address that answered."""
-
-    def tell(self, message: Message) -> None:
-        """Publish with QoS 0: without an acknowledgement, and outside of the window."""

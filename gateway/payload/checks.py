@@ -43,6 +43,9 @@ def _topics(config: Config, route: Route, place: Place) -> Iterator[Problem]:
     """Problems of the topic templates, given the fields of the selections."""
     found: dict[Problem, list[str]] = {}
     payload = route.payload
+    if not format_of(payload).uses_topic:
+        yield from _own_topics(config, route, place)
+        return
     for where, source, selection in _selections(config, route):
         template, key = payload.topic, "topic"
         if selection.events is not None:
@@ -52,6 +55,15 @@ def _topics(config: Config, route: Route, place: Place) -> Iterator[Problem]:
             found.setdefault((at, problem), []).append(dotted(where))
     for (at, problem), selections in found.items():
         yield at, f"for {_first_of(selections)}: {problem}"
+
+
+def _own_topics(config: Config, route: Route, place: Place) -> Iterator[Problem]:
+    """Problems of the topics of a format that has its own."""
+    payload = route.payload
+    for _, source, selection in _selections(config, route):
+        template = format_of(payload).longest_topic("", payload, selection.priority == "state")
+        for problem in problems_of(template, _names(source, selection), payload.rules_of_templates):
+            yield (*place, payload.format), f"{problem}: {template}"
 
 
 def _template(template: str, payload: PayloadConfig, known: frozenset[str], has_states: bool) -> list[str]:

@@ -16,6 +16,7 @@ from gateway.payload.msgpack import MSGPACK
 from gateway.payload.omp import OMP
 from gateway.payload.pubsub import PUBSUB
 from gateway.payload.sitewise import SITEWISE
+from gateway.payload.sparkplug.form import SPARKPLUG
 from gateway.payload.splitting import ANY_SIZE, NextSeq
 from gateway.payload.thing_model import THING_MODEL
 
@@ -30,6 +31,7 @@ FORMATS: Mapping[str, Format] = {
     "iotda": IOTDA,
     "thing-model": THING_MODEL,
     "aio": AIO,
+    "sparkplug": SPARKPLUG,
 }
 
 
@@ -66,13 +68,16 @@ def encoder_for(
     stream_prefix: str,
     latest_ns: Callable[[], int] = time.time_ns,
     payload: PayloadConfig | None = None,
+    shared: object = None,
 ) -> Encoder:
     """The encoder of one source for a payload (default: the gateway's).
 
-    `latest_ns` is a wall clock that never goes back.
+    `latest_ns` is a wall clock that never goes back.  `shared` is what the format's `shares` made for the route.
     """
     payload, sources = payload or config.payload, tuple(each.name for each in config.sources)
-    context = EncoderContext(payload, config.name, source, sources, stream_prefix, latest_ns, _endpoint(config, source))
+    context = EncoderContext(
+        payload, config.name, source, sources, stream_prefix, latest_ns, _endpoint(config, source), shared
+    )
     encoder = format_of(payload).encoder(context)
     return encoder if payload.compress == "none" else _Compressed(encoder, compressor(payload.compress))
 

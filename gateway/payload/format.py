@@ -5,12 +5,15 @@ branches on the name of a format.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from gateway.config import PayloadConfig
-from gateway.delivery import Presence
+from gateway.delivery import LateStage, Presence, Session
+from gateway.link import Link
 from gateway.model import Batch, Loss, Message
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, SizeLimits
 
@@ -45,6 +48,8 @@ class EncoderContext:
     """A wall clock that never goes back."""
     endpoint: str = ""
     """The address of the source."""
+    shared: object = None
+    """What the format's `shares` made for the route."""
 
     @property
     def settings(self) -> FormatSettings:
@@ -86,6 +91,44 @@ def data_alone(payload: PayloadConfig, gateway: str, source: str, topic: str) ->
     return topic, ""
 
 
+@runtime_checkable
+class SeesLink(Protocol):
+    """An encoder that says when its server comes and goes."""
+
+    def link_changed(self, is_up: bool, next_seq: NextSeq) -> list[Message]:
+        """The messages that say so, numbered as in `encode`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """One broker of a route, for a format with sessions of its own form."""
+
+    payload: PayloadConfig
+    gateway: str
+    broker: str
+    folder: Path
+    """That of the outbox."""
+    shared: object
+    """What the format's `shares` made for the route."""
+
+
+class SessionForm(Protocol):
+    """What a format does on the sessions with one broker, beside its messages."""
+
+    @property
+    def presence(self) -> Presence:
+        """Instead of the configured presence."""
+
+    def late(self) -> LateStage:
+        """The late stage of the next session."""
+
+    def around(self, session: Session, link: Link, topics: Sequence[str]) -> AbstractAsyncContextManager[Session]:
+        """The session as the format uses it.  It subscribes to `topics` as well, for commands.
+
+        Entering raises `Unavailable`.
+        """
+
+
 def topic_as_configured(template: str, payload: PayloadConfig, has_states: bool) -> str:
     return template
 
@@ -105,6 +148,8 @@ class Format:
     """The JSON Schema of its messages."""
     longest_topic: Callable[[str, PayloadConfig, bool], str] = topic_as_configured
     """The longest topic template that it makes of a configured one.  The flag says whether there are state changes."""
+    uses_topic: bool = True
+    """Whether `payload.topic` is used; otherwise the format has topics of its own."""
     takes_topic_per_tag: bool = False
     """Whether the topic template may contain `{tag}`."""
     takes_compression: bool = True
@@ -135,3 +180,8 @@ class Format:
     """Where its schema can name variables.  None: nowhere."""
     presence: Callable[[PayloadConfig, str], Presence] | None = None
     """Its own presence message, given the name of the gateway.  None: that of `GatewayPresence`."""
+    shares: Callable[[PayloadConfig, str, Path, tuple[str, ...]], object] | None = None
+    """What all encoders and sessions of a route share, given the names of gateway and brokers and the folder of the
+    outbox.  Blocks.  None: nothing."""
+    session: Callable[[SessionContext], SessionForm] | None = None
+    """Its form of sessions.  None: it has none of its own."""

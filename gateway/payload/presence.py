@@ -42,6 +42,7 @@ class GatewayPresence:
     streams: Callable[[], Sequence[str]] = tuple
     """Returns the present streams."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    is_will_alone: bool = False
 
     def birth(self, since: datetime) -> Message:
         """The gateway is online; also the heartbeat."""

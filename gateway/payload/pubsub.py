@@ -223,6 +223,7 @@ class StatusPresence:
 
     envelope: NetworkEnvelope
     heartbeat_s: None = None
+    is_will_alone: bool = False
 
     def birth(self, since: datetime) -> Message:
         return self.envelope.status(State.OPERATIONAL, since)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gateway.config import Route
 from gateway.model import Batch, Message
 from gateway.payload.choose import format_of
-from gateway.payload.format import Encoder
+from gateway.payload.format import Encoder, SeesLink
 from gateway.payload.splitting import ANY_SIZE, NextSeq
 from gateway.pipeline.choice import Choice
 
@@ -132,6 +132,14 @@ class SourceRoutes:
         for way in self._present():
             if way.route.name in names:
                 encoded.add(way.route.name, way.encoder.keep_alives(next_seq), 0)
+        return encoded
+
+    def link_changed(self, is_up: bool, next_seq: NextSeq) -> Encoded:
+        """What the routes tell of the server's coming and going."""
+        encoded = Encoded()
+        for way in self._present():
+            if isinstance(way.encoder, SeesLink):
+                encoded.add(way.route.name, way.encoder.link_changed(is_up, next_seq), 0)
         return encoded
 
     @property

@@ -12,8 +12,8 @@ from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
 from gateway.metrics.tags import TagGauges
 from gateway.outbox import TOO_MUCH_LEFT, Outbox
-from gateway.payload.choose import encoder_for
-from gateway.payload.format import Encoder
+from gateway.payload.choose import encoder_for, format_of
+from gateway.payload.format import Encoder, SessionContext, SessionForm
 from gateway.payload.layout import prefix_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.routing import Encoded, Routing
@@ -52,6 +52,8 @@ class Gateway:
     configured: Config = field(init=False)
     """As the file has it, without them."""
     routing: Routing = field(init=False)
+    _shared: dict[str, tuple[PayloadConfig, object]] = field(default_factory=dict)
+    """By route: what the encoders and sessions of its format share, and for which payload."""
 
     def __post_init__(self) -> None:
         self.configured = self.config
@@ -103,7 +105,27 @@ class Gateway:
 
     def _encoder(self, route: Route, source: str) -> Encoder:
         prefix = prefix_of(self.stream_prefix, route.name)
-        return encoder_for(self.config, source, prefix, lambda: self.outbox.latest_ns, route.payload)
+        shared = self._shared_of(route)
+        return encoder_for(self.config, source, prefix, lambda: self.outbox.latest_ns, route.payload, shared)
+
+    def _shared_of(self, route: Route) -> object:
+        shares = format_of(route.payload).shares
+        if shares is None:
+            return None
+        payload, found = self._shared.get(route.name, (None, None))
+        if payload != route.payload:
+            found = shares(route.payload, self.config.name, self.config.outbox.path, route.brokers)
+            self._shared[route.name] = route.payload, found
+        return found
+
+    def session_form(self, broker: str) -> SessionForm | None:
+        """The form of the sessions with a broker, if its format has one."""
+        route = self.config.routes.get(broker)
+        form = format_of(route.payload).session if route is not None else None
+        if route is None or form is None:
+            return None
+        folder = self.config.outbox.path
+        return form(SessionContext(route.payload, self.config.name, broker, folder, self._shared_of(route)))
 
     @property
     def stored_values(self) -> int:

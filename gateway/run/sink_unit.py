@@ -6,7 +6,7 @@ Its places on the disk are opened first, and stay open while sessions come and g
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 
@@ -20,6 +20,7 @@ from gateway.metrics import SinkMetrics
 from gateway.outbox import open_outbox
 from gateway.outbox.inspect import forget, forget_empty
 from gateway.payload.choose import format_of, with_needs_of_format
+from gateway.payload.format import SessionForm
 from gateway.payload.layout import route_of
 from gateway.payload.presence import hash_of, presence_of
 from gateway.pipeline.broker_queue import BrokerQueue
@@ -140,7 +141,7 @@ class SinkUnit:
         if broker.max_packet is not None:
             gateway.routing.limit(self.name, broker.max_packet)
         self._goodbye = asyncio.Event()
-        connect = partial(_connected, gateway, broker, kind, link, metrics)
+        connect = partial(_connected, gateway, broker, kind, link, metrics, gateway.session_form(self.name))
         life.begin(partial(forward, queue, connect, link, gateway.backoff, self._goodbye), link.down)
 
     async def _end_delivery(self) -> None:
@@ -223,23 +224,27 @@ def _credential_ends_s(kind: SinkKind, broker: BrokerConfig, link: Link) -> floa
 
 @asynccontextmanager
 async def _connected(
-    gateway: Gateway, broker: BrokerConfig, kind: SinkKind, link: Link, metrics: SinkMetrics
+    gateway: Gateway, broker: BrokerConfig, kind: SinkKind, link: Link, metrics: SinkMetrics, form: SessionForm | None
 ) -> AsyncIterator[Session]:
     """A session that also tells the formats how long a message may be."""
     payload, client_id = gateway.payload_for(broker.name), client_id_of(gateway.config, broker)
     wanted = with_needs_of_format(broker, payload)
-    async with kind.open_sink(wanted, link, client_id, _presence(gateway, broker)) as sink:
+    presence = form.presence if form is not None else _presence(gateway, broker)
+    desk = gateway.desk if gateway.desk is not None and gateway.desk.is_taken_from(broker.name) else None
+    topics = desk.filters if desk is not None else ()
+    async with kind.open_sink(wanted, link, client_id, presence, form.late if form is not None else None) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes
         if gateway.routing.limit(broker.name, most) and most < payload.max_bytes:
             log = structlog.get_logger("gateway").bind(broker=broker.name)
             log.info("messages are split to the size that the broker accepts", most_bytes=most)
         link.on_limits = lambda: gateway.routing.limit(broker.name, sink.most_bytes)
-        if gateway.desk is None or not gateway.desk.is_taken_from(broker.name):
-            yield sink
-            return
-        async with gateway.desk.serving(broker.name, sink) as shared:
-            yield shared
+        async with nullcontext(sink) if form is None else form.around(sink, link, topics) as session:
+            if desk is None:
+                yield session
+                return
+            async with desk.serving(broker.name, session) as shared:
+                yield shared
 
 
 def client_id_of(config: Config, broker: BrokerConfig) -> str:

@@ -14,6 +14,7 @@ from gateway.opcua.session.security import check, problems_with
 from gateway.operations import Operable
 from gateway.payload.choose import describes_types, retains
 from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
+from gateway.pipeline.coming_and_going import telling_link
 from gateway.pipeline.keep_alive import keeping_alive
 from gateway.pipeline.routing import SourceRoutes
 from gateway.run.gateway import Gateway, counted_link
@@ -114,7 +115,11 @@ class SourceUnit:
             watch=self._watch(), on_stored=gateway.count_left_out, on_dropped=gateway.count_too_large,
         )  # fmt: skip
         connect = partial(self._connected, metrics)
-        async with asyncio.TaskGroup() as tasks, keeping_alive(routes, gateway.outbox, link):
+        async with (
+            asyncio.TaskGroup() as tasks,
+            keeping_alive(routes, gateway.outbox, link),
+            telling_link(routes, gateway.outbox, link),
+        ):
             self._running = intake, tasks
             try:
                 await collect(intake, connect, link, gateway.backoff)

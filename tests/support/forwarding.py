@@ -90,6 +90,10 @@ class Session:
     def has_forgotten(self) -> bool:
         return self._broker.has_forgotten
 
+    def tell(self, message: Message) -> Outcome | None:
+        self._broker.got.append(message)
+        return None
+
     @property
     def most_bytes(self) -> int:
         return self._broker.most_bytes

@@ -74,6 +74,15 @@ class MemorySession:
         self._loop.call_soon(_settle, future)
         return future
 
+    def tell(self, message: Message) -> Outcome | None:
+        if self._broken.done():
+            return None
+        message = self.dressed(message)
+        if len(message.payload) > self.most_bytes:
+            return _TOO_LARGE
+        self.take(message)
+        return None
+
     def dressed(self, message: Message) -> Message:
         return self._late.dress(message) if self._late is not None else message
 
@@ -137,7 +146,7 @@ class MemoryKind:
             raise Unavailable(f"nobody is at {config.url}")
         since = datetime.now(UTC)
         session = peer.session = MemorySession(peer, late() if late else None)
-        if presence is not None:
+        if presence is not None and not presence.is_will_alone:
             session.take(session.dressed(presence.birth(since)))
         try:
             yield session

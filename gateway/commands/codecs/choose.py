@@ -7,12 +7,14 @@ from gateway.commands.codecs.actions import ACTIONS
 from gateway.commands.codecs.native import NATIVE
 from gateway.commands.codecs.omp import OMP
 from gateway.commands.codecs.opc_publisher import OPC_PUBLISHER
+from gateway.commands.codecs.sparkplug import SPARKPLUG
 
 CODECS: Mapping[str, Codec] = {
     "native": NATIVE,
     "omp": OMP,
     "opc-publisher": OPC_PUBLISHER,
     "opcua-actions": ACTIONS,
+    "sparkplug": SPARKPLUG,
 }
 
 

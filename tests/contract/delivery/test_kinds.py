@@ -185,6 +185,7 @@ class Told:
     """A presence that is told by words."""
 
     heartbeat_s = None
+    is_will_alone = False
 
     def birth(self, since: datetime) -> Message:
         return to("presence", b"here")

@@ -116,6 +116,7 @@ class OnlyAState:
     """The presence of a format that has a status message of its own, told when it changes and never renewed."""
 
     heartbeat_s = None
+    is_will_alone = False
 
     def birth(self, since: datetime) -> Message:
         return message("opcua/json/status/edge", b"up", retain=True)

@@ -436,6 +436,10 @@ def in_every_codec(tag: str) -> list[tuple[str, dict[str, object]]]:
              "Messages": [{"DataSetWriterName": "shop", "ActionTargetId": 3, "RequestId": 1,
                            "Payload": {"Tags": [tag], "Values": [1.0]}}]},
         ),
+        "sparkplug": (  # as an edge node resolves a DCMD
+            "spBv1.0/factory/DCMD/edge/shop",
+            {"source": "shop", "device": "shop", "timestamp": time.time_ns() // 1_000_000, "writes": [[tag, 1.0]]},
+        ),
     }  # fmt: skip
     assert found.keys() == CODECS.keys() - {"native"}, "a codec that this property does not try"
     return list(found.values())

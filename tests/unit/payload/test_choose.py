@@ -9,6 +9,7 @@ Who reads each format in the tests, other than who writes it:
 | `msgpack` | `json_schema`, unpacked | from the MessagePack specification (`test_packed.unpack`) | `test_packed` |
 | `opcua-pubsub` | `pubsub_schema` | from Parts 6, 14 (`tests/support/part6.py`) | `test_pubsub`, `test_wire` |
 | `cloudevents` | `events_schema` | the SDK (`tests/support/cloud_events.py`) | `test_cloudevents`, `test_wire` |
+| `sparkplug` | none: protobuf | Eclipse Tahu (`tests/support/sparkplug.py`) | `test_sparkplug` |
 | `gzip`, `zstd` | that of what is inside | the programs gzip and zstd | `test_packed`, `test_programs` |
 
 All of them pass a real broker in `tests/e2e/test_examples.py`.
@@ -40,7 +41,8 @@ sources:
 broker: {url: "mqtt://127.0.0.1"}
 payload: {topic: "factory/{machine}", %s}
 """
-NAMES = sorted(FORMATS)
+NAMES = sorted({*FORMATS} - {"sparkplug"})
+"""The promises of `sparkplug`, whose messages are completed by its sessions, are in `test_sparkplug.py`."""
 
 
 def config(folder: Path, payload: str, presence: str = "") -> Config:
@@ -143,7 +145,7 @@ def test_keep_alives_are_those_of_data_sets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        ("format: xml", "'cloudevents', 'omp', 'sitewise', 'iotda', 'thing-model' or 'aio'"),
+        ("format: xml", "'cloudevents', 'omp', 'sitewise', 'iotda', 'thing-model', 'aio' or 'sparkplug'"),
         ("format: cloudevents, compress: gzip", "cloudevents cannot mark compressed payloads"),
         ("max_topic_levels: 1", "at most 1 levels here, this one has 2"),
         ("max_topic_bytes: 5", "at most 5 bytes"),

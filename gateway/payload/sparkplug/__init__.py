@@ -1,0 +1,14 @@
+"""The `sparkplug` format: an edge node of Sparkplug B 3.0.
+
+    Batch ─ encoder ─► records in the outbox ─ session ─► births, data, deaths ─ numbers ─► seq and time ─► the wire
+              │ tables, latest values                ▲
+              └───────────── node ───────────────────┘
+
+- `wire`: protobuf, a column at a time; reading it back.  `datatypes`: from OPC UA to Sparkplug, and single values.
+- `table`: the metrics of one device.  `node`: all devices of a route, their tables, aliases and latest values.
+- `encoder`: what goes into the outbox.  Rows are stored as they are sent, without what only a session knows.
+- `births`: births and deaths.  `numbers`: `seq` and the time of sending, in the late stage.
+- `host`: the state of the primary host.  `rebirth`: how often births may be asked for.
+- `session`: what an edge node does on one connection, and when a row counts as delivered.
+- `form`: the `Format`.  `reading`: what `gateway watch` shows.
+"""

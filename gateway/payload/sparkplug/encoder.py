@@ -1,0 +1,251 @@
+"""From batches to the records of an edge node in the outbox.
+
+All records of a device have one stream, so they stay in order:
+
+- *Rows*: the metrics of a DDATA as they are sent.  The user property `table` names the table that their aliases are of.
+- *Gaps*: JSON, which the session makes the metric `Gateway/Gaps` of.
+- *Tables*: before the first rows that need them, after the server was away, and every 256 records, so that one that a
+  full outbox dropped is soon replaced.
+- *Departures*: the server is away.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority, Tag
+from gateway.payload.gaps import Row
+from gateway.payload.layout import Layout, Rows, Share, stream_of, taken
+from gateway.payload.sparkplug.births import properties, quality_of
+from gateway.payload.sparkplug.datatypes import COLUMNS, column_of, value_field
+from gateway.payload.sparkplug.metrics import TagMetrics
+from gateway.payload.sparkplug.node import Device, Node
+from gateway.payload.sparkplug.table import Table, packed_table
+from gateway.payload.sparkplug.wire import NULL, metric_of, metrics_of, rows_in
+from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering, oldest_ticks, parts
+
+REPEAT_AFTER = 256
+"""Records of a device between two copies of its table."""
+TABLE = "table"
+"""The property of rows that names their table."""
+GAPS_TYPE = "application/json"
+
+
+class SparkplugEncoder:
+    """Encodes the batches of one source."""
+
+    def __init__(
+        self, settings: FormatSettings, node: Node, source: str, source_time: bool, latest_ns: Callable[[], int]
+    ) -> None:
+        self._latest_ns = latest_ns
+        self._settings = settings
+        self._node = node
+        self._source = source
+        self._source_time = source_time
+        self._layout = settings.layout()
+        self._tags: Sequence[Tag] = ()
+        self._devices: list[Device] = []
+        self._metrics: TagMetrics | None = None
+        self._told: dict[str, tuple[str, int, int]] = {}
+        """By device: version and number of the table in the outbox, and the records since then."""
+        self._were_bad = np.zeros(0, np.bool_)
+
+    def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
+        """The records of a batch, each table before the rows that need it."""
+        self._settings = self._settings.within(packet_bytes)
+        if not batch.source_ticks.all():  # a metric needs a time: where nobody gave one, it is ours
+            now_ticks = self._latest_ns() // 100 + UNIX_EPOCH_TICKS
+            batch = replace(batch, source_ticks=np.where(batch.source_ticks == 0, now_ticks, batch.source_ticks))
+        if batch.tags is not self._tags:
+            self._derive(batch)
+        assert self._metrics is not None
+        self._metrics.learn(batch)
+        numbering, messages = Numbering(next_seq), list[Message]()
+        datatypes, aliases = self._metrics.wire_types(batch), self._metrics.aliases[batch.handles]
+        for share in self._layout.shares(batch):
+            number = share.group
+            device, table = self._devices[number], self._metrics.tables[number]
+            device.is_alive = True
+            made = self._table_if_due(device, table, numbering)
+            if share.gaps:
+                made.append(self._gaps(device, numbering, share.gaps, batch))
+            if len(share.rows):
+                made += self._rows(batch, share, device, table, numbering, datatypes, aliases)
+            self._count(device, made)
+            messages += made
+        self._node.latest.note(batch, aliases)
+        return messages
+
+    def keep_alives(self, next_seq: NextSeq) -> list[Message]:
+        """None: silence means that nothing changed, as long as the edge node is born."""
+        return []
+
+    def link_changed(self, is_up: bool, next_seq: NextSeq) -> list[Message]:
+        """The records that say that the server is away, or back: devices die, and are born again."""
+        numbering, messages = Numbering(next_seq), list[Message]()
+        for device in list(self._node.devices.values()):
+            if device.source != self._source or (is_up and device.id not in self._told):
+                continue  # what was never read is born with its first values
+            if is_up and device.table is not None:
+                device.is_alive = True
+                made = [self._table(device, device.table, numbering)]
+            else:
+                device.is_alive = False
+                made = [self._message(device, "DDEATH", b"", numbering)]
+            self._count(device, made)
+            messages += made
+        return messages
+
+    def _derive(self, batch: Batch) -> None:
+        """What follows from a new table of tags."""
+        same = [replace(tag, priority=Priority.TELEMETRY) for tag in batch.tags]
+        if self._metrics is None or not self._layout.covers(same):
+            self._layout = layout = self._settings.layout(same, batch.source)
+            self._devices = [
+                self._node.device_for(place.topic.rsplit("/", 1)[-1], batch.source) for place in layout.places
+            ]
+            self._rename(layout)
+            self._metrics = TagMetrics(self._node, batch.tags, self._devices, layout.group_of.tolist())
+            self._were_bad = np.zeros(len(batch.tags), np.bool_)
+        self._tags = batch.tags
+
+    def _rename(self, layout: Layout) -> None:
+        for number, device in enumerate(self._devices):
+            topic = self._node.names.topic("DDATA", device.id)
+            place = replace(layout.places[number], topic=topic, stream=self._stream(device))
+            layout.places[number] = layout.streams[number] = place
+
+    def _stream(self, device: Device) -> str:
+        return stream_of(self._settings.stream_prefix, self._source, self._node.names.topic("DDATA", device.id))
+
+    def _count(self, device: Device, made: list[Message]) -> None:
+        if made:
+            device.last_seq = max(device.last_seq, made[-1].seq)
+            version, seq, since = self._told.get(device.id, ("", 0, 0))
+            self._told[device.id] = version, seq, since + len(made)
+
+    def _table_if_due(self, device: Device, table: Table, numbering: Numbering) -> list[Message]:
+        """Its table, unless it is in the outbox and was not long ago."""
+        version, seq, since = self._told.get(device.id, ("", 0, 0))
+        if version == table.version and since < REPEAT_AFTER and numbering.next(self._stream(device)) > seq:
+            return []
+        return [self._table(device, table, numbering)]
+
+    def _table(self, device: Device, table: Table, numbering: Numbering) -> Message:
+        message = self._message(device, "DBIRTH", packed_table(table), numbering)
+        self._told[device.id] = table.version, message.seq, 0
+        return message
+
+    def _gaps(self, device: Device, numbering: Numbering, gaps: list[Row], batch: Batch) -> Message:
+        return self._message(device, "DDATA", orjson.dumps(gaps), numbering, GAPS_TYPE)
+
+    def _message(
+        self, device: Device, verb: str, payload: bytes, numbering: Numbering, content_type: str = ""
+    ) -> Message:
+        stream = self._stream(device)
+        return Message(
+            self._node.names.topic(verb, device.id), payload, stream=stream, seq=numbering.take(stream), values=0,
+            source=self._source, content_type=content_type,
+        )  # fmt: skip
+
+    def _rows(
+        self, batch: Batch, share: Share, device: Device, table: Table, numbering: Numbering,
+        datatypes: NDArray[np.uint8], aliases: NDArray[np.uint64],
+    ) -> list[Message]:  # fmt: skip
+        encode = partial(self._payload, batch, datatypes, aliases)
+        found = []
+        for run in _in_order(batch, share.rows):
+            plain = replace(share, rows=run, gaps=[])
+            for part in parts(plain, self._settings.limits, numbering, encode):
+                found.append(
+                    Message(
+                        share.place.topic, part.payload, stream=share.place.stream, seq=part.seq,
+                        values=len(part.rows), source=batch.source, oldest_ticks=oldest_ticks(batch, part.rows),
+                        content_type="", properties=((TABLE, table.version),),
+                    )
+                )  # fmt: skip
+        return found
+
+    def _payload(
+        self, batch: Batch, datatypes: NDArray[np.uint8], aliases: NDArray[np.uint64], rows: Rows, seq: int,
+        gaps: list[Row],
+    ) -> bytes:  # fmt: skip
+        kinds = datatypes[rows]
+        plain = self._plain(batch, rows)
+        first = int(kinds[0])
+        ms = _ms(batch.source_ticks[rows])
+        if plain is None and first in COLUMNS and (kinds == first).all():
+            return self._column(batch, rows, first, aliases[rows], ms)[0]
+        found: list[bytes] = [b""] * len(rows)
+        simple = np.ones(len(rows), np.bool_) if plain is None else plain
+        for datatype in np.unique(kinds[simple]).tolist():
+            places = np.flatnonzero(simple & (kinds == datatype))
+            if datatype not in COLUMNS:
+                simple[places] = False
+                continue
+            flat, lengths = self._column(batch, rows[places], datatype, aliases[rows[places]], ms[places])
+            for place, metric in zip(places.tolist(), rows_in(flat, lengths), strict=True):
+                found[place] = metric
+        for place in np.flatnonzero(~simple).tolist():
+            row = int(rows[place])
+            found[place] = self._single(batch, row, int(kinds[place]), int(aliases[row]), int(ms[place]))
+        return b"".join(found)
+
+    def _plain(self, batch: Batch, rows: Rows) -> "NDArray[np.bool_] | None":
+        """Which rows have nothing beside their value; None: all."""
+        if self._source_time:
+            return np.zeros(len(rows), np.bool_)
+        handles, statuses = batch.handles[rows], batch.statuses[rows]
+        nulls, odd = batch.types[rows] == 0, statuses != 0
+        if not (nulls.any() or odd.any() or self._were_bad[handles].any()):
+            return None
+        plain = ~(nulls | odd | self._were_bad[handles])
+        concerned = np.isin(handles, handles[odd])  # a good value after a bad one in the same batch says so as well
+        found: NDArray[np.bool_] = plain & ~concerned
+        return found
+
+    def _column(
+        self, batch: Batch, rows: Rows, datatype: int, aliases: NDArray[np.uint64], ms: NDArray[np.uint64]
+    ) -> tuple[bytes, NDArray[np.int64]]:
+        tag, form = COLUMNS[datatype]
+        values = batch.values
+        if isinstance(values, np.ndarray):
+            column = column_of(form, values[rows])
+        elif len(rows) == len(values) and bool((rows[1:] > rows[:-1]).all()):
+            column = column_of(form, values)
+        else:
+            column = column_of(form, [values[row] for row in rows.tolist()])
+        return metrics_of(aliases, ms, tag, column, batch.historical)
+
+    def _single(self, batch: Batch, row: int, datatype: int, alias: int, ms: int) -> bytes:
+        handle, kind, status = int(batch.handles[row]), int(batch.types[row]), int(batch.statuses[row])
+        value = batch.values[row]
+        plain = value.item() if isinstance(value, np.generic) else value
+        quality = quality_of(status) if status or self._were_bad[handle] else None
+        self._were_bad[handle] = status != 0
+        told = properties(quality, status, ticks=int(batch.source_ticks[row]) if self._source_time else 0)
+        field = NULL if not kind or plain is None else value_field(datatype, kind, plain)
+        return metric_of(alias, ms, field, historical=batch.historical, properties=told)
+
+
+def _ms(ticks: NDArray[np.int64]) -> NDArray[np.uint64]:
+    return (np.maximum(ticks - UNIX_EPOCH_TICKS, 0) // 10_000).astype(np.uint64)
+
+
+def _in_order(batch: Batch, rows: Rows) -> list[Rows]:
+    """The rows by time, in as few runs as keep the rows of each tag in the order in which they came."""
+    ticks = taken(batch.source_ticks, rows)
+    if batch.historical or len(rows) < 2 or bool((ticks[1:] >= ticks[:-1]).all()):
+        return [rows]
+    order = np.argsort(ticks, kind="stable")
+    handles = taken(batch.handles, rows)
+    by_tag = np.lexsort((np.arange(len(rows)), handles))
+    falls = (handles[by_tag][1:] == handles[by_tag][:-1]) & (ticks[by_tag][1:] < ticks[by_tag][:-1])
+    if not falls.any():
+        return [rows[order]]
+    cuts = np.unique(by_tag[1:][falls])  # the clock of a server was set back: what comes then is a run of its own
+    return [piece[np.argsort(batch.source_ticks[piece], kind="stable")] for piece in np.split(rows, cuts) if len(piece)]

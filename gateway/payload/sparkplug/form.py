@@ -1,0 +1,122 @@
+"""The format `sparkplug`: how its parts are put together from the configuration."""
+
+from pathlib import Path
+
+import orjson
+
+from gateway.config import PayloadConfig
+from gateway.model import Loss, Message
+from gateway.payload.format import Announcement, EncoderContext, Format, SessionContext, SessionForm
+from gateway.payload.gaps import loss_row
+from gateway.payload.sparkplug.edge import EdgeForm
+from gateway.payload.sparkplug.encoder import GAPS_TYPE, SparkplugEncoder
+from gateway.payload.sparkplug.library import Library
+from gateway.payload.sparkplug.node import NAMESPACE, Names, Node
+from gateway.payload.sparkplug.session import EdgeSettings
+from gateway.topics import escape, expand
+
+FOLDER = "sparkplug"
+
+
+def names_of(payload: PayloadConfig, gateway: str) -> Names:
+    """The names of the edge node."""
+    fields, rules = {"gateway": gateway}, payload.rules
+    return Names(expand(payload.sparkplug.group, fields, rules), expand(payload.sparkplug.node, fields, rules))
+
+
+def topic_of(payload: PayloadConfig) -> str:
+    """The topic template of the values of a device."""
+    settings = payload.sparkplug
+    return f"{NAMESPACE}/{settings.group}/DDATA/{settings.node}/{settings.device}"
+
+
+def library_for(folder: Path, broker: str) -> Library:
+    """The files of one broker, given the folder of the outbox."""
+    return Library(folder / FOLDER / escape(broker))
+
+
+def _node(payload: PayloadConfig, gateway: str, folder: Path, brokers: tuple[str, ...]) -> Node:
+    tables = (table for broker in brokers for table in library_for(folder, broker).load())
+    return Node(names_of(payload, gateway), tables)
+
+
+def _places(payload: PayloadConfig, gateway: str, source: str, topic: str) -> tuple[str, str]:
+    """Data and birth of the device of a server; devices of other fields have their own names in its place."""
+    names = names_of(payload, gateway)
+    return names.topic("DDATA", escape(source)), names.topic("DBIRTH", escape(source))
+
+
+def _encoder(context: EncoderContext) -> SparkplugEncoder:
+    payload = context.payload.model_copy(update={"topic": topic_of(context.payload)})
+    settings = EncoderContext(payload, context.gateway, context.source, context.sources, context.stream_prefix).settings
+    node = context.shared if isinstance(context.shared, Node) else Node(names_of(payload, context.gateway))
+    return SparkplugEncoder(settings, node, context.source, payload.sparkplug.source_time, context.latest_ns)
+
+
+def _session(context: SessionContext) -> SessionForm:
+    payload, node = context.payload, context.shared
+    assert isinstance(node, Node)
+    library, settings = library_for(context.folder, context.broker), payload.sparkplug
+    for _ in library.load():
+        pass  # it knows from now on what it has
+    edge = EdgeSettings(
+        expand(settings.barrier_topic, {"gateway": context.gateway}, payload.rules), settings.rebirth_interval,
+        settings.qos, settings.source_time, (("Properties/Software", "connected-factory"),),
+    )  # fmt: skip
+    return EdgeForm(node, library, edge, settings.primary_host, settings.host_timeout)
+
+
+def _announcement(payload: PayloadConfig, gateway: str) -> Announcement:
+    def announced(loss: Loss, stream: str, topic: str, seq: int) -> Message:
+        body = orjson.dumps([loss_row(loss)])
+        return Message(topic, body, stream=stream, seq=seq, values=0, content_type=GAPS_TYPE)
+
+    return announced
+
+
+def _schema() -> dict[str, object]:
+    """What a payload says, in JSON: protobuf has no JSON Schema."""
+    whole = {"type": "integer", "minimum": 0}
+    metric = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "description": "Only in births."},
+            "alias": {**whole, "description": "The metric, in data."},
+            "timestamp": {**whole, "description": "Milliseconds since 1970."},
+            "datatype": {**whole, "description": "Only in births."},
+            "is_historical": {"type": "boolean"},
+            "is_null": {"type": "boolean"},
+            "properties": {"type": "object", "description": "Quality, StatusCode, engUnit, sourceTime."},
+            "value": {},
+        },
+        "required": ["timestamp"],
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "description": "Sparkplug B 3.0, org.eclipse.tahu.protobuf.Payload, after decoding",
+        "type": "object",
+        "properties": {
+            "timestamp": whole,
+            "seq": {**whole, "maximum": 255},
+            "metrics": {"type": "array", "items": metric},
+        },
+        "required": ["timestamp", "metrics"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+
+SPARKPLUG = Format(
+    encoder=_encoder,
+    announcement=_announcement,
+    schema=_schema,
+    longest_topic=lambda template, payload, has_states: topic_of(payload),
+    uses_topic=False,
+    takes_compression=False,
+    describes_types=True,
+    content_type="application/x-protobuf",
+    places=_places,
+    codec="sparkplug",
+    shares=_node,
+    session=_session,
+)

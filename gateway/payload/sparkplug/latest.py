@@ -1,0 +1,64 @@
+"""The latest value of each metric, for births.
+
+Batches are noted as they are and evaluated when a birth asks, or when they have become many: of a thousand rows of one
+metric only the last one is looked at.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.model import Batch
+
+MOST_ROWS = 20_000
+"""How many rows wait for their evaluation, at most."""
+_MOST_BATCHES = 200
+
+
+class Row(NamedTuple):
+    """One value with what belongs to it."""
+
+    kind: int
+    """The built-in type with its flags; 0: null."""
+    value: object
+    status: int
+    ticks: int
+
+
+class Latest:
+    """The values of all devices of an edge node, by alias."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Row] = {}
+        self._pending: list[tuple[Batch, NDArray[np.uint64]]] = []
+        self._waiting = 0
+
+    def note(self, batch: Batch, aliases: NDArray[np.uint64]) -> None:
+        """These values came; `aliases` has the alias of each row.  Values of a history are not the latest."""
+        if batch.historical or not len(batch):
+            return
+        self._pending.append((batch, aliases))
+        self._waiting += len(batch)
+        if self._waiting > MOST_ROWS or len(self._pending) > _MOST_BATCHES:
+            self._evaluate()
+
+    def get(self, alias: int) -> Row | None:
+        """None: it has had no value in this process."""
+        if self._pending:
+            self._evaluate()
+        return self._rows.get(alias)
+
+    def _evaluate(self) -> None:
+        pending, self._pending, self._waiting = self._pending, [], 0
+        size = 1 + max(int(aliases.max()) for _, aliases in pending)
+        seen, found = np.zeros(size, np.bool_), dict[int, Row]()
+        for batch, aliases in reversed(pending):
+            fresh = np.flatnonzero(~seen[aliases])[::-1]
+            last, places = np.unique(aliases[fresh], return_index=True)
+            seen[last] = True
+            for alias, row in zip(last.tolist(), fresh[places].tolist(), strict=True):
+                value = batch.values[row]
+                plain = value.item() if isinstance(value, np.generic) else value
+                found[alias] = Row(int(batch.types[row]), plain, int(batch.statuses[row]), int(batch.source_ticks[row]))
+        self._rows |= found

@@ -1,0 +1,44 @@
+"""The late stage of an edge node: `seq`, and the time of sending, of each of its messages.  See `LateStage`."""
+
+import time
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from gateway.model import Message
+from gateway.payload.sparkplug.node import NAMESPACE
+from gateway.payload.sparkplug.wire import number_field
+
+_NUMBERED = frozenset(("NBIRTH", "DBIRTH", "NDATA", "DDATA", "DDEATH"))
+SEQS = 256
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def verb_of(topic: str) -> str:
+    """The type of a Sparkplug message; empty for others."""
+    levels = topic.split("/", 3)
+    return levels[2] if levels[0] == NAMESPACE and len(levels) == 4 else ""
+
+
+class Numbers:
+    """The numbers of one session: NBIRTH has 0, and each message one more than the one before."""
+
+    def __init__(self, clock_ms: Callable[[], int] = now_ms) -> None:
+        self._clock_ms = clock_ms
+        self._next = 0
+
+    def dress(self, message: Message) -> Message:
+        verb = verb_of(message.topic)
+        if verb not in _NUMBERED:
+            return message
+        seq = 0 if verb == "NBIRTH" else self._next
+        tail = number_field(1, self._clock_ms()) + number_field(3, seq)
+        return replace(message, payload=message.payload + tail, properties=(), content_type="", expiry_s=0)
+
+    def sent(self, message: Message) -> None:
+        verb = verb_of(message.topic)
+        if verb in _NUMBERED:
+            self._next = 1 if verb == "NBIRTH" else (self._next + 1) % SEQS

@@ -1,0 +1,85 @@
+"""The metrics of one device: what its birth names, and what the aliases in its rows mean.
+
+Tables pass the outbox before the first row that needs them.  A session keeps those that it has passed on in a file
+(`library.py`), so rows that wait on the disk find their table after a restart as well.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from functools import cached_property
+
+import msgspec
+
+from gateway.payload.sparkplug.datatypes import Datatype
+from gateway.payload.sparkplug.wire import field, number_field
+
+GAPS = "Gateway/Gaps"
+"""A metric of every device: what is missing before the values that follow, as JSON."""
+
+
+class Definition(msgspec.Struct, frozen=True, array_like=True):
+    """One metric."""
+
+    name: str
+    alias: int
+    datatype: int
+    node_id: str = ""
+    unit: str | None = None
+
+
+class Table(msgspec.Struct, frozen=True, dict=True):
+    """All metrics of one device.  Equal content has an equal version."""
+
+    device: str
+    """The device id, as in the topic."""
+    source: str
+    metrics: tuple[Definition, ...]
+    """The last one is that of gaps."""
+    version: str
+
+    @cached_property
+    def by_alias(self) -> dict[int, Definition]:
+        return {metric.alias: metric for metric in self.metrics}
+
+    @cached_property
+    def by_name(self) -> dict[str, Definition]:
+        return {metric.name: metric for metric in self.metrics}
+
+    @cached_property
+    def heads(self) -> list[bytes]:
+        """What a birth says of each metric that never changes: name, alias, datatype."""
+        return [
+            field(1, each.name.encode(errors="replace")) + number_field(2, each.alias) + number_field(4, each.datatype)
+            for each in self.metrics
+        ]
+
+    @property
+    def gap_alias(self) -> int:
+        return self.metrics[-1].alias
+
+    def covers(self, other: "Table") -> bool:
+        """Whether rows of another table may follow the birth of this one."""
+        if other.version == self.version:
+            return True
+        known = self.by_alias
+        return all((found := known.get(each.alias)) is not None and _same(found, each) for each in other.metrics)
+
+
+def _same(one: Definition, other: Definition) -> bool:
+    return (one.name, one.datatype) == (other.name, other.datatype)
+
+
+def table_of(device: str, source: str, metrics: Iterable[Definition], gap_alias: int) -> Table:
+    """The table of a device, with the metric of gaps at its end."""
+    found = (*metrics, Definition(GAPS, gap_alias, Datatype.STRING))
+    digest = hashlib.sha256(msgspec.msgpack.encode([device, source, found])).hexdigest()[:16]
+    return Table(device, source, found, digest)
+
+
+def packed_table(table: Table) -> bytes:
+    return msgspec.msgpack.encode(table)
+
+
+def unpacked_table(payload: bytes) -> Table:
+    """Raises `msgspec.MsgspecError` where it is none."""
+    return msgspec.msgpack.decode(payload, type=Table)
