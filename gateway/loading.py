@@ -7,6 +7,7 @@ from gateway.config import Config
 from gateway.config.commands import problems_with_codecs, problems_with_commands
 from gateway.payload.checks import problems_with_payload
 from gateway.payload.choose import format_of
+from gateway.payload.clouds import problems_with_clouds
 from gateway.sound_parts import sound_parts
 from gateway.yaml_models import validated
 from gateway.yaml_positions import Document, Problem, read_yaml
@@ -33,7 +34,7 @@ def load_with_lines(path: Path) -> Loaded:
 
 def _problems(config: Config) -> list[Problem]:
     """What does not fit together."""
-    found = problems_with_payload(config)
+    found = problems_with_payload(config) + problems_with_clouds(config)
     if config.commands is not None:
         names = [source.name for source in config.sources], [broker.name for broker in config.all_brokers]
         found += problems_with_commands(config.commands, *names)

@@ -1,13 +1,24 @@
 """`gateway profile`: what clouds and brokers accept, and whether a configuration keeps to it."""
 
 import json
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from gateway.cli.common import examples, problems_told
+from gateway.cli.common import FileArgument, counting, examples, problems_told, until_interrupted
+from gateway.cloud_load import Group, groups_of_file, load_on, problems_with_load, told_of_load, with_profiles
+from gateway.config import BrokerConfig, Config, SourceConfig
+from gateway.errors import ConfigError
+from gateway.loading import load_with_lines
+from gateway.metrics import Metrics
+from gateway.model import Priority, Tag
+from gateway.opcua.explore import Plan, connected
+from gateway.opcua.explore import plan as plan_source
+from gateway.payload.clouds import warnings_about_clouds
 from gateway.profiles import Profile, names_of_profiles, profile_named
 from gateway.profiles.table import LIMITS
+from gateway.run.readiness import with_lines
 
 profile = typer.Typer(
     no_args_is_help=True,
@@ -16,9 +27,12 @@ profile = typer.Typer(
         "gateway profile list",
         "gateway profile show aws-iot-core",
         "gateway profile show my-cloud.yaml --json",
+        "gateway profile check my-gateway.yaml --tags 1200",
+        "gateway profile check my-gateway.yaml --plan",
     ),
 )
 
+CHECKS = ("gateway profile check my-gateway.yaml --tags 1200", "gateway profile check my-gateway.yaml --plan")
 NameArgument = Annotated[str, typer.Argument(metavar="PROFILE", help="A name of `gateway profile list`, or a file.")]
 
 
@@ -42,6 +56,65 @@ def show(
         return
     for line in lines_of(found):
         typer.echo(line)
+
+
+@profile.command(epilog=examples(*CHECKS))
+def check(
+    file: FileArgument,
+    plan: Annotated[bool, typer.Option("--plan", help="Connect to the OPC UA servers and count variables.")] = False,
+    tags: Annotated[
+        int, typer.Option(min=0, help="Variables to assume for each selection that only the server can count.")
+    ] = 0,
+) -> None:
+    """Check a configuration against the profiles of its brokers, without connecting to a cloud.
+
+    Topics, client ids, keep-alive, versions, TLS and logins from the file alone; messages and bytes per second, sizes,
+    messages per day and list prices from the numbers of variables: those that the file names, those of the servers
+    (`--plan`), or assumed ones (`--tags`). Exit code 1 when a cloud takes less than this makes, 78 when the
+    configuration has mistakes.
+    """
+    with problems_told():
+        loaded = load_with_lines(file)
+        config = loaded.config
+        brokers = with_profiles(config)
+        if not brokers:
+            raise ConfigError([f"{file}: no broker has a profile: set broker.profile (`gateway profile list`)"])
+        for text in with_lines(loaded, warnings_about_clouds(config)):
+            typer.echo(f"warning: {text}")
+        groups, unknown = planned_groups(config) if plan else groups_of_file(config, tags)
+    for each in unknown:
+        typer.echo(f"not counted: {each} (only the server knows how many: --plan, or --tags N)")
+    found = 0
+    for name, broker in brokers.items():
+        load = load_on(config, broker, config.routes[name].payload, groups)
+        typer.echo(f"{name}: {profile_of(broker)}: {told_of_load(load)}")
+        for text in problems_with_load(config, load, groups):
+            typer.echo(f"  {text}")
+            found += 1
+    if found:
+        raise typer.Exit(1)
+
+
+def profile_of(broker: BrokerConfig) -> str:
+    table = broker.table
+    return "" if table is None else table.title
+
+
+def planned_groups(config: Config) -> tuple[list[Group], list[str]]:
+    """The variables as the servers have them now.  Connects."""
+    groups = dict[tuple[str, float, int], list[Tag]]()
+    for source in config.sources:
+        for each in until_interrupted(partial(_plan, source)).tags:
+            if not each.problem and each.tag.priority is not Priority.EVENT:
+                sampled = max(1, round(each.every_s * 1000 / each.got.sampling_ms)) if each.got.sampling_ms else 1
+                groups.setdefault((source.name, each.every_s, sampled), []).append(each.tag)
+    return [Group(name, tuple(tags), every_s, n) for (name, every_s, n), tags in groups.items()], []
+
+
+async def _plan(source: SourceConfig) -> Plan:
+    with counting(f"connecting to {source.url}") as told:
+        async with connected(source, Metrics().for_source(source.name)) as session:
+            return await plan_source(session, source, told)
 
 
 def lines_of(found: Profile) -> list[str]:

@@ -17,7 +17,7 @@ _EVERYWHERE = frozenset(("gateway", "source", "tag"))
 
 def problems_with_payload(config: Config) -> list[Problem]:
     """Each problem with its place in the file."""
-    brokers, routes = _brokers(config), config.routes
+    brokers, routes = brokers_of(config), config.routes
     places = {route.name: _place_of(route, brokers) for route in routes.values()}
     found = [problem for route in config.distinct_routes for problem in _route(config, route, places[route.name])]
     for place, broker in brokers:
@@ -128,7 +128,8 @@ def _own_topic(topic: str, rules: Rules) -> list[str]:
     return [f"{problem}: {topic}" for problem in problems_of(topic, _OWN, rules)]
 
 
-def _brokers(config: Config) -> list[tuple[Place, BrokerConfig]]:
+def brokers_of(config: Config) -> list[tuple[Place, BrokerConfig]]:
+    """Each broker with its place in the file."""
     if config.brokers:
         return [(("brokers", n), broker) for n, broker in enumerate(config.brokers)]
     return [(("broker",), config.broker)] if config.broker is not None else []

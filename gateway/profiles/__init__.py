@@ -2,8 +2,9 @@
 
 `table` is the form of a profile, the YAML files here are the profiles, `find` reads them and a user's own.  `names`
 fills in client ids, user names and topics, `signing` makes passwords, `wire` says what a message looks like at the
-cloud, and `bucket` keeps a rate.  All of it is pure but for the reading of files: the sender (`gateway/mqtt`), the
-checks (`gateway/cloud_checks`) and the emulator (`gateway/emulator`) work from the same tables.
+cloud, and `bucket` keeps a rate.  All of it is pure but for the reading of files.  The sender (`gateway/mqtt`), the
+checks (`gateway/payload/clouds.py`, `gateway/cloud_load.py`) and the emulator (`gateway/emulator`) work from the same
+tables.
 """
 
 from gateway.profiles.find import names_of_profiles, profile_named

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from gateway.cloud_load import groups_of_file, load_on, problems_with_load, with_profiles
 from gateway.config import BrokerConfig, Config, Secret, SourceConfig, TlsConfig
 from gateway.config.broker import BROKER_SCHEMES
 from gateway.config.private_files import rule_for
 from gateway.errors import ConfigError
 from gateway.loading import Loaded, load_with_lines
+from gateway.payload.clouds import warnings_about_clouds
 from gateway.run.sink_kinds import problems_with_broker
 from gateway.run.sink_unit import client_id_of
 from gateway.run.source_unit import problems_with_source
@@ -83,7 +85,18 @@ def warnings_about(config: Config) -> list[Problem]:
     if "name" not in config.model_fields_set and any(broker.client_id is None for _, broker in brokers):
         text = f"not set, so it is {config.name!r}; gateways with the same name disconnect each other at brokers"
         warnings.append((("name",), text))
-    return warnings
+    return warnings + warnings_about_clouds(config) + _too_much_for_clouds(config)
+
+
+def _too_much_for_clouds(config: Config) -> list[Problem]:
+    """Rates beyond those of clouds, of the variables that the file names; `gateway profile check` counts all."""
+    groups, _ = groups_of_file(config)
+    places = {broker.name: place for place, broker in brokers_of(config)}
+    return [
+        (places[name], text)
+        for name, broker in with_profiles(config).items()
+        for text in problems_with_load(config, load_on(config, broker, config.routes[name].payload, groups), groups)
+    ]
 
 
 def conflicts_between(first: Config, second: Config) -> list[Problem]:

@@ -16,7 +16,7 @@ GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "in_thread", "tcp", "model", "values", "topics", "urls",
     "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics", "logs",
     "notify", "cancellation", "link", "delivery", "operations", "outbox", "payload", "loading", "shaping", "opcua",
-    "mqtt", "commands", "pipeline", "modelling", "web", "gc_tuning", "run", "demo", "emulator", "cli",
+    "mqtt", "commands", "pipeline", "modelling", "cloud_load", "web", "gc_tuning", "run", "demo", "emulator", "cli",
     "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
