@@ -63,6 +63,8 @@ class FakeServer:
     """What it is sent it does, and says nothing."""
     clamps: float | None = None
     """The highest number that it takes; more becomes this, with GoodClamped."""
+    shows_late: int = 0
+    """How often a value that was written is not shown when it is read."""
     status: int = 0
     holds: asyncio.Event | None = None
     """What it is asked to do waits for this."""
@@ -121,6 +123,9 @@ class FakeServer:
 
     async def values(self, targets: Sequence[Target]) -> list[tuple[Typed | None, int]]:
         self._check(targets)
+        if self.written and self.shows_late:
+            self.shows_late -= 1
+            return [(Typed(self.nodes[t.node_id].built_in, None), 0) for t in targets]
         return [(self.nodes[t.node_id].value, self.nodes[t.node_id].status) for t in targets]
 
     async def describe(self, method: Target) -> MethodFacts:

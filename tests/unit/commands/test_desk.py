@@ -23,6 +23,7 @@ from gateway.operations import Target, Unsure
 from gateway.outbox import Files
 from gateway.values import Typed
 from tests.support.commands import FakeServer, Office, commands, office, press
+from tests.unit.commands.test_looking import Self
 
 ALL: dict[str, object] = {
     "source": "shop", "subtree": "s=press", "read": True, "write": {}, "call": {}, "browse": {}, "refresh": True,
@@ -192,6 +193,50 @@ def test_a_command_whose_deadline_passes_before_it_starts_is_expired(tmp_path: P
         at.server.holds.set()
         assert [(await at.answer(n))["outcome"] for n in (0, 1)] == ["done", "expired"]
         assert len(at.server.written) == 1
+
+    run(tmp_path, body)
+
+
+def test_a_deadline_that_passes_while_the_server_works_takes_nothing_back(tmp_path: Path) -> None:
+    """It was sent in time; its answer says what came of it."""
+
+    async def body(at: Office) -> None:
+        at.server.holds = asyncio.Event()
+        await at.take({"id": "1", "operation": "write", "writes": SPEED, "deadline": _in_s(0.2)})
+        async with asyncio.timeout(10):
+            await _until(lambda: at.server.asked == 1)
+        await asyncio.sleep(0.25)
+        at.server.holds.set()
+        answer = await at.answer(0)
+        assert (answer["outcome"], len(at.server.written)) == ("done", 1)
+
+    run(tmp_path, body)
+
+
+def test_a_value_that_the_server_shows_late_is_verified_within_the_time_for_it(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        for late, is_verified in ((3, True), (10_000, False)):
+            at.server.shows_late = late
+            answer = await at.ask("write", writes=SPEED)
+            assert (answer["outcome"], answer["results"][0]["verified"]) == ("done", is_verified)  # type: ignore[index]
+        assert len(at.server.written) == 2  # reading again is not writing again
+
+    run(tmp_path, body, commands(ALL, verify_within="300ms"))
+
+
+def test_two_requesters_of_one_variable_are_done_in_order_and_answered_apart(tmp_path: Path) -> None:
+    async def body(at: Office) -> None:
+        at.server.holds = asyncio.Event()
+        for number, who in enumerate(("mes", "other", "mes", "other")):
+            writes = [{"tag": "Speed", "value": 1.0 + number / 4}]
+            await at.take({"id": str(number // 2), "operation": "write", "writes": writes}, requester=who)
+        at.server.holds.set()
+        told = [(await at.answer(n), at.got[n].topic) for n in range(4)]
+        assert [value for _, value in at.server.written] == [1.0, 1.25, 1.5, 1.75]
+        assert [(each["id"], each["outcome"], topic.rpartition("/")[2]) for each, topic in told] == [
+            ("0", "done", "mes"), ("0", "done", "other"), ("1", "done", "mes"), ("1", "done", "other")
+        ]  # fmt: skip
+        assert [each["results"][0]["before"] for each, _ in told] == [1.0, 1.0, 1.25, 1.5]  # type: ignore[index]
 
     run(tmp_path, body)
 
@@ -401,6 +446,7 @@ RULES = st.lists(
         {
             "source": st.just("shop"), "write": st.just({}), "read": st.booleans(), "refresh": st.booleans(),
             "browse": st.sampled_from([None, {}]), "history": st.sampled_from([None, {}]), "acknowledge": st.booleans(),
+            "confirm": st.booleans(), "subscribe": st.sampled_from([None, {}, {"events": True}]),
         },
         optional={"requesters": st.sampled_from([["mes"], ["other"]])},
     ).flatmap(
@@ -460,15 +506,16 @@ def test_no_request_reaches_a_node_without_a_rule(
         if node == rule.get("node") or node.startswith(f"{rule.get('subtree')}/")
     }
 
-    roots = {rule.get("subtree") for rule in rules if rule.get("requesters") != ["other"]}
+    roots = {rule.get("subtree") or rule["node"] for rule in rules if rule.get("requesters") != ["other"]}
+    itself = Self()
 
     async def body(at: Office) -> None:
         writes = [{"tag": tag, "value": 1.0} for tag in tags]
         await at.ask("write", writes=writes, all_or_nothing=all_or_nothing)
+        for operation in ("read", "refresh", "unsubscribe"):
+            await at.ask(operation, tags=tags)
         for tag in tags:
             await at.ask("write", writes=[{"tag": tag, "value": 1.0}])
-            for operation in ("read", "refresh"):
-                await at.ask(operation, tags=[tag])
             await at.ask("browse", below=tag, levels=5)
             for number, (topic, request) in enumerate(in_every_codec(tag)):
                 told = sum(not message.retain for message in at.got)
@@ -476,8 +523,15 @@ def test_no_request_reaches_a_node_without_a_rule(
                 while sum(not message.retain for message in at.got) == told:
                     await at.answer(len(at.got))
             await at.ask("history", tag=tag, start=HOUR[0], end=HOUR[1])
-            await at.ask("acknowledge", condition=tag, event="AAAB")
+            for operation in ("acknowledge", "confirm"):
+                await at.ask(operation, condition=tag, event="AAAB")
+            await at.ask("subscribe", tags=[tag])
+        for every in ("variables", "events"):
+            itself.subscribed |= set(NODES)
+            await at.ask("unsubscribe", every=every)
+            assert set(NODES) - itself.subscribed <= named | roots
         assert {node for node, _ in at.server.written} <= named
+        assert {wanted.target.node_id for wanted in itself.wanted} <= named | roots
         assert at.server.reached <= named | roots | {f"{root}/Hot" for root in roots}
 
     with tempfile.TemporaryDirectory() as folder:
@@ -486,4 +540,5 @@ def test_no_request_reaches_a_node_without_a_rule(
             body,
             commands(*rules, verify_within="1ms", codecs=EVERY_CODEC),
             FakeServer({node: facts(11, 0.0) for node in NODES}),
+            itself=itself,
         )
