@@ -2,8 +2,8 @@
 
 Answers do not use the outbox.  The outbox gives a message to every broker of a route, but an answer is for one
 requester at one broker.  The journal, which is bounded, already has the answers on disk.  So they survive a restart
-and an outage of the broker, until `LATEST_S` after their deadline.  Answers that are not in the journal (those to
-invalid requests, and `accepted`) are kept in memory, up to a fixed number.
+and an outage of the broker, until `LATEST_S` after their deadline.  What is not in the journal (answers to invalid
+requests, `accepted`, announcements, lines of the audit) is kept in memory, up to a fixed number of each kind.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import orjson
 import structlog
@@ -31,9 +32,26 @@ LATEST_S = 10.0
 _MOST_PASSING = 200
 
 
+class Mail(Protocol):
+    """What a mailbox sends."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def until_ns(self) -> int:
+        """After this time nobody waits for it."""
+
+    @property
+    def entry(self) -> Entry | None:
+        """Its entry in the journal; None: only memory has it."""
+
+    def message(self, now_ns: int) -> Message: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer and its topic."""
+    """The answer to a request."""
 
     topic: str
     correlation: bytes
@@ -41,24 +59,43 @@ class Answer:
     """In the form of `schema.py`, which the codec converts."""
     until_ns: int
     entry: Entry | None = None
-    """Its entry in the journal; None: it is not in the journal."""
     codec: str = "native"
     context: Context = field(default_factory=dict)
-    retain: bool = False
-    line: bytes = b""
-    """What is sent instead of a body: a line of the audit."""
 
     def message(self, now_ns: int) -> Message:
         left_s = max(1, -(-(self.until_ns - now_ns) // 1_000_000_000))
-        if self.retain or self.line:
-            payload = self.line.rstrip(b"\n") or orjson.dumps(self.body)
-            return Message(self.topic, payload, "", 0, 0, priority=Priority.EVENT, retain=self.retain)
         told = codec_of(self.codec).encode(self.body, self.context)
         topic = f"{self.topic}/{told.below}" if told.below else self.topic
         return Message(
             topic, orjson.dumps(told.body), stream="", seq=0, values=0, priority=Priority.EVENT,
             properties=told.properties, expiry_s=left_s, correlation=self.correlation,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a codec tells everybody, retained."""
+
+    topic: str
+    body: Mapping[str, object]
+    until_ns: int
+    entry: None = None
+
+    def message(self, now_ns: int) -> Message:
+        return Message(self.topic, orjson.dumps(self.body), "", 0, 0, priority=Priority.EVENT, retain=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """A line of the audit, as it stands in its file."""
+
+    topic: str
+    line: bytes
+    until_ns: int
+    entry: None = None
+
+    def message(self, now_ns: int) -> Message:
+        return Message(self.topic, self.line.rstrip(b"\n"), "", 0, 0, priority=Priority.EVENT)
 
 
 def answer_in(entry: Entry) -> Answer:
@@ -78,7 +115,7 @@ class Mailbox:
         self._journal = journal
         self._on_lost = on_lost
         self._now_ns = now_ns
-        self._waiting: deque[Answer] = deque()
+        self._waiting: deque[Mail] = deque()
         self._came = asyncio.Event()
         self._log = structlog.get_logger("gateway.commands").bind(broker=broker)
         self._has_told = False
@@ -86,16 +123,16 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, answer: Answer) -> None:
-        if answer.entry is None and self._alike(answer) >= _MOST_PASSING:
+    def put(self, mail: Mail) -> None:
+        if mail.entry is None and self._alike(mail) >= _MOST_PASSING:
             self._on_lost()
             return
-        self._waiting.append(answer)
+        self._waiting.append(mail)
         self._came.set()
 
-    def _alike(self, answer: Answer) -> int:
-        """How many wait that only memory has: answers, or lines of the audit, each with a bound of its own."""
-        return sum(each.entry is None and bool(each.line) == bool(answer.line) for each in self._waiting)
+    def _alike(self, mail: Mail) -> int:
+        """How many of this kind wait that only memory has; each kind has a bound of its own."""
+        return sum(each.entry is None and type(each) is type(mail) for each in self._waiting)
 
     async def deliver(self, session: SharedSession) -> None:
         """Send waiting answers until the session ends.  Those without a verdict are sent again in the next session."""
@@ -107,37 +144,37 @@ class Mailbox:
             await slots.acquire()
             if broken.is_set():
                 return
-            answer = self._waiting.popleft()
-            if self._now_ns() >= answer.until_ns:
-                self._over(answer)
+            mail = self._waiting.popleft()
+            if self._now_ns() >= mail.until_ns:
+                self._over(mail)
                 slots.release()
                 continue
-            sending = session.send_aside(answer.message(self._now_ns()))
-            sending.add_done_callback(partial(self._settle, answer, slots, broken))
+            sending = session.send_aside(mail.message(self._now_ns()))
+            sending.add_done_callback(partial(self._settle, mail, slots, broken))
 
     def _settle(
-        self, answer: Answer, slots: asyncio.Semaphore, broken: asyncio.Event, sent: "asyncio.Future[Outcome]"
+        self, mail: Mail, slots: asyncio.Semaphore, broken: asyncio.Event, sent: "asyncio.Future[Outcome]"
     ) -> None:
         slots.release()
         try:
             outcome = sent.result()
         except (Unavailable, asyncio.CancelledError):
-            self._waiting.appendleft(answer)
+            self._waiting.appendleft(mail)
             broken.set()  # the next session sends it first
             self._came.set()
             return
         if outcome.verdict is not Verdict.DELIVERED:
             self._on_lost()
             if not self._has_told:
-                self._log.warning("the broker refuses an answer", topic=answer.topic, reason=outcome.detail)
+                self._log.warning("the broker refuses an answer", topic=mail.topic, reason=outcome.detail)
             self._has_told = True
-        self._done(answer)
+        self._done(mail)
 
-    def _over(self, answer: Answer) -> None:
+    def _over(self, mail: Mail) -> None:
         """The requester no longer waits for it.  A repeat of the request gets it from the journal."""
         self._on_lost()
-        self._done(answer)
+        self._done(mail)
 
-    def _done(self, answer: Answer) -> None:
-        if answer.entry is not None and not answer.entry.is_told:
-            self._journal.told(answer.entry)
+    def _done(self, mail: Mail) -> None:
+        if mail.entry is not None and not mail.entry.is_told:
+            self._journal.told(mail.entry)

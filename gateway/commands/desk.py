@@ -23,7 +23,7 @@ from functools import partial
 import structlog
 
 from gateway.cancellation import unless_asked
-from gateway.commands.answers import SHARE, Answer, Mailbox, answer_in
+from gateway.commands.answers import SHARE, Announcement, Answer, AuditLine, Mailbox, answer_in
 from gateway.commands.arrival import Arrival, check_time, hall_of, read, shown
 from gateway.commands.codecs.choose import codec_of
 from gateway.commands.entries import Entry
@@ -186,7 +186,7 @@ class Desk:
         for listening in self._hall.listenings:
             if listening.codec.announce is not None:
                 for topic, body in listening.codec.announce(self._gateway, sources):
-                    self._mailbox(broker).put(Answer(topic, b"", body, until_ns, retain=True))
+                    self._mailbox(broker).put(Announcement(topic, body, until_ns))
 
     def _publish_audit(self, line: bytes) -> None:
         """Where it is wanted, by every broker that commands are taken from."""
@@ -195,7 +195,7 @@ class Desk:
         topic, until_ns = expand(self._config.audit_topic, {"gateway": self._gateway}), self._now_ns() + _KEPT_AUDIT_NS
         for broker, mailbox in self._mailboxes.items():
             if self.is_taken_from(broker):
-                mailbox.put(Answer(topic, b"", {}, until_ns, line=line))
+                mailbox.put(AuditLine(topic, line, until_ns))
 
     async def _receive(self, broker: str, session: SharedSession) -> None:
         try:

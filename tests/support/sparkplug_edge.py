@@ -101,6 +101,12 @@ class Wire:
         while True:
             yield await self._arrivals.get()
 
+    def arrived(self) -> list[Packet]:
+        taken = []
+        while not self._arrivals.empty():
+            taken.append(self._arrivals.get_nowait())
+        return taken
+
     @property
     def verbs(self) -> list[str]:
         return [topic.split("/")[2] for topic, _ in self.got if topic.startswith("spBv1.0/")]

@@ -412,6 +412,10 @@ class EdgeSession(Around[SharedSession]):
             yield packet
             self._commands.task_done()
 
+    def arrived(self) -> Sequence[Packet]:
+        """None: commands are handed over one by one, among what else arrives."""
+        return ()
+
     async def _arrived(self, packet: Packet) -> None:
         if self.host is not None and packet.topic == self.host.topic:
             self._host_said(packet)

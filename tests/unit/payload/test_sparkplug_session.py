@@ -376,6 +376,7 @@ def test_a_command_reaches_the_desk_with_the_node_and_the_value_it_means(tmp_pat
             for metric in (number_field(2, table.metrics[0].alias), field(1, b"a"), field(1, b"nothing")):
                 wire.say(topic, number_field(1, 7) + field(2, metric + value))
             wire.say(topic, field(2, field(1, b"a") + value))
+            assert list(session.arrived()) == []  # nothing gets around its translation
             told = [json.loads((await anext(arrivals)).payload) for _ in range(4)]
             await arrivals.aclose()
         right = {"source": "line-1", "device": "line-1", "timestamp": 7, "writes": [["nsu=urn:u;i=1", 2.5]]}
