@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo install test test-unit bench bench-quick chaos fuzz soak kills compose-test grafana-check generated check format release clean
+.PHONY: pictures help demo install test test-unit bench bench-quick chaos fuzz soak kills compose-test grafana-check improve generated check format release clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -62,6 +62,11 @@ bench: $(VENV)/made-test ## what a value costs from OPC UA to MQTT, beside other
 bench-quick: $(VENV)/made-test ## the ratios that matter, beside the recorded ones: three minutes
 	@sh tests/install-peers
 	@$(BIN)/python -m tests.bench.chain --quick $(ARGS)
+
+improve: $(VENV)/made ## what better decisions win in each plant, from its messages alone, and beside random guesses (10 minutes)
+	@$(BIN)/simulators improve config/plants/brownfield.yaml --picture var/improve/brownfield.svg
+	@for plant in munich seattle machining-cell smt end-of-line body-shop bottling reference-line plant-50; do \
+		$(BIN)/simulators improve config/plants/$$plant.yaml --seeds 5 --days 2 --guesses 4; done
 
 compose-test: $(VENV)/made-test ## the docker compose stack in real containers: a plant lives, a broker is pulled (root, minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest tests/e2e/test_compose.py $(ARGS)

@@ -1,4 +1,4 @@
-"""The command line: `simulators serve`, `verify`, `trace`, `describe`, `schema`."""
+"""The command line: `simulators serve`, `verify`, `trace`, `describe`, `improve`, `schema`."""
 
 import asyncio
 import sys
@@ -16,6 +16,7 @@ from simulators.clock import LatePolicy, TooSlow
 from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
 from simulators.faults import load_faults
+from simulators.improve import Effort, Observed, improve, messages_in, proposals
 from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema, warnings_of
 from simulators.server.endpoint import CannotListen, access_for, listening_at
@@ -178,6 +179,35 @@ def describe_command(
     Example: `simulators describe config/plants/body-shop.yaml`
     """
     print(describe(load(plant), seed))
+
+
+@app.command("improve")
+def improve_command(
+    plants: Annotated[list[Path] | None, typer.Argument(help="Plant files.", metavar="[FILE]…")] = None,
+    *,
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds on which before and after are compared.")] = 20,
+    days: Annotated[float, typer.Option(min=0.1, help="Simulated days of each run.")] = 4.0,
+    guesses: Annotated[int, typer.Option(min=0, help="Random guesses to show beside it.")] = 24,
+    picture: Annotated[Path | None, typer.Option(help="Draw the result of the first plant (SVG).")] = None,
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Read the gateway's messages (json) from standard input, and propose.")
+    ] = False,
+) -> None:
+    """Find what better decisions win at unchanged speed, from messages alone, with the confidence of the figure.
+
+    Examples: `simulators improve config/plants/brownfield.yaml`, and beside a running gateway:
+    `mosquitto_sub -t 'factory/#' -F %p -W 3600 | simulators improve --messages`
+    """
+    if messages:
+        observed = Observed()
+        observed.see(messages_in(sys.stdin.buffer))
+        observed.settle()
+        for setting in proposals(observed):
+            print(f"{setting.tag} {setting.value}")
+            print(f"# {setting.why}", file=sys.stderr)
+    effort = Effort(seeds, days, guesses)
+    for number, plant in enumerate(plants or ()):
+        improve(load(plant), effort, partial(print, flush=True), picture if number == 0 else None)
 
 
 @app.command("schema")
