@@ -16,6 +16,10 @@ VARIABLES = {
 """The variables that are looked at, by the names of changes."""
 
 
+RANKS = {"Product": 1, "Good": 2, "Scrap": 2, "Rework": 2, "State": 3}
+"""What comes later among the values of one instant."""
+
+
 class Message(NamedTuple):
     """One value: tag (`line/machine/State`), value, seconds of any clock."""
 
@@ -43,11 +47,16 @@ def messages_of(changes: Iterable[Change]) -> Iterator[Message]:
             yield Message(f"{machine}/{variable}", value, at_s)
 
 
-def messages_in(lines: Iterable[str | bytes]) -> Iterator[Message]:
-    """The messages in payloads of the gateway's `json` format, one payload per line.
+def messages_in(lines: Iterable[str | bytes]) -> list[Message]:
+    """The messages in payloads of the gateway's `json` format, one payload per line, in the order of their times.
 
-    `mosquitto_sub -t 'factory/#' -F %p` prints such lines.  Other lines are passed over.
+    `mosquitto_sub -t 'factory/#' -F %p` prints such lines.  Other lines are passed over.  A server reports variable by
+    variable, so the order of arrival is not that of time; at one instant a reason comes before its state.
     """
+    return sorted(_read(lines), key=lambda each: (each.at_s, RANKS.get(each.tag.rpartition("/")[2], 0)))
+
+
+def _read(lines: Iterable[str | bytes]) -> Iterator[Message]:
     for line in lines:
         try:
             values = orjson.loads(line)["values"]

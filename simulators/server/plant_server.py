@@ -115,7 +115,8 @@ class PlantServer:
                 ("State", machine.state.value), ("StateNumber", STATE_NUMBERS[machine.state.value]),
                 ("Good", machine.good), ("Scrap", machine.scrap), ("Rework", machine.rework),
                 ("IdealCycleTime", machine.ideal_cycle_s), ("SpeedFactor", machine.speed), ("Fault", machine.fault),
-                ("IdealTime", machine.ideal_s), ("Product", machine.product), ("Order", machine.order),
+                ("CycleTime", 0.0), ("SerialNumber", ""), ("Defect", ""), ("IdealTime", machine.ideal_s),
+                ("Product", machine.product), ("Order", machine.order),
                 ("Reason", machine.reason), ("Since", self.writer.instant(machine.account.since_s)),
             ):  # fmt: skip
                 self.writer.write(variables[name], content, now_s)
