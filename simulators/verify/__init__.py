@@ -18,7 +18,7 @@ Two published tables are missing, since the flow does not have their mechanism:
 
 from collections.abc import Callable, Iterator
 
-from simulators.verify import limits, queues, renewals, serial_cases
+from simulators.verify import further, limits, queues, renewals, serial_cases
 from simulators.verify.case import LIMIT, Case, Measure, Outcome, run
 
 __all__ = ["LIMIT", "QUICK", "Case", "Measure", "Outcome", "anchors", "run", "verify"]
@@ -33,6 +33,7 @@ def anchors() -> Iterator[Case]:
     yield from serial_cases.cases()
     yield from limits.cases()
     yield from renewals.cases()
+    yield from further.cases()
 
 
 def verify(report: Callable[[str], None], *, quick: bool = False, seed: int = 1) -> bool:
