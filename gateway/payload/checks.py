@@ -3,11 +3,12 @@
 Templates are checked against the fields of the selections and the limits of the brokers, before anything runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.config import BrokerConfig, Config, PayloadConfig, Route, Selection, SourceConfig, TagsConfig
 from gateway.config.payload import LOSSES_TOPIC
 from gateway.payload.choose import FORMATS, format_of
+from gateway.profiles.wire import Wire
 from gateway.topics import ANY_BROKER, Rules, problems_of
 from gateway.yaml_positions import Place, Problem, dotted
 
@@ -23,6 +24,7 @@ def problems_with_payload(config: Config) -> list[Problem]:
     for place, broker in brokers:
         found += _broker(broker, place, routes[broker.name].payload)
         found += _tags(config, broker, place)
+    found += _twice(brokers, routes)
     return list(dict.fromkeys(found))
 
 
@@ -122,6 +124,29 @@ def _broker(broker: BrokerConfig, place: Place, payload: PayloadConfig) -> Itera
         yield (*place, "presence", "topic"), problem
     if broker.version == "3.1.1" and (why := form.why_mqtt_5(payload)):
         yield (*place, "version"), f"{broker.name!r} has version 3.1.1, and {why}, or version to 5"
+    if form.session is not None:
+        yield from _own_sessions(broker, place, payload)
+
+
+def _own_sessions(broker: BrokerConfig, place: Place, payload: PayloadConfig) -> Iterator[Problem]:
+    """What a format with a form of sessions cannot be sent with."""
+    if broker.replay.order != "in-order":
+        yield (*place, "replay", "order"), f"{payload.format} flags what is old itself: remove order"
+    if broker.table is not None and not Wire(broker.table, broker.who(broker.name), broker.wire_topic).is_plain:
+        yield (*place, "profile"), f"{payload.format} has topics of its own, and this cloud changes them"
+
+
+def _twice(brokers: list[tuple[Place, BrokerConfig]], routes: Mapping[str, Route]) -> Iterator[Problem]:
+    """Two sessions of one name at one address: each would be taken for the other."""
+    seen: dict[tuple[object, str], str] = {}
+    for place, broker in brokers:
+        payload = routes[broker.name].payload
+        if format_of(payload).session is None:
+            continue
+        key = (format_of(payload).longest_topic("", payload, False).rsplit("/", 1)[0], broker.url)
+        if key in seen:
+            yield (*place, "payload", payload.format), f"has the same group and node as {seen[key]!r} at {broker.url}"
+        seen.setdefault(key, broker.name)
 
 
 def _own_topic(topic: str, rules: Rules) -> list[str]:

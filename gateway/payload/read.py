@@ -1,7 +1,8 @@
 """Reads messages of the gateway in every format: stream, number and content.
 
 For display (`gateway watch`).  Unknown members are accepted.  If a message cannot be read, the reader says so instead
-of guessing.  It keeps the tag lists of `json-columns`, so one reader must see all messages of a topic.
+of guessing.  It keeps the tag lists of `json-columns` and the births of `sparkplug`, so one reader must see
+all messages of a topic.
 """
 
 import zlib
@@ -17,6 +18,7 @@ from gateway.delivery import Packet
 from gateway.payload.cloudevents import STRUCTURED
 from gateway.payload.compressed import PROPERTY
 from gateway.payload.msgpack import CONTENT_TYPE as PACKED
+from gateway.payload.sparkplug.watched import Nodes
 
 MOST_BYTES = 64 * 2**20
 """The largest payload after unpacking."""
@@ -56,10 +58,14 @@ class PayloadReader:
     def __init__(self) -> None:
         self._lists: dict[str, dict[int, str]] = {}
         """Names of tags by list version and index."""
+        self._nodes = Nodes()
 
     def read(self, packet: Packet) -> Reading:
         """Read one message.  Raises `UnreadableError`."""
         try:
+            if self._nodes.is_one(packet.topic):
+                seen = self._nodes.read(packet.topic, packet.payload)
+                return Reading(seen.stream, seen.seq, seen.values, seen.newest, note=seen.note)
             payload = _unpacked(packet)
             if "specversion" in packet.properties:
                 return _event({**packet.properties, "data": _json(payload)})

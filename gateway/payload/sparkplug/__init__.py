@@ -8,7 +8,9 @@
 - `table`: the metrics of one device.  `node`: all devices of a route, their tables, aliases and latest values.
 - `encoder`: what goes into the outbox.  Rows are stored as they are sent, without what only a session knows.
 - `births`: births and deaths.  `numbers`: `seq` and the time of sending, in the late stage.
+- `deaths`: the will.
 - `host`: the state of the primary host.  `rebirth`: how often births may be asked for.
-- `session`: what an edge node does on one connection, and when a row counts as delivered.
-- `form`: the `Format`.  `reading`: what `gateway watch` shows.
+- `session`: what an edge node does on one connection.  `barrier`: when a row counts as delivered.
+- `edge`: one broker, from session to session.  `library`: what is kept beside the outbox for it.
+- `form`: the `Format`.  `orders`: what hosts ask for.  `read`, `watched`: reading, for commands and `gateway watch`.
 """

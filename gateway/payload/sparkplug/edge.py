@@ -59,12 +59,12 @@ class EdgeForm:
         wanted = [names.topic("NCMD"), names.topic("NBIRTH"), *([host.topic] if host is not None else []), *topics]
         tasks = [
             asyncio.create_task(unless_asked(partial(edge.listen, wanted)), name=f"arrivals of {link.peer}"),
-            asyncio.create_task(unless_asked(edge.keep_tables), name=f"tables of {link.peer}"),
+            asyncio.create_task(unless_asked(edge.confirmations.keep_tables), name=f"tables of {link.peer}"),
         ]
         for task in tasks:
             task.add_done_callback(partial(_tell_fault, shared))
         try:
-            await edge.wait_subscribed()
+            await edge.confirmations.wait_passed()  # behind the subscription
             if host is not None:
                 await self._wait_online(edge, host, shared, link)
             edge.begin()

@@ -28,11 +28,11 @@ import orjson
 import structlog
 from msgspec.structs import replace
 
-from gateway.delivery import DELIVERED, Around, Outcome, Packet, SharedSession, Verdict
+from gateway.delivery import Around, Outcome, Packet, SharedSession, Verdict
 from gateway.errors import Rejected, Unavailable
-from gateway.in_thread import in_thread
 from gateway.logs import Sparing
 from gateway.model import Message
+from gateway.payload.sparkplug.barrier import Confirmations
 from gateway.payload.sparkplug.births import dbirth, gap_metric, nbirth
 from gateway.payload.sparkplug.encoder import GAPS_TYPE, TABLE
 from gateway.payload.sparkplug.host import HostState
@@ -72,17 +72,6 @@ class _Birth:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A record that was sent, or needs no sending, and is not confirmed."""
-
-    future: "asyncio.Future[Outcome]"
-    number: int
-    """How many messages had been sent by then."""
-    is_kept: bool = True
-    """Whether its table is in the library."""
-
-
-@dataclass(slots=True)
 class _Held:
     message: Message
     future: "asyncio.Future[Outcome]" = field(repr=False)
@@ -97,7 +86,6 @@ class EdgeSession(Around[SharedSession]):
     ) -> None:  # fmt: skip
         super().__init__(inner)
         self._node = node
-        self._library = library
         self._settings = settings
         self._bd_seq = bd_seq
         self.host = host
@@ -106,14 +94,11 @@ class EdgeSession(Around[SharedSession]):
         self._births: dict[str, _Birth] = {}
         self._too_large: dict[str, Outcome] = {}
         self._held: dict[str, deque[_Held]] = {}
-        self._open: deque[_Open] = deque()
-        self._sent = self._confirmed = 0
-        self._has_barrier = False
+        self.confirmations = Confirmations(inner, settings.barrier_topic, library)
         self._own_births: deque[bytes] = deque(maxlen=16)
         self._asked = Pause(settings.rebirth_interval_s)
         self._grown = Pause(settings.rebirth_interval_s)
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._to_keep: asyncio.Queue[tuple[Table, _Open]] = asyncio.Queue()
         self._commands: asyncio.Queue[Packet] = asyncio.Queue(1)
         self._takes_commands = False
         self._has_begun = self._is_over = False
@@ -125,10 +110,6 @@ class EdgeSession(Around[SharedSession]):
 
     # -- beginning and end
 
-    async def wait_subscribed(self) -> None:
-        """Wait until the broker has read what was sent, the subscription first.  Raises `Unavailable`."""
-        await self._inner.send_aside(self._barrier)
-
     def begin(self) -> None:
         """Send the births."""
         self._has_begun = True
@@ -139,7 +120,13 @@ class EdgeSession(Around[SharedSession]):
         self._is_over = True
         for timer in self._timers.values():
             timer.cancel()
-        self._fail("the session ended")
+        self.confirmations.fail("the session ended")
+        waiting = [held.future for queue in self._held.values() for held in queue]
+        self._held.clear()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(Unavailable("the session ended"))
+                future.exception()  # marks it as retrieved, since the owner may be gone
 
     # -- records
 
@@ -192,17 +179,15 @@ class EdgeSession(Around[SharedSession]):
                 del self._births[table.device]
             if self._born_for(table.device, table) is None and table.device not in self._too_large:
                 return False
-        entry = self._opened(held.future, is_kept=self._library.has(table))
-        if not entry.is_kept:
-            self._to_keep.put_nowait((table, entry))
+        self.confirmations.await_barrier(held.future, table)
         return True
 
     def _departure(self, name: str, held: _Held) -> None:
         device = self._node.devices.get(name)
         if (device is None or not device.is_alive) and self._births.pop(name, None) is not None:
-            self._tell(self._message("DDEATH", b"", name))
+            self.confirmations.tell(self._message("DDEATH", b"", name))
         self._too_large.pop(name, None)
-        self._opened(held.future)
+        self.confirmations.await_barrier(held.future)
 
     def _gaps(self, name: str, held: _Held) -> bool:
         device = self._node.devices.get(name)
@@ -229,11 +214,11 @@ class EdgeSession(Around[SharedSession]):
         if self._settings.qos:
             self._inner.send(message).add_done_callback(partial(_hand_on, held.future))
             return
-        outcome = self._tell(message)
+        outcome = self.confirmations.tell(message)
         if outcome is not None:
             held.future.set_result(outcome)
         else:
-            self._opened(held.future)
+            self.confirmations.await_barrier(held.future)
 
     # -- births
 
@@ -266,7 +251,7 @@ class EdgeSession(Around[SharedSession]):
         """NBIRTH, and the DBIRTH of each device that is there or was born."""
         payload = nbirth(self._bd_seq, self._clock_ms(), self._settings.facts)
         self._own_births.append(payload)
-        self._tell(self._message("NBIRTH", payload))
+        self.confirmations.tell(self._message("NBIRTH", payload))
         before, self._births = self._births, {}
         self._too_large.clear()
         for device in list(self._node.devices.values()):
@@ -281,7 +266,7 @@ class EdgeSession(Around[SharedSession]):
         payload = dbirth(
             table, self._node.latest.get, self._clock_ms(), is_stale=is_stale, source_time=self._settings.source_time
         )
-        outcome = self._tell(self._message("DBIRTH", payload, device.id))
+        outcome = self.confirmations.tell(self._message("DBIRTH", payload, device.id))
         if outcome is None:
             self._births[device.id] = _Birth(table, device.last_seq or _LATEST, is_stale)
             return
@@ -321,73 +306,8 @@ class EdgeSession(Around[SharedSession]):
             if not waiting:
                 del self._held[device]
 
-    # -- confirmation
-
     def _message(self, verb: str, payload: bytes, device: str = "") -> Message:
         return Message(self._node.names.topic(verb, device), payload, "", 0, 0, content_type="")
-
-    def _tell(self, message: Message) -> Outcome | None:
-        outcome = self._inner.tell(message)
-        if outcome is None:
-            self._sent += 1
-        return outcome
-
-    def _opened(self, future: "asyncio.Future[Outcome]", *, is_kept: bool = True) -> _Open:
-        entry = _Open(future, self._sent, is_kept)
-        self._open.append(entry)
-        if not self._has_barrier:
-            self._has_barrier = True
-            self._loop.call_soon(self._set_barrier)
-        return entry
-
-    @property
-    def _barrier(self) -> Message:
-        return Message(self._settings.barrier_topic, b"", "", 0, 0, content_type="")
-
-    def _set_barrier(self) -> None:
-        upto = self._sent
-        self._inner.send_aside(self._barrier).add_done_callback(partial(self._passed, upto))
-
-    def _passed(self, upto: int, sent: "asyncio.Future[Outcome]") -> None:
-        self._has_barrier = False
-        if sent.cancelled():
-            return
-        if (error := sent.exception()) is not None:
-            self._fail(str(error))
-            return
-        self._confirmed = upto
-        self._settle()
-        if self._open and self._open[-1].number > self._confirmed and not self._has_barrier:
-            self._has_barrier = True
-            self._set_barrier()
-
-    def _settle(self) -> None:
-        """In order: a table leaves the outbox after the rows before it."""
-        while self._open and self._open[0].number <= self._confirmed and self._open[0].is_kept:
-            future = self._open.popleft().future
-            if not future.done():
-                future.set_result(DELIVERED)
-
-    def _fail(self, reason: str) -> None:
-        open_, self._open = self._open, deque()
-        waiting = [held.future for queue in self._held.values() for held in queue]
-        self._held.clear()
-        for future in (*(entry.future for entry in open_), *waiting):
-            if not future.done():
-                future.set_exception(Unavailable(reason))
-                future.exception()  # marks it as retrieved, since the owner may be gone
-
-    async def keep_tables(self) -> None:
-        """Make tables durable, until cancelled."""
-        while True:
-            table, entry = await self._to_keep.get()
-            try:
-                await in_thread(partial(self._library.save, table), "a table of metrics")
-            except OSError as error:
-                self._inner.fail(Unavailable(f"a table of metrics cannot be kept: {error.strerror or error}"))
-                return
-            entry.is_kept = True
-            self._settle()
 
     # -- arrivals
 

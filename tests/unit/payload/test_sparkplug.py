@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,9 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import Batch, Gap, Loss, Tag, VariableType
+from gateway.cli.watch import Watcher
+from gateway.delivery import Packet
+from gateway.errors import ConfigError
+from gateway.loading import load
+from gateway.model import Batch, Gap, Loss, Message, Tag, VariableType
 from gateway.model import DataType as OpcType
+from gateway.mqtt.watch import Arrived
 from gateway.payload.choose import announcement_for
+from gateway.payload.read import Reading
 from gateway.payload.sparkplug.births import dbirth, nbirth, ndeath
 from gateway.payload.sparkplug.host import HostState
 from gateway.payload.sparkplug.library import Library
@@ -238,8 +246,6 @@ def test_births_and_deaths_of_the_node(reader: Tahu) -> None:
     tck-id-topics-nbirth-bdseq-included, tck-id-topics-nbirth-bdseq-matching, tck-id-topics-nbirth-rebirth-metric
     """
     host, numbers = SparkplugHost(reader), Numbers()
-    from gateway.model import Message
-
     for verb, payload in (("NBIRTH", nbirth(7, MS)), ("NDEATH", ndeath(7, MS))):
         message = numbers.dress(Message(f"spBv1.0/g/{verb}/n", payload, "", 0, 0))
         host.see(message.topic, message.payload, 1 if verb == "NDEATH" else 0)
@@ -255,8 +261,6 @@ def test_seq_rises_by_one_from_each_birth_and_only_with_what_is_sent(verbs: list
     tck-id-payloads-sequence-num-req-nbirth, tck-id-topics-nbirth-seq-num, tck-id-topics-dbirth-seq,
     tck-id-topics-ddata-seq-num, tck-id-topics-ddeath-seq-num
     """
-    from gateway.model import Message
-
     numbers, expected = Numbers(lambda: 1), 0
     for verb in verbs:
         topic = "gateways/x" if verb == "other" else f"spBv1.0/g/{verb}/n"
@@ -279,8 +283,6 @@ def test_aliases_are_unique_in_the_node_and_stay_also_over_a_restart(
     asked: list[tuple[str, str]], restart_at: int
 ) -> None:
     """tck-id-payloads-alias-uniqueness"""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         plant, seen = Plant(Path(folder)), dict[tuple[str, str], int]()
         tags: dict[str, list[Tag]] = {"A": [], "B": []}
@@ -408,3 +410,62 @@ def test_the_latest_values_are_those_that_came_last(tmp_path: Path) -> None:
     found = [plant.node.latest.get(metric.alias) for metric in table.metrics]
     assert [row.value if row else None for row in found] == [3, 2, None]
     assert Node(Names("g", "n")).latest.get(5) is None
+
+
+EDGE = {"name": "a", "url": "mqtt://127.0.0.1", "payload": {"format": "sparkplug"}}
+
+
+@pytest.mark.parametrize(
+    ("brokers", "said"),
+    [
+        ([EDGE, {**EDGE, "name": "b", "tags": [{"include": ["x"]}]}], "the same group and node as 'a'"),
+        ([{**EDGE, "replay": {"order": "newest-first"}}], "flags what is old itself"),
+        (
+            [{**EDGE, "payload": {"format": "sparkplug", "sparkplug": {"device": "{hall}"}}}],
+            "{hall} is not a field here",
+        ),
+        ([{**EDGE, "payload": {"format": "sparkplug", "compress": "gzip"}}], "cannot mark compressed payloads"),
+        ([EDGE], ""),
+    ],
+)
+def test_an_edge_node_that_cannot_work_is_refused_at_validation(
+    tmp_path: Path, brokers: list[dict[str, object]], said: str
+) -> None:
+    source = {"name": "line-1", "url": "opc.tcp://h", "insecure": True, "select": [{"subtree": "i=85"}]}
+    path = tmp_path / "gateway.yaml"
+    path.write_text(json.dumps({"sources": [source], "brokers": brokers}), encoding="utf-8")
+    if not said:
+        assert load(path).brokers
+        return
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load(path)
+
+
+def test_watch_follows_births_names_numbers_and_rebirths(tmp_path: Path) -> None:
+    plant, watcher, numbers = Plant(tmp_path), Watcher(), Numbers()
+
+    def see(verb: str, payload: bytes, device: str = "") -> tuple[Reading, str]:
+        message = numbers.dress(Message(plant.node.names.topic(verb, device), payload, "", 0, 0))
+        numbers.sent(message)
+        reading, odd = watcher.see(Arrived(Packet(message.topic, message.payload), False), 1.0)
+        assert reading is not None
+        return reading, odd
+
+    made = [m for m in plant.store(batch_of([(11, 1.5), (12, "x")])) if m.values]
+    assert "its birth is not known" in see("DDATA", made[0].payload, "line-1")[0].note
+    assert see("NBIRTH", nbirth(3, MS))[0].note == "NBIRTH bdSeq 3"
+    table = plant.node.devices["line-1"].table
+    assert table is not None
+    assert see("DBIRTH", dbirth(table, plant.node.latest.get, MS), "line-1")[0].note == "DBIRTH"
+    for _ in range(300):
+        reading, odd = see("DDATA", made[0].payload, "line-1")
+        assert not odd
+    assert list(reading.values) == [("line-1/tag0", 1.5), ("line-1/tag1", "x")]
+    assert (reading.stream, reading.seq) == ("factory/edge#3", 302)
+    for _ in range(2):
+        numbers.sent(Message("spBv1.0/factory/DDATA/edge/line-1", b"", "", 0, 0))
+    assert see("DDATA", as_historical(made[0].payload), "line-1")[1] == "missing 303 to 304"
+    again = see("NBIRTH", nbirth(3, MS))[0]
+    assert (again.stream, again.seq, again.note) == ("factory/edge#3.1", 1, "NBIRTH bdSeq 3, rebirth 1")
+    assert see("NDEATH", ndeath(3, MS))[0].note == "NDEATH factory/edge bdSeq 3"
+    assert watcher.see(Arrived(Packet("spBv1.0/g/DDATA/n/d", b"\x0a"), False), 1.0)[0] is None
