@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.config.quantities import Bytes, Seconds, Strict
+from gateway.config.quantities import Bytes, Seconds, SecondsOrZero, Strict
 from gateway.topics import Rules, expand
 
 _MOST_TOPIC_BYTES = 60_000
@@ -64,6 +64,9 @@ class SparkplugConfig(Strict):
     on the disk meanwhile; with `broker.fallback`, where it is offline the next address is tried."""
     host_timeout: Seconds = 30.0
     """How long a new connection waits for the primary host, before the next address is tried."""
+    host_grace: SecondsOrZero = 1.0
+    """With `primary_host`: how long a value stays on the disk after the broker has it.  If the host goes offline within
+    this time, the value comes again.  At most `broker.window` messages wait so long, which bounds the rate."""
     rebirth_interval: Seconds = 5.0
     """The least time between two births of the node, however often hosts ask and metrics are added."""
     source_time: bool = False

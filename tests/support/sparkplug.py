@@ -78,6 +78,16 @@ class SparkplugHost:
     _seq: int = -1
     _has_data: bool = False
 
+    @property
+    def is_known(self) -> bool:
+        """Whether a birth of the node was seen since this host came."""
+        return self._seq >= 0
+
+    def forget(self) -> None:
+        """The host comes anew: it knows nothing until the next birth."""
+        self._seq, self.is_online = -1, False
+        self.devices.clear()
+
     def see(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> Json:
         levels = topic.split("/")
         verb, device = levels[2], levels[4] if len(levels) == 5 else ""

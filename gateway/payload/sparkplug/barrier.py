@@ -32,7 +32,9 @@ class _Open:
 class Confirmations:
     """The records of one session, in the order in which they were sent."""
 
-    def __init__(self, inner: SharedSession, topic: str, library: Library) -> None:
+    def __init__(self, inner: SharedSession, topic: str, library: Library, hold_s: float = 0.0) -> None:
+        """`hold_s`: how long a record stays unconfirmed after the broker has read it, since its host may be gone."""
+        self._hold_s = hold_s
         self._inner = inner
         self._topic = topic
         self._library = library
@@ -98,11 +100,17 @@ class Confirmations:
         if (error := sent.exception()) is not None:
             self.fail(str(error))
             return
-        self._confirmed = upto
-        self._settle()
-        if self._open and self._open[-1].number > self._confirmed and not self._has_barrier:
+        if self._hold_s:
+            self._loop.call_later(self._hold_s, self._confirm, upto)
+        else:
+            self._confirm(upto)
+        if self._open and self._open[-1].number > upto and not self._has_barrier:
             self._has_barrier = True
             self._set_barrier()
+
+    def _confirm(self, upto: int) -> None:
+        self._confirmed = upto
+        self._settle()
 
     def _settle(self) -> None:
         """In order: a table leaves the outbox after the rows before it."""

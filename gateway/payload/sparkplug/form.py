@@ -61,7 +61,7 @@ def _session(context: SessionContext) -> SessionForm:
         pass  # it knows from now on what it has
     edge = EdgeSettings(
         expand(settings.barrier_topic, {"gateway": context.gateway}, payload.rules), settings.rebirth_interval,
-        settings.qos, settings.source_time, (("Properties/Software", "connected-factory"),),
+        settings.qos, settings.source_time, settings.host_grace, (("Properties/Software", "connected-factory"),),
     )  # fmt: skip
     return EdgeForm(node, library, edge, settings.primary_host, settings.host_timeout)
 

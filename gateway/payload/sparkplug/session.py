@@ -57,6 +57,8 @@ class EdgeSettings:
     rebirth_interval_s: float
     qos: int = 0
     source_time: bool = False
+    host_grace_s: float = 0.0
+    """How long a row stays unconfirmed after the broker has read it, with a primary host."""
     facts: tuple[tuple[str, str], ...] = ()
     """Metrics of the edge node itself, which do not change."""
 
@@ -94,7 +96,9 @@ class EdgeSession(Around[SharedSession]):
         self._births: dict[str, _Birth] = {}
         self._too_large: dict[str, Outcome] = {}
         self._held: dict[str, deque[_Held]] = {}
-        self.confirmations = Confirmations(inner, settings.barrier_topic, library)
+        self.confirmations = Confirmations(
+            inner, settings.barrier_topic, library, settings.host_grace_s if host is not None else 0.0
+        )
         self._own_births: deque[bytes] = deque(maxlen=16)
         self._asked = Pause(settings.rebirth_interval_s)
         self._grown = Pause(settings.rebirth_interval_s)

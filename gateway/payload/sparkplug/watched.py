@@ -107,7 +107,7 @@ def _shown(seen: _Seen, metric: Metric) -> object:
 
 def _bd_seq_text(body: Payload) -> str:
     found = next((metric.raw for metric in body.metrics if metric.name == BD_SEQ), None)
-    return "" if found is None else f" bdSeq {found}"
+    return f" bdSeq {found}" if isinstance(found, int) else ""
 
 
 def _note(verb: str, device: str, body: Payload, seen: _Seen) -> str:
