@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo install test test-unit bench bench-quick chaos fuzz soak kills compose-test grafana-check improve generated check format release clean
+.PHONY: pictures help demo install test test-unit bench bench-quick chaos fuzz soak kills compose-test grafana-check improve models generated check format release clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -77,6 +77,10 @@ grafana-check: ## ask a real Grafana whether it takes the dashboards (needs dock
 pictures: $(VENV)/made-test ## take the pictures of the README anew, from a live run (10 minutes)
 	@sh tests/install-peers
 	@$(BIN)/python -W ignore -m tests.pictures.take $(ARGS)
+
+models: $(VENV)/made-test ## the models of all shipped plants, read by the libraries of others: minutes
+	@sh tests/install-peers
+	@MODELS=all $(BIN)/python -m pytest tests/contract/modelling $(ARGS)
 
 generated: $(VENV)/made-test ## write dashboards, alerts and the reference of metrics anew
 	@$(BIN)/python -W ignore -m docker.grafana.make

@@ -7,6 +7,8 @@ from gateway.modelling.asyncapi import asyncapi
 from gateway.modelling.description import Description, Told
 from gateway.modelling.dtdl import dtdl
 from gateway.modelling.json_schema import json_schema
+from gateway.modelling.nodeset import nodeset
+from gateway.modelling.samm import samm
 from gateway.modelling.wot import wot
 
 Writer = Callable[[Description, Told], Iterator[str]] | Callable[[Description, Told], Iterator[bytes]]
@@ -27,4 +29,6 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
     "asyncapi": ModelFormat("AsyncAPI 3.0: brokers, topics, messages, commands, presence", asyncapi),
     "wot": ModelFormat("W3C WoT Thing Description 1.1: properties, events, actions", wot),
     "dtdl": ModelFormat("DTDL v3: an interface for each machine", dtdl),
+    "samm": ModelFormat("SAMM 2.2 aspect model in Turtle, with units of its catalogue", samm),
+    "nodeset2": ModelFormat("OPC UA NodeSet of the selected variables and their types", nodeset),
 }

@@ -33,7 +33,7 @@ const problemsOf = {
         let variables = 0;
         for (const namespace of space.getNamespaceArray().slice(1)) {
           for (const node of namespace.nodeIterator()) {
-            variables += node.nodeClass === opcua.NodeClass.Variable && !["EURange", "EngineeringUnits"].includes(node.browseName.name);
+            variables += node.nodeClass === opcua.NodeClass.Variable && node.typeDefinition.toString() !== "ns=0;i=68";
           }
         }
         tell(file, variables, []);

@@ -15,27 +15,29 @@ from gateway.opcua.explore import connected
 from gateway.opcua.facts import described
 from gateway.opcua.operations.server import ServerOperations
 from gateway.operations import Argument, Form
+from simulators.plant import load
+from simulators.server.endpoint import MODEL_URI
 from tests.support.served import plant_served
 
 ROOT = Path(__file__).parents[2]
 PLANTS = [ROOT / "config/plant.yaml", *sorted((ROOT / "config/plants").glob("*.yaml"))]
 
 
-def config_of(url: str = "opc.tcp://127.0.0.1:4840", **more: object) -> Config:
+def config_of(url: str = "opc.tcp://127.0.0.1:4840", site: str = "i=85", **more: object) -> Config:
     """A gateway for all machines of a plant, with commands."""
     source = {
         "name": "shop", "url": url, "insecure": True, "fields": {"site": "hall-1"},
-        "select": [{"subtree": "i=85", "levels": ["area", "line", "machine"], "include": ["*/*/*/*"]}],
+        "select": [{"subtree": site, "levels": ["line", "machine"], "include": ["*/*/*", "*/*/Identification/*"]}],
     }  # fmt: skip
     rules = [
-        {"source": "shop", "subtree": "i=85", "include": ["*/*/*/SpeedFactor"], "read": True,
+        {"source": "shop", "subtree": site, "include": ["**/SpeedFactor"], "read": True,
          "write": {"minimum": 0.5, "maximum": 2.0}},
-        {"source": "shop", "subtree": "i=85", "include": ["**/SetSpeed", "**/SetSpeedFactor"], "call": {}},
+        {"source": "shop", "subtree": site, "include": ["*/*/*"], "call": {}},
     ]  # fmt: skip
     return Config.model_validate(
         {
             "name": "edge-1", "sources": [source], "broker": {"url": "mqtt://127.0.0.1:1883"},
-            "payload": {"topic": "factory/{site}/{area}/{line}/{machine}"},
+            "payload": {"topic": "factory/{site}/{line}/{machine}"},
             "commands": {"requesters": ["mes"], "rules": rules},
         } | more
     )  # fmt: skip
@@ -44,7 +46,7 @@ def config_of(url: str = "opc.tcp://127.0.0.1:4840", **more: object) -> Config:
 async def described_plant(path: Path) -> Description:
     """A shipped plant, served, read as `gateway model` does it."""
     async with plant_served(path) as plant:
-        config = config_of(plant.url)
+        config = config_of(plant.url, f"nsu={MODEL_URI};s={load(path).site}")
         [source] = config.sources
         async with connected(source, Metrics().for_source("shop")) as session:
             found = await described(session, source)
@@ -115,7 +117,7 @@ def worst_description(**more: object) -> Description:
     commands = {"requesters": ["mes", "scada"], "rules": rules}
     payload = {"topic": "plant/{source}", "events_topic": "plant/{source}/alarms"}
     chosen: dict[str, object] = {"sources": sources, "payload": payload, "commands": commands} | more
-    config = config_of("", **chosen)
+    config = Config.model_validate(config_of().model_dump(exclude_unset=True) | chosen)
     return describe(config, tables_of_worst(), "1.2.3")
 
 

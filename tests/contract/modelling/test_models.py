@@ -5,34 +5,44 @@
 | json-schema | jsonschema | |
 | asyncapi | @asyncapi/parser (npm) | operations |
 | wot | the JSON Schema of the W3C (npm wot-thing-description-types) | |
+| nodeset2 | node-opcua (npm), which builds the address space | variables |
+| samm | esmf-aspect-model-loader (PyPI) | variables |
 | dtdl | @digicatapult/dtdl-parser (npm), which is Microsoft's parser | telemetry |
 
-One process for each library reads the models of all plants.
+One process for each library reads the models of all plants.  Which plants: `SHORT`, or all (`make models`).
 """
 
 import asyncio
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from gateway.model import Priority
 from gateway.modelling.description import Description, Told
 from gateway.modelling.formats import MODEL_FORMATS
-from tests.support.models import PLANTS, described_plant, worst_description
+from tests.support.models import PLANTS, ROOT, described_plant, worst_description
 from tests.support.node import PEERS, node_for
 
+PYTHON = {"esmf-aspect-model-loader": "esmf_aspect_meta_model_python"}
+READER = ROOT / "tests/support/read_models.py"
 WORST = "worst"
+SHORT = ("plant", "brownfield")
+"""The plants of every run.  `make models` takes all, minutes."""
 LOAD = "stress"
 """A plant of variables for load tests, without machines."""
+CHOSEN = [path for path in PLANTS if path.stem in SHORT or (os.environ.get("MODELS") == "all" and path.stem != LOAD)]
 
 
 @pytest.fixture(scope="module")
 def plants() -> Mapping[str, Description]:
     with asyncio.Runner() as runner:
-        found = {path.stem: runner.run(described_plant(path)) for path in PLANTS if path.stem != LOAD}
+        found = {path.stem: runner.run(described_plant(path)) for path in CHOSEN}
     return {**found, WORST: worst_description()}
 
 
@@ -49,10 +59,14 @@ def models(plants: Mapping[str, Description], tmp_path_factory: pytest.TempPathF
 
 def read_by(library: str, kind: str, files: list[Path]) -> dict[str, int]:
     """What a library found in each model, by plant; it has no objection to any."""
-    command = [node_for(library), str(PEERS / "check-models.mjs"), kind, *map(str, files)]
+    if library in PYTHON:
+        pytest.importorskip(PYTHON[library])
+        command = [sys.executable, str(READER), kind, *map(str, files)]
+    else:
+        command = [node_for(library), str(PEERS / "check-models.mjs"), kind, *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [each["file"] for each in answers] == list(map(str, files))
     assert {each["file"]: each["problems"] for each in answers if each["problems"]} == {}
     return {Path(each["file"]).stem: each["found"] for each in answers}
@@ -73,6 +87,18 @@ def test_asyncapi(plants: Mapping[str, Description], models: Path) -> None:
 
 def test_dtdl(plants: Mapping[str, Description], models: Path) -> None:
     found = read_by("@digicatapult/dtdl-parser", "dtdl", sorted(models.glob("*.dtdl")))
+    assert found == {name: len(list(each.points)) for name, each in plants.items()}
+
+
+def test_nodeset(plants: Mapping[str, Description], models: Path) -> None:
+    found = read_by("node-opcua", "nodeset", sorted(models.glob("*.nodeset2")))
+    # each variable once, also where there are aggregates of it
+    tags = {name: [tag for table in each.sources for tag in table.tags] for name, each in plants.items()}
+    assert found == {name: sum(tag.priority is not Priority.EVENT for tag in each) for name, each in tags.items()}
+
+
+def test_aspect_model(plants: Mapping[str, Description], models: Path) -> None:
+    found = read_by("esmf-aspect-model-loader", "samm", sorted(models.glob("*.samm")))
     assert found == {name: len(list(each.points)) for name, each in plants.items()}
 
 
