@@ -86,6 +86,7 @@ AIO = Format(
     describes_types=True,
     retains_lists=True,
     numbers_writers=True,
+    body=lambda payload: {"type": "object", "description": "The fields by name; attributes are user properties."},
     places=lambda payload, gateway, source, topic: (topic, f"{topic}/metadata"),
     why_mqtt_5=lambda payload: "the attributes of aio are MQTT 5 user properties: set format to another one",
     keep_alive_s=lambda payload: payload.pubsub.keep_alive,
