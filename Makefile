@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo install test test-unit bench bench-quick chaos fuzz soak kills compose-test grafana-check improve models generated check format release clean
+.PHONY: pictures help demo install test test-unit bench bench-quick chaos clouds fuzz soak kills compose-test grafana-check improve models generated check format release clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,9 @@ soak: $(VENV)/made-test ## load for hours with plugs pulled (ARGS="--minutes 120
 kills: $(VENV)/made-test ## kill -9 of the gateway under load (ARGS="--kills 200 --seed 7"), and its verdict
 	@sh tests/install-peers
 	@$(BIN)/python -m tests.chaos.kills $(ARGS)
+
+clouds: $(VENV)/made-test ## a plant against every emulated cloud, with faults (ARGS="--plants 122"), and its verdict
+	@$(BIN)/python -m tests.chaos.clouds $(ARGS)
 
 fuzz: $(VENV)/made-test ## coverage-guided fuzzing (ARGS="--seconds 300 publish mqtt"); needs a wheel of atheris
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,8 @@ import typer
 from gateway.cli.common import FileArgument, counting, examples, problems_told, until_interrupted
 from gateway.cloud_load import Group, groups_of_file, load_on, problems_with_load, told_of_load, with_profiles
 from gateway.config import BrokerConfig, Config, SourceConfig
-from gateway.errors import ConfigError
+from gateway.enrolment import lines_for, request_in
+from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
 from gateway.loading import load_with_lines
 from gateway.metrics import Metrics
 from gateway.model import Priority, Tag
@@ -19,6 +21,7 @@ from gateway.payload.clouds import warnings_about_clouds
 from gateway.profiles import Profile, names_of_profiles, profile_named
 from gateway.profiles.table import LIMITS
 from gateway.run.readiness import with_lines
+from gateway.run.sink_unit import client_id_of
 
 profile = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +32,7 @@ profile = typer.Typer(
         "gateway profile show my-cloud.yaml --json",
         "gateway profile check my-gateway.yaml --tags 1200",
         "gateway profile check my-gateway.yaml --plan",
+        "gateway profile enroll my-gateway.yaml",
     ),
 )
 
@@ -93,6 +97,33 @@ def check(
             found += 1
     if found:
         raise typer.Exit(1)
+
+
+@profile.command(epilog=examples("gateway profile enroll my-gateway.yaml --broker aws"))
+def enroll(
+    file: FileArgument,
+    name: Annotated[str, typer.Option("--broker", help="Which broker (default: the first with a profile).")] = "",
+    folder: Annotated[Path, typer.Option(help="Where key and request go.")] = Path("certs"),
+) -> None:
+    """Write a key and a certificate request for this gateway, and print what the cloud's console needs to know.
+
+    For AWS a policy with the least rights, for Event Grid client, topic space and permission, for IoT Hub and IoTDA the
+    device. Calls nothing. A key that is there stays.
+    """
+    with problems_told():
+        config = load_with_lines(file).config
+        brokers = with_profiles(config)
+        if not brokers or (name and name not in brokers):
+            raise ConfigError([f"{file}: there is no broker {name or 'with a profile'}: set broker.profile"])
+        broker = brokers[name or next(iter(brokers))]
+        device = broker.who(client_id_of(config, broker)).device
+        try:
+            key, request, is_new = request_in(folder, device)
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"{folder}: {error}"], EXIT_CANNOT_WRITE) from error
+    typer.echo(f"{'made' if is_new else 'kept'} {key}, wrote {request}", err=True)
+    for line in lines_for(config, broker, device, request):
+        typer.echo(line)
 
 
 def profile_of(broker: BrokerConfig) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
-
 from gateway.emulator import packets as mqtt
 from gateway.emulator.policy import Admitted, Policy
 
@@ -23,6 +21,9 @@ class Client(Protocol):
 
     def end(self, code: int, reason: str) -> None:
         """End the connection, with a DISCONNECT where the version has one."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
 
     def deliver(self, message: mqtt.Publish) -> bool:
         """Send a message, if it is subscribed to."""
@@ -54,6 +55,8 @@ class Cloud:
     on_taken: Callable[[Taken], object] = lambda taken: None
     busy_until_s: float = 0.0
     """Until then (monotonic) messages are refused with 0x97, or not acknowledged where the version has no codes."""
+    is_away: bool = False
+    """Whoever connects is cut."""
     peak_per_s: int = 0
     """The most messages that came from one connection within a second."""
     peak_in_flight: int = 0
@@ -67,12 +70,20 @@ class Cloud:
     def tell(self, what: str, text: str) -> None:
         self.counts[what] += 1
         self.told.append(f"{what}: {text}")
-        structlog.get_logger("emulator").info(what, why=text)
         self.heard.set()
 
     def throttle(self, for_s: float) -> None:
         """Refuse what comes, for a time."""
         self.busy_until_s = time.monotonic() + for_s
+
+    def go(self) -> None:
+        """Be away from now on: every connection is cut, without a word."""
+        self.is_away = True
+        for each in [*self.everyone]:
+            each.abort()
+
+    def come_back(self) -> None:
+        self.is_away = False
 
     def kick(self, device: str) -> None:
         """End the connections of a device, as a second one would."""

@@ -44,6 +44,9 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]  # uvloop's do not inherit from asyncio's
         self._cloud.everyone.add(self)
+        if self._cloud.is_away:
+            self.abort()
+            return
         self._later("connect", CONNECT_WITHIN_S, lambda: self.end(0x8D, "no CONNECT in time"))
 
     def data_received(self, data: bytes) -> None:
@@ -114,18 +117,19 @@ class Connection(asyncio.Protocol):
         cloud, profile = self._cloud, self._policy.profile
         self.level = connect.level if connect.level in (4, 5) else 4
         try:
-            admitted = self._policy.login(connect, time.time(), self._certificate())
+            admitted = self._admitted(connect)
         except RefusedError as error:
             cloud.tell("refused", str(error))
             self._write(mqtt.connack(self.level, error.code(connect.level)))
             self._close()
             return
-        former = cloud.connections.get(connect.client_id)
+        name = connect.client_id or f"onlooker-{id(self)}"
+        former = cloud.connections.get(name)
         if former is not None and profile.behaviour.takes_over:
             cloud.tell("kicked", f"a second connection of {connect.client_id}")
             former.end(0x8E, "another connection of this device")
-        self.who, self.client_id, self.will = admitted, connect.client_id, connect.will
-        cloud.connections[connect.client_id] = self
+        self.who, self.client_id, self.will = admitted, name, connect.will
+        cloud.connections[name] = self
         if not self._is_open:
             cloud.counts["connects"] += 1
         most = int(profile.limit("topic_aliases") or 0)
@@ -139,6 +143,12 @@ class Connection(asyncio.Protocol):
             self._later("expiry", left_s, self._expire)
         cloud.heard.set()
 
+    def _admitted(self, connect: mqtt.Connect) -> Admitted:
+        """Raises `RefusedError`.  An onlooker may come without a name."""
+        if self._is_open and connect.level in (4, 5):
+            return Admitted("")
+        return self._policy.login(connect, time.time(), self._certificate())
+
     _keep_alive_s = 0.0
 
     def _announced(self, connect: mqtt.Connect) -> list[mqtt.Property]:
@@ -150,6 +160,8 @@ class Connection(asyncio.Protocol):
         ):
             if (value := profile.limit(limit)) is not None:
                 told.append((name, int(value)))
+        if not connect.client_id:
+            told.append((mqtt.ASSIGNED_CLIENT_ID, self.client_id))
         if (qos := profile.limit("qos")) is not None and qos < 2:
             told.append((mqtt.MAXIMUM_QOS, int(qos)))
         if not profile.allows("retain"):
@@ -306,6 +318,11 @@ class Connection(asyncio.Protocol):
         """End the connection, with a DISCONNECT where the version has one."""
         self._write(mqtt.disconnect(self.level, code, reason))
         self._close()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _close(self) -> None:
         if self._transport is not None:

@@ -5,7 +5,8 @@ Only the OPC UA servers are left out: batches are made here, of machines as an e
 
 import asyncio
 import random
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -65,6 +66,13 @@ def batch_of_plant(tags: Sequence[Tag], at_s: float, n: int, share: float = 1.0)
     )
 
 
+class Kept(defaultdict[str, list[Taken]]):
+    """All that a cloud has taken, by device."""
+
+    def __call__(self, taken: Taken) -> None:
+        self[taken.device].append(taken)
+
+
 @dataclass
 class Way:
     """One broker of an example, and its emulated cloud."""
@@ -77,6 +85,7 @@ class Way:
     link: Link
     tags: list[Tag]
     metrics: Metrics
+    kept: "Kept"
     held_s: list[float] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
     """Messages by stream."""
@@ -100,12 +109,13 @@ class Way:
 
     async def wait_delivered(self) -> None:
         await self.queue.outbox.wait_empty()
+        await self.queue.refused.wait_empty()
 
     @property
     def arrived(self) -> dict[str, list[int]]:
-        """The numbers of each stream, as they came."""
+        """The numbers of each stream, as they came from this device."""
         reader, found = PayloadReader(), dict[str, list[int]]()
-        for taken in self.cloud.cloud.taken:
+        for taken in self.kept[self.broker.device or "edge-1"]:
             reading = reader.read(packet_of(taken))
             if reading.stream:
                 found.setdefault(reading.stream, []).append(reading.seq)
@@ -145,9 +155,16 @@ def example(name: str, url: str, broker: str = "", **changes: object) -> tuple[C
 
 @asynccontextmanager
 async def on_the_way(
-    name: str, folder: Path, *, broker: str = "", machines: int = 2, offset_s: float = 0.0, **changes: object
+    name: str,
+    folder: Path,
+    *,
+    broker: str = "",
+    machines: int = 2,
+    offset_s: float = 0.0,
+    cloud: Emulated | None = None,
+    **changes: object,
 ) -> AsyncIterator[Way]:
-    """An example of `config/clouds` with its cloud, delivering until it is left."""
+    """An example of `config/clouds` with its cloud, delivering until it is left.  `cloud`: one that many share."""
     config = load(CLOUDS / f"{name}.yaml")
     found = next(each for each in config.all_brokers if not broker or each.name == broker)
     profile = found.table
@@ -155,14 +172,17 @@ async def on_the_way(
     who = found.who("edge-1")
     key = KEY if found.credentials is not None else ""
     async with AsyncExitStack() as stack:
-        cloud = await stack.enter_async_context(
-            emulated(profile, Devices({who.device: key}, who.host, who.product), offset_s=offset_s)
-        )
+        if cloud is None:
+            devices = Devices({who.device: key}, who.host, who.product)
+            cloud = await stack.enter_async_context(emulated(profile, devices, offset_s=offset_s))
         _, here = example(name, cloud.url, broker, **changes)
         route, metrics = config.routes[found.name], Metrics()
         here = with_needs_of_format(here, route.payload)
         waiting = await stack.enter_async_context(queue(folder, metrics))
-        way = Way(config, here, route, cloud, waiting, Link(name, cloud.url), plant_of(machines), metrics)
+        if not isinstance(cloud.cloud.on_taken, Kept):
+            cloud.cloud.on_taken = Kept(list)
+        link, tags = Link(name, cloud.url), plant_of(machines)
+        way = Way(config, here, route, cloud, waiting, link, tags, metrics, cloud.cloud.on_taken)
         leave, tasks = asyncio.Event(), await stack.enter_async_context(asyncio.TaskGroup())
         forwarding = forward(waiting, lambda: open_sink(here, way.link, "edge-1"), way.link, Backoff(0.05, 0.2), leave)
         tasks.create_task(forwarding, name="forward")
@@ -170,3 +190,69 @@ async def on_the_way(
             yield way
         finally:
             leave.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a run."""
+
+    name: str
+    messages: int
+    values: int
+    missing: dict[str, list[int]]
+    out_of_order: list[str]
+    repeats: int
+    throttled: int
+    peak_per_s: int
+    most_per_s: float | None
+    over: int
+    """How often the cloud threw something away, or closed the connection, for a limit that was not kept."""
+    dead_letters: int
+    counts: dict[str, int]
+
+    @property
+    def is_good(self) -> bool:
+        within = self.most_per_s is None or self.peak_per_s <= self.most_per_s
+        return not (self.missing or self.out_of_order or self.over or self.dead_letters) and within
+
+    def __str__(self) -> str:
+        most = "" if self.most_per_s is None else f" of {self.most_per_s:g}"
+        told = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
+        return (
+            f"{self.name:22} {'good' if self.is_good else 'BAD '}  {self.messages} messages, {self.values} values, "
+            f"{sum(map(len, self.missing.values()))} missing, {self.repeats} repeats, {self.throttled} throttled, "
+            f"peak {self.peak_per_s}/s{most}; {told}"
+        )
+
+
+def verdict_of(name: str, way: Way) -> Verdict:
+    cloud, arrived = way.cloud.cloud, way.arrived
+    counts = dict(cloud.counts)
+    numbers = sum(len(each) for each in arrived.values())
+    limit = cloud.policy.profile.limit("messages_per_s")
+    return Verdict(
+        name, sum(way.sent.values()), way.values, way.missing(), way.out_of_order(),
+        numbers - sum(len({*each}) for each in arrived.values()), len(way.held_s), cloud.peak_per_s, limit,
+        counts.get("discarded", 0) + counts.get("closed", 0) + counts.get("malformed", 0), way.queue.dead.messages,
+        counts,
+    )  # fmt: skip
+
+
+async def with_faults(way: Way, rounds: int, device: str) -> None:
+    """A backlog and what befalls it: an outage, a second connection of the device, a busy cloud."""
+    cloud = way.cloud.cloud
+    for n in range(rounds):
+        cloud.go()
+        for _ in range(3):
+            await way.produce(time.time())
+        cloud.come_back()
+        before = cloud.counts["connects"]
+        await cloud.wait_until(lambda cloud, before=before: cloud.counts["connects"] > before)  # type: ignore[misc]
+        taken = cloud.counts["taken"]
+        await way.produce(time.time())
+        await cloud.wait_until(lambda cloud, taken=taken: cloud.counts["taken"] > taken)  # type: ignore[misc]
+        cloud.kick(device)
+        if n == 0 and way.broker.version != "3.1.1":  # there a busy cloud has no word for it
+            cloud.throttle(0.2)
+        await way.produce(time.time())
+    await way.wait_delivered()

@@ -10,6 +10,7 @@ from gateway.emulator.broker import Emulated, emulated
 from gateway.emulator.policy import Devices
 from gateway.profiles import names_of_profiles, profile_named
 from tests.support.emulated import DEVICE, HOST, KEYS, PRODUCT, QUIET_S, Case, by_mqtt_js, by_paho
+from tests.support.mqtt_collect import collecting
 
 HUB, THINGS = f"devices/{DEVICE}/messages/events/", f"$oc/devices/{DEVICE}/sys/gateway/sub_devices/properties/report"
 MINE = f"$oc/devices/{DEVICE}/user/a"
@@ -135,8 +136,13 @@ def test_what_time_and_other_clients_do_to_a_connection() -> None:
             assert await seen(tencent, Case("tencent-iot")) == "refused 3"  # within five seconds
             assert await seen(hub, Case("azure-iot-hub", age_s=3599, lingers=True)) == "closed"
             assert hub.cloud.counts["expired"] == 1
+            async with collecting(grid.watch_port, "#", version_5=True) as got:  # onlookers need no name and no login
+                assert await seen(grid, Case("azure-event-grid", "a/b")) == "acked"
+                await got.wait_count(1)
+                assert got.messages[0][0] == "a/b"
+            connects = grid.cloud.counts["connects"]
             first = asyncio.create_task(seen(grid, Case("azure-event-grid", lingers=True)))
-            await grid.cloud.wait_until(lambda cloud: cloud.counts["connects"] == 1)
+            await grid.cloud.wait_until(lambda cloud: cloud.counts["connects"] > connects)
             grid.cloud.throttle(30.0)
             assert await seen(grid, Case("azure-event-grid", "a")) == "acked 151"
             assert await first == "closed"

@@ -1,0 +1,106 @@
+"""A plant of 50 machines against every cloud of `config/clouds`, emulated, with faults; and 122 plants on one cloud.
+
+    make clouds                                  every example, ten minutes of a plant's day
+    make clouds ARGS="--plants 122"              as many gateways on AWS IoT Core, each within its own limits
+    make clouds ARGS="--only huawei-iotda --minutes 60"
+
+Encoder, outbox, forwarding and session are the gateway's, the clouds are `gateway/emulator`, and the batches are made
+here.  A run is good when nothing is missing or out of order, no dead letter is left, and the cloud counted no second
+above its rate and nothing that it had to refuse for a limit.  Exit code 1 when one is not.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import resource
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+
+from gateway.emulator.broker import emulated
+from gateway.emulator.policy import Devices
+from gateway.profiles import profile_named
+from tests.support.cloud_runs import CLOUDS, KEY, Verdict, on_the_way, verdict_of, with_faults
+
+EVERY_S = 10.0
+"""Of simulated time between two changes of the plant."""
+FLEET = "aws-iot-core"
+
+
+async def one(name: str, folder: Path, machines: int, minutes: float) -> Verdict:
+    """One example: quiet production first, then rounds of faults."""
+    folder.mkdir()
+    changes = int(minutes * 60 / EVERY_S)
+    async with on_the_way(name, folder, machines=machines) as way:
+        now_s = time.time()
+        for n in range(changes):
+            await way.produce(now_s - (changes - n) * EVERY_S, share=0.5)
+            await asyncio.sleep(0)
+            if n == changes // 2:
+                await with_faults(way, 2, way.broker.device or "edge-1")
+        await way.wait_delivered()
+        return verdict_of(name, way)
+
+
+async def fleet(plants: int, folder: Path, machines: int, minutes: float) -> list[Verdict]:
+    """Many plants, each a device with its own connection, on one cloud."""
+    names = [f"plant-{n:03d}" for n in range(plants)]
+    changes = int(minutes * 60 / EVERY_S)
+    async with AsyncExitStack() as stack:
+        cloud = await stack.enter_async_context(emulated(profile_named(FLEET), Devices(dict.fromkeys(names, ""))))
+        ways = []
+        for name in names:
+            (folder / name).mkdir()
+            coming = on_the_way(FLEET, folder / name, machines=machines, cloud=cloud, device=name)
+            ways.append(await stack.enter_async_context(coming))
+        now_s = time.time()
+        for n in range(changes):
+            for way in ways:
+                await way.produce(now_s - (changes - n) * EVERY_S, share=0.5)
+        await asyncio.gather(*(way.wait_delivered() for way in ways))
+        return [verdict_of(name, way) for name, way in zip(names, ways, strict=True)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="one example")
+    parser.add_argument("--machines", type=int, default=50)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the plant's time")
+    parser.add_argument("--plants", type=int, default=0, help="so many gateways on one AWS IoT Core instead")
+    chosen = parser.parse_args()
+    os.environ |= {"DEVICE_KEY": KEY, "MQTT_PASSWORD": "secret"}
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    found: list[Verdict] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if chosen.plants:
+            began_s, cpu_s = time.monotonic(), time.process_time()
+            found = asyncio.run(fleet(chosen.plants, Path(folder), chosen.machines, chosen.minutes))
+            took_s, used_s = time.monotonic() - began_s, time.process_time() - cpu_s
+            messages, values = sum(each.messages for each in found), sum(each.values for each in found)
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(
+                f"{chosen.plants} plants of {chosen.machines} machines: {values} values in {messages} messages, "
+                f"{sum(not each.is_good for each in found)} bad, {took_s:.0f} s, {used_s:.0f} s of CPU, "
+                f"{memory:.0f} MiB, peak of one connection {max(each.peak_per_s for each in found)}/s of 100"
+            )
+            for each in found:
+                if not each.is_good:
+                    print(each)
+        else:
+            names = [chosen.only] if chosen.only else sorted(path.stem for path in CLOUDS.glob("*.yaml"))
+            for name in names:
+                if name == "plant-and-two-clouds":
+                    continue
+                verdict = asyncio.run(one(name, Path(folder) / name, chosen.machines, chosen.minutes))
+                found.append(verdict)
+                print(verdict, flush=True)
+    return 0 if found and all(each.is_good for each in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
