@@ -23,7 +23,7 @@ EXIT_INTERRUPTED = 130
 """The exit code that a shell reports for a program ended by Ctrl-C."""
 EXIT_TERMINATED = 143
 """The exit code that a shell reports for a program ended by SIGTERM."""
-DAEMONS = ("run", "serve")
+DAEMONS = ("run", "serve", "fleet")
 """The commands that run until they are stopped, and then end with 0."""
 TAKES_SIGHUP = ("run",)
 

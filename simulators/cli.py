@@ -1,6 +1,7 @@
-"""The command line: `simulators serve`, `verify`, `trace`, `describe`, `improve`, `schema`."""
+"""The command line: `simulators serve`, `fleet`, `verify`, `trace`, `describe`, `improve`, `schema`."""
 
 import asyncio
+import os
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from simulators.clock import LatePolicy, TooSlow
 from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
 from simulators.faults import load_faults
+from simulators.fleet import Share, check_memory, members, run_fleet, serve_members
 from simulators.improve import Effort, Observed, improve, messages_in, proposals
 from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema, warnings_of
@@ -139,6 +141,46 @@ def serve_command(
         follow_wall=epoch is None and speed == 1.0,
     )  # fmt: skip
     asyncio.run(serve(settings, loaded))
+
+
+@app.command("fleet")
+def fleet_command(
+    *,
+    plants: Annotated[int, typer.Option(min=1, max=10_000, help="How many plants.")] = 122,
+    sources: Annotated[list[Path], typer.Option("--from", help="Plant file; repeatable: taken in turn.")],
+    processes: Annotated[int, typer.Option(min=0, help="How many processes; 0: one for each core.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first plant; each further one has the next.")] = 1,
+    endpoint: Annotated[
+        str, typer.Option(help="Address of the first plant; each further one has the next port.")
+    ] = "opc.tcp://127.0.0.1:4840",
+    speed: Annotated[float, typer.Option(min=0.001, help="Simulated seconds per second.")] = 1.0,
+    sample_hz: Annotated[float, typer.Option(min=0.01, max=100, help="Signal samples per second of wall time.")] = 1.0,
+    epoch: Annotated[datetime | None, typer.Option(help="Instant of simulated time 0 (UTC). Default: now.")] = None,
+    security: Annotated[list[str] | None, typer.Option(help="As for `serve`; repeatable.")] = None,
+    pki: Annotated[Path, typer.Option(help="The certificate that all servers share.")] = PKI,
+    users: Annotated[Path | None, typer.Option(help="Users and passwords, as for `serve`.")] = None,
+    listing: Annotated[Path | None, typer.Option(help="Write all plants and endpoints to this file (JSON).")] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="Form of the log: console or json.")] = "console",
+    share: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Serve many plants, each with its own server, in as few processes as the machine has cores.
+
+    Example: `simulators fleet --plants 122 --from config/plants/munich.yaml --from config/plants/smt.yaml`
+    """
+    set_up_logs(log_format)
+    count = min(plants, processes or os.cpu_count() or 1)
+    start = epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC)
+    if share is None:
+        fleet = members(sources, plants, seed, endpoint)  # mistakes are told here, once
+        access_for(security or fleet[0].plant.security, pki, users_of(users), None)
+        check_memory(plants, count)
+        given = [*sys.argv[2:], "--epoch", start.strftime("%Y-%m-%dT%H:%M:%S")]
+        sys.exit(asyncio.run(run_fleet(given, plants, count, listing)))
+    rest, _, of = share.partition("/")
+    fleet = members(sources, plants, seed, endpoint, Share(int(rest), int(of)))
+    access = access_for(security or fleet[0].plant.security, pki, users_of(users), None)
+    settings = Settings(access=access, speed=speed, epoch=start, sample_hz=sample_hz, follow_wall=False)
+    asyncio.run(serve_members(settings, fleet))
 
 
 @app.command("trace")

@@ -22,7 +22,7 @@ GATEWAY_ORDER = (
 SIMULATORS_ORDER = (
     "process_signals", "errors", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions",
     "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "trace", "capacity", "describe",
-    "verify", "improve", "metrics", "logs", "view", "server", "app", "cli", "__main__",
+    "verify", "improve", "metrics", "logs", "view", "server", "app", "fleet", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {
     "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "facts", "opening"),
