@@ -1,7 +1,6 @@
 """`gateway command`: send a command by the broker to a gateway, like any other requester."""
 
 import asyncio
-import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -12,23 +11,23 @@ from typing import Annotated
 
 import orjson
 import typer
-from pydantic import ValidationError
 
 from gateway.cli.command_answers import lines
+from gateway.cli.command_broker import PASSWORD, broker_of
+from gateway.cli.command_completion import gateways, items_of, sources
 from gateway.cli.command_requests import Verb, Wish, body_of
 from gateway.cli.common import problems_told, until_interrupted
 from gateway.commands.arrival import PREFIX
 from gateway.commands.forms import instant_of
-from gateway.config import BrokerConfig, Secret, TlsConfig
+from gateway.config import BrokerConfig
 from gateway.delivery import Session, Verdict
-from gateway.errors import ConfigError, Rejected, Unavailable
+from gateway.errors import Rejected, Unavailable
 from gateway.link import Link
 from gateway.logs import set_up_logs
 from gateway.model import Message
 from gateway.run.sink_kinds import kind_of
 from gateway.topics import expand
 
-PASSWORD = "MQTT_PASSWORD"
 REPLIES = "gateways/{gateway}/replies/{requester}"
 LATE_S = 12.0
 """How long after its deadline an answer is waited for."""
@@ -47,10 +46,16 @@ class Asking:
 
 
 def command(
-    gateway: Annotated[str, typer.Argument(metavar="GATEWAY", help="Name of the gateway, such as edge-1.")],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of its source, or _gateway.")],
+    gateway: Annotated[
+        str, typer.Argument(metavar="GATEWAY", autocompletion=gateways, help="Name of the gateway, such as edge-1.")
+    ],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", autocompletion=sources, help="Name of its source, or _gateway.")
+    ],
     verb: Annotated[Verb, typer.Argument(metavar="VERB", help=f"One of {', '.join(Verb)}.")],
-    items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="See above.")] = None,
+    items: Annotated[
+        list[str] | None, typer.Argument(metavar="[ITEM]...", autocompletion=items_of, help="See above.")
+    ] = None,
     broker: Annotated[
         str, typer.Option(envvar="GATEWAY_BROKER", help="The gateway's broker.")
     ] = "mqtt://127.0.0.1:1883",
@@ -92,8 +97,11 @@ def command(
     - `diagnostics`, `reload`: for the gateway itself; SOURCE is `_gateway`
 
     A VALUE that is valid JSON (1.5, true, [1, 2]) is sent as such, anything else as text.  Put `--` before negative
-    numbers.  The gateway's rules say what is allowed.  Exit codes: 0 done; 1 refused, failed or expired; 3 unknown, it
-    may have happened; 69 no answer: ask again with the same `--id`.
+    numbers.  The gateway's rules say what is allowed; `gateway --install-completion` lets your shell offer what they
+    name, as the gateway tells it at the broker of GATEWAY_BROKER.
+
+    Exit codes: 0 done; 1 refused, failed or expired; 3 unknown, it may have happened; 69 no answer: ask again with the
+    same `--id`.
     """
     set_up_logs("console")
     with problems_told():
@@ -104,19 +112,11 @@ def command(
         body = body_of(verb, items or [], wish)
         who = requester or username or "operator"
         asked = {"id": request_id or uuid.uuid4().hex, **body, **({"dry_run": True} if dry_run else {})}
-        config, asking = _broker(broker, username, ca), Asking(gateway, source, who, timeout)
+        config, asking = broker_of(broker, username, ca), Asking(gateway, source, who, timeout)
         answer = until_interrupted(lambda: _ask(config, asking, asked))
     typer.echo(orjson.dumps(answer).decode() if as_json else "\n".join(lines(answer)))
     if answer.get("outcome") != "done":
         raise typer.Exit(EXIT_UNKNOWN if answer.get("outcome") == "unknown" else 1)
-
-
-def _broker(url: str, username: str | None, ca: Path | None) -> BrokerConfig:
-    password = Secret(env=PASSWORD) if username and os.environ.get(PASSWORD) else None
-    try:
-        return BrokerConfig(url=url, username=username, password=password, tls=TlsConfig(ca=ca))
-    except ValidationError as error:
-        raise ConfigError([e["msg"].removeprefix("Value error, ") for e in error.errors()]) from error
 
 
 async def _ask(config: BrokerConfig, asking: Asking, asked: Mapping[str, object]) -> dict[str, object]:

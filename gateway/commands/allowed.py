@@ -34,6 +34,9 @@ WANTED: Mapping[str, tuple[Kind, ...]] = {
 """What an operation is done with, where that is not a variable alone."""
 
 
+MOST_NAMES = 200
+
+
 class Allowed:
     """The nodes that rules name on one server."""
 
@@ -45,6 +48,14 @@ class Allowed:
         for target in targets:
             for text in {target.name, target.node_id, target.also} - {""}:
                 self._by_text.setdefault(text, []).append(target)
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """The names of what is there, by kind, at most `MOST_NAMES` of each."""
+        found: dict[str, dict[str, None]] = {}
+        for target in self.targets:
+            found.setdefault(target.kind, {})[target.name] = None
+        return {kind: list(names)[:MOST_NAMES] for kind, names in found.items()}
 
     def nodes(self, text: str) -> frozenset[str]:
         """The nodes that this text names."""

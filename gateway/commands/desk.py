@@ -150,6 +150,11 @@ class Desk:
             task.cancel()
             await asyncio.wait([task])
 
+    @property
+    def names(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """What the rules name on the servers that are connected, by source and kind."""
+        return {name: names for name, worker in sorted(self._workers.items()) if (names := worker.names)}
+
     def attends(self, server: Operations) -> bool:
         """Whether commands for this connected source are accepted."""
         return any(worker.server is server for worker in self._workers.values())

@@ -9,7 +9,8 @@ running ones get `GRACE_S`.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -109,10 +110,16 @@ class Worker:
         ]
         self._allowed: Allowed | None = None
         self._looked_s = 0.0
+        self._came.set()
 
     @property
     def waiting(self) -> int:
         return len(self._queue) + len(self._running) + self.coming
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """What the rules name, by kind; empty where that is not known yet."""
+        return self._allowed.names if self._allowed is not None and self.server is not None else {}
 
     def put(self, case: Case) -> None:
         self._queue.append(case)
@@ -126,6 +133,8 @@ class Worker:
                     await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
                 while not self._queue:
                     self._came.clear()
+                    if self._allowed is None:
+                        await self._look_first()
                     await self._came.wait()
                 await self._begin(self._next())
         finally:
@@ -221,14 +230,22 @@ class Worker:
             raise _ExpiredError
         limit.reschedule(None)  # from here on the time-out of the request to the server applies
 
+    async def _look_first(self) -> None:
+        """Know what the rules name before anybody asks.  Where it cannot be had now, the next command looks again."""
+        with suppress(Unavailable):
+            await self._allowed_to(())
+
     async def _allowed_for(self, asked: Asked) -> Allowed:
         """The nodes that the rules name on the server, searched again if a name is not found: it may be new."""
+        assert asked.request is not None
+        return await self._allowed_to(asked.request.tags)
+
+    async def _allowed_to(self, tags: Sequence[str]) -> Allowed:
         async with self._looking:
-            allowed, request = self._allowed, asked.request
-            assert request is not None
+            allowed = self._allowed
             if allowed is not None and time.monotonic() - self._looked_s > LOOK_AGAIN_S:
                 known = {text for target in allowed.targets for text in (target.name, target.node_id, target.also)}
-                allowed = None if not known.issuperset(request.tags) else allowed
+                allowed = None if not known.issuperset(tags) else allowed
             if allowed is None:
                 rules = self._rules
                 targets = await self._find([rule for _, rule in rules])

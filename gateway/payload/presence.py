@@ -7,12 +7,15 @@ It is published when a session begins and renewed every `heartbeat`.  A gateway 
 "offline", "reason": "stopped"`.  If the gateway vanishes, the broker publishes its last will with `"reason": "lost"`.
 So a consumer may trust silence while the state is online and `time` is younger than two heartbeats.
 
+Where the broker may bring commands, `commands` has what the rules name, by source and kind, for whoever completes names
+as they are typed: at most 200 of a kind.
+
 A format with a status message of its own (OPC UA PubSub) has another `Presence`.  A session has only one, because it
 has one last will.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -43,6 +46,8 @@ class GatewayPresence:
     """Returns the present streams."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     is_will_alone: bool = False
+    commands: Callable[[], Mapping[str, object]] = dict
+    """Returns what may be asked for, by source; empty: nothing."""
 
     def birth(self, since: datetime) -> Message:
         """The gateway is online; also the heartbeat."""
@@ -56,6 +61,7 @@ class GatewayPresence:
                 "version": self.version,
                 "config": self.config(),
                 "streams": list(self.streams()),
+                **({"commands": dict(commands)} if (commands := self.commands()) else {}),
             }
         )
 
@@ -82,12 +88,13 @@ def presence_of(
     config_hash: Callable[[], str],
     streams: Callable[[], Sequence[str]] = tuple,
     rules: Rules = ANY_BROKER,
+    commands: Callable[[], Mapping[str, object]] = dict,
 ) -> GatewayPresence | None:
     """The configured presence.  None: it is turned off.  `rules`: the broker's rules for topics."""
     if config.topic is None:
         return None
     topic = expand(config.topic, {"gateway": gateway}, rules)
-    return GatewayPresence(topic, config.heartbeat, gateway, version, config_hash, streams)
+    return GatewayPresence(topic, config.heartbeat, gateway, version, config_hash, streams, commands=commands)
 
 
 def _text(instant: datetime) -> str:

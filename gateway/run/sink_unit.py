@@ -5,7 +5,7 @@ Its places on the disk are opened first, and stay open while sessions come and g
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
@@ -264,9 +264,13 @@ def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
         route = gateway.outbox.reader(broker.name).route
         return sorted(stream for stream in gateway.outbox.streams if route_of(stream) == route)
 
+    def commands() -> Mapping[str, object]:
+        desk = gateway.desk
+        return desk.names if desk is not None and desk.is_taken_from(broker.name) else {}
+
     return presence_of(
         broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.configured), streams,
-        payload.rules,
+        payload.rules, commands,
     )  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """Commands through a whole gateway: a real broker, our simulated machines, both versions of MQTT."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -63,6 +65,9 @@ async def scene(folder: Path, session: Session = "lean", **commands: object) -> 
     with mosquitto(folder) as broker:
         async with plant_served(MIXED) as plant:
             config = config_of(folder, broker.url, plant.url, {"rules": RULES, **commands})
+            assert config.broker is not None
+            presence = {"presence": config.broker.presence.model_copy(update={"heartbeat": 1.0})}
+            config = config.model_copy(update={"broker": config.broker.model_copy(update=presence)})
             client = Client(plant.url, timeout=30, watchdog_intervall=60.0)
             async with running(config) as gateway, requester("mes", broker.url, session) as mes, client:
                 yield Scene(plant, broker, gateway, mes, client)
@@ -324,5 +329,36 @@ def test_each_requester_may_do_what_its_rules_allow(tmp_path: Path) -> None:
         async with requester("stranger", at.broker.url) as stranger:
             assert (await stranger.write("filler/SpeedFactor", 2.0))["reason"] == "requester_unknown"
         assert await at.speed() == 1.05
+
+    run(tmp_path, body)
+
+
+def test_the_client_asks_from_the_terminal_and_its_shell_completes(tmp_path: Path) -> None:
+    """Exit code and table for what is done or refused; names from the retained presence."""
+
+    async def body(at: Scene) -> None:
+        async def told(*words: str, **env: str) -> tuple[int | None, str]:
+            process = await asyncio.create_subprocess_exec(
+                Path(sys.executable).with_name("gateway"), *words, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT, env={**os.environ, "GATEWAY_BROKER": at.broker.url, **env},
+            )  # fmt: skip
+            out, _ = await process.communicate()
+            return process.returncode, out.decode()
+
+        shop = ("command", "edge", "shop")
+        who = ("--requester", "mes")
+        async with collecting(at.broker.port, "gateways/edge/presence") as presence:
+            (done, out), (refused, said) = await asyncio.gather(
+                told(*shop, "write", "filler/SpeedFactor", "1.25", *who),
+                told(*shop, "ack", "filler/Hot", "AAAB", *who),
+            )
+            await presence.wait_for(lambda payload: b'"commands"' in payload)
+        typed = "gateway command edge shop write filler/Sp"
+        _, names = await told(_GATEWAY_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD="5")
+        assert (done, out.splitlines()[0]) == (0, "done")
+        assert "1.0 to 1.25, now 1.25, verified" in out
+        assert (refused, said.splitlines()[0].partition(":")[0]) == (1, "refused (not_allowed)")
+        assert names.split() == ["filler/SpeedFactor"]
+        assert await at.speed() == 1.25
 
     run(tmp_path, body)
