@@ -9,7 +9,8 @@ At most 10 entries with 10 values each.  The alias is the topic with the tag's n
 doubles where these are exact, else strings; NaN and infinities are null doubles, as JSON has none; arrays and
 structures are their JSON text.  The quality is the severity of the StatusCode; the code itself is in `status`, by
 entry and value, where it is not Good.  SiteWise takes values of the last seven days: what is older when it would be
-sent becomes a dead letter (`broker.max_value_age`).
+sent becomes a dead letter (`broker.max_value_age`).  Such values have messages of their own where they are old already
+when they come.
 """
 
 import math
@@ -19,7 +20,7 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.model import Batch
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Batch
 from gateway.payload.format import EncoderContext, Format
 from gateway.payload.json import JsonGap
 from gateway.payload.layout import Layout, Rows
@@ -77,7 +78,18 @@ class SiteWise:
         self._names, self._is_per_tag = layout.names, layout.is_per_tag
 
     def pieces(self, batch: Batch, rows: Rows) -> Iterator[Rows]:
-        """Ten tags with ten values each, in the order of their first value."""
+        """Ten tags with ten values each, in the order of their first value.
+
+        What is too old by now has messages of its own, so that it costs nothing else: a constant has the time at which
+        it was set.
+        """
+        since_s = self._context.latest_ns() / 1e9 - MOST_AGE_S
+        is_old = (batch.source_ticks[rows] - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND < since_s
+        is_old &= batch.source_ticks[rows] > 0
+        for part in (rows[~is_old], rows[is_old]) if is_old.any() else (rows,):
+            yield from self._cut(batch, part)
+
+    def _cut(self, batch: Batch, rows: Rows) -> Iterator[Rows]:
         by_tag: dict[int, list[int]] = {}
         for row in rows.tolist():
             by_tag.setdefault(int(batch.handles[row]), []).append(row)
@@ -107,7 +119,7 @@ class SiteWise:
         seconds, nanos = unix_time_of(batch, row, self._context.latest_ns())
         return {
             "value": variant_of(int(batch.types[row]), value_at(batch, row)),
-            "timestamp": {"timeInSeconds": seconds, "offsetInNanos": nanos},
+            "timestamp": {"timeInSeconds": max(1, seconds), "offsetInNanos": nanos},
             "quality": quality_of(code),
         }
 

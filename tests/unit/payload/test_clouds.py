@@ -1,13 +1,14 @@
 """What clouds prescribe: SiteWise's entries, IoTDA's sub-devices, thing models, datasets of Azure IoT Operations."""
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
 
 from gateway.delivery import Packet
-from gateway.model import Message, Tag
+from gateway.model import UNIX_EPOCH_TICKS, Message, Tag
 from gateway.payload.choose import encoder_for
 from gateway.payload.objects import quality_of
 from gateway.payload.read import PayloadReader
@@ -55,6 +56,20 @@ def test_a_sitewise_message_has_at_most_ten_entries_of_ten_values() -> None:
     assert max(len(each["propertyValues"]) for each in entries) == 10
     of_first = [v for e in entries if e["propertyAlias"] == "/factory/m/t0" for v in e["propertyValues"]]
     assert [v["value"]["integerValue"] for v in of_first] == list(range(21))
+
+
+def test_a_value_that_is_too_old_when_it_comes_costs_no_other_its_place() -> None:
+    """A constant has the time at which it was set; SiteWise would refuse it, and so would the gateway."""
+    now = UNIX_EPOCH_TICKS + time.time_ns() // 100
+    ages = [0, 8 * 864_000_000_000, 1, 0, now - 1]
+    tags = [Tag(f"t{n}", f"i={n}", {"machine": "m"}) for n in range(5)]
+    rows: list[tuple[int, object]] = [(6, n) for n in range(5)]
+    young, old = encoded({"format": "sitewise"}, rows, tags=tags, ticks=[now - age for age in ages])
+    names = [[e["propertyAlias"][-2:] for e in json.loads(each.payload)["entries"]] for each in (young, old)]
+    assert names == [["t0", "t2", "t3"], ["t1", "t4"]]
+    times = [e["propertyValues"][0]["timestamp"]["timeInSeconds"] for e in json.loads(old.payload)["entries"]]
+    assert min(times) == 1  # SiteWise takes nothing before 1970
+    assert young.oldest_ticks >= now - 1
 
 
 @pytest.mark.parametrize(
