@@ -91,6 +91,13 @@ def problem_of(span: str) -> str:
     """What is wrong with this name; empty when nothing is, or when it is none of ours."""
     if span in OF_THE_USER | OF_OTHERS:
         return ""
+    if "::" in span:
+        path, _, name = span.partition("::")
+        return (
+            ""
+            if path in tracked() and name in defined()[path.removesuffix(".py").replace("/", ".")]
+            else "no such test"
+        )
     if is_path(span):
         known = tracked() | folders()
         ends = f"/{span.rstrip('/')}"
@@ -124,7 +131,7 @@ def _classes() -> set[str]:
     return {name.split(".")[0] for name in defined()[""]}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/commands.md"])
 def test_files_and_names_in_a_document_exist(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     wrong = {span: problem for span in spans(text) if (problem := problem_of(span))}
@@ -146,6 +153,8 @@ def test_links_in_a_document_exist(document: str) -> None:
         ("subscription/publisher.py", False),
         ("gateway/pipeline/gone.py", True),
         ("gone.py", True),
+        ("tests/unit/test_documents.py::test_prose_is_wrapped", False),
+        ("tests/unit/test_documents.py::test_gone", True),
         ("Backoff.wait_s", False),
         ("Backoff.gone", True),
         ("link.Backoff", False),
