@@ -5,6 +5,7 @@ from datetime import datetime
 
 import simpy
 
+from simulators.flow.assembly import stores_of
 from simulators.flow.change import Change, Command, Ledger
 from simulators.flow.crew import Crew
 from simulators.flow.line import Line
@@ -36,7 +37,10 @@ class Factory:
             )
             for crew in plant.crews
         }
-        self.lines: Sequence[Line] = [Line(self.env, spec, seed, self._ledger, self.crews) for spec in plant.lines]
+        stores = stores_of(plant, self.env)
+        self.lines: Sequence[Line] = [
+            Line(self.env, spec, seed, self._ledger, self.crews, stores) for spec in plant.lines
+        ]
         self.machines: Sequence[Machine] = [machine for line in self.lines for machine in line.machines]
         self.set_points = SetPoints(self.lines, self.crews, self._ledger)
         self.stress = [tag for spec in plant.stress for tag in tags_of(spec)]

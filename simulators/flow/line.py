@@ -11,6 +11,7 @@ from itertools import count
 import simpy
 
 from simulators import plant
+from simulators.flow.assembly import Store
 from simulators.flow.buffer import Buffer
 from simulators.flow.change import Ledger
 from simulators.flow.crew import Crew
@@ -28,7 +29,13 @@ class Line:
     """A running line: its parts, its machines, and its source of parts."""
 
     def __init__(
-        self, env: simpy.Environment, spec: plant.Line, seed: int, ledger: Ledger, crews: Mapping[str, Crew]
+        self,
+        env: simpy.Environment,
+        spec: plant.Line,
+        seed: int,
+        ledger: Ledger,
+        crews: Mapping[str, Crew],
+        stores: Mapping[str, Store],
     ) -> None:
         self.env = env
         self.name = spec.name
@@ -55,6 +62,11 @@ class Line:
         self._part_seconds = 0.0
         self._counted_s = 0.0
         self.buffers: Mapping[str, Buffer] = {station.name: Buffer(env, station.buffer) for station in spec.stations}
+        self.stores = stores
+        self.outlets = dict(self.buffers)
+        """Where the parts of each station may go: the buffers, and the store that this line feeds."""
+        if (store := stores.get(self.name)) is not None:
+            self.outlets[plant.OUT], store.on_use = store, self.deliver
         self.loops = [Loop(env, loop, spec, seed) for loop in spec.loops]
         for loop in self.loops:
             entrance = self.buffers[loop.stations[0]]

@@ -13,6 +13,7 @@ from typing import Protocol
 import simpy
 from simpy.events import Timeout
 
+from simulators.flow.assembly import Store
 from simulators.flow.buffer import Buffer
 from simulators.flow.change import Change, Command, Ledger
 from simulators.flow.crew import Crew
@@ -50,7 +51,9 @@ class MachineLine(Protocol):
     @property
     def ledger(self) -> Ledger: ...
     @property
-    def buffers(self) -> Mapping[str, Buffer]: ...
+    def outlets(self) -> Mapping[str, Buffer]: ...
+    @property
+    def stores(self) -> Mapping[str, Store]: ...
     def deliver(self, part: Part) -> None: ...
     def lose(self, part: Part) -> None: ...
 
@@ -60,9 +63,9 @@ class Machine(Stoppable):
 
     __slots__ = (  # over 30 attributes: without slots, Python keeps them in a slower dict
         "_ideals", "_is_plain", "_on_line", "_outflows", "_power", "_quality", "_reserved", "_routes", "_special_s",
-        "_usual_s", "begins_at_once", "can_take", "cycles", "defects", "good", "hazard", "ideal_cycle_s", "ideal_s",
-        "line", "name", "order", "product", "results", "rework", "scrap", "seed", "setups", "signals", "speed",
-        "station", "waits_for", "witnesses",
+        "_stores", "_usual_s", "begins_at_once", "can_take", "cycles", "defects", "good", "hazard", "ideal_cycle_s",
+        "ideal_s", "line", "name", "order", "product", "results", "rework", "scrap", "seed", "setups", "signals",
+        "speed", "station", "waits_for", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -107,8 +110,12 @@ class Machine(Stoppable):
         self._routes = Routes(line.spec, station, seed, self.path)
         self._reserved: Buffer | None = None
         self._ideals: dict[str, float] = {}
-        self._outflows = line.buffers
-        self._is_plain = station.blocking == "after" and not self.processes.by_cycles
+        self._outflows = line.outlets
+        self._stores = [(c.name, line.stores[c.line]) for c in station.components if c.line is not None]
+        for _, store in self._stores:
+            store.users.append(self)
+            self.further_inflows.append(store)
+        self._is_plain = station.blocking == "after" and not self.processes.by_cycles and not self._stores
         self.begins_at_once = self._is_plain and not self.setups.needed
         """Whether work always begins right after a part is taken, without any preparation."""
 
@@ -176,6 +183,9 @@ class Machine(Stoppable):
     def _prepare(self, part: Part) -> Steps:
         if self.station.blocking == "before":
             yield from self._reserve()
+        for name, store in self._stores:
+            if not self._has(part, name):
+                yield from self._build_in(part, name, store)
         setup_s = self.setups.before(part.product)
         if setup_s:
             self.preparing = part.product
@@ -188,6 +198,22 @@ class Machine(Stoppable):
             self.renewed_s = self.worked_s(self.env.now)
         for process in self.processes.due_by_cycles():
             yield from self.tend(process)
+
+    def _has(self, part: Part, name: str) -> bool:
+        """Whether this station has built this component into the part already, before a rework."""
+        starts = tuple(f"{self.line}/{machine}/{name}/" for machine in self.station.machine_names)
+        return any(each.startswith(starts) for each in part.components)
+
+    def _build_in(self, part: Part, name: str, store: Store) -> Steps:
+        """Take a finished part of another line, however long that takes, and build it in."""
+        built_in = store.take() if not self.stopped else None
+        if built_in is None:
+            self.obstacle = name
+            self.turn(State.STARVED)
+            built_in = yield store.wait_part(self)
+            assert built_in is not None
+        store.on_use(built_in)
+        part.components.append(f"{self.path}/{name}/{built_in.serial}")
 
     def work(self, part: Part) -> Generator[simpy.Event, Part | None, Defect | None]:
         """Prepare, work and inspect.  A defect that this station puts right itself is worked on again at once."""

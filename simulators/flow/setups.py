@@ -24,11 +24,14 @@ class Setups:
         """Number of the present tool, from 1; 0 without tools."""
         self.wear = 1.0
         """How much of a tool's life one part uses: 1 at the usual speed, more at higher speed."""
-        self._components = [(c, f"{path}/{c.name}") for c in station.components]
+        self._components = [(c, f"{path}/{c.name}") for c in station.components if c.line is None]
+        first = self._components[0][0].name if self._components else ""
+        line = path.rpartition("/")[0]
+        self._own = tuple(f"{line}/{machine}/{first}/" for machine in station.machine_names)
         self._made = 0
         self.needed = setup is not None or tool is not None
         """Whether a part can ever need a preparation."""
-        self.counted = tool is not None or bool(station.components)
+        self.counted = tool is not None or bool(self._components)
         """Whether `made_one` has anything to do."""
 
     def fits(self, product: str) -> bool:
@@ -62,9 +65,9 @@ class Setups:
         return self._change() if self._change else 0.0
 
     def made_one(self, part: Part) -> None:
-        """Count a finished part: wear the tool, and build in the components."""
+        """Count a finished part: wear the tool, and build in the components, if this machine has not done so before."""
         self._used += self.wear
-        if self._components:
+        if self._components and not any(each.startswith(self._own) for each in part.components):
             self._made += 1
             for component, path in self._components:
                 part.components.append(f"{path}/{(self._made - 1) // component.lot + 1}")

@@ -29,8 +29,8 @@ class Stoppable:
 
     __slots__ = (
         "_activity", "_kept", "_note", "_process", "_released", "_stops", "account", "care", "env", "failures", "fault",
-        "followers", "inflow", "obstacle", "path", "preparing", "processes", "reason", "renewed_s", "severity",
-        "stopped", "timing",
+        "followers", "further_inflows", "inflow", "obstacle", "path", "preparing", "processes", "reason", "renewed_s",
+        "severity", "stopped", "timing",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,8 @@ class Stoppable:
         """The station in front of which there was no room last."""
         self.renewed_s = 0.0
         """The time worked when the tool was last renewed, in seconds."""
+        self.further_inflows: list[Buffer] = []
+        """Stores of parts that it builds in."""
         self.followers: list[Callable[[State, float], None]] = []
         """Called with each new state and the time."""
         self.stopped = 0
@@ -98,6 +100,8 @@ class Stoppable:
             released, self._released = self._released, self.env.event()
             released.succeed()
             self.inflow.rouse()
+            for inflow in self.further_inflows:
+                inflow.rouse()
 
     def wait_ready(self) -> simpy.Event:
         """An event that fires when nothing stops the machine any more."""

@@ -16,6 +16,7 @@ Problem = tuple[Place, str]
 def problems_of(plant: Plant) -> list[Problem]:
     """All mistakes of a plant whose keys are valid one by one."""
     found: list[Problem] = []
+    found += _wrong_feeders(plant)
     for index, line in enumerate(plant.lines):
         place: Place = ("lines", index)
         wrong_ways = list(_wrong_ways(line, place))
@@ -101,6 +102,30 @@ def _closure(start: str, ways: dict[str, set[str]]) -> set[str]:
         seen |= fresh
         waiting += fresh
     return seen
+
+
+def _wrong_feeders(plant: Plant) -> Iterator[Problem]:
+    """Components that come from a line that is not there, from their own, in a circle, or that two stations want."""
+    feeds: dict[str, str] = {}
+    for index, line in enumerate(plant.lines):
+        for number, station in enumerate(line.stations):
+            for position, component in enumerate(station.components):
+                if component.line is None:
+                    continue
+                place = ("lines", index, "stations", number, "components", position, "line")
+                if component.line not in [other.name for other in plant.lines]:
+                    yield place, f"no line {component.line}: allowed are {', '.join(o.name for o in plant.lines)}"
+                elif component.line in feeds:
+                    yield place, f"the parts of {component.line} are built in elsewhere already"
+                elif station.kind != "process":
+                    yield place, "only a station of kind process builds in the parts of a line"
+                feeds.setdefault(component.line, line.name)
+    for index, line in enumerate(plant.lines):
+        goal: str | None = line.name
+        for _ in plant.lines:
+            goal = feeds.get(goal) if goal is not None else None
+            if goal == line.name:
+                yield ("lines", index), f"the parts of {line.name} would be built into themselves"
 
 
 def _loose_ends(loop: Loop, line: Line, place: Place) -> Iterator[Problem]:

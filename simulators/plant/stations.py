@@ -108,6 +108,10 @@ class Component(FileSection):
 
     name: Name
     lot: Annotated[int, Field(ge=1)] = Field(1, description="pieces per lot; 1: each has a serial number of its own")
+    line: Name | None = Field(
+        None, description="line whose finished parts are built in, one each; the station waits for them"
+    )
+    places: Annotated[int, Field(ge=1)] = Field(4, description="with `line`: finished parts that can wait here")
 
 
 class Station(FileSection):
