@@ -177,11 +177,15 @@ class CommandRule(Strict):
         return hasattr(self, operation) and self._is_set(operation)
 
 
-CodecName = Literal["omp", "opc-publisher", "opcua-actions", "sparkplug"]
+CodecName = Literal["omp", "opc-publisher", "opcua-actions", "sparkplug", "iot-hub", "iotda"]
 """Requests in other forms than the gateway's own; `gateway/commands/codecs` implements them."""
 
 
-_MORE_FIELDS = {"opc-publisher": ("method",), "sparkplug": ("device",)}
+_OF_CLOUDS = ("iot-hub", "iotda")
+"""Codecs at topics of a cloud, which let one requester stand for all."""
+_MORE_FIELDS = {
+    "opc-publisher": ("method",), "sparkplug": ("device",), "iot-hub": ("method", "rid"), "iotda": ("rid",),
+}  # fmt: skip
 """Levels that the topics of a codec may have beside `{gateway}` and `{requester}`."""
 _WITH_VALUES = {
     "opcua-actions": "it needs a broker with values in the format opcua-pubsub",
@@ -195,7 +199,8 @@ class CodecConfig(Strict):
 
     format: CodecName
     """`omp`: the connector of the Open Manufacturing Platform.  `opc-publisher`: the methods of OPC Publisher.
-    `opcua-actions`: OPC UA Part 14, needs `opcua-pubsub` values.  `sparkplug`: DCMD, needs `sparkplug` values."""
+    `opcua-actions`: OPC UA Part 14, needs `opcua-pubsub` values.  `sparkplug`: DCMD, needs `sparkplug` values.
+    `iot-hub`: direct methods of Azure IoT Hub.  `iotda`: commands of Huawei IoTDA."""
     topic: str | None = None
     """Topic template of requests, with `{gateway}` and `{requester}`, and with `{method}` for `opc-publisher` (default:
     that of the format)."""
@@ -269,6 +274,11 @@ def problems_with_commands(
         yield from _unknown((*place, "requesters"), rule.requesters or (), commands.requesters, "requester")
 
 
+def _without_dollar(form: CodecName, topic: str) -> str:
+    """Clouds have topics that begin with `$`."""
+    return topic.removeprefix("$") if form in _OF_CLOUDS else topic
+
+
 def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -> Iterator[Problem]:
     """Mistakes in `codecs`, each with its place.  `with_values`: the codecs that fit the formats of the routes."""
     for number, codec in enumerate(commands.codecs):
@@ -278,19 +288,19 @@ def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -
         )
         known = (*_FIELDS, *_MORE_FIELDS.get(codec.format, ()))
         if codec.topic is not None:
-            for problem in problems_of(codec.topic, known):
+            for problem in problems_of(_without_dollar(codec.format, codec.topic), known):
                 yield (*place, "topic"), problem
             if codec.format == "opc-publisher" and "{method}" not in codec.topic.split("/"):
                 yield (*place, "topic"), "needs a level {method}, which names the operation"
             if ("{requester}" in codec.topic.split("/")) == (codec.requester is not None):
                 yield (*place, "topic"), "needs either a level {requester}, or the key `requester`"
-        elif codec.format == "sparkplug":
+        elif codec.format in ("sparkplug", *_OF_CLOUDS):
             if codec.requester is None:
                 yield (*place, "requester"), "is missing: the topic does not tell who asks"
         elif codec.requester is not None:
             yield (*place, "requester"), "the default topic has {requester}: set a topic without it as well"
         if codec.replies is not None:
-            for problem in problems_of(codec.replies, _FIELDS):
+            for problem in problems_of(_without_dollar(codec.format, codec.replies), _FIELDS):
                 yield (*place, "replies"), problem
             if "{requester}" not in codec.replies and codec.requester is None:
                 yield (*place, "replies"), "without {requester} one requester would read the answers of another"

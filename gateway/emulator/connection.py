@@ -275,6 +275,10 @@ class Connection(asyncio.Protocol):
         most = self._policy.profile.limit("subscriptions")
         codes = []
         for name, qos in asked:
+            if not self._is_open and not self._policy.hears(self.who.device if self.who else "", name):
+                self._cloud.tell("refused", f"a subscription to `{name}`")
+                codes.append(0x87 if self.level == 5 else 0x80)
+                continue
             if most is not None and len(self.filters) >= most and name not in self.filters:
                 self._cloud.tell("refused", f"more than {most:g} subscriptions")
                 codes.append(0x97 if self.level == 5 else 0x80)

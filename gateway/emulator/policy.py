@@ -14,8 +14,8 @@ from urllib.parse import parse_qs
 from gateway.emulator.packets import Connect, Publish, matches
 from gateway.profiles import Profile, signing
 from gateway.profiles.bucket import Bucket
-from gateway.profiles.names import filled
-from gateway.profiles.wire import problem_of_client_id, problem_of_topic
+from gateway.profiles.names import Who, filled
+from gateway.profiles.wire import Wire, problem_of_client_id, problem_of_topic
 
 Action = Literal["take", "silence", "close", "refuse", "delay"]
 
@@ -211,6 +211,10 @@ class Policy:
             counted = topic.rpartition("/")[0]
         broken = problem_of_topic(self.profile, counted)
         return broken.text if broken else ""
+
+    def hears(self, device: str, topic_filter: str) -> bool:
+        """Whether the device may subscribe to this filter."""
+        return Wire(self.profile, Who(device, self.devices.host, self.devices.product)).hears(topic_filter)
 
     def decide(self, who: Admitted, message: Publish, now_s: float) -> Decision:
         """What happens to a message."""

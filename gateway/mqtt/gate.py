@@ -11,11 +11,13 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from math import isnan
 
-from gateway.delivery import Around, Outcome, Verdict
+from gateway.delivery import Around, Outcome, Packet, Verdict
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
@@ -92,6 +94,15 @@ class Gate(Around[GuardedSink | InnerSink]):
 
     def tell(self, message: Message) -> None:
         self._inner.tell(message)
+
+    async def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
+        """Those of the topics that the cloud has; without any, nothing arrives until the session breaks."""
+        heard = [topic for topic in topics if self._limits.wire.hears(topic)]
+        if not heard:
+            await self._inner.wait_closed()
+        async with aclosing(self._inner.arrivals(*heard)) as packets:
+            async for packet in packets:
+                yield packet
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         refusal = self._refusal(message) or self._too_old(message)

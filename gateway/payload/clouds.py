@@ -38,6 +38,10 @@ def warnings_about_clouds(config: Config) -> list[Problem]:
     return [(each.place, each.text) for each in findings(config) if not each.is_problem]
 
 
+_CODECS = {"azure-iot-hub": ("iot-hub",), "huawei-iotda": ("iotda",)}
+"""By profile: the codecs of commands that come on its topics."""
+
+
 def findings(config: Config) -> list[Finding]:
     """All that the file shows."""
     found: list[Finding] = []
@@ -164,11 +168,15 @@ def _retained(profile: Profile, payload: PayloadConfig, place: Place) -> Iterato
 
 
 def _commands(config: Config, profile: Profile, broker: BrokerConfig, place: Place) -> Iterator[Finding]:
-    if config.commands is not None and profile.topics.publish != "{topic}":
-        text = (
-            f"commands come on topics of the gateway, and {profile.title} has topics of its own: none come from there"
-        )
-        yield Finding(place, text)
+    if config.commands is None or profile.topics.publish == "{topic}":
+        return
+    if config.commands.brokers is not None and broker.name not in config.commands.brokers:
+        return
+    if any(each.format in _CODECS.get(profile.name, ()) for each in config.commands.codecs):
+        return
+    own = " or ".join(_CODECS.get(profile.name, ()))
+    more = f": commands.codecs with format {own} translates them" if own else ""
+    yield Finding(place, f"no commands come from {profile.title}, which has topics of its own{more}")
 
 
 def _advised(profile: Profile, broken: Broken) -> str:

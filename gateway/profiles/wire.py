@@ -39,7 +39,7 @@ class Wire:
         """The message as it is sent."""
         topics = self.profile.topics
         topic = self.topic_of(message.topic, has_values=bool(message.stream))
-        if topics.properties == "bag":
+        if topics.properties == "bag" and not topic.startswith("$"):
             topic += bag_of(message)
         retain = message.retain and self.profile.allows("retain")
         if topic == message.topic and retain == message.retain:
@@ -49,9 +49,24 @@ class Wire:
     def sent(self, message: Message) -> None:
         """Nothing is counted."""
 
+    def _reply_of(self, topic: str) -> str:
+        """The topic, if it is one where the cloud waits for answers.  Inside the gateway none begins with `$`."""
+        plain = f"${topic[3:]}" if topic.startswith("%24") else topic
+        replies = (filled(each, self.who.fields).removesuffix("#") for each in self.profile.topics.replies)
+        return plain if plain.startswith("$") and any(map(plain.startswith, replies)) else ""
+
+    def hears(self, topic_filter: str) -> bool:
+        """Whether the cloud takes a subscription to this filter: one with topics of its own takes no other."""
+        if self.profile.topics.publish == "{topic}":
+            return True
+        answers = (filled(each, self.who.fields).removesuffix("#") for each in self.profile.topics.answers)
+        return any(map(topic_filter.startswith, answers))
+
     def topic_of(self, topic: str, *, has_values: bool = True) -> str:
         """The cloud's topic for one of ours, without a property bag."""
         known = self._known.get((topic, has_values))
+        if known is None and (reply := self._reply_of(topic)):
+            return reply
         if known is None:
             template = (self.of_values if has_values else None) or self.profile.topics.publish
             known = filled(template, {**self.who.fields, "topic": topic.removeprefix("/"), "properties": ""})

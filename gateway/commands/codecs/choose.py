@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from gateway.commands.codec import Codec
 from gateway.commands.codecs.actions import ACTIONS
+from gateway.commands.codecs.iot_hub import IOT_HUB
+from gateway.commands.codecs.iotda import IOTDA
 from gateway.commands.codecs.native import NATIVE
 from gateway.commands.codecs.omp import OMP
 from gateway.commands.codecs.opc_publisher import OPC_PUBLISHER
@@ -15,6 +17,8 @@ CODECS: Mapping[str, Codec] = {
     "opc-publisher": OPC_PUBLISHER,
     "opcua-actions": ACTIONS,
     "sparkplug": SPARKPLUG,
+    "iot-hub": IOT_HUB,
+    "iotda": IOTDA,
 }
 
 

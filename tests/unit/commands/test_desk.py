@@ -459,7 +459,8 @@ RULES = st.lists(
 )  # fmt: skip
 
 
-EVERY_CODEC = [{"format": name} for name in sorted(CODECS) if name != "native"]
+OF_CLOUDS: dict[str, dict[str, object]] = {name: {"requester": "mes"} for name in ("iot-hub", "iotda")}
+EVERY_CODEC = [{"format": name, **OF_CLOUDS.get(name, {})} for name in sorted(CODECS) if name != "native"]
 
 
 def in_every_codec(tag: str) -> list[tuple[str, dict[str, object]]]:
@@ -485,6 +486,15 @@ def in_every_codec(tag: str) -> list[tuple[str, dict[str, object]]]:
         "sparkplug": (  # as an edge node resolves a DCMD
             "spBv1.0/factory/DCMD/edge/shop",
             {"source": "shop", "device": "shop", "timestamp": time.time_ns() // 1_000_000, "writes": [[tag, 1.0]]},
+        ),
+        "iot-hub": (
+            f"$iothub/methods/POST/write/?$rid={own_id}",
+            {"source": "shop", "writes": [{"tag": tag, "value": 1.0}]},
+        ),
+        "iotda": (
+            f"$oc/devices/edge/sys/commands/request_id={own_id}",
+            {"service_id": "opcua", "command_name": "write",
+             "paras": {"source": "shop", "writes": [{"tag": tag, "value": 1.0}]}},
         ),
     }  # fmt: skip
     assert found.keys() == CODECS.keys() - {"native"}, "a codec that this property does not try"
