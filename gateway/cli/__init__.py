@@ -9,6 +9,7 @@ from gateway.cli.command import command as ask
 from gateway.cli.common import examples, write_all_of_it
 from gateway.cli.demo import demo
 from gateway.cli.emulate import emulate
+from gateway.cli.importing import import_file
 from gateway.cli.model import model
 from gateway.cli.outbox import outbox
 from gateway.cli.profile import profile
@@ -75,6 +76,14 @@ for command, lines in (
     cli.command(name="command" if command is ask else None, epilog=examples(*lines))(command)
 cli.command("version")(show_version)
 cli.add_typer(cert, name="cert")
+cli.command(
+    "import",
+    epilog=examples(
+        "gateway import opc-publisher published_nodes.json -o my-gateway.yaml",
+        "gateway browse opc.tcp://192.0.2.10:4840 --csv > tags.csv",
+        "gateway import csv tags.csv --url opc.tcp://192.0.2.10:4840 -o my-gateway.yaml",
+    ),
+)(import_file)
 cli.add_typer(model, name="model")
 cli.add_typer(outbox, name="outbox")
 cli.add_typer(profile, name="profile")

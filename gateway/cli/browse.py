@@ -16,9 +16,11 @@ from gateway.cli.common import FileArgument, counting, problems_told, until_inte
 from gateway.cli.plan_commands import Row, columns, folded, rows_of_commands
 from gateway.config import CommandsConfig, Config, Secret, SecurityConfig, Selection, SourceConfig
 from gateway.errors import ConfigError
+from gateway.importing.csv_tags import lines
 from gateway.loading import load
 from gateway.metrics import Metrics
-from gateway.opcua.explore import Browsed, BrowseOptions, Plan, PlannedTag, connected, selection_of
+from gateway.opcua.codec.namespaces import printable
+from gateway.opcua.explore import Browsed, BrowseOptions, Entry, Plan, PlannedTag, connected, selection_of
 from gateway.opcua.explore import browse as browse_server
 from gateway.opcua.explore import plan as plan_source
 from gateway.opcua.session.refusals import Refusal
@@ -50,6 +52,9 @@ def browse(
         int | None, typer.Option(min=0, help="Largest number of variables; 0: all. Default on a terminal: 1000.")
     ] = None,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a `select` section for a configuration file.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print a table for a spreadsheet, which `gateway import csv` reads.")
+    ] = False,
     values: Annotated[bool, typer.Option(help="Also read types and values.")] = True,
     insecure: Annotated[bool, typer.Option(help="Use SecurityPolicy None: no encryption, no authentication.")] = False,
     pki: Annotated[Path, typer.Option(help="Folder of certificates.")] = Path("var/pki"),
@@ -63,7 +68,7 @@ def browse(
     tell all of its address space, 69 when it is not reachable, 130 after Ctrl-C.
     """
     if limit is None:
-        limit = ON_TERMINAL if sys.stdout.isatty() and not as_yaml else 0
+        limit = ON_TERMINAL if sys.stdout.isatty() and not (as_yaml or as_csv) else 0
     with problems_told():
         if (username is None) != (password_env is None):
             raise ConfigError(
@@ -76,6 +81,9 @@ def browse(
     if as_yaml:
         tree = {"select": selection_of(found.entries)}
         typer.echo(_yaml(tree), nl=False)
+    elif as_csv:
+        for line in lines(map(_csv_row, found.entries)):
+            typer.echo(line, nl=False)
     else:
         _print_lines(_tree(found))
     if match and not found.matching:
@@ -91,6 +99,10 @@ def browse(
     typer.echo(f"{len(found.entries)} variables{more}{deeper}", err=True)
     if _print_refused(found.refused, err=True):
         raise typer.Exit(1)
+
+
+def _csv_row(entry: Entry) -> dict[str, str]:
+    return {"node": entry.node_id, "name": printable(entry.path), "type": entry.type, "unit": entry.unit or ""}
 
 
 def _print_refused(refused: Iterable[Refusal], err: bool = False) -> int:

@@ -1,8 +1,5 @@
 """`gateway model`: what the gateway sends and takes, as models that other systems import."""
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +8,9 @@ from typing import Annotated
 import typer
 
 from gateway.cli.common import FileArgument, counting, examples, problems_told, until_interrupted
+from gateway.cli.writing import OutOption, write
 from gateway.config import CommandsConfig, Config, SourceConfig
-from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
+from gateway.errors import ConfigError
 from gateway.loading import load
 from gateway.metrics import Metrics
 from gateway.modelling.commanded import commands_at
@@ -41,9 +39,6 @@ model = typer.Typer(
 TableOption = Annotated[
     Path | None,
     typer.Option(metavar="TABLE", help="A file of `gateway model read`, in place of the servers."),
-]
-OutOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="OUT", help="File to write (default: standard output).")
 ]
 
 
@@ -75,7 +70,7 @@ def export(
         tables, problems = _tables(config, table)
         told = Told()
         made = MODEL_FORMATS[form].write(describe(config, tables, version("connected-factory")), told)
-        _write(made, output)
+        write(made, output)
     for line in (*told.lines, *problems):
         typer.echo(line, err=True)
     if problems:
@@ -91,7 +86,7 @@ def read_servers(file: FileArgument, output: OutOption = None) -> None:
     with problems_told():
         config = load(file)
         tables, problems = _tables(config, None)
-        _write(written(config.name, tables), output)
+        write(written(config.name, tables), output)
     for line in problems:
         typer.echo(line, err=True)
     if problems:
@@ -137,35 +132,3 @@ async def _read(
                 server = ServerOperations(session, Dialect(session.uris))
                 allowed = SourceTable(source.name, source.url, (), (), await commands_at(server, source.name, commands))
             return found, allowed, tuple(session.refused)
-
-
-def _write(pieces: Iterable[str] | Iterable[bytes], output: Path | None) -> None:
-    """Write the pieces; progress on standard error, and a file that is there whole or not at all."""
-    with counting("writing") as told, _opened(output) as write:
-        done = 0
-        for piece in pieces:
-            data = piece.encode() if isinstance(piece, str) else piece
-            write(data)
-            done += len(data)
-            told("bytes written", done)
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[Callable[[bytes], object]]:
-    if output is None:
-        sys.stdout.flush()
-        yield sys.stdout.buffer.write
-        sys.stdout.buffer.flush()
-        return
-    fresh = output.with_name(f"{output.name}.new")
-    try:
-        with fresh.open("wb") as file:
-            yield file.write
-        fresh.replace(output)
-    except OSError as error:
-        raise ConfigError([f"{output}: cannot be written: {error.strerror}"], EXIT_CANNOT_WRITE) from error
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-__all__: Sequence[str] = ("model",)

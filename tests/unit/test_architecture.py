@@ -16,8 +16,8 @@ GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "in_thread", "tcp", "model", "values", "topics", "urls",
     "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics", "logs",
     "notify", "cancellation", "link", "delivery", "operations", "outbox", "payload", "loading", "shaping", "opcua",
-    "mqtt", "commands", "pipeline", "modelling", "cloud_load", "enrolment", "web", "gc_tuning", "run",
-    "demo", "emulator", "cli", "__main__",
+    "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load", "enrolment", "web", "gc_tuning",
+    "run", "demo", "emulator", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions",

@@ -1,6 +1,7 @@
 """`gateway browse` and `gateway plan` as a person meets them, in a terminal, at a server with many variables."""
 
 import asyncio
+import json
 import os
 import pty
 import signal
@@ -12,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.support.opcua_server import OpcuaServer, opcua_server
+from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
+from tests.support.published_nodes import EVERY_FIELD
 
 MACHINES = 400
 """With four variables each."""
@@ -165,3 +168,41 @@ outbox: {{path: {folder}/outbox}}
         encoding="utf-8",
     )
     return path
+
+
+def gateway(*arguments: str) -> str:
+    """Run a command that must succeed; its standard output."""
+    command = [sys.executable, "-m", "gateway", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def test_plan_accepts_what_is_imported_of_published_nodes_with_every_field(server: OpcuaServer, tmp_path: Path) -> None:
+    entries = [
+        {**entry, "EndpointUrl": server.url, "UseSecurity": False, "EndpointSecurityPolicy": None,
+         "EndpointSecurityMode": "None", "OpcAuthenticationMode": "Anonymous"}
+        for entry in EVERY_FIELD
+    ]  # fmt: skip
+    text = json.dumps(entries).replace("nsu=urn:acme:press;s=Temp", f"nsu={NAMESPACE};s=press-1.Temperature")
+    text = text.replace("nsu=urn:acme:press;s=Cyclic", f"nsu={NAMESPACE};s=press-1.Running")
+    text = text.replace('"ns=2;i=5"', f'"{NAMESPACE}#s=press-2.Temperature"')
+    text = text.replace('"Line1", "2:Speed"', '"line-1", "2:press-3", "2:State"')
+    path, made = tmp_path / "published_nodes.json", tmp_path / "gateway.yaml"
+    path.write_text(text, encoding="utf-8")
+    gateway("import", "opc-publisher", str(path), "-o", str(made))
+    planned = gateway("plan", str(made), "--all")
+    assert "5 variables, 0 problems" in planned  # four variables and the alarms
+    assert "1 variables, 0 problems; polled" in planned
+    assert "group=shop writer=press-1 line_no=7" in planned
+
+
+def test_a_table_of_tags_goes_to_a_spreadsheet_and_back(server: OpcuaServer, tmp_path: Path) -> None:
+    options = ("--insecure", "--root", "/Objects/line-1", "--limit", "8")
+    table, made = tmp_path / "tags.csv", tmp_path / "gateway.yaml"
+    table.write_text(gateway("browse", server.url, *options, "--csv"), encoding="utf-8-sig")
+    gateway("import", "csv", str(table), "--url", server.url, "-o", str(made))
+    browsed = yaml.safe_load(gateway("browse", server.url, *options, "--yaml"))
+    [source] = yaml.safe_load(made.read_text(encoding="utf-8"))["sources"]
+    assert source["select"] == browsed["select"]
+    gateway("validate", str(made), "--no-files")

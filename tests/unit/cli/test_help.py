@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from gateway.cli import EXIT_CODES, cli
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
-          ("audit",), ("command",), ("profile",), ("model",), ("emulate",)]  # fmt: skip
+          ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
