@@ -21,6 +21,7 @@ from gateway.importing.imported import (
     node_text,
     seconds_of_timespan,
 )
+from gateway.payload.choose import DATA_SETS
 
 _HERE = "has no meaning here:"
 ENTRY: Mapping[str, str] = {
@@ -101,7 +102,7 @@ def read(path: Path) -> Imported:
             raise ConfigError([f"{path}: [{number}]: must be an object with EndpointUrl and OpcNodes"])
         _Entry(Reader(entry, f"{path}: [{number}]", found.notes, ENTRY), connections, found).take()
     found.sources = connections.sources
-    found.payload.setdefault("format", "opcua-pubsub")
+    found.payload.setdefault("format", DATA_SETS)
     found.payload["topic"] = "{group}/{writer}"
     return found
 
@@ -173,7 +174,7 @@ class _Entry:
         reader, payload = self._reader, self._found.payload
         mode, encoding = reader.text("MessagingMode").casefold(), reader.text("MessageEncoding").casefold()
         if mode:
-            self._set(payload, "format", _MODES.get(mode, "opcua-pubsub"), "MessagingMode")
+            self._set(payload, "format", _MODES.get(mode, DATA_SETS), "MessagingMode")
         if encoding:
             if "uadp" in encoding or "avro" in encoding:
                 self._notes.add(f"{reader.where}.MessageEncoding", "is not supported: messages are JSON")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from gateway.modelling.aas import aas, aasx
 from gateway.modelling.asyncapi import asyncapi
 from gateway.modelling.description import Description, Told
 from gateway.modelling.dtdl import dtdl
@@ -30,5 +31,7 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
     "wot": ModelFormat("W3C WoT Thing Description 1.1: properties, events, actions", wot),
     "dtdl": ModelFormat("DTDL v3: an interface for each machine", dtdl),
     "samm": ModelFormat("SAMM 2.2 aspect model in Turtle, with units of its catalogue", samm),
+    "aas": ModelFormat("Asset Administration Shell 3.0 (JSON)", aas),
+    "aasx": ModelFormat("the same as an AASX package", aasx),
     "nodeset2": ModelFormat("OPC UA NodeSet of the selected variables and their types", nodeset),
 }

@@ -36,6 +36,8 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
+DATA_SETS: FormatName = "opcua-pubsub"
+"""The one with data sets as OPC UA PubSub has them."""
 COMPACT: FormatName = "json-columns"
 """The one that takes the fewest bytes and messages."""
 

@@ -6,6 +6,7 @@ libraries warn and log as they like.
 
 import json
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,33 @@ def samm(file: Path) -> tuple[int, list[str]]:
     return sum(len(machine.properties) for machine in machines), []
 
 
-READERS: dict[str, Callable[[Path], tuple[int, list[str]]]] = {"samm": samm}
+def aas(file: Path) -> tuple[int, list[str]]:
+    """The number of variables, and what the test engines of the IDTA object to."""
+    from aas_test_engines import file as engines
+    from aas_test_engines.result import Level
+
+    if file.suffix == ".aasx":
+        with zipfile.ZipFile(file) as package:
+            result = engines.check_aasx_data(package)
+            environment = json.loads(package.read("aasx/environment.aas.json"))
+    else:
+        environment = json.loads(file.read_bytes())
+        result = engines.check_json_data(environment)
+    lines: list[str] = []
+
+    def told(each: object) -> None:
+        if getattr(each, "level", Level.INFO) == Level.ERROR:
+            lines.append(str(getattr(each, "message", each)))
+        for inner in getattr(each, "sub_results", ()):
+            told(inner)
+
+    told(result)
+    technical = next(each for each in environment["submodels"] if each["idShort"] == "TechnicalData")
+    machines = technical["submodelElements"][1].get("value", [])
+    return sum(len(machine["value"]) for machine in machines), ([] if result.ok() else lines)
+
+
+READERS: dict[str, Callable[[Path], tuple[int, list[str]]]] = {"samm": samm, "aas": aas}
 
 
 def main(kind: str, *files: str) -> None:

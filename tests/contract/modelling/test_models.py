@@ -6,6 +6,7 @@
 | asyncapi | @asyncapi/parser (npm) | operations |
 | wot | the JSON Schema of the W3C (npm wot-thing-description-types) | |
 | nodeset2 | node-opcua (npm), which builds the address space | variables |
+| aas, aasx | aas-test-engines (PyPI), of the IDTA, with its submodel templates | variables |
 | samm | esmf-aspect-model-loader (PyPI) | variables |
 | dtdl | @digicatapult/dtdl-parser (npm), which is Microsoft's parser | telemetry |
 
@@ -29,7 +30,7 @@ from gateway.modelling.formats import MODEL_FORMATS
 from tests.support.models import PLANTS, ROOT, described_plant, worst_description
 from tests.support.node import PEERS, node_for
 
-PYTHON = {"esmf-aspect-model-loader": "esmf_aspect_meta_model_python"}
+PYTHON = {"aas-test-engines": "aas_test_engines", "esmf-aspect-model-loader": "esmf_aspect_meta_model_python"}
 READER = ROOT / "tests/support/read_models.py"
 WORST = "worst"
 SHORT = ("plant", "brownfield")
@@ -100,6 +101,12 @@ def test_nodeset(plants: Mapping[str, Description], models: Path) -> None:
 def test_aspect_model(plants: Mapping[str, Description], models: Path) -> None:
     found = read_by("esmf-aspect-model-loader", "samm", sorted(models.glob("*.samm")))
     assert found == {name: len(list(each.points)) for name, each in plants.items()}
+
+
+def test_administration_shell(plants: Mapping[str, Description], models: Path) -> None:
+    for form in ("aas", "aasx"):
+        found = read_by("aas-test-engines", "aas", sorted(models.glob(f"*.{form}")))
+        assert found == {name: len(list(each.points)) for name, each in plants.items()}
 
 
 def test_thing_description(plants: Mapping[str, Description], models: Path) -> None:
