@@ -37,7 +37,12 @@ def with_profile(given: Mapping[object, object]) -> dict[object, object]:
         known["topic_aliases"] = int(aliases)
     made = {**known, **given, "url": url}
     tls = given.get("tls", {})
-    if isinstance(url, str) and isinstance(tls, Mapping) and "alpn" not in tls and (alpn := _alpn_of(profile, url)):
+    if (
+        isinstance(url, str)
+        and isinstance(tls, Mapping)
+        and "alpn" not in tls
+        and (alpn := _alpn_of(profile, url, given))
+    ):
         made["tls"] = {**tls, "alpn": [alpn]}
     return made
 
@@ -54,12 +59,13 @@ def _url_of(profile: Profile, endpoint: object) -> str:
     return f"{'mqtts' if port.tls else 'mqtt'}://{endpoint}:{port.port}"
 
 
-def _alpn_of(profile: Profile, url: str) -> str:
+def _alpn_of(profile: Profile, url: str, given: Mapping[object, object]) -> str:
+    """The protocol of the port; where there are several, the last is for a login with a password."""
     try:
-        port = profile.port_of(parse_url(url, SCHEMES).port)
+        found = profile.protocols_of(parse_url(url, SCHEMES).port)
     except ValueError:  # told where addresses are checked
         return ""
-    return port.alpn if port is not None else ""
+    return found[-1 if given.get("password") else 0] if found else ""
 
 
 def _keep_alive_s(profile: Profile) -> float:

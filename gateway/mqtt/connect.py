@@ -120,7 +120,9 @@ async def open_sink(
             stack.callback(lambda: session.tell(presence.goodbye(since)))
         elif presence:
             is_told = comes_first and await tell_first(session, presence, since, experience.presence)
-            stack.enter_context(present(session, presence, since, experience.presence, is_told=is_told))
+            is_final = lambda: left is None  # noqa: E731 - read at the end
+            coming = present(session, presence, since, experience.presence, is_told=is_told, is_final=is_final)
+            stack.enter_context(coming)
         sink = GuardedSink(session, experience, config.retry_refused) if experience.is_bad else session
         stack.callback(sink.session_over if isinstance(sink, GuardedSink) else partial(_learn, experience, session))
         less = _what_is_less(config, session, experience)

@@ -11,7 +11,7 @@ always sent.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,9 +97,16 @@ async def tell_first(session: PresentSink, presence: Presence, since: datetime, 
 
 @contextmanager
 def present(
-    session: PresentSink, presence: Presence, since: datetime, history: PresenceHistory, *, is_told: bool
+    session: PresentSink,
+    presence: Presence,
+    since: datetime,
+    history: PresenceHistory,
+    *,
+    is_told: bool,
+    is_final: Callable[[], bool] = lambda: True,
 ) -> Iterator[None]:
-    """Renew it at every heartbeat; if it was not sent, offer it once the session has held.  Take it back at the end."""
+    """Renew it at every heartbeat; if it was not sent, offer it once the session has held.  Take it back at the end,
+    if that is final: a session that is left for the next one takes nothing back."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle | None = None
     told_s: float | None = loop.time() if is_told else None
@@ -128,4 +135,5 @@ def present(
             timer.cancel()
         if told_s is not None:
             history.over(session.in_flight, told_s, is_offer=not is_told)
-        session.tell(presence.goodbye(since))
+        if is_final():
+            session.tell(presence.goodbye(since))

@@ -103,8 +103,9 @@ def _connection(profile: Profile, broker: BrokerConfig, place: Place) -> Iterato
         yield Finding((*place, "url"), f"port {url.port}, {profile.title} listens on {known}")
     if not is_tls and all(each.tls for each in profile.login.ports):
         yield Finding((*place, "url"), f"no TLS, {profile.title} takes nothing else: write mqtts://", True)
-    if port is not None and port.alpn and port.alpn not in broker.tls.alpn:
-        text = f"port {url.port} of {profile.title} needs ALPN `{port.alpn}`"
+    protocols = profile.protocols_of(url.port)
+    if protocols and not set(protocols) & set(broker.tls.alpn):
+        text = f"port {url.port} of {profile.title} needs ALPN {' or '.join(f'`{each}`' for each in protocols)}"
         yield Finding((*place, "tls"), text, True)
 
 

@@ -140,6 +140,10 @@ class Profile(Frozen):
         found = self.limits.get(name)
         return found is None or bool(found.value)
 
+    def protocols_of(self, number: int) -> list[str]:
+        """The ALPN protocols of a port."""
+        return [each.alpn for each in self.login.ports if each.port == number and each.alpn]
+
     def port_of(self, number: int) -> Port | None:
         return next((each for each in self.login.ports if each.port == number), None)
 

@@ -1,6 +1,7 @@
 """A session within the limits of a profile: rates kept in order, a bad topic costs one message, logins are renewed."""
 
 import asyncio
+import json
 import math
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -17,6 +18,7 @@ from gateway.link import Link
 from gateway.model import UNIX_EPOCH_TICKS
 from gateway.mqtt.connect import open_sink
 from gateway.mqtt.gate import Gate, Limits
+from gateway.payload.presence import presence_of
 from gateway.profiles import profile_named
 from gateway.profiles.names import Who
 from gateway.profiles.wire import Wire
@@ -130,7 +132,8 @@ def test_a_session_is_left_with_a_goodbye_for_a_new_login(tmp_path: Path) -> Non
         token.write_text(f"SharedAccessSignature sr={name}&sig=x&se={int(time.time()) + 8}")
 
     async def renewed(config: BrokerConfig, link: Link) -> None:
-        async with open_sink(config, link, "edge") as sink:
+        presence = presence_of(config.presence, "edge", "1", lambda: "sha256:0")
+        async with open_sink(config, link, "edge", presence) as sink:
             assert link.credential_ends_s > time.time()
             sink.renews.set_result(None)  # type: ignore[attr-defined]  # the gate's own time would take 6 s
             await sink.wait_closed()
@@ -146,6 +149,8 @@ def test_a_session_is_left_with_a_goodbye_for_a_new_login(tmp_path: Path) -> Non
                 assert error.value.cause == "renewal"
             assert [(each.password or b"").split(b"&")[0][-1:] for each in broker.connects] == [b"a", b"b"]
             assert len(broker.goodbyes) == 2
+            states = [json.loads(each.payload)["state"] for each in broker.publishes]
+            assert states == ["online", "online"]  # nobody is told that the gateway stopped
 
     run(body())
 

@@ -44,8 +44,8 @@ def file_of(folder: Path, broker: str, payload: str = PLAIN) -> Path:
         (HUB + ", url: 'mqtt://hub.example.com'", PLAIN, "no TLS, Azure IoT Hub takes nothing else"),
         ("profile: huawei-iotda, endpoint: h.example.com, keep_alive: 20s", PLAIN,
          "keep-alive of 20 s, Huawei Cloud IoTDA takes 30 to 1200 s"),
-        (AWS.replace("com,", "com:443,").replace("a.pem}", "a.pem, alpn: [mqtt]}"), PLAIN,
-         "port 443 of AWS IoT Core needs ALPN `x-amzn-mqtt-ca`"),
+        (AWS.replace("com,", "com:443,").replace("a.pem}", "a.pem, alpn: [h2]}"), PLAIN,
+         "port 443 of AWS IoT Core needs ALPN `x-amzn-mqtt-ca` or `mqtt`"),
     ],
 )  # fmt: skip
 def test_what_a_cloud_refuses_for_certain_is_a_mistake(tmp_path: Path, broker: str, payload: str, said: str) -> None:

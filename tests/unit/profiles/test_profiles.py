@@ -54,6 +54,9 @@ def test_a_broker_with_a_profile_needs_no_more_than_an_endpoint() -> None:
     by_443 = BrokerConfig.model_validate({"profile": "aws-iot-core", "endpoint": "a-ats.iot.eu.amazonaws.com:443"})
     assert (by_443.url, by_443.tls.alpn) == ("mqtts://a-ats.iot.eu.amazonaws.com:443", ("x-amzn-mqtt-ca",))
     assert by_443.window == 100
+    custom = {"username": "u?x-amz-customauthorizer-name=a", "password": {"env": "TOKEN"}}
+    by_password = {"profile": "aws-iot-core", "endpoint": "a-ats.iot.eu.amazonaws.com:443", **custom}
+    assert BrokerConfig.model_validate(by_password).tls.alpn == ("mqtt",)
 
 
 @pytest.mark.parametrize(
