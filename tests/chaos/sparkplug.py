@@ -31,6 +31,8 @@ from tests.support.sparkplug_client import HostClient, host_client
 from tests.support.threaded import ThreadedProxy, proxy_thread
 
 GAPS = "Gateway/Gaps"
+CALM = 0.8
+"""How often everything is connected again before the next fault."""
 
 
 @dataclass
@@ -176,6 +178,8 @@ def campaign(folder: Path, seed: int, faults: int, say: Callable[[str], None] = 
             say(f"{number}/{faults} {name}")
             FAULTS[name][1](p, rng)
             verdict.faults[name] += 1
+            if rng.random() < CALM:  # otherwise the next fault may meet what this one has left
+                wait_until(lambda: p.gateway.ready, f"the gateway to be ready after {name}", 120)
             time.sleep(rng.uniform(0.2, 1.5))
             if len(p.host.judge.violations) > before:
                 say(f"  {p.host.judge.violations[before][:300]}")
@@ -212,8 +216,8 @@ def missing_of(
         arrived = got.get(f"{machine}/{tag}", set())
         made = [(value, ms_of(text)) for (value, text), before in zip(changes, [None, *changes], strict=False)
                 if before is None or before[0] != value]  # fmt: skip
-        first = min(arrived, default=0)
-        wanted = [each for each in made if each[1] >= first] if arrived else made[-1:]
+        first = next((place for place, (_, ms) in enumerate(made) if ms in arrived), len(made) - 1)
+        wanted = made[first:]
         count += len(wanted)
         lost = [each for each in (wanted[-1:] if ends else wanted) if each[1] not in arrived]
         if lost:

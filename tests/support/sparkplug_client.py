@@ -76,6 +76,10 @@ class HostClient:
                 return
             self.judge.see(message.topic, bytes(message.payload), message.qos, bool(message.retain))
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        assert self._client is not None
+        self._client.publish(topic, payload)
+
     def ask_for_births(self, times: int = 1) -> None:
         assert self._client is not None
         for _ in range(times):

@@ -21,11 +21,11 @@ from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority, Tag
 from gateway.payload.gaps import Row
 from gateway.payload.layout import Layout, Rows, Share, stream_of, taken
 from gateway.payload.sparkplug.births import properties, quality_of
-from gateway.payload.sparkplug.datatypes import COLUMNS, column_of, value_field
+from gateway.payload.sparkplug.datatypes import COLUMNS, Datatype, column_of, value_field
 from gateway.payload.sparkplug.metrics import TagMetrics
 from gateway.payload.sparkplug.node import Device, Node
 from gateway.payload.sparkplug.table import Table, packed_table
-from gateway.payload.sparkplug.wire import NULL, metric_of, metrics_of, rows_in
+from gateway.payload.sparkplug.wire import NULL, metric_of, metrics_of, rows_in, texts_of
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering, oldest_ticks, parts
 
 REPEAT_AFTER = 256
@@ -43,7 +43,7 @@ class SparkplugEncoder:
     ) -> None:
         self._latest_ns = latest_ns
         self._settings = settings
-        self._node = node
+        self._node = self.node = node
         self._source = source
         self._source_time = source_time
         self._layout = settings.layout()
@@ -185,7 +185,13 @@ class SparkplugEncoder:
         for datatype in np.unique(kinds[simple]).tolist():
             places = np.flatnonzero(simple & (kinds == datatype))
             if datatype not in COLUMNS:
-                simple[places] = False
+                texts = [batch.values[row] for row in rows[places].tolist()]
+                if datatype != Datatype.STRING or not all(type(text) is str for text in texts):
+                    simple[places] = False
+                    continue
+                told = texts_of(aliases[rows[places]], ms[places], texts, batch.historical)
+                for place, metric in zip(places.tolist(), told, strict=True):
+                    found[place] = metric
                 continue
             flat, lengths = self._column(batch, rows[places], datatype, aliases[rows[places]], ms[places])
             for place, metric in zip(places.tolist(), rows_in(flat, lengths), strict=True):

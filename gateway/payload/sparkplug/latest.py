@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gateway.model import Batch
 
-MOST_ROWS = 20_000
-"""How many rows wait for their evaluation, at most."""
-_MOST_BATCHES = 200
+MOST_ROWS = 100_000
+"""How many rows wait for their evaluation, at most: some megabytes."""
+_MOST_BATCHES = 500
 
 
 class Row(NamedTuple):
@@ -55,10 +55,12 @@ class Latest:
         seen, found = np.zeros(size, np.bool_), dict[int, Row]()
         for batch, aliases in reversed(pending):
             fresh = np.flatnonzero(~seen[aliases])[::-1]
+            if not len(fresh):
+                continue
             last, places = np.unique(aliases[fresh], return_index=True)
             seen[last] = True
-            for alias, row in zip(last.tolist(), fresh[places].tolist(), strict=True):
-                value = batch.values[row]
-                plain = value.item() if isinstance(value, np.generic) else value
-                found[alias] = Row(int(batch.types[row]), plain, int(batch.statuses[row]), int(batch.source_ticks[row]))
+            one = batch.rows(fresh[places])
+            values = one.values.tolist() if isinstance(one.values, np.ndarray) else one.values
+            columns = one.types.tolist(), values, one.statuses.tolist(), one.source_ticks.tolist()
+            found.update(zip(last.tolist(), map(Row, *columns), strict=True))
         self._rows |= found

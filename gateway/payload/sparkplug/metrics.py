@@ -32,6 +32,8 @@ class TagMetrics:
             [node.alias_of(devices[d].id, name) for name, d in zip(self.names, device_of, strict=True)], np.uint64
         )
         self.datatypes = np.array([_described(tag) for tag in tags], np.uint8)
+        self._wire = self.datatypes
+        """With texts where nothing is known."""
         self._is_fixed = np.zeros(len(tags), np.bool_)
         """Those that have become texts."""
         self._take_over()
@@ -76,8 +78,7 @@ class TagMetrics:
 
     def wire_types(self, batch: Batch) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
         """The datatype of each row."""
-        found = self.datatypes[batch.handles]
-        return np.where(found == 0, np.uint8(Datatype.STRING), found)
+        return self._wire[batch.handles]
 
     def _table(self, number: int) -> Table:
         device = self._devices[number]
@@ -89,6 +90,7 @@ class TagMetrics:
             for handle, tag in enumerate(self._tags)
             if self._device_of[handle] == number
         ]  # fmt: skip
+        self._wire = np.where(self.datatypes == 0, np.uint8(Datatype.STRING), self.datatypes)
         table = table_of(device.id, device.source, metrics, self._node.alias_of(device.id, GAPS))
         device.table = table
         self._node.keep(table)

@@ -25,6 +25,9 @@ NULL = b"\x38\x01"
 _MOST_VARINT = 10
 
 
+_SMALL = [bytes((number,)) for number in range(0x80)]
+
+
 class MalformedError(ValueError):
     """The bytes are no protobuf message."""
 
@@ -32,7 +35,9 @@ class MalformedError(ValueError):
 def varint(number: int) -> bytes:
     """One unsigned number."""
     if number < 0x80:
-        return bytes((number,))
+        return _SMALL[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     found = bytearray()
     while number >= 0x80:
         found.append(number & 0x7F | 0x80)
@@ -73,32 +78,47 @@ def metrics_of(
     they are, little endian.
     """
     rows = len(aliases)
-    parts: list[tuple[Bytes, NDArray[np.int64] | None]] = [(_constant(rows, HISTORICAL if historical else LIVE), None)]
-    for each, column in ((0x10, aliases), (0x18, ms)):
-        parts += [(_constant(rows, bytes((each,))), None), _varints(column)]
-    parts.append((_constant(rows, bytes((tag,))), None))
+    parts = [(0x10, _varints(aliases)), (0x18, _varints(ms))]
     if values.dtype == np.uint64:
-        parts.append(_varints(values))
+        parts.append((tag, _varints(values)))
     else:
-        parts.append((np.ascontiguousarray(values).view(np.uint8).reshape(rows, -1), None))
-    lengths = np.full(rows, sum(part.shape[1] for part, cut in parts if cut is None), np.int64)
-    for _, cut in parts:
+        parts.append((tag, (np.ascontiguousarray(values).view(np.uint8).reshape(rows, -1), None)))
+    width = 4 + sum(1 + part.shape[1] for _, (part, _) in parts)
+    lengths = np.full(rows, width - 2, np.int64)
+    table = np.empty((rows, width), np.uint8)
+    table[:, 0], table[:, 2], table[:, 3] = METRIC[0], LIVE[0], historical
+    kept: NDArray[np.bool_] | None = None
+    at = 4
+    for each, (part, cut) in parts:
+        end = at + 1 + part.shape[1]
+        table[:, at], table[:, at + 1 : end] = each, part
         if cut is not None:
-            lengths += cut
-    head = np.empty((rows, 2), np.uint8)
-    head[:, 0], head[:, 1] = METRIC[0], lengths
-    table = np.concatenate((head, *(part for part, _ in parts)), axis=1)
-    if all(cut is None for _, cut in parts):
-        return table.tobytes(), lengths + 2
-    kept = [np.ones((rows, 2), np.bool_)]
-    for part, cut in parts:
-        width = part.shape[1]
-        kept.append(np.ones((rows, width), np.bool_) if cut is None else np.arange(width) < cut[:, None])
-    return table[np.concatenate(kept, axis=1)].tobytes(), lengths + 2
+            kept = np.ones((rows, width), np.bool_) if kept is None else kept
+            kept[:, at + 1 : end] = np.arange(part.shape[1]) < cut[:, None]
+            lengths -= part.shape[1] - cut
+        at = end
+    table[:, 1] = lengths
+    return (table if kept is None else table[kept]).tobytes(), lengths + 2
 
 
-def _constant(rows: int, value: bytes) -> Bytes:
-    return np.broadcast_to(np.frombuffer(value, np.uint8), (rows, len(value)))
+def texts_of(
+    aliases: NDArray[np.uint64], ms: NDArray[np.uint64], texts: Sequence[str], historical: bool
+) -> list[bytes]:
+    """The metrics of rows with texts, one by one."""
+    head, found = (HISTORICAL if historical else LIVE) + b"\x10", list[bytes]()
+    for alias, at_ms, text in zip(_each(aliases), _each(ms), texts, strict=True):
+        encoded = text.encode(errors="replace")
+        body = b"%b%b\x18%b\x7a%b%b" % (head, alias, at_ms, varint(len(encoded)), encoded)
+        found.append(METRIC + varint(len(body)) + body)
+    return found
+
+
+def _each(column: NDArray[np.uint64]) -> Sequence[bytes]:
+    """Each number as a varint."""
+    table, lengths = _varints(column)
+    if lengths is None and (width := table.shape[1]) > 1:
+        return np.ascontiguousarray(table).view(f"S{width}").ravel().tolist()  # the last byte of none is 0
+    return [varint(number) for number in column.tolist()]
 
 
 def _varints(column: NDArray[np.generic]) -> tuple[Bytes, NDArray[np.int64] | None]:
@@ -122,6 +142,12 @@ def _varints(column: NDArray[np.generic]) -> tuple[Bytes, NDArray[np.int64] | No
 def as_historical(payload: bytes) -> bytes:
     """The metrics of a stored payload, flagged as historical."""
     found, place, size = bytearray(payload), 0, len(payload)
+    width = 2 + payload[1] if size > 1 and payload[1] < 0x80 else size
+    if size and not size % width:
+        table = np.frombuffer(found, np.uint8).reshape(-1, width)
+        if (table[:, 0] == METRIC[0]).all() and (table[:, 1] == width - 2).all():  # of which all have one length
+            table[:, 3] = 1
+            return bytes(found)
     while place < size:
         length, place = _varint_at(payload, place + 1)
         found[place + 1] = 1

@@ -290,8 +290,7 @@ def test_nothing_is_born_before_the_primary_host_is_online_and_its_end_ends_the_
     """tck-id-message-flow-edge-node-birth-publish-phid-wait, tck-id-operational-behavior-edge-node-birth-sequence-wait,
     tck-id-message-flow-edge-node-birth-publish-phid-offline,
     tck-id-operational-behavior-edge-node-termination-host-offline,
-    tck-id-operational-behavior-primary-application-state-with-multiple-servers-state-subs,
-    tck-id-message-flow-edge-node-birth-publish-subscribe
+    tck-id-operational-behavior-primary-application-state-with-multiple-servers-state-subs
     """
     plant, link = Plant(tmp_path, primary_host="scada"), Link("broker", "mqtt://h")
     put(plant, 1.0)
