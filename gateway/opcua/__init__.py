@@ -10,6 +10,6 @@ The subpackages; each imports only from those before it:
 """
 
 from gateway.opcua.opening import Source, open_source
-from gateway.opcua.session.calls import CallSizes
+from gateway.opcua.session.learned import Learned
 
-__all__ = ["CallSizes", "Source", "open_source"]
+__all__ = ["Learned", "Source", "open_source"]

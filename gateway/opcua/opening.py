@@ -18,8 +18,8 @@ from gateway.opcua.codec.namespaces import nameless
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.operations.server import ServerOperations
 from gateway.opcua.session.asyncua_edge import patch_asyncua
-from gateway.opcua.session.calls import CallSizes
 from gateway.opcua.session.connect import open_session
+from gateway.opcua.session.learned import Learned
 from gateway.opcua.session.periodic import PeriodicTask, beside, run_periodic
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.data_types import with_types
@@ -86,23 +86,23 @@ async def open_source(
     *,
     describe: bool = False,
     repeat: bool = False,
-    sizes: CallSizes | None = None,
+    learned: Learned | None = None,
 ) -> AsyncIterator[Source]:
     """Connect, resolve the selection, subscribe.  Raises `Unavailable`.
 
     `checkpoint` is that of the last durable batch, or empty.  With `describe` each tag has the type that the server
-    tells of its variable.  With `repeat` the last values come again where a subscription is continued.  `sizes` is what
-    earlier connections learned of the server's calls.  Leaving closes session and socket in bounded time; the
+    tells of its variable.  With `repeat` the last values come again where a subscription is continued.  `learned` is
+    what earlier connections leave to this one.  Leaving closes session and socket in bounded time; the
     subscriptions stay on the server for whoever comes with the checkpoint.
     """
     patch_asyncua()
-    async with open_session(config, metrics, sizes) as session:
+    async with open_session(config, metrics, learned) as session:
         since_s = time.monotonic()
         before = decode_checkpoint(checkpoint)
         table = arranged(await resolve(session, config), (before.state.added or ()) if before else ())
         before = before.for_table(table.digest) if before else None
         if told := nameless(session.uris):
-            log = session.sizes.log_of(config.name)
+            log = session.log
             log.warning("no URI names these namespaces alone: their node ids are written with ns=", namespaces=told)
         types = await types_or_none(session, config.structures)
         if describe:
@@ -148,7 +148,7 @@ async def _begun(
         except NoSubscriptions as error:
             if config.mode == "subscribe":
                 raise
-            log = session.sizes.log_of(config.name)
+            log = session.log
             log.warning("the server has no subscriptions: its variables are polled", reason=str(error))
         else:
             return subscribed

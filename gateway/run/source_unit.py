@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
-from gateway.opcua import CallSizes, open_source
+from gateway.opcua import Learned, open_source
 from gateway.opcua.session.security import check, problems_with
 from gateway.operations import Operable
 from gateway.payload.choose import describes_types, retains
@@ -165,7 +165,7 @@ async def source_unit(
 ) -> AsyncIterator[SourceUnit]:
     """A source that can begin.  On exit it is disconnected."""
     async with asyncio.TaskGroup() as tasks:
-        unit = SourceUnit(gateway, source, tasks, connect or partial(open_source, sizes=CallSizes()))
+        unit = SourceUnit(gateway, source, tasks, connect or partial(open_source, learned=Learned()))
         try:
             yield unit
         finally:

@@ -15,7 +15,7 @@ from gateway.commands.outcome import Refused
 from gateway.commands.request import digest_of
 from gateway.config.commands import CommandsConfig, WriteConfig
 from gateway.delivery import Packet
-from gateway.operations import Facts
+from gateway.operations import Facts, FieldForm, Form
 from gateway.topics import expand
 from gateway.values import Typed
 
@@ -26,7 +26,7 @@ _CONFIG = CommandsConfig.model_validate(
     }
 )  # fmt: skip
 _HALL = hall_of("edge", _CONFIG, {"shop": ("shop",), "opc.tcp://shop:4840": ("shop",)})
-_LEVELS = {"requester": "mes", "source": "shop", "method": "ValueWrite_V2", "rid": "?$rid=12345678"}
+_LEVELS = {"requester": "mes", "source": "shop", "method": "ValueWrite_V2", "rid": "?$rid=12345678", "device": "shop"}
 _TOPICS = [
     re.sub(r"\{(\w+)\}", lambda found: _LEVELS[found[1]], topic)
     for listening in _HALL.listenings for topic in listening.templates
@@ -35,7 +35,18 @@ _TOPICS = [
 _HOMES = [expand(each.replies, {"gateway": "edge", "requester": "mes"}) for each in _HALL.listenings]
 _HOME = _HOMES[0]
 _NOW_NS = 1_795_996_800_000_000_000
-_KINDS = [Facts(n, rank, (), 3, 3, Typed(n, None)) for n in range(27) for rank in (-1, 1, -2)]
+_FORMS = {
+    "i=11": Form(11), "s=Doors": Form(3, options=((0, "a"), (3, "b"))), "s=Mode": Form(6, members=((0, "a"), (1, "b"))),
+    "s=Self": Form(22, data_type="s=Self", encoding="s=SelfBinary", kind=1, fields=(
+        FieldForm("a", "i=11", 0, is_optional=True), FieldForm("b", "s=Self", 1, is_optional=True),
+        FieldForm("c", "s=Doors", 2, is_optional=True), FieldForm("d", "s=Mode", 0, is_optional=True),
+    )),
+}  # fmt: skip
+_KINDS = [
+    *(Facts(n, rank, (), 3, 3, Typed(n, None)) for n in range(27) for rank in (-1, 1, -2, 2)),
+    *(Facts(form.built_in, rank, (), 3, 3, None, data_type=name, forms=_FORMS)
+      for name, form in _FORMS.items() for rank in (-1, 1, 2, 0)),
+]  # fmt: skip
 
 
 def run(data: bytes) -> None:

@@ -22,7 +22,7 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import Metrics
-from gateway.opcua import CallSizes, Source, open_source
+from gateway.opcua import Learned, Source, open_source
 from tests.hostile.behaviours import BEHAVIOURS
 from tests.hostile.measure import LATE_S, Turns, measuring
 from tests.hostile.server import HEALTHY
@@ -87,7 +87,7 @@ class Peer:
 
     async def keep(self) -> None:
         metrics = Metrics().for_source(self.made.name)
-        connect = partial(open_source, self.made, metrics, b"", sizes=CallSizes())
+        connect = partial(open_source, self.made, metrics, b"", learned=Learned())
         await keep_connected(self.link, connect, self.serve, Backoff(0.02, 0.1))
 
     async def wait_values(self) -> None:

@@ -4,13 +4,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import structlog
+
+from gateway.logs import Sparing, SparingLog
 from gateway.opcua.session.calls import CallSizes, in_calls
 from gateway.opcua.session.session import OperationLimits
+
+
+def fake_log(sparing: Sparing | None = None) -> SparingLog:
+    return SparingLog(structlog.get_logger("gateway.opcua"), sparing or Sparing())
 
 
 def fake_session(limits: OperationLimits, sizes: CallSizes | None = None, **attributes: object) -> Any:
     """A session with these limits and attributes, whose calls are cut to size as those of a real one."""
     known = sizes or CallSizes()
+    attributes.setdefault("log", fake_log())
 
     async def is_alive() -> bool:
         return True

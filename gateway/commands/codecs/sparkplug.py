@@ -16,11 +16,14 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from gateway.commands.codec import Codec, Context, Encoded, Heard, Wish, refusal
+from gateway.commands.codecs.reading import Body, number_in, text_in
+from gateway.commands.fields import MOST_ITEMS
 from gateway.commands.outcome import Refused
 from gateway.commands.request import Request
 
 TOPIC = "spBv1.0/factory/DCMD/{gateway}/{device}"
 _LIFETIME_S = 60.0
+_LATEST_MS = 1e14
 
 
 def _decode(heard: Heard) -> Sequence[Wish]:
@@ -35,14 +38,22 @@ def _decode(heard: Heard) -> Sequence[Wish]:
     source = str(body.get("source", ""))
     if "error" in body:
         return (refusal(Refused("invalid", str(body["error"])), id=own_id, source=source),)
-    writes = body["writes"]
-    names = tuple(str(name) for name, _ in writes)
-    if len(set(names)) < len(names):
-        return (refusal(Refused("invalid", "a metric stands twice"), id=own_id, source=source),)
-    request = Request(
-        "write", id=own_id, sent_s=body["timestamp"] / 1000, tags=names, values=tuple(value for _, value in writes)
-    )
-    return (Wish(source, request, id=own_id),)
+    try:
+        return (Wish(source, _request(body, own_id), id=own_id),)
+    except Refused as error:
+        return (refusal(error, id=own_id, source=source),)
+
+
+def _request(body: Body, own_id: str) -> Request:
+    """What comes on this topic without an edge node in between may be anything."""
+    writes = body.get("writes")
+    if not isinstance(writes, list) or not all(isinstance(each, list) and len(each) == 2 for each in writes):
+        raise Refused("invalid", "writes: a list of names and values")
+    names = tuple(text_in({"writes": name}, "writes") for name, _ in writes)
+    if not 1 <= len(names) <= MOST_ITEMS or len(set(names)) < len(names):
+        raise Refused("invalid", f"writes: 1 to {MOST_ITEMS} metrics, each once")
+    sent_s = number_in(body, "timestamp", 0, _LATEST_MS) / 1000
+    return Request("write", id=own_id, sent_s=sent_s, tags=names, values=tuple(value for _, value in writes))
 
 
 def _encode(answer: Mapping[str, object], context: Context) -> Encoded:

@@ -15,7 +15,6 @@ import structlog
 
 from gateway.cancellation import unless_asked
 from gateway.errors import Unavailable
-from gateway.logs import Sparing, SparingLog
 from gateway.opcua.session.asyncua_edge import TooLarge
 
 WIDTH = 5
@@ -52,13 +51,7 @@ class CallSizes:
         """Why calls of a kind became smaller, until the first that is answered."""
         self._unanswered: dict[str, _Unanswered] = {}
         self._connections = 0
-        self.lines = Sparing()
-        """What the log said of this server, over all connections: one that flaps does not repeat itself."""
         self._log = structlog.get_logger("gateway.opcua")
-
-    def log_of(self, source: str) -> SparingLog:
-        """A log that says each thing of this server once in a while."""
-        return SparingLog(structlog.get_logger("gateway.opcua").bind(source=source), self.lines)
 
     def begin(self, source: str, url: str) -> None:
         """Calls go to this server from now on."""

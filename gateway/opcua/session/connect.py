@@ -31,8 +31,8 @@ from gateway.opcua.session.asyncua_edge import (
     peer_errors,
     trust_own_clock,
 )
-from gateway.opcua.session.calls import CallSizes
 from gateway.opcua.session.certificates import readable
+from gateway.opcua.session.learned import Learned
 from gateway.opcua.session.periodic import beside
 from gateway.opcua.session.refusals import Refusal, Refusals
 from gateway.opcua.session.security import (
@@ -62,9 +62,9 @@ _LIMITS = {"read": 11705, "browse": 11710, "continuation": 2735, "write": 11707,
 
 @asynccontextmanager
 async def open_session(
-    config: SourceConfig, metrics: SourceMetrics, sizes: CallSizes | None = None
+    config: SourceConfig, metrics: SourceMetrics, learned: Learned | None = None
 ) -> AsyncIterator[Session]:
-    """Connect and activate a session.  `sizes` is what earlier ones have learned, and learns from this one.
+    """Connect and activate a session.  `learned` is what earlier ones leave to this one, and this one to the next.
 
     Raises `Unavailable`, also when our own files cannot be used: they were usable at the start (`security.check`), so
     somebody is changing them.
@@ -93,7 +93,7 @@ async def open_session(
                     raise Unavailable(f"{config.url} would receive the password unencrypted, so it is not sent")
                 with peer_errors("log in", config.url):
                     await client.activate_session(username, password, client.user_certificate)
-                session = await _introduced(client, config, metrics, sizes or CallSizes())
+                session = await _introduced(client, config, metrics, learned or Learned())
             async with beside(partial(_keep_alive, session), protocol.hang_up, f"session-{config.name}"):
                 yield session
     finally:
@@ -146,11 +146,13 @@ async def _created(client: Client, config: SourceConfig) -> ua.CreateSessionResu
         raise
 
 
-async def _introduced(client: Client, config: SourceConfig, metrics: SourceMetrics, sizes: CallSizes) -> Session:
+async def _introduced(client: Client, config: SourceConfig, metrics: SourceMetrics, learned: Learned) -> Session:
     """What the server says of itself: namespaces, start time, limits."""
-    sizes.begin(config.name, config.url)
-    refused = Refusals(metrics.refused_lookups, sizes.log_of(config.name))
-    session = Session(client, config.url, (), "", OperationLimits(), sizes, refused, config.request_timeout)
+    log = learned.begin(config.name, config.url)
+    refused = Refusals(metrics.refused_lookups, log)
+    session = Session(
+        client, config.url, (), "", OperationLimits(), learned.sizes, refused, config.request_timeout, log
+    )
     nodes = [_NAMESPACES, _START_TIME, *(ua.NodeId(ua.Int32(number), ua.Int16(0)) for number in _LIMITS.values())]
     namespaces, *values = await session.read_values(nodes)
     uris, started, *limits = [value.good for value in (namespaces, *values)]

@@ -12,6 +12,7 @@ from asyncua.client.ua_client import UASocketState
 from asyncua.client.ua_session import UaSession
 
 from gateway.errors import Unavailable
+from gateway.logs import SparingLog
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.read_values import READ, ReadValue, read_answer, read_request
 from gateway.opcua.codec.standard import STANDARD_STRUCTURES
@@ -60,6 +61,7 @@ class Session:
     refused: Refusals
     """What it would not tell of its address space."""
     request_timeout_s: float
+    log: SparingLog
 
     @property
     def services(self) -> UaSession:

@@ -63,7 +63,7 @@ class MonitoredItems:
         """The encoded `SubscriptionState`; empty while items change."""
         self._gone: set[int] = set()
         self._revised: set[int] = set()
-        self._log = session.sizes.log_of(config.name)
+        self._log = session.log
         tell_missing(self._log, table)
         metrics.empty_selections.set(len(table.missing))
 

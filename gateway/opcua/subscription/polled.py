@@ -105,7 +105,7 @@ class PolledSource:
         self._error: BaseException | None = None
         self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)
         self.backfill = Backfill(session, config, dialect, self._builder, self._woken.set)
-        self._log = session.sizes.log_of(config.name)
+        self._log = session.log
         tell_missing(self._log, table)
         metrics.empty_selections.set(len(table.missing))
 

@@ -72,7 +72,7 @@ class SubscribedSource:
         self._metrics = metrics
         self._dialect = dialect
         self._publisher = publisher
-        self._log = session.sizes.log_of(config.name)
+        self._log = session.log
         self._ready: deque[Delivery] = deque()
         self._clock = ServerClock()
         self._builder = BatchBuilder(config.name, table, metrics, dialect, time_source=config.time_source)

@@ -33,7 +33,7 @@ class Subscriptions:
         self._config = config
         self._watch_model = watch_model
         self._trackers: list[SubscriptionTracker] = []
-        self._log = session.sizes.log_of(config.name)
+        self._log = session.log
 
     def __iter__(self) -> Iterator[SubscriptionTracker]:
         return iter(tuple(self._trackers))

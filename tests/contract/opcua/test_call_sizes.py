@@ -9,8 +9,9 @@ from asyncua import ua
 from structlog.testing import capture_logs
 
 from gateway.errors import Unavailable
-from gateway.opcua import CallSizes, open_source
+from gateway.opcua import Learned, open_source
 from gateway.opcua.codec.wire import Dialect
+from gateway.opcua.session.calls import CallSizes
 from gateway.opcua.session.connect import open_session
 from gateway.opcua.subscription.history import read_history
 from tests.support.opcua_scripted import PLANT, Ask, Connection, Hook, ScriptedServer
@@ -81,7 +82,7 @@ def test_a_request_refused_as_too_large_is_repeated_in_parts(way: str) -> None:
 
     async def subscribed(url: str) -> int:
         made = config(url, select=[{"subtree": "/Objects/plant"}], request_timeout=TIMEOUT_S)
-        async with open_source(made, series(), b"", sizes=sizes) as source:
+        async with open_source(made, series(), b"", learned=Learned(sizes)) as source:
             return len(source.table.tags)
 
     async def body() -> tuple[int, int]:

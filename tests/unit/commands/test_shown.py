@@ -20,8 +20,8 @@ ASKED = re.findall(r"^\|[^|]+\| `gateway command ([^`]*)`", README, flags=re.MUL
 PUBLISHED = re.findall(
     r"^\| `([a-z-]+)`[^|]*\|[^|]*\| `mosquitto_pub .*?-t (\S+) .*?-m '(.*)'` \|$", README, flags=re.MULTILINE
 )
-OF_OTHERS = {"native", "sparkplug"}
-"""The client has the first, any host application of Sparkplug the second."""
+OF_OTHERS = {"native", "sparkplug", "iot-hub", "iotda"}
+"""The client has the first, host applications of Sparkplug and the clouds have the others."""
 
 
 def items_of(words: list[str]) -> list[str]:

@@ -24,6 +24,7 @@ from gateway.opcua.subscription.services import Subscription
 from gateway.opcua.subscription.subscribed import SubscribedSource
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 from tests.support import opcua_wire as wire
+from tests.support.opcua_fake import fake_log
 
 LAST = 2**32 - 1
 NOW = 134_000_000_000_000_000
@@ -112,7 +113,14 @@ class Run:
         self.server = server or FakeServer({})
         self.publisher = FakePublisher(responses, at_once)
         self.metrics = Metrics()
-        session = SimpleNamespace(where="fake", uris=(), started="", send=self.server.send, sizes=CallSizes())
+        session = SimpleNamespace(
+            where="fake",
+            uris=(),
+            started="",
+            send=self.server.send,
+            sizes=CallSizes(),
+            log=fake_log(),
+        )
         table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
         series = self.metrics.for_source("s")
         self.source = SubscribedSource(

@@ -18,14 +18,13 @@ from gateway.metrics import Metrics
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Tag
 from gateway.opcua.codec.read_values import ReadValue
 from gateway.opcua.codec.wire import Dialect, Reader
-from gateway.opcua.session.calls import CallSizes
 from gateway.opcua.session.session import OperationLimits
 from gateway.opcua.space.selection import Item, Table
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SavedSubscription, SubscriptionState
 from gateway.opcua.subscription.publisher import Silent
 from gateway.opcua.subscription.subscribed import SubscribedSource
 from tests.support import opcua_wire as wire
-from tests.support.opcua_fake import fake_session
+from tests.support.opcua_fake import fake_log, fake_session
 
 URL = "opc.tcp://nowhere:1"
 CONFIG = SourceConfig.model_validate(
@@ -130,7 +129,7 @@ class Run:
 
     def __init__(
         self, services: FakeServices, started: str = "monday", table: Table = TABLE,
-        publisher: FakePublisher | None = None, checkpoint: Checkpoint = CHECKPOINT, sizes: CallSizes | None = None,
+        publisher: FakePublisher | None = None, checkpoint: Checkpoint = CHECKPOINT, lines: Sparing | None = None,
         answers: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         self.publisher = publisher or FakePublisher()
@@ -140,8 +139,8 @@ class Run:
 
         self.batches: list[Batch] = []
         session = fake_session(
-            OperationLimits(), sizes, where=URL, uris=(), started=started, services=services, ask=services.ask,
-            send=services.send, read_values=self._read_values, answers=answered,
+            OperationLimits(), log=fake_log(lines), where=URL, uris=(), started=started, services=services,
+            ask=services.ask, send=services.send, read_values=self._read_values, answers=answered,
         )  # fmt: skip
         self._now, self._checkpoint = services.now, checkpoint
         self._source = SubscribedSource(
@@ -241,14 +240,14 @@ def test_a_subscription_with_a_changed_interval_affects_only_its_own_tags() -> N
 
 
 def test_a_server_that_flaps_is_told_of_once_in_a_while_and_how_often() -> None:
-    sizes, now_s = CallSizes(), [0.0]
-    sizes.lines = Sparing(lambda: now_s[0])
+    now_s = [0.0]
+    sparing = Sparing(lambda: now_s[0])
 
     def lines(*kept: int) -> list[tuple[object, object]]:
         services = FakeServices()
         services.kept = {number: [] for number in kept}
         with capture_logs() as logs:
-            Run(services, sizes=sizes)
+            Run(services, lines=sparing)
         return [(line["event"].partition(":")[0], line.get("and_more_since")) for line in logs]
 
     assert lines(7) == [("subscription transferred", None), ("subscribed", None), ("subscribed again", None)]
