@@ -157,9 +157,8 @@ class _Writer:
     def _machines(self) -> Iterator[Iterable[str]]:
         names = Names(most=120)
         for path, points in self._description.groups:
-            own = Names(most=120)
-            content = [_variable(own.of(point.tag.name), point) for point in points]
-            yield whole(_described(_collection(names.of("_".join(path)), "", content), "/".join(path)))
+            machine = _described(_collection(names.of("_".join(path)), "", [MARK]), "/".join(path))
+            yield with_pieces(machine, [elements(_variables(points))])
 
     def _time_series(self) -> Iterator[str]:
         record = _collection("Record", f"{_SERIES}Record/1/1", [
@@ -256,6 +255,12 @@ def _interaction(name: str, topic: Topic, point: Point) -> Schema:
     if point.tag.unit:
         content.append(_property("unit", "https://schema.org/unitCode", point.tag.unit))
     return _collection(name, f"{_AID}PropertyDefinition", [*content, forms])
+
+
+def _variables(points: Sequence[Point]) -> Iterator[Iterable[str]]:
+    names = Names(most=120)
+    for point in points:
+        yield whole(_variable(names.of(point.tag.name), point))
 
 
 def _variable(name: str, point: Point) -> Schema:
