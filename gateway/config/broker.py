@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from gateway.config.from_profile import host_of, profile_or_mistake, with_profile
 from gateway.config.payload import PayloadConfig
@@ -172,6 +172,8 @@ class BrokerConfig(Strict):
     tags: Annotated[tuple[TagsConfig, ...], Field(min_length=1)] | None = None
     """The tags that this broker gets: those that match any item of the list (default: all)."""
 
+    _table: Profile | None = PrivateAttr(default=None)
+
     @model_validator(mode="before")
     @classmethod
     def _from_profile(cls, given: object) -> object:
@@ -188,10 +190,17 @@ class BrokerConfig(Strict):
             raise ValueError("credentials make the password: remove password")
         return self
 
+    @model_validator(mode="after")
+    def _keeps_its_table(self) -> Self:
+        """A file with a profile is read once: what happens to it later concerns the next reload."""
+        if self.profile is not None:
+            self._table = profile_or_mistake(self.profile)
+        return self
+
     @property
     def table(self) -> Profile | None:
-        """The profile."""
-        return None if self.profile is None else profile_or_mistake(self.profile)
+        """The profile.  Raises `ValueError` for one that does not exist, which a checked configuration has not."""
+        return self._table if self._table is not None or self.profile is None else profile_or_mistake(self.profile)
 
     def who(self, default_device: str) -> Who:
         """This gateway as a device of the cloud."""

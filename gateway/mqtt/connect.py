@@ -95,7 +95,7 @@ async def open_sink(
     only_will = presence is not None and presence.is_will_alone
     comes_first = presence is not None and not only_will and experience.presence.comes_first(now_s)
     device = config.client_id or default_client_id
-    profile = await in_thread(lambda: config.table, f"profile of {config.name}")
+    profile = config.table
     wire = None if profile is None else Wire(profile, config.who(device), config.wire_topic)
     will = presence.will(since) if presence and comes_first and (profile is None or profile.allows("will")) else None
     if wire is not None and not wire.is_plain:

@@ -59,6 +59,23 @@ def test_a_broker_with_a_profile_needs_no_more_than_an_endpoint() -> None:
     assert BrokerConfig.model_validate(by_password).tls.alpn == ("mqtt",)
 
 
+def test_a_profile_in_a_file_holds_until_the_next_reload_which_sees_its_change(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    keys = {"profile": str(file), "url": "mqtt://localhost"}
+
+    def loaded(per_s: int) -> BrokerConfig:
+        file.write_text(f"extends: generic\nname: mine\nlimits: {{messages_per_s: {{value: {per_s}, source: mqtt}}}}\n")
+        return BrokerConfig.model_validate(keys)
+
+    first, second = loaded(5), loaded(6)
+    assert first != second
+    assert loaded(6) == second
+    file.unlink()
+    assert first.model_copy(update={"wire_topic": "x"}).table == first.table
+    assert first.table is not None
+    assert first.table.limit("messages_per_s") == 5
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
