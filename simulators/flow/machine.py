@@ -15,6 +15,7 @@ from simpy.events import Timeout
 
 from simulators.flow.assembly import Store
 from simulators.flow.buffer import Buffer
+from simulators.flow.causes import Causes
 from simulators.flow.change import Change, Command, Ledger
 from simulators.flow.crew import Crew
 from simulators.flow.failure_process import FailureProcesses
@@ -62,10 +63,10 @@ class Machine(Stoppable):
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
 
     __slots__ = (  # over 30 attributes: without slots, Python keeps them in a slower dict
-        "_ideals", "_is_plain", "_on_line", "_outflows", "_power", "_quality", "_reserved", "_routes", "_special_s",
-        "_stores", "_usual_s", "begins_at_once", "can_take", "cycles", "defects", "good", "hazard", "ideal_cycle_s",
-        "ideal_s", "line", "name", "order", "product", "results", "rework", "scrap", "seed", "setups", "signals",
-        "speed", "station", "waits_for", "witnesses",
+        "_ideals", "_is_caused", "_is_plain", "_on_line", "_outflows", "_power", "_quality", "_reserved", "_routes",
+        "_special_s", "_speed_hazard", "_stores", "_usual_s", "begins_at_once", "can_take", "causes", "cycles",
+        "defects", "good", "hazard", "ideal_cycle_s", "ideal_s", "line", "name", "order", "product", "results",
+        "rework", "scrap", "seed", "setups", "signals", "speed", "station", "waits_for", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -84,7 +85,8 @@ class Machine(Stoppable):
         """Ideal time of all parts made, in seconds: PRI x PQ of ISO 22400."""
         self.speed = 1.0
         self.hazard = 1.0
-        """Failures per second worked, relative to the usual speed."""
+        """Failures per second worked, relative to the usual."""
+        self._speed_hazard = 1.0
         self.waits_for: Buffer | None = None
         """The buffer in which it waits for room; None when it does not wait."""
         self.can_take = False
@@ -99,6 +101,9 @@ class Machine(Stoppable):
         self.defects: dict[str, int] = {}
         """How many defects of each code it found."""
         self.setups = Setups(station, seed, self.path)
+        self.causes = Causes(
+            station, seed, lambda: self.setups.worn, lambda: self.worked_s(self.env.now) - self.renewed_s
+        )
         self.seed = seed
         self._on_line = line
         inflow.users.append(self)
@@ -115,7 +120,9 @@ class Machine(Stoppable):
         for _, store in self._stores:
             store.users.append(self)
             self.further_inflows.append(store)
-        self._is_plain = station.blocking == "after" and not self.processes.by_cycles and not self._stores
+        self._is_plain = station.blocking == "after" and not self.processes.by_cycles
+        self._is_caused = bool(self.causes)
+        self._is_plain = self._is_plain and not self._stores and not self._is_caused
         self.begins_at_once = self._is_plain and not self.setups.needed
         """Whether work always begins right after a part is taken, without any preparation."""
 
@@ -198,6 +205,9 @@ class Machine(Stoppable):
             self.renewed_s = self.worked_s(self.env.now)
         for process in self.processes.due_by_cycles():
             yield from self.tend(process)
+        if self._is_caused:
+            self.causes.begin(part.product)
+            self.hazard = self._speed_hazard * self.causes.failures(self.env.now)
 
     def _has(self, part: Part, name: str) -> bool:
         """Whether this station has built this component into the part already, before a rework."""
@@ -284,7 +294,7 @@ class Machine(Stoppable):
             self.processes.cycled()
         if self.setups.counted:
             self.setups.made_one(part)
-        defect = self._quality.verdict()
+        defect = self._quality.verdict(self.causes.defects(part, now) if self._is_caused else 1.0)
         part.visits.append(Visit(self.name, began_s, now, defect.code if defect else ""))
         if self._kept is not None:
             self._kept(Change(now, self.path, "cycle_s", now - began_s))
@@ -382,7 +392,8 @@ class Machine(Stoppable):
             raise ValueError(f"speed must be over 0, not {speed}: hold the machine to stop it")
         self.disturb()
         now, law = float(self.env.now), self.station.speed
-        self.speed, self.hazard = speed, speed**law.failures
+        self.speed, self._speed_hazard = speed, speed**law.failures
+        self.hazard = self._speed_hazard * self.causes.failures(now)
         self._quality.factor, self.setups.wear = speed**law.defects, speed**law.tool
         self._power.set_speed(speed, now)
         for follow in self.followers:

@@ -25,11 +25,12 @@ class Quality:
         """Probability of defects, relative to the usual speed."""
         self._bad = self._limits[-1] if self._limits else 0.0
 
-    def verdict(self) -> Defect | None:
-        """The defect of the next part.  None: it is good."""
+    def verdict(self, factor: float = 1.0) -> Defect | None:
+        """The defect of the next part, `factor` times as likely as usual at this speed.  None: it is good."""
         if not self._limits:
             return None
-        luck = self._luck() / self.factor
+        likely = self.factor * factor
+        luck = self._luck() / likely if likely else 1.0
         return None if luck >= self._bad else self._defects[bisect_right(self._limits, luck)]
 
 

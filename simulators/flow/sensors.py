@@ -16,6 +16,9 @@ Curve = Callable[[float], float]
 
 def signals_of(machine: Machine, seed: int) -> dict[str, Signal]:
     """Every signal of a machine, by name."""
+    for spec in machine.station.signals:
+        if spec.name in machine.causes.signals:
+            machine.causes.watch(spec.name, _pure(spec, machine))
     return {spec.name: _signal(spec, machine, seed) for spec in machine.station.signals}
 
 

@@ -54,6 +54,11 @@ class Setups:
         return self._change is not None and self._used >= self._life
 
     @property
+    def worn(self) -> float | None:
+        """The used share of the present tool's life.  None: there are no tools."""
+        return self._used / self._life if self._life else None
+
+    @property
     def tool_used(self) -> float:
         """The wear of the present tool, in parts at the usual speed."""
         return self._used

@@ -23,6 +23,7 @@ from simulators.plant.sensing import Counting, Lagging, Loading, SensorFault, Si
 from simulators.plant.stations import (
     OUT,
     AnyStation,
+    Cause,
     Component,
     Conveyor,
     Defect,
@@ -42,10 +43,10 @@ from simulators.yaml_models import validated
 from simulators.yaml_positions import read_yaml
 
 __all__ = [
-    "OUT", "AnyStation", "Arrivals", "Component", "Conveyor", "Counting", "Crew", "Defect", "Endless", "Failure",
-    "Lagging", "Line", "Loading", "Loop", "Maintenance", "Order", "Orders", "Oven", "Plant", "Powers", "Process",
-    "Route", "SensorFault", "Setup", "Shift", "SignalSpec", "SpeedLaws", "Station", "Stress", "Tool", "Transport",
-    "Wearing", "load", "schema", "warnings_of",
+    "OUT", "AnyStation", "Arrivals", "Cause", "Component", "Conveyor", "Counting", "Crew", "Defect", "Endless",
+    "Failure", "Lagging", "Line", "Loading", "Loop", "Maintenance", "Order", "Orders", "Oven", "Plant", "Powers",
+    "Process", "Route", "SensorFault", "Setup", "Shift", "SignalSpec", "SpeedLaws", "Station", "Stress", "Tool",
+    "Transport", "Wearing", "load", "schema", "warnings_of",
 ]  # fmt: skip
 
 

@@ -114,6 +114,34 @@ class Component(FileSection):
     places: Annotated[int, Field(ge=1)] = Field(4, description="with `line`: finished parts that can wait here")
 
 
+class Cause(FileSection):
+    """What makes defects and failures more likely.  The factors of all causes multiply."""
+
+    by: Literal["wear", "signal", "product_change", "lot"] = Field(
+        description="wear: of the tool, or of the machine since its last renewal; signal: outside of its band;"
+        " product_change: the first parts of another product; lot: a bad lot of a component in the part"
+    )
+    defects: Annotated[float, Field(ge=0, le=100)] = Field(1.0, description="factor for scrap and defects, at its full")
+    failures: Annotated[float, Field(ge=0, le=100)] = Field(1.0, description="factor for failures per second worked")
+    life: Positive = Field(28_800.0, description="wear without a tool: working time until worn")
+    signal: Name | None = None
+    below: float | None = Field(None, description="signal: it acts below this value, such as after a cold start")
+    above: float | None = Field(None, description="signal: it acts above this value")
+    parts: Annotated[int, Field(ge=1)] = Field(5, description="product_change: how many parts")
+    component: Name | None = Field(None, description="lot: of which component, built in here or before")
+    share: Probability = Field(0.05, description="lot: share of the lots that are bad")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.by == "signal") != (self.signal is not None) or (self.by == "lot") != (self.component is not None):
+            raise ValueError("by: signal needs a `signal`, by: lot a `component`, and no other cause has them")
+        if self.by == "signal" and self.below is None and self.above is None:
+            raise ValueError("by: signal needs `below` or `above`")
+        if self.by == "lot" and self.failures != 1.0:
+            raise ValueError("a lot causes defects, not failures")
+        return self
+
+
 class Station(FileSection):
     """The keys that every kind of station has."""
 
@@ -141,6 +169,7 @@ class Station(FileSection):
     next: tuple[Route, ...] = Field((), description="where good parts go; default: the following station")
     power: Powers = Powers()
     speed: SpeedLaws = Field(SpeedLaws(), description="costs of working faster, and savings of working slower")
+    causes: tuple[Cause, ...] = Field((), description="what makes defects and failures more likely; default: nothing")
     signals: tuple[SignalSpec, ...] = USUAL_SIGNALS
     model: Literal["machinery", "packml", "machine-tool"] = Field(
         "machinery", description="information model that the OPC UA server shows besides Machinery"
@@ -152,6 +181,8 @@ class Station(FileSection):
             raise ValueError(f"room: {self.room:g} is less than the buffer, which has {self.buffer:g} places")
         no_twins("signal", [s.name for s in self.signals])
         no_twins("failure or maintenance", [*(f.name for f in self.failures), *(m.name for m in self.maintenance)])
+        if unknown := {c.signal for c in self.causes if c.signal} - {s.name for s in self.signals}:
+            raise ValueError(f"causes: no signal {', '.join(sorted(unknown))} at this station")
         no_twins("defect", [d.code for d in self.defects])
         if (total := self.scrap + sum(d.probability for d in self.defects)) > 1:
             raise ValueError(f"scrap and defects add up to {total:g}: they may add up to 1 at most")
