@@ -64,7 +64,7 @@ def test_a_stalled_line_reports_the_standstill() -> None:
     factory = ran(plant(*CIRCLE, standstill="wait"), DAY)
     stalled = [change for change in factory.take_changes() if change.name == "stalled"]
     assert factory.lines[0].stalled
-    assert [(change.machine, change.value) for change in stalled] == [("l/a", True)]
+    assert [(change.machine, change.value) for change in stalled] == [("l/a", True), ("l", True)]
     assert {machine.state for machine in factory.machines} == {State.BLOCKED}
 
 
