@@ -39,5 +39,5 @@ def bucket(per_s: float | None, share: float = 1.0) -> Bucket | None:
     """
     if per_s is None:
         return None
-    burst = max(1.0, per_s * share * 0.1)
+    burst = max(1.0, per_s * share * 0.05)
     return Bucket(max(per_s * share - burst, per_s * share * 0.5), burst)
