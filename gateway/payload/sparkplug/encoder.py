@@ -10,7 +10,7 @@ All records of a device have one stream, so they stay in order:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -52,7 +52,7 @@ class SparkplugEncoder:
         self._metrics: TagMetrics | None = None
         self._told: dict[str, tuple[str, int, int]] = {}
         """By device: version and number of the table in the outbox, and the records since then."""
-        self._were_bad = np.zeros(0, np.bool_)
+        self._were_bad, self._has_bad = np.zeros(0, np.bool_), False
 
     def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:
         """The records of a batch, each table before the rows that need it."""
@@ -63,9 +63,12 @@ class SparkplugEncoder:
         if batch.tags is not self._tags:
             self._derive(batch)
         assert self._metrics is not None
-        self._metrics.learn(batch)
+        is_usual = self._metrics.learn(batch)
         numbering, messages = Numbering(next_seq), list[Message]()
-        datatypes, aliases = self._metrics.wire_types(batch), self._metrics.aliases[batch.handles]
+        columns = _Columns(
+            batch, self._metrics.wire_types(batch), self._metrics.aliases[batch.handles], _ms(batch.source_ticks)
+        )
+        self._see_odd(columns, is_usual)
         for share in self._layout.shares(batch):
             number = share.group
             device, table = self._devices[number], self._metrics.tables[number]
@@ -74,10 +77,10 @@ class SparkplugEncoder:
             if share.gaps:
                 made.append(self._gaps(device, numbering, share.gaps, batch))
             if len(share.rows):
-                made += self._rows(batch, share, device, table, numbering, datatypes, aliases)
+                made += self._rows(columns, share, table, numbering)
             self._count(device, made)
             messages += made
-        self._node.latest.note(batch, aliases)
+        self._node.latest.note(batch, columns.aliases)
         return messages
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
@@ -110,7 +113,7 @@ class SparkplugEncoder:
             ]
             self._rename(layout)
             self._metrics = TagMetrics(self._node, batch.tags, self._devices, layout.group_of.tolist())
-            self._were_bad = np.zeros(len(batch.tags), np.bool_)
+            self._were_bad, self._has_bad = np.zeros(len(batch.tags), np.bool_), False
         self._tags = batch.tags
 
     def _rename(self, layout: Layout) -> None:
@@ -152,90 +155,106 @@ class SparkplugEncoder:
             source=self._source, content_type=content_type,
         )  # fmt: skip
 
-    def _rows(
-        self, batch: Batch, share: Share, device: Device, table: Table, numbering: Numbering,
-        datatypes: NDArray[np.uint8], aliases: NDArray[np.uint64],
-    ) -> list[Message]:  # fmt: skip
-        encode = partial(self._payload, batch, datatypes, aliases)
-        found = []
+    def _see_odd(self, columns: "_Columns", is_usual: bool) -> None:
+        """Which rows have more than their value: nulls, all that is not good, and what is good again."""
+        batch = columns.batch
+        if self._source_time:
+            columns.odd = np.ones(len(batch), np.bool_)
+        elif not is_usual and not batch.types.all():
+            columns.odd = batch.types == 0
+        if not self._has_bad and not batch.statuses.any():
+            return
+        bad = batch.statuses != 0
+        odd = np.zeros(len(batch), np.bool_) if columns.odd is None else columns.odd
+        for row in np.flatnonzero(bad | self._were_bad[batch.handles] | np.isin(batch.handles, batch.handles[bad])):
+            handle, is_bad = batch.handles[row], bool(bad[row])
+            if is_bad or self._were_bad[handle]:
+                odd[row] = True
+                columns.with_quality.add(int(row))
+            self._were_bad[handle] = is_bad
+        columns.odd, self._has_bad = odd, bool(self._were_bad.any())
+
+    def _rows(self, columns: "_Columns", share: Share, table: Table, numbering: Numbering) -> list[Message]:
+        batch, place, found = columns.batch, share.place, list[Message]()
+        encode = partial(self._payload, columns)
         for run in _in_order(batch, share.rows):
-            plain = replace(share, rows=run, gaps=[])
-            for part in parts(plain, self._settings.limits, numbering, encode):
+            columns.every = run if run is share.rows and len(run) == len(batch) else None
+            for part in parts(replace(share, rows=run, gaps=[]), self._settings.limits, numbering, encode):
+                oldest = oldest_ticks(batch, part.rows)
                 found.append(
                     Message(
-                        share.place.topic, part.payload, stream=share.place.stream, seq=part.seq,
-                        values=len(part.rows), source=batch.source, oldest_ticks=oldest_ticks(batch, part.rows),
-                        content_type="", properties=((TABLE, table.version),),
+                        place.topic, part.payload, stream=place.stream, seq=part.seq, values=len(part.rows),
+                        source=batch.source, oldest_ticks=oldest, content_type="", properties=((TABLE, table.version),),
                     )
                 )  # fmt: skip
         return found
 
-    def _payload(
-        self, batch: Batch, datatypes: NDArray[np.uint8], aliases: NDArray[np.uint64], rows: Rows, seq: int,
-        gaps: list[Row],
-    ) -> bytes:  # fmt: skip
-        kinds = datatypes[rows]
-        plain = self._plain(batch, rows)
-        first = int(kinds[0])
-        ms = _ms(batch.source_ticks[rows])
-        if plain is None and first in COLUMNS and (kinds == first).all():
-            return self._column(batch, rows, first, aliases[rows], ms)[0]
+    def _payload(self, columns: "_Columns", rows: Rows, seq: int, gaps: list[Row]) -> bytes:
+        at = slice(None) if rows is columns.every else rows
+        kinds, aliases, ms = columns.datatypes[at], columns.aliases[at], columns.ms[at]
+        odd, first = None if columns.odd is None else columns.odd[at], int(kinds[0])
+        if (odd is None or not odd.any()) and first in COLUMNS and (kinds == first).all():
+            return self._column(columns, rows, first, aliases, ms)[0]
         found: list[bytes] = [b""] * len(rows)
-        simple = np.ones(len(rows), np.bool_) if plain is None else plain
+        simple = np.ones(len(rows), np.bool_) if odd is None else ~odd
         for datatype in np.unique(kinds[simple]).tolist():
             places = np.flatnonzero(simple & (kinds == datatype))
-            if datatype not in COLUMNS:
-                texts = [batch.values[row] for row in rows[places].tolist()]
-                if datatype != Datatype.STRING or not all(type(text) is str for text in texts):
-                    simple[places] = False
-                    continue
-                told = texts_of(aliases[rows[places]], ms[places], texts, batch.historical)
-                for place, metric in zip(places.tolist(), told, strict=True):
-                    found[place] = metric
+            told = self._alike(columns, rows[places], datatype, aliases[places], ms[places])
+            if told is None:
+                simple[places] = False
                 continue
-            flat, lengths = self._column(batch, rows[places], datatype, aliases[rows[places]], ms[places])
-            for place, metric in zip(places.tolist(), rows_in(flat, lengths), strict=True):
+            for place, metric in zip(places.tolist(), told, strict=True):
                 found[place] = metric
         for place in np.flatnonzero(~simple).tolist():
-            row = int(rows[place])
-            found[place] = self._single(batch, row, int(kinds[place]), int(aliases[row]), int(ms[place]))
+            found[place] = self._single(columns, int(rows[place]), int(kinds[place]), int(ms[place]))
         return b"".join(found)
 
-    def _plain(self, batch: Batch, rows: Rows) -> "NDArray[np.bool_] | None":
-        """Which rows have nothing beside their value; None: all."""
-        if self._source_time:
-            return np.zeros(len(rows), np.bool_)
-        handles, statuses = batch.handles[rows], batch.statuses[rows]
-        nulls, odd = batch.types[rows] == 0, statuses != 0
-        if not (nulls.any() or odd.any() or self._were_bad[handles].any()):
+    def _alike(
+        self, columns: "_Columns", rows: Rows, datatype: int, aliases: NDArray[np.uint64], ms: NDArray[np.uint64]
+    ) -> Sequence[bytes] | None:
+        """The metrics of rows of one datatype; None where each must be looked at."""
+        if datatype in COLUMNS:
+            return rows_in(*self._column(columns, rows, datatype, aliases, ms))
+        texts = [columns.batch.values[row] for row in rows.tolist()]
+        if datatype != Datatype.STRING or not all(type(text) is str for text in texts):
             return None
-        plain = ~(nulls | odd | self._were_bad[handles])
-        concerned = np.isin(handles, handles[odd])  # a good value after a bad one in the same batch says so as well
-        found: NDArray[np.bool_] = plain & ~concerned
-        return found
+        return texts_of(aliases, ms, texts, columns.batch.historical)
 
     def _column(
-        self, batch: Batch, rows: Rows, datatype: int, aliases: NDArray[np.uint64], ms: NDArray[np.uint64]
+        self, columns: "_Columns", rows: Rows, datatype: int, aliases: NDArray[np.uint64], ms: NDArray[np.uint64]
     ) -> tuple[bytes, NDArray[np.int64]]:
-        tag, form = COLUMNS[datatype]
-        values = batch.values
-        if isinstance(values, np.ndarray):
-            column = column_of(form, values[rows])
-        elif len(rows) == len(values) and bool((rows[1:] > rows[:-1]).all()):
+        (tag, form), values = COLUMNS[datatype], columns.batch.values
+        if rows is columns.every:
             column = column_of(form, values)
+        elif isinstance(values, np.ndarray):
+            column = column_of(form, values[rows])
         else:
             column = column_of(form, [values[row] for row in rows.tolist()])
-        return metrics_of(aliases, ms, tag, column, batch.historical)
+        return metrics_of(aliases, ms, tag, column, columns.batch.historical)
 
-    def _single(self, batch: Batch, row: int, datatype: int, alias: int, ms: int) -> bytes:
-        handle, kind, status = int(batch.handles[row]), int(batch.types[row]), int(batch.statuses[row])
-        value = batch.values[row]
+    def _single(self, columns: "_Columns", row: int, datatype: int, ms: int) -> bytes:
+        batch = columns.batch
+        kind, status, value = int(batch.types[row]), int(batch.statuses[row]), batch.values[row]
         plain = value.item() if isinstance(value, np.generic) else value
-        quality = quality_of(status) if status or self._were_bad[handle] else None
-        self._were_bad[handle] = status != 0
+        quality = quality_of(status) if row in columns.with_quality else None
         told = properties(quality, status, ticks=int(batch.source_ticks[row]) if self._source_time else 0)
-        field = NULL if not kind or plain is None else value_field(datatype, kind, plain)
-        return metric_of(alias, ms, field, historical=batch.historical, properties=told)
+        content = NULL if not kind or plain is None else value_field(datatype, kind, plain)
+        return metric_of(int(columns.aliases[row]), ms, content, historical=batch.historical, properties=told)
+
+
+@dataclass(slots=True)
+class _Columns:
+    """A batch with what follows from it, row by row."""
+
+    batch: Batch
+    datatypes: NDArray[np.uint8]
+    aliases: NDArray[np.uint64]
+    ms: NDArray[np.uint64]
+    odd: NDArray[np.bool_] | None = None
+    """Rows that have more than their value.  None: no row."""
+    with_quality: set[int] = field(default_factory=set)
+    every: Rows | None = None
+    """The rows of the present run, if these are all, in order."""
 
 
 def _ms(ticks: NDArray[np.int64]) -> NDArray[np.uint64]:

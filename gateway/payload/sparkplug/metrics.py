@@ -8,6 +8,7 @@ that changes with every sample makes no storm of births.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.model import IS_ARRAY, Batch, Priority, Tag, VariableType
 from gateway.payload.sparkplug.datatypes import DATATYPES, Datatype, datatype_of
@@ -50,9 +51,19 @@ class TagMetrics:
                 elif known.datatype == Datatype.STRING:
                     self.datatypes[handle], self._is_fixed[handle] = Datatype.STRING, True
 
-    def learn(self, batch: Batch) -> None:
-        """Take note of types that differ from what the tables say, and make new tables where they do."""
-        kinds, known = DATATYPES[batch.types], self.datatypes[batch.handles]
+    def learn(self, batch: Batch) -> bool:
+        """Take note of types that differ from what the tables say, and make new tables where they do.
+
+        Returns whether every row has a value of the type that the tables said.
+        """
+        kinds = DATATYPES[batch.types]
+        if bool((kinds == self._wire[batch.handles]).all()):
+            return True
+        self._learn(batch, kinds)
+        return False
+
+    def _learn(self, batch: Batch, kinds: NDArray[np.uint8]) -> None:
+        known = self.datatypes[batch.handles]
         differs = (kinds != known) & ~self._is_fixed[batch.handles] & ((batch.types != 0) | (known == 0))
         if not differs.any():
             return
@@ -76,7 +87,7 @@ class TagMetrics:
         for number in changed:
             self.tables[number] = self._table(number)
 
-    def wire_types(self, batch: Batch) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    def wire_types(self, batch: Batch) -> NDArray[np.uint8]:
         """The datatype of each row."""
         return self._wire[batch.handles]
 

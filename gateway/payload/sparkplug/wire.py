@@ -124,10 +124,14 @@ def _each(column: NDArray[np.uint64]) -> Sequence[bytes]:
 def _varints(column: NDArray[np.generic]) -> tuple[Bytes, NDArray[np.int64] | None]:
     """Varints as a table of bytes, and the length of each row; None where all fill the table."""
     numbers = column.astype(np.uint64, copy=False)
-    width, least = len(varint(int(numbers.max()))), len(varint(int(numbers.min())))
+    low, high = int(numbers.min()), int(numbers.max())
+    width, least = len(varint(high)), len(varint(low))
     table = np.empty((len(numbers), width), np.uint8)
     for place in range(width):
-        table[:, place] = (numbers >> np.uint64(7 * place)).astype(np.uint8) & 0x7F
+        if low >> 7 * place == high >> 7 * place:  # as the upper bits of times within a second
+            table[:, place] = (low >> 7 * place) & 0x7F
+        else:
+            table[:, place] = numbers >> np.uint64(7 * place) & np.uint64(0x7F)
     if width == least:
         table[:, : width - 1] |= 0x80
         return table, None
