@@ -206,6 +206,10 @@ class Operations(Protocol):
     ) -> tuple[list[Seen], bool]:
         """The nodes below a place whose path is chosen, by path; and whether there were more than `most` to look at."""
 
+    async def attributes(self, place: Target) -> Mapping[str, Typed]:
+        """The attributes of a place (Part 3, 5), by name, without its Value; those that the server does not tell are
+        left out."""
+
     async def history(self, target: Target, wanted: Past) -> PastPage:
         """A page of the history of a variable, in the order of time."""
 

@@ -10,7 +10,7 @@ from gateway.commands.journal import LARGEST_ANSWER
 from gateway.commands.outcome import Refused, Result, refused
 from gateway.commands.request import Request
 from gateway.operations import Operations, Seen
-from gateway.payload.forms import Json
+from gateway.payload.forms import Json, json_of
 
 MOST_BYTES = LARGEST_ANSWER // 3
 """Of the nodes or values in one answer."""
@@ -35,6 +35,9 @@ async def browse(server: Operations, permit: Permit, request: Request) -> Result
     left = [each for each in seen if not wanted.after or each.path > wanted.after]
     page = fitting([_form(each) for each in left[: wanted.limit]])
     fields: dict[str, Json] = {"nodes": page}
+    if wanted.attributes:
+        attributes = await server.attributes(permit.target)
+        fields["attributes"] = {name: json_of(each.type, each.value) for name, each in attributes.items()}
     if len(page) < len(left):
         fields["next"] = left[len(page) - 1].path if page else ""
     detail = f"more than {bounds.nodes} nodes: the others were not looked at" if is_cut else ""

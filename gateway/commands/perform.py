@@ -240,7 +240,9 @@ class Performance:
             return [Result(tag, "unknown", detail=str(error), node=node, fields=fields, rule=permit.number)]
         if called.outputs:
             names = [*facts.outputs, *(f"output{n}" for n in range(len(facts.outputs), len(called.outputs)))]
-            fields["outputs"] = {name: _json(value) for name, value in zip(names, called.outputs, strict=False)}
+            outputs = list(zip(names, called.outputs, strict=False))
+            fields["outputs"] = {name: _json(value) for name, value in outputs}
+            fields["types"] = {name: str(_type_of(value).get("type", "")) for name, value in outputs}
         wrong = [a.name for a, code in zip(facts.inputs, called.inputs, strict=False) if code & BAD]
         detail = f"the server does not accept {', '.join(wrong)}" if wrong else ""
         if len(orjson.dumps(fields)) > MOST_BYTES:

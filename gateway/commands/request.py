@@ -64,7 +64,7 @@ _OWN: Mapping[str, frozenset[str]] = {
     "read": frozenset(("tags",)),
     "write": frozenset(("writes", "all_or_nothing")),
     "call": frozenset(("method", "arguments")),
-    "browse": frozenset(("below", "levels", "limit", "after")),
+    "browse": frozenset(("below", "levels", "limit", "after", "attributes")),
     "refresh": frozenset(("tags",)),
     "history": frozenset(("tag", "start", "end", "limit", "after", "aggregate", "interval")),
     "acknowledge": frozenset(("condition", "event", "comment")),
@@ -90,6 +90,8 @@ class Details:
     """browse, history: how many nodes or values in one answer."""
     after: str = ""
     """browse, history: where the earlier page ended (its `next`)."""
+    attributes: bool = False
+    """browse: those of the place as well."""
     start_s: float = 0.0
     end_s: float = 0.0
     """history: unix times; the end is not in it."""
@@ -193,7 +195,7 @@ def _details(operation: Operation, body: Mapping[str, object]) -> Details:
     if operation == "browse":
         return Details(
             levels=whole(body, "levels", 1, MOST_LEVELS), limit=whole(body, "limit", 200, MOST_NODES),
-            after=text(body, "after", MOST_NAME),
+            after=text(body, "after", MOST_NAME), attributes=flag(body, "attributes", False),
         )  # fmt: skip
     if operation == "history":
         start_s, end_s = instant(body, "start"), instant(body, "end")

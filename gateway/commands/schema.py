@@ -82,6 +82,8 @@ class BrowseRequest(_Asked):
     """The largest number of nodes in one answer."""
     after: str = Field(default="", max_length=MOST_NAME)
     """`next` of the previous page."""
+    attributes: bool = False
+    """Tell the attributes of that node as well, without its value."""
 
 
 class RefreshRequest(_Asked):
@@ -207,6 +209,10 @@ class ResultOfOne(BaseModel):
     """Whether the value read back is the written one."""
     arguments: dict[str, object] | None = None
     outputs: dict[str, object] | None = None
+    types: dict[str, str] | None = None
+    """The built-in type of each output."""
+    attributes: dict[str, object] | None = None
+    """Of the browsed node."""
     nodes: list[Node] | None = None
     """The nodes found by browsing."""
     values: list[PastValue] | None = None

@@ -33,7 +33,7 @@ from gateway.operations import (
     Unsure,
 )
 from gateway.outbox import Files
-from gateway.values import Typed
+from gateway.values import QualifiedName, Typed
 
 READ_WRITE = 3
 
@@ -105,6 +105,10 @@ class FakeServer:
         found = [path for path in sorted(below) if path.count("/") < levels]
         shown = [Seen(path, f"{place.node_id}/{path}", "Variable", "i=63") for path in found[:most] if is_chosen(path)]
         return shown, len(found) > most
+
+    async def attributes(self, place: Target) -> dict[str, Typed]:
+        self._check([place])
+        return {"browseName": Typed(20, QualifiedName(0, place.name)), "nodeClass": Typed(6, 1)}
 
     async def history(self, target: Target, wanted: Past) -> PastPage:
         self._check([target])

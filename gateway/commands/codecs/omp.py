@@ -23,7 +23,8 @@ names.  What is different from that connector, on purpose:
   remove.  The `heartbeatInterval` of alarms is not used, since an event is no state; their types and fields are not
   chosen by the request.
 - `sourceNodeId` of `respondToAlarmEvents` is the condition, or the node that has one.  `serverDiscovery` lists what is
-  below the root, as deep as the rule for `i=84` allows, in pages.
+  below the root, as deep as the rule for `i=84` allows, in pages.  `browse` tells the attributes of a node without
+  its value, which is for `read`.
 """
 
 import re

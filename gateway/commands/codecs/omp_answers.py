@@ -95,14 +95,22 @@ def _more(kind: str, result: Body) -> dict[str, object]:
         return {"dataType": result.get("type", ""), "value": pairs_of(result["value"])}
     outputs = result.get("outputs")
     if kind == "call" and isinstance(outputs, dict):
-        return {"arguments": [{"key": key, "value": pairs_of(value)} for key, value in outputs.items()]}
+        types = result.get("types")
+        named = types if isinstance(types, dict) else {}
+        return {
+            "arguments": [
+                {"key": key, "value": pairs_of(value), "dataType": named.get(key, "")} for key, value in outputs.items()
+            ]
+        }
     nodes = result.get("nodes")
     if isinstance(nodes, list):
         more = {"next": result["next"]} if "next" in result else {}
         tree = _tree(nodes)
         if kind == "serverDiscovery":
             return {"nodes": tree, **more}
-        return {"node": {"nodeId": result.get("node", ""), "childNodes": tree}, **more}
+        attributes = result.get("attributes")
+        own = attributes if isinstance(attributes, dict) else {}
+        return {"node": {"nodeId": result.get("node", ""), **own, "childNodes": tree}, **more}
     return {}
 
 

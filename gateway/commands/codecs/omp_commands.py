@@ -97,7 +97,7 @@ def _call(items: Sequence[Body]) -> Request:
 
 
 def _browse(items: Sequence[Body]) -> Request:
-    return Request("browse", tags=(_node(items[0]),))
+    return Request("browse", tags=(_node(items[0]),), details=Details(attributes=True))
 
 
 def _browse_children(items: Sequence[Body]) -> Request:

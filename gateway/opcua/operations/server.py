@@ -35,6 +35,14 @@ _LOOKED_AT = (
     ua.AttributeIds.Value, ua.AttributeIds.DataType, ua.AttributeIds.ValueRank, ua.AttributeIds.ArrayDimensions,
     ua.AttributeIds.AccessLevel, ua.AttributeIds.UserAccessLevel,
 )  # fmt: skip
+_ATTRIBUTES = {
+    name[0].lower() + name[1:]: getattr(ua.AttributeIds, name)
+    for name in (
+        "NodeClass", "BrowseName", "DisplayName", "Description", "WriteMask", "UserWriteMask", "EventNotifier",
+        "DataType", "ValueRank", "ArrayDimensions", "AccessLevel", "UserAccessLevel", "MinimumSamplingInterval",
+        "Historizing",
+    )
+}  # fmt: skip
 _RANGES = ("EURange", "InstrumentRange")
 _MEMBERS = ("EnumStrings", "EnumValues")
 _INPUTS, _OUTPUTS = "InputArguments", "OutputArguments"
@@ -72,6 +80,12 @@ class ServerOperations:
         self, place: Target, levels: int, most: int, is_chosen: Callable[[str], bool]
     ) -> tuple[list[Seen], bool]:
         return await seen_below(self._session, self._node(place.node_id), levels, most, is_chosen)
+
+    async def attributes(self, place: Target) -> Mapping[str, Typed]:
+        node = self._node(place.node_id)
+        answers = await self._read([(node, attribute) for attribute in _ATTRIBUTES.values()])
+        told = zip(_ATTRIBUTES, answers, strict=True)
+        return {name: value for name, (value, status) in told if value is not None and not status >> 30}
 
     async def history(self, target: Target, wanted: Past) -> PastPage:
         node = self._node(target.node_id)

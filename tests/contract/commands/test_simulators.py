@@ -122,7 +122,9 @@ def test_each_operation_is_done_and_answered(session: Session, tmp_path: Path) -
         assert at.plant.factory.machine("line-1/filler").speed == 1.5
         answer = await at.mes.ask("call", method="filler/Reset")  # a running machine has nothing to reset
         assert (answer["outcome"], answer["status"]) == ("failed", ua.StatusCodes.BadInvalidState)
-        [seen] = results(await at.mes.ask("browse", below="line-1", levels=2, limit=1000))
+        [seen] = results(await at.mes.ask("browse", below="line-1", levels=2, limit=1000, attributes=True))
+        own: Any = seen["attributes"]
+        assert (own["displayName"]["text"], own["nodeClass"], "dataType" in own) == ("line-1", 1, False)
         paths = {node["path"]: node for node in seen["nodes"]}  # type: ignore[attr-defined]
         assert paths["filler/SpeedFactor"]["node"] == f"{FILLER}/SpeedFactor"
         assert (paths["mill"]["class"], paths["filler/SetSpeed"]["class"]) == ("Object", "Method")

@@ -70,7 +70,7 @@ def test_reads_writes_and_calls_are_answered_in_the_envelope(tmp_path: Path) -> 
         ]  # fmt: skip
         assert at.server.written == [("s=press/Speed", 1.5), ("s=press/Row", [3.0, 4.5])]
         assert (responses(told[2])[0]["arguments"], at.server.called) == (
-            [{"key": "Result", "value": 2.5}], [("s=press/Start", (2.5,))]
+            [{"key": "Result", "value": 2.5, "dataType": "Double"}], [("s=press/Start", (2.5,))]
         )  # fmt: skip
         assert {message.topic for message in at.got} == {"gateways/edge/omp/mes/responses"}
         again = await ask(at, envelope(*requests), 3)
@@ -88,6 +88,10 @@ def test_browsing_tells_nodes_with_their_children(tmp_path: Path) -> None:
         assert told["payload"]["responseStatus"] == "Good"
         [child, *_] = responses(told)[0]["node"]["childNodes"]
         assert (child["nodeId"], child["nodeClass"], child["childNodes"]) == ("s=press/Count", "Variable", [])
+        [told] = await ask(at, envelope({"commandType": "browse", "nodeId": "place"}, id=str(uuid.uuid4())))
+        node = responses(told)[0]["node"]
+        assert (node["nodeId"], node["browseName"], node["nodeClass"]) == ("s=press", "place", 1)
+        assert len(node["childNodes"]) == 6
 
     run(tmp_path, body, commands(rule, codecs=[{"format": "omp"}]))
 
