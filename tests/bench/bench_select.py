@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--servers", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0.0)
     asked = parser.parse_args()
+    Gateway.forked = False
     with tempfile.TemporaryDirectory(prefix="bench-select-") as folder:
         asyncio.run(measure(asked.variables, asked.stack, asked.servers, asked.minutes, Path(folder)))
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forked import Forked
 from tests.support.node import PEERS, node_for
 from tests.support.ports import free_port
 
 
-def wait_listening(port: int, process: subprocess.Popen[bytes], within_s: float = 60.0) -> None:
+def wait_listening(port: int, process: subprocess.Popen[bytes] | Forked, within_s: float = 60.0) -> None:
     """Wait until the port accepts connections.  Fails when the process ends first."""
     deadline = time.monotonic() + within_s
     while True:

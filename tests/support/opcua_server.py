@@ -8,6 +8,7 @@ standard input, answering each with a line: `set NAME VALUE`, `count A B [PERIOD
 import asyncio
 import contextlib
 import gc
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tests.support.forked import Forked
+from tests.support.forked import fork as fork_of
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ class OpcuaServer:
     """The child process, from the test's side."""
 
     port: int
-    process: asyncio.subprocess.Process
+    process: "asyncio.subprocess.Process | ForkedProcess"
 
     @property
     def url(self) -> str:
@@ -70,12 +73,43 @@ def command_of(port: int, machines: int = 2) -> list[str]:
     return [sys.executable, "-m", "tests.support.opcua_server", str(port), str(machines)]
 
 
+class ForkedProcess:
+    """A fork with pipes, with the interface of `asyncio.subprocess.Process` that is used here."""
+
+    def __init__(self, fork: Forked, stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader) -> None:
+        self.stdin, self.stdout = stdin, stdout
+        self.pid, self.kill, self.send_signal = fork.pid, fork.kill, fork.send_signal
+        self._fork = fork
+
+    async def wait(self) -> int:
+        return await asyncio.to_thread(self._fork.wait, 60)
+
+
 @asynccontextmanager
 async def opcua_server(port: int = 0, machines: int = 2) -> AsyncIterator[OpcuaServer]:
     """An asyncua server that is listening; killed at the end."""
     port = port or free_port()
-    async with started(port, *command_of(port, machines)) as server:
+    loop = asyncio.get_running_loop()
+    (theirs_in, ours_in), (ours_out, theirs_out) = os.pipe(), os.pipe()
+    null = os.open(os.devnull, os.O_RDWR)
+    fork = await asyncio.to_thread(fork_of, *command_of(port, machines)[2:], streams=(theirs_in, theirs_out, null))
+    for each in (theirs_in, theirs_out, null):
+        os.close(each)
+    reader = asyncio.StreamReader()
+    reading, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours_out, "rb", 0)
+    )
+    writing, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(ours_in, "wb", 0))
+    process = ForkedProcess(fork, asyncio.StreamWriter(writing, protocol, None, loop), reader)
+    try:
+        server = OpcuaServer(port, process)
+        await server.heard("ready")
         yield server
+    finally:
+        process.kill()
+        await process.wait()
+        reading.close()
+        writing.close()
 
 
 async def serve(port: int, machines: int) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
+from tests.support.forked import Forked, fork
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -42,17 +44,21 @@ def _whole_lines(text: str) -> list[str]:
 class Program:
     """One process; its standard error goes to a log file that tests read."""
 
+    forked: ClassVar[bool] = True
+    """Whether it is forked from a process that has imported it, as quick starts need; what it costs is told without."""
+
     def __init__(self, name: str, folder: Path, *arguments: str) -> None:
         self.name = name
         self.log_path = folder / f"{name}.log"
-        self.command = [sys.executable, "-m", *arguments]
+        self.arguments = arguments
         self.process = self._spawn()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        with self.log_path.open("ab") as log:
-            return subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, cwd=ROOT
-            )
+    def _spawn(self) -> "Forked | subprocess.Popen[bytes]":
+        with self.log_path.open("ab") as log, Path(os.devnull).open("r+b") as null:
+            if self.forked:
+                return fork(*self.arguments, streams=(null.fileno(), null.fileno(), log.fileno()))
+            command = [sys.executable, "-m", *self.arguments]
+            return subprocess.Popen(command, stdin=null, stdout=null, stderr=log, cwd=ROOT)
 
     @property
     def log(self) -> str:

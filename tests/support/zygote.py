@@ -1,0 +1,119 @@
+"""A process that has imported one program, and forks itself for each start of it.
+
+    test ── arguments, standard streams ──► zygote ── fork ──► `python -m gateway …`, with everything imported
+         ◄── pid, later the wait status ──┘
+
+A start of a gateway costs two seconds of CPU for imports, and that of an OPC UA server twice that: 6 000 nodes of the
+standard.  The tests start hundreds.  A fork is a process like any other: it has its own loop, sockets and signals, and
+can be killed.  A program has a zygote of its own, so that none has what another one has imported.
+
+Run as `python -m tests.support.zygote MODULE`, with a Unix socket as standard input (`forked.py` does).
+"""
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+
+STREAMS = 3
+IMPORTS = {"gateway": "gateway.cli", "simulators": "simulators.cli"}
+
+
+def prepare(module: str) -> None:
+    """Import what the program needs.  The nodes of the standard are made once for all servers."""
+    gc.disable()
+    importlib.import_module(IMPORTS.get(module, module))
+    if module != "gateway":
+        keep_standard_nodes()
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def keep_standard_nodes() -> None:
+    import asyncua.server.standard_address_space.standard_address_space as standard
+    from asyncua.server.address_space import AddressSpace, NodeManagementService
+
+    space = AddressSpace()
+    made = standard.fill_address_space
+    made(NodeManagementService(space))  # type: ignore[no-untyped-call]  # asyncua's
+
+    def fill(service: NodeManagementService) -> None:
+        """Give the nodes themselves to the first server of a process, and make them anew for a further one."""
+        if space._nodes:
+            service._aspace._nodes.update(space._nodes)
+            space._nodes.clear()
+        else:
+            made(service)  # type: ignore[no-untyped-call]  # asyncua's
+
+    standard.fill_address_space = fill
+
+
+def serve(requests: socket.socket) -> list[str]:
+    """Fork for each request until the other side is gone.  Returns in a child only: its arguments."""
+    children: dict[int, int] = {}
+    awake, awaken = os.pipe()
+    os.set_blocking(awaken, False)
+    signal.set_wakeup_fd(awaken, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready, _, _ = select.select([requests.fileno(), awake], [], [])
+        if awake in ready:
+            os.read(awake, 4096)
+            for pid in list(children):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    requests.send(json.dumps({"request": children.pop(pid), "status": status}).encode())
+        if requests.fileno() in ready:
+            data, streams, _, _ = socket.recv_fds(requests, 1 << 16, STREAMS)
+            if not data:
+                sys.exit()
+            request = json.loads(data)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for each in (requests.fileno(), awake, awaken):
+                    os.close(each)
+                requests.detach()
+                return become(request, streams)
+            for each in streams:
+                os.close(each)
+            children[pid] = request["request"]
+            requests.send(json.dumps({"request": request["request"], "pid": pid}).encode())
+
+
+def become(request: dict[str, object], streams: list[int]) -> list[str]:
+    """Take the streams, folder and environment of a request."""
+    for number, each in enumerate(streams):
+        os.dup2(each, number)
+        os.close(each)
+    sys.stdin = os.fdopen(0, "r", encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
+    os.chdir(str(request["cwd"]))
+    environment = request["environment"]
+    assert isinstance(environment, dict)
+    os.environ.clear()
+    os.environ.update(environment)
+    arguments = request["arguments"]
+    assert isinstance(arguments, list)
+    return arguments
+
+
+def main() -> None:
+    module = sys.argv[1]
+    requests = socket.socket(fileno=os.dup(0))
+    prepare(module)
+    requests.send(json.dumps({"request": 0, "pid": os.getpid()}).encode())
+    sys.argv[1:] = serve(requests)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
