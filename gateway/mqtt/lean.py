@@ -254,7 +254,7 @@ class LeanSink(asyncio.Protocol):
         self._outgoing.append(packet)
 
     def _flush(self) -> None:
-        if self._outgoing and self._transport is not None:
+        if self._outgoing and self._transport is not None and not self._transport.is_closing():
             self._said = self._loop.time()
             self._transport.write(b"".join(self._outgoing))
         self._outgoing = []

@@ -78,7 +78,7 @@ def open_sockets() -> set[str]:
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written; obeys `abort` and `close`."""
+    """Keeps what is written; obeys `abort` and `close`, after which it refuses to write, as uvloop's transports do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,6 +86,8 @@ class Wire(asyncio.Transport):
         self.closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.closed:
+            raise RuntimeError("unable to perform operation: the handler is closed")
         self.written += bytes(data)
 
     def is_closing(self) -> bool:

@@ -222,7 +222,7 @@ def send_encoded(protocol: UASocketProtocol, request: int, body: bytes, timeout_
 
     Raises `ConnectionError` when the connection is closed.
     """
-    if protocol.transport is None:
+    if protocol.transport is None or protocol.transport.is_closing():
         raise ConnectionError("the connection is closed")
     header = ua.RequestHeader()
     protocol._setup_request_header(header, timeout_s)

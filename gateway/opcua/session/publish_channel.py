@@ -71,7 +71,7 @@ class PublishChannel(asyncio.Protocol):
         Raises `ConnectionError` when the connection is closed.
         """
         library = self._library
-        if library.transport is None:
+        if library.transport is None or library.transport.is_closing():
             raise ConnectionError("the connection is closed")
         library.revolve_security_token()
         messages = []

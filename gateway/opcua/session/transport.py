@@ -301,7 +301,7 @@ class Protocol(UASocketProtocol):
 
     async def send_hello(self, url: str, max_messagesize: int = 0, max_chunkcount: int = 0) -> ua.Acknowledge:
         """Exchange the limits of both sides (Hello and Acknowledge)."""
-        if self.transport is None:
+        if self.transport is None or self.transport.is_closing():
             raise ConnectionError("the connection is closed")
         hello = ua.Hello()
         hello.ReceiveBufferSize, hello.SendBufferSize = ua.UInt32(CHUNK_BYTES), ua.UInt32(SEND_BYTES)

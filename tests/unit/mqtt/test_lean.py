@@ -101,5 +101,15 @@ def test_a_packet_larger_than_announced_ends_the_session_before_it_is_kept() -> 
     on_a_session(body)
 
 
+def test_what_waits_for_the_end_of_the_turn_is_not_written_to_a_connection_that_was_cut() -> None:
+    def body(sink: LeanSink) -> None:
+        sink.send(message())
+        assert sink._transport is not None
+        sink._transport.abort()
+        sink._flush()
+
+    on_a_session(body)
+
+
 def test_no_text_contains_the_password() -> None:
     assert "hunter2" not in f"{SessionSettings('c', 'u', 'hunter2', 1, 1.0, 1)!r}"
