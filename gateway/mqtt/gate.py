@@ -52,7 +52,8 @@ class Limits:
 
     @property
     def is_needed(self) -> bool:
-        names = ("messages_per_s", "bytes_per_s", "topic_slashes", "topic_bytes")
+        """Topics need none: templates are checked, and names from a server are cut and escaped, before."""
+        names = ("messages_per_s", "bytes_per_s")
         has_end = not isnan(self.ends_s) or self.most_age_s is not None
         return has_end or any(self.profile.limit(name) is not None for name in names)
 
