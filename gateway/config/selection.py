@@ -181,6 +181,9 @@ class Selection(Strict):
     metric: bool = False
     """Also show the last values of these variables on `/metrics/tags`, as gauges for Prometheus: numbers only, at most
     `http.max_tags`."""
+    role: Literal["state", "good_parts", "scrap_parts", "rework_parts", "ideal_cycle", "ideal_time"] | None = None
+    """What these variables mean for their machine: then `/metrics/tags` has the series `factory_*` of it, which the
+    dashboards and the OEE alert use.  Times in seconds; the machine is the field `machine`, or the path of the tag."""
     shape: ShapingConfig | None = None
     """Rules for the values before they are sent (default: `shape` of the source; `{}`: none)."""
 
@@ -192,6 +195,8 @@ class Selection(Strict):
             raise ValueError("shape belongs to node, subtree and type, not to events")
         if self.events is not None and self.metric:
             raise ValueError("metric belongs to node, subtree and type, not to events")
+        if self.events is not None and self.role is not None:
+            raise ValueError("role belongs to node, subtree and type, not to events")
         return self
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.config import Config, SourceConfig
+from gateway.metrics.machines import MachineSeries
 from gateway.model import Batch, Tag
 
 FIRST_NUMBER, LAST_NUMBER = 1, 11
@@ -46,6 +47,8 @@ class TagGauges(Collector):
     def __init__(self, config: Config, left_out: Gauge) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(self)
+        self._machines = MachineSeries()
+        self.registry.register(self._machines)
         self._left_out = left_out
         self._sources: dict[str, _Chosen] = {}
         self.configure(config)
@@ -61,6 +64,7 @@ class TagGauges(Collector):
     def forget(self, source: str) -> None:
         """Remove a source from the page."""
         self._sources.pop(source, None)
+        self._machines.forget(source)
         self._count()
 
     def describe(self) -> Iterable[Metric]:
@@ -83,10 +87,18 @@ class TagGauges(Collector):
         """What is to see the batches of a source; None when nothing of it was chosen."""
         self.forget(source.name)
         selections = frozenset(n for n, selection in enumerate(source.select) if selection.metric)
+        by_role = self._machines.watching(source)
         if not selections:
-            return None
+            return by_role
         self._sources[source.name] = _Chosen(selections, is_up)
-        return self.take
+        if by_role is None:
+            return self.take
+
+        def both(batch: Batch) -> None:
+            self.take(batch)
+            by_role(batch)
+
+        return both
 
     def take(self, batch: Batch) -> None:
         """Note the last value of each chosen tag."""

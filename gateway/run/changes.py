@@ -156,9 +156,11 @@ def _fingerprint_of(config: Config, source: SourceConfig, added: Sequence[Added]
     """Shaping changes in place.  Of the payload a source only needs to know whether types are described."""
     own = added_to(source.name, added)
     source = source.model_copy(update={"select": source.select[: len(source.select) - len(own)]})
-    bare = tuple(selection.model_copy(update={"shape": None, "metric": False}) for selection in source.select)
+    bare = tuple(
+        selection.model_copy(update={"shape": None, "metric": False, "role": None}) for selection in source.select
+    )
     connection = source.model_copy(update={"select": bare, "shape": None})
-    shown = "".join(str(int(selection.metric)) for selection in source.select)
+    shown = "".join(f"{int(selection.metric)}{selection.role or ''}," for selection in source.select)
     described = "described" if describes_types(config) else ""
     return Fingerprint(
         _digest(connection) + described,
