@@ -56,6 +56,12 @@ for _ in range(50):
     payload.encode(include_dtypes=False)
 print((time.process_time() - begun) / 50 / 1000 * 1e6)
 """
+READ = """
+import sys, pysparkplug as p
+birth, data = (bytes.fromhex(line) for line in sys.stdin.read().split())
+birth = p.DBirth.decode(birth)
+print([metric.value for metric in p.DData.decode(data, birth=birth).metrics])
+"""
 
 
 def batch(kind: str, count: int = VALUES) -> Batch:
@@ -107,6 +113,21 @@ def ours(kind: str) -> dict[str, float]:
     return found
 
 
+def read_by_pysparkplug() -> str:
+    """Whether a second reader, of another stack than Tahu's, finds the values of a birth and of data."""
+    one, counting = batch("mixed", 60), Counting()
+    encoder = encoder_for(config_of({"format": "sparkplug", "topic": "f"}), "line-1", "e.1")
+    [data] = made(encoder, one, counting)[-1:]
+    assert isinstance(encoder, SparkplugEncoder)
+    table = encoder.node.devices["line-1"].table
+    assert table is not None
+    tail = b"\x08\x01\x18\x01"  # timestamp and seq
+    given = "\n".join(each.hex() for each in (dbirth(table, encoder.node.latest.get, 1) + tail, data + tail))
+    python = ENVIRONMENT / "bin" / "python"
+    ran = subprocess.run([python, "-c", READ], input=given, capture_output=True, text=True, check=True)
+    return "reads what we write" if ran.stdout.strip() == str(list(one.values)) else f"reads {ran.stdout[:300]}"
+
+
 def births() -> float:
     """Seconds of CPU for one birth of 100 000 metrics."""
     one, counting = batch("numbers", 100_000), Counting()
@@ -149,6 +170,8 @@ def main() -> int:
         for name, cost in found.items():
             ratio = f"   {cost / base:.2f} of json-columns" if base else ""
             print(f"{kind:16} {name:28} {cost:7.3f} µs of CPU per value{ratio}")
+    if options.peers:
+        print(f"pysparkplug {read_by_pysparkplug()}")
     births()
     if options.json:
         print(json.dumps(results))

@@ -146,6 +146,16 @@ def test_values_have_times_null_and_quality(reader: Tahu, tmp_path: Path) -> Non
     assert later[0].get("properties") is None
 
 
+def test_a_quality_is_not_forgotten_when_a_message_is_split(reader: Tahu, tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    plant.payload = plant.payload.model_copy(update={"max_bytes": 1024})
+    tags = [Tag(f"t{n}", f"i={n}") for n in range(100)]
+    plant.store(batch_of([(11, 1.0)] * 100, tags=tags, statuses=[0x80310000] * 100))
+    metrics = rows_of(reader, plant, batch_of([(11, 2.0)] * 100, tags=tags))
+    assert [metric["properties"]["Quality"]["value"] for metric in metrics] == [192] * 100
+    assert len([m for m in plant.stored if m.values]) > 2
+
+
 def test_the_full_source_time_is_a_property_where_asked(reader: Tahu, tmp_path: Path) -> None:
     [metric] = rows_of(reader, Plant(tmp_path, source_time=True), batch_of([(11, 1.0)]))
     assert metric["properties"]["sourceTime"]["value"] == "2025-08-18T14:13:20.1234567Z"
