@@ -39,7 +39,7 @@ test: $(VENV)/made-test ## everything: style, types, all tests (installs the pee
 test-unit: $(VENV)/made-test ## the fast part of the tests
 	@$(BIN)/python -m pytest -q tests/unit -m "not slow" -n auto $(ARGS)
 
-chaos: $(VENV)/made-test ## a long campaign of faults (ARGS="--faults 200 --seed 7", "--commands 500"), and its verdict
+chaos: $(VENV)/made-test ## a long campaign of faults (ARGS="--faults 200 --seed 7", "--commands 500", "--sparkplug 100"), and its verdict
 	@sh tests/install-peers
 	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
 
