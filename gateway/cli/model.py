@@ -15,7 +15,7 @@ from gateway.loading import load
 from gateway.metrics import Metrics
 from gateway.modelling.commanded import commands_at
 from gateway.modelling.describe import describe
-from gateway.modelling.description import SourceTable, Told
+from gateway.modelling.description import Description, SourceTable, Told
 from gateway.modelling.formats import MODEL_FORMATS
 from gateway.modelling.table_file import read, written
 from gateway.opcua.codec.wire import Dialect
@@ -69,12 +69,23 @@ def export(
         config = load(file)
         tables, problems = _tables(config, table)
         told = Told()
-        made = MODEL_FORMATS[form].write(describe(config, tables, version("connected-factory")), told)
+        made = MODEL_FORMATS[form].write(_described(config, tables, table), told)
         write(made, output)
     for line in (*told.lines, *problems):
         typer.echo(line, err=True)
     if problems:
         raise typer.Exit(1)
+
+
+def _described(config: Config, tables: list[SourceTable], file: Path | None) -> Description:
+    """The description.  Raises `ConfigError` when the tables are those of another configuration."""
+    try:
+        return describe(config, tables, version("connected-factory"))
+    except KeyError as error:
+        if file is None:
+            raise
+        told = f"{file}: its variables have no field {error}, so it is of another configuration"
+        raise ConfigError([f"{told}: make it again with `gateway model read`"]) from error
 
 
 @model.command("read")

@@ -25,7 +25,7 @@ _ROOT = "#/schemaDefinitions/"
 _CONTEXT: list[object] = [
     "https://www.w3.org/2022/wot/td/v1.1",
     {
-        "mqv": "http://www.example.org/mqtt-binding#",
+        "mqv": "https://www.w3.org/2019/wot/mqtt#",
         "uav": "http://opcfoundation.org/UA/WoT-Binding/",
         "cf": "urn:connected-factory:terms:",
     },

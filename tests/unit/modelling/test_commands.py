@@ -68,6 +68,11 @@ def test_a_model_is_made_of_a_table_without_its_servers(tmp_path: Path) -> None:
             74,
             "no/where: cannot be written: No such file",
         ),
+        (
+            "model export wot fields.yaml --table plant.table",
+            78,
+            "plant.table: its variables have no field 'hall', so it",
+        ),
         ("import csv nowhere", 78, "nowhere: cannot be read: No such file"),
         ("import csv tags.csv", 78, "tags.csv:2: the server is not named: add a column `url`, or --url"),
     ],
@@ -78,6 +83,8 @@ def test_a_mistake_says_what_where_and_how_to_mend_it(
     monkeypatch.chdir(tmp_path)
     Path("gateway.yaml").write_text(CONFIG % "a", encoding="utf-8")
     Path("other.yaml").write_text(CONFIG % "b", encoding="utf-8")
+    fields = (CONFIG % "a").replace("select:", "fields: {hall: x}, select:").replace("topic: plant", 'topic: "{hall}"')
+    Path("fields.yaml").write_text(fields, encoding="utf-8")
     Path("tags.csv").write_text("node\ni=2258\n", encoding="utf-8")
     Path("plant.table").write_text("".join(written("edge-1", tables_of_worst())), encoding="utf-8")
     found, text = told(*line.split())
