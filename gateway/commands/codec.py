@@ -1,7 +1,7 @@
-"""The interface of a codec: what turns somebody's messages into requests of `request.py`, and answers into theirs.
+"""The interface of a codec, which translates messages of one format into requests of `request.py`, and answers back.
 
 A codec is one file with a `Codec` in `gateway/commands/codecs`, and an entry in `choose.py` there.  It only translates:
-who asks is told by the topic, what he may do by the rules, and both are the same for every codec.  Pure.
+the topic names the requester, the rules say what is allowed, and both are the same for every codec.  Pure.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from gateway.payload.forms import Json
 MOST_WISHES = 100
 """Requests in one message."""
 Context = Mapping[str, Json]
-"""What an answer needs of its request beside what every answer has.  It is kept in the journal, so it is small."""
+"""What the answer needs of its request, in addition to the common fields.  It is kept in the journal: small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Heard:
     """The sources, by `endpoint_key` of their addresses and by their names."""
 
     def source_at(self, endpoint: str) -> str:
-        """The source with this address or name.  Raises `Refused`; nothing is ever connected to because of it."""
+        """The configured source with this address or name.  Raises `Refused`.  It never causes a connection."""
         found = self.endpoints.get(endpoint_key(endpoint), ())
         if not found:
             raise Refused("source_unknown")
@@ -43,7 +43,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One request of a message, or why there is none."""
+    """One request of a message, or the reason why it is invalid."""
 
     source: str = ""
     request: Request | None = None
@@ -51,17 +51,17 @@ class Wish:
     id: str = ""
     """Of the request; empty where the message has none."""
     respond_to: str = ""
-    """Where the answer is wanted, where the message says it."""
+    """The topic for the answer, if the message names one."""
     correlation: bytes | None = None
-    """What the answer has to carry; None for what came with the packet."""
+    """The correlation data of the answer; None: that of the packet."""
     claims: str = ""
-    """Whom the message names as its sender."""
+    """The sender that the message names."""
     context: Context = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An answer as its requester reads it."""
+    """An answer in the format of its requester."""
 
     body: object
     properties: tuple[tuple[str, str], ...] = ()
@@ -76,12 +76,12 @@ def as_configured(topic: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How requests of one kind come, and how they are answered."""
+    """One format of requests and answers."""
 
     topic: str
     """Template of the topic that requests come on."""
     decode: Callable[[Heard], Sequence[Wish]]
-    """Never raises: what is no request is a `Wish` with an `error`."""
+    """Never raises: an invalid request is a `Wish` with an `error`."""
     encode: Callable[[Mapping[str, object], Context], Encoded]
     """From an answer in the form of `schema.py`, and what was kept of the request."""
     replies: str = ""
@@ -91,7 +91,7 @@ class Codec:
     topics: Callable[[str], tuple[str, ...]] = as_configured
     """All templates that it listens on, made of the configured one."""
     lifetime_s: float | None = None
-    """Until when a request without a deadline holds; None: it must have one."""
+    """Seconds until the deadline of a request that has none; None: it must have one."""
     tells_accepted: bool = False
     """Whether a requester can tell `accepted` from the final answer."""
     announce: Callable[[str, Sequence[str]], Sequence[tuple[str, Mapping[str, object]]]] | None = None
@@ -99,7 +99,7 @@ class Codec:
 
 
 def endpoint_key(text: str) -> str:
-    """What two ways to write one address have in common."""
+    """A form in which equal addresses are equal texts."""
     return text.strip().rstrip("/").casefold()
 
 

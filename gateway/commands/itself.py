@@ -1,4 +1,4 @@
-"""What the gateway itself is asked for: its state, and to take its configuration anew."""
+"""Commands for the gateway itself: diagnostics and reload; and what it keeps for `subscribe`."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,26 +32,26 @@ class Itself(Protocol):
         """The state of sources, brokers, outbox and commands."""
 
     async def reload(self) -> Mapping[str, Json]:
-        """Take the configuration file as it is now; what has changed.  Raises `Refused` with every mistake in it."""
+        """Read the configuration file again and apply it; the changes.  Raises `Refused` with every mistake."""
 
     async def subscribe(self, wanted: Sequence[Wanted]) -> None:
-        """Add these to what their source sends; kept on the disk when it returns.  Raises `Refused`: none is."""
+        """Add these to the values of their source, on disk when it returns.  Raises `Refused`: none is added."""
 
     async def unsubscribe(self, source: str, nodes: Sequence[str]) -> None:
-        """Take these away again.  Raises `Refused`."""
+        """Remove these again.  Raises `Refused`."""
 
     def is_subscribed(self, source: str, node: str) -> bool:
         """Whether it was added at run time."""
 
 
 class Nobody:
-    """A gateway that tells nothing of itself."""
+    """A gateway without diagnostics, configuration file and subscriptions of requesters."""
 
     def diagnostics(self) -> Mapping[str, Json]:
         return {}
 
     async def reload(self) -> Mapping[str, Json]:
-        raise Refused("unsupported", "this gateway has no configuration file to take anew")
+        raise Refused("unsupported", "this gateway has no configuration file to reload")
 
     async def subscribe(self, wanted: Sequence[Wanted]) -> None:
         raise Refused("unsupported", "this gateway keeps no subscriptions of requesters")
@@ -66,7 +66,7 @@ class Nobody:
 async def ask_itself(
     itself: Itself, allowed: Allowed, requester: str, request: Request, before_sending: Callable[[], Awaitable[None]]
 ) -> Result:
-    """Its state, or what a reload has changed.  Raises `Refused`."""
+    """Execute `diagnostics` or `reload`.  Raises `Refused`."""
     permit = allowed.permit(requester, request.operation, request.tags[0])
     fields: dict[str, Json] = {}
     if request.operation == "diagnostics" and not request.dry_run:

@@ -1,7 +1,7 @@
-"""Where a gateway listens for commands: the topics of each codec, and what the levels of a topic say.  Pure.
+"""The topics of requests, by codec, and the names in their levels.  Pure.
 
-Who asks is told by the topic alone, which the broker's access list binds to the user: the level `{requester}`, or the
-one requester that the configuration names for a topic without that level.
+The topic alone names the requester, since the broker's access list binds it to the user: by the level `{requester}`, or
+by the configuration for a topic without that level.
 """
 
 import re
@@ -28,7 +28,7 @@ class Listening:
     replies: str
     """Template of the topic of answers."""
     requester: str = ""
-    """Who asks, where the topic does not tell."""
+    """The requester of all messages, if the topic does not name one."""
     lifetime_s: float | None = None
 
     @property
@@ -37,7 +37,7 @@ class Listening:
         return tuple(_FIELD.sub("+", template) for template in self.templates)
 
     def names_in(self, topic: str) -> Mapping[str, str] | None:
-        """The levels of a topic by field; None for a topic of somebody else."""
+        """The levels of a topic by field; None: it is no topic of this codec."""
         for template in self.templates:
             if (found := _match(template, topic)) is not None:
                 return found
@@ -45,7 +45,7 @@ class Listening:
 
 
 def listenings(gateway: str, config: CommandsConfig) -> Sequence[Listening]:
-    """The gateway's own first, and those that are configured."""
+    """The native codec, then those of the configuration."""
     own = CODECS[NATIVE]
     found = [Listening(NATIVE, own, _templates(own, own.topic, gateway), config.replies)]
     for each in config.codecs:

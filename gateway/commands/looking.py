@@ -1,4 +1,4 @@
-"""Looking around below a node: what there is, page by page.  Nothing changes."""
+"""Browsing below a node, page by page.  It changes nothing."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ MOST_BYTES = LARGEST_ANSWER // 3
 
 
 async def browse(server: Operations, permit: Permit, request: Request) -> Result:
-    """One page of the nodes below, by path.  Each page asks the server anew, so nothing has to be kept for the next."""
+    """One page of the nodes below, sorted by path.  Each page browses again, so nothing is kept between two."""
     rule, wanted, node = permit.rule, request.details, permit.target.node_id
     bounds = rule.browse
     assert bounds is not None
@@ -50,7 +50,7 @@ def _form(seen: Seen) -> Json:
 
 
 def fitting(items: Sequence[Json], most_bytes: int = MOST_BYTES) -> list[Json]:
-    """As many of the first as an answer holds."""
+    """The first items, as many as fit into an answer."""
     size, found = 0, list[Json]()
     for item in items:
         size += len(orjson.dumps(item)) + 1

@@ -1,4 +1,4 @@
-"""Reading what strangers send in other forms than ours: each part is there in the right type, or it is `Refused`."""
+"""Typed access to the parts of a foreign message.  A part that is missing or of another type is `Refused`."""
 
 import re
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def node_of(text: str) -> str:
 
 
 def printable(text: str, what: str, most: int = 128) -> str:
-    """What may name a request."""
+    """A text that may be the id of a request."""
     if len(text) > most or not text.isprintable():
         raise Refused("invalid", f"{what}: at most {most} printable characters")
     return text
