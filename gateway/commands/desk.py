@@ -292,7 +292,7 @@ class Desk:
             return
         earlier.broker, earlier.topic, earlier.correlation = asked.broker, asked.topic, asked.correlation
         earlier.codec, earlier.context = asked.codec, asked.context
-        if earlier.answer is not None:
+        if earlier.answer is not None and not earlier.is_on_its_way:  # else it is sent here once it is on the disk
             until_ns = max(answer_in(earlier).until_ns, self._now_ns() + int(1e9))
             again = replace(answer_in(earlier), until_ns=until_ns)
             self._mailbox(asked.broker).put(again)

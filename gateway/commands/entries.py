@@ -38,6 +38,8 @@ class Entry:
     answer: Mapping[str, object] | None = None
     audit: Mapping[str, object] | None = None
     ended_ns: int = 0
+    is_on_its_way: bool = False
+    """Its answer is not on the disk yet, so nobody may be told."""
     is_told: bool = False
     size: int = 0
     """Size of its records in bytes."""

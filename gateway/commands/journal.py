@@ -146,10 +146,18 @@ class Journal:
             self._add(entry)
             written = self._begin([entry.begun, entry.ended], [audit], must=False)
             written.add_done_callback(partial(self._drop_unwritten, entry))
-            return written
+            return self._on_its_way(entry, written)
         self._bytes += (size := _size(entry)) - entry.size
         entry.size = size
-        return self._begin([entry.ended], [audit], must=True)
+        return self._on_its_way(entry, self._begin([entry.ended], [audit], must=True))
+
+    def _on_its_way(self, entry: Entry, written: "asyncio.Future[None]") -> "asyncio.Future[None]":
+        def arrived(written: "asyncio.Future[None]") -> None:
+            entry.is_on_its_way = written.cancelled() or written.exception() is not None
+
+        entry.is_on_its_way = True
+        written.add_done_callback(arrived)
+        return written
 
     def _drop_unwritten(self, entry: Entry, written: "asyncio.Future[None]") -> None:
         if not written.cancelled() and written.exception() is not None:

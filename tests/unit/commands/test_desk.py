@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -152,6 +153,49 @@ def test_requests_that_arrived_together_are_kept_with_one_sync(tmp_path: Path) -
         assert [value for _, value in at.server.written] == values[:4]
 
     run(tmp_path, body, commands(ALL, verify_within="50ms", waiting=4), files=files)
+
+
+class HeldFiles(Files):
+    """A disk that takes nothing until it is let."""
+
+    def __init__(self) -> None:
+        self.let = threading.Event()
+        self.let.set()
+
+    def append(self, fd: int, data: bytes, end: int) -> None:
+        assert self.let.wait(20)
+        super().append(fd, data, end)
+
+
+@pytest.mark.parametrize("source", ["shop", "away"])
+def test_nobody_is_told_what_is_not_on_the_disk_also_not_who_asks_again(source: str, tmp_path: Path) -> None:
+    """A crash in between would give the same id another outcome."""
+    files = HeldFiles()
+
+    async def body(at: Office) -> None:
+        await at.ask("read", tags=["Speed"])
+        body = {"id": "twice", "operation": "read", "tags": ["Speed"]}
+        topic = f"gateways/edge/commands/mes/{source}"
+        packet = Packet(topic, orjson.dumps(body), expiry_s=30)
+        if source == "shop":
+            await at.desk.take("broker", packet)
+            files.let.clear()
+            entry = at.journal.known(("mes", "twice"))
+            assert entry is not None
+            async with asyncio.timeout(10):
+                await _until(lambda: entry.answer is not None)
+            taking = asyncio.create_task(at.desk.take("broker", packet))
+        else:
+            files.let.clear()
+            taking = asyncio.create_task(at.desk.take("broker", packet, packet))
+        await asyncio.sleep(0.05)
+        told_early = len(at.got)
+        files.let.set()
+        await taking
+        assert (await at.answer(1))["id"] == "twice"
+        assert told_early == 1
+
+    run(tmp_path, body, commands(ALL, {"source": "away", "node": "i=1", "read": True}), files=files)
 
 
 def test_what_goes_together_shares_an_answer_that_does_not_come_and_no_fault_of_another(tmp_path: Path) -> None:
