@@ -20,6 +20,8 @@ _COUNT = ".count"
 def describe(config: Config, tables: Sequence[SourceTable], version: str) -> Description:
     """What this configuration makes of these servers."""
     sources = {source.name: source for source in config.sources}
+    if config.commands is None:  # a table may be older than that
+        tables = [replace(table, commands=()) for table in tables]
     topics: dict[tuple[str, str, bool], Topic] = {}
     for table in tables:
         points = _shaped(sources[table.name], table)

@@ -120,3 +120,15 @@ def test_names_and_descriptions_come_through_unharmed(name: str) -> None:
     text = json.dumps(document, ensure_ascii=False)
     assert "温度" in text
     assert 'quote\\"s\\\\and\\nlines' in text
+
+
+@pytest.mark.parametrize("name", MODEL_FORMATS)
+def test_several_brokers_and_a_table_with_commands_that_are_not_allowed_any_more(name: str) -> None:
+    select, cloud = [{"subtree": "i=85"}], {"format": "json-columns", "topic": "e/{source}"}
+    sources = [{"name": each, "url": "opc.tcp://h", "insecure": True, "select": select} for each in ("a", "A")]
+    plant = {"name": "plant", "url": "mqtt://127.0.0.1"}
+    brokers = [plant, {"name": "cloud", "url": "mqtts://b", "payload": cloud, "tags": [{"include": ["T*"]}]}]
+    config = config_of(sources=sources, broker=None, brokers=brokers, payload={"topic": "p/{source}"}, commands=None)
+    description = describe(config, tables_of_worst(), "1")
+    assert {topic.brokers for topic in description.topics} == {("plant",), ("cloud",)}
+    assert b"".join(_octets(name, description))
