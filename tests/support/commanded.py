@@ -93,7 +93,7 @@ class Requester:
         await self.send(body, source=str(source))
         while True:
             answer, _ = await self.next()
-            if answer["id"] == body["id"] and answer["final"]:
+            if answer.get("id") == body["id"] and answer["final"]:
                 return answer
 
     async def write(self, tag: str, value: object, **more: object) -> Body:

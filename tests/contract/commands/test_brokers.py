@@ -9,13 +9,22 @@ from typing import Any
 import pytest
 
 from gateway.config import BrokerConfig
+from gateway.delivery import Packet
 from tests.support import brokers
-from tests.support.commanded import Body, config_of, in_s, requester, running
+from tests.support.commanded import Body, Requester, config_of, in_s, requester, running
 from tests.support.mqtt_sessions import Session
 from tests.support.opcua_peers import standing_server
 
 LOGINS: dict[str, tuple[str, str]] = {"nats": ("u", "p")}
 RULES: list[Body] = [{"source": "shop", "subtree": "/Objects/recipes", "read": True, "write": {}}]
+
+
+async def answered(mes: Requester) -> tuple[Body, Packet]:
+    """The next answer; a broker may repeat the retained message by which the requester knew that it was subscribed."""
+    while True:
+        answer, packet = await mes.next(20)
+        if "id" in answer:
+            return answer, packet
 
 
 @contextmanager
@@ -49,12 +58,12 @@ def test_a_command_goes_round_over_each_broker(broker: str, session: Session, tm
                 request: Body = {"id": "one", "operation": "write", "writes": writes, "deadline": in_s(30)}
                 home = "gateways/edge/replies/mes/a"
                 await mes.send({**request, "respond_to": home})
-                first, packet = await mes.next(20)
+                first, packet = await answered(mes)
                 assert (packet.topic, first["outcome"]) == (home, "done"), first
                 await mes.send({**request, "respond_to": home})
-                assert (await mes.next(20))[0] == first
+                assert (await answered(mes))[0] == first
                 await mes.send({**request, "writes": [{"tag": "Doors", "value": []}]})
-                assert (await mes.next(20))[0]["reason"] == "id_reused"
+                assert (await answered(mes))[0]["reason"] == "id_reused"
                 for outside in ("gateways/edge/replies/other", "gateways/edge/replies/mes/#", "$SYS/mes"):
                     answer: Any = await mes.ask("read", tags=["Doors"], respond_to=outside)
                     assert answer["reason"] == "response_topic"
