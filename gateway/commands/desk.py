@@ -255,16 +255,23 @@ class Desk:
         except Refused as error:
             await self._refuse(asked, entry, error)
             return
-        worker.coming += 1
         try:
-            await self.journal.begin(entry)
+            written = self.journal.begin_soon(entry)
         except Refused as error:
             self._refuse_unkept(asked, error)
             return
-        finally:
-            worker.coming -= 1
-        case = Case(asked, entry)
-        if self._workers.get(asked.source) is worker:
+        worker.coming += 1
+        written.add_done_callback(partial(self._begun, Case(asked, entry), worker))
+        await asyncio.wait([written])  # its session may end here; the command goes on
+
+    def _begun(self, case: Case, worker: Worker, written: "asyncio.Future[None]") -> None:
+        """Hand a request over that is on the disk now, whether its session is still there or not."""
+        worker.coming -= 1
+        error = written.exception() if not written.cancelled() else OSError("the journal is closed")
+        if error is not None:
+            why = error.strerror if isinstance(error, OSError) else ""
+            self._refuse_unkept(case.asked, Refused("journal_full", f"the journal cannot be written: {why or error}"))
+        elif self._workers.get(case.asked.source) is worker:
             worker.put(case)
         else:
             self.settle(case, Told("refused", "source_away", REASONS["source_away"]))

@@ -115,13 +115,18 @@ class Journal:
 
     async def begin(self, entry: Entry) -> None:
         """Add a request.  Returns when it is on disk.  Raises `Refused` if it cannot be written: it is not added."""
+        try:
+            await self.begin_soon(entry)
+        except OSError as error:
+            raise Refused("journal_full", f"the journal cannot be written: {error.strerror or error}") from error
+
+    def begin_soon(self, entry: Entry) -> "asyncio.Future[None]":
+        """Like `begin`, without waiting.  The future is done when it is on disk, and fails with `OSError`."""
         self._make_room(entry)
         self._add(entry)
-        try:
-            await self._write([entry.begun])
-        except OSError as error:
-            self._drop(entry)
-            raise Refused("journal_full", f"the journal cannot be written: {error.strerror or error}") from error
+        written = self._begin([entry.begun], [], must=False)
+        written.add_done_callback(partial(self._drop_unwritten, entry))
+        return written
 
     async def executing(self, entry: Entry) -> None:
         """Record on disk that the command may be sent from now on.  Raises `Refused` if that cannot be written."""

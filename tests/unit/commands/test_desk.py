@@ -198,6 +198,25 @@ def test_nobody_is_told_what_is_not_on_the_disk_also_not_who_asks_again(source: 
     run(tmp_path, body, commands(ALL, {"source": "away", "node": "i=1", "read": True}), files=files)
 
 
+def test_a_request_whose_session_ends_while_it_is_written_is_done_all_the_same(tmp_path: Path) -> None:
+    """It is on the disk then, so it must get an outcome; its repeat gets the answer."""
+    files = HeldFiles()
+
+    async def body(at: Office) -> None:
+        await at.ask("read", tags=["Speed"])
+        body = {"id": "cut", "operation": "write", "writes": SPEED}
+        files.let.clear()
+        taking = asyncio.create_task(at.take(body))
+        await asyncio.sleep(0.02)
+        taking.cancel()
+        await asyncio.wait([taking])
+        files.let.set()
+        answer = await at.answer(1)
+        assert (answer["id"], answer["outcome"], len(at.server.written)) == ("cut", "done", 1)
+
+    run(tmp_path, body, commands(ALL, verify_within="50ms"), files=files)
+
+
 def test_what_goes_together_shares_an_answer_that_does_not_come_and_no_fault_of_another(tmp_path: Path) -> None:
     async def body(at: Office) -> None:
         server, targets = at.server, await at.server.find([])
