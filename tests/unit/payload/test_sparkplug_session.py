@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.delivery import DELIVERED, Session, Verdict
 from gateway.errors import Unavailable
@@ -386,19 +387,20 @@ def test_a_command_reaches_the_desk_with_the_node_and_the_value_it_means(tmp_pat
     run(body)
 
 
-def test_another_node_of_the_same_name_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_node_of_the_same_name_is_told(tmp_path: Path) -> None:
     """tck-id-payloads-nbirth-edge-node-descriptor, tck-id-topic-structure-namespace-unique-edge-node-descriptor"""
     plant = Plant(tmp_path)
 
     async def body() -> None:
-        async with plant.session() as (_, wire):
-            own = next(payload for topic, payload in wire.got if "NBIRTH" in topic)
-            wire.say("spBv1.0/factory/NBIRTH/edge", own)
-            await settled()
-            assert "same name" not in capsys.readouterr().out
-            wire.say("spBv1.0/factory/NBIRTH/edge", number_field(1, 5) + number_field(3, 0))
-            await settled()
-            assert "another edge node has the same name" in capsys.readouterr().out
+        with capture_logs() as logs:
+            async with plant.session() as (_, wire):
+                own = next(payload for topic, payload in wire.got if "NBIRTH" in topic)
+                wire.say("spBv1.0/factory/NBIRTH/edge", own)
+                await settled()
+                assert not any("same name" in log["event"] for log in logs)
+                wire.say("spBv1.0/factory/NBIRTH/edge", number_field(1, 5) + number_field(3, 0))
+                await settled()
+                assert any("another edge node has the same name" in log["event"] for log in logs)
 
     run(body)
 
