@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def begun(*arguments: str) -> subprocess.Popen[str]:
     """The command, behind everybody else on a busy machine: it must not be through before the test has looked."""
-    command = ["nice", "-n", "19", sys.executable, "-m", "gateway", "outbox", *arguments]
+    command = ["nice", "-n", "5", sys.executable, "-m", "gateway", "outbox", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
