@@ -115,7 +115,7 @@ def test_writes_to_different_variables_that_wait_together_go_together(tmp_path: 
             "s=press/Speed", "s=press/Count", "s=press/Mode", "s=press/Mode", "s=press/Speed", "s=press/Speed",
         ]  # fmt: skip
 
-    run(tmp_path, body, commands(ALL, verify_within="50ms", at_once=10))
+    run(tmp_path, body, commands(ALL, verify_within="50ms", at_once=10, slow_after="60s"))
 
 
 class CountedFiles(Files):
