@@ -1,7 +1,8 @@
 """Delivery: the contract between the pipeline and every kind of sink.
 
 `contract` defines a session, `around` wraps one session in another, `prologue` sends the messages that must come first
-in a session of any kind, and `shared` lets two parties send on one session.
+in a session of any kind, and `shared` lets two parties send on one session.  `passing` has what sessions around another
+share.
 """
 
 from gateway.delivery.around import Around

@@ -9,11 +9,12 @@ If the peer refuses a prologue it can make no sense of what follows, so the sess
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from gateway.delivery.around import Around
 from gateway.delivery.contract import Outcome, Session, Verdict
+from gateway.delivery.passing import hand_on, reason_of
 from gateway.errors import Unavailable
 from gateway.model import Message
 
@@ -49,7 +50,7 @@ class PrologueSession(Around[Session]):
         """Wait until the peer has the prologue.  Raises `Unavailable` when the peer refuses it or is lost."""
         async with asyncio.TaskGroup() as tasks:
             said = tasks.create_task(self._said.wait(), name="prologue")
-            lost = tasks.create_task(_reason_of(self.wait_closed()), name="session with a prologue")
+            lost = tasks.create_task(reason_of(self.wait_closed()), name="session with a prologue")
             await asyncio.wait((said, lost), return_when=asyncio.FIRST_COMPLETED)
             said.cancel()
             lost.cancel()
@@ -67,7 +68,7 @@ class PrologueSession(Around[Session]):
 
     async def wait_closed(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            closed = tasks.create_task(_reason_of(self._inner.wait_closed()), name="session")
+            closed = tasks.create_task(reason_of(self._inner.wait_closed()), name="session")
             await asyncio.wait((closed, self._refusal), return_when=asyncio.FIRST_COMPLETED)
             closed.cancel()
         raise Unavailable(self._refusal.result()) if self._refusal.done() else closed.result()
@@ -90,7 +91,7 @@ class PrologueSession(Around[Session]):
         while self._waiting and not self._to_say and self._open < self.window:
             message, future = self._waiting.popleft()
             if not future.done():
-                self._send(message).add_done_callback(partial(_hand_on, future))
+                self._send(message).add_done_callback(partial(hand_on, future))
         if not self._unsaid:
             self._said.set()
 
@@ -111,24 +112,3 @@ async def after_prologue(inner: Session, prologue: Prologue) -> PrologueSession:
     session.begin_again()
     await session.wait_said()
     return session
-
-
-async def _reason_of(closing: Awaitable[None]) -> Unavailable:
-    try:
-        await closing
-    except Unavailable as error:
-        return error
-    return Unavailable("the session ended")
-
-
-def _hand_on(future: asyncio.Future[Outcome], sent: asyncio.Future[Outcome]) -> None:
-    """Pass the outcome of a message that waited here to its owner."""
-    if future.done():
-        return
-    if sent.cancelled():
-        future.cancel()
-    elif (error := sent.exception()) is not None:
-        future.set_exception(error)
-        future.exception()  # marks it as retrieved, since the owner may be gone
-    else:
-        future.set_result(sent.result())

@@ -11,7 +11,7 @@ from functools import partial
 
 from gateway.delivery.around import Around
 from gateway.delivery.contract import Outcome, Session
-from gateway.errors import Unavailable
+from gateway.delivery.passing import hand_on, reason_of
 from gateway.model import Message
 
 
@@ -55,7 +55,7 @@ class SharedSession(Around[Session]):
         while self._waiting and self._open < self._inner.window:
             message, future = self._waiting.popleft()
             if not future.done():
-                self._go(message).add_done_callback(partial(_hand_on, future))
+                self._go(message).add_done_callback(partial(hand_on, future))
 
     def fail(self, error: BaseException) -> None:
         """Raise this error of the other sender from `wait_closed`."""
@@ -65,30 +65,9 @@ class SharedSession(Around[Session]):
 
     async def wait_closed(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            closed = tasks.create_task(_reason_of(self._inner), name="session")
+            closed = tasks.create_task(reason_of(self._inner.wait_closed()), name="session")
             await asyncio.wait((closed, self._fault), return_when=asyncio.FIRST_COMPLETED)
             closed.cancel()
         if self._fault.done():
             self._fault.result()
         raise closed.result()
-
-
-async def _reason_of(inner: Session) -> Unavailable:
-    try:
-        await inner.wait_closed()
-    except Unavailable as error:
-        return error
-    return Unavailable("the session ended")
-
-
-def _hand_on(future: asyncio.Future[Outcome], sent: asyncio.Future[Outcome]) -> None:
-    """Pass the outcome of a message that waited here to its owner."""
-    if future.done():
-        return
-    if sent.cancelled():
-        future.cancel()
-    elif (error := sent.exception()) is not None:
-        future.set_exception(error)
-        future.exception()  # marks it as retrieved, since the owner may be gone
-    else:
-        future.set_result(sent.result())

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.delivery import Around, Outcome, Verdict
+from gateway.delivery.passing import fail
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
@@ -214,10 +215,7 @@ class GuardedSink(Around[InnerSink]):
 
 def _resolve(future: asyncio.Future[Outcome], result: Outcome | str) -> None:
     """Set the verdict, or the reason why there is none."""
-    if future.done():
-        return
-    if isinstance(result, Outcome):
+    if not isinstance(result, Outcome):
+        fail(future, Unavailable(result))
+    elif not future.done():
         future.set_result(result)
-    else:
-        future.set_exception(Unavailable(result))
-        future.exception()  # marks it as retrieved, since the owner may be gone

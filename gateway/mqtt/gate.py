@@ -18,6 +18,7 @@ from functools import partial
 from math import isnan
 
 from gateway.delivery import Around, Outcome, Packet, Verdict
+from gateway.delivery.passing import fail, hand_on, reason_of
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
@@ -94,9 +95,6 @@ class Gate(Around[GuardedSink | InnerSink]):
     def address(self) -> str:
         return self._inner.address
 
-    def tell(self, message: Message) -> None:
-        self._inner.tell(message)
-
     async def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
         """Those of the topics that the cloud has; without any, nothing arrives until the session breaks."""
         heard = [topic for topic in topics if self._limits.wire.hears(topic)]
@@ -124,7 +122,7 @@ class Gate(Around[GuardedSink | InnerSink]):
 
     async def wait_closed(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            closed = tasks.create_task(_reason_of(self._inner), name="session within limits")
+            closed = tasks.create_task(reason_of(self._inner.wait_closed()), name="session within limits")
             await asyncio.wait((closed, self.renews), return_when=asyncio.FIRST_COMPLETED)
             closed.cancel()
         if closed.cancelled():
@@ -165,7 +163,7 @@ class Gate(Around[GuardedSink | InnerSink]):
                 if (wait_s := self._wait_s(size)) > 0:
                     self._arm(wait_s)
                     return
-                self._go(message, size).add_done_callback(partial(_hand_on, future))
+                self._go(message, size).add_done_callback(partial(hand_on, future))
             self._waiting.popleft()
 
     def _refusal(self, message: Message) -> Outcome | None:
@@ -221,34 +219,9 @@ class Gate(Around[GuardedSink | InnerSink]):
 
     def _give_up(self, reason: str) -> None:
         while self._waiting:
-            _fail(self._waiting.popleft()[2], Unavailable(reason))
+            fail(self._waiting.popleft()[2], Unavailable(reason))
 
 
 def _take(each: Bucket | None, amount: float, now_s: float) -> None:
     if each is not None:
         each.take(amount, now_s)
-
-
-async def _reason_of(inner: GuardedSink | InnerSink) -> Unavailable:
-    try:
-        await inner.wait_closed()
-    except Unavailable as error:
-        return error
-    return Unavailable("the session ended")
-
-
-def _hand_on(future: asyncio.Future[Outcome], sent: asyncio.Future[Outcome]) -> None:
-    if future.done():
-        return
-    if sent.cancelled():
-        future.cancel()
-    elif (error := sent.exception()) is not None:
-        _fail(future, error)
-    else:
-        future.set_result(sent.result())
-
-
-def _fail(future: asyncio.Future[Outcome], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
-        future.exception()  # marks it as retrieved, since the owner may be gone

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.delivery import DELIVERED, Outcome, SharedSession
+from gateway.delivery.passing import fail
 from gateway.errors import Unavailable
 from gateway.in_thread import in_thread
 from gateway.model import Message
@@ -70,9 +71,7 @@ class Confirmations:
         """The session is over: what is open is not confirmed."""
         open_, self._open = self._open, deque()
         for entry in open_:
-            if not entry.future.done():
-                entry.future.set_exception(Unavailable(reason))
-                entry.future.exception()  # marks it as retrieved, since the owner may be gone
+            fail(entry.future, Unavailable(reason))
 
     async def keep_tables(self) -> None:
         """Make tables durable, until cancelled."""

@@ -29,6 +29,7 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.delivery import Around, Outcome, Packet, SharedSession, Verdict
+from gateway.delivery.passing import fail, hand_on
 from gateway.errors import Rejected, Unavailable
 from gateway.logs import Sparing
 from gateway.model import Message
@@ -128,9 +129,7 @@ class EdgeSession(Around[SharedSession]):
         waiting = [held.future for queue in self._held.values() for held in queue]
         self._held.clear()
         for future in waiting:
-            if not future.done():
-                future.set_exception(Unavailable("the session ended"))
-                future.exception()  # marks it as retrieved, since the owner may be gone
+            fail(future, Unavailable("the session ended"))
 
     # -- records
 
@@ -216,7 +215,7 @@ class EdgeSession(Around[SharedSession]):
     def _tell_row(self, held: _Held, payload: bytes) -> None:
         message = replace(held.message, payload=payload, content_type="")
         if self._settings.qos:
-            self._inner.send(message).add_done_callback(partial(_hand_on, held.future))
+            self._inner.send(message).add_done_callback(partial(hand_on, held.future))
             return
         outcome = self.confirmations.tell(message)
         if outcome is not None:
@@ -385,13 +384,3 @@ class EdgeSession(Around[SharedSession]):
                 "another edge node has the same name: hosts mix them up", topic=packet.topic,
                 next="both go on", advice="change payload.sparkplug.group or node of one of them", **more,
             )  # fmt: skip
-
-
-def _hand_on(future: "asyncio.Future[Outcome]", sent: "asyncio.Future[Outcome]") -> None:
-    if future.done() or sent.cancelled():
-        return
-    if (error := sent.exception()) is not None:
-        future.set_exception(error)
-        future.exception()
-    else:
-        future.set_result(sent.result())

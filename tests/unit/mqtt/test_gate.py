@@ -83,6 +83,17 @@ def test_a_topic_that_the_cloud_refuses_costs_one_message(tmp_path: Path) -> Non
     run(body())
 
 
+def test_what_cannot_be_told_is_known_at_once_behind_a_gate_too(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with fake_broker() as broker, gated(broker, tmp_path, Link("cloud", "here")) as gate:
+            refused = gate.tell(message("a/+"))
+            assert refused is not None
+            assert refused.verdict is Verdict.NEVER
+            assert gate.tell(message("a/b")) is None
+
+    run(body())
+
+
 def test_values_that_are_too_old_for_whoever_reads_them_are_not_sent(tmp_path: Path) -> None:
     """SiteWise takes seven days; a backlog that is older is told as such, and not tried for ever."""
     now = UNIX_EPOCH_TICKS + int(time.time() * 1e7)
