@@ -1,20 +1,11 @@
 """The `gateway` command: one file per group of commands."""
 
+from typing import ClassVar
+
 import typer
 
-from gateway.cli.audit import audit
-from gateway.cli.browse import browse, plan
-from gateway.cli.cert import cert
-from gateway.cli.command import command as ask
 from gateway.cli.common import examples, write_all_of_it
-from gateway.cli.demo import demo
-from gateway.cli.emulate import emulate
-from gateway.cli.importing import import_file
-from gateway.cli.model import model
-from gateway.cli.outbox import outbox
-from gateway.cli.profile import profile
-from gateway.cli.running import run, schema, show_version, validate
-from gateway.cli.watch import watch
+from gateway.cli.late import MARKUP, Late, LateGroup
 
 EXIT_CODES = """`gateway COMMAND --help` has examples.  `gateway --install-completion` adds completion to your shell.
 README.md explains the first steps, docker/prometheus/RUNBOOK.md every alert.
@@ -32,62 +23,128 @@ Exit codes:
 - 130: Ctrl-C
 """
 
-cli = typer.Typer(
-    name="gateway",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Carry every value from OPC UA servers to MQTT brokers, and lose none in silence.",
-    epilog=EXIT_CODES,
-)
-for command, lines in (
-    (demo, ("gateway demo", "gateway demo --outage 20", "gateway demo --speed 10 --duration 60 --json")),
-    (run, ("gateway run config/gateway.yaml", "gateway run my-gateway.yaml --log-format json")),
-    (validate, ("gateway validate my-gateway.yaml", "gateway validate hall-1.yaml hall-2.yaml --no-files")),
-    (plan, ("gateway plan my-gateway.yaml", "gateway plan my-gateway.yaml --all")),
-    (
-        browse,
-        (
+
+COMMANDS = (
+    Late(
+        "demo",
+        "gateway.cli.demo:demo",
+        "Run a connected factory on this machine: simulated machines, OPC UA, the gateway, an MQTT broker, metrics.",
+        examples("gateway demo", "gateway demo --outage 20", "gateway demo --speed 10 --duration 60 --json"),
+    ),
+    Late(
+        "run",
+        "gateway.cli.running:run",
+        "Run the gateway until SIGTERM or Ctrl-C.",
+        examples("gateway run config/gateway.yaml", "gateway run my-gateway.yaml --log-format json"),
+    ),
+    Late(
+        "validate",
+        "gateway.cli.running:validate",
+        "Check configuration files without connecting to anything.",
+        examples("gateway validate my-gateway.yaml", "gateway validate hall-1.yaml hall-2.yaml --no-files"),
+    ),
+    Late(
+        "plan",
+        "gateway.cli.browse:plan",
+        "Connect to the servers of a configuration and show what the gateway would subscribe to.",
+        examples("gateway plan my-gateway.yaml", "gateway plan my-gateway.yaml --all"),
+    ),
+    Late(
+        "browse",
+        "gateway.cli.browse:browse",
+        "Show the variables of a server: path, type, value and unit.",
+        examples(
             "gateway browse opc.tcp://192.0.2.10:4840 --insecure --depth 2",
             "gateway browse opc.tcp://192.0.2.10:4840 --match '**/Temperature*'",
             "gateway browse opc.tcp://192.0.2.10:4840 --root 'nsu=urn:acme:press;s=Press1' --yaml > select.yaml",
             "PASSWORD=… gateway browse opc.tcp://192.0.2.10:4840 --username eve --password-env PASSWORD",
         ),
     ),
-    (watch, ("gateway watch mqtt://127.0.0.1:1883", "gateway watch mqtts://broker.example 'factory/#' --lines")),
-    (
-        ask,
-        (
+    Late(
+        "watch",
+        "gateway.cli.watch:watch",
+        "Subscribe to a broker, show messages in any of the gateway's formats, and check that none is missing.",
+        examples("gateway watch mqtt://127.0.0.1:1883", "gateway watch mqtts://broker.example 'factory/#' --lines"),
+    ),
+    Late(
+        "command",
+        "gateway.cli.command:command",
+        "Send a command to a machine, or to the gateway itself, by the broker.",
+        examples(
             "gateway command edge-1 press-shop read press-1/SpeedFactor",
             "gateway command edge-1 press-shop write press-1/SpeedFactor 1.1 --dry-run",
             "gateway command edge-1 press-shop call press-1/SetSpeed Factor=1.1",
             "gateway command edge-1 press-shop browse line-1 --levels 2",
-            "gateway command edge-1 press-shop history press-1/Temperature --start 2026-11-30T06:00:00Z \\\n"
+            "gateway command edge-1 press-shop history press-1/Temperature --start 2026-11-30T06:00:00Z \\",
             "  --end 2026-11-30T07:00:00Z --aggregate Average --interval 60",
             "gateway command edge-1 press-shop ack press-1/Hot AAAB1w== --comment 'seen by Ann'",
             "gateway command edge-1 _gateway diagnostics",
-            "MQTT_PASSWORD=… gateway command edge-1 press-shop read press-1/SpeedFactor \\\n"
+            "MQTT_PASSWORD=… gateway command edge-1 press-shop read press-1/SpeedFactor \\",
             "  --broker mqtts://broker.example --username mes",
         ),
     ),
-    (emulate, ("gateway emulate aws-iot-core", "DEVICE_KEY=… gateway emulate azure-iot-hub --device press-shop")),
-    (schema, ("gateway schema config > gateway.schema.json", "gateway schema json", "gateway schema command")),
-):
-    cli.command(name="command" if command is ask else None, epilog=examples(*lines))(command)
-cli.command("version")(show_version)
-cli.add_typer(cert, name="cert")
-cli.command(
-    "import",
-    epilog=examples(
-        "gateway import opc-publisher published_nodes.json -o my-gateway.yaml",
-        "gateway browse opc.tcp://192.0.2.10:4840 --csv > tags.csv",
-        "gateway import csv tags.csv --url opc.tcp://192.0.2.10:4840 -o my-gateway.yaml",
+    Late(
+        "emulate",
+        "gateway.cli.emulate:emulate",
+        "Be a cloud, on this machine: a broker that takes, throws away, delays and refuses as that cloud does.",
+        examples("gateway emulate aws-iot-core", "DEVICE_KEY=… gateway emulate azure-iot-hub --device press-shop"),
     ),
-)(import_file)
-cli.add_typer(model, name="model")
-cli.add_typer(outbox, name="outbox")
-cli.add_typer(profile, name="profile")
-cli.add_typer(audit, name="audit")
+    Late(
+        "schema",
+        "gateway.cli.running:schema",
+        "Print a JSON Schema: of the configuration (for editors), or of the messages of a format.",
+        examples("gateway schema config > gateway.schema.json", "gateway schema json", "gateway schema command"),
+    ),
+    Late("version", "gateway.cli.version:show_version", "Print the version."),
+    Late(
+        "import",
+        "gateway.cli.importing:import_file",
+        "Write a commented configuration made of the file of another program.",
+        examples(
+            "gateway import opc-publisher published_nodes.json -o my-gateway.yaml",
+            "gateway browse opc.tcp://192.0.2.10:4840 --csv > tags.csv",
+            "gateway import csv tags.csv --url opc.tcp://192.0.2.10:4840 -o my-gateway.yaml",
+        ),
+    ),
+    Late(
+        "cert",
+        "gateway.cli.cert:cert",
+        "Manage OPC UA certificates: our own, and those of the servers that we trust.",
+    ),
+    Late(
+        "model",
+        "gateway.cli.model:model",
+        "Describe what the gateway sends and takes, as models that other systems import.",
+    ),
+    Late("outbox", "gateway.cli.outbox:outbox", "Inspect an outbox, copy its messages, or empty it."),
+    Late(
+        "profile",
+        "gateway.cli.profile:profile",
+        "What clouds and brokers accept, each limit with its source, and whether a configuration keeps to it.",
+    ),
+    Late(
+        "audit",
+        "gateway.cli.audit:audit",
+        "Show who requested which commands, and check that nobody changed that record.",
+    ),
+)
+
+
+class Commands(LateGroup):
+    late: ClassVar = {command.name: command for command in COMMANDS}
+
+
+cli = typer.Typer(
+    name="gateway",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=MARKUP,
+    help="Carry every value from OPC UA servers to MQTT brokers, and lose none in silence.",
+    epilog=EXIT_CODES,
+)
+for command in COMMANDS:
+    cli.command(command.name)(command.announced())
 
 
 def main() -> None:

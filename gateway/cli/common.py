@@ -11,15 +11,17 @@ from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from gateway.advice import advice_for
 from gateway.errors import EXIT_UNAVAILABLE, ConfigError, Rejected, Unavailable
 from gateway.process_signals import EXIT_INTERRUPTED, handled
 from gateway.stop_deadline import StopDeadline, stop_deadline
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Result = TypeVar("Result")
 
@@ -166,8 +168,9 @@ def measuring(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _progress() -> Progress:
-    from rich.console import Console
+def _progress() -> "Progress":
+    from rich.console import Console  # only who shows progress pays for the import
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     columns, console = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn()), Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

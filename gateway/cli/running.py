@@ -5,7 +5,6 @@ import json
 import signal
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -136,8 +135,3 @@ def schema(
         typer.echo(f"gateway schema: there is no schema {what!r}, only {', '.join(SCHEMAS)}", err=True)
         raise typer.Exit(2)
     typer.echo(json.dumps(SCHEMAS[what](), indent=2))
-
-
-def show_version() -> None:
-    """Print the version."""
-    typer.echo(version("connected-factory"))

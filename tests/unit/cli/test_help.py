@@ -1,12 +1,15 @@
 """The command line teaches: help with examples that fit, mistakes that say what to do, exit codes as documented."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
-from gateway.cli import EXIT_CODES, cli
+from gateway.cli import COMMANDS, EXIT_CODES, cli
+from gateway.cli.late import Late
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
           ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",)]  # fmt: skip
@@ -28,7 +31,35 @@ def test_help_has_examples_and_fits_the_terminal(command: tuple[str, ...], colum
 
 
 def test_every_command_is_in_the_help() -> None:
-    assert {name for (name, *_) in TAUGHT} | {"version"} == set(get_command(cli).commands)  # type: ignore[attr-defined]  # a group
+    assert {name for (name, *_) in TAUGHT} | {"version"} == {command.name for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_list_of_commands_says_of_each_what_its_own_help_says(command: Late) -> None:
+    assert " ".join(command.load().help.split()).startswith(command.summary)
+
+
+def test_help_and_completion_of_gateway_import_no_command() -> None:
+    """CPU that every TAB would cost: without a command named, nothing of the gateway's own work is imported."""
+    for words, environment in (
+        (["--help"], {}),
+        ([], {"_GATEWAY_COMPLETE": "complete_bash", "COMP_WORDS": "gateway r", "COMP_CWORD": "1"}),
+    ):
+        program = (
+            "import sys; from gateway.cli import cli\n"
+            f"try: cli({words!r}, prog_name='gateway')\n"
+            "finally: print({'asyncua', 'simpy', 'gateway.config', 'gateway.cli.running'} & set(sys.modules))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            check=False,
+            env=os.environ | environment,
+            text=True,
+            capture_output=True,
+            timeout=60,
+        )
+        assert "run" in done.stdout
+        assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
