@@ -28,7 +28,10 @@ def prepare(module: str) -> None:
     """Import what the program needs.  The nodes of the standard are made once for all servers."""
     gc.disable()
     importlib.import_module(IMPORTS.get(module, module))
-    if module != "gateway":
+    if module == "gateway":
+        for command in importlib.import_module("gateway.cli").COMMANDS:
+            importlib.import_module(command.place.split(":")[0])
+    else:
         keep_standard_nodes()
     gc.collect()
     gc.freeze()
