@@ -1,4 +1,4 @@
-"""The command line: `simulators serve`, `fleet`, `verify`, `trace`, `describe`, `improve`, `schema`."""
+"""The command line: `simulators serve`, `fleet`, `verify`, `trace`, `describe`, `improve`, `init`, `schema`."""
 
 import asyncio
 import os
@@ -23,19 +23,22 @@ from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema, warnings_of
 from simulators.server.endpoint import CannotListen, access_for, listening_at
 from simulators.server.pki import show_certificate, users_of
+from simulators.shipped import faults_file, plant_file, write_plant
+from simulators.shipped import plants as shipped_plants
 from simulators.trace import trace
 from simulators.verify import verify
 
 EPILOG = """Examples:
 
-    simulators serve config/plant.yaml
-    simulators serve config/plants/bottling.yaml --security None --speed 10
-    simulators serve config/plant.yaml --faults config/faults.yaml --fault-log faults.jsonl
-    simulators describe config/plants/body-shop.yaml
-    simulators trace config/plant.yaml --seed 1 --until 3600
+    simulators serve plant
+    simulators serve bottling --security None --speed 10
+    simulators serve my-plant.yaml --faults faults --fault-log faults.jsonl
+    simulators describe body-shop
+    simulators trace plant --seed 1 --until 3600
+    simulators init my-plant.yaml
 
-`simulators --install-completion` adds tab completion to your shell. `config/plant.yaml` is a commented example of a
-plant file, and `config/plants/` holds larger ones. README.md says how to connect the gateway to it.
+A plant is a file, or the name of one that comes with the program: `simulators init --list`.
+`simulators --install-completion` adds tab completion to your shell. README.md says how to connect the gateway.
 
 Exit codes:
 
@@ -54,7 +57,28 @@ app = typer.Typer(
 )
 
 PKI = Path("var/simulator-pki")
-PlantFile = Annotated[Path, typer.Argument(help="The plant file (YAML), such as config/plant.yaml.", metavar="FILE")]
+
+
+def _found(given: Path) -> Path:
+    return plant_file(given)
+
+
+def _all_found(given: list[Path] | None) -> list[Path]:
+    return [plant_file(each) for each in given or ()]
+
+
+def _plants(incomplete: str) -> list[str]:
+    return [name for name in shipped_plants() if name.startswith(incomplete)]
+
+
+PlantFile = Annotated[
+    Path,
+    typer.Argument(
+        help="The plant: a file (YAML), or the name of one that comes with the program, such as bottling.",
+        metavar="PLANT",
+        callback=_found,
+    ),
+]
 
 
 def endpoint_url(endpoint: str, port: int | None) -> str:
@@ -94,7 +118,9 @@ def serve_command(
     backfill: Annotated[
         float, typer.Option(min=0, help="Hours to simulate first, so that clients find history.")
     ] = 0.0,
-    faults: Annotated[Path | None, typer.Option(help="Faults to inject, such as config/faults.yaml.")] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="Faults to inject: a file, or `faults` for the examples that come along.")
+    ] = None,
     fault_log: Annotated[
         Path | None, typer.Option(help="Write the beginning and end of each fault to this file (JSON lines).")
     ] = None,
@@ -121,7 +147,7 @@ def serve_command(
 ) -> None:
     """Serve a plant over OPC UA until SIGTERM or Ctrl-C.
 
-    Example: `simulators serve config/plant.yaml --security None --speed 10`
+    Example: `simulators serve plant --security None --speed 10`
     """
     set_up_logs(log_format)
     live = not status_json and sys.stdout.isatty()
@@ -134,7 +160,7 @@ def serve_command(
     if certificate_copy and access.certificate:
         show_certificate(access.certificate, certificate_copy)
     settings = Settings(
-        endpoint=url, access=access, faults=load_faults(faults) if faults else (), fault_log=fault_log,
+        endpoint=url, access=access, faults=load_faults(faults_file(faults)) if faults else (), fault_log=fault_log,
         speed=speed, late=late, seed=seed, epoch=start, sample_hz=sample_hz,
         record=record, status_json=status_json, live=live, metrics_port=metrics_port,
         metrics_host=metrics_host, metrics_names=tuple(metrics_name or ()), backfill_s=3600.0 * backfill,
@@ -147,7 +173,10 @@ def serve_command(
 def fleet_command(
     *,
     plants: Annotated[int, typer.Option(min=1, max=10_000, help="How many plants.")] = 122,
-    sources: Annotated[list[Path], typer.Option("--from", help="Plant file; repeatable: taken in turn.")],
+    sources: Annotated[
+        list[Path],
+        typer.Option("--from", help="Plant file or name; repeatable: taken in turn.", callback=_all_found),
+    ],
     processes: Annotated[int, typer.Option(min=0, help="How many processes; 0: one for each core.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first plant; each further one has the next.")] = 1,
     endpoint: Annotated[
@@ -165,7 +194,7 @@ def fleet_command(
 ) -> None:
     """Serve many plants, each with its own server, in as few processes as the machine has cores.
 
-    Example: `simulators fleet --plants 122 --from config/plants/munich.yaml --from config/plants/smt.yaml`
+    Example: `simulators fleet --plants 122 --from munich --from smt`
     """
     set_up_logs(log_format)
     count = min(plants, processes or os.cpu_count() or 1)
@@ -193,7 +222,7 @@ def trace_command(
 ) -> None:
     """Run a plant without a server, and print every change and the hash of them all.
 
-    Example: `simulators trace config/plant.yaml --seed 1 --until 3600`
+    Example: `simulators trace plant --seed 1 --until 3600`
     """
     for line in trace(load(plant), seed, until):
         print(line)
@@ -218,14 +247,16 @@ def describe_command(
 ) -> None:
     """Draw a plant as text, with its bottleneck and the expected throughput.
 
-    Example: `simulators describe config/plants/body-shop.yaml`
+    Example: `simulators describe body-shop`
     """
     print(describe(load(plant), seed))
 
 
 @app.command("improve")
 def improve_command(
-    plants: Annotated[list[Path] | None, typer.Argument(help="Plant files.", metavar="[FILE]…")] = None,
+    plants: Annotated[
+        list[Path] | None, typer.Argument(help="Plant files or names.", metavar="[PLANT]…", callback=_all_found)
+    ] = None,
     *,
     seeds: Annotated[int, typer.Option(min=2, help="Seeds on which before and after are compared.")] = 20,
     days: Annotated[float, typer.Option(min=0.1, help="Simulated days of each run.")] = 4.0,
@@ -237,7 +268,7 @@ def improve_command(
 ) -> None:
     """Find what better decisions win at unchanged speed, from messages alone, with the confidence of the figure.
 
-    Examples: `simulators improve config/plants/brownfield.yaml`, and beside a running gateway:
+    Examples: `simulators improve brownfield`, and beside a running gateway:
     `mosquitto_sub -t 'factory/#' -F %p -W 3600 | simulators improve --messages`
     """
     if messages:
@@ -250,6 +281,29 @@ def improve_command(
     effort = Effort(seeds, days, guesses)
     for number, plant in enumerate(plants or ()):
         improve(load(plant), effort, partial(print, flush=True), picture if number == 0 else None)
+
+
+@app.command("init")
+def init_command(
+    output: Annotated[Path | None, typer.Argument(help="The file to write.", metavar="FILE")] = None,
+    *,
+    sample: Annotated[
+        str, typer.Option("--from", metavar="NAME", autocompletion=_plants, help="Which plant.")
+    ] = "plant",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Show the plants that come with the program.")] = False,
+) -> None:
+    """Write a plant that comes with the program to a file of your own, and the schema for editors beside it.
+
+    Examples: `simulators init my-plant.yaml`, `simulators init my-cell.yaml --from machining-cell`
+    """
+    if listed or output is None:
+        for name in shipped_plants():
+            print(name)
+        return
+    for written in write_plant(Path(sample), output, force):
+        print(f"wrote {written}")
+    print(f"Now: simulators serve {output}")
 
 
 @app.command("schema")

@@ -32,6 +32,12 @@ COMMANDS = (
         examples("gateway demo", "gateway demo --outage 20", "gateway demo --speed 10 --duration 60 --json"),
     ),
     Late(
+        "init",
+        "gateway.cli.init:init",
+        "Write a configuration to begin with.",
+        examples("gateway init --list", "gateway init --example uns -o my-gateway.yaml"),
+    ),
+    Late(
         "run",
         "gateway.cli.running:run",
         "Run the gateway until SIGTERM or Ctrl-C.",

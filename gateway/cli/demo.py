@@ -17,8 +17,7 @@ from gateway.demo.run import demo as run_demo
 from gateway.demo.view import LineView, LiveView, NoView, View
 from gateway.loading import load
 from gateway.logs import set_up_logs
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from gateway.shipped import BASIC
 
 
 def demo(
@@ -35,8 +34,12 @@ def demo(
     let_all_in: Annotated[
         bool, typer.Option("--open", help="Also accept OPC UA clients without a certificate (SecurityPolicy None).")
     ] = False,
-    plant: Annotated[Path, typer.Option(help="Plant file of the simulation.")] = REPOSITORY / "config" / "plant.yaml",
-    config: Annotated[Path, typer.Option(help="Gateway configuration.")] = REPOSITORY / "config" / "gateway.yaml",
+    plant: Annotated[Path, typer.Option(help="The plant: a file, or a name as of simulators init --list.")] = Path(
+        "plant"
+    ),
+    config: Annotated[
+        Path | None, typer.Option(help="Gateway configuration. [default: the one that comes with the program]")
+    ] = None,
     log_format: LogOption = LogFormat.CONSOLE,
 ) -> None:
     """Run a connected factory on this machine: simulated machines, OPC UA, the gateway, an MQTT broker, metrics.
@@ -46,7 +49,7 @@ def demo(
     """
     set_up_logs(log_format.value)
     with problems_told(), _view(as_json) as view:
-        options = DemoOptions(load(config), plant, duration, state, speed, seed, let_all_in, outage)
+        options = DemoOptions(load(config or BASIC), plant, duration, state, speed, seed, let_all_in, outage)
         flow = until_stopped(lambda stop: run_demo(options, view, stop))
     if as_json:
         typer.echo(printed(flow))

@@ -13,16 +13,16 @@ from gateway.config.payload import FormatName
 ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
-    "process_signals", "stop_deadline", "errors", "advice", "in_thread", "tcp", "model", "values", "topics", "urls",
-    "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics", "logs",
-    "notify", "cancellation", "link", "delivery", "operations", "outbox", "payload", "loading", "shaping", "opcua",
-    "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load", "enrolment", "web", "gc_tuning",
+    "process_signals", "stop_deadline", "errors", "advice", "shipped", "in_thread", "tcp", "model", "values", "topics",
+    "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics",
+    "logs", "notify", "cancellation", "link", "delivery", "operations", "outbox", "payload", "loading", "shaping",
+    "opcua", "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load", "enrolment", "web", "gc_tuning",
     "run", "demo", "emulator", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
-    "process_signals", "errors", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams", "distributions",
-    "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "trace", "capacity", "describe",
-    "verify", "improve", "metrics", "logs", "view", "server", "app", "fleet", "cli", "__main__",
+    "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
+    "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "trace", "capacity",
+    "describe", "verify", "improve", "metrics", "logs", "view", "server", "app", "fleet", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {
     "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "facts", "opening"),

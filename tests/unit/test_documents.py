@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "DECISIONS.md")
 EXTENSIONS = {".py", ".md", ".yaml", ".yml", ".toml", ".json", ".txt", ".png", ".svg", ".service"}
 PACKAGES = ("gateway", "simulators", "tests", "docker", "release")
-OF_THE_USER = {"my-gateway.yaml", "select.yaml", "strongest.json"}
+OF_THE_USER = {"my-gateway.yaml", "my-plant.yaml", "select.yaml", "strongest.json"}
 """Files that a user or a running gateway makes."""
 OF_OTHERS = {
     "CancelledError", "CertificateExpired", "CloudEvents", "CreateSubscription", "CurrentTime", "DataSetMessage",

@@ -12,7 +12,7 @@ from gateway.cli import COMMANDS, EXIT_CODES, cli
 from gateway.cli.late import Late
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
-          ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",)]  # fmt: skip
+          ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",), ("init",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -72,6 +72,7 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
+        ("init --example secur", 78, "there is no example 'secur'; examples: basic, cloudevents"),
         ("run nowhere.yaml", 78, "nowhere.yaml: cannot be read: No such file"),
         ("plan .", 78, "Is a directory"),
         ("validat x", 2, "Did you mean 'validate'?"),
