@@ -11,7 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-PORTS: Mapping[str, int] = {"opc.tcp": 4840, "mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443, "http": 80}
+PORTS: Mapping[str, int] = {
+    "opc.tcp": 4840,
+    "mqtt": 1883,
+    "mqtts": 8883,
+    "ws": 80,
+    "wss": 443,
+    "http": 80,
+    "https": 443,
+}
 """The supported schemes, and their default ports."""
 _WITHOUT_PATH = ("mqtt", "mqtts")
 

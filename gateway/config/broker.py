@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from gateway.config.from_profile import host_of, profile_or_mistake, with_profile
+from gateway.config.from_profile import DPS, host_of, profile_or_mistake, with_profile
 from gateway.config.payload import PayloadConfig
 from gateway.config.quantities import Bytes, Host, MqttText, Name, Seconds, Strict, url_of
 from gateway.config.routes import TagsConfig
@@ -73,6 +73,24 @@ class ReplayConfig(Strict):
     """The most payload bytes of a backlog per second, for brokers and links with volume charges or limits."""
 
 
+class ProvisioningConfig(Strict):
+    """Azure's Device Provisioning Service (DPS), which names the hub of a device: `endpoint` is then left out."""
+
+    scope: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
+    """The ID scope, as the console shows it."""
+    endpoint: Annotated[str, url_of("https", "http")] = DPS
+    """Where the service is.  `http://` is accepted on this machine only."""
+    registration: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] | None = None
+    """The registration id (default: `device`)."""
+
+    @model_validator(mode="after")
+    def _is_covered(self) -> Self:
+        url = parse_url(self.endpoint, ("https", "http"))
+        if url.scheme == "http" and not url.is_local:
+            raise ValueError(f"the login would be sent unencrypted to {self.endpoint}: use https://")
+        return self
+
+
 class CredentialsConfig(Strict):
     """What a cloud's login is made of.  The password is made anew at every connect."""
 
@@ -80,15 +98,30 @@ class CredentialsConfig(Strict):
     """Where the device's key is stored, as the cloud's console shows it."""
     group_key: Secret | None = None
     """Where the key of an enrolment group is stored, from which the device's key follows (Azure DPS)."""
+    token: Secret | None = None
+    """Where a token is stored that something else renews: of a service account (Azure IoT Operations), or a JSON Web
+    Token of Entra (Event Grid).  It goes into the enhanced authentication of MQTT 5, and is read at every connect."""
+    method: Annotated[str, Field(min_length=1)] | None = None
+    """The authentication method of `token` (default: the first that the profile names)."""
+    provisioning: ProvisioningConfig | None = None
+    """The service that names the hub of this device.  Without a key the device shows `tls.certificate` there."""
     lifetime: Annotated[Seconds, Field(ge=60)] | None = None
     """How long a password shall last, where it has an end (default: as the profile says).  The gateway connects anew,
     and loses nothing, after 80 to 90 % of it."""
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
-        if (self.key is None) == (self.group_key is None):
-            raise ValueError("name one: key, or group_key")
+        given = sum(each is not None for each in (self.key, self.group_key, self.token))
+        if given > 1 or (given == 0 and self.provisioning is None):
+            raise ValueError("name one: key, group_key, or token")
+        if self.method is not None and self.token is None:
+            raise ValueError("a method goes with a token")
         return self
+
+    @property
+    def is_key(self) -> bool:
+        """Whether passwords are made from a key."""
+        return self.key is not None or self.group_key is not None
 
 
 BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
@@ -188,6 +221,8 @@ class BrokerConfig(Strict):
                 raise ValueError(f"{key} goes with profile: `gateway profile list` names them")
         if self.credentials is not None and self.password is not None:
             raise ValueError("credentials make the password: remove password")
+        if self.credentials is not None and self.credentials.provisioning is not None and self.endpoint is not None:
+            raise ValueError("credentials.provisioning names the hub: remove endpoint")
         return self
 
     @model_validator(mode="after")
@@ -195,6 +230,19 @@ class BrokerConfig(Strict):
         """A file with a profile is read once: what happens to it later concerns the next reload."""
         if self.profile is not None:
             self._table = profile_or_mistake(self.profile)
+        return self
+
+    @model_validator(mode="after")
+    def _token_is_wanted(self) -> Self:
+        if self._table is None or self.credentials is None or self.credentials.token is None:
+            return self
+        methods = self._table.login.methods
+        if not methods:
+            raise ValueError(f"{self._table.title} takes no credentials.token: set credentials.key, or password")
+        if self.credentials.method is not None and self.credentials.method not in methods:
+            raise ValueError(f"{self._table.title} knows the methods {', '.join(methods)}")
+        if self.version == "3.1.1" or any(url.startswith("ws") for url in (self.url, *self.fallback)):
+            raise ValueError("credentials.token needs MQTT 5 over mqtts://")
         return self
 
     @property

@@ -9,6 +9,7 @@ from gateway.errors import ConfigError
 from gateway.profiles import Profile, profile_named
 from gateway.urls import parse_url
 
+DPS = "https://global.azure-devices-provisioning.net"
 KEEP_ALIVE_S = 15.0
 WINDOW = 100
 SCHEMES = ("mqtt", "mqtts", "ws", "wss")
@@ -25,7 +26,7 @@ def profile_or_mistake(name: str) -> Profile:
 def with_profile(given: Mapping[object, object]) -> dict[object, object]:
     """The keys of a broker with those that its profile answers.  Raises `ValueError`."""
     profile = profile_or_mistake(str(given["profile"]))
-    url = given.get("url") or _url_of(profile, given.get("endpoint"))
+    url = given.get("url") or _url_of(profile, given.get("endpoint") or _before_provisioning(given))
     known: dict[object, object] = {"url": url, "keep_alive": _keep_alive_s(profile)}
     if len(profile.login.versions) == 1:
         known["version"] = profile.login.versions[0]
@@ -57,6 +58,23 @@ def _url_of(profile: Profile, endpoint: object) -> str:
         found = profile.port_of(int(number))
         return f"{'mqtts' if found is None or found.tls else 'mqtt'}://{host}:{number}"
     return f"{'mqtts' if port.tls else 'mqtt'}://{endpoint}:{port.port}"
+
+
+def url_at(profile: Profile, host: str) -> str:
+    """The address of a cloud's host."""
+    return _url_of(profile, host)
+
+
+def _before_provisioning(given: Mapping[object, object]) -> str | None:
+    """The host of the service that will name the cloud's: until then there is no other."""
+    credentials = given.get("credentials")
+    if not isinstance(credentials, Mapping) or not isinstance(credentials.get("provisioning"), Mapping):
+        return None
+    service = credentials["provisioning"].get("endpoint", DPS)
+    try:
+        return parse_url(str(service), ("https", "http")).host
+    except ValueError:  # told where addresses are checked
+        return None
 
 
 def _alpn_of(profile: Profile, url: str, given: Mapping[object, object]) -> str:

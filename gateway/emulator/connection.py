@@ -160,6 +160,8 @@ class Connection(asyncio.Protocol):
         ):
             if (value := profile.limit(limit)) is not None:
                 told.append((name, int(value)))
+        if (method := mqtt.first_of(connect.properties, mqtt.AUTH_METHOD)) is not None:
+            told.append((mqtt.AUTH_METHOD, str(method)))
         if not connect.client_id:
             told.append((mqtt.ASSIGNED_CLIENT_ID, self.client_id))
         if (qos := profile.limit("qos")) is not None and qos < 2:

@@ -13,7 +13,8 @@ __all__ = ["certificate_expires_s", "credential_expires_s", "open_sink", "proble
 
 def credential_expires_s(config: BrokerConfig) -> float:
     """Unix time at which the login ends.  NaN: unlimited, or not readable."""
-    return credentials.expires_s(config.password)
+    token = config.credentials.token if config.credentials is not None else None
+    return credentials.expires_s(token or config.password)
 
 
 def certificate_expires_s(config: BrokerConfig) -> float:

@@ -13,7 +13,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -21,6 +21,7 @@ import msgspec
 
 import gateway.mqtt.credentials as credentials
 import gateway.mqtt.dial as dial
+import gateway.mqtt.provisioning as provisioning
 import gateway.mqtt.tls as tls
 from gateway.config import BrokerConfig
 from gateway.delivery import LateStage, Presence
@@ -33,7 +34,7 @@ from gateway.mqtt.gate import Gate, Limits
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
 from gateway.mqtt.patience import Patience
-from gateway.mqtt.presence import present, tell_first
+from gateway.mqtt.presence import Speaking
 from gateway.mqtt.sink import RetainRefusedError, SessionSettings, Sink, Version, VersionRefusedError
 from gateway.profiles import Profile, profile_named
 from gateway.profiles.names import Credentials, is_signed
@@ -87,79 +88,131 @@ async def open_sink(
     broken session is not repaired: open another one.  `presence` is published, renewed and taken back; `late` creates
     the stage that changes all outgoing messages.
     """
-    since = datetime.now(UTC)
+    since, experience, left = datetime.now(UTC), _experience_of(link), list[Unavailable]()
+    config = await _at_its_hub(config, experience, default_client_id)
+    device = config.client_id or default_client_id
+    cloud = None if config.table is None else _Cloud.of(config.table, config, device)
+    await _wait_apart(cloud, experience)
+    speaking = Speaking(presence, since, experience.presence)
+    settings, ends_s = await _ready(config, device, cloud, speaking, late, experience)
+    link.credential_ends_s = ends_s
+    link.hint = f"another client with the client id {settings.client_id!r}"
+    async with AsyncExitStack() as stack:
+        with _refusal_noted(config, cloud, experience):
+            session = await _open_first(stack, config, settings, link.turn)
+        stack.callback(partial(_note_session, experience, session))
+        await speaking.begin(stack, session, is_final=lambda: not left)
+        sink = GuardedSink(session, experience, config.retry_refused) if experience.is_bad else session
+        stack.callback(sink.session_over if isinstance(sink, GuardedSink) else partial(_learn, experience, session))
+        if less := _what_is_less(config, session, experience, speaking):
+            link.notice("; ".join(less))
+        with _until_renewal(_gate(sink, session, config, cloud, ends_s, link), left) as within:
+            yield sink if within is None else within
+    if left:
+        raise left[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cloud:
+    """A broker with limits, and how messages are written to it."""
+
+    profile: Profile
+    wire: Wire
+
+    @classmethod
+    def of(cls, profile: Profile, config: BrokerConfig, device: str) -> "_Cloud":
+        return cls(profile, Wire(profile, config.who(device), config.wire_topic))
+
+
+def _experience_of(link: Link) -> BrokerHistory:
+    """What earlier sessions of the link have shown."""
     experience = link.memory if isinstance(link.memory, BrokerHistory) else BrokerHistory()
     link.memory = experience
     experience.line.on_change = partial(_tell_limits, link)
-    now_s = asyncio.get_running_loop().time()
-    only_will = presence is not None and presence.is_will_alone
-    comes_first = presence is not None and not only_will and experience.presence.comes_first(now_s)
-    device = config.client_id or default_client_id
-    profile = config.table
-    wire = None if profile is None else Wire(profile, config.who(device), config.wire_topic)
-    will = presence.will(since) if presence and comes_first and (profile is None or profile.allows("will")) else None
-    if wire is not None and not wire.is_plain:
-        assert late is None, "a format that numbers within the session cannot be sent to a cloud with topics of its own"
-        late, will = (lambda: wire), None if will is None else wire.dress(will)
-    if profile is not None and (least_s := profile.limit("connect_interval_s")) is not None:
-        await asyncio.sleep(max(0.0, experience.connected_s + least_s * random.uniform(1.05, 1.3) - now_s))
-        experience.connected_s = asyncio.get_running_loop().time()
-    settings, ends_s = await in_thread(partial(_settings, config, profile, device, will), f"secrets of {config.name}")
-    settings = replace(settings, late=late, line=experience.line, resume=experience.has_session and not only_will)
-    if presence is not None and only_will:
-        settings = replace(settings, new_will=partial(presence.will, since))
-    link.credential_ends_s = ends_s
-    link.hint = f"another client with the client id {settings.client_id!r}"
-    left: Unavailable | None = None
-    async with AsyncExitStack() as stack:
-        with _clock_named(profile, config):
-            session = await _open_first(stack, config, settings, link.turn)
-        stack.callback(partial(_note_session, experience, session))
-        is_told = False
-        if presence and only_will:
-            stack.callback(lambda: session.tell(presence.goodbye(since)))
-        elif presence:
-            is_told = comes_first and await tell_first(session, presence, since, experience.presence)
-            is_final = lambda: left is None  # noqa: E731 - read at the end
-            coming = present(session, presence, since, experience.presence, is_told=is_told, is_final=is_final)
-            stack.enter_context(coming)
-        sink = GuardedSink(session, experience, config.retry_refused) if experience.is_bad else session
-        stack.callback(sink.session_over if isinstance(sink, GuardedSink) else partial(_learn, experience, session))
-        less = _what_is_less(config, session, experience)
-        if presence and not only_will and not experience.presence.is_wanted(now_s):
-            less.append(_LOST_PRESENCE)
-        if less:
-            link.notice("; ".join(less))
-        if profile is None and config.max_value_age is not None:
-            profile = profile_named("generic")
-            wire = Wire(profile, config.who(device))
-        if profile is None or wire is None:
-            yield sink
-            return
-        limits = Limits(profile, wire, ends_s, config.ack_timeout, most_age_s=config.max_value_age)
-        if not limits.is_needed:
-            yield sink
-            return
-        gate = Gate(sink, session, limits, link)
-        stack.callback(gate.close)
+    return experience
+
+
+async def _at_its_hub(config: BrokerConfig, experience: BrokerHistory, default_device: str) -> BrokerConfig:
+    """The broker where a provisioning service has put this device; it is asked once, and again after a refusal."""
+    if config.credentials is None or config.credentials.provisioning is None:
+        return config
+    if experience.assigned is None:
+        asking = partial(provisioning.register, config, config.client_id or default_device)
         try:
-            yield gate
-        except Unavailable as error:
-            if not gate.renews.done():
-                raise
-            left = error  # the session is left with a goodbye first, so that no last will is published
-    if left is not None:
-        raise left
+            experience.assigned = await in_thread(asking, f"registration of {config.name}")
+        except ConfigError as error:
+            raise Unavailable(f"cannot register {config.name}: {'; '.join(error.problems)}") from error
+    return provisioning.placed(config, experience.assigned)
+
+
+async def _wait_apart(cloud: _Cloud | None, experience: BrokerHistory) -> None:
+    """Keep the least time between two connects."""
+    least_s = None if cloud is None else cloud.profile.limit("connect_interval_s")
+    if least_s is None:
+        return
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(max(0.0, experience.connected_s + least_s * random.uniform(1.05, 1.3) - loop.time()))
+    experience.connected_s = loop.time()
+
+
+async def _ready(
+    config: BrokerConfig, device: str, cloud: _Cloud | None, speaking: Speaking,
+    late: Callable[[], LateStage] | None, experience: BrokerHistory,
+) -> tuple[SessionSettings, float]:  # fmt: skip
+    """The settings of a session, and Unix time at which its login ends (NaN: it does not).  Reads secrets."""
+    will = speaking.will if cloud is None or cloud.profile.allows("will") else None
+    if cloud is not None and not cloud.wire.is_plain:
+        assert late is None, "a format that numbers within the session cannot be sent to a cloud with topics of its own"
+        wire = cloud.wire
+        late, will = (lambda: wire), None if will is None else wire.dress(will)
+    read = partial(_settings, config, None if cloud is None else cloud.profile, device, will)
+    settings, ends_s = await in_thread(read, f"secrets of {config.name}")
+    resume = experience.has_session and not speaking.is_will_alone
+    more = replace(settings, late=late, line=experience.line, resume=resume, new_will=speaking.new_will)
+    return more, ends_s
+
+
+def _gate(
+    sink: GuardedSink | InnerSink, session: InnerSink, config: BrokerConfig, cloud: _Cloud | None, ends_s: float,
+    link: Link,
+) -> Gate | None:  # fmt: skip
+    """What keeps the limits of a cloud, and the age of values; None where there are none."""
+    if cloud is None and config.max_value_age is not None:
+        cloud = _Cloud.of(profile_named("generic"), config, "")
+    if cloud is None:
+        return None
+    limits = Limits(cloud.profile, cloud.wire, ends_s, config.ack_timeout, most_age_s=config.max_value_age)
+    return Gate(sink, session, limits, link) if limits.is_needed else None
 
 
 @contextmanager
-def _clock_named(profile: Profile | None, config: BrokerConfig) -> Iterator[None]:
-    """A refusal of a login that holds the time may be about the clock: say so, with our time."""
+def _until_renewal(gate: Gate | None, left: list[Unavailable]) -> Iterator[Gate | None]:
+    """A session that is left for new credentials gets a goodbye first, so that no last will is published."""
+    if gate is None:
+        yield None
+        return
+    try:
+        yield gate
+    except Unavailable as error:
+        if not gate.renews.done():
+            raise
+        left.append(error)
+    finally:
+        gate.close()
+
+
+@contextmanager
+def _refusal_noted(config: BrokerConfig, cloud: _Cloud | None, experience: BrokerHistory) -> Iterator[None]:
+    """What a refused session means: a device may have another hub now; a login that holds the time may have a wrong
+    one, so ours is said."""
     try:
         yield
     except Unavailable as error:
-        is_dated = profile is not None and config.credentials is not None and is_signed(profile)
-        if not is_dated or "refuses the session" not in str(error):
+        if "refuses the session" not in str(error):
+            raise
+        experience.assigned = None
+        has_key = config.credentials is not None and config.credentials.is_key
+        if cloud is None or not has_key or not is_signed(cloud.profile):
             raise
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         raise Unavailable(f"{error}; its password holds the time, which is {now} here", error.cause) from error
@@ -174,7 +227,7 @@ def _note_session(experience: BrokerHistory, session: InnerSink) -> None:
     experience.has_session = session.may_resume
 
 
-def _what_is_less(config: BrokerConfig, session: InnerSink, experience: BrokerHistory) -> list[str]:
+def _what_is_less(config: BrokerConfig, session: InnerSink, experience: BrokerHistory, speaking: Speaking) -> list[str]:
     less = []
     if session.version == "3.1.1" and config.version != "3.1.1":
         less.append(_LOST_BY_3)
@@ -184,6 +237,8 @@ def _what_is_less(config: BrokerConfig, session: InnerSink, experience: BrokerHi
         less.append(_CAUTION)
     if experience.line.bytes_per_s is not None:
         less.append(_LOST_BY_SLOWNESS)
+    if speaking.is_refused:
+        less.append(_LOST_PRESENCE)
     return less
 
 
@@ -221,6 +276,8 @@ async def _open(
     connect: Callable[[], Awaitable[dial.Socket]],
 ) -> InnerSink:
     versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
+    if settings.method:
+        versions = ("5",)
     for version in versions:
         try:
             sink = await _enter(stack, connect, settings, version)
@@ -294,6 +351,7 @@ def _settings(
         maximum_packet_bytes=config.max_packet,
         will=will,
         topic_aliases=config.topic_aliases,
+        method=login.method,
         query=query,
     )
     return settings, login.ends_s

@@ -1,8 +1,5 @@
 """Values derived from secrets: the query of a web socket address, and the end of a password that is a token."""
 
-import base64
-import binascii
-import json
 import math
 import random
 import re
@@ -29,18 +26,23 @@ def query_of(secret: Secret) -> str:
 
 
 def expires_s(password: Secret | None) -> float:
-    """Unix time at which the password ends.  NaN: there is none, it cannot be read, or it states no end."""
+    """Unix time at which a password or token ends.  NaN: there is none, it cannot be read, or it states no end."""
     try:
         return token_expires_s(password.read()) if password else math.nan
     except ConfigError:
         return math.nan
 
 
-def key_of(config: CredentialsConfig, device: str) -> str:
-    """The device's key, also where it follows from that of its group.  Raises `ConfigError`."""
-    if config.key is not None:
-        return config.key.read()
-    assert config.group_key is not None
+def key_of(config: CredentialsConfig, device: str) -> str | None:
+    """The device's key, also where it follows from that of its group, or its token.  None: it shows a certificate.
+
+    Raises `ConfigError`.
+    """
+    for secret in (config.key, config.token):
+        if secret is not None:
+            return secret.read()
+    if config.group_key is None:
+        return None
     try:
         return signing.device_key(config.group_key.read(), device)
     except ValueError as error:
@@ -62,7 +64,11 @@ def login_of(config: BrokerConfig, profile: Profile, device: str, password: str 
         ends_s = token_expires_s(password) if password is not None else math.nan
         made = replace(made, password=password, ends_s=ends_s)
     client_id = config.client_id if config.client_id and profile.login.client_id == "{device}" else made.client_id
-    return replace(made, client_id=client_id, username=config.username or made.username)
+    method = ""
+    if config.credentials is not None and config.credentials.token is not None:
+        method = config.credentials.method or profile.login.methods[0]
+        made = replace(made, ends_s=token_expires_s(made.password or ""))
+    return replace(made, client_id=client_id, username=config.username or made.username, method=method)
 
 
 def token_expires_s(token: str) -> float:
@@ -70,19 +76,8 @@ def token_expires_s(token: str) -> float:
     if token.startswith("SharedAccessSignature "):
         said: object = next(iter(parse_qs(token.partition(" ")[2]).get("se", [])), None)
     else:
-        said = _claims(token).get("exp")
+        said = signing.claims_of(token).get("exp")
     try:
         return float(said) if isinstance(said, int | float | str) else math.nan
     except (ValueError, OverflowError):
         return math.nan
-
-
-def _claims(token: str) -> dict[str, object]:
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

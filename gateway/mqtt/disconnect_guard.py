@@ -24,16 +24,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
 
-from gateway.delivery import Around, Outcome, Verdict
+from gateway.delivery import Outcome, Verdict
 from gateway.delivery.passing import fail
 from gateway.errors import Unavailable
 from gateway.model import Message
+from gateway.mqtt.around import AroundSink
 from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.limits import BrokerLimits
 from gateway.mqtt.line_rate import LineRate
 from gateway.mqtt.presence import PresenceHistory, PresentSink
+from gateway.mqtt.provisioning import Assigned
 from gateway.mqtt.reasons import CUT_OFF
-from gateway.mqtt.sink import Version
 
 MOST_REMEMBERED = 1000
 SESSIONS_NOT_SURVIVED = 4
@@ -66,6 +66,8 @@ class BrokerHistory:
     line: LineRate = field(default_factory=LineRate)
     connected_s: float = -math.inf
     """When the latest attempt to connect began (monotonic, s), where attempts must be apart."""
+    assigned: Assigned | None = None
+    """Where a provisioning service has put this device.  None: not known, or not to be believed any more."""
     has_session: bool = False
     """It may keep a session that we left, and can then say so."""
 
@@ -126,7 +128,7 @@ class BrokerHistory:
             self.short_sessions = 0
 
 
-class GuardedSink(Around[InnerSink]):
+class GuardedSink(AroundSink[InnerSink]):
     """A session that sends one publish at a time until a whole window has its verdicts, then without a limit."""
 
     def __init__(self, inner: InnerSink, experience: BrokerHistory, retry_s: float, quiet_s: float = QUIET_S) -> None:
@@ -142,18 +144,6 @@ class GuardedSink(Around[InnerSink]):
         self._refused: tuple[Message, Outcome] | None = None
         """The last verdict, if it was a refusal."""
         inner.in_flight.when_broken(self._give_up)
-
-    @property
-    def limits(self) -> BrokerLimits:
-        return self._inner.limits
-
-    @property
-    def version(self) -> Version:
-        return self._inner.version
-
-    @property
-    def address(self) -> str:
-        return self._inner.address
 
     def send(self, message: Message) -> asyncio.Future[Outcome]:
         if self._inner.in_flight.is_broken:

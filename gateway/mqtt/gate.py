@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 from math import isnan
 
-from gateway.delivery import Around, Outcome, Packet, Verdict
+from gateway.delivery import Outcome, Packet, Verdict
 from gateway.delivery.passing import fail, hand_on, reason_of
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
+from gateway.mqtt.around import AroundSink
 from gateway.mqtt.disconnect_guard import GuardedSink, InnerSink
-from gateway.mqtt.limits import BrokerLimits, packet_bytes
-from gateway.mqtt.sink import Version
+from gateway.mqtt.limits import packet_bytes
 from gateway.profiles import Profile
 from gateway.profiles.bucket import Bucket, bucket
 from gateway.profiles.wire import Wire, problem_of_topic
@@ -59,7 +59,7 @@ class Limits:
         return has_end or any(self.profile.limit(name) is not None for name in names)
 
 
-class Gate(Around[GuardedSink | InnerSink]):
+class Gate(AroundSink[GuardedSink | InnerSink]):
     """The session for the pipeline."""
 
     def __init__(self, inner: GuardedSink | InnerSink, session: InnerSink, limits: Limits, link: Link) -> None:
@@ -82,18 +82,6 @@ class Gate(Around[GuardedSink | InnerSink]):
     @property
     def has_forgotten(self) -> bool:
         return self._inner.has_forgotten and self._limits.profile.allows("retain")
-
-    @property
-    def limits(self) -> BrokerLimits:
-        return self._inner.limits
-
-    @property
-    def version(self) -> Version:
-        return self._inner.version
-
-    @property
-    def address(self) -> str:
-        return self._inner.address
 
     async def arrivals(self, *topics: str) -> AsyncGenerator[Packet, None]:
         """Those of the topics that the cloud has; without any, nothing arrives until the session breaks."""

@@ -23,10 +23,14 @@ MOST_INCOMING_BYTES = 2**18
 
 
 def connect_packet(settings: SessionSettings) -> bytes:
+    secret = settings.password.encode() if settings.password is not None else None
+    is_enhanced = bool(settings.method)
     return mqtt5.ConnectPacket(
         settings.client_id,
         username=settings.username,
-        password=settings.password.encode() if settings.password is not None else None,
+        password=None if is_enhanced else secret,
+        authentication_method=settings.method or None,
+        authentication_data=secret if is_enhanced else None,
         clean_start=not settings.resume,
         session_expiry_interval=SESSION_KEPT_S if settings.new_will is None else 0,
         will=_will(settings.will) if settings.will else None,

@@ -12,14 +12,16 @@ always sent.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from gateway.delivery import Presence, Verdict
 from gateway.errors import Unavailable
 from gateway.link import HELD_S
+from gateway.model import Message
 from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.sink import Sink
 
@@ -137,3 +139,39 @@ def present(
             history.over(session.in_flight, told_s, is_offer=not is_told)
         if is_final():
             session.tell(presence.goodbye(since))
+
+
+class Speaking:
+    """What a session says of the gateway's presence: last will, message, goodbye."""
+
+    def __init__(self, presence: Presence | None, since: datetime, history: PresenceHistory) -> None:
+        self.presence = presence
+        self._since = since
+        self._history = history
+        self._began_s = asyncio.get_running_loop().time()
+        self.is_will_alone = presence is not None and presence.is_will_alone
+        self._comes_first = presence is not None and not self.is_will_alone and self._history.comes_first(self._began_s)
+
+    @property
+    def will(self) -> Message | None:
+        return self.presence.will(self._since) if self.presence is not None and self._comes_first else None
+
+    @property
+    def new_will(self) -> Callable[[], Message] | None:
+        return partial(self.presence.will, self._since) if self.presence is not None and self.is_will_alone else None
+
+    @property
+    def is_refused(self) -> bool:
+        return self.presence is not None and not self.is_will_alone and not self._history.is_wanted(self._began_s)
+
+    async def begin(self, stack: AsyncExitStack, session: PresentSink, is_final: Callable[[], bool]) -> None:
+        """Say it, and have it taken back at the end if that is final."""
+        presence = self.presence
+        if presence is None:
+            return
+        if self.is_will_alone:
+            stack.callback(lambda: session.tell(presence.goodbye(self._since)))
+            return
+        is_told = self._comes_first and await tell_first(session, presence, self._since, self._history)
+        coming = present(session, presence, self._since, self._history, is_told=is_told, is_final=is_final)
+        stack.enter_context(coming)

@@ -24,6 +24,7 @@ class SessionSettings:
     client_id: str
     username: str | None
     password: str | None
+    """Sent as it is; with `method` as the data of enhanced authentication."""
     keep_alive_s: int
     ack_timeout_s: float
     window: int
@@ -34,6 +35,8 @@ class SessionSettings:
     """The largest number of topic aliases, if the broker allows more."""
     late: Callable[[], LateStage] | None = None
     """Creates the stage that changes all outgoing messages of a session."""
+    method: str = ""
+    """Of enhanced authentication (MQTT 5, 4.12), in one step.  Empty: user name and password."""
     query: str | None = None
     """The query of a web socket address."""
     resume: bool = False

@@ -38,6 +38,8 @@ class Credentials:
     password: str | None
     ends_s: float = math.nan
     """Unix time at which the cloud ends what they opened.  NaN: it does not."""
+    method: str = ""
+    """Of enhanced authentication (MQTT 5, 4.12), whose data is then the password.  Empty: there is none."""
 
     def __repr__(self) -> str:
         return f"Credentials(client_id={self.client_id!r}, …)"  # keeps the password out of logs

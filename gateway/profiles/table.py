@@ -54,6 +54,8 @@ class Login(Frozen):
     password: PasswordKind = "any"
     device: str = r"[^\x00/+#]{1,128}"
     """The form of a device's name: a regular expression."""
+    methods: tuple[str, ...] = ()
+    """Methods of enhanced authentication (MQTT 5, 4.12) that take a token; the usual one first."""
     lifetime_s: float | None = None
     """How long a password made by us lasts.  None: it has no end."""
 

@@ -162,15 +162,17 @@ async def on_the_way(
     machines: int = 2,
     offset_s: float = 0.0,
     cloud: Emulated | None = None,
+    key: str | None = None,
     **changes: object,
 ) -> AsyncIterator[Way]:
-    """An example of `config/clouds` with its cloud, delivering until it is left.  `cloud`: one that many share."""
+    """An example of `config/clouds` with its cloud, delivering until it is left.  `cloud`: one that many share; `key`:
+    the device's, where the example has another login."""
     config = load(CLOUDS / f"{name}.yaml")
     found = next(each for each in config.all_brokers if not broker or each.name == broker)
     profile = found.table
     assert profile is not None
     who = found.who("edge-1")
-    key = KEY if found.credentials is not None else ""
+    key = key or (KEY if found.credentials is not None else "")
     async with AsyncExitStack() as stack:
         if cloud is None:
             devices = Devices({who.device: key}, who.host, who.product)
