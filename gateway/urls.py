@@ -19,9 +19,11 @@ PORTS: Mapping[str, int] = {
     "wss": 443,
     "http": 80,
     "https": 443,
+    "nats": 4222,
+    "tls": 4222,
 }
 """The supported schemes, and their default ports."""
-_WITHOUT_PATH = ("mqtt", "mqtts")
+_WITHOUT_PATH = ("mqtt", "mqtts", "nats", "tls")
 
 _WHOLE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(/[^?#]*)?", re.ASCII)
 _PLACE = re.compile(r"(\[[^]]*\]|[^:\[\]]*)(?::(.*))?")

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "shipped", "in_thread", "tcp", "model", "values", "topics",
     "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics",
-    "logs", "notify", "cancellation", "link", "delivery", "operations", "outbox", "payload", "loading", "shaping",
-    "opcua", "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load", "enrolment", "web", "gc_tuning",
-    "run", "demo", "emulator", "cli", "__main__",
+    "logs", "notify", "cancellation", "link", "delivery", "operations", "outbox", "group", "payload", "loading",
+    "shaping", "opcua", "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load", "enrolment", "web",
+    "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
@@ -39,6 +39,7 @@ HOMES = {
     "paho": {"gateway.mqtt"},
     "mqtt5": {"gateway.mqtt"},
     "iotcore": {"gateway.demo"},
+    "nats": {"gateway.group"},
     "simpy": {"simulators.flow", "simulators.clock"},
     "aiohttp": {"gateway.web", "simulators.server"},
     "o6": set(),

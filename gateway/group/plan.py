@@ -1,0 +1,70 @@
+"""Who of a group does what: a function of what there is to do, who is there, and who does it now.  Pure.
+
+There is no leader.  Every member computes the same plan from the same list of members.  When two of them see different
+lists for a moment, both may want the same work; the log decides (`claim.py`).
+
+A work stays with the member that does it, as long as this one is there and has no more than its share.  What nobody
+does goes to the member with the highest score for it (rendezvous hashing) that has room.
+"""
+
+import hashlib
+import math
+from collections.abc import Collection, Mapping
+from fractions import Fraction
+
+
+def shares_of(count: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """How much each member does at most, of `count` works: its part by weight, rounded up.  Nothing for weight 0."""
+    exact = {member: Fraction(weight) for member, weight in weights.items()}
+    total = sum(exact.values())
+    return {member: math.ceil(count * weight / total) if weight else 0 for member, weight in exact.items()}
+
+
+def plan(
+    works: Collection[str],
+    weights: Mapping[str, float],
+    holders: Mapping[str, str] | None = None,
+    wishes: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The member for each work.  Empty: nobody may do anything.
+
+    `weights` are those of the members that are there; 0 for one that shall have nothing.  `holders` says who does a
+    work now, `wishes` who shall do it, whatever the shares say, while that member is there.
+
+    - Every work has one member, and nobody has more than its share, wishes aside.
+    - Who leaves, leaves its works behind, and no other work moves.
+    - For who joins, others give only what they have beyond their new shares.
+    - The plan of a plan is that plan.
+    """
+    able = {member: weight for member, weight in weights.items() if weight > 0}
+    if not able:
+        return {}
+    wished = {work: member for work, member in (wishes or {}).items() if member in able and work in works}
+    room = shares_of(len(works), able)
+    found = dict(wished)
+    for member in found.values():
+        room[member] -= 1
+    open_works = [work for work in works if work not in found]
+    held: dict[str, list[str]] = {member: [] for member in able}
+    for work in open_works:
+        if (holder := (holders or {}).get(work)) in held:
+            held[holder].append(work)
+    for member, some in held.items():
+        kept = sorted(some, key=lambda work: (-score(work, member, able[member]), work))[: max(0, room[member])]
+        found.update(dict.fromkeys(kept, member))
+        room[member] -= len(kept)
+    for work in sorted((work for work in open_works if work not in found), key=lambda work: (_hash(work), work)):
+        by_score = sorted(able, key=lambda member: (-score(work, member, able[member]), member))
+        best = next((member for member in by_score if room[member] > 0), by_score[0])
+        found[work] = best
+        room[best] -= 1
+    return found
+
+
+def score(work: str, member: str, weight: float) -> float:
+    """Weighted rendezvous hashing: the highest has it, each as often as its weight says."""
+    return -weight / math.log((_hash(f"{work}\0{member}") + 0.5) / 2.0**64)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
