@@ -64,7 +64,8 @@ class Link:
         self.peer = peer
         self.address = address
         self.state = LinkState.CONNECTING
-        self.reason = ""
+        self.reason = self.cause = ""
+        """Why it is not connected, for people, and as one of `errors.CAUSES`."""
         self.connects = 0
         self.memory: object = None
         """What the adapter keeps between connections."""
@@ -123,6 +124,7 @@ class Link:
     def down(self, reason: str, cause: str = "answer") -> None:
         """Not connected, or still not.  `reason` is for people, `cause` is one of `errors.CAUSES`."""
         self._on_failure(self, cause)
+        self.cause = cause
         if self.state is LinkState.DOWN:
             if self.flaps and self.since_s > GONE_S:
                 self._tell_loss(reason, advice_for(reason, cause), lost_before=self._losses)

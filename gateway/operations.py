@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from gateway.config import CommandRule
 from gateway.errors import Unavailable
-from gateway.values import Typed
+from gateway.values import Sampled, Typed
 
 READABLE, WRITABLE = 1, 2
 """Bits of AccessLevel and UserAccessLevel (Part 3, 8.57)."""
@@ -234,6 +234,18 @@ class Operations(Protocol):
 
     async def call(self, method: Target, arguments: Sequence[Typed], within_s: float) -> Called:
         """Call a method.  Raises `Unsure` when no answer came in time.  Never sent twice."""
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A connected server whose variables can be read beside the subscriptions."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is there."""
+
+    async def readings(self, targets: Sequence[Target]) -> list[Sampled]:
+        """The value of each variable with status and times.  Raises `Unavailable`."""
 
 
 @runtime_checkable

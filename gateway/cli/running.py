@@ -60,7 +60,7 @@ async def _running(file: Path, config: Config, on_running: Callable[[Gateway], N
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     with taking(signal.SIGHUP):
-        await app.run(config, stop, on_running, Reload(asked, partial(_ready, file)))
+        await app.run(config, stop, on_running, Reload(asked, partial(_ready, file), file=str(file)))
 
 
 def _ready(file: Path) -> Config:

@@ -22,6 +22,8 @@ import orjson
 from gateway.outbox import Files
 
 START = "0" * 64
+ACTS = "acts"
+"""A folder inside that of the outbox, with the audit of what people did on the live page."""
 _NAME = re.compile(r"audit-(\d{12})\.jsonl")
 _SHARE = 10
 _TAIL_BYTES = 2**20

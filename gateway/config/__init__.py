@@ -20,6 +20,7 @@ from gateway.config.routes import Route, TagsConfig, routes_of
 from gateway.config.secret import Secret
 from gateway.config.selection import AggregateConfig, Selection, ShapingConfig
 from gateway.config.source import SecurityConfig, SourceConfig
+from gateway.urls import Url
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "CommandRule", "CommandsConfig", "Config",
@@ -55,7 +56,7 @@ class OutboxConfig(Strict):
 
 
 class HttpConfig(Strict):
-    """Metrics and health."""
+    """Metrics, health and the live page."""
 
     host: Host = "127.0.0.1"
     """Address to listen on; the default is reachable from this machine only."""
@@ -65,11 +66,30 @@ class HttpConfig(Strict):
     """Additional names that requests may use for this gateway in their `Host` header.  Always allowed are addresses,
     `host`, this machine's own name, and names that only local networks know (`gateway`, `*.local`, `*.internal`,
     `*.svc`)."""
+    page: Literal["off", "token", "open"] | None = None
+    """Who may read the live page at `/` and the API below `/api/v1`: nobody, who knows `token`, or whoever reaches the
+    port.  Default: `open` where `host` is this machine's own address (loopback), elsewhere `token`; without a token
+    that is nobody."""
+    token: Secret | None = None
+    """Who knows it may act on the live page: trust a certificate, reload, offer refused messages again.  Without it
+    the page is read-only."""
     max_sources: Annotated[int, Field(ge=1, le=10_000)] = 100
     """How many sources have their own histograms on `/metrics` (about 35 lines each, and 20 for each further broker).
     The others share those of a source named `other`."""
     max_tags: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """The largest number of tags on `/metrics/tags`, over all sources (about 150 bytes and 10 µs each)."""
+
+    @property
+    def who_may_look(self) -> Literal["off", "token", "open"]:
+        """Who may read page and API."""
+        wanted = self.page or ("open" if Url("http", self.host, 80).is_local else "token")
+        return "off" if wanted == "token" and self.token is None else wanted
+
+    @model_validator(mode="after")
+    def _token_for_page(self) -> Self:
+        if self.page == "token" and self.token is None:
+            raise ValueError("page: token needs a token")
+        return self
 
 
 class BackoffConfig(Strict):
@@ -98,7 +118,7 @@ class Config(Strict):
     payload: PayloadConfig = PayloadConfig()
     """Form and topics of messages, for all brokers without a `payload` of their own."""
     http: HttpConfig = HttpConfig()
-    """The HTTP server for metrics and health."""
+    """The HTTP server for metrics, health and the live page."""
     reconnect: BackoffConfig = BackoffConfig()
     """How long to wait before reconnecting."""
     commands: CommandsConfig | None = None

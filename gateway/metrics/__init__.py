@@ -19,7 +19,7 @@ from prometheus_client import disable_created_metrics as _disable_created_metric
 
 from gateway.errors import CAUSES
 from gateway.metrics.books import Books, books_of
-from gateway.metrics.bound import SinkMetrics, SourceMetrics
+from gateway.metrics.bound import SinkMetrics, SourceMetrics, value_of
 from gateway.metrics.commands import CommandMetrics
 from gateway.metrics.sources import FILTER_RULES, SourceFamilies, counter, gauge
 
@@ -32,6 +32,7 @@ __all__ = [
     "SinkMetrics",
     "SourceMetrics",
     "books_of",
+    "value_of",
 ]
 
 DROP_REASONS = (
@@ -210,7 +211,8 @@ class Metrics:
             registry=r,
         )
 
-    def _imbalance_of(self, sink: str) -> float:
+    def imbalance_of(self, sink: str) -> float:
+        """How many values the books of a broker miss; anything but 0 is a silent loss."""
         return self._unsettled_of(sink) - _sum(self._stored_values, sink)
 
     def _unsettled_of(self, sink: str) -> float:
@@ -228,6 +230,11 @@ class Metrics:
             for sample in family.samples
             if sample.name == "gateway_delay_seconds_sum"
         )
+
+    def dropped_of(self, sink: str) -> dict[str, int]:
+        """Values lost to a broker, by reason; without those of which there are none."""
+        found = {reason: round(value_of(self.dropped.labels(sink, reason))) for reason in DROP_REASONS}
+        return {reason: values for reason, values in found.items() if values}
 
     def config_in_use(self, digest: str) -> None:
         """Note the configuration in use, by its hash."""
@@ -323,7 +330,7 @@ class Metrics:
         for reason in DROP_REASONS:
             self.dropped.labels(name, reason)
         self.not_routed.labels(name)
-        self._imbalance.labels(name).set_function(lambda: self._imbalance_of(name))
+        self._imbalance.labels(name).set_function(lambda: self.imbalance_of(name))
         return SinkMetrics(
             recovered=self._recovered.labels(name),
             stored_values=self._stored_values.labels(name),

@@ -80,3 +80,8 @@ class SinkMetrics:
     refused: Counter
     in_flight: Gauge
     ack_seconds: Histogram
+
+
+def value_of(series: Counter | Gauge) -> float:
+    """The present value of one bound series."""
+    return next(sample.value for family in series.collect() for sample in family.samples)

@@ -361,6 +361,10 @@ class Outbox:
         """The age of the oldest stored message.  A jump of the wall clock does not change it."""
         return self._store.oldest_age_s
 
+    def age_s_of(self, reader: Reader) -> float:
+        """The age of the oldest message for one of its readers; 0 where there is none."""
+        return self._store.age_s_of(reader)
+
     @property
     def latest_ns(self) -> int:
         """The wall clock, nanoseconds since 1970.  After it was set back: the latest time it showed, also in earlier

@@ -109,8 +109,12 @@ class Store:
 
     @property
     def oldest_age_s(self) -> float:
-        clocks = [clock for reader in self.readers.values() if (clock := reader.oldest_clock_ns) is not None]
-        return max(0.0, (self._clock.age_ns - min(clocks)) / 1e9) if clocks else 0.0
+        return max((self.age_s_of(reader) for reader in self.readers.values()), default=0.0)
+
+    def age_s_of(self, reader: Reader) -> float:
+        """The age of the oldest message for a reader; 0 where there is none."""
+        clock_ns = reader.oldest_clock_ns
+        return max(0.0, (self._clock.age_ns - clock_ns) / 1e9) if clock_ns is not None else 0.0
 
     @property
     def latest_ns(self) -> int:

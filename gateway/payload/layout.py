@@ -52,6 +52,11 @@ def route_of(stream: str) -> str:
     return stream.partition("/")[0].partition("@")[2]
 
 
+def topic_of(stream: str) -> str:
+    """The topic of a stream with this name."""
+    return stream.split("/", 2)[-1]
+
+
 def priority_of(stream: str) -> Priority:
     """The priority of a stream with this name."""
     head = stream.partition("/")[0].partition("@")[0]

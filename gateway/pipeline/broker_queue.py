@@ -5,6 +5,7 @@ stream; or, if the broker refused it for good, among the dead letters.  A move i
 durable.
 """
 
+import asyncio
 import time
 from functools import partial
 
@@ -15,7 +16,7 @@ from gateway.config import ReplayConfig
 from gateway.delivery import Outcome, Verdict
 from gateway.errors import Rejected
 from gateway.logs import Sparing
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, value_of
 from gateway.model import Message
 from gateway.outbox import Outbox, Reader, Record
 from gateway.pipeline.delivered import Delivered
@@ -42,6 +43,10 @@ class BrokerQueue:
         self.held: dict[str, float] = {}
         """Streams with refused messages, and when (monotonic, s) to offer these again.  What follows in such a stream
         is refused as well.  The times outlive the session, since some brokers cut the connection when they refuse."""
+        self.released = asyncio.Event()
+        """Set when the refused messages are to be offered at once."""
+        self.why: dict[str, str] = {}
+        """By stream: why its messages were refused last."""
         self.passed: set[str] = set()
         """Topics of retained messages that were sent ahead of the messages left behind."""
         self._lost_too: dict[tuple[str, int], int] = {}
@@ -73,6 +78,16 @@ class BrokerQueue:
         return waiting + self._delivered.values
 
     @property
+    def delivered_values(self) -> int:
+        """Values that this broker acknowledged since the start."""
+        return round(value_of(self.metrics.delivered)) + self._delivered.values
+
+    @property
+    def oldest_age_s(self) -> float:
+        """The age of its oldest message on the disk; 0 where there is none."""
+        return max(self.outbox.age_s_of(self.reader), self.refused.age_s_of(self.refused_reader))
+
+    @property
     def old_before_ns(self) -> int:
         """Records appended before this time (nanoseconds since 1970) belong to a backlog."""
         return time.time_ns() - int(self.replay.delay * 1e9)
@@ -92,9 +107,17 @@ class BrokerQueue:
 
     def hold(self, message: Message, outcome: Outcome) -> None:
         """Put everything that follows in this message's stream into the refused outbox from now on."""
+        self.why = {stream: why for stream, why in self.why.items() if stream in self.held}
+        self.why[message.stream] = outcome.detail
         if message.stream not in self.held:
             self.held[message.stream] = time.monotonic() + self.retry_refused_s
             self._tell("refused for now", message, outcome, "kept on disk and offered again")
+
+    def release(self) -> None:
+        """Offer the refused messages again now, whenever their time would come."""
+        now_s = time.monotonic()
+        self.held.update(dict.fromkeys(self.held, now_s))
+        self.released.set()
 
     async def set_aside(self, record: Record, outcome: Outcome, reader: Reader) -> None:
         """Make a refusal durable.  In the same instant the record leaves the outbox that `reader` reads."""

@@ -28,6 +28,7 @@ from gateway.model import UNIX_EPOCH_TICKS, Batch
 from gateway.outbox import Outbox
 from gateway.pipeline.halves import halves, without_value
 from gateway.pipeline.routing import Encoded, SourceRoutes
+from gateway.pipeline.standing import Standing
 from gateway.shaping import Shaped, Shaper
 from gateway.shaping.checkpoint import lost, unwrap, wrap
 
@@ -83,8 +84,10 @@ class Intake:
         watch: Watch | None = None,
         on_stored: OnStored = lambda encoded: None,
         on_dropped: OnStored = lambda encoded: None,
+        standing: Standing | None = None,
     ) -> None:
         self.name = name
+        self._standing = standing or Standing()
         self._routes = routes
         self._watch = watch
         self._on_stored = on_stored
@@ -111,6 +114,7 @@ class Intake:
         self._metrics.batch_values.observe(len(batch))
         if self._lost:
             batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
+        self._standing.take(batch)
         if self._shaper is None:
             self._mark = batch.checkpoint or self._mark
             await self._append([batch], batch.checkpoint, self._metrics.received.inc)
@@ -162,6 +166,9 @@ class Intake:
         if self._watch is not None:
             for batch in batches:
                 self._watch(batch)
+        if self._standing.seen is not None:
+            for batch in batches:
+                self._standing.pass_on(batch)
         stored = self._begin(batches, checkpoint, count)
         await (stored[0] if len(stored) == 1 else asyncio.gather(*stored))
 

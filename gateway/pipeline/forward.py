@@ -16,6 +16,7 @@ message must not replace a newer one on the same topic, so it is sent as a plain
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any
@@ -274,7 +275,10 @@ class _Session:
             if due:
                 await self._offer_all(due)
             wait_s = min(held.values(), default=now_s + self._queue.retry_refused_s) - now_s
-            await asyncio.sleep(max(0.1, wait_s))
+            self._queue.released.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.1, wait_s)):
+                    await self._queue.released.wait()
 
     async def _offer_all(self, due: set[str]) -> None:
         """Offer the refused messages of the due streams, in order."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
 from platform import python_version
@@ -20,6 +21,7 @@ from gateway.cancellation import unless_asked
 from gateway.config import Config
 from gateway.errors import ConfigError, Unavailable
 from gateway.gc_tuning import spare_the_collector
+from gateway.happened import remembering
 from gateway.in_thread import in_thread
 from gateway.link import Link
 from gateway.logs import set_level
@@ -58,14 +60,16 @@ async def run(
     routes = {broker: route.name for broker, route in config.routes.items()}
     drops, commits = partial(count_drop, metrics), metrics.commit_seconds.observe
     await in_thread(partial(forget_brokers, config), "forget brokers")
-    async with (
-        open_outbox(config.outbox, readers=routes, on_drop=drops, on_commit=commits) as outbox,
-        asyncio.TaskGroup() as beside,
-    ):
+    async with AsyncExitStack() as stack:
+        happened = stack.enter_context(remembering())
+        outbox = await stack.enter_async_context(
+            open_outbox(config.outbox, readers=routes, on_drop=drops, on_commit=commits)
+        )
+        beside = await stack.enter_async_context(asyncio.TaskGroup())
         tags = TagGauges(config, metrics.left_out.labels("tags"))
-        gateway = Gateway(config, metrics, tags, outbox, Link("http", ""))
-        _show(gateway)
         reload = reload or Reload(asyncio.Event(), None)
+        gateway = Gateway(config, metrics, tags, outbox, Link("http", ""), reload=reload, happened=happened)
+        _show(gateway)
         added = await in_thread(partial(_added_before, config), "read the selections made at run time")
         async with commands_of(gateway, ItselfOf(gateway, reload)), peers_of(gateway) as peers:
             gateway.selected = added
@@ -74,6 +78,7 @@ async def run(
                 beside.create_task(unless_asked(partial(_announce, gateway)), name="announce"),
                 beside.create_task(unless_asked(partial(_watch_loop, metrics)), name="event loop lag"),
                 beside.create_task(spare_the_collector(gateway.links), name="spare the collector"),
+                beside.create_task(gateway.history.keep(partial(_figures, gateway)), name="history"),
             ]
             on_running(gateway)
             log.info("started", name=config.name, sources=len(config.sources), stored_values=gateway.stored_values)
@@ -188,6 +193,11 @@ async def _watch_loop(metrics: Metrics) -> None:
         due_s = loop.time() + LOOK_EVERY_S
         await asyncio.sleep(LOOK_EVERY_S)
         metrics.loop_lag.observe(max(0.0, loop.time() - due_s))
+
+
+def _figures(gateway: Gateway) -> tuple[int, int]:
+    """Values delivered since the start, over all brokers, and values on the disk."""
+    return sum(queue.delivered_values for queue in gateway.queues.values()), gateway.stored_values
 
 
 def _show(gateway: Gateway) -> None:

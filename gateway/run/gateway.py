@@ -8,16 +8,21 @@ from gateway.commands.codec import endpoints_of
 from gateway.commands.desk import Desk
 from gateway.config import Config, PayloadConfig, Route
 from gateway.errors import ConfigError
+from gateway.happened import Happened
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
 from gateway.metrics.tags import TagGauges
+from gateway.operations import Operations
 from gateway.outbox import TOO_MUCH_LEFT, Outbox
 from gateway.payload.choose import encoder_for, format_of
 from gateway.payload.format import Encoder, SessionContext, SessionForm
 from gateway.payload.layout import prefix_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.routing import Encoded, Routing
+from gateway.pipeline.standing import Standing
 from gateway.run.added import Added
+from gateway.run.history import History
+from gateway.run.taking import Reload
 
 DISTRIBUTION = "connected-factory"
 
@@ -51,6 +56,16 @@ class Gateway:
     """Selections that were made at run time, as they are on the disk."""
     configured: Config = field(init=False)
     """As the file has it, without them."""
+    standing: dict[str, Standing] = field(default_factory=dict)
+    """How the tags of each source stand."""
+    connected: dict[str, Operations] = field(default_factory=dict)
+    """What may be asked of the sources that are connected."""
+    reload: Reload | None = None
+    """Where a changed configuration comes from.  None: it cannot change."""
+    happened: Happened = field(default_factory=Happened)
+    """The newest lines of the log."""
+    history: History = field(default_factory=History)
+    """The last ten minutes."""
     routing: Routing = field(init=False)
     _shared: dict[str, tuple[PayloadConfig, object]] = field(default_factory=dict)
     """By route: what the encoders and sessions of its format share, and for which payload."""
@@ -126,6 +141,10 @@ class Gateway:
             return None
         folder = self.config.outbox.path
         return form(SessionContext(route.payload, self.config.name, broker, folder, self._shared_of(route)))
+
+    def standing_of(self, source: str) -> Standing:
+        """The same object for as long as the source is configured."""
+        return self.standing.setdefault(source, Standing())
 
     @property
     def stored_values(self) -> int:

@@ -21,6 +21,7 @@ from gateway.logs import set_level
 from gateway.run.added import Added, joined
 from gateway.run.changes import NOTHING, Change, Changes, changes_between, in_effect, snapshot_of
 from gateway.run.gateway import Gateway
+from gateway.run.inside import InsideOf
 from gateway.run.life import Life
 from gateway.run.sink_kinds import check_sinks
 from gateway.run.sink_unit import SinkUnit, forget_brokers, sink_unit
@@ -142,7 +143,8 @@ class Peers:
         gateway, config = self._gateway, self._gateway.config.http
         link = gateway.http = Link("http", f"{config.host}:{config.port}")
         pages = {"/metrics": gateway.metrics.registry, "/metrics/tags": gateway.tags.registry}
-        self._http.begin(partial(serve_http, config, pages, gateway.links, link, lambda address: None), link.down)
+        serve = partial(serve_http, config, pages, gateway.links, link, lambda address: None, InsideOf(gateway))
+        self._http.begin(serve, link.down)
 
     async def end_in_order(self) -> None:
         """Stop the sources, give the outbox a grace time to empty, leave the brokers.  The rest stays on the disk."""

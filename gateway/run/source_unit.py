@@ -1,16 +1,22 @@
 """One source: everything that belongs to one OPC UA server, from its connection to its metric labels."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gateway.config import SourceConfig
 from gateway.link import Link
 from gateway.metrics import SourceMetrics
+from gateway.model import Tag
 from gateway.opcua import Learned, open_source
+from gateway.opcua.session.asyncua_edge import status_text
+from gateway.opcua.session.certificates import application_uri_of, common_name, expires_at
 from gateway.opcua.session.security import check, problems_with
+from gateway.opcua.session.trust import TrustStore
 from gateway.operations import Operable
 from gateway.payload.choose import describes_types, retains
 from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
@@ -43,6 +49,22 @@ class Growing(Protocol):
 
     def grow(self, config: SourceConfig) -> None:
         """Read the selections that were added at the end of this configuration as well."""
+
+
+class Table(Protocol):
+    """The tags of a source."""
+
+    @property
+    def tags(self) -> Sequence[Tag]:
+        """By handle."""
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A source that knows its tags before any value comes."""
+
+    @property
+    def table(self) -> Table: ...
 
 
 class SourceUnit:
@@ -113,6 +135,7 @@ class SourceUnit:
         intake = Intake(
             self.name, routes, gateway.outbox, metrics, _shaper(source),
             watch=self._watch(), on_stored=gateway.count_left_out, on_dropped=gateway.count_too_large,
+            standing=gateway.standing_of(self.name),
         )  # fmt: skip
         connect = partial(self._connected, metrics)
         async with (
@@ -141,11 +164,16 @@ class SourceUnit:
                 opened.grow(self._source)
             async with AsyncExitStack() as self._attending:
                 self._opened = opened
+                if isinstance(opened, Tabled):
+                    gateway.standing_of(self.name).learn(opened.table.tags)
+                if isinstance(opened, Operable):
+                    gateway.connected[self.name] = opened.operations
                 try:
                     await self.take_commands()
                     yield opened
                 finally:
                     self._opened = None
+                    gateway.connected.pop(self.name, None)
 
     def _watch(self) -> Watch | None:
         link = self._gateway.sources[self.name]
@@ -155,6 +183,7 @@ class SourceUnit:
         gateway = self._gateway
         if self._is_over and gateway.sources.pop(self.name, None) is not None:
             gateway.refresh()
+            gateway.standing.pop(self.name, None)
             gateway.tags.forget(self.name)
             gateway.metrics.source_ends(self.name)
 
@@ -185,3 +214,45 @@ def _shaper(source: SourceConfig) -> Shaper | None:
 def problems_with_source(source: SourceConfig) -> list[Problem]:
     """Unusable files and secrets, each with its place below the source.  Connects to nothing."""
     return problems_with(source)
+
+
+# -- what people ask
+
+
+def in_words(status: int) -> str:
+    """A status code in words, with its number."""
+    return "Good (0x00000000)" if not status else status_text(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A certificate of a server that nobody has trusted yet."""
+
+    thumbprint: str
+    name: str
+    application_uri: str
+    valid_until_s: float
+    folder: Path
+
+
+def waiting_certificates(folders: Iterable[Path]) -> list[Waiting]:
+    """Those of these folders, the newest first.  Blocks."""
+    found = [
+        (listed.path.stat().st_mtime, Waiting(
+            listed.thumbprint, common_name(listed.certificate), application_uri_of(listed.certificate) or "",
+            expires_at(listed.certificate), folder,
+        ))
+        for folder in folders
+        for listed in TrustStore(folder).listed("rejected")
+    ]  # fmt: skip
+    return [waiting for _, waiting in sorted(found, key=lambda each: -each[0])]
+
+
+def trust_certificate(waiting: Waiting) -> None:
+    """Trust it from now on.  Blocks.  Raises `ConfigError` and `OSError`."""
+    TrustStore(waiting.folder).trust(waiting.thumbprint)
+
+
+def reject_certificate(waiting: Waiting) -> None:
+    """Refuse it for good.  Blocks.  Raises `ConfigError` and `OSError`."""
+    TrustStore(waiting.folder).refuse(waiting.thumbprint)

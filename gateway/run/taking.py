@@ -20,6 +20,8 @@ class Reload:
     """Reads it; None where there is no file.  Raises `ConfigError` with every mistake."""
     waiting: "list[asyncio.Future[Told]]" = field(default_factory=list)
     """Who waits for the result of the next change."""
+    file: str = "FILE"
+    """Its name, for commands that people copy."""
     regroup: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when selections were made at run time."""
 

@@ -1,4 +1,4 @@
-"""The HTTP endpoints of the gateway: pages of metrics, `/health/live`, `/health/ready`.
+"""The HTTP endpoints of the gateway: pages of metrics, `/health/live`, `/health/ready`, and the live page with its API.
 
 Delivering values has priority over metrics: a port in use is retried like any unavailable peer.  The health pages show
 which peers are connected and since when, and nothing of the configuration.  Connections use only a bounded part of the
@@ -9,7 +9,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
 from aiohttp import web
@@ -25,15 +25,19 @@ from gateway.tcp import resolve
 from gateway.web.connections import Connections
 from gateway.web.guard import guarded
 from gateway.web.hosts import Hosts
+from gateway.web.inside import Inside
+from gateway.web.live import Live, feeding
 
 BACKLOG = 16
 
 
 @asynccontextmanager
 async def listening(
-    config: HttpConfig, pages: Mapping[str, CollectorRegistry], links: Sequence[Link]
+    config: HttpConfig, pages: Mapping[str, CollectorRegistry], links: Sequence[Link], inside: Inside | None = None
 ) -> AsyncIterator[str]:
-    """Serve `pages` (path to registry) and health while inside.  Yields the address, `http://host:port`.
+    """Serve `pages` (path to registry), health, and the live page of `inside` while inside.
+
+    Yields the address, `http://host:port`.
 
     Raises `Unavailable` when it cannot listen.
     """
@@ -41,12 +45,15 @@ async def listening(
     handlers: dict[str, Handler] = {path: make_aiohttp_handler(registry) for path, registry in pages.items()}
     handlers |= {"/health/live": _live, "/health/ready": partial(_ready, links)}
     runner = guarded(handlers, connections, hosts, owner="this gateway", remedy="http.hosts names more")
+    live = Live(config, inside, connections) if inside is not None and config.who_may_look != "off" else None
+    if live is not None:
+        live.add_to(runner.app.router)
     await runner.setup()
     assert runner.server is not None
     try:
         listeners = await _bound(config)
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with feeding(live) if live is not None else nullcontext(), asyncio.TaskGroup() as tasks:
                 accepting = [
                     tasks.create_task(
                         unless_asked(partial(connections.accept, each, runner.server)), name="accept HTTP"
@@ -95,6 +102,7 @@ async def serve_http(
     links: Sequence[Link],
     link: Link,
     on_listening: Callable[[str], None],
+    inside: Inside | None = None,
 ) -> None:
     """Serve until cancelled.  Retries the port while another program uses it."""
 
@@ -103,7 +111,8 @@ async def serve_http(
         on_listening(address)
         await asyncio.Event().wait()
 
-    await keep_connected(link, partial(listening, config, pages, links), serve, Backoff(first_s=1.0, most_s=10.0))
+    listen = partial(listening, config, pages, links, inside)
+    await keep_connected(link, listen, serve, Backoff(first_s=1.0, most_s=10.0))
 
 
 async def _live(request: web.Request) -> web.Response:

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "shipped", "in_thread", "tcp", "model", "values", "topics",
     "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics",
-    "logs", "notify", "cancellation", "link", "delivery", "operations", "outbox", "group", "payload", "loading",
-    "shaping", "opcua", "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load", "enrolment", "web",
-    "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
+    "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group", "payload",
+    "loading", "shaping", "opcua", "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load", "enrolment",
+    "web", "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
@@ -27,8 +27,8 @@ SIMULATORS_ORDER = (
 ROOM_ORDERS = {
     "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "facts", "opening"),
     "gateway.run": (
-        "added", "added_file", "changes", "taking", "gateway", "itself", "commands", "life", "sink_kinds",
-        "source_unit", "sink_unit", "readiness", "reconcile", "app",
+        "added", "added_file", "changes", "taking", "history", "gateway", "itself", "commands", "life", "sink_kinds",
+        "source_unit", "sink_unit", "state", "search", "acts", "inside", "readiness", "reconcile", "app",
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""

@@ -16,7 +16,7 @@ from gateway.errors import Unavailable
 from gateway.model import IS_ARRAY, IS_MATRIX
 from gateway.opcua.codec.decode import read_response_header
 from gateway.opcua.codec.node_ids import node_of
-from gateway.opcua.codec.read_values import READ, read_answer, request_of
+from gateway.opcua.codec.read_values import READ, ReadValue, read_answer, request_of
 from gateway.opcua.codec.standard import ARGUMENT, plain, range_of
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_diagnostics, read_variant
 from gateway.opcua.operations.past import past_of
@@ -28,7 +28,7 @@ from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import VARIABLE, children
 from gateway.opcua.space.data_types import Members, listed_members
 from gateway.operations import Argument, Called, Facts, MethodFacts, Past, PastPage, Seen, Target, Unsure
-from gateway.values import Structure, Typed
+from gateway.values import Sampled, Structure, Typed
 
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _LOOKED_AT = (
@@ -102,6 +102,13 @@ class ServerOperations:
     async def values(self, targets: Sequence[Target]) -> list[tuple[Typed | None, int]]:
         nodes = [self._node(target.node_id) for target in targets]
         return await self._read([(node, ua.AttributeIds.Value) for node in nodes])
+
+    async def readings(self, targets: Sequence[Target]) -> list[Sampled]:
+        wanted = [(self._node(target.node_id), ua.AttributeIds.Value) for target in targets]
+        found = await self._session.in_calls(
+            "read", wanted, self._answers, alone=lambda _, status: ReadValue(0, None, status)
+        )
+        return [_sampled(each) for each in found]
 
     async def look(self, targets: Sequence[Target]) -> list[Facts]:
         nodes = [self._node(target.node_id) for target in targets]
@@ -210,13 +217,17 @@ class ServerOperations:
         return await self._session.in_calls("read", wanted, self._read_some, alone=lambda _, status: (None, status))
 
     async def _read_some(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[tuple[Typed | None, int]]:
+        answers = await self._answers(wanted)
+        return [(Typed(each.type, each.value) if each.type else None, each.status) for each in answers]
+
+    async def _answers(self, wanted: Sequence[tuple[ua.NodeId, ua.AttributeIds]]) -> list[ReadValue]:
         with peer_errors("read", self._session.where):
             answer = await self._session.ask(READ, request_of(wanted))
             answer.dialect = self._dialect
             found = read_answer(answer, len(wanted))
         if len(found) != len(wanted):
             raise Unavailable(f"cannot read at {self._session.where}: {found[-1].problem}")
-        return [(Typed(each.type, each.value) if each.type else None, each.status) for each in found]
+        return found
 
     def _node(self, text: str) -> ua.NodeId:
         """The node id of a target that was found on this session."""
@@ -234,6 +245,11 @@ def _unsure(doing: str, where: str) -> Iterator[None]:
             yield
     except Unavailable as error:
         raise Unsure(str(error), error.cause) from error
+
+
+def _sampled(read: ReadValue) -> Sampled:
+    value = Typed(read.type, read.value) if read.type else None
+    return Sampled(value, read.status, read.source_ticks, read.server_ticks)
 
 
 def _ranges(properties: Mapping[str, object]) -> tuple[tuple[str, float, float], ...]:

@@ -4,6 +4,7 @@
     issuers/   issuers that only complete chains; not trusted by themselves
     crl/       revocation lists of issuers
     rejected/  refused certificates of servers: `gateway cert trust` moves them
+    refused/   those of which a person has said that they are not to be trusted: they wait no longer
 
 A server is trusted when its own certificate is in `trusted` (it is pinned), or when a chain of issuers leads to one
 that is.  No certificate of the chain may be expired, revoked, or unsuitable for its use (Part 4, 6.1.3), except as
@@ -38,7 +39,7 @@ from gateway.opcua.session.certificates import (
 from gateway.opcua.session.fitness import ENCODING, Blemish, blemishes_of, dates_of, is_in_date
 from gateway.opcua.session.revocation import CRL, read_lists
 
-FOLDERS = ("trusted", "issuers", "rejected")
+FOLDERS = ("trusted", "issuers", "rejected", "refused")
 MOST_REJECTED = 50
 """The largest number of rejected certificates; older ones are removed, so that no server can fill the disk."""
 LONGEST_CHAIN = 8
@@ -147,16 +148,29 @@ class TrustStore:
         """
         if Path(which).is_file():
             return self._save("trusted", *_certificate_in(Path(which)))
+        return self._moved(self._one_of(which, "rejected", "refused"), "trusted")
+
+    def refuse(self, which: str) -> Listed:
+        """Move the rejected certificate with this thumbprint (or its first digits) to `refused`.
+
+        Raises `ConfigError` when there is none, or there are several.
+        """
+        return self._moved(self._one_of(which, "rejected"), "refused")
+
+    def _one_of(self, which: str, *folders: str) -> Listed:
         wanted = which.lower().replace(":", "").replace(" ", "")
-        found = [listed for listed in self.listed("rejected") if wanted and listed.thumbprint.startswith(wanted)]
+        found = [listed for listed in self.listed(*folders) if wanted and listed.thumbprint.startswith(wanted)]
         if len(found) != 1:
             count = "none" if not found else "several"
             raise ConfigError(
                 [f"{which} is not a file, and {count} rejected certificates begin with it: see gateway cert list"]
             )
-        listed = self._save("trusted", found[0].certificate, found[0].der)
-        found[0].path.unlink()
-        return listed
+        return found[0]
+
+    def _moved(self, listed: Listed, folder: str) -> Listed:
+        moved = self._save(folder, listed.certificate, listed.der)
+        listed.path.unlink()
+        return moved
 
     @property
     def _elsewhere(self) -> str:
@@ -168,6 +182,9 @@ class TrustStore:
         name = f"{common_name(leaf)!r} ({application_uri_of(leaf)})"
         if any(leaf == listed.certificate for listed in self.listed("trusted")):
             return why
+        if any(leaf == listed.certificate for listed in self.listed("refused")):
+            here = f"gateway cert trust {_thumbprint(der)}{self._elsewhere}"
+            return f"{why}; somebody has refused the certificate of {name}; to trust it all the same: {here}"
         saved = self._save("rejected", leaf, der)
         self._forget_old()
         kept = f"{why}; the certificate of {name} is saved as {saved.path}"

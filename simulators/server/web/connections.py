@@ -90,6 +90,10 @@ class Connections:
         """The answer was sent or is being sent."""
         self._again(transport, is_busy=False)
 
+    def let_go(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody else bounds this connection from now on, and closes it."""
+        self._forget(transport)
+
     def _again(self, transport: asyncio.BaseTransport | None, *, is_busy: bool) -> None:
         if transport is None or (entry := self._open.get(transport)) is None:
             return

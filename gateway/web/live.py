@@ -1,0 +1,141 @@
+"""The live page and its API (`openapi.py`): who asks gets what `Inside` tells, and all viewers get one feed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import orjson
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp.typedefs import Handler
+
+from gateway.cancellation import unless_asked
+from gateway.config import HttpConfig
+from gateway.web.access import HEADERS, Access, hardened, problem
+from gateway.web.connections import Connections
+from gateway.web.feed import Feed, event_of
+from gateway.web.inside import Inside
+from gateway.web.models import Done, Told
+from gateway.web.openapi import BASE, ENDPOINTS, MOST_TAGS, openapi
+
+DISTRIBUTION = "connected-factory"
+DEFAULT_TAGS = 50
+MOST_SEARCH = 200
+"""The longest search, in characters."""
+KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+"""Of the files of the page, by ending."""
+SEVERITIES = ("", "good", "uncertain", "bad", "unknown")
+
+
+class Live:
+    """Page and API of one port."""
+
+    def __init__(self, config: HttpConfig, inside: Inside, connections: Connections) -> None:
+        self._inside = inside
+        self._connections = connections
+        self._access = Access(config)
+        self.feed = Feed(self._state)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add all routes."""
+        looking, acting = self._access.looking, self._access.acting
+        asked: dict[str, Handler] = {
+            "state": self._latest, "stream": self._stream, "tags": self._tags,
+            "history": self._told(self._inside.history), "gaps": self._told(self._inside.gaps),
+        }  # fmt: skip
+        done: dict[str, Callable[[web.Request], Awaitable[Done]]] = {
+            "trust": lambda r: self._inside.trust(r.match_info["thumbprint"], _who(r)),
+            "reject": lambda r: self._inside.reject(r.match_info["thumbprint"], _who(r)),
+            "release": lambda r: self._inside.release(r.match_info["broker"], _who(r)),
+            "reload": lambda r: self._inside.reload(_who(r)),
+        }
+        for endpoint in ENDPOINTS:
+            if endpoint.acts:
+                router.add_post(BASE + endpoint.path, acting(partial(_done, done[endpoint.id])))
+            else:
+                router.add_get(BASE + endpoint.path, looking(asked[endpoint.id]), allow_head=False)
+        document = orjson.dumps(openapi(version(DISTRIBUTION)))
+        router.add_get(f"{BASE}/openapi.json", partial(_fixed, document, "application/json"))
+        for path, (body, kind) in page_files().items():
+            router.add_get(path, partial(_fixed, body, kind))
+
+    # -- looking
+
+    async def _state(self) -> bytes:
+        return (await self._inside.state()).model_dump_json().encode()
+
+    async def _latest(self, request: web.Request) -> web.Response:
+        return web.Response(body=await self.feed.latest(), content_type="application/json")
+
+    def _told(self, ask: Callable[[], Told]) -> Handler:
+        async def told(request: web.Request) -> web.Response:
+            return web.json_response(text=ask().model_dump_json())
+
+        return told
+
+    async def _tags(self, request: web.Request) -> web.Response:
+        asked = request.query
+        limit, severity = asked.get("limit", str(DEFAULT_TAGS)), asked.get("severity", "")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:6]) <= MOST_TAGS):
+            return problem(400, f"limit is a number from 1 to {MOST_TAGS}")
+        if severity not in SEVERITIES:
+            return problem(400, f"severity is one of {', '.join(SEVERITIES[1:])}")
+        found = await self._inside.tags(asked.get("search", "")[:MOST_SEARCH], severity, int(limit))
+        return web.json_response(text=found.model_dump_json())
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        transport = request.transport
+        if request.version < HttpVersion11 or transport is None:
+            return problem(426, "a stream needs HTTP/1.1")
+        if self.feed.is_full:
+            return problem(503, "there are too many viewers", {"Retry-After": "10"})
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
+        answer.enable_chunked_encoding()
+        await answer.prepare(request)
+        await answer.write(event_of(await self.feed.latest()))
+        self._connections.let_go(transport)
+        await self.feed.show(transport)
+        return answer
+
+
+@asynccontextmanager
+async def feeding(live: Live) -> AsyncIterator[None]:
+    """Send states to viewers while inside."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(unless_asked(live.feed.run), name="feed of states")
+        try:
+            yield
+        finally:
+            live.feed.close()
+            task.cancel()
+
+
+def _who(request: web.Request) -> str:
+    return request.remote or ""
+
+
+async def _done(act: Callable[[web.Request], Awaitable[Done]], request: web.Request) -> web.Response:
+    return web.json_response(text=(await act(request)).model_dump_json())
+
+
+# -- the page
+
+
+async def _fixed(body: bytes, kind: str, request: web.Request) -> web.StreamResponse:
+    answer = web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": "no-cache"})
+    return hardened(answer)
+
+
+def page_files() -> dict[str, tuple[bytes, str]]:
+    """The files of the page by path, each with its content and type."""
+    folder = files("gateway.web") / "page"
+    found = {f"/page/{file.name}": _content(file) for file in folder.iterdir() if file.is_file()}
+    return {"/": found.pop("/page/index.html"), **found}
+
+
+def _content(file: Traversable) -> tuple[bytes, str]:
+    return file.read_bytes(), f"{KINDS[file.name.rpartition('.')[2]]}; charset=utf-8"

@@ -1,0 +1,268 @@
+"""What the API tells: its answers as models, from which its OpenAPI document is made.
+
+The figures are those of the metrics.  A figure that is not known is null.  Instants are UTC, as RFC 3339 text.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Told(BaseModel):
+    """One object of an answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+LinkState = Literal["connecting", "up", "down"]
+
+
+class Verdict(Told):
+    """The state of everything, in a sentence."""
+
+    level: Literal["good", "warning", "bad"]
+    """`bad`: values are being lost or nothing arrives; `warning`: a peer is away or something is late."""
+    text: str
+
+
+class TagCounts(Told):
+    """The tags of a source, by the status of their last values."""
+
+    total: int
+    """Tags that the source has, with those that the server refuses."""
+    good: int
+    uncertain: int
+    bad: int
+    refused: int
+    """Tags that the server refuses to monitor; asked for again regularly."""
+
+
+class Peer(Told):
+    """A server or a broker."""
+
+    name: str
+    address: str
+    state: LinkState
+    reason: str
+    """Why it is not connected, in the peer's words; empty while it is."""
+    advice: str
+    """What to check next; empty where there is nothing to say."""
+    since: str
+    """Since when the state lasts."""
+    for_s: float
+    connects: int
+    """How often it was connected since the start."""
+
+
+class SourceState(Peer):
+    """One OPC UA server."""
+
+    is_polled: bool
+    tags: TagCounts
+    received_values: int
+    """`gateway_values_received_total`."""
+    values_per_second: float | None
+    """Received in the last seconds; null at the first look."""
+    newest: str | None
+    """Source timestamp of the newest value."""
+    newest_age_s: float | None
+    gaps_24h: int
+    """Discontinuities announced in the last 24 hours, at most 1000."""
+    held_values: int
+    """`gateway_values_held`: values that wait in a rule."""
+    filtered_values: int
+    """`gateway_values_filtered_total`, over all rules."""
+
+
+class RefusedTopic(Told):
+    """A topic whose messages the broker refuses for now."""
+
+    topic: str
+    reason: str
+
+
+class BrokerState(Peer):
+    """One MQTT broker."""
+
+    route: str
+    """Its route; empty for that of the gateway's own payload."""
+    stored_values: int
+    """`gateway_outbox_values`: on the disk, not yet delivered to this broker."""
+    stored_messages: int
+    oldest_age_s: float
+    """Age of the oldest of them; 0 where there is none."""
+    in_flight: int
+    delivered_values: int
+    """`gateway_values_delivered_total`."""
+    values_per_second: float | None
+    """Delivered in the last seconds; null at the first look."""
+    dropped_values: dict[str, int]
+    """`gateway_values_dropped_total` by reason; reasons without any are left out."""
+    refused_messages: int
+    """`gateway_sink_refused_messages`: offered again regularly."""
+    refused_topics: list[RefusedTopic]
+    """The first 100."""
+    dead_letters: int
+    """`gateway_sink_dead_letter_messages`: refused for good, kept for people."""
+    imbalance_values: int
+    """`gateway_books_imbalance_values`: anything but 0 means that values were lost in silence."""
+
+
+class OutboxState(Told):
+    """The buffer on the disk."""
+
+    path: str
+    bytes: int
+    capacity_bytes: int
+    oldest_age_s: float
+    trouble: str
+    """Why nothing can be stored at present; empty: all is well."""
+
+
+class WaitingCertificate(Told):
+    """A certificate of a server that nobody has trusted yet."""
+
+    thumbprint: str
+    name: str
+    application_uri: str
+    valid_until: str
+    sources: list[str]
+    """The sources whose folder of certificates has it."""
+    command: str
+    """Trusts it."""
+
+
+class Event(Told):
+    """Something that happened."""
+
+    time: str
+    level: str
+    event: str
+    peer: str
+    reason: str
+    advice: str
+    command: str
+    """The command that helps; empty where none does."""
+    more: dict[str, str]
+
+
+class State(Told):
+    """Everything at a glance."""
+
+    name: str
+    version: str
+    time: str
+    started: str
+    configuration: str
+    """Hash of the configuration in use."""
+    may_act: bool
+    """Whether the gateway has a token, so that people who know it may act."""
+    verdict: Verdict
+    sources: list[SourceState]
+    brokers: list[BrokerState]
+    outbox: OutboxState
+    certificates: list[WaitingCertificate]
+    events: list[Event]
+    """The last 50, newest first."""
+
+
+class Point(Told):
+    """One moment of the past."""
+
+    time_s: float
+    """Unix time."""
+    delivered_per_second: float
+    """Values delivered, over all brokers."""
+    stored_values: int
+    """Values on the disk, for the broker with the most."""
+
+
+class History(Told):
+    """The last ten minutes, oldest first."""
+
+    every_s: float
+    points: list[Point]
+
+
+class Gap(Told):
+    """A discontinuity: values that existed and were not delivered."""
+
+    time: str
+    """When it was announced."""
+    source: str
+    cause: str
+    detail: str
+    begin: str | None
+    """The values that are missing are later than this, where known."""
+    end: str | None
+    values: int | None
+    """How many, where known."""
+    tags: list[str]
+    """The first few; empty: all tags of the source."""
+
+
+class Gaps(Told):
+    """The gaps of the last 24 hours, newest first."""
+
+    gaps: list[Gap]
+
+
+class Way(Told):
+    """Where the values of a tag go."""
+
+    route: str
+    topic: str
+    brokers: list[str]
+
+
+class HeldBack(Told):
+    """What the rules of a tag did while somebody looked."""
+
+    rule: str
+    """The rule, as configured."""
+    for_s: float
+    """How long somebody looked."""
+    arrived: int
+    passed: int
+
+
+class TagState(Told):
+    """One tag."""
+
+    source: str
+    name: str
+    node: str
+    unit: str
+    value: str | None
+    """As text; null where none is known."""
+    type: str
+    status: str
+    """In words, with the number: `BadSensorFailure (0x808C0000)`."""
+    severity: Literal["good", "uncertain", "bad", "unknown"]
+    source_time: str | None
+    server_time: str | None
+    age_s: float | None
+    """Since the source timestamp, else since the server's."""
+    ways: list[Way]
+    held_back: HeldBack | None
+    """Null for a tag without a rule."""
+
+
+class Tags(Told):
+    """The tags that were searched for."""
+
+    matches: int
+    """How many there are; `tags` has the first of them."""
+    tags: list[TagState]
+
+
+class Done(Told):
+    """What was done."""
+
+    done: str
+
+
+class Problem(Told):
+    """Why an answer cannot be given."""
+
+    error: str

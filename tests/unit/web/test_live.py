@@ -1,0 +1,153 @@
+"""The live page's API: what it tells is what the metrics tell, one state serves all, and strangers get nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import orjson
+import pytest
+
+from gateway.config import HttpConfig
+from gateway.metrics import value_of
+from gateway.run.inside import InsideOf
+from gateway.web import listening
+from gateway.web.models import State
+from gateway.web.openapi import ENDPOINTS
+from tests.support.composition import Composition
+from tests.support.forwarding import until
+
+Asks = Callable[["Asked"], Awaitable[None]]
+
+
+class Asked:
+    """A gateway whose port is asked."""
+
+    def __init__(self, made: Composition, address: str, session: aiohttp.ClientSession) -> None:
+        self.made, self.address, self._session = made, address, session
+
+    def get(self, path: str, **more: object) -> "aiohttp.client._RequestContextManager":
+        return self._session.get(f"{self.address}{path}", **more)  # type: ignore[arg-type]  # as the library takes them
+
+    def post(self, path: str, **more: object) -> "aiohttp.client._RequestContextManager":
+        return self._session.post(f"{self.address}{path}", **more)  # type: ignore[arg-type]  # the same
+
+    async def state(self) -> State:
+        async with self.get("/api/v1/state") as answer:
+            assert answer.status == 200, await answer.text()
+            return State.model_validate_json(await answer.read())
+
+
+def asking(folder: Path, check: Asks, http: HttpConfig | None = None) -> None:
+    """Ask a gateway of two servers and two brokers that obey physics."""
+
+    @asynccontextmanager
+    async def asked() -> AsyncIterator[Asked]:
+        made = Composition(folder)
+        config = (http or HttpConfig()).model_copy(update={"port": 0})
+        async with made.running(made.config(http={**config.model_dump(mode="json", exclude_none=True)})):
+            inside = InsideOf(made.gateway)
+            async with (
+                listening(config, {}, made.gateway.links, inside) as address,
+                aiohttp.ClientSession() as session,
+            ):
+                yield Asked(made, address, session)
+
+    async def run() -> None:
+        async with asyncio.timeout(30), asked() as one:
+            await check(one)
+
+    asyncio.run(run())
+
+
+def test_the_state_has_the_figures_of_the_metrics(tmp_path: Path) -> None:
+    async def check(asked: Asked) -> None:
+        made = asked.made
+        made.produce(7)
+        await made.everything_arrives()
+        made.servers["t"].go()
+        await until(lambda: made.gateway.sources["t"].reason == "nobody listens there")
+        state = await asked.state()
+        assert state.verdict.text == "1 of 2 sources is away; nothing is lost; 0 s behind"
+        assert state.verdict.level == "warning"
+        told = {source.name: source for source in state.sources}
+        assert (told["t"].state, told["t"].reason) == ("down", "nobody listens there")
+        assert told["t"].advice.startswith("no program listens there")
+        assert told["s"].received_values == value_of(made.gateway.metrics.for_source("s").received) == 7
+        for broker in state.brokers:
+            books = made.books(broker.name)
+            assert (broker.delivered_values, broker.stored_values) == (books.delivered, books.stored) == (14, 0)
+            assert broker.imbalance_values == 0
+
+    asking(tmp_path, check)
+
+
+def _time_of(event: bytes) -> str:
+    return State.model_validate_json(event.split(b"data: ")[1]).time
+
+
+async def _event_after(time: str, answer: aiohttp.ClientResponse) -> bytes:
+    while _time_of(event := await answer.content.readuntil(b"\n\n")) <= time:
+        pass
+    return event
+
+
+def test_every_viewer_gets_the_same_state_made_once(tmp_path: Path) -> None:
+    async def check(asked: Asked) -> None:
+        answers = [await asked.get("/api/v1/stream") for _ in range(3)]
+        heads = [await answer.content.readuntil(b"\n\n") for answer in answers]
+        assert all(head.startswith(b"event: state\ndata: {") for head in heads)
+        last = max(map(_time_of, heads))
+        nexts = [await _event_after(last, answer) for answer in answers]
+        assert nexts[0] == nexts[1] == nexts[2]
+        for answer in answers:
+            answer.close()
+
+    asking(tmp_path, check)
+
+
+@pytest.mark.parametrize(
+    ("http", "headers", "looks", "acts"),
+    [
+        ({}, {}, 200, 403),
+        ({"token": {"file": "TOKEN"}}, {}, 200, 401),
+        ({"token": {"file": "TOKEN"}}, {"Authorization": "Bearer wrong"}, 200, 401),
+        ({"token": {"file": "TOKEN"}}, {"Authorization": "Bearer right"}, 200, 404),
+        ({"token": {"file": "TOKEN"}, "page": "token"}, {}, 401, 401),
+        ({"token": {"file": "TOKEN"}, "page": "token"}, {"Authorization": "bearer right"}, 200, 404),
+        ({"host": "0.0.0.0"}, {}, 404, 404),
+        ({"host": "0.0.0.0", "token": {"file": "TOKEN"}}, {}, 401, 401),
+        ({"host": "0.0.0.0", "page": "open"}, {}, 200, 403),
+        ({"page": "off"}, {}, 404, 404),
+        ({}, {"Host": "evil.example"}, 421, 421),
+    ],
+)
+def test_who_may_look_and_who_may_act(
+    tmp_path: Path, http: dict[str, object], headers: dict[str, str], looks: int, acts: int
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("right\n")
+    token.chmod(0o600)
+    config = HttpConfig.model_validate(orjson.loads(orjson.dumps(http).replace(b"TOKEN", str(token).encode())))
+
+    async def check(asked: Asked) -> None:
+        async with asked.get("/api/v1/state", headers=headers) as answer:
+            assert answer.status == looks
+        async with asked.post("/api/v1/certificates/00/trust", headers=headers) as answer:
+            assert answer.status == acts
+
+    asking(tmp_path, check, config)
+
+
+def test_answers_forbid_a_browser_everything_foreign(tmp_path: Path) -> None:
+    async def check(asked: Asked) -> None:
+        paths = ["/", "/api/v1/openapi.json", "/api/v1/stream", "/api/v1/tags?limit=0"]
+        paths += [f"/api/v1{each.path}" for each in ENDPOINTS if not each.acts and not each.is_stream]
+        for path in paths:
+            async with asked.get(path) as answer:
+                assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                assert "Access-Control-Allow-Origin" not in answer.headers
+
+    asking(tmp_path, check)
