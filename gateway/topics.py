@@ -5,6 +5,8 @@ percent-encoded, so that different values give different topics: `/`, `+`, `#`, 
 other code points over which a broker may cut the connection (MQTT 5, 1.5.4 and 4.7).  So are the characters that a
 broker forbids in addition.  If a topic would be too long, its longest levels are cut and get a hash of the whole level.
 So every value gives a topic that the broker accepts.  The template is checked before anything runs.
+
+The field `path` alone may have any number of levels: slashes in it separate them, and an empty one is left out.
 """
 
 import hashlib
@@ -16,6 +18,9 @@ MAX_TOPIC_BYTES = 65_535
 SHORT_BYTES = 16
 """The shortest length of a cut level; the hash takes most of it."""
 
+PATH = "path"
+"""The field of which slashes make levels."""
+_PATH_LEVEL = f"{{{PATH}}}"
 _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF))
 _FORBIDDEN = "\x00-\x1f\x7f-\x9f\ufeff\ud800-\udfff" + _NONCHARACTERS
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -44,8 +49,8 @@ def fields_of(template: str) -> tuple[str, ...]:
 def problems_of(template: str, known: Iterable[str], rules: Rules = ANY_BROKER) -> list[str]:
     """The mistakes of a template, as sentences.  Empty: none.
 
-    Fields never add levels, so the number of levels is known beforehand.  Of the bytes, only those are counted that
-    cannot be cut.
+    Fields never add levels, so the number of levels is known beforehand; only `path` does, and has no place where that
+    is limited.  Of the bytes, only those are counted that cannot be cut.
     """
     allowed = sorted(set(known))
     problems = [
@@ -65,6 +70,11 @@ def problems_of(template: str, known: Iterable[str], rules: Rules = ANY_BROKER) 
     if len(_FIELD.sub("x" * SHORT_BYTES, template).encode(errors="replace")) > rules.max_bytes:
         problems.append(f"a topic has at most {rules.max_bytes} bytes, {SHORT_BYTES} of them for each field")
     levels = len(text.split("/"))
+    if PATH in fields_of(template):
+        if any(_PATH_LEVEL in level and level != _PATH_LEVEL for level in template.split("/")):
+            problems.append("{path} may have several levels: write it between slashes")
+        if rules.max_levels is not None:
+            problems.append(f"{{path}} may have any number of levels, and a topic has at most {rules.max_levels} here")
     if rules.max_levels is not None and levels > rules.max_levels:
         problems.append(f"a topic has at most {rules.max_levels} levels here, this one has {levels}")
     return problems
@@ -84,7 +94,13 @@ def _encoded(match: re.Match[str]) -> str:
 
 def expand(template: str, fields: Mapping[str, str], rules: Rules = ANY_BROKER) -> str:
     """The topic of one tag.  Raises `KeyError` for an unknown field, which the earlier checks exclude."""
-    topic = _FIELD.sub(lambda match: escape(fields[match[1]], rules.forbidden), template)
+    levels: list[str] = []
+    for level in template.split("/") if _PATH_LEVEL in template else [template]:
+        if level == _PATH_LEVEL:
+            levels += [escape(name, rules.forbidden) for name in fields[PATH].split("/") if name]
+        else:
+            levels.append(_FIELD.sub(lambda match: escape(fields[match[1]], rules.forbidden), level))
+    topic = "/".join(levels) or "_"
     topic = f"%24{topic[1:]}" if topic.startswith("$") else topic
     return topic if len(topic) * 4 <= rules.max_bytes else shortened(topic, rules.max_bytes)
 

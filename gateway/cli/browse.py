@@ -1,5 +1,6 @@
 """`gateway browse` and `gateway plan`: inspect a server before configuring it, a configuration before running it."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -43,7 +44,9 @@ _DUMPER: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 def browse(
     url: Annotated[str, typer.Argument(metavar="URL", help="The server, such as opc.tcp://127.0.0.1:4840.")],
-    root: Annotated[str, typer.Option(help="Start node: a node id or a path of browse names.")] = "i=85",
+    root: Annotated[
+        str, typer.Option(help="Start node: a node id, a path from the root (/Objects/…), or one as printed here.")
+    ] = "i=85",
     match: Annotated[
         list[str] | None, typer.Option(help="Show only these paths: * within a level, ** across levels. Repeatable.")
     ] = None,
@@ -61,7 +64,8 @@ def browse(
     username: Annotated[str | None, typer.Option(help="Log in with this name.")] = None,
     password_env: Annotated[str | None, typer.Option(help="Environment variable that holds the password.")] = None,
 ) -> None:
-    """Show the variables of a server: path, type, value and unit.
+    """Show the variables of a server: path, type, value, unit, node id, and what may be done with each (r, w, h: its
+    history); and the types of the objects above them.
 
     The channel is secured, unless `--insecure` is given. A server that is not trusted yet is rejected; `gateway cert
     trust` accepts it. Exit code 1 when the server does not
@@ -74,12 +78,13 @@ def browse(
             raise ConfigError(
                 ["--username NAME goes with --password-env VARIABLE, the name of an environment variable"]
             )
+        root = _as_node(root)
         config = _source(url, root, insecure, pki, username, password_env)
         wanted = Selection(subtree=root, include=tuple(match or ()))
         options = BrowseOptions(root, lambda path: is_chosen(path, wanted), depth, limit, values and not as_yaml)
         found = until_interrupted(lambda: _browse(config, options))
     if as_yaml:
-        tree = {"select": selection_of(found.entries)}
+        tree = {"select": selection_of(found, match or ())}
         typer.echo(_yaml(tree), nl=False)
     elif as_csv:
         for line in lines(map(_csv_row, found.entries)):
@@ -99,6 +104,13 @@ def browse(
     typer.echo(f"{len(found.entries)} variables{more}{deeper}", err=True)
     if _print_refused(found.refused, err=True):
         raise typer.Exit(1)
+
+
+def _as_node(root: str) -> str:
+    """A node id or a path from the root; a path as it is printed begins below the Objects folder."""
+    if root.startswith("/") or re.match(r"(nsu=[^;]+;|ns=\d+;)?(i|s|s%|g|b)=", root):
+        return root
+    return f"/Objects/{root}"
 
 
 def _csv_row(entry: Entry) -> dict[str, str]:
@@ -147,6 +159,12 @@ async def _browse(config: SourceConfig, options: BrowseOptions) -> Browsed:
 def _tree(found: Browsed) -> Iterator[str]:
     """Objects by indentation, each once; variables with type, value and unit."""
     open_path: list[str] = []
+    objects = {each.path: each for each in found.objects}
+
+    def opened(path: str) -> str:
+        known = objects.get(path)
+        return f"  {known.type}  {known.node_id}".rstrip() if known else ""
+
     lines = [(entry.path, entry) for entry in found.entries] + [(path, None) for path in found.closed]
     for path, entry in sorted(lines, key=lambda line: line[0].split("/")):
         *above, name = path.split("/")
@@ -154,13 +172,14 @@ def _tree(found: Browsed) -> Iterator[str]:
         while same < min(len(above), len(open_path)) and above[same] == open_path[same]:
             same += 1
         for level, part in enumerate(above[same:], same):
-            yield f"{'  ' * level}{part}/"
+            yield f"{'  ' * level}{part}/{opened('/'.join(above[: level + 1]))}"
         open_path = above
         if entry is None:
-            yield f"{'  ' * len(above)}{name}/ …"
+            yield f"{'  ' * len(above)}{name}/ …{opened(path)}"
             continue
         value = entry.status or _short(json_of(entry.read.type, entry.read.value))
-        yield f"{'  ' * len(above)}{name}  {entry.type}  {value}{' ' + entry.unit if entry.unit else ''}".rstrip()
+        told = f"{'  ' * len(above)}{name}  {entry.type}  {value}{' ' + entry.unit if entry.unit else ''}".rstrip()
+        yield f"{told}  {entry.rights}  {entry.node_id}" if entry.access else f"{told}  {entry.node_id}"
 
 
 def _print_lines(lines: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gateway.config.quantities import Bytes, Seconds, SecondsOrZero, Strict
 from gateway.topics import Rules, expand
@@ -46,7 +46,17 @@ class ThingsConfig(Strict):
     """Whose thing model, for `thing-model`."""
 
 
-_SparkplugId = Annotated[str, Field(pattern=r"^[^+#/$\x00-\x1f\x7f-\x9f][^+#/\x00-\x1f\x7f-\x9f]{0,200}$")]
+def _one_level(template: str) -> str:
+    if "{path}" in template:
+        raise ValueError("{path} may have several levels, and this is one: use a field of `levels`")
+    return template
+
+
+_SparkplugId = Annotated[
+    str,
+    Field(pattern=r"^[^+#/$\x00-\x1f\x7f-\x9f][^+#/\x00-\x1f\x7f-\x9f]{0,200}$"),
+    AfterValidator(_one_level),
+]
 """A template of one level of a topic."""
 
 
@@ -106,7 +116,7 @@ class PayloadConfig(Strict):
     topic: str = "factory/{site}/{line}/{machine}"
     """Topic template with `{gateway}`, `{source}`, `{tag}`, and the names from `fields` and `levels` of the
     selections.  With `{tag}` every variable has its own topic (Unified Namespace):
-    `acme/{site}/{line}/{machine}/{tag}`."""
+    `acme/{site}/{line}/{machine}/{tag}`.  The field `path` may have any number of levels: `acme/{path}/{tag}`."""
     events_topic: str | None = None
     """Topic template for events and alarms, with the fields of their selection (default: `topic` with `/events`
     appended). They are delivered before state changes and telemetry, dropped after them, and never retained."""
@@ -116,7 +126,8 @@ class PayloadConfig(Strict):
     """Also send the server timestamp of each value."""
     fields: tuple[str, ...] = ()
     """Fields that messages contain, besides the topic: with each value (`json`, `msgpack`), in the tag list
-    (`json-columns`), in the metadata (`opcua-pubsub`, `cloudevents`).  Variables without a field leave it out."""
+    (`json-columns`), in the metadata (`opcua-pubsub`, `cloudevents`).  Variables without a field leave it out.  `unit`
+    is the engineering unit, unless a selection has a field of that name."""
     max_values: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """The largest number of values in one message."""
     max_bytes: Annotated[Bytes, Field(ge=1024)] = 256 * 2**10

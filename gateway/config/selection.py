@@ -150,7 +150,8 @@ class Selection(Strict):
     """The name for consumers (with `node` and `events`; default: the browse name)."""
     levels: tuple[str, ...] = ()
     """With `subtree` and `type`: names for the first levels of the path, as fields for the topic.  `[line, machine]`
-    makes `press-1` in `…/line-1/press-1/Temperature` the field `machine`."""
+    makes `press-1` in `…/line-1/press-1/Temperature` the field `machine`.  `path` at the end takes all further levels
+    up to the variable, and is as many levels of the topic: with `[line, path]`, `press-1/hydraulics`."""
     include: tuple[str, ...] = ()
     """With `subtree` and `type`: patterns of paths to take, `*` within a level, `**` across levels (default: all)."""
     exclude: tuple[str, ...] = ()
@@ -210,6 +211,8 @@ class Selection(Strict):
             raise ValueError("event_fields, event_types and least_severity belong to events")
         if (self.subtree or self.type) is None and (self.levels or self.include or self.exclude):
             raise ValueError("levels, include and exclude belong to subtree and type, not to node or events")
+        if "path" in self.levels[:-1]:
+            raise ValueError("path takes all further levels: it comes last in levels")
         if (self.node or self.events) is None and self.name is not None:
             raise ValueError("name belongs to node and events, not to subtree or type")
         if self.deadband is not None and self.deadband_percent is not None:

@@ -25,7 +25,7 @@ from gateway.opcua.session.connect import open_session
 from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.security import check
 from gateway.opcua.session.session import Session
-from gateway.opcua.space.browse import MAX_LEVELS, Variable, survey
+from gateway.opcua.space.browse import MAX_LEVELS, Survey, Variable, survey
 from gateway.opcua.space.selection import Item, Table, locate, resolve, with_units
 from gateway.opcua.space.structures import has_raw, types_or_none
 from gateway.opcua.subscription.monitoring import Monitored
@@ -33,6 +33,7 @@ from gateway.opcua.subscription.polled import NOT_THERE
 from gateway.opcua.subscription.services import NoSubscriptions, Subscription
 from gateway.opcua.subscription.subscriptions import Subscriptions
 from gateway.opcua.subscription.tracker import SubscriptionTracker
+from gateway.values import QualifiedName
 
 _NAMES = {int(kind.value): kind.name for kind in ua.VariantType}
 
@@ -51,6 +52,24 @@ class Entry:
     status: str
     """Empty for Good."""
     unit: str | None
+    access: int = 0
+    """What we may do (UserAccessLevel, Part 3, 8.57): 1 read, 2 write, 4 read its history."""
+
+    @property
+    def rights(self) -> str:
+        """`r`, `w` and `h` (its history), or `-`."""
+        return "".join(letter for bit, letter in ((1, "r"), (2, "w"), (4, "h")) if self.access & bit) or "-"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """One object of a server."""
+
+    path: str
+    node_id: str
+    type: str
+    """The browse name of its type."""
+    type_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +169,10 @@ class Browsed:
     """What the server would not tell."""
     nameless: str = ""
     """Namespaces that no URI names alone, for people."""
+    objects: tuple[ObjectEntry, ...] = ()
+    """All objects, by path."""
+    root_id: str = ""
+    """The node id of the start node."""
 
 
 async def browse(session: Session, options: BrowseOptions, progress: Progress = lambda what, done: None) -> Browsed:
@@ -164,12 +187,30 @@ async def browse(session: Session, options: BrowseOptions, progress: Progress = 
     matching = [variable for variable in found.variables if options.is_chosen("/".join(variable.path))]
     shown = await with_units(session, matching[: options.limit or None])
     nodes = [variable.node for variable, _ in shown]
-    values = [ReadValue(0, None, 0)] * len(shown)
+    values, rights = [ReadValue(0, None, 0)] * len(shown), [ReadValue(0, None, 0)] * len(shown)
     if options.with_values and nodes:
         values = await _with_structures(session, nodes, counted(progress, "values read"))
-    entries = [_entry(session, *pair, value) for pair, value in zip(shown, values, strict=True)]
-    closed = ["/".join(path) for path in found.closed]
-    return Browsed(entries, closed, len(matching), tuple(session.refused), nameless(session.uris))
+        rights = await session.read_attribute(nodes, ua.AttributeIds.UserAccessLevel)
+    rows = zip(shown, values, rights, strict=True)
+    entries = [_entry(session, *pair, value, right) for pair, value, right in rows]
+    closed, objects = ["/".join(path) for path in found.closed], await _objects(session, found)
+    told = tuple(session.refused), nameless(session.uris)
+    return Browsed(entries, closed, len(matching), *told, objects, text_of_node(node, session.uris))
+
+
+async def _objects(session: Session, found: Survey) -> tuple[ObjectEntry, ...]:
+    """The objects of a survey, with the names of their types."""
+    types = sorted({each.definition for each in found.objects.values()}, key=str)
+    answers = await session.read_attribute(types, ua.AttributeIds.BrowseName) if types else []
+    named = {
+        node: printable(answer.good.name) if isinstance(answer.good, QualifiedName) else ""
+        for node, answer in zip(types, answers, strict=True)
+    }
+    text = partial(text_of_node, uris=session.uris)
+    return tuple(
+        ObjectEntry("/".join(path), text(each.node), named[each.definition], text(each.definition))
+        for path, each in sorted(found.objects.items())
+    )
 
 
 async def _with_structures(
@@ -202,16 +243,25 @@ def counted(progress: Progress, what: str) -> Callable[[int], None]:
     return more
 
 
-def _entry(session: Session, variable: Variable, unit: str | None, read: ReadValue) -> Entry:
+def _entry(session: Session, variable: Variable, unit: str | None, read: ReadValue, right: ReadValue) -> Entry:
     kind = _NAMES.get(read.type & ~(IS_ARRAY | IS_MATRIX), "?") + ("[]" if read.type & IS_ARRAY else "")
     status = status_text(read.status) if read.status else ""
     shown = kind if read.value is not None else ""
-    return Entry("/".join(variable.path), text_of_node(variable.node, session.uris), shown, read, status, unit)
+    access = right.good if isinstance(right.good, int) else 0
+    path, node_id = "/".join(variable.path), text_of_node(variable.node, session.uris)
+    return Entry(path, node_id, shown, read, status, unit, access)
 
 
-def selection_of(entries: list[Entry]) -> list[dict[str, str]]:
-    """Browsed variables as the `select` of a configuration, ready for YAML: one `node` and `name` each."""
-    return [{"node": entry.node_id, "name": printable(entry.path)} for entry in entries]
+def selection_of(found: Browsed, match: Sequence[str] = ()) -> list[dict[str, object]]:
+    """What was browsed as the `select` of a configuration, ready for YAML.
+
+    The shorter of two: the subtree with these patterns, where that is all of it, or a `node` and `name` for each.
+    """
+    nodes: list[dict[str, object]] = [{"node": each.node_id, "name": printable(each.path)} for each in found.entries]
+    is_all = found.matching == len(found.entries) and not found.closed and not found.refused
+    if not is_all or 2 * len(nodes) <= 1 + len(match):
+        return nodes
+    return [{"subtree": found.root_id, **({"include": list(match)} if match else {})}]
 
 
 async def plan(session: Session, config: SourceConfig, progress: Progress = lambda what, done: None) -> Plan:

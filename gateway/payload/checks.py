@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from gateway.config import BrokerConfig, Config, PayloadConfig, Route, Selection, SourceConfig, TagsConfig
 from gateway.config.payload import LOSSES_TOPIC
 from gateway.payload.choose import FORMATS, format_of
+from gateway.payload.splitting import UNIT
 from gateway.profiles.wire import Wire
 from gateway.topics import ANY_BROKER, Rules, problems_of
 from gateway.yaml_positions import Place, Problem, dotted
@@ -86,7 +87,7 @@ def _fields(config: Config, route: Route, place: Place) -> Iterator[Problem]:
     """Fields in `fields` that no selection has."""
     given = _given(config, route)
     for name in route.payload.fields:
-        if name not in given:
+        if name not in given | {UNIT}:
             yield (*place, "fields"), _unknown_field(name, given)
 
 

@@ -17,6 +17,8 @@ from gateway.payload.gaps import Row
 from gateway.payload.layout import Destination, Layout, Rows, Share, Topics, earliest, taken
 from gateway.topics import ANY_BROKER, Rules
 
+UNIT = "unit"
+"""The field that every variable with an engineering unit has."""
 NextSeq = Callable[[str], int]
 
 MAX_VALUES = 1000
@@ -77,7 +79,10 @@ class FormatSettings:
 
     def told_of(self, tag: Tag) -> dict[str, str]:
         """The fields of a tag that messages contain."""
-        return {name: tag.fields[name] for name in self.fields if name in tag.fields}
+        told = {name: tag.fields[name] for name in self.fields if name in tag.fields}
+        if UNIT in self.fields and UNIT not in told and tag.unit:
+            told[UNIT] = tag.unit
+        return told
 
     def layout(self, tags: Sequence[Tag] = (), source: str = "") -> "Layout":
         return Layout(tags, source, Topics(self.topic, self.events_topic, self.rules), self.gateway, self.stream_prefix)

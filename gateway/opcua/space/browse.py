@@ -204,6 +204,8 @@ class Survey:
     """By path."""
     closed: list[tuple[str, ...]]
     """Objects at the greatest depth, which were not browsed."""
+    objects: dict[tuple[str, ...], Reference] = field(default_factory=dict)
+    """All objects, by path."""
 
 
 async def variables_below(session: Session, root: ua.NodeId, prefix: tuple[str, ...] = ()) -> list[Variable]:
@@ -228,6 +230,7 @@ async def survey(
     seen = {root}
     level: list[tuple[ua.NodeId, tuple[str, ...]]] = [(root, prefix)]
     closed: list[tuple[str, ...]] = []
+    objects: dict[tuple[str, ...], Reference] = {}
     for deep in range(min(depth, MAX_LEVELS) + 1):
         if deep == depth:  # at the last level only properties of variables are needed
             closed = [path for node, path in level if node not in found]
@@ -237,7 +240,7 @@ async def survey(
         for (parent, path), references in zip(level, below, strict=True):
             for reference in references:
                 if deep < depth or reference.kind == _HAS_PROPERTY:
-                    _visit(reference, parent, path, found=found, seen=seen, following=following)
+                    _visit(reference, parent, path, found=found, seen=seen, following=following, objects=objects)
         level = following if deep < depth else []
         if not level:
             break
@@ -245,7 +248,7 @@ async def survey(
             break
     if len(seen) > MAX_NODES or (closed and depth >= MAX_LEVELS):
         _note_endless(session, root, prefix)
-    return Survey(sorted(found.values(), key=lambda variable: variable.path), sorted(closed))
+    return Survey(sorted(found.values(), key=lambda variable: variable.path), sorted(closed), objects)
 
 
 def _note_endless(session: Session, root: ua.NodeId, path: tuple[str, ...]) -> None:
@@ -263,6 +266,7 @@ def _visit(
     found: dict[ua.NodeId, Variable],
     seen: set[ua.NodeId],
     following: list[tuple[ua.NodeId, tuple[str, ...]]],
+    objects: dict[tuple[str, ...], Reference],
 ) -> None:
     node, name = reference.node, reference.name
     is_property = reference.kind == _HAS_PROPERTY
@@ -275,6 +279,8 @@ def _visit(
     seen.add(node)
     if reference.node_class == VARIABLE:
         found[node] = Variable((*path, name), node)
+    elif reference.node_class == OBJECT:
+        objects[(*path, name)] = reference
     if not is_property:
         following.append((node, (*path, name)))
 

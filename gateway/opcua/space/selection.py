@@ -24,6 +24,7 @@ from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import CHILDREN, TREE, Variable, children, instances_of, node_at, survey
 from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
 from gateway.opcua.space.structures import Types
+from gateway.topics import PATH
 from gateway.values import QualifiedName
 
 _NAME, _UNIT = "BrowseName", "EngineeringUnits"
@@ -215,6 +216,10 @@ def is_chosen(path: str, selection: Selection) -> bool:
 
 def split_path(path: tuple[str, ...], levels: Sequence[str]) -> tuple[dict[str, str], str]:
     """The fields from the first levels, and the name: the rest of the path, at least its last part."""
+    if levels and levels[-1] == PATH:  # all further levels, up to the variable
+        fields, rest = split_path(path, levels[:-1])
+        above, _, name = rest.rpartition("/")
+        return {**fields, PATH: above}, name
     taken = min(len(levels), len(path) - 1)
     fields = dict(zip(levels, [*path[:taken], *[NO_LEVEL] * (len(levels) - taken)], strict=True))
     return fields, "/".join(path[taken:])

@@ -89,8 +89,19 @@ def test_match_and_limit_read_no_more_than_is_shown(server: OpcuaServer) -> None
 def test_depth_names_the_nodes_that_were_not_opened(server: OpcuaServer) -> None:
     with terminal("browse", server.url, "--insecure", "--root", "/Objects/line-1", "--depth", "1") as made:
         text = made.read_all()
-    assert "press-7/ …\n" in text
+    assert f"press-7/ …  BaseObjectType  nsu={NAMESPACE};" in text
     assert f"0 variables; {MACHINES} objects not browsed (see --depth)" in text
+
+
+def test_what_is_printed_says_what_it_is_and_can_be_browsed_again(server: OpcuaServer) -> None:
+    below = gateway("browse", server.url, "--insecure", "--root", "line-1/press-3")
+    assert f"Temperature  Double  20.5 °C  r  nsu={NAMESPACE};s=press-3.Temperature\n" in below
+    [selection] = yaml.safe_load(gateway("browse", server.url, "--insecure", "--root", "line-1", "--yaml"))["select"]
+    assert selection["subtree"].startswith(f"nsu={NAMESPACE};")
+    narrowed = ("--root", "line-1", "--match", "*/Counter", "--yaml")
+    assert yaml.safe_load(gateway("browse", server.url, "--insecure", *narrowed)) == {
+        "select": [{**selection, "include": ["*/Counter"]}]
+    }
 
 
 def test_output_to_a_pipe_is_complete(server: OpcuaServer) -> None:

@@ -13,6 +13,15 @@ def test_a_template_is_filled_in() -> None:
     assert expand("factory/{site}/{machine}", {"site": "hall 1", "machine": "press-1"}) == "factory/hall 1/press-1"
 
 
+@pytest.mark.parametrize(
+    ("path", "topic"),
+    [("line-1/press-1", "acme/line-1/press-1/T/x"), ("", "acme/T/x"), ("a+b/{c}", "acme/a%2Bb/{c}/T/x")],
+)
+def test_a_path_is_as_many_levels_as_it_has(path: str, topic: str) -> None:
+    assert problems_of("acme/{path}/{tag}/x", ["path", "tag"]) == []
+    assert expand("acme/{path}/{tag}/x", {"path": path, "tag": "T"}) == topic
+
+
 @given(st.text())
 def test_an_escaped_level_is_a_legal_level(text: str) -> None:
     level = escape(text)
@@ -67,6 +76,7 @@ def test_only_levels_that_are_too_long_are_cut_and_they_keep_their_beginning() -
         ("a\x85b", "control characters"),
         ("a\ufffeb", "control characters"),
         ("a/{b}", "{b} is not a field here"),
+        ("a/x-{path}", "write it between slashes"),
         ("a/{tag", "a brace is not closed"),
         ("a/#", "must not contain '+', '#'"),
         ("$SYS/x", "must not be empty or begin"),

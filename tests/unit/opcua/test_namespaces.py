@@ -19,7 +19,7 @@ from gateway.opcua.codec.node_ids import node_of, text_of_node
 from gateway.opcua.codec.read_values import ReadValue
 from gateway.opcua.codec.references import _node
 from gateway.opcua.codec.wire import Dialect, Reader, read_node_id
-from gateway.opcua.explore import Entry, selection_of
+from gateway.opcua.explore import Browsed, Entry, selection_of
 from gateway.payload.choose import encoder_for
 from gateway.payload.read import PayloadReader
 from tests.support.payloads import Counting, batch_of, config_of
@@ -76,7 +76,7 @@ def test_the_selection_that_browse_prints_is_a_valid_configuration(awkward: list
         Entry(printable(str(node.Identifier)), text_of_node(node, URIS), "", ReadValue(0, None, 0), "", None)
         for node in awkward
     ]
-    select = _yaml({"select": selection_of(entries)})
+    select = _yaml({"select": selection_of(Browsed(entries, [], len(entries) + 1))})
     path = tmp_path / "gateway.yaml"
     indented = "".join(f"    {line}\n" for line in select.split("\n"))
     head = "name: e\nsources:\n  - name: s\n    url: opc.tcp://127.0.0.1\n    insecure: true\n"
