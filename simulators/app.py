@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -23,7 +24,7 @@ from rich.live import Live
 
 from simulators.clock import Clock, LatePolicy
 from simulators.faults import Fault, FaultLog, Schedule
-from simulators.flow import Factory, Machine
+from simulators.flow import Factory, Line, Machine, Part
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.metrics import Metrics, RunStatus, oee
 from simulators.plant import Plant
@@ -34,10 +35,22 @@ from simulators.server.plant_server import Plan
 from simulators.server.record import Recorder, recording
 from simulators.server.servers import Servers
 from simulators.server.web import MetricsPort, bind_http, metrics_served
+from simulators.vehicles import BrokerAt, Road, car_of, drive
 from simulators.view import MachineStatus, Status, table
 
 STATUS_S = 1.0
 BACKFILL_SLICE_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Driving:
+    """Finished cars that publish what they do on the road."""
+
+    broker: BrokerAt
+    most: int = 100
+    """How many cars drive at most; then the oldest are parked."""
+    every_s: float = 5.0
+    """Wall time from one message of a car to its next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class Settings:
     faults: tuple[Fault, ...] = ()
     fault_log: Path | None = None
     access: Access = field(default_factory=Access)
+    driving: Driving | None = None
 
     @property
     def start(self) -> datetime:
@@ -102,7 +116,15 @@ class Running:
             seed=settings.seed, count=lambda kind: self.metrics.faults.labels(kind).inc(),
         )  # fmt: skip
         self.servers.adopt = self.injection.adopt
+        self.road = Road(settings.driving.most) if settings.driving is not None else None
+        if self.road is not None:
+            for line in self.factory.lines:
+                line.leaving.append(partial(self._drives_off, self.road, line))
         self._next_sample = 0.0
+
+    def _drives_off(self, road: Road, line: Line, part: Part, at_s: float) -> None:
+        if part.vin:
+            road.add(car_of(part, line.spec, self.settings.seed, at_s))
 
     def after_slice(self, now_s: float) -> None:
         """Publish the changes of the slice, sample the signals when due, apply the faults that are due."""
@@ -235,6 +257,11 @@ async def run_until(stop: asyncio.Event, running: Running) -> None:
             group.create_task(running.servers.keep(), name="servers"),
             group.create_task(running.injection.work(), name="faults"),
         ]
+        if running.road is not None and (driving := running.settings.driving) is not None:
+            driven = drive(
+                running.road, driving.broker, driving.every_s, lambda: running.clock.now_s, running.settings.start
+            )
+            tasks.append(group.create_task(driven, name="vehicles"))
         if running.metrics_port is not None:
             tasks.append(group.create_task(running.metrics_port.accept(), name="accept HTTP"))
         if running.settings.status_json:

@@ -12,7 +12,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from simulators.app import Settings, serve
+from simulators import options as o
+from simulators.app import Driving, Settings, serve
 from simulators.clock import LatePolicy, TooSlow
 from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
@@ -23,9 +24,10 @@ from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema, warnings_of
 from simulators.server.endpoint import CannotListen, access_for, listening_at
 from simulators.server.pki import show_certificate, users_of
-from simulators.shipped import faults_file, plant_file, write_plant
+from simulators.shipped import faults_file, write_plant
 from simulators.shipped import plants as shipped_plants
 from simulators.trace import trace
+from simulators.vehicles import broker_at
 from simulators.verify import verify
 
 EPILOG = """Examples:
@@ -56,30 +58,6 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 
-PKI = Path("var/simulator-pki")
-
-
-def _found(given: Path) -> Path:
-    return plant_file(given)
-
-
-def _all_found(given: list[Path] | None) -> list[Path]:
-    return [plant_file(each) for each in given or ()]
-
-
-def _plants(incomplete: str) -> list[str]:
-    return [name for name in shipped_plants() if name.startswith(incomplete)]
-
-
-PlantFile = Annotated[
-    Path,
-    typer.Argument(
-        help="The plant: a file (YAML), or the name of one that comes with the program, such as bottling.",
-        metavar="PLANT",
-        callback=_found,
-    ),
-]
-
 
 def endpoint_url(endpoint: str, port: int | None) -> str:
     """The endpoint, with its port replaced when one is given.  Raises `ConfigError`."""
@@ -94,78 +72,36 @@ def common() -> None:
 
 @app.command("serve")
 def serve_command(
-    plant: PlantFile,
-    *,
-    speed: Annotated[float, typer.Option(min=0.001, help="Simulated seconds per second.")] = 1.0,
-    late: Annotated[
-        LatePolicy, typer.Option(help="What to do when the simulation falls behind.")
-    ] = LatePolicy.CATCH_UP,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers. The same seed gives the same run.")] = 1,
-    endpoint: Annotated[str, typer.Option(help="Address to listen on.")] = "opc.tcp://127.0.0.1:4840",
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port, in place of the endpoint's; 0: any free one.")
-    ] = None,
-    epoch: Annotated[datetime | None, typer.Option(help="Instant of simulated time 0 (UTC). Default: now.")] = None,
-    sample_hz: Annotated[float, typer.Option(min=0.01, max=100, help="Signal samples per second of wall time.")] = 4.0,
-    record: Annotated[Path | None, typer.Option(help="Write every served value to this file (JSON lines).")] = None,
-    metrics_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Serve /metrics on this port; 0: any free one.")
-    ] = None,
-    metrics_host: Annotated[str, typer.Option(help="Address on which /metrics listens.")] = "127.0.0.1",
-    metrics_name: Annotated[
-        list[str] | None, typer.Option(help="Further name by which /metrics may be asked for; repeatable.")
-    ] = None,
-    backfill: Annotated[
-        float, typer.Option(min=0, help="Hours to simulate first, so that clients find history.")
-    ] = 0.0,
-    faults: Annotated[
-        Path | None, typer.Option(help="Faults to inject: a file, or `faults` for the examples that come along.")
-    ] = None,
-    fault_log: Annotated[
-        Path | None, typer.Option(help="Write the beginning and end of each fault to this file (JSON lines).")
-    ] = None,
-    security: Annotated[
-        list[str] | None,
-        typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; repeatable. Default: the plant file's."),
-    ] = None,
-    pki: Annotated[
-        Path, typer.Option(help="Our certificate; a subfolder trusted/ lists the only clients that may connect.")
-    ] = PKI,
-    certificate_copy: Annotated[
-        Path | None, typer.Option(help="Copy our certificate (not the key) to this file, for clients to trust.")
-    ] = None,
-    users: Annotated[
-        Path | None, typer.Option(help="Users and passwords: a YAML file, `name: password` per line.")
-    ] = None,
-    anonymous: Annotated[
-        bool | None, typer.Option(help="Accept clients without a user name. Default: only without --users.")
-    ] = None,
-    status_json: Annotated[
-        bool, typer.Option("--status-json", "--json-status", help="Print one JSON line per second to standard output.")
-    ] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of the log: console or json.")] = "console",
-) -> None:
+    plant: o.PlantFile, *, speed: o.Speed = 1.0, late: o.Late = LatePolicy.CATCH_UP, seed: o.Seed = 1,
+    endpoint: o.Endpoint = "opc.tcp://127.0.0.1:4840", port: o.Port = None, epoch: o.Epoch = None,
+    sample_hz: o.SampleHz = 4.0, record: o.Record = None, metrics_port: o.MetricsPort = None,
+    metrics_host: o.MetricsHost = "127.0.0.1", metrics_name: o.MetricsNames = None, backfill: o.Backfill = 0.0,
+    faults: o.Faults = None, fault_log: o.FaultLog = None, security: o.Security = None, pki: o.Pki = o.PKI,
+    certificate_copy: o.CertificateCopy = None, users: o.Users = None, anonymous: o.Anonymous = None,
+    vehicles: o.Vehicles = None, vehicles_most: o.VehiclesMost = 100, vehicles_every: o.VehiclesEvery = 5.0,
+    vehicles_user: o.VehiclesUser = None, vehicles_password: o.VehiclesPassword = None,
+    vehicles_ca: o.VehiclesCa = None, status_json: o.StatusJson = False, log_format: o.Format = "console",
+) -> None:  # fmt: skip
     """Serve a plant over OPC UA until SIGTERM or Ctrl-C.
 
     Example: `simulators serve plant --security None --speed 10`
     """
     set_up_logs(log_format)
-    live = not status_json and sys.stdout.isatty()
-    start = epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC)
-    url = endpoint_url(endpoint, port)
-    loaded = load(plant)
+    url, loaded = endpoint_url(endpoint, port), load(plant)
     for warning in warnings_of(loaded):
         print(f"warning: {plant}: {warning}", file=sys.stderr)
-    access = access_for(security or loaded.security, pki, users_of(users), anonymous)
-    if certificate_copy and access.certificate:
-        show_certificate(access.certificate, certificate_copy)
+    broker = broker_at(vehicles, vehicles_user, vehicles_password, vehicles_ca) if vehicles else None
     settings = Settings(
-        endpoint=url, access=access, faults=load_faults(faults_file(faults)) if faults else (), fault_log=fault_log,
-        speed=speed, late=late, seed=seed, epoch=start, sample_hz=sample_hz,
-        record=record, status_json=status_json, live=live, metrics_port=metrics_port,
+        endpoint=url, access=access_for(security or loaded.security, pki, users_of(users), anonymous),
+        faults=load_faults(faults_file(faults)) if faults else (), fault_log=fault_log, speed=speed, late=late,
+        seed=seed, epoch=epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC), sample_hz=sample_hz, record=record,
+        status_json=status_json, live=not status_json and sys.stdout.isatty(), metrics_port=metrics_port,
         metrics_host=metrics_host, metrics_names=tuple(metrics_name or ()), backfill_s=3600.0 * backfill,
         follow_wall=epoch is None and speed == 1.0,
+        driving=Driving(broker, vehicles_most, vehicles_every) if broker is not None else None,
     )  # fmt: skip
+    if certificate_copy and settings.access.certificate:
+        show_certificate(settings.access.certificate, certificate_copy)
     asyncio.run(serve(settings, loaded))
 
 
@@ -175,7 +111,7 @@ def fleet_command(
     plants: Annotated[int, typer.Option(min=1, max=10_000, help="How many plants.")] = 122,
     sources: Annotated[
         list[Path],
-        typer.Option("--from", help="Plant file or name; repeatable: taken in turn.", callback=_all_found),
+        typer.Option("--from", help="Plant file or name; repeatable: taken in turn.", callback=o.all_found),
     ],
     processes: Annotated[int, typer.Option(min=0, help="How many processes; 0: one for each core.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first plant; each further one has the next.")] = 1,
@@ -186,7 +122,7 @@ def fleet_command(
     sample_hz: Annotated[float, typer.Option(min=0.01, max=100, help="Signal samples per second of wall time.")] = 1.0,
     epoch: Annotated[datetime | None, typer.Option(help="Instant of simulated time 0 (UTC). Default: now.")] = None,
     security: Annotated[list[str] | None, typer.Option(help="As for `serve`; repeatable.")] = None,
-    pki: Annotated[Path, typer.Option(help="The certificate that all servers share.")] = PKI,
+    pki: Annotated[Path, typer.Option(help="The certificate that all servers share.")] = o.PKI,
     users: Annotated[Path | None, typer.Option(help="Users and passwords, as for `serve`.")] = None,
     listing: Annotated[Path | None, typer.Option(help="Write all plants and endpoints to this file (JSON).")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log: console or json.")] = "console",
@@ -214,7 +150,7 @@ def fleet_command(
 
 @app.command("trace")
 def trace_command(
-    plant: PlantFile,
+    plant: o.PlantFile,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of all random numbers. The same seed gives the same trace.")
     ] = 1,
@@ -243,7 +179,7 @@ def verify_command(
 
 @app.command("describe")
 def describe_command(
-    plant: PlantFile, seed: Annotated[int, typer.Option(min=0, help="Seed of the short run that is measured.")] = 1
+    plant: o.PlantFile, seed: Annotated[int, typer.Option(min=0, help="Seed of the short run that is measured.")] = 1
 ) -> None:
     """Draw a plant as text, with its bottleneck and the expected throughput.
 
@@ -255,7 +191,7 @@ def describe_command(
 @app.command("improve")
 def improve_command(
     plants: Annotated[
-        list[Path] | None, typer.Argument(help="Plant files or names.", metavar="[PLANT]…", callback=_all_found)
+        list[Path] | None, typer.Argument(help="Plant files or names.", metavar="[PLANT]…", callback=o.all_found)
     ] = None,
     *,
     seeds: Annotated[int, typer.Option(min=2, help="Seeds on which before and after are compared.")] = 20,
@@ -288,7 +224,7 @@ def init_command(
     output: Annotated[Path | None, typer.Argument(help="The file to write.", metavar="FILE")] = None,
     *,
     sample: Annotated[
-        str, typer.Option("--from", metavar="NAME", autocompletion=_plants, help="Which plant.")
+        str, typer.Option("--from", metavar="NAME", autocompletion=o.names_like, help="Which plant.")
     ] = "plant",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Show the plants that come with the program.")] = False,

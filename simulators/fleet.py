@@ -1,8 +1,9 @@
 """`simulators fleet`: many plants in as few processes as the machine has cores, each with an OPC UA server of its own.
 
 Plant number n is made from one of the given files, in turn, with seed + n, and is called `munich-007` at the site
-`contoso-007`.  It does exactly what `simulators serve` does with that file and seed: plants share a process, but no
-random numbers and no clock.  What they share is the imported program, which is most of a small plant's memory.
+`contoso-007`; its cars have numbers of their own.  Else it does exactly what `simulators serve` does with that file and
+seed: plants share a process, but no random numbers and no clock.  What they share is the imported program, which is
+most of a small plant's memory.
 
 The parent starts the processes, waits until every server listens, prints memory and CPU, and ends them with itself.
 """
@@ -24,7 +25,9 @@ import structlog
 from simulators.app import Running, Settings, run_until, uncollected
 from simulators.errors import ConfigError
 from simulators.faults import FaultLog
-from simulators.plant import Plant, load
+from simulators.plant import Line, Plant, load
+from simulators.plant.checks import problems_of
+from simulators.plant.vehicles import LETTERS
 from simulators.process_signals import handled
 from simulators.server.record import recording
 from simulators.urls import parse_url
@@ -67,8 +70,33 @@ def members(files: Sequence[Path], plants: int, seed: int, endpoint: str, share:
         plant = loaded[number % len(loaded)]
         names = {"name": f"{plant.name}-{number + 1:03}", "site": f"{plant.site}-{number + 1:03}", "servers": "plant"}
         url = replace(first, port=first.port + number if first.port else 0)
-        found.append(Member(number, plant.model_copy(update=names), seed + number, str(url)))
+        found.append(Member(number, _with_own_cars(plant.model_copy(update=names), number), seed + number, str(url)))
     return found
+
+
+def _with_own_cars(plant: Plant, number: int) -> Plant:
+    """The plant with vehicle identification numbers that no other plant of the fleet gives: positions 8 and 11."""
+    if all(line.vin is None for line in plant.lines):
+        return plant
+    if number >= len(LETTERS) ** 2:
+        raise ConfigError([f"--plants: vehicle identification numbers suffice for {len(LETTERS) ** 2} plants"])
+    first, second = LETTERS[number // len(LETTERS)], LETTERS[number % len(LETTERS)]
+    own = plant.model_copy(update={"lines": tuple(_renamed(line, first, second) for line in plant.lines)})
+    if found := problems_of(own):
+        raise ConfigError([text for _, text in found])
+    return own
+
+
+def _renamed(line: Line, first: str, second: str) -> Line:
+    if line.vin is None:
+        return line
+    vin = line.vin
+    update = {
+        "plant": second,
+        "descriptor": vin.descriptor[:4] + first,
+        "descriptors": {product: each[:4] + first for product, each in vin.descriptors.items()},
+    }
+    return line.model_copy(update={"vin": vin.model_copy(update=update)})
 
 
 def check_memory(plants: int, processes: int, free: int | None = None) -> None:

@@ -33,6 +33,7 @@ UNITS = {
         UnitOfMeasure("C16", "mm/s", "millimetre per second"),
         UnitOfMeasure("BAR", "bar", "bar"),
         UnitOfMeasure("AMP", "A", "ampere"),
+        UnitOfMeasure("B22", "kA", "kiloampere"),
         UnitOfMeasure("VLT", "V", "volt"),
         UnitOfMeasure("WTT", "W", "watt"),
         UnitOfMeasure("KWT", "kW", "kilowatt"),
@@ -52,6 +53,7 @@ UNITS = {
         UnitOfMeasure("KGM", "kg", "kilogram"),
         UnitOfMeasure("GRM", "g", "gram"),
         UnitOfMeasure("MTS", "m/s", "metre per second"),
+        UnitOfMeasure("DD", "°", "degree"),
         UnitOfMeasure("C62", "1", "one"),
     )
 }

@@ -1,8 +1,8 @@
 """Causes of defects and failures: what raises their probability, and by how much at this moment.
 
-Wear, a signal outside its band, the first parts of another product and a bad lot each have a factor.  The factors of a
-machine multiply; without a cause that acts they are 1.  A signal counts without its noise, which is drawn when somebody
-samples it: the flow must not depend on who looks.
+Wear, a signal outside its band, the first parts of another product, a bad lot and a worse machine each have a factor.
+The factors of a machine multiply; without a cause that acts they are 1.  A signal counts without its noise, which is
+drawn when somebody samples it: the flow must not depend on who looks.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,11 @@ class Causes:
     """The causes of one machine."""
 
     def __init__(
-        self, station: Station, seed: int, wear: Callable[[], float | None], worked_s: Callable[[], float]
+        self, station: Station, seed: int, name: str, wear: Callable[[], float | None], worked_s: Callable[[], float]
     ) -> None:
-        """`wear`: the used share of the present tool, None without tools; `worked_s`: since the last renewal."""
-        self._causes = station.causes
+        """`name`: of the machine; `wear`: the used share of the present tool, None without tools; `worked_s`: the time
+        since the last renewal."""
+        self._causes = [cause for cause in station.causes if cause.machine in (None, name)]
         self._wear = wear
         self._worked_s = worked_s
         self._curves: dict[str, Callable[[float], float]] = {}
@@ -81,6 +82,8 @@ class Causes:
                 return float(self._since_change <= cause.parts)
             case "lot":
                 return float(part is not None and self._has_bad_lot(cause, part))
+            case "machine":
+                return 1.0
 
     def _has_bad_lot(self, cause: Cause, part: Part) -> bool:
         for built_in in part.components:

@@ -35,6 +35,11 @@ class Crew:
         """How many machines wait for somebody."""
         return len(self._pool.queue)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it is within its working hours."""
+        return self._present_span()[0] <= self.env.now
+
     def work(self, seconds: float, priority: int) -> Generator[simpy.Event, None, None]:
         """Wait until somebody is free, and keep him for `seconds` of work."""
         asked_s = self.env.now

@@ -46,6 +46,11 @@ class FailureProcess:
     def is_care(self) -> bool:
         return self.reason is State.MAINTENANCE
 
+    @property
+    def can_begin(self) -> bool:
+        """Whether somebody is there for it."""
+        return self.crew is None or self.crew.is_there
+
     def set_every(self, every: float, now_s: float) -> None:
         """Another time between two planned maintenances; it holds for the one that is being waited for, too."""
         more, self.every = every - self.every, every
@@ -82,7 +87,8 @@ class FailureProcesses:
             process.left -= 1
 
     def due_between_parts(self) -> list[FailureProcess]:
-        return [a for a in self.between_parts if a.left <= 0]
+        """The care that is due.  It waits for the shift of its crew, and the machine goes on until then."""
+        return [a for a in self.between_parts if a.left <= 0 and a.can_begin]
 
     def due_by_cycles(self) -> list[FailureProcess]:
         return [a for a in self.by_cycles if a.strikes and a.left <= 0]

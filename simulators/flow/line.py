@@ -50,6 +50,10 @@ class Line:
         self.sojourn_s = 0.0
         """The time on the line of all parts that have left, added up (seconds)."""
         self.finished: deque[Part] = deque(maxlen=REMEMBERED)
+        self.vin = ""
+        """Vehicle identification number of the last car that left."""
+        self.leaving: list[Callable[[Part, float], None]] = []
+        """Called with each good part that leaves the line, and the time."""
         self.departures: list[float] | None = None
         """The instants of delivery, for whoever sets a list here; None: they are not kept."""
         self.gatekeepers: list[Callable[[int], None]] = []
@@ -94,6 +98,11 @@ class Line:
         self._leave(part)
         self.delivered += 1
         self.ledger.note(self.env.now, self.name, "good", self.delivered)
+        if part.vin:
+            self.vin = part.vin
+            self.ledger.note(self.env.now, self.name, "vin", part.vin)
+        for leaving in self.leaving:
+            leaving(part, float(self.env.now))
         if self.departures is not None:
             self.departures.append(self.env.now)
 
@@ -131,7 +140,11 @@ class Line:
             if product != self.product:
                 self.ledger.note(now, self.name, "product", product)
         self.product = product
-        return Part(f"{self.name}-{next(self._serials):08d}", product, now)
+        number = next(self._serials)
+        part = Part(f"{self.name}-{number:08d}", product, now)
+        if self.spec.vin is not None:
+            part.vin = self.spec.vin.of(product, number)
+        return part
 
     def _ordered(self, order: int) -> None:
         if order != self.order:

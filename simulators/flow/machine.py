@@ -1,6 +1,6 @@
 """One machine: a simpy process that takes a part, works, and hands it on.
 
-What can stop it, and which state it is in, is in `stoppable.py`.
+What can stop it, and which state it is in, is in `stoppable.py`; how it hands parts on, in `handover.py`.
 
 The kind of a machine (`simulators/flow/kinds`) says what it does with a part, in terms of the verbs defined here.  A
 verb that returns `Steps | None` returns None when it took no time: a generator in that case would cost half of a
@@ -8,7 +8,6 @@ cycle's CPU time.
 """
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Protocol
 
 import simpy
 from simpy.events import Timeout
@@ -16,57 +15,36 @@ from simpy.events import Timeout
 from simulators.flow.assembly import Store
 from simulators.flow.buffer import Buffer
 from simulators.flow.causes import Causes
-from simulators.flow.change import Change, Command, Ledger
+from simulators.flow.change import Change, Command
 from simulators.flow.crew import Crew
+from simulators.flow.curves import Curves, Cycle
 from simulators.flow.failure_process import FailureProcesses
-from simulators.flow.part import Carrier, Part, Visit
+from simulators.flow.flashing import Flashing
+from simulators.flow.handover import LOST, Handover, MachineLine
+from simulators.flow.part import Part, Visit
+from simulators.flow.people import person_of
 from simulators.flow.power import Power
-from simulators.flow.quality import Quality, Routes, is_reworked
+from simulators.flow.quality import Quality, is_reworked
 from simulators.flow.results import Results
 from simulators.flow.setups import Setups
-from simulators.flow.standstill import closes_circle
-from simulators.flow.stoppable import Steps, Stoppable
+from simulators.flow.stoppable import Steps
 from simulators.kpis import Elements, elements_of
 from simulators.plant import Defect, Station
-from simulators.plant import Line as LineSpec
 from simulators.signals import Signal
 from simulators.states import State
 
 WORKING = State.WORKING
 """Looked up once: access to a member of an enumeration is slow."""
-LOST = "lost"
-"""The destination of scrap.  It is not the name of a station."""
 
 
-class MachineLine(Protocol):
-    """What a machine needs of its line."""
-
-    stalled: bool
-
-    @property
-    def env(self) -> simpy.Environment: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def spec(self) -> LineSpec: ...
-    @property
-    def ledger(self) -> Ledger: ...
-    @property
-    def outlets(self) -> Mapping[str, Buffer]: ...
-    @property
-    def stores(self) -> Mapping[str, Store]: ...
-    def deliver(self, part: Part) -> None: ...
-    def lose(self, part: Part) -> None: ...
-
-
-class Machine(Stoppable):
+class Machine(Handover):
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
 
     __slots__ = (  # over 30 attributes: without slots, Python keeps them in a slower dict
-        "_ideals", "_is_caused", "_is_plain", "_on_line", "_outflows", "_power", "_quality", "_reserved", "_routes",
-        "_special_s", "_speed_hazard", "_stores", "_usual_s", "begins_at_once", "can_take", "causes", "cycles",
-        "defects", "good", "hazard", "ideal_cycle_s", "ideal_s", "line", "name", "order", "product", "results",
-        "rework", "scrap", "seed", "setups", "signals", "speed", "station", "waits_for", "witnesses",
+        "_ideals", "_is_caused", "_is_plain", "_power", "_quality", "_special_s", "_speed_hazard", "_stores", "_team",
+        "_usual_s", "begins_at_once", "causes", "curves", "cycles", "defects", "flashing", "good", "hazard",
+        "ideal_cycle_s", "ideal_s", "name", "order", "product", "results", "rework", "scrap", "seed", "setups",
+        "signals", "speed", "station", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -74,9 +52,8 @@ class Machine(Stoppable):
     ) -> None:
         path = f"{line.name}/{name}"
         processes = FailureProcesses([*station.failures, *station.maintenance], seed, path, crews)
-        super().__init__(line.env, path, inflow, processes, line.ledger)
+        super().__init__(line, station, path, seed=seed, inflow=inflow, processes=processes)
         self.name = name
-        self.line = line.name
         self.station = station
         self._power = Power(station, self.account)
         self.good = self.scrap = self.rework = self.cycles = 0
@@ -87,10 +64,6 @@ class Machine(Stoppable):
         self.hazard = 1.0
         """Failures per second worked, relative to the usual."""
         self._speed_hazard = 1.0
-        self.waits_for: Buffer | None = None
-        """The buffer in which it waits for room; None when it does not wait."""
-        self.can_take = False
-        """Whether it takes a further part while it waits for room: a belt that is not full does."""
         self.product, self.order = "", 0
         """What it works on, or did last: product, and number of the order."""
         self.signals: Mapping[str, Signal] = {}
@@ -102,20 +75,19 @@ class Machine(Stoppable):
         """How many defects of each code it found."""
         self.setups = Setups(station, seed, self.path)
         self.causes = Causes(
-            station, seed, lambda: self.setups.worn, lambda: self.worked_s(self.env.now) - self.renewed_s
+            station, seed, name, lambda: self.setups.worn, lambda: self.worked_s(self.env.now) - self.renewed_s
         )
+        self.flashing = Flashing(station, seed, self.path) if station.ecus else None
+        self.curves: Curves | None = None
+        """Where what its curves depend on goes; None: nobody wants them."""
+        self._team = (station.team, crews[station.team].people) if station.team else None
         self.seed = seed
-        self._on_line = line
-        inflow.users.append(self)
         self._usual_s = station.cycle.sampler(seed, self.path, "cycle")
         self._special_s = {
             product: law.sampler(seed, self.path, f"cycle/{product}") for product, law in station.cycles.items()
         }
         self._quality = Quality(station, seed, self.path)
-        self._routes = Routes(line.spec, station, seed, self.path)
-        self._reserved: Buffer | None = None
         self._ideals: dict[str, float] = {}
-        self._outflows = line.outlets
         self._stores = [(c.name, line.stores[c.line]) for c in station.components if c.line is not None]
         for _, store in self._stores:
             store.users.append(self)
@@ -246,7 +218,8 @@ class Machine(Stoppable):
 
     def work_s(self, part: Part) -> float:
         """How long the work on this part takes, in seconds.  Each call draws a new time."""
-        return self._special_s.get(part.product, self._usual_s)()
+        seconds = self._special_s.get(part.product, self._usual_s)()
+        return seconds if self.flashing is None else self.flashing.plan(part, seconds)
 
     def spend(self, activity: State, seconds: float) -> Steps:
         """Do an activity for `seconds`, not counting stopped time.  Failures can strike while working."""
@@ -295,39 +268,43 @@ class Machine(Stoppable):
         if self.setups.counted:
             self.setups.made_one(part)
         defect = self._quality.verdict(self.causes.defects(part, now) if self._is_caused else 1.0)
+        if self.flashing is not None:
+            defect = self.flashing.verdict(part) or defect
         part.visits.append(Visit(self.name, began_s, now, defect.code if defect else ""))
         if self._kept is not None:
             self._kept(Change(now, self.path, "cycle_s", now - began_s))
             self._kept(Change(now, self.path, "ideal_s", self.ideal_s))
+        if self.curves is not None:
+            self._remember_cycle(now, defect)
         for witness in self.witnesses:
             witness(part, began_s)
         return defect
 
+    def _remember_cycle(self, now_s: float, defect: Defect | None) -> None:
+        assert self.curves is not None
+        flashes = self.flashing.flashes if self.flashing is not None else ()
+        code = defect.code if defect is not None else ""
+        self.curves.add(Cycle(now_s, self.cycles, self.setups.worn or 0.0, code, flashes))
+
+    def _tell_result(self, part: Part, verdict: str, code: str) -> None:
+        assert self.results is not None
+        person = person_of(*self._team, self.station.machine_names.index(self.name), self.env.now) if self._team else ""
+        self.results.add(part, self.station, verdict, code, tool=self.setups.tool, person=person)
+
     def pass_on(self, part: Part, defect: Defect | None) -> Steps | None:
         """Hand a finished part to the next station, however long that takes."""
-        now, carrier = self.env.now, part.carrier
+        now = self.env.now
         if defect is None:
             self.good = count = self.good + 1
             if (kept := self._kept) is not None:
                 kept(Change(now, self.path, "good", count))
                 kept(Change(now, self.path, "serial", part.serial))
             if self.results is not None:
-                self.results.add(part, self.station.name, "good", "", self.setups.tool)
+                self._tell_result(part, "good", "")
             goal = self._routes.only or self._routes.next_after(part)
         else:
             goal = self._condemn(part, defect)
-        if self._reserved is not None:
-            self._reserved.unreserve()
-            self._reserved = None
-        if goal == LOST:
-            self._on_line.lose(part)
-        elif (outflow := self._outflows.get(goal)) is None:
-            self._on_line.deliver(part)
-        elif not outflow.offer(part):
-            return self._wait_room(part, outflow, goal, carrier)
-        if carrier is not None and goal not in carrier.stations:
-            carrier.leave(part)
-        return None
+        return self.hand_on(part, goal)
 
     def _condemn(self, part: Part, defect: Defect) -> str:
         """Where a defective part goes: to the station that puts it right, or to scrap."""
@@ -344,47 +321,11 @@ class Machine(Stoppable):
         now, code = self.env.now, defect.code
         self.defects[code] = self.defects.get(code, 0) + 1
         if self.results is not None:
-            self.results.add(part, self.station.name, verdict, code, self.setups.tool)
+            self._tell_result(part, verdict, code)
         if (kept := self._kept) is not None:
             kept(Change(now, self.path, "defect", code))
             kept(Change(now, self.path, verdict, count))
             kept(Change(now, self.path, "serial", part.serial))
-
-    def _wait_room(self, part: Part, outflow: Buffer, goal: str, carrier: Carrier | None) -> Steps:
-        self.obstacle = goal
-        self.turn(State.BLOCKED)
-        if not self._breaks_circle(part, outflow):
-            self.waits_for = outflow
-            yield outflow.wait_room(part)
-            self.waits_for = None
-        if carrier is not None and goal not in carrier.stations:
-            carrier.leave(part)
-
-    def filled_up(self, part: Part) -> None:
-        """Look again for a circle: `part` waits for room, and from now on no further part can be taken."""
-        if self.waits_for is not None and self.waits_for.keeps_out(part):
-            self._breaks_circle(part, self.waits_for)
-
-    def _breaks_circle(self, part: Part, outflow: Buffer) -> bool:
-        """Hand the part over without room if the machines wait in a circle.  True: done, the line goes on."""
-        if not closes_circle(self, outflow):
-            return False
-        if self._on_line.spec.standstill == "swap" and outflow.force(part):
-            return True
-        self._on_line.stalled = True
-        self._note(self.env.now, self.path, "stalled", True)
-        self._note(self.env.now, self.line, "stalled", True)
-        return False
-
-    def _reserve(self) -> Steps:
-        outflow = self._outflows.get(self._routes.usual)
-        if outflow is not None and not outflow.reserve():
-            self.obstacle = self._routes.usual
-            self.turn(State.BLOCKED)
-            self.waits_for = outflow
-            yield outflow.wait_reservation()
-            self.waits_for = None
-        self._reserved = outflow
 
     def set_speed(self, speed: float) -> None:
         """Work faster or slower than the file says, also on the part in work.  Raises ValueError unless over 0."""

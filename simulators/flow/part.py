@@ -1,6 +1,7 @@
 """One part on its way through a line, and its pedigree."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -23,10 +24,16 @@ class Visit(msgspec.Struct, frozen=True, gc=False):
     verdict: str
 
 
-class Part:
-    """A part: its serial number, product, order, time of entry, visits and components."""
+NO_SOFTWARE: Mapping[str, str] = MappingProxyType({})
 
-    __slots__ = ("carrier", "components", "entered_s", "order", "product", "queued_s", "reworks", "serial", "visits")
+
+class Part:
+    """A part: its serial number, product, order, time of entry, visits, components and software."""
+
+    __slots__ = (
+        "carrier", "components", "entered_s", "order", "ordered", "product", "queued_s", "retries", "reworks", "serial",
+        "software", "vin", "visits",
+    )  # fmt: skip
 
     def __init__(self, serial: str, product: str, entered_s: float) -> None:
         self.serial = serial
@@ -39,3 +46,11 @@ class Part:
         self.components: list[str] = []
         self.reworks: dict[str, int] = {}
         self.carrier: Carrier | None = None
+        self.vin = ""
+        """Vehicle identification number; empty where the line makes no cars."""
+        self.ordered: Mapping[str, str] = NO_SOFTWARE
+        """Versions that its order names, by control unit."""
+        self.software: dict[str, str] = {}
+        """What was flashed, by control unit."""
+        self.retries = 0
+        """Attempts to flash that failed when it was flashed last."""

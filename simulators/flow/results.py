@@ -9,6 +9,7 @@ from collections.abc import Collection
 import msgspec
 
 from simulators.flow.part import Part
+from simulators.plant import Station
 
 MOST_WAITING = 100_000
 """Results that nobody takes: then the oldest go."""
@@ -35,6 +36,14 @@ class PartResult(msgspec.Struct, frozen=True, gc=False):
     """Number of the tool that was used, from 1; 0 at a station without tools."""
     components: tuple[str, ...]
     """What is built into the part by now: `station path/component/lot`."""
+    person: str
+    """Who worked at the machine; empty where it has no team."""
+    vin: str
+    """Vehicle identification number; empty where the line makes no cars."""
+    software: tuple[str, ...]
+    """What is flashed by now: `control unit=version`."""
+    retries: int
+    """Attempts to flash that failed this time."""
 
 
 class Results:
@@ -45,13 +54,15 @@ class Results:
         self._machines = machines
         self._waiting: deque[PartResult] = deque(maxlen=MOST_WAITING)
 
-    def add(self, part: Part, station: str, verdict: str, defect: str, tool: int) -> None:
+    def add(self, part: Part, station: Station, verdict: str, defect: str, *, tool: int, person: str) -> None:
         """The work that ended last on this part got this verdict."""
         last, visit = part.visits[-1], sum(each.machine in self._machines for each in part.visits)
         self._waiting.append(
             PartResult(
-                last.ended_s, part.serial, part.product, part.order, station, verdict, defect,
-                last.ended_s - last.began_s, visit, tool, tuple(part.components),
+                last.ended_s, part.serial, part.product, part.order, station.name, verdict, defect,
+                last.ended_s - last.began_s, visit, tool, tuple(part.components), person, part.vin,
+                tuple(f"{ecu}={version}" for ecu, version in part.software.items()),
+                part.retries if station.ecus else 0,
             )
         )  # fmt: skip
 

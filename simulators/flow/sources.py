@@ -84,7 +84,8 @@ class OrderBook:
     def _sorted(self, orders: Sequence[plant.Order], after: str) -> list[plant.Order]:
         """Orders in the present sequence, which is a circle: it begins behind the product `after`."""
         if not self.sequence:
-            return sorted(orders, key=self._spec.orders.index)
+            places = {id(order): place for place, order in enumerate(self._spec.orders)}  # two may be equal
+            return sorted(orders, key=lambda order: places[id(order)])
         size = len(self.sequence)
         start = self.sequence.index(after) + 1 if after else 0
         return sorted(orders, key=lambda order: (self.sequence.index(order.product) - start) % size)
@@ -98,7 +99,7 @@ class OrderBook:
             self._expect(order.at)
             return None
         part = self._make(order.product)
-        part.order = self.number + 1
+        part.order, part.ordered = self.number + 1, order.software
         self._ordered(part.order)
         self.made += 1
         if self.made >= max(1, round(order.quantity * self.lot_factor)):

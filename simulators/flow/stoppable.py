@@ -143,7 +143,7 @@ class Stoppable:
             except simpy.Interrupt:  # planned maintenance has renewed it in the meantime
                 continue
             process.asleep = None
-            if process.strikes or self._activity is State.STARVED:
+            if process.strikes or (self._activity is State.STARVED and process.can_begin):
                 yield from self.tend(process)
             else:  # the machine does it by itself between two parts
                 process.left, process.tended = 0.0, self.env.event()

@@ -7,6 +7,7 @@ documented where it is declared; the JSON Schema is generated from these declara
 from pathlib import Path
 
 from simulators.plant.checks import problems_of, warnings_of
+from simulators.plant.curves import CurveSpec, Progress, Pulses, Tightening, Zones
 from simulators.plant.lines import (
     Arrivals,
     Crew,
@@ -39,14 +40,16 @@ from simulators.plant.stations import (
     Tool,
     Transport,
 )  # fmt: skip
+from simulators.plant.vehicles import BadVersion, Ecu, Vin, is_vin
 from simulators.yaml_models import validated
 from simulators.yaml_positions import read_yaml
 
 __all__ = [
-    "OUT", "AnyStation", "Arrivals", "Cause", "Component", "Conveyor", "Counting", "Crew", "Defect", "Endless",
-    "Failure", "Lagging", "Line", "Loading", "Loop", "Maintenance", "Order", "Orders", "Oven", "Plant", "Powers",
-    "Process", "Route", "SensorFault", "Setup", "Shift", "SignalSpec", "SpeedLaws", "Station", "Stress", "Tool",
-    "Transport", "Wearing", "load", "schema", "warnings_of",
+    "OUT", "AnyStation", "Arrivals", "BadVersion", "Cause", "Component", "Conveyor", "Counting", "Crew", "CurveSpec",
+    "Defect", "Ecu", "Endless", "Failure", "Lagging", "Line", "Loading", "Loop", "Maintenance", "Order", "Orders",
+    "Oven", "Plant", "Powers", "Process", "Progress", "Pulses", "Route", "SensorFault", "Setup", "Shift", "SignalSpec",
+    "SpeedLaws", "Station", "Stress", "Tightening", "Tool", "Transport", "Vin", "Wearing", "Zones", "is_vin", "load",
+    "schema", "warnings_of",
 ]  # fmt: skip
 
 

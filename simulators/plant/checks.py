@@ -6,7 +6,7 @@ Each problem carries its place, so that `load` can name the line of the file.
 import math
 from collections.abc import Iterator
 
-from simulators.plant.lines import Line, Loop, Plant
+from simulators.plant.lines import Line, Loop, Orders, Plant
 from simulators.plant.stations import OUT, Station
 
 Place = tuple[int | str, ...]
@@ -17,6 +17,7 @@ def problems_of(plant: Plant) -> list[Problem]:
     """All mistakes of a plant whose keys are valid one by one."""
     found: list[Problem] = []
     found += _wrong_feeders(plant)
+    found += _same_numbers(plant)
     for index, line in enumerate(plant.lines):
         place: Place = ("lines", index)
         wrong_ways = list(_wrong_ways(line, place))
@@ -25,6 +26,7 @@ def problems_of(plant: Plant) -> list[Problem]:
             found += _loose_ends(loop, line, (*place, "loops", number))
         for number, station in enumerate(line.stations):
             found += _missing_crews(station, plant, (*place, "stations", number))
+        found += _unknown_software(line, place)
     return found
 
 
@@ -128,6 +130,31 @@ def _wrong_feeders(plant: Plant) -> Iterator[Problem]:
                 yield ("lines", index), f"the parts of {line.name} would be built into themselves"
 
 
+def _same_numbers(plant: Plant) -> Iterator[Problem]:
+    """Two lines whose vehicles would get the same numbers."""
+    seen: dict[str, str] = {}
+    for index, line in enumerate(plant.lines):
+        if line.vin is None:
+            continue
+        for pattern in sorted(line.vin.patterns):
+            if pattern in seen:
+                what = f"{line.name} would give its cars the numbers of {seen[pattern]}"
+                yield ("lines", index, "vin"), f"{what}: choose another manufacturer, descriptor or plant"
+                break
+        seen |= dict.fromkeys(line.vin.patterns, line.name)
+
+
+def _unknown_software(line: Line, place: Place) -> Iterator[Problem]:
+    if not isinstance(line.source, Orders):
+        return
+    known = [ecu.name for station in line.stations for ecu in station.ecus]
+    for number, order in enumerate(line.source.orders):
+        for name in order.software:
+            if name not in known:
+                allowed = f"allowed are {', '.join(known)}" if known else "no station of this line has `ecus`"
+                yield (*place, "source", "orders", number, "software", name), f"no control unit {name}: {allowed}"
+
+
 def _loose_ends(loop: Loop, line: Line, place: Place) -> Iterator[Problem]:
     names = [station.name for station in line.stations]
     for end, name in (("first", loop.first), ("last", loop.last)):
@@ -150,3 +177,5 @@ def _missing_crews(station: Station, plant: Plant, place: Place) -> Iterator[Pro
         for index, crew in enumerate(crew_names):
             if crew is not None and crew not in crews:
                 yield (*place, key, index, "crew"), f"no crew {crew}: {allowed}"
+    if station.team is not None and station.team not in crews:
+        yield (*place, "team"), f"no crew {station.team}: {allowed}"

@@ -9,12 +9,13 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, mode
 from simulators.distributions import Constant, Distribution, Duration, Lasting
 from simulators.plant.quantities import FileSection, Name, no_twins
 from simulators.plant.stations import OUT, AnyStation, Station
+from simulators.plant.vehicles import Version, Vin
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-OWN_NAMES = {"Buffers", "SetPoints", "Entered", "Good", "Scrap", "InWork", "Stalled", "Product", "Order"}
+OWN_NAMES = {"Buffers", "SetPoints", "Entered", "Good", "Scrap", "InWork", "Stalled", "Product", "Order", "Vin"}
 """What stands beside the machines below a line in the address space."""
 
 
@@ -52,6 +53,9 @@ class Order(FileSection):
     product: Name
     quantity: Annotated[int, Field(ge=1)]
     at: Duration = Field(0.0, description="earliest simulated time at which it begins")
+    software: dict[Name, Version] = Field(
+        default_factory=dict, description="version by control unit, where it is not the usual one"
+    )
 
 
 class Orders(FileSection):
@@ -92,6 +96,7 @@ class Line(FileSection):
     source: Source = Endless()
     shifts: tuple[Shift, ...] = Field((), description="when people work; default: always")
     loops: tuple[Loop, ...] = ()
+    vin: Vin | None = Field(None, description="the line makes cars, and each has such a number")
     standstill: Literal["swap", "wait"] = Field(
         "swap",
         description="when machines wait in a circle for room (rework into full buffers) - swap: the one that closes the"

@@ -5,8 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from simulators.distributions import Distribution, Duration, Lasting, Positive
+from simulators.plant.curves import CurveSpec
 from simulators.plant.quantities import FileSection, Name, Places, Power, Probability, no_twins
 from simulators.plant.sensing import USUAL_SIGNALS, SignalSpec
+from simulators.plant.vehicles import Ecu
 
 SPARE_PLACES = 10
 """Places that a buffer can be given besides those that it has, where the file does not say."""
@@ -117,9 +119,10 @@ class Component(FileSection):
 class Cause(FileSection):
     """What makes defects and failures more likely.  The factors of all causes multiply."""
 
-    by: Literal["wear", "signal", "product_change", "lot"] = Field(
+    by: Literal["wear", "signal", "product_change", "lot", "machine"] = Field(
         description="wear: of the tool, or of the machine since its last renewal; signal: outside of its band;"
-        " product_change: the first parts of another product; lot: a bad lot of a component in the part"
+        " product_change: the first parts of another product; lot: a bad lot of a component in the part;"
+        " machine: this one of several"
     )
     defects: Annotated[float, Field(ge=0, le=100)] = Field(1.0, description="factor for scrap and defects, at its full")
     failures: Annotated[float, Field(ge=0, le=100)] = Field(1.0, description="factor for failures per second worked")
@@ -130,11 +133,14 @@ class Cause(FileSection):
     parts: Annotated[int, Field(ge=1)] = Field(5, description="product_change: how many parts")
     component: Name | None = Field(None, description="lot: of which component, built in here or before")
     share: Probability = Field(0.05, description="lot: share of the lots that are bad")
+    machine: Name | None = Field(None, description="machine: which one of the station, such as press-2")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.by == "signal") != (self.signal is not None) or (self.by == "lot") != (self.component is not None):
             raise ValueError("by: signal needs a `signal`, by: lot a `component`, and no other cause has them")
+        if (self.by == "machine") != (self.machine is not None):
+            raise ValueError("by: machine needs a `machine`, and no other cause has one")
         if self.by == "signal" and self.below is None and self.above is None:
             raise ValueError("by: signal needs `below` or `above`")
         if self.by == "lot" and self.failures != 1.0:
@@ -171,6 +177,9 @@ class Station(FileSection):
     speed: SpeedLaws = Field(SpeedLaws(), description="costs of working faster, and savings of working slower")
     causes: tuple[Cause, ...] = Field((), description="what makes defects and failures more likely; default: nothing")
     signals: tuple[SignalSpec, ...] = USUAL_SIGNALS
+    curves: tuple[CurveSpec, ...] = Field((), description="what is measured within each cycle, as arrays")
+    team: Name | None = Field(None, description="crew whose people work here, in turns; shown in the part results")
+    ecus: tuple[Ecu, ...] = Field((), description="control units that are flashed here, one after another")
     model: Literal["machinery", "packml", "machine-tool"] = Field(
         "machinery", description="information model that the OPC UA server shows besides Machinery"
     )
@@ -183,12 +192,26 @@ class Station(FileSection):
         no_twins("failure or maintenance", [*(f.name for f in self.failures), *(m.name for m in self.maintenance)])
         if unknown := {c.signal for c in self.causes if c.signal} - {s.name for s in self.signals}:
             raise ValueError(f"causes: no signal {', '.join(sorted(unknown))} at this station")
+        if unknown := {c.machine for c in self.causes if c.machine} - set(self.machine_names):
+            raise ValueError(f"causes: no machine {', '.join(sorted(unknown))} at this station")
         no_twins("defect", [d.code for d in self.defects])
+        no_twins("signal or curve", [*(s.name for s in self.signals), *(c.name for c in self.curves)])
+        self._check_flashing()
         if (total := self.scrap + sum(d.probability for d in self.defects)) > 1:
             raise ValueError(f"scrap and defects add up to {total:g}: they may add up to 1 at most")
         if self.blocking == "before" and (len(self.next) > 1 or any(d.to for d in self.defects)):
             raise ValueError("blocking: before needs a single next station: no shares and no rework from here")
         return self
+
+    def _check_flashing(self) -> None:
+        no_twins("control unit", [ecu.name for ecu in self.ecus])
+        codes = [defect.code for defect in self.defects]
+        if self.ecus and (self.kind != "process" or not codes):
+            raise ValueError("ecus: only a station of kind process flashes, and it needs `defects` for what fails")
+        if wrong := sorted({ecu.defect for ecu in self.ecus if ecu.defect and ecu.defect not in codes}):
+            raise ValueError(f"ecus: no defect {', '.join(wrong)} at this station: allowed are {', '.join(codes)}")
+        if not self.ecus and any(curve.kind == "progress" for curve in self.curves):
+            raise ValueError("curves: progress needs `ecus`")
 
     @property
     def most_places(self) -> float:

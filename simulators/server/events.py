@@ -4,7 +4,8 @@
 | --- | --- | --- |
 | StateChangeEventType (ours) | a machine enters another state | State, PreviousState |
 | PartEventType (ours) | a machine has finished its work on a part | SerialNumber, Product, Order, Station, Visit, |
-| | | Verdict (good, rework, scrap), Good, DefectCode, CycleTime, Tool, Components |
+| | | Verdict (good, rework, scrap), Good, DefectCode, CycleTime, Tool, Components, |
+| | | Person, Vin, Software, Retries |
 | OffNormalAlarmType (Part 9) | a machine breaks down, is repaired, an alarm is acknowledged | ConditionName, Retain, |
 | | | ActiveState/Id, AckedState/Id, … |
 
@@ -216,10 +217,14 @@ def _fields_of(result: PartResult) -> Fields:
         "CycleTime": (result.cycle_s, ua.VariantType.Double),
         "Tool": (result.tool, ua.VariantType.UInt32),
         "Components": (list(result.components), TEXT),
+        "Person": (result.person, TEXT),
+        "Vin": (result.vin, TEXT),
+        "Software": (list(result.software), TEXT),
+        "Retries": (result.retries, ua.VariantType.UInt32),
     }
 
 
-_NO_RESULT = PartResult(0.0, "", "", 0, "", "", "", 0.0, 0, 0, ())
+_NO_RESULT = PartResult(0.0, "", "", 0, "", "", "", 0.0, 0, 0, (), "", "", (), 0)
 
 
 def _listens(subscription: object) -> bool:

@@ -2,7 +2,8 @@
 
 | node | variables |
 | --- | --- |
-| line | Entered, Good, Scrap (parts since the start), InWork, Stalled, Product and Order that entered last |
+| line | Entered, Good, Scrap (parts since the start), InWork, Stalled, Product and Order that entered last; |
+| | Vin of the car that left last, where the line makes cars |
 | line / Buffers / station | Parts in front of the station; Limit, writable: the places that may be used |
 | line / SetPoints | LotFactor, Sequence, ReleaseRate: see `simulators/flow/set_points.py` |
 | line / machine / SetPoints | priorities, care intervals and crews of its failures and planned maintenance |
@@ -38,6 +39,7 @@ OF_LINE: Mapping[str, tuple[str, ua.VariantType, object, str]] = {
     "stalled": ("Stalled", ua.VariantType.Boolean, False, "machines wait in a circle: nothing can move any more"),
     "product": ("Product", TEXT, "", "product that entered last"),
     "order": ("Order", COUNTER, 0, "number of the order that entered last, from 1; 0 without orders"),
+    "vin": ("Vin", TEXT, "", "vehicle identification number of the last good car that left"),
 }
 """The variables of a line by the names of the changes that they show."""
 
@@ -62,6 +64,7 @@ class LinesShown:
             shown = {
                 key: self._variable(f"{line.name}/{name}", folder, kind, content, text)
                 for key, (name, kind, content, text) in OF_LINE.items()
+                if key != "vin" or line.spec.vin is not None
             }
             self._lines[line.name] = (line, shown)
             buffers = self._folder(f"{line.name}/Buffers", "Buffers", folder)
@@ -121,8 +124,10 @@ class LinesShown:
         for line, shown in self._lines.values():
             for key, content in (
                 ("entered", line.entered), ("good", line.delivered), ("scrap", line.lost), ("in_work", line.parts),
-                ("stalled", line.stalled), ("product", line.product), ("order", line.order),
+                ("stalled", line.stalled), ("product", line.product), ("order", line.order), ("vin", line.vin),
             ):  # fmt: skip
+                if key not in shown:
+                    continue
                 self._writer.write(shown[key], content, now_s)
         for point, variable in self._points:
             self._writer.write(variable, point.read(), now_s)

@@ -17,6 +17,7 @@
 | IdealTime | Double | s | ideal time of all parts made: the numerator of OEE, also with several products |
 | Energy | Double | J | used since the start |
 | one per signal | Double | as the plant file says | sampled |
+| one per curve | Double[] | as the plant file says | of the last part, in equal steps (their distance: …Step) |
 
 Node ids are readable texts: `ns=N;s=line-1/press-1/Temperature`.  Each analog variable has EURange and
 EngineeringUnits.
@@ -29,6 +30,8 @@ from datetime import UTC, datetime
 from asyncua import ua
 
 from simulators.flow import Machine
+from simulators.flow.curves import axis
+from simulators.plant import CurveSpec
 from simulators.server.nodes import ObjectIds, localized, numeric, qualified, text_id
 from simulators.server.space import BASE_OBJECT, DATA_VARIABLE, FOLDER_TYPE, OBJECTS, ORGANIZES, Space, Variable
 from simulators.signals import UNITS, UnitOfMeasure
@@ -140,7 +143,23 @@ def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: u
         add_analog(
             ns, nodes, title(name), unit=signal.unit, limits=(signal.low, signal.high), description=f"{name}, sampled"
         )
+    for spec in machine.station.curves:
+        add_curve(ns, nodes, spec)
     return nodes
+
+
+def add_curve(ns: NodeNamespace, nodes: MachineNodes, spec: CurveSpec) -> None:
+    """An array of values within a cycle, and the distance of its steps."""
+    name = title(spec.name)
+    text, unit = f"{nodes.machine.path}/{name}", axis(spec, 0.0)[0]
+    variable = ns.space.add_variable(
+        ns.id(text), ns.name(name), nodes.node_id, ua.VariantType.Double, [], type_id=ANALOG_UNIT_RANGE,
+        description=f"{spec.name} within the last cycle",
+    )  # fmt: skip
+    add_limits(ns, variable.node_id, text, UNITS[spec.unit], (0.0, spec.high))
+    nodes.variables[name] = variable
+    what = f"from one value of {name} to the next"
+    add_analog(ns, nodes, f"{name}Step", unit=UNITS[unit], limits=(0.0, 3600.0), description=what)
 
 
 def add_analog(

@@ -15,6 +15,7 @@ from asyncua.server.address_space import NodeData
 
 from simulators.flow import Change, Line, Machine, SetPoints
 from simulators.flow.crew import Crew
+from simulators.flow.curves import Curves, axis
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.flow.results import Results
 from simulators.flow.stress import StressTag
@@ -79,6 +80,8 @@ class PlantServer:
             unit.on_state.clear()
             if nodes.machine.results is None:
                 nodes.machine.results = Results(nodes.machine.station.machine_names)
+            if nodes.machine.curves is None and (specs := nodes.machine.station.curves):
+                nodes.machine.curves = Curves(specs, nodes.machine.seed, nodes.machine.path)
             shown = self.information.add(nodes, unit)
             self.operations.add(shown)
             self.events.add_alarm(nodes, self.information.maker)
@@ -163,10 +166,21 @@ class PlantServer:
             self.events.state_changed(nodes, state.value, str(before), at)
         elif change.name == "fault":
             self.events.broke_down(nodes, str(change.value), nodes.machine.severity, at)
+        elif change.name == "cycle_s" and nodes.machine.curves is not None:
+            self._write_curves(nodes, nodes.machine.curves, change)
         elif change.name == "serial" and nodes.machine.results is not None:
             result = nodes.machine.results.take(str(change.value), change.at_s)
             if result is not None:
                 self.events.part_done(nodes, result, at)
+
+    def _write_curves(self, nodes: MachineNodes, curves: Curves, change: Change) -> None:
+        found = curves.take(change.at_s)
+        for spec in curves.specs:
+            name = title(spec.name)
+            if spec.name in found:
+                self.writer.write(nodes.variables[name], found[spec.name], change.at_s)
+                step = axis(spec, float(change.value))[1]
+                self.writer.write(nodes.variables[f"{name}Step"], step, change.at_s)
 
     def sample(self, now_s: float) -> None:
         """Write the present value of everything that is a function of time."""

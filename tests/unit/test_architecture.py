@@ -22,7 +22,8 @@ GATEWAY_ORDER = (
 SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
     "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "trace", "capacity",
-    "describe", "verify", "improve", "metrics", "logs", "view", "server", "app", "fleet", "cli", "__main__",
+    "describe", "verify", "improve", "metrics", "logs", "view", "server", "vehicles", "app", "fleet",
+    "options", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {
     "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "facts", "opening"),
@@ -32,10 +33,10 @@ ROOM_ORDERS = {
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""
-ADAPTERS = {"gateway": {"opcua", "mqtt", "web"}, "simulators": {"server"}}
+ADAPTERS = {"gateway": {"opcua", "mqtt", "web"}, "simulators": {"server", "vehicles"}}
 HOMES = {
     "asyncua": {"gateway.opcua", "simulators.server"},
-    "aiomqtt": {"gateway.mqtt"},
+    "aiomqtt": {"gateway.mqtt", "simulators.vehicles"},
     "paho": {"gateway.mqtt"},
     "mqtt5": {"gateway.mqtt"},
     "iotcore": {"gateway.demo"},
