@@ -92,6 +92,8 @@ class Tag:
     """The lane of its values in the outbox.  EVENT for notifiers, whose events have their own topics."""
     variable_type: VariableType | None = None
     """The server's description of its values, if there is one and a format needs it."""
+    range: tuple[float, float] | None = None
+    """EURange: where the value lies in normal operation, if the server says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,14 @@ class SparkplugConfig(Strict):
     """Give each value its full source time as well, with seven digits, as the property `sourceTime`."""
     qos: Literal[0, 1] = 0
     """QoS of values.  0 is what the specification demands.  1 is for hosts that allow it, and needs no barrier."""
+    compression: Literal["none", "deflate", "gzip"] = "none"
+    """Compression of births and data from 512 bytes, as clients of Eclipse Tahu read it."""
+    structures: Literal["native", "json"] = "native"
+    """`native`: structures are templates, and matrices are DataSets.  `json`: both are texts, for hosts that read
+    neither."""
+    node_interval: SecondsOrZero = 10.0
+    """How often the metrics of the node itself (`Gateway/…`) are looked at; what has changed is sent as NDATA.  0: only
+    births have them."""
     barrier_topic: str = "gateways/{gateway}/barrier"
     """Topic of the empty messages with QoS 1 whose acknowledgement says that the broker has read all values before."""
 

@@ -9,6 +9,7 @@ A data type that many variables have is written once (`"type": N`, `"type_of": N
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -54,14 +55,10 @@ def written(gateway: str, tables: Sequence[SourceTable]) -> Iterator[str]:
                     types[said] = len(types)
                     yield encode(_Line(type=types[said], is_a=said)).decode() + "\n"
                 number = types[said]
-                tag = _bare(tag)
+                tag = replace(tag, variable_type=None)
             yield encode(_Line(tag=tag, type_of=number, facts=facts)).decode() + "\n"
         for command in table.commands:
             yield encode(_Line(command=command)).decode() + "\n"
-
-
-def _bare(tag: Tag) -> Tag:
-    return Tag(tag.name, tag.node_id, tag.fields, tag.unit, tag.selection, tag.priority)
 
 
 def read(path: Path) -> list[SourceTable]:
@@ -124,6 +121,6 @@ class _Reading:
             if not 0 <= line.type_of < len(self._types):
                 raise ValueError(f"there is no type {line.type_of}")
             said = self._types[line.type_of]
-            tag = Tag(tag.name, tag.node_id, tag.fields, tag.unit, tag.selection, tag.priority, said)
+            tag = replace(tag, variable_type=said)
         table.tags.append(tag)  # type: ignore[attr-defined]  # made here as a list
         table.facts.append(line.facts or TagFacts())  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ from gateway.opcua.session.refusals import Refusal
 from gateway.opcua.session.security import check
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import MAX_LEVELS, Survey, Variable, survey
-from gateway.opcua.space.selection import Item, Table, locate, resolve, with_units
+from gateway.opcua.space.selection import Item, Table, locate, resolve, with_properties
 from gateway.opcua.space.structures import has_raw, types_or_none
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.polled import NOT_THERE
@@ -185,7 +185,8 @@ async def browse(session: Session, options: BrowseOptions, progress: Progress = 
         raise Rejected("node_id", f"{session.where} has no node {options.root}")
     found = await survey(session, node, depth=options.depth, progress=counted(progress, "nodes browsed"))
     matching = [variable for variable in found.variables if options.is_chosen("/".join(variable.path))]
-    shown = await with_units(session, matching[: options.limit or None])
+    found_out = await with_properties(session, matching[: options.limit or None])
+    shown = [(variable, properties.unit) for variable, properties in found_out]
     nodes = [variable.node for variable, _ in shown]
     values, rights = [ReadValue(0, None, 0)] * len(shown), [ReadValue(0, None, 0)] * len(shown)
     if options.with_values and nodes:

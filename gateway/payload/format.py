@@ -5,7 +5,7 @@ branches on the name of a format.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,6 +110,8 @@ class SessionContext:
     """That of the outbox."""
     shared: object
     """What the format's `shares` made for the route."""
+    figures: Callable[[], Mapping[str, int]] = dict
+    """How the gateway is, as far as this broker is concerned: always the same names, in the same order."""
 
 
 class SessionForm(Protocol):

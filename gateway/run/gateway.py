@@ -139,8 +139,18 @@ class Gateway:
         form = format_of(route.payload).session if route is not None else None
         if route is None or form is None:
             return None
-        folder = self.config.outbox.path
-        return form(SessionContext(route.payload, self.config.name, broker, folder, self._shared_of(route)))
+        folder, shared = self.config.outbox.path, self._shared_of(route)
+        figures = partial(self._figures, broker)
+        return form(SessionContext(route.payload, self.config.name, broker, folder, shared, figures))
+
+    def _figures(self, broker: str) -> dict[str, int]:
+        """See `SessionContext`."""
+        queue = self.queues.get(broker)
+        return {
+            "Gateway/Sources": len(self.sources),
+            "Gateway/Sources Connected": sum(link.is_up for link in self.sources.values()),
+            "Gateway/Backlog": queue.stored_values if queue is not None else 0,
+        }
 
     def standing_of(self, source: str) -> Standing:
         """The same object for as long as the source is configured."""

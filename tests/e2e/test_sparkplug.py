@@ -66,6 +66,7 @@ def test_a_host_sees_births_data_the_effect_of_its_command_and_the_end(tmp_path:
                 with running(gateway):
                     _ask(host, judge, speed, answers)
                     assert gateway.balanced
+                    assert judge.values["/Gateway/Sources"][-1].value == "1"
                     assert gateway.stop() == 0
                 wait_until(lambda: not judge.is_online, f"the end with {version}", 30)
                 told = "p2, c1" if version == "3.1.1" else "p5, c1"  # a clean session, as mosquitto says it
@@ -78,6 +79,10 @@ def _ask(host: HostClient, judge: SparkplugHost, speed: float, answers: list[dic
     """A write that is allowed, and one that is not; and wait for the effect of the first."""
     wait_until(lambda: "assembly" in judge.devices, "a device", 60)
     [alias] = [a for a, m in judge.devices["assembly"].items() if m["name"] == "SpeedFactor"]
+    told = [metric.get("properties") or {} for metric in judge.devices["assembly"].values()]
+    ranges = [(each["engLow"]["value"], each["engHigh"]["value"]) for each in told if "engLow" in each]
+    assert ranges
+    assert all(low < high for low, high in ranges)
     for value in (speed, 9.0):
         before = len(answers)
         host.publish("spBv1.0/factory/DCMD/edge/assembly", dcmd(alias, value))

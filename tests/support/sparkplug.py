@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.node import PEERS, node_for
+from tests.support.sparkplug_structures import Finding, in_definition, in_value, is_definition, plain
 
 Json = dict[str, Any]
 WITH_SEQ = ("NBIRTH", "DBIRTH", "NDATA", "DDATA", "DDEATH")
@@ -70,6 +71,8 @@ class SparkplugHost:
     """The metrics of each device that is born, by alias."""
     values: dict[str, list[Change]] = field(default_factory=dict)
     """By device/metric, births included."""
+    templates: dict[str, Json] = field(default_factory=dict)
+    """The definitions in the latest NBIRTH, by name."""
     deaths: list[str] = field(default_factory=list)
     """Devices that died."""
     bd_seq: int | None = None
@@ -111,6 +114,9 @@ class SparkplugHost:
         if not holds:
             self.violations.append(f"tck-id-{tck_id}: {what}")
 
+    def _report(self, findings: Iterator[Finding]) -> None:
+        self.violations += [f"tck-id-{tck_id}: {what}" for tck_id, what in findings]
+
     def _number(self, verb: str, body: Json) -> None:
         seq = body["seq"]
         self._check(seq is not None, "payloads-sequence-num-always-included", verb)
@@ -138,7 +144,14 @@ class SparkplugHost:
         self.bd_seq, self.is_online, self._has_data = number, True, False
         self.devices.clear()
         self.births.append(body)
-        self._born("", body)
+        self.templates = {metric["name"]: metric for metric in body["metrics"] if is_definition(metric)}
+        for metric in self.templates.values():
+            self._report(in_definition(metric, self.templates))
+        self._born("", {**body, "metrics": [metric for metric in body["metrics"] if not is_definition(metric)]})
+        for metric in self.templates.values():
+            self._check("alias" in metric["fields"], "payloads-alias-birth-requirement", metric)
+            self._check(int(metric["alias"]) not in self.devices[""], "payloads-alias-uniqueness", metric)
+            self.devices[""][int(metric["alias"])] = metric
 
     def _ndeath(self, device: str, body: Json) -> None:
         names = [metric["name"] for metric in body["metrics"]]
@@ -172,19 +185,27 @@ class SparkplugHost:
         self._chronological(body, "operational-behavior-data-publish-dbirth-order")
         self.devices[device] = metrics
 
+    def _ndata(self, device: str, body: Json) -> None:
+        self._check(self.is_online, "topics-ndata-payload", body)
+        self._data(device, body, "operational-behavior-data-publish-nbirth-change")
+
     def _ddata(self, device: str, body: Json) -> None:
         self._has_data = True
         self._check(self.is_online and device in self.devices, "payloads-ddata-order", device)
+        self._data(device, body, "operational-behavior-data-publish-dbirth")
+
+    def _data(self, device: str, body: Json, tck_id: str) -> None:
         for metric in body["metrics"]:
             fields, alias = metric["fields"], int(metric.get("alias", -1))
             known = self.devices.get(device, {}).get(alias)
             self._check("name" not in fields and "alias" in fields, "payloads-alias-data-cmd-requirement", metric)
             self._check("datatype" not in fields, "payloads-metric-datatype-not-req", metric)
             self._check("timestamp" in fields, "payloads-name-birth-data-requirement", metric)
-            self._check(known is not None, "operational-behavior-data-publish-dbirth", f"{device}: alias {alias}")
+            self._check(known is not None, tck_id, f"{device}: alias {alias}")
             if known is not None:
                 self._value(device, {**metric, "name": known["name"]}, "data")
-        self._chronological(body, "operational-behavior-data-publish-dbirth-order")
+        order = "operational-behavior-data-publish-dbirth-order" if device else "payloads-ndata-order"
+        self._chronological(body, order)
 
     def _ddeath(self, device: str, body: Json) -> None:
         self._check(device in self.devices, "operational-behavior-device-ddeath", f"{device} was not born")
@@ -197,7 +218,8 @@ class SparkplugHost:
         has_value = any(name.endswith("Value") for name in fields)
         self._check(is_null != has_value, "operational-behavior-data-publish-dbirth-values", metric)
         self._properties(metric.get("properties") or {})
-        change = Change(int(metric["timestamp"]), metric.get("value"), bool(metric.get("isHistorical")), verb)
+        self._report(in_value(metric, self.templates, verb))
+        change = Change(int(metric["timestamp"]), plain(metric), bool(metric.get("isHistorical")), verb)
         self.values.setdefault(f"{device}/{metric['name']}", []).append(change)
 
     def _properties(self, properties: Json) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.delivery import DELIVERED, Outcome, Packet, Session, Verdict
+from gateway.delivery import DELIVERED, LateStage, Outcome, Packet, Session, Verdict
 from gateway.errors import Rejected, Unavailable
 from gateway.link import Link
 from gateway.model import Batch, Message
@@ -31,7 +32,7 @@ class Wire:
     def __init__(self, host: SparkplugHost | None, most_bytes: int = 2**20) -> None:
         self.host = host
         self.most_bytes = most_bytes
-        self.late = Numbers()
+        self.late: LateStage = Numbers()
         self.got: list[tuple[str, bytes]] = []
         self.open: list[tuple[Message, asyncio.Future[Outcome]]] = []
         self.topics: tuple[str, ...] = ()
@@ -118,6 +119,7 @@ class Plant:
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
         self.payload = config_of({"format": "sparkplug", "topic": "x", "sparkplug": settings}).payload
+        self.figures = {"Gateway/Sources": 1, "Gateway/Backlog": 0}
         self.counting = Counting()
         self.stored: list[Message] = []
         """Not delivered yet."""
@@ -130,7 +132,9 @@ class Plant:
         node = SPARKPLUG.shares(self.payload, "edge", self.folder, ("broker",))
         assert isinstance(node, Node)
         self.node = node
-        self.form = SPARKPLUG.session(SessionContext(self.payload, "edge", "broker", self.folder, node))
+        self.form = SPARKPLUG.session(
+            SessionContext(self.payload, "edge", "broker", self.folder, node, lambda: self.figures)
+        )
         self.encoders: dict[str, SparkplugEncoder] = {}
 
     def encoder(self, source: str) -> SparkplugEncoder:
@@ -162,8 +166,7 @@ class Plant:
     ) -> AsyncIterator[tuple[Session, Wire]]:
         """A session with a broker, and the host behind it."""
         wire = wire or Wire(SparkplugHost(reader) if reader is not None else None)
-        from datetime import UTC, datetime
-
+        wire.late = self.form.late()
         self.form.presence.will(datetime.now(UTC))
         async with self.form.around(wire, link or Link("broker", "mqtt://h"), topics) as session:
             yield session, wire

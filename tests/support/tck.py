@@ -11,19 +11,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "sparkplug.md"
 HEAD = "| assertion | test |\n| --- | --- |\n"
-JUDGE = "tests/support/sparkplug.py"
+JUDGE = ("tests/support/sparkplug.py", "tests/support/sparkplug_structures.py")
 _ID = re.compile(r"tck-id-[A-Za-z0-9-]+")
 
 EDGE = (ROOT / "tests" / "data" / "tck-edge-node.txt").read_text(encoding="utf-8").splitlines()
 """All that say something of an edge node or of what it sends.  The others are for hosts and brokers."""
 
 WITHOUT = (
-    (("payloads-template-", "topics-nbirth-templates"), "not used: a structure is text, as `json` has it"),
-    (("payloads-dataset-",), "not used: a matrix is text, as `json` has it"),
     (
-        ("payloads-ndata-", "topics-ndata-", "operational-behavior-data-publish-nbirth-change"),
-        "not sent: every value belongs to a device",
+        ("payloads-template-parameter-", "payloads-template-definition-parameters", "payloads-template-instance-para"),
+        "not used: structures of OPC UA have no parameters",
     ),
+    (("payloads-template-instance-members-data",), "allows less than is sent: every instance has all members"),
     (("topic-structure-namespace-duplicate-device-id",), "allows something that nothing here forbids"),
 )
 """Those for which there is nothing to test, and why."""
@@ -51,8 +50,8 @@ def named_by() -> dict[str, list[str]]:
 
 def judged() -> set[str]:
     """The assertions that the judge of the tests names in its findings."""
-    text = (ROOT / JUDGE).read_text(encoding="utf-8")
-    return set(re.findall(r'"([a-z]+(?:-[A-Za-z0-9]+)+)"', text)) & set(EDGE)
+    texts = [(ROOT / file).read_text(encoding="utf-8") for file in JUDGE]
+    return {each for text in texts for each in re.findall(r'"([a-z]+(?:-[A-Za-z0-9]+)+)"', text)} & set(EDGE)
 
 
 def table() -> str:

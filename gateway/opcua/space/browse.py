@@ -9,7 +9,7 @@ beyond is noted as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from asyncua import ua
 
@@ -61,6 +61,8 @@ class Variable:
     node: ua.NodeId
     unit_node: ua.NodeId | None = None
     """Its EngineeringUnits property."""
+    range_node: ua.NodeId | None = None
+    """Its EURange property."""
 
 
 @dataclass(slots=True)
@@ -272,7 +274,9 @@ def _visit(
     is_property = reference.kind == _HAS_PROPERTY
     if is_property and parent in found:
         if name == "EngineeringUnits":
-            found[parent] = Variable(path, parent, node)
+            found[parent] = replace(found[parent], unit_node=node)
+        elif name == "EURange":
+            found[parent] = replace(found[parent], range_node=node)
         return
     if node in seen or (parent == _OBJECTS and node.NamespaceIndex == 0):
         return

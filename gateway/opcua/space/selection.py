@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import isfinite
+from typing import NamedTuple
 
 from asyncua import ua
 
@@ -18,7 +20,7 @@ from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
 from gateway.opcua.codec.namespaces import printable
 from gateway.opcua.codec.node_ids import node_of, text_of_node
-from gateway.opcua.codec.standard import unit_of
+from gateway.opcua.codec.standard import range_of, unit_of
 from gateway.opcua.session.calls import no_progress
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.browse import CHILDREN, TREE, Variable, children, instances_of, node_at, survey
@@ -27,7 +29,7 @@ from gateway.opcua.space.structures import Types
 from gateway.topics import PATH
 from gateway.values import QualifiedName
 
-_NAME, _UNIT = "BrowseName", "EngineeringUnits"
+_NAME, _UNIT, _RANGE = "BrowseName", "EngineeringUnits", "EURange"
 NO_LEVEL = "-"
 """The field of a missing level, for a variable higher up in the tree."""
 
@@ -84,7 +86,7 @@ class _Draft:
     missing: list[Selection] = field(default_factory=list)
 
     def add(
-        self, name: str, fields: dict[str, str], unit: str | None, item: Item, selection: tuple[int, Priority]
+        self, name: str, fields: dict[str, str], told: "Properties", item: Item, selection: tuple[int, Priority]
     ) -> None:
         if item.text in self.nodes:
             return
@@ -93,7 +95,7 @@ class _Draft:
         count = self.names[name, number] = self.names.get((name, number), 0) + 1
         # A copy: the original name lies in the memory that browsing leaves behind, and would keep it from being freed.
         shown = f"{name}~{count}" if count > 1 else "".join((name[:1], name[1:]))
-        self.tags.append(Tag(shown, item.text, shared, unit, *selection))
+        self.tags.append(Tag(shown, item.text, shared, told.unit, *selection, range=told.range))
         self.items.append(item)
 
 
@@ -110,17 +112,17 @@ async def resolve(session: Session, config: SourceConfig, progress: Callable[[in
         item, taken_by = _item(config, selection), (index, _priority(selection))
         fields = {**config.fields, **selection.fields}
         if (node := selection.node or selection.events) is not None:
-            name, text, unit = single[node]
-            draft.add(selection.name or name, fields, unit, replace(item, text=text), taken_by)
+            name, text, properties = single[node]
+            draft.add(selection.name or name, fields, properties, replace(item, text=text), taken_by)
         else:
             found = await variables_of(session, selection, progress)
             if not found:
                 draft.missing.append(selection)
             chosen = [v for v in found if is_chosen("/".join(v.path), selection)]
-            for variable, unit in await with_units(session, chosen):
+            for variable, properties in await with_properties(session, chosen):
                 levels, name = split_path(variable.path, selection.levels)
                 text = text_of_node(variable.node, session.uris)
-                draft.add(name, {**fields, **levels}, unit, replace(item, text=text), taken_by)
+                draft.add(name, {**fields, **levels}, properties, replace(item, text=text), taken_by)
     return Table(tuple(draft.tags), tuple(draft.items), digest_of(draft.items), tuple(draft.missing))
 
 
@@ -225,8 +227,15 @@ def split_path(path: tuple[str, ...], levels: Sequence[str]) -> tuple[dict[str, 
     return fields, "/".join(path[taken:])
 
 
-async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str, tuple[str, str, str | None]]:
-    """Name, node id with URI, and unit of each node selected by itself.  A missing node is named by its id."""
+class Properties(NamedTuple):
+    """What the properties of a variable say."""
+
+    unit: str | None = None
+    range: tuple[float, float] | None = None
+
+
+async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str, tuple[str, str, Properties]]:
+    """Name, node id with URI, and properties of each node selected by itself.  A missing node is named by its id."""
     nodes = {text: await locate(session, text) for text in texts}
     known = [(text, node) for text, node in nodes.items() if node is not None]
     named = {node: text for text, node in known}
@@ -236,23 +245,26 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
     for (_, node), references in zip(known, below, strict=True):
         said = names[node].good
         path = (printable(said.name),) if isinstance(said, QualifiedName) else ()
-        units = [r.node for r in references if r.name == "EngineeringUnits"]
-        variables.append(Variable(path, node, units[0] if units else None))
-    found: dict[str, tuple[str, str, str | None]] = {text: (re.split("[=/]", text)[-1], text, None) for text in texts}
-    units_known = await with_units(session, variables)
-    for (text, node), (variable, unit) in zip(known, units_known, strict=True):
+        by_name = {r.name: r.node for r in reversed(references)}
+        variables.append(Variable(path, node, by_name.get(_UNIT), by_name.get(_RANGE)))
+    found = {text: (re.split("[=/]", text)[-1], text, Properties()) for text in texts}
+    told = await with_properties(session, variables)
+    for (text, node), (variable, properties) in zip(known, told, strict=True):
         shown = variable.path[0] if variable.path else found[text][0]
-        found[text] = (shown, text_of_node(node, session.uris), unit)
+        found[text] = (shown, text_of_node(node, session.uris), properties)
     return found
 
 
-async def with_units(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, str | None]]:
-    """Each variable with the text of its engineering unit."""
-    having = [v for v in variables if v.unit_node is not None]
-    nodes = {v.unit_node: "/".join(v.path) for v in having if v.unit_node is not None}
-    values = await session.look_up(_UNIT, nodes)
-    units: dict[ua.NodeId, str] = {}
-    for variable in having:
-        if variable.unit_node is not None and (unit := unit_of(values[variable.unit_node].good)):
-            units[variable.node] = printable(unit)
-    return [(v, units.get(v.node)) for v in variables]
+async def with_properties(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, Properties]]:
+    """Each variable with the text of its engineering unit, and its EURange."""
+    nodes = {v.unit_node: "/".join(v.path) for v in variables if v.unit_node is not None}
+    units = await session.look_up(_UNIT, nodes)
+    having = [v.range_node for v in variables if v.range_node is not None]
+    ranges = dict(zip(having, await session.read_values(having) if having else [], strict=True))
+    found = []
+    for each in variables:
+        unit = unit_of(units[each.unit_node].good) if each.unit_node is not None else None
+        said = range_of(ranges[each.range_node].good) if each.range_node is not None else (0.0, 0.0)
+        low_high = said if said[0] < said[1] and all(map(isfinite, said)) else None
+        found.append((each, Properties(printable(unit) if unit else None, low_high)))
+    return found

@@ -7,14 +7,16 @@
 | Guid, XmlElement, StatusCode | UUID, Text, UInt32 |
 | NodeId, ExpandedNodeId, QualifiedName, LocalizedText | String |
 | array of Boolean, numbers, String, DateTime | the array of it |
-| everything else: structures, matrices, Variants of changing type | String, with the form that `json` has of it |
+| matrix | DataSet: a row for each row; with more than two dimensions, columns `i0`, `i1` … in front say which |
+| structure | Template: see `templates.py` |
+| everything else: arrays of structures, Variants of changing type | String, with the form that `json` has of it |
 
 A negative Int8 or Int16 is extended to 32 bits, as the reference implementation does; UInt32 is a `long_value`.
 """
 
 import struct
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -50,6 +52,7 @@ class Datatype(IntEnum):
     UUID = 15
     DATASET = 16
     BYTES = 17
+    TEMPLATE = 19
     INT8_ARRAY = 22
     INT16_ARRAY = 23
     INT32_ARRAY = 24
@@ -69,7 +72,7 @@ _D = Datatype
 _SCALARS: Mapping[int, Datatype] = {
     1: _D.BOOLEAN, 2: _D.INT8, 3: _D.UINT8, 4: _D.INT16, 5: _D.UINT16, 6: _D.INT32, 7: _D.UINT32, 8: _D.INT64,
     9: _D.UINT64, 10: _D.FLOAT, 11: _D.DOUBLE, 12: _D.STRING, 13: _D.DATETIME, 14: _D.UUID, 15: _D.BYTES, 16: _D.TEXT,
-    17: _D.STRING, 18: _D.STRING, 19: _D.UINT32, 20: _D.STRING, 21: _D.STRING,
+    17: _D.STRING, 18: _D.STRING, 19: _D.UINT32, 20: _D.STRING, 21: _D.STRING, 22: _D.TEMPLATE,
 }  # fmt: skip
 _ARRAYS: Mapping[int, Datatype] = {
     1: _D.BOOLEAN_ARRAY, 2: _D.INT8_ARRAY, 3: _D.UINT8_ARRAY, 4: _D.INT16_ARRAY, 5: _D.UINT16_ARRAY, 6: _D.INT32_ARRAY,
@@ -83,12 +86,14 @@ def datatype_of(kind: int) -> Datatype:
     if not kind:
         return _D.UNKNOWN
     if kind & IS_MATRIX:
-        return _D.STRING
+        return _D.DATASET
     return _ARRAYS.get(kind & ~IS_ARRAY, _D.STRING) if kind & IS_ARRAY else _SCALARS.get(kind, _D.STRING)
 
 
 DATATYPES: NDArray[np.uint8] = np.array([datatype_of(kind) for kind in range(256)], np.uint8)
 """By built-in type with its flags."""
+AS_TEXT: NDArray[np.uint8] = np.where(np.isin(DATATYPES, (_D.DATASET, _D.TEMPLATE)), np.uint8(_D.STRING), DATATYPES)
+"""The same for hosts that read neither DataSets nor templates."""
 
 COLUMNS: Mapping[int, tuple[int, str]] = {
     _D.INT8: (0x50, "u4"), _D.INT16: (0x50, "u4"), _D.INT32: (0x50, "u4"), _D.UINT8: (0x50, "u4"),
@@ -129,6 +134,8 @@ def value_field(datatype: int, kind: int, value: object) -> bytes:
     if datatype in COLUMNS:
         return _number_field(datatype, value)
     assert isinstance(value, Sequence | np.ndarray)
+    if datatype == _D.DATASET:
+        return field(17, dataset(kind & ~(IS_ARRAY | IS_MATRIX), value))
     return field(16, packed(datatype, value))
 
 
@@ -145,6 +152,48 @@ def _number_field(datatype: int, value: object) -> bytes:
     if datatype in _INT_FIELDS:
         return number_field(10, int(value) & 0xFFFFFFFF)
     return number_field(11, int(value) & 0xFFFFFFFFFFFFFFFF)
+
+
+def dataset(kind: int, matrix: Sequence[object] | NDArray[np.generic]) -> bytes:
+    """The DataSet of a matrix whose elements have a built-in type.  A null element is 0, or an empty text."""
+    rows = list(_rows_of(matrix.tolist() if isinstance(matrix, np.ndarray) else matrix, ()))
+    leading, width = (len(rows[0][0]) - 1, len(rows[0][1])) if rows else (0, 0)
+    if not width:  # an empty matrix has a column, too: a DataSet has to have types
+        rows, leading, width = [], 0, 1
+    datatype = _SCALARS.get(kind, _D.STRING)
+    if datatype not in COLUMNS:
+        datatype = _D.STRING
+    indices = leading + 1 if leading else 0
+    names = [*(f"i{place}" for place in range(indices)), *map(str, range(width))]
+    types = [int(_D.UINT32)] * indices + [int(datatype)] * width
+    found = number_field(1, len(names)) + b"".join(field(2, name.encode()) for name in names)
+    found += b"".join(number_field(3, each) for each in types)
+    for place, row in rows:
+        cells = [number_field(2, index) for index in (place if indices else ())]
+        cells += [_cell(datatype, kind, value) for value in row]
+        found += field(4, b"".join(field(1, cell) for cell in cells))
+    return found
+
+
+def _rows_of(matrix: Sequence[object], place: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Sequence[object]]]:
+    """Each innermost row with its indices."""
+    for number, row in enumerate(matrix):
+        assert isinstance(row, Sequence)
+        if row and isinstance(row[0], list):
+            yield from _rows_of(row, (*place, number))
+        else:
+            yield (*place, number), row
+
+
+_CELL_FIELDS = {10: 1, 11: 2, 12: 3, 13: 4, 14: 5, 15: 6}
+"""From the field of a value in a metric to its field in a DataSet."""
+
+
+def _cell(datatype: int, kind: int, value: object) -> bytes:
+    if datatype == _D.STRING:
+        return field(6, b"" if value is None else text_of(kind, value).encode(errors="replace"))
+    told = _number_field(datatype, 0 if value is None else value)
+    return bytes((_CELL_FIELDS[told[0] >> 3] << 3 | told[0] & 7,)) + told[1:]
 
 
 def packed(datatype: int, values: Sequence[object] | NDArray[np.generic]) -> bytes:

@@ -10,11 +10,12 @@ from gateway.delivery import LateStage, Presence, Session, SharedSession
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.payload.sparkplug.deaths import EdgeDeaths
+from gateway.payload.sparkplug.edge_settings import EdgeSettings
 from gateway.payload.sparkplug.host import HostState
 from gateway.payload.sparkplug.library import Library
 from gateway.payload.sparkplug.node import Node
 from gateway.payload.sparkplug.numbers import Numbers
-from gateway.payload.sparkplug.session import EdgeSession, EdgeSettings
+from gateway.payload.sparkplug.session import EdgeSession
 
 _SHARE = 1
 """Barriers that wait for their PUBACK."""
@@ -38,7 +39,7 @@ class EdgeForm:
         return self._deaths
 
     def late(self) -> LateStage:
-        return Numbers()
+        return Numbers(self._settings.compression)
 
     @asynccontextmanager
     async def around(self, session: Session, link: Link, topics: Sequence[str]) -> AsyncIterator[Session]:
@@ -60,6 +61,7 @@ class EdgeForm:
         tasks = [
             asyncio.create_task(unless_asked(partial(edge.listen, wanted)), name=f"arrivals of {link.peer}"),
             asyncio.create_task(unless_asked(edge.confirmations.keep_tables), name=f"tables of {link.peer}"),
+            asyncio.create_task(unless_asked(edge.tell_figures), name=f"figures of {link.peer}"),
         ]
         for task in tasks:
             task.add_done_callback(partial(_tell_fault, shared))

@@ -21,7 +21,7 @@ from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority, Tag
 from gateway.payload.gaps import Row
 from gateway.payload.layout import Layout, Rows, Share, stream_of, taken
 from gateway.payload.sparkplug.births import properties, quality_of
-from gateway.payload.sparkplug.datatypes import COLUMNS, Datatype, column_of, value_field
+from gateway.payload.sparkplug.datatypes import COLUMNS, Datatype, column_of
 from gateway.payload.sparkplug.metrics import TagMetrics
 from gateway.payload.sparkplug.node import Device, Node
 from gateway.payload.sparkplug.table import Table, packed_table
@@ -238,7 +238,10 @@ class SparkplugEncoder:
         plain = value.item() if isinstance(value, np.generic) else value
         quality = quality_of(status) if row in columns.with_quality else None
         told = properties(quality, status, ticks=int(batch.source_ticks[row]) if self._source_time else 0)
-        content = NULL if not kind or plain is None else value_field(datatype, kind, plain)
+        assert self._metrics is not None
+        handle, content = int(batch.handles[row]), NULL
+        if kind and plain is not None:
+            content = self._metrics.field_of(handle, datatype, kind, plain, ms)
         return metric_of(int(columns.aliases[row]), ms, content, historical=batch.historical, properties=told)
 
 

@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from gateway.config import PayloadConfig
 from gateway.model import Loss, Message
 from gateway.payload.format import Announcement, EncoderContext, Format, SessionContext, SessionForm
 from gateway.payload.gaps import loss_row
+from gateway.payload.sparkplug.datatypes import AS_TEXT, DATATYPES
 from gateway.payload.sparkplug.edge import EdgeForm
+from gateway.payload.sparkplug.edge_settings import EdgeSettings
 from gateway.payload.sparkplug.encoder import GAPS_TYPE, SparkplugEncoder
 from gateway.payload.sparkplug.library import Library
 from gateway.payload.sparkplug.node import NAMESPACE, Names, Node
-from gateway.payload.sparkplug.session import EdgeSettings
 from gateway.topics import escape, expand
 
 FOLDER = "sparkplug"
@@ -37,7 +40,11 @@ def library_for(folder: Path, broker: str) -> Library:
 
 def _node(payload: PayloadConfig, gateway: str, folder: Path, brokers: tuple[str, ...]) -> Node:
     tables = (table for broker in brokers for table in library_for(folder, broker).load())
-    return Node(names_of(payload, gateway), tables)
+    return Node(names_of(payload, gateway), tables, _datatypes(payload))
+
+
+def _datatypes(payload: PayloadConfig) -> NDArray[np.uint8]:
+    return AS_TEXT if payload.sparkplug.structures == "json" else DATATYPES
 
 
 def _places(payload: PayloadConfig, gateway: str, source: str, topic: str) -> tuple[str, str]:
@@ -49,7 +56,11 @@ def _places(payload: PayloadConfig, gateway: str, source: str, topic: str) -> tu
 def _encoder(context: EncoderContext) -> SparkplugEncoder:
     payload = context.payload.model_copy(update={"topic": topic_of(context.payload)})
     settings = EncoderContext(payload, context.gateway, context.source, context.sources, context.stream_prefix).settings
-    node = context.shared if isinstance(context.shared, Node) else Node(names_of(payload, context.gateway))
+    node = (
+        context.shared
+        if isinstance(context.shared, Node)
+        else Node(names_of(payload, context.gateway), (), _datatypes(payload))
+    )
     return SparkplugEncoder(settings, node, context.source, payload.sparkplug.source_time, context.latest_ns)
 
 
@@ -62,6 +73,7 @@ def _session(context: SessionContext) -> SessionForm:
     edge = EdgeSettings(
         expand(settings.barrier_topic, {"gateway": context.gateway}, payload.rules), settings.rebirth_interval,
         settings.qos, settings.source_time, settings.host_grace, (("Properties/Software", "connected-factory"),),
+        context.figures, settings.node_interval, "" if settings.compression == "none" else settings.compression.upper(),
     )  # fmt: skip
     return EdgeForm(node, library, edge, settings.primary_host, settings.host_timeout)
 
@@ -86,7 +98,10 @@ def _schema() -> dict[str, object]:
             "datatype": {**whole, "description": "Only in births."},
             "is_historical": {"type": "boolean"},
             "is_null": {"type": "boolean"},
-            "properties": {"type": "object", "description": "Quality, StatusCode, engUnit, sourceTime."},
+            "properties": {
+                "type": "object",
+                "description": "Quality, StatusCode, engUnit, engLow, engHigh, sourceTime.",
+            },
             "value": {},
         },
         "required": ["timestamp"],

@@ -5,14 +5,18 @@ in tables of earlier processes, which the library gives back.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
-from gateway.payload.sparkplug.births import FIRST_ALIAS
+from gateway.payload.sparkplug.births import BD_SEQ, FIRST_ALIAS, REBIRTH
+from gateway.payload.sparkplug.datatypes import DATATYPES
 from gateway.payload.sparkplug.latest import Latest
 from gateway.payload.sparkplug.table import Table
+from gateway.payload.sparkplug.templates import Member, Template
 
 NAMESPACE = "spBv1.0"
 MOST_TABLES = 16
@@ -55,11 +59,15 @@ class Names:
 class Node:
     """The edge node of one route."""
 
-    def __init__(self, names: Names, tables: Iterable[Table] = ()) -> None:
-        """`tables` are those of earlier processes."""
+    def __init__(self, names: Names, tables: Iterable[Table] = (), datatypes: NDArray[np.uint8] = DATATYPES) -> None:
+        """`tables` are those of earlier processes; `datatypes` has those of built-in types with their flags."""
         self.names = names
+        self.datatypes = datatypes
         self.devices: dict[str, Device] = {}
         self.latest = Latest()
+        self.templates: dict[str, Template] = {}
+        """All definitions, by name."""
+        self._template_names = dict.fromkeys(map(str.lower, (BD_SEQ, REBIRTH)), "")
         self._aliases: dict[tuple[str, str], int] = {}
         self._used: set[int] = set()
         self._next_alias = FIRST_ALIAS
@@ -76,7 +84,29 @@ class Node:
             for metric in table.metrics:
                 self._aliases.setdefault((table.device, metric.name), metric.alias)
                 self._used.add(metric.alias)
+            for template in table.templates:
+                self._keep_template(template)
         return device
+
+    def _keep_template(self, template: Template) -> None:
+        self.templates.setdefault(template.name, template)
+        self._template_names.setdefault(template.name.lower(), template.name)
+        self._aliases.setdefault(("", template.name), template.alias)
+        self._used.add(template.alias)
+
+    def template_of(self, wanted: str, members: Sequence[Member]) -> Template:
+        """The definition with these members; another one of the name that is wanted for it has a number."""
+        number, content = 1, tuple(members)
+        while True:
+            name = wanted if number == 1 else f"{wanted}~{number}"
+            known = self._template_names.get(name.lower())
+            if known is None:
+                made = Template(name, self.alias_of("", name), str(number), content)
+                self._keep_template(made)
+                return made
+            if known == name and self.templates[name].members == content:
+                return self.templates[name]
+            number += 1
 
     def table(self, device: str, version: str) -> Table | None:
         found = self.devices.get(device)

@@ -1,4 +1,4 @@
-"""The late stage of an edge node: `seq`, and the time of sending, of each of its messages.  See `LateStage`."""
+"""The late stage of an edge node: `seq`, the time of sending, and compression of its messages.  See `LateStage`."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from gateway.model import Message
+from gateway.payload.sparkplug.compression import LEAST_BYTES, compressed
 from gateway.payload.sparkplug.node import NAMESPACE
 from gateway.payload.sparkplug.wire import number_field
 
@@ -26,7 +27,9 @@ def verb_of(topic: str) -> str:
 class Numbers:
     """The numbers of one session: NBIRTH has 0, and each message one more than the one before."""
 
-    def __init__(self, clock_ms: Callable[[], int] = now_ms) -> None:
+    def __init__(self, compression: str = "", clock_ms: Callable[[], int] = now_ms) -> None:
+        """`compression`: the algorithm, or nothing."""
+        self._compression = compression
         self._clock_ms = clock_ms
         self._next = 0
 
@@ -36,7 +39,10 @@ class Numbers:
             return message
         seq = 0 if verb == "NBIRTH" else self._next
         tail = number_field(1, self._clock_ms()) + number_field(3, seq)
-        return replace(message, payload=message.payload + tail, properties=(), content_type="", expiry_s=0)
+        payload = message.payload + tail
+        if self._compression and len(payload) >= LEAST_BYTES:
+            payload = compressed(payload, self._compression) + tail
+        return replace(message, payload=payload, properties=(), content_type="", expiry_s=0)
 
     def sent(self, message: Message) -> None:
         verb = verb_of(message.topic)

@@ -65,6 +65,8 @@ def _told(payload: Payload, device: Device | None) -> dict[str, object]:
 
 
 def _value(known: Definition, metric: Metric) -> object:
+    if known.datatype in (Datatype.TEMPLATE, Datatype.DATASET):
+        return None
     value = metric.value_as(known.datatype)
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -1,12 +1,17 @@
 """Reads Sparkplug payloads, for commands and for `gateway watch`.  Pure.
 
+A DataSet is shown as a list of rows by column, a template as its members by name.  A compressed payload is one within
+another, as Eclipse Tahu has it: `uuid` says so, the metric `algorithm` how, and `body` is the payload.
+
 The tests check what we write with readers of others, and never with this one.
 """
 
 import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from gateway.payload.sparkplug.compression import opened
 from gateway.payload.sparkplug.datatypes import Datatype
 from gateway.payload.sparkplug.wire import FIXED32, FIXED64, MalformedError, Value, fields_in
 
@@ -51,8 +56,8 @@ class Metric:
             return float(struct.unpack("<d", raw)[0])
         if self.kind == FIXED32:
             return float(struct.unpack("<f", raw)[0])
-        if self.number == 15:
-            return raw.decode(errors="replace")
+        if self.number in _FORMS:
+            return _FORMS[self.number](raw)
         return _array(datatype, raw)
 
 
@@ -61,10 +66,22 @@ class Payload:
     timestamp: int | None = None
     seq: int | None = None
     metrics: list[Metric] = field(default_factory=list)
+    compression: str = ""
+    """`DEFLATE` or `GZIP`, if it was compressed."""
 
 
 def read_payload(payload: bytes) -> Payload:
     """Raises `MalformedError`."""
+    inner, algorithm = opened(payload)
+    found = _plain(inner)
+    if algorithm:
+        found.compression, outer = algorithm, _plain(payload)
+        found.seq = outer.seq if found.seq is None else found.seq
+        found.timestamp = outer.timestamp if found.timestamp is None else found.timestamp
+    return found
+
+
+def _plain(payload: bytes) -> Payload:
     found = Payload()
     for number, _, value in fields_in(payload):
         if number == 1:
@@ -131,3 +148,37 @@ def _array(datatype: int, raw: bytes) -> object:
     if datatype == Datatype.STRING_ARRAY:
         return [each.decode(errors="replace") for each in raw.split(b"\0")[:-1]]
     return raw.hex()
+
+
+def _text(raw: bytes) -> object:
+    return raw.decode(errors="replace")
+
+
+def _dataset(raw: bytes) -> object:
+    names, types, rows = list[str](), list[int](), list[list[object]]()
+    for number, _, value in fields_in(raw):
+        if number == 2:
+            names.append(_octets(value).decode(errors="replace"))
+        elif number == 3:
+            types.append(_whole(value))
+        elif number == 4:
+            cells = [_cell(_octets(cell)) for each, _, cell in fields_in(_octets(value)) if each == 1]
+            rows.append([each.value_as(types[n] if n < len(types) else 0) for n, each in enumerate(cells)])
+    return [dict(zip(names, row, strict=False)) for row in rows]
+
+
+def _cell(message: bytes) -> Metric:
+    """A cell as the metric that its value would be."""
+    found = Metric()
+    for number, kind, value in fields_in(message):
+        found.number, found.kind, found.raw = number + 9, kind, value
+    return found
+
+
+def _template(raw: bytes) -> object:
+    members = [_metric(_octets(value)) for number, _, value in fields_in(raw) if number == 2]
+    return {member.name: member.value_as(member.datatype) for member in members}
+
+
+_FORMS: Mapping[int, Callable[[bytes], object]] = {15: _text, 17: _dataset, 18: _template}
+"""By the field of the value."""

@@ -35,33 +35,23 @@ from gateway.logs import Sparing
 from gateway.model import Message
 from gateway.payload.sparkplug.barrier import Confirmations
 from gateway.payload.sparkplug.births import dbirth, gap_metric, nbirth
+from gateway.payload.sparkplug.compression import opened
+from gateway.payload.sparkplug.edge_settings import EdgeSettings
 from gateway.payload.sparkplug.encoder import GAPS_TYPE, TABLE
 from gateway.payload.sparkplug.host import HostState
 from gateway.payload.sparkplug.library import Library
 from gateway.payload.sparkplug.node import Device, Node
 from gateway.payload.sparkplug.numbers import now_ms
 from gateway.payload.sparkplug.orders import asks_for_rebirth, resolved
+from gateway.payload.sparkplug.own_metrics import OwnMetrics
 from gateway.payload.sparkplug.rebirth import Pause
 from gateway.payload.sparkplug.table import Table, unpacked_table
-from gateway.payload.sparkplug.wire import as_historical
+from gateway.payload.sparkplug.templates import Template
+from gateway.payload.sparkplug.wire import MalformedError, as_historical
 
 _LATEST = 2**63
 """More than any number of a record: every one of them is older than the birth."""
 _NO_TABLE = Outcome(Verdict.NEVER, "payload_invalid", "the table of metrics that these rows refer to is lost")
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeSettings:
-    """What the sessions of an edge node need to know."""
-
-    barrier_topic: str
-    rebirth_interval_s: float
-    qos: int = 0
-    source_time: bool = False
-    host_grace_s: float = 0.0
-    """How long a row stays unconfirmed after the broker has read it, with a primary host."""
-    facts: tuple[tuple[str, str], ...] = ()
-    """Metrics of the edge node itself, which do not change."""
 
 
 @dataclass(slots=True)
@@ -95,11 +85,14 @@ class EdgeSession(Around[SharedSession]):
         self._clock_ms = clock_ms
         self._loop = asyncio.get_running_loop()
         self._births: dict[str, _Birth] = {}
+        self._templates: dict[str, Template] = {}
+        """The definitions in the latest birth of the node."""
         self._too_large: dict[str, Outcome] = {}
         self._held: dict[str, deque[_Held]] = {}
         self.confirmations = Confirmations(
             inner, settings.barrier_topic, library, settings.host_grace_s if host is not None else 0.0
         )
+        self._own = OwnMetrics(settings.facts, settings.figures)
         self._own_births: deque[bytes] = deque(maxlen=16)
         self._asked = Pause(settings.rebirth_interval_s)
         self._grown = Pause(settings.rebirth_interval_s)
@@ -234,11 +227,11 @@ class EdgeSession(Around[SharedSession]):
             return None
         device = self._node.devices[name]  # of which there is at least this table
         wanted = device.table if device.table is not None and device.table.covers(table) else table
-        if birth is None:
+        if birth is None and self._is_defined(wanted):
             self._bear(device, wanted)
             for other in list(self._node.devices.values()):  # what begins with it is born with it, before its data
                 is_known = other.id in self._births or other.id in self._too_large
-                if other.is_alive and other.table is not None and not is_known:
+                if other.is_alive and other.table is not None and not is_known and self._is_defined(other.table):
                     self._bear(other, other.table)
             return self._births.get(name)
         now_s = self._loop.time()
@@ -250,19 +243,30 @@ class EdgeSession(Around[SharedSession]):
         self._bear_all({name: wanted})
         return self._births.get(name)
 
+    def _is_defined(self, table: Table) -> bool:
+        """Whether the latest birth of the node has all definitions that a table uses."""
+        return all(each.name in self._templates for each in table.templates)
+
     def _bear_all(self, wanted: Mapping[str, Table]) -> None:
         """NBIRTH, and the DBIRTH of each device that is there or was born."""
-        payload = nbirth(self._bd_seq, self._clock_ms(), self._settings.facts)
-        self._own_births.append(payload)
-        self.confirmations.tell(self._message("NBIRTH", payload))
-        before, self._births = self._births, {}
-        self._too_large.clear()
+        to_bear: list[tuple[Device, Table]] = []
+        self._templates = {}
         for device in list(self._node.devices.values()):
             table = wanted.get(device.id) or (device.table if device.is_alive else None)
-            if table is None and device.id in before:
-                table = before[device.id].table
+            if table is None and device.id in self._births:
+                table = self._births[device.id].table
             if table is not None:
-                self._bear(device, table)
+                to_bear.append((device, table))
+            known = table or device.table or (device.tables[-1] if device.tables else None)
+            if known is not None:  # what is born later finds its definitions
+                self._templates |= known.by_template
+        payload = nbirth(self._bd_seq, self._clock_ms(), self._own.birth(), list(self._templates.values()))
+        self._own_births.append(payload)
+        self.confirmations.tell(self._message("NBIRTH", payload))
+        self._births = {}
+        self._too_large.clear()
+        for device, table in to_bear:
+            self._bear(device, table)
 
     def _bear(self, device: Device, table: Table) -> None:
         is_stale = not device.is_alive
@@ -291,6 +295,13 @@ class EdgeSession(Around[SharedSession]):
         self._log.info("births are asked for")
         self._bear_all({})
         self._go_on()
+
+    async def tell_figures(self) -> None:
+        """Send an NDATA when figures of the node have changed, until cancelled."""
+        while self._settings.node_interval_s:
+            await asyncio.sleep(self._settings.node_interval_s)
+            if self._has_begun and not self._is_over and (payload := self._own.changes(self._clock_ms())):
+                self.confirmations.tell(self._message("NDATA", payload))
 
     def _later(self, why: str, wait_s: float, then: Callable[[], None]) -> None:
         if why not in self._timers:
@@ -376,7 +387,11 @@ class EdgeSession(Around[SharedSession]):
 
     def _see_birth(self, packet: Packet) -> None:
         """Births of our own come back; one of somebody else has our name."""
-        if any(packet.payload.startswith(own) for own in self._own_births):
+        try:
+            payload, _ = opened(packet.payload)
+        except MalformedError:
+            payload = b""
+        if any(payload.startswith(own) for own in self._own_births):
             return
         more = self._sparing.line("rival")
         if more is not None:

@@ -5,12 +5,13 @@ Tables pass the outbox before the first row that needs them.  A session keeps th
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import msgspec
 
 from gateway.payload.sparkplug.datatypes import Datatype
+from gateway.payload.sparkplug.templates import Template
 from gateway.payload.sparkplug.wire import field, number_field
 
 GAPS = "Gateway/Gaps"
@@ -25,6 +26,11 @@ class Definition(msgspec.Struct, frozen=True, array_like=True):
     datatype: int
     node_id: str = ""
     unit: str | None = None
+    template: str = ""
+    """The definition of a structure."""
+    low: float | None = None
+    high: float | None = None
+    """Where the value lies in normal operation."""
 
 
 class Table(msgspec.Struct, frozen=True, dict=True):
@@ -36,6 +42,8 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     metrics: tuple[Definition, ...]
     """The last one is that of gaps."""
     version: str
+    templates: tuple[Template, ...] = ()
+    """The definitions that its metrics use, each after those that it uses itself."""
 
     @cached_property
     def by_alias(self) -> dict[int, Definition]:
@@ -44,6 +52,10 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def by_name(self) -> dict[str, Definition]:
         return {metric.name: metric for metric in self.metrics}
+
+    @cached_property
+    def by_template(self) -> dict[str, Template]:
+        return {template.name: template for template in self.templates}
 
     @cached_property
     def heads(self) -> list[bytes]:
@@ -66,14 +78,16 @@ class Table(msgspec.Struct, frozen=True, dict=True):
 
 
 def _same(one: Definition, other: Definition) -> bool:
-    return (one.name, one.datatype) == (other.name, other.datatype)
+    return (one.name, one.datatype, one.template) == (other.name, other.datatype, other.template)
 
 
-def table_of(device: str, source: str, metrics: Iterable[Definition], gap_alias: int) -> Table:
+def table_of(
+    device: str, source: str, metrics: Iterable[Definition], gap_alias: int, templates: Sequence[Template] = ()
+) -> Table:
     """The table of a device, with the metric of gaps at its end."""
     found = (*metrics, Definition(GAPS, gap_alias, Datatype.STRING))
-    digest = hashlib.sha256(msgspec.msgpack.encode([device, source, found])).hexdigest()[:16]
-    return Table(device, source, found, digest)
+    digest = hashlib.sha256(msgspec.msgpack.encode([device, source, found, templates])).hexdigest()[:16]
+    return Table(device, source, found, digest, tuple(templates))
 
 
 def packed_table(table: Table) -> bytes:

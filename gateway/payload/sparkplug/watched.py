@@ -114,7 +114,9 @@ def _note(verb: str, device: str, body: Payload, seen: _Seen) -> str:
     if not seen.stream:
         return f"{verb} {device}: its birth is not known yet; ask for it with NCMD Node Control/Rebirth"
     if verb == "NBIRTH":
-        return f"NBIRTH bdSeq {seen.bd_seq}" + (f", rebirth {seen.births}" if seen.births else "")
+        again = f", rebirth {seen.births}" if seen.births else ""
+        return f"NBIRTH bdSeq {seen.bd_seq}{again}" + (f" {body.compression}" if body.compression else "")
     historical = sum(metric.is_historical for metric in body.metrics)
     told = [verb] if verb not in _DATA else []
+    told += [body.compression] if body.compression else []
     return " ".join([*told, *([f"{historical} historical"] if historical else [])])

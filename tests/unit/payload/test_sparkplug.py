@@ -18,22 +18,26 @@ from gateway.cli.watch import Watcher
 from gateway.delivery import Packet
 from gateway.errors import ConfigError
 from gateway.loading import load
-from gateway.model import Batch, Gap, Loss, Message, Tag, VariableType
+from gateway.model import Batch, DataField, Gap, Loss, Message, Tag, VariableType
 from gateway.model import DataType as OpcType
 from gateway.mqtt.watch import Arrived
 from gateway.payload.choose import announcement_for
 from gateway.payload.read import Reading
 from gateway.payload.sparkplug.births import dbirth, nbirth, ndeath
+from gateway.payload.sparkplug.compression import compressed
 from gateway.payload.sparkplug.host import HostState
 from gateway.payload.sparkplug.library import Library
 from gateway.payload.sparkplug.node import Names, Node
 from gateway.payload.sparkplug.numbers import Numbers
+from gateway.payload.sparkplug.own_metrics import OwnMetrics
+from gateway.payload.sparkplug.read import read_payload
 from gateway.payload.sparkplug.table import unpacked_table
-from gateway.payload.sparkplug.wire import as_historical, fields_in, metric_of, metrics_of, varint
-from gateway.values import LocalizedText, QualifiedName
+from gateway.payload.sparkplug.wire import MalformedError, as_historical, fields_in, metric_of, metrics_of, varint
+from gateway.values import LocalizedText, QualifiedName, RawStructure, Structure, Typed
 from tests.support.payloads import TICKS, batch_of, config_of
 from tests.support.sparkplug import Json, SparkplugHost, Tahu, tahu
 from tests.support.sparkplug_edge import Plant
+from tests.support.sparkplug_structures import in_definition, in_value, is_definition, plain
 
 MS = 1_755_526_400_123
 """`TICKS` in milliseconds since 1970."""
@@ -103,10 +107,154 @@ def test_arrays_are_packed(reader: Tahu, tmp_path: Path, kind: int, values: list
     assert [str(each) for each in metric["value"] or []] == [str(each) for each in values]
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "columns", "rows"),
+    [
+        (6, [[1, -2], [3, 4]], ["0", "1"], [[1, -2], [3, 4]]),
+        (11, [[0.5, 1.5, 2.5]], ["0", "1", "2"], [[0.5, 1.5, 2.5]]),
+        (1, [[True], [False]], ["0"], [[True], [False]]),
+        (9, [[2**63, 1]], ["0", "1"], [[str(2**63), "1"]]),
+        (8, [[-(2**40)]], ["0"], [[str(-(2**40))]]),
+        (12, [["a", None]], ["0", "1"], [["a", ""]]),
+        (14, [[uuid.UUID(int=1)]], ["0"], [[str(uuid.UUID(int=1))]]),
+        (13, [[TICKS]], ["0"], [[str(MS)]]),
+        (6, [[[1], [2]], [[3], [4]]], ["i0", "i1", "0"], [[0, 0, 1], [0, 1, 2], [1, 0, 3], [1, 1, 4]]),
+        (6, [[], []], ["0"], []),
+    ],
+)  # fmt: skip
+def test_a_matrix_is_a_dataset(
+    reader: Tahu, tmp_path: Path, kind: int, value: object, columns: list[str], rows: list[list[object]]
+) -> None:
+    """tck-id-payloads-dataset-column-size, tck-id-payloads-dataset-column-num-headers,
+    tck-id-payloads-dataset-types-def, tck-id-payloads-dataset-types-num, tck-id-payloads-dataset-types-type,
+    tck-id-payloads-dataset-types-value, tck-id-payloads-dataset-parameter-type-req,
+    tck-id-payloads-template-dataset-value
+    """
+    plant = Plant(tmp_path)
+    [metric] = rows_of(reader, plant, batch_of([(kind | 0xC0, value)]))
+    assert metric["type"] == "DataSet"
+    told = metric["value"]
+    assert (told["columns"], told["rows"]) == (columns, rows)
+    assert list(in_value(metric, {}, "data")) == []
+    first = next(each for each in born(reader, plant)["metrics"] if each["name"] == "tag0")
+    assert first["value"] == told
+
+
+def recipe(**more: Typed) -> Structure:
+    """A value of a structure that nobody describes."""
+    inner = Structure("nsu=urn:u;i=8", {"X": Typed(10, 0.5), "Y": Typed(6, -3)})
+    return Structure("nsu=urn:u;i=9", {"Name": Typed(12, "a"), "At": Typed(22, inner), **more})
+
+
+def test_a_structure_is_an_instance_of_a_template(reader: Tahu, tmp_path: Path) -> None:
+    """tck-id-payloads-template-instance-is-definition, tck-id-payloads-template-instance-ref,
+    tck-id-payloads-template-instance-members, tck-id-payloads-template-instance-members-birth,
+    tck-id-payloads-template-definition-nbirth, tck-id-payloads-template-definition-nbirth-only,
+    tck-id-payloads-template-definition-is-definition, tck-id-payloads-template-definition-ref,
+    tck-id-payloads-template-definition-members, tck-id-payloads-template-version,
+    tck-id-payloads-template-ref-definition, tck-id-payloads-template-ref-instance,
+    tck-id-payloads-template-is-definition, tck-id-payloads-template-is-definition-definition,
+    tck-id-payloads-template-is-definition-instance, tck-id-topics-nbirth-templates
+    """
+    plant = Plant(tmp_path)
+    sizes = Typed(0x86, [1, 2])
+    [metric] = rows_of(reader, plant, batch_of([(22, recipe(Sizes=sizes, Parts=Typed(0x96, [Structure("p", {})])))]))
+    told = {"Name": "a", "At": {"X": 0.5, "Y": -3}, "Sizes": [1, 2], "Parts": "[{}]"}
+    table = plant.node.devices["line-1"].table
+    assert table is not None
+    birth = reader.read("spBv1.0/factory/NBIRTH/edge", nbirth(1, MS, (), table.templates))
+    known = {each["name"]: each for each in birth["metrics"] if is_definition(each)}
+    assert list(known) == ["nsu=urn:u;i=8", "nsu=urn:u;i=9"]
+    assert [list(in_definition(each, known)) for each in known.values()] == [[], []]
+    [first, _] = born(reader, plant)["metrics"]
+    for each, verb in ((metric, "data"), (first, "birth")):
+        found = plain(each)
+        assert isinstance(found, dict)
+        assert found | {"Sizes": [1, 2]} == told  # the members of arrays are bytes for that reader
+        assert list(in_value(each, known, verb)) == []
+
+
+def test_the_template_is_what_the_server_describes_and_what_is_absent_is_null(reader: Tahu, tmp_path: Path) -> None:
+    point = OpcType("i=8", "Point", 22, fields=(DataField("X", "i=10", -1), DataField("Y", "i=6", -1)))
+    fields = (
+        DataField("Name", "i=12", -1), DataField("At", "i=8", -1), DataField("Path", "i=8", 1),
+        DataField("Grid", "i=6", 2), DataField("Mode", "i=77", -1, is_optional=True), DataField("Any", "i=24", -1),
+        DataField("Self", "i=9", -1),
+    )  # fmt: skip
+    mode = OpcType("i=77", "Mode", 6, ((0, "Off"),))
+    described = VariableType(-1, (OpcType("i=9", "Recipe", 22, kind=1, fields=fields), point, mode))
+    plant = Plant(tmp_path)
+    tags = [Tag("r", "i=1", variable_type=described), Tag("s", "i=2", variable_type=described)]
+    value = Structure("i=9", {**recipe().fields, "Grid": Typed(0xC6, [[1, 2]]), "Any": Typed(24, Typed(6, 5))})
+    made = [m for m in plant.store(batch_of([(22, value)], tags=tags)) if m.values]
+    table = plant.node.devices["line-1"].table
+    assert table is not None
+    assert [each.name for each in table.templates] == ["Point", "Recipe"]
+    assert [each.datatype for each in table.templates[1].members] == [12, 19, 12, 16, 3, 12, 12]
+    r, s, _ = (plain(each) for each in born(reader, plant)["metrics"])
+    empty = dict.fromkeys((each.name for each in fields), None)
+    assert r == {**empty, "Name": "a", "At": {"X": 0.5, "Y": -3}, "Grid": [[1, 2]], "Any": "5"}
+    assert s == {**empty, "At": {"X": None, "Y": None}}
+    [metric] = reader.read(made[0].topic, made[0].payload)["metrics"]
+    assert plain(metric) == r
+
+
+def test_a_structure_that_grows_has_another_template_and_a_text_at_last(tmp_path: Path) -> None:
+    plant, names = Plant(tmp_path), []
+    for count in (0, 0, *range(1, 12)):
+        plant.store(batch_of([(22, recipe(**{f"More{n}": Typed(6, n) for n in range(count)}))]))
+        table = plant.node.devices["line-1"].table
+        assert table is not None
+        names.append(table.metrics[0].template)
+    wider = [f"nsu=urn:u;i=9~{number}" for number in range(2, 9)]
+    assert names == ["nsu=urn:u;i=9", "nsu=urn:u;i=9", *wider, "", "", "", ""]
+    plant.store(batch_of([(22, RawStructure("i=1", b""))], tags=[Tag("raw", "i=7")]))
+    table = plant.node.devices["line-1"].table
+    assert table is not None
+    assert [metric.datatype for metric in table.metrics] == [12, 12]
+
+
+def test_a_member_of_changing_type_becomes_a_text_and_the_rest_stays(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    for value in (Typed(6, 1), Typed(11, 0.5), Typed(1, True)):
+        plant.store(batch_of([(22, recipe(Odd=value))]))
+    table = plant.node.devices["line-1"].table
+    assert table is not None
+    assert [(each.name, each.datatype) for each in table.templates[-1].members] == [
+        ("Name", 12),
+        ("At", 19),
+        ("Odd", 12),
+    ]
+    assert table.templates[-1].name == "nsu=urn:u;i=9~2"
+
+
+def test_unit_and_range_are_properties_of_births(reader: Tahu, tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    tags = [Tag("a", "i=1", unit="bar", range=(-1.5, 16.0)), Tag("b", "i=2", range=(0.0, 1.0)), Tag("c", "i=3")]
+    plant.store(batch_of([(11, 1.0), (11, 2.0), (11, 3.0)], tags=tags, statuses=[0, 0x80310000, 0]))
+    told = [each.get("properties", {}) for each in born(reader, plant)["metrics"][:3]]
+    assert {name: each["value"] for name, each in told[0].items()} == {
+        "engUnit": "bar",
+        "engLow": -1.5,
+        "engHigh": 16.0,
+    }
+    assert {name: each["value"] for name, each in told[1].items() if "eng" in name} == {"engLow": 0.0, "engHigh": 1.0}
+    assert {each["type"] for name, each in told[0].items() if name != "engUnit"} == {"Double"}
+    assert told[1]["Quality"]["value"] == 0
+    assert not told[2]
+
+
 def test_what_sparkplug_lacks_is_text_as_json_has_it(reader: Tahu, tmp_path: Path) -> None:
-    metrics = rows_of(reader, Plant(tmp_path), batch_of([(0xC6, [[1, 2], [3, 4]]), (0x8E, [uuid.UUID(int=1)])]))
+    metrics = rows_of(reader, Plant(tmp_path), batch_of([(0x96, [Structure("t", {})]), (0x8E, [uuid.UUID(int=1)])]))
     assert [each["type"] for each in metrics] == ["String", "String"]
-    assert json.loads(metrics[0]["value"]) == [[1, 2], [3, 4]]
+    assert json.loads(metrics[0]["value"]) == [{}]
+
+
+def test_for_hosts_that_read_neither_structures_and_matrices_are_text(reader: Tahu, tmp_path: Path) -> None:
+    plant, motor = Plant(tmp_path, structures="json"), Structure("t", {"Speed": Typed(11, 1.5)})
+    metrics = rows_of(reader, plant, batch_of([(22, motor), (0xC6, [[1, 2], [3, 4]])]))
+    assert [each["type"] for each in metrics] == ["String", "String"]
+    assert [json.loads(each["value"]) for each in metrics] == [{"Speed": 1.5}, [[1, 2], [3, 4]]]
 
 
 def test_a_metric_of_changing_type_becomes_a_text_once(reader: Tahu, tmp_path: Path) -> None:
@@ -271,7 +419,7 @@ def test_seq_rises_by_one_from_each_birth_and_only_with_what_is_sent(verbs: list
     tck-id-payloads-sequence-num-req-nbirth, tck-id-topics-nbirth-seq-num, tck-id-topics-dbirth-seq,
     tck-id-topics-ddata-seq-num, tck-id-topics-ddeath-seq-num
     """
-    numbers, expected = Numbers(lambda: 1), 0
+    numbers, expected = Numbers(clock_ms=lambda: 1), 0
     for verb in verbs:
         topic = "gateways/x" if verb == "other" else f"spBv1.0/g/{verb}/n"
         message = Message(topic, b"", "", 0, 0)
@@ -449,6 +597,44 @@ def test_an_edge_node_that_cannot_work_is_refused_at_validation(
         return
     with pytest.raises(ConfigError, match=re.escape(said)):
         load(path)
+
+
+def test_watch_shows_structures_matrices_and_figures_of_compressed_messages(tmp_path: Path) -> None:
+    plant, watcher = Plant(tmp_path), Watcher()
+    motor = Structure("nsu=urn:u;i=9", {"Speed": Typed(11, 1.5), "Text": Typed(12, "x" * 600)})
+    made = [m for m in plant.store(batch_of([(22, motor), (0xC6, [[1, -2]])])) if m.values]
+    table = plant.node.devices["line-1"].table
+    assert table is not None
+    own = OwnMetrics((("Properties/Software", "s" * 600),), lambda: plant.figures)
+    birth = nbirth(3, MS, own.birth(), table.templates)
+    plant.figures = {"Gateway/Sources": 1, "Gateway/Backlog": 7}
+    for algorithm in ("", "DEFLATE", "GZIP"):
+        numbers = Numbers(algorithm)
+
+        def see(
+            verb: str, payload: bytes, device: str = "", numbers: Numbers = numbers, algorithm: str = algorithm
+        ) -> dict[str, object]:
+            message = numbers.dress(Message(plant.node.names.topic(verb, device), payload, "", 0, 0))
+            numbers.sent(message)
+            reading, odd = watcher.see(Arrived(Packet(message.topic, message.payload), False), 1.0)
+            assert reading is not None
+            assert not odd
+            assert (algorithm in reading.note) == (len(payload) > 512 or not algorithm)
+            return dict(reading.values)
+
+        assert see("NBIRTH", birth)[motor.type_id] == {"Speed": None, "Text": None}
+        see("DBIRTH", dbirth(table, plant.node.latest.get, MS), "line-1")
+        found = see("DDATA", made[0].payload, "line-1")
+        assert found["line-1/tag0"] == {"Speed": 1.5, "Text": "x" * 600}
+        assert found["line-1/tag1"] == [{"0": 1, "1": -2}]
+        assert see("NDATA", metric_of(4, MS, b"\x58\x07")) == {"Gateway/Backlog": 7}
+
+
+def test_watch_says_what_is_wrong_with_a_compressed_message() -> None:
+    head = compressed(b"", "DEFLATE")[:-3]
+    for payload in (head, head + b"\x2a\x03abc", compressed(b"\x08\x01" * 40_000_000, "GZIP")):
+        with pytest.raises(MalformedError, match=r"compressed payload|cut off"):
+            read_payload(payload)
 
 
 def test_watch_follows_births_names_numbers_and_rebirths(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.model import Tag
 from gateway.payload.sparkplug.wire import double_field, field, number_field
+from gateway.values import Structure, Typed
 from tests.support.payloads import TICKS, batch_of
 from tests.support.sparkplug import SparkplugHost, Tahu, tahu
 from tests.support.sparkplug_edge import BARRIER, Plant, Wire, settled
@@ -401,6 +402,75 @@ def test_another_node_of_the_same_name_is_told(tmp_path: Path) -> None:
                 wire.say("spBv1.0/factory/NBIRTH/edge", number_field(1, 5) + number_field(3, 0))
                 await settled()
                 assert any("another edge node has the same name" in log["event"] for log in logs)
+
+    run(body)
+
+
+@pytest.mark.parametrize("compression", ["none", "deflate", "gzip"])
+def test_a_structure_that_changes_has_the_node_born_again_with_its_definition(
+    reader: Tahu, tmp_path: Path, compression: str
+) -> None:
+    """tck-id-payloads-template-definition-nbirth, tck-id-payloads-template-instance-members-birth,
+    tck-id-operational-behavior-data-publish-dbirth-change
+    """
+    plant = Plant(tmp_path, rebirth_interval="100ms", compression=compression)
+
+    def put_recipe(at: int, **fields: float) -> None:
+        value = Structure("nsu=urn:u;i=9", {name: Typed(11, each) for name, each in fields.items()})
+        plant.store(batch_of([(22, value)], tags=[A], ticks=[TICKS + 10_000_000 * at]))
+
+    async def body() -> None:
+        async with plant.session(reader) as (session, wire):
+            for at, fields in enumerate(
+                ({"x": 1.0}, {"x": 2.0}, {"x": 3.0, "y": 1.0}, {"x": 4.0}, {"x": 5.0, "z": 0.0})
+            ):
+                put_recipe(at, **fields)
+                await asyncio.wait(plant.forward(session))
+            births = [list(host_of(wire).templates)]
+            plant.forward(session)
+            got = [change.value for change in host_of(wire).values["line-1/a"]]
+            assert got[-1] == {"x": 5.0, "y": None, "z": 0.0}
+            assert {"x": 4.0, "y": None} in got
+            assert births == [["nsu=urn:u;i=9~3"]]
+            assert [verb for verb in wire.verbs if verb == "NBIRTH"] == ["NBIRTH"] * 4
+            own = [payload for topic, payload in wire.got if "NBIRTH" in topic]
+            with capture_logs() as logs:
+                wire.say("spBv1.0/factory/NBIRTH/edge", own[-1])
+                await settled()
+            assert not any("same name" in log["event"] for log in logs)
+        assert not host_of(wire).violations
+        assert not plant.stored
+
+    run(body)
+
+
+def test_figures_of_the_node_are_in_its_birth_and_told_when_they_change(reader: Tahu, tmp_path: Path) -> None:
+    """tck-id-payloads-ndata-timestamp, tck-id-payloads-ndata-seq, tck-id-payloads-ndata-seq-inc,
+    tck-id-payloads-ndata-order, tck-id-payloads-ndata-qos, tck-id-payloads-ndata-retain, tck-id-topics-ndata-mqtt,
+    tck-id-topics-ndata-seq-num, tck-id-topics-ndata-timestamp, tck-id-topics-ndata-topic, tck-id-topics-ndata-payload,
+    tck-id-operational-behavior-data-publish-nbirth-change
+    """
+    plant = Plant(tmp_path, node_interval="10ms")
+
+    async def body() -> None:
+        put(plant, 1.0)
+        async with plant.session(reader) as (session, wire):
+            await asyncio.wait(plant.forward(session))
+            plant.figures = {"Gateway/Sources": 2, "Gateway/Backlog": 0}
+            await wire.wait(lambda: "NDATA" in wire.verbs)
+            plant.figures = {"Gateway/Sources": 2, "Gateway/Backlog": 9}
+            await wire.wait(lambda: wire.verbs.count("NDATA") == 2)
+            told = host_of(wire).values
+            assert [(change.value, change.verb) for change in told["/Gateway/Sources"]] == [
+                ("1", "birth"),
+                ("2", "data"),
+            ]
+            assert [(change.value, change.verb) for change in told["/Gateway/Backlog"]] == [
+                ("0", "birth"),
+                ("9", "data"),
+            ]
+            assert all(topic == "spBv1.0/factory/NDATA/edge" for topic, _ in wire.got if "NDATA" in topic)
+        assert not host_of(wire).violations
 
     run(body)
 
