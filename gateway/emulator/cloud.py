@@ -91,6 +91,12 @@ class Cloud:
             self.counts["kicked"] += 1
             each.end(0x8E, "another connection of this device")
 
+    def expire(self, device: str) -> None:
+        """End the connections of a device, as the end of its login does."""
+        for each in [each for each in self.everyone if each.who is not None and each.who.device == device]:
+            self.tell("expired", f"the login of {device}")
+            each.end(0x87, "the login has ended")
+
     def publish(self, message: mqtt.Publish) -> int:
         """Send to whoever has subscribed to it.  Returns to how many."""
         return sum([each.deliver(message) for each in [*self.everyone]])

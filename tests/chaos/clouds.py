@@ -1,6 +1,6 @@
-"""A plant of 50 machines against every cloud of `config/clouds`, emulated, with faults; and 122 plants on one cloud.
+"""A plant of 50 machines against every profile, emulated, with faults; and 122 plants on one cloud.
 
-    make clouds                                  every example, ten minutes of a plant's day
+    make clouds                                  every profile, ten minutes of a plant's day, and a table
     make clouds ARGS="--plants 122"              as many gateways on AWS IoT Core, each within its own limits
     make clouds ARGS="--only huawei-iotda --minutes 60"
 
@@ -17,6 +17,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -24,25 +25,38 @@ import structlog
 
 from gateway.emulator.broker import emulated
 from gateway.emulator.policy import Devices
-from gateway.profiles import profile_named
-from tests.support.cloud_runs import CLOUDS, KEY, Verdict, on_the_way, verdict_of, with_faults
+from gateway.loading import load
+from gateway.profiles import names_of_profiles, profile_named
+from tests.support.cloud_runs import CLOUDS, KEY, Verdict, on_the_way, verdict_of, with_endings, with_faults
 
 EVERY_S = 10.0
 """Of simulated time between two changes of the plant."""
 FLEET = "aws-iot-core"
 
 
+def ways() -> dict[str, tuple[str, dict[str, str]]]:
+    """Every profile: an example of it, and what has to be changed there."""
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for path in sorted(CLOUDS.glob("*.yaml")):
+        for broker in load(path).all_brokers:
+            if path.stem != "plant-and-two-clouds" and broker.profile is not None:
+                found[broker.profile] = (path.stem, {})
+    return found | {name: ("google-emqx", {"profile": name}) for name in names_of_profiles() if name not in found}
+
+
 async def one(name: str, folder: Path, machines: int, minutes: float) -> Verdict:
-    """One example: quiet production first, then rounds of faults."""
+    """One profile: production, and in the middle of it rounds of faults."""
     folder.mkdir()
     changes = int(minutes * 60 / EVERY_S)
-    async with on_the_way(name, folder, machines=machines) as way:
+    example, more = ways()[name]
+    async with on_the_way(example, folder, machines=machines, **more) as way:
         now_s = time.time()
         for n in range(changes):
             await way.produce(now_s - (changes - n) * EVERY_S, share=0.5)
             await asyncio.sleep(0)
             if n == changes // 2:
                 await with_faults(way, 2, way.broker.device or "edge-1")
+                await with_endings(way, way.broker.device or "edge-1")
         await way.wait_delivered()
         return verdict_of(name, way)
 
@@ -81,9 +95,23 @@ async def fleet(plants: int, folder: Path, machines: int, minutes: float) -> lis
         return [verdict_of(name, way) for name, way in zip(names, ways, strict=True)]
 
 
+def table_of(found: Sequence[Verdict]) -> Iterator[str]:
+    """All runs as a table."""
+    told = ("connects", "kicked", "expired", "refused", "answered", "delayed")
+    yield f"| profile | good | messages | values | missing | repeats | throttled | peak/s | {' | '.join(told)} |"
+    yield f"| --- | --- {'| ---: ' * (6 + len(told))}|"
+    for each in found:
+        most = "" if each.most_per_s is None else f" of {each.most_per_s:g}"
+        cells = [
+            each.name, "yes" if each.is_good else "NO", each.messages, each.values,
+            sum(map(len, each.missing.values())), each.repeats, each.throttled, f"{each.peak_per_s}{most}", *(each.counts.get(name, 0) for name in told),
+        ]  # fmt: skip
+        yield f"| {' | '.join(map(str, cells))} |"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help="one example, or renewal")
+    parser.add_argument("--only", help="one profile, or renewal")
     parser.add_argument("--machines", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=10.0, help="of the plant's time")
     parser.add_argument("--plants", type=int, default=0, help="so many gateways on one AWS IoT Core instead")
@@ -107,15 +135,13 @@ def main() -> int:
                 if not each.is_good:
                     print(each)
         else:
-            names = [chosen.only] if chosen.only else [*sorted(path.stem for path in CLOUDS.glob("*.yaml")), "renewal"]
-            for name in names:
-                if name == "plant-and-two-clouds":
-                    continue
+            for name in [chosen.only] if chosen.only else [*sorted(ways()), "renewal"]:
                 at = Path(folder) / name
                 work = renewal(at, 4) if name == "renewal" else one(name, at, chosen.machines, chosen.minutes)
                 verdict = asyncio.run(work)
                 found.append(verdict)
                 print(verdict, flush=True)
+            print("\n".join(["", *table_of(found)]))
     return 0 if found and all(each.is_good for each in found) else 1
 
 

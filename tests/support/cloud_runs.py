@@ -30,6 +30,7 @@ from gateway.payload.choose import encoder_for, with_needs_of_format
 from gateway.payload.read import PayloadReader
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward
+from gateway.profiles import profile_named
 from tests.support.forwarding import queue
 from tests.support.programs import ROOT
 
@@ -169,8 +170,7 @@ async def on_the_way(
     the device's, where the example has another login."""
     config = load(CLOUDS / f"{name}.yaml")
     found = next(each for each in config.all_brokers if not broker or each.name == broker)
-    profile = found.table
-    assert profile is not None
+    profile = profile_named(str(changes.get("profile", found.profile)))
     who = found.who("edge-1")
     key = key or (KEY if found.credentials is not None else "")
     async with AsyncExitStack() as stack:
@@ -264,3 +264,31 @@ async def with_faults(way: Way, rounds: int, device: str) -> None:
             cloud.throttle(0.2)
         await way.produce(time.time())
     await way.wait_delivered()
+
+
+async def with_endings(way: Way, device: str) -> None:
+    """A login that ends in mid-backlog; and where logins hold the time, a clock that is wrong for a while."""
+    cloud = way.cloud.cloud
+    login, has_key = cloud.policy.profile.login, way.broker.credentials is not None
+    await _backlog(way)
+    if login.lifetime_s is not None and has_key:
+        cloud.expire(device)
+    if login.password in ("sas", "huawei", "tencent") and has_key:
+        refused = cloud.counts["refused"]
+        cloud.policy.offset_s = 2 * 86_400.0
+        cloud.kick(device)
+        await way.produce(time.time())
+        await cloud.wait_until(lambda cloud: cloud.counts["refused"] > refused)
+        cloud.policy.offset_s = 0.0
+    await way.wait_delivered()
+
+
+async def _backlog(way: Way) -> None:
+    """Changes while the cloud is away; the first of them has arrived at the end."""
+    cloud = way.cloud.cloud
+    cloud.go()
+    for _ in range(3):
+        await way.produce(time.time())
+    cloud.come_back()
+    taken = cloud.counts["taken"]
+    await cloud.wait_until(lambda cloud: cloud.counts["taken"] > taken)
