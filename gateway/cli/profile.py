@@ -20,8 +20,8 @@ from gateway.opcua.explore import plan as plan_source
 from gateway.payload.clouds import warnings_about_clouds
 from gateway.profiles import Profile, names_of_profiles, profile_named
 from gateway.profiles.table import LIMITS
+from gateway.run.gateway import client_id_of
 from gateway.run.readiness import with_lines
-from gateway.run.sink_unit import client_id_of
 
 profile = typer.Typer(
     no_args_is_help=True,

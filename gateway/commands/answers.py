@@ -86,6 +86,19 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a codec asks a cloud for."""
+
+    topic: str
+    payload: bytes
+    until_ns: int
+    entry: None = None
+
+    def message(self, now_ns: int) -> Message:
+        return Message(self.topic, self.payload, "", 0, 0, priority=Priority.EVENT)
+
+
+@dataclass(frozen=True, slots=True)
 class AuditLine:
     """A line of the audit, as it stands in its file."""
 

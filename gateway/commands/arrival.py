@@ -7,7 +7,7 @@ A requester chooses the topic of its answer.  Only its own topic of answers, or 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.commands.codec import Heard, Wish
+from gateway.commands.codec import Heard, Known, Wish
 from gateway.commands.forms import Asked
 from gateway.commands.listening import Listening, listenings
 from gateway.commands.outcome import Refused
@@ -18,6 +18,8 @@ from gateway.topics import escape, expand, problems_of
 
 PREFIX = "gateways/{gateway}/commands"
 CLOCK_DOUBT_S = 5.0
+Things = Mapping[str, Mapping[str, str]]
+"""By broker: what it calls this gateway, as fields of topics (`thing`, `product`)."""
 MOST_CORRELATION = 256
 _MOST_TOPIC = 1000
 
@@ -40,24 +42,40 @@ class Hall:
     listenings: Sequence[Listening]
     endpoints: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Sources by `endpoint_key` of their addresses and names."""
+    things: Things = field(default_factory=dict)
+    at: Mapping[str, Sequence[Listening]] = field(default_factory=dict)
+    """The listenings with the names of the brokers that have some."""
 
-    @property
-    def filters(self) -> tuple[str, ...]:
+    def names_at(self, broker: str) -> Mapping[str, str]:
+        """What this broker calls the gateway, by field: `thing` and `product`."""
+        return self.things.get(broker, {})
+
+    def listenings_at(self, broker: str) -> Sequence[Listening]:
+        """The topics as this broker has them."""
+        return self.at.get(broker, self.listenings)
+
+    def filters(self, broker: str) -> tuple[str, ...]:
         """The topic filters of the subscription for requests."""
-        return tuple(topic for each in self.listenings for topic in each.filters)
+        return tuple(topic for each in self.listenings_at(broker) for topic in each.filters)
 
 
-def hall_of(gateway: str, config: CommandsConfig, endpoints: Mapping[str, Sequence[str]] | None = None) -> Hall:
-    return Hall(gateway, config, listenings(gateway, config), endpoints or {})
+def hall_of(
+    gateway: str, config: CommandsConfig, endpoints: Mapping[str, Sequence[str]] | None = None,
+    things: Things | None = None,
+) -> Hall:  # fmt: skip
+    heard, things = listenings(gateway, config), things or {}
+    at = {broker: [each.at(names) for each in heard] for broker, names in things.items()}
+    as_named = [each.at({"thing": escape(gateway)}) for each in heard]
+    return Hall(gateway, config, as_named, endpoints or {}, things, at)
 
 
-def read(packet: Packet, hall: Hall, broker: str, now_ns: int) -> list[Arrival]:
+def read(packet: Packet, hall: Hall, broker: str, now_ns: int, known: Known = dict) -> list[Arrival]:
     """Read any packet.  Invalid requests are returned with the reason to refuse them."""
-    for listening in hall.listenings:
+    for listening in hall.listenings_at(broker):
         names = listening.names_in(packet.topic)
         if names is not None:
             requester = listening.requester or names.get("requester", "")
-            heard = Heard(packet, names, requester, hall.gateway, hall.endpoints)
+            heard = Heard(packet, names, requester, hall.gateway, hall.endpoints, known)
             return [_arrival(wish, heard, listening, hall, broker, now_ns) for wish in listening.codec.decode(heard)]
     return []  # the broker sent a message outside the subscription
 
@@ -65,7 +83,7 @@ def read(packet: Packet, hall: Hall, broker: str, now_ns: int) -> list[Arrival]:
 def _arrival(wish: Wish, heard: Heard, listening: Listening, hall: Hall, broker: str, now_ns: int) -> Arrival:
     packet, requester, config = heard.packet, heard.requester, hall.config
     wanted = packet.response_topic or wish.respond_to
-    home = expand(listening.replies, {"gateway": hall.gateway, "requester": requester})
+    home = expand_of_clouds(listening.replies, {**heard.names, "gateway": hall.gateway, "requester": requester})
     topic = wanted if wanted and lies_below(wanted, home) else home
     given = packet.correlation if wish.correlation is None else wish.correlation
     correlation = given[:MOST_CORRELATION]
@@ -99,6 +117,12 @@ def _deadline_s(packet: Packet, request: Request | None, now_ns: int, lifetime_s
         sent_s = request.sent_s if request is not None else None
         said.append((sent_s if sent_s is not None else now_ns / 1e9) + lifetime_s)
     return min(said, default=None)
+
+
+def expand_of_clouds(template: str, fields: Mapping[str, str]) -> str:
+    """The topic; at clouds it may begin with `$`."""
+    mark = "$" if template.startswith("$") else ""
+    return mark + expand(template.removeprefix("$"), fields)
 
 
 def lies_below(topic: str, home: str) -> bool:

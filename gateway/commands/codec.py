@@ -18,6 +18,9 @@ MOST_WISHES = 100
 Context = Mapping[str, Json]
 """What the answer needs of its request, in addition to the common fields.  It is kept in the journal: small."""
 
+Known = Callable[[], Mapping[str, Sequence[str]]]
+"""By connected source: the names of the variables that rules name there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -30,6 +33,7 @@ class Heard:
     gateway: str
     endpoints: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The sources, by `endpoint_key` of their addresses and by their names."""
+    known: Known = dict
 
     def source_at(self, endpoint: str) -> str:
         """The configured source with this address or name.  Raises `Refused`.  It never causes a connection."""
@@ -94,6 +98,8 @@ class Codec:
     """Seconds until the deadline of a request that has none; None: it must have one."""
     tells_accepted: bool = False
     """Whether a requester can tell `accepted` from the final answer."""
+    asks: Sequence[tuple[str, bytes]] = ()
+    """What it asks a cloud for at the beginning of a session, once it listens: templates of topics, and payloads."""
     announce: Callable[[str, Sequence[str]], Sequence[tuple[str, Mapping[str, object]]]] | None = None
     """Retained messages of the gateway for its sources: topic and body of each."""
 

@@ -23,8 +23,8 @@ from functools import partial
 import structlog
 
 from gateway.cancellation import unless_asked
-from gateway.commands.answers import SHARE, Announcement, Answer, AuditLine, Mailbox, answer_in
-from gateway.commands.arrival import Arrival, check_time, hall_of, read, shown
+from gateway.commands.answers import SHARE, Announcement, Answer, AuditLine, Mailbox, Question, answer_in
+from gateway.commands.arrival import Arrival, Things, check_time, expand_of_clouds, hall_of, read, shown
 from gateway.commands.codecs.choose import codec_of
 from gateway.commands.entries import Entry
 from gateway.commands.forms import Asked, Told, answer_of, audit_of
@@ -65,11 +65,12 @@ class Desk:
         now_ns: Callable[[], int] = time.time_ns,
         itself: Itself | None = None,
         endpoints: Endpoints | None = None,
+        things: Things | None = None,
     ) -> None:
         """`latest_ns` returns the latest time that the wall clock has ever shown."""
         self._gateway = gateway
         self._config = config
-        self._hall = hall_of(gateway, config, endpoints)
+        self._hall = hall_of(gateway, config, endpoints, things)
         self._is_open = True
         self.journal = journal
         self._metrics = metrics
@@ -99,25 +100,30 @@ class Desk:
             )  # fmt: skip
             self._settle(asked, entry, _LEFT_OPEN if entry.is_executing else _RESTARTED, entry.operation)
 
-    def configure(self, config: CommandsConfig | None, endpoints: Endpoints | None = None) -> None:
+    def configure(
+        self, config: CommandsConfig | None, endpoints: Endpoints | None = None, things: Things | None = None
+    ) -> None:
         """Use this configuration from the next request on.  None: refuse all requests.
 
-        `endpoints` are the sources by address and name, if they have changed.  The topics of new codecs are subscribed
-        to in the next session.
+        `endpoints` are the sources by address and name, and `things` the names of the gateway, if they have changed.
+        The topics of new codecs are subscribed to in the next session.
         """
         self._is_open = config is not None
         if config is None:
             return
         self._config = config
-        self._hall = hall_of(self._gateway, config, self._hall.endpoints if endpoints is None else endpoints)
+        former = self._hall
+        self._hall = hall_of(
+            self._gateway, config, former.endpoints if endpoints is None else endpoints,
+            former.things if things is None else things,
+        )  # fmt: skip
         self.journal.keep_within(config)
         for worker in self._workers.values():
             worker.configure(config)
 
-    @property
-    def filters(self) -> Sequence[str]:
-        """The topic filters on which commands come."""
-        return self._hall.filters
+    def filters(self, broker: str) -> Sequence[str]:
+        """The topic filters on which commands of this broker come."""
+        return self._hall.filters(broker)
 
     def is_taken_from(self, broker: str) -> bool:
         """Whether commands of this broker are accepted."""
@@ -155,6 +161,9 @@ class Desk:
         """What the rules name on the servers that are connected, by source and kind."""
         return {name: names for name, worker in sorted(self._workers.items()) if (names := worker.names)}
 
+    def _known(self) -> Mapping[str, Sequence[str]]:
+        return {source: names.get("variable", ()) for source, names in self.names.items()}
+
     def attends(self, server: Operations) -> bool:
         """Whether commands for this connected source are accepted."""
         return any(worker.server is server for worker in self._workers.values())
@@ -180,15 +189,19 @@ class Desk:
     async def _serve(self, broker: str, session: SharedSession) -> None:
         """Serve until the session ends.  The pipeline reports its loss."""
         self._announce(broker)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._mailbox(broker).deliver(session), name=f"answers to {broker}")
+        async with asyncio.TaskGroup() as tasks:  # it subscribes first, then it asks
             tasks.create_task(self._receive(broker, session), name=f"requests of {broker}")
+            tasks.create_task(self._mailbox(broker).deliver(session), name=f"answers to {broker}")
 
     def _announce(self, broker: str) -> None:
         """What codecs tell everybody at the beginning of a session."""
         until_ns = self._now_ns() + int(60e9)
         sources = sorted({rule.source for rule in self._config.rules if rule.source})
+        names = self._hall.names_at(broker)
         for listening in self._hall.listenings:
+            for template, payload in listening.codec.asks:
+                topic = expand_of_clouds(template, {"thing": self._gateway, "product": "_", **names})
+                self._mailbox(broker).put(Question(topic, payload, until_ns))
             if listening.codec.announce is not None:
                 for topic, body in listening.codec.announce(self._gateway, sources):
                     self._mailbox(broker).put(Announcement(topic, body, until_ns))
@@ -204,7 +217,7 @@ class Desk:
 
     async def _receive(self, broker: str, session: SharedSession) -> None:
         try:
-            async with aclosing(session.arrivals(*self._hall.filters)) as packets:
+            async with aclosing(session.arrivals(*self._hall.filters(broker))) as packets:
                 async for packet in packets:
                     await self.take(broker, packet, *session.arrived())
         except Unavailable:
@@ -227,7 +240,7 @@ class Desk:
         Their records are written together.
         """
         now_ns = self._now_ns()
-        arrivals = [arrival for packet in packets for arrival in read(packet, self._hall, broker, now_ns)]
+        arrivals = [arrival for packet in packets for arrival in read(packet, self._hall, broker, now_ns, self._known)]
         if len(arrivals) == 1:
             await self._take(arrivals[0], now_ns)
             return
@@ -392,11 +405,12 @@ async def open_desk(
     now_ns: Callable[[], int] = time.time_ns,
     itself: Itself | None = None,
     endpoints: Endpoints | None = None,
+    things: Things | None = None,
 ) -> AsyncIterator[Desk]:
     """Open a desk with this journal.  At the end everything is written and the journal closed."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns, itself, endpoints)
+            desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns, itself, endpoints, things)
             tasks.create_task(unless_asked(journal.run), name="journal of commands")
             keeping = tasks.create_task(unless_asked(desk.run), name="keep the journal of commands")
             try:

@@ -6,7 +6,7 @@ by the configuration for a topic without that level.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.commands.codec import Codec
 from gateway.commands.codecs.choose import CODECS
@@ -30,6 +30,11 @@ class Listening:
     requester: str = ""
     """The requester of all messages, if the topic does not name one."""
     lifetime_s: float | None = None
+
+    def at(self, names: Mapping[str, str]) -> "Listening":
+        """With what a broker calls this gateway in the place of its fields."""
+        templates = tuple(_filled(each, names) for each in self.templates)
+        return replace(self, templates=templates, replies=_filled(self.replies, names))
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -62,6 +67,10 @@ def listenings(gateway: str, config: CommandsConfig) -> Sequence[Listening]:
 
 def _templates(codec: Codec, topic: str, gateway: str) -> tuple[str, ...]:
     return codec.topics(topic.replace("{gateway}", escape(gateway)))
+
+
+def _filled(template: str, names: Mapping[str, str]) -> str:
+    return _FIELD.sub(lambda found: names.get(found[1], found[0]), template)
 
 
 def _match(template: str, topic: str) -> Mapping[str, str] | None:

@@ -155,7 +155,11 @@ def id_in(payload: bytes) -> tuple[str, str]:
 
 def decode(payload: bytes) -> Request:
     """Decode a request.  Raises `Refused` if it is invalid."""
-    body = body_of(payload)
+    return request_in(body_of(payload))
+
+
+def request_in(body: Mapping[str, object]) -> Request:
+    """The request in a decoded object.  Raises `Refused` if it is invalid."""
     operation = body.get("operation")
     known = next((each for each in OPERATIONS if each == operation), None)
     if known is None:

@@ -177,14 +177,21 @@ class CommandRule(Strict):
         return hasattr(self, operation) and self._is_set(operation)
 
 
-CodecName = Literal["omp", "opc-publisher", "opcua-actions", "sparkplug", "iot-hub", "iotda"]
+CodecName = Literal[
+    "omp", "opc-publisher", "opcua-actions", "sparkplug", "iot-hub", "iot-hub-twin", "iotda", "iotda-properties",
+    "aws-shadow", "aws-jobs", "tencent", "alibaba",
+]  # fmt: skip
 """Requests in other forms than the gateway's own; `gateway/commands/codecs` implements them."""
 
 
-_OF_CLOUDS = ("iot-hub", "iotda")
+OF_CLOUDS = (
+    "iot-hub", "iot-hub-twin", "iotda", "iotda-properties", "aws-shadow", "aws-jobs", "tencent", "alibaba",
+)  # fmt: skip
 """Codecs at topics of a cloud, which let one requester stand for all."""
 _MORE_FIELDS = {
-    "opc-publisher": ("method",), "sparkplug": ("device",), "iot-hub": ("method", "rid"), "iotda": ("rid",),
+    "opc-publisher": ("method",), "sparkplug": ("device",), "iot-hub": ("method", "rid"), "iotda": ("rid", "thing"),
+    "iotda-properties": ("rid", "thing"), "aws-shadow": ("thing",), "aws-jobs": ("thing",),
+    "alibaba": ("product", "thing"),
 }  # fmt: skip
 """Levels that the topics of a codec may have beside `{gateway}` and `{requester}`."""
 _WITH_VALUES = {
@@ -200,7 +207,9 @@ class CodecConfig(Strict):
     format: CodecName
     """`omp`: the connector of the Open Manufacturing Platform.  `opc-publisher`: the methods of OPC Publisher.
     `opcua-actions`: OPC UA Part 14, needs `opcua-pubsub` values.  `sparkplug`: DCMD, needs `sparkplug` values.
-    `iot-hub`: direct methods of Azure IoT Hub.  `iotda`: commands of Huawei IoTDA."""
+    `iot-hub`, `iot-hub-twin`: direct methods and desired properties of Azure IoT Hub.  `iotda`, `iotda-properties`:
+    commands and property sets of Huawei IoTDA.  `aws-shadow`, `aws-jobs`: shadow and jobs of an AWS thing.  `tencent`,
+    `alibaba`: properties, and actions or services, of their thing models."""
     topic: str | None = None
     """Topic template of requests, with `{gateway}` and `{requester}`, and with `{method}` for `opc-publisher` (default:
     that of the format)."""
@@ -276,7 +285,7 @@ def problems_with_commands(
 
 def _without_dollar(form: CodecName, topic: str) -> str:
     """Clouds have topics that begin with `$`."""
-    return topic.removeprefix("$") if form in _OF_CLOUDS else topic
+    return topic.removeprefix("$") if form in OF_CLOUDS else topic
 
 
 def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -> Iterator[Problem]:
@@ -294,7 +303,7 @@ def problems_with_codecs(commands: CommandsConfig, with_values: Iterable[str]) -
                 yield (*place, "topic"), "needs a level {method}, which names the operation"
             if ("{requester}" in codec.topic.split("/")) == (codec.requester is not None):
                 yield (*place, "topic"), "needs either a level {requester}, or the key `requester`"
-        elif codec.format in ("sparkplug", *_OF_CLOUDS):
+        elif codec.format in ("sparkplug", *OF_CLOUDS):
             if codec.requester is None:
                 yield (*place, "requester"), "is missing: the topic does not tell who asks"
         elif codec.requester is not None:

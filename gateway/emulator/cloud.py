@@ -1,14 +1,16 @@
 """The state of one emulated cloud: what came in, who is connected, what it does now."""
 
 import asyncio
+import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.emulator import packets as mqtt
 from gateway.emulator.policy import Admitted, Policy
+from gateway.emulator.things import Said, Things
 
 _MOST_TOLD = 1000
 
@@ -66,6 +68,10 @@ class Cloud:
     retained: dict[str, mqtt.Publish] = field(default_factory=dict)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by whatever happens."""
+    things: Things = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.things = Things(is_aws="$aws" in self.policy.profile.topics.free)
 
     def tell(self, what: str, text: str) -> None:
         self.counts[what] += 1
@@ -100,6 +106,21 @@ class Cloud:
     def publish(self, message: mqtt.Publish) -> int:
         """Send to whoever has subscribed to it.  Returns to how many."""
         return sum([each.deliver(message) for each in [*self.everyone]])
+
+    def desire(self, device: str, patch: Mapping[str, object]) -> None:
+        """Change the twin or shadow of a device, and tell it."""
+        self.say(device, self.things.desire(device, patch))
+
+    def assign(self, device: str, job: str, document: Mapping[str, object]) -> None:
+        """Give a device a job (AWS)."""
+        self.say(device, self.things.assign(device, job, document))
+
+    def say(self, device: str, said: Sequence[Said]) -> None:
+        """Send to the connections of one device, as far as they have subscribed."""
+        for topic, body in said:
+            message = mqtt.Publish(topic, json.dumps(body).encode(), 1, False, 0)
+            for each in [each for each in self.everyone if each.who is not None and each.who.device == device]:
+                each.deliver(message)
 
     async def wait_until(self, is_so: Callable[["Cloud"], bool]) -> None:
         """Wait for something to have happened."""

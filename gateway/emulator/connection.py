@@ -1,6 +1,7 @@
 """One client of an emulated cloud: reads its packets, asks the policy, obeys it."""
 
 import asyncio
+import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -189,7 +190,7 @@ class Connection(asyncio.Protocol):
         assert self.who is not None
         now_s, cloud = self._loop.time(), self._cloud
         if self._is_open:
-            self._publish(message)
+            self._on_wish(message)
             self._acknowledge(message)
             return
         self._note(now_s, message)
@@ -208,6 +209,20 @@ class Connection(asyncio.Protocol):
             case _:
                 cloud.tell("closed", decision.text)
                 self.end(decision.code, decision.text)
+
+    def _on_wish(self, message: mqtt.Publish) -> None:
+        """What an onlooker publishes: `desired/DEVICE` and `jobs/DEVICE/JOB` are for the cloud, all else for others."""
+        levels = message.topic.split("/")
+        try:
+            body = json.loads(message.payload)
+        except ValueError:
+            body = None
+        if isinstance(body, dict) and levels[0] == "desired" and len(levels) == 2:
+            self._cloud.desire(levels[1], body)
+        elif isinstance(body, dict) and levels[0] == "jobs" and len(levels) == 3:
+            self._cloud.assign(levels[1], levels[2], body)
+        else:
+            self._publish(message)
 
     def _note(self, now_s: float, message: mqtt.Publish) -> None:
         """What the profile limits, as it came."""
@@ -237,6 +252,7 @@ class Connection(asyncio.Protocol):
             cloud.taken.append(taken)
             cloud.on_taken(taken)
             self._publish(replace(message, retain=decision.retain))
+            cloud.say(self.who.device, cloud.things.answers(self.who.device, message.topic, message.payload))
         if decision.wait_s > 0:
             cloud.counts["delayed"] += 1
             self._pause(decision.wait_s)

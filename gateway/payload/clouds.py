@@ -38,7 +38,10 @@ def warnings_about_clouds(config: Config) -> list[Problem]:
     return [(each.place, each.text) for each in findings(config) if not each.is_problem]
 
 
-_CODECS = {"azure-iot-hub": ("iot-hub",), "huawei-iotda": ("iotda",)}
+_CODECS = {
+    "azure-iot-hub": ("iot-hub", "iot-hub-twin"), "huawei-iotda": ("iotda", "iotda-properties"),
+    "tencent-iot": ("tencent",), "alibaba-iot": ("alibaba",),
+}  # fmt: skip
 """By profile: the codecs of commands that come on its topics."""
 
 

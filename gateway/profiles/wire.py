@@ -50,10 +50,10 @@ class Wire:
         """Nothing is counted."""
 
     def _reply_of(self, topic: str) -> str:
-        """The topic, if it is one where the cloud waits for answers.  Inside the gateway none begins with `$`."""
+        """The topic, if it is one where the cloud waits for answers.  Those of values never are."""
         plain = f"${topic[3:]}" if topic.startswith("%24") else topic
         replies = (filled(each, self.who.fields).removesuffix("#") for each in self.profile.topics.replies)
-        return plain if plain.startswith("$") and any(map(plain.startswith, replies)) else ""
+        return plain if plain.startswith(("$", "/")) and any(map(plain.startswith, replies)) else ""
 
     def hears(self, topic_filter: str) -> bool:
         """Whether the cloud takes a subscription to this filter: one with topics of its own takes no other."""
@@ -65,7 +65,7 @@ class Wire:
     def topic_of(self, topic: str, *, has_values: bool = True) -> str:
         """The cloud's topic for one of ours, without a property bag."""
         known = self._known.get((topic, has_values))
-        if known is None and (reply := self._reply_of(topic)):
+        if known is None and not has_values and (reply := self._reply_of(topic)):
             return reply
         if known is None:
             template = (self.of_values if has_values else None) or self.profile.topics.publish

@@ -11,7 +11,7 @@ from gateway.commands.journal import journal_in
 from gateway.config import CommandsConfig, Config
 from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
 from gateway.in_thread import in_thread
-from gateway.run.gateway import Gateway
+from gateway.run.gateway import Gateway, things_of
 
 
 @asynccontextmanager
@@ -44,6 +44,6 @@ async def _desk_of(
     metrics, latest_ns = gateway.metrics.commands, lambda: outbox.latest_ns
     endpoints = endpoints_of(config.sources)
     async with open_desk(
-        config.name, commands, journal, metrics, latest_ns, itself=itself, endpoints=endpoints
+        config.name, commands, journal, metrics, latest_ns, itself=itself, endpoints=endpoints, things=things_of(config)
     ) as desk:
         yield desk

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from gateway.commands.arrival import Things
 from gateway.commands.codec import endpoints_of
 from gateway.commands.desk import Desk
-from gateway.config import Config, PayloadConfig, Route
+from gateway.config import BrokerConfig, Config, PayloadConfig, Route
 from gateway.errors import ConfigError
 from gateway.happened import Happened
 from gateway.link import Backoff, Link
@@ -25,6 +26,21 @@ from gateway.run.history import History
 from gateway.run.taking import Reload
 
 DISTRIBUTION = "connected-factory"
+
+
+def client_id_of(config: Config, broker: BrokerConfig) -> str:
+    """The default client id at a broker.  With several brokers it contains the broker's name, since two of them may be
+    the same broker."""
+    return config.name if len(config.all_brokers) == 1 else f"{config.name}-{broker.name}"
+
+
+def things_of(config: Config) -> Things:
+    """What each broker calls this gateway."""
+    found: dict[str, dict[str, str]] = {}
+    for broker in config.all_brokers:
+        who = broker.who(client_id_of(config, broker))
+        found[broker.name] = {"thing": who.device, "product": who.product}
+    return found
 
 
 async def _no_commands(config: Config) -> None:
@@ -79,7 +95,7 @@ class Gateway:
         broker follows its own."""
         self.config = config
         if self.desk is not None:
-            self.desk.configure(config.commands, endpoints_of(config.sources))
+            self.desk.configure(config.commands, endpoints_of(config.sources), things_of(config))
         self.routing.change(*_routes_of(config))
         for broker, route in config.routes.items():
             if broker in self.outbox.readers:

@@ -17,8 +17,8 @@ from gateway.config.private_files import rule_for
 from gateway.errors import ConfigError
 from gateway.loading import Loaded, load_with_lines
 from gateway.payload.clouds import warnings_about_clouds
+from gateway.run.gateway import client_id_of
 from gateway.run.sink_kinds import problems_with_broker
-from gateway.run.sink_unit import client_id_of
 from gateway.run.source_unit import problems_with_source
 from gateway.urls import parse_url
 from gateway.yaml_positions import Place, Problem

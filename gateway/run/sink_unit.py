@@ -25,7 +25,7 @@ from gateway.payload.layout import route_of
 from gateway.payload.presence import hash_of, presence_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward
-from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop, counted_link
+from gateway.run.gateway import DISTRIBUTION, Gateway, client_id_of, count_drop, counted_link
 from gateway.run.life import Life, live
 from gateway.run.sink_kinds import kind_of
 
@@ -231,7 +231,7 @@ async def _connected(
     wanted = with_needs_of_format(broker, payload)
     presence = form.presence if form is not None else _presence(gateway, broker)
     desk = gateway.desk if gateway.desk is not None and gateway.desk.is_taken_from(broker.name) else None
-    topics = desk.filters if desk is not None else ()
+    topics = desk.filters(broker.name) if desk is not None else ()
     async with kind.open_sink(wanted, link, client_id, presence, form.late if form is not None else None) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes
@@ -245,12 +245,6 @@ async def _connected(
                 return
             async with desk.serving(broker.name, session) as shared:
                 yield shared
-
-
-def client_id_of(config: Config, broker: BrokerConfig) -> str:
-    """The default client id at a broker.  With several brokers it contains the broker's name, since two of them may be
-    the same broker."""
-    return config.name if len(config.all_brokers) == 1 else f"{config.name}-{broker.name}"
 
 
 def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:

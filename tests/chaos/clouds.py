@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -34,9 +35,9 @@ EVERY_S = 10.0
 FLEET = "aws-iot-core"
 
 
-def ways() -> dict[str, tuple[str, dict[str, str]]]:
+def ways() -> dict[str, tuple[str, dict[str, Any]]]:
     """Every profile: an example of it, and what has to be changed there."""
-    found: dict[str, tuple[str, dict[str, str]]] = {}
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
     for path in sorted(CLOUDS.glob("*.yaml")):
         for broker in load(path).all_brokers:
             if path.stem != "plant-and-two-clouds" and broker.profile is not None:
@@ -48,8 +49,8 @@ async def one(name: str, folder: Path, machines: int, minutes: float) -> Verdict
     """One profile: production, and in the middle of it rounds of faults."""
     folder.mkdir()
     changes = int(minutes * 60 / EVERY_S)
-    example, more = ways()[name]
-    async with on_the_way(example, folder, machines=machines, **more) as way:
+    example, of_broker = ways()[name]
+    async with on_the_way(example, folder, machines=machines, **of_broker) as way:
         now_s = time.time()
         for n in range(changes):
             await way.produce(now_s - (changes - n) * EVERY_S, share=0.5)
@@ -102,10 +103,10 @@ def table_of(found: Sequence[Verdict]) -> Iterator[str]:
     yield f"| --- | --- {'| ---: ' * (6 + len(told))}|"
     for each in found:
         most = "" if each.most_per_s is None else f" of {each.most_per_s:g}"
-        cells = [
-            each.name, "yes" if each.is_good else "NO", each.messages, each.values,
-            sum(map(len, each.missing.values())), each.repeats, each.throttled, f"{each.peak_per_s}{most}", *(each.counts.get(name, 0) for name in told),
-        ]  # fmt: skip
+        missing, good = sum(map(len, each.missing.values())), "yes" if each.is_good else "NO"
+        told_of = [each.counts.get(name, 0) for name in told]
+        peak = f"{each.peak_per_s}{most}"
+        cells = [each.name, good, each.messages, each.values, missing, each.repeats, each.throttled, peak, *told_of]
         yield f"| {' | '.join(map(str, cells))} |"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 
+from gateway.commands.arrival import Things
 from gateway.commands.desk import Desk, open_desk
 from gateway.commands.itself import Itself
 from gateway.commands.journal import Journal, journal_in
@@ -262,10 +263,12 @@ class Office:
 async def office(
     folder: Path, config: CommandsConfig, server: FakeServer | None = None, now_ns: Callable[[], int] = time.time_ns,
     latest_ns: Callable[[], int] = lambda: 0, itself: Itself | None = None, files: Files | None = None,
+    things: Things | None = None,
 ) -> AsyncIterator[Office]:  # fmt: skip
     journal, server = journal_in(folder, config, files, now_ns), server or press()
     endpoints = dict.fromkeys(("shop", "opc.tcp://shop:4840"), ("shop",))
-    async with open_desk("edge", config, journal, Metrics().commands, latest_ns, now_ns, itself, endpoints) as desk:
+    made_by = (journal, Metrics().commands, latest_ns, now_ns, itself, endpoints, things)
+    async with open_desk("edge", config, *made_by) as desk:
         made = Office(desk, server, journal)
         async with desk.attending("shop", server), desk.serving("broker", made):
             yield made

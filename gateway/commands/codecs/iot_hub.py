@@ -9,31 +9,30 @@ at times: the id of one that names none is made of its number and its content, s
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-
-import orjson
 
 from gateway.commands.codec import Codec, Context, Encoded, Heard, Wish, refusal
 from gateway.commands.fields import body_of
 from gateway.commands.outcome import Refused
-from gateway.commands.request import decode
+from gateway.commands.request import request_in
 
 TOPIC = "$iothub/methods/POST/{method}/{rid}"
 REPLIES = "$iothub/methods/res"
 LIFETIME_S = 30.0
-_STATUS = {"done": 200, "accepted": 202, "refused": 403, "expired": 408, "failed": 500, "unknown": 504}
+STATUS = {"done": 200, "accepted": 202, "refused": 403, "expired": 408, "failed": 500, "unknown": 504}
 
 
 def request_of(operation: str, body: Mapping[str, object], number: str) -> Wish:
     """The wish of a body without an operation, and perhaps without an id."""
-    digest = hashlib.blake2b(orjson.dumps([operation, body]), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(json.dumps([operation, body]).encode(), digest_size=8).hexdigest()
     given = body.get("id")
     own_id = given if isinstance(given, str) and given else f"{number}:{digest}"[:128]
     source = body.get("source")
     if not isinstance(source, str):
         raise Refused("invalid", "source: the name of a source, or _gateway")
     asked = {key: value for key, value in body.items() if key != "source"}
-    request = decode(orjson.dumps({**asked, "operation": operation, "id": own_id}))
+    request = request_in({**asked, "operation": operation, "id": own_id})
     return Wish(source, request, None, own_id)
 
 
@@ -50,7 +49,7 @@ def _decode(heard: Heard) -> Sequence[Wish]:
 
 
 def _encode(answer: Mapping[str, object], context: Context) -> Encoded:
-    return Encoded(answer, below=f"{_STATUS.get(str(answer['outcome']), 500)}/{context.get('rid', '')}")
+    return Encoded(answer, below=f"{STATUS.get(str(answer['outcome']), 500)}/{context.get('rid', '')}")
 
 
 IOT_HUB = Codec(TOPIC, _decode, _encode, REPLIES, frozenset(("method", "rid")), lifetime_s=LIFETIME_S)

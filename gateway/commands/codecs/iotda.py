@@ -7,7 +7,7 @@
         {"result_code": 0, "response_name": "done", "paras": {"answer": "…"}}
 
 A product's model has parameters of plain types: what is more than that stands in `request`, as JSON text, and the
-answer in `answer`.  The topics name the device: without `topic` and `replies` it is called as the gateway.
+answer in `answer`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from gateway.commands.codecs.reading import object_in, text_in
 from gateway.commands.fields import body_of
 from gateway.commands.outcome import Refused
 
-TOPIC = "$oc/devices/{gateway}/sys/commands/{rid}"
-REPLIES = "$oc/devices/{gateway}/sys/commands/response"
+TOPIC = "$oc/devices/{thing}/sys/commands/{rid}"
+REPLIES = "$oc/devices/{thing}/sys/commands/response"
 
 
 def _decode(heard: Heard) -> Sequence[Wish]:

@@ -2,20 +2,26 @@
 
 import asyncio
 import base64
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from gateway.commands.arrival import hall_of, read
+from gateway.commands.codecs.choose import CODECS as CODECS_BY_NAME
+from gateway.commands.forms import Told, answer_of
 from gateway.config import CommandsConfig
-from gateway.config.commands import problems_with_codecs
+from gateway.config.commands import OF_CLOUDS, problems_with_codecs
+from gateway.delivery import Packet
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
 from gateway.operations import PastValue
 from gateway.values import Typed
 from tests.support.commands import Office, commands, press
-from tests.unit.commands.test_desk import ALL, run
+from tests.unit.commands.test_desk import ALL, in_every_codec, run
 
 CODECS: list[dict[str, object]] = [{"format": "opc-publisher"}, {"format": "opcua-actions"}]
 OPEN = commands(ALL, codecs=CODECS, verify_within="50ms", slow_after="60s")
@@ -243,3 +249,26 @@ def test_the_answer_of_a_codec_survives_the_process(tmp_path: Path) -> None:
     config = commands(ALL, codecs=CODECS[:1])
     run(tmp_path, first, config)
     run(tmp_path, second, config)
+
+
+BIG, DEEP, LONE = 10**30, {"x": [1, {"y": None}]}, "\ud800"
+ODD = [BIG, DEEP, LONE, [1, [2]], None, True, 1e308, "x" * 5000]
+ODD_BODIES = [
+    b"", b"[]", b"{}", b"nonsense",
+    b'{"state": 5, "execution": 7, "services": [1], "params": 4, "method": 3, "id": 3}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({*OF_CLOUDS}))
+def test_nothing_that_a_cloud_sends_is_more_than_a_refusal(name: str) -> None:
+    """A codec that raises would end each session that gets the message."""
+    config = commands(ALL, codecs=[{"format": name, "requester": "mes"}])
+    hall = hall_of("edge", config, {"shop": ("shop",)})
+    topic, body = in_every_codec("Speed")[name]
+    text = json.dumps(body)
+    bodies = [*ODD_BODIES, *(text.replace("1.0", json.dumps(odd)).encode() for odd in ODD)]
+    for payload in bodies:
+        for arrival in read(Packet(topic, payload), hall, "broker", time.time_ns(), lambda: {"shop": ["Speed"]}):
+            assert arrival.asked.codec == name
+            told = answer_of(arrival.asked, "edge", Told("refused", "invalid"), time.time_ns())
+            assert orjson.dumps(CODECS_BY_NAME[name].encode(told, arrival.asked.context).body)

@@ -18,6 +18,7 @@ from gateway.commands.audit import lines_in
 from gateway.commands.codecs.choose import CODECS
 from gateway.commands.together import Together
 from gateway.config import CommandsConfig
+from gateway.config.commands import OF_CLOUDS as CODECS_OF_CLOUDS
 from gateway.delivery import Packet
 from gateway.errors import Unavailable
 from gateway.operations import Target, Unsure
@@ -522,11 +523,11 @@ RULES = st.lists(
 )  # fmt: skip
 
 
-OF_CLOUDS: dict[str, dict[str, object]] = {name: {"requester": "mes"} for name in ("iot-hub", "iotda")}
+OF_CLOUDS: dict[str, dict[str, object]] = {name: {"requester": "mes"} for name in CODECS_OF_CLOUDS}
 EVERY_CODEC = [{"format": name, **OF_CLOUDS.get(name, {})} for name in sorted(CODECS) if name != "native"]
 
 
-def in_every_codec(tag: str) -> list[tuple[str, dict[str, object]]]:
+def in_every_codec(tag: str) -> dict[str, tuple[str, dict[str, object]]]:
     """The same write as users of each codec say it, with its topic."""
     now, own_id = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), str(uuid.uuid4())
     found: dict[str, tuple[str, dict[str, object]]] = {
@@ -560,8 +561,30 @@ def in_every_codec(tag: str) -> list[tuple[str, dict[str, object]]]:
              "paras": {"source": "shop", "writes": [{"tag": tag, "value": 1.0}]}},
         ),
     }  # fmt: skip
+    version, writes = time.time_ns(), [{"tag": tag, "value": 1.0}]
+    found |= {
+        "iot-hub-twin": (
+            f"$iothub/twin/PATCH/properties/desired/?$version={version}", {"shop": {tag: 1.0}, "$version": version},
+        ),
+        "aws-shadow": ("$aws/things/edge/shadow/update/delta", {"version": version, "state": {"shop": {tag: 1.0}}}),
+        "aws-jobs": (
+            "$aws/things/edge/jobs/notify-next",
+            {"execution": {"jobId": "j", "executionNumber": version,
+                           "jobDocument": {"source": "shop", "operation": "write", "writes": writes}}},
+        ),
+        "iotda-properties": (
+            f"$oc/devices/edge/sys/properties/set/request_id={own_id}",
+            {"services": [{"service_id": "shop", "properties": {tag: 1.0}}]},
+        ),
+        "tencent": (
+            "$thing/down/property/P1/edge", {"method": "control", "clientToken": own_id, "params": {tag: 1.0}},
+        ),
+        "alibaba": (
+            "/sys/P1/edge/thing/service/property/set", {"id": own_id, "version": "1.0", "params": {tag: 1.0}},
+        ),
+    }  # fmt: skip
     assert found.keys() == CODECS.keys() - {"native"}, "a codec that this property does not try"
-    return list(found.values())
+    return found
 
 
 @settings(max_examples=30, deadline=None)
@@ -590,7 +613,7 @@ def test_no_request_reaches_a_node_without_a_rule(
         for tag in tags:
             await at.ask("write", writes=[{"tag": tag, "value": 1.0}])
             await at.ask("browse", below=tag, levels=5)
-            for number, (topic, request) in enumerate(in_every_codec(tag)):
+            for number, (topic, request) in enumerate(in_every_codec(tag).values()):
                 told = sum(not message.retain for message in at.got)
                 await at.take(request, topic=topic, correlation=f"{tag}{number}".encode())
                 while sum(not message.retain for message in at.got) == told:

@@ -12,6 +12,7 @@ from gateway.cli.command_requests import Verb, Wish, body_of
 from gateway.commands.arrival import hall_of, read
 from gateway.commands.codecs.choose import CODECS
 from gateway.commands.request import OPERATIONS
+from gateway.config.commands import OF_CLOUDS
 from gateway.delivery import Packet
 from tests.support.commands import commands
 
@@ -20,7 +21,7 @@ ASKED = re.findall(r"^\|[^|]+\| `gateway command ([^`]*)`", README, flags=re.MUL
 PUBLISHED = re.findall(
     r"^\| `([a-z-]+)`[^|]*\|[^|]*\| `mosquitto_pub .*?-t (\S+) .*?-m '(.*)'` \|$", README, flags=re.MULTILINE
 )
-OF_OTHERS = {"native", "sparkplug", "iot-hub", "iotda"}
+OF_OTHERS = {"native", "sparkplug", *OF_CLOUDS}
 """The client has the first, host applications of Sparkplug and the clouds have the others."""
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.config import Config
-from gateway.run.sink_unit import client_id_of
+from gateway.run.gateway import client_id_of
 
 
 def config(**keys: object) -> Config:
