@@ -1,5 +1,6 @@
 """`python -m gateway`, and the `gateway` command."""
 
+import os
 import sys
 
 from gateway.process_signals import EXIT_INTERRUPTED, from_now_on, from_the_first_moment, to_the_last
@@ -9,6 +10,7 @@ from gateway.stop_deadline import sigterm_thread
 def main() -> None:
     """Entry point of the `gateway` command."""
     from_the_first_moment()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here uses
     if sys.argv[1:2] == ["run"]:
         sigterm_thread()
     try:

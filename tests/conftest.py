@@ -12,6 +12,7 @@ import pytest
 
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the many processes of the tests would compile the project again each
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrices this small cost four times the CPU with threads
 
 CI = os.environ.get("CI") == "true"
 

@@ -6,6 +6,7 @@ So an estimate is judged by the theoretical standard error, not by an estimated 
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -67,8 +68,13 @@ class Chain(Generic[S]):
         squares = float(self.pi @ each)
         return Expected(exact, squares + 2 * float(self.pi @ (self._counts @ ahead)))
 
+    @cached_property
+    def _fundamental(self) -> Vector:
+        """The fundamental matrix: one inversion serves all averages of the chain."""
+        return np.asarray(np.linalg.inv(np.outer(np.ones(len(self.pi)), self.pi) - self._rates), dtype=np.float64)
+
     def _deviation(self, centred: Vector) -> Vector:
-        solved = np.linalg.solve(np.outer(np.ones(len(self.pi)), self.pi) - self._rates, centred)
+        solved = self._fundamental @ centred
         return np.asarray(solved - self.pi @ solved, dtype=np.float64)
 
 

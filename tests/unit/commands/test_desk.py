@@ -587,7 +587,7 @@ def in_every_codec(tag: str) -> dict[str, tuple[str, dict[str, object]]]:
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(RULES, st.lists(NAMES, min_size=1, max_size=6, unique=True), st.booleans())
 def test_no_request_reaches_a_node_without_a_rule(
     rules: list[dict[str, object]], tags: list[str], all_or_nothing: bool

@@ -38,9 +38,9 @@ CIRCLE = (
 
 
 def test_rework_into_full_buffers_does_not_stop_the_line() -> None:
-    line = ran(plant(*CIRCLE), 10 * DAY).lines[0]
+    line = ran(plant(*CIRCLE), 4 * DAY).lines[0]
     assert not line.stalled
-    assert line.delivered == pytest.approx(0.95 * 10 * DAY / 10, rel=0.01)
+    assert line.delivered == pytest.approx(0.95 * 4 * DAY / 10, rel=0.01)
     assert line.entered == line.delivered + line.lost + line.parts
     assert line.parts <= 3
 
@@ -150,15 +150,15 @@ def test_speed_costs_failures_and_tools() -> None:
 
 def test_speed_costs_scrap() -> None:
     station = {"name": "a", "scrap": 0.02}
-    (machine,) = ran(plant(station), 1_000_000, lambda factory: factory.machines[0].set_speed(3.0)).machines
-    assert machine.scrap / machine.cycles == pytest.approx(0.18, abs=0.003)
+    (machine,) = ran(plant(station), 300_000, lambda factory: factory.machines[0].set_speed(3.0)).machines
+    assert machine.scrap / machine.cycles == pytest.approx(0.18, abs=0.005)
 
 
 def test_an_exponent_of_zero_makes_speed_free() -> None:
     free = {"power": 0, "failures": 0, "defects": 0, "tool": 0}
     station = {"name": "a", "scrap": 0.02, "speed": free}
-    (machine,) = ran(plant(station), 500_000, lambda factory: factory.machines[0].set_speed(3.0)).machines
-    assert machine.scrap / machine.cycles == pytest.approx(0.02, abs=0.002)
+    (machine,) = ran(plant(station), 200_000, lambda factory: factory.machines[0].set_speed(3.0)).machines
+    assert machine.scrap / machine.cycles == pytest.approx(0.02, abs=0.0025)
 
 
 def test_a_price_below_zero_is_a_mistake() -> None:

@@ -24,7 +24,7 @@ def plant(causes: list[dict[str, Any]], **station: Any) -> Plant:
 
 def scrap_share(made: Plant) -> tuple[float, int]:
     factory = Factory(made, seed=2, keeping=False)
-    factory.run(10 * DAY)
+    factory.run(4 * DAY)
     machine = factory.machines[0]
     return machine.scrap / machine.cycles, machine.cycles
 
@@ -51,13 +51,13 @@ def test_defects_are_as_much_more_likely_as_the_causes_say(
 
 
 def test_failures_come_with_wear() -> None:
-    breaks = {"failures": [{"name": "f", "every": {"law": "exponential", "mean": 1000}, "repair": 1}], **TOOL}
+    breaks = {"failures": [{"name": "f", "every": {"law": "exponential", "mean": 500}, "repair": 1}], **TOOL}
     counts = []
     for causes in ([], [{"by": "wear", "failures": 3}]):
         factory = Factory(plant(causes, **breaks), seed=2, keeping=False)
-        factory.run(10 * DAY)
+        factory.run(5 * DAY)
         machine = factory.machines[0]
-        counts.append(machine.failures / machine.worked_s(10 * DAY))
+        counts.append(machine.failures / machine.worked_s(5 * DAY))
     assert counts[1] / counts[0] == pytest.approx(1 + 2 * 49.5 / 100, rel=0.15)
 
 
