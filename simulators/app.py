@@ -22,6 +22,7 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 
+from simulators.alarms import NO_ALARMS, Alarms
 from simulators.clock import Clock, LatePolicy
 from simulators.faults import Fault, FaultLog, Schedule
 from simulators.flow import Factory, Line, Machine, Part
@@ -80,6 +81,7 @@ class Settings:
     """Whether to simulate the time since the epoch as well, so that at speed 1 simulated time equals wall time."""
     faults: tuple[Fault, ...] = ()
     fault_log: Path | None = None
+    alarms: Alarms = NO_ALARMS
     access: Access = field(default_factory=Access)
     driving: Driving | None = None
 
@@ -105,7 +107,10 @@ class Running:
         self.factory = Factory(plant, settings.seed, start=settings.start)
         self.clock = Clock(self.factory.env, settings.speed, settings.late)
         self.servers = Servers(
-            plans(plant, self.factory, settings.start, self.clock), settings.access, recorder, self.clock
+            plans(plant, self.factory, settings.start, self.clock, settings.alarms),
+            settings.access,
+            recorder,
+            self.clock,
         )
         self.metrics = Metrics(
             self.factory.machines, self.pace, lines=self.factory.lines, crews=self.factory.crews.values()
@@ -189,7 +194,7 @@ class Running:
         )  # fmt: skip
 
 
-def plans(plant: Plant, factory: Factory, start: datetime, clock: Clock) -> list[Plan]:
+def plans(plant: Plant, factory: Factory, start: datetime, clock: Clock, alarms: Alarms = NO_ALARMS) -> list[Plan]:
     """One plan per server: the plant file asks for one server in all, one per line or one per machine."""
     found: dict[str, list[PackMLUnit]] = {} if factory.machines else {plant.name: []}
     for machine in factory.machines:
@@ -201,7 +206,7 @@ def plans(plant: Plant, factory: Factory, start: datetime, clock: Clock) -> list
     return [
         Plan(
             name, plant.site, units, load, start, clock, lines[n], list(factory.crews.values()) if n == 0 else (),
-            factory.set_points,
+            factory.set_points, alarms,
         )
         for n, ((name, units), load) in enumerate(zip(found.items(), loads, strict=True))
     ]  # fmt: skip

@@ -13,6 +13,7 @@ import orjson
 import typer
 
 from simulators import options as o
+from simulators.alarms import NO_ALARMS, load_alarms
 from simulators.app import Driving, Settings, serve
 from simulators.clock import LatePolicy, TooSlow
 from simulators.describe import describe
@@ -76,7 +77,8 @@ def serve_command(
     endpoint: o.Endpoint = "opc.tcp://127.0.0.1:4840", port: o.Port = None, epoch: o.Epoch = None,
     sample_hz: o.SampleHz = 4.0, record: o.Record = None, metrics_port: o.MetricsPort = None,
     metrics_host: o.MetricsHost = "127.0.0.1", metrics_name: o.MetricsNames = None, backfill: o.Backfill = 0.0,
-    faults: o.Faults = None, fault_log: o.FaultLog = None, security: o.Security = None, pki: o.Pki = o.PKI,
+    faults: o.Faults = None, fault_log: o.FaultLog = None, alarms: o.AlarmFile = None,
+    security: o.Security = None, pki: o.Pki = o.PKI,
     certificate_copy: o.CertificateCopy = None, users: o.Users = None, anonymous: o.Anonymous = None,
     vehicles: o.Vehicles = None, vehicles_most: o.VehiclesMost = 100, vehicles_every: o.VehiclesEvery = 5.0,
     vehicles_user: o.VehiclesUser = None, vehicles_password: o.VehiclesPassword = None,
@@ -98,6 +100,7 @@ def serve_command(
         status_json=status_json, live=not status_json and sys.stdout.isatty(), metrics_port=metrics_port,
         metrics_host=metrics_host, metrics_names=tuple(metrics_name or ()), backfill_s=3600.0 * backfill,
         follow_wall=epoch is None and speed == 1.0,
+        alarms=load_alarms(alarms, loaded) if alarms else NO_ALARMS,
         driving=Driving(broker, vehicles_most, vehicles_every) if broker is not None else None,
     )  # fmt: skip
     if certificate_copy and settings.access.certificate:

@@ -59,6 +59,7 @@ Faults = Annotated[
 FaultLog = Annotated[
     Path | None, typer.Option(help="Write the beginning and end of each fault to this file (JSON lines).")
 ]  # fmt: skip
+AlarmFile = Annotated[Path | None, typer.Option(help="Alarms and their script, such as config/alarms.yaml.")]
 Security = Annotated[
     list[str] | None,
     typer.Option(help="None, Basic256Sha256 or Aes256_Sha256_RsaPss; repeatable. Default: the plant file's."),

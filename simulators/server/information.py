@@ -112,6 +112,7 @@ class Information:
         self._levels = {path: states_of(models, ("p", number)) for path, number in LEVELS.items()}
         self.shown: dict[str, MachineInstances] = {}
         self.notifier = models.id(MACHINES)
+        ns.space.refer(numeric(ObjectIds.Server), self.notifier, HAS_NOTIFIER)
 
     def type_of(self, machine: Machine) -> ua.NodeId:
         """The type definition of a machine's own node."""

@@ -17,6 +17,7 @@ from asyncua.server.address_space import AddressSpace
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService, MonitoredItemValues
 
+from simulators.server.event_filters import Where, check, fields_of
 from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
 
 BAD = 0x8000_0000
@@ -65,6 +66,7 @@ class Items(MonitoredItemService):
         super().__init__(subscription, aspace)
         self.queues: dict[int, ItemQueue] = {}
         self._overflow: dict[int, ua.EventFieldList] = {}
+        self._wheres: dict[int, Where] = {}
         self.due: dict[int, ItemQueue] = {}
         """The queues with values to report, in the order of their first value."""
 
@@ -77,11 +79,35 @@ class Items(MonitoredItemService):
         self.queues[result.MonitoredItemId] = ItemQueue(item.queue_size, bool(asked.DiscardOldest))
         return result, item
 
+    def _create_events_monitored_item(self, params: ua.MonitoredItemCreateRequest) -> ua.MonitoredItemCreateResult:
+        read, asked = params.ItemToMonitor, params.RequestedParameters.Filter
+        notifier = self.aspace.read_attribute_value(read.NodeId, AttributeIds.EventNotifier)
+        if read.NodeId not in self.aspace:
+            return ua.MonitoredItemCreateResult(status(StatusCodes.BadNodeIdUnknown))
+        if not notifier.Value or not isinstance(notifier.Value.Value, int) or not notifier.Value.Value & 1:
+            return ua.MonitoredItemCreateResult(status(StatusCodes.BadAttributeIdInvalid))
+        code, told = check(self.aspace, asked)
+        if code:
+            refused = ua.MonitoredItemCreateResult(status(code))
+            refused.FilterResult = told
+            return refused
+        result = super()._create_events_monitored_item(params)
+        if result.StatusCode.is_good():
+            self._wheres[result.MonitoredItemId] = Where(self.aspace, asked.WhereClause)
+        return result
+
     def _modify_monitored_item(self, params: ua.MonitoredItemModifyRequest) -> ua.MonitoredItemModifyResult:
         item = self._monitored_items.get(params.MonitoredItemId)
         if item is None:
             return ua.MonitoredItemModifyResult(status(StatusCodes.BadMonitoredItemIdInvalid))
         asked = params.RequestedParameters
+        if self.watches_events(params.MonitoredItemId):
+            code, told = check(self.aspace, asked.Filter)
+            if code:
+                refused = ua.MonitoredItemModifyResult(status(code))
+                refused.FilterResult = told
+                return refused
+            self._wheres[params.MonitoredItemId] = Where(self.aspace, asked.Filter.WhereClause)
         item.queue_size = self._revise_queue_size(asked.QueueSize)
         item.client_handle = asked.ClientHandle
         item.filter = asked.Filter
@@ -98,6 +124,7 @@ class Items(MonitoredItemService):
     def _delete_monitored_items(self, mid: int) -> ua.StatusCode:
         self.queues.pop(mid, None)
         self.due.pop(mid, None)
+        self._wheres.pop(mid, None)
         item = self._monitored_items.get(mid)
         if item is not None and item.read_value_id is not None and item.read_value_id.NodeId not in self.aspace:
             self.aspace._handle_to_attribute_map.pop(item.callback_handle or 0, None)  # its node was removed
@@ -161,15 +188,22 @@ class Items(MonitoredItemService):
         """Whether any item here waits for events."""
         return bool(self._monitored_events)
 
-    def notify_event(self, event: Event, sources: Sequence[ua.NodeId]) -> None:
-        """Queue an event once for each item that watches one of `sources` and whose filter passes it."""
-        for source in sources:
+    def watches_events(self, mid: int) -> bool:
+        """Whether there is such an item, and it waits for events."""
+        return any(mid in mids for mids in self._monitored_events.values())
+
+    def notify_event(self, event: Event, sources: Sequence[ua.NodeId] | None, only: int | None = None) -> None:
+        """Queue an event once for each item (or for `only` this one) that watches one of `sources` and whose filter
+        passes it.  `sources` None: for each item that waits for events, whatever its filter (Part 9, 5.11.2)."""
+        for source in self._monitored_events if sources is None else sources:
             for mid in self._monitored_events.get(source, ()):
                 item = self._monitored_items[mid]
-                where = item.where_clause_evaluator
-                if item.mode == ua.MonitoringMode.Disabled or (where is not None and not where.eval(event)):
+                where = self._wheres.get(mid) if sources is not None else None
+                if only not in (None, mid) or item.mode == ua.MonitoringMode.Disabled:
                     continue
-                fields = event.to_event_fields(item.filter.SelectClauses)
+                if where is not None and not where.eval(event):
+                    continue
+                fields = fields_of(event, item.filter.SelectClauses)
                 self._queue_event(mid, item, ua.EventFieldList(item.client_handle, fields))
 
     def _queue_event(self, mid: int, item: MonitoredItemData, fields: ua.EventFieldList) -> None:
@@ -236,7 +270,7 @@ def overflow_event(item: MonitoredItemData) -> ua.EventFieldList:
         ("Severity", 500, ua.VariantType.UInt16),
     ):
         event.add_property(name, content, kind)
-    return ua.EventFieldList(item.client_handle, event.to_event_fields(item.filter.SelectClauses))
+    return ua.EventFieldList(item.client_handle, fields_of(event, item.filter.SelectClauses))
 
 
 def differs(old: ua.DataValue, new: ua.DataValue) -> bool:

@@ -40,6 +40,8 @@ ANALOG_UNIT_RANGE = numeric(ObjectIds.AnalogUnitRangeType)
 RANGE_TYPE = numeric(ObjectIds.Range)
 UNIT_TYPE = numeric(ObjectIds.EUInformation)
 
+HAS_NOTIFIER = numeric(ObjectIds.HasNotifier)
+SERVER = numeric(ObjectIds.Server)
 NOTIFIES = 1
 """EventNotifier: clients may subscribe to events here."""
 
@@ -85,6 +87,7 @@ def add_machines(
             lines[machine.line] = ns.space.add_object(
                 ns.id(machine.line), ns.name(machine.line), root, FOLDER_TYPE, ORGANIZES, notifier=NOTIFIES
             )
+            ns.space.refer(root, lines[machine.line], HAS_NOTIFIER)
         found[machine.path] = add_machine(ns, machine, lines[machine.line], type_of(machine))
     return found
 
@@ -93,7 +96,8 @@ def site_of(ns: NodeNamespace, site: str) -> ua.NodeId:
     """The folder of the site, made when it is not there yet."""
     node_id = ns.id(site)
     if node_id not in ns.space.store:
-        ns.space.add_object(node_id, ns.name(site), OBJECTS, FOLDER_TYPE, ORGANIZES)
+        ns.space.add_object(node_id, ns.name(site), OBJECTS, FOLDER_TYPE, ORGANIZES, notifier=NOTIFIES)
+        ns.space.refer(SERVER, node_id, HAS_NOTIFIER)
     return node_id
 
 
@@ -101,6 +105,7 @@ def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: u
     node_id = ns.space.add_object(
         ns.id(machine.path), ns.name(machine.name), line, type_id, ORGANIZES, notifier=NOTIFIES
     )
+    ns.space.refer(line, node_id, HAS_NOTIFIER)
     nodes = MachineNodes(machine, node_id, line)
     plain: Mapping[str, tuple[ua.VariantType, object, str]] = {
         "State": (ua.VariantType.String, "", "present state of the machine"),

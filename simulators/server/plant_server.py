@@ -13,12 +13,14 @@ from datetime import datetime
 
 from asyncua.server.address_space import NodeData
 
+from simulators.alarms import NO_ALARMS, Alarms
 from simulators.flow import Change, Line, Machine, SetPoints
 from simulators.flow.crew import Crew
 from simulators.flow.curves import Curves, axis
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.flow.results import Results
 from simulators.flow.stress import StressTag
+from simulators.server.conditions import ConditionMethods, Conditions
 from simulators.server.endpoint import MODEL_URI, OpcUaServer
 from simulators.server.events import Events
 from simulators.server.information import Information
@@ -49,14 +51,18 @@ REMEMBERED = ("State", "Good", "Scrap", "CycleTime", "Fault")
 class PlantServer:
     """One server's view of some machines."""
 
-    def __init__(self, endpoint: OpcUaServer, writer: ValueWriter, ns: NodeNamespace, models: Models) -> None:
+    def __init__(
+        self, endpoint: OpcUaServer, writer: ValueWriter, ns: NodeNamespace, models: Models, site: str = ""
+    ) -> None:
         self.endpoint = endpoint
         self.writer = writer
         self._ns = ns
         self.information = Information(ns, models, writer.write)
-        self.events = Events(ns, endpoint.iserver.subscriptions, (self.information.notifier,), writer.write_at)
         core = endpoint.iserver
+        self.events = Events(ns, core.subscriptions, (self.information.notifier, ns.id(site)))
+        self.conditions = Conditions(ns, self.information.maker, self.events, writer)
         self.operations = Operations(ns, endpoint.access.may_operate, lambda: core.caller, self._speed_changed)
+        self._methods = ConditionMethods(ns.space, self.conditions, lambda: core.calling, self.operations.allowed)
         core.judge = self.operations.judge
         core.read_history = writer.history.read
         self.machines: dict[str, MachineNodes] = {}
@@ -84,12 +90,16 @@ class PlantServer:
                 nodes.machine.curves = Curves(specs, nodes.machine.seed, nodes.machine.path)
             shown = self.information.add(nodes, unit)
             self.operations.add(shown)
-            self.events.add_alarm(nodes, self.information.maker)
+            self.conditions.add_breakdown(nodes)
             if shown.packml is not None:
                 unit.on_state.append(self._remember_state(nodes.machine))
             for name in REMEMBERED:
                 self.writer.history.keep(nodes.variables[name])
-        self.events.bind_methods()
+
+    def add_alarms(self, file: Alarms, now_s: float) -> None:
+        """Add the alarms of an alarm file, and bind the methods of all conditions."""
+        self.conditions.add_file(file, self.machines, now_s)
+        self._methods.bind()
 
     def add_lines(self, plan: "Plan") -> None:
         """Add the lines and crews that this server shows, and the set-points of everything that it shows."""
@@ -125,12 +135,13 @@ class PlantServer:
                 self.writer.write(variables[name], content, now_s)
             self.information.show(machine, machine.state, now_s)
             if machine.fault:
-                self.events.broke_down(nodes, machine.fault, machine.severity, self.writer.instant(now_s))
+                self.conditions.broke_down(nodes, machine.fault, machine.severity, now_s)
             self.information.show_pack_state(machine, self.information.shown[machine.path].unit.state, now_s)
         if self.lines is not None:
             self.lines.write_all(now_s)
         if self.load is not None:
             self.load.write_all(now_s)
+        self.conditions.write_all(now_s)
         self.sample(now_s)
 
     def record_rest(self, now_s: float) -> None:
@@ -154,6 +165,7 @@ class PlantServer:
                 before = nodes.variables[name].content
                 self.writer.write(nodes.variables[name], change.value, change.at_s)
                 self._follow_up(nodes, change, before)
+        self.conditions.play(now_s)
 
     def _follow_up(self, nodes: MachineNodes, change: Change, before: object) -> None:
         """Write the other variables and send the events that follow from a change."""
@@ -165,7 +177,7 @@ class PlantServer:
             self.information.show(nodes.machine, state, change.at_s)
             self.events.state_changed(nodes, state.value, str(before), at)
         elif change.name == "fault":
-            self.events.broke_down(nodes, str(change.value), nodes.machine.severity, at)
+            self.conditions.broke_down(nodes, str(change.value), nodes.machine.severity, change.at_s)
         elif change.name == "cycle_s" and nodes.machine.curves is not None:
             self._write_curves(nodes, nodes.machine.curves, change)
         elif change.name == "serial" and nodes.machine.results is not None:
@@ -194,6 +206,7 @@ class PlantServer:
             for name, signal in machine.signals.items():
                 self.writer.write(nodes.variables[title(name)], signal.value(now_s), now_s)
             self.information.count(machine, now_s)
+        self.conditions.look(now_s)
 
     def _speed_changed(self, nodes: MachineNodes) -> None:
         now_s = float(nodes.machine.env.now)
@@ -216,6 +229,7 @@ class Plan:
     lines: Sequence[Line] = ()
     crews: Sequence[Crew] = ()
     set_points: SetPoints | None = None
+    alarms: Alarms = NO_ALARMS
 
 
 async def build(
@@ -235,9 +249,10 @@ async def build(
     with collection_paused():
         for name in TABLES:
             models.add(table(name).rows)
-        plant_server = PlantServer(server, writer, ns, models)
+        plant_server = PlantServer(server, writer, ns, models, plan.site)
         plant_server.add(plan.site, plan.units, plan.stress, now_s)
         plant_server.add_lines(plan)
+        plant_server.add_alarms(plan.alarms, now_s)
         if plan.pace is not None:
             plant_server.simulation = Simulation(ns, plan.site, writer, plant_server.operations, plan.pace)
     plant_server.write_all(now_s)

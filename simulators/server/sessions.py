@@ -98,8 +98,8 @@ class Session(InternalSession):
         return [next(written) if verdict is None else verdict for verdict in verdicts]
 
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
-        """Call methods.  Meanwhile a method may ask the core for its caller."""
-        self.iserver.caller = self.user if self.external else None
+        """Call methods.  Meanwhile a method may ask the core who calls."""
+        self.iserver.calling = self if self.external else None
         return await super().call(params)
 
     async def history_read(self, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
@@ -211,8 +211,8 @@ class Core(InternalServer):
         self.current_time_node = Node(self.isession, numeric(ObjectIds.Server_ServerStatus_CurrentTime))
         self.server_status_node = Node(self.isession, numeric(ObjectIds.Server_ServerStatus))
         self.disabled_clock = True  # our clock is a task with a parent
-        self.caller: User | None = None
-        """The user who calls the running method."""
+        self.calling: Session | None = None
+        """The client's session that calls the running method."""
         self.read_history: ReadHistory | None = None
         self.judge: Judge = lambda value, user: None
         self.disturb: Disturb | None = None
@@ -234,6 +234,11 @@ class Core(InternalServer):
     async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
         for node_id, node in (await asyncio.to_thread(standard_nodes)).items():
             self.aspace[node_id] = copied(node)
+
+    @property
+    def caller(self) -> User | None:
+        """The user who calls the running method."""
+        return self.calling.user if self.calling is not None else None
 
     @property
     def sessions(self) -> list[Session]:

@@ -194,6 +194,14 @@ class Space:
         )
 
 
+def bind_method(space: Space, method_id: ua.NodeId, method: Method) -> None:
+    """Let clients call a method that exists."""
+    node = space.store[method_id]
+    node.call = method
+    for attribute in (AttributeIds.Executable, AttributeIds.UserExecutable):
+        _set(node, attribute, True, ua.VariantType.Boolean)
+
+
 def _set(node: NodeData, attribute: AttributeIds, content: object, kind: ua.VariantType) -> None:
     held = _plain(int(content), kind) if isinstance(content, int) else _held(content, kind)
     node.attributes[attribute] = AttributeValue(held)

@@ -12,6 +12,7 @@ from asyncua.client import Client
 from asyncua.server.binary_server_asyncio import OPCUAProtocol
 from asyncua.ua.ua_binary import struct_from_binary
 
+from simulators.alarms import NO_ALARMS, Alarms
 from simulators.flow import Factory
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.plant import load
@@ -75,7 +76,9 @@ class Plant:
 
 
 @asynccontextmanager
-async def plant_served(path: Path, access: Access | None = None, record: Path | None = None) -> AsyncIterator[Plant]:
+async def plant_served(
+    path: Path, access: Access | None = None, record: Path | None = None, alarms: Alarms = NO_ALARMS
+) -> AsyncIterator[Plant]:
     """The plant of a file behind a server, at simulated time 0."""
     plant = load(path)
     factory = Factory(plant, seed=1)
@@ -86,7 +89,7 @@ async def plant_served(path: Path, access: Access | None = None, record: Path | 
         units = [PackMLUnit(machine) for machine in factory.machines]
         plant_server = await build(server, Plan(
                 plant.name, plant.site, units, factory.stress, EPOCH, None, factory.lines,
-                list(factory.crews.values()), factory.set_points,
+                list(factory.crews.values()), factory.set_points, alarms,
             ), recorder)  # fmt: skip
         plant_server.record_rest(0.0)
         await server.start()

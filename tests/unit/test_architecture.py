@@ -21,8 +21,8 @@ GATEWAY_ORDER = (
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
-    "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "trace", "capacity",
-    "describe", "verify", "improve", "metrics", "logs", "view", "server", "vehicles", "app", "fleet",
+    "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "alarms", "trace",
+    "capacity", "describe", "verify", "improve", "metrics", "logs", "view", "server", "vehicles", "app", "fleet",
     "options", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {

@@ -165,7 +165,7 @@ def test_breakdown_raises_an_alarm_that_is_acknowledged() -> None:
         subscription = await client.create_subscription(20, heard)
         await subscription.subscribe_events(ua.ObjectIds.Server, ua.ObjectIds.OffNormalAlarmType)
         mill = plant.plant_server.machines[MILL]
-        plant.plant_server.events.broke_down(mill, "spindle", "abort", EPOCH)
+        plant.plant_server.conditions.broke_down(mill, "spindle", "abort", 0.0)
         event = await asyncio.wait_for(heard.events.get(), 30)
         found = {name: getattr(event, name) for name in ("SourceName", "Severity", "ActiveState/Id", "AckedState/Id")}
         assert found == {"SourceName": MILL, "Severity": 800, "ActiveState/Id": True, "AckedState/Id": False}
@@ -180,7 +180,7 @@ def test_breakdown_raises_an_alarm_that_is_acknowledged() -> None:
         await condition.call_method(acknowledge, event_id, comment)
         again = await asyncio.wait_for(heard.events.get(), 30)
         assert getattr(again, "AckedState/Id") is True
-        plant.plant_server.events.broke_down(mill, "", "", EPOCH)
+        plant.plant_server.conditions.broke_down(mill, "", "", 0.0)
         over = await asyncio.wait_for(heard.events.get(), 30)
         assert (getattr(over, "ActiveState/Id"), getattr(over, "Retain")) == (False, False)  # noqa: B009
 

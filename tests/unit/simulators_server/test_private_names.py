@@ -67,6 +67,7 @@ BREAKS: dict[type, dict[str, str]] = {
         "_sub_id_counter": "ids of subscriptions would repeat",
     },
     MonitoredItemService: {
+        "_create_events_monitored_item": "event filters would not be checked",
         "_delete_monitored_items": "queues of deleted items would stay; items of removed nodes could not be deleted",
         "_is_data_changed": "DataChangeFilter triggers other than StatusValue",
         "_make_monitored_item_common": "items would have no queue of their own",
