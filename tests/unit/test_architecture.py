@@ -89,31 +89,31 @@ def home_of(path: Path) -> tuple[str, str]:
     return part_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_point_down(path: Path) -> None:
-    package, part = home_of(path)
-    if part == "__init__":
-        return
-    order = GATEWAY_ORDER if package == "gateway" else SIMULATORS_ORDER
-    assert part in order, f"{part} has no place in the order: add it where it belongs"
-    for name in imported(path):
-        other_package, other = part_of(name)
-        if other_package not in ("gateway", "simulators") or not other or other == part:
+def test_imports_point_down() -> None:
+    for path in modules():
+        package, part = home_of(path)
+        if part == "__init__":
             continue
-        assert other_package == package, f"{path} imports {name}: the two packages meet on the wire only"
-        if other not in order:  # a name of the package itself, such as __version__
-            continue
-        assert order.index(other) < order.index(part), f"{path} imports {name}: that points up"
-        assert not {part, other} <= ADAPTERS[package], f"{path} imports {name}: adapters do not know each other"
+        order = GATEWAY_ORDER if package == "gateway" else SIMULATORS_ORDER
+        assert part in order, f"{part} has no place in the order: add it where it belongs"
+        for name in imported(path):
+            other_package, other = part_of(name)
+            if other_package not in ("gateway", "simulators") or not other or other == part:
+                continue
+            assert other_package == package, f"{path} imports {name}: the two packages meet on the wire only"
+            if other not in order:  # a name of the package itself, such as __version__
+                continue
+            assert order.index(other) < order.index(part), f"{path} imports {name}: that points up"
+            assert not {part, other} <= ADAPTERS[package], f"{path} imports {name}: adapters do not know each other"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_protocol_libraries_stay_in_their_package(path: Path) -> None:
-    home = ".".join(home_of(path))
-    for name in imported(path):
-        library = name.split(".")[0]
-        if library in HOMES:
-            assert home in HOMES[library], f"{path} imports {name}: only {HOMES[library] or 'nobody'} may"
+def test_protocol_libraries_stay_in_their_package() -> None:
+    for path in modules():
+        home = ".".join(home_of(path))
+        for name in imported(path):
+            library = name.split(".")[0]
+            if library in HOMES:
+                assert home in HOMES[library], f"{path} imports {name}: only {HOMES[library] or 'nobody'} may"
 
 
 def test_outside_packages_know_only_the_delivery_contract_of_a_sink() -> None:
@@ -126,20 +126,20 @@ def test_outside_packages_know_only_the_delivery_contract_of_a_sink() -> None:
     assert named == WHO_NAMES_MQTT
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_rooms_of_a_package_import_downward(path: Path) -> None:
-    names = path.relative_to(ROOT).with_suffix("").parts
-    package, room = ".".join(names[:2]), names[2] if len(names) > 2 else "__init__"
-    if package not in ROOM_ORDERS or room == "__init__":
-        return
-    order = ROOM_ORDERS[package]
-    assert room in order, f"{room} has no place in {package}: add it where it belongs"
-    for name in imported(path):
-        other = name.removeprefix(f"{package}.").split(".")[0]
-        if name == package or not name.startswith(f"{package}.") or other == room:
+def test_rooms_of_a_package_import_downward() -> None:
+    for path in modules():
+        names = path.relative_to(ROOT).with_suffix("").parts
+        package, room = ".".join(names[:2]), names[2] if len(names) > 2 else "__init__"
+        if package not in ROOM_ORDERS or room == "__init__":
             continue
-        assert other in order, f"{path} imports {name}: what the package offers is for those outside"
-        assert order.index(other) < order.index(room), f"{path} imports {name}: that points up"
+        order = ROOM_ORDERS[package]
+        assert room in order, f"{room} has no place in {package}: add it where it belongs"
+        for name in imported(path):
+            other = name.removeprefix(f"{package}.").split(".")[0]
+            if name == package or not name.startswith(f"{package}.") or other == room:
+                continue
+            assert other in order, f"{path} imports {name}: what the package offers is for those outside"
+            assert order.index(other) < order.index(room), f"{path} imports {name}: that points up"
 
 
 @pytest.mark.parametrize("name", sorted(UNITS))
@@ -193,12 +193,14 @@ def test_nobody_outside_payload_asks_for_a_format_by_its_name() -> None:
         assert not found, f"{path} knows the format {found}: ask its `Format`"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "gateway/opcua").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_more_than_five_parameters_by_position(path: Path) -> None:
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            names = [each.arg for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
-            assert len(names) <= 5, f"{path}:{node.lineno}: {node.name} has {len(names)}: let some be keywords"
+def test_no_more_than_five_parameters_by_position() -> None:
+    for path in sorted((ROOT / "gateway/opcua").rglob("*.py")):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                names = [
+                    each.arg for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")
+                ]
+                assert len(names) <= 5, f"{path}:{node.lineno}: {node.name} has {len(names)}: let some be keywords"
 
 
 def test_nobody_waits_in_a_way_that_may_lose_a_cancellation() -> None:
