@@ -221,7 +221,7 @@ def test_an_overloaded_simulation_still_answers_and_then_continues(tmp_path: Pat
 
 
 def result_of(serial: str, verdict: str = "good") -> PartResult:
-    return PartResult(0.0, serial, "pump", 0, "mill", verdict, "", 12.5, 1, 0, ())
+    return PartResult(0.0, serial, "pump", 0, "mill", verdict, "", 12.5, 1, 0, (), "", "", (), 0)
 
 
 def test_every_operation_on_a_part_sends_an_event_with_its_verdict(tmp_path: Path) -> None:
