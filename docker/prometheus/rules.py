@@ -13,7 +13,10 @@ from pathlib import Path
 import yaml
 
 TARGET = Path(__file__).parent / "rules" / "alerts.yml"
-RUNBOOK = "docker/prometheus/RUNBOOK.md"
+RUNBOOK = "{{ with $externalLabels.runbook }}{{ . }}{{ else }}docker/prometheus/RUNBOOK.md{{ end }}"
+"""Where the runbook is: the external label `runbook` of prometheus.yml, an address that a browser opens."""
+WHOLE = '{{ $value | printf "%.0f" }}'
+"""How a count is shown: Prometheus extrapolates, and nobody drops 3.9 values."""
 DAY_S = 86400
 _FAULTS = " or ".join(
     f'increase(gateway_{kind}_{what}_total{{cause="bug"}}[15m]) > 0'
@@ -39,6 +42,10 @@ class Alert:
 
 
 ALERTS = (
+    Alert("Watchdog", "vector(1)", "0s", "none",
+          "The way of alerts works: this one always fires.",
+          "Nothing to do while it arrives. Have the receiver raise an alarm when it has not come for five minutes: then "
+          "Prometheus, Alertmanager or the way between is broken, and other alerts would not come either."),
     Alert("GatewayDown", 'up{job="gateway"} == 0 or absent(up{job="gateway"})', "1m", "critical",
           "The gateway {{ $labels.instance }} does not answer.",
           "Check whether the process runs, and its last log lines. Exit code 78 means that the configuration cannot "
@@ -74,7 +81,7 @@ ALERTS = (
           "Two clients with the same client id disconnect each other; or the broker cuts the connection over a "
           "message: the log names the topic."),
     Alert("BacklogGrowing", "deriv(gateway_outbox_values[10m]) > 1 and gateway_outbox_values > 10000", "10m", "warning",
-          "{{ $value }} more values per second arrive than {{ $labels.sink }} accepts.",
+          "{{ $value | humanize }} more values per second arrive than {{ $labels.sink }} accepts.",
           "Compare the rates of the gateway dashboard: more values than planned, or a slow broker?"),
     Alert("BacklogTimeToFull",
           "predict_linear(gateway_outbox_bytes[30m], 4 * 3600) > gateway_outbox_capacity_bytes "
@@ -117,13 +124,13 @@ ALERTS = (
           "{{ $value | humanizePercentage }} of the values of {{ $labels.source }} are not good.",
           "The status code of each value gives the reason: usually a sensor or a field bus."),
     Alert("ClockSkew", "abs(gateway_source_clock_offset_seconds) > 5", "10m", "warning",
-          "The clock of {{ $labels.source }} differs from ours by {{ $value }} s.",
+          "The clock of {{ $labels.source }} differs from ours by {{ $value | humanizeDuration }}.",
           "Set up time synchronisation on the server, or on this machine: delays and order across servers are wrong."),
     Alert("AckLatencyHigh", "sink:gateway_ack_seconds:p95_5m > 2", "5m", "warning",
-          "The broker {{ $labels.sink }} takes {{ $value }} s to acknowledge.",
+          "The broker {{ $labels.sink }} takes {{ $value | humanizeDuration }} to acknowledge.",
           "Look at the broker's load and at the network's round trip; a larger window hides a slow round trip."),
     Alert("DelayHigh", "source:gateway_delay_seconds:p95_5m > 30", "10m", "warning",
-          "Values of {{ $labels.source }} reach {{ $labels.sink }} after {{ $value }} s.",
+          "Values of {{ $labels.source }} reach {{ $labels.sink }} after {{ $value | humanizeDuration }}.",
           "If no backlog waits on the disk, the server itself is late: see ClockSkew."),
     Alert("ThrottledByQuota",
           "rate(gateway_sink_throttled_seconds_total[5m]) > 0.1 "
@@ -145,7 +152,7 @@ ALERTS = (
           "connection."),
     Alert("EventLoopLate",
           "histogram_quantile(0.99, rate(gateway_event_loop_lag_seconds_bucket[5m])) > 0.5", "5m", "warning",
-          "The gateway {{ $labels.instance }} is {{ $value }} s late.",
+          "The gateway {{ $labels.instance }} is {{ $value | humanizeDuration }} late.",
           "The CPU is too slow: send fewer values, use a cheaper payload format, or a faster machine."),
     Alert("SeriesLeftOut", "gateway_series_left_out > 0", "5m", "info",
           "The page {{ $labels.page }} of {{ $labels.instance }} leaves out {{ $value }} sources or tags.",
@@ -184,7 +191,7 @@ def document() -> dict[str, object]:
             "for": alert.wait,
             "labels": {"severity": alert.severity},
             "annotations": {
-                "summary": alert.summary,
+                "summary": alert.summary.replace("{{ $value }}", WHOLE),
                 "description": alert.description,
                 "runbook_url": f"{RUNBOOK}#{alert.name.lower()}",
             },

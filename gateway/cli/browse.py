@@ -60,7 +60,7 @@ def browse(
     ] = False,
     values: Annotated[bool, typer.Option(help="Also read types and values.")] = True,
     insecure: Annotated[bool, typer.Option(help="Use SecurityPolicy None: no encryption, no authentication.")] = False,
-    pki: Annotated[Path, typer.Option(help="Folder of certificates.")] = Path("var/pki"),
+    pki: Annotated[Path, typer.Option(envvar="GATEWAY_PKI", help="Folder of certificates.")] = Path("var/pki"),
     username: Annotated[str | None, typer.Option(help="Log in with this name.")] = None,
     password_env: Annotated[str | None, typer.Option(help="Environment variable that holds the password.")] = None,
 ) -> None:

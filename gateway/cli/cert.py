@@ -30,7 +30,9 @@ cert = typer.Typer(
     ),
 )
 
-PkiOption = Annotated[Path, typer.Option("--pki", help="Folder of certificates: `security.pki` of a source.")]
+PkiOption = Annotated[
+    Path, typer.Option("--pki", envvar="GATEWAY_PKI", help="Folder of certificates: `security.pki` of a source.")
+]
 PKI = Path("var/pki")
 
 

@@ -1,13 +1,18 @@
 """What a user starts: configurations that load, plants that are plants, no secret and no open port in the files."""
 
+import json
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
+from threading import Thread
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from docker.prometheus.receiver import server
 from gateway.loading import load
 from simulators.plant import load as load_plant
 
@@ -81,3 +86,50 @@ def test_kubernetes_manifests_are_yaml_with_limits() -> None:
     assert container["resources"]["limits"]["memory"]
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert service["spec"]["selector"] == workload["spec"]["selector"]["matchLabels"]
+
+
+def test_folders_are_mounted_so_that_an_edited_file_is_seen() -> None:
+    """But for what runs once: an editor writes a new file, and a mounted file stays the old one."""
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    mounted = [
+        (name, each.split(":")[0])
+        for name, service in services.items()
+        for each in service.get("volumes", [])
+        if each[0] == "." and service.get("network_mode") != "none"
+    ]
+    assert mounted
+    assert [pair for pair in mounted if not (DOCKER / pair[1]).is_dir()] == []
+
+
+def test_a_service_has_the_host_name_that_its_certificate_carries() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for gateway in ("gateway", "gateway-seattle"):
+        assert services[gateway]["hostname"] == services[f"{gateway}-certificate"]["hostname"]
+    for factory in ("factory-munich", "factory-seattle"):
+        assert services[factory]["hostname"] == factory
+
+
+def test_kubernetes_secrets_are_files_and_no_pod_waits_for_another() -> None:
+    workload, service = yaml.safe_load_all((DOCKER / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8"))
+    pod = workload["spec"]["template"]["spec"]
+    assert "env" not in pod["containers"][0]
+    assert "envFrom" not in pod["containers"][0]
+    assert [each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each] == ["gateway"]
+    assert workload["spec"]["podManagementPolicy"] == "Parallel"
+    assert service["spec"]["publishNotReadyAddresses"]
+
+
+def test_the_receiver_of_alerts_writes_each_to_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.jsonl"
+    serving = server(file, "127.0.0.1", 0)
+    Thread(target=serving.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{serving.server_port}/"
+        alerts = [{"labels": {"alertname": name}, "status": "firing"} for name in ("Watchdog", "DataLoss")]
+        urllib.request.urlopen(url, json.dumps({"alerts": alerts}).encode(), timeout=30).close()
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(url, b"[]", timeout=30)
+    finally:
+        serving.shutdown()
+        serving.server_close()
+    assert [json.loads(line) for line in file.read_text().splitlines()] == alerts

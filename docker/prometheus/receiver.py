@@ -1,0 +1,55 @@
+"""A receiver of Alertmanager that writes each alert to a file, a JSON object per line.
+
+    receiver.py FILE [ADDRESS] [PORT]
+
+The file is begun anew when it is larger than `MOST_BYTES`; the one before stays as FILE.1.
+"""
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+MOST_BYTES = 10_000_000
+MOST_BODY = 1_000_000
+
+
+def write(body: bytes, file: Path) -> int:
+    """Write the alerts of one notification; how many they are.  Raises `ValueError` for what is no notification."""
+    said = json.loads(body)
+    if not isinstance(said, dict) or not isinstance(said.get("alerts"), list):
+        raise ValueError("no alerts in it")
+    if file.exists() and file.stat().st_size > MOST_BYTES:
+        file.rename(file.with_name(f"{file.name}.1"))
+    with file.open("a", encoding="utf-8") as lines:
+        for alert in said["alerts"]:
+            lines.write(json.dumps(alert, sort_keys=True) + "\n")
+    return len(said["alerts"])
+
+
+def server(file: Path, address: str = "0.0.0.0", port: int = 9095) -> HTTPServer:
+    """A server that is bound, and serves when it is asked to."""
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            size = int(self.headers.get("Content-Length", 0))
+            try:
+                write(self.rfile.read(min(size, MOST_BODY)), file)
+            except ValueError:
+                self.send_error(400)
+                return
+            self.send_response(200)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    return HTTPServer((address, port), Receiver)
+
+
+if __name__ == "__main__":
+    server(Path(sys.argv[1]), *sys.argv[2:3], *map(int, sys.argv[3:4])).serve_forever()
