@@ -87,6 +87,11 @@ CAUSES: dict[str, str] = {
 """The advice when only the cause is known."""
 
 
+def is_distrust(text: str, cause: str = "") -> bool:
+    """Whether an error means that the server does not trust our certificate."""
+    return _HAND_OVER in advice_for(text, cause)
+
+
 def advice_for(text: str, cause: str = "") -> str:
     """The advice for an error with this text and this one of `errors.CAUSES`.
 

@@ -35,7 +35,12 @@ COMMANDS = (
         "init",
         "gateway.cli.init:init",
         "Write a configuration to begin with.",
-        examples("gateway init --list", "gateway init --example uns -o my-gateway.yaml"),
+        examples(
+            "gateway init opc.tcp://192.0.2.10:4840",
+            "gateway init opc.tcp://192.0.2.10:4840 --trust 834d7314 --all --broker mqtt://127.0.0.1:1883",
+            "gateway init --list",
+            "gateway init --example uns -o my-gateway.yaml",
+        ),
     ),
     Late(
         "run",

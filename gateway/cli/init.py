@@ -1,12 +1,17 @@
-"""`gateway init`: a configuration to begin with."""
+"""`gateway init`: a configuration to begin with, from a server and a broker as they are, or from an example."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.common import problems_told
-from gateway.cli.writing import OutOption, write
+from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
 from gateway.shipped import about, example_text, examples
+
+if TYPE_CHECKING:
+    from gateway.cli.init_steps import Choices
+    from gateway.cli.init_text import Answers, Tree
 
 
 def _examples(incomplete: str) -> list[tuple[str, str]]:
@@ -14,7 +19,14 @@ def _examples(incomplete: str) -> list[tuple[str, str]]:
 
 
 def init(
-    output: OutOption = None,
+    url: Annotated[
+        str | None, typer.Argument(metavar="[URL]", help="The server, such as opc.tcp://192.0.2.10:4840.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write. [default: my-gateway.yaml]")
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     example: Annotated[
         str | None,
         typer.Option(
@@ -22,11 +34,115 @@ def init(
         ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Show the examples that come with the program.")] = False,
+    name: Annotated[str, typer.Option(help="Name of the gateway.")] = "edge-1",
+    source: Annotated[str | None, typer.Option(help="Name of the server. [default: as it calls itself]")] = None,
+    trust: Annotated[
+        str | None, typer.Option(metavar="THUMBPRINT", help="Trust the server's certificate if it has this thumbprint.")
+    ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Go on without encryption.")] = False,
+    pki: Annotated[Path, typer.Option(help="Folder of certificates.")] = Path("var/pki"),
+    username: Annotated[str | None, typer.Option(help="User name at the server.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="File that holds the password of it.")] = None,
+    password_env: Annotated[str | None, typer.Option(help="Environment variable that holds it.")] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds to wait until the server trusts us. [default: on a terminal any time, else 0]"
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Read every variable.")] = False,
+    objects: Annotated[
+        list[str] | None, typer.Option("--object", help="Read what is below this path; repeatable.")
+    ] = None,
+    variables: Annotated[list[str] | None, typer.Option("--variable", help="Read this path; repeatable.")] = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Read all objects of this type; repeatable.")
+    ] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="URL", help="The broker, such as mqtts://broker.example.")
+    ] = None,
+    broker_username: Annotated[str | None, typer.Option(help="User name at the broker.")] = None,
+    broker_password_file: Annotated[Path | None, typer.Option(help="File that holds the password of it.")] = None,
+    broker_password_env: Annotated[str | None, typer.Option(help="Environment variable that holds it.")] = None,
+    broker_ca: Annotated[Path | None, typer.Option(help="PEM file with the authority of the broker.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="The topic, such as factory/{source}/{path}.")
+    ] = None,
 ) -> None:
-    """Write a configuration to begin with."""
+    """Write a configuration to begin with.
+
+    With URL: connects, explains the server's certificate and asks to trust it, waits while the server does not trust
+    ours, lets you choose from its tree, tries the broker, proposes topics with an example message, and writes a file
+    with comments. Every question has an option, so that it also runs unattended. With `--example`: writes an example.
+    Exit code 69 when server or broker are not reachable or refuse.
+    """
     with problems_told():
         if example is not None and not listed:
-            write([example_text(example)], output)
+            _write(example_text(example), output, force)
             return
-    for name, path in examples().items():
-        typer.echo(f"{name:22} {about(path)}")
+        if url is not None and not listed:
+            from gateway.cli.init_steps import Choices
+            from gateway.cli.init_text import Answers
+
+            answers = Answers(name, source or "", url, str(pki), insecure, username)
+            answers.password = _secret(password_file, password_env)
+            answers.broker = {} if broker_username is None else {"username": broker_username}
+            if (kept := _secret(broker_password_file, broker_password_env)) is not None:
+                answers.broker["password"] = kept
+            if broker_ca is not None:
+                answers.broker["tls"] = {"ca": str(broker_ca)}
+            choices = Choices(everything, tuple(objects or ()), tuple(variables or ()), tuple(types or ()))
+            _begin(answers, choices, output or Path("my-gateway.yaml"), (force, trust, wait, broker, topic))
+            return
+    for known, path in examples().items():
+        typer.echo(f"{known:22} {about(path)}")
+
+
+def _begin(
+    answers: "Answers",
+    choices: "Choices",
+    output: Path,
+    given: tuple[bool, str | None, float | None, str | None, str | None],
+) -> None:
+    from gateway.cli import init_steps as steps
+    from gateway.cli.ask import is_terminal
+    from gateway.cli.init_text import written
+    from gateway.loading import load
+
+    force, trust, wait, broker, topic = given
+    _must_be_free(output, force)
+    is_named, answers.source = bool(answers.source), answers.source or "server"
+    server = steps.met(answers, trust)
+    if not is_named:
+        answers.source = steps.name_from(server.name.partition("@")[0], "server")
+    answers.facts = server.described
+    steps.logged_in(answers, server, output.parent)
+    found = steps.tree_of(answers, wait if wait is not None else float("inf") if is_terminal() else 0.0)
+    answers.select = steps.chosen(found, choices)
+    steps.first_broker(answers, output.parent, broker)
+    steps.broker_tried(answers, output.parent, broker is not None)
+    steps.topic_chosen(answers, found, topic)
+    steps.publish_tried(answers, found)
+    _write(written(answers), output, force)
+    load(output)
+    typer.echo(f"wrote {output}\nNext: gateway plan {output}\n      gateway run {output}")
+
+
+def _secret(file: Path | None, env: str | None) -> "Tree | None":
+    return {"file": str(file)} if file is not None else {"env": env} if env is not None else None
+
+
+def _must_be_free(output: Path, force: bool) -> None:
+    if output.exists() and not force:
+        raise ConfigError([f"{output}: there is such a file already; --force overwrites it"], 2)
+
+
+def _write(text: str, output: Path | None, force: bool) -> None:
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    _must_be_free(output, force)
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([f"cannot write {output}: {error.strerror}"], EXIT_CANNOT_WRITE) from error

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,8 @@ def watch(
         bool, typer.Option("--lines", help="Print one line per message instead of the table of streams.")
     ] = False,
     username: Annotated[
-        str | None, typer.Option(help=f"User name; the environment variable {PASSWORD} holds the password.")
+        str | None,
+        typer.Option(help=f"User name; {PASSWORD} in the environment holds the password, else you are asked."),
     ] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM file of the trusted authorities, for mqtts://.")] = None,
 ) -> None:
@@ -43,13 +45,20 @@ def watch(
     missing.
     """
     set_up_logs("console")
-    login = Login(username, os.environ.get(PASSWORD) if username else None, ca)
+    login = Login(username, _password(username) if username else None, ca)
     watcher = Watcher()
     with problems_told(), _view(lines) as view:
         until_stopped(lambda stop: _watch(url, topic, login, watcher, view, stop))
     typer.echo(watcher.streams.summary)
     if watcher.streams.total("missing"):
         raise typer.Exit(1)
+
+
+def _password(username: str) -> str | None:
+    """That of the environment, or what a person types; None where nobody can be asked."""
+    if (known := os.environ.get(PASSWORD)) is not None or not sys.stdin.isatty():
+        return known
+    return getpass(f"Password of {username}: ")
 
 
 @contextmanager

@@ -151,7 +151,8 @@ class Selection(Strict):
     levels: tuple[str, ...] = ()
     """With `subtree` and `type`: names for the first levels of the path, as fields for the topic.  `[line, machine]`
     makes `press-1` in `…/line-1/press-1/Temperature` the field `machine`.  `path` at the end takes all further levels
-    up to the variable, and is as many levels of the topic: with `[line, path]`, `press-1/hydraulics`."""
+    up to the variable, and is as many levels of the topic: with `[line, path]`, `press-1/hydraulics`.
+    A `path` in `fields` comes before it."""
     include: tuple[str, ...] = ()
     """With `subtree` and `type`: patterns of paths to take, `*` within a level, `**` across levels (default: all)."""
     exclude: tuple[str, ...] = ()

@@ -44,7 +44,7 @@ function addShapes(own, space, folder) {
 }
 
 async function main() {
-  const manager = new OPCUACertificateManager({ rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
+  const manager = new OPCUACertificateManager({ rootFolder: pki, automaticallyAcceptUnknownCertificate: extra.strict !== true });
   await manager.initialize();
   const users = new OPCUACertificateManager({ rootFolder: `${pki}/users`, automaticallyAcceptUnknownCertificate: true });
   await users.initialize();

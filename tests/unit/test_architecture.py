@@ -26,7 +26,9 @@ SIMULATORS_ORDER = (
     "options", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {
-    "gateway.opcua": ("codec", "session", "space", "subscription", "operations", "explore", "facts", "opening"),
+    "gateway.opcua": (
+        "codec", "session", "space", "subscription", "operations", "explore", "facts", "meeting", "opening",
+    ),
     "gateway.run": (
         "added", "added_file", "changes", "taking", "history", "gateway", "itself", "commands", "life", "sink_kinds",
         "source_unit", "sink_unit", "state", "search", "acts", "inside", "readiness", "reconcile", "app",

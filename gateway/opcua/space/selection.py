@@ -7,7 +7,7 @@ process is continued only when the table is the same (`digest`).
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import isfinite
@@ -122,8 +122,16 @@ async def resolve(session: Session, config: SourceConfig, progress: Callable[[in
             for variable, properties in await with_properties(session, chosen):
                 levels, name = split_path(variable.path, selection.levels)
                 text = text_of_node(variable.node, session.uris)
-                draft.add(name, {**fields, **levels}, properties, replace(item, text=text), taken_by)
+                below = {**fields, **_below(fields, levels)}
+                draft.add(name, below, properties, replace(item, text=text), taken_by)
     return Table(tuple(draft.tags), tuple(draft.items), digest_of(draft.items), tuple(draft.missing))
+
+
+def _below(fields: Mapping[str, str], levels: Mapping[str, str]) -> Mapping[str, str]:
+    """The levels; a `path` of the configuration comes before that of the tree."""
+    if PATH not in fields or PATH not in levels:
+        return levels
+    return {**levels, PATH: "/".join(filter(None, (fields[PATH], levels[PATH])))}
 
 
 def digest_of(items: Sequence[Item]) -> str:

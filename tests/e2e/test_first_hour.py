@@ -1,0 +1,150 @@
+"""The first hour: from nothing to values, at a server that does not know us and a broker with TLS and login.
+
+A person answers at a terminal of 24 x 80, with no more than a person knows and sees.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.loading import load
+from tests.support.brokers import program_of
+from tests.support.mqtt_certificates import SecureBroker, secure_mosquitto
+from tests.support.node import PEERS, node_for
+from tests.support.ports import free_port
+from tests.support.programs import wait_until
+from tests.support.terminals import DOWN, ENTER, SPACE, terminal
+
+USER, PASSWORD = "edge", "s3cret word"
+
+
+@pytest.fixture(scope="module")
+def strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A node-opcua server that trusts nobody yet; its address and its folder of certificates."""
+    pki, port = tmp_path_factory.mktemp("server"), free_port()
+    options = json.dumps({"secure": True, "strict": True})
+    command = [node_for("node-opcua"), str(PEERS / "opcua_server.js"), str(port), "2", str(pki), options]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        while not (line := process.stdout.readline()).startswith(b"ready"):
+            assert line, "the server ended"
+        yield f"opc.tcp://127.0.0.1:{port}", pki
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    folder = tmp_path_factory.mktemp("broker")
+    passwords = folder / "passwords"
+    passwords.touch(mode=0o600)
+    subprocess.run([program_of("mosquitto_passwd"), "-b", str(passwords), USER, PASSWORD], check=True)
+    with secure_mosquitto(folder, f"password_file {passwords}", "allow_anonymous false") as secure:
+        yield secure
+
+
+def trust_everybody_rejected(pki: Path) -> None:
+    """What an administrator does on the server's pages."""
+    wait_until(lambda: bool(list((pki / "rejected").iterdir())), "the server to list a rejected client")
+    for each in (pki / "rejected").iterdir():
+        shutil.move(each, pki / "trusted" / "certs" / each.name)
+
+
+def test_from_nothing_to_values(strict_server: tuple[str, Path], broker: SecureBroker, tmp_path: Path) -> None:
+    url, pki = strict_server
+    with terminal("init", url, cwd=tmp_path) as person:
+        person.wait_for("thumbprint")
+        person.wait_for("Trust it?")
+        person.type("y")
+        person.wait_for("It does not trust our certificate yet:")
+        trust_everybody_rejected(pki)
+        person.wait_for("8 variables in 3 objects")
+        person.wait_for("What shall be read?")
+        person.type(DOWN + ENTER)  # some objects
+        person.wait_for("Which objects?")
+        person.type("press-2" + SPACE + ENTER)
+        person.wait_for("Address of the broker:")
+        person.type("\x15" + str(broker.sink["url"]) + ENTER)  # Ctrl-U clears the proposal
+        person.wait_for("its authority")
+        person.type(str(broker.authority.path) + ENTER)
+        person.wait_for("User name")
+        person.type(USER + ENTER)
+        person.wait_for("Password:")
+        person.type("wrong" + ENTER)
+        person.wait_for("refuses the session")
+        person.wait_for("Address of the broker:")
+        person.type(ENTER)
+        person.wait_for("its authority")
+        person.type(ENTER)
+        person.wait_for("User name")
+        person.type(ENTER)
+        person.wait_for("Password:")
+        person.type(PASSWORD + ENTER)
+        person.wait_for("logged in at mqtts://")
+        person.wait_for("On which topics?")
+        person.type(ENTER)
+        person.wait_for("published a message without values on factory/")
+        person.wait_for("wrote my-gateway.yaml")
+        assert person.ended() == 0
+        assert PASSWORD not in person.text
+    config = tmp_path / "my-gateway.yaml"
+    assert "# " in config.read_text()
+    assert PASSWORD not in config.read_text()
+    assert load(config).sources[0].select[0].fields == {"path": "line-1/press-2"}
+    with terminal("plan", str(config), cwd=tmp_path) as plan:
+        plan.wait_for("4 variables, 0 problems")
+        assert plan.ended() == 0
+    topic = ("factory/#", "--lines", "--username", USER, "--ca", str(broker.authority.path))
+    with terminal("watch", str(broker.sink["url"]), *topic, cwd=tmp_path, columns=200) as view:
+        view.wait_for(f"Password of {USER}:")
+        view.type(PASSWORD + ENTER)
+        view.wait_for("connected")
+        with terminal("run", str(config), cwd=tmp_path) as gateway:
+            view.wait_for("/line-1/press-2")
+            gateway.type("\x03")  # Ctrl-C
+            assert gateway.ended() == 0
+            assert "Traceback" not in gateway.text
+        assert PASSWORD not in view.text
+
+
+def test_every_question_has_an_option(strict_server: tuple[str, Path], broker: SecureBroker, tmp_path: Path) -> None:
+    """Without a terminal: what is missing is named, and with all of it nobody is asked."""
+    url, pki = strict_server
+    (tmp_path / "password").write_text(PASSWORD)
+    (tmp_path / "password").chmod(0o600)
+    given = ["gateway", "init", url, "--object", "line-1", "--broker", str(broker.sink["url"])]
+    given += [
+        "--broker-ca",
+        str(broker.authority.path),
+        "--broker-username",
+        USER,
+        "--broker-password-file",
+        "password",
+    ]
+
+    def done(*more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", *given, *more],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+
+    first = done()
+    assert first.returncode == 2
+    assert "--trust THUMBPRINT is missing" in first.stderr
+    thumbprint = re.findall(r"thumbprint   ([0-9a-f]{40})", first.stdout)[0]
+    second = done("--trust", thumbprint)
+    assert second.returncode == 69
+    assert "gateway cert" in second.stderr
+    trust_everybody_rejected(pki)
+    third = done("--topic", "plant/{path}/{tag}", "--type", "BaseObjectType")
+    assert third.returncode == 0, third.stderr
+    assert '"name":"Counter"' in third.stdout
+    assert load(tmp_path / "my-gateway.yaml").payload.topic == "plant/{path}/{tag}"
