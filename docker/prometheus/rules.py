@@ -44,8 +44,8 @@ class Alert:
 ALERTS = (
     Alert("Watchdog", "vector(1)", "0s", "none",
           "The way of alerts works: this one always fires.",
-          "Nothing to do while it arrives. Have the receiver raise an alarm when it has not come for five minutes: then "
-          "Prometheus, Alertmanager or the way between is broken, and other alerts would not come either."),
+          "Nothing to do while it arrives. Have the receiver raise an alarm when it has not come for five minutes: "
+          "then Prometheus, Alertmanager or the way between is broken, and other alerts would not come either."),
     Alert("GatewayDown", 'up{job="gateway"} == 0 or absent(up{job="gateway"})', "1m", "critical",
           "The gateway {{ $labels.instance }} does not answer.",
           "Check whether the process runs, and its last log lines. Exit code 78 means that the configuration cannot "

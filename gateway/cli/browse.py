@@ -64,8 +64,9 @@ def browse(
     username: Annotated[str | None, typer.Option(help="Log in with this name.")] = None,
     password_env: Annotated[str | None, typer.Option(help="Environment variable that holds the password.")] = None,
 ) -> None:
-    """Show the variables of a server: path, type, value, unit, node id, and what may be done with each (r, w, h: its
-    history); and the types of the objects above them.
+    """Show the variables of a server: path, type, value and unit.
+
+    Also the node id, what may be done with each (r, w, h: its history), and the types of the objects above them.
 
     The channel is secured, unless `--insecure` is given. A server that is not trusted yet is rejected; `gateway cert
     trust` accepts it. Exit code 1 when the server does not

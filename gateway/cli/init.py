@@ -40,7 +40,7 @@ def init(
         str | None, typer.Option(metavar="THUMBPRINT", help="Trust the server's certificate if it has this thumbprint.")
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Go on without encryption.")] = False,
-    pki: Annotated[Path, typer.Option(help="Folder of certificates.")] = Path("var/pki"),
+    pki: Annotated[Path, typer.Option(envvar="GATEWAY_PKI", help="Folder of certificates.")] = Path("var/pki"),
     username: Annotated[str | None, typer.Option(help="User name at the server.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="File that holds the password of it.")] = None,
     password_env: Annotated[str | None, typer.Option(help="Environment variable that holds it.")] = None,
