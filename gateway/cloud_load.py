@@ -11,7 +11,7 @@ from math import ceil
 
 import numpy as np
 
-from gateway.config import BrokerConfig, Config, PayloadConfig, Selection, SourceConfig
+from gateway.config import BrokerConfig, Config, PayloadConfig, Selection, SourceConfig, TagsConfig
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority, Tag
 from gateway.payload.choose import COMPACT, encoder_for, with_needs_of_format
 from gateway.pipeline.choice import Choice
@@ -32,6 +32,8 @@ class Group:
     every_s: float
     values: int = 1
     """How many values of each are in a publish."""
+    levels: Sequence[str] | None = None
+    """Of variables whose names are assumed: the fields that are assumed as well.  None: everything is known."""
 
     @property
     def values_per_s(self) -> float:
@@ -75,7 +77,8 @@ def groups_of_file(config: Config, assumed: int = 0) -> tuple[list[Group], list[
             if not count:
                 unknown.append(f"{source.name}: {selection.subtree or selection.type}")
                 continue
-            groups.append(Group(source.name, tuple(_assumed(source, selection, count)), every_s, values))
+            levels = selection.levels if selection.node is None else None
+            groups.append(Group(source.name, tuple(_assumed(source, selection, count)), every_s, values, levels))
     return groups, unknown
 
 
@@ -118,7 +121,8 @@ def _size(message: Message) -> int:
 
 def _messages(config: Config, broker: BrokerConfig, payload: PayloadConfig, group: Group) -> tuple[int, list[Message]]:
     """How many of the tags this broker gets, and the messages of the second change of all: the first describes."""
-    choice = Choice(broker.tags, group.source) if broker.tags is not None else None
+    wishes = _known_wishes(broker, group)
+    choice = None if wishes is None else Choice(wishes, group.source)
     encoder = encoder_for(config, group.source, "gateway.k3x9q2", payload=payload)
     made: list[Message] = []
     chosen: Batch | None = None
@@ -130,6 +134,28 @@ def _messages(config: Config, broker: BrokerConfig, payload: PayloadConfig, grou
         made = encoder.encode(chosen, lambda stream: 1000, broker.max_packet or 2**28)
     assert chosen is not None
     return len(chosen.tags), made
+
+
+def _known_wishes(broker: BrokerConfig, group: Group) -> Sequence[TagsConfig] | None:
+    """What the broker wants, without what is decided by names that are only assumed: those count as wanted."""
+    if broker.tags is None or group.levels is None:
+        return broker.tags
+    return [
+        wish.model_copy(update={
+            "include": (), "exclude": (),
+            "fields": {name: text for name, text in wish.fields.items() if name not in group.levels},
+        })
+        for wish in broker.tags
+    ]  # fmt: skip
+
+
+def assumptions(broker: BrokerConfig, groups: Sequence[Group]) -> str:
+    """What the figures of a broker take for granted.  Empty: nothing."""
+    for group in groups:
+        known = _known_wishes(broker, group)
+        if known is not None and list(known) != list(broker.tags or ()):
+            return f"assumed: each of the variables that --tags counts has a name that `{broker.name}` wants"
+    return ""
 
 
 def _batch(group: Group, turn: int) -> Batch:

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from gateway.cli.common import FileArgument, counting, examples, problems_told, until_interrupted
-from gateway.cloud_load import Group, groups_of_file, load_on, problems_with_load, told_of_load, with_profiles
+from gateway.cloud_load import (
+    Group,
+    assumptions,
+    groups_of_file,
+    load_on,
+    problems_with_load,
+    told_of_load,
+    with_profiles,
+)
 from gateway.config import BrokerConfig, Config, SourceConfig
 from gateway.enrolment import lines_for, request_in
 from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
@@ -92,6 +100,8 @@ def check(
     for name, broker in brokers.items():
         load = load_on(config, broker, config.routes[name].payload, groups)
         typer.echo(f"{name}: {profile_of(broker)}: {told_of_load(load)}")
+        if assumed := assumptions(broker, groups):
+            typer.echo(f"  {assumed}")
         for text in problems_with_load(config, load, groups):
             typer.echo(f"  {text}")
             found += 1

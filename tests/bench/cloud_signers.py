@@ -24,6 +24,7 @@ class Vendor:
     """A program that makes passwords."""
 
     packages: tuple[str, ...]
+    """As pip takes them."""
     script: str
     """Prints the passwords as a list of JSON."""
     ours: tuple[str, ...]
@@ -50,6 +51,18 @@ with mock.patch.object(theirs.mqtt, "Client") as client:
     [call] = client.return_value.username_pw_set.call_args_list
 print(json.dumps([call.args[1] if len(call.args) > 1 else call.kwargs["password"]]))
 """
+PSK = "MDEyMzQ1Njc4OWFiY2RlZg=="
+_TENCENT = f"""
+import json
+import hub.protocol.protocol as theirs
+theirs.time.time = lambda: {AT_S}
+theirs.random.sample = lambda population, k: list("abcde")
+theirs.hashlib.sha1 = theirs.hashlib.sha256  # it signs the same text with the older of the two that the cloud takes
+client = theirs.AsyncConnClient("host", "p1", "MyDevice01", {PSK!r})._AsyncConnClient__mqtt_client
+name, password = client._username.decode(), client._password.decode()
+print(json.dumps([name, password.replace(";hmacsha1", ";hmacsha256")]))
+"""
+_TENCENT_NAME = f"p1MyDevice01;21010406;abcde;{AT_S * 1000}"
 VENDORS = {
     "azure-iot-device": Vendor(
         ("azure-iot-device==2.14.0",),
@@ -64,8 +77,12 @@ VENDORS = {
         _ALIBABA,
         (signing.alibaba_password("a secret", "p1&MyDevice01", "MyDevice01", "p1", str(AT_S)),),
     ),
+    "tencent-iot-device": Vendor(  # without what it asks for: pycrypto is no longer built
+        ("--no-deps", "tencent-iot-device==1.0.0", "paho-mqtt==1.6.1", "pycryptodome"),
+        _TENCENT,
+        (_TENCENT_NAME, signing.tencent_password(PSK, _TENCENT_NAME)),
+    ),
 }
-"""Tencent's program is on no registry; its vector stands in `tests/unit/profiles/test_signing.py`."""
 
 
 def passwords_of(name: str, vendor: Vendor) -> list[str] | None:

@@ -138,6 +138,22 @@ def test_plan_groups_similar_variables_and_shows_the_load(server: OpcuaServer, t
     assert made.process.returncode == 1
 
 
+def test_profile_check_counts_the_variables_of_the_live_server(server: OpcuaServer, tmp_path: Path) -> None:
+    """With messages, cost and date; what does not fit the cloud has a form that would."""
+    given = yaml.safe_load(configured(server, tmp_path).read_text())
+    wanted = {"profile": "aws-iot-core", "endpoint": "a-ats.iot.eu.amazonaws.com", "tls": {"certificate": "a.pem"}}
+    given |= {"broker": wanted, "payload": {"format": "json", "topic": "a/{source}/{tag}"}}
+    path = tmp_path / "cloud.yaml"
+    path.write_text(yaml.safe_dump(given))
+    command = [sys.executable, "-m", "gateway", "profile", "check", str(path), "--plan"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1, done.stderr
+    assert f"broker: AWS IoT Core: {4 * MACHINES} tags, " in done.stdout
+    assert f"{4 * MACHINES} tags at " in done.stdout
+    assert "USD in 30 days at the list prices of 20" in done.stdout
+    assert "16 000 messages/s, AWS IoT Core takes 100: " in done.stdout
+
+
 def test_plan_shows_every_line_on_request(server: OpcuaServer, tmp_path: Path) -> None:
     with terminal("plan", str(configured(server, tmp_path)), "--all") as made:
         text = made.read_all()

@@ -102,6 +102,15 @@ def test_a_configuration_within_its_limits_passes_and_says_what_it_could_not_cou
     assert "1 tags, 4 values/s, 4 messages/s of 100" in text
 
 
+def test_what_names_decide_is_counted_as_if_every_assumed_variable_had_such_a_name(tmp_path: Path) -> None:
+    """Patterns of names and of levels; what the file itself names is chosen as always."""
+    tags = "tags: [{include: [Good], fields: {line: 'line-*', machine: press}}], " + AWS
+    code, text = check(str(file_of(tmp_path, tags)), "--tags", "1199")
+    assert code == 0
+    assert "broker: AWS IoT Core: 1199 tags, 4 796 values/s" in text
+    assert "assumed: each of the variables that --tags counts has a name that `broker` wants" in text
+
+
 def test_without_a_profile_there_is_nothing_to_check(tmp_path: Path) -> None:
     code, text = check(str(file_of(tmp_path, "url: 'mqtt://127.0.0.1'")))
     assert code == 78
