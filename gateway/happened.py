@@ -14,7 +14,7 @@ from gateway.advice import advice_for
 
 MOST = 50
 """How many lines are kept."""
-MOST_TEXT = 400
+MOST_TEXT = 1000
 """The longest text of a line, in characters."""
 _OURS = "gateway"
 _LEFT_OUT = frozenset(("event", "level", "logger", "timestamp", "reason", "advice", "peer", "source", "broker"))
@@ -54,6 +54,8 @@ class Line:
     address: str
     reason: str
     advice: str
+    printed: str
+    """The command that the line itself names; empty for none."""
     more: Mapping[str, str]
 
 
@@ -94,15 +96,22 @@ def _line(record: logging.LogRecord, said: Mapping[str, object]) -> Line:
     }
     return Line(
         record.created, record.levelname.lower(), text("event"), text("peer", "source", "broker"), text("address"),
-        reason, text("advice") or advice_for(reason), more,
+        reason, text("advice") or advice_for(reason), _printed(said), more,
     )  # fmt: skip
+
+
+def _printed(said: Mapping[str, object]) -> str:
+    """From the whole text, since half a command is a wrong one."""
+    for name in ("reason", "what", "why", "problems", "advice"):
+        if (found := _PRINTED.search(str(said.get(name, "")))) is not None and "FILE" not in found[1]:
+            return found[1].strip()
+    return ""
 
 
 def command_for(line: Line, *, file: str, outbox: str) -> str:
     """The command that helps; empty where none does.  `file` and `outbox` are those of the configuration."""
-    for text in (line.reason, line.advice):
-        if (printed := _PRINTED.search(text)) is not None and "FILE" not in printed[1]:
-            return printed[1].strip()
+    if line.printed:
+        return line.printed
     if line.level not in ("warning", "error", "critical"):
         return ""
     whole = f"{line.event} {line.reason} {line.advice}"

@@ -93,11 +93,11 @@ class Live:
             return problem(426, "a stream needs HTTP/1.1")
         if self.feed.is_full:
             return problem(503, "there are too many viewers", {"Retry-After": "10"})
+        self._connections.let_go(transport)
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
         answer.enable_chunked_encoding()
         await answer.prepare(request)
         await answer.write(event_of(await self.feed.latest()))
-        self._connections.let_go(transport)
         await self.feed.show(transport)
         return answer
 

@@ -71,7 +71,7 @@ class Page:
         assert isinstance(result, dict)
         return result.get("value")
 
-    async def wait(self, script: str, within_s: float = 20.0) -> None:
+    async def wait(self, script: str, within_s: float = 60.0) -> None:
         """Wait until an expression is true."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + within_s
@@ -79,11 +79,12 @@ class Page:
             assert loop.time() < ends_s, f"still not: {script}; the page:\n{await self.ask('document.body.innerText')}"
             await asyncio.sleep(0.1)
 
-    async def press(self, key: str, code: int = 0) -> None:
-        """One key, as from a keyboard."""
-        more = {"text": key} if len(key) == 1 else {}
+    async def press(self, key: str) -> None:
+        """One key, as from a keyboard: a letter, `Enter` or `Tab`."""
+        text, code = {"Enter": ("\r", 13), "Tab": ("", 9)}.get(key, (key, 0))
         for kind in ("keyDown", "keyUp"):
-            await self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more)
+            more: dict[str, object] = {"text": text} if text else {}
+            await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
 
     async def look(self, width: int, height: int = 900, *, dark: bool = False) -> None:
         """Be so wide, and prefer dark or light."""

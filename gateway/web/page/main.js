@@ -17,11 +17,11 @@ async function done(path) {
   }
 }
 
-const peers = new Peers((broker) => hasToken() && { text: "Offer again", label: `Offer the refused messages to ${broker.name} again`,
+const peers = new Peers((broker) => hasToken() && { text: "Offer again", label: `Offer again: the refused messages of ${broker.name}`,
   act: () => done(`/brokers/${encodeURIComponent(broker.name)}/release`) });
 const happened = new Happened(({ thumbprint, name }) => !hasToken() ? [] : [
-  { text: "Trust", label: `Trust the certificate of ${name}`, act: () => done(`/certificates/${thumbprint}/trust`) },
-  { text: "Refuse", label: `Refuse the certificate of ${name}`, act: () => done(`/certificates/${thumbprint}/reject`) },
+  { text: "Trust", label: `Trust: the certificate of ${name}`, act: () => done(`/certificates/${thumbprint}/trust`) },
+  { text: "Refuse", label: `Refuse: the certificate of ${name}`, act: () => done(`/certificates/${thumbprint}/reject`) },
 ]);
 const graph = new Graph();
 new Tags();

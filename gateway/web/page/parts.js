@@ -102,5 +102,5 @@ export function clock(text) {
 }
 
 export function copying(command) {
-  return { text: "Copy", label: `Copy the command ${command}`, act: () => navigator.clipboard?.writeText(command) };
+  return { text: "Copy", label: `Copy: ${command}`, act: () => navigator.clipboard?.writeText(command) };
 }
