@@ -4,7 +4,8 @@
               │ tables, latest values                ▲
               └───────────── node ───────────────────┘
 
-- `wire`: protobuf, a column at a time; reading it back.  `datatypes`: from OPC UA to Sparkplug, and single values.
+- `wire`: protobuf, and reading it back.  `datatypes`: from OPC UA to Sparkplug, and single values.
+- `rows`: the metrics of a whole batch at once.
 - `templates`: structures.  `compression`: payloads within payloads.
 - `table`: the metrics of one device.  `node`: all devices of a route, their tables, aliases and latest values.
 - `encoder`: what goes into the outbox.  Rows are stored as they are sent, without what only a session knows.

@@ -21,11 +21,11 @@ from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority, Tag
 from gateway.payload.gaps import Row
 from gateway.payload.layout import Layout, Rows, Share, stream_of, taken
 from gateway.payload.sparkplug.births import properties, quality_of
-from gateway.payload.sparkplug.datatypes import COLUMNS, Datatype, column_of
 from gateway.payload.sparkplug.metrics import TagMetrics
 from gateway.payload.sparkplug.node import Device, Node
+from gateway.payload.sparkplug.rows import metrics_of
 from gateway.payload.sparkplug.table import Table, packed_table
-from gateway.payload.sparkplug.wire import NULL, metric_of, metrics_of, rows_in, texts_of
+from gateway.payload.sparkplug.wire import NULL, metric_of
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering, oldest_ticks, parts
 
 REPEAT_AFTER = 256
@@ -63,11 +63,13 @@ class SparkplugEncoder:
         if batch.tags is not self._tags:
             self._derive(batch)
         assert self._metrics is not None
-        is_usual = self._metrics.learn(batch)
-        numbering, messages = Numbering(next_seq), list[Message]()
-        columns = _Columns(
-            batch, self._metrics.wire_types(batch), self._metrics.aliases[batch.handles], _ms(batch.source_ticks)
-        )
+        kinds = self._metrics.learn(batch)
+        is_usual = kinds is not None
+        if kinds is None:
+            kinds = self._metrics.wire_types(batch)
+        numbering = Numbering(next_seq)
+        messages: list[Message] = []
+        columns = _Columns(batch, kinds, _ms(batch.source_ticks))
         self._see_odd(columns, is_usual)
         for share in self._layout.shares(batch):
             number = share.group
@@ -80,7 +82,7 @@ class SparkplugEncoder:
                 made += self._rows(columns, share, table, numbering)
             self._count(device, made)
             messages += made
-        self._node.latest.note(batch, columns.aliases)
+        self._node.latest.note(batch, self._metrics.aliases)
         return messages
 
     def keep_alives(self, next_seq: NextSeq) -> list[Message]:
@@ -175,11 +177,12 @@ class SparkplugEncoder:
         columns.odd, self._has_bad = odd, bool(self._were_bad.any())
 
     def _rows(self, columns: "_Columns", share: Share, table: Table, numbering: Numbering) -> list[Message]:
-        batch, place, found = columns.batch, share.place, list[Message]()
+        batch, place = columns.batch, share.place
+        found: list[Message] = []
         encode = partial(self._payload, columns)
         for run in _in_order(batch, share.rows):
             columns.every = run if run is share.rows and len(run) == len(batch) else None
-            for part in parts(replace(share, rows=run, gaps=[]), self._settings.limits, numbering, encode):
+            for part in parts(Share(place, run, [], share.group), self._settings.limits, numbering, encode):
                 oldest = oldest_ticks(batch, part.rows)
                 found.append(
                     Message(
@@ -190,47 +193,23 @@ class SparkplugEncoder:
         return found
 
     def _payload(self, columns: "_Columns", rows: Rows, seq: int, gaps: list[Row]) -> bytes:
-        at = slice(None) if rows is columns.every else rows
-        kinds, aliases, ms = columns.datatypes[at], columns.aliases[at], columns.ms[at]
-        odd, first = None if columns.odd is None else columns.odd[at], int(kinds[0])
-        if (odd is None or not odd.any()) and first in COLUMNS and (kinds == first).all():
-            return self._column(columns, rows, first, aliases, ms)[0]
-        found: list[bytes] = [b""] * len(rows)
-        simple = np.ones(len(rows), np.bool_) if odd is None else ~odd
-        for datatype in np.unique(kinds[simple]).tolist():
-            places = np.flatnonzero(simple & (kinds == datatype))
-            told = self._alike(columns, rows[places], datatype, aliases[places], ms[places])
-            if told is None:
-                simple[places] = False
-                continue
-            for place, metric in zip(places.tolist(), told, strict=True):
-                found[place] = metric
-        for place in np.flatnonzero(~simple).tolist():
-            found[place] = self._single(columns, int(rows[place]), int(kinds[place]), int(ms[place]))
-        return b"".join(found)
-
-    def _alike(
-        self, columns: "_Columns", rows: Rows, datatype: int, aliases: NDArray[np.uint64], ms: NDArray[np.uint64]
-    ) -> Sequence[bytes] | None:
-        """The metrics of rows of one datatype; None where each must be looked at."""
-        if datatype in COLUMNS:
-            return rows_in(*self._column(columns, rows, datatype, aliases, ms))
-        texts = [columns.batch.values[row] for row in rows.tolist()]
-        if datatype != Datatype.STRING or not all(type(text) is str for text in texts):
-            return None
-        return texts_of(aliases, ms, texts, columns.batch.historical)
-
-    def _column(
-        self, columns: "_Columns", rows: Rows, datatype: int, aliases: NDArray[np.uint64], ms: NDArray[np.uint64]
-    ) -> tuple[bytes, NDArray[np.int64]]:
-        (tag, form), values = COLUMNS[datatype], columns.batch.values
-        if rows is columns.every:
-            column = column_of(form, values)
-        elif isinstance(values, np.ndarray):
-            column = column_of(form, values[rows])
-        else:
-            column = column_of(form, [values[row] for row in rows.tolist()])
-        return metrics_of(aliases, ms, tag, column, columns.batch.historical)
+        batch, every = columns.batch, rows is columns.every
+        at = slice(None) if every else rows
+        handles, kinds, ms = batch.handles[at], columns.datatypes[at], columns.ms[at]
+        if columns.odd is not None:
+            kinds = np.where(columns.odd[at], np.uint8(0), kinds)
+        assert self._metrics is not None
+        chosen = None if every else rows
+        flat, lengths = metrics_of(self._metrics.heads, handles, kinds, ms, batch.values, chosen, batch.historical)
+        if lengths is None:
+            return flat
+        singly, last, ends = np.flatnonzero(lengths == 0), 0, np.cumsum(lengths)
+        found: list[bytes] = []
+        for place, end in zip(singly.tolist(), ends[singly].tolist(), strict=True):
+            row = int(rows[place])
+            found += flat[last:end], self._single(columns, row, int(columns.datatypes[row]), int(ms[place]))
+            last = end
+        return b"".join((*found, flat[last:]))
 
     def _single(self, columns: "_Columns", row: int, datatype: int, ms: int) -> bytes:
         batch = columns.batch
@@ -242,7 +221,7 @@ class SparkplugEncoder:
         handle, content = int(batch.handles[row]), NULL
         if kind and plain is not None:
             content = self._metrics.field_of(handle, datatype, kind, plain, ms)
-        return metric_of(int(columns.aliases[row]), ms, content, historical=batch.historical, properties=told)
+        return metric_of(int(self._metrics.aliases[handle]), ms, content, historical=batch.historical, properties=told)
 
 
 @dataclass(slots=True)
@@ -251,7 +230,6 @@ class _Columns:
 
     batch: Batch
     datatypes: NDArray[np.uint8]
-    aliases: NDArray[np.uint64]
     ms: NDArray[np.uint64]
     odd: NDArray[np.bool_] | None = None
     """Rows that have more than their value.  None: no row."""
@@ -261,7 +239,7 @@ class _Columns:
 
 
 def _ms(ticks: NDArray[np.int64]) -> NDArray[np.uint64]:
-    return (np.maximum(ticks - UNIX_EPOCH_TICKS, 0) // 10_000).astype(np.uint64)
+    return (np.maximum(ticks - UNIX_EPOCH_TICKS, 0) // 10_000).view(np.uint64)
 
 
 def _in_order(batch: Batch, rows: Rows) -> list[Rows]:

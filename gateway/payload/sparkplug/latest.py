@@ -35,7 +35,7 @@ class Latest:
         self._waiting = 0
 
     def note(self, batch: Batch, aliases: NDArray[np.uint64]) -> None:
-        """These values came; `aliases` has the alias of each row.  Values of a history are not the latest."""
+        """These values came; `aliases` has the alias of each handle.  Values of a history are not the latest."""
         if batch.historical or not len(batch):
             return
         self._pending.append((batch, aliases))
@@ -51,16 +51,23 @@ class Latest:
 
     def _evaluate(self) -> None:
         pending, self._pending, self._waiting = self._pending, [], 0
-        size = 1 + max(int(aliases.max()) for _, aliases in pending)
+        tables = {id(aliases): aliases for _, aliases in pending}
+        size = 1 + max(int(aliases.max()) for aliases in tables.values())
         seen, found = np.zeros(size, np.bool_), dict[int, Row]()
         for batch, aliases in reversed(pending):
-            fresh = np.flatnonzero(~seen[aliases])[::-1]
-            if not len(fresh):
+            if id(aliases) not in tables:
+                continue  # all its metrics are found
+            of_row = aliases[batch.handles]
+            known = seen[of_row]
+            if known.all():
                 continue
-            last, places = np.unique(aliases[fresh], return_index=True)
+            fresh = np.flatnonzero(~known)[::-1]
+            last, places = np.unique(of_row[fresh], return_index=True)
             seen[last] = True
             one = batch.rows(fresh[places])
             values = one.values.tolist() if isinstance(one.values, np.ndarray) else one.values
             columns = one.types.tolist(), values, one.statuses.tolist(), one.source_ticks.tolist()
             found.update(zip(last.tolist(), map(Row, *columns), strict=True))
+            if seen[aliases].all():
+                del tables[id(aliases)]
         self._rows |= found

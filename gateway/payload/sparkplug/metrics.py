@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gateway.model import IS_ARRAY, IS_MATRIX, Batch, Priority, Tag
 from gateway.payload.sparkplug.datatypes import Datatype, value_field
 from gateway.payload.sparkplug.node import Device, Node
+from gateway.payload.sparkplug.rows import Heads
 from gateway.payload.sparkplug.table import GAPS, Definition, Table, table_of
 from gateway.payload.sparkplug.templates import Template, described, instance, takes, used_by, widened
 from gateway.values import Structure
@@ -38,6 +39,7 @@ class TagMetrics:
         self.aliases = np.array(
             [node.alias_of(devices[d].id, name) for name, d in zip(self.names, device_of, strict=True)], np.uint64
         )
+        self.heads = Heads(self.aliases.tolist())
         self.templates: dict[int, Template] = {}
         """By handle, of the metrics that are structures."""
         self._widenings: Counter[int] = Counter()
@@ -79,23 +81,25 @@ class TagMetrics:
                 elif known.datatype == Datatype.STRING:
                     self.datatypes[handle], self._is_fixed[handle] = Datatype.STRING, True
 
-    def learn(self, batch: Batch) -> bool:
+    def learn(self, batch: Batch) -> NDArray[np.uint8] | None:
         """Take note of types that differ from what the tables say, and make new tables where they do.
 
-        Returns whether every row has a value of the type that the tables said.
+        Returns the datatypes of the rows, if each has a value of the type that the tables said.
         """
         kinds = self._node.datatypes[batch.types]
         is_usual = bool((kinds == self._wire[batch.handles]).all())
-        if not is_usual or self.templates:
-            self._learn(batch, kinds)
-        return is_usual
+        if is_usual and not self.templates:
+            return kinds
+        has_learned = self._learn(batch, kinds)
+        return kinds if is_usual and not has_learned else None
 
-    def _learn(self, batch: Batch, kinds: NDArray[np.uint8]) -> None:
+    def _learn(self, batch: Batch, kinds: NDArray[np.uint8]) -> bool:
+        """Returns whether there are new tables."""
         known = self.datatypes[batch.handles]
         differs = (kinds != known) | (kinds == Datatype.TEMPLATE)
         differs &= ~self._is_fixed[batch.handles] & ((batch.types != 0) | (known == 0))
         if not differs.any():
-            return
+            return False
         changed = set[int]()
         for row in np.flatnonzero(differs).tolist():
             handle, kind = int(batch.handles[row]), int(kinds[row])
@@ -114,6 +118,7 @@ class TagMetrics:
             changed.add(self._device_of[handle])
         for number in changed:
             self.tables[number] = self._table(number)
+        return bool(changed)
 
     def _fits(self, handle: int, kind: int, value: object) -> bool:
         """Whether a value is what its metric is known to have."""

@@ -347,8 +347,7 @@ class EdgeSession(Around[SharedSession]):
             self._commands.task_done()
 
     def arrived(self) -> Sequence[Packet]:
-        """None: commands are handed over one by one, among what else arrives."""
-        return ()
+        return ()  # commands are handed over one by one, among what else arrives
 
     async def _arrived(self, packet: Packet) -> None:
         if self.host is not None and packet.topic == self.host.topic:

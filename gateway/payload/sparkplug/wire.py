@@ -1,21 +1,16 @@
-"""Protobuf as Sparkplug B uses it: metrics of many rows at once, single fields, and a reader.  Pure.
+"""Protobuf as Sparkplug B uses it: single fields and metrics, and a reader.  Pure.
 
 Field numbers are those of the published schema.  A metric of a row has this form; the first field is at a fixed place,
 so that a stored metric can become historical by one byte:
 
     0x12 length | 0x28 is_historical | 0x10 alias | 0x18 timestamp | value
-
-Columns become bytes in numpy: where all rows have equal lengths they are one table of bytes, and where they have not,
-a mask cuts it.  A metric of a number then costs some ten nanoseconds.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
 Value = int | bytes
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
@@ -69,80 +64,6 @@ def metric_of(alias: int, ms: int, value: bytes, *, historical: bool = False, pr
     return METRIC + varint(len(body)) + body
 
 
-def metrics_of(
-    aliases: NDArray[np.uint64], ms: NDArray[np.uint64], tag: int, values: NDArray[np.generic], historical: bool
-) -> tuple[bytes, NDArray[np.int64]]:
-    """The metrics of rows whose values have one type, and the length of each.
-
-    `tag` is the tag byte of the value.  Unsigned 64-bit values are varints; of all others each row's bytes are taken as
-    they are, little endian.
-    """
-    rows = len(aliases)
-    parts = [(0x10, _varints(aliases)), (0x18, _varints(ms))]
-    if values.dtype == np.uint64:
-        parts.append((tag, _varints(values)))
-    else:
-        parts.append((tag, (np.ascontiguousarray(values).view(np.uint8).reshape(rows, -1), None)))
-    width = 4 + sum(1 + part.shape[1] for _, (part, _) in parts)
-    lengths = np.full(rows, width - 2, np.int64)
-    table = np.empty((rows, width), np.uint8)
-    table[:, 0], table[:, 2], table[:, 3] = METRIC[0], LIVE[0], historical
-    kept: NDArray[np.bool_] | None = None
-    at = 4
-    for each, (part, cut) in parts:
-        end = at + 1 + part.shape[1]
-        table[:, at], table[:, at + 1 : end] = each, part
-        if cut is not None:
-            kept = np.ones((rows, width), np.bool_) if kept is None else kept
-            kept[:, at + 1 : end] = np.arange(part.shape[1]) < cut[:, None]
-            lengths -= part.shape[1] - cut
-        at = end
-    table[:, 1] = lengths
-    return (table if kept is None else table[kept]).tobytes(), lengths + 2
-
-
-def texts_of(
-    aliases: NDArray[np.uint64], ms: NDArray[np.uint64], texts: Sequence[str], historical: bool
-) -> list[bytes]:
-    """The metrics of rows with texts, one by one."""
-    head, found = (HISTORICAL if historical else LIVE) + b"\x10", list[bytes]()
-    for alias, at_ms, text in zip(_each(aliases), _each(ms), texts, strict=True):
-        encoded = text.encode(errors="replace")
-        body = b"%b%b\x18%b\x7a%b%b" % (head, alias, at_ms, varint(len(encoded)), encoded)
-        found.append(METRIC + varint(len(body)) + body)
-    return found
-
-
-def _each(column: NDArray[np.uint64]) -> Sequence[bytes]:
-    """Each number as a varint."""
-    table, lengths = _varints(column)
-    if lengths is None and (width := table.shape[1]) > 1:
-        return np.ascontiguousarray(table).view(f"S{width}").ravel().tolist()  # the last byte of none is 0
-    return [varint(number) for number in column.tolist()]
-
-
-def _varints(column: NDArray[np.generic]) -> tuple[Bytes, NDArray[np.int64] | None]:
-    """Varints as a table of bytes, and the length of each row; None where all fill the table."""
-    numbers = column.astype(np.uint64, copy=False)
-    low, high = int(numbers.min()), int(numbers.max())
-    width, least = len(varint(high)), len(varint(low))
-    table = np.empty((len(numbers), width), np.uint8)
-    for place in range(width):
-        if low >> 7 * place == high >> 7 * place:  # as the upper bits of times within a second
-            table[:, place] = (low >> 7 * place) & 0x7F
-        else:
-            table[:, place] = numbers >> np.uint64(7 * place) & np.uint64(0x7F)
-    if width == least:
-        table[:, : width - 1] |= 0x80
-        return table, None
-    lengths = np.ones(len(numbers), np.int64)
-    for place in range(1, width):
-        more = numbers >= np.uint64(1 << 7 * place)
-        table[:, place - 1] |= np.where(more, np.uint8(0x80), np.uint8(0))
-        lengths += more
-    return table, lengths
-
-
 def as_historical(payload: bytes) -> bytes:
     """The metrics of a stored payload, flagged as historical."""
     found, place, size = bytearray(payload), 0, len(payload)
@@ -194,9 +115,3 @@ def _varint_at(message: bytes, place: int) -> tuple[int, int]:
             return number & 0xFFFFFFFFFFFFFFFF, at + 1
         shift += 7
     raise MalformedError("a number without an end")
-
-
-def rows_in(flat: bytes, lengths: NDArray[np.int64]) -> Sequence[bytes]:
-    """Each row's bytes."""
-    ends = np.cumsum(lengths)
-    return [flat[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]

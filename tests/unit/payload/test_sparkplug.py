@@ -25,14 +25,16 @@ from gateway.payload.choose import announcement_for
 from gateway.payload.read import Reading
 from gateway.payload.sparkplug.births import dbirth, nbirth, ndeath
 from gateway.payload.sparkplug.compression import compressed
+from gateway.payload.sparkplug.datatypes import value_field
 from gateway.payload.sparkplug.host import HostState
 from gateway.payload.sparkplug.library import Library
 from gateway.payload.sparkplug.node import Names, Node
 from gateway.payload.sparkplug.numbers import Numbers
 from gateway.payload.sparkplug.own_metrics import OwnMetrics
 from gateway.payload.sparkplug.read import read_payload
+from gateway.payload.sparkplug.rows import MOST_TEXT, Heads, metrics_of
 from gateway.payload.sparkplug.table import unpacked_table
-from gateway.payload.sparkplug.wire import MalformedError, as_historical, fields_in, metric_of, metrics_of, varint
+from gateway.payload.sparkplug.wire import MalformedError, as_historical, fields_in, metric_of
 from gateway.values import LocalizedText, QualifiedName, RawStructure, Structure, Typed
 from tests.support.payloads import TICKS, batch_of, config_of
 from tests.support.sparkplug import Json, SparkplugHost, Tahu, tahu
@@ -461,19 +463,48 @@ def test_aliases_are_unique_in_the_node_and_stay_also_over_a_restart(
         assert len(set(seen.values())) == len(seen)
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(1, 2**40), st.integers(0, 2**43), st.integers(0, 2**64 - 1)), min_size=1, max_size=40
-    ),
-    st.booleans(),
+ROWS = st.one_of(
+    st.tuples(st.just(3), st.integers(-(2**31), 2**31 - 1)),
+    st.tuples(st.just(7), st.one_of(st.integers(0, 300), st.integers(0, 2**32 - 1))),
+    st.tuples(st.just(4), st.integers(-(2**63), 2**63 - 1)),
+    st.tuples(st.just(8), st.integers(0, 2**64 - 1)),
+    st.tuples(st.just(9), st.floats(width=32, allow_nan=False)),
+    st.tuples(st.just(10), st.floats(allow_nan=False)),
+    st.tuples(st.just(11), st.booleans()),
+    st.tuples(st.just(12), st.one_of(st.text(max_size=20), st.text("aü\ud800", min_size=10, max_size=80))),
 )
-def test_columns_have_the_bytes_of_single_metrics(rows: list[tuple[int, int, int]], historical: bool) -> None:
-    aliases, ms, values = (np.array(column, np.uint64) for column in zip(*rows, strict=True))
-    flat, lengths = metrics_of(aliases, ms, 0x58, values, historical)
-    single = [metric_of(a, t, b"\x58" + varint(v), historical=historical) for a, t, v in rows]
-    assert flat == b"".join(single)
-    assert lengths.tolist() == list(map(len, single))
+KIND_OF = {3: 6, 7: 7, 4: 8, 8: 9, 9: 10, 10: 11, 11: 1, 12: 12}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2**43), ROWS), min_size=1, max_size=40),
+    st.booleans(), st.booleans(), st.data(),
+)  # fmt: skip
+def test_columns_have_the_bytes_of_single_metrics(
+    rows: list[tuple[int, int, tuple[int, object]]], historical: bool, is_even: bool, data: st.DataObject
+) -> None:
+    aliases = [128, 129, 16_383, 130, 131] if is_even else [128, 2**20, 16_384, 1, 2**40]
+    if data.draw(st.booleans()):  # one type alone, at times of this decade
+        rows = [(handle, MS + ms % 50_000, (10, float(ms))) for handle, ms, _ in rows]
+    handles, ms, told = zip(*rows, strict=True)
+    kinds, values = zip(*told, strict=True)
+    flat, lengths = metrics_of(
+        Heads(aliases), np.array(handles, np.uint32), np.array(kinds, np.uint8), np.array(ms, np.uint64), values, None,
+        historical,
+    )  # fmt: skip
+    single = [
+        metric_of(aliases[handle], at, value_field(kind, KIND_OF[kind], value), historical=historical)
+        for handle, at, (kind, value) in rows
+    ]
+    made = [True] * len(single) if lengths is None else [bool(length) for length in lengths.tolist()]
+    assert flat == b"".join(one for one, is_made in zip(single, made, strict=True) if is_made)
+    assert lengths is None or lengths.tolist() == [
+        len(one) * is_made for one, is_made in zip(single, made, strict=True)
+    ]
+    for (_, at, (kind, value)), is_made in zip(rows, made, strict=True):
+        fits = kind != 12 or len(str(value).encode(errors="replace")) <= MOST_TEXT
+        assert is_made == (fits and 2**35 <= at < 2**42)
 
 
 def test_the_number_of_the_birth_starts_at_zero_and_goes_on_after_a_restart(tmp_path: Path) -> None:
