@@ -163,6 +163,9 @@ class Connection(asyncio.Protocol):
                 told.append((name, int(value)))
         if (method := mqtt.first_of(connect.properties, mqtt.AUTH_METHOD)) is not None:
             told.append((mqtt.AUTH_METHOD, str(method)))
+        longest, asked = profile.limit("session_expiry_max_s"), mqtt.first_of(connect.properties, mqtt.SESSION_EXPIRY)
+        if longest is not None and isinstance(asked, int) and asked > longest:
+            told.append((mqtt.SESSION_EXPIRY, int(longest)))
         if not connect.client_id:
             told.append((mqtt.ASSIGNED_CLIENT_ID, self.client_id))
         if (qos := profile.limit("qos")) is not None and qos < 2:
@@ -251,13 +254,24 @@ class Connection(asyncio.Protocol):
             )
             cloud.taken.append(taken)
             cloud.on_taken(taken)
-            self._publish(replace(message, retain=decision.retain))
+            self._publish(replace(message, retain=decision.retain, properties=self._bounded(message.properties)))
             cloud.say(self.who.device, cloud.things.answers(self.who.device, message.topic, message.payload))
         if decision.wait_s > 0:
             cloud.counts["delayed"] += 1
             self._pause(decision.wait_s)
         self._acknowledge(message)
         cloud.heard.set()
+
+    def _bounded(self, properties: tuple[mqtt.Property, ...]) -> tuple[mqtt.Property, ...]:
+        """With a message expiry of what the cloud keeps messages for, at most."""
+        longest = self._policy.profile.limit("message_expiry_max_s")
+        if longest is None:
+            return properties
+        most = int(longest)
+        return tuple(
+            (name, min(value, most) if name == mqtt.MESSAGE_EXPIRY and isinstance(value, int) else value)
+            for name, value in properties
+        )
 
     def _acknowledge(self, message: mqtt.Publish, code: int = 0, reason: str = "") -> None:
         self._unacknowledged.discard(message.packet_id)

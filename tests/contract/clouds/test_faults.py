@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cloud_runs import KEY, on_the_way, verdict_of, with_faults
+from tests.support.cloud_runs import KEY, on_the_way, verdict_of, with_endings, with_faults
 
 
 def run(body: Coroutine[object, object, None]) -> None:
@@ -26,9 +26,12 @@ def test_nothing_is_lost_over_outage_kick_and_throttling(name: str, tmp_path: Pa
     async def body() -> None:
         async with on_the_way(name, tmp_path, machines=3) as way:
             await with_faults(way, 1, way.broker.device or "edge-1")
+            await with_endings(way, way.broker.device or "edge-1")
             found = verdict_of(name, way)
             assert found.is_good, str(found)
             assert found.counts["kicked"]
+            assert (found.counts.get("expired", 0) > 0) == (name == "azure-iot-hub")
+            assert (found.counts.get("refused", 0) > 0) == (name in ("azure-iot-hub", "huawei-iotda"))  # a wrong clock
 
     run(body())
 
