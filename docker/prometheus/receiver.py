@@ -28,7 +28,7 @@ def write(body: bytes, file: Path) -> int:
     return len(alerts)
 
 
-def server(file: Path, address: str = "0.0.0.0", port: int = 9095) -> HTTPServer:
+def server(file: Path, address: str, port: int) -> HTTPServer:
     """A server that is bound, and serves when it is asked to."""
 
     class Receiver(BaseHTTPRequestHandler):
@@ -53,4 +53,5 @@ def server(file: Path, address: str = "0.0.0.0", port: int = 9095) -> HTTPServer
 
 
 if __name__ == "__main__":
-    server(Path(sys.argv[1]), *sys.argv[2:3], *map(int, sys.argv[3:4])).serve_forever()
+    file, address, port = [*sys.argv[1:], *["0.0.0.0", "9095"][len(sys.argv) - 2 :]]
+    server(Path(file), address, int(port)).serve_forever()
