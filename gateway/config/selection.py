@@ -125,6 +125,12 @@ class ShapingConfig(Strict):
         return self
 
 
+Role = Literal[
+    "auto", "state", "good_parts", "scrap_parts", "rework_parts", "all_parts", "ideal_cycle", "ideal_time",
+    "cycle_time", "energy", "line_entered", "line_good_parts", "line_scrap_parts",
+]  # fmt: skip
+
+
 class Selection(Strict):
     """Variables to read: one `node`, all below a `subtree`, or all in every instance of a `type`."""
 
@@ -183,9 +189,11 @@ class Selection(Strict):
     metric: bool = False
     """Also show the last values of these variables on `/metrics/tags`, as gauges for Prometheus: numbers only, at most
     `http.max_tags`."""
-    role: Literal["state", "good_parts", "scrap_parts", "rework_parts", "ideal_cycle", "ideal_time"] | None = None
-    """What these variables mean for their machine: then `/metrics/tags` has the series `factory_*` of it, which the
-    dashboards and the OEE alert use.  Times in seconds; the machine is the field `machine`, or the path of the tag."""
+    role: Role | None = None
+    """What these variables mean for their machine or line: then `/metrics/tags` has the series `factory_*` of it, which
+    the dashboards and the OEE alert use.  `auto` finds the roles of Machinery, PackML and our simulators.  Times in
+    seconds, energy in joules.  The machine is the field `machine`, or the path of the tag; its line is the field
+    `line`, or the first part of that path, or the source.  `line_…` are counters of a line."""
     shape: ShapingConfig | None = None
     """Rules for the values before they are sent (default: `shape` of the source; `{}`: none)."""
 

@@ -5,6 +5,8 @@ const readline = require("readline");
 const { OPCUAServer, OPCUACertificateManager, MessageSecurityMode, SecurityPolicy, StatusCodes, DataType, Variant,
         standardUnits, addAggregateSupport } = require("node-opcua");
 
+const { NODESETS, addStandardMachines } = require("./standard_machines.js");
+
 const [port, machines, pki, options] = process.argv.slice(2);
 const extra = JSON.parse(options || "{}");
 
@@ -69,6 +71,7 @@ async function main() {
       operationLimits: extra.operationLimits || {},
     },
     serverInfo: { applicationUri: "urn:tests:node-opcua" },
+    ...(extra.standard ? { nodeset_filename: NODESETS } : {}),
   });
   await server.initialize();
   const space = server.engine.addressSpace;
@@ -109,10 +112,13 @@ async function main() {
     variables.set("Array", array);
   }
   if (extra.shapes) addShapes(own, space, folder);
+  const standard = extra.standard ? addStandardMachines(space, own, variables) : undefined;
   await server.start();
   console.log("ready");
 
   const commands = {
+    is: (name, ...words) => standard.set(name, words.join(" ")),
+    pass: (seconds) => standard.pass(seconds),
     set: (name, value) => variables.get(name).setValueFromSource({ dataType: DataType.Double, value: Number(value) }),
     count: async (first, last, period, name = "press-1.Counter") => {
       for (let value = Number(first); value < Number(last); value++) {

@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -62,6 +63,33 @@ class Prometheus(Process):
             return [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
 
 
+def judge(folder: Path, series: Mapping[str, str], wanted: Mapping[str, Mapping[str, float]], at: str = "118m") -> None:
+    """Let promtool evaluate rules over a sample a minute, and compare to three digits what they give at a time.
+
+    `series`: samples by name with labels, as promtool writes them; `wanted`: by expression, value by labels.
+    """
+    checks = [
+        {
+            "expr": f"round({record}, 0.001)",
+            "eval_time": at,
+            "exp_samples": [{"labels": labels, "value": value} for labels, value in samples.items()],
+        }
+        for record, samples in wanted.items()
+    ]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": checks,
+    }
+    path = folder / "test.yml"
+    document = {"rule_files": [str(RULES / "recording.yml")], "evaluation_interval": "1m", "tests": [test]}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    done = subprocess.run(
+        [program_of("promtool"), "test", "rules", str(path)], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @dataclass(frozen=True)
 class Stack:
     """Simulators, broker, gateway and Prometheus, running for real."""
@@ -83,7 +111,7 @@ def prometheus(folder: Path, gateways: Mapping[str, int], factories: Mapping[str
     config = yaml.safe_load((RULES.parent / "prometheus.yml").read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(RULES / "*.yml")]
-    for job, ports in zip(config["scrape_configs"], (gateways, factories), strict=True):
+    for job, ports in zip(config["scrape_configs"], (gateways, factories, gateways), strict=True):
         del job["dns_sd_configs"], job["relabel_configs"]
         job["static_configs"] = [
             {"targets": [f"127.0.0.1:{port}"], "labels": {"site": "contoso", "instance": name}}

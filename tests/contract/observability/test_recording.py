@@ -1,6 +1,5 @@
 """Every recording rule gives the figure it should, none without data, and the same when what it reads restarts."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import yaml
 from simulators.flow import Factory
 from simulators.metrics import Metrics, RunStatus
 from simulators.plant import load
-from tests.support.brokers import program_of
+from tests.support.prometheus import judge
 
 RULES = Path(__file__).parents[3] / "docker" / "prometheus" / "rules" / "recording.yml"
 PLANTS = Path(__file__).parents[3] / "config" / "plants"
@@ -92,30 +91,6 @@ WANTED: dict[str, dict[str, float]] = {
     "source:gateway_delay_seconds:p95_5m": {f'{{source="m",sink="k",{G}}}': 1.95},
     "source:gateway_bad_values:ratio_5m": {f'{{source="m",{G}}}': 0.1},
 }
-
-
-def judge(folder: Path, series: dict[str, str], wanted: dict[str, dict[str, float]], at: str = "118m") -> None:
-    """Let promtool evaluate the rules over a sample a minute, and compare to three digits."""
-    checks = [
-        {
-            "expr": f"round({record}, 0.001)",
-            "eval_time": at,
-            "exp_samples": [{"labels": labels, "value": value} for labels, value in samples.items()],
-        }
-        for record, samples in wanted.items()
-    ]
-    test = {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": checks,
-    }
-    path = folder / "test.yml"
-    document = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    done = subprocess.run(
-        [program_of("promtool"), "test", "rules", str(path)], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_recording_rule_has_a_case() -> None:
