@@ -41,4 +41,23 @@ def _problems(config: Config) -> list[Problem]:
         found += problems_with_codecs(
             config.commands, [format_of(route.payload).codec for route in config.distinct_routes]
         )
+    return found + problems_with_group(config)
+
+
+def problems_with_group(config: Config) -> list[Problem]:
+    """What a group cannot do: better refused than done by halves."""
+    if config.group is None:
+        return []
+    found: list[Problem] = []
+    if config.commands is not None:
+        found.append((("commands",), "a group takes no commands yet: name them in a gateway that is alone"))
+    if config.outbox.max_age is not None:
+        found.append((("outbox", "max_age"), "nothing expires in the log of a group: group.max_bytes is its bound"))
+    brokers = [("broker",)] if config.broker is not None else [("brokers", at) for at in range(len(config.brokers))]
+    for place, broker in zip(brokers, config.all_brokers, strict=True):
+        if format_of(config.routes[broker.name].payload).session is not None:
+            text = "a session of this format cannot move to another member of a group yet: choose another format"
+            found.append(((*place, "payload") if broker.payload is not None else ("payload", "format"), text))
+        if broker.replay.order == "newest-first":
+            found.append(((*place, "replay", "order"), "the log of a group is read in order: leave it at in-order"))
     return found

@@ -138,6 +138,11 @@ COMMANDS = (
         "gateway.cli.audit:audit",
         "Show who requested which commands, and check that nobody changed that record.",
     ),
+    Late(
+        "group",
+        "gateway.cli.group:group",
+        "Show who does what in a group of gateways, and move, drain and check it.",
+    ),
 )
 
 

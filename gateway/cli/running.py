@@ -40,7 +40,13 @@ SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
 }
 
 
-def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
+def run(
+    file: FileArgument,
+    log_format: LogOption = LogFormat.CONSOLE,
+    member: Annotated[
+        str | None, typer.Option(help="Name of this member of the group, where several run on one host.")
+    ] = None,
+) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
     SIGHUP reloads the configuration file; a file with mistakes changes nothing. The gateway waits for servers and
@@ -48,29 +54,40 @@ def run(file: FileArgument, log_format: LogOption = LogFormat.CONSOLE) -> None:
     """
     set_up_logs(log_format.value)
     with problems_told():
-        config = _ready(file)
+        config = _ready(file, member)
         running: list[Gateway] = []
         until_stopped(
-            partial(_running, file, config, running.append),
+            partial(_running, file, member, config, running.append),
             lambda: (running[0].config if running else config).stop_grace + STOP_S,
         )
 
 
-async def _running(file: Path, config: Config, on_running: Callable[[Gateway], None], stop: asyncio.Event) -> None:
+async def _running(
+    file: Path, member: str | None, config: Config, on_running: Callable[[Gateway], None], stop: asyncio.Event
+) -> None:
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     with taking(signal.SIGHUP):
-        await app.run(config, stop, on_running, Reload(asked, partial(_ready, file), file=str(file)))
+        await app.run(config, stop, on_running, Reload(asked, partial(_ready, file, member), file=str(file)))
 
 
-def _ready(file: Path) -> Config:
+def _ready(file: Path, member: str | None = None) -> Config:
     """Load a configuration for this machine, and log its warnings.  Raises `ConfigError`."""
     loaded, log = load_ready(file), structlog.get_logger("gateway")
     for text in with_lines(loaded, warnings_about(loaded.config)):
         log.warning("is this intended?", what=text)
     for text in with_lines(loaded, [told for told in rules_applied(loaded.config) if "others may read it" in told[1]]):
         log.info("using a secret that others may read", why=text)
-    return loaded.config
+    return named(loaded.config, member)
+
+
+def named(config: Config, member: str | None) -> Config:
+    """The configuration of a member with this name.  Raises `ConfigError` when there is no group."""
+    if member is None:
+        return config
+    if config.group is None:
+        raise ConfigError(["--member: the configuration has no group"])
+    return config.model_copy(update={"group": config.group.model_copy(update={"member": member})})
 
 
 def validate(

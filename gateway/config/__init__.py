@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from gateway.config.broker import BrokerConfig, CredentialsConfig, PresenceConfig, ReplayConfig, TlsConfig
 from gateway.config.commands import CommandRule, CommandsConfig
 from gateway.config.fitting import fitted
+from gateway.config.group import GroupConfig, GroupCredentials
 from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
 from gateway.config.quantities import Bytes, Host, Name, Seconds, Strict
 from gateway.config.routes import Route, TagsConfig, routes_of
@@ -24,7 +25,7 @@ from gateway.urls import Url
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "CommandRule", "CommandsConfig", "Config",
-    "CredentialsConfig", "HttpConfig", "OutboxConfig",
+    "CredentialsConfig", "GroupConfig", "GroupCredentials", "HttpConfig", "OutboxConfig",
     "PayloadConfig", "PresenceConfig", "PubSubConfig", "ReplayConfig", "Route", "Secret", "SecurityConfig", "Selection",
     "ShapingConfig", "SourceConfig", "TagsConfig", "TlsConfig",
 ]  # fmt: skip
@@ -123,6 +124,9 @@ class Config(Strict):
     """How long to wait before reconnecting."""
     commands: CommandsConfig | None = None
     """Who may read, write and call what through the brokers (default: nobody)."""
+    group: GroupConfig | None = None
+    """Several gateways as one: sources and brokers are shared among them, and who fails is replaced (default: this
+    gateway is alone)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged."""
     stop_grace: Seconds = 5.0

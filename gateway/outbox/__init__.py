@@ -61,11 +61,24 @@ them.
 """
 
 from gateway.model import Loss
+from gateway.outbox.contract import Buffer, Position
 from gateway.outbox.files import Files
+from gateway.outbox.lanes import DEFAULT_ROUTE
 from gateway.outbox.opening import open_outbox
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.reader import Reader
 from gateway.outbox.recover import TOO_MUCH_LEFT
 from gateway.outbox.segment_reader import Record
 
-__all__ = ["TOO_MUCH_LEFT", "Files", "Loss", "Outbox", "Reader", "Record", "open_outbox"]
+__all__ = [
+    "DEFAULT_ROUTE",
+    "TOO_MUCH_LEFT",
+    "Buffer",
+    "Files",
+    "Loss",
+    "Outbox",
+    "Position",
+    "Reader",
+    "Record",
+    "open_outbox",
+]

@@ -17,7 +17,7 @@ import msgspec
 from gateway.config import PayloadConfig
 from gateway.errors import Unavailable
 from gateway.model import Loss, Message
-from gateway.outbox import Outbox
+from gateway.outbox import Buffer
 from gateway.payload.choose import announcement_for
 from gateway.payload.layout import prefix_of, priority_of, route_of, stream_of
 
@@ -46,7 +46,7 @@ class Teller:
         return msgspec.structs.replace(told, priority=priority)
 
 
-async def announce(losers: Sequence[Outbox], outbox: Outbox, teller: Teller) -> None:
+async def announce(losers: Sequence[Buffer], outbox: Buffer, teller: Teller) -> None:
     """Announce the losses of all `losers` through `outbox`, until cancelled."""
     while True:
         for loser in tuple(losers):
@@ -55,7 +55,7 @@ async def announce(losers: Sequence[Outbox], outbox: Outbox, teller: Teller) -> 
         await asyncio.sleep(INTERVAL_S)
 
 
-async def _tell(loss: Loss, loser: Outbox, outbox: Outbox, teller: Teller) -> None:
+async def _tell(loss: Loss, loser: Buffer, outbox: Buffer, teller: Teller) -> None:
     parts = list(_parts(loss, outbox))
     for route, part in parts:
         made = [teller.message(part, route, outbox.next_seq)]
@@ -65,7 +65,7 @@ async def _tell(loss: Loss, loser: Outbox, outbox: Outbox, teller: Teller) -> No
             await loser.append([], losses=[loss])
 
 
-def _parts(loss: Loss, outbox: Outbox) -> Iterator[tuple[str, Loss]]:
+def _parts(loss: Loss, outbox: Buffer) -> Iterator[tuple[str, Loss]]:
     """A loss as each route must announce it.  Usually there is one route, and the loss is unchanged."""
     routes = {name: outbox.reader(name).route for name in loss.readers if name in outbox.readers}
     its_own = route_of(loss.stream)

@@ -18,7 +18,7 @@ from gateway.errors import Rejected
 from gateway.logs import Sparing
 from gateway.metrics import Metrics, value_of
 from gateway.model import Message
-from gateway.outbox import Outbox, Reader, Record
+from gateway.outbox import Buffer, Outbox, Position, Reader, Record
 from gateway.pipeline.delivered import Delivered
 from gateway.pipeline.pace import FIRST_BYTES
 from gateway.pipeline.retained import Retained
@@ -30,7 +30,7 @@ class BrokerQueue:
     """The three places of one broker's messages."""
 
     def __init__(
-        self, broker: str, outbox: Outbox, refused: Outbox, dead: Outbox, metrics: Metrics, retry_refused_s: float,
+        self, broker: str, outbox: Buffer, refused: Outbox, dead: Outbox, metrics: Metrics, retry_refused_s: float,
         replay: ReplayConfig | None = None, expiry_s: float | None = None,
     ) -> None:  # fmt: skip
         self.broker = broker
@@ -38,7 +38,7 @@ class BrokerQueue:
         self.replay = replay or ReplayConfig()
         self.expiry_s = expiry_s
         self.outbox, self.refused, self.dead = outbox, refused, dead
-        self.reader: Reader = outbox.reader(broker)
+        self.reader: Position = outbox.reader(broker)
         self.refused_reader: Reader = refused.reader(broker)
         self.held: dict[str, float] = {}
         """Streams with refused messages, and when (monotonic, s) to offer these again.  What follows in such a stream
@@ -119,7 +119,7 @@ class BrokerQueue:
         self.held.update(dict.fromkeys(self.held, now_s))
         self.released.set()
 
-    async def set_aside(self, record: Record, outcome: Outcome, reader: Reader) -> None:
+    async def set_aside(self, record: Record, outcome: Outcome, reader: Position) -> None:
         """Make a refusal durable.  In the same instant the record leaves the outbox that `reader` reads."""
         try:
             await self._keep(record, outcome, reader)
@@ -130,7 +130,7 @@ class BrokerQueue:
         if outcome is not HELD:
             self.metrics.refused.labels(self.broker, outcome.reason).inc()
 
-    async def _keep(self, record: Record, outcome: Outcome, reader: Reader) -> None:
+    async def _keep(self, record: Record, outcome: Outcome, reader: Position) -> None:
         message = record.message
         if outcome.verdict is Verdict.LATER:
             stored = partial(self._moved, record)
@@ -159,7 +159,7 @@ class BrokerQueue:
         if not self.reader.ack(record.number):
             self._lost_too[record.message.stream, record.message.seq] = record.message.values
 
-    def _buried(self, record: Record, outcome: Outcome, reader: Reader) -> None:
+    def _buried(self, record: Record, outcome: Outcome, reader: Position) -> None:
         if reader.ack(record.number):  # otherwise it was dropped meanwhile, and counts as dropped
             self.all_metrics.dropped.labels(self.broker, outcome.reason).inc(record.message.values)
 

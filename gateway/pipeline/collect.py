@@ -25,7 +25,7 @@ from gateway.errors import Rejected
 from gateway.link import Backoff, Link, keep_connected
 from gateway.metrics import SourceMetrics
 from gateway.model import UNIX_EPOCH_TICKS, Batch
-from gateway.outbox import Outbox
+from gateway.outbox import Buffer
 from gateway.pipeline.halves import halves, without_value
 from gateway.pipeline.routing import Encoded, SourceRoutes
 from gateway.pipeline.standing import Standing
@@ -77,7 +77,7 @@ class Intake:
         self,
         name: str,
         routes: SourceRoutes,
-        outbox: Outbox,
+        outbox: Buffer,
         metrics: SourceMetrics,
         shaper: Shaper | None = None,
         now_ticks: Callable[[], int] | None = None,

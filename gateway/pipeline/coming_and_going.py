@@ -10,12 +10,12 @@ from functools import partial
 
 from gateway.cancellation import unless_asked
 from gateway.link import Link, LinkState
-from gateway.outbox import Outbox
+from gateway.outbox import Buffer
 from gateway.pipeline.routing import SourceRoutes
 
 
 @asynccontextmanager
-async def telling_link(routes: SourceRoutes, outbox: Outbox, link: Link) -> AsyncIterator[None]:
+async def telling_link(routes: SourceRoutes, outbox: Buffer, link: Link) -> AsyncIterator[None]:
     """Send what the routes tell of a server's coming and going while this is open."""
     async with asyncio.TaskGroup() as tasks:
         telling = tasks.create_task(unless_asked(partial(_tell, routes, outbox, link)), name=f"link of {link.peer}")
@@ -23,7 +23,7 @@ async def telling_link(routes: SourceRoutes, outbox: Outbox, link: Link) -> Asyn
         telling.cancel()
 
 
-async def _tell(routes: SourceRoutes, outbox: Outbox, link: Link) -> None:
+async def _tell(routes: SourceRoutes, outbox: Buffer, link: Link) -> None:
     told = LinkState.CONNECTING
     while True:
         changed = link.changed

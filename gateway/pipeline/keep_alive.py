@@ -11,12 +11,12 @@ from functools import partial
 
 from gateway.cancellation import unless_asked
 from gateway.link import Link
-from gateway.outbox import Outbox
+from gateway.outbox import Buffer
 from gateway.pipeline.routing import SourceRoutes
 
 
 @asynccontextmanager
-async def keeping_alive(routes: SourceRoutes, outbox: Outbox, link: Link) -> AsyncIterator[None]:
+async def keeping_alive(routes: SourceRoutes, outbox: Buffer, link: Link) -> AsyncIterator[None]:
     """Send the keep-alives of one source while this is open.  Does nothing where no format has any."""
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(unless_asked(partial(_beat, routes, outbox, link)), name=f"keep alive {link.peer}")
@@ -24,7 +24,7 @@ async def keeping_alive(routes: SourceRoutes, outbox: Outbox, link: Link) -> Asy
         beating.cancel()
 
 
-async def _beat(routes: SourceRoutes, outbox: Outbox, link: Link) -> None:
+async def _beat(routes: SourceRoutes, outbox: Buffer, link: Link) -> None:
     due_s: dict[str, float] = {}
     while True:
         now_s, every_s, changed = asyncio.get_running_loop().time(), routes.keep_alive_s, routes.changed

@@ -7,10 +7,11 @@ first, the outbox gets a grace time to empty, then the brokers are left.  The re
 """
 
 import asyncio
+import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from platform import python_version
@@ -28,7 +29,7 @@ from gateway.logs import set_level
 from gateway.metrics import Metrics
 from gateway.metrics.tags import TagGauges
 from gateway.notify import notify
-from gateway.outbox import open_outbox
+from gateway.outbox import Buffer, open_outbox
 from gateway.payload.forms import Json
 from gateway.payload.presence import hash_of
 from gateway.pipeline.announce import Teller, announce
@@ -36,12 +37,14 @@ from gateway.run.added import Added, still_allowed
 from gateway.run.added_file import load_added
 from gateway.run.changes import Changes
 from gateway.run.commands import commands_of
-from gateway.run.gateway import DISTRIBUTION, Gateway, count_drop
+from gateway.run.gateway import DISTRIBUTION, Gateway, Membership, count_drop
 from gateway.run.itself import ItselfOf
 from gateway.run.reconcile import Peers, check, peers_of
 from gateway.run.sink_unit import forget_brokers
 from gateway.run.taking import Reload, Told, tell
 
+TRY_AGAIN_S = 2.0
+"""After which time what a member of a group has taken is begun again, when that failed."""
 LOOK_EVERY_S = 0.25
 """How often the lag of the event loop is measured, in seconds."""
 
@@ -53,22 +56,19 @@ async def run(
     reload: Reload | None = None,
 ) -> None:
     """Carry values until `stop` is set, then end in order.  Raises `ConfigError` when the configuration cannot work."""
-    log = structlog.get_logger("gateway")
+    log, config = structlog.get_logger("gateway"), of_member(config)
     await in_thread(partial(check, config), "look at secrets and keys")
     set_level(logging.getLevelNamesMapping()[config.log_level.upper()])
     metrics = _metrics(config)
-    routes = {broker: route.name for broker, route in config.routes.items()}
-    drops, commits = partial(count_drop, metrics), metrics.commit_seconds.observe
     await in_thread(partial(forget_brokers, config), "forget brokers")
     async with AsyncExitStack() as stack:
         happened = stack.enter_context(remembering())
-        outbox = await stack.enter_async_context(
-            open_outbox(config.outbox, readers=routes, on_drop=drops, on_commit=commits)
-        )
+        outbox, group = await stack.enter_async_context(_buffer_of(config, metrics))
         beside = await stack.enter_async_context(asyncio.TaskGroup())
         tags = TagGauges(config, metrics.left_out.labels("tags"))
         reload = reload or Reload(asyncio.Event(), None)
-        gateway = Gateway(config, metrics, tags, outbox, Link("http", ""), reload=reload, happened=happened)
+        http = Link("http", "")
+        gateway = Gateway(config, metrics, tags, outbox, http, reload=reload, happened=happened, group=group)
         _show(gateway)
         added = await in_thread(partial(_added_before, config), "read the selections made at run time")
         async with commands_of(gateway, ItselfOf(gateway, reload)), peers_of(gateway) as peers:
@@ -80,13 +80,67 @@ async def run(
                 beside.create_task(spare_the_collector(gateway.links), name="spare the collector"),
                 beside.create_task(gateway.history.keep(partial(_figures, gateway)), name="history"),
             ]
+            part = beside.create_task(_take_part(gateway, reload), name="take part in the group")
             on_running(gateway)
             log.info("started", name=config.name, sources=len(config.sources), stored_values=gateway.stored_values)
             await _serve(gateway, peers, stop, reload)
+            part.cancel()
             notify("STOPPING=1")
         for task in shared:
             task.cancel()
     log.info("stopped", stored_values=gateway.stored_values)
+
+
+@asynccontextmanager
+async def _buffer_of(config: Config, metrics: Metrics) -> AsyncIterator[tuple[Buffer, tuple[Membership, Link] | None]]:
+    """What is between sources and brokers: the outbox of this machine, or the log of a group, and the part in it."""
+    if config.group is not None:
+        try:  # nothing of NATS is imported by a gateway that is alone
+            from gateway.group.opening import open_group
+        except ModuleNotFoundError as error:
+            problem = f"group: {error.name} is not installed: pip install 'connected-factory[group]'"
+            raise ConfigError([problem]) from error
+        link = Link("group", ", ".join(config.group.servers))
+        identity = await in_thread(partial(_identity_of, config), "read the certificates that a group shares")
+        async with open_group(config.group, link, identity=identity) as member:
+            yield member.outbox, (member, link)
+        return
+    routes = {broker: route.name for broker, route in config.routes.items()}
+    drops, commits = partial(count_drop, metrics), metrics.commit_seconds.observe
+    async with open_outbox(config.outbox, readers=routes, on_drop=drops, on_commit=commits) as outbox:
+        yield outbox, None
+
+
+def _identity_of(config: Config) -> str:
+    """A digest of the certificates that OPC UA servers know this gateway by.  Reads files."""
+    folders = sorted({source.security.pki for source in config.sources if source.security is not None})
+    paths = [folder / "own" / "certificate.der" for folder in folders]
+    found = b"".join(path.read_bytes() for path in paths if path.is_file())
+    return hashlib.sha256(found).hexdigest()[:16] if found else ""
+
+
+async def _take_part(gateway: Gateway, reload: Reload) -> None:
+    """Take and hand over sources and brokers, as a member of a group, until cancelled."""
+    if gateway.group is None:
+        return
+
+    def works() -> Mapping[str, str]:
+        routes = {f"broker/{broker}": route.name for broker, route in gateway.config.routes.items()}
+        return routes | {f"source/{source.name}": "" for source in gateway.config.sources}
+
+    await gateway.group[0].take_part(works, reload.take_again)
+
+
+def of_member(config: Config) -> Config:
+    """The configuration as a member of a group uses it: several on one host have folders of their own."""
+    if config.group is None or config.group.member is None:
+        return config
+    path = config.outbox.path / config.group.member
+    return config.model_copy(update={"outbox": config.outbox.model_copy(update={"path": path})})
+
+
+def _read_for_member(read: Callable[[], Config]) -> Config:
+    return of_member(read())
 
 
 def _metrics(config: Config) -> Metrics:
@@ -114,12 +168,18 @@ async def _serve(gateway: Gateway, peers: Peers, stop: asyncio.Event, reload: Re
             continue
         if reload.regroup.is_set():
             reload.regroup.clear()
-            await _take(gateway, peers, lambda: gateway.configured)
+            waiting_for_group, reload.regrouped[:] = reload.regrouped[:], ()
+            told = await _take(gateway, peers, lambda: gateway.configured)
+            if isinstance(told, Exception) and gateway.group is not None:  # such as a folder that another process uses
+                asyncio.get_running_loop().call_later(TRY_AGAIN_S, reload.regroup.set)
+            for each in waiting_for_group:
+                if not each.done():
+                    each.set_result(None)
         if reload.read is None or not reload.asked.is_set():
             continue
         waiting = reload.begin()
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        told = await _take(gateway, peers, reload.read)
+        told = await _take(gateway, peers, partial(_read_for_member, reload.read))
         tell(waiting, told)
         notify("READY=1")
 

@@ -5,7 +5,7 @@ or certificate in the same file is a change, too.  A peer that no `Change` names
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,6 +92,15 @@ def snapshot_of(config: Config, added: Sequence[Added] = ()) -> Snapshot:
         told = " commands" if _takes_commands(config, broker) else ""
         brokers[broker.name] = replace(fingerprint, connection=fingerprint.connection + told)
     return Snapshot(config, {source.name: _fingerprint_of(config, source, added) for source in config.sources}, brokers)
+
+
+def owned_of(snapshot: Snapshot, owns: Callable[[str], bool]) -> Snapshot:
+    """The part of it that a member of a group runs."""
+    return replace(
+        snapshot,
+        sources={name: each for name, each in snapshot.sources.items() if owns(f"source/{name}")},
+        brokers={name: each for name, each in snapshot.brokers.items() if owns(f"broker/{name}")},
+    )
 
 
 def _takes_commands(config: Config, broker: BrokerConfig) -> bool:

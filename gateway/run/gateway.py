@@ -1,8 +1,9 @@
 """The shared state of all peers of a running gateway, and the list of these peers."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from gateway.commands.arrival import Things
 from gateway.commands.codec import endpoints_of
@@ -14,7 +15,7 @@ from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
 from gateway.metrics.tags import TagGauges
 from gateway.operations import Operations
-from gateway.outbox import TOO_MUCH_LEFT, Outbox
+from gateway.outbox import TOO_MUCH_LEFT, Buffer
 from gateway.payload.choose import encoder_for, format_of
 from gateway.payload.format import Encoder, SessionContext, SessionForm
 from gateway.payload.layout import prefix_of
@@ -47,6 +48,20 @@ async def _no_commands(config: Config) -> None:
     """Where nobody keeps a journal for them."""
 
 
+class Membership(Protocol):
+    """What of the configuration this gateway runs, as a member of a group: `source/<name>` and `broker/<name>`."""
+
+    @property
+    def owned(self) -> Collection[str]: ...
+
+    async def confirm(self, work: str) -> None:
+        """Raises `Unavailable` when a work belongs to another member, or nobody can say."""
+
+    async def take_part(
+        self, wanted: Callable[[], Mapping[str, str]], apply: Callable[[], Awaitable[None]]
+    ) -> None: ...
+
+
 @dataclass(slots=True)
 class Gateway:
     """A running gateway.  Its content changes with the configuration."""
@@ -54,7 +69,7 @@ class Gateway:
     config: Config
     metrics: Metrics
     tags: TagGauges
-    outbox: Outbox
+    outbox: Buffer
     http: Link
     queues: dict[str, BrokerQueue] = field(default_factory=dict)
     """By broker."""
@@ -62,12 +77,14 @@ class Gateway:
     brokers: dict[str, Link] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     """The peers that must be connected for values to flow."""
-    losers: list[Outbox] = field(default_factory=list)
+    losers: list[Buffer] = field(default_factory=list)
     """The outboxes that may lose stored messages."""
     desk: Desk | None = None
     """Receives commands.  None: none were configured at the start."""
     begin_commands: Callable[[Config], Awaitable[None]] = _no_commands
     """Opens the desk for a configuration that names commands, where it is not open.  Raises `ConfigError`."""
+    group: tuple[Membership, Link] | None = None
+    """The group that it is a member of, and the link to it."""
     selected: tuple[Added, ...] = ()
     """Selections that were made at run time, as they are on the disk."""
     configured: Config = field(init=False)
@@ -172,6 +189,15 @@ class Gateway:
         """The same object for as long as the source is configured."""
         return self.standing.setdefault(source, Standing())
 
+    def owns(self, work: str) -> bool:
+        """Whether this gateway runs a source or broker of its configuration.  Alone, it runs all of them."""
+        return self.group is None or work in self.group[0].owned
+
+    async def confirm(self, work: str) -> None:
+        """Before a connection: look whether the work is still ours.  Raises `Unavailable` when it is not."""
+        if self.group is not None:
+            await self.group[0].confirm(work)
+
     @property
     def stored_values(self) -> int:
         """Values on the disk for the broker with the most left."""
@@ -190,6 +216,9 @@ class Gateway:
     def refresh(self) -> None:
         """Update derived figures after a peer came or went."""
         self.links[:] = (*self.sources.values(), *self.brokers.values())
+        if self.group is not None:
+            self.links.append(self.group[1])
+            return  # what the log of a group announces, the owner of its source must append
         self.losers[:] = (self.outbox, *(queue.refused for queue in self.queues.values()))
 
 

@@ -85,7 +85,22 @@ def warnings_about(config: Config) -> list[Problem]:
     if "name" not in config.model_fields_set and any(broker.client_id is None for _, broker in brokers):
         text = f"not set, so it is {config.name!r}; gateways with the same name disconnect each other at brokers"
         warnings.append((("name",), text))
+    if config.group is not None:
+        warnings += [(place, text) for place, source in _sources_of(config) if (text := _stays_behind(source))]
     return warnings + warnings_about_clouds(config) + _too_much_for_clouds(config)
+
+
+def _stays_behind(source: SourceConfig) -> str:
+    """Why another host of the group cannot take over the subscriptions of a source (Part 4, 5.14.7), or what it needs
+    for that.  Empty: it can."""
+    if source.username is not None or source.user_certificate is not None:
+        return ""
+    if source.security is None:
+        return (
+            "another member cannot take over its subscriptions: that needs a username, or security with a shared "
+            "certificate; without, the history fills in, or a gap is announced"
+        )
+    return f"all members need the same certificate in {source.security.pki}, or a username, to take over subscriptions"
 
 
 def _too_much_for_clouds(config: Config) -> list[Problem]:

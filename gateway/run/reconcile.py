@@ -19,7 +19,7 @@ from gateway.in_thread import in_thread
 from gateway.link import Link
 from gateway.logs import set_level
 from gateway.run.added import Added, joined
-from gateway.run.changes import NOTHING, Change, Changes, changes_between, in_effect, snapshot_of
+from gateway.run.changes import NOTHING, Change, Changes, changes_between, in_effect, owned_of, snapshot_of
 from gateway.run.gateway import Gateway
 from gateway.run.inside import InsideOf
 from gateway.run.life import Life
@@ -60,7 +60,8 @@ class Peers:
         gateway = self._gateway
         configured, needs_restart = in_effect(gateway.config, wanted)
         config = joined(configured, added)
-        now = await in_thread(partial(snapshot_of, config, added), "read secrets and keys")
+        whole = await in_thread(partial(snapshot_of, config, added), "read secrets and keys")
+        now = owned_of(whole, gateway.owns)
         changes = changes_between(self._snapshot, now)
         gateway.check_routes(config)
         async with AsyncExitStack() as opening:
@@ -119,7 +120,7 @@ class Peers:
 
     async def _begin_sinks(self, brokers: Iterable[BrokerConfig], change: Change) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for broker in brokers:
+            for broker in _named(brokers, self._sinks.names):
                 unit = self._sinks[broker.name]
                 if broker.name in change.begun:
                     unit.begin()
@@ -128,7 +129,7 @@ class Peers:
 
     async def _begin_sources(self, sources: Iterable[SourceConfig], change: Change) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for source in sources:
+            for source in _named(sources, self._sources.names):
                 unit = self._sources[source.name]
                 if source.name in change.begun:
                     unit.begin()
@@ -173,6 +174,10 @@ class _Units(Generic[Unit]):
 
     def __getitem__(self, name: str) -> Unit:
         return self._open[name][0]
+
+    @property
+    def names(self) -> Collection[str]:
+        return self._open.keys()
 
     def __iter__(self) -> Iterator[Unit]:
         return iter([unit for unit, _ in self._open.values()])

@@ -163,7 +163,7 @@ class SinkUnit:
         gateway.brokers.pop(self.name, None)
         queue = gateway.queues.pop(self.name, None)
         gateway.refresh()
-        if queue is not None:
+        if queue is not None and self.name not in gateway.config.routes:
             log = structlog.get_logger("gateway").bind(broker=self.name)
             log.warning("a broker was removed from the configuration", values_not_delivered=queue.stored_values)
         await gateway.outbox.forget(self.name)
@@ -232,6 +232,7 @@ async def _connected(
     presence = form.presence if form is not None else _presence(gateway, broker)
     desk = gateway.desk if gateway.desk is not None and gateway.desk.is_taken_from(broker.name) else None
     topics = desk.filters(broker.name) if desk is not None else ()
+    await gateway.confirm(f"broker/{broker.name}")
     async with kind.open_sink(wanted, link, client_id, presence, form.late if form is not None else None) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes

@@ -130,7 +130,7 @@ class SourceUnit:
     async def _collect(self, link: Link, metrics: SourceMetrics) -> None:
         """One life.  The rules hold values for as long as this runs."""
         gateway, source = self._gateway, self._source
-        await gateway.outbox.append([])  # waits until the appends of an earlier life are durable, with their checkpoint
+        await gateway.outbox.append([], source=self.name)  # so the appends of an earlier life are durable
         routes = SourceRoutes(self.name, gateway.routing)
         intake = Intake(
             self.name, routes, gateway.outbox, metrics, _shaper(source),
@@ -158,6 +158,7 @@ class SourceUnit:
         """
         gateway, source, repeat = self._gateway, self._source, not self._was_read and retains(self._gateway.config)
         describe = describes_types(gateway.config)
+        await gateway.confirm(f"source/{self.name}")
         async with self._connect(source, metrics, mark, describe=describe, repeat=repeat) as opened:
             self._was_read = True
             if source != self._source and isinstance(opened, Growing):  # it changed meanwhile

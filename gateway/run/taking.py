@@ -25,6 +25,16 @@ class Reload:
     regroup: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when selections were made at run time."""
 
+    regrouped: "list[asyncio.Future[None]]" = field(default_factory=list)
+    """Who waits until what runs was looked at again."""
+
+    async def take_again(self) -> None:
+        """Look again at what is to run; returns when that is done."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.regrouped.append(done)
+        self.regroup.set()
+        await done
+
     async def take(self) -> Told:
         """Ask for it; what has changed, once it has.  Raises `ConfigError` or `Unavailable`: nothing has."""
         result: asyncio.Future[Told] = asyncio.get_running_loop().create_future()

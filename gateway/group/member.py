@@ -1,0 +1,287 @@
+"""A member of a group: it shows itself, looks at the others, and takes and gives works.
+
+Begun works are in `owned`; who runs them is told to look again (`apply`), and has begun or ended them when that
+returns.  To give a work, it is ended first; then what it still has to say is appended, and the last record releases it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from gateway.errors import Unavailable
+from gateway.group.entry import Entry, Kind, decode
+from gateway.group.holding import Holding, Lost, claim
+from gateway.group.judging import Judge, Seen, Wishes
+from gateway.group.log import Json, Log
+from gateway.group.outbox import GroupOutbox
+from gateway.group.reading import LogReader
+from gateway.group.writing import SourceWriter, state_of
+
+LOOK_EVERY_S = 0.5
+SAVE_EVERY_S = 0.25
+PURGE_EVERY_S = 2.0
+LEAVE_S = 2.0
+"""How long the goodbye at the end may take."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One that this member has."""
+
+    holding: Holding
+    tasks: list["asyncio.Task[None]"]
+    since_s: float = field(default_factory=time.time)
+
+
+class Member:
+    """Created by `open_group`."""
+
+    def __init__(
+        self, name: str, weight: float, log: Log, outbox: GroupOutbox, judge: Judge, tasks: asyncio.TaskGroup,
+        facts: Json,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.log = log
+        self.outbox = outbox
+        self._weight = weight
+        self._judge = judge
+        self._tasks = tasks
+        self._facts = facts
+        self._works: dict[str, Work] = {}
+        self._wanted: Callable[[], Mapping[str, str]] = dict
+        self._apply: Callable[[], Awaitable[None]] = _nothing
+        self._looked_s = asyncio.get_running_loop().time()
+        self._changed = False
+        """Whether a claim was lost, so that what runs must be looked at again."""
+        self._shown = asyncio.Event()
+        self.others: dict[str, Json] = {}
+        self._brokers: set[str] = set()
+        self._log = structlog.get_logger("gateway.group").bind(member=name)
+
+    @property
+    def owned(self) -> Collection[str]:
+        """The works that are to run here."""
+        return [work for work, each in self._works.items() if not each.holding.is_lost]
+
+    async def confirm(self, work: str) -> None:
+        """Look whether a work is still ours.  Raises `Unavailable` when it is not, or nobody can say."""
+        each = self._works.get(work)
+        if each is None:
+            raise Unavailable(f"{work} belongs to another member")
+        try:
+            await each.holding.confirm()
+        except Lost as error:
+            raise Unavailable(f"{work} belongs to another member") from error
+
+    async def take_part(self, wanted: Callable[[], Mapping[str, str]], apply: Callable[[], Awaitable[None]]) -> None:
+        """Take and give works until cancelled.  `wanted` has the works that there are, and the route of each broker."""
+        self._wanted, self._apply = wanted, apply
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._show_regularly(), name="group: show")
+            tasks.create_task(self._purge_regularly(), name="group: purge")
+            tasks.create_task(self._look_regularly(), name="group: look")
+
+    # -- being seen
+
+    async def _show(self) -> None:
+        holds = {work: each.holding.claimed.epoch for work, each in self._works.items() if not each.holding.is_lost}
+        since = {work: each.since_s for work, each in self._works.items()}
+        await self.log.show(
+            self.name, {**self._facts, "weight": self._weight, "holds": holds, "since": since, "shown_at": time.time()}
+        )
+
+    async def _show_regularly(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._shown.clear()
+            begun_s = loop.time()
+            try:
+                await self._show()
+            except Unavailable:
+                self._judge.silent_at_s = loop.time()
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            if loop.time() - begun_s > self._judge.presence_s / 2:
+                self._judge.silent_at_s = loop.time()  # it was stopped in between, or the answer took an election
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._judge.presence_s / 4):
+                    await self._shown.wait()
+
+    async def _tell(self) -> None:
+        """Show what has changed, at once."""
+        with suppress(Unavailable):
+            await self._show()
+            await self.log.nudge()
+
+    # -- taking and giving
+
+    async def _look_regularly(self) -> None:
+        while True:
+            self.log.nudged.clear()
+            try:
+                await self._look()
+            except Unavailable as error:
+                self._log.debug("the group cannot be seen", reason=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self.log.nudged.wait()
+
+    async def _look(self) -> None:
+        if self._changed:
+            self._changed = False
+            await self._drop([work for work, each in self._works.items() if each.holding.is_lost])
+        begun_s, loop = self._looked_s, asyncio.get_running_loop()
+        self._looked_s = loop.time()
+        self.others, wishes = await self.log.members(), await self.log.wishes()
+        if loop.time() - begun_s > self._judge.presence_s / 2:
+            self._judge.silent_at_s = loop.time()  # it was stopped, or nobody answered: what it has seen is old
+            return
+        wanted = self._wanted()
+        self._brokers = {work for work in wanted if work.startswith("broker/")}
+        members = {name: _seen(facts) for name, facts in self.others.items()}
+        following = self._judge.look(loop.time(), wanted.keys(), members, _wishes(wishes), self.owned)
+        if following.give:
+            await self._give(following.give)
+        if take := [work for work in following.take if work not in self._works]:  # what was lost must end first
+            await self._take(take, wanted)
+
+    async def _take(self, works: Collection[str], wanted: Mapping[str, str]) -> None:
+        """Claim, learn how far the others came, and begin."""
+        tries = await asyncio.gather(*(self._claimed(work, wanted[work]) for work in works))
+        begun = [work for work, each in zip(works, tries, strict=True) if each]
+        if not begun:
+            return
+        self._log.info("taken over", works=sorted(begun))
+        await self._tell()
+        await self._apply()
+
+    async def _claimed(self, work: str, route: str) -> bool:
+        try:
+            holding = await claim(self.log, work, self.name, self._is_lost)
+            if holding is None:
+                return False
+            kind, _, name = work.partition("/")
+            if kind == "source":
+                writer = SourceWriter(self.log, holding, await state_of(self.log, holding))
+                self.outbox.writers[name] = writer
+                running = self._tasks.create_task(writer.run(), name=f"group: append {name}")
+            else:
+                before = decode(holding.before.body).cursor if holding.before is not None else 0
+                reader = self.outbox.found[name] = LogReader(self.log, holding, route, before)
+                running = self._tasks.create_task(self._save_regularly(reader), name=f"group: cursor of {name}")
+        except Unavailable as error:
+            self._log.warning("a work cannot be taken yet", work=work, reason=str(error), next="trying again")
+            return False
+        self._works[work] = Work(holding, [running])
+        return not holding.is_lost
+
+    async def _give(self, works: Collection[str]) -> None:
+        """End works in order, and release them."""
+        given = {work: self._works.pop(work) for work in works}
+        self._log.info("handing over", works=sorted(works))
+        try:
+            await self._apply()
+        finally:
+            async with asyncio.TaskGroup() as tasks:
+                for work, each in given.items():
+                    tasks.create_task(self._release(work, each), name=f"group: release {work}")
+        await self._tell()
+
+    async def _release(self, work: str, each: Work) -> None:
+        kind, _, name = work.partition("/")
+        with suppress(TimeoutError, Lost):
+            async with asyncio.timeout(self._judge.handover_s):
+                if kind == "source":
+                    await self.outbox.writers[name].wait_idle()
+                    await each.holding.append(Kind.RELEASE, Entry())
+                else:
+                    await each.holding.append(Kind.RELEASE, Entry(cursor=self.outbox.found[name].cursor))
+        self._forget(work, each)
+
+    async def _drop(self, works: Collection[str]) -> None:
+        """End works that another member has."""
+        lost = {work: self._works.pop(work) for work in works}
+        if lost:
+            self._log.warning("another member has taken over", works=sorted(lost))
+            await self._apply()
+        for work, each in lost.items():
+            self._forget(work, each)
+        await self._tell()
+
+    def _forget(self, work: str, each: Work) -> None:
+        for task in each.tasks:
+            task.cancel()
+        kind, _, name = work.partition("/")
+        (self.outbox.writers if kind == "source" else self.outbox.found).pop(name, None)
+
+    def _is_lost(self, work: str) -> None:
+        self._changed = True
+        self.log.nudged.set()
+
+    async def leave(self) -> None:
+        """Give everything, at the end: what ran has ended by now."""
+        works, self._works = self._works, {}
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                async with asyncio.TaskGroup() as tasks:
+                    for work, each in works.items():
+                        tasks.create_task(self._release(work, each), name=f"group: release {work}")
+                await self.log.hide(self.name)
+                await self.log.nudge()
+        except (TimeoutError, Unavailable):
+            self._log.warning(
+                "the log cannot be told that this member leaves", next="others replace it by its presence"
+            )
+        finally:
+            for work, each in works.items():
+                self._forget(work, each)
+
+    # -- positions
+
+    async def _save_regularly(self, reader: LogReader) -> None:
+        """Keep the cursor of a broker in the log."""
+        saved = reader.cursor
+        with suppress(Lost):
+            while True:
+                await asyncio.sleep(SAVE_EVERY_S)
+                if (cursor := reader.cursor) != saved:
+                    mark = await reader.holding.append(Kind.CURSOR, Entry(cursor=cursor))
+                    saved = cursor
+                    with suppress(Unavailable):
+                        await self.log.purge(reader.holding.work, mark.seq)
+
+    async def _purge_regularly(self) -> None:
+        """Remove what every broker has acknowledged of our sources."""
+        purged: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(PURGE_EVERY_S)
+            with suppress(Unavailable):
+                found = await self.log.last_of_all(f"{self.log.names.root}.log.broker.*")
+                cursors = [decode(found[work].body).cursor if work in found else 0 for work in self._brokers]
+                done = min(cursors, default=0)
+                for name, writer in list(self.outbox.writers.items()):
+                    before = min(done + 1, writer.state.kept_from)
+                    if before > purged.get(name, 1):
+                        await self.log.purge(f"source/{name}", before)
+                        purged[name] = before
+
+
+def _seen(facts: Json) -> Seen:
+    holds, weight = facts.get("holds"), facts.get("weight")
+    return Seen(
+        float(weight) if isinstance(weight, int | float) else 1.0,
+        {str(work): int(epoch) for work, epoch in holds.items()} if isinstance(holds, dict) else {},
+    )
+
+
+def _wishes(found: Mapping[str, Json]) -> Wishes:
+    moves = {about: str(facts["member"]) for about, facts in found.items() if "member" in facts}
+    return Wishes(moves, [str(facts["drain"]) for facts in found.values() if facts.get("drain")])
+
+
+async def _nothing() -> None:
+    """Where nothing runs yet."""

@@ -1,0 +1,97 @@
+"""A group of gateways as real processes: NATS, load servers, members, mosquitto, and a checker for each server."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.brokers import Process, mosquitto
+from tests.support.load_checker import LoadChecker, load_checker
+from tests.support.load_server import LoadServer, source_of
+from tests.support.nats_cluster import Cluster, nats_cluster
+from tests.support.programs import Gateway, running, wait_until
+
+GROUP = "hall"
+
+
+class MemberProgram(Gateway):
+    """One member: the configuration of all, and a name of its own."""
+
+    def __init__(self, folder: Path, name: str, broker_url: str, **changes: object) -> None:
+        folder.mkdir()
+        self.member = name
+        super().__init__(folder, "", broker_url, **changes)
+
+    RUN = ("gateway", "run")
+
+    def freeze(self) -> None:
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
+
+
+@dataclass
+class GroupPlant:
+    cluster: Cluster
+    broker: Process
+    servers: list[LoadServer]
+    checkers: list[LoadChecker]
+    members: list[MemberProgram]
+    presence_s: float
+    handovers_s: list[float] = field(default_factory=list)
+
+    @property
+    def lag_s(self) -> float:
+        return max(checker.lag_s for checker in self.checkers)
+
+    def wait_caught_up(self, within_s: float = 120.0) -> float:
+        """Wait until the values of every server are live.  Returns how long that took."""
+        began_s = time.monotonic()
+        wait_until(lambda: self.lag_s < 2.0, "live values of every server", within_s)
+        return time.monotonic() - began_s
+
+    def finish(self, within_s: float = 180.0) -> None:
+        """Stop making values, and wait until the last one of every tag has arrived."""
+        for server, checker in zip(self.servers, self.checkers, strict=True):
+            last = server.finish()
+            wait_until(lambda: int(checker.last.min()) >= last, f"tick {last} of every tag", within_s)  # noqa: B023
+
+
+@contextmanager
+def group_plant(
+    folder: Path, *, members: int = 3, servers: int = 3, tags: int = 50, rate_hz: float = 5.0, presence_s: float = 12.0,
+    **group: object,
+) -> Iterator[GroupPlant]:  # fmt: skip
+    """Everything started and flowing."""
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        cluster = enter(nats_cluster(folder))
+        broker = enter(mosquitto(folder, "max_inflight_messages 0"))
+        loads, checkers, sources = list[LoadServer](), list[LoadChecker](), list[dict[str, object]]()
+        for number in range(servers):
+            place = folder / f"server-{number}"
+            place.mkdir()
+            load = enter(running(LoadServer(place, tags, rate_hz)))
+            load.wait_said("serving", within_s=90)
+            began_s, topic = load.began_ns / 1e9, f"load/s{number}/#"
+            checkers.append(enter(load_checker(broker.url, topic, tags, began_s, 1 / rate_hz, f"checker-{number}")))
+            sources.append(source_of(load.port, name=f"s{number}", lifetime="120s"))
+            loads.append(load)
+        common = {"name": GROUP, "servers": cluster.servers, "monitoring": cluster.monitoring, "presence": presence_s}
+        programs = [
+            MemberProgram(
+                folder / name, name, broker.url, sources=sources,
+                payload={"format": "json-columns", "topic": "load/{source}/{machine}"},
+                group={**common, "member": name, "rebalance_after": "5s", **group},
+            )
+            for name in "abcdef"[:members]
+        ]  # fmt: skip
+        for program in programs:
+            enter(running(program))
+        plant = GroupPlant(cluster, broker, loads, checkers, programs, presence_s)
+        plant.wait_caught_up(120)
+        yield plant
