@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo install test test-unit bench bench-quick chaos clouds fuzz soak kills compose-test grafana-check improve models generated check format release clean
+.PHONY: cluster-demo pictures help demo install test test-unit bench bench-quick chaos clouds fuzz soak kills compose-test grafana-check improve models generated check format release clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -39,9 +39,12 @@ test: $(VENV)/made-test ## everything: style, types, all tests (installs the pee
 test-unit: $(VENV)/made-test ## the fast part of the tests
 	@$(BIN)/python -m pytest -q tests/unit -m "not slow" -n auto $(ARGS)
 
-chaos: $(VENV)/made-test ## a long campaign of faults (ARGS="--faults 200 --seed 7", "--commands 500", "--sparkplug 100"), and its verdict
+chaos: $(VENV)/made-test ## a long campaign of faults (ARGS="--faults 200 --seed 7", "--commands 500", "--sparkplug 100", "--group 100"), and its verdict
 	@sh tests/install-peers
 	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
+
+cluster-demo: $(VENV)/made-test ## a group on this machine: three NATS nodes, three members, three factories; kill any (ARGS="--seconds 60")
+	@$(BIN)/python -W ignore -m tests.cluster_demo $(ARGS)
 
 soak: $(VENV)/made-test ## load for hours with plugs pulled (ARGS="--minutes 120 --report var/soak"), and its verdict
 	@sh tests/install-peers

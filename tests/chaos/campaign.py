@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos import commands, sparkplug
+from tests.chaos import commands, group, sparkplug
 from tests.chaos.faults import FAULTS, LAST_ROOT, Plant
 from tests.chaos.verdict import counts_of, folder_for, text_of
 from tests.support.brokers import mosquitto
@@ -232,6 +232,7 @@ def main() -> int:
     parser.add_argument(
         "--sparkplug", type=int, help="a campaign of so many faults against an edge node (`sparkplug.py`)"
     )
+    parser.add_argument("--group", type=int, help="a campaign of so many faults against a group (`group.py`)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--keep", type=Path, help="keep logs, record and outbox in this folder")
     options = parser.parse_args()
@@ -240,6 +241,10 @@ def main() -> int:
             found = sparkplug.campaign(folder, options.seed, options.sparkplug, commands.to_error_output)
             print(found.text)
             return 1 if found.wrong else 0
+        if options.group is not None:
+            judged = group.campaign(folder, options.seed, options.group, commands.to_error_output)
+            print(judged.text)
+            return 1 if judged.wrong else 0
         if options.commands is not None:
             verdict = commands.campaign(folder, options.seed, options.commands, commands.to_error_output)
             print(verdict.text)

@@ -13,6 +13,7 @@ from tests.support.load_checker import LoadChecker, load_checker
 from tests.support.load_server import LoadServer, source_of
 from tests.support.nats_cluster import Cluster, nats_cluster
 from tests.support.programs import Gateway, running, wait_until
+from tests.support.threaded import ThreadedProxy, proxy_thread
 
 GROUP = "hall"
 
@@ -26,6 +27,18 @@ class MemberProgram(Gateway):
         super().__init__(folder, "", broker_url, **changes)
 
     RUN = ("gateway", "run")
+
+    @property
+    def holds(self) -> list[str]:
+        """What it has taken and not ended, as its log tells."""
+        found: set[str] = set()
+        for event in self.events:
+            works = event.get("works")
+            if event.get("event") == "started":
+                found.clear()
+            elif isinstance(works, list):
+                found = found | {*works} if event["event"] == "taken over" else found - {*works}
+        return sorted(found)
 
     def freeze(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
@@ -42,7 +55,8 @@ class GroupPlant:
     checkers: list[LoadChecker]
     members: list[MemberProgram]
     presence_s: float
-    handovers_s: list[float] = field(default_factory=list)
+    links: list[ThreadedProxy] = field(default_factory=list)
+    """Between the members and each NATS node."""
 
     @property
     def lag_s(self) -> float:
@@ -64,7 +78,7 @@ class GroupPlant:
 @contextmanager
 def group_plant(
     folder: Path, *, members: int = 3, servers: int = 3, tags: int = 50, rate_hz: float = 5.0, presence_s: float = 12.0,
-    **group: object,
+    proxied: bool = True, **group: object,
 ) -> Iterator[GroupPlant]:  # fmt: skip
     """Everything started and flowing."""
     with ExitStack() as stack:
@@ -81,7 +95,9 @@ def group_plant(
             checkers.append(enter(load_checker(broker.url, topic, tags, began_s, 1 / rate_hz, f"checker-{number}")))
             sources.append(source_of(load.port, name=f"s{number}", lifetime="120s"))
             loads.append(load)
-        common = {"name": GROUP, "servers": cluster.servers, "monitoring": cluster.monitoring, "presence": presence_s}
+        links = [enter(proxy_thread(node.port, node.host)) for node in cluster.nodes] if proxied else []
+        addresses = [f"nats://127.0.0.1:{link.port}" for link in links] or cluster.servers
+        common = {"name": GROUP, "servers": addresses, "monitoring": cluster.monitoring, "presence": presence_s}
         programs = [
             MemberProgram(
                 folder / name, name, broker.url, sources=sources,
@@ -92,6 +108,6 @@ def group_plant(
         ]  # fmt: skip
         for program in programs:
             enter(running(program))
-        plant = GroupPlant(cluster, broker, loads, checkers, programs, presence_s)
+        plant = GroupPlant(cluster, broker, loads, checkers, programs, presence_s, links)
         plant.wait_caught_up(120)
         yield plant

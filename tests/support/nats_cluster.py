@@ -94,7 +94,11 @@ def nats_cluster(folder: Path, nodes: int = 3, sync: str = "always") -> Iterator
     cluster = Cluster([Node(number, folder / f"n{number}.conf", client, monitoring) for number in range(nodes)])
     others = ", ".join(f"nats://{node.host}:{routes}" for node in cluster.nodes)
     for node in cluster.nodes:
-        together = f"cluster {{ name: test, listen: {node.host}:{routes}, routes: [{others}] }}" if nodes > 1 else ""
+        together = (
+            f"cluster {{ name: test, listen: {node.host}:{routes}, routes: [{others}], no_advertise: true }}"
+            if nodes > 1
+            else ""
+        )
         node.config.write_text(
             f"server_name: n{node.number}\nlisten: {node.host}:{client}\nhttp: {node.host}:{monitoring}\n"
             f'jetstream {{ store_dir: "{folder / f"n{node.number}"}", sync_interval: {sync} }}\n{together}\n'

@@ -25,12 +25,12 @@ class ThreadedProxy:
 
 
 @contextmanager
-def proxy_thread(target_port: int) -> Iterator[ThreadedProxy]:
-    """A proxy in front of `127.0.0.1:target_port`."""
+def proxy_thread(target_port: int, target_host: str = "127.0.0.1") -> Iterator[ThreadedProxy]:
+    """A proxy in front of `target_host:target_port`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="proxy", daemon=True)
     thread.start()
-    opened = open_proxy(target_port)
+    opened = open_proxy(target_port, target_host)
     proxy = asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(60)
     try:
         yield ThreadedProxy(proxy, loop)

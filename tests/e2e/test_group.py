@@ -1,0 +1,34 @@
+"""A group of real gateways: a member dies, another leaves in order, and nothing is missing at the broker."""
+
+import time
+from pathlib import Path
+
+from tests.chaos.group import log_reader
+from tests.support.group_plant import group_plant
+from tests.support.programs import wait_until
+
+BUSY_S = 6.0
+"""How much longer than promised it may take on a machine that does other things as well."""
+
+
+def test_members_come_and_go_and_every_value_arrives_once_in_order(tmp_path: Path) -> None:
+    with (
+        group_plant(tmp_path, members=2, servers=2, tags=20, proxied=False) as plant,
+        log_reader(plant.cluster.servers) as log,
+    ):
+        killed, left = sorted(plant.members, key=lambda member: "broker/broker" in member.holds)
+        killed.kill()
+        at_s = time.monotonic()
+        wait_until(lambda: len(left.holds) == 3, "the other member to take everything over", 60)
+        assert time.monotonic() - at_s < plant.presence_s + 2 + BUSY_S
+        plant.wait_caught_up(60)
+        killed.restart()
+        killed.wait_said("started", times=2)
+        assert left.stop() == 0
+        wait_until(lambda: len(killed.holds) == 3, "the first member to take everything back", 2 + BUSY_S)
+        plant.finish()
+        for checker in plant.checkers:
+            assert (checker.holes, checker.gaps, checker.disordered) == ([], [], 0)
+            assert not +checker.problems
+        assert log.wrong == []
+        assert log.take_overs >= 4
