@@ -361,9 +361,10 @@ class Outbox:
         """The age of the oldest stored message.  A jump of the wall clock does not change it."""
         return self._store.oldest_age_s
 
-    def age_s_of(self, reader: Reader) -> float:
+    def age_s_of(self, name: str) -> float:
         """The age of the oldest message for one of its readers; 0 where there is none."""
-        return self._store.age_s_of(reader)
+        reader = self._store.readers.get(name)
+        return self._store.age_s_of(reader) if reader is not None else 0.0
 
     @property
     def latest_ns(self) -> int:

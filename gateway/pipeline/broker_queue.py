@@ -85,7 +85,7 @@ class BrokerQueue:
     @property
     def oldest_age_s(self) -> float:
         """The age of its oldest message on the disk; 0 where there is none."""
-        return max(self.outbox.age_s_of(self.reader), self.refused.age_s_of(self.refused_reader))
+        return max(self.outbox.age_s_of(self.broker), self.refused.age_s_of(self.broker))
 
     @property
     def old_before_ns(self) -> int:

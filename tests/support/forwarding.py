@@ -13,7 +13,7 @@ from gateway.errors import Unavailable
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics
 from gateway.model import Message
-from gateway.outbox import Outbox, open_outbox
+from gateway.outbox import Buffer, open_outbox
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward
 
@@ -180,7 +180,7 @@ async def queue(
         yield found
 
 
-async def append(outbox: Outbox, metrics: Metrics, *streams: str, size: int = 20, retain: bool = False) -> None:
+async def append(outbox: Buffer, metrics: Metrics, *streams: str, size: int = 20, retain: bool = False) -> None:
     for stream in streams:
         await outbox.append([message(stream, outbox.next_seq(stream), size=size, retain=retain)])
         metrics.for_source("s").received.inc(2)

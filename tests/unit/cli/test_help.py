@@ -12,7 +12,8 @@ from gateway.cli import COMMANDS, EXIT_CODES, cli
 from gateway.cli.late import Late
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
-          ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",), ("init",), ("group",)]  # fmt: skip
+          ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",), ("init",),
+          ("group",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
