@@ -11,10 +11,11 @@ import pytest
 from tests.support.brokers import mosquitto
 from tests.support.programs import SINK, Factory, Gateway, running, wait_until
 from tests.support.sparkplug import SparkplugHost, tahu
-from tests.support.sparkplug_client import HostClient, host_client
+from tests.support.sparkplug_client import HostClient, foreign_host, host_client
 from tests.support.subscribed import subscribed
 
-PAYLOAD = {"format": "sparkplug", "sparkplug": {"device": "{machine}", "primary_host": "scada"}}
+EDGE = {"device": "{machine}", "primary_host": "scada", "rebirth_interval": "1s"}
+PAYLOAD = {"format": "sparkplug", "sparkplug": EDGE}
 COMMANDS = {
     "requesters": ["scada"],
     "codecs": [{"format": "sparkplug", "topic": "spBv1.0/factory/DCMD/{gateway}/{device}", "requester": "scada"}],
@@ -65,13 +66,15 @@ def test_a_host_sees_births_data_the_effect_of_its_command_and_the_end(tmp_path:
                 gateway = Gateway(tmp_path, factory.url, "", payload=PAYLOAD, commands=COMMANDS, broker=sink)
                 with running(gateway):
                     _ask(host, judge, speed, answers)
+                    if version == "5":
+                        _be_host_of_another_stack(broker.url, judge)
                     assert gateway.balanced
                     assert judge.values["/Gateway/Sources"][-1].value == "1"
                     assert gateway.stop() == 0
                 wait_until(lambda: not judge.is_online, f"the end with {version}", 30)
                 told = "p2, c1" if version == "3.1.1" else "p5, c1"  # a clean session, as mosquitto says it
                 assert f"as edge ({told}," in broker.log.read_text(encoding="utf-8")
-    assert [answer["outcome"] for answer in answers] == ["done", "refused"] * 2
+    assert [answer["outcome"] for answer in answers] == ["done", "refused"] * 2 + ["done"]
     assert judge.violations == []
 
 
@@ -88,3 +91,23 @@ def _ask(host: HostClient, judge: SparkplugHost, speed: float, answers: list[dic
         host.publish("spBv1.0/factory/DCMD/edge/assembly", dcmd(alias, value))
         wait_until(lambda before=before: len(answers) > before, "an answer", 30)  # type: ignore[misc]
     wait_until(lambda: judge.values["assembly/SpeedFactor"][-1].value == speed, "the new value", 30)
+
+
+def _be_host_of_another_stack(url: str, judge: SparkplugHost) -> None:
+    """It comes late, asks for births as it knows none, shows them, and sends a command by name with its own encoder."""
+    states: list[dict[str, object]] = []
+    state = subscribed(
+        url, ("spBv1.0/STATE/mes",), lambda _, said: states.append(json.loads(said)), threading.Event(),
+        client_id="states",
+    )  # fmt: skip
+    with state:
+        with foreign_host(url) as host:
+            host.wait_said(asked="edge")
+            host.wait_said(born="edge/assembly")
+            host.do("write edge assembly SpeedFactor 1.75")
+            host.wait_said(shown="edge/assembly/SpeedFactor", value=1.75)
+            before = len(judge.births)
+            host.do("ask edge")
+            host.wait_said(born="edge")
+            wait_until(lambda: len(judge.births) == before + 1, "the births at the other host", 30)
+        wait_until(lambda: [each["online"] for each in states] == [True, False], "its state", 30)

@@ -1,10 +1,12 @@
-"""A primary host application on a real broker, which judges one edge node."""
+"""Host applications on a real broker: a primary host that judges one edge node, and a host of another stack."""
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
@@ -12,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from tests.support.node import PEERS, node_for
 from tests.support.sparkplug import SparkplugHost
 
 NAMESPACE = "spBv1.0"
@@ -124,3 +127,45 @@ def host_client(url: str, judge: SparkplugHost) -> Iterator[HostClient]:
         yield host
     finally:
         host.stop()
+
+
+class ForeignHost:
+    """tests/peers/sparkplug_host.mjs: MQTT.js and Eclipse Tahu."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def do(self, command: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+
+    def wait_said(self, **wanted: object) -> dict[str, Any]:
+        """The next line that has these members."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            told: dict[str, Any] = json.loads(line)
+            if wanted.items() <= told.items():
+                return told
+        raise AssertionError(f"the host ended before it said {wanted}")
+
+
+@contextmanager
+def foreign_host(url: str, host_id: str = "mes", group: str = "factory") -> Iterator[ForeignHost]:
+    """Skips the test where it is not installed.  At the end it says that it is offline."""
+    command = [node_for("sparkplug-payload"), str(PEERS / "sparkplug_host.mjs"), url, host_id, group]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    watchdog = threading.Timer(90, process.kill)  # so that a host that says nothing ends the wait
+    watchdog.start()
+    try:
+        yield ForeignHost(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(30)
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait(60)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
