@@ -155,6 +155,8 @@ class Running:
             until_s = min(self.factory.now_s + BACKFILL_SLICE_S, self.settings.backfill_s)
             self.factory.run(until_s)
             self.publish(until_s)
+            for server in self.servers.present:
+                server.sample(until_s)
             await asyncio.sleep(0)
         self.recorder.keeps = keeps
 

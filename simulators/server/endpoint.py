@@ -12,7 +12,6 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +28,7 @@ from cryptography.x509 import Certificate
 from simulators.errors import ConfigError
 from simulators.server.nodes import collection_paused
 from simulators.server.pki import own_certificate, trusted_folder
+from simulators.server.server_object import build_date, fill
 from simulators.server.sessions import Core, Listener
 from simulators.urls import Url, parse_url
 
@@ -144,6 +144,7 @@ class OpcUaServer(Server):
     async def start(self) -> None:
         """Start to accept clients."""
         await self._setup_server_nodes()
+        fill(self.iserver, await self.get_namespace_array())
         await self.iserver.start()
         self.bserver = Listener(self.iserver, self._bound, self.limits)
         self.bserver.set_policies(self._policies)
@@ -198,7 +199,7 @@ async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIter
         with collection_paused():
             await server.init()
         await server.set_build_info(
-            MODEL_URI, "connected-factory", name, version("connected-factory"), "0", datetime.now(UTC)
+            MODEL_URI, "connected-factory", name, version("connected-factory"), "0", build_date()
         )
         await server.secure()
         yield server

@@ -13,15 +13,23 @@ from datetime import UTC, datetime
 
 from asyncua import ua
 from asyncua.common.events import Event
+from asyncua.common.utils import ServiceError
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService, MonitoredItemValues
+from asyncua.ua.uaprotocol_auto import DataChangeFilter  # what is decoded; `ua.DataChangeFilter` is another class
 
 from simulators.server.event_filters import Where, check, fields_of
+from simulators.server.limits import MOST_ITEMS
 from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
+from simulators.server.ranges import NumericRange
+from simulators.server.reading import part_of
 
 BAD = 0x8000_0000
 """Status codes from here on are bad: they carry no value."""
+UNSUPPORTED_FILTER = StatusCodes.BadMonitoredItemFilterUnsupported
+NUMBERS = frozenset(kind for kind in ua.VariantType if 2 <= kind.value <= 11)
+"""The types that a dead-band can be measured in."""
 OVERFLOW = 0x480
 """InfoType DataValue and the Overflow bit of a StatusCode (Part 4, 7.39.1)."""
 
@@ -67,6 +75,9 @@ class Items(MonitoredItemService):
         self.queues: dict[int, ItemQueue] = {}
         self._overflow: dict[int, ua.EventFieldList] = {}
         self._wheres: dict[int, Where] = {}
+        self._ranges: dict[int, str] = {}
+        self._links: dict[int, set[int]] = {}
+        """The items that a triggering item reports, too."""
         self.due: dict[int, ItemQueue] = {}
         """The queues with values to report, in the order of their first value."""
 
@@ -96,6 +107,74 @@ class Items(MonitoredItemService):
             self._wheres[result.MonitoredItemId] = Where(self.aspace, asked.WhereClause)
         return result
 
+    async def _create_data_change_monitored_item(
+        self, params: ua.MonitoredItemCreateRequest
+    ) -> ua.MonitoredItemCreateResult:
+        read = params.ItemToMonitor
+        code = self._refused(read, params.RequestedParameters.Filter)
+        if code:
+            return ua.MonitoredItemCreateResult(status(code))
+        if read.IndexRange:
+            self._ranges[self._monitored_item_counter + 1] = read.IndexRange  # the id that this item gets
+        result = await super()._create_data_change_monitored_item(params)
+        if not result.StatusCode.is_good():
+            self._ranges.pop(self._monitored_item_counter, None)
+        return result
+
+    def _refused(self, read: ua.ReadValueId, asked: object) -> int:
+        """Why such an item is not created (Part 4, 5.13.2): encoding, index range, filter."""
+        if read.DataEncoding and read.DataEncoding.Name not in (None, "", "Default Binary"):
+            return StatusCodes.BadDataEncodingUnsupported
+        if read.IndexRange:
+            if NumericRange.read(read.IndexRange) is None:
+                return StatusCodes.BadIndexRangeInvalid
+            held = self.aspace.read_attribute_value(read.NodeId, read.AttributeId).Value
+            if held is None or not isinstance(held.Value, list | tuple | str | bytes):
+                return StatusCodes.BadIndexRangeNoData
+        return self._wrong_filter(read, asked)
+
+    def _wrong_filter(self, read: ua.ReadValueId, asked: object) -> int:
+        if asked is None or (isinstance(asked, ua.ExtensionObject) and asked.TypeId.is_null()):
+            return 0
+        if not isinstance(asked, DataChangeFilter):
+            return StatusCodes.BadFilterNotAllowed if isinstance(asked, ua.EventFilter) else UNSUPPORTED_FILTER
+        if read.AttributeId != AttributeIds.Value:
+            return StatusCodes.BadFilterNotAllowed
+        if asked.DeadbandType == ua.DeadbandType.None_:
+            return 0
+        held = self.aspace.read_attribute_value(read.NodeId, AttributeIds.Value).Value
+        if held is not None and held.VariantType not in NUMBERS | {ua.VariantType.Null}:
+            return StatusCodes.BadFilterNotAllowed
+        percent = asked.DeadbandType == ua.DeadbandType.Percent
+        if asked.DeadbandValue < 0 or (percent and asked.DeadbandValue > 100):
+            return StatusCodes.BadDeadbandFilterInvalid
+        return UNSUPPORTED_FILTER if percent and not self._span(read.NodeId) else 0
+
+    def make_room(self, count: int) -> None:
+        """Refuse more items than a subscription may have."""
+        if len(self._monitored_items) + count > MOST_ITEMS:
+            raise ServiceError(StatusCodes.BadTooManyMonitoredItems)
+
+    def handles(self) -> list[tuple[int, int]]:
+        """The server's and the client's handle of each item."""
+        return [(mid, item.client_handle or 0) for mid, item in self._monitored_items.items()]
+
+    def link(self, triggering: int, add: Sequence[int], remove: Sequence[int]) -> ua.SetTriggeringResult:
+        """Let an item report others when it reports (Part 4, 5.13.5).  Links are removed first."""
+        if triggering not in self._monitored_items:
+            raise ServiceError(StatusCodes.BadMonitoredItemIdInvalid)
+        links = self._links.setdefault(triggering, set())
+        good, unknown = status(0), status(StatusCodes.BadMonitoredItemIdInvalid)
+        result = ua.SetTriggeringResult()
+        for mid in remove:
+            result.RemoveResults.append(good if mid in links else unknown)
+            links.discard(mid)
+        for mid in add:
+            known = mid in self.queues and mid != triggering
+            result.AddResults.append(good if known else unknown)
+            links.update({mid} if known else ())
+        return result
+
     def _modify_monitored_item(self, params: ua.MonitoredItemModifyRequest) -> ua.MonitoredItemModifyResult:
         item = self._monitored_items.get(params.MonitoredItemId)
         if item is None:
@@ -108,6 +187,8 @@ class Items(MonitoredItemService):
                 refused.FilterResult = told
                 return refused
             self._wheres[params.MonitoredItemId] = Where(self.aspace, asked.Filter.WhereClause)
+        elif item.read_value_id is not None and (code := self._wrong_filter(item.read_value_id, asked.Filter)):
+            return ua.MonitoredItemModifyResult(status(code))
         item.queue_size = self._revise_queue_size(asked.QueueSize)
         item.client_handle = asked.ClientHandle
         item.filter = asked.Filter
@@ -125,6 +206,10 @@ class Items(MonitoredItemService):
         self.queues.pop(mid, None)
         self.due.pop(mid, None)
         self._wheres.pop(mid, None)
+        self._ranges.pop(mid, None)
+        self._links.pop(mid, None)
+        for linked in self._links.values():
+            linked.discard(mid)
         item = self._monitored_items.get(mid)
         if item is not None and item.read_value_id is not None and item.read_value_id.NodeId not in self.aspace:
             self.aspace._handle_to_attribute_map.pop(item.callback_handle or 0, None)  # its node was removed
@@ -144,16 +229,21 @@ class Items(MonitoredItemService):
         if reported is not None and not self._passes(item, reported, value):
             return
         item.mvalue.current_dvalue = value
+        if mid in self._ranges:
+            value = part_of(value, self._ranges[mid])
         queue = self.queues[mid]
         queue.append(ua.MonitoredItemNotification(item.client_handle, value))
         if item.mode == ua.MonitoringMode.Reporting:
             self.due[mid] = queue
+        for linked in self._links.get(mid, ()):  # what is only sampled is reported with it (Part 4, 5.13.1.6)
+            if self.queues[linked].waiting:
+                self.due[linked] = self.queues[linked]
 
     def _passes(self, item: MonitoredItemData, old: ua.DataValue, new: ua.DataValue) -> bool:
         data_filter = item.filter
         if data_filter is None:
             return (old.StatusCode is not new.StatusCode and old.StatusCode != new.StatusCode) or differs(old, new)
-        if not isinstance(data_filter, ua.DataChangeFilter):
+        if not isinstance(data_filter, DataChangeFilter):
             return old.StatusCode != new.StatusCode or differs(old, new)
         if data_filter.DeadbandType != ua.DeadbandType.None_:
             return old.StatusCode != new.StatusCode or self._leaves_deadband(item, data_filter, old, new)
@@ -175,7 +265,10 @@ class Items(MonitoredItemService):
 
     def _range_of(self, item: MonitoredItemData) -> float:
         """High minus low of the variable's EURange.  0 without one, so that every change passes."""
-        node = self.aspace.get(item.read_value_id.NodeId) if item.read_value_id else None
+        return self._span(item.read_value_id.NodeId) if item.read_value_id else 0.0
+
+    def _span(self, node_id: ua.NodeId) -> float:
+        node = self.aspace.get(node_id)
         for reference in node.references if node else ():
             if reference.BrowseName.Name == "EURange" and reference.IsForward:
                 value = self.aspace.read_attribute_value(reference.NodeId, AttributeIds.Value).Value

@@ -95,6 +95,8 @@ class PlantServer:
                 unit.on_state.append(self._remember_state(nodes.machine))
             for name in REMEMBERED:
                 self.writer.history.keep(nodes.variables[name])
+            for name in ("energy", *nodes.machine.signals):
+                self.writer.history.keep(nodes.variables[title(name)], sampled=True)
 
     def add_alarms(self, file: Alarms, now_s: float) -> None:
         """Add the alarms of an alarm file, and bind the methods of all conditions."""

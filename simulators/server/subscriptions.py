@@ -21,6 +21,7 @@ from asyncua.server.subscription_service import SubscriptionService
 
 from simulators.server.encode import encoded
 from simulators.server.items import Items
+from simulators.server.limits import MOST_SUBSCRIPTIONS
 from simulators.server.nodes import StatusCodes, status
 
 if TYPE_CHECKING:
@@ -148,6 +149,18 @@ class Subscription(InternalSubscription):
         self.pub_result_callback, self.pub_request_callback = answer, ask
         self._publish_cycles_count = 0
 
+    def diagnostics(self) -> ua.SubscriptionDiagnosticsDataType:
+        """What this subscription is (Part 5, 12.15)."""
+        return ua.SubscriptionDiagnosticsDataType(
+            SessionId=self.session_id, SubscriptionId=self.data.SubscriptionId,
+            PublishingInterval=self.data.RevisedPublishingInterval,
+            MaxKeepAliveCount=self.data.RevisedMaxKeepAliveCount, MaxLifetimeCount=self.data.RevisedLifetimeCount,
+            MaxNotificationsPerPublish=ua.UInt32(self.most_values), PublishingEnabled=self._publishing_enabled,
+            UnacknowledgedMessageCount=ua.UInt32(len(self._not_acknowledged_results)),
+            MonitoredItemCount=ua.UInt32(len(self.items.queues)),
+            NextSequenceNumber=ua.UInt32(self._notification_seq),
+        )  # fmt: skip
+
     @property
     def unacknowledged(self) -> list[int]:
         return list(self._not_acknowledged_results)
@@ -160,6 +173,8 @@ class Subscriptions(SubscriptionService):
     """The class of new subscriptions."""
     clock_offset = timedelta(0)
     """The error of the server's clock."""
+    made = 0
+    """How many subscriptions there have been."""
 
     def now(self) -> datetime:
         """The time on the server's clock."""
@@ -180,7 +195,10 @@ class Subscriptions(SubscriptionService):
     ) -> ua.CreateSubscriptionResult:
         if self.iserver and len(self.subscriptions) >= self.iserver.max_subscriptions:
             raise ServiceError(StatusCodes.BadTooManySubscriptions)
+        if len(self.of(owner)) >= MOST_SUBSCRIPTIONS:
+            raise ServiceError(StatusCodes.BadTooManySubscriptions)
         self._sub_id_counter += 1
+        self.made += 1
         result = ua.CreateSubscriptionResult(SubscriptionId=ua.UInt32(self._sub_id_counter))
         self._revise(result, params)
         subscription = self.kind(
