@@ -67,6 +67,8 @@ BREAKS: dict[type, dict[str, str]] = {
         "_sub_id_counter": "ids of subscriptions would repeat",
     },
     MonitoredItemService: {
+        "_create_data_change_monitored_item": "data filters and index ranges would not be checked",
+        "_monitored_item_counter": "the first value of an item with an index range would be whole",
         "_create_events_monitored_item": "event filters would not be checked",
         "_delete_monitored_items": "queues of deleted items would stay; items of removed nodes could not be deleted",
         "_is_data_changed": "DataChangeFilter triggers other than StatusValue",
