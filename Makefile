@@ -92,6 +92,7 @@ generated: $(VENV)/made-test ## write dashboards, alerts and the reference of me
 	@$(BIN)/python -W ignore -m docker.grafana.make
 	@$(BIN)/python docker/prometheus/rules.py
 	@$(BIN)/python docker/prometheus/reference.py
+	@$(BIN)/python -m gateway.web.reference > docs/api.md
 
 check: $(VENV)/made-test ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -102,7 +102,7 @@ def _line(record: logging.LogRecord, said: Mapping[str, object]) -> Line:
 
 def _printed(said: Mapping[str, object]) -> str:
     """From the whole text, since half a command is a wrong one."""
-    for name in ("reason", "what", "why", "problems", "advice"):
+    for name in ("reason", "what", "why", "problems"):
         if (found := _PRINTED.search(str(said.get(name, "")))) is not None and "FILE" not in found[1]:
             return found[1].strip()
     return ""
@@ -116,6 +116,8 @@ def command_for(line: Line, *, file: str, outbox: str) -> str:
         return ""
     whole = f"{line.event} {line.reason} {line.advice}"
     template = next((command for words, command in COMMANDS if words in whole), "")
+    if (named := _PRINTED.search(line.advice)) is not None and "{look}" in template and "FILE" not in named[1]:
+        return named[1].strip()
     if not template or ("{address}" in template and not line.address):
         return ""
     look = "gateway browse" if line.address.startswith("opc.tcp") else "gateway watch"

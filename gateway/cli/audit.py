@@ -11,6 +11,7 @@ import typer
 
 from gateway.cli.common import examples, problems_told
 from gateway.commands import audit as chain
+from gateway.commands.audit import ACTS
 from gateway.commands.journal_files import FOLDER
 from gateway.commands.outcome import FINAL
 from gateway.errors import ConfigError
@@ -47,7 +48,7 @@ def show(
 
 def _chosen(folder: Path, wanted: dict[str, str | None]) -> Iterator[dict[str, object]]:
     try:
-        for _, _, line in chain.lines_in(folder / FOLDER):
+        for _, _, line in (each for place in _places(folder) for each in chain.lines_in(place)):
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -56,6 +57,12 @@ def _chosen(folder: Path, wanted: dict[str, str | None]) -> Iterator[dict[str, o
                 yield record
     except OSError as error:
         raise ConfigError([f"{folder}: no audit of commands can be read there: {error.strerror}"]) from error
+
+
+def _places(folder: Path) -> list[Path]:
+    """Where audits are: of commands, and of what people did on the live page."""
+    places = [folder / ACTS] if (folder / ACTS).is_dir() else []
+    return places if places and not (folder / FOLDER).is_dir() else [folder / FOLDER, *places]
 
 
 def _line(record: dict[str, object]) -> str:
@@ -87,13 +94,16 @@ def verify(folder: FolderArgument) -> None:
     """
     with problems_told():
         try:
-            found = chain.verify(folder / FOLDER)
+            checked = {place.name: chain.verify(place) for place in _places(folder)}
         except OSError as error:
             raise ConfigError([f"{folder}: no audit of commands can be read there: {error.strerror}"]) from error
-    for problem in found.problems:
-        typer.secho(problem, fg="red")
-    typer.echo(
-        f"lines {found.first} to {found.last}, {len(found.problems)} problems; hash of the last line: {found.head}"
-    )
-    if found.problems:
+    for name, found in checked.items():
+        for problem in found.problems:
+            typer.secho(problem, fg="red")
+        of = f"{name}: " if len(checked) > 1 else ""
+        typer.echo(
+            f"{of}lines {found.first} to {found.last}, {len(found.problems)} problems; "
+            f"hash of the last line: {found.head}"
+        )
+    if any(found.problems for found in checked.values()):
         raise typer.Exit(1)

@@ -93,6 +93,19 @@ def trust(
 
 
 @cert.command()
+def reject(
+    which: Annotated[
+        str, typer.Argument(metavar="THUMBPRINT", help="Thumbprint of a rejected certificate, or its first digits.")
+    ],
+    pki: PkiOption = PKI,
+) -> None:
+    """Say that a rejected certificate is not to be trusted: it waits no longer. `trust` still trusts it."""
+    with problems_told(), written(f"to {pki}"):
+        listed = TrustStore(pki).refuse(which)
+    typer.echo(f"refused: {common_name(listed.certificate)}, {listed.thumbprint}")
+
+
+@cert.command()
 def renew(pki: PkiOption = PKI) -> None:
     """Create a new key and certificate. The old ones are kept as *.old. Servers must trust the new one."""
     with problems_told(), written(f"a certificate to {pki}"):

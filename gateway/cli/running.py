@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -32,10 +33,12 @@ from gateway.run.readiness import (
 )
 from gateway.run.taking import Reload
 from gateway.stop_deadline import STOP_S
+from gateway.web.openapi import openapi
 
 SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
     "config": Config.model_json_schema,
     "command": command_schema,
+    "api": lambda: openapi(version("connected-factory")),
     **{name: form.schema for name, form in FORMATS.items()},
 }
 
@@ -147,7 +150,10 @@ def schema(
         ),
     ],
 ) -> None:
-    """Print a JSON Schema: of the configuration (for editors), or of the messages of a format."""
+    """Print a JSON Schema: of the configuration (for editors), or of the messages of a format.
+
+    `api` prints the OpenAPI document of the live page's API.
+    """
     if what not in SCHEMAS:
         typer.echo(f"gateway schema: there is no schema {what!r}, only {', '.join(SCHEMAS)}", err=True)
         raise typer.Exit(2)

@@ -100,6 +100,19 @@ def test_rejected_certificate_can_be_trusted_by_the_beginning_of_its_thumbprint(
     assert store.listed("rejected") == []
 
 
+def test_a_certificate_that_a_person_refused_waits_no_longer_until_it_is_trusted(tmp_path: Path) -> None:
+    store, shown = TrustStore(tmp_path), der(server())
+    refusal(store, shown)
+    [waiting] = store.listed("rejected")
+    store.refuse(waiting.thumbprint)
+    with pytest.raises(Rejected, match="somebody has refused the certificate") as refused:
+        store.check(shown, URI, "plc.local", NOW)
+    assert f"gateway cert trust {waiting.thumbprint}" in str(refused.value)
+    assert store.listed("rejected") == []
+    store.trust(waiting.thumbprint)
+    assert der(store.check(shown, URI, "plc.local", NOW)[0]) == shown
+
+
 def test_trusting_an_unknown_thumbprint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="none"):
         TrustStore(tmp_path).trust("abcd")

@@ -8,8 +8,11 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
+from typer.testing import CliRunner
 
-from gateway.config import HttpConfig
+from gateway.cli import cli
+from gateway.config import HttpConfig, Secret
+from gateway.delivery import DELIVERED, Outcome, Verdict
 from gateway.metrics import value_of
 from gateway.run.inside import InsideOf
 from gateway.web import listening
@@ -151,3 +154,35 @@ def test_answers_forbid_a_browser_everything_foreign(tmp_path: Path) -> None:
                 assert "Access-Control-Allow-Origin" not in answer.headers
 
     asking(tmp_path, check)
+
+
+def test_every_act_does_what_it_says_and_leaves_lines_in_the_audit(tmp_path: Path) -> None:
+    token, headers = tmp_path / "token", {"Authorization": "Bearer right"}
+    token.write_text("right\n")
+    token.chmod(0o600)
+
+    async def check(asked: Asked) -> None:
+        broker = asked.made.brokers["a"]
+        broker.verdict = lambda message: Outcome(Verdict.LATER, "not_authorized", "the broker does not want it", 0x87)
+        asked.made.produce(3)
+        queue = asked.made.gateway.queues["a"]
+        await until(lambda: len(queue.held) == 2 and queue.refused_reader.messages >= 2)
+        [refused, _] = (await asked.state()).brokers
+        assert {(each.topic, each.reason) for each in refused.refused_topics} == {
+            ("x/s", "the broker does not want it"), ("x/t", "the broker does not want it"),
+        }  # fmt: skip
+        broker.verdict = lambda message: DELIVERED
+        queue.held.update(dict.fromkeys(queue.held, float("inf")))  # nobody would offer them again by himself
+        for path, status in (("brokers/a/release", 200), ("brokers/nobody/release", 404), ("reload", 404)):
+            async with asked.post(f"/api/v1/{path}", headers=headers) as answer:
+                assert answer.status == status, await answer.text()
+        await asked.made.everything_arrives()
+
+    asking(tmp_path, check, HttpConfig(token=Secret(file=token)))
+    shown = CliRunner().invoke(cli, ["audit", "show", str(tmp_path / "outbox")])
+    lines = [line.split("page 127.0.0.1 at _gateway: ")[1] for line in shown.output.splitlines()]
+    assert lines == [
+        "release a: accepted", "release a: done", "release nobody: accepted", "release nobody: refused",
+        "reload : accepted", "reload : refused",
+    ]  # fmt: skip
+    assert CliRunner().invoke(cli, ["audit", "verify", str(tmp_path / "outbox")]).exit_code == 0
