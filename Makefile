@@ -71,8 +71,8 @@ bench-quick: $(VENV)/made-test ## the ratios that matter, beside the recorded on
 
 improve: $(VENV)/made ## what better decisions win in each plant, from its messages alone, and beside random guesses (10 minutes)
 	@$(BIN)/simulators improve config/plants/brownfield.yaml --picture var/improve/brownfield.svg
-	@for plant in munich seattle machining-cell smt end-of-line body-shop bottling reference-line plant-50; do \
-		$(BIN)/simulators improve config/plants/$$plant.yaml --seeds 5 --days 2 --guesses 4; done
+	@for plant in plant munich seattle machining-cell smt end-of-line marriage paint body-shop bottling reference-line plant-50; do \
+		$(BIN)/simulators improve $$plant --seeds 5 --days 2 --guesses 4 --picture var/improve/$$plant.svg; done
 
 compose-test: $(VENV)/made-test ## the docker compose stack in real containers: a plant lives, a broker is pulled (root, minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest tests/e2e/test_compose.py $(ARGS)

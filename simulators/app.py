@@ -25,8 +25,9 @@ from rich.live import Live
 from simulators.alarms import NO_ALARMS, Alarms
 from simulators.clock import Clock, LatePolicy
 from simulators.faults import Fault, FaultLog, Schedule
-from simulators.flow import Factory, Line, Machine, Part
+from simulators.flow import Change, Factory, Line, Machine, Part
 from simulators.flow.packml_unit import PackMLUnit
+from simulators.flow.sensors import sensor_faults
 from simulators.metrics import Metrics, RunStatus, oee
 from simulators.plant import Plant
 from simulators.process_signals import handled
@@ -104,6 +105,11 @@ class Running:
         self.settings = settings
         self.plant = plant
         self.recorder = recorder
+        self.log = log
+        self.sensor_faults = sensor_faults(plant)
+        """Beginnings and ends that are still to be told, the next one last."""
+        self.broken: dict[str, str] = {}
+        """The last failure of each machine that had one."""
         self.factory = Factory(plant, settings.seed, start=settings.start)
         self.clock = Clock(self.factory.env, settings.speed, settings.late)
         self.servers = Servers(
@@ -145,8 +151,20 @@ class Running:
     def publish(self, now_s: float) -> None:
         changes = self.factory.take_changes()
         self.metrics.observe(changes)
+        self._tell_faults(changes, now_s)
         for server in self.servers.present:
             server.publish(changes, now_s)
+
+    def _tell_faults(self, changes: Sequence[Change], now_s: float) -> None:
+        """Write down which machines broke down or are repaired, and which sensors go wrong or are right again."""
+        for change in changes:
+            if change.name == "fault":
+                begins = change.value != ""
+                self.broken[change.machine] = kind = str(change.value) if begins else self.broken[change.machine]
+                self.log.tell(change.at_s, begins, "machine", kind, [change.machine])
+        while self.sensor_faults and self.sensor_faults[-1].at_s <= now_s:
+            edge = self.sensor_faults.pop()
+            self.log.tell(edge.at_s, edge.begins, "sensor", edge.fault.kind, edge.signals, edge.fault.model_dump())
 
     async def backfill(self, stop: asyncio.Event) -> None:
         """Simulate the time before the epoch at full speed.  The histories keep it; the record does not."""

@@ -10,11 +10,12 @@ This module decides what happens; `simulators/server/injection.py` does it to a 
 """
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import heappop, heappush
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, BinaryIO, Literal, Self
 
 import orjson
@@ -218,21 +219,41 @@ class Schedule:
             yield edge
 
 
+Origin = Literal["server", "value", "sensor", "machine"]
+"""What is wrong: the server; a served value, its status or its time; a sensor; or the machine itself."""
+OF_VALUES = {"freeze", "status", "clock", "rollover", "repeat_time", "disorder_time"}
+NO_PARAMETERS: Mapping[str, object] = MappingProxyType({})
+
+
 class FaultLog:
-    """The ground truth: one line per beginning and end, written before the fault takes effect."""
+    """The ground truth: one line per beginning and end, injected ones before the fault takes effect.
+
+    The origin keeps apart what looks alike in the values: a bad status, a stuck sensor, a machine that stands still.
+    """
 
     def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
 
     def add(self, edge: Edge, affected: Sequence[str]) -> None:
+        """An injected fault begins or ends."""
         fault = edge.active.fault
+        parameters = fault.model_dump(exclude={"kind", "at", "every"})
+        origin: Origin = "value" if fault.kind in OF_VALUES else "server"
+        self.tell(edge.at_s, edge.begins, origin, fault.kind, affected, parameters, edge.active.number)
+
+    def tell(
+        self, at_s: float, begins: bool, origin: Origin, kind: str, affected: Sequence[str],
+        parameters: Mapping[str, object] = NO_PARAMETERS, number: int | None = None,
+    ) -> None:  # fmt: skip
+        """Anything that is wrong, or right again, from this simulated time on."""
         line = {
-            "at_s": edge.at_s,
+            "at_s": at_s,
             "wall": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "event": "begin" if edge.begins else "end",
-            "fault": edge.active.number,
-            "kind": fault.kind,
-            "parameters": fault.model_dump(exclude={"kind", "at", "every"}),
+            "event": "begin" if begins else "end",
+            "origin": origin,
+            "fault": number,
+            "kind": kind,
+            "parameters": dict(parameters),
             "affected": list(affected),
         }
         if self._file is not None:

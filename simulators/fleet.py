@@ -139,7 +139,9 @@ async def serve_members(settings: Settings, fleet: Sequence[Member]) -> None:
             "endpoints": [
                 {"plant": m.plant.name, "site": m.plant.site, "seed": m.seed, "endpoint": running.servers.urls[0]}
                 for m, running in zip(fleet, runnings, strict=True)
-            ]
+            ],
+            "memory": resident_memory(),
+            "cpu_s": time.process_time(),
         })  # fmt: skip
         async with asyncio.TaskGroup() as group:
             reporting = group.create_task(_reporting(runnings), name="report")
@@ -183,15 +185,18 @@ async def run_fleet(arguments: Sequence[str], plants: int, processes: int, listi
             endpoints: list[dict[str, object]] = []
 
             def heard(number: int, told: dict[str, object]) -> None:
+                seen[number] = {key: value for key, value in told.items() if isinstance(value, int | float)}
                 if isinstance(listed := told.get("endpoints"), list):
                     endpoints.extend(listed)
                     if len(endpoints) == plants:
                         _all_there(endpoints, listing)
-                        log.info("fleet ready", plants=plants, processes=processes, after_s=_since(began_s))
-                else:
-                    seen[number] = {key: value for key, value in told.items() if isinstance(value, int | float)}
-                    if number == 0 and len(seen) == processes:
-                        _tell(log, seen, plants, began_s)
+                        log.info(
+                            "fleet ready", plants=plants, processes=processes, after_s=_since(began_s),
+                            cpu_s=round(sum(each["cpu_s"] for each in seen.values()), 1),
+                            memory_mb=round(sum(each["memory"] for each in seen.values()) / 1e6),
+                        )  # fmt: skip
+                elif number == 0 and len(seen) == processes:
+                    _tell(log, seen, plants, began_s)
 
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -216,7 +221,7 @@ def _all_there(endpoints: list[dict[str, object]], listing: Path | None) -> None
 
 def _tell(log: structlog.stdlib.BoundLogger, seen: dict[int, dict[str, float]], plants: int, began_s: float) -> None:
     memory = sum(each["memory"] for each in seen.values())
-    lag_s = max(each["lag_s"] for each in seen.values())
+    lag_s = max(each.get("lag_s", 0.0) for each in seen.values())
     log.info(
         "fleet", plants=plants, processes=len(seen), memory_mb=round(memory / 1e6),
         memory_per_plant_mb=round(memory / 1e6 / plants, 1), lag_s=round(lag_s, 2),

@@ -1,17 +1,42 @@
 """The signals of a machine: how its state, load and wear change temperature, vibration and the like."""
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 
 import simpy
 
 from simulators.flow.machine import Machine
-from simulators.plant import Counting, Lagging, Loading, SensorFault, SignalSpec, Wearing
+from simulators.plant import Counting, Lagging, Loading, Plant, SensorFault, SignalSpec, Wearing
 from simulators.signals import UNITS, Lag, Signal, Wander
 from simulators.states import State
 from simulators.streams import blocks, stream
 
 Curve = Callable[[float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class SensorEdge:
+    """A sensor of some machines goes wrong, or is right again."""
+
+    at_s: float
+    begins: bool
+    signals: Sequence[str]
+    """`line/machine/signal` of each machine of the station."""
+    fault: SensorFault
+
+
+def sensor_faults(plant: Plant) -> list[SensorEdge]:
+    """All beginnings and ends of sensor faults of a plant, the last one first."""
+    edges = [
+        SensorEdge(at_s, begins, [f"{line.name}/{machine}/{signal.name}" for machine in station.machine_names], fault)
+        for line in plant.lines
+        for station in line.stations
+        for signal in station.signals
+        for fault in signal.faults
+        for at_s, begins in ((fault.at, True), (fault.at + fault.lasts, False))
+    ]
+    return sorted(edges, key=lambda edge: edge.at_s, reverse=True)
 
 
 def signals_of(machine: Machine, seed: int) -> dict[str, Signal]:

@@ -27,6 +27,26 @@ def test_trace_ends_with_the_same_hash_for_the_same_seed() -> None:
     assert first.splitlines()[-1] != other.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told_why"),
+    [
+        (["fleet", "--plants", "10000", "--from", "munich"], "--plants 10000: about 300.2 GB are needed, "),
+        (["fleet", "--plants", "2000", "--from", "end-of-line"], "numbers suffice for 1089 plants"),
+        (["serve", str(PLANT), "--vehicles", "http://x"], "--vehicles: http://x: write an address as mqtt://"),
+        (["serve", str(PLANT), "--vehicles", "mqtt://x", "--vehicles-password", "/none"], "--vehicles: [Errno 2]"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(
+    arguments: list[str], told_why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["simulators", *arguments, "--security", "None", "--endpoint", "opc.tcp://x:1025"])
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 78
+    assert told_why in capsys.readouterr().err
+
+
 def test_the_error_names_a_file_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,9 +7,12 @@ from typing import get_args
 
 import pytest
 
+from simulators.app import Running, Settings
 from simulators.errors import ConfigError
 from simulators.faults import Active, Fault, FaultLog, Schedule, load_faults
+from simulators.plant import Plant
 from simulators.server.distortion import ServedValue, distortion_of
+from simulators.server.record import Recorder
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 TEXT = """
@@ -75,6 +78,30 @@ def test_fault_log_has_one_json_line_per_beginning_and_end(tmp_path: Path) -> No
     assert (line["at_s"], line["event"], line["kind"]) == (10.0, "begin", "freeze")
     assert line["parameters"] == {"lasts": 20.0, "nodes": "line-1/*"}
     assert line["affected"] == ["line-1/a/Good"]
+
+
+def test_faults_of_values_sensors_and_machines_stay_apart_in_the_log(tmp_path: Path) -> None:
+    stuck = {"kind": "stuck", "at": 100, "lasts": 50}
+    signal = {"name": "t", "kind": "lag", "unit": "°C", "high": 90, "working": 60, "idle": 20, "faults": [stuck]}
+    failure = {"name": "jam", "every": 120, "repair": 30}
+    station = {"name": "press", "cycle": 10, "failures": [failure], "signals": [signal]}
+    plant = Plant.model_validate({"name": "p", "site": "s", "lines": [{"name": "l", "stations": [station]}]})
+    (bad,) = load_faults(written(tmp_path, 'faults:\n  - {kind: status, at: 130s, nodes: "l/*"}\n'))
+    with (tmp_path / "log").open("wb") as file:
+        log = FaultLog(file)
+        running = Running(Settings(), plant, Recorder(None), log)
+        running.factory.run(200.0)
+        running.publish(200.0)
+        for edge in Schedule((bad,), 1).due(131.0):
+            log.add(edge, ["l/press/Good"])
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    assert sorted((each["origin"], each["at_s"], each["event"], each["kind"], *each["affected"]) for each in lines) == [
+        ("machine", 120.0, "begin", "jam", "l/press"),
+        ("machine", 150.0, "end", "jam", "l/press"),
+        ("sensor", 100.0, "begin", "stuck", "l/press/t"),
+        ("sensor", 150.0, "end", "stuck", "l/press/t"),
+        ("value", 130.0, "begin", "status", "l/press/Good"),
+    ]
 
 
 def test_the_shipped_fault_file_has_every_kind_of_fault() -> None:
