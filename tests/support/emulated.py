@@ -13,8 +13,10 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
-from gateway.profiles import Profile
+from gateway.profiles import Profile, signing
 from gateway.profiles.names import Credentials, Who, credentials_of
 from tests.support.node import PEERS, node_for
 
@@ -48,6 +50,10 @@ class Case:
     """How many publishes at once; with more than one the result is how many were acknowledged in `QUIET_S`."""
     lingers: bool = False
     """Wait for what happens after the connect."""
+    method: str = ""
+    """Of enhanced authentication, with a token of the device that was made `age_s` ago for an hour."""
+    subject: str = DEVICE
+    """Whose token it is."""
 
 
 def login_for(profile: Profile, case: Case) -> Credentials:
@@ -78,7 +84,7 @@ def by_paho(profile: Profile, port: int, case: Case) -> str:
     client.on_connect, client.on_publish = on_connect, on_publish
     client.on_disconnect = lambda *_: heard.put("closed")
     client.max_inflight_messages_set(max(20, case.count))
-    client.connect("127.0.0.1", port, case.keep_alive_s)
+    client.connect("127.0.0.1", port, case.keep_alive_s, properties=enhanced(case) if case.method else None)
     client.loop_start()
     try:
         first = heard.get(timeout=10)
@@ -99,6 +105,14 @@ def by_paho(profile: Profile, port: int, case: Case) -> str:
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def enhanced(case: Case) -> Properties:
+    found = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho does not annotate it
+    found.AuthenticationMethod = case.method
+    claims = {"sub": case.subject, "exp": time.time() - case.age_s + 3600}
+    found.AuthenticationData = signing.web_token(claims, "a key").encode()
+    return found
 
 
 def by_mqtt_js(cases: Sequence[tuple[Profile, int, Case]]) -> list[str]:
