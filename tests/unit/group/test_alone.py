@@ -1,0 +1,57 @@
+"""A gateway that is alone: nothing of a group is there."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from gateway.config import Config
+from gateway.loading import problems_with_group
+from gateway.run.readiness import warnings_about
+
+MINIMAL: dict[str, Any] = {
+    "sources": [{"name": "s", "url": "opc.tcp://127.0.0.1:4840", "insecure": True, "select": [{"node": "i=2258"}]}],
+    "broker": {"url": "mqtt://127.0.0.1:1883"},
+}
+COMMANDS = {"requesters": ["mes"], "rules": [{"source": "s", "node": "i=2258", "read": True}]}
+GROUP = {"group": {"name": "hall", "servers": ["nats://127.0.0.1:4222"]}}
+
+
+def test_the_gateway_imports_nothing_of_nats() -> None:
+    program = "import sys, gateway.run.app, gateway.cli.running; print({'nats', 'gateway.group'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        ({"commands": COMMANDS}, ("commands",)),
+        ({"outbox": {"max_age": "1h"}}, ("outbox", "max_age")),
+        (
+            {"broker": {"url": "mqtt://127.0.0.1:1883", "replay": {"order": "newest-first"}}},
+            ("broker", "replay", "order"),
+        ),
+        ({"payload": {"format": "sparkplug", "sparkplug": {"group": "g"}}}, ("payload", "format")),
+    ],
+)
+def test_what_a_group_cannot_do_yet_is_refused_at_its_place(more: dict[str, object], place: tuple[str, ...]) -> None:
+    config = Config.model_validate({**MINIMAL, **more})
+    assert problems_with_group(config) == []
+    alike = config.model_copy(update={"group": Config.model_validate(MINIMAL | GROUP).group})
+    assert [found for found, _ in problems_with_group(alike)] == [place]
+
+
+def test_validate_says_whose_subscriptions_another_host_cannot_take_over() -> None:
+    alone, grouped = Config.model_validate(MINIMAL), Config.model_validate(MINIMAL | GROUP)
+    assert not [text for _, text in warnings_about(alone) if "take over" in text]
+    assert [place for place, text in warnings_about(grouped) if "take over" in text] == [("sources", 0)]
+    user = {
+        **MINIMAL["sources"][0],
+        "insecure": False,
+        "security": {"policy": "None"},
+        "username": "eve",
+        "password": {"env": "P"},
+    }
+    assert not [text for _, text in warnings_about(Config.model_validate({**MINIMAL, **GROUP, "sources": [user]}))
+                if "take over" in text]  # fmt: skip
