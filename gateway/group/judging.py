@@ -65,11 +65,11 @@ class Judge:
             self._known, self._changed_s = frozenset(members), now_s
         weights = {name: 0.0 if name in wishes.drained else seen.weight for name, seen in members.items()}
         holders = self._holders(members, own)
-        planned = plan(works, weights, holders, wishes.moves)
+        due = now_s - self._changed_s >= self.rebalance_after_s
+        planned = plan(works, weights, holders, wishes.moves, level=due)
         asked = {work for work in own if planned.get(work) == wishes.moves.get(work)} | (
             set(own) if self.member in wishes.drained else set()
         )
-        due = now_s - self._changed_s >= self.rebalance_after_s
         give = [
             work
             for work in own

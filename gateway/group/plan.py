@@ -20,11 +20,20 @@ def shares_of(count: int, weights: Mapping[str, float]) -> dict[str, int]:
     return {member: math.ceil(count * weight / total) if weight else 0 for member, weight in exact.items()}
 
 
+def least_of(count: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """How much each member does at least, when work is shared anew: its part by weight, rounded down."""
+    exact = {member: Fraction(weight) for member, weight in weights.items()}
+    total = sum(exact.values())
+    return {member: math.floor(count * weight / total) for member, weight in exact.items()}
+
+
 def plan(
     works: Collection[str],
     weights: Mapping[str, float],
     holders: Mapping[str, str] | None = None,
     wishes: Mapping[str, str] | None = None,
+    *,
+    level: bool = False,
 ) -> dict[str, str]:
     """The member for each work.  Empty: nobody may do anything.
 
@@ -35,12 +44,14 @@ def plan(
     - Who leaves, leaves its works behind, and no other work moves.
     - For who joins, others give only what they have beyond their new shares.
     - The plan of a plan is that plan.
+    - With `level`, others also give what a member lacks of the least that it should have.
     """
     able = {member: weight for member, weight in weights.items() if weight > 0}
     if not able:
         return {}
     wished = {work: member for work, member in (wishes or {}).items() if member in able and work in works}
-    room = shares_of(len(works), able)
+    most, least = shares_of(len(works), able), least_of(len(works), able)
+    room = dict(most)
     found = dict(wished)
     for member in found.values():
         room[member] -= 1
@@ -55,10 +66,26 @@ def plan(
         room[member] -= len(kept)
     for work in sorted((work for work in open_works if work not in found), key=lambda work: (_hash(work), work)):
         by_score = sorted(able, key=lambda member: (-score(work, member, able[member]), member))
-        best = next((member for member in by_score if room[member] > 0), by_score[0])
+        lacking = (member for member in by_score if most[member] - room[member] < least[member])
+        best = next(lacking, None) or next((member for member in by_score if room[member] > 0), by_score[0])
         found[work] = best
         room[best] -= 1
+    if level:
+        _level(found, able, least, frozenset(wished))
     return found
+
+
+def _level(found: dict[str, str], able: Mapping[str, float], least: Mapping[str, int], kept: Collection[str]) -> None:
+    """Give each member the least that it should have, from those that have more than theirs."""
+    while True:
+        has = {member: [work for work, each in found.items() if each == member] for member in able}
+        poor = min((member for member in able if len(has[member]) < least[member]), default=None)
+        rich = [member for member in able if len(has[member]) > least[member] and set(has[member]) - set(kept)]
+        if poor is None or not rich:
+            return
+        giver = max(rich, key=lambda member: (len(has[member]) - least[member], member))
+        given = min(set(has[giver]) - set(kept), key=lambda work: (score(work, giver, able[giver]), work))
+        found[given] = poor
 
 
 def score(work: str, member: str, weight: float) -> float:

@@ -5,8 +5,8 @@
 Three NATS nodes, three members, load servers, mosquitto, and a checking subscriber for each server, as real processes.
 One fault after another is drawn from the seed.  Meanwhile the log is read as well, by a client that knows nothing of
 the gateway's code.  In the end every value that the servers made must have arrived, in order and numbered without a
-hole, or be covered by an announced gap; and in the log no record may be stale: epochs of a source or broker only rise,
-each has one writer, and its records are numbered without a hole.
+hole, or be covered by an announced gap; and in the log no record may be stale: the epochs of a source or broker only
+rise, each has one writer, and the records of an epoch rise in number.
 """
 
 import asyncio

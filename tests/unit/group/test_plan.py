@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.group.plan import plan, score, shares_of
+from gateway.group.plan import least_of, plan, score, shares_of
 
 names = st.lists(st.text("abcdef", min_size=1, max_size=3), unique=True, min_size=1, max_size=6)
 weights = names.flatmap(lambda some: st.fixed_dictionaries(dict.fromkeys(some, st.sampled_from([0.5, 1.0, 2.0]))))
@@ -53,6 +53,14 @@ def test_others_give_a_new_member_only_what_is_beyond_their_shares(todo: list[st
 def test_the_plan_of_a_plan_is_that_plan(todo: list[str], members: dict[str, float]) -> None:
     found = plan(todo, members)
     assert plan(todo, members, holders=found) == found
+
+
+@given(works, weights)
+def test_shared_anew_everybody_has_the_least_of_its_part(todo: list[str], members: dict[str, float]) -> None:
+    joined = {**members, "new": 1.0}
+    found, least = plan(todo, joined, holders=plan(todo, members), level=True), least_of(len(todo), joined)
+    assert all(counted(found).get(member, 0) >= least[member] for member in joined)
+    assert plan(todo, joined, holders=found, level=True) == found
 
 
 def test_who_is_drained_has_nothing_and_a_wish_counts_only_while_its_member_is_there() -> None:
