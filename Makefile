@@ -88,11 +88,12 @@ models: $(VENV)/made-test ## the models of all shipped plants, read by the libra
 	@sh tests/install-peers
 	@MODELS=all $(BIN)/python -m pytest tests/contract/modelling $(ARGS)
 
-generated: $(VENV)/made-test ## write dashboards, alerts and the reference of metrics anew
+generated: $(VENV)/made-test ## write dashboards, alerts and the references of metrics and configuration anew
 	@$(BIN)/python -W ignore -m docker.grafana.make
 	@$(BIN)/python docker/prometheus/rules.py
 	@$(BIN)/python docker/prometheus/reference.py
 	@$(BIN)/python -m gateway.web.reference > docs/api.md
+	@$(BIN)/python -m release.reference > config/reference.md
 
 check: $(VENV)/made-test ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

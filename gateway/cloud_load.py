@@ -15,7 +15,7 @@ from gateway.config import BrokerConfig, Config, PayloadConfig, Selection, Sourc
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority, Tag
 from gateway.payload.choose import COMPACT, encoder_for, with_needs_of_format
 from gateway.pipeline.choice import Choice
-from gateway.profiles import Profile
+from gateway.profiles import Profile, profile_named
 from gateway.profiles.wire import Wire
 
 PER_LEVEL = 10
@@ -242,9 +242,7 @@ def _number(value: float) -> str:
 
 
 def _table(broker: BrokerConfig) -> Profile:
-    profile = broker.table
-    assert profile is not None, "only brokers with a profile are looked at"
-    return profile
+    return broker.table or profile_named("generic")
 
 
 def with_profiles(config: Config) -> Mapping[str, BrokerConfig]:

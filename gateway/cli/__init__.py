@@ -61,6 +61,12 @@ COMMANDS = (
         examples("gateway plan my-gateway.yaml", "gateway plan my-gateway.yaml --all"),
     ),
     Late(
+        "doctor",
+        "gateway.cli.doctor:doctor",
+        "Look at everything that a configuration needs, and say what is wrong, and what helps.",
+        examples("gateway doctor my-gateway.yaml", "gateway doctor my-gateway.yaml --json"),
+    ),
+    Late(
         "browse",
         "gateway.cli.browse:browse",
         "Show the variables of a server: path, type, value and unit.",
@@ -76,6 +82,12 @@ COMMANDS = (
         "gateway.cli.watch:watch",
         "Subscribe to a broker, show messages in any of the gateway's formats, and check that none is missing.",
         examples("gateway watch mqtt://127.0.0.1:1883", "gateway watch mqtts://broker.example 'factory/#' --lines"),
+    ),
+    Late(
+        "top",
+        "gateway.cli.top:top",
+        "Show a running gateway in this terminal: verdict, servers, brokers, the disk, the last events.",
+        examples("gateway top", "gateway top http://127.0.0.1:9465 --once"),
     ),
     Late(
         "command",

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -15,6 +15,8 @@ from pydantic import ValidationError
 
 from gateway.cli.common import FileArgument, counting, problems_told, until_interrupted
 from gateway.cli.plan_commands import Row, columns, folded, rows_of_commands
+from gateway.cli.plan_sums import brokers_told, goals_of, groups_of_plan, load_told, now_of, statuses_told
+from gateway.cloud_load import Group
 from gateway.config import CommandsConfig, Config, Secret, SecurityConfig, Selection, SourceConfig
 from gateway.errors import ConfigError
 from gateway.importing.csv_tags import lines
@@ -203,15 +205,22 @@ def _short(value: object) -> str:
 def plan(
     file: FileArgument,
     every: Annotated[bool, typer.Option("--all", help="Print a line for every variable, also for equal ones.")] = False,
+    look_at_brokers: Annotated[
+        bool, typer.Option("--brokers/--no-brokers", help="Also log in at the brokers, and show what they allow.")
+    ] = True,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Also publish a message without values at each broker.")
+    ] = False,
 ) -> None:
     """Connect to the servers of a configuration and show what the gateway would subscribe to.
 
     Shows the matching variables, the requested and the revised intervals and queue sizes, failures with their reasons,
-    and the expected load; and which commands the rules allow, with the types, ranges and access rights of the server.
-    Delivers no values. Exit code 1 when something fails, 69 when a server is not
-    reachable, 130 after Ctrl-C.
+    topics, values and the expected load; what the brokers allow, and how long an outage the disk bridges; and which
+    commands the rules allow, with the types, ranges and access rights of the server. Delivers no values. Exit code 1
+    when something fails at a server, 69 when a server is not reachable, 130 after Ctrl-C.
     """
     failed = 0
+    groups: list[Group] = []
     with problems_told():
         config = load(file)
         at_run_time = _at_run_time(config)
@@ -221,11 +230,17 @@ def plan(
             typer.echo(f"{source.name}  {source.url}")
             for each in added_to(source.name, at_run_time):
                 typer.echo(f"subscribed to at run time by {each.requester}, {each.since}: {each.name}  {each.node}")
-            _print_lines(_columns(_rows(found, every)))
+            tags = [planned.tag for planned in found.tags]
+            _print_lines(_columns(_rows(found, every, goals_of(config, source.name, tags))))
             failed += _print_sums(found) + problems
+            _print_lines(statuses_told(found))
+            groups += groups_of_plan(source.name, found)
             if allowed:
                 _print_lines(columns(allowed if every else list(folded(allowed))))
                 typer.echo(f"{len(allowed)} variables and methods for commands, {problems} problems")
+        _print_lines(load_told(config, groups))
+        if look_at_brokers:
+            _print_lines(until_interrupted(lambda: brokers_told(config, groups, publish)))
     if failed:
         raise typer.Exit(1)
 
@@ -248,24 +263,26 @@ async def _plan(source: SourceConfig, commands: CommandsConfig | None) -> tuple[
 
 
 _Row = tuple[str, ...]
-_HEAD: _Row = ("variable", "fields", "node", "requested ms / queue", "revised ms / queue", "sent every", "problem")
+_HEAD: _Row = (
+    "variable", "fields", "node", "requested ms / queue", "revised ms / queue", "sent every", "problem", "to", "now",
+)  # fmt: skip
 
 
-def _rows(found: Plan, every: bool) -> Iterator[_Row]:
-    """A row per variable.  Of variables with one selection and equal settings, only the first few."""
-    for _, group in groupby(found.tags, key=_treatment):
-        alike = list(group)
+def _rows(found: Plan, every: bool, goals: Sequence[str]) -> Iterator[_Row]:
+    """A row per variable and where it goes.  Of variables with one selection and equal settings, only the first few."""
+    for _, group in groupby(zip(found.tags, goals, strict=True), key=lambda pair: _treatment(pair[0])):
+        alike = [_row(planned, goal) for planned, goal in group]
         shown = alike if every or len(alike) <= FOLDED_FROM else alike[:SHOWN_OF_FOLDED]
-        yield from (_row(planned) for planned in shown)
+        yield from shown
         if len(shown) < len(alike):
-            yield (f"… {len(alike) - len(shown)} more like these, to {alike[-1].tag.name}", *_row(alike[-1])[1:])
+            yield (f"… {len(alike) - len(shown)} more like these, to {alike[-1][0]}", *alike[-1][1:])
 
 
 def _treatment(planned: PlannedTag) -> _Row:
-    return (str(planned.tag.selection), *_row(planned)[3:])
+    return (str(planned.tag.selection), *_row(planned, "")[3:7])
 
 
-def _row(planned: PlannedTag) -> _Row:
+def _row(planned: PlannedTag, goal: str) -> _Row:
     asked, got = planned.asked, planned.got
     return (
         planned.tag.name,
@@ -275,6 +292,8 @@ def _row(planned: PlannedTag) -> _Row:
         "" if planned.problem else f"{got.sampling_ms:g} / {got.queue_size}",
         "" if planned.problem else f"{planned.every_s:g} s",
         planned.problem,
+        goal,
+        now_of(planned),
     )
 
 

@@ -39,6 +39,9 @@ class History:
         self.slices: deque[Slice] = deque(maxlen=int(KEPT_S / SLICE_S))
         self._delivered = 0
         self._ends_s: float | None = None
+        self._is_up = True
+        self._kept = self._delivered_at_end = 0
+        self._dropped_before = self._dropped = 0
 
     def update(self, at_s: float, books: Books, is_up: bool) -> None:
         """Add the present figures.  Values delivered since the last call belong to this slice."""
@@ -52,12 +55,33 @@ class History:
         latest.stored = books.stored
         latest.is_up &= is_up
         self._delivered = books.delivered
+        self._follow_outage(books, is_up)
+
+    def _follow_outage(self, books: Books, is_up: bool) -> None:
+        if self._is_up and not is_up:
+            self._kept, self._dropped_before = 0, books.dropped
+        if not is_up:
+            self._kept, self._delivered_at_end = max(self._kept, books.stored), books.delivered
+        self._is_up, self._dropped = is_up, books.dropped
 
     @property
-    def columns(self) -> list[Slice]:
-        """The slices, merged if there are too many; `delivered` is then the mean."""
+    def outage(self) -> str:
+        """What became of the last outage, in a sentence; empty: there was none."""
+        if not self._kept:
+            return ""
+        if not self._is_up:
+            return f"the broker is away: {self._kept} values wait on the disk"
+        left = self._kept - (self._delivered - self._delivered_at_end)
+        if left > 0:
+            return f"the broker is back: {left} of {self._kept} values are still on the disk"
+        if lost := self._dropped - self._dropped_before:
+            return f"the outage is over: {self._kept} values were kept, and {lost} dropped"
+        return f"the outage is over: {self._kept} values were kept and delivered, in order"
+
+    def columns(self, most: int = COLUMNS) -> list[Slice]:
+        """The slices, merged if there are more than `most`; `delivered` is then the mean."""
         slices = list(self.slices)
-        size = max(1, -(-len(slices) // COLUMNS))
+        size = max(1, -(-len(slices) // most))
         return [_merged(slices[start : start + size]) for start in range(0, len(slices), size)]
 
     def summary(self) -> dict[str, object]:
@@ -82,18 +106,19 @@ def bars(numbers: Sequence[int], height: int) -> list[str]:
     return ["".join(_EIGHTHS[min(8, max(0, n - 8 * line))] for n in eighths) for line in reversed(range(height))]
 
 
-def graph(history: History, books: Books) -> RenderableType:
-    """Delivered above, stored below, and the broker as a line in between."""
-    columns = history.columns
+def graph(history: History, books: Books, width: int = COLUMNS, height: int = HEIGHT) -> RenderableType:
+    """Delivered above, stored below, and the broker as a line in between; each curve with so many lines."""
+    columns = history.columns(width)
     delivered, stored = [each.delivered for each in columns], [each.stored for each in columns]
     broker = Text().join(Text("─" if each.is_up else "╳", style="" if each.is_up else "bold red") for each in columns)
     return Group(
         Text(f"delivered per second, at most {max(delivered, default=0)}", style="bold"),
-        *(Text(line, style="green") for line in bars(delivered, HEIGHT)),
+        *(Text(line, style="green") for line in bars(delivered, height)),
         broker,
         Text(f"on disk, at most {max(stored, default=0)}", style="bold"),
-        *(Text(line, style="yellow") for line in bars(stored, HEIGHT)),
+        *(Text(line, style="yellow") for line in bars(stored, height)),
         Text(f"the last {len(history.slices) * SLICE_S:.0f} s; {verdict(books)}"),
+        *([Text(history.outage, style="bold")] if history.outage else []),
     )
 
 

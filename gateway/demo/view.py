@@ -11,12 +11,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from gateway.demo.graph import History, graph
+from gateway.demo.graph import HEIGHT, History, graph
 from gateway.link import Link
 from gateway.metrics import Books
 
 RATE_WINDOW_S = 5.0
 LINE_EVERY_S = 5.0
+WIDE = 110
+"""Columns from which hints stand beside the addresses."""
 
 STATE_STYLES = {"WORKING": "green", "DOWN": "bold red", "BLOCKED": "yellow", "STARVED": "cyan", "SETUP": "magenta"}
 
@@ -82,15 +84,18 @@ class Rates:
     def __init__(self) -> None:
         self._past: deque[Flow] = deque()
 
-    def update(self, flow: Flow) -> tuple[float, float]:
-        """Values per second and mean delay in seconds, over the window that ends with this flow."""
+    def update(self, flow: Flow) -> tuple[float, float | None]:
+        """Values per second and mean delay in seconds, over the window that ends with this flow.
+
+        Without a delivery in it there is no delay.
+        """
         self._past.append(flow)
         while flow.at_s - self._past[0].at_s > RATE_WINDOW_S:
             self._past.popleft()
         first = self._past[0]
         elapsed_s = max(flow.at_s - first.at_s, 1e-9)
         messages = flow.books.messages - first.books.messages
-        delay_s = (flow.delay_sum_s - first.delay_sum_s) / messages if messages else 0.0
+        delay_s = (flow.delay_sum_s - first.delay_sum_s) / messages if messages else None
         return (flow.books.delivered - first.books.delivered) / elapsed_s, delay_s
 
 
@@ -112,7 +117,7 @@ class LineView:
         b = flow.books
         self._console.print(
             f"received {b.received}  delivered {b.delivered}  stored {b.stored}  dropped {b.dropped}  "
-            f"{rate:.0f}/s  delay {delay_s * 1000:.0f} ms  good parts {flow.parts_good}  scrap {flow.parts_scrap}"
+            f"{rate:.0f}/s  delay {_delay(delay_s)}  good parts {flow.parts_good}  scrap {flow.parts_scrap}"
         )
 
 
@@ -125,27 +130,24 @@ class LiveView:
 
     def show(self, flow: Flow) -> None:
         rate, delay_s = self._rates.update(flow)
-        self._live.update(
-            Panel(
-                Group(
-                    addresses(flow),
-                    Text(),
-                    machine_table(flow.machines),
-                    Text(),
-                    flow_table(flow, rate, delay_s),
-                    Text(),
-                    graph(flow.history, flow.books),
-                ),
-                title="connected factory",
-                subtitle="Ctrl-C ends it",
-                border_style="blue",
-            ),
-            refresh=True,
-        )
+        self._live.update(panel(flow, rate, delay_s, *self._live.console.size), refresh=True)
 
 
-def addresses(flow: Flow) -> RenderableType:
-    """The addresses for other programs."""
+def panel(flow: Flow, rate: float, delay_s: float | None, columns: int, lines: int) -> Panel:
+    """All of it for a terminal of this size; what does not fit into a small one is left out, the graph last."""
+    room = (
+        lines - 2 - 4 - 1 - min(len(flow.machines), 4) - 4 - 5
+    )  # border, addresses, machines, figures, texts of the graph
+    is_large = room >= 2 * HEIGHT + 4
+    between = [Text()] if is_large else []
+    shown = [addresses(flow, columns), *between, machine_table(flow.machines if is_large else flow.machines[:4])]
+    shown += [*between, flow_table(flow, rate, delay_s), *between]
+    shown.append(graph(flow.history, flow.books, max(20, columns - 4), HEIGHT if is_large else max(1, room // 2)))
+    return Panel(Group(*shown), title="connected factory", subtitle="Ctrl-C ends it", border_style="blue")
+
+
+def addresses(flow: Flow, columns: int = 200) -> RenderableType:
+    """The addresses for other programs, with hints where there is room for them."""
     table = Table.grid(padding=(0, 2))
     host, port = flow.broker.removeprefix("mqtt://").split(":")
     rows = (
@@ -155,7 +157,7 @@ def addresses(flow: Flow) -> RenderableType:
         ("HTTP", flow.http, "/metrics  /health/live  /health/ready"),
     )
     for name, address, hint in rows:
-        table.add_row(Text(name, style="bold"), address, Text(hint, style="dim"))
+        table.add_row(Text(name, style="bold"), address, Text(hint if columns >= WIDE else "", style="dim"))
     return table
 
 
@@ -175,7 +177,11 @@ def machine_table(machines: Sequence[dict[str, object]]) -> RenderableType:
     return table
 
 
-def flow_table(flow: Flow, rate: float, delay_s: float) -> RenderableType:
+def _delay(delay_s: float | None) -> str:
+    return "–" if delay_s is None else f"{delay_s * 1000:.0f} ms"
+
+
+def flow_table(flow: Flow, rate: float, delay_s: float | None) -> RenderableType:
     books = flow.books
     table = Table.grid(padding=(0, 3))
     table.add_row(*(Text(n, style="bold") for n in ("received", "delivered", "stored", "dropped", "rate", "delay")))
@@ -185,9 +191,10 @@ def flow_table(flow: Flow, rate: float, delay_s: float) -> RenderableType:
         Text(str(books.stored), style="yellow" if books.stored else ""),
         Text(str(books.dropped), style="bold red" if books.dropped else ""),
         f"{rate:.0f} values/s",
-        f"{delay_s * 1000:.0f} ms",
+        _delay(delay_s),
     )
     states = Text("  ").join(
         Text(f"{link.peer} {link.state.value}", style="green" if link.is_up else "bold red") for link in flow.links
     )
-    return Group(table, Text(), states)
+    states.no_wrap, states.overflow = True, "ellipsis"
+    return Group(table, states)

@@ -6,7 +6,7 @@ at once; nothing stays on the server.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from asyncua import ua
@@ -81,6 +81,8 @@ class PlannedTag:
     got: Monitored
     every_s: float
     """The revised publishing interval of its subscription; for polling, the interval of the cycle."""
+    read: ReadValue | None = None
+    """Its value now.  None: of events, and of what the server does not have."""
 
     @property
     def problem(self) -> str:
@@ -273,10 +275,25 @@ async def plan(session: Session, config: SourceConfig, progress: Progress = lamb
     every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
     rows = enumerate(zip(table.tags, table.items, answers, strict=True))
     tags = [PlannedTag(tag, item, got, every_s.get(n, item.publishing_s)) for n, (tag, item, got) in rows]
+    tags = await _with_values(session, tags, counted(progress, "values read"))
     unreadable = await _unreadable(session, config, tags)
     subscriptions = tuple(tracker.subscription for tracker in trackers)
     refused = tuple(session.refused)
     return Plan(subscriptions, tuple(tags), table.missing, refused, unreadable, nameless(session.uris))
+
+
+async def _with_values(session: Session, tags: list[PlannedTag], progress: Callable[[int], None]) -> list[PlannedTag]:
+    """The same, with the present values."""
+    nodes = {
+        place: node
+        for place, each in enumerate(tags)
+        if each.asked.events is None and not each.problem and not each.asked.text.startswith("/")
+        if (node := node_of(each.asked.text, session.uris)) is not None
+    }
+    values = await _with_structures(session, list(nodes.values()), progress) if nodes else []
+    for place, value in zip(nodes, values, strict=True):
+        tags[place] = replace(tags[place], read=value)
+    return tags
 
 
 async def _unreadable(session: Session, config: SourceConfig, tags: Sequence[PlannedTag]) -> tuple[UnreadableType, ...]:

@@ -10,9 +10,11 @@ from cryptography import x509
 from gateway.config import SecurityConfig, SourceConfig
 from gateway.errors import Unavailable
 from gateway.in_thread import in_thread
+from gateway.model import UNIX_EPOCH_TICKS
 from gateway.opcua.session.asyncua_edge import patch_asyncua, peer_errors, server_endpoints
 from gateway.opcua.session.certificates import common_name, expires_at, first_of_chain, hosts_of, readable
 from gateway.opcua.session.security import check_server, level_of, strongest
+from gateway.opcua.session.session import Session
 
 _USERS = {0: "anonymous", 1: "user name", 2: "certificate", 3: "token"}
 
@@ -98,3 +100,12 @@ async def meet(config: SourceConfig) -> Met:
         thumbprint,
         why_not,
     )
+
+
+_CURRENT_TIME = ua.NodeId(ua.Int32(ua.ObjectIds.Server_ServerStatus_CurrentTime), ua.Int16(0))
+
+
+async def clock_of(session: Session) -> float | None:
+    """The server's clock as Unix time.  None: it does not tell.  Raises `Unavailable`."""
+    [answer] = await session.read_values([_CURRENT_TIME])
+    return (answer.good - UNIX_EPOCH_TICKS) / 1e7 if isinstance(answer.good, int) else None

@@ -29,6 +29,7 @@ from gateway.errors import Unavailable
 from gateway.link import Backoff, Link, keep_connected
 from gateway.model import Message
 from gateway.outbox import Record
+from gateway.pipeline.backlog import Backlog
 from gateway.pipeline.broker_queue import HELD, BrokerQueue
 from gateway.pipeline.pace import FIRST_BYTES, Pace
 
@@ -116,6 +117,7 @@ class _Session:
         share = sink.window if self._is_in_order else max(1, sink.window // 2)
         self._pace = Pace(queue.replay.delay, share, queue.replay.max_rate, allowance_bytes=queue.allowance_bytes)
         self._paced_one_settled = asyncio.Event()
+        self._backlog = Backlog(queue.broker)
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails with an unforeseen error of settling a message."""
         queue.retained.begin(sink.has_forgotten)
@@ -211,6 +213,7 @@ class _Session:
         if paced:
             self._pace.sent(len(message.payload), now_s)
         self._queue.in_flight += 1
+        self._backlog.sent(record.appended_at_ns, is_old)
         self._sink.send(message).add_done_callback(partial(self._settle, record, now_s, is_old, paced))
 
     def _settle(
@@ -223,10 +226,12 @@ class _Session:
             if outcome.verdict is Verdict.DELIVERED:
                 if self._queue.reader.ack(record.number):  # otherwise it was dropped meanwhile, and counts as dropped
                     self._queue.count_delivered(record, sent_at_s, is_old)
+                self._backlog.settled(record.message.values, is_old)
                 if record.message.retain:
                     self._queue.retained.keep(record.message)
                 self._slots.release()
             else:
+                self._backlog.settled(0, is_old)
                 self._refuse(record, outcome)
         except (Unavailable, asyncio.CancelledError):  # the session broke: the next one reads the record again
             self._queue.metrics.repeated.inc()

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from gateway.loading import load
+from gateway.opcua.session.trust import TrustStore
 from tests.support.brokers import program_of
 from tests.support.mqtt_certificates import SecureBroker, secure_mosquitto
 from tests.support.node import PEERS, node_for
 from tests.support.ports import free_port
-from tests.support.programs import wait_until
+from tests.support.programs import ROOT, wait_until
 from tests.support.terminals import DOWN, ENTER, SPACE, terminal
 
 USER, PASSWORD = "edge", "s3cret word"
@@ -99,9 +100,15 @@ def test_from_nothing_to_values(strict_server: tuple[str, Path], broker: SecureB
     assert "# " in config.read_text()
     assert PASSWORD not in config.read_text()
     assert load(config).sources[0].select[0].fields == {"path": "line-1/press-2"}
+    http_port = free_port()  # the usual one may be that of another test
+    config.write_text(config.read_text().replace("port: 9464", f"port: {http_port}"))
     with terminal("plan", str(config), cwd=tmp_path) as plan:
         plan.wait_for("4 variables, 0 problems")
+        plan.wait_for("logged in at mqtts://")
         assert plan.ended() == 0
+    with terminal("doctor", str(config), cwd=tmp_path) as doctor:
+        doctor.wait_for("nothing is wrong")
+        assert doctor.ended() == 0
     topic = ("factory/#", "--lines", "--username", USER, "--ca", str(broker.authority.path))
     with terminal("watch", str(broker.sink["url"]), *topic, cwd=tmp_path, columns=200) as view:
         view.wait_for(f"Password of {USER}:")
@@ -109,6 +116,11 @@ def test_from_nothing_to_values(strict_server: tuple[str, Path], broker: SecureB
         view.wait_for("connected")
         with terminal("run", str(config), cwd=tmp_path) as gateway:
             view.wait_for("/line-1/press-2")
+            with terminal("top", f"http://127.0.0.1:{http_port}", cwd=tmp_path) as screen:
+                screen.wait_for("4/4")  # good tags of the server
+                screen.type("\x03")
+                assert screen.ended() == 130
+                assert "Traceback" not in screen.text
             gateway.type("\x03")  # Ctrl-C
             assert gateway.ended() == 0
             assert "Traceback" not in gateway.text
@@ -148,3 +160,25 @@ def test_every_question_has_an_option(strict_server: tuple[str, Path], broker: S
     assert third.returncode == 0, third.stderr
     assert '"name":"Counter"' in third.stdout
     assert load(tmp_path / "my-gateway.yaml").payload.topic == "plant/{path}/{tag}"
+
+
+def test_the_secured_example_runs(strict_server: tuple[str, Path], broker: SecureBroker, tmp_path: Path) -> None:
+    """With the addresses and secrets of this machine; who trusts whom is settled as in the runbook."""
+    url, pki = strict_server
+    text = (ROOT / "config" / "gateway-secure.yaml").read_text(encoding="utf-8")
+    text = text.replace("192.0.2.10:4840", url.rpartition("/")[2])
+    text = text.replace("broker.example:8883", f"127.0.0.1:{broker.process.port}")
+    (tmp_path / "gateway.yaml").write_text(f"{text}\nhttp: {{port: 0}}\n", encoding="utf-8")
+    (tmp_path / "secrets").mkdir()
+    for name, secret in (("opcua", "s3cret"), ("broker", PASSWORD), ("ca.crt", broker.authority.path.read_text())):
+        (tmp_path / "secrets" / name).write_text(secret)
+        (tmp_path / "secrets" / name).chmod(0o600)
+    with terminal("run", "gateway.yaml", cwd=tmp_path, columns=200) as gateway:
+        gateway.wait_for("to trust it: gateway cert trust ")
+        gateway.wait_for("\n")
+        [refused] = (tmp_path / "var" / "pki" / "rejected").iterdir()
+        TrustStore(tmp_path / "var" / "pki").trust(str(refused))
+        trust_everybody_rejected(pki)
+        gateway.wait_for("subscribed")
+        gateway.type("\x03")
+        assert gateway.ended() == 0

@@ -20,7 +20,7 @@ OF_OTHERS = {
     "CancelledError", "CertificateExpired", "CloudEvents", "CreateSubscription", "CurrentTime", "DataSetMessage",
     "GetEndpoints", "MessageId", "NetworkMessage", "Protocol", "PublishRequest", "Republish", "SecurityPolicy",
     "SequenceNumber", "SignAndEncrypt", "Store", "StatusCode", "TaskGroup", "TransferSubscriptions", "Gaps",
-    "PYTHONUNBUFFERED", "PATH", "NO_COLOR", "Unreleased", "README", "CI", "SIGTERM", "SIGHUP", "ARGS",
+    "PYTHONUNBUFFERED", "PATH", "NO_COLOR", "LoadCredential", "Unreleased", "README", "CI", "SIGTERM", "SIGHUP", "ARGS",
 }  # fmt: skip
 """Names of protocols, of libraries and of the system."""
 MOST_COLUMNS = 110
@@ -131,7 +131,7 @@ def _classes() -> set[str]:
     return {name.split(".")[0] for name in defined()[""]}
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/commands.md"])
+@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/commands.md", "docs/first-hour.md"])
 def test_files_and_names_in_a_document_exist(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     wrong = {span: problem for span in spans(text) if (problem := problem_of(span))}

@@ -14,6 +14,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from release import reference
 from release.__main__ import problems, tag, version_of
 from release.hashes import HEAD, requirements
 from release.materials import bill_of_materials, licence_of, licences
@@ -171,3 +172,8 @@ def test_the_images_install_what_the_tests_ran_with() -> None:
     needed = {re.split(r"[<>=~;\[ ]", each)[0].lower().replace("_", "-") for each in project["dependencies"]}
     assert needed - pinned.keys() == {"iotcore"}  # a broker for the demo, which is not in the images
     assert "://" not in text
+
+
+def test_the_reference_of_the_configuration_is_current() -> None:
+    """`make generated` writes it."""
+    assert (ROOT / "config" / "reference.md").read_text(encoding="utf-8") == reference.text()

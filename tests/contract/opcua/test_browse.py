@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -135,6 +136,11 @@ def test_plan_groups_similar_variables_and_shows_the_load(server: OpcuaServer, t
     assert "BadNodeIdUnknown" in text
     assert f"{4 * MACHINES + 1} variables, 1 problems" in text
     assert f"at most {40 * MACHINES} values/s" in text
+    assert "x/line (json)" in text  # the topic and the format
+    assert "20.5 °C" in text  # the first value
+    assert re.search(r"broker: at most \d+ messages/s and [\d.]+ [KM]iB/s of 1600 variables", text)
+    assert re.search(r"the disk bridges \d+ (minutes|hours|days)", text)
+    assert "broker: 127.0.0.1:1 refuses the connection" in text.replace("mqtt://", "")
     assert made.process.returncode == 1
 
 

@@ -13,7 +13,7 @@ from gateway.cli.late import Late
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
           ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",), ("init",),
-          ("group",)]  # fmt: skip
+          ("group",), ("doctor",), ("top",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -74,6 +74,8 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
     ("line", "code", "words"),
     [
         ("init --example secur", 78, "there is no example 'secur'; examples: basic, cloudevents"),
+        ("top http://127.0.0.1:1", 69, "is it running"),
+        ("doctor nowhere.yaml", 78, "nowhere.yaml: cannot be read"),
         ("run nowhere.yaml", 78, "nowhere.yaml: cannot be read: No such file"),
         ("plan .", 78, "Is a directory"),
         ("validat x", 2, "Did you mean 'validate'?"),
