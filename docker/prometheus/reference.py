@@ -68,7 +68,10 @@ def text() -> str:
         f"{table(gateway())}\n\n## Chosen tags\n\nOn their own page, `/metrics/tags`: the numbers of selections "
         "with `metric: true`, as consumers get them. The labels are `source`, `tag`, `unit` and the fields of the "
         "configuration.\n\n"
-        f"{table(tags())}\n\n## The simulators\n\n`machine` is `line/machine`; "
+        f"{table(tags())}\n\nMachines and lines whose variables have a `role` are there under the names of the "
+        "simulators (below), with the labels `machine` and `line`: parts, line parts and seconds, state and element "
+        "seconds, present state, ideal and measured cycle time, failures, energy.\n\n## The simulators\n\n"
+        "`machine` is `line/machine`; "
         f"`state` and `verdict` and `element` are fixed sets.\n\n{table(factory())}\n"
     )
 

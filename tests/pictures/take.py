@@ -1,8 +1,8 @@
 """The pictures of the README, from a live run: `make pictures` (or `python -m tests.pictures.take --minutes 6`).
 
-Two simulated plants, mosquitto, a gateway and Prometheus run for some minutes, all real, on free loopback ports; in the
-middle the broker is gone for a while.  Then our renderer draws every dashboard into docker/pictures, and the terminal
-shows what `gateway demo` and `simulators describe` print.
+Three simulated plants, mosquitto, a gateway and Prometheus run for some minutes, all real, on free loopback ports; in
+the middle the broker is gone for a while.  Then our renderer draws every dashboard into docker/pictures, and the
+terminal shows what `gateway demo` and `simulators describe` print.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from docker.grafana.render.__main__ import BOARDS, render
 from docker.grafana.render.board import Span
+from simulators.plant import load
 from tests.pictures.terminal import as_svg, frame
 from tests.support.brokers import Process
 from tests.support.mqtt_certificates import secure_mosquitto
@@ -23,8 +24,10 @@ from tests.support.programs import ROOT, SOURCE, Factory, Gateway, running
 from tests.support.prometheus import Prometheus, prometheus
 
 OUT = ROOT / "docker" / "pictures"
-PLANTS = {"plants/munich": 20, "plants/seattle": 20, "plant": 1}
-"""Plant files and how fast to live; one at the wall's pace, whose timestamps say how old values are on arrival."""
+PLANTS = {"plants/munich": 20, "plants/end-of-line": 60, "plant": 1}
+"""Plant files and how fast to live: one with rework, whose line figures no sum over machines gives, and one at the
+wall's pace, whose timestamps say how old values are on arrival.
+"""
 OUTAGE_S = 30.0
 WARM_UP_S = 60.0
 
@@ -40,7 +43,7 @@ class Site:
 
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
-    """Two plants, a broker, a gateway that reads both, and Prometheus; all connected when entered."""
+    """All plants, a broker, a gateway that reads them, and Prometheus; all connected when entered."""
     with ExitStack() as stack:
         broker = stack.enter_context(secure_mosquitto(folder, "set_tcp_nodelay true"))
         sources, ports = [], {}
@@ -52,7 +55,7 @@ def site(folder: Path) -> Iterator[Site]:
             options = ("--speed", str(speed), "--seed", str(n + 4), "--metrics-port", str(ports[f"factory-{name}"]))
             factory = stack.enter_context(running(Factory(place, *options, plant=ROOT / "config" / f"{plant}.yaml")))
             factory.wait_said("serving")
-            root = "hall-1" if name == "plant" else "contoso"
+            root = load(ROOT / "config" / f"{plant}.yaml").site
             select = {"subtree": f"nsu=urn:connected-factory:simulator;s={root}", "levels": ["line", "machine"]}
             sources.append(SOURCE | {"name": name, "url": factory.url, "fields": {"site": root}, "select": [
                 select | {"include": ["*/*/*"]}]})  # fmt: skip
