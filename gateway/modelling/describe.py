@@ -88,14 +88,15 @@ def _topics(config: Config, route: Route, source: str, every: Sequence[Point]) -
     """The topics of one source on one route, with their points."""
     points = [p for p in every if route.tags is None or any(applies(wish, source, p.tag) for wish in route.tags)]
     payload, form = route.payload, format_of(route.payload)
-    templates = Topics(payload.topic, payload.events_topic or "", payload.rules)
+    template = form.template(payload)
+    templates = Topics(template, (payload.events_topic or "") if form.uses_topic else template, payload.rules)
     layout = Layout([point.tag for point in points], source, templates, config.name, config.name)
     members: list[list[Point]] = [[] for _ in layout.places]
     for point, group in zip(points, layout.group_of.tolist(), strict=True):
         members[group].append(point)
     for place, some in zip(layout.places, members, strict=True):
         data, described_on = form.places(payload, config.name, source, place.topic)
-        is_event = place.priority is Priority.EVENT
+        is_event = place.priority is Priority.EVENT and form.uses_topic
         retained = payload.retains and not is_event
         yield Topic(data, source, route.name, payload, route.brokers, some, described_on, is_event, retained)
 

@@ -131,6 +131,10 @@ class SessionForm(Protocol):
         """
 
 
+def configured_topic(payload: PayloadConfig) -> str:
+    return payload.topic
+
+
 def topic_as_configured(template: str, payload: PayloadConfig, has_states: bool) -> str:
     return template
 
@@ -152,6 +156,8 @@ class Format:
     """The longest topic template that it makes of a configured one.  The flag says whether there are state changes."""
     uses_topic: bool = True
     """Whether `payload.topic` is used; otherwise the format has topics of its own."""
+    template: Callable[[PayloadConfig], str] = configured_topic
+    """The template of its topics with values, of which devices or messages are made."""
     takes_topic_per_tag: bool = False
     """Whether the topic template may contain `{tag}`."""
     takes_compression: bool = True

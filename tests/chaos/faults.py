@@ -3,34 +3,31 @@
 import random
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tests.support.brokers import Process
-from tests.support.programs import SINK, Factory, Gateway, wait_until
+from tests.chaos.running import LIMIT_S, Running, kill_broker, kill_gateway, kill_server, on_link, stop_gateway
+from tests.support.programs import SINK, Gateway, wait_until
 from tests.support.proxy import Proxy
 from tests.support.subscriber import Subscriber
-from tests.support.threaded import ThreadedProxy
 
 LAST_ROOT = "last/"
-LIMIT_S = 3.0
-"""Requests to the server and publishes have so long."""
 
 
 @dataclass
-class Plant:
+class Plant(Running):
     """Everything that runs."""
 
-    factory: Factory
-    server_link: ThreadedProxy
-    gateway: Gateway
-    broker_link: ThreadedProxy
-    broker: Process
     checker: Subscriber
     dead_port: int
     """Where the gateway looks for the broker first, on the loopback of IPv6; nobody is there."""
+
+    @property
+    def reader_is_there(self) -> threading.Event:
+        return self.checker.connected
 
     def brokers(self, **changes: object) -> list[dict[str, object]]:
         """The broker as the gateway is told of it: an address of IPv6 first; and once more, to retain last values."""
@@ -47,46 +44,6 @@ class Plant:
             {"name": "all", "client_id": "edge", **common},
             {"name": "last", "presence": {"topic": None}, "payload": last, **common},
         ]
-
-
-def kill_gateway(p: Plant, rng: random.Random) -> None:
-    p.gateway.kill()
-    time.sleep(rng.uniform(0.0, 2.0))
-    p.gateway.restart()
-
-
-def stop_gateway(p: Plant, rng: random.Random) -> None:
-    p.gateway.stop()
-    p.gateway.restart()
-
-
-def kill_server(p: Plant, rng: random.Random) -> None:
-    started = p.factory.said("serving")
-    p.factory.kill()
-    time.sleep(rng.uniform(0.0, 3.0))
-    p.factory.restart()
-    p.factory.wait_said("serving", times=started + 1)
-
-
-def kill_broker(p: Plant, rng: random.Random) -> None:
-    """The gateway is kept out until the checker is back: a broker forgets who was subscribed."""
-    p.broker_link.do(Proxy.refuse)
-    time.sleep(0.5)  # what it has acknowledged reaches the checker: a broker's own durability is not on trial
-    p.broker.kill()
-    time.sleep(rng.uniform(0.0, 3.0))
-    p.broker.restart()
-    assert p.checker.connected.wait(60)
-    p.broker_link.do(Proxy.heal)
-
-
-def on_link(which: str, fault: Callable[[Proxy], None], longest_s: float) -> Callable[[Plant, random.Random], None]:
-    def do(p: Plant, rng: random.Random) -> None:
-        link = p.server_link if which == "server" else p.broker_link
-        link.do(fault)
-        time.sleep(rng.uniform(0.1, longest_s))
-        link.do(Proxy.heal)
-
-    return do
 
 
 def slow(proxy: Proxy) -> None:

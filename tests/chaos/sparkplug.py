@@ -11,6 +11,7 @@ server's own record has must have arrived, live, in a birth or as historical, un
 
 import json
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,16 +20,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.chaos.faults import LIMIT_S
+from tests.chaos.running import LIMIT_S, Running, kill_broker, kill_gateway, kill_server, on_link, stop_gateway
 from tests.chaos.verdict import counts_of, text_of
-from tests.support.brokers import Process, mosquitto
+from tests.support.brokers import mosquitto
 from tests.support.programs import SINK, SOURCE, Factory, Gateway, running, wait_until
 from tests.support.proxy import Proxy
 from tests.support.record import Change, served
 from tests.support.sparkplug import Change as Reported
 from tests.support.sparkplug import SparkplugHost, tahu
 from tests.support.sparkplug_client import HostClient, host_client
-from tests.support.threaded import ThreadedProxy, proxy_thread
+from tests.support.threaded import proxy_thread
 
 GAPS = "Gateway/Gaps"
 CALM = 0.8
@@ -36,15 +37,14 @@ CALM = 0.8
 
 
 @dataclass
-class Plant:
+class Plant(Running):
     """Everything that runs."""
 
-    factory: Factory
-    server_link: ThreadedProxy
-    gateway: Gateway
-    broker_link: ThreadedProxy
-    broker: Process
     host: HostClient
+
+    @property
+    def reader_is_there(self) -> threading.Event:
+        return self.host.is_there
 
 
 @dataclass
@@ -71,35 +71,6 @@ class Verdict:
         return text_of(facts, self.wrong)
 
 
-def kill_gateway(p: Plant, rng: random.Random) -> None:
-    p.gateway.kill()
-    time.sleep(rng.uniform(0.0, 2.0))
-    p.gateway.restart()
-
-
-def stop_gateway(p: Plant, rng: random.Random) -> None:
-    p.gateway.stop()
-    p.gateway.restart()
-
-
-def kill_server(p: Plant, rng: random.Random) -> None:
-    started = p.factory.said("serving")
-    p.factory.kill()
-    time.sleep(rng.uniform(0.0, 2.0))
-    p.factory.restart()
-    p.factory.wait_said("serving", times=started + 1)
-
-
-def kill_broker(p: Plant, rng: random.Random) -> None:
-    p.broker_link.do(Proxy.refuse)
-    time.sleep(0.5)  # what it has acknowledged reaches the host: a broker's own durability is not on trial
-    p.broker.kill()
-    time.sleep(rng.uniform(0.0, 1.0))
-    p.broker.restart()
-    assert p.host.is_there.wait(60)
-    p.broker_link.do(Proxy.heal)
-
-
 def host_goes(p: Plant, rng: random.Random) -> None:
     p.host.go()
     time.sleep(rng.uniform(0.0, 2.0))
@@ -118,16 +89,6 @@ def births_asked_for(p: Plant, rng: random.Random) -> None:
     p.host.ask_for_births(rng.choice((1, 1, 50)))
 
 
-def on_link(which: str, fault: Callable[[Proxy], None], longest_s: float) -> Callable[[Plant, random.Random], None]:
-    def do(p: Plant, rng: random.Random) -> None:
-        link = p.server_link if which == "server" else p.broker_link
-        link.do(fault)
-        time.sleep(rng.uniform(0.05, longest_s))
-        link.do(Proxy.heal)
-
-    return do
-
-
 FAULTS: dict[str, tuple[int, Callable[[Plant, random.Random], None]]] = {
     "gateway killed": (4, kill_gateway),
     "gateway stopped": (2, stop_gateway),
@@ -136,10 +97,10 @@ FAULTS: dict[str, tuple[int, Callable[[Plant, random.Random], None]]] = {
     "host goes": (3, host_goes),
     "host dies": (3, host_dies),
     "births asked for": (3, births_asked_for),
-    "broker link cut": (4, on_link("broker", Proxy.cut, 0.1)),
+    "broker link cut": (4, on_link("broker", Proxy.cut, 0.2)),
     "broker link refused": (2, on_link("broker", Proxy.refuse, 2.0)),
     "broker link stalled": (2, on_link("broker", Proxy.stall, LIMIT_S + 1)),
-    "server link cut": (3, on_link("server", Proxy.cut, 0.1)),
+    "server link cut": (3, on_link("server", Proxy.cut, 0.2)),
     "server link refused": (2, on_link("server", Proxy.refuse, 2.0)),
 }
 

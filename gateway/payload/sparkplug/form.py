@@ -48,9 +48,10 @@ def _datatypes(payload: PayloadConfig) -> NDArray[np.uint8]:
 
 
 def _places(payload: PayloadConfig, gateway: str, source: str, topic: str) -> tuple[str, str]:
-    """Data and birth of the device of a server; devices of other fields have their own names in its place."""
-    names = names_of(payload, gateway)
-    return names.topic("DDATA", escape(source)), names.topic("DBIRTH", escape(source))
+    """Data and birth of a device, given the topic of its data."""
+    parts = names_of(payload, gateway).parts(topic)
+    device = parts[1] if parts is not None else source
+    return topic, names_of(payload, gateway).topic("DBIRTH", device)
 
 
 def _encoder(context: EncoderContext) -> SparkplugEncoder:
@@ -127,6 +128,7 @@ SPARKPLUG = Format(
     schema=_schema,
     longest_topic=lambda template, payload, has_states: topic_of(payload),
     uses_topic=False,
+    template=topic_of,
     takes_compression=False,
     describes_types=True,
     content_type="application/x-protobuf",

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigError
-from gateway.model import Tag, TagFacts
+from gateway.model import Priority, Tag, TagFacts
 from gateway.modelling.describe import describe
 from gateway.modelling.description import Description, SourceTable, Told
 from gateway.modelling.formats import MODEL_FORMATS
@@ -17,6 +18,8 @@ from gateway.modelling.names import Names
 from gateway.modelling.table_file import read, written
 from gateway.modelling.units import unit_of
 from tests.support.models import WORST_NAMES, config_of, tables_of_worst, worst_description
+from tests.support.payloads import batch_of
+from tests.support.sparkplug_edge import Plant
 
 
 @given(st.lists(st.one_of(st.sampled_from(WORST_NAMES), st.text()), max_size=40), st.sampled_from([12, 64, 200]))
@@ -52,6 +55,22 @@ def large(count: int) -> Description:
     )  # fmt: skip
     tags = [Tag(f"V{n}", f"nsu=urn:x;s=V{n}", {"machine": f"m{n // 500}"}, "°C") for n in range(count)]
     return describe(config, [SourceTable("s", "opc.tcp://h", tags, [TagFacts("a value", 1, 0, 1, "CEL")] * count)], "1")
+
+
+@pytest.mark.parametrize("device", ["{source}", "{machine}", "{line}-{machine}", "cell"])
+def test_topics_of_an_edge_node_are_those_of_its_devices(device: str, tmp_path: Path) -> None:
+    machines = [{"line": "l1", "machine": name} for name in ("Press 1", "press/2", "press/2")]
+    tags = [Tag(f"v{n}", f"i={n}", fields) for n, fields in enumerate(machines)]
+    tags.append(Tag("alarms", "i=9", machines[0], priority=Priority.EVENT))
+    config = config_of(payload={"format": "sparkplug", "sparkplug": {"device": device}}, name="edge", commands=None)
+    description = describe(config, [SourceTable("shop", "opc.tcp://h", tags, [TagFacts()] * len(tags))], "1")
+    made = Plant(tmp_path, device=device).store(
+        replace(batch_of([(11, 1.0), (11, 2.0), (11, 3.0), (12, "a")], tags=tags), source="shop")
+    )
+    assert sorted(each.topic for each in description.topics) == sorted({m.topic for m in made if m.values})
+    births = {m.topic for m in made if "DBIRTH" in m.topic}
+    assert {each.described_on for each in description.topics} == births
+    assert sum(len(each.points) for each in description.topics) == len(tags)
 
 
 @pytest.mark.parametrize("name", MODEL_FORMATS)
