@@ -1,6 +1,7 @@
 """`gateway group`: who does what in a group of gateways, and what people wish of it."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from gateway.cli.common import examples, problems_told
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.loading import load
+from gateway.logs import set_up_logs
 
 if TYPE_CHECKING:
     from gateway.group.log import Log
@@ -125,6 +127,7 @@ def _ask(file: Path, what: "Callable[[Log, Config], Awaitable[None]]") -> None:
         async with asked(config.group) as log:
             await what(log, config)
 
+    set_up_logs("console", logging.ERROR)
     with problems_told():
         config = load(file)
         if config.group is None:

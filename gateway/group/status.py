@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
-
 from gateway.config import Config, GroupConfig
 from gateway.errors import ConfigError, Unavailable
 from gateway.group.entry import decode
@@ -38,7 +36,6 @@ class Row:
 @asynccontextmanager
 async def asked(config: GroupConfig) -> AsyncIterator[Log]:
     """The log of a group that runs.  Raises `Unavailable` when it cannot be had in time."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     opening = open_log(config, f"{config.name}/gateway-group", Link("group", ""))
     try:
         async with asyncio.timeout(CONNECT_S):

@@ -150,7 +150,7 @@ class Peers:
     async def end_in_order(self) -> None:
         """Stop the sources, give the outbox a grace time to empty, leave the brokers.  The rest stays on the disk."""
         gateway, loop = self._gateway, asyncio.get_running_loop()
-        grace_s = gateway.config.stop_grace
+        grace_s = gateway.config.stop_grace if gateway.group is None else 0.0  # others deliver what the log holds
         ends_s = loop.time() + grace_s
         await self._sources.leave_all(max(LEAVE_S, grace_s))
         if any(link.is_up for link in gateway.brokers.values()):
