@@ -1,11 +1,12 @@
 """The pictures of the README, from a live run: `make pictures` (or `python -m tests.pictures.take --minutes 6`).
 
 Three simulated plants, mosquitto, a gateway and Prometheus run for some minutes, all real, on free loopback ports; in
-the middle the broker is gone for a while.  Then our renderer draws every dashboard into docker/pictures, and the
-terminal shows what `gateway demo` and `simulators describe` print.
+the middle the broker is gone for a while.  Then our renderer draws every dashboard into docker/pictures, a browser
+shows the live page, and the terminal shows what `gateway demo` and `simulators describe` print.
 """
 
 import argparse
+import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from pathlib import Path
 
 from docker.grafana.render.__main__ import BOARDS, render
 from docker.grafana.render.board import Span
+from docker.grafana.render.picture import shrink
 from simulators.plant import load
 from tests.pictures.terminal import as_svg, frame
 from tests.support.brokers import Process
+from tests.support.browser import browsing
 from tests.support.mqtt_certificates import secure_mosquitto
 from tests.support.ports import free_port
 from tests.support.programs import ROOT, SOURCE, Factory, Gateway, running
@@ -89,6 +92,26 @@ def boards(found: Site, minutes: float, out: Path) -> None:
             print(path, path.stat().st_size)
 
 
+def live_page(url: str, picture: Path) -> None:
+    """The live page of a gateway as a picture, with a search for tags."""
+
+    async def body() -> None:
+        async with browsing() as page:
+            await page.look(1280, 1000)
+            await page.open(url)
+            await page.wait("document.body?.dataset.fresh === 'fresh'")
+            await page.ask("document.querySelector('#words').focus()")
+            for letter in "cycletime":
+                await page.press(letter)
+            await page.press("Enter")
+            await page.wait("document.querySelector('#found tbody tr') !== null")
+            await asyncio.sleep(4)  # the rates of the first seconds
+            await page.picture(picture)
+
+    asyncio.run(body())
+    shrink(picture)
+
+
 def terminals(out: Path) -> None:
     """The demo after its broker was away, and a plant described."""
     demo = frame(["gateway", "demo", "--outage", "20"], 108, 40, "broker down", 26.0)
@@ -108,6 +131,7 @@ def main() -> None:
             print(found.prometheus.url, found.broker.process.pid, flush=True)
         lived(found, told.minutes)
         boards(found, told.minutes, told.out)
+        live_page(f"http://127.0.0.1:{found.gateway.http_port}/", told.out / "page.png")
         terminals(told.out)
         while told.keep:
             time.sleep(1)
