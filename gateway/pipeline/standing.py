@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.model import UNIX_EPOCH_TICKS, Batch, Gap, Tag
+from gateway.model import Batch, Gap, Tag
 
 DAY_S = 86_400.0
 MOST_GAPS = 1000
@@ -133,13 +133,12 @@ class Standing:
         return int(np.count_nonzero(severity == 1)), int(np.count_nonzero(severity >= 2))
 
     @property
-    def newest_s(self) -> float | None:
-        """Unix time of the newest value of the last batch: its source timestamp, or that of the server.  None: none
-        has come, or without a time."""
+    def newest_ticks(self) -> int:
+        """The newest source timestamp of the last batch, or else server timestamp.  0: none has come, or without a
+        time.  It may be anything: servers invent times."""
         if self._last is None:
-            return None
-        ticks = max(int(self._last.source_ticks.max()), 0) or int(self._last.server_ticks.max())
-        return (ticks - UNIX_EPOCH_TICKS) / 1e7 if ticks > 0 else None
+            return 0
+        return max(int(self._last.source_ticks.max()), 0) or max(int(self._last.server_ticks.max()), 0)
 
     def gaps_within(self, seconds: float = DAY_S) -> list[tuple[float, Gap, tuple[str, ...]]]:
         """The gaps of the last so many seconds, with Unix time and names of tags, oldest first."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -238,14 +238,15 @@ class Waiting:
 
 def waiting_certificates(folders: Iterable[Path]) -> list[Waiting]:
     """Those of these folders, the newest first.  Blocks."""
-    found = [
-        (listed.path.stat().st_mtime, Waiting(
-            listed.thumbprint, common_name(listed.certificate), application_uri_of(listed.certificate) or "",
-            expires_at(listed.certificate), folder,
-        ))
-        for folder in folders
-        for listed in TrustStore(folder).listed("rejected")
-    ]  # fmt: skip
+    found = []
+    for folder in folders:
+        for listed in TrustStore(folder).listed("rejected"):
+            uri = application_uri_of(listed.certificate) or ""
+            waiting = Waiting(
+                listed.thumbprint, common_name(listed.certificate), uri, expires_at(listed.certificate), folder
+            )
+            with suppress(OSError):  # somebody has just trusted it
+                found.append((listed.path.stat().st_mtime, waiting))
     return [waiting for _, waiting in sorted(found, key=lambda each: -each[0])]
 
 

@@ -14,8 +14,10 @@ from gateway.advice import advice_for
 from gateway.happened import Happened, Line, command_for
 from gateway.link import Link
 from gateway.metrics import value_of
+from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
 from gateway.payload.layout import topic_of
 from gateway.payload.presence import hash_of
+from gateway.payload.timestamps import text_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.run.gateway import DISTRIBUTION, Gateway
 from gateway.web.models import (
@@ -103,7 +105,8 @@ def _source(gateway: Gateway, link: Link, rates: Rates, now_s: float, received: 
     refused = round(value_of(metrics.items_failed))
     total = round(value_of(metrics.items_good)) + refused
     uncertain, bad = standing.counts
-    newest_s = standing.newest_s
+    newest = standing.newest_ticks
+    newest_age_s = now_s - (newest - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
     return SourceState.model_validate({
         **_peer(link, now_s),
         "is_polled": bool(value_of(metrics.polled)),
@@ -112,8 +115,8 @@ def _source(gateway: Gateway, link: Link, rates: Rates, now_s: float, received: 
         ),
         "received_values": received,
         "values_per_second": rates.per_second(f"s {link.peer}"),
-        "newest": instant(newest_s) if newest_s is not None else None,
-        "newest_age_s": round(now_s - newest_s, 1) if newest_s is not None else None,
+        "newest": text_of(newest) if newest else None,
+        "newest_age_s": round(newest_age_s, 1) if newest else None,
         "gaps_24h": len(standing.gaps_within()),
         "held_values": round(value_of(metrics.held)),
         "filtered_values": round(sum(value_of(each) for each in metrics.filtered.values())),

@@ -44,6 +44,8 @@ async def listening(
     connections, hosts = Connections(), Hosts((config.host, *config.hosts))
     handlers: dict[str, Handler] = {path: make_aiohttp_handler(registry) for path, registry in pages.items()}
     handlers |= {"/health/live": _live, "/health/ready": partial(_ready, links)}
+    if config.who_may_look == "off" and config.page is None:
+        handlers["/"] = _why_there_is_no_page
     runner = guarded(handlers, connections, hosts, owner="this gateway", remedy="http.hosts names more")
     live = Live(config, inside, connections) if inside is not None and config.who_may_look != "off" else None
     if live is not None:
@@ -113,6 +115,11 @@ async def serve_http(
 
     listen = partial(listening, config, pages, links, inside)
     await keep_connected(link, listen, serve, Backoff(first_s=1.0, most_s=10.0))
+
+
+async def _why_there_is_no_page(request: web.Request) -> web.Response:
+    text = "The live page is off, since other machines reach this port: set http.token, or http.page: open.\n"
+    return web.Response(status=404, text=text)
 
 
 async def _live(request: web.Request) -> web.Response:

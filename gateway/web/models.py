@@ -3,9 +3,9 @@
 The figures are those of the metrics.  A figure that is not known is null.  Instants are UTC, as RFC 3339 text.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Told(BaseModel):
@@ -14,6 +14,12 @@ class Told(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def _sound(text: object) -> object:
+    """Without lone surrogates, which servers may send and JSON cannot carry."""
+    return text if not isinstance(text, str) or text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+Text = Annotated[str, BeforeValidator(_sound)]
 LinkState = Literal["connecting", "up", "down"]
 
 
@@ -22,7 +28,7 @@ class Verdict(Told):
 
     level: Literal["good", "warning", "bad"]
     """`bad`: values are being lost or nothing arrives; `warning`: a peer is away or something is late."""
-    text: str
+    text: Text
 
 
 class TagCounts(Told):
@@ -40,14 +46,14 @@ class TagCounts(Told):
 class Peer(Told):
     """A server or a broker."""
 
-    name: str
-    address: str
+    name: Text
+    address: Text
     state: LinkState
-    reason: str
+    reason: Text
     """Why it is not connected, in the peer's words; empty while it is."""
-    advice: str
+    advice: Text
     """What to check next; empty where there is nothing to say."""
-    since: str
+    since: Text
     """Since when the state lasts."""
     for_s: float
     connects: int
@@ -63,7 +69,7 @@ class SourceState(Peer):
     """`gateway_values_received_total`."""
     values_per_second: float | None
     """Received in the last seconds; null at the first look."""
-    newest: str | None
+    newest: Text | None
     """Source timestamp of the newest value."""
     newest_age_s: float | None
     gaps_24h: int
@@ -77,14 +83,14 @@ class SourceState(Peer):
 class RefusedTopic(Told):
     """A topic whose messages the broker refuses for now."""
 
-    topic: str
-    reason: str
+    topic: Text
+    reason: Text
 
 
 class BrokerState(Peer):
     """One MQTT broker."""
 
-    route: str
+    route: Text
     """Its route; empty for that of the gateway's own payload."""
     stored_values: int
     """`gateway_outbox_values`: on the disk, not yet delivered to this broker."""
@@ -96,7 +102,7 @@ class BrokerState(Peer):
     """`gateway_values_delivered_total`."""
     values_per_second: float | None
     """Delivered in the last seconds; null at the first look."""
-    dropped_values: dict[str, int]
+    dropped_values: dict[Text, int]
     """`gateway_values_dropped_total` by reason; reasons without any are left out."""
     refused_messages: int
     """`gateway_sink_refused_messages`: offered again regularly."""
@@ -111,49 +117,49 @@ class BrokerState(Peer):
 class OutboxState(Told):
     """The buffer on the disk."""
 
-    path: str
+    path: Text
     bytes: int
     capacity_bytes: int
     oldest_age_s: float
-    trouble: str
+    trouble: Text
     """Why nothing can be stored at present; empty: all is well."""
 
 
 class WaitingCertificate(Told):
     """A certificate of a server that nobody has trusted yet."""
 
-    thumbprint: str
-    name: str
-    application_uri: str
-    valid_until: str
-    sources: list[str]
+    thumbprint: Text
+    name: Text
+    application_uri: Text
+    valid_until: Text
+    sources: list[Text]
     """The sources whose folder of certificates has it."""
-    command: str
+    command: Text
     """Trusts it."""
 
 
 class Event(Told):
     """Something that happened."""
 
-    time: str
-    level: str
-    event: str
-    peer: str
-    reason: str
-    advice: str
-    command: str
+    time: Text
+    level: Text
+    event: Text
+    peer: Text
+    reason: Text
+    advice: Text
+    command: Text
     """The command that helps; empty where none does."""
-    more: dict[str, str]
+    more: dict[Text, Text]
 
 
 class State(Told):
     """Everything at a glance."""
 
-    name: str
-    version: str
-    time: str
-    started: str
-    configuration: str
+    name: Text
+    version: Text
+    time: Text
+    started: Text
+    configuration: Text
     """Hash of the configuration in use."""
     may_act: bool
     """Whether the gateway has a token, so that people who know it may act."""
@@ -187,17 +193,17 @@ class History(Told):
 class Gap(Told):
     """A discontinuity: values that existed and were not delivered."""
 
-    time: str
+    time: Text
     """When it was announced."""
-    source: str
-    cause: str
-    detail: str
-    begin: str | None
+    source: Text
+    cause: Text
+    detail: Text
+    begin: Text | None
     """The values that are missing are later than this, where known."""
-    end: str | None
+    end: Text | None
     values: int | None
     """How many, where known."""
-    tags: list[str]
+    tags: list[Text]
     """The first few; empty: all tags of the source."""
 
 
@@ -210,15 +216,15 @@ class Gaps(Told):
 class Way(Told):
     """Where the values of a tag go."""
 
-    route: str
-    topic: str
-    brokers: list[str]
+    route: Text
+    topic: Text
+    brokers: list[Text]
 
 
 class HeldBack(Told):
     """What the rules of a tag did while somebody looked."""
 
-    rule: str
+    rule: Text
     """The rule, as configured."""
     for_s: float
     """How long somebody looked."""
@@ -229,18 +235,18 @@ class HeldBack(Told):
 class TagState(Told):
     """One tag."""
 
-    source: str
-    name: str
-    node: str
-    unit: str
-    value: str | None
+    source: Text
+    name: Text
+    node: Text
+    unit: Text
+    value: Text | None
     """As text; null where none is known."""
-    type: str
-    status: str
+    type: Text
+    status: Text
     """In words, with the number: `BadSensorFailure (0x808C0000)`."""
     severity: Literal["good", "uncertain", "bad", "unknown"]
-    source_time: str | None
-    server_time: str | None
+    source_time: Text | None
+    server_time: Text | None
     age_s: float | None
     """Since the source timestamp, else since the server's."""
     ways: list[Way]
@@ -259,10 +265,10 @@ class Tags(Told):
 class Done(Told):
     """What was done."""
 
-    done: str
+    done: Text
 
 
 class Problem(Told):
     """Why an answer cannot be given."""
 
-    error: str
+    error: Text

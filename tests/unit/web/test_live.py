@@ -14,12 +14,14 @@ from gateway.cli import cli
 from gateway.config import HttpConfig, Secret
 from gateway.delivery import DELIVERED, Outcome, Verdict
 from gateway.metrics import value_of
+from gateway.model import Gap, Tag
 from gateway.run.inside import InsideOf
 from gateway.web import listening
 from gateway.web.models import State
 from gateway.web.openapi import ENDPOINTS
 from tests.support.composition import Composition
 from tests.support.forwarding import until
+from tests.support.payloads import batch_of
 
 Asks = Callable[["Asked"], Awaitable[None]]
 
@@ -139,8 +141,30 @@ def test_who_may_look_and_who_may_act(
             assert answer.status == looks
         async with asked.post("/api/v1/certificates/00/trust", headers=headers) as answer:
             assert answer.status == acts
+        async with asked.get("/", headers=headers) as answer:
+            has_to_set = looks == 404 and "page" not in http
+            assert ("set http.token" in await answer.text()) == has_to_set
 
     asking(tmp_path, check, config)
+
+
+def test_nonsense_of_a_server_is_shown_and_harms_nobody(tmp_path: Path) -> None:
+    """Times that no calendar has, and text that no encoding carries."""
+    strange = "lone \ud800"
+
+    async def check(asked: Asked) -> None:
+        standing = asked.made.gateway.standing_of("s")
+        tags = [Tag(strange, "ns=1;s=x", unit="\udfff")]
+        gap = Gap("undecodable", strange, -5, 2**63 - 1, handles=(0,))
+        standing.take(batch_of([(12, strange)], tags=tags, ticks=[2**63 - 2], statuses=[0xFFFF_FFFF], gaps=(gap,)))
+        asked.made.gateway.sources["s"].reason = strange
+        state = await asked.state()
+        assert (state.sources[0].newest, state.sources[0].tags.bad) == ("9999-12-31T23:59:59.9999999Z", 1)
+        for path in ("gaps", "tags", "tags?severity=bad"):
+            async with asked.get(f"/api/v1/{path}") as answer:
+                assert (answer.status, b"lone ?" in await answer.read()) == (200, True)
+
+    asking(tmp_path, check)
 
 
 def test_answers_forbid_a_browser_everything_foreign(tmp_path: Path) -> None:
