@@ -4,7 +4,8 @@
 
 Sources append messages of about 50 kB as fast as they become durable: first into an outbox with `fdatasync`, then into
 the log of a group on three NATS nodes with `sync_interval: always`, on the same disk; so often in turn.  Only the ratio
-means something: on one machine three nodes write everything three times to one disk.
+means something: on one machine three nodes write everything three times to one disk.  `--ahead 8`: each source has so
+many messages that wait, as when responses arrive faster than they become durable; both then take several at once.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,16 +42,22 @@ def payload_of(values: int) -> bytes:
     return orjson.dumps(rows)
 
 
-async def rate(buffer: Buffer, sources: int, seconds: float, payload: bytes) -> float:
-    """Appends per second, of all sources together."""
+async def rate(buffer: Buffer, sources: int, seconds: float, payload: bytes, ahead: int) -> float:
+    """Messages per second, of all sources together; each has so many that wait, as responses of a server do."""
     done, end_s = itertools.count(), time.monotonic() + seconds
 
     async def append(name: str) -> None:
+        waiting: deque[asyncio.Future[None]] = deque()
         for seq in itertools.count(buffer.next_seq(f"g/{name}/t")):
             if time.monotonic() >= end_s:
-                return
+                break
             message = Message("t", payload, f"g/{name}/t", seq, 500, name)
-            await buffer.append([message], source=name, checkpoint=b"%d" % seq)
+            waiting.append(buffer.begin_append([message], source=name, checkpoint=b"%d" % seq))
+            if len(waiting) == ahead:
+                await waiting.popleft()
+                next(done)
+        for each in waiting:
+            await each
             next(done)
 
     began_s = time.monotonic()
@@ -57,13 +65,13 @@ async def rate(buffer: Buffer, sources: int, seconds: float, payload: bytes) -> 
     return next(done) / (time.monotonic() - began_s)
 
 
-async def of_outbox(folder: Path, sources: int, seconds: float, payload: bytes) -> float:
+async def of_outbox(folder: Path, sources: int, seconds: float, payload: bytes, ahead: int) -> float:
     config = OutboxConfig.model_validate({"path": folder, "max_bytes": "4GiB"})
     async with open_outbox(config) as outbox:
-        return await rate(outbox, sources, seconds, payload)
+        return await rate(outbox, sources, seconds, payload, ahead)
 
 
-async def of_group(cluster: Cluster, sources: int, seconds: float, payload: bytes) -> float:
+async def of_group(cluster: Cluster, sources: int, seconds: float, payload: bytes, ahead: int) -> float:
     config = GroupConfig.model_validate(
         {"name": "bench", "servers": cluster.servers, "monitoring": cluster.monitoring, "max_bytes": "4GiB"}
     )
@@ -77,20 +85,20 @@ async def of_group(cluster: Cluster, sources: int, seconds: float, payload: byte
 
         part = tasks.create_task(member.take_part(lambda: works, apply))
         await began.wait()
-        found = await rate(member.outbox, sources, seconds, payload)
+        found = await rate(member.outbox, sources, seconds, payload, ahead)
         part.cancel()
     return found
 
 
-def compared(folder: Path, sources: int, seconds: float, rounds: int, values: int) -> dict[str, object]:
+def compared(folder: Path, sources: int, seconds: float, rounds: int, values: int, ahead: int) -> dict[str, object]:
     payload, local, group = payload_of(values), list[float](), list[float]()
     with nats_cluster(folder) as cluster:
         for number in range(rounds):
-            local.append(asyncio.run(of_outbox(folder / f"outbox-{number}", sources, seconds, payload)))
-            group.append(asyncio.run(of_group(cluster, sources, seconds, payload)))
+            local.append(asyncio.run(of_outbox(folder / f"outbox-{number}", sources, seconds, payload, ahead)))
+            group.append(asyncio.run(of_group(cluster, sources, seconds, payload, ahead)))
     ratios = [b / a for a, b in zip(local, group, strict=True)]
     return {
-        "sources": sources, "bytes": len(payload), "outbox_per_s": [round(each) for each in local],
+        "sources": sources, "ahead": ahead, "bytes": len(payload), "outbox_per_s": [round(each) for each in local],
         "group_per_s": [round(each) for each in group], "ratio": round(statistics.median(ratios), 2),
     }  # fmt: skip
 
@@ -101,9 +109,14 @@ def main(say: Callable[[str], object] = print) -> int:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--values", type=int, default=500)
+    parser.add_argument("--ahead", type=int, default=1, help="messages of each source that wait")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=Path.cwd()) as folder:
-        say(json.dumps(compared(Path(folder), options.sources, options.seconds, options.rounds, options.values)))
+        say(
+            json.dumps(
+                compared(Path(folder), options.sources, options.seconds, options.rounds, options.values, options.ahead)
+            )
+        )
     return 0
 
 
