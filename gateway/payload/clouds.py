@@ -70,6 +70,7 @@ def _about(config: Config, profile: Profile, broker: BrokerConfig, place: Place)
     yield from _version(profile, broker, route.payload, place)
     yield from _topics(config, profile, broker, route, device, place)
     yield from _retained(profile, route.payload, place)
+    yield from _will(profile, broker, place)
     yield from _commands(config, profile, broker, place)
 
 
@@ -169,6 +170,15 @@ def _retained(profile: Profile, payload: PayloadConfig, place: Place) -> Iterato
             "a consumer has to keep it"
         )
         yield Finding(place, text)
+
+
+def _will(profile: Profile, broker: BrokerConfig, place: Place) -> Iterator[Finding]:
+    if profile.limit("qos") == 0:
+        yield Finding(place, f"{profile.title} takes QoS 0 only: it cannot acknowledge what it has", True)
+    if broker.presence.topic is not None and not profile.allows("will"):
+        every_s = broker.presence.heartbeat
+        text = f"{profile.title} knows no last will: that the gateway has gone shows when no presence comes for"
+        yield Finding((*place, "presence"), f"{text} {every_s:g} s")
 
 
 def _commands(config: Config, profile: Profile, broker: BrokerConfig, place: Place) -> Iterator[Finding]:

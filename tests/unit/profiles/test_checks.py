@@ -68,6 +68,11 @@ def test_what_a_cloud_refuses_for_certain_is_a_mistake(tmp_path: Path, broker: s
             "format: json-columns, topic: a",
             "sends what describes its values once, retained, and Azure IoT Hub retains noth",
         ),
+        (
+            "profile: huawei-iotda, endpoint: h.example.com",
+            PLAIN,
+            "Huawei Cloud IoTDA knows no last will: that the gateway has gone shows when no presence comes for 30 s",
+        ),
     ],
 )
 def test_what_a_cloud_does_otherwise_is_a_warning(tmp_path: Path, broker: str, payload: str, said: str) -> None:
