@@ -24,10 +24,11 @@ from simulators.improve import Effort, Observed, improve, messages_in, proposals
 from simulators.logs import LogFormat, set_up_logs
 from simulators.plant import load, schema, warnings_of
 from simulators.server.endpoint import CannotListen, access_for, listening_at
-from simulators.server.pki import show_certificate, users_of
+from simulators.server.pki import observers_of, show_certificate, users_of
 from simulators.shipped import faults_file, write_plant
 from simulators.shipped import plants as shipped_plants
 from simulators.trace import trace
+from simulators.trial_cli import pki_app, trial_command
 from simulators.vehicles import broker_at
 from simulators.verify import verify
 
@@ -66,6 +67,10 @@ def endpoint_url(endpoint: str, port: int | None) -> str:
     return str(url if port is None else replace(url, port=port))
 
 
+app.add_typer(pki_app, name="pki")
+app.command("test-server")(trial_command)
+
+
 @app.callback()
 def common() -> None:
     """Simulate a factory and serve it over OPC UA."""
@@ -94,7 +99,8 @@ def serve_command(
         print(f"warning: {plant}: {warning}", file=sys.stderr)
     broker = broker_at(vehicles, vehicles_user, vehicles_password, vehicles_ca) if vehicles else None
     settings = Settings(
-        endpoint=url, access=access_for(security or loaded.security, pki, users_of(users), anonymous),
+        endpoint=url,
+        access=access_for(security or loaded.security, pki, users_of(users), anonymous, observers_of(users)),
         faults=load_faults(faults_file(faults)) if faults else (), fault_log=fault_log, speed=speed, late=late,
         seed=seed, epoch=epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC), sample_hz=sample_hz, record=record,
         status_json=status_json, live=not status_json and sys.stdout.isatty(), metrics_port=metrics_port,

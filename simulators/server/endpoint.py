@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hmac
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,18 +61,25 @@ class Access:
     """Keys of `POLICIES`."""
     anonymous: bool = True
     passwords: Mapping[str, str] = field(default_factory=dict)
+    observers: frozenset[str] = frozenset()
+    """The users who may read, but not operate."""
     anonymous_may_operate: bool = True
-    """Whether anonymous clients may call methods and write.  Users with a name always may."""
+    """Whether anonymous clients may call methods and write.  Users with a name may, unless they are observers."""
     certificate: Path | None = None
     private_key: Path | None = None
     trusted: Path | None = None
     """A folder of client certificates (DER), read for every session.  None: any certificate is accepted."""
 
     def may_operate(self, user: User) -> bool:
-        return user.name is not None or (self.anonymous and self.anonymous_may_operate)
+        if user.name is not None:
+            return user.name not in self.observers
+        return self.anonymous and self.anonymous_may_operate
 
 
-def access_for(security: Sequence[str], pki: Path, users: Mapping[str, str], anonymous: bool | None) -> Access:
+def access_for(
+    security: Sequence[str], pki: Path, users: Mapping[str, str], anonymous: bool | None,
+    observers: Collection[str] = (),
+) -> Access:  # fmt: skip
     """The access for the given options.
 
     Without `security` only the secure policies are offered; SecurityPolicy None must be named.  Anonymous clients are
@@ -86,7 +93,7 @@ def access_for(security: Sequence[str], pki: Path, users: Mapping[str, str], ano
     certificate, private_key = own_certificate(pki, APPLICATION_URI) if secure else (None, None)
     return Access(
         policies, anonymous if anonymous is not None else not users, dict(users), certificate=certificate,
-        private_key=private_key, trusted=trusted_folder(pki) if secure else None,
+        private_key=private_key, trusted=trusted_folder(pki) if secure else None, observers=frozenset(observers),
     )  # fmt: skip
 
 
@@ -158,7 +165,8 @@ async def admit(trusted: Path, certificate: Certificate, description: ua.Applica
         each.is_file() for folder in folders for each in folder.iterdir()
     ):  # asyncua trusts every client when the folder is empty
         raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
-    store = TrustStore(folders, [])
+    revoked = trusted.parent / "crl"
+    store = TrustStore(folders, [revoked] if revoked.is_dir() else [])
     await store.load()
     options = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
     await CertificateValidator(options, store)(certificate, description)

@@ -27,7 +27,7 @@ from simulators.flow import Machine
 from simulators.server.information import COMMANDS, MachineInstances, design_speed
 from simulators.server.machines import MachineNodes, NodeNamespace, add_limits
 from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
-from simulators.server.space import READ, WRITE, Method, Variable
+from simulators.server.space import READ, WRITE, Method, Space, Variable
 from simulators.signals import UNITS
 from simulators.states import Cause
 
@@ -39,6 +39,8 @@ CAUSES: Mapping[str, Cause] = {
     "Abort": Cause.ABORT, "Clear": Cause.CLEAR,
 }  # fmt: skip
 OWN = ("Start", "Stop", "Hold", "Unhold", "Suspend", "Unsuspend", "Complete", "Reset", "Abort", "Clear")
+Judge = Callable[[ua.WriteValue, User], ua.StatusCode | None]
+"""Decides whether a client may write a value.  None: it does not decide."""
 SetValue = Callable[[float | int | str], ua.StatusCode]
 """Makes a written value effective, or says why not."""
 NUMBERS = (ua.VariantType.Double, ua.VariantType.Float)
@@ -180,3 +182,18 @@ def _apply(set_point: SetPoint, number: float) -> ua.StatusCode:
 
 async def _not_supported(parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:
     return status(StatusCodes.BadNotSupported)
+
+
+def writable(
+    space: Space, may_operate: Callable[[User], bool]
+) -> Callable[[ua.WriteValue, User], ua.StatusCode | None]:
+    """Refuses writes of users who may not operate, and of part of a value; asyncua judges the rest."""
+
+    def judge(written: ua.WriteValue, user: User) -> ua.StatusCode | None:
+        if not may_operate(user):
+            return status(StatusCodes.BadUserAccessDenied)
+        if written.IndexRange:
+            return status(StatusCodes.BadWriteNotSupported)
+        return None if written.NodeId in space.store else status(StatusCodes.BadNodeIdUnknown)
+
+    return judge

@@ -2,7 +2,8 @@
 
 A PKI folder holds `own.der` and `own.pem` (certificate and private key, readable by the owner only).  If it also holds
 `trusted/`, only clients whose certificates are there at that moment, or in a folder below, may connect; none may when
-it is empty.  A users file is YAML: name and password.
+it is empty.  `crl/` holds revocation lists.  A users file is YAML: name and password, or a mapping with `password` and
+`role` (`operator`, the default, or `observer`, who may only read).
 """
 
 import os
@@ -71,14 +72,37 @@ def show_certificate(certificate: Path, copy: Path) -> None:
         raise ConfigError([f"cannot write our certificate to {copy}: {error.strerror or error}"]) from error
 
 
+ROLES = ("operator", "observer")
+
+
 def users_of(path: Path | None) -> dict[str, str]:
     """Names and passwords.  Raises `ConfigError` for anything but a mapping of texts."""
+    return {name: password for name, (password, _) in _accounts(path).items()}
+
+
+def observers_of(path: Path | None) -> frozenset[str]:
+    """The users who may only read.  Raises `ConfigError`."""
+    return frozenset(name for name, (_, role) in _accounts(path).items() if role == "observer")
+
+
+def _accounts(path: Path | None) -> dict[str, tuple[str, str]]:
+    """Password and role of each user."""
     if path is None:
         return {}
     document = read_yaml(path)
     if not isinstance(document.value, dict):
         raise ConfigError([document.problem((), "write one user per line, `name: password`")])
-    wrong = [name for name, word in document.value.items() if not isinstance(name, str) or not isinstance(word, str)]
+    found: dict[str, tuple[str, str]] = {}
+    wrong: list[str] = []
+    for name, told in document.value.items():
+        given = told if isinstance(told, dict) else {"password": told}
+        password, role = given.get("password"), given.get("role", "operator")
+        if not isinstance(name, str) or not isinstance(password, str):
+            wrong.append(document.problem((name,), "name and password must be texts: quote them"))
+        elif role not in ROLES or set(given) - {"password", "role"}:
+            wrong.append(document.problem((name,), f"has `password` and `role`, which is {' or '.join(ROLES)}"))
+        else:
+            found[name] = password, role
     if wrong:
-        raise ConfigError([document.problem((name,), "name and password must be texts: quote them") for name in wrong])
-    return dict(document.value)
+        raise ConfigError(wrong)
+    return found

@@ -202,6 +202,13 @@ def bind_method(space: Space, method_id: ua.NodeId, method: Method) -> None:
         _set(node, attribute, True, ua.VariantType.Boolean)
 
 
+def set_attribute(
+    space: Space, node_id: ua.NodeId, attribute: AttributeIds, content: object, kind: ua.VariantType
+) -> None:
+    """Set an attribute of a node that exists, before the first client connects."""
+    _set(space.store[node_id], attribute, content, kind)
+
+
 def _set(node: NodeData, attribute: AttributeIds, content: object, kind: ua.VariantType) -> None:
     held = _plain(int(content), kind) if isinstance(content, int) else _held(content, kind)
     node.attributes[attribute] = AttributeValue(held)
@@ -220,3 +227,16 @@ def _plain(content: int, kind: ua.VariantType) -> ua.DataValue:
 def _get(node: NodeData, attribute: AttributeIds) -> object:
     held = node.attributes[attribute].value
     return held.Value.Value if held and held.Value else None
+
+
+def variables_below(space: Space, root: ua.NodeId) -> list[ua.NodeId]:
+    """The variables below a node, by its forward hierarchy; properties are none."""
+    found: list[ua.NodeId] = []
+    waiting = [root]
+    while waiting:
+        for reference in space.store[waiting.pop()].references:
+            if reference.IsForward and reference.ReferenceTypeId in (ORGANIZES, HAS_COMPONENT):
+                waiting.append(reference.NodeId)
+                if reference.NodeClass == ua.NodeClass.Variable:
+                    found.append(reference.NodeId)
+    return found

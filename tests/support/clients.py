@@ -22,7 +22,7 @@ from tests.support.node import PEERS, node_for
 from tests.support.opcua_peers import O6, o6_python
 
 CLIENTS = ("node-opcua", "open62541")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class ForeignClient:
