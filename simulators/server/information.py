@@ -18,10 +18,12 @@ from asyncua import ua
 
 from simulators.flow import Machine
 from simulators.flow.packml_unit import PackMLUnit
+from simulators.server import packml_admin
 from simulators.server.instances import Instance, InstanceMaker
 from simulators.server.machines import MachineNodes, NodeNamespace, unit_information
 from simulators.server.models import HAS_ADDIN, TABLES, Models, Ref, table
 from simulators.server.nodes import ObjectIds, StatusCodes, localized, numeric, qualified
+from simulators.server.packml_admin import PackMLAdmin, PackMLTypes
 from simulators.server.space import BASE_OBJECT, FOLDER_TYPE, HAS_COMPONENT, ORGANIZES, Variable
 from simulators.signals import UnitOfMeasure
 from simulators.states import MACHINERY, PACK_MODE_OF, Pack, PackMode, State
@@ -53,7 +55,7 @@ PACK_OPTIONAL = frozenset(
     {f"{level}/{name}" for level, names in COMMANDS.items() for name in names}
     | {f"{level}/CurrentState/Number" for level in LEVELS}
     | {"Status/MachSpeed/EngineeringUnits", "Status/CurMachSpeed/EngineeringUnits", "Admin/MachDesignSpeed"}
-    | {"Admin/AccTimeSinceReset"}
+    | {"Admin/AccTimeSinceReset", *packml_admin.OPTIONAL}
 )
 RUNNING, CLEARED = 18, 19
 """StateNumbers of the super-states that OPC 30050 adds."""
@@ -107,10 +109,13 @@ class Information:
         self._ns = ns
         self._models = models
         self.maker = InstanceMaker(ns)
-        self._write = write
+        self._write = self.write = write
         self._states = {ref: states_of(models, ref) for ref in (ITEM_STATE, OPERATION_MODE, PROGRAM_STATE)}
         self._levels = {path: states_of(models, ("p", number)) for path, number in LEVELS.items()}
         self.shown: dict[str, MachineInstances] = {}
+        self.admins: dict[str, PackMLAdmin] = {}
+        """Counters, times and wishes of the PackML units, by path of the machine."""
+        self._packml_types = PackMLTypes(ns.space, models)
         self.notifier = models.id(MACHINES)
         ns.space.refer(numeric(ObjectIds.Server), self.notifier, HAS_NOTIFIER)
 
@@ -150,6 +155,8 @@ class Information:
             packml=self._add_packml(nodes) if machine.station.model == "packml" else None, tool=tool,
         )  # fmt: skip
         self.shown[machine.path] = shown
+        if shown.packml is not None:
+            self.admins[machine.path] = PackMLAdmin(unit, self._packml_types, shown.packml.variables)
         return shown
 
     def _add_tool(self, nodes: MachineNodes) -> Instance:
@@ -169,6 +176,7 @@ class Information:
             "Status/MachSpeed/EngineeringUnits": per_minute, "Status/CurMachSpeed/EngineeringUnits": per_minute,
             "Status/UnitSupportedModes": models.id(PACK_MODES), "Admin/MachDesignSpeed": design_speed(nodes.machine),
         }  # fmt: skip
+        values.update(packml_admin.blank())
         for path, states in self._levels.items():
             values[f"{path}/AvailableStates"] = [node_id for _, node_id in states.names.values()]
             values[f"{path}/AvailableTransitions"] = list(states.transitions)
@@ -193,6 +201,7 @@ class Information:
             )
         if shown.packml is not None:
             variables, pack_mode = shown.packml.variables, PACK_MODE_OF.get(state, PackMode.PRODUCTION)
+            pack_mode = self.admins[machine.path].mode_of(pack_mode)
             self._write(variables["Status/UnitModeCurrent"], pack_mode.value, now_s, 0)
             self._write(variables["Status/EquipmentBlocked"], state is State.BLOCKED, now_s, 0)
             self._write(variables["Status/EquipmentStarved"], state is State.STARVED, now_s, 0)
@@ -237,6 +246,8 @@ class Information:
         self._write(variables["PowerOnDuration"], 1000.0 * on_s, now_s, 0)
         self._write(variables["OperationDuration"], 1000.0 * spent[State.WORKING], now_s, 0)
         self._write(variables["OperationCycleCounter"], machine.cycles, now_s, 0)
+        if (admin := self.admins.get(machine.path)) is not None:
+            admin.show(self._write, now_s)
 
 
 def design_speed(machine: Machine) -> float:

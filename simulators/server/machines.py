@@ -42,6 +42,8 @@ UNIT_TYPE = numeric(ObjectIds.EUInformation)
 
 HAS_NOTIFIER = numeric(ObjectIds.HasNotifier)
 SERVER = numeric(ObjectIds.Server)
+DAY_S = 86_400.0
+"""Counters grow without end; their EURange is what a day of work adds."""
 NOTIFIES = 1
 """EventNotifier: clients may subscribe to events here."""
 
@@ -126,13 +128,15 @@ def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: u
             ns.id(f"{machine.path}/{name}"), ns.name(name), node_id, kind, content, type_id=DATA_VARIABLE,
             description=description,
         )  # fmt: skip
-    add_analog(ns, nodes, "CycleTime", unit=UNITS["s"], limits=(0.0, 3600.0), description="work time of the last part")
+    usual_s = machine.ideal_cycle_s
+    span = (0.0, 10.0 * usual_s)
+    add_analog(ns, nodes, "CycleTime", unit=UNITS["s"], limits=span, description="work time of the last part")
     add_analog(
         ns,
         nodes,
         "IdealCycleTime",
         unit=UNITS["s"],
-        limits=(0.0, 3600.0),
+        limits=span,
         description="ideal work time of a part, the reference of OEE",
     )
     add_analog(
@@ -140,10 +144,11 @@ def add_machine(ns: NodeNamespace, machine: Machine, line: ua.NodeId, type_id: u
         nodes,
         "IdealTime",
         unit=UNITS["s"],
-        limits=(0.0, 1e12),
+        limits=(0.0, DAY_S),
         description="ideal time of all parts made since the start: the numerator of OEE",
     )
-    add_analog(ns, nodes, "Energy", unit=UNITS["J"], limits=(0.0, 1e15), description="energy used since the start")
+    a_day = (0.0, DAY_S * machine.station.power.working)
+    add_analog(ns, nodes, "Energy", unit=UNITS["J"], limits=a_day, description="energy used since the start")
     for name, signal in machine.signals.items():
         add_analog(
             ns, nodes, title(name), unit=signal.unit, limits=(signal.low, signal.high), description=f"{name}, sampled"

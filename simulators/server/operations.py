@@ -11,7 +11,7 @@ in `simulators/server/lines.py`.  A PackML machine also has these commands where
 | Bad_OutOfRange | a speed outside the EURange, or not a number |
 | Bad_TypeMismatch, Bad_ArgumentsMissing | the arguments or the value have another type |
 | Bad_UserAccessDenied | the user may read, but not operate |
-| Bad_NotSupported | a part of the standard that this factory does not have (products, unit modes) |
+| Bad_InvalidState | a unit mode other than Production while the unit works; Start in such a mode |
 """
 
 import math
@@ -24,7 +24,7 @@ from asyncua.crypto.permission_rules import User
 
 from simulators.errors import Illegal
 from simulators.flow import Machine
-from simulators.server.information import COMMANDS, MachineInstances, design_speed
+from simulators.server.information import COMMANDS, Information, MachineInstances, design_speed
 from simulators.server.machines import MachineNodes, NodeNamespace, add_limits
 from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, localized, numeric, status
 from simulators.server.space import READ, WRITE, Method, Space, Variable
@@ -64,12 +64,14 @@ class Operations:
         may_operate: Callable[[User], bool],
         caller: Callable[[], User | None],
         speed_changed: Callable[[MachineNodes], None],
+        information: Information,
     ) -> None:
         """`caller` returns the user who calls the running method."""
         self._ns = ns
         self._may_operate = may_operate
         self._caller = caller
         self._speed_changed = speed_changed
+        self._information = information
         self._set_points: dict[ua.NodeId, SetPoint] = {}
         self._variables: dict[ua.NodeId, tuple[ua.VariantType, SetValue]] = {}
 
@@ -111,8 +113,32 @@ class Operations:
             for name in names:
                 store[nodes[f"{level}/{name}"]].call = self._commanding(shown, name)
         store[nodes["SetMachSpeed"]].call = self._setting(shown.nodes, design_speed)
-        for name in ("SetUnitMode", "SetProduct", "SetParameter"):
-            store[nodes[name]].call = _not_supported
+        store[nodes["SetUnitMode"]].call = partial(self._set_mode, shown)
+        for name in ("SetProduct", "SetParameter"):
+            store[nodes[name]].call = partial(self._take, shown, name)
+
+    async def _set_mode(self, shown: MachineInstances, parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:
+        if not self.allowed():
+            return status(StatusCodes.BadUserAccessDenied)
+        if len(arguments) != 1:
+            return status(StatusCodes.BadArgumentsMissing if not arguments else StatusCodes.BadTooManyArguments)
+        if arguments[0].VariantType is not ua.VariantType.Int32:
+            return status(StatusCodes.BadTypeMismatch)
+        machine = shown.nodes.machine
+        done = self._information.admins[machine.path].set_mode(arguments[0].Value)
+        self._information.show(machine, machine.state, float(machine.env.now))
+        return done
+
+    async def _take(
+        self, shown: MachineInstances, name: str, parent: ua.NodeId, *arguments: ua.Variant
+    ) -> ua.StatusCode:
+        if not self.allowed():
+            return status(StatusCodes.BadUserAccessDenied)
+        if len(arguments) != 1:
+            return status(StatusCodes.BadArgumentsMissing if not arguments else StatusCodes.BadTooManyArguments)
+        machine, information = shown.nodes.machine, self._information
+        admin = information.admins[machine.path]
+        return admin.take(name, arguments[0].Value, information.write, float(machine.env.now))
 
     def _commanding(self, shown: MachineInstances, name: str) -> Method:
         return partial(self._command, shown, CAUSES[name])
@@ -122,6 +148,9 @@ class Operations:
     ) -> ua.StatusCode:
         if not self.allowed():
             return status(StatusCodes.BadUserAccessDenied)
+        admin = self._information.admins.get(shown.nodes.machine.path)
+        if cause is Cause.START and admin is not None and not admin.may_start:
+            return status(StatusCodes.BadInvalidState)
         try:
             shown.unit.command(cause)
         except Illegal:
@@ -178,10 +207,6 @@ def _apply(set_point: SetPoint, number: float) -> ua.StatusCode:
         return status(StatusCodes.BadOutOfRange)
     set_point.apply(number)
     return status(0)
-
-
-async def _not_supported(parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCode:
-    return status(StatusCodes.BadNotSupported)
 
 
 def writable(

@@ -61,7 +61,9 @@ class PlantServer:
         core = endpoint.iserver
         self.events = Events(ns, core.subscriptions, (self.information.notifier, ns.id(site)))
         self.conditions = Conditions(ns, self.information.maker, self.events, writer)
-        self.operations = Operations(ns, endpoint.access.may_operate, lambda: core.caller, self._speed_changed)
+        self.operations = Operations(
+            ns, endpoint.access.may_operate, lambda: core.caller, self._speed_changed, self.information
+        )
         self._methods = ConditionMethods(ns.space, self.conditions, lambda: core.calling, self.operations.allowed)
         core.judge = self.operations.judge
         core.read_history = writer.history.read

@@ -78,8 +78,8 @@ class Space:
         rank = rank or (1 if isinstance(content, list | tuple) else -1)
         _set(node, AttributeIds.DataType, data_type or numeric(kind.value), ua.VariantType.NodeId)
         _set(node, AttributeIds.ValueRank, rank, ua.VariantType.Int32)
-        if rank == 1:
-            _set(node, AttributeIds.ArrayDimensions, [0], ua.VariantType.UInt32)
+        if rank >= 1:
+            _set(node, AttributeIds.ArrayDimensions, [0] * rank, ua.VariantType.UInt32)
         _set(node, AttributeIds.AccessLevel, access, ua.VariantType.Byte)
         _set(node, AttributeIds.UserAccessLevel, access, ua.VariantType.Byte)
         _set(node, AttributeIds.MinimumSamplingInterval, 0.0, ua.VariantType.Double)

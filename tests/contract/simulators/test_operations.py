@@ -314,3 +314,55 @@ def test_load_variables_change_at_their_configured_rate_without_loss(tmp_path: P
             assert values(await client.publish()) == list(range(101))
 
     asyncio.run(asyncio.wait_for(whole(), 240))
+
+
+def test_packml_counts_keeps_time_and_takes_modes_products_and_parameters() -> None:
+    async def body(plant: Plant, client: Client) -> None:
+        admin = f"{FILLER}/PackML/Admin"
+        plant.run(60.0)
+        unit = plant.plant_server.information.shown[FILLER].unit
+        current, total = [await read(plant, client, f"{admin}/State{kind}Time") for kind in ("Current", "Cumulative")]
+        assert isinstance(total, list)
+        assert isinstance(current, list)
+        assert sum(map(sum, total)) in (58, 59, 60)  # whole seconds, each rounded down
+        assert total[1][6] == int(unit.cumulative_s(60.0)[unit.mode, unit.state])
+        assert current[1][6] == int(unit.state_s(60.0))
+        modes = await read(plant, client, f"{admin}/ModeCumulativeTime")
+        assert modes == [0, 60, 0, 0]
+        [count] = await read(plant, client, f"{admin}/ProdProcessedCount")  # type: ignore[misc]  # a list
+        good = unit.machine.good.to_bytes(4, "little")
+        assert count.TypeId.Identifier == 69
+        assert count.Body.startswith(bytes(4) + b"\x04\0\0\0part")
+        assert count.Body.endswith(2 * good)
+
+        packml = f"{FILLER}/PackML"
+
+        async def ask(method: str, *arguments: ua.Variant) -> int:
+            try:
+                await call(plant, client, packml, method, *arguments)
+            except UaStatusCodeError as error:
+                return int(error.code)
+            return 0
+
+        def whole(number: int) -> ua.Variant:
+            return ua.Variant(number, ua.VariantType.Int32)
+
+        assert await ask("SetUnitMode", whole(2)) == ua.StatusCodes.BadInvalidState
+        await call(plant, client, FILLER, "Stop")
+        assert await ask("SetUnitMode", whole(9)) == ua.StatusCodes.BadOutOfRange
+        assert await ask("SetUnitMode", whole(2)) == 0
+        assert await read(plant, client, f"{packml}/Status/UnitModeCurrent") == 2
+        await call(plant, client, FILLER, "Reset")
+        with pytest.raises(UaStatusCodeError):
+            await call(plant, client, FILLER, "Start")
+        assert await ask("SetUnitMode", whole(1)) == 0
+        await call(plant, client, FILLER, "Start")
+        index = await client.get_namespace_index("http://opcfoundation.org/UA/PackML/")
+        encoded = ua.ExtensionObject(ua.NodeId(ua.Int32(81), ua.Int16(index)), ua.ByteString(b"\x07" + bytes(11)))
+        for method, wanted in (("SetProduct", 0), ("SetParameter", ua.StatusCodes.BadTypeMismatch)):
+            given = ua.Variant([encoded], ua.VariantType.ExtensionObject)
+            assert await ask(method, given) == wanted
+        span = await client.get_node(plant.id(f"{FILLER}/CycleTime/EURange")).read_value()
+        assert (span.Low, span.High) == (0.0, 10.0)
+
+    run(body)
