@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# What pip does, a line for each package: an install of a minute that says nothing looks as if it hangs.
+TELL := sed -un 's/^Collecting \([A-Za-z0-9._-]*\).*/  fetching \1/p; s/^Installing collected.*/  installing …/p'
+
 .DEFAULT_GOAL := help
 .PHONY: cluster-demo pictures help demo install test test-unit bench bench-quick chaos clouds fuzz soak kills compose-test grafana-check improve models generated check format release clean
 
@@ -17,7 +20,8 @@ $(VENV)/made: pyproject.toml constraints.txt
 		{ echo 'Python cannot make an environment: install its venv module (Debian: apt install python3-venv)'; exit 1; }
 	@echo 'Making the environment $(VENV) …'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@{ $(BIN)/pip install --disable-pip-version-check -c constraints.txt -e .; echo $$? > $(VENV)/pip-ended; } | $(TELL); \
+		exit $$(cat $(VENV)/pip-ended)
 	@touch $@
 
 $(VENV)/made-test: $(VENV)/made
@@ -101,7 +105,7 @@ check: $(VENV)/made-test ## style and types
 format: $(VENV)/made-test ## put the code into the project's style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-release: ## build wheel, source, notes, bill of materials and licences, and tag (ARGS=--dry-run tags nothing)
+release: ## build wheel, source, Debian package, notes, bill of materials and licences, and tag (ARGS=--dry-run tags nothing)
 	@$(PYTHON) -m venv var/release
 	@var/release/bin/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25' 'build>=1.2'
 	@var/release/bin/python -m release $(ARGS)

@@ -1,4 +1,4 @@
-"""`make release`: build wheel and source, write notes, bill of materials and licences, tag.
+"""`make release`: build wheel, source and Debian package, write notes, bill of materials and licences, tag.
 
     python -m release [--dry-run] [--dist FOLDER]
 
@@ -9,12 +9,16 @@ environment that has `build` and a pip of its own (see the Makefile).  Exit code
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
+from release.deb import build as build_deb
+from release.deb import program_of
 from release.materials import bill_of_materials, licences
 from release.notes import notes_of, problems_of
 
@@ -36,7 +40,7 @@ def version_of(root: Path) -> str:
 
 
 def build(root: Path, dist: Path, version: str) -> None:
-    """Wheel and source; and beside them the notes, what an installation is made of, and under which licences."""
+    """Wheel, source, Debian package; beside them the notes, what an installation is made of, and the licences."""
     dist.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "build", "--outdir", str(dist), str(root)], check=True)
     wheel = max(dist.glob(f"{NAME.replace('-', '_')}-{version}-*.whl"), key=lambda path: path.stat().st_mtime)
@@ -50,6 +54,12 @@ def build(root: Path, dist: Path, version: str) -> None:
     (dist / f"{NAME}-{version}.cdx.json").write_text(json.dumps(bill, indent=2) + "\n", encoding="utf-8")
     (dist / f"{NAME}-{version}-licenses.txt").write_text(licences(report), encoding="utf-8")
     (dist / f"{NAME}-{version}-notes.md").write_text(notes + "\n", encoding="utf-8")
+    if shutil.which("dpkg-deb") is None:
+        print("without dpkg-deb: no package for Debian is built", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        program = program_of(wheel, root / "docker" / "requirements.txt", Path(folder) / "program")
+        build_deb(root, program, dist, version)
 
 
 def tag(root: Path, version: str) -> None:

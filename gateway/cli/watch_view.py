@@ -74,6 +74,8 @@ _COLUMNS = (
     ("late", 90), ("latest", 110),
 )  # fmt: skip
 """The columns, and the terminal width from which each is shown."""
+_WIDTH_OF_FIGURES = 45
+"""Of the columns that a terminal of 80 columns shows beside the name."""
 
 
 def picture(streams: Streams, link: Link, now_s: float, events: list[str], width: int) -> RenderableType:
@@ -84,22 +86,35 @@ def picture(streams: Streams, link: Link, now_s: float, events: list[str], width
         is_text = column in ("stream", "latest")
         table.add_column(column, justify="left" if is_text else "right", no_wrap=True, ratio=2 if is_text else None)
     shown = sorted(streams.by_name.values(), key=lambda stream: (-stream.missing, stream.name))
-    for stream in shown[:SHOWN_STREAMS]:
-        table.add_row(*compress(_row(stream, now_s), fits))
+    names, common = what_differs([stream.name for stream in shown[:SHOWN_STREAMS]], max(20, width - _WIDTH_OF_FIGURES))
+    for name, stream in zip(names, shown, strict=False):
+        table.add_row(*compress([name, *_row(stream, now_s)], fits))
     more = len(shown) - SHOWN_STREAMS
     why = f": {link.reason}" if link.reason else ""
     state = Text(f"{link.address} {link.state.value}{why}", style="green" if link.is_up else "bold red")
     parts: list[RenderableType] = [state, Text(streams.summary), Text(), table]
+    if common:
+        parts.insert(2, Text(f"… is {common}", style="dim", no_wrap=True, overflow="ellipsis"))
     if more > 0:
         parts.append(Text(f"… and {more} more streams", style="dim"))
     return Group(*parts, Text(), *(Text(event, style="yellow", no_wrap=True) for event in events))
+
+
+def what_differs(names: list[str], most: int) -> tuple[list[str], str]:
+    """The names without the levels that all have in common, cut from the left to `most` characters; and these."""
+    levels = [name.split("/") for name in names]
+    shared = 0
+    while len(names) > 1 and all(len(each) > shared + 1 and each[shared] == levels[0][shared] for each in levels):
+        shared += 1
+    short = [f"…/{'/'.join(each[shared:])}" if shared else "/".join(each) for each in levels]
+    cut = [name if len(name) <= most else f"…{name[1 - most :]}" for name in short]
+    return cut, "/".join(levels[0][:shared]) if shared else ""
 
 
 def _row(stream: Stream, now_s: float) -> list[RenderableType]:
     _, values_per_s, delay_s = stream.rates(now_s)
     delay = "–" if delay_s is None else f"{delay_s * 1000:.0f} ms" if delay_s < 10 else f"{delay_s:.0f} s"
     return [
-        stream.name,
         str(stream.messages),
         str(stream.values),
         f"{values_per_s:.1f}",

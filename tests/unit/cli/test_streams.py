@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gateway.cli.streams import MOST_HOLES, Stream, Streams
-from gateway.cli.watch_view import line_of, picture
+from gateway.cli.watch_view import line_of, picture, what_differs
 from gateway.link import Link
 from gateway.payload.read import Reading
 
@@ -87,3 +87,14 @@ def test_a_line_shows_topic_number_values_gaps_and_oddities() -> None:
         "a/b  #7  t0 1.000  t1 1.000  t2 1.000  t3 1.000  (+2)  GAP policy_drop: full  REPEAT"
     )
     assert line_of("a/b", None, "3 bytes, not readable: x") == "a/b  3 bytes, not readable: x"
+
+
+def test_at_80_columns_the_part_of_a_stream_that_distinguishes_it_is_shown() -> None:
+    head = "edge-1.k3x9q2/press-shop/factory/contoso/hall-2"
+    long = [f"{head}/line-{n}/a-rather-long-name-of-a-machine-{n}" for n in (1, 2)]
+    cut, common = what_differs(long, 35)
+    assert common == head
+    assert [name[-9:] for name in cut] == ["machine-1", "machine-2"]
+    assert max(map(len, cut)) == 35
+    assert what_differs([f"{head}/a", f"{head}/b"], 35) == (["…/a", "…/b"], head)
+    assert what_differs(["a/b"], 35) == (["a/b"], "")
