@@ -19,6 +19,7 @@ from gateway.outbox import TOO_MUCH_LEFT, Buffer
 from gateway.payload.choose import encoder_for, format_of
 from gateway.payload.format import Encoder, SessionContext, SessionForm
 from gateway.payload.layout import prefix_of
+from gateway.payload.presence import hash_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.routing import Encoded, Routing
 from gateway.pipeline.standing import Standing
@@ -100,6 +101,7 @@ class Gateway:
     history: History = field(default_factory=History)
     """The last ten minutes."""
     routing: Routing = field(init=False)
+    _hashed: tuple[Config, str] | None = None
     _shared: dict[str, tuple[PayloadConfig, object]] = field(default_factory=dict)
     """By route: what the encoders and sessions of its format share, and for which payload."""
 
@@ -197,6 +199,13 @@ class Gateway:
         """Before a connection: look whether the work is still ours.  Raises `Unavailable` when it is not."""
         if self.group is not None:
             await self.group[0].confirm(work)
+
+    @property
+    def configuration_hash(self) -> str:
+        """The hash of the configuration as the file has it; worked out once for each."""
+        if self._hashed is None or self._hashed[0] is not self.configured:
+            self._hashed = self.configured, hash_of(self.configured)
+        return self._hashed[1]
 
     @property
     def stored_values(self) -> int:

@@ -44,7 +44,17 @@ def problems_here(config: Config) -> list[Problem]:
     return [
         *((place + at, text) for place, broker in brokers_of(config) for at, text in problems_with_broker(broker)),
         *((place + at, text) for place, source in _sources_of(config) for at, text in problems_with_source(source)),
+        *((("http", "token"), text) for text in _problems_with(config.http.token)),
     ]
+
+
+def _problems_with(secret: Secret | None) -> list[str]:
+    try:
+        if secret is not None:
+            secret.read()
+    except ConfigError as error:
+        return error.problems
+    return []
 
 
 def problems_with_folders(config: Config) -> list[Problem]:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 
 from gateway.advice import advice_for
@@ -16,7 +17,6 @@ from gateway.link import Link
 from gateway.metrics import value_of
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
 from gateway.payload.layout import topic_of
-from gateway.payload.presence import hash_of
 from gateway.payload.timestamps import text_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.run.gateway import DISTRIBUTION, Gateway
@@ -73,10 +73,10 @@ def state_of(
     outbox = _outbox(gateway)
     return State(
         name=gateway.config.name,
-        version=version(DISTRIBUTION),
+        version=_version(),
         time=instant(now_s),
         started=instant(value_of(gateway.metrics.started)),
-        configuration=hash_of(gateway.configured),
+        configuration=gateway.configuration_hash,
         may_act=gateway.config.http.token is not None,
         verdict=verdict_of(sources, brokers, outbox.trouble),
         sources=sources,
@@ -85,6 +85,11 @@ def state_of(
         certificates=list(certificates),
         events=[_event(line, file, outbox.path) for line in reversed(happened.lines)],
     )
+
+
+@cache
+def _version() -> str:
+    return version(DISTRIBUTION)
 
 
 def instant(unix_s: float) -> str:

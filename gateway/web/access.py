@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.config import HttpConfig
+from gateway.config import HttpConfig, Secret
 from gateway.errors import ConfigError, Rejected, Unavailable
 from gateway.logs import Sparing
 from gateway.web.models import Problem
@@ -51,11 +51,20 @@ class Access:
         """A handler for those who may act."""
         return self._guarded(handler, needs_token=True)
 
+    def _token(self, secret: Secret) -> str:
+        """The token as its file says now.  Raises `Unavailable`, without telling strangers why."""
+        try:
+            return secret.read()
+        except ConfigError as error:
+            if (more := self._sparing.line("unreadable")) is not None:
+                self._log.error("the token of the page cannot be read", problems=error.problems, **more)
+            raise Unavailable("the token cannot be read: the log says why") from error
+
     def _guarded(self, handler: Handler, *, needs_token: bool) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            if needs_token and (refused := await self._refusal(request)) is not None:
-                return hardened(refused)
             try:
+                if needs_token and (refused := await self._refusal(request)) is not None:
+                    return hardened(refused)
                 return hardened(await handler(request))
             except Rejected as error:
                 return hardened(problem(404, str(error)))
@@ -72,7 +81,7 @@ class Access:
             return problem(403, "this gateway has no token (http.token), so nobody may do that")
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            if hmac.compare_digest(given.strip().encode(), token.read().encode()):
+            if hmac.compare_digest(given.strip().encode(), self._token(token).encode()):
                 return None
             if (more := self._sparing.line("token")) is not None:
                 self._log.warning("a wrong token is refused", address=request.remote, **more)

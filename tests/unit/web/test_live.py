@@ -126,6 +126,7 @@ def test_every_viewer_gets_the_same_state_made_once(tmp_path: Path) -> None:
         ({"host": "0.0.0.0", "page": "open"}, {}, 200, 403),
         ({"page": "off"}, {}, 404, 404),
         ({}, {"Host": "evil.example"}, 421, 421),
+        ({"token": {"env": "GATEWAY_TEST_HAS_NO_SUCH_TOKEN"}}, {"Authorization": "Bearer right"}, 200, 503),
     ],
 )
 def test_who_may_look_and_who_may_act(
