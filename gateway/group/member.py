@@ -50,7 +50,9 @@ class Member:
         self._weight = weight
         self._judge = judge
         self._tasks = tasks
-        self._facts = facts
+        self._facts = {**facts, "begun": time.time()}
+        self._is_double = False
+        """Whether another process has this name."""
         self._works: dict[str, Work] = {}
         self._wanted: Callable[[], Mapping[str, str]] = dict
         self._apply: Callable[[], Awaitable[None]] = _nothing
@@ -140,6 +142,8 @@ class Member:
         if loop.time() - begun_s > self._judge.presence_s / 2:
             self._judge.silent_at_s = loop.time()  # it was stopped, or nobody answered: what it has seen is old
             return
+        if self._is_second(self.others.get(self.name, {})):
+            return
         wanted = self._wanted()
         self._brokers = {work for work in wanted if work.startswith("broker/")}
         members = {name: _seen(facts) for name, facts in self.others.items()}
@@ -148,6 +152,16 @@ class Member:
             await self._give(following.give)
         if take := [work for work in following.take if work not in self._works]:  # what was lost must end first
             await self._take(take, wanted)
+
+    def _is_second(self, shown: Json) -> bool:
+        """Whether a process that began earlier shows itself under our name: it keeps what it has, we take nothing."""
+        begun, own = shown.get("begun"), self._facts["begun"]
+        is_double = isinstance(begun, float) and isinstance(own, float) and begun < own and not self._works
+        if is_double and not self._is_double:
+            next_ = "it takes nothing until that ends: give it a name of its own with --member"
+            self._log.error("another member of the group has this name", host=shown.get("host"), next=next_)
+        self._is_double = is_double
+        return is_double
 
     async def _take(self, works: Collection[str], wanted: Mapping[str, str]) -> None:
         """Claim, learn how far the others came, and begin."""

@@ -12,6 +12,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from gateway.cancellation import is_asked_to_end
 from gateway.config import GroupConfig
 from gateway.errors import Unavailable
 from gateway.link import Link
@@ -98,12 +99,17 @@ class Nats:
 
 
 class _told:  # noqa: N801 - used like a function
-    """Errors of the library as `Unavailable`."""
+    """Errors of the library as `Unavailable`; and a cancellation that it has swallowed.
+
+    Before CPython 3.12 `wait_for`, with which it waits, forgets a cancellation that comes together with the answer.
+    """
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None and is_asked_to_end():
+            raise asyncio.CancelledError
         if isinstance(error, nats.errors.NoRespondersError):
             raise Unavailable("no NATS server can answer: the log has no leader") from error
         if isinstance(error, TimeoutError | nats.errors.TimeoutError):

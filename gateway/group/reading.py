@@ -18,7 +18,8 @@ LOOK_EVERY_S = 0.25
 RETRY_S = 0.5
 _PER_RECORD = 2**20
 """More messages than a record holds."""
-AHEAD_BYTES = 8 * 2**20
+AHEAD_BYTES = 2**20
+"""As stored: text is several times as long in memory."""
 
 
 class LogReader:

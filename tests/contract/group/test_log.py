@@ -142,6 +142,17 @@ async def test_a_member_that_dies_is_replaced_within_its_presence(cluster: Clust
 
 
 @in_cluster
+async def test_a_second_process_of_the_same_name_takes_nothing(cluster: Cluster) -> None:
+    async with seat(cluster, "twins", "a") as first, seat(cluster, "twins", "a") as second:
+        await first.wait_owning(*WORKS)
+        async with asyncio.timeout(20):
+            while not second.member._is_double:
+                await asyncio.wait([asyncio.ensure_future(second.changed.wait())], timeout=0.1)
+        assert not second.member.owned
+        assert set(first.member.owned) == set(WORKS)
+
+
+@in_cluster
 async def test_what_all_brokers_have_is_purged_and_the_rest_is_kept(cluster: Cluster) -> None:
     async with seat(cluster, "purged", "a") as one:
         await one.wait_owning(*WORKS)
