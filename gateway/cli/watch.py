@@ -25,11 +25,14 @@ from gateway.payload.read import PayloadReader, Reading, UnreadableError
 
 REDRAW_S = 0.5
 PASSWORD = "MQTT_PASSWORD"
+FOREIGN_LENGTH = 60
 
 
 def watch(
     url: Annotated[str, typer.Argument(metavar="URL", help="The broker, such as mqtt://127.0.0.1:1883.")],
-    topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="Topic filter to subscribe to.")] = "factory/#",
+    topic: Annotated[
+        str, typer.Argument(metavar="[TOPIC]", help="Topic filter to subscribe to; '#' is all.")
+    ] = "factory/#",
     lines: Annotated[
         bool, typer.Option("--lines", help="Print one line per message instead of the table of streams.")
     ] = False,
@@ -70,6 +73,16 @@ def _view(lines: bool) -> Iterator[View]:
             yield PictureView(live)
 
 
+def foreign(payload: bytes) -> str:
+    """The beginning of what others publish, where it is text; else empty."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return ""
+    shown = " ".join(text.split())
+    return f"{shown[:FOREIGN_LENGTH]}{'…' if len(shown) > FOREIGN_LENGTH else ''}" if shown.isprintable() else ""
+
+
 class Watcher:
     """Receives messages and says what is unusual about each."""
 
@@ -83,7 +96,8 @@ class Watcher:
             reading = self._reader.read(arrived.packet)
         except UnreadableError as error:
             self.streams.unreadable += 1
-            return None, f"{len(arrived.packet.payload)} bytes, not readable: {error}"
+            size, text = len(arrived.packet.payload), foreign(arrived.packet.payload)
+            return None, f"{text}{'  ' if text else ''}{size} bytes, not readable: {error}"
         if arrived.retained or not reading.stream:
             return reading, "retained" if arrived.retained else ""
         delay_s = now_s - reading.newest.timestamp() if reading.newest else None

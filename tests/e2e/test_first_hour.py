@@ -182,3 +182,12 @@ def test_the_secured_example_runs(strict_server: tuple[str, Path], broker: Secur
         gateway.wait_for("subscribed")
         gateway.type("\x03")
         assert gateway.ended() == 0
+
+
+def test_ctrl_c_at_a_question_ends_without_a_traceback(strict_server: tuple[str, Path], tmp_path: Path) -> None:
+    with terminal("init", strict_server[0], cwd=tmp_path) as person:
+        person.wait_for("Trust it?")
+        person.type("\x03")
+        assert person.ended() == 130
+        assert "Traceback" not in person.text
+    assert not (tmp_path / "my-gateway.yaml").exists()

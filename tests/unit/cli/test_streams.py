@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from gateway.cli.streams import MOST_HOLES, Stream, Streams
+from gateway.cli.watch import foreign
 from gateway.cli.watch_view import line_of, picture, what_differs
 from gateway.link import Link
 from gateway.payload.read import Reading
@@ -98,3 +99,11 @@ def test_at_80_columns_the_part_of_a_stream_that_distinguishes_it_is_shown() -> 
     assert max(map(len, cut)) == 35
     assert what_differs([f"{head}/a", f"{head}/b"], 35) == (["…/a", "…/b"], head)
     assert what_differs(["a/b"], 35) == (["a/b"], "")
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [(b'{"a":\n 1}', '{"a": 1}'), (b"\xff\x00", ""), (b"\x1b[2J", ""), (b"x" * 99, "x" * 60 + "…")],
+)
+def test_what_others_publish_is_shown_where_it_is_text(payload: bytes, shown: str) -> None:
+    assert foreign(payload) == shown
