@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from gateway.commands.arrival import hall_of
 from gateway.config import BrokerConfig, Config
 from gateway.payload.choose import format_of, retains, with_needs_of_format
 from gateway.profiles import Profile
@@ -63,6 +64,20 @@ def topics_of(config: Config, broker: BrokerConfig, device: str, wildcard: str) 
     return list(dict.fromkeys([*found, *(wire.topic_of(each, has_values=False) for each in own)]))
 
 
+def commands_of(config: Config, broker: BrokerConfig, device: str) -> tuple[list[str], list[str]]:
+    """Filters of the topics of commands, and where answers go (`*` for what differs); empty without commands."""
+    commands = config.commands
+    if commands is None or (commands.brokers is not None and broker.name not in commands.brokers):
+        return [], []
+    who = broker.who(device)
+    hall = hall_of(config.name, commands, things={broker.name: {"thing": who.device, "product": who.product}})
+    listened = hall.listenings_at(broker.name)
+    homes = [re.sub(r"\{[^{}]*\}", "*", each.replies.replace("{gateway}", config.name)) for each in listened]
+    asked = [topic.replace("{thing}", who.device) for each in listened for topic, _ in each.codec.asks]
+    answers = [f"{home}/*" for home in homes]
+    return list(hall.filters(broker.name)), list(dict.fromkeys([*homes, *answers, *asked]))
+
+
 def lines_for(config: Config, broker: BrokerConfig, device: str, request: Path) -> list[str]:
     """What to do at the cloud, as lines for its command line or console."""
     profile = broker.table
@@ -75,13 +90,19 @@ def _aws(config: Config, broker: BrokerConfig, profile: Profile, device: str, re
     arn = "arn:aws:iot:REGION:ACCOUNT:"
     topics = [f"{arn}topic/{topic}" for topic in topics_of(config, broker, device, "*")]
     actions = ["iot:Publish", *(["iot:RetainPublish"] if retains(config) or broker.presence.topic else [])]
-    policy: Mapping[str, object] = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{arn}client/{device}"},
-            {"Effect": "Allow", "Action": actions, "Resource": topics},
-        ],
-    }
+    heard, answered = commands_of(config, broker, device)
+    statements = [
+        {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{arn}client/{device}"},
+        {"Effect": "Allow", "Action": actions, "Resource": topics},
+    ]
+    if heard:
+        came = [f"{arn}topic/{topic.replace('+', '*')}" for topic in heard]
+        statements += [
+            {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": [f"{arn}topicfilter/{each}" for each in heard]},
+            {"Effect": "Allow", "Action": "iot:Receive", "Resource": came},
+            {"Effect": "Allow", "Action": "iot:Publish", "Resource": [f"{arn}topic/{each}" for each in answered]},
+        ]
+    policy: Mapping[str, object] = {"Version": "2012-10-17", "Statement": statements}
     return [
         "# policy.json",
         *json.dumps(policy, indent=2).splitlines(),

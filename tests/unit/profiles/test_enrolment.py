@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 from typer.testing import CliRunner
 
@@ -28,6 +29,25 @@ def test_the_policy_for_aws_lets_publish_to_the_topics_of_the_file_alone(tmp_pat
     topics = [f"{rule}*/*/*", f"{rule}gateways/edge-1/losses", "gateways/edge-1/presence"]
     assert publish["Resource"] == [f"{arn}topic/{topic}" for topic in topics]
     assert f"file://{tmp_path}/edge-1.csr" in text
+
+
+def test_with_commands_the_policy_lets_hear_them_and_answer(tmp_path: Path) -> None:
+    """Without these rights AWS cuts the connection at the subscription."""
+    given = yaml.safe_load((ROOT / "config" / "clouds" / "aws-iot-core.yaml").read_text(encoding="utf-8"))
+    given["broker"]["device"] = "press-shop"
+    given["commands"] = {
+        "requesters": ["aws"], "rules": [{"reload": True}], "codecs": [{"format": "aws-jobs", "requester": "aws"}],
+    }  # fmt: skip
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(given), encoding="utf-8")
+    text = CliRunner().invoke(cli, ["profile", "enroll", str(file), "--folder", str(tmp_path)]).stdout
+    _, _, subscribe, receive, answer = json.loads(text[text.index("{") : text.index("\n\n")])["Statement"]
+    arn, jobs = "arn:aws:iot:REGION:ACCOUNT:", "$aws/things/press-shop/jobs"
+    native = "gateways/edge-1/commands/+/+"
+    heard = [native, f"{jobs}/notify-next", f"{jobs}/$next/get/accepted"]
+    assert subscribe["Resource"] == [f"{arn}topicfilter/{topic}" for topic in heard]
+    assert receive["Resource"] == [f"{arn}topic/{topic.replace('+', '*')}" for topic in heard]
+    assert {f"{arn}topic/{jobs}/*", f"{arn}topic/{jobs}/$next/get"} <= set(answer["Resource"])
 
 
 def test_a_request_is_for_the_device_and_its_key_is_private_and_stays(tmp_path: Path) -> None:
