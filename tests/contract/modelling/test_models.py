@@ -10,7 +10,9 @@
 | samm | esmf-aspect-model-loader (PyPI) | variables |
 | dtdl | @digicatapult/dtdl-parser (npm), which is Microsoft's parser | telemetry |
 
-One process for each library reads the models of all plants.  Which plants: `SHORT`, or all (`make models`).
+One process for each library reads all models.  Of every run: the reference plant as its server describes it, one
+machine of each shape that any shipped plant has (`tests/support/shapes.py`), and the worst.  `make models` reads all
+plants as they are.
 """
 
 import asyncio
@@ -27,24 +29,24 @@ import pytest
 from gateway.model import Priority
 from gateway.modelling.description import Description, Told
 from gateway.modelling.formats import MODEL_FORMATS
+from gateway.modelling.table_file import written
 from tests.support.models import PLANTS, ROOT, described_plant, worst_description
 from tests.support.node import PEERS, node_for
+from tests.support.shapes import FILE, LOAD, described_shapes, one_of_each
 
 PYTHON = {"aas-test-engines": "aas_test_engines", "esmf-aspect-model-loader": "esmf_aspect_meta_model_python"}
 READER = ROOT / "tests/support/read_models.py"
 WORST = "worst"
-SHORT = ("plant", "brownfield")
-"""The plants of every run.  `make models` takes all, minutes."""
-LOAD = "stress"
-"""A plant of variables for load tests, without machines."""
-CHOSEN = [path for path in PLANTS if path.stem in SHORT or (os.environ.get("MODELS") == "all" and path.stem != LOAD)]
+SHAPES, SHORT = "shapes", "plant"
+IS_ALL = os.environ.get("MODELS") == "all"
+CHOSEN = [path for path in PLANTS if path.stem == SHORT or (IS_ALL and path.stem != LOAD)]
 
 
 @pytest.fixture(scope="module")
 def plants() -> Mapping[str, Description]:
     with asyncio.Runner() as runner:
         found = {path.stem: runner.run(described_plant(path)) for path in CHOSEN}
-    return {**found, WORST: worst_description()}
+    return {**found, SHAPES: described_shapes(), WORST: worst_description()}
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,12 @@ def read_by(library: str, kind: str, files: list[Path]) -> dict[str, int]:
     assert [each["file"] for each in answers] == list(map(str, files))
     assert {each["file"]: each["problems"] for each in answers if each["problems"]} == {}
     return {Path(each["file"]).stem: each["found"] for each in answers}
+
+
+@pytest.mark.skipif(not IS_ALL, reason="reads all plants: `make models`")
+def test_the_shapes_are_those_of_all_plants(plants: Mapping[str, Description]) -> None:
+    found = one_of_each([(path.stem, plants[path.stem].sources[0]) for path in CHOSEN])
+    assert "".join(written("edge-1", found)) == FILE.read_text(encoding="utf-8"), "python -m tests.support.shapes"
 
 
 def test_json_schema(plants: Mapping[str, Description], models: Path) -> None:
@@ -117,4 +125,4 @@ def test_thing_description(plants: Mapping[str, Description], models: Path) -> N
         thing = json.loads((models / f"{plant}.wot").read_bytes())
         validator.validate(thing)
         assert len(thing["properties"]) == len(list(description.points))
-        assert len(thing["actions"]) == len(description.sources[0].commands)
+        assert len(thing["actions"]) == sum(len(source.commands) for source in description.sources)
