@@ -96,8 +96,8 @@ def build(root: Path, program: Path, target: Path, version: str, architecture: s
     )
     _write(tree / "DEBIAN/control", control)
     package_file = target / f"{NAME}_{version}_{architecture}.deb"
-    command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(package_file)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    build = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(package_file)]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(tree)
     return package_file
 

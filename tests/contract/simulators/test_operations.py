@@ -329,7 +329,8 @@ def test_packml_counts_keeps_time_and_takes_modes_products_and_parameters() -> N
         assert current[1][6] == int(unit.state_s(60.0))
         modes = await read(plant, client, f"{admin}/ModeCumulativeTime")
         assert modes == [0, 60, 0, 0]
-        [count] = await read(plant, client, f"{admin}/ProdProcessedCount")  # type: ignore[misc]  # a list
+        processed: Any = await read(plant, client, f"{admin}/ProdProcessedCount")
+        [count] = processed
         good = unit.machine.good.to_bytes(4, "little")
         assert count.TypeId.Identifier == 69
         assert count.Body.startswith(bytes(4) + b"\x04\0\0\0part")
