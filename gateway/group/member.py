@@ -5,6 +5,8 @@ returns.  To give a work, it is ended first; then what it still has to say is ap
 """
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
@@ -24,6 +26,8 @@ from gateway.group.writing import SourceWriter, state_of
 LOOK_EVERY_S = 0.5
 SAVE_EVERY_S = 0.25
 PURGE_EVERY_S = 2.0
+RENEWED_S = 1.0
+"""After a quarter of the presence and so much more, a member that is there has shown itself again."""
 LEAVE_S = 2.0
 """How long the goodbye at the end may take."""
 
@@ -50,9 +54,7 @@ class Member:
         self._weight = weight
         self._judge = judge
         self._tasks = tasks
-        self._facts = {**facts, "begun": time.time()}
-        self._is_double = False
-        """Whether another process has this name."""
+        self._facts = {**facts, "pid": os.getpid()}
         self._works: dict[str, Work] = {}
         self._wanted: Callable[[], Mapping[str, str]] = dict
         self._apply: Callable[[], Awaitable[None]] = _nothing
@@ -60,6 +62,8 @@ class Member:
         self._changed = False
         """Whether a claim was lost, so that what runs must be looked at again."""
         self._shown = asyncio.Event()
+        self._is_shown = False
+        """Whether what others see under this name may be ours."""
         self.others: dict[str, Json] = {}
         self._brokers: set[str] = set()
         self._log = structlog.get_logger("gateway.group").bind(member=name)
@@ -82,6 +86,7 @@ class Member:
     async def take_part(self, wanted: Callable[[], Mapping[str, str]], apply: Callable[[], Awaitable[None]]) -> None:
         """Take and give works until cancelled.  `wanted` has the works that there are, and the route of each broker."""
         self._wanted, self._apply = wanted, apply
+        await self._wait_alone()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._show_regularly(), name="group: show")
             tasks.create_task(self._purge_regularly(), name="group: purge")
@@ -90,6 +95,7 @@ class Member:
     # -- being seen
 
     async def _show(self) -> None:
+        self._is_shown = True
         holds = {work: each.holding.claimed.epoch for work, each in self._works.items() if not each.holding.is_lost}
         since = {work: each.since_s for work, each in self._works.items()}
         await self.log.show(
@@ -142,8 +148,6 @@ class Member:
         if loop.time() - begun_s > self._judge.presence_s / 2:
             self._judge.silent_at_s = loop.time()  # it was stopped, or nobody answered: what it has seen is old
             return
-        if self._is_second(self.others.get(self.name, {})):
-            return
         wanted = self._wanted()
         self._brokers = {work for work in wanted if work.startswith("broker/")}
         members = {name: _seen(facts) for name, facts in self.others.items()}
@@ -153,15 +157,23 @@ class Member:
         if take := [work for work in following.take if work not in self._works]:  # what was lost must end first
             await self._take(take, wanted)
 
-    def _is_second(self, shown: Json) -> bool:
-        """Whether a process that began earlier shows itself under our name: it keeps what it has, we take nothing."""
-        begun, own = shown.get("begun"), self._facts["begun"]
-        is_double = isinstance(begun, float) and isinstance(own, float) and begun < own and not self._works
-        if is_double and not self._is_double:
-            next_ = "it takes nothing until that ends: give it a name of its own with --member"
-            self._log.error("another member of the group has this name", host=shown.get("host"), next=next_)
-        self._is_double = is_double
-        return is_double
+    async def _wait_alone(self) -> None:
+        """Wait until no other process shows itself under our name: what a killed one left of itself is not renewed."""
+        told = False
+        while True:
+            with suppress(Unavailable):
+                shown = (await self.log.members()).get(self.name)
+                if shown is None or _has_ended(shown):
+                    return
+                await asyncio.sleep(self._judge.presence_s / 4 + RENEWED_S)
+                again = (await self.log.members()).get(self.name)
+                if again is None or again.get("shown_at") == shown.get("shown_at"):
+                    return
+                if not told:
+                    next_ = "this one takes part when that ends: give it a name of its own with --member"
+                    self._log.error("another member of the group has this name", host=shown.get("host"), next=next_)
+                told = True
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _take(self, works: Collection[str], wanted: Mapping[str, str]) -> None:
         """Claim, learn how far the others came, and begin."""
@@ -244,8 +256,9 @@ class Member:
                 async with asyncio.TaskGroup() as tasks:
                     for work, each in works.items():
                         tasks.create_task(self._release(work, each), name=f"group: release {work}")
-                await self.log.hide(self.name)
-                await self.log.nudge()
+                if self._is_shown:
+                    await self.log.hide(self.name)
+                    await self.log.nudge()
         except (TimeoutError, Unavailable):
             self._log.warning(
                 "the log cannot be told that this member leaves", next="others replace it by its presence"
@@ -282,6 +295,20 @@ class Member:
                     if before > purged.get(name, 1):
                         await self.log.purge(f"source/{name}", before)
                         purged[name] = before
+
+
+def _has_ended(shown: Json) -> bool:
+    """Whether a process of this host that showed itself is gone."""
+    pid = shown.get("pid")
+    if shown.get("host") != socket.gethostname() or not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _seen(facts: Json) -> Seen:
