@@ -15,6 +15,7 @@ from gateway.importing.formats import IMPORT_FORMATS
 from gateway.importing.opc_publisher import ENTRY, NODE
 from gateway.importing.writing import written
 from gateway.loading import load
+from tests.support.ports import free_port
 from tests.support.published_nodes import EVERY_FIELD
 
 URL = "opc.tcp://127.0.0.1:4840"
@@ -57,6 +58,17 @@ def test_every_field_of_published_nodes_becomes_a_setting_or_is_told(tmp_path: P
         "opcua-pubsub", 10, 50,
     )  # fmt: skip
     assert config.all_brokers[0].expiry == 3600.0
+
+
+def test_plan_takes_what_is_made_of_every_field_and_asks_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in the configuration would be exit code 78; here only the server is not there."""
+    nobody = f"opc.tcp://127.0.0.1:{free_port()}"
+    imported("opc-publisher", json.dumps(EVERY_FIELD).replace("opc.tcp://press:4840", nobody), tmp_path)
+    monkeypatch.setenv("OPCUA_PASSWORD_SHOP", "x")
+    done = CliRunner().invoke(cli, ["plan", str(tmp_path / "made.yaml")])
+    assert (done.exit_code, nobody in done.output) == (69, True), done.output
 
 
 def test_a_secret_of_an_imported_file_is_in_nothing_that_is_written(tmp_path: Path) -> None:
