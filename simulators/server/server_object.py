@@ -21,6 +21,7 @@ from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, numeri
 from simulators.server.nodes import value as data_value
 from simulators.server.sessions import Core, Session
 from simulators.server.space import HAS_COMPONENT, ORGANIZES, Space, bind_method
+from simulators.server.standard_space import standard_nodes
 from simulators.server.subscriptions import SHORTEST_INTERVAL_MS, Subscription
 
 PROFILES = (
@@ -111,8 +112,6 @@ def _set(space: Space, number: int, content: object, kind: ua.VariantType) -> No
 @cache
 def _without_code() -> tuple[ua.NodeId, ...]:
     """The methods of the standard address space."""
-    from simulators.server.sessions import standard_nodes
-
     found = []
     for node_id, node in standard_nodes().items():
         held = node.attributes[AttributeIds.NodeClass].value

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from asyncua import ua
@@ -21,11 +21,9 @@ from asyncua.common.connection import TransportLimits
 from asyncua.common.node import Node
 from asyncua.common.utils import Buffer, ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
-from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData, NodeManagementService
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
-from asyncua.server.standard_address_space.standard_address_space import fill_address_space
 from asyncua.server.uaprocessor import PublishRequestData, UaProcessor
 from asyncua.server.user_managers import UserManager
 from asyncua.ua.ua_binary import struct_from_binary
@@ -35,6 +33,7 @@ from simulators.server.history import Points
 from simulators.server.limits import bounded
 from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, numeric, opaque_id, status
 from simulators.server.reading import as_asked, check_read
+from simulators.server.standard_space import copied, standard_nodes
 from simulators.server.subscriptions import Answer, Ask, Subscription, Subscriptions
 
 Judge = Callable[[ua.WriteValue, User], ua.StatusCode | None]
@@ -332,24 +331,6 @@ class Listener(BinaryServer):
     async def start(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(self._make_protocol, sock=self._bound)
         self.cleanup_task = asyncio.create_task(self._close_task_loop(), name="opcua-clean-up")
-
-
-@cache
-def standard_nodes() -> Mapping[ua.NodeId, NodeData]:
-    """The address space that every OPC UA server has.  Built once, as it takes a second; nobody may change it."""
-    store = AddressSpace()
-    fill_address_space(NodeManagementService(store))  # type: ignore[no-untyped-call]  # generated code
-    return {node_id: store[node_id] for node_id in store.keys()}  # noqa: SIM118 - it is no dict
-
-
-def copied(node: NodeData) -> NodeData:
-    """A copy of a node, with values that nobody changes in place."""
-    twin = NodeData(node.nodeid)
-    twin.references = list(node.references)
-    for attribute, held in node.attributes.items():
-        assert held.value is not None
-        twin.attributes[attribute] = AttributeValue(held.value)
-    return twin
 
 
 class Core(InternalServer):
