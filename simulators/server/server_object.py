@@ -1,7 +1,6 @@
 """The Server object of each server: capabilities, diagnostics, namespaces and its methods (OPC UA Part 5, 6.3).
 
-Filled once, before the first client connects.  Diagnostics are made when they are read.  Methods that nothing stands
-behind are not executable.
+Filled once, before the first client connects.  Diagnostics are made when they are read.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +20,6 @@ from simulators.server.nodes import AttributeIds, ObjectIds, StatusCodes, numeri
 from simulators.server.nodes import value as data_value
 from simulators.server.sessions import Core, Session
 from simulators.server.space import HAS_COMPONENT, ORGANIZES, Space, bind_method
-from simulators.server.standard_space import standard_nodes
 from simulators.server.subscriptions import SHORTEST_INTERVAL_MS, Subscription
 
 PROFILES = (
@@ -65,7 +63,6 @@ def build_date() -> datetime:
 def fill(core: Core, uris: list[str]) -> None:
     """Fill the Server object.  `uris`: the namespaces, by index."""
     space = Space(core.aspace)
-    _close_methods(space)
     for name, (content, kind) in CAPABILITIES.items():
         _set(space, getattr(ObjectIds, f"Server_ServerCapabilities_{name}"), content, kind)
     _set(space, ObjectIds.Server_ServerCapabilities_MaxSessions, core.session_limit, NUMBER)
@@ -107,26 +104,6 @@ def _set(space: Space, number: int, content: object, kind: ua.VariantType) -> No
     node = space.store.get(numeric(number))
     if node is not None:
         node.attributes[AttributeIds.Value].value = data_value(content, kind, now, now)
-
-
-@cache
-def _without_code() -> tuple[ua.NodeId, ...]:
-    """The methods of the standard address space."""
-    found = []
-    for node_id, node in standard_nodes().items():
-        held = node.attributes[AttributeIds.NodeClass].value
-        if held is not None and held.Value is not None and held.Value.Value == ua.NodeClass.Method:
-            found.append(node_id)
-    return tuple(found)
-
-
-def _close_methods(space: Space) -> None:
-    shut = ua.DataValue(ua.Variant(False, TRUTH))
-    for node_id in _without_code():
-        node = space.store[node_id]
-        if node.call is None:
-            for attribute in (AttributeIds.Executable, AttributeIds.UserExecutable):
-                node.attributes[attribute].value = shut
 
 
 def _add_namespace(space: Space, index: int, uri: str) -> None:
