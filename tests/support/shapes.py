@@ -27,7 +27,7 @@ _Row = tuple[Tag, TagFacts]
 def one_of_each(plants: Sequence[tuple[str, SourceTable]]) -> list[SourceTable]:
     """By plant, the first machine of each shape that no earlier one has."""
     seen: set[object] = set()
-    found = []
+    found: list[SourceTable] = []
     for plant, table in plants:
         machines: dict[str, list[_Row]] = {}
         for row in zip(table.tags, table.facts, strict=True):
