@@ -46,12 +46,12 @@ CAPABILITIES: Mapping[str, tuple[object, ua.VariantType]] = {
     "MaxWhereClauseParameters": (MOST_WHERE, NUMBER),
 }  # fmt: skip
 PUBLISHED: Mapping[str, tuple[str, datetime]] = {
-    "http://opcfoundation.org/UA/DI/": ("1.04.0", datetime(2022, 11, 3, tzinfo=UTC)),
-    "http://opcfoundation.org/UA/Machinery/": ("1.04.0", datetime(2024, 6, 1, tzinfo=UTC)),
-    "http://opcfoundation.org/UA/PackML/": ("1.01", datetime(2020, 10, 8, tzinfo=UTC)),
-    "http://opcfoundation.org/UA/MachineTool/": ("1.01.1", datetime(2022, 2, 28, tzinfo=UTC)),
+    "http://opcfoundation.org/UA/DI/": ("1.05.0", datetime(2025, 11, 15, tzinfo=UTC)),
+    "http://opcfoundation.org/UA/Machinery/": ("1.04.1", datetime(2026, 1, 1, tzinfo=UTC)),
+    "http://opcfoundation.org/UA/PackML/": ("1.01", datetime(2020, 10, 8, 11, 8, tzinfo=UTC)),
+    "http://opcfoundation.org/UA/MachineTool/": ("1.02.0", datetime(2024, 11, 1, tzinfo=UTC)),
 }
-"""Version and publication of the specifications whose types we serve."""
+"""Version and publication of the NodeSet files whose types we serve."""
 
 
 @cache

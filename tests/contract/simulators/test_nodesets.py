@@ -4,12 +4,14 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from simulators.server.models import HOW, TABLES, Ref, Row, table
+from simulators.server.server_object import PUBLISHED
 
 FOLDER = Path(__file__).parents[2] / "peers" / "node_modules" / "node-opcua-nodesets" / "nodesets"
 FILES = {
@@ -195,3 +197,11 @@ def test_the_comparison_notices_a_wrong_node() -> None:
     moved = Row(row.ref, row.node_class, ("p", "Halted"), row.how, row.parent, row.type)
     assert list(differences(row, official.nodes[row.ref], official.letters)) == []
     assert len(list(differences(moved, official.nodes[row.ref], official.letters))) == 1
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_server_tells_the_version_and_the_publication_of_the_official_file(name: str) -> None:
+    model = ET.parse(FOLDER / FILES[name]).getroot().find(f"{NODES}Models/{NODES}Model")
+    assert model is not None
+    version, published = PUBLISHED[str(model.get("ModelUri"))]
+    assert (version, published) == (model.get("Version"), datetime.fromisoformat(str(model.get("PublicationDate"))))
