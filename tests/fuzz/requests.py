@@ -6,7 +6,7 @@ from contextlib import suppress
 import orjson
 
 from gateway.commands.answers import Answer
-from gateway.commands.arrival import Arrival, check_time, hall_of, lies_below, read
+from gateway.commands.arrival import Arrival, check_time, expand_of_clouds, hall_of, lies_below, read
 from gateway.commands.codecs.choose import CODECS
 from gateway.commands.entries import Entry, known_of
 from gateway.commands.forms import Told, answer_of, audit_of
@@ -16,7 +16,6 @@ from gateway.commands.request import digest_of
 from gateway.config.commands import CommandsConfig, WriteConfig
 from gateway.delivery import Packet
 from gateway.operations import Facts, FieldForm, Form
-from gateway.topics import expand
 from gateway.values import Typed
 
 _CONFIG = CommandsConfig.model_validate(
@@ -26,13 +25,16 @@ _CONFIG = CommandsConfig.model_validate(
     }
 )  # fmt: skip
 _HALL = hall_of("edge", _CONFIG, {"shop": ("shop",), "opc.tcp://shop:4840": ("shop",)})
-_LEVELS = {"requester": "mes", "source": "shop", "method": "ValueWrite_V2", "rid": "?$rid=12345678", "device": "shop"}
+_LEVELS = {
+    "requester": "mes", "source": "shop", "method": "ValueWrite_V2", "rid": "?$rid=12345678", "device": "shop",
+    "product": "pumps", "service": "restart", "version": "?$version=7", "status": "200",
+}  # fmt: skip
 _TOPICS = [
     re.sub(r"\{(\w+)\}", lambda found: _LEVELS[found[1]], topic)
     for listening in _HALL.listenings for topic in listening.templates
 ]  # fmt: skip
 """One for each way that requests come."""
-_HOMES = [expand(each.replies, {"gateway": "edge", "requester": "mes"}) for each in _HALL.listenings]
+_HOMES = [expand_of_clouds(each.replies, {"gateway": "edge", **_LEVELS}) for each in _HALL.listenings]
 _HOME = _HOMES[0]
 _NOW_NS = 1_795_996_800_000_000_000
 _FORMS = {
