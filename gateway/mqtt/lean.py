@@ -42,11 +42,6 @@ _ID_OF_SUBSCRIBE = 65_535
 """No publish uses this packet id."""
 _MOST_A_TURN = 100
 """Packets read in one turn of the loop, besides PUBACKs of open publishes."""
-_GATHER_S = 0.002
-"""How long PUBACKs gather before they are read, where a burst is partly acknowledged and the window has room.
-
-A broker acknowledges the messages of a burst one by one; without this, each PUBACK would wake the process.
-"""
 _GOODBYE_S = 1.0
 """How long a closing connection may take to send its buffer."""
 _MOST_GOOD_TOPICS = 10_000
@@ -188,8 +183,6 @@ class LeanSink(asyncio.Protocol):
         receipt_at_once(self._sock)
         self._incoming = self._incoming + data if self._incoming else data
         self._read()
-        if 0 < len(self.in_flight.open) <= self.window // 2 and not self._incoming:
-            self._let_gather()
 
     def _read(self) -> None:
         """Read received packets, as many as one turn of the loop allows."""
@@ -224,12 +217,6 @@ class LeanSink(asyncio.Protocol):
         assert self._transport is not None
         self._transport.pause_reading()
         self._loop.call_soon(self._read_on)
-
-    def _let_gather(self) -> None:
-        """Pause reading for a moment, so that the PUBACKs on their way are read in one turn."""
-        assert self._transport is not None
-        self._transport.pause_reading()
-        self._loop.call_later(_GATHER_S, self._read_on)
 
     def _read_on(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

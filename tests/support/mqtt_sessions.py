@@ -84,14 +84,6 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.closed = False
-        self.reads = asyncio.Event()
-        self.reads.set()
-
-    def pause_reading(self) -> None:
-        self.reads.clear()
-
-    def resume_reading(self) -> None:
-        self.reads.set()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.closed:

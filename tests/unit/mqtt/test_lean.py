@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 
 import mqtt5
 from hypothesis import given, settings
@@ -77,29 +76,6 @@ def test_no_bytes_of_a_broker_raise_anything(chunks: list[bytes]) -> None:
             sink.data_received(chunk)
 
     on_a_session(body)
-
-
-def test_pubacks_of_a_burst_gather_for_a_moment_and_those_of_a_full_window_are_read_at_once() -> None:
-    async def run() -> None:
-        unused = socket.socket()
-        unused.close()
-        wire, sink = Wire(), LeanSink(unused, parse("mqtt://broker"), replace(TERMS, window=8))
-        sink.connection_made(wire)
-        sink.data_received(mqtt5.ConnAckPacket().write())
-        futures = [sink.send(message()) for _ in range(8)]
-        for packet_id in (1, 2, 3):
-            sink.data_received(puback(packet_id, 0))
-            assert wire.reads.is_set()  # the window is more than half full: what frees it must not wait
-        sink.data_received(puback(4, 0))
-        assert not wire.reads.is_set()
-        async with asyncio.timeout(10):
-            await wire.reads.wait()
-        sink.data_received(b"".join(puback(packet_id, 0) for packet_id in (5, 6, 7, 8)))
-        assert wire.reads.is_set()  # nothing is on its way any more
-        assert all(future.done() for future in futures)
-        sink.connection_lost(None)
-
-    asyncio.run(run())
 
 
 def test_packet_ids_wrap_and_skip_those_in_flight() -> None:
