@@ -97,7 +97,7 @@ def live_page(url: str, picture: Path) -> None:
 
     async def body() -> None:
         async with browsing() as page:
-            await page.look(1280, 1000)
+            await page.look(1280, 1600)
             await page.open(url)
             await page.wait("document.body?.dataset.fresh === 'fresh'")
             await page.ask("document.querySelector('#words').focus()")

@@ -95,8 +95,8 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     async def picture(self, path: Path) -> None:
-        """All of the page as a PNG file."""
-        told = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        """What the window shows, as a PNG file."""
+        told = await self.call("Page.captureScreenshot")
         path.write_bytes(base64.b64decode(str(told["data"])))
 
 
