@@ -26,6 +26,7 @@ class Page:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._last = 0
+        self._width, self._height = 800, 600
         self.complaints: list[str] = []
         """What the browser said in its console: refused by the policy, errors of scripts."""
         self.requested: set[str] = set()
@@ -88,6 +89,7 @@ class Page:
 
     async def look(self, width: int, height: int = 900, *, dark: bool = False) -> None:
         """Be so wide, and prefer dark or light."""
+        self._width, self._height = width, height
         await self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -95,8 +97,9 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     async def picture(self, path: Path) -> None:
-        """What the window shows, as a PNG file."""
-        told = await self.call("Page.captureScreenshot")
+        """The upper part of the page as a PNG file, as much as the window is wide and high."""
+        shown = {"x": 0, "y": 0, "width": self._width, "height": self._height, "scale": 1}
+        told = await self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=shown)
         path.write_bytes(base64.b64decode(str(told["data"])))
 
 
