@@ -3,13 +3,17 @@
 A name may have addresses that lead nowhere: IPv6 for a host with IPv4 only, or an old address of a broker.  So attempts
 are staggered: the next one starts when the last has failed or has been silent for a quarter of a second, and all of
 them run until one succeeds.  Each attempt has nearly the whole time that the caller allows.
+
+`explain` says in words why a connection failed, the same for every protocol.
 """
 
 import asyncio
 import itertools
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Protocol
 
 from gateway.in_thread import in_thread
 
@@ -107,3 +111,65 @@ async def resolve(host: str, port: int) -> list[Target]:
             raise socket.gaierror(socket.EAI_NONAME, "it is not a valid name") from error
 
     return await in_thread(look, f"resolve {host}")
+
+
+class HasHost(Protocol):
+    """An address."""
+
+    @property
+    def host(self) -> str:
+        """A name, or an IP address."""
+
+
+def explain(error: BaseException, address: HasHost) -> str:
+    """The second half of a sentence that begins with the address."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"shows a certificate that is not accepted: {_certificate(error, address)}"
+        case ssl.SSLError():
+            return f"does not agree on TLS: {_tls(error)}"
+        case ConnectionRefusedError():
+            return "refuses the connection: is a broker running there, and is the port right?"
+        case socket.gaierror():
+            return f"cannot be found: the name {address.host} does not resolve ({error.strerror})"
+        case ConnectionResetError() | BrokenPipeError():
+            return "cut the connection"
+        case OSError():
+            return f"cannot be reached: {error.strerror or error}"
+        case _:
+            return f"failed: {error}"
+
+
+def _certificate(error: ssl.SSLCertVerificationError, address: HasHost) -> str:
+    if error.verify_code in (62, 64):
+        return f"it is not for the name {address.host}"
+    return _REFUSED.get(error.verify_code, error.verify_message)
+
+
+_REFUSED = {
+    2: "a certificate between it and its authority is missing, or its authority is not trusted",
+    3: "there is no revocation list of its authority",
+    9: "it is not valid yet",
+    10: "the certificate has expired",
+    11: "the revocation list of its authority is not valid yet",
+    12: "the revocation list of its authority is out of date",
+    18: "it is signed by itself, and its authority is not trusted here",
+    19: "its authority is not trusted here",
+    20: "its authority is not trusted here, or a certificate between is missing",
+    21: "a certificate between it and its authority is missing",
+    23: "it is revoked",
+}
+"""By the code of OpenSSL (X509_V_ERR_…), which also has 62 and 64 for another name and another address."""
+
+
+def _tls(error: ssl.SSLError) -> str:
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    hints = {
+        "wrong version number": "this port does not speak TLS",
+        "record layer failure": "this port does not speak TLS",
+        "tlsv13 alert certificate required": "it asks for a client certificate",
+        "tlsv1 alert unknown ca": "it does not accept our client certificate (unknown CA)",
+        "unsupported protocol": "it only offers a TLS version older than allowed",
+        "tlsv1 alert protocol version": "it does not offer the requested TLS version",
+    }
+    return hints.get(reason, reason)

@@ -124,7 +124,8 @@ class CredentialsConfig(Strict):
         return self.key is not None or self.group_key is not None
 
 
-BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
+MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
+BROKER_SCHEMES = MQTT_SCHEMES
 _BrokerUrl = Annotated[str, url_of(*BROKER_SCHEMES)]
 
 

@@ -1,11 +1,12 @@
 """The MQTT adapter: one session with one broker, and the outcome of every publish.
 
-`open_sink` opens a session.  `reasons` holds the reason codes, `limits` the limits of a broker; `dial` and `tls` open
-the connection.  Two session classes fulfil one contract (`gateway/delivery`).
+`open_sink` opens a session.  `reasons` holds the reason codes, `limits` the limits of a broker; `dial` opens the
+connection.  Two session classes fulfil one contract (`gateway/delivery`).
 """
 
+from gateway import tls
 from gateway.config import BrokerConfig
-from gateway.mqtt import credentials, tls
+from gateway.mqtt import credentials
 from gateway.mqtt.connect import open_sink, problems_with
 
 __all__ = ["certificate_expires_s", "credential_expires_s", "open_sink", "problems_with"]

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from gateway.delivery.inflight import InFlight
 from gateway.errors import Unavailable
 from gateway.mqtt.inbound import Inbox
-from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, BrokerLimits
 from gateway.mqtt.packets import MOST_INCOMING_BYTES, header_length, read_publish, read_suback
 from gateway.mqtt.properties import (

@@ -15,7 +15,7 @@ import aiomqtt
 
 from gateway.mqtt.dial import HANDSHAKE_S, Socket, during_handshake
 from gateway.mqtt.paho_edge import connect_on
-from gateway.mqtt.tls import shown_expires_s
+from gateway.tls import shown_expires_s
 
 
 class BlockingConnect:

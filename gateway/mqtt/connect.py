@@ -22,7 +22,7 @@ import msgspec
 import gateway.mqtt.credentials as credentials
 import gateway.mqtt.dial as dial
 import gateway.mqtt.provisioning as provisioning
-import gateway.mqtt.tls as tls
+import gateway.tls as tls
 from gateway.config import BrokerConfig
 from gateway.delivery import LateStage, Presence
 from gateway.errors import ConfigError, Unavailable

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.config.broker import BROKER_SCHEMES
+from gateway.config.broker import MQTT_SCHEMES
 from gateway.errors import Unavailable
-from gateway.tcp import connect_tcp
+from gateway.tcp import connect_tcp, explain
 from gateway.urls import parse_url
 
 HANDSHAKE_S = 86_400.0
@@ -58,7 +58,7 @@ class Socket:
 
 def parse(url: str) -> Address:
     """Split `mqtts://host:8883` or `wss://host/mqtt`.  Raises `ValueError` with the remedy."""
-    parts = parse_url(url, BROKER_SCHEMES)
+    parts = parse_url(url, MQTT_SCHEMES)
     return Address(
         url=url,
         host=parts.host,
@@ -93,60 +93,6 @@ def translated(address: Address, limit: HasLimit) -> Iterator[None]:
         raise Unavailable(f"{address} gave no answer within {limit.limit_s:g} s") from error
     except OSError as error:
         raise Unavailable(f"{address} {explain(error, address)}") from error
-
-
-def explain(error: BaseException, address: Address) -> str:
-    """The second half of a sentence that begins with the address."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"shows a certificate that is not accepted: {_certificate(error, address)}"
-        case ssl.SSLError():
-            return f"does not agree on TLS: {_tls(error)}"
-        case ConnectionRefusedError():
-            return "refuses the connection: is a broker running there, and is the port right?"
-        case socket.gaierror():
-            return f"cannot be found: the name {address.host} does not resolve ({error.strerror})"
-        case ConnectionResetError() | BrokenPipeError():
-            return "cut the connection"
-        case OSError():
-            return f"cannot be reached: {error.strerror or error}"
-        case _:
-            return f"failed: {error}"
-
-
-def _certificate(error: ssl.SSLCertVerificationError, address: Address) -> str:
-    if error.verify_code in (62, 64):
-        return f"it is not for the name {address.host}"
-    return _REFUSED.get(error.verify_code, error.verify_message)
-
-
-_REFUSED = {
-    2: "a certificate between it and its authority is missing, or its authority is not trusted",
-    3: "there is no revocation list of its authority",
-    9: "it is not valid yet",
-    10: "the certificate has expired",
-    11: "the revocation list of its authority is not valid yet",
-    12: "the revocation list of its authority is out of date",
-    18: "it is signed by itself, and its authority is not trusted here",
-    19: "its authority is not trusted here",
-    20: "its authority is not trusted here, or a certificate between is missing",
-    21: "a certificate between it and its authority is missing",
-    23: "it is revoked",
-}
-"""By the code of OpenSSL (X509_V_ERR_…), which also has 62 and 64 for another name and another address."""
-
-
-def _tls(error: ssl.SSLError) -> str:
-    reason = (error.reason or str(error)).replace("_", " ").lower()
-    hints = {
-        "wrong version number": "this port does not speak TLS",
-        "record layer failure": "this port does not speak TLS",
-        "tlsv13 alert certificate required": "it asks for a client certificate",
-        "tlsv1 alert unknown ca": "it does not accept our client certificate (unknown CA)",
-        "unsupported protocol": "it only offers a TLS version older than allowed",
-        "tlsv1 alert protocol version": "it does not offer the requested TLS version",
-    }
-    return hints.get(reason, reason)
 
 
 def receipt_at_once(sock: socket.socket) -> None:

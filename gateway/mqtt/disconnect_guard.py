@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.delivery import Outcome, Verdict
+from gateway.delivery.inflight import InFlight
+from gateway.delivery.line_rate import LineRate
 from gateway.delivery.passing import fail
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.around import AroundSink
-from gateway.mqtt.inflight import InFlight
-from gateway.mqtt.line_rate import LineRate
 from gateway.mqtt.presence import PresenceHistory, PresentSink
 from gateway.mqtt.provisioning import Assigned
 from gateway.mqtt.reasons import CUT_OFF

@@ -26,17 +26,18 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 import gateway.mqtt.paho_edge as paho_edge
 from gateway.delivery import DELIVERED, Outcome, Packet
+from gateway.delivery.inflight import InFlight
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.blocking import BlockingConnect
-from gateway.mqtt.dial import Address, Socket, explain
+from gateway.mqtt.dial import Address, Socket
 from gateway.mqtt.inbound import Inbox
-from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.limits import MAX_PACKET_BYTES, RECEIVE_MAXIMUM, BrokerLimits, refusal
 from gateway.mqtt.packets import MOST_INCOMING_BYTES
 from gateway.mqtt.paho_properties import bounds, packet_of, properties_of, reason_of, values_of, will_of
 from gateway.mqtt.reasons import ABOUT_WHAT_WE_SENT, of_puback
 from gateway.mqtt.sink import SESSION_KEPT_S, SessionSettings, Version, VersionRefusedError, refused
+from gateway.tcp import explain
 
 _QUIET = logging.getLogger("gateway.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # we get every fact it would report as an outcome or as Unavailable

@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
 from gateway.delivery import Packet
+from gateway.delivery.inflight import InFlight
 from gateway.errors import Rejected
-from gateway.mqtt.inflight import InFlight
 
 WINDOW = 16
 """The largest number of messages that wait for our PUBACK."""

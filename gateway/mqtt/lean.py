@@ -16,13 +16,13 @@ from typing import cast
 import mqtt5
 
 from gateway.delivery import DELIVERED, Outcome, Packet
+from gateway.delivery.inflight import InFlight, unsent_bytes
 from gateway.errors import Unavailable, cause_of
 from gateway.model import Message
 from gateway.mqtt.alias import TopicAliases
 from gateway.mqtt.answers import Answers
-from gateway.mqtt.dial import HANDSHAKE_S, Address, Socket, during_handshake, explain, receipt_at_once
+from gateway.mqtt.dial import HANDSHAKE_S, Address, Socket, during_handshake, receipt_at_once
 from gateway.mqtt.inbound import Inbox
-from gateway.mqtt.inflight import InFlight, unsent_bytes
 from gateway.mqtt.limits import BrokerLimits, size_refusal, topic_refusal
 from gateway.mqtt.packets import (
     MOST_INCOMING_BYTES,
@@ -35,7 +35,8 @@ from gateway.mqtt.packets import (
 )
 from gateway.mqtt.reasons import of_puback
 from gateway.mqtt.sink import SessionSettings, Version, VersionRefusedError
-from gateway.mqtt.tls import shown_expires_s
+from gateway.tcp import explain
+from gateway.tls import shown_expires_s
 
 _PUBACK = 0x40
 _ID_OF_SUBSCRIBE = 65_535

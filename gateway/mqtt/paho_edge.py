@@ -23,7 +23,7 @@ from paho.mqtt import MQTTException
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 
-from gateway.mqtt.inflight import unsent_bytes as unsent
+from gateway.delivery.inflight import unsent_bytes as unsent
 
 NONSENSE = (
     ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError, struct.error, MQTTException,

@@ -19,10 +19,10 @@ from functools import partial
 from typing import Protocol
 
 from gateway.delivery import Presence, Verdict
+from gateway.delivery.inflight import InFlight
 from gateway.errors import Unavailable
 from gateway.link import HELD_S
 from gateway.model import Message
-from gateway.mqtt.inflight import InFlight
 from gateway.mqtt.sink import Sink
 
 PRESENCES_NOT_SURVIVED = 2

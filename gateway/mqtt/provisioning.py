@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import gateway.mqtt.credentials as credentials
-import gateway.mqtt.tls as tls
+import gateway.tls as tls
 from gateway.config import BrokerConfig
 from gateway.config.from_profile import url_at
 from gateway.errors import ConfigError, Unavailable

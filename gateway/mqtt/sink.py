@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gateway.delivery import LateStage, Session
+from gateway.delivery.line_rate import LineRate
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt.limits import BrokerLimits
-from gateway.mqtt.line_rate import LineRate
 
 Version = Literal["5", "3.1.1"]
 

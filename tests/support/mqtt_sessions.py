@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
+from gateway.delivery.line_rate import LineRate
 from gateway.errors import Unavailable
 from gateway.model import Message
 from gateway.mqtt import dial
 from gateway.mqtt.general import open_general
 from gateway.mqtt.lean import open_lean
-from gateway.mqtt.line_rate import LineRate
 from gateway.mqtt.patience import Patience
 from gateway.mqtt.sink import SessionSettings, Sink
 

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "shipped", "in_thread", "tcp", "model", "values", "topics",
-    "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "metrics",
-    "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group", "payload",
-    "loading", "shaping", "opcua", "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load", "enrolment",
-    "web", "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
+    "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "tls",
+    "metrics", "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group",
+    "payload", "loading", "shaping", "opcua", "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load",
+    "enrolment", "web", "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",

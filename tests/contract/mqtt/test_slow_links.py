@@ -15,12 +15,12 @@ import pytest
 
 from gateway import mqtt
 from gateway.config import BrokerConfig
+from gateway.delivery.line_rate import LineRate
 from gateway.errors import Unavailable
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, books_of
 from gateway.model import Message
 from gateway.mqtt import open_sink
-from gateway.mqtt.line_rate import LineRate
 from gateway.pipeline.forward import forward
 from tests.support import brokers
 from tests.support.composition import MOST_AT_ONCE, Composition

@@ -6,10 +6,10 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from gateway import tls
 from gateway.cli import cli
 from gateway.config import BrokerConfig, Secret
 from gateway.errors import EXIT_CONFIG, ConfigError
-from gateway.mqtt import tls
 from gateway.run.sink_kinds import check_sinks
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.mqtt.line_rate import LEAST_BYTES_PER_S, LEAST_MESSAGE_BYTES, LineRate
+from gateway.delivery.line_rate import LEAST_BYTES_PER_S, LEAST_MESSAGE_BYTES, LineRate
 
 TIMEOUT_S = 20.0
 

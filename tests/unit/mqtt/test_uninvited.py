@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from gateway.mqtt.inflight import MOST_STRAYS
+from gateway.delivery.inflight import MOST_STRAYS
 from gateway.mqtt.packets import MOST_INCOMING_BYTES
 from tests.support.mqtt_fake import fake_broker, puback, suback
 from tests.support.mqtt_sessions import SPEAKS_5, Session, message, opened, reason_of

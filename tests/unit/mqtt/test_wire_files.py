@@ -10,7 +10,7 @@ from gateway.config import BrokerConfig, TlsConfig
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.mqtt import certificate_expires_s, open_sink
-from gateway.mqtt.tls import context, problems_with
+from gateway.tls import context, problems_with
 
 
 @pytest.mark.parametrize("key", ["ca", "crl", "certificate"])

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.delivery import DELIVERED, Outcome
+from gateway.delivery.line_rate import LineRate
 from gateway.errors import Unavailable
-from gateway.mqtt.line_rate import LineRate
 
 MOST_STRAYS = 100
 """The tolerated number of answers without a request, in addition to one per verdict."""
