@@ -90,6 +90,12 @@ COMMANDS = (
         examples("gateway top", "gateway top http://127.0.0.1:9465 --once"),
     ),
     Late(
+        "tap",
+        "gateway.cli.tap:tap",
+        "Show what passes inside a running gateway: values as decoded and as shaped, messages as stored.",
+        examples("gateway tap", "gateway tap --tag '**/Temperature*' --stage shape", "gateway tap --count 10 --json"),
+    ),
+    Late(
         "command",
         "gateway.cli.command:command",
         "Send a command to a machine, or to the gateway itself, by the broker.",

@@ -1,30 +1,24 @@
 """`gateway top`: the screen of the live page in a terminal, from the API of a running gateway."""
 
-import json
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gateway.errors import ConfigError, Unavailable
+from gateway.cli.asking import USUAL_URL, Gateway, Json, TokenOption
+from gateway.errors import Unavailable
 
 LEVELS = {"good": "green", "warning": "yellow", "bad": "bold red"}
 STATES = {"up": "green", "connecting": "yellow", "down": "bold red"}
-WITHIN_S = 5.0
-Json = Mapping[str, Any]
 
 
 def top(
     url: Annotated[
         str, typer.Argument(metavar="[URL]", help="The gateway's HTTP address: `http` of its configuration.")
-    ] = "http://127.0.0.1:9464",
+    ] = USUAL_URL,
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
-    token_file: Annotated[Path | None, typer.Option(help="File with the token, where looking needs one.")] = None,
+    token_file: TokenOption = None,
     once: Annotated[bool, typer.Option("--once", help="Print one screen and end.")] = False,
 ) -> None:
     """Show a running gateway in this terminal: verdict, servers, brokers, the disk, the last events.
@@ -37,8 +31,8 @@ def top(
     from gateway.cli.common import problems_told
 
     with problems_told():
-        token = _token(token_file)
-        state = asked(url, token)
+        gateway = Gateway(url, token_file)
+        state = gateway.ask("state")
         console = Console()
         if once or not sys.stdout.isatty():
             console.print(screen(state, console.width, 1000, ""))
@@ -46,38 +40,11 @@ def top(
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
                 try:
-                    state, away = asked(url, token), ""
+                    state, away = gateway.ask("state"), ""
                 except Unavailable as error:
                     away = str(error)
                 live.update(screen(state, console.width, console.height, away), refresh=True)
                 time.sleep(every)
-
-
-def _token(file: Path | None) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip() if file is not None else ""
-    except OSError as error:
-        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
-
-
-def asked(url: str, token: str) -> Json:
-    """The state of a gateway.  Raises `Unavailable`."""
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError([f"{url}: write an address as http://host:port"])
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(f"{url.rstrip('/')}/api/v1/state", headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:
-            state: Json = json.load(answer)
-            return state
-    except urllib.error.HTTPError as error:
-        why = "looking needs the token: --token-file" if error.code in (401, 403) else f"HTTP {error.code}"
-        raise Unavailable(f"{url}: {why}") from error
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise Unavailable(
-            f"{url} does not answer as a gateway: {reason}; is it running, and is http.port so?"
-        ) from error
 
 
 def screen(state: Json, columns: int, lines: int, away: str) -> Any:

@@ -29,6 +29,7 @@ from gateway.outbox import Buffer
 from gateway.pipeline.halves import halves, without_value
 from gateway.pipeline.routing import Encoded, SourceRoutes
 from gateway.pipeline.standing import Standing
+from gateway.pipeline.tap import Tap
 from gateway.shaping import Shaped, Shaper
 from gateway.shaping.checkpoint import lost, unwrap, wrap
 
@@ -85,8 +86,11 @@ class Intake:
         on_stored: OnStored = lambda encoded: None,
         on_dropped: OnStored = lambda encoded: None,
         standing: Standing | None = None,
+        taps: Sequence[Tap] = (),
     ) -> None:
         self.name = name
+        self._taps = taps
+        """Those who look at present: usually nobody."""
         self._standing = standing or Standing()
         self._routes = routes
         self._watch = watch
@@ -115,6 +119,8 @@ class Intake:
         if self._lost:
             batch, self._lost = replace(batch, gaps=(*self._lost, *batch.gaps)), ()
         self._standing.take(batch)
+        for tap in self._taps:
+            tap.values("decode", batch)
         if self._shaper is None:
             self._mark = batch.checkpoint or self._mark
             await self._append([batch], batch.checkpoint, self._metrics.received.inc)
@@ -169,6 +175,9 @@ class Intake:
         if self._standing.seen is not None:
             for batch in batches:
                 self._standing.pass_on(batch)
+        for tap in self._taps:
+            for batch in batches:
+                tap.values("shape", batch)
         stored = self._begin(batches, checkpoint, count)
         await (stored[0] if len(stored) == 1 else asyncio.gather(*stored))
 
@@ -179,6 +188,8 @@ class Intake:
         def stored() -> None:
             count(encoded.values)
             self._on_stored(encoded)
+            for tap in self._taps:
+                tap.messages(self.name, encoded)
 
         try:
             return [self._store(encoded, checkpoint, stored)]

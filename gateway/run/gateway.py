@@ -23,6 +23,7 @@ from gateway.payload.presence import hash_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.routing import Encoded, Routing
 from gateway.pipeline.standing import Standing
+from gateway.pipeline.tap import Tap
 from gateway.run.added import Added
 from gateway.run.history import History
 from gateway.run.taking import Reload
@@ -92,6 +93,8 @@ class Gateway:
     """As the file has it, without them."""
     standing: dict[str, Standing] = field(default_factory=dict)
     """How the tags of each source stand."""
+    taps: list[Tap] = field(default_factory=list)
+    """Those who look at what passes inside."""
     connected: dict[str, Operations] = field(default_factory=dict)
     """What may be asked of the sources that are connected."""
     reload: Reload | None = None

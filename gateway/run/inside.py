@@ -1,16 +1,20 @@
 """A running gateway as the live page and its API see it."""
 
 import time
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from gateway.in_thread import in_thread
 from gateway.payload.timestamps import text_of
+from gateway.pipeline.tap import STAGES, Wish
 from gateway.run.acts import Acts, folders_of
 from gateway.run.gateway import Gateway
 from gateway.run.history import EVERY_S
 from gateway.run.search import Directory, search
 from gateway.run.source_unit import Waiting, waiting_certificates
 from gateway.run.state import Rates, instant, state_of
+from gateway.run.tapping import tapping
+from gateway.web.inside import NextTapped, TapWish
 from gateway.web.models import Done, Gap, Gaps, History, Point, State, Tags, WaitingCertificate
 
 LOOK_AGAIN_S = 5.0
@@ -79,6 +83,10 @@ class InsideOf:
 
     async def tags(self, words: str, severity: str, limit: int) -> Tags:
         return await search(self._gateway, self._directory, words, severity, limit)
+
+    def tapping(self, wish: TapWish) -> AbstractAsyncContextManager[NextTapped]:
+        stages = tuple(stage for stage in STAGES if not wish.stage or stage == wish.stage)
+        return tapping(self._gateway, self._directory, Wish(stages, wish.source, wish.tag, wish.stream))
 
     async def trust(self, thumbprint: str, who: str) -> Done:
         return self._done(await self._acts.trust(thumbprint, who))

@@ -156,8 +156,8 @@ def _told(gateway: Gateway, looks: Mapping[str, Seen], entry: Entry, read: LastV
         name=entry.tag.name,
         node=entry.tag.node_id,
         unit=entry.tag.unit or "",
-        value=_value(last) if last is not None else None,
-        type=_type(last.type) if last is not None else "",
+        value=value_text(last) if last is not None else None,
+        type=type_text(last.type) if last is not None else "",
         status=in_words(status) if is_known else "no value yet",
         severity=SEVERITIES[status >> 30] if is_known else "unknown",
         source_time=text_of(last.source_ticks) if last is not None and last.source_ticks else None,
@@ -168,14 +168,16 @@ def _told(gateway: Gateway, looks: Mapping[str, Seen], entry: Entry, read: LastV
     )
 
 
-def _value(last: LastValue) -> str | None:
+def value_text(last: LastValue) -> str | None:
+    """A value as text, cut where it is long.  None: it is null."""
     if last.value is None:
         return None
     told = json_of(last.type, last.value)
     return (told if isinstance(told, str) else str(told).replace("True", "true").replace("False", "false"))[:MOST_TEXT]
 
 
-def _type(type_id: int) -> str:
+def type_text(type_id: int) -> str:
+    """The name of a type of `Batch.types`."""
     name = NAMES_OF_TYPES[type_id & 0x3F] if type_id & 0x3F < len(NAMES_OF_TYPES) else str(type_id)
     return f"{name}[]" if type_id & (IS_ARRAY | IS_MATRIX) else name
 

@@ -135,7 +135,7 @@ class SourceUnit:
         intake = Intake(
             self.name, routes, gateway.outbox, metrics, _shaper(source),
             watch=self._watch(), on_stored=gateway.count_left_out, on_dropped=gateway.count_too_large,
-            standing=gateway.standing_of(self.name),
+            standing=gateway.standing_of(self.name), taps=gateway.taps,
         )  # fmt: skip
         connect = partial(self._connected, metrics)
         async with (

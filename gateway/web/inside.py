@@ -1,8 +1,24 @@
 """What the live page and the API need of the running gateway."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.web.models import Done, Gaps, History, State, Tags
+from gateway.web.models import Done, Gaps, History, State, Tags, Tapped
+
+NextTapped = Callable[[], Awaitable[Tapped]]
+"""What passed since the last call: waits for something to pass, but not longer than a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapWish:
+    """Of what passes inside, what somebody wants to see.  Empty: all."""
+
+    stage: str = ""
+    source: str = ""
+    tag: str = ""
+    stream: str = ""
 
 
 class Inside(Protocol):
@@ -23,6 +39,9 @@ class Inside(Protocol):
 
     async def tags(self, words: str, severity: str, limit: int) -> Tags:
         """The tags whose source, name, node or topic contains all `words`; with `severity`, only those."""
+
+    def tapping(self, wish: TapWish) -> AbstractAsyncContextManager[NextTapped]:
+        """Look at what passes while inside.  Raises `Unavailable` when too many do."""
 
     async def trust(self, thumbprint: str, who: str) -> Done:
         """Trust a certificate that waits."""

@@ -21,6 +21,7 @@ from gateway.web.feed import Feed, event_of
 from gateway.web.inside import Inside
 from gateway.web.models import Done, Told
 from gateway.web.openapi import BASE, ENDPOINTS, MOST_TAGS, openapi
+from gateway.web.tap import Taps
 
 DISTRIBUTION = "connected-factory"
 DEFAULT_TAGS = 50
@@ -39,13 +40,14 @@ class Live:
         self._connections = connections
         self._access = Access(config)
         self.feed = Feed(self._state)
+        self.taps = Taps(inside, connections)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add all routes."""
         looking, acting = self._access.looking, self._access.acting
         asked: dict[str, Handler] = {
             "state": self._latest, "stream": self._stream, "tags": self._tags,
-            "history": self._told(self._inside.history), "gaps": self._told(self._inside.gaps),
+            "history": self._told(self._inside.history), "gaps": self._told(self._inside.gaps), "tap": self.taps.show,
         }  # fmt: skip
         done: dict[str, Callable[[web.Request], Awaitable[Done]]] = {
             "trust": lambda r: self._inside.trust(r.match_info["thumbprint"], _who(r)),
@@ -111,6 +113,7 @@ async def feeding(live: Live) -> AsyncIterator[None]:
             yield
         finally:
             live.feed.close()
+            live.taps.close()
             task.cancel()
 
 

@@ -262,6 +262,54 @@ class Tags(Told):
     tags: list[TagState]
 
 
+class TappedValue(Told):
+    """A value that passed."""
+
+    time: str
+    """When it passed."""
+    stage: Literal["decode", "shape", "encode"]
+    source: Text
+    tag: Text
+    node: Text
+    value: Text | None
+    """As text; null where it is null."""
+    type: Text
+    status: Text
+    source_time: Text | None
+    server_time: Text | None
+
+
+class TappedMessage(Told):
+    """A message that became durable."""
+
+    time: str
+    stage: Literal["encode"]
+    source: Text
+    route: Text
+    """Empty for that of the gateway's own payload."""
+    topic: Text
+    stream: Text
+    seq: int
+    count: int
+    """How many values it carries."""
+    size_bytes: int
+    payload: Text
+    """The beginning of it: as text, or in hexadecimal after `0x`."""
+
+
+class Tapped(Told):
+    """What passed since the event before."""
+
+    tags: int
+    """How many tags are wanted, of those that are known at present."""
+    values: list[TappedValue]
+    messages: list[TappedMessage]
+    left_out: int
+    """How many were not taken so far: too many passed in one second."""
+    dropped: int
+    """How many were thrown away so far: they were not read in time."""
+
+
 class Done(Told):
     """What was done."""
 

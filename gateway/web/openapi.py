@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic.json_schema import models_json_schema
 
-from gateway.web.models import Done, Gaps, History, Problem, State, Tags, Told
+from gateway.web.models import Done, Gaps, History, Problem, State, Tags, Tapped, Told
 
 BASE = "/api/v1"
 MOST_TAGS = 200
@@ -76,6 +76,26 @@ ENDPOINTS = (
                 {"type": "integer", "minimum": 1, "maximum": MOST_TAGS, "default": 50},
             ),
         ),
+    ),
+    Endpoint(
+        "tap",
+        "get",
+        "/tap",
+        "Server-sent events named `tapped`, each with a `Tapped` as its data: what passes inside from now on, at least "
+        "one event a second.  At most 8 at a time.",
+        Tapped,
+        (
+            Parameter(
+                "stage",
+                "query",
+                "Only after this stage.",
+                {"type": "string", "enum": ["", "decode", "shape", "encode"]},
+            ),
+            Parameter("source", "query", "Only of this source."),
+            Parameter("tag", "query", "Only tags of such a name, `source/name` or node, and messages on their topics."),
+            Parameter("stream", "query", "Only messages of such streams."),
+        ),
+        is_stream=True,
     ),
     Endpoint("trust", "post", "/certificates/{thumbprint}/trust", "Trust a waiting certificate.", Done, (_THUMBPRINT,)),
     Endpoint(

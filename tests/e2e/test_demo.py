@@ -132,7 +132,11 @@ def test_opc_ua_clients_without_a_certificate_connect_if_configured(
 
 def test_ctrl_c_ends_everything_and_prints_the_sums(tmp_path: Path) -> None:
     with demo_shown(tmp_path) as log:
-        pass
+        address = re.findall(r"http://127\.0\.0\.1:\d+", log.read_text())[-1]
+        tap = [sys.executable, "-m", "gateway", "tap", address, "--count", "100", "--json", "--source", "demo"]
+        told = subprocess.run(tap, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+        passed = [json.loads(line) for line in told.splitlines()]
+        assert ({each["stage"] for each in passed}, len(passed)) == ({"decode", "shape", "encode"}, 100)
     assert "delivered" in log.read_text().splitlines()[-11]
     wait_until(lambda: not processes_that_name(str(tmp_path)), "every process to end")
 

@@ -31,7 +31,7 @@ ROOM_ORDERS = {
     ),
     "gateway.run": (
         "added", "added_file", "changes", "taking", "history", "gateway", "itself", "commands", "life", "sink_kinds",
-        "source_unit", "sink_unit", "state", "search", "acts", "inside", "readiness", "reconcile", "app",
+        "source_unit", "sink_unit", "state", "search", "tapping", "acts", "inside", "readiness", "reconcile", "app",
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""

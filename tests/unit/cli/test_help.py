@@ -13,7 +13,7 @@ from gateway.cli.late import Late
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
           ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",), ("init",),
-          ("group",), ("doctor",), ("top",)]  # fmt: skip
+          ("group",), ("doctor",), ("top",), ("tap",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -75,6 +75,8 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
     [
         ("init --example secur", 78, "there is no example 'secur'; examples: basic, cloudevents"),
         ("top http://127.0.0.1:1", 69, "is it running"),
+        ("tap http://127.0.0.1:1", 69, "is it running"),
+        ("tap 127.0.0.1:9464", 78, "write an address as http://host:port"),
         ("doctor nowhere.yaml", 78, "nowhere.yaml: cannot be read"),
         ("run nowhere.yaml", 78, "nowhere.yaml: cannot be read: No such file"),
         ("plan .", 78, "Is a directory"),
