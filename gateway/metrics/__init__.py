@@ -14,23 +14,26 @@ computes from several (`derived`) counts as received, too.
 from collections.abc import Callable
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
 from prometheus_client import disable_created_metrics as _disable_created_metrics
 
 from gateway.errors import CAUSES
 from gateway.metrics.books import Books, books_of
 from gateway.metrics.bound import SinkMetrics, SourceMetrics, value_of
 from gateway.metrics.commands import CommandMetrics
-from gateway.metrics.sources import FILTER_RULES, SourceFamilies, counter, gauge
+from gateway.metrics.series import Counts, Level, Levels, Spread, Spreads, gauge
+from gateway.metrics.sources import FILTER_RULES, SourceFamilies
 
 __all__ = [
     "DROP_REASONS",
     "FILTER_RULES",
     "Books",
     "CommandMetrics",
+    "Level",
     "Metrics",
     "SinkMetrics",
     "SourceMetrics",
+    "Spread",
     "books_of",
     "value_of",
 ]
@@ -96,7 +99,7 @@ class Metrics:
             "Unix time at which a configuration was last taken, at start or by a reload.",
             registry=r,
         )
-        reloads = counter(r, "gateway_config_reloads", "Reloads of the configuration, by result.", "result")
+        reloads = Counts(r, "gateway_config_reloads", "Reloads of the configuration, by result.", "result")
         self._reloads_taken, self._reloads_refused = reloads.labels("taken"), reloads.labels("refused")
         self.left_out = gauge(
             r,
@@ -109,25 +112,26 @@ class Metrics:
         self.ready = Gauge("gateway_ready", "1 while every source and the broker are connected.", registry=r)
         self.config_hash = Info("gateway_config_hash", "Hash of the configuration in use.", registry=r)
         self.started = Gauge("gateway_start_time_seconds", "Unix time at which the gateway was started.", registry=r)
-        self.loop_lag = Histogram(
+        lags = Spreads(
+            r,
             "gateway_event_loop_lag_seconds",
             "How late the event loop is, measured four times a second.",
             buckets=LAG_BUCKETS_S,
-            registry=r,
         )
+        self.loop_lag = lags.labels()
 
     def _bind_books(self, r: CollectorRegistry) -> None:
-        self._recovered = counter(
+        self._recovered = Counts(
             r, "gateway_values_recovered", "Values found on disk, left by an earlier run or by a fault.", "sink"
         )
-        self.dropped = counter(
+        self.dropped = Counts(
             r, "gateway_values_dropped", "Values received and then lost to a broker, by reason.", "sink", "reason"
         )
-        self.not_routed = counter(
+        self.not_routed = Counts(
             r, "gateway_values_not_routed", "Values received that the broker did not ask for (`tags`).", "sink"
         )
-        self._delivered = counter(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
-        self._replayed = counter(
+        self._delivered = Counts(r, "gateway_values_delivered", "Values the broker acknowledged.", "sink")
+        self._replayed = Counts(
             r, "gateway_values_replayed", "Values delivered from a backlog, later than `replay.delay`.", "sink"
         )
         self._left_behind = gauge(
@@ -142,12 +146,10 @@ class Metrics:
         self.oldest_age = Gauge(
             "gateway_outbox_oldest_age_seconds", "Age of the oldest message in the outbox.", registry=r
         )
-        self.commit_seconds = Histogram(
-            "gateway_outbox_commit_seconds",
-            "Time to make one group commit durable.",
-            buckets=SYNC_BUCKETS_S,
-            registry=r,
+        commits = Spreads(
+            r, "gateway_outbox_commit_seconds", "Time to make one group commit durable.", buckets=SYNC_BUCKETS_S
         )
+        self.commit_seconds = commits.labels()
         self._imbalance = gauge(
             r,
             "gateway_books_imbalance_values",
@@ -158,25 +160,25 @@ class Metrics:
 
     def _bind_sinks(self, r: CollectorRegistry) -> None:
         self._sink_connected = gauge(r, "gateway_sink_connected", "1 while the broker is connected, else 0.", "sink")
-        self._sink_connects = counter(r, "gateway_sink_connects", "Times the broker was connected.", "sink")
-        self._sink_disconnects = counter(
+        self._sink_connects = Counts(r, "gateway_sink_connects", "Times the broker was connected.", "sink")
+        self._sink_disconnects = Counts(
             r, "gateway_sink_disconnects", "Times the broker was lost, by cause.", "sink", "cause"
         )
-        self._sink_connect_failures = counter(
+        self._sink_connect_failures = Counts(
             r, "gateway_sink_connect_failures", "Attempts to connect that failed, by cause.", "sink", "cause"
         )
-        self._throttled = counter(
+        self._throttled = Counts(
             r, "gateway_sink_throttled_seconds", "Time a backlog waited for `replay.max_rate`.", "sink"
         )
-        self._throttled_messages = counter(
+        self._throttled_messages = Counts(
             r, "gateway_sink_messages_throttled", "Messages that waited for the limits of the broker's profile.", "sink"
         )
-        self._repeated = counter(
+        self._repeated = Counts(
             r, "gateway_sink_messages_repeated", "Publishes sent again: the broker may have received them.", "sink"
         )
-        self._messages = counter(r, "gateway_sink_messages", "Messages the broker acknowledged.", "sink")
-        self._payload_bytes = counter(r, "gateway_sink_payload_bytes", "Payload bytes the broker acknowledged.", "sink")
-        self._cloud_units = counter(
+        self._messages = Counts(r, "gateway_sink_messages", "Messages the broker acknowledged.", "sink")
+        self._payload_bytes = Counts(r, "gateway_sink_payload_bytes", "Payload bytes the broker acknowledged.", "sink")
+        self._cloud_units = Counts(
             r, "gateway_sink_cloud_units", "Acknowledged payloads in units that clouds charge for.", "sink", "unit"
         )
         self._dead_letters = gauge(r, "gateway_sink_dead_letter_messages", "Dead letters on disk.", "sink")
@@ -196,19 +198,20 @@ class Metrics:
             "Unix time at which our password ends, if it is a token with an end; else NaN.",
             "sink",
         )
-        self.refused = counter(
+        self.refused = Counts(
             r, "gateway_sink_refusals", "Publishes the broker refused, by reason code.", "sink", "reason"
         )
         self._in_flight = gauge(r, "gateway_sink_in_flight", "Publishes waiting for their PUBACK.", "sink")
-        self._ack_seconds = Histogram(
-            "gateway_sink_ack_seconds", "From publish to PUBACK.", ["sink"], buckets=ACK_BUCKETS_S, registry=r
+        self._ack_seconds = Spreads(
+            r, "gateway_sink_ack_seconds", "From publish to PUBACK.", "sink", buckets=ACK_BUCKETS_S
         )
-        self._delay_seconds = Histogram(
+        self._delay_seconds = Spreads(
+            r,
             "gateway_delay_seconds",
             "From the oldest source timestamp of a message to its PUBACK, where that is not more than 1 s ahead.",
-            ["source", "sink"],
+            "source",
+            "sink",
             buckets=DELAY_BUCKETS_S,
-            registry=r,
         )
 
     def imbalance_of(self, sink: str) -> float:
@@ -224,12 +227,7 @@ class Metrics:
     @property
     def delay_sum_s(self) -> float:
         """The sum of all delays from source to broker, in seconds."""
-        return sum(
-            sample.value
-            for family in self._delay_seconds.collect()
-            for sample in family.samples
-            if sample.name == "gateway_delay_seconds_sum"
-        )
+        return sum(each.sum for each in self._delay_seconds)
 
     def dropped_of(self, sink: str) -> dict[str, int]:
         """Values lost to a broker, by reason; without those of which there are none."""
@@ -266,7 +264,7 @@ class Metrics:
     def source_ends(self, name: str) -> None:
         """Remove a source that is not configured any more: hide its state, keep its counts in the books."""
         self._sources.pop(name, None)
-        self._forget({"source": name}, Gauge, Histogram)
+        self._forget({"source": name}, Levels, Spreads)
         self._shown.discard(name)
         self._share_out()
 
@@ -274,9 +272,11 @@ class Metrics:
         """Remove all series of a broker that is not configured any more."""
         self._before.pop(name, None)
         self._delays.pop(name, None)
-        self._forget({"sink": name}, Gauge, Counter, Histogram)
+        self._forget({"sink": name}, Gauge, Counts, Spreads)
 
-    def _forget(self, labels: dict[str, str], *kinds: type[Gauge] | type[Counter] | type[Histogram]) -> None:
+    def _forget(
+        self, labels: dict[str, str], *kinds: type[Gauge] | type[Counts] | type[Levels] | type[Spreads]
+    ) -> None:
         for family in (*vars(self).values(), *vars(self._families).values()):
             if isinstance(family, kinds) and labels.keys() <= set(family._labelnames):
                 family.remove_by_labels(labels)
@@ -287,7 +287,7 @@ class Metrics:
         """Change the number of sources with their own histograms."""
         self._most_sources = most_sources
         for name in [name for name in self._sources if name in self._shown][most_sources:]:
-            self._forget({"source": name}, Histogram)
+            self._forget({"source": name}, Spreads)
             self._shown.discard(name)
             self._sources[name].batch_values = self._families.batch_values.labels(OTHER)
         self._share_out()
@@ -312,7 +312,7 @@ class Metrics:
             found = self._delays[sink] = Delays(partial(self._delay, sink))
         return found
 
-    def _delay(self, sink: str, source: str) -> Histogram:
+    def _delay(self, sink: str, source: str) -> Spread:
         return self._delay_seconds.labels(source if source in self._shown else OTHER, sink)
 
     def for_source(self, name: str) -> SourceMetrics:
@@ -359,18 +359,18 @@ class Metrics:
         )
 
 
-class Delays(dict[str, Histogram]):
+class Delays(dict[str, Spread]):
     """Histograms by source, each looked up once."""
 
-    def __init__(self, find: Callable[[str], Histogram]) -> None:
+    def __init__(self, find: Callable[[str], Spread]) -> None:
         super().__init__()
         self._find = find
 
-    def __missing__(self, source: str) -> Histogram:
+    def __missing__(self, source: str) -> Spread:
         found = self[source] = self._find(source)
         return found
 
 
-def _sum(family: Counter | Gauge, sink: str = "") -> float:
+def _sum(family: Counts | Gauge, sink: str = "") -> float:
     samples = (sample for metric in family.collect() for sample in metric.samples)
     return sum(s.value for s in samples if not sink or s.labels["sink"] == sink)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
-from gateway.metrics.sources import counter, gauge
+from gateway.metrics.series import Counts, Spreads, gauge
 
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 300.0)
 
@@ -13,20 +13,17 @@ class CommandMetrics:
     """The families, and what is bound to their labels: operations, outcomes and reasons are small fixed sets."""
 
     def __init__(self, r: CollectorRegistry) -> None:
-        self._commands = counter(
+        self._commands = Counts(
             r, "gateway_commands", "Commands that have an outcome, by operation.", "operation", "outcome"
         )
-        self._refused = counter(r, "gateway_command_refusals", "Commands that were refused, by reason.", "reason")
-        self.seconds = Histogram(
-            "gateway_command_seconds",
-            "From the arrival of a command to its outcome.",
-            ["operation"],
-            buckets=SECONDS,
-            registry=r,
+        self._refused = Counts(r, "gateway_command_refusals", "Commands that were refused, by reason.", "reason")
+        self.seconds = Spreads(
+            r, "gateway_command_seconds", "From the arrival of a command to its outcome.", "operation", buckets=SECONDS
         )
-        self.answers_lost = counter(
+        answers_lost = Counts(
             r, "gateway_command_answers_lost", "Answers that no broker took before their time was over."
         )
+        self.answers_lost = answers_lost.labels()
         self.waiting = Gauge("gateway_commands_waiting", "Commands that wait for their turn, or run.", registry=r)
         self._journal = gauge(
             r, "gateway_command_journal_bytes", "What the journal of commands holds, and what it may hold.", "what"

@@ -1,9 +1,10 @@
 """The series of OPC UA servers: families, and their children for one server."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from gateway.errors import CAUSES
 from gateway.metrics.bound import SourceMetrics
+from gateway.metrics.series import Counts, Levels, Spreads
 
 FILTER_RULES = ("deadband", "rate_limit", "swinging_door", "aggregate")
 """The rules that filter values: the values of the `rule` label."""
@@ -24,46 +25,46 @@ class SourceFamilies:
         self._declare_subscription(r)
 
     def _declare_books(self, r: CollectorRegistry) -> None:
-        self.received = counter(r, "gateway_values_received", "Values the server delivered, now on disk.", "source")
-        self.filtered = counter(
+        self.received = Counts(r, "gateway_values_received", "Values the server delivered, now on disk.", "source")
+        self.filtered = Counts(
             r, "gateway_values_filtered", "Values filtered by a rule of the configuration.", "source", "rule"
         )
-        self._derived = counter(
+        self._derived = Counts(
             r, "gateway_values_derived", "Values computed by a rule, such as a mean; they count as received.", "source"
         )
-        self._waiting = gauge(
+        self._waiting = Levels(
             r, "gateway_values_held", "Values that wait in a window or a rule; not yet received nor filtered.", "source"
         )
 
     def _declare_connection(self, r: CollectorRegistry) -> None:
-        self._source_connected = gauge(
+        self._source_connected = Levels(
             r, "gateway_source_connected", "1 while the OPC UA server is connected, else 0.", "source"
         )
-        self._source_connects = counter(r, "gateway_source_connects", "Times the server was connected.", "source")
-        self._source_disconnects = counter(
+        self._source_connects = Counts(r, "gateway_source_connects", "Times the server was connected.", "source")
+        self._source_disconnects = Counts(
             r, "gateway_source_disconnects", "Times the server was lost, by cause.", "source", "cause"
         )
-        self._source_connect_failures = counter(
+        self._source_connect_failures = Counts(
             r, "gateway_source_connect_failures", "Attempts to connect that failed, by cause.", "source", "cause"
         )
-        self._certificates = gauge(
+        self._certificates = Levels(
             r,
             "gateway_source_certificate_expires_timestamp_seconds",
             "Unix time at which a certificate ends: ours, or the server's.",
             "source",
             "certificate",
         )
-        self._blemishes = counter(
+        self._blemishes = Counts(
             r,
             "gateway_source_certificate_blemishes_accepted",
             "Connections although something is wrong with the server's certificate (security.accept), by what.",
             "source",
             "blemish",
         )
-        self._last_response = gauge(
+        self._last_response = Levels(
             r, "gateway_source_last_response_timestamp_seconds", "Unix time of the server's last answer.", "source"
         )
-        self._clock_offset = gauge(
+        self._clock_offset = Levels(
             r,
             "gateway_source_clock_offset_seconds",
             "The server's clock less ours, at its last notification; transport included.",
@@ -71,60 +72,56 @@ class SourceFamilies:
         )
 
     def _declare_values(self, r: CollectorRegistry) -> None:
-        self._values = counter(
+        self._values = Counts(
             r, "gateway_source_values", "Values read from the server, by quality.", "source", "quality"
         )
-        self._notifications = counter(r, "gateway_source_notifications", "Publish responses with data.", "source")
-        self._overflows = counter(
+        self._notifications = Counts(r, "gateway_source_notifications", "Publish responses with data.", "source")
+        self._overflows = Counts(
             r, "gateway_source_queue_overflows", "Values with the overflow bit: the server's queue was full.", "source"
         )
-        self._gaps = counter(
+        self._gaps = Counts(
             r,
             "gateway_source_sequence_gaps",
             "Notifications missing in the server's sequence, and leaps of its numbers.",
             "source",
         )
-        self._undecodable = counter(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
-        self.batch_values = Histogram(
-            "gateway_source_batch_values",
-            "Values of one publish response.",
-            ["source"],
-            buckets=BATCH_BUCKETS,
-            registry=r,
+        self._undecodable = Counts(r, "gateway_source_undecodable", "Values that could not be decoded.", "source")
+        self.batch_values = Spreads(
+            r, "gateway_source_batch_values", "Values of one publish response.", "source", buckets=BATCH_BUCKETS
         )
 
     def _declare_subscription(self, r: CollectorRegistry) -> None:
-        self._subscriptions = gauge(r, "gateway_source_subscriptions", "Subscriptions held at the server.", "source")
-        self._items = gauge(r, "gateway_source_monitored_items", "Variables subscribed, by state.", "source", "state")
-        self._revised = gauge(
+        self._subscriptions = Levels(r, "gateway_source_subscriptions", "Subscriptions held at the server.", "source")
+        self._items = Levels(r, "gateway_source_monitored_items", "Variables subscribed, by state.", "source", "state")
+        self._revised = Levels(
             r, "gateway_source_revised_items", "Variables whose interval or queue size the server revised.", "source"
         )
-        self._refused = gauge(
+        self._refused = Levels(
             r,
             "gateway_source_refused_lookups",
             "Nodes of which the server would not tell the children or an attribute.",
             "source",
         )
-        self._empty = gauge(
+        self._empty = Levels(
             r, "gateway_source_empty_selections", "Selected subtrees and types that have no variables.", "source"
         )
-        self._publishing_interval = gauge(
+        self._publishing_interval = Levels(
             r,
             "gateway_source_publishing_interval_seconds",
             "Revised publishing interval of the fastest subscription.",
             "source",
         )
-        self._keep_alive = gauge(
+        self._keep_alive = Levels(
             r, "gateway_source_keep_alive_seconds", "Revised keep-alive time: the server's longest silence.", "source"
         )
-        self._polled = gauge(r, "gateway_source_polled", "1 while the server is polled, else 0.", "source")
-        self._lost_cycles = counter(
+        self._polled = Levels(r, "gateway_source_polled", "1 while the server is polled, else 0.", "source")
+        self._lost_cycles = Counts(
             r,
             "gateway_source_lost_cycles",
             "Polling cycles skipped because the one before took too long.",
             "source",
         )
-        self._browse_seconds = gauge(
+        self._browse_seconds = Levels(
             r, "gateway_source_browse_seconds", "Duration of the last browse for the variables.", "source"
         )
 
@@ -164,11 +161,3 @@ class SourceFamilies:
             blemishes_accepted={each: self._blemishes.labels(name, each) for each in BLEMISHES},
             server_certificate_expires=self._certificates.labels(name, "server"),
         )
-
-
-def counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:
-    return Counter(name, text, labels, registry=registry)
-
-
-def gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
-    return Gauge(name, text, labels, registry=registry)

@@ -9,9 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from prometheus_client import Histogram
-
-from gateway.metrics import SinkMetrics
+from gateway.metrics import SinkMetrics, Spread
 from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, Message
 
 MOST_AHEAD_S = 1.0
@@ -23,7 +21,7 @@ MOST_OBSERVED = 10
 class Delivered:
     """The books of acknowledged messages."""
 
-    def __init__(self, metrics: SinkMetrics, delays: Mapping[str, Histogram]) -> None:
+    def __init__(self, metrics: SinkMetrics, delays: Mapping[str, Spread]) -> None:
         self._metrics = metrics
         self._delays = delays
         self._begin()

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from asyncua import ua
-from prometheus_client import Gauge
 
 from gateway.logs import SparingLog
+from gateway.metrics import Level
 
 NOT_THERE = frozenset((0x8033_0000, 0x8034_0000, 0x8035_0000))
 """BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid: there is nothing to tell."""
@@ -38,7 +38,7 @@ class Refusal:
 class Refusals:
     """The refusals of one session."""
 
-    def __init__(self, count: Gauge, log: SparingLog) -> None:
+    def __init__(self, count: Level, log: SparingLog) -> None:
         """`count` shows how many there are."""
         self._count = count
         self._log = log

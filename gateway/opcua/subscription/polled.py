@@ -214,7 +214,7 @@ class PolledSource:
     async def _read_due(self, cycle: Cycle) -> Changes:
         began_ticks, missed = self._ticks, cycle.begin(time.monotonic())
         changes = self._filter.changed(await self._read(cycle.handles), self._table.items)
-        self._metrics.last_response.set_to_current_time()
+        self._metrics.last_response.set(time.time())
         if missed:
             self._metrics.lost_cycles.inc(missed)
         if missed >= MOST_LOST:

@@ -298,7 +298,7 @@ class SubscribedSource:
                 await self._read(body)
 
     async def _read(self, body: bytes) -> None:
-        self._metrics.last_response.set_to_current_time()
+        self._metrics.last_response.set(time.time())
         try:
             published = read_publish(body)
         except Malformed as error:
