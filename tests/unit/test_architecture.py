@@ -1,6 +1,7 @@
 """The tree is the architecture: imports point down, adapters apart, libraries stay in their package."""
 
 import ast
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -60,25 +61,54 @@ UNITS = {
 """In `gateway/run`: which room alone imports an adapter, or the loop of one peer."""
 
 
+@cache
 def modules() -> list[Path]:
     return [p for package in ("gateway", "simulators") for p in sorted((ROOT / package).rglob("*.py"))]
 
 
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+@dataclass
+class Found:
+    """What one file holds that a test here asks for."""
+
+    names: set[str] = field(default_factory=set)
+    """Imported: `import a.b` is `a.b`, and `from a.b import c` is `a.b.c`."""
+    modules: set[str] = field(default_factory=set)
+    """The `a.b` of `from a.b import c`."""
+    constants: set[object] = field(default_factory=set)
+    functions: list[tuple[int, str, int]] = field(default_factory=list)
+    """Line, name, and how many parameters it takes by position."""
+    waits: list[int] = field(default_factory=list)
+    """Lines that say `wait_for`."""
+
+    def add(self, path: Path, node: ast.AST) -> None:
+        match node:
+            case ast.Constant(value=value):
+                self.constants.add(value)
+            case ast.Name(id="wait_for", lineno=line) | ast.Attribute(attr="wait_for", lineno=line):
+                self.waits.append(line)
+            case ast.Import():
+                self.names |= {alias.name for alias in node.names}
+            case ast.ImportFrom():
+                assert node.level == 0, f"{path}:{node.lineno}: import by the full name"
+                self.modules.add(str(node.module))
+                self.names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                positional = [*node.args.posonlyargs, *node.args.args]
+                count = sum(each.arg not in ("self", "cls") for each in positional)
+                self.functions.append((node.lineno, node.name, count))
 
 
 @cache
-def imported(path: Path) -> frozenset[str]:
-    names: set[str] = set()
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: import by the full name"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(names)
+def found_in(path: Path) -> Found:
+    """One pass over the tree, which is not kept: those of all files together slow down every later test."""
+    found = Found()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        found.add(path, node)
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    return found_in(path).names
 
 
 def part_of(name: str) -> tuple[str, str]:
@@ -161,13 +191,7 @@ def dotted(path: Path) -> str:
 
 def asked(path: Path) -> set[str]:
     """What a file asks for anything: `from a.b import c` asks `a.b`, and where that is a module `a.b.c`."""
-    names: set[str] = set()
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return found_in(path).names | found_in(path).modules
 
 
 @pytest.mark.parametrize("package", ["gateway", "simulators"])
@@ -191,27 +215,17 @@ def test_nobody_outside_payload_asks_for_a_format_by_its_name() -> None:
     for path in modules():
         if home_of(path) == ("gateway", "payload") or path == ROOT / "gateway/config/payload.py":
             continue
-        found = {node.value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant)} & (names - {"json"})
+        found = found_in(path).constants & (names - {"json"})
         assert not found, f"{path} knows the format {found}: ask its `Format`"
 
 
 def test_no_more_than_five_parameters_by_position() -> None:
     for path in sorted((ROOT / "gateway/opcua").rglob("*.py")):
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                names = [
-                    each.arg for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")
-                ]
-                assert len(names) <= 5, f"{path}:{node.lineno}: {node.name} has {len(names)}: let some be keywords"
+        for line, name, count in found_in(path).functions:
+            assert count <= 5, f"{path}:{line}: {name} has {count}: let some be keywords"
 
 
 def test_nobody_waits_in_a_way_that_may_lose_a_cancellation() -> None:
     """`asyncio.wait_for` returns its result instead, when both come in one turn of the loop (CPython before 3.12)."""
-    found = [
-        f"{path}:{node.lineno}"
-        for path in modules()
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Attribute | ast.Name)
-        and (getattr(node, "attr", "") or getattr(node, "id", "")) == "wait_for"
-    ]
+    found = [f"{path}:{line}" for path in modules() for line in found_in(path).waits]
     assert not found, f"{found}: use asyncio.timeout"

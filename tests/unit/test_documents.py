@@ -40,6 +40,13 @@ def folders() -> frozenset[str]:
 
 
 @cache
+def ends() -> frozenset[str]:
+    """Each file and folder by all of its last names: `gateway/run/app.py` also as `run/app.py` and `app.py`."""
+    parts = [name.split("/") for name in tracked() | folders()]
+    return frozenset("/".join(names[n:]) for names in parts for n in range(len(names)))
+
+
+@cache
 def defined() -> dict[str, set[str]]:
     """Names at the top of each module of ours, and those inside its classes as `Class.name`; "" has them all."""
     found: dict[str, set[str]] = {"": set()}
@@ -99,9 +106,7 @@ def problem_of(span: str) -> str:
             else "no such test"
         )
     if is_path(span):
-        known = tracked() | folders()
-        ends = f"/{span.rstrip('/')}"
-        return "" if any(f"/{name}".endswith(ends) for name in known) else "no such file"
+        return "" if span.rstrip("/") in ends() else "no such file"
     if target := re.match(r"make ([a-z-]+)", span):
         return "" if f"\n{target[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8") else "no such target"
     if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", span):
@@ -127,6 +132,7 @@ def problem_of_dotted(span: str) -> str:
     return ""
 
 
+@cache
 def _classes() -> set[str]:
     return {name.split(".")[0] for name in defined()[""]}
 
