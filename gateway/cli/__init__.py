@@ -96,6 +96,16 @@ COMMANDS = (
         examples("gateway tap", "gateway tap --tag '**/Temperature*' --stage shape", "gateway tap --count 10 --json"),
     ),
     Late(
+        "fleet",
+        "gateway.cli.fleet:fleet",
+        "Show all gateways that tell their presence at a broker: the worst first, and what is wrong with each.",
+        examples(
+            "gateway fleet mqtts://hq.example --expect 122",
+            "MQTT_PASSWORD=… gateway fleet mqtts://hq.example --username fleet --follow",
+            "gateway fleet mqtts://hq.example --page :8080",
+        ),
+    ),
+    Late(
         "command",
         "gateway.cli.command:command",
         "Send a command to a machine, or to the gateway itself, by the broker.",

@@ -48,7 +48,7 @@ def watch(
     missing.
     """
     set_up_logs("console")
-    login = Login(username, _password(username) if username else None, ca)
+    login = Login(username, password_of(username) if username else None, ca)
     watcher = Watcher()
     with problems_told(), _view(lines) as view:
         until_stopped(lambda stop: _watch(url, topic, login, watcher, view, stop))
@@ -57,7 +57,7 @@ def watch(
         raise typer.Exit(1)
 
 
-def _password(username: str) -> str | None:
+def password_of(username: str) -> str | None:
     """That of the environment, or what a person types; None where nobody can be asked."""
     if (known := os.environ.get(PASSWORD)) is not None or not sys.stdin.isatty():
         return known

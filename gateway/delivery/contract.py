@@ -85,6 +85,10 @@ class Presence(Protocol):
     def heartbeat_s(self) -> float | None:
         """Interval of repeated `birth` messages, in seconds.  None: the state is sent only when it changes."""
 
+    @property
+    def news(self) -> object:
+        """What of `birth` is worth a message when it has changed.  Equal objects: nothing has."""
+
     def birth(self, since: datetime) -> Message:
         """The gateway is online; also the heartbeat."""
 

@@ -30,6 +30,8 @@ NOT_WANTED_S = 600.0
 """How long the presence is left out after the broker has refused it, in seconds."""
 SOON_S = 2.0
 """A cut within this time after the presence may be caused by it."""
+LOOK_S = 5.0
+"""How often it is looked whether the presence has news, in seconds: so it is sent at most this often."""
 
 
 class PresentSink(Sink, Protocol):
@@ -105,19 +107,37 @@ def present(
     history: PresenceHistory,
     *,
     is_told: bool,
+    news: object = None,
     is_final: Callable[[], bool] = lambda: True,
 ) -> Iterator[None]:
-    """Renew it at every heartbeat; if it was not sent, offer it once the session has held.  Take it back at the end,
-    if that is final: a session that is left for the next one takes nothing back."""
+    """Renew it at every heartbeat and soon after it has news; if it was not sent, offer it once the session has held.
+    Take it back at the end, if that is final: a session that is left for the next one takes nothing back.
+
+    `news` are those that were told when it was sent."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle | None = None
     told_s: float | None = loop.time() if is_told else None
+    renew_s = 0.0
 
     def wait() -> None:
+        nonlocal renew_s
+        renew_s = loop.time() + (presence.heartbeat_s or 0.0)
+        look_later()
+
+    def look_later() -> None:
         nonlocal timer
-        timer = None if presence.heartbeat_s is None else loop.call_later(presence.heartbeat_s, say)
+        at_s = min(renew_s, loop.time() + LOOK_S)
+        timer = None if presence.heartbeat_s is None else loop.call_at(at_s, look)
+
+    def look() -> None:
+        if loop.time() >= renew_s or presence.news != news:
+            say()
+        else:
+            look_later()
 
     def say() -> None:
+        nonlocal news
+        news = presence.news
         session.tell(presence.birth(since))
         wait()
 
@@ -172,6 +192,7 @@ class Speaking:
         if self.is_will_alone:
             stack.callback(lambda: session.tell(presence.goodbye(self._since)))
             return
+        news = presence.news  # what changes while it is sent is told later
         is_told = self._comes_first and await tell_first(session, presence, self._since, self._history)
-        coming = present(session, presence, self._since, self._history, is_told=is_told, is_final=is_final)
+        coming = present(session, presence, self._since, self._history, is_told=is_told, news=news, is_final=is_final)
         stack.enter_context(coming)

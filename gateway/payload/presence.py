@@ -1,9 +1,11 @@
 """Presence: one retained message that tells "nothing changed" apart from "nobody is there".
 
     {"gateway": "edge", "state": "online", "since": "2026-01-01T06:00:00Z", "time": "2026-01-01T06:00:30Z",
-     "heartbeat_s": 30.0, "version": "1.4.2", "config": "sha256:5f0c…", "streams": ["edge.line-1", …]}
+     "heartbeat_s": 30.0, "version": "1.4.2", "config": "sha256:5f0c…", "streams": ["edge.line-1", …],
+     "health": {"sources": {"up": 3, "all": 4}, "backlog": {"values": 120, "age_s": 3.2}, …}}
 
-It is published when a session begins and renewed every `heartbeat`.  A gateway that stops replaces it with `"state":
+It is published when a session begins, renewed every `heartbeat`, and a few seconds after its health (`health.py`) or
+configuration has changed.  A gateway that stops replaces it with `"state":
 "offline", "reason": "stopped"`.  If the gateway vanishes, the broker publishes its last will with `"reason": "lost"`.
 So a consumer may trust silence while the state is online and `time` is younger than two heartbeats.
 
@@ -24,6 +26,7 @@ from pydantic import BaseModel
 
 from gateway.config import PresenceConfig
 from gateway.model import Message, Priority
+from gateway.payload.health import Health
 from gateway.topics import ANY_BROKER, Rules, expand
 
 
@@ -48,9 +51,18 @@ class GatewayPresence:
     is_will_alone: bool = False
     commands: Callable[[], Mapping[str, object]] = dict
     """Returns what may be asked for, by source; empty: nothing."""
+    health: Callable[[], Health | None] = lambda: None
+    """Returns how the gateway is; None: nobody knows."""
+
+    @property
+    def news(self) -> object:
+        """See `gateway.delivery.Presence`."""
+        health = self.health()
+        return None if health is None else (self.config(), health.news)
 
     def birth(self, since: datetime) -> Message:
         """The gateway is online; also the heartbeat."""
+        health = self.health()
         return self._message(
             {
                 "gateway": self.gateway,
@@ -61,6 +73,7 @@ class GatewayPresence:
                 "version": self.version,
                 "config": self.config(),
                 "streams": list(self.streams()),
+                **({"health": dict(health.body)} if health is not None else {}),
                 **({"commands": dict(commands)} if (commands := self.commands()) else {}),
             }
         )
@@ -89,12 +102,15 @@ def presence_of(
     streams: Callable[[], Sequence[str]] = tuple,
     rules: Rules = ANY_BROKER,
     commands: Callable[[], Mapping[str, object]] = dict,
+    health: Callable[[], Health | None] = lambda: None,
 ) -> GatewayPresence | None:
     """The configured presence.  None: it is turned off.  `rules`: the broker's rules for topics."""
     if config.topic is None:
         return None
     topic = expand(config.topic, {"gateway": gateway}, rules)
-    return GatewayPresence(topic, config.heartbeat, gateway, version, config_hash, streams, commands=commands)
+    return GatewayPresence(
+        topic, config.heartbeat, gateway, version, config_hash, streams, commands=commands, health=health
+    )
 
 
 def _text(instant: datetime) -> str:

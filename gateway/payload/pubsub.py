@@ -224,6 +224,7 @@ class StatusPresence:
     envelope: NetworkEnvelope
     heartbeat_s: None = None
     is_will_alone: bool = False
+    news: None = None
 
     def birth(self, since: datetime) -> Message:
         return self.envelope.status(State.OPERATIONAL, since)

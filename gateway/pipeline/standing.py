@@ -140,6 +140,11 @@ class Standing:
             return 0
         return max(int(self._last.source_ticks.max()), 0) or max(int(self._last.server_ticks.max()), 0)
 
+    @property
+    def last_gap(self) -> tuple[float, Gap] | None:
+        """The last gap and its Unix time; None: there was none."""
+        return self._gaps[-1][:2] if self._gaps else None
+
     def gaps_within(self, seconds: float = DAY_S) -> list[tuple[float, Gap, tuple[str, ...]]]:
         """The gaps of the last so many seconds, with Unix time and names of tags, oldest first."""
         since_s = self._clock() - seconds

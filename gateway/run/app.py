@@ -180,6 +180,7 @@ async def _serve(gateway: Gateway, peers: Peers, stop: asyncio.Event, reload: Re
         waiting = reload.begin()
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         told = await _take(gateway, peers, partial(_read_for_member, reload.read))
+        gateway.refused = (time.time(), "; ".join(str(told).split("\n"))) if isinstance(told, Exception) else None
         tell(waiting, told)
         notify("READY=1")
 

@@ -99,6 +99,8 @@ class Gateway:
     """What may be asked of the sources that are connected."""
     reload: Reload | None = None
     """Where a changed configuration comes from.  None: it cannot change."""
+    refused: tuple[float, str] | None = None
+    """Unix time at which the last changed configuration was refused, and why.  None: it was taken, or none came."""
     happened: Happened = field(default_factory=Happened)
     """The newest lines of the log."""
     history: History = field(default_factory=History)

@@ -22,10 +22,11 @@ from gateway.outbox.inspect import forget, forget_empty
 from gateway.payload.choose import format_of, with_needs_of_format
 from gateway.payload.format import SessionForm
 from gateway.payload.layout import route_of
-from gateway.payload.presence import hash_of, presence_of
+from gateway.payload.presence import presence_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward
 from gateway.run.gateway import DISTRIBUTION, Gateway, client_id_of, count_drop, counted_link
+from gateway.run.health import health_of
 from gateway.run.life import Life, live
 from gateway.run.sink_kinds import kind_of
 
@@ -264,8 +265,8 @@ def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
         return desk.names if desk is not None and desk.is_taken_from(broker.name) else {}
 
     return presence_of(
-        broker.presence, config.name, version(DISTRIBUTION), lambda: hash_of(gateway.configured), streams,
-        payload.rules, commands,
+        broker.presence, config.name, version(DISTRIBUTION), lambda: gateway.configuration_hash, streams,
+        payload.rules, commands, partial(health_of, gateway),
     )  # fmt: skip
 
 

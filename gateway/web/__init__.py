@@ -8,7 +8,7 @@ process (`connections.py`), and requests must use a host name of this gateway (`
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
@@ -26,7 +26,7 @@ from gateway.web.connections import Connections
 from gateway.web.guard import guarded
 from gateway.web.hosts import Hosts
 from gateway.web.inside import Inside
-from gateway.web.live import Live, feeding
+from gateway.web.live import FleetLive, Live, feeding
 
 BACKLOG = 16
 
@@ -50,6 +50,29 @@ async def listening(
     live = Live(config, inside, connections) if inside is not None and config.who_may_look != "off" else None
     if live is not None:
         live.add_to(runner.app.router)
+    async with _accepting(config, runner, connections, live) as address:
+        yield address
+
+
+@asynccontextmanager
+async def showing_fleet(config: HttpConfig, make: Callable[[], Awaitable[bytes]]) -> AsyncIterator[str]:
+    """Serve the page of a fleet, whose state `make` tells as JSON, while inside.  Yields the address.
+
+    Raises `Unavailable` when it cannot listen.
+    """
+    connections, hosts = Connections(), Hosts((config.host, *config.hosts))
+    runner = guarded({"/health/live": _live}, connections, hosts, owner="this page", remedy="--host-name names more")
+    live = FleetLive(config, make, connections)
+    live.add_to(runner.app.router)
+    async with _accepting(config, runner, connections, live) as address:
+        yield address
+
+
+@asynccontextmanager
+async def _accepting(
+    config: HttpConfig, runner: web.AppRunner, connections: Connections, live: Live | FleetLive | None
+) -> AsyncIterator[str]:
+    """Accept connections while inside.  Yields the address."""
     await runner.setup()
     assert runner.server is not None
     try:

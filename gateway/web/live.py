@@ -42,6 +42,11 @@ class Live:
         self.feed = Feed(self._state)
         self.taps = Taps(inside, connections)
 
+    def close(self) -> None:
+        """Disconnect all viewers."""
+        self.feed.close()
+        self.taps.close()
+
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add all routes."""
         looking, acting = self._access.looking, self._access.acting
@@ -90,30 +95,61 @@ class Live:
         return web.json_response(text=found.model_dump_json())
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        transport = request.transport
-        if request.version < HttpVersion11 or transport is None:
-            return problem(426, "a stream needs HTTP/1.1")
-        if self.feed.is_full:
-            return problem(503, "there are too many viewers", {"Retry-After": "10"})
-        self._connections.let_go(transport)
-        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
-        answer.enable_chunked_encoding()
-        await answer.prepare(request)
-        await answer.write(event_of(await self.feed.latest()))
-        await self.feed.show(transport)
-        return answer
+        return await streamed(self.feed, self._connections, request)
+
+
+class FleetLive:
+    """The page of a fleet on one port: its state, made by a function, and the feed of it."""
+
+    def __init__(self, config: HttpConfig, make: Callable[[], Awaitable[bytes]], connections: Connections) -> None:
+        self._connections = connections
+        self._access = Access(config)
+        self.feed = Feed(make)
+
+    def close(self) -> None:
+        """Disconnect all viewers."""
+        self.feed.close()
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add all routes."""
+        looking = self._access.looking
+        router.add_get(f"{BASE}/state", looking(self._latest), allow_head=False)
+        router.add_get(f"{BASE}/stream", looking(self._stream), allow_head=False)
+        for path, (body, kind) in page_files("fleet.html").items():
+            router.add_get(path, partial(_fixed, body, kind))
+
+    async def _latest(self, request: web.Request) -> web.Response:
+        return web.Response(body=await self.feed.latest(), content_type="application/json")
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        return await streamed(self.feed, self._connections, request)
+
+
+async def streamed(feed: Feed, connections: Connections, request: web.Request) -> web.StreamResponse:
+    """An answer that goes on with every state, for as long as the viewer reads."""
+    transport = request.transport
+    if request.version < HttpVersion11 or transport is None:
+        return problem(426, "a stream needs HTTP/1.1")
+    if feed.is_full:
+        return problem(503, "there are too many viewers", {"Retry-After": "10"})
+    connections.let_go(transport)
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
+    answer.enable_chunked_encoding()
+    await answer.prepare(request)
+    await answer.write(event_of(await feed.latest()))
+    await feed.show(transport)
+    return answer
 
 
 @asynccontextmanager
-async def feeding(live: Live) -> AsyncIterator[None]:
+async def feeding(live: Live | FleetLive) -> AsyncIterator[None]:
     """Send states to viewers while inside."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(unless_asked(live.feed.run), name="feed of states")
         try:
             yield
         finally:
-            live.feed.close()
-            live.taps.close()
+            live.close()
             task.cancel()
 
 
@@ -133,11 +169,12 @@ async def _fixed(body: bytes, kind: str, request: web.Request) -> web.StreamResp
     return hardened(answer)
 
 
-def page_files() -> dict[str, tuple[bytes, str]]:
-    """The files of the page by path, each with its content and type."""
+def page_files(first: str = "index.html") -> dict[str, tuple[bytes, str]]:
+    """The files of the pages by path, each with its content and type; `first` at `/`, and no other page."""
     folder = files("gateway.web") / "page"
     found = {f"/page/{file.name}": _content(file) for file in folder.iterdir() if file.is_file()}
-    return {"/": found.pop("/page/index.html"), **found}
+    rest = {path: content for path, content in found.items() if not path.endswith(".html")}
+    return {"/": found[f"/page/{first}"], **rest}
 
 
 def _content(file: Traversable) -> tuple[bytes, str]:

@@ -18,7 +18,7 @@ GATEWAY_ORDER = (
     "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "tls",
     "metrics", "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group",
     "payload", "loading", "shaping", "opcua", "mqtt", "commands", "pipeline", "modelling", "importing", "cloud_load",
-    "enrolment", "web", "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
+    "enrolment", "fleet", "web", "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
@@ -31,8 +31,9 @@ ROOM_ORDERS = {
         "codec", "session", "space", "subscription", "operations", "explore", "facts", "meeting", "opening",
     ),
     "gateway.run": (
-        "added", "added_file", "changes", "taking", "history", "gateway", "itself", "commands", "life", "sink_kinds",
-        "source_unit", "sink_unit", "state", "search", "tapping", "acts", "inside", "readiness", "reconcile", "app",
+        "added", "added_file", "changes", "taking", "history", "gateway", "itself", "commands", "health", "life",
+        "sink_kinds", "source_unit", "sink_unit", "state", "search", "tapping", "acts", "inside", "readiness",
+        "reconcile", "app",
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""
@@ -48,7 +49,7 @@ HOMES = {
     "aiohttp": {"gateway.web", "simulators.server"},
     "o6": set(),
 }
-WHO_NAMES_MQTT = {"gateway/run/sink_kinds.py", "gateway/cli/watch.py"}
+WHO_NAMES_MQTT = {"gateway/run/sink_kinds.py", "gateway/cli/watch.py", "gateway/cli/fleet.py"}
 """Everyone else meets `gateway/delivery`: reason codes, packets and limits of MQTT stay where it is spoken."""
 
 UNITS = {

@@ -14,6 +14,7 @@ class EdgeDeaths:
 
     heartbeat_s: float | None = None
     is_will_alone = True
+    news = None
 
     def __init__(self, names: Names, next_bd_seq: Callable[[], int], clock_ms: Callable[[], int] = now_ms) -> None:
         self._topic = names.topic("NDEATH")

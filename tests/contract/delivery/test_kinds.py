@@ -186,6 +186,7 @@ class Told:
 
     heartbeat_s = None
     is_will_alone = False
+    news = None
 
     def birth(self, since: datetime) -> Message:
         return to("presence", b"here")

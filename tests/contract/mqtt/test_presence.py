@@ -117,6 +117,7 @@ class OnlyAState:
 
     heartbeat_s = None
     is_will_alone = False
+    news = None
 
     def birth(self, since: datetime) -> Message:
         return message("opcua/json/status/edge", b"up", retain=True)

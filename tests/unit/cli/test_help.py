@@ -13,7 +13,7 @@ from gateway.cli.late import Late
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
           ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",), ("init",),
-          ("group",), ("doctor",), ("top",), ("tap",)]  # fmt: skip
+          ("group",), ("doctor",), ("top",), ("tap",), ("fleet",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -91,6 +91,10 @@ def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
         ("watch tcp://x", 78, "tcp://x: write an address as mqtt://host:port"),
         ("watch mqtt://x:port", 78, "a port is a number"),
         ("watch mqtts://127.0.0.1:1 --ca nowhere.pem", 78, "nowhere.pem"),
+        ("fleet mqtt://127.0.0.1:1", 69, "Connection refused"),
+        ("fleet mqtt://x --topic a/presence", 78, "{gateway} is missing"),
+        ("fleet mqtt://x --page 0.0.0.0:8080", 78, "it needs --token-file"),
+        ("fleet mqtt://x --page here", 78, "write HOST:PORT"),
         ("outbox show nowhere", 78, "nowhere"),
         ("profile show aws", 78, "there is no profile 'aws': there are alibaba-iot, aws-iot-core"),
         ("profile show aws-iot-core", 0, " 100  2026-11-20  https://docs.aws.amazon.com"),

@@ -15,6 +15,7 @@ from gateway.link import Link
 from gateway.mqtt import open_sink
 from gateway.mqtt.disconnect_guard import BrokerHistory
 from gateway.mqtt.presence import NOT_WANTED_S, PRESENCES_NOT_SURVIVED, PresenceHistory
+from gateway.payload.health import Health
 from gateway.payload.presence import presence_of
 from tests.support.mqtt_fake import FakeBroker, fake_broker
 from tests.support.mqtt_sessions import message, reason_of
@@ -89,6 +90,32 @@ def test_after_a_session_that_survived_presence_the_next_begins_with_it(monkeypa
             async with open_sink(gateway.config, gateway.link, "edge", gateway.presence):
                 assert gateway.states[-1] == "online"
                 assert broker.connects[-1].will is not None
+
+    run(body())
+
+
+def test_news_are_told_soon_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.mqtt.presence.LOOK_S", 0.02)
+
+    async def body() -> None:
+        up, looks = 0, asyncio.Semaphore(0)
+
+        def health() -> Health:
+            looks.release()
+            return Health((up, 2), (1, 1))
+
+        async with fake_broker() as broker:
+            gateway = Gateway(broker)
+            settings = gateway.config.presence
+            presence = gateway.presence = presence_of(settings, "edge", "1.2.3", lambda: "sha256:abc", health=health)
+            async with open_sink(gateway.config, gateway.link, "edge", presence) as sink:
+                for up in (1, 2):
+                    await gateway.wait_states(1 + up)
+                for _ in range(20):  # there is nothing new
+                    await looks.acquire()
+                await sink.send(message())
+                told = [json.loads(bytes(p.payload or b"")) for p in broker.publishes if gateway.is_presence(p)]
+                assert [each["health"]["sources"]["up"] for each in told] == [0, 1, 2]
 
     run(body())
 
