@@ -1,7 +1,8 @@
 """The pictures of the README, from a live run: `make pictures` (or `python -m tests.pictures.take --minutes 6`).
 
-Three simulated plants, mosquitto, a gateway and Prometheus run for some minutes, all real, on free loopback ports; in
-the middle the broker is gone for a while.  Then our renderer draws every dashboard into docker/pictures, a browser
+Three simulated plants, mosquitto, a gateway for each plant and Prometheus run for some minutes, all real, on free
+loopback ports; in the middle the broker is gone for a while, later one gateway is reloaded and another one restarted.
+Then our renderer draws every dashboard into docker/pictures, a browser
 shows the live page, and the terminal shows what `gateway demo` and `simulators describe` print.
 """
 
@@ -41,15 +42,16 @@ class Site:
 
     prometheus: Prometheus
     broker: Process
-    gateway: Gateway
+    gateways: tuple[Gateway, ...]
 
 
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
-    """All plants, a broker, a gateway that reads them, and Prometheus; all connected when entered."""
+    """All plants, a broker, a gateway for each plant, and Prometheus; all connected when entered."""
     with ExitStack() as stack:
         broker = stack.enter_context(secure_mosquitto(folder, "set_tcp_nodelay true"))
-        sources, ports = [], {}
+        gateways, ports = dict[str, Gateway](), dict[str, int]()
+        sites = dict[str, str]()
         for n, (plant, speed) in enumerate(PLANTS.items()):
             name = Path(plant).name
             place = folder / name
@@ -60,25 +62,32 @@ def site(folder: Path) -> Iterator[Site]:
             factory.wait_said("serving")
             root = load(ROOT / "config" / f"{plant}.yaml").site
             select = {"subtree": f"nsu=urn:connected-factory:simulator;s={root}", "levels": ["line", "machine"]}
-            sources.append(SOURCE | {"name": name, "url": factory.url, "fields": {"site": root}, "select": [
-                select | {"include": ["*/*/*"]}]})  # fmt: skip
-        changes = {"sources": sources, "broker": {**broker.sink, "window": 200}, "outbox": {
-            "path": str(folder / "outbox"), "max_bytes": "64MiB", "segment_bytes": "1MiB"}}  # fmt: skip
-        gateway = stack.enter_context(running(Gateway(folder, "", "", **changes)))
-        gateway.wait_ready()
-        server = stack.enter_context(prometheus(folder, {"edge-1": gateway.http_port}, ports))
-        yield Site(server, broker.process, gateway)
+            source = SOURCE | {"name": name, "url": factory.url, "fields": {"site": root}, "select": [
+                select | {"include": ["*/*/*"]}]}  # fmt: skip
+            changes = {"sources": [source], "outbox": {
+                "path": str(place / "outbox"), "max_bytes": "64MiB", "segment_bytes": "1MiB"},
+                "broker": {**broker.sink, "client_id": f"edge-{name}", "window": 200}}  # fmt: skip
+            gateway = gateways[f"edge-{name}"] = stack.enter_context(running(Gateway(place, "", "", **changes)))
+            gateway.wait_ready()
+            sites |= {f"edge-{name}": root.lower(), f"factory-{name}": root.lower()}
+        pages = {name: gateway.http_port for name, gateway in gateways.items()}
+        server = stack.enter_context(prometheus(folder, pages, ports, sites))
+        yield Site(server, broker.process, tuple(gateways.values()))
 
 
 def lived(found: Site, minutes: float) -> None:
-    """Let it run for so long after the first figures, the broker being away in the middle."""
+    """Let it run for so long after the first figures, the broker being away in the middle, and then a gateway."""
     time.sleep(WARM_UP_S)
     half_s = (60 * minutes - OUTAGE_S) / 2
     time.sleep(half_s)
     found.broker.kill()
     time.sleep(OUTAGE_S)
     found.broker.restart()
-    time.sleep(half_s)
+    time.sleep(half_s / 3)
+    found.gateways[0].reload()
+    time.sleep(half_s / 3)
+    found.gateways[1].restart()
+    time.sleep(half_s / 3)
 
 
 def boards(found: Site, minutes: float, out: Path) -> None:
@@ -131,7 +140,7 @@ def main() -> None:
             print(found.prometheus.url, found.broker.process.pid, flush=True)
         lived(found, told.minutes)
         boards(found, told.minutes, told.out)
-        live_page(f"http://127.0.0.1:{found.gateway.http_port}/", told.out / "page.png")
+        live_page(f"http://127.0.0.1:{found.gateways[0].http_port}/", told.out / "page.png")
         terminals(told.out)
         while told.keep:
             time.sleep(1)

@@ -21,6 +21,7 @@ from tests.support.ports import free_port
 from tests.support.programs import ROOT, SINK, SOURCE, Factory, Gateway, running, wait_until
 
 RULES = ROOT / "docker" / "prometheus" / "rules"
+NO_SITES: Mapping[str, str] = MappingProxyType({})
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -106,15 +107,20 @@ class Stack:
 
 
 @contextmanager
-def prometheus(folder: Path, gateways: Mapping[str, int], factories: Mapping[str, int]) -> Iterator[Prometheus]:
-    """Scraping every second the ports of gateways and factories, by the name that becomes `instance`."""
+def prometheus(
+    folder: Path, gateways: Mapping[str, int], factories: Mapping[str, int], sites: Mapping[str, str] = NO_SITES
+) -> Iterator[Prometheus]:
+    """Scraping every second the ports of gateways and factories, by the name that becomes `instance`.
+
+    `sites` has the site of an instance that is not at `contoso`.
+    """
     config = yaml.safe_load((RULES.parent / "prometheus.yml").read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(RULES / "*.yml")]
     for job, ports in zip(config["scrape_configs"], (gateways, factories, gateways), strict=True):
         del job["dns_sd_configs"], job["relabel_configs"]
         job["static_configs"] = [
-            {"targets": [f"127.0.0.1:{port}"], "labels": {"site": "contoso", "instance": name}}
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"site": sites.get(name, "contoso"), "instance": name}}
             for name, port in ports.items()
         ]
     path = folder / "prometheus.yml"

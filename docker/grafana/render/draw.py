@@ -1,4 +1,4 @@
-"""Panels with few numbers as SVG and HTML: stat, gauge, bars, table.  Functions of the responses of Prometheus."""
+"""Panels with few numbers as SVG: stat, gauge, bars.  Functions of the responses of Prometheus."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from html import escape
 
 from docker.grafana.render.ask import Series
 from docker.grafana.render.board import Curve, Panel
-from docker.grafana.render.look import Theme, color_of, digits, solid_of, step_color, text_of
+from docker.grafana.render.look import Theme, color_of, solid_of, step_color, text_of
 
 ARC = (0.75 * math.pi, 2.25 * math.pi)
 """Where a gauge begins and ends, clockwise from the right."""
@@ -33,17 +33,19 @@ def _shown(panel: Panel, value: float) -> tuple[str, str]:
     """The text of a value and the name of its colour."""
     if value in panel.names:
         return panel.names[value]
-    return text_of(value, panel.unit), step_color(value, panel.steps)
+    shown = value if panel.decimals is None else round(value, panel.decimals)
+    return text_of(shown, panel.unit), step_color(value, panel.steps)
 
 
 def stat(panel: Panel, curves: Sequence[Curve], width: float, height: float, theme: Theme) -> str:
-    """Big numbers side by side, or one above the other where there is more height."""
-    side_by_side = width / len(curves) >= 110 or width > 2 * height
-    across = len(curves) if side_by_side else 1
-    down = 1 if side_by_side else len(curves)
-    w, h = width / across, height / down
+    """Big numbers side by side, or one above the other where they can be larger then."""
     longest = max(len(_shown(panel, curve.series.last)[0]) for curve in curves)
-    size = min(0.42 * h, w / (0.62 * max(4, longest)), 46)
+
+    def letters(across: int, down: int) -> float:
+        return min(0.42 * height / down, width / across / (0.68 * max(4, longest)), 46)
+
+    across, down = max(((len(curves), 1), (1, len(curves))), key=lambda layout: letters(*layout))
+    w, h, size = width / across, height / down, letters(across, down)
     tiles = []
     for n, curve in enumerate(curves):
         x, y = n % across * w, n // across * h
@@ -130,7 +132,8 @@ def bars(panel: Panel, curves: Sequence[Curve], width: float, height: float, the
     rows = curves[: fit - 1] if left_out > 0 else curves
     h = min(height / (len(rows) + (left_out > 0)), 52)
     label_w = min(0.42 * width, 14 + 7.2 * max(len(c.name) for c in rows))
-    bar_w = width - label_w - 74
+    value_w = 16 + 8.4 * max(6, *(len(_shown(panel, c.series.last)[0]) for c in rows))
+    bar_w = width - label_w - value_w
     made = []
     for n, curve in enumerate(rows):
         text, color = _shown(panel, curve.series.last)
@@ -148,20 +151,3 @@ def bars(panel: Panel, curves: Sequence[Curve], width: float, height: float, the
 
 def _bar(x: float, y: float, w: float, h: float, ink: str) -> str:
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="2" fill="{ink}"/>'
-
-
-def table(panel: Panel, curves: Sequence[Curve], width: float, height: float, theme: Theme) -> str:
-    """Rows of labels.  Columns without values are left out."""
-    rows = [{**c.series.labels, "Value": digits(c.series.last)} for c in curves]
-    columns = [(label, name) for label, name in panel.columns if any(row.get(label) for row in rows)]
-    head = "".join(f"<th>{escape(name)}</th>" for _, name in columns)
-    fit = max(1, int(height / 27) - 1)
-    cells = ["".join(f"<td>{_cell(label, str(row.get(label, '')))}</td>" for label, _ in columns) for row in rows[:fit]]
-    body = "".join(f"<tr>{row}</tr>" for row in cells)
-    more = f'<div class="faint">… and {len(rows) - fit} more</div>' if len(rows) > fit else ""
-    return f"<table><tr>{head}</tr>{body}</table>{more}"
-
-
-def _cell(label: str, text: str) -> str:
-    ink = {"critical": "red", "warning": "orange", "info": "blue"}.get(text, "") if label == "severity" else ""
-    return f'<b style="color:{color_of(ink)}">{escape(text)}</b>' if ink else escape(text)

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 
@@ -18,6 +19,8 @@ Points = list[tuple[float, float]]
 def lines(panel: Panel, curves: Sequence[Curve], width: float, height: float, theme: Theme, span: Span) -> str:
     """Curves over time, with thresholds as dashed lines."""
     inks = {c.name: _ink(panel, c.name, n) for n, c in enumerate(curves)}
+    if panel.is_beside:
+        return _with_names_beside(panel, curves, width, height, theme, span)
     legend, legend_h = _legend([(c.name, inks[c.name]) for c in curves], width)
     plot_h = height - legend_h - BOTTOM_H
     runs = _stacked(curves, span) if panel.is_stacked else [_runs(c, span) for c in curves]
@@ -29,10 +32,10 @@ def lines(panel: Panel, curves: Sequence[Curve], width: float, height: float, th
         return f"{left + (width - left - 8) * (t - span.since_s) / (span.until_s - span.since_s):.1f},{y_of(v):.1f}"
 
     def y_of(v: float) -> float:
-        return 4 + (plot_h - 8) * (1 - (v - low) / (high - low))
+        return 4 + (plot_h - 8) * (1 - (min(max(v, low), high) - low) / (high - low))
 
     made = [_level(left, width, y_of(v), text_of(v, panel.unit), theme) for v in marks]
-    made += _time_axis(span, left, width, plot_h, theme)
+    made += time_axis(span, left, width, plot_h, theme)
     made += [
         f'<line x1="{left:.1f}" x2="{width - 8:.1f}" y1="{y_of(v):.1f}" y2="{y_of(v):.1f}" stroke="{color_of(ink)}" '
         'stroke-dasharray="8 6" stroke-opacity="0.7"/>'
@@ -52,6 +55,22 @@ def lines(panel: Panel, curves: Sequence[Curve], width: float, height: float, th
                 f'stroke-width="{1 if panel.is_stacked else 1.6}"{dashes}/>'
             )
     return svg(width, height - legend_h, "".join(made)) + legend
+
+
+def _with_names_beside(
+    panel: Panel, curves: Sequence[Curve], width: float, height: float, theme: Theme, span: Span
+) -> str:
+    """The curves, and right of them a table of their names and last values."""
+    rows = "".join(
+        f'<tr><td><i style="background:{_ink(panel, c.name, n)}"></i>{escape(c.name)}</td>'
+        f"<td>{text_of(c.series.last, panel.unit)}</td></tr>"
+        for n, c in enumerate(curves)
+    )
+    name_w = min(0.45 * width, 110 + 6.4 * max(len(c.name) for c in curves))
+    below_h = _legend([(c.name, "") for c in curves], width - name_w)[1]  # which is not drawn
+    alone = lines(replace(panel, is_beside=False), curves, width - name_w, height + below_h, theme, span)
+    plot = alone[: alone.index("</svg>") + len("</svg>")]
+    return f'<div class="beside">{plot}<table class="names"><tr><th></th><th>Last</th></tr>{rows}</table></div>'
 
 
 def _ink(panel: Panel, name: str, number: int) -> str:
@@ -101,7 +120,8 @@ def _level(left: float, width: float, y: float, text: str, theme: Theme) -> str:
     )
 
 
-def _time_axis(span: Span, left: float, width: float, plot_h: float, theme: Theme) -> list[str]:
+def time_axis(span: Span, left: float, width: float, plot_h: float, theme: Theme) -> list[str]:
+    """Vertical lines at round times, these times below, and what is marked."""
     total_s = span.until_s - span.since_s
     most = max(2, int((width - left) / 90))
     step_s = next((s for s in (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200) if total_s / s <= most), 14400)
@@ -114,6 +134,10 @@ def _time_axis(span: Span, left: float, width: float, plot_h: float, theme: Them
         made.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{plot_h:.1f}" stroke="{theme.grid}"/>')
         text = datetime.fromtimestamp(n * step_s, UTC).strftime(form)
         made.append(words(x, plot_h + 15, text, theme.faint, 11, "middle"))
+    for at_s, ink in span.marks:
+        x = left + (width - left - 8) * (at_s - span.since_s) / total_s
+        made.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{plot_h:.1f}" stroke="{ink}" stroke-dasharray="3 3"/>')
+        made.append(f'<path d="M {x - 4:.1f} {plot_h:.1f} h 8 l -4 -6 z" fill="{ink}"/>')
     return made
 
 
@@ -135,7 +159,7 @@ def states(panel: Panel, curves: Sequence[Curve], width: float, height: float, t
     left = min(0.3 * width, 18 + 7.0 * max(len(c.name) for c in curves))
     h = plot_h / len(curves)
     bar_h = min(0.8 * h, 34)
-    made = _time_axis(span, left, width, plot_h, theme)
+    made = time_axis(span, left, width, plot_h, theme)
     for n, curve in enumerate(curves):
         middle = (n + 0.5) * h
         made.append(words(left - 8, middle + 4, shortened(curve.name, 12, left - 8), theme.text, 12, "end"))

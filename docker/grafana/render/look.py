@@ -44,7 +44,8 @@ def solid_of(name: str) -> str:
 _DURATIONS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 _THOUSANDS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"))
-_SUFFIX = {"ops": " /s", "bytes": "B", "Bps": "B/s", "watt": "W", "short": ""}
+_COUNTED = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+_SUFFIX = {"bytes": "B", "Bps": "B/s", "watt": "W", "short": ""}
 
 
 def text_of(value: float, unit: str) -> str:
@@ -56,6 +57,11 @@ def text_of(value: float, unit: str) -> str:
     if unit == "s":
         size, name = next(((s, n) for s, n in _DURATIONS if abs(value) >= s), (1.0, "s"))
         return f"{digits(value / size)} {name}"
+    if unit == "currencyUSD":
+        return f"${value:,.2f}"
+    if unit.startswith("count:"):  # such as 1.2K values
+        size, prefix = next(((s, p) for s, p in _COUNTED if abs(value) >= s), (1.0, ""))
+        return f"{digits(value / size)}{prefix} {unit.removeprefix('count:')}"
     steps = _BINARY if unit == "bytes" else _THOUSANDS
     size, prefix = next(((s, p) for s, p in steps if abs(value) >= s), (1.0, ""))
     suffix = f"{prefix}{_SUFFIX.get(unit, unit).strip()}"

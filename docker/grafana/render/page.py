@@ -1,12 +1,13 @@
 """One dashboard as one HTML page that needs nothing else: no script, no font, no network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 
-from docker.grafana.render import draw, draw_time
-from docker.grafana.render.board import Board, Curve, Panel, Span, curves
-from docker.grafana.render.look import Theme
+from docker.grafana.render import draw, draw_heat, draw_table, draw_time
+from docker.grafana.render.board import Board, Curve, Mark, Panel, Span, answers, curves, happened
+from docker.grafana.render.look import Theme, color_of
 
 CELL, GAP, BAR, HEAD = 30, 8, 48, 32
 """Pixels: a row of the grid, between panels, above them all, a panel's title."""
@@ -19,38 +20,54 @@ def height_of(board: Board) -> int:
 
 def page(board: Board, url: str, span: Span, chosen: Mapping[str, str], width: int, theme: Theme) -> str:
     """The page, with what Prometheus at `url` answers to every panel."""
-    panels = "".join(_panel(p, curves(p, url, span, chosen), span, width, theme) for p in board.panels)
+    chosen = {**board.asked, **chosen}
+    marks = [(mark, happened(mark, url, span, chosen)) for mark in board.marks]
+    span = replace(span, marks=tuple((at_s, color_of(mark.color)) for mark, times in marks for at_s in times))
+    panels = "".join(_panel(p, url, chosen, span, width, theme) for p in board.panels)
     said = " ".join(f"<em>{escape(name)}</em> {escape(chosen.get(name, 'All'))}" for name in board.variables)
+    legend = "".join(_named(mark, times) for mark, times in marks if times)
     times = [datetime.fromtimestamp(t, UTC).strftime("%H:%M:%S") for t in (span.since_s, span.until_s)]
     return (
         f'<!doctype html><html><head><meta charset="utf-8"><title>{escape(board.title)}</title>'
         f"<style>{_style(theme)}</style></head><body>"
-        f"<header><b>{escape(board.title)}</b><span>{said}</span><time>{times[0]} to {times[1]} UTC</time></header>"
+        f"<header><b>{escape(board.title)}</b><span>{said}</span><span>{legend}</span>"
+        f"<time>{times[0]} to {times[1]} UTC</time></header>"
         f"{panels}</body></html>"
     )
 
 
-def _panel(panel: Panel, found: list[Curve], span: Span, page_width: int, theme: Theme) -> str:
+def _named(mark: Mark, times: Sequence[float]) -> str:
+    return f'<i style="color:{color_of(mark.color)}">▲</i> {escape(mark.name)} ({len(times)}) '
+
+
+def _panel(panel: Panel, url: str, chosen: Mapping[str, str], span: Span, page_width: int, theme: Theme) -> str:
     column = (page_width - 2 * GAP + GAP) / 24
     width, height = panel.width * column - GAP, panel.height * (CELL + GAP) - GAP
     left, top = GAP + panel.x * column, BAR + panel.y * (CELL + GAP)
-    body = _body(panel, found, width - 20, height - HEAD - 10, span, theme)
+    if panel.kind == "table":
+        rows = answers(panel, url, span, chosen)
+        body, count = draw_table.table(panel, rows, height - HEAD - 10), len(rows)
+    else:
+        found = curves(panel, url, span, chosen)
+        body, count = _body(panel, found, width - 20, height - HEAD - 10, span, theme), len(found)
+    if not count:
+        body = f'<div class="nothing" style="height:{height - HEAD - 10:.0f}px">{escape(panel.nothing)}</div>'
     return (
-        f'<section data-kind="{panel.kind}" data-series="{len(found)}" style="left:{left:.0f}px;top:{top:.0f}px;'
+        f'<section data-kind="{panel.kind}" data-series="{count}" style="left:{left:.0f}px;top:{top:.0f}px;'
         f'width:{width:.0f}px;height:{height:.0f}px"><h2>{escape(panel.title)}</h2>{body}</section>'
     )
 
 
 def _body(panel: Panel, found: list[Curve], width: float, height: float, span: Span, theme: Theme) -> str:
     if not found:
-        return f'<div class="nothing" style="height:{height:.0f}px">{escape(panel.nothing)}</div>'
+        return ""
     if panel.kind in _OVER_TIME:
         return _OVER_TIME[panel.kind](panel, found, width, height, theme, span)
     return _AT_ONCE[panel.kind](panel, found, width, height, theme)
 
 
-_OVER_TIME = {"timeseries": draw_time.lines, "state-timeline": draw_time.states}
-_AT_ONCE = {"stat": draw.stat, "gauge": draw.gauge, "bargauge": draw.bars, "table": draw.table}
+_OVER_TIME = {"timeseries": draw_time.lines, "state-timeline": draw_time.states, "heatmap": draw_heat.heat}
+_AT_ONCE = {"stat": draw.stat, "gauge": draw.gauge, "bargauge": draw.bars}
 
 
 def _style(theme: Theme) -> str:
@@ -69,6 +86,13 @@ svg {{ display: block; }}
 .legend span {{ margin-right: 14px; white-space: nowrap; display: inline-block; }}
 .legend i {{ display: inline-block; width: 12px; height: 4px; border-radius: 2px; margin-right: 5px; }}
 .legend i {{ vertical-align: middle; }}
+.beside {{ display: flex; }}
+.beside svg {{ flex: none; }}
+.names {{ align-self: flex-start; }}
+.names td, .names th {{ padding: 2px 4px; height: 19px; font-size: 11px; border: 0; }}
+.names td + td, .names th + th {{ text-align: right; }}
+.names i {{ display: inline-block; width: 12px; height: 4px; border-radius: 2px; margin-right: 5px; }}
+header i {{ font-style: normal; margin-left: 8px; }}
 .nothing {{ display: flex; align-items: center; justify-content: center; color: {theme.faint}; font-size: 15px; }}
 table {{ width: 100%; border-collapse: collapse; font-size: 12px; }}
 th {{ text-align: left; color: {theme.faint}; font-weight: 600; }}

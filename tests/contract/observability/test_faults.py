@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.panels import queries
+from tests.support.panels import queries, query
 from tests.support.programs import SOURCE, SUBTREE, wait_until
 from tests.support.prometheus import Stack, stack_of
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
+FLEET = "fleet: Which gateways are there, and how do they do?"
 PATIENT = {"ack_timeout": "60s", "keep_alive": "60s"}
 """A broker that stands still for some seconds is not given up."""
 
@@ -29,9 +30,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield made
 
 
-def moves(stack: Stack, panel: str, good: Callable[[float], bool], **labels: str) -> None:
-    """Wait until a line of a panel is as it should be."""
-    asked = [expr for title, expr in queries() if title == panel]
+def moves(stack: Stack, panel: str, good: Callable[[float], bool], column: str = "", **labels: str) -> None:
+    """Wait until a line of a panel, or the number in a column of its table, is as it should be."""
+    asked = [query(panel, column)] if column else [expr for title, expr in queries() if title == panel]
 
     def shown() -> list[float]:
         found = [series for expr in asked for series in stack.prometheus.ask(expr)]
@@ -47,30 +48,32 @@ def test_a_failing_sensor_raises_its_alert(stack: Stack) -> None:
 
 def test_a_slow_server_clock_raises_its_alert(stack: Stack) -> None:
     moves(stack, "gateway: How far are the clocks apart?", lambda seconds: -22 < seconds < -18)
-    moves(stack, "gateway: How old is a value on arrival?", lambda seconds: seconds > 10)
+    moves(stack, "gateway: Whose values are old?", lambda seconds: seconds > 10, "B")
+    moves(stack, "gateway: How old is a value on arrival?", lambda rate: rate == 0, le="10.0")
+    moves(stack, "gateway: How old is a value on arrival?", lambda rate: rate > 0, le="30.0")
 
 
 def test_a_configuration_with_a_mistake_and_one_with_a_variable_that_is_not_there(stack: Stack) -> None:
     good, source = dict(stack.gateway.config), {**SOURCE, "url": stack.factory.url, "publishing_interval": "250ms"}
     stack.gateway.reload(brokr={})
-    moves(stack, "fleet: Was every configuration taken?", lambda taken: taken == 0)
+    moves(stack, FLEET, lambda taken: taken == 0, "G")
     nowhere = {"node": "nsu=urn:connected-factory:simulator;s=nowhere", "fields": {"line": "x", "machine": "y"}}
     stack.gateway.config = good
     stack.gateway.reload(sources=[{**source, "select": [SUBTREE, nowhere]}])
-    moves(stack, "fleet: Was every configuration taken?", lambda taken: taken == 1)
-    moves(stack, "gateway: Are all variables subscribed?", lambda count: count == 1, state="failed")
+    moves(stack, FLEET, lambda taken: taken == 1, "G")
+    moves(stack, "gateway: Are all variables subscribed?", lambda count: count == 1, "B")
 
 
 def test_a_gateway_that_stands_still(stack: Stack) -> None:
     late = "gateway: How late is the gateway itself?"
-    moves(stack, late, lambda seconds: seconds < 0.5)
+    moves(stack, late, lambda seconds: seconds < 0.05)
     stack.gateway.process.send_signal(signal.SIGSTOP)
     try:
         silent = 'max_over_time(up{job="gateway"}[3s])'
         wait_until(lambda: stack.prometheus.figure(silent) == 0, "scrapes of it to fail for some seconds")
     finally:
         stack.gateway.process.send_signal(signal.SIGCONT)
-    moves(stack, late, lambda seconds: seconds > 0.5)
+    moves(stack, late, lambda seconds: seconds > 0.05)
 
 
 def test_a_broker_that_stands_still_and_is_killed_with_publishes_open(stack: Stack) -> None:
@@ -82,7 +85,12 @@ def test_a_broker_that_stands_still_and_is_killed_with_publishes_open(stack: Sta
         moves(stack, "fleet: How much waits in the field?", lambda values: values > 20)
     finally:
         stack.broker.go_on()
-    moves(stack, quick, lambda seconds: seconds > 1)
+
+    def slow() -> float:
+        found = {each.labels["le"]: each.last for each in stack.prometheus.ask(query(quick))}
+        return found["+Inf"] - found["1.0"]
+
+    wait_until(lambda: slow() > 0, "an answer after more than a second to show")
     again = "delivery: How much is sent again?"
     moves(stack, again, lambda rate: rate == 0)
     stack.broker.stall()
@@ -118,7 +126,7 @@ def test_a_broker_that_takes_only_short_messages_and_one_that_refuses_a_topic(st
 
 
 def test_a_gateway_that_is_started_again(stack: Stack) -> None:
-    moves(stack, "fleet: How long has each been up?", lambda seconds: seconds > 20)
+    moves(stack, FLEET, lambda seconds: seconds > 20, "H")
     stack.gateway.restart()
-    moves(stack, "fleet: How long has each been up?", lambda seconds: 0 < seconds < 20)
+    moves(stack, FLEET, lambda seconds: 0 < seconds < 20, "H")
     moves(stack, "fleet: Which are ready?", lambda ready: ready == 1)

@@ -16,9 +16,9 @@ from tests.support.programs import ROOT
 MODULES = ROOT / "tests" / "peers" / "node_modules"
 KINDS = {
     "stat": "Stat", "gauge": "Gauge", "bargauge": "BarGauge", "timeseries": "TimeSeries", "table": "Table",
-    "state-timeline": "StateTimeline",
+    "state-timeline": "StateTimeline", "heatmap": "Heatmap",
 }  # fmt: skip
-WITH_FIELDS = ("timeseries", "state-timeline")
+WITH_FIELDS = ("timeseries", "state-timeline", "heatmap")
 MARKS = ("expr", "step", "titleFormat", "textFormat")
 """What the Prometheus plugin reads of an annotation; the schema does not know it."""
 PLAIN = """

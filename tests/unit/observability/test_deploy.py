@@ -133,3 +133,16 @@ def test_the_receiver_of_alerts_writes_each_to_a_file(tmp_path: Path) -> None:
         serving.shutdown()
         serving.server_close()
     assert [json.loads(line) for line in file.read_text().splitlines()] == alerts
+
+
+def test_what_grafana_shows_leads_to_the_runbook_that_is_set(tmp_path: Path) -> None:
+    boards, address = DOCKER / "grafana" / "dashboards", "https://wiki.example.com/r?a=1&b=x|y"
+    for name, told in (("set", address), ("unset", "")):
+        subprocess.run(
+            [DOCKER / "grafana" / "place", boards, tmp_path / name], env={"RUNBOOK_URL": told}, check=True, timeout=60
+        )
+        for path in boards.glob("*.json"):
+            text = (tmp_path / name / path.name).read_text(encoding="utf-8")
+            (asked,) = (v["query"] for v in json.loads(text)["templating"]["list"] if v["name"] == "runbook")
+            assert asked == (told or "docker/prometheus/RUNBOOK.md")
+            assert "${runbook}#" in text
