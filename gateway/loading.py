@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config import Config
+from gateway.config import CommandsConfig, Config
 from gateway.config.commands import problems_with_codecs, problems_with_commands
 from gateway.payload.checks import problems_with_payload
 from gateway.payload.choose import format_of
@@ -11,6 +11,9 @@ from gateway.payload.clouds import problems_with_clouds
 from gateway.sound_parts import sound_parts
 from gateway.yaml_models import validated
 from gateway.yaml_positions import Document, Problem, read_yaml
+
+_WITHOUT_SOURCE = {"aws-shadow", "tencent", "alibaba", "iot-hub-twin", "iotda-properties"}
+"""Forms of requests with names of variables alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,29 @@ def _problems(config: Config) -> list[Problem]:
     return found + problems_with_group(config)
 
 
+def _problems_with_commands(commands: CommandsConfig) -> list[Problem]:
+    """In a group a command is for who has its source."""
+    found: list[Problem] = [
+        (("commands", "codecs", at, "format"), "this form names no source, and who has a source alone knows its names")
+        for at, codec in enumerate(commands.codecs)
+        if codec.format in _WITHOUT_SOURCE
+    ]
+    for at, rule in enumerate(commands.rules):
+        if rule.source is None:
+            text = "which member of a group is meant? ask it by HTTP; or name a source"
+            found.append((("commands", "rules", at, "source"), text))
+        if rule.subscribe is not None:
+            text = "what is added at run time is kept on one host: a group reads what its file selects"
+            found.append((("commands", "rules", at, "subscribe"), text))
+    return found
+
+
 def problems_with_group(config: Config) -> list[Problem]:
     """What a group cannot do: better refused than done by halves."""
     if config.group is None:
         return []
     found: list[Problem] = []
-    if config.commands is not None:
-        found.append((("commands",), "a group takes no commands yet: name them in a gateway that is alone"))
+    found += _problems_with_commands(config.commands) if config.commands is not None else []
     if config.outbox.max_age is not None:
         found.append((("outbox", "max_age"), "nothing expires in the log of a group: group.max_bytes is its bound"))
     brokers = [("broker",)] if config.broker is not None else [("brokers", at) for at in range(len(config.brokers))]

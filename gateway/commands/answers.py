@@ -21,7 +21,7 @@ from gateway.commands.codec import Context
 from gateway.commands.codecs.choose import codec_of
 from gateway.commands.entries import Entry
 from gateway.commands.journal import Journal
-from gateway.delivery import Outcome, SharedSession, Verdict
+from gateway.delivery import Outcome, Verdict
 from gateway.errors import Unavailable
 from gateway.model import Message, Priority
 
@@ -30,6 +30,13 @@ SHARE = 8
 LATEST_S = 10.0
 """How long an answer is still sent after the deadline, or after the outcome if that came later."""
 _MOST_PASSING = 200
+
+
+class Way(Protocol):
+    """What answers are sent on: a session, or the way to who has one."""
+
+    def send_aside(self, message: Message) -> "asyncio.Future[Outcome]":
+        """The verdict, or `Unavailable`."""
 
 
 class Mail(Protocol):
@@ -125,6 +132,7 @@ class Mailbox:
     def __init__(
         self, broker: str, journal: Journal, on_lost: Callable[[], None], now_ns: Callable[[], int] = time.time_ns
     ) -> None:
+        self.broker = broker
         self._journal = journal
         self._on_lost = on_lost
         self._now_ns = now_ns
@@ -147,7 +155,7 @@ class Mailbox:
         """How many of this kind wait that only memory has; each kind has a bound of its own."""
         return sum(each.entry is None and type(each) is type(mail) for each in self._waiting)
 
-    async def deliver(self, session: SharedSession) -> None:
+    async def deliver(self, session: Way) -> None:
         """Send waiting answers until the session ends.  Those without a verdict are sent again in the next session."""
         slots, broken = asyncio.Semaphore(SHARE), asyncio.Event()
         while not broken.is_set():

@@ -94,11 +94,15 @@ class Desk:
         for entry in self.journal.untold:
             self._mailbox(entry.broker).put(answer_in(entry))
         for entry in self.journal.unfinished:
-            asked = Asked(
-                entry.broker, entry.key[0], entry.source, entry.key[1], entry.topic, entry.correlation,
-                entry.received_ns, entry.deadline_ns, None, entry.codec, entry.context,
-            )  # fmt: skip
-            self._settle(asked, entry, _LEFT_OPEN if entry.is_executing else _RESTARTED, entry.operation)
+            self._settle_left(entry)
+
+    def _settle_left(self, entry: Entry) -> None:
+        """Give a request an outcome that an earlier process left open."""
+        asked = Asked(
+            entry.broker, entry.key[0], entry.source, entry.key[1], entry.topic, entry.correlation,
+            entry.received_ns, entry.deadline_ns, None, entry.codec, entry.context,
+        )  # fmt: skip
+        self._settle(asked, entry, _LEFT_OPEN if entry.is_executing else _RESTARTED, entry.operation)
 
     def configure(
         self, config: CommandsConfig | None, endpoints: Endpoints | None = None, things: Things | None = None
@@ -406,11 +410,12 @@ async def open_desk(
     itself: Itself | None = None,
     endpoints: Endpoints | None = None,
     things: Things | None = None,
+    made: Callable[..., Desk] = Desk,
 ) -> AsyncIterator[Desk]:
     """Open a desk with this journal.  At the end everything is written and the journal closed."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            desk = Desk(gateway, config, journal, metrics, latest_ns, now_ns, itself, endpoints, things)
+            desk = made(gateway, config, journal, metrics, latest_ns, now_ns, itself, endpoints, things)
             tasks.create_task(unless_asked(journal.run), name="journal of commands")
             keeping = tasks.create_task(unless_asked(desk.run), name="keep the journal of commands")
             try:

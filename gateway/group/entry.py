@@ -40,6 +40,8 @@ class Entry(msgspec.Struct, array_like=True, omit_defaults=True):
     appended_ns: int = 0
     cursor: int = 0
     """Of a broker: everything in the log up to here has its verdict."""
+    commands: list[bytes] = []
+    """Records of the journal of commands, each as JSON."""
 
 
 _DECODER = msgspec.msgpack.Decoder(Entry)

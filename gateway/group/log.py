@@ -14,7 +14,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -84,6 +84,15 @@ class Names:
         return f"{self.root}.wish.{_token(about)}"
 
     @property
+    def post(self) -> str:
+        return f"{self.log}-post"
+
+    def box(self, box: str) -> str:
+        """`ask/<source>` or `answer/<broker>` as two tokens of a subject."""
+        kind, _, name = box.partition("/")
+        return f"{kind}.{_token(name)}"
+
+    @property
     def nudge(self) -> str:
         return f"{self.root}.nudge"
 
@@ -105,10 +114,11 @@ def _name(token: str) -> str:
 class Log:
     """The log of a group, while connected.  Created by `open_log`."""
 
-    def __init__(self, nats: Nats, names: Names, epoch: str) -> None:
+    def __init__(self, nats: Nats, names: Names, epoch: str, replicas: int) -> None:
         self._nats = nats
         self.names = names
         self.epoch = epoch
+        self.replicas = replicas
         self.nudged, self.written = asyncio.Event(), asyncio.Event()
         """Set when another member has something to say about itself, and when somebody appended.  Both may be lost."""
 
@@ -222,8 +232,36 @@ class Log:
         await self._nats.tell(self.names.written)
 
     async def listen(self) -> None:
-        await self._nats.hear(self.names.nudge, self.nudged)
-        await self._nats.hear(self.names.written, self.written)
+        await self.hear(self.names.nudge, lambda subject: self.nudged.set())
+        await self.hear(self.names.written, lambda subject: self.written.set())
+
+    # -- for the post
+
+    async def make(self, stream: dict[str, object]) -> None:
+        """Create a stream, or bring it to these bounds.  Raises `Unavailable`."""
+        await _made(self._nats, stream)
+
+    async def hear(self, subject: str, heard: Callable[[str], None]) -> None:
+        """Call this with the subject of each message."""
+        await self._nats.hear(subject, heard)
+
+    async def ask(self, subject: str, data: bytes) -> Reply:
+        """Raises `Unavailable`."""
+        return await self._nats.ask(subject, data)
+
+    async def tell(self, subject: str) -> None:
+        """Raises `Unavailable`."""
+        await self._nats.tell(subject)
+
+    async def letters(self, stream: str, subject: str, first: int, batch: int) -> list[tuple[int, bytes]]:
+        """Messages from a position on, each with its own.  Raises `Unavailable`."""
+        request = {"seq": first, "batch": batch, "max_bytes": 2**20, "next_by_subj": subject}
+        replies, _ = await self._nats.ask_for_many(f"DIRECT.GET.{stream}", request)
+        return [(int(reply.headers["Nats-Sequence"]), reply.data) for reply in replies]
+
+    async def purge_of(self, stream: str, subject: str, before: int) -> None:
+        """Raises `Unavailable`."""
+        await self._asked(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": before})
 
 
 def answer_or_wait(reply: Reply) -> None:
@@ -244,18 +282,25 @@ def _headers(block: bytes) -> dict[str, str]:
 
 
 def _streams_of(config: GroupConfig, names: Names, presence_s: float) -> list[dict[str, object]]:
-    common: dict[str, object] = {
-        "retention": "limits", "storage": "file", "num_replicas": config.replicas, "allow_direct": True,
-        "discard": "new", "max_msgs": -1, "max_consumers": -1, "max_bytes": -1, "max_age": 0,
+    small: dict[str, object] = {"max_msgs_per_subject": 1, "discard": "old"}
+    age: dict[str, object] = {
+        "max_age": int(presence_s * 1e9), "duplicate_window": int(min(presence_s, 120) * 1e9)
     }  # fmt: skip
-    small = {"max_msgs_per_subject": 1, "discard": "old"}
+    log: dict[str, object] = {"max_bytes": config.max_bytes, "metadata": {"epoch": secrets.token_hex(4)}}
     return [
-        {**common, "name": names.log, "subjects": [f"{names.root}.log.>"], "max_bytes": config.max_bytes,
-         "metadata": {"epoch": secrets.token_hex(4)}},
-        {**common, **small, "name": names.members, "subjects": [f"{names.root}.member.*"],
-         "max_age": int(presence_s * 1e9), "duplicate_window": int(min(presence_s, 120) * 1e9)},
-        {**common, **small, "name": names.wishes, "subjects": [f"{names.root}.wish.*"]},
-    ]  # fmt: skip
+        stream_of(names.log, [f"{names.root}.log.>"], config.replicas, **log),
+        stream_of(names.members, [f"{names.root}.member.*"], config.replicas, **small, **age),
+        stream_of(names.wishes, [f"{names.root}.wish.*"], config.replicas, **small),
+    ]
+
+
+def stream_of(name: str, subjects: list[str], replicas: int, **more: object) -> dict[str, object]:
+    """The configuration of a stream, on disk; bounded by `more` alone."""
+    return {
+        "name": name, "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": replicas,
+        "allow_direct": True, "discard": "new", "max_msgs": -1, "max_consumers": -1, "max_bytes": -1, "max_age": 0,
+        **more,
+    }  # fmt: skip
 
 
 @asynccontextmanager
@@ -279,7 +324,7 @@ async def open_log(config: GroupConfig, name: str, link: Link, presence_s: float
                     log.warning("the group's log cannot be had yet", reason=str(error), next="trying again")
                 told = str(error)
                 await asyncio.sleep(RETRY_S)
-        found = Log(nats, names, epoch)
+        found = Log(nats, names, epoch, config.replicas)
         await found.listen()
         yield found
 

@@ -20,6 +20,7 @@ from gateway.group.holding import Holding, Lost, claim
 from gateway.group.judging import Judge, Seen, Wishes
 from gateway.group.log import Json, Log
 from gateway.group.outbox import GroupOutbox
+from gateway.group.post import Post
 from gateway.group.reading import LogReader
 from gateway.group.writing import SourceWriter, state_of
 
@@ -52,6 +53,7 @@ class Member:
         self.log = log
         self.outbox = outbox
         self._weight = weight
+        self._post = Post(log)
         self._judge = judge
         self._tasks = tasks
         self._facts = {**facts, "pid": os.getpid()}
@@ -67,6 +69,16 @@ class Member:
         self.others: dict[str, Json] = {}
         self._brokers: set[str] = set()
         self._log = structlog.get_logger("gateway.group").bind(member=name)
+
+    @property
+    def boxes(self) -> Post:
+        """Letters between members."""
+        return self._post
+
+    @property
+    def logs(self) -> Mapping[str, SourceWriter]:
+        """Of the sources that this member has."""
+        return self.outbox.writers
 
     @property
     def owned(self) -> Collection[str]:
@@ -209,6 +221,7 @@ class Member:
         """End works in order, and release them."""
         given = {work: self._works.pop(work) for work in works}
         self._log.info("handing over", works=sorted(works))
+        self._end_requests(works)
         try:
             await self._apply()
         finally:
@@ -216,6 +229,12 @@ class Member:
                 for work, each in given.items():
                     tasks.create_task(self._release(work, each), name=f"group: release {work}")
         await self._tell()
+
+    def _end_requests(self, works: Collection[str]) -> None:
+        """Requests that come from now on are for who has the source next."""
+        for work in works:
+            if (writer := self.outbox.writers.get(work.removeprefix("source/"))) is not None:
+                writer.is_ending = True
 
     async def _release(self, work: str, each: Work) -> None:
         kind, _, name = work.partition("/")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -89,13 +89,14 @@ class Nats:
         with _told():
             await self._client.publish(subject, b"")
 
-    async def hear(self, subject: str, event: asyncio.Event) -> None:
-        """Set the event whenever a message comes."""
+    async def hear(self, subject: str, heard: Callable[[str], None]) -> None:
+        """Call this with the subject of each message that comes."""
 
-        async def heard(message: Msg) -> None:
-            event.set()
+        async def came(message: Msg) -> None:
+            heard(message.subject)
 
-        await self._client.subscribe(subject, cb=heard)
+        with _told():
+            await self._client.subscribe(subject, cb=came)
 
 
 class _told:  # noqa: N801 - used like a function

@@ -1,8 +1,8 @@
 """A source of the group on its way into the log: what waits is appended together, one record at a time.
 
-What the next owner needs to go on is in the log: the checkpoint with every record, and the counters of the streams as
-the sum of all records.  So that old records may go, a STATE repeats the counters from time to time; only what is before
-the latest STATE is purged.
+What the next owner needs to go on is in the log: the checkpoint with every record, the counters of the streams as the
+sum of all records, and the journal of commands.  So that old records may go, a STATE repeats counters and journal from
+time to time; only what is before the latest STATE is purged.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ class Waiting:
     on_stored: Callable[[], None]
     done: "asyncio.Future[None]"
     size: int = 0
+    commands: Sequence[bytes] = ()
 
 
 @dataclass(slots=True)
@@ -44,6 +45,8 @@ class State:
     checkpoint: bytes = b""
     kept_from: int = 0
     """Where the latest STATE begins: nothing before it is needed to go on."""
+    commands: list[bytes] = field(default_factory=list)
+    """The journal of commands, as it was claimed."""
 
     def add(self, entry: Entry) -> None:
         self.seqs.update(entry.seqs)
@@ -58,15 +61,26 @@ class SourceWriter:
 
     def __init__(self, log: Log, holding: Holding, state: State) -> None:
         self.holding = holding
+        self.is_ending = False
+        """Whether it is handed over: nothing is begun any more."""
         self.state = state
         """As the log has it."""
         self.accepted = dict(state.seqs)
         """The numbers that were given out."""
+        self.journal: Callable[[], Sequence[bytes]] = lambda: state.commands
+        """The records of the journal of commands that a STATE must repeat."""
         self._log = log
         self._waiting: deque[Waiting] = deque()
         self._woken, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
         self._state_s, self._state_bytes, self._is_new = time.monotonic(), 0, True
+
+    async def confirm(self) -> None:
+        """Look whether the claim is still ours.  Raises `Unavailable` when it is not, or nobody can say."""
+        try:
+            await self.holding.confirm()
+        except Lost as error:
+            raise Unavailable(f"{self.holding.work} belongs to another member") from error
 
     async def wait_idle(self) -> None:
         """Wait until everything is stored that was taken; for ever when the claim is lost."""
@@ -82,8 +96,18 @@ class SourceWriter:
         for some in messages.values():
             for message in some:
                 self.accepted[message.stream] = message.seq
+        return self._queued(messages, checkpoint, on_stored, sum(sizes) + len(checkpoint))
+
+    def begin_records(self, records: Sequence[bytes]) -> "asyncio.Future[None]":
+        """Take records of the journal of commands.  Done when they are stored; never, when the claim is lost."""
+        return self._queued({}, b"", lambda: None, sum(map(len, records)), records)
+
+    def _queued(
+        self, messages: Mapping[str, Sequence[Message]], checkpoint: bytes, on_stored: Callable[[], None], size: int,
+        commands: Sequence[bytes] = (),
+    ) -> "asyncio.Future[None]":  # fmt: skip
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(messages, checkpoint, on_stored, done, sum(sizes) + len(checkpoint)))
+        self._waiting.append(Waiting(messages, checkpoint, on_stored, done, size, commands))
         self._woken.set()
         self._idle.clear()
         return done
@@ -126,6 +150,11 @@ class SourceWriter:
         checkpoint = next((each.checkpoint for each in reversed(group) if each.checkpoint), b"")
         entries, size = [Entry({}, appended_ns=now_ns)], len(checkpoint)
         for each in group:
+            for record in each.commands:
+                if (size := size + len(record)) > most and (entries[-1].messages or entries[-1].commands):
+                    entries.append(Entry({}, appended_ns=now_ns))
+                    size = len(checkpoint) + len(record)
+                entries[-1].commands = [*entries[-1].commands, record]
             for route, some in each.messages.items():
                 for message in some:
                     if (size := size + _size(message)) > most and entries[-1].messages:
@@ -141,14 +170,29 @@ class SourceWriter:
         return self._is_new or late or self._state_bytes > STATE_EVERY_BYTES
 
     async def _append_state(self) -> None:
-        """Repeat the counters, in as many records as they need."""
+        """Repeat the counters and the journal, in as many records as they need."""
         names, first = list(self.state.seqs), 0
+        for part in parts_of(self.journal(), self._log.most_bytes // 2):
+            mark = await self.holding.append(Kind.STATE, Entry(commands=part))
+            first = first or mark.seq
         for at in range(0, max(1, len(names)), STREAMS_PER_STATE):
-            part = {name: self.state.seqs[name] for name in names[at : at + STREAMS_PER_STATE]}
-            mark = await self.holding.append(Kind.STATE, Entry(checkpoint=self.state.checkpoint, seqs=part))
+            seqs = {name: self.state.seqs[name] for name in names[at : at + STREAMS_PER_STATE]}
+            mark = await self.holding.append(Kind.STATE, Entry(checkpoint=self.state.checkpoint, seqs=seqs))
             first = first or mark.seq
         self.state.kept_from = first
         self._state_s, self._state_bytes, self._is_new = time.monotonic(), 0, False
+
+
+def parts_of(records: Sequence[bytes], most_bytes: int) -> list[list[bytes]]:
+    """Records in order, in parts that are not longer together; a longer one is alone."""
+    parts, size = list[list[bytes]](), 0
+    for record in records:
+        if not parts or size + len(record) > most_bytes:
+            parts.append([])
+            size = 0
+        parts[-1].append(record)
+        size += len(record)
+    return parts
 
 
 def _settle(append: Waiting) -> None:
@@ -181,6 +225,8 @@ async def state_of(log: Log, holding: Holding) -> State:
             raise Unavailable(f"the log's records of {holding.work} cannot be read to their end yet")
         for stored in found:
             if stored.mark.seq <= holding.claimed.seq:
-                state.add(stored.entry)
+                entry = stored.entry
+                state.add(entry)
+                state.commands += entry.commands
         at = found[-1].mark.seq + 1
     return state

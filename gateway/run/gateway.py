@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.commands.arrival import Things
 from gateway.commands.codec import endpoints_of
 from gateway.commands.desk import Desk
+from gateway.commands.ways import Boxes, SourceLog
 from gateway.config import BrokerConfig, Config, PayloadConfig, Route
 from gateway.errors import ConfigError
 from gateway.happened import Happened
@@ -52,6 +53,13 @@ async def _no_commands(config: Config) -> None:
 
 class Membership(Protocol):
     """What of the configuration this gateway runs, as a member of a group: `source/<name>` and `broker/<name>`."""
+
+    @property
+    def boxes(self) -> Boxes: ...
+
+    @property
+    def logs(self) -> Mapping[str, SourceLog]:
+        """Of the sources that this member has."""
 
     @property
     def owned(self) -> Collection[str]: ...

@@ -15,8 +15,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,16 @@ import nats.errors
 
 from tests.chaos.verdict import counts_of, text_of
 from tests.support.group_plant import GROUP, GroupPlant, group_plant
+from tests.support.node_network import in_own_network, node_network
 from tests.support.programs import wait_until
+from tests.support.threaded import ThreadedProxy
 
 ELECTION_S = 20.0
 """An election of NATS, and connecting again, on a machine that is busy."""
+
+FULL_S = 200
+"""How long it takes until the log of the campaign is full."""
+LOG_BYTES = 256 * 2**10
 
 
 @dataclass
@@ -211,13 +217,69 @@ def _broker_frozen(p: GroupPlant, rng: random.Random) -> None:
 
 def _answers_lost(p: GroupPlant, rng: random.Random) -> None:
     """Everything between members and NATS stands still, and is cut: what was appended is not answered."""
-    assert p.links
-    for link in p.links:
+    links = [link for some in p.links.values() for link in some]
+    assert links
+    for link in links:
         link.do(lambda proxy: proxy.stall())
     time.sleep(rng.uniform(0.3, 6.0))
-    for link in p.links:
+    _heal(links)
+
+
+def _heal(links: Iterable[ThreadedProxy]) -> None:
+    """What stood still on the way is lost with its connection."""
+    for link in links:
         link.do(lambda proxy: proxy.cut())
         link.do(lambda proxy: proxy.heal())
+
+
+def _member_cut_off(p: GroupPlant, rng: random.Random) -> None:
+    """It reaches its servers and the broker, and no NATS node, for longer than its presence."""
+    links = p.links[rng.choice(p.members).member]
+    for link in links:
+        link.do(lambda proxy: proxy.stall())
+    time.sleep(p.presence_s + rng.uniform(1.0, 4.0))
+    _heal(links)
+
+
+def _clock_set(p: GroupPlant, rng: random.Random) -> None:
+    """By an hour or less, ahead or back; and right again later, or not before the next time."""
+    member = rng.choice(p.members)
+    member.set_clock(rng.choice([-1, 1]) * rng.choice([3.0, 40.0, 3600.0]))
+    time.sleep(rng.uniform(1.0, p.presence_s + 3))
+    if rng.random() < 0.5:
+        member.set_clock(0.0)
+
+
+def _node_unplugged(p: GroupPlant, rng: random.Random) -> None:
+    """Neither members nor the other nodes reach it."""
+    assert p.network is not None
+    p.network.unplug(rng.randrange(3))
+    time.sleep(rng.uniform(3.0, 15.0))
+    p.network.heal()
+
+
+def _nodes_parted(p: GroupPlant, rng: random.Random) -> None:
+    """Two nodes, or all three, do not reach each other, and every member reaches all of them."""
+    assert p.network is not None
+    p.network.part(*rng.sample(range(3), rng.choice([2, 3])))
+    time.sleep(rng.uniform(3.0, 15.0))
+    p.network.heal()
+
+
+def _log_full(p: GroupPlant, rng: random.Random) -> None:
+    """The broker is away until the log takes nothing any more; then it comes back."""
+    before = [member.has_found_log_full for member in p.members]
+    p.broker.stall()
+    try:
+        for _ in range(FULL_S):
+            time.sleep(1.0)
+            if [member.has_found_log_full for member in p.members] > before:
+                break
+        else:
+            raise AssertionError("the log does not become full")
+        time.sleep(rng.uniform(0.5, 3.0))
+    finally:
+        p.broker.go_on()
 
 
 FAULTS: dict[str, tuple[int, Callable[[GroupPlant, random.Random], None]]] = {
@@ -233,8 +295,16 @@ FAULTS: dict[str, tuple[int, Callable[[GroupPlant, random.Random], None]]] = {
     "member and NATS node killed": (2, _member_and_node),
     "broker frozen": (2, _broker_frozen),
     "NATS answers lost": (2, _answers_lost),
+    "member cut off": (3, _member_cut_off),
+    "clock set": (3, _clock_set),
+    "log full": (1, _log_full),
 }
 """How often each is relative to the others."""
+OF_NETWORK: dict[str, tuple[int, Callable[[GroupPlant, random.Random], None]]] = {
+    "NATS node unplugged": (3, _node_unplugged),
+    "NATS nodes parted": (3, _nodes_parted),
+}
+"""Where the nodes have a network of their own."""
 
 
 def campaign(
@@ -242,12 +312,16 @@ def campaign(
 ) -> Verdict:
     """Do so many faults, heal, and judge."""
     rng, verdict = random.Random(seed), Verdict(seed)
-    names, weights = list(FAULTS), [weight for weight, _ in FAULTS.values()]
-    with group_plant(folder, **plant) as p, log_reader(p.cluster.servers) as reader:
+    with ExitStack() as stack:
+        network = stack.enter_context(node_network(3)) if in_own_network() else None
+        possible = FAULTS | (OF_NETWORK if network is not None else {})
+        names, weights = list(possible), [weight for weight, _ in possible.values()]
+        p = stack.enter_context(group_plant(folder, network=network, **{"max_bytes": LOG_BYTES, **plant}))
+        reader = stack.enter_context(log_reader(p.cluster.servers))
         for number in range(1, faults + 1):
             name = rng.choices(names, weights)[0]
             say(f"{number}/{faults} {name}")
-            pause_s = _watched(p, lambda: FAULTS[name][1](p, rng))  # noqa: B023 - called at once
+            pause_s = _watched(p, lambda: possible[name][1](p, rng))  # noqa: B023 - called at once
             verdict.faults[name] += 1
             verdict.pauses_s.setdefault(name, []).append(pause_s)
             say(f"  at most {pause_s:.1f} s without values, {len(reader.wrong)} stale records")

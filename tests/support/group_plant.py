@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from tests.support.brokers import Process, mosquitto
 from tests.support.load_checker import LoadChecker, load_checker
 from tests.support.load_server import LoadServer, source_of
 from tests.support.nats_cluster import Cluster, nats_cluster
+from tests.support.node_network import NodeNetwork
 from tests.support.programs import Gateway, running, wait_until
 from tests.support.threaded import ThreadedProxy, proxy_thread
 
@@ -26,7 +28,12 @@ class MemberProgram(Gateway):
         self.member = name
         super().__init__(folder, "", broker_url, **changes)
 
-    RUN = ("gateway", "run")
+    RUN = ("tests.support.shifted_clock", "run")
+
+    def set_clock(self, shift_s: float) -> None:
+        """Its wall clock is so much ahead of the true one from now on."""
+        with self.config_path.with_name("clock").open("r+b") as file:  # `shifted_clock.py` reads it
+            file.write(struct.pack("<d", shift_s))
 
     @property
     def holds(self) -> list[str]:
@@ -39,6 +46,11 @@ class MemberProgram(Gateway):
             elif isinstance(works, list):
                 found = found | {*works} if event["event"] == "taken over" else found - {*works}
         return sorted(found)
+
+    @property
+    def has_found_log_full(self) -> int:
+        """How often it was told that the log has no room."""
+        return sum("maximum bytes" in str(event.get("reason")) for event in self.events if "works" not in event)
 
     def freeze(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
@@ -55,8 +67,10 @@ class GroupPlant:
     checkers: list[LoadChecker]
     members: list[MemberProgram]
     presence_s: float
-    links: list[ThreadedProxy] = field(default_factory=list)
-    """Between the members and each NATS node."""
+    links: dict[str, list[ThreadedProxy]] = field(default_factory=dict)
+    """Between each member and each NATS node."""
+    network: NodeNetwork | None = None
+    """That of the NATS nodes, where they have one of their own."""
 
     @property
     def lag_s(self) -> float:
@@ -78,12 +92,12 @@ class GroupPlant:
 @contextmanager
 def group_plant(
     folder: Path, *, members: int = 3, servers: int = 3, tags: int = 50, rate_hz: float = 5.0, presence_s: float = 12.0,
-    proxied: bool = True, **group: object,
+    proxied: bool = True, network: NodeNetwork | None = None, **group: object,
 ) -> Iterator[GroupPlant]:  # fmt: skip
     """Everything started and flowing."""
     with ExitStack() as stack:
         enter = stack.enter_context
-        cluster = enter(nats_cluster(folder))
+        cluster = enter(nats_cluster(folder, network=network))
         broker = enter(mosquitto(folder, "max_inflight_messages 0"))
         loads, checkers, sources = list[LoadServer](), list[LoadChecker](), list[dict[str, object]]()
         for number in range(servers):
@@ -95,19 +109,26 @@ def group_plant(
             checkers.append(enter(load_checker(broker.url, topic, tags, began_s, 1 / rate_hz, f"checker-{number}")))
             sources.append(source_of(load.port, name=f"s{number}", lifetime="120s"))
             loads.append(load)
-        links = [enter(proxy_thread(node.port, node.host)) for node in cluster.nodes] if proxied else []
-        addresses = [f"nats://127.0.0.1:{link.port}" for link in links] or cluster.servers
-        common = {"name": GROUP, "servers": addresses, "monitoring": cluster.monitoring, "presence": presence_s}
+        names = "abcdef"[:members]
+        links = {
+            name: [enter(proxy_thread(node.port, node.host)) for node in cluster.nodes] if proxied else []
+            for name in names
+        }
+        asked = cluster.monitoring if network is None else 0  # a proxy shows no monitoring
+        common = {"name": GROUP, "monitoring": asked, "presence": presence_s}
         programs = [
             MemberProgram(
                 folder / name, name, broker.url, sources=sources,
                 payload={"format": "json-columns", "topic": "load/{source}/{machine}"},
-                group={**common, "member": name, "rebalance_after": "5s", **group},
+                group={
+                    **common, "member": name, "rebalance_after": "5s", **group,
+                    "servers": [f"nats://127.0.0.1:{link.port}" for link in links[name]] or cluster.servers,
+                },
             )
-            for name in "abcdef"[:members]
+            for name in names
         ]  # fmt: skip
         for program in programs:
             enter(running(program))
-        plant = GroupPlant(cluster, broker, loads, checkers, programs, presence_s, links)
+        plant = GroupPlant(cluster, broker, loads, checkers, programs, presence_s, links, network)
         plant.wait_caught_up(120)
         yield plant

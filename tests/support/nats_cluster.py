@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.node_network import NodeNetwork
 from tests.support.ports import free_port
 
 
@@ -30,11 +31,10 @@ class Node:
     config: Path
     port: int
     monitoring: int
+    host: str
+    before: tuple[str, ...] = ()
+    """What its command is put behind."""
     process: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.{self.number + 1}"
 
     @property
     def url(self) -> str:
@@ -42,7 +42,9 @@ class Node:
 
     def begin(self) -> None:
         with self.config.with_suffix(".log").open("ab") as log:
-            self.process = subprocess.Popen([nats_server(), "-c", str(self.config)], stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*self.before, nats_server(), "-c", str(self.config)], stdout=log, stderr=log
+            )
 
     def kill(self) -> None:
         assert self.process is not None
@@ -88,10 +90,19 @@ class Cluster:
 
 
 @contextmanager
-def nats_cluster(folder: Path, nodes: int = 3, sync: str = "always") -> Iterator[Cluster]:
+def nats_cluster(
+    folder: Path, nodes: int = 3, sync: str = "always", network: NodeNetwork | None = None
+) -> Iterator[Cluster]:
     """A cluster that is healthy, with its files in a folder.  Nothing of it is left running."""
     client, routes, monitoring = free_port(), free_port(), free_port()
-    cluster = Cluster([Node(number, folder / f"n{number}.conf", client, monitoring) for number in range(nodes)])
+    hosts = network.hosts if network is not None else [f"127.0.0.{number + 1}" for number in range(nodes)]
+    before = [tuple(network.command(number)) if network is not None else () for number in range(nodes)]
+    cluster = Cluster(
+        [
+            Node(number, folder / f"n{number}.conf", client, monitoring, hosts[number], before[number])
+            for number in range(nodes)
+        ]
+    )
     others = ", ".join(f"nats://{node.host}:{routes}" for node in cluster.nodes)
     for node in cluster.nodes:
         together = (

@@ -26,7 +26,14 @@ def test_the_gateway_imports_nothing_of_nats() -> None:
 @pytest.mark.parametrize(
     ("more", "place"),
     [
-        ({"commands": COMMANDS}, ("commands",)),
+        (
+            {"commands": {"requesters": ["mes"], "rules": [{"diagnostics": True}]}},
+            ("commands", "rules", 0, "source"),
+        ),
+        (
+            {"commands": {**COMMANDS, "codecs": [{"format": "alibaba", "requester": "mes"}]}},
+            ("commands", "codecs", 0, "format"),
+        ),
         ({"outbox": {"max_age": "1h"}}, ("outbox", "max_age")),
         (
             {"broker": {"url": "mqtt://127.0.0.1:1883", "replay": {"order": "newest-first"}}},
