@@ -63,8 +63,8 @@ def test_help_and_completion_of_gateway_import_no_command() -> None:
         assert done.stdout.splitlines()[-1] == "set()"
 
 
-def test_the_exit_codes_are_in_the_help_and_in_the_readme() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+def test_the_exit_codes_are_in_the_help_and_in_the_documents() -> None:
+    readme = (Path(__file__).parents[3] / "docs/running.md").read_text(encoding="utf-8")
     for code in ("3", "69", "74", "75", "78", "130"):
         assert f"- {code}:" in EXIT_CODES
         assert f"| {code} |" in readme

@@ -1,4 +1,4 @@
-"""The README has a command for each operation and each codec, and they ask for what they say."""
+"""docs/commands.md has a command for each operation and each codec, and they ask for what they say."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ from gateway.config.commands import OF_CLOUDS
 from gateway.delivery import Packet
 from tests.support.commands import commands
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[3] / "docs/commands.md").read_text(encoding="utf-8")
 ASKED = re.findall(r"^\|[^|]+\| `gateway command ([^`]*)`", README, flags=re.MULTILINE)
 PUBLISHED = re.findall(
     r"^\| `([a-z-]+)`[^|]*\|[^|]*\| `mosquitto_pub .*?-t (\S+) .*?-m '(.*)'` \|$", README, flags=re.MULTILINE

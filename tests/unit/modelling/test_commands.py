@@ -25,8 +25,8 @@ def told(*arguments: str, **environment: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("formats", [MODEL_FORMATS, IMPORT_FORMATS], ids=["model", "import"])
-def test_the_readme_lists_every_format_with_what_it_is(formats: dict[str, object]) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_documents_list_every_format_with_what_it_is(formats: dict[str, object]) -> None:
+    readme = (ROOT / "docs/models.md").read_text(encoding="utf-8")
     for name, form in formats.items():
         assert f"| `{name}` | {form.about} |" in readme  # type: ignore[attr-defined]  # of either kind
 
