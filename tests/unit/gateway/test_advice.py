@@ -16,8 +16,9 @@ from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.link import Link
 from gateway.metrics import Metrics
-from gateway.mqtt.dial import explain, parse
+from gateway.mqtt.dial import parse
 from gateway.opcua.session.connect import open_session
+from gateway.tcp import explain
 
 SERVER = [
     (ua.StatusCodes.BadSecurityChecksFailed, "gateway cert export"),

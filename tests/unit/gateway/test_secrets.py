@@ -16,12 +16,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from gateway import tls
 from gateway.config import BrokerConfig, Secret, SourceConfig, TlsConfig
 from gateway.config.private_files import rule_for
 from gateway.errors import ConfigError, Unavailable
 from gateway.link import Link
 from gateway.metrics import Metrics
-from gateway.mqtt import credentials, open_sink, tls
+from gateway.mqtt import credentials, open_sink
 from gateway.opcua.session.certificates import ensure_identity, identity_or_none
 from gateway.opcua.session.connect import open_session
 from gateway.opcua.session.security import check
