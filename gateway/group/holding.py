@@ -50,7 +50,7 @@ class Holding:
         async with self._turn:
             if self.is_lost:
                 raise Lost(self.work)
-            self.mark = await _stored(self._log, self.work, append_after(self.mark), kind, encode(entry), self._tell)
+            self.mark = await _stored(self._log, self.work, append_after(self.mark), kind, encode(entry), self.tell)
             return self.mark
 
     async def confirm(self) -> None:
@@ -62,7 +62,8 @@ class Holding:
             if self.is_lost:
                 raise Lost(self.work)
 
-    def _tell(self, trouble: str) -> None:
+    def tell(self, trouble: str) -> None:
+        """Say why the log takes nothing at present; empty: it does."""
         if trouble == Lost.__name__:
             self.lose()
             return

@@ -34,6 +34,8 @@ RETRY_S = 0.5
 HEADER_BYTES = 1024
 """More than what the headers of a record take."""
 BATCH = 256
+RESERVED = 8
+"""This part of the log is not for values."""
 
 Json = Mapping[str, object]
 
@@ -119,6 +121,7 @@ class Log:
         self.names = names
         self.epoch = epoch
         self.replicas = replicas
+        self._held_bytes, self._capacity = 0, 0
         self.nudged, self.written = asyncio.Event(), asyncio.Event()
         """Set when another member has something to say about itself, and when somebody appended.  Both may be lost."""
 
@@ -126,6 +129,11 @@ class Log:
     def most_bytes(self) -> int:
         """The longest body of a record."""
         return self._nats.most_bytes - HEADER_BYTES
+
+    @property
+    def has_room(self) -> bool:
+        """Whether values may be appended, as far as is known: an eighth is kept for what makes the log emptier."""
+        return self._held_bytes < self._capacity - self._capacity // RESERVED or not self._capacity
 
     async def last(self, work: str) -> Stored | None:
         """The last record of a work, as the leader of the log knows it.  Raises `Unavailable`."""
@@ -154,6 +162,7 @@ class Log:
                 raise LogFull(str(error)) from error
             raise Unavailable(f"the log takes nothing: {error}") from error
         assert isinstance(seq, int)
+        self._held_bytes += len(body)
         return mark._replace(seq=seq)
 
     async def read(self, first: int, what: str, most_bytes: int = 4 * 2**20) -> list[Stored]:
@@ -186,6 +195,12 @@ class Log:
     async def state(self) -> dict[str, object]:
         """Figures of the log's stream, and of its replicas, as JetStream has them.  Raises `Unavailable`."""
         return await self._asked(f"STREAM.INFO.{self.names.log}", None)
+
+    async def measure(self, capacity: int) -> None:
+        """Look how much of the log is in use.  Raises `Unavailable`."""
+        state = (await self.state()).get("state")
+        held = state.get("bytes") if isinstance(state, dict) else 0
+        self._held_bytes, self._capacity = held if isinstance(held, int) else 0, capacity
 
     async def _asked(self, subject: str, request: object) -> dict[str, object]:
         try:

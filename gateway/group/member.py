@@ -27,6 +27,7 @@ from gateway.group.writing import SourceWriter, state_of
 LOOK_EVERY_S = 0.5
 SAVE_EVERY_S = 0.25
 PURGE_EVERY_S = 2.0
+MEASURE_EVERY_S = 1.0
 RENEWED_S = 1.0
 """After a quarter of the presence and so much more, a member that is there has shown itself again."""
 LEAVE_S = 2.0
@@ -47,8 +48,10 @@ class Member:
 
     def __init__(
         self, name: str, weight: float, log: Log, outbox: GroupOutbox, judge: Judge, tasks: asyncio.TaskGroup,
-        facts: Json,
+        facts: Json, capacity: int,
     ) -> None:  # fmt: skip
+        """`capacity`: how many bytes the log may have."""
+        self._capacity = capacity
         self.name = name
         self.log = log
         self.outbox = outbox
@@ -102,6 +105,7 @@ class Member:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._show_regularly(), name="group: show")
             tasks.create_task(self._purge_regularly(), name="group: purge")
+            tasks.create_task(self._measure_regularly(), name="group: measure")
             tasks.create_task(self._look_regularly(), name="group: look")
 
     # -- being seen
@@ -299,6 +303,12 @@ class Member:
                     saved = cursor
                     with suppress(Unavailable):
                         await self.log.purge(reader.holding.work, mark.seq)
+
+    async def _measure_regularly(self) -> None:
+        while True:
+            with suppress(Unavailable):
+                await self.log.measure(self._capacity)
+            await asyncio.sleep(MEASURE_EVERY_S)
 
     async def _purge_regularly(self) -> None:
         """Remove what every broker has acknowledged of our sources."""

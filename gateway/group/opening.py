@@ -33,7 +33,7 @@ async def open_group(
         begun_s = asyncio.get_running_loop().time()
         judge = Judge(name, presence_s, config.rebalance_after, config.handover, begun_s)
         facts = {"version": version("connected-factory"), "host": socket.gethostname(), "identity": identity}
-        member = Member(name, config.weight, log, GroupOutbox(log), judge, tasks, facts)
+        member = Member(name, config.weight, log, GroupOutbox(log), judge, tasks, facts, config.max_bytes)
         try:
             yield member
         finally:

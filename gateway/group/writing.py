@@ -20,6 +20,8 @@ from gateway.model import Message
 
 OVERHEAD_BYTES = 200
 """More than what a message takes in a record beside its texts."""
+ROOM_EVERY_S = 0.5
+NO_ROOM = "the log has reached its maximum bytes (group.max_bytes): brokers must take values first"
 STATE_EVERY_S = 20.0
 STATE_EVERY_BYTES = 64 * 2**20
 STREAMS_PER_STATE = 4000
@@ -121,15 +123,33 @@ class SourceWriter:
                     await self._woken.wait()
                 if self._is_state_due:
                     await self._append_state()
+                if not self._log.has_room and not self._waiting[0].commands:
+                    await self._wait_for_room()
+                    continue
                 await self._append_next()
         except Lost:
             return
+
+    async def _wait_for_room(self) -> None:
+        """Values stop before the log is full: what is left is for STATEs and cursors, by which it becomes emptier.
+
+        Records of commands go past the values that wait.
+        """
+        self.holding.tell(NO_ROOM)
+        urgent = [each for each in self._waiting if each.commands]
+        if urgent:
+            self._waiting = deque([*urgent, *(each for each in self._waiting if not each.commands)])
+            return
+        self._woken.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ROOM_EVERY_S):
+                await self._woken.wait()
 
     async def _append_next(self) -> None:
         group, size = [self._waiting[0]], self._waiting[0].size
         for each in list(self._waiting)[1:]:
             size += each.size
-            if size > self._log.most_bytes // 2:
+            if size > self._log.most_bytes // 2 or not (self._log.has_room or each.commands):
                 break
             group.append(each)
         for entry in self._entries(group):
