@@ -254,7 +254,7 @@ def answers(data: bytes) -> None:
                         definition_of("i=1", value)
                 return
             if kind == len(_ANSWERS):
-                assert all(each.name.encode() for page in read_pages(r, URIS) for each in page.references if each.name)
+                assert all(each.name.encode() or each.node for page in read_pages(r, URIS) for each in page.references)
             else:
                 read_created(r)
     except Unavailable:

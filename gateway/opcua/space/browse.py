@@ -9,19 +9,24 @@ beyond is noted as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import itemgetter
 
 from asyncua import ua
+from asyncua.ua.ua_binary import nodeid_to_binary
+from msgspec import Struct
 
 from gateway.errors import Unavailable
 from gateway.opcua.codec.node_ids import text_of_node
 from gateway.opcua.codec.references import (
     BROWSE,
     BROWSE_NEXT,
+    NOTHING,
     Page,
     Reference,
     browse_next_request,
     browse_request,
+    node_from,
     read_pages,
 )
 from gateway.opcua.session.asyncua_edge import TooLarge, peer_errors, status_text
@@ -41,6 +46,7 @@ CHILDREN, TREE, SUBTYPES = "children", "tree", "subtypes"
 _HAS_PROPERTY = ua.NodeId(ua.Int32(ua.ObjectIds.HasProperty), ua.Int16(0))
 _HIERARCHICAL = ua.NodeId(ua.Int32(ua.ObjectIds.HierarchicalReferences), ua.Int16(0))
 _OBJECTS = ua.NodeId(ua.Int32(ua.ObjectIds.ObjectsFolder), ua.Int16(0))
+_OBJECTS_OCTETS, _PROPERTY_OCTETS = nodeid_to_binary(_OBJECTS), nodeid_to_binary(_HAS_PROPERTY)
 _ROOT = ua.NodeId(ua.Int32(ua.ObjectIds.RootFolder), ua.Int16(0))
 _HAS_SUBTYPE = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype), ua.Int16(0))
 LOOKED_ALONG = {CHILDREN: _HIERARCHICAL, SUBTYPES: _HAS_SUBTYPE}
@@ -52,17 +58,20 @@ _POINTS = "continuation"
 """The kind of call that took a continuation point too many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A variable found below a root."""
+class Variable(Struct, frozen=True, gc=False):
+    """A variable found below a root.  Node ids are octets, as in `Reference`."""
 
     path: tuple[str, ...]
     """Browse names from below the root to the variable."""
-    node: ua.NodeId
-    unit_node: ua.NodeId | None = None
+    octets: bytes
+    unit_octets: bytes | None = None
     """Its EngineeringUnits property."""
-    range_node: ua.NodeId | None = None
+    range_octets: bytes | None = None
     """Its EURange property."""
+
+    @property
+    def node(self) -> ua.NodeId:
+        return node_from(self.octets)
 
 
 @dataclass(slots=True)
@@ -95,6 +104,14 @@ class _Below:
         return status_text(self.status) if self.status >= _UNCERTAIN else ""
 
 
+_NONE = _Below(0)
+"""Of all nodes that have no references.  It is never changed."""
+
+
+def _first(page: Page) -> _Below:
+    return _NONE if page is NOTHING else _Below(page.status, page.continuation, list(page.references))
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     reference: ua.NodeId
@@ -115,28 +132,43 @@ async def children(
     Of a node that the server refuses there are none, or those that it told before; it is noted in the session's
     refusals, by its path.  Raises `Unavailable`.
     """
-    wanted = _Wanted(reference, classes)
+    octets = [nodeid_to_binary(node) for node in nodes]
+    known = paths or {}
+    return await _children(
+        session, octets, _Wanted(reference, classes), progress, lambda number: known.get(nodes[number], ())
+    )
+
+
+async def _children(
+    session: Session,
+    nodes: Sequence[bytes],
+    wanted: "_Wanted",
+    progress: Callable[[int], None],
+    path_of: Callable[[int], tuple[str, ...]],
+) -> list[list[Reference]]:
+    """The same for the octets of node ids; `path_of` gives the path of one by its place."""
     points = session.limits.continuation
     scarce = session.sizes.most(_POINTS, points) < points
     found = await session.in_calls(
         "browse", nodes, lambda some: _browse(session, some, wanted), progress=progress, alone=lambda _, s: _Below(s),
         width=1 if scarce else min(WIDTH, points),
     )  # fmt: skip
-    left = [number for number, below in enumerate(found) if below.is_short_of_points]
+    left = [number for number, below in enumerate(found) if below is not _NONE and below.is_short_of_points]
     if left:
         session.sizes.refused(_POINTS, points, "BadNoContinuationPoints")
         await _once_more(session, nodes, wanted, found, left)
         session.sizes.answered(_POINTS, 1)
-    for node, below in zip(nodes, found, strict=True):
-        if below.problem:
-            path = "/".join((paths or {}).get(node, ())) or text_of_node(node, session.uris)
-            what = SUBTYPES if reference == _HAS_SUBTYPE else CHILDREN
+    for number, below in enumerate(found):
+        if below is not _NONE and below.problem:
+            node = node_from(nodes[number])
+            path = "/".join(path_of(number)) or text_of_node(node, session.uris)
+            what = SUBTYPES if wanted.reference == _HAS_SUBTYPE else CHILDREN
             session.refused.note(node, Refusal(what, path, below.problem))
     return [below.references for below in found]
 
 
 async def _once_more(
-    session: Session, nodes: Sequence[ua.NodeId], wanted: _Wanted, found: list[_Below], left: list[int]
+    session: Session, nodes: Sequence[bytes], wanted: _Wanted, found: list[_Below], left: list[int]
 ) -> None:
     """Ask again for nodes that got no continuation point: one call at a time, fewer at once until each has got one."""
     size = min(len(left), session.limits.continuation)
@@ -155,7 +187,7 @@ async def _once_more(
             left = left[1:]
 
 
-async def _browse(session: Session, nodes: Sequence[ua.NodeId], wanted: _Wanted) -> list[_Below]:
+async def _browse(session: Session, nodes: Sequence[bytes], wanted: _Wanted) -> list[_Below]:
     """One Browse call, and all of its pages.  Raises `TooLarge` for several nodes, `Unavailable`."""
     try:
         return await _all_pages(session, nodes, wanted, 0)
@@ -170,10 +202,10 @@ async def _browse(session: Session, nodes: Sequence[ua.NodeId], wanted: _Wanted)
     return await _all_pages(session, nodes, wanted, SMALLER_PAGES[-1])
 
 
-async def _all_pages(session: Session, nodes: Sequence[ua.NodeId], wanted: _Wanted, most: int) -> list[_Below]:
+async def _all_pages(session: Session, nodes: Sequence[bytes], wanted: _Wanted, most: int) -> list[_Below]:
     request = browse_request(nodes, wanted.reference, wanted.classes, most)
     pages = await _pages(session, BROWSE, request, len(nodes))
-    found = [_Below(page.status, page.continuation, page.references) for page in pages]
+    found = [_first(page) for page in pages]
     try:
         while open_now := [below for below in found if below.point and not below.is_endless]:
             pages = await _pages(session, BROWSE_NEXT, browse_next_request([b.point for b in open_now]), len(open_now))
@@ -228,29 +260,87 @@ async def survey(
     Below the Objects folder the standard nodes (Server, Aliases …) are left out.  `progress` gets the number of nodes
     browsed since its last call.  Raises `Unavailable`.
     """
-    found: dict[ua.NodeId, Variable] = {}
-    seen = {root}
-    level: list[tuple[ua.NodeId, tuple[str, ...]]] = [(root, prefix)]
+    start = nodeid_to_binary(root)
+    walk = _Walk({start})
+    level, paths = [start], [prefix]
     closed: list[tuple[str, ...]] = []
-    objects: dict[tuple[str, ...], Reference] = {}
+    wanted = _Wanted(_HIERARCHICAL, OBJECT | VARIABLE)
     for deep in range(min(depth, MAX_LEVELS) + 1):
         if deep == depth:  # at the last level only properties of variables are needed
-            closed = [path for node, path in level if node not in found]
-            level = [(node, path) for node, path in level if node in found]
-        below = await children(session, [node for node, _ in level], progress=progress, paths=dict(level))
-        following: list[tuple[ua.NodeId, tuple[str, ...]]] = []
-        for (parent, path), references in zip(level, below, strict=True):
-            for reference in references:
-                if deep < depth or reference.kind == _HAS_PROPERTY:
-                    _visit(reference, parent, path, found=found, seen=seen, following=following, objects=objects)
-        level = following if deep < depth else []
-        if not level:
+            closed = [path for node, path in zip(level, paths, strict=True) if node not in walk.variables]
+            paths = [path for node, path in zip(level, paths, strict=True) if node in walk.variables]
+            level = [node for node in level if node in walk.variables]
+        below = await _children(session, level, wanted, progress, paths.__getitem__)
+        for parent, path, references in zip(level, paths, below, strict=True):
+            if references:
+                walk.visit(references, parent, path, is_last=deep == depth)
+        level, paths = walk.next_level()
+        if deep == depth or not level or len(walk.seen) > MAX_NODES:
             break
-        if len(seen) > MAX_NODES:
-            break
-    if len(seen) > MAX_NODES or (closed and depth >= MAX_LEVELS):
+    if len(walk.seen) > MAX_NODES or (closed and depth >= MAX_LEVELS):
         _note_endless(session, root, prefix)
-    return Survey(sorted(found.values(), key=lambda variable: variable.path), sorted(closed), objects)
+    return Survey(walk.found(), sorted(closed), walk.objects)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What has been found so far, by the octets of node ids."""
+
+    seen: set[bytes]
+    variables: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+    """Their paths."""
+    objects: dict[tuple[str, ...], Reference] = field(default_factory=dict)
+    units: dict[bytes, bytes] = field(default_factory=dict)
+    """EngineeringUnits, by variable; and EURange."""
+    ranges: dict[bytes, bytes] = field(default_factory=dict)
+    _following: list[bytes] = field(default_factory=list)
+    _paths: list[tuple[str, ...]] = field(default_factory=list)
+
+    def visit(self, references: Sequence[Reference], parent: bytes, path: tuple[str, ...], *, is_last: bool) -> None:
+        """Take what a node refers to.  Of the last level only properties are taken."""
+        seen, is_folder = self.seen, parent == _OBJECTS_OCTETS
+        for reference in references:
+            node, is_property = reference.octets, reference.kind_octets == _PROPERTY_OCTETS
+            if is_property:
+                if parent in self.variables:
+                    self._describe(parent, reference)
+                    continue
+            elif is_last:
+                continue
+            if node in seen or (is_folder and _is_standard(node)):
+                continue
+            seen.add(node)
+            below = (*path, reference.name)
+            if reference.node_class == VARIABLE:
+                self.variables[node] = below
+            elif reference.node_class == OBJECT:
+                self.objects[below] = reference
+            if not is_property:
+                self._following.append(node)
+                self._paths.append(below)
+
+    def _describe(self, variable: bytes, reference: Reference) -> None:
+        if reference.name == "EngineeringUnits":
+            self.units[variable] = reference.octets
+        elif reference.name == "EURange":
+            self.ranges[variable] = reference.octets
+
+    def next_level(self) -> tuple[list[bytes], list[tuple[str, ...]]]:
+        """What is to be browsed next, and its paths."""
+        level, paths = self._following, self._paths
+        self._following, self._paths = [], []
+        return level, paths
+
+    def found(self) -> list[Variable]:
+        """All variables, by path."""
+        units, ranges = self.units, self.ranges
+        rows = sorted(self.variables.items(), key=itemgetter(1))
+        return [Variable(path, node, units.get(node), ranges.get(node)) for node, path in rows]
+
+
+def _is_standard(node: bytes) -> bool:
+    """Whether it is in namespace 0."""
+    return node[0] == 0 or (node[1] == 0 if node[0] == 1 else node[1:3] == b"\0\0")
 
 
 def _note_endless(session: Session, root: ua.NodeId, path: tuple[str, ...]) -> None:
@@ -258,35 +348,6 @@ def _note_endless(session: Session, root: ua.NodeId, path: tuple[str, ...]) -> N
     text = f"more than {MAX_NODES} nodes or {MAX_LEVELS} levels: the others are not looked into"
     path_text = "/".join(path) or text_of_node(root, session.uris)
     session.refused.note(root, Refusal(TREE, path_text, text, is_our_limit=True))
-
-
-def _visit(
-    reference: Reference,
-    parent: ua.NodeId,
-    path: tuple[str, ...],
-    *,
-    found: dict[ua.NodeId, Variable],
-    seen: set[ua.NodeId],
-    following: list[tuple[ua.NodeId, tuple[str, ...]]],
-    objects: dict[tuple[str, ...], Reference],
-) -> None:
-    node, name = reference.node, reference.name
-    is_property = reference.kind == _HAS_PROPERTY
-    if is_property and parent in found:
-        if name == "EngineeringUnits":
-            found[parent] = replace(found[parent], unit_node=node)
-        elif name == "EURange":
-            found[parent] = replace(found[parent], range_node=node)
-        return
-    if node in seen or (parent == _OBJECTS and node.NamespaceIndex == 0):
-        return
-    seen.add(node)
-    if reference.node_class == VARIABLE:
-        found[node] = Variable((*path, name), node)
-    elif reference.node_class == OBJECT:
-        objects[(*path, name)] = reference
-    if not is_property:
-        following.append((node, (*path, name)))
 
 
 async def node_at(session: Session, path: str) -> ua.NodeId | None:

@@ -14,12 +14,15 @@ from math import isfinite
 from typing import NamedTuple
 
 from asyncua import ua
+from asyncua.ua.ua_binary import nodeid_to_binary
+from msgspec import Struct
 
 from gateway import patterns
 from gateway.config import Selection, SourceConfig
 from gateway.model import Priority, Tag
 from gateway.opcua.codec.namespaces import printable
 from gateway.opcua.codec.node_ids import node_of, text_of_node
+from gateway.opcua.codec.references import node_from, texts_of
 from gateway.opcua.codec.standard import range_of, unit_of
 from gateway.opcua.session.calls import no_progress
 from gateway.opcua.session.session import Session
@@ -34,8 +37,11 @@ NO_LEVEL = "-"
 """The field of a missing level, for a variable higher up in the tree."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+ASKED = ("sampling_ms", "queue_size", "discard_oldest", "trigger", "deadband_kind", "deadband", "events")
+"""What the server is told of an item beside its node.  Their form in the digest outlives versions of the gateway."""
+
+
+class Item(Struct, frozen=True, gc=False):
     """What to request from the server for the tag with the same handle."""
 
     text: str
@@ -50,10 +56,25 @@ class Item:
     deadband: float = 0.0
     events: EventFilter | None = None
     """Set for a notifier instead of a variable: the events to request."""
-    publishing_s: float = field(default=0.25, repr=False)
+    publishing_s: float = 0.25
     """The interval of its subscription.  Not in the digest, since the checkpoint has it per subscription."""
-    heartbeat_s: float = field(default=0.0, repr=False)
+    heartbeat_s: float = 0.0
     """How often the last value is repeated.  Not in the digest, since the server does not know it."""
+
+    def called(self, text: str) -> "Item":
+        """The same for another node."""
+        return Item(
+            text, self.sampling_ms, self.queue_size, self.discard_oldest, self.trigger, self.deadband_kind,
+            self.deadband, self.events, self.publishing_s, self.heartbeat_s,
+        )  # fmt: skip
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What the server is told of it beside its node, in the order of `ASKED`."""
+        return (
+            self.sampling_ms, self.queue_size, self.discard_oldest, self.trigger, self.deadband_kind, self.deadband,
+            self.events,
+        )  # fmt: skip
 
     @property
     def has_filter(self) -> bool:
@@ -75,28 +96,54 @@ class Table:
     """The server's descriptions of its variables' types.  None: no format needs them."""
 
 
+_Fields = tuple[int, dict[str, str]]
+"""The number of a mapping among those of a draft, and the mapping."""
+
+
 @dataclass(slots=True)
 class _Draft:
     tags: list[Tag] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)
     names: dict[tuple[str, int], int] = field(default_factory=dict)
-    fields: dict[frozenset[tuple[str, str]], tuple[int, dict[str, str]]] = field(default_factory=dict)
+    fields: dict[frozenset[tuple[str, str]], _Fields] = field(default_factory=dict)
     """Tags with the same fields share one mapping: 100 000 variables belong to few machines."""
     missing: list[Selection] = field(default_factory=list)
 
-    def add(
-        self, name: str, fields: dict[str, str], told: "Properties", item: Item, selection: tuple[int, Priority]
-    ) -> None:
+    def shared(self, fields: dict[str, str]) -> _Fields:
+        return self.fields.setdefault(frozenset(fields.items()), (len(self.fields), fields))
+
+    def add(self, name: str, fields: _Fields, told: "Properties", item: Item, selection: tuple[int, Priority]) -> None:
         if item.text in self.nodes:
             return
         self.nodes.add(item.text)
-        number, shared = self.fields.setdefault(frozenset(fields.items()), (len(self.fields), fields))
+        number, shared = fields
         count = self.names[name, number] = self.names.get((name, number), 0) + 1
         # A copy: the original name lies in the memory that browsing leaves behind, and would keep it from being freed.
         shown = f"{name}~{count}" if count > 1 else "".join((name[:1], name[1:]))
         self.tags.append(Tag(shown, item.text, shared, told.unit, *selection, range=told.range))
         self.items.append(item)
+
+
+class _Naming:
+    """Fields and names of the variables of one selection: what is above a variable is looked at once for all there."""
+
+    def __init__(self, draft: _Draft, fields: Mapping[str, str], levels: Sequence[str]) -> None:
+        self._draft = draft
+        self._fields = fields
+        self._levels = levels
+        self._known: dict[tuple[str, ...], tuple[_Fields, str]] = {}
+
+    def of(self, path: tuple[str, ...]) -> tuple[_Fields, str]:
+        above, last = path[:-1], path[-1]
+        known = self._known.get(above)
+        if known is not None and "/" not in last:
+            return known[0], known[1] + last
+        levels, name = split_path(path, self._levels)
+        fields = self._draft.shared({**self._fields, **_below(self._fields, levels)})
+        if "/" not in last:
+            self._known[above] = fields, name.removesuffix(last)
+        return fields, name
 
 
 async def resolve(session: Session, config: SourceConfig, progress: Callable[[int], None] = no_progress) -> Table:
@@ -113,17 +160,17 @@ async def resolve(session: Session, config: SourceConfig, progress: Callable[[in
         fields = {**config.fields, **selection.fields}
         if (node := selection.node or selection.events) is not None:
             name, text, properties = single[node]
-            draft.add(selection.name or name, fields, properties, replace(item, text=text), taken_by)
+            draft.add(selection.name or name, draft.shared(fields), properties, item.called(text), taken_by)
         else:
             found = await variables_of(session, selection, progress)
             if not found:
                 draft.missing.append(selection)
             chosen = [v for v in found if is_chosen("/".join(v.path), selection)]
-            for variable, properties in await with_properties(session, chosen):
-                levels, name = split_path(variable.path, selection.levels)
-                text = text_of_node(variable.node, session.uris)
-                below = {**fields, **_below(fields, levels)}
-                draft.add(name, below, properties, replace(item, text=text), taken_by)
+            naming = _Naming(draft, fields, selection.levels)
+            texts = texts_of([variable.octets for variable in chosen], session.uris)
+            for text, (variable, properties) in zip(texts, await with_properties(session, chosen), strict=True):
+                shared, name = naming.of(variable.path)
+                draft.add(name, shared, properties, item.called(text), taken_by)
     return Table(tuple(draft.tags), tuple(draft.items), digest_of(draft.items), tuple(draft.missing))
 
 
@@ -137,8 +184,13 @@ def _below(fields: Mapping[str, str], levels: Mapping[str, str]) -> Mapping[str,
 def digest_of(items: Sequence[Item]) -> str:
     """A digest of what a subscription monitors, in the order of its handles."""
     digest = hashlib.sha256()
+    of: tuple[object, ...] = ()
+    rest = ""
     for item in items:
-        digest.update(repr(item).encode())
+        asked = item.asked
+        if asked != of:
+            of, rest = asked, ", ".join(f"{name}={value!r}" for name, value in zip(ASKED, asked, strict=True))
+        digest.update(f"Item(text={item.text!r}, {rest})".encode())
     return digest.hexdigest()[:32]
 
 
@@ -253,8 +305,8 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
     for (_, node), references in zip(known, below, strict=True):
         said = names[node].good
         path = (printable(said.name),) if isinstance(said, QualifiedName) else ()
-        by_name = {r.name: r.node for r in reversed(references)}
-        variables.append(Variable(path, node, by_name.get(_UNIT), by_name.get(_RANGE)))
+        by_name = {r.name: r.octets for r in reversed(references)}
+        variables.append(Variable(path, nodeid_to_binary(node), by_name.get(_UNIT), by_name.get(_RANGE)))
     found = {text: (re.split("[=/]", text)[-1], text, Properties()) for text in texts}
     told = await with_properties(session, variables)
     for (text, node), (variable, properties) in zip(known, told, strict=True):
@@ -265,14 +317,20 @@ async def _single_variables(session: Session, texts: Sequence[str]) -> dict[str,
 
 async def with_properties(session: Session, variables: Sequence[Variable]) -> list[tuple[Variable, Properties]]:
     """Each variable with the text of its engineering unit, and its EURange."""
-    nodes = {v.unit_node: "/".join(v.path) for v in variables if v.unit_node is not None}
-    units = await session.look_up(_UNIT, nodes)
-    having = [v.range_node for v in variables if v.range_node is not None]
-    ranges = dict(zip(having, await session.read_values(having) if having else [], strict=True))
+    units = {v.unit_octets: "/".join(v.path) for v in variables if v.unit_octets is not None}
+    having = [v.range_octets for v in variables if v.range_octets is not None]
+    if not units and not having:
+        return [(each, _NO_PROPERTIES) for each in variables]
+    known = await session.look_up(_UNIT, {node_from(octets): path for octets, path in units.items()})
+    texts = dict(zip(units, (unit_of(known[node_from(octets)].good) for octets in units), strict=True))
+    ranges = dict(zip(having, await session.read_values(list(map(node_from, having))) if having else [], strict=True))
     found = []
     for each in variables:
-        unit = unit_of(units[each.unit_node].good) if each.unit_node is not None else None
-        said = range_of(ranges[each.range_node].good) if each.range_node is not None else (0.0, 0.0)
+        unit = texts[each.unit_octets] if each.unit_octets is not None else None
+        said = range_of(ranges[each.range_octets].good) if each.range_octets is not None else (0.0, 0.0)
         low_high = said if said[0] < said[1] and all(map(isfinite, said)) else None
         found.append((each, Properties(printable(unit) if unit else None, low_high)))
     return found
+
+
+_NO_PROPERTIES = Properties()

@@ -128,11 +128,13 @@ class MonitoredItems:
         self._state = b""
         answers = await self._subscriptions.place(self._wanted(handles))
         told = list(zip(handles, answers, strict=True))
+        revised = [handle for handle, answer in told if answer.differs_from(self.table.items[handle])]
         self._revised.difference_update(handles)
-        self._revised |= {handle for handle, answer in told if answer.differs_from(self.table.items[handle])}
+        self._revised.update(revised)
         self._tell_failed(told)
         self._tell_unfiltered(told)
-        self._tell_revised(told)
+        if revised:
+            self._tell_revised(len(revised), self.table.items[revised[0]], dict(told)[revised[0]])
 
     def _wanted(self, handles: Sequence[int]) -> list[tuple[int, Item]]:
         return [(handle, self.table.items[handle]) for handle in handles]
@@ -142,7 +144,7 @@ class MonitoredItems:
 
     def settle(self) -> None:
         """Update counts and state after any change."""
-        self.failed = set(range(len(self.table.items))) - self._subscriptions.monitored
+        self.failed = self._subscriptions.without(range(len(self.table.items)))
         self._metrics.items_good.set(len(self.table.items) - len(self.failed))
         self._metrics.items_failed.set(len(self.failed))
         self._metrics.items_revised.set(len(self._revised))
@@ -182,16 +184,13 @@ class MonitoredItems:
             text = "the server supports no dead-band or trigger for these variables: it sends every change"
             self._log.info(text, count=len(handles), variables=self._names(handles))
 
-    def _tell_revised(self, answers: Sequence[tuple[int, Monitored]]) -> None:
-        revised = [(self.table.items[h], answer) for h, answer in answers if answer.differs_from(self.table.items[h])]
-        if revised:
-            item, answer = revised[0]
-            self._log.info(
-                "the server revised sampling interval or queue size",
-                variables=len(revised), example=item.text,
-                asked=f"{item.sampling_ms:g} ms, queue {item.queue_size}",
-                got=f"{answer.sampling_ms:g} ms, queue {answer.queue_size}",
-            )  # fmt: skip
+    def _tell_revised(self, count: int, item: Item, answer: Monitored) -> None:
+        self._log.info(
+            "the server revised sampling interval or queue size",
+            variables=count, example=item.text,
+            asked=f"{item.sampling_ms:g} ms, queue {item.queue_size}",
+            got=f"{answer.sampling_ms:g} ms, queue {answer.queue_size}",
+        )  # fmt: skip
 
 
 def _saved(tracker: SubscriptionTracker) -> SavedSubscription:

@@ -7,23 +7,24 @@ does not verify what it receives.
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
+from msgspec.structs import replace
 
 from gateway.config import SourceConfig
 from gateway.errors import Unavailable
 from gateway.opcua.codec.decode import Published, read_republish
-from gateway.opcua.codec.node_ids import node_of
+from gateway.opcua.codec.node_ids import octets_of
 from gateway.opcua.session.asyncua_edge import peer_errors, status_text
 from gateway.opcua.session.calls import no_progress
 from gateway.opcua.session.session import Session
 from gateway.opcua.space.event_filters import MODEL_CHANGES, model_changes_request
 from gateway.opcua.space.selection import Item
-from gateway.opcua.subscription.monitoring import CREATE, Monitored, create_request, item_request, read_created
+from gateway.opcua.subscription.monitoring import CREATE, Monitored, create_request, item_requests, read_created
 
 MAX_NOTIFICATIONS = 10_000
 """The most values per publish response, and so per batch."""
@@ -138,11 +139,11 @@ async def create_items(
 
     If the server supports no dead-band or trigger for a variable (a string has none), it is monitored without.
     """
-    nodes = [None if item.text.startswith("/") else node_of(item.text, session.uris) for _, item in items]
+    nodes = octets_of([None if item.text.startswith("/") else item.text for _, item in items], session.uris)
     asked = [(handle, item, node) for (handle, item), node in zip(items, nodes, strict=True) if node is not None]
 
-    async def create(some: Sequence[tuple[int, Item, ua.NodeId]]) -> list[Monitored]:
-        body = create_request(subscription.id, [item_request(*one, session.uris) for one in some])
+    async def create(some: Sequence[tuple[int, Item, bytes]]) -> list[Monitored]:
+        body = create_request(subscription.id, item_requests(some, session.uris))
         with peer_errors("monitor variables", session.where):
             results = read_created(await session.ask(CREATE, body))
         if len(results) != len(some):
@@ -154,11 +155,13 @@ async def create_items(
     plain = [(asked[n][0], replace(asked[n][1], trigger=1, deadband_kind=0), asked[n][2]) for n in refused]
     for n, answer in zip(refused, await session.in_calls("items", plain, create, alone=_refused), strict=True):
         answers[n] = replace(answer, unfiltered=True)
+    if len(answers) == len(nodes):
+        return answers
     every = iter(answers)
     return [Monitored(BAD_NODE_ID_UNKNOWN) if node is None else next(every) for node in nodes]
 
 
-def _refused(_: tuple[int, Item, ua.NodeId], status: int) -> Monitored:
+def _refused(_: tuple[int, Item, bytes], status: int) -> Monitored:
     return Monitored(status)
 
 

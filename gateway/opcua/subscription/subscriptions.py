@@ -5,7 +5,7 @@ subscription can have, or refuses one too many; in both cases the rest goes into
 subscription accepts no item at all, the server is full: the variables fail and are retried later.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import gateway.opcua.subscription.services as services
 from gateway.config import SourceConfig
@@ -60,10 +60,10 @@ class Subscriptions:
         """The longest silence allowed to any of them; 0 without subscriptions."""
         return max((tracker.subscription.keep_alive_s for tracker in self._trackers), default=0.0)
 
-    @property
-    def monitored(self) -> set[int]:
-        """The handles that have a subscription."""
-        return {handle for tracker in self._trackers for handle in tracker.handles}
+    def without(self, handles: Iterable[int]) -> set[int]:
+        """Those of these handles that have no subscription."""
+        every = [tracker.handles for tracker in self._trackers]
+        return {handle for handle in handles if not any(handle in some for some in every)}
 
     def adopt(self, tracker: SubscriptionTracker) -> None:
         """Continue a subscription that was transferred to our session."""
@@ -165,7 +165,7 @@ class Subscriptions:
         tracker.is_settled = False
         answers = await services.create_items(self._session, tracker.subscription, some, progress)
         told = dict(zip(handles, answers, strict=True))
-        tracker.handles.difference_update(handle for handle, answer in told.items() if not answer.is_good)
+        tracker.handles.difference_update([handle for handle, answer in told.items() if not answer.is_good])
         tracker.is_settled = True
         return told
 

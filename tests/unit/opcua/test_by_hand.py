@@ -5,14 +5,23 @@ import uuid
 import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
+from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 
 from gateway.opcua.codec.decode import read_response_header
-from gateway.opcua.codec.references import Page, Reference, browse_next_request, browse_request, read_pages
+from gateway.opcua.codec.node_ids import node_of, octets_of, text_of_node
+from gateway.opcua.codec.references import (
+    NOTHING,
+    Reference,
+    browse_next_request,
+    browse_request,
+    node_from,
+    read_pages,
+    texts_of,
+)
 from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.space.event_filters import EventFilter
 from gateway.opcua.space.selection import Item
-from gateway.opcua.subscription.monitoring import Monitored, create_request, item_request, read_created
+from gateway.opcua.subscription.monitoring import Monitored, create_request, item_requests, read_created
 
 
 def node_id(identifier: object, namespace: int = 0, **more: object) -> ua.NodeId:
@@ -25,6 +34,7 @@ NODES = [
     node_id(7), node_id(1001, 1), node_id(100_000, 2), node_id("Press", 2), node_id("", 1),
     node_id(uuid.UUID(int=5), 1), node_id(b"\x00\xff", 1),
 ]  # fmt: skip
+OCTETS = [nodeid_to_binary(node) for node in NODES]
 
 
 def behind_the_header(answer: object) -> Reader:
@@ -36,7 +46,7 @@ def behind_the_header(answer: object) -> Reader:
 
 def test_browse_requests_are_encoded_as_by_asyncua() -> None:
     kind = node_id(33)
-    octets = browse_request(NODES, kind, 3)
+    octets = browse_request(OCTETS, kind, 3)
     made = struct_from_binary(ua.BrowseParameters, Buffer(octets))
     assert [described.NodeId for described in made.NodesToBrowse] == NODES
     assert {(d.ReferenceTypeId, d.IncludeSubtypes, d.NodeClassMask) for d in made.NodesToBrowse} == {(kind, True, 3)}
@@ -56,11 +66,47 @@ def reference(node: ua.NodeId, name: str, definition: ua.NodeId) -> ua.Reference
 def test_references_are_decoded_with_every_kind_of_node_id() -> None:
     types = [node_id(63), node_id(2368, 0), node_id("Type", 1)]
     answer = ua.BrowseResponse()
-    references = [reference(node, f"n{n}", types[n % 3]) for n, node in enumerate(NODES)]
-    answer.Results = [ua.BrowseResult(ContinuationPoint=b"more", References=references), ua.BrowseResult()]
-    first, second = read_pages(behind_the_header(answer), URIS)
-    assert (first.status, first.continuation, second) == (0, b"more", Page(0, b"", []))
-    assert first.references == [Reference(node, f"n{n}", 2, node_id(47), types[n % 3]) for n, node in enumerate(NODES)]
+    references = [reference(node, f"n{n}", types[n % 3]) for n, node in enumerate(2 * NODES)]
+    for shown, text in zip(references, ["", "a name", "another"], strict=False):
+        shown.DisplayName = ua.LocalizedText(text or None, "en" if text == "another" else None)
+    answer.Results = [ua.BrowseResult(), *2 * [ua.BrowseResult(ContinuationPoint=b"more", References=references)]]
+    answer.Results += 3 * [ua.BrowseResult()]
+    nothing, *pages, _, _, last = read_pages(behind_the_header(answer), URIS)
+    assert nothing is last is NOTHING
+    for page in pages:
+        assert (page.status, page.continuation) == (0, b"more")
+        assert page.references == [
+            Reference(octets, f"n{n}", 2, nodeid_to_binary(node_id(47)), nodeid_to_binary(types[n % 3]))
+            for n, octets in enumerate(2 * OCTETS)
+        ]
+        assert [each.node for each in page.references] == 2 * NODES
+        assert {each.kind for each in page.references} == {node_id(47)}
+
+
+@pytest.mark.parametrize("form", [b"\x01\x00\x07\x00", b"\x02\x00\x00\x07\x00\x00\x00"])
+def test_a_node_id_that_is_longer_than_it_must_be_is_the_same_node(form: bytes) -> None:
+    answer = ua.BrowseResponse()
+    answer.Results = [ua.BrowseResult(References=[reference(node_id(n), "a", node_id(63)) for n in (9, 7)])]
+    octets = struct_to_binary(answer).replace(b"\x00\x07\x01\x00", form + b"\x01\x00")
+    r = Reader(octets, 0, len(octets), Dialect(URIS))
+    read_response_header(r)
+    [page] = read_pages(r, URIS)
+    assert [each.octets for each in page.references] == [b"\x00\x09", b"\x00\x07"]
+
+
+TEXTS = [
+    "i=7", "s=a;s=b", "ns=1;s= a ", "nsu=urn:x;s=a;s=b", "nsu=urn:x;s=c\u00e4", "nsu=urn:y;s%=caf%E9;s=x", "ns=1;s=",
+    "nsu=urn:x;i=1001", "nsu=urn:nobody;s=a", "nsu=urn:nobody;s=b", " nsu=urn:x;s=a", "nsu=urn:x;b=AP8=", "ns=1;s=d",
+]  # fmt: skip
+
+
+def test_many_texts_become_node_ids_and_texts_again_as_each_alone() -> None:
+    nodes = [node_of(text, URIS) for text in TEXTS]
+    made = octets_of([None, *TEXTS], URIS)
+    assert made == [None, *(nodeid_to_binary(node) if node is not None else None for node in nodes)]
+    known = [octets for octets in made if octets is not None]
+    assert texts_of(known, URIS) == [text_of_node(node, URIS) for node in nodes if node is not None]
+    assert [node_from(octets) for octets in known] == [node for node in nodes if node is not None]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +137,7 @@ def test_a_name_that_is_not_utf_8_can_still_be_sent() -> None:
     Item("", 100.0, 5, events=EventFilter(("Time", "Message"), (), 500)),
 ])  # fmt: skip
 def test_item_requests_are_encoded_as_by_asyncua(item: Item) -> None:
-    octets = create_request(7, [item_request(n, item, node, URIS) for n, node in enumerate(NODES)])
+    octets = create_request(7, item_requests([(n, item, octets) for n, octets in enumerate(OCTETS)], URIS))
     made = struct_from_binary(ua.CreateMonitoredItemsParameters, Buffer(octets))
     asked = made.ItemsToCreate
     assert struct_to_binary(made) == octets
@@ -111,5 +157,8 @@ def test_item_results_are_decoded() -> None:
     of_filter = ua.MonitoredItemCreateResult(
         ua.StatusCode(ua.UInt32(0x8043_0000)), ua.UInt32(2), 50.0, ua.UInt32(3), ua.EventFilterResult()
     )
-    answer.Results = [ua.MonitoredItemCreateResult(ua.StatusCode(), ua.UInt32(1), 100.0, ua.UInt32(10)), of_filter]
-    assert read_created(behind_the_header(answer)) == [Monitored(0, 100.0, 10), Monitored(0x8043_0000, 50.0, 3)]
+    usual = ua.MonitoredItemCreateResult(ua.StatusCode(), ua.UInt32(1), 100.0, ua.UInt32(10))
+    answer.Results = [usual, usual, of_filter, usual]
+    granted, again, refused, last = read_created(behind_the_header(answer))
+    assert granted is again, "equal answers are one object"
+    assert (granted, refused, last) == (Monitored(0, 100.0, 10), Monitored(0x8043_0000, 50.0, 3), granted)

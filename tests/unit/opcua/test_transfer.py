@@ -234,7 +234,7 @@ def test_a_subscription_that_lost_items_affects_only_its_own_tags() -> None:
 
 def test_a_subscription_with_a_changed_interval_affects_only_its_own_tags() -> None:
     services = FakeServices()
-    run = Run(services, table=replace(TABLE, items=(ITEMS[0], replace(ITEMS[1], publishing_s=3.0))))
+    run = Run(services, table=replace(TABLE, items=(ITEMS[0], Item("i=2", 100.0, 10, publishing_s=3.0))))
     assert services.deleted[0] == 9
     assert run.gaps[0] == (ANEW, (1,), BEGAN)
 
