@@ -44,6 +44,7 @@ def _problems(config: Config) -> list[Problem]:
         found += problems_with_codecs(
             config.commands, [format_of(route.payload).codec for route in config.distinct_routes]
         )
+        found += problems_with_requests(config, config.commands)
     return found + problems_with_group(config)
 
 
@@ -62,6 +63,18 @@ def _problems_with_commands(commands: CommandsConfig) -> list[Problem]:
             text = "what is added at run time is kept on one host: a group reads what its file selects"
             found.append((("commands", "rules", at, "subscribe"), text))
     return found
+
+
+def problems_with_requests(config: Config, commands: CommandsConfig) -> list[Problem]:
+    """Brokers that commands are to come from, and that bring none."""
+    return [
+        (
+            ("commands", "brokers"),
+            f"commands come by MQTT, and {broker.name} is at {broker.url}: name MQTT brokers here",
+        )
+        for broker in config.all_brokers
+        if not broker.is_mqtt and (commands.brokers is None or broker.name in commands.brokers)
+    ]
 
 
 def problems_with_group(config: Config) -> list[Problem]:

@@ -211,8 +211,7 @@ def _clock(name: str, their_s: float | None) -> Iterator[Finding]:
 
 async def _broker(broker: BrokerConfig, gateway: str) -> list[Finding]:
     url = parse_url(broker.url, BROKER_SCHEMES)
-    default = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}[url.scheme]
-    found = await _reached(broker.name, url.host, url.port or default)
+    found = await _reached(broker.name, url.host, url.port)
     if not math.isnan(ends_s := kind_of(broker).certificate_expires_s(broker)):
         found.append(_end(broker.name, "our certificate", ends_s, "renew it: tls.certificate is read at every connect"))
     if broker.profile is not None:

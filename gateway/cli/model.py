@@ -66,15 +66,28 @@ def export(
         typer.echo(f"gateway model export: there is no format {form!r}, only {', '.join(MODEL_FORMATS)}", err=True)
         raise typer.Exit(2)
     with problems_told():
-        config = load(file)
-        tables, problems = _tables(config, table)
         told = Told()
+        config = _of_mqtt(load(file), told)
+        tables, problems = _tables(config, table)
         made = MODEL_FORMATS[form].write(_described(config, tables, table), told)
         write(made, output)
     for line in (*told.lines, *problems):
         typer.echo(line, err=True)
     if problems:
         raise typer.Exit(1)
+
+
+def _of_mqtt(config: Config, told: Told) -> Config:
+    """The configuration with the brokers that models describe.  Raises `ConfigError` when there is none."""
+    known = tuple(broker for broker in config.all_brokers if broker.is_mqtt)
+    if not known:
+        raise ConfigError(["models describe topics and brokers of MQTT, and this configuration has no such broker"])
+    if len(known) == len(config.all_brokers):
+        return config
+    for broker in config.all_brokers:
+        if broker not in known:
+            told.add("brokers of other protocols", broker.name)
+    return config.model_copy(update={"broker": None, "brokers": known})
 
 
 def _described(config: Config, tables: list[SourceTable], file: Path | None) -> Description:

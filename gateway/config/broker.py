@@ -1,4 +1,4 @@
-"""One MQTT broker: address, TLS, presence, window."""
+"""One broker: address, TLS, presence, window.  The scheme of its address says what it speaks."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from gateway.config.from_profile import DPS, host_of, profile_or_mistake, with_profile
+from gateway.config.nats import NATS_SCHEMES, NatsConfig
 from gateway.config.payload import PayloadConfig
 from gateway.config.quantities import Bytes, Host, MqttText, Name, Seconds, Strict, url_of
 from gateway.config.routes import TagsConfig
@@ -125,12 +126,19 @@ class CredentialsConfig(Strict):
 
 
 MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
-BROKER_SCHEMES = MQTT_SCHEMES
+BROKER_SCHEMES = (*MQTT_SCHEMES, *NATS_SCHEMES)
 _BrokerUrl = Annotated[str, url_of(*BROKER_SCHEMES)]
 
 
+_MQTT_ALONE = (
+    "profile", "endpoint", "device", "product", "credentials", "wire_topic", "version", "query", "topic_aliases",
+    "max_value_age",
+)  # fmt: skip
+"""Keys that mean nothing to another kind of broker."""
+
+
 class BrokerConfig(Strict):
-    """One MQTT broker."""
+    """One broker: of MQTT, or of NATS."""
 
     name: Name = "broker"
     """Its name in logs and metrics."""
@@ -151,7 +159,8 @@ class BrokerConfig(Strict):
     """With `profile`: the topic at the cloud, as a template with `{topic}` (the one of `payload.topic`), `{device}` and
     `{product}` (default: as the profile says).  `$aws/rules/RULE/{topic}` is Basic Ingest of AWS."""
     url: _BrokerUrl = ""
-    """`mqtt://host:1883`, `mqtts://host:8883` with TLS, or a web socket: `ws://host:80/mqtt`, `wss://host:443/mqtt`."""
+    """`mqtt://host:1883`, `mqtts://host:8883` with TLS, or a web socket: `ws://host:80/mqtt`, `wss://host:443/mqtt`.
+    NATS JetStream: `nats://host:4222`, or `tls://host:4222` with TLS."""
     fallback: tuple[_BrokerUrl, ...] = ()
     """More addresses of the same broker, tried in order when the first one fails."""
     version: Literal["auto", "5", "3.1.1"] = "auto"
@@ -167,7 +176,9 @@ class BrokerConfig(Strict):
     """For `ws://` and `wss://`: where the query (the part after `?` in the address) is stored.  Some brokers want a
     token there, and addresses are shown in logs."""
     tls: TlsConfig = TlsConfig()
-    """For `mqtts://` and `wss://`."""
+    """For `mqtts://`, `wss://` and `tls://`."""
+    nats: NatsConfig | None = None
+    """For `nats://` and `tls://`."""
     insecure: bool = False
     """Allow sending the password over a network without TLS."""
     keep_alive: Annotated[Seconds, Field(ge=1, le=65535)] = 15.0
@@ -227,6 +238,30 @@ class BrokerConfig(Strict):
         return self
 
     @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> Self:
+        scheme = self.url.partition(":")[0].lower()
+        if self.nats is not None and scheme not in NATS_SCHEMES:
+            raise ValueError("nats goes with an address nats:// or tls://")
+        if scheme not in MQTT_SCHEMES:
+            for key in _MQTT_ALONE:
+                if key in self.model_fields_set:
+                    raise ValueError(f"{key} is of MQTT, and {self.url} is not: remove it")
+        given = [name for name in ("credentials", "nkey", "token") if getattr(self.nats_or_default, name) is not None]
+        if len(given) > 1 or (given and (self.username is not None or self.password is not None)):
+            raise ValueError("name one login: username and password, nats.credentials, nats.nkey or nats.token")
+        return self
+
+    @property
+    def is_mqtt(self) -> bool:
+        """Whether it speaks MQTT."""
+        return self.url.partition(":")[0] in MQTT_SCHEMES
+
+    @property
+    def nats_or_default(self) -> NatsConfig:
+        """What is set for NATS."""
+        return self.nats or NatsConfig()
+
+    @model_validator(mode="after")
     def _keeps_its_table(self) -> Self:
         """A file with a profile is read once: what happens to it later concerns the next reload."""
         if self.profile is not None:
@@ -261,12 +296,14 @@ class BrokerConfig(Strict):
     def _secrets_are_covered(self) -> Self:
         for text in (self.url, *self.fallback):
             url = parse_url(text, BROKER_SCHEMES)
-            in_clear = url.scheme in ("mqtt", "ws") and not url.is_local and not self.insecure
+            in_clear = url.scheme in ("mqtt", "ws", "nats") and not url.is_local and not self.insecure
             if in_clear and self.credentials is not None and not (self.table and is_signed(self.table)):
                 raise ValueError(f"the password would be sent unencrypted to {text}: use TLS, or set insecure")
             for what in ("password", "query"):
                 if in_clear and getattr(self, what) is not None:
                     raise ValueError(f"the {what} would be sent unencrypted to {text}: use TLS, or set insecure")
+            if in_clear and self.nats_or_default.token is not None:
+                raise ValueError(f"the token would be sent unencrypted to {text}: use tls://, or set insecure")
             if self.query is not None and url.scheme not in ("ws", "wss"):
                 raise ValueError(f"query needs a web socket address, and {text} is not one")
         return self

@@ -127,6 +127,8 @@ def _broker(broker: BrokerConfig, place: Place, payload: PayloadConfig) -> Itera
         yield (*place, "version"), f"{broker.name!r} has version 3.1.1, and {why}, or version to 5"
     if form.session is not None:
         yield from _own_sessions(broker, place, payload)
+        if not broker.is_mqtt:
+            yield (*place, "url"), f"{payload.format} is a protocol of MQTT: name a broker at mqtt:// or mqtts://"
 
 
 def _own_sessions(broker: BrokerConfig, place: Place, payload: PayloadConfig) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from gateway import mqtt
+from gateway import mqtt, nats
 from gateway.config import BrokerConfig
 from gateway.delivery import SinkKind
 from gateway.errors import ConfigError
@@ -10,6 +10,7 @@ from gateway.yaml_positions import Problem, dotted
 
 SINK_KINDS: Mapping[str, SinkKind] = {
     **dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), mqtt),
+    **dict.fromkeys(("nats", "tls"), nats),
 }
 """One line per kind.  `gateway/config/broker.py` accepts the same schemes."""
 

@@ -91,9 +91,12 @@ class Cluster:
 
 @contextmanager
 def nats_cluster(
-    folder: Path, nodes: int = 3, sync: str = "always", network: NodeNetwork | None = None
+    folder: Path, nodes: int = 3, sync: str = "always", network: NodeNetwork | None = None, more: str = ""
 ) -> Iterator[Cluster]:
-    """A cluster that is healthy, with its files in a folder.  Nothing of it is left running."""
+    """A cluster that is healthy, with its files in a folder.  Nothing of it is left running.
+
+    `more`: further lines of each configuration.
+    """
     client, routes, monitoring = free_port(), free_port(), free_port()
     hosts = network.hosts if network is not None else [f"127.0.0.{number + 1}" for number in range(nodes)]
     before = [tuple(network.command(number)) if network is not None else () for number in range(nodes)]
@@ -112,7 +115,7 @@ def nats_cluster(
         )
         node.config.write_text(
             f"server_name: n{node.number}\nlisten: {node.host}:{client}\nhttp: {node.host}:{monitoring}\n"
-            f'jetstream {{ store_dir: "{folder / f"n{node.number}"}", sync_interval: {sync} }}\n{together}\n'
+            f'jetstream {{ store_dir: "{folder / f"n{node.number}"}", sync_interval: {sync} }}\n{together}\n{more}\n'
         )
         node.begin()
     try:

@@ -1,4 +1,4 @@
-"""One contract for every kind of sink: MQTT in its three sessions, and a kind that is made for tests.
+"""One contract for every kind of sink: MQTT in its three sessions, NATS, and a kind that is made for tests.
 
 A new kind joins by one entry in `KINDS`: where its peer is, what arrived there, and how the peer speaks to us.
 """
@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Protocol
 
 import aiomqtt
+import nats as nats_py
 import pytest
 from msgspec.structs import replace
+from nats.aio.msg import Msg
 
-from gateway import mqtt
+from gateway import mqtt, nats
 from gateway.config import BrokerConfig
 from gateway.delivery import LateStage, Presence, Session, SinkKind, Verdict, after_prologue
-from gateway.errors import Unavailable
+from gateway.errors import Rejected, Unavailable
 from gateway.link import Link
 from gateway.model import Message
 from tests.support import brokers
 from tests.support.memory_sink import MemoryKind, MemoryPeer
 from tests.support.mqtt_collect import Collected, collecting
 from tests.support.mqtt_sessions import message
+from tests.support.nats_cluster import Node, nats_cluster
 from tests.support.ports import free_port
 
 
@@ -95,13 +98,56 @@ async def mosquitto(folder: Path, version: str = "5", web_socket: bool = False) 
             yield Mosquitto(process, url, version, collected)
 
 
+class JetStream:
+    """A server alone; what arrives is seen by a subscriber that is not ours."""
+
+    kind: SinkKind = nats
+
+    def __init__(self, node: Node, got: list[tuple[str, bytes]], more: asyncio.Event) -> None:
+        self._node, self._got, self._more = node, got, more
+        self.config = BrokerConfig.model_validate({"url": node.url, "window": 5, "max_packet": "1000B"})
+
+    async def wait_got(self, count: int) -> list[tuple[str, bytes]]:
+        while len(self._got) < count:
+            self._more.clear()
+            await self._more.wait()
+        return self._got
+
+    async def say(self, topic: str, payloads: list[bytes]) -> None:
+        raise AssertionError("nothing is taken from NATS")
+
+    def cut(self) -> None:
+        self._node.kill()
+
+
+@asynccontextmanager
+async def jetstream(folder: Path) -> AsyncIterator[Peer]:
+    got, more = list[tuple[str, bytes]](), asyncio.Event()
+
+    async def seen(message: Msg) -> None:
+        got.append((message.subject.replace(".", "/"), message.data))
+        more.set()
+
+    with nats_cluster(folder, nodes=1) as cluster:
+        client = await nats_py.connect(cluster.servers, allow_reconnect=False)
+        await client.jetstream().add_stream(name="t", subjects=["t.>"])
+        await client.subscribe("t.>", cb=seen)
+        await client.flush()
+        yield JetStream(cluster.nodes[0], got, more)
+        await client.close()
+
+
 KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Peer]]] = {
     "memory": in_memory,
     "mqtt-5": mosquitto,
     "mqtt-5-web-socket": partial(mosquitto, web_socket=True),
     "mqtt-3.1.1": partial(mosquitto, version="3.1.1"),
+    "nats": jetstream,
 }
+DEAF = {"nats"}
+"""Kinds from which no commands are taken."""
 every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind_that_hears = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in DEAF])
 
 
 def run(kind: str, folder: Path, body: Callable[[Peer], Coroutine[None, None, None]]) -> None:
@@ -175,7 +221,7 @@ def test_a_broken_session_raises_and_stays_broken(kind: str, tmp_path: Path) -> 
                 await session.wait_closed()
             with pytest.raises(Unavailable):
                 await session.send(to("a", b""))
-            with pytest.raises(Unavailable):
+            with pytest.raises(Rejected if kind in DEAF else Unavailable):
                 await waiting
 
     run(kind, tmp_path, body)
@@ -338,7 +384,7 @@ def test_messages_waiting_behind_a_prologue_fail_with_the_session(kind: str, tmp
     run(kind, tmp_path, body)
 
 
-@every_kind
+@every_kind_that_hears
 def test_inbound_messages_keep_their_order_and_none_is_lost_while_the_reader_is_busy(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as session:
@@ -356,7 +402,7 @@ def test_inbound_messages_keep_their_order_and_none_is_lost_while_the_reader_is_
     run(kind, tmp_path, body)
 
 
-@every_kind
+@every_kind_that_hears
 def test_a_session_subscribes_once(kind: str, tmp_path: Path) -> None:
     async def body(peer: Peer) -> None:
         async with opened(peer) as session:
