@@ -15,7 +15,15 @@ from pydantic import ValidationError
 
 from gateway.cli.common import FileArgument, counting, problems_told, until_interrupted
 from gateway.cli.plan_commands import Row, columns, folded, rows_of_commands
-from gateway.cli.plan_sums import brokers_told, goals_of, groups_of_plan, load_told, now_of, statuses_told
+from gateway.cli.plan_sums import (
+    brokers_told,
+    goals_of,
+    groups_of_plan,
+    load_told,
+    names_refused,
+    now_of,
+    statuses_told,
+)
 from gateway.cloud_load import Group
 from gateway.config import CommandsConfig, Config, Secret, SecurityConfig, Selection, SourceConfig
 from gateway.errors import ConfigError
@@ -234,6 +242,9 @@ def plan(
             _print_lines(_columns(_rows(found, every, goals_of(config, source.name, tags))))
             failed += _print_sums(found) + problems
             _print_lines(statuses_told(found))
+            refused = list(names_refused(config, source, found))
+            _print_lines(refused)
+            failed += len(refused)
             groups += groups_of_plan(source.name, found)
             if allowed:
                 _print_lines(columns(allowed if every else list(folded(allowed))))

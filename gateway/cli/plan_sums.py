@@ -13,7 +13,7 @@ import orjson
 
 from gateway.advice import advice_for
 from gateway.cloud_load import Group, load_on
-from gateway.config import BrokerConfig, Config
+from gateway.config import BrokerConfig, Config, SourceConfig
 from gateway.config.routes import Route
 from gateway.delivery import Verdict
 from gateway.errors import ConfigError, Unavailable
@@ -26,6 +26,7 @@ from gateway.payload.forms import json_of
 from gateway.payload.layout import Layout, Topics
 from gateway.pipeline.choice import applies
 from gateway.run.sink_kinds import kind_of
+from gateway.shaping.table import shape_of
 
 VALUE_LENGTH = 24
 _UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
@@ -65,6 +66,19 @@ def now_of(planned: PlannedTag) -> str:
     text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
     shown = text if len(text) <= VALUE_LENGTH else f"{text[: VALUE_LENGTH - 1]}…"
     return f"{shown} {planned.tag.unit}" if planned.tag.unit else shown
+
+
+def names_refused(config: Config, source: SourceConfig, found: Plan) -> Iterator[str]:
+    """The variables whose names a format cannot use."""
+    told = set[str]()
+    for planned in found.tags:
+        shape = shape_of(source, planned.tag)
+        name = shape.rename.get(planned.tag.name, planned.tag.name) if shape is not None else planned.tag.name
+        for route in config.distinct_routes:
+            problem = format_of(route.payload).problem_with_name(route.payload, name)
+            if problem and problem not in told:
+                told.add(problem)
+                yield f"{planned.tag.node_id}: {problem}"
 
 
 def statuses_told(found: Plan) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Form and topics of messages."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.quantities import Bytes, Seconds, SecondsOrZero, Strict
 from gateway.topics import Rules, expand
@@ -46,11 +46,24 @@ class ThingsConfig(Strict):
     """Whose thing model, for `thing-model`."""
 
 
+def _free_key(key: str) -> str:
+    if key in ("gaps", "fields", "stream", "seq", "historical", "time_source"):
+        raise ValueError(f"{key} is a member of the format already")
+    return key
+
+
 def _one_level(template: str) -> str:
     if "{path}" in template:
         raise ValueError("{path} may have several levels, and this is one: use a field of `levels`")
     return template
 
+
+_Key = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    AfterValidator(_free_key),
+]
+"""A key of a message."""
 
 _SparkplugId = Annotated[
     str,
@@ -95,10 +108,30 @@ class SparkplugConfig(Strict):
     """Topic of the empty messages with QoS 1 whose acknowledgement says that the broker has read all values before."""
 
 
+class FlatConfig(Strict):
+    """Objects with tags as keys, for the format `flat`."""
+
+    timestamp: _Key | None = "timestamp"
+    """The key of the time that all values of a message have.  `null`: no time is sent, and values of different times
+    share a message."""
+    status: _Key | None = "status"
+    """The key of the StatusCodes that are not 0 (Good), by name.  `null`: none are sent, and a Bad value is null."""
+    numbers: Literal["properties", "payload"] = "properties"
+    """Where `stream` and `seq` are.  `properties`: MQTT 5 user properties, so the broker must support MQTT 5.
+    `payload`: members, also for MQTT 3.1.1."""
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> Self:
+        if self.timestamp is not None and self.timestamp == self.status:
+            raise ValueError("timestamp and status need different keys")
+        return self
+
+
 FormatName = Literal[
     "json",
     "json-columns",
     "msgpack",
+    "flat",
     "opcua-pubsub",
     "cloudevents",
     "omp",
@@ -116,8 +149,9 @@ class PayloadConfig(Strict):
 
     format: FormatName = "json"
     """How values are encoded.  `json`: for people and any program.  `json-columns`: for large volumes, a ninth of the
-    cost. `msgpack`: as `json`, in MessagePack.  `opcua-pubsub`: OPC UA Part 14.  `cloudevents`: CloudEvents with the
-    OPC UA extension.  `omp`: as the connector of the Open Manufacturing Platform, a message for each value.
+    cost. `msgpack`: as `json`, in MessagePack.  `flat`: tags as keys, `{"Temperature": 61.5}`.  `opcua-pubsub`: OPC UA
+    Part 14.  `cloudevents`: CloudEvents with the OPC UA extension.  `omp`: as the connector of the Open Manufacturing
+    Platform, a message for each value.
     `sitewise`, `iotda`, `thing-model`, `aio`: as AWS IoT SiteWise, Huawei IoTDA, the thing models of Alibaba and
     Tencent, and Azure IoT Operations take them.
     `sparkplug`: an edge node of Sparkplug B 3.0.  `gateway schema FORMAT` prints the JSON Schema."""
@@ -133,9 +167,9 @@ class PayloadConfig(Strict):
     server_time: bool = False
     """Also send the server timestamp of each value."""
     fields: tuple[str, ...] = ()
-    """Fields that messages contain, besides the topic: with each value (`json`, `msgpack`), in the tag list
-    (`json-columns`), in the metadata (`opcua-pubsub`, `cloudevents`).  Variables without a field leave it out.  `unit`
-    is the engineering unit, unless a selection has a field of that name."""
+    """Fields that messages contain, besides the topic: with each value (`json`, `msgpack`), by name (`flat`), in the
+    tag list (`json-columns`), in the metadata (`opcua-pubsub`, `cloudevents`).  Variables without a field leave it out.
+    `unit` is the engineering unit, unless a selection has a field of that name."""
     max_values: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """The largest number of values in one message."""
     max_bytes: Annotated[Bytes, Field(ge=1024)] = 256 * 2**10
@@ -157,6 +191,8 @@ class PayloadConfig(Strict):
     """Events, for `cloudevents` and `aio`."""
     things: ThingsConfig = ThingsConfig()
     """Things, for `iotda` and `thing-model`."""
+    flat: FlatConfig = FlatConfig()
+    """Keys and numbers, for `flat`."""
     sparkplug: SparkplugConfig = SparkplugConfig()
     """The edge node, for `sparkplug`."""
 

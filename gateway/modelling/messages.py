@@ -27,8 +27,8 @@ PRESENCE: Schema = {
 
 def name_of(topic: Topic) -> str:
     """The name of the messages of a topic's format, for references."""
-    binary = f"-{topic.payload.cloudevents.mode}" if format_of(topic.payload).body is not None else ""
-    return f"{topic.payload.format}{binary}"
+    variant = format_of(topic.payload).variant(topic.payload)
+    return f"{topic.payload.format}{f'-{variant}' if variant else ''}"
 
 
 def definitions(description: Description, root: str) -> dict[str, Schema]:
@@ -73,7 +73,7 @@ def schema_of_topic(topic: Topic, root: str) -> Iterator[str]:
     if narrowing is None or topic.is_of_events:
         yield text_of(base)
         return
-    inner: Schema = {"properties": {MARK: None}, "additionalProperties": False}
+    inner: Schema = {"properties": {MARK: None}, **({} if narrowing.is_open else {"additionalProperties": False})}
     narrowed: Schema = inner if narrowing.by_name else {"anyOf": [MARK]}
     for key in reversed(narrowing.place):
         narrowed = {key: narrowed}

@@ -86,6 +86,7 @@ AIO = Format(
     describes_types=True,
     retains_lists=True,
     numbers_writers=True,
+    variant=lambda payload: payload.cloudevents.mode,
     body=lambda payload: {"type": "object", "description": "The fields by name; attributes are user properties."},
     places=lambda payload, gateway, source, topic: (topic, f"{topic}/metadata"),
     why_mqtt_5=lambda payload: "the attributes of aio are MQTT 5 user properties: set format to another one",

@@ -39,6 +39,7 @@ def _route(config: Config, route: Route, place: Place) -> Iterator[Problem]:
     yield from _topics(config, route, place)
     yield from _fields(config, route, place)
     yield from _fit_of_format(route.payload, place)
+    yield from _names_of_variables(config, route)
     yield from _losses_topic(route.payload, place)
 
 
@@ -91,6 +92,15 @@ def _fields(config: Config, route: Route, place: Place) -> Iterator[Problem]:
             yield (*place, "fields"), _unknown_field(name, given)
 
 
+def _names_of_variables(config: Config, route: Route) -> Iterator[Problem]:
+    """Names in the file that the format cannot use.  `gateway plan` looks at those of the server."""
+    for place, source, selection in _selections(config, route):
+        shape = selection.shape if selection.shape is not None else source.shape
+        for name in (selection.name, *(shape.rename.values() if shape is not None else ())):
+            if name is not None and (problem := format_of(route.payload).problem_with_name(route.payload, name)):
+                yield place, problem
+
+
 def _unknown_field(name: str, given: frozenset[str]) -> str:
     known = ", ".join(sorted(given)) or "none"
     return f"{name!r} is not a field of any selection: there are {known}"
@@ -111,6 +121,8 @@ def _fit_of_format(payload: PayloadConfig, place: Place) -> Iterator[Problem]:
         yield (*place, "topic"), text
     if payload.compress != "none" and not form.takes_compression:
         yield (*place, "compress"), f"{name} cannot mark compressed payloads: remove compress"
+    if payload.server_time and not form.takes_server_time:
+        yield (*place, "server_time"), f"{name} has no place for server timestamps: remove server_time"
 
 
 def _losses_topic(payload: PayloadConfig, place: Place) -> Iterator[Problem]:

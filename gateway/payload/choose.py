@@ -10,6 +10,7 @@ from gateway.payload.aio import AIO
 from gateway.payload.cloudevents import CLOUD_EVENTS
 from gateway.payload.columns import COLUMNS
 from gateway.payload.compressed import compressor
+from gateway.payload.flat import FLAT
 from gateway.payload.format import Announcement, Encoder, EncoderContext, Format
 from gateway.payload.iotda import IOTDA
 from gateway.payload.json import JSON
@@ -25,6 +26,7 @@ FORMATS: Mapping[str, Format] = {
     "json": JSON,
     "json-columns": COLUMNS,
     "msgpack": MSGPACK,
+    "flat": FLAT,
     "opcua-pubsub": PUBSUB,
     "cloudevents": CLOUD_EVENTS,
     "omp": OMP,

@@ -205,6 +205,7 @@ CLOUD_EVENTS = Format(
     describes_types=True,
     retains_lists=True,
     body=_body,
+    variant=lambda payload: payload.cloudevents.mode,
     places=lambda payload, gateway, source, topic: (topic, f"{topic}/metadata"),
     numbers_writers=True,
     why_mqtt_5=_why_mqtt_5,

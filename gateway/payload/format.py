@@ -82,6 +82,8 @@ class Narrowing:
     """Keys from the schema of the message to the one that is narrowed."""
     by_name: bool = False
     """Whether values are members under the names of variables; otherwise they are objects with a `name`."""
+    is_open: bool = False
+    """Whether members of the format itself stand beside the variables."""
     has_plain_values: bool = True
     """Whether a value has the form of `gateway/payload/forms.py`."""
 
@@ -143,6 +145,10 @@ def any_mqtt(payload: PayloadConfig) -> str:
     return ""
 
 
+def any_name(payload: PayloadConfig, name: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """How batches become messages, and what the format needs of tags, topics and brokers."""
@@ -161,6 +167,8 @@ class Format:
     takes_topic_per_tag: bool = False
     """Whether the topic template may contain `{tag}`."""
     takes_compression: bool = True
+    takes_server_time: bool = True
+    """Whether its messages have a place for server timestamps, or leave them out as what reads them does."""
     describes_types: bool = False
     """Whether it describes the server's types, so that the tags must carry them."""
     retains_lists: bool = False
@@ -184,6 +192,10 @@ class Format:
     """Content type of messages with values."""
     body: Callable[[PayloadConfig], dict[str, object]] | None = None
     """The JSON Schema of a payload, where the settings decide.  None: it is `schema`."""
+    variant: Callable[[PayloadConfig], str] = any_mqtt
+    """With `body`: equal for settings with equal schemas."""
+    problem_with_name: Callable[[PayloadConfig, str], str] = any_name
+    """Why a variable cannot have this name.  Empty: it can."""
     narrowing: Narrowing | None = None
     """Where its schema can name variables.  None: nowhere."""
     presence: Callable[[PayloadConfig, str], Presence] | None = None

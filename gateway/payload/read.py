@@ -17,6 +17,7 @@ import zstandard
 from gateway.delivery import Packet
 from gateway.payload.cloudevents import STRUCTURED
 from gateway.payload.compressed import PROPERTY
+from gateway.payload.flat import NUMBERS
 from gateway.payload.msgpack import CONTENT_TYPE as PACKED
 from gateway.payload.sparkplug.watched import Nodes
 
@@ -80,6 +81,8 @@ class PayloadReader:
     def _of(self, body: Row, packet: Packet) -> Reading:
         if packet.content_type == STRUCTURED or "specversion" in body:
             return _event(body)
+        if "stream" in packet.properties:
+            return _flat(body, packet.properties)
         kind = body.get("MessageType")
         if kind is not None:
             return _network(body, str(kind))
@@ -95,6 +98,8 @@ class PayloadReader:
             return _omp(_row(body["metadata"]), _row(body["payload"]))
         if "state" in body and "gateway" in body:
             return Reading(note=f"gateway {body['gateway']} is {body['state']}")
+        if "seq" in body:
+            return _flat(body, packet.properties)
         raise UnreadableError("JSON, but not of this gateway")
 
     def _list(self, body: Row) -> Reading:
@@ -116,6 +121,18 @@ class PayloadReader:
             f"the list {body.get('tags')} is missing: the broker retains it below the topic at tags/#" if lacks else "",
             _whose(told if isinstance(told := body.get("time_source"), list) else [told]),
         )
+
+
+def _flat(body: Row, properties: Row) -> Reading:
+    """`flat`, with its usual keys."""
+    told = {**properties, **body}
+    members = ("timestamp", "status", "fields", "gaps", *(() if "seq" in properties else NUMBERS))
+    whose = told.get("time_source")
+    return Reading(
+        str(told["stream"]), int(str(told["seq"])), [(name, body[name]) for name in body if name not in members],
+        _instant(body.get("timestamp")), _gaps(body.get("gaps")),
+        "from the server's history" if told.get("historical") else "", _whose([whose]),
+    )  # fmt: skip
 
 
 def _of_cloud(body: Row) -> Reading:

@@ -15,6 +15,7 @@ from functools import partial
 from itertools import product
 
 from gateway.config import CloudEventsConfig, Config, PayloadConfig, PubSubConfig
+from gateway.config.payload import FlatConfig
 from gateway.model import Batch, Message
 from gateway.payload.choose import encoder_for
 from gateway.payload.format import Encoder
@@ -40,6 +41,8 @@ def formats() -> Iterator[tuple[str, PayloadConfig, Encoder]]:
         "json, zstd": {"compress": "zstd"},
         "json, one topic per tag": {"topic": "factory/{machine}/{tag}"},
         "msgpack": {"format": "msgpack"},
+        "flat": {"format": "flat"},
+        "flat, without times": {"format": "flat", "flat": FlatConfig(timestamp=None)},
         "json-columns": {"format": "json-columns"},
         "json-columns, gzip": {"format": "json-columns", "compress": "gzip"},
         "json-columns, zstd": {"format": "json-columns", "compress": "zstd"},

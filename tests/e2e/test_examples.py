@@ -143,6 +143,18 @@ def test_telemetry_of_the_open_manufacturing_platform_fits_its_schema(
     assert TAGS & {each["data"]["name"] for each in payloads}  # type: ignore[index]
 
 
+def test_flat_messages_have_tags_as_keys_and_their_numbers_beside(
+    tmp_path: Path, factory: Factory, broker: Process
+) -> None:
+    with running(example("flat", tmp_path, factory, broker)):
+        got = received(broker, "factory/hall-1/line-1/assembly", lambda got: len(got) >= 10)
+    bodies = [body_of(message, "flat") for message in got]
+    assert TAGS & set[str]().union(*bodies)
+    assert all("timestamp" in body and len(body) > 1 for body in bodies)
+    numbers = [int(dict(vars(message.properties)["UserProperty"])["seq"]) for message in got]
+    assert numbers == list(range(numbers[0], numbers[0] + len(got)))
+
+
 def test_every_rule_of_the_shaping_example_finds_values(tmp_path: Path, factory: Factory, broker: Process) -> None:
     wanted = {"temperature", "CycleTime.mean", "CycleTime.count", "Energy", "State"}
 

@@ -6,6 +6,7 @@ Who reads each format in the tests, other than who writes it:
 | --- | --- | --- | --- |
 | `json` | `json_schema` | the table of forms (`tests/support/payloads.py`) | `test_json`, `test_parts` |
 | `json-columns` | `columns_schema` | from its description (`test_columns.Reader`) | `test_columns`, `test_wire` |
+| `flat` | of its settings | `json` of Python, and the jsonschema of its model | `test_flat` |
 | `msgpack` | `json_schema`, unpacked | from the MessagePack specification (`test_packed.unpack`) | `test_packed` |
 | `opcua-pubsub` | `pubsub_schema` | from Parts 6, 14 (`tests/support/part6.py`) | `test_pubsub`, `test_wire` |
 | `cloudevents` | `events_schema` | the SDK (`tests/support/cloud_events.py`) | `test_cloudevents`, `test_wire` |

@@ -28,8 +28,11 @@ VARIANTS: dict[str, dict[str, object]] = {
     "pubsub gzip": {"format": "opcua-pubsub", "compress": "gzip"},
     "cloudevents binary": {"format": "cloudevents"},
     "omp": {"format": "omp"},
+    "flat": {"format": "flat"},
+    "flat inside": {"format": "flat", "flat": {"numbers": "payload"}},
     "cloudevents structured": {"format": "cloudevents", "cloudevents": {"mode": "structured"}},
 }
+NEED_MQTT_5 = ("cloudevents binary", "flat")
 
 
 def packet_of(message: Message, version_5: bool = True) -> Packet:
@@ -51,7 +54,9 @@ def readings(payload: dict[str, object], version_5: bool, *batches: Batch) -> li
 
 @pytest.mark.parametrize(
     ("variant", "version_5"),
-    [(v, v5) for v in VARIANTS for v5 in (True, False) if v5 or v != "cloudevents binary"],  # that needs MQTT 5
+    [
+        (v, v5) for v in VARIANTS for v5 in (True, False) if v5 or v not in ("cloudevents binary", "flat")
+    ],  # these need MQTT 5
 )
 def test_every_format_is_read_back(variant: str, version_5: bool) -> None:
     batch = batch_of([(11, 61.5), (12, "on")], gaps=(GAP,))
@@ -135,4 +140,4 @@ def test_every_format_marks_the_origin_of_the_times(variant: str) -> None:
         assert set().union(*(reading.time_sources for _, reading in got)) == whose
         oldest = [made.oldest_ticks for made, _ in got if made.values]
         assert min(oldest) == TICKS
-        assert variant == "omp" or set(oldest) == {TICKS}  # it has a message for each value
+        assert variant in ("omp", "flat", "flat inside") or set(oldest) == {TICKS}  # these have a message for each time
