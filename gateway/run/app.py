@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 from platform import python_version
 
 import structlog
@@ -37,7 +36,7 @@ from gateway.run.added import Added, still_allowed
 from gateway.run.added_file import load_added
 from gateway.run.changes import Changes
 from gateway.run.commands import commands_of
-from gateway.run.gateway import DISTRIBUTION, Gateway, Membership, count_drop
+from gateway.run.gateway import Gateway, Membership, count_drop, own_version
 from gateway.run.itself import ItselfOf
 from gateway.run.reconcile import Peers, check, peers_of
 from gateway.run.sink_unit import forget_brokers
@@ -147,7 +146,7 @@ def _metrics(config: Config) -> Metrics:
     metrics = Metrics(most_sources=config.http.max_sources)
     metrics.started.set_to_current_time()
     metrics.config_in_use(hash_of(config))
-    metrics.build.info({"version": version(DISTRIBUTION), "python": python_version()})
+    metrics.build.info({"version": own_version(), "python": python_version()})
     return metrics
 
 

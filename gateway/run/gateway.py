@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import version
 from typing import Protocol
 
 from gateway.commands.arrival import Things
@@ -30,6 +31,12 @@ from gateway.run.history import History
 from gateway.run.taking import Reload
 
 DISTRIBUTION = "connected-factory"
+
+
+@cache
+def own_version() -> str:
+    """The version of this gateway.  Read once: each reading parses the whole README with the metadata."""
+    return version(DISTRIBUTION)
 
 
 def client_id_of(config: Config, broker: BrokerConfig) -> str:

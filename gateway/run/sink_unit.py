@@ -8,7 +8,6 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from importlib.metadata import version
 
 import structlog
 
@@ -25,7 +24,7 @@ from gateway.payload.layout import route_of
 from gateway.payload.presence import presence_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.forward import forward
-from gateway.run.gateway import DISTRIBUTION, Gateway, client_id_of, count_drop, counted_link
+from gateway.run.gateway import Gateway, client_id_of, count_drop, counted_link, own_version
 from gateway.run.health import health_of
 from gateway.run.life import Life, live
 from gateway.run.sink_kinds import kind_of
@@ -265,7 +264,7 @@ def _presence(gateway: Gateway, broker: BrokerConfig) -> Presence | None:
         return desk.names if desk is not None and desk.is_taken_from(broker.name) else {}
 
     return presence_of(
-        broker.presence, config.name, version(DISTRIBUTION), lambda: gateway.configuration_hash, streams,
+        broker.presence, config.name, own_version(), lambda: gateway.configuration_hash, streams,
         payload.rules, commands, partial(health_of, gateway),
     )  # fmt: skip
 

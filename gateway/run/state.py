@@ -8,8 +8,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 
 from gateway.advice import advice_for
 from gateway.happened import Happened, Line, command_for
@@ -19,7 +17,7 @@ from gateway.model import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
 from gateway.payload.layout import topic_of
 from gateway.payload.timestamps import text_of
 from gateway.pipeline.broker_queue import BrokerQueue
-from gateway.run.gateway import DISTRIBUTION, Gateway
+from gateway.run.gateway import Gateway, own_version
 from gateway.web.models import (
     BrokerState,
     Event,
@@ -73,7 +71,7 @@ def state_of(
     outbox = _outbox(gateway)
     return State(
         name=gateway.config.name,
-        version=_version(),
+        version=own_version(),
         time=instant(now_s),
         started=instant(value_of(gateway.metrics.started)),
         configuration=gateway.configuration_hash,
@@ -85,11 +83,6 @@ def state_of(
         certificates=list(certificates),
         events=[_event(line, file, outbox.path) for line in reversed(happened.lines)],
     )
-
-
-@cache
-def _version() -> str:
-    return version(DISTRIBUTION)
 
 
 def instant(unix_s: float) -> str:

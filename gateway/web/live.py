@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.cancellation import unless_asked
 from gateway.config import HttpConfig
+from gateway.in_thread import in_thread
 from gateway.web.access import HEADERS, Access, hardened, problem
 from gateway.web.connections import Connections
 from gateway.web.feed import Feed, event_of
@@ -65,8 +66,7 @@ class Live:
                 router.add_post(BASE + endpoint.path, acting(partial(_done, done[endpoint.id])))
             else:
                 router.add_get(BASE + endpoint.path, looking(asked[endpoint.id]), allow_head=False)
-        document = orjson.dumps(openapi(version(DISTRIBUTION)))
-        router.add_get(f"{BASE}/openapi.json", partial(_fixed, document, "application/json"))
+        router.add_get(f"{BASE}/openapi.json", _described)
         for path, (body, kind) in page_files().items():
             router.add_get(path, partial(_fixed, body, kind))
 
@@ -162,6 +162,17 @@ async def _done(act: Callable[[web.Request], Awaitable[Done]], request: web.Requ
 
 
 # -- the page
+
+
+@cache
+def _description() -> bytes:
+    return orjson.dumps(openapi(version(DISTRIBUTION)))
+
+
+async def _described(request: web.Request) -> web.StreamResponse:
+    """The OpenAPI document, made when the first one asks: a start does not wait for it, nor does what is served."""
+    body = await in_thread(_description, "describe the API")
+    return await _fixed(body, "application/json", request)
 
 
 async def _fixed(body: bytes, kind: str, request: web.Request) -> web.StreamResponse:

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from asyncua import Server, ua
@@ -28,7 +27,7 @@ from cryptography.x509 import Certificate
 from simulators.errors import ConfigError
 from simulators.server.nodes import collection_paused
 from simulators.server.pki import own_certificate, trusted_folder
-from simulators.server.server_object import build_date, fill
+from simulators.server.server_object import build_date, fill, own_version
 from simulators.server.sessions import Core, Listener
 from simulators.urls import Url, parse_url
 
@@ -206,9 +205,7 @@ async def prepared(name: str, access: Access, bound: socket.socket) -> AsyncIter
     try:
         with collection_paused():
             await server.init()
-        await server.set_build_info(
-            MODEL_URI, "connected-factory", name, version("connected-factory"), "0", build_date()
-        )
+        await server.set_build_info(MODEL_URI, "connected-factory", name, own_version(), "0", build_date())
         await server.secure()
         yield server
     finally:

@@ -55,6 +55,13 @@ PUBLISHED: Mapping[str, tuple[str, datetime]] = {
 
 
 @cache
+@cache
+def own_version() -> str:
+    """Read once for the servers of a fleet."""
+    return version("connected-factory")
+
+
+@cache
 def build_date() -> datetime:
     """When this program was installed."""
     return datetime.fromtimestamp(Path(simulators.__file__).stat().st_mtime, UTC)
@@ -108,7 +115,7 @@ def _set(space: Space, number: int, content: object, kind: ua.VariantType) -> No
 
 def _add_namespace(space: Space, index: int, uri: str) -> None:
     """NamespaceMetadata of one namespace (Part 5, 6.3.13)."""
-    released, published = PUBLISHED.get(uri, (version("connected-factory"), build_date()))
+    released, published = PUBLISHED.get(uri, (own_version(), build_date()))
     ours = uri not in PUBLISHED
     node_id = text_id(f"Namespaces/{uri}", 1)
     space.add_object(
