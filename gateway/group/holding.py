@@ -7,6 +7,7 @@ became of it.  It is tried again for as long as it takes; without a quorum that 
 import asyncio
 import itertools
 import secrets
+import time
 from collections.abc import Callable
 
 import structlog
@@ -17,6 +18,8 @@ from gateway.group.entry import Entry, Kind, Stored, decode, encode
 from gateway.group.log import Log, LogFull, Refused, mark_of
 
 RETRY_S, RETRY_MOST_S = 0.1, 2.0
+NEW_S = 1.0
+"""So soon after a claim nobody looks again before connecting."""
 _NUMBERS = itertools.count()
 _LIFE = secrets.token_hex(4)
 
@@ -28,7 +31,15 @@ class Lost(Exception):  # noqa: N818 - it is how claims end
 class Holding:
     """Created by `claim`."""
 
-    def __init__(self, log: Log, work: str, mark: Mark, before: Stored | None, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        work: str,
+        mark: Mark,
+        before: Stored | None,
+        on_lost: Callable[[str], None],
+        asked_s: float = float("-inf"),
+    ) -> None:
         self.work = work
         self.before = before
         """The last record of the owner before."""
@@ -41,6 +52,8 @@ class Holding:
         self._log = log
         self._on_lost = on_lost
         self._turn = asyncio.Lock()
+        self._asked_s = asked_s
+        """When it was claimed, on the monotonic clock."""
 
     async def append(self, kind: Kind, entry: Entry) -> Mark:
         """Append, and wait until it is stored, for as long as it takes.  Raises `Lost`.
@@ -52,6 +65,12 @@ class Holding:
                 raise Lost(self.work)
             self.mark = await _stored(self._log, self.work, append_after(self.mark), kind, encode(entry), self.tell)
             return self.mark
+
+    async def confirm_first(self) -> None:
+        """Like `confirm`; the first time not, when the work has just been claimed."""
+        is_new, self._asked_s = time.monotonic() - self._asked_s < NEW_S, float("-inf")
+        if not is_new:
+            await self.confirm()
 
     async def confirm(self) -> None:
         """Look whether the claim is still ours.  Raises `Lost`, and `Unavailable` when nobody can say."""
@@ -84,7 +103,7 @@ class Holding:
 
 async def claim(log: Log, work: str, member: str, on_lost: Callable[[str], None]) -> Holding | None:
     """Take a work over from whoever had it.  None: another one was faster.  Raises `Unavailable`."""
-    before = await log.last(work)
+    before, asked_s = await log.last(work), time.monotonic()
     writer = f"{member}/{_LIFE}/{next(_NUMBERS)}"
     attempt = claim_after(mark_of(before), writer)
     state = Entry(cursor=decode(before.body).cursor) if before is not None and work.startswith("broker/") else Entry()
@@ -92,7 +111,7 @@ async def claim(log: Log, work: str, member: str, on_lost: Callable[[str], None]
         mark = await _stored(log, work, attempt, Kind.CLAIM, encode(state), lambda trouble: None, tries=3)
     except Lost:
         return None
-    return Holding(log, work, mark, before, on_lost)
+    return Holding(log, work, mark, before, on_lost, asked_s)
 
 
 async def _stored(

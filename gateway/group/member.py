@@ -94,7 +94,7 @@ class Member:
         if each is None:
             raise Unavailable(f"{work} belongs to another member")
         try:
-            await each.holding.confirm()
+            await each.holding.confirm_first()
         except Lost as error:
             raise Unavailable(f"{work} belongs to another member") from error
 
@@ -160,7 +160,7 @@ class Member:
             await self._drop([work for work, each in self._works.items() if each.holding.is_lost])
         begun_s, loop = self._looked_s, asyncio.get_running_loop()
         self._looked_s = loop.time()
-        self.others, wishes = await self.log.members(), await self.log.wishes()
+        self.others, wishes = await asyncio.gather(self.log.members(), self.log.wishes())
         if loop.time() - begun_s > self._judge.presence_s / 2:
             self._judge.silent_at_s = loop.time()  # it was stopped, or nobody answered: what it has seen is old
             return
@@ -198,8 +198,9 @@ class Member:
         if not begun:
             return
         self._log.info("taken over", works=sorted(begun))
-        await self._tell()
-        await self._apply()
+        async with asyncio.TaskGroup() as tasks:  # an answer of three disks is not waited for before connecting
+            tasks.create_task(self._tell(), name="group: tell")
+            await self._apply()
 
     async def _claimed(self, work: str, route: str) -> bool:
         try:
