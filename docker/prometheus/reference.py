@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 
 from gateway.config import Config
 from gateway.metrics import Metrics as GatewayMetrics
+from gateway.metrics.group import GroupMetrics
 from gateway.metrics.tags import TagGauges
 from simulators.metrics import Metrics as FactoryMetrics
 from simulators.metrics import RunStatus
@@ -30,6 +31,7 @@ def gateway() -> CollectorRegistry:
     metrics.commands.show_journal(float, float)
     metrics.build.info({"version": "", "python": ""})
     metrics.config_hash.info({"hash": ""})
+    GroupMetrics(metrics.registry).led_by("x")
     return metrics.registry
 
 
@@ -64,7 +66,8 @@ def table(registry: CollectorRegistry) -> str:
 def text() -> str:
     return (
         "# Metrics\n\nWritten by docker/prometheus/reference.py. Labels come from the configuration or small fixed "
-        "sets.\n\n## The gateway\n\nAlso the usual `process_*`.\n\n"
+        "sets.\n\n## The gateway\n\nAlso the usual `process_*`. Those of `gateway_group_` are there in a "
+        "group alone.\n\n"
         f"{table(gateway())}\n\n## Chosen tags\n\nOn their own page, `/metrics/tags`: the numbers of selections "
         "with `metric: true`, as consumers get them. The labels are `source`, `tag`, `unit` and the fields of the "
         "configuration.\n\n"

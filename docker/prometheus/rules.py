@@ -175,6 +175,15 @@ ALERTS = (
           "5m", "warning", "The journal of commands of {{ $labels.instance }} holds {{ $value | humanize1024 }}B.",
           "When it is full, new commands are refused. Send fewer commands, with shorter deadlines, or raise "
           "commands.journal_bytes."),
+    Alert("GroupWorkWithoutMember", "max without (instance) (gateway_group_works_without_member) > 0", "2m", "critical",
+          "{{ $value }} sources or brokers of the group are with no member.",
+          "No member takes them: too few are there, all are drained, or the log takes no claims. `gateway group "
+          "status` and the log of a member say which."),
+    Alert("GroupLogFilling",
+          'gateway_group_log_bytes{what="held"} > ignoring (what) 0.7 * gateway_group_log_bytes{what="capacity"}',
+          "5m", "warning", "The log of the group of {{ $labels.instance }} holds {{ $value | humanize1024 }}B.",
+          "At seven eighths of group.max_bytes sources are not read any more. A broker takes no values, or more than "
+          "one: `gateway group status` says how far behind each is."),
     Alert("OEELow", "machine:factory_oee:ratio_1h < 0.5", "30m", "info",
           "OEE of {{ $labels.machine }} is {{ $value | humanizePercentage }}.",
           "The machine dashboard shows which of availability, effectiveness and quality is low, and the stops that "

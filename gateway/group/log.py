@@ -121,7 +121,11 @@ class Log:
         self.names = names
         self.epoch = epoch
         self.replicas = replicas
-        self._held_bytes, self._capacity = 0, 0
+        self.held_bytes, self.capacity = 0, 0
+        self.last_seq = 0
+        """The position of the last record, when it was last measured."""
+        self.leader = ""
+        """The NATS server that leads the log; empty: none, or nobody knows."""
         self.nudged, self.written = asyncio.Event(), asyncio.Event()
         """Set when another member has something to say about itself, and when somebody appended.  Both may be lost."""
 
@@ -133,7 +137,7 @@ class Log:
     @property
     def has_room(self) -> bool:
         """Whether values may be appended, as far as is known: an eighth is kept for what makes the log emptier."""
-        return self._held_bytes < self._capacity - self._capacity // RESERVED or not self._capacity
+        return self.held_bytes < self.capacity - self.capacity // RESERVED or not self.capacity
 
     async def last(self, work: str) -> Stored | None:
         """The last record of a work, as the leader of the log knows it.  Raises `Unavailable`."""
@@ -162,7 +166,7 @@ class Log:
                 raise LogFull(str(error)) from error
             raise Unavailable(f"the log takes nothing: {error}") from error
         assert isinstance(seq, int)
-        self._held_bytes += len(body)
+        self.held_bytes += len(body)
         return mark._replace(seq=seq)
 
     async def read(self, first: int, what: str, most_bytes: int = 4 * 2**20) -> list[Stored]:
@@ -197,10 +201,14 @@ class Log:
         return await self._asked(f"STREAM.INFO.{self.names.log}", None)
 
     async def measure(self, capacity: int) -> None:
-        """Look how much of the log is in use.  Raises `Unavailable`."""
-        state = (await self.state()).get("state")
-        held = state.get("bytes") if isinstance(state, dict) else 0
-        self._held_bytes, self._capacity = held if isinstance(held, int) else 0, capacity
+        """Look how much of the log is in use, and who leads it.  Raises `Unavailable`."""
+        self.leader = ""
+        found = await self.state()
+        state, cluster = found.get("state") or {}, found.get("cluster") or {}
+        assert isinstance(state, dict)
+        assert isinstance(cluster, dict)
+        self.held_bytes, self.capacity = int(state.get("bytes", 0)), capacity
+        self.last_seq, self.leader = int(state.get("last_seq", 0)), str(cluster.get("leader", ""))
 
     async def _asked(self, subject: str, request: object) -> dict[str, object]:
         try:

@@ -23,6 +23,7 @@ from gateway.group.outbox import GroupOutbox
 from gateway.group.post import Post
 from gateway.group.reading import LogReader
 from gateway.group.writing import SourceWriter, state_of
+from gateway.metrics.group import KINDS, GroupMetrics
 
 LOOK_EVERY_S = 0.5
 SAVE_EVERY_S = 0.25
@@ -48,10 +49,11 @@ class Member:
 
     def __init__(
         self, name: str, weight: float, log: Log, outbox: GroupOutbox, judge: Judge, tasks: asyncio.TaskGroup,
-        facts: Json, capacity: int,
+        facts: Json, capacity: int, metrics: GroupMetrics,
     ) -> None:  # fmt: skip
         """`capacity`: how many bytes the log may have."""
         self._capacity = capacity
+        self._metrics = metrics
         self.name = name
         self.log = log
         self.outbox = outbox
@@ -198,6 +200,7 @@ class Member:
         if not begun:
             return
         self._log.info("taken over", works=sorted(begun))
+        self._metrics.changes["taken"].inc(len(begun))
         async with asyncio.TaskGroup() as tasks:  # an answer of three disks is not waited for before connecting
             tasks.create_task(self._tell(), name="group: tell")
             await self._apply()
@@ -226,6 +229,7 @@ class Member:
         """End works in order, and release them."""
         given = {work: self._works.pop(work) for work in works}
         self._log.info("handing over", works=sorted(works))
+        self._metrics.changes["handed_over"].inc(len(given))
         self._end_requests(works)
         try:
             await self._apply()
@@ -257,6 +261,7 @@ class Member:
         lost = {work: self._works.pop(work) for work in works}
         if lost:
             self._log.warning("another member has taken over", works=sorted(lost))
+            self._metrics.changes["lost"].inc(len(lost))
             await self._apply()
         for work, each in lost.items():
             self._forget(work, each)
@@ -309,7 +314,23 @@ class Member:
         while True:
             with suppress(Unavailable):
                 await self.log.measure(self._capacity)
+            self._count()
             await asyncio.sleep(MEASURE_EVERY_S)
+
+    def _count(self) -> None:
+        """Bring the figures up to date."""
+        metrics, log, owned = self._metrics, self.log, self.owned
+        for kind in KINDS:
+            metrics.works.labels(kind).set(sum(work.startswith(f"{kind}/") for work in owned))
+        metrics.epoch.set(max((self._works[work].holding.claimed.epoch for work in owned), default=0))
+        metrics.log_bytes.labels("held").set(log.held_bytes)
+        metrics.log_bytes.labels("capacity").set(log.capacity)
+        behind = (log.last_seq - reader.cursor for reader in self.outbox.found.values())
+        metrics.behind.set(max(0, *behind, 0))
+        metrics.led_by(log.leader)
+        metrics.members.set(len(self.others))
+        held = {work for facts in self.others.values() for work in _seen(facts).holds}
+        metrics.orphans.set(len(set(self._wanted()) - held - set(owned)))
 
     async def _purge_regularly(self) -> None:
         """Remove what every broker has acknowledged of our sources."""

@@ -96,12 +96,13 @@ async def _buffer_of(config: Config, metrics: Metrics) -> AsyncIterator[tuple[Bu
     if config.group is not None:
         try:  # nothing of NATS is imported by a gateway that is alone
             from gateway.group.opening import open_group
+            from gateway.metrics.group import GroupMetrics
         except ModuleNotFoundError as error:
             problem = f"group: {error.name} is not installed: pip install 'connected-factory[group]'"
             raise ConfigError([problem]) from error
         link = Link("group", ", ".join(config.group.servers))
         identity = await in_thread(partial(_identity_of, config), "read the certificates that a group shares")
-        async with open_group(config.group, link, identity=identity) as member:
+        async with open_group(config.group, link, identity=identity, metrics=GroupMetrics(metrics.registry)) as member:
             yield member.outbox, (member, link)
         return
     routes = {broker: route.name for broker, route in config.routes.items()}

@@ -75,6 +75,7 @@ CERTIFICATE = '{source="munich",certificate="own",instance="gateway",site="conto
 DAY = 86400
 QUALITY = '{{source="munich",quality="{}",instance="gateway",site="contoso"}}'
 BUSY = {f"gateway_source_values_total{QUALITY.format('good')}": "0+80x240"}
+GROUP_LOG = 'gateway_group_log_bytes{{what="{}",instance="gateway",site="contoso"}}'
 JOURNAL = 'gateway_command_journal_bytes{{what="{}",instance="gateway",site="contoso"}}'
 CASES = [
     _count("CommandOutcomeUnknown", "gateway_commands_total", f'{{operation="write",outcome="unknown",{G}}}'),
@@ -85,6 +86,13 @@ CASES = [
         {JOURNAL.format("held"): "90x240", JOURNAL.format("capacity"): "100x240"},
         {JOURNAL.format("held"): "70x240", JOURNAL.format("capacity"): "100x240"},
         {JOURNAL.format("held"): " ".join(["70", "90"] * 120), JOURNAL.format("capacity"): "100x240"},
+    ),
+    _level("GroupWorkWithoutMember", "gateway_group_works_without_member", f"{{{G}}}", 1, 0),
+    Case(
+        "GroupLogFilling",
+        {GROUP_LOG.format("held"): "80x240", GROUP_LOG.format("capacity"): "100x240"},
+        {GROUP_LOG.format("held"): "60x240", GROUP_LOG.format("capacity"): "100x240"},
+        {GROUP_LOG.format("held"): " ".join(["60", "80"] * 120), GROUP_LOG.format("capacity"): "100x240"},
     ),
     _level("GatewayDown", "up", '{job="gateway",instance="gateway"}', 0, 1),
     Case(
