@@ -21,6 +21,7 @@ PORTS: Mapping[str, int] = {
     "https": 443,
     "nats": 4222,
     "tls": 4222,
+    "nats-kv": 4222,
 }
 """The supported schemes, and their default ports."""
 _WITHOUT_PATH = ("mqtt", "mqtts", "nats", "tls")

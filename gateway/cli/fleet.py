@@ -21,7 +21,7 @@ from gateway.cli.watch import password_of
 from gateway.config import HttpConfig, Secret
 from gateway.config.broker import PRESENCE_TOPIC
 from gateway.errors import ConfigError
-from gateway.fleet import Fleet, Level, Watched
+from gateway.fleet import Approval, Fleet, Level, Watched
 from gateway.link import Backoff, Link, keep_connected
 from gateway.logs import set_up_logs
 from gateway.mqtt.watch import Arrived, Login, watching
@@ -48,6 +48,15 @@ def fleet(
         list[str] | None, typer.Option(help="A further host name by which browsers may ask for the page.")
     ] = None,
     token_file: Annotated[Path | None, typer.Option(help="File with the token that the page asks for.")] = None,
+    approve: Annotated[
+        Path | None, typer.Option(help="List of approved configurations to write: FILE.approved; goes on until Ctrl-C.")
+    ] = None,
+    canary: Annotated[
+        list[str] | None, typer.Option(help="With --approve: a gateway that takes configurations first.")
+    ] = None,
+    healthy: Annotated[
+        float, typer.Option(min=0.0, help="With --approve: how long the canaries must be well, in s.")
+    ] = 300.0,
     username: Annotated[
         str | None, typer.Option(help="User name; MQTT_PASSWORD in the environment holds the password.")
     ] = None,
@@ -63,11 +72,14 @@ def fleet(
     with problems_told():
         known = Fleet(Watched(topic), expect)
         http = _http(page, host_name or [], token_file)
-        if follow or http is not None:
+        if approve is not None and not canary:
+            raise ConfigError(["--approve: name the gateways that take a configuration first with --canary"])
+        approval = Approval(approve, canary or (), healthy) if approve is not None else None
+        if follow or http is not None or approval is not None:
             form = (
                 "json" if as_json else "nothing" if http is not None else "picture" if sys.stdout.isatty() else "lines"
             )
-            until_stopped(partial(_followed, url, login, known, form, http))
+            until_stopped(partial(_followed, url, login, known, form, http, approval))
         else:
             until_stopped(partial(_looked, url, login, known, wait))
             _tell(known, as_json)
@@ -119,7 +131,13 @@ def _see(known: Fleet, arrived: Arrived) -> None:
 
 
 async def _followed(
-    url: str, login: Login, known: Fleet, form: str, http: HttpConfig | None, stop: asyncio.Event
+    url: str,
+    login: Login,
+    known: Fleet,
+    form: str,
+    http: HttpConfig | None,
+    approval: Approval | None,
+    stop: asyncio.Event,
 ) -> None:
     """See everything until told to stop, through outages of the broker.  `form`: of what is printed."""
     link = Link("broker", url)
@@ -139,9 +157,19 @@ async def _followed(
         watched = partial(watching, url, known.watched.filter, login)
         following = tasks.create_task(keep_connected(link, watched, see, Backoff(0.2, 5.0)), name="follow the fleet")
         shown = tasks.create_task(_shown(known, link, form), name="show the fleet")
+        approving = tasks.create_task(_approve(known, link, approval), name="approve configurations")
         await stop.wait()
         following.cancel()
         shown.cancel()
+        approving.cancel()
+
+
+async def _approve(known: Fleet, link: Link, approval: Approval | None) -> None:
+    """Approve what is due, while the broker is there, until cancelled."""
+    while approval is not None:
+        await asyncio.sleep(EVERY_S)
+        if link.is_up and (revision := approval.look(known, time.time())):
+            typer.echo(f"{revision} is approved", err=True)
 
 
 async def _shown(known: Fleet, link: Link, form: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,16 +13,20 @@ from typing import Annotated
 import structlog
 import typer
 
+from gateway.cancellation import unless_asked
 from gateway.cli.common import FileArgument, LogFormat, LogOption, problems_told, until_stopped
 from gateway.commands.schema import schema as command_schema
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.link import Link
 from gateway.loading import Loaded, load_with_lines
 from gateway.logs import set_up_logs
 from gateway.payload.choose import FORMATS
 from gateway.process_signals import taking
+from gateway.pull import Kept, Puller, PullFile, load_pull, origin_of
 from gateway.run import app
 from gateway.run.gateway import Gateway
+from gateway.run.pulling import first_of, keep_pulling
 from gateway.run.readiness import (
     conflicts_between,
     load_ready,
@@ -53,12 +58,17 @@ def run(
     """Run the gateway until SIGTERM or Ctrl-C.
 
     SIGHUP reloads the configuration file; a file with mistakes changes nothing. The gateway waits for servers and
-    brokers that are away, for any time. Exit code 0 after a clean stop, 78 when the configuration has mistakes.
+    brokers that are away, for any time. A file with `configuration.from` says where the configuration is pulled
+    from. Exit code 0 after a clean stop, 78 when the configuration has mistakes.
     """
     set_up_logs(log_format.value)
     with problems_told():
-        config = _ready(file, member)
         running: list[Gateway] = []
+        if (pull := load_pull(file)) is not None:
+            work = partial(_pulling, file, pull, member, running.append)
+            until_stopped(work, lambda: (running[0].config.stop_grace if running else 0.0) + STOP_S)
+            return
+        config = _ready(file, member)
         until_stopped(
             partial(_running, file, member, config, running.append),
             lambda: (running[0].config if running else config).stop_grace + STOP_S,
@@ -74,9 +84,39 @@ async def _running(
         await app.run(config, stop, on_running, Reload(asked, partial(_ready, file, member), file=str(file)))
 
 
-def _ready(file: Path, member: str | None = None) -> Config:
-    """Load a configuration for this machine, and log its warnings.  Raises `ConfigError`."""
+async def _pulling(
+    file: Path, pull: PullFile, member: str | None, on_running: Callable[[Gateway], None], stop: asyncio.Event
+) -> None:
+    """Run with the last good configuration, or else the first that can be pulled, and take those that come."""
+    settings, again = pull.configuration, asyncio.Event()
+    puller = Puller(pull, origin_of(settings), Kept(settings.keep))
+    link = Link("configuration", settings.origin)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again.set)
+
+    read = partial(_ready, member=member, name=pull.name)
+    with taking(signal.SIGHUP):
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(first_of(puller, link, again, settings.every, read), name="first configuration")
+            stopping = tasks.create_task(stop.wait(), name="stop")
+            await asyncio.wait((first, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            first.cancel()
+        if first.cancelled():
+            return
+        told = lambda: puller.told  # noqa: E731 - as it is when it is asked
+        reload = Reload(asyncio.Event(), lambda: read(puller.kept.present), file=str(file), pulled=told)
+        async with asyncio.TaskGroup() as tasks:
+            work = keep_pulling(puller, reload, link, again, settings.every)
+            pulling = tasks.create_task(unless_asked(lambda: work), name="pull the configuration")
+            await app.run(first.result(), stop, on_running, reload)
+            pulling.cancel()
+
+
+def _ready(file: Path, member: str | None = None, name: str | None = None) -> Config:
+    """Load a configuration for this machine, and log its warnings.  Raises `ConfigError`.  `name`: in place of its."""
     loaded, log = load_ready(file), structlog.get_logger("gateway")
+    if name is not None:
+        loaded = replace(loaded, config=loaded.config.model_copy(update={"name": name}))
     for text in with_lines(loaded, warnings_about(loaded.config)):
         log.warning("is this intended?", what=text)
     for text in with_lines(loaded, [told for told in rules_applied(loaded.config) if "others may read it" in told[1]]):
@@ -107,7 +147,10 @@ def validate(
     name or folder. Exit code 78 if there is a mistake.
     """
     with problems_told():
-        every = _loaded(files, look)
+        pulled = {file: pull for file in files if (pull := load_pull(file)) is not None}
+        for file, pull in pulled.items():
+            typer.echo(f"{file} is fine: pulls its configuration from {pull.configuration.origin}")
+        every = _loaded([file for file in files if file not in pulled], look)
     for number, loaded in enumerate(every):
         warnings = warnings_about(loaded.config)
         for before in every[:number]:

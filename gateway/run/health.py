@@ -22,6 +22,7 @@ def health_of(gateway: Gateway) -> Health:
         gap=_last_gap(gateway),
         group=(group.name, group.member or gethostname(), len(config.sources)) if group is not None else None,
         refused=(_instant(refused[0]), refused[1]) if refused is not None else None,
+        pulled=gateway.reload.pulled() if gateway.reload is not None else None,
         trouble=gateway.outbox.trouble or "",
     )
 

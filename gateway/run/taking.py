@@ -25,6 +25,8 @@ class Reload:
     regroup: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when selections were made at run time."""
 
+    pulled: Callable[[], tuple[str, str] | None] = lambda: None
+    """The revision that was pulled last, and what came of it.  None: nothing is pulled."""
     regrouped: "list[asyncio.Future[None]]" = field(default_factory=list)
     """Who waits until what runs was looked at again."""
 

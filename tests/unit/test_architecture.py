@@ -17,7 +17,7 @@ GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "shipped", "in_thread", "tcp", "model", "values", "topics",
     "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "tls",
     "metrics", "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group",
-    "payload", "loading", "shaping", "opcua", "mqtt", "nats", "commands", "pipeline", "modelling", "importing",
+    "payload", "loading", "pull", "shaping", "opcua", "mqtt", "nats", "commands", "pipeline", "modelling", "importing",
     "cloud_load", "enrolment", "fleet", "web", "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
@@ -31,8 +31,8 @@ ROOM_ORDERS = {
         "codec", "session", "space", "subscription", "operations", "explore", "facts", "meeting", "opening",
     ),
     "gateway.run": (
-        "added", "added_file", "changes", "taking", "history", "gateway", "itself", "commands", "health", "life",
-        "sink_kinds", "source_unit", "sink_unit", "state", "search", "tapping", "acts", "inside", "readiness",
+        "added", "added_file", "changes", "taking", "pulling", "history", "gateway", "itself", "commands", "health",
+        "life", "sink_kinds", "source_unit", "sink_unit", "state", "search", "tapping", "acts", "inside", "readiness",
         "reconcile", "app",
     ),
 }  # fmt: skip
@@ -44,7 +44,7 @@ HOMES = {
     "paho": {"gateway.mqtt"},
     "mqtt5": {"gateway.mqtt"},
     "iotcore": {"gateway.demo"},
-    "nats": {"gateway.group"},
+    "nats": {"gateway.group", "gateway.pull"},
     "simpy": {"simulators.flow", "simulators.clock"},
     "aiohttp": {"gateway.web", "simulators.server"},
     "o6": set(),
