@@ -15,6 +15,7 @@ from gateway.config.broker import BrokerConfig, CredentialsConfig, PresenceConfi
 from gateway.config.commands import CommandRule, CommandsConfig
 from gateway.config.fitting import fitted
 from gateway.config.group import GroupConfig, GroupCredentials
+from gateway.config.opentelemetry import OpenTelemetryConfig
 from gateway.config.payload import CloudEventsConfig, PayloadConfig, PubSubConfig
 from gateway.config.quantities import Bytes, Host, Name, Seconds, Strict
 from gateway.config.routes import Route, TagsConfig, routes_of
@@ -25,7 +26,7 @@ from gateway.urls import Url
 
 __all__ = [
     "AggregateConfig", "BackoffConfig", "BrokerConfig", "CloudEventsConfig", "CommandRule", "CommandsConfig", "Config",
-    "CredentialsConfig", "GroupConfig", "GroupCredentials", "HttpConfig", "OutboxConfig",
+    "CredentialsConfig", "GroupConfig", "GroupCredentials", "HttpConfig", "OpenTelemetryConfig", "OutboxConfig",
     "PayloadConfig", "PresenceConfig", "PubSubConfig", "ReplayConfig", "Route", "Secret", "SecurityConfig", "Selection",
     "ShapingConfig", "SourceConfig", "TagsConfig", "TlsConfig",
 ]  # fmt: skip
@@ -127,6 +128,8 @@ class Config(Strict):
     group: GroupConfig | None = None
     """Several gateways as one: sources and brokers are shared among them, and who fails is replaced (default: this
     gateway is alone)."""
+    opentelemetry: OpenTelemetryConfig | None = None
+    """Where to send the gateway's own metrics, logs and traces (default: nowhere)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged."""
     stop_grace: Seconds = 5.0

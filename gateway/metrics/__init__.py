@@ -112,6 +112,12 @@ class Metrics:
         self.ready = Gauge("gateway_ready", "1 while every source and the broker are connected.", registry=r)
         self.config_hash = Info("gateway_config_hash", "Hash of the configuration in use.", registry=r)
         self.started = Gauge("gateway_start_time_seconds", "Unix time at which the gateway was started.", registry=r)
+        self.telemetry_exports = Counts(
+            r, "gateway_telemetry_exports", "Exports to the OpenTelemetry collector, by result.", "signal", "result"
+        )
+        self.telemetry_dropped = Counts(
+            r, "gateway_telemetry_dropped", "Lines and spans for which no room was left to wait.", "signal"
+        )
         lags = Spreads(
             r,
             "gateway_event_loop_lag_seconds",

@@ -7,6 +7,7 @@ durable.
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
@@ -16,7 +17,7 @@ from gateway.config import ReplayConfig
 from gateway.delivery import Outcome, Verdict
 from gateway.errors import Rejected
 from gateway.logs import Sparing
-from gateway.metrics import Metrics, value_of
+from gateway.metrics import Metrics, SinkMetrics, Spread, value_of
 from gateway.model import Message
 from gateway.outbox import Buffer, Outbox, Position, Reader, Record
 from gateway.pipeline.delivered import Delivered
@@ -25,13 +26,16 @@ from gateway.pipeline.retained import Retained
 
 HELD = Outcome(Verdict.LATER, "held", "an earlier message of its stream is still refused")
 
+Books = Callable[[SinkMetrics, Mapping[str, Spread]], Delivered]
+"""Opens the books of what the broker acknowledges."""
+
 
 class BrokerQueue:
     """The three places of one broker's messages."""
 
     def __init__(
         self, broker: str, outbox: Buffer, refused: Outbox, dead: Outbox, metrics: Metrics, retry_refused_s: float,
-        replay: ReplayConfig | None = None, expiry_s: float | None = None,
+        replay: ReplayConfig | None = None, expiry_s: float | None = None, delivered: Books = Delivered,
     ) -> None:  # fmt: skip
         self.broker = broker
         self.retry_refused_s = retry_refused_s
@@ -54,7 +58,7 @@ class BrokerQueue:
         number.  They count as dropped, and are announced as such, so they are not offered again."""
         self.all_metrics = metrics
         self.metrics = metrics.for_sink(broker)
-        self._delivered = Delivered(self.metrics, metrics.delays(broker))
+        self._delivered = delivered(self.metrics, metrics.delays(broker))
         self.retained = Retained(self.tell_forgotten)
         """What it was asked to retain."""
         self.allowance_bytes: float = FIRST_BYTES

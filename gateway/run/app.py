@@ -41,6 +41,7 @@ from gateway.run.itself import ItselfOf
 from gateway.run.reconcile import Peers, check, peers_of
 from gateway.run.sink_unit import forget_brokers
 from gateway.run.taking import Reload, Told, tell
+from gateway.telemetry.sending import telling
 
 TRY_AGAIN_S = 2.0
 """After which time what a member of a group has taken is begun again, when that failed."""
@@ -62,12 +63,15 @@ async def run(
     await in_thread(partial(forget_brokers, config), "forget brokers")
     async with AsyncExitStack() as stack:
         happened = stack.enter_context(remembering())
+        traces = await stack.enter_async_context(telling(config, metrics))
         outbox, group = await stack.enter_async_context(_buffer_of(config, metrics))
         beside = await stack.enter_async_context(asyncio.TaskGroup())
         tags = TagGauges(config, metrics.left_out.labels("tags"))
         reload = reload or Reload(asyncio.Event(), None)
         http = Link("http", "")
-        gateway = Gateway(config, metrics, tags, outbox, http, reload=reload, happened=happened, group=group)
+        gateway = Gateway(
+            config, metrics, tags, outbox, http, reload=reload, happened=happened, group=group, traces=traces
+        )
         _show(gateway)
         added = await in_thread(partial(_added_before, config), "read the selections made at run time")
         async with commands_of(gateway, ItselfOf(gateway, reload)), peers_of(gateway) as peers:

@@ -18,6 +18,7 @@ from gateway.run.added import Added, added_to
 _FIXED: Mapping[tuple[str, ...], str] = {
     ("name",): "every stream's name contains it",
     ("reconnect",): "waiting connections use it",
+    ("opentelemetry",): "what looks at batches is put in at the start",
     ("outbox", "path"): "the outbox is open there",
     ("outbox", "commit"): "the outbox is open",
     ("outbox", "compress"): "the outbox is open",

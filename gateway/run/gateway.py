@@ -23,12 +23,13 @@ from gateway.payload.format import Encoder, SessionContext, SessionForm
 from gateway.payload.layout import prefix_of
 from gateway.payload.presence import hash_of
 from gateway.pipeline.broker_queue import BrokerQueue
-from gateway.pipeline.routing import Encoded, Routing
+from gateway.pipeline.routing import Encoded, Routing, SourceRoutes
 from gateway.pipeline.standing import Standing
 from gateway.pipeline.tap import Tap
 from gateway.run.added import Added
 from gateway.run.history import History
 from gateway.run.taking import Reload
+from gateway.telemetry.traces import Traces
 
 DISTRIBUTION = "connected-factory"
 
@@ -120,6 +121,8 @@ class Gateway:
     """The newest lines of the log."""
     history: History = field(default_factory=History)
     """The last ten minutes."""
+    traces: Traces | None = None
+    """Looks at one batch in so many on its way.  None: nobody does."""
     routing: Routing = field(init=False)
     _hashed: tuple[Config, str] | None = None
     _shared: dict[str, tuple[PayloadConfig, object]] = field(default_factory=dict)
@@ -159,6 +162,15 @@ class Gateway:
     def payload_of(self, route: str) -> PayloadConfig:
         """The payload of a route; for one that is gone, the gateway's."""
         return next((each.payload for each in self.routing.routes if each.name == route), self.config.payload)
+
+    def routes_of(self, source: str) -> SourceRoutes:
+        """The encoders of a source."""
+        return self.traces.routes(source, self.routing) if self.traces else SourceRoutes(source, self.routing)
+
+    @property
+    def on_stored(self) -> Callable[[Encoded], None]:
+        """What is done with messages in the instant in which they are durable."""
+        return self.traces.stored(self.count_left_out) if self.traces else self.count_left_out
 
     def count_left_out(self, encoded: Encoded) -> None:
         """Book durable values for the brokers that did not ask for them (`not routed`)."""

@@ -23,6 +23,7 @@ from gateway.payload.format import SessionForm
 from gateway.payload.layout import route_of
 from gateway.payload.presence import presence_of
 from gateway.pipeline.broker_queue import BrokerQueue
+from gateway.pipeline.delivered import Delivered
 from gateway.pipeline.forward import forward
 from gateway.run.gateway import Gateway, client_id_of, count_drop, counted_link, own_version
 from gateway.run.health import health_of
@@ -291,5 +292,5 @@ async def _places(
         gateway.outbox.reader(broker.name, route)  # creates it with its route
         yield BrokerQueue(
             broker.name, gateway.outbox, refused, dead, gateway.metrics, broker.retry_refused, broker.replay,
-            broker.expiry,
+            broker.expiry, gateway.traces.delivered if gateway.traces else Delivered,
         )  # fmt: skip

@@ -22,7 +22,6 @@ from gateway.payload.choose import describes_types, retains
 from gateway.pipeline.collect import DRAIN_S, Intake, Source, Watch, collect
 from gateway.pipeline.coming_and_going import telling_link
 from gateway.pipeline.keep_alive import keeping_alive
-from gateway.pipeline.routing import SourceRoutes
 from gateway.run.gateway import Gateway, counted_link
 from gateway.run.life import Life, task_in
 from gateway.shaping import Shaper
@@ -131,10 +130,10 @@ class SourceUnit:
         """One life.  The rules hold values for as long as this runs."""
         gateway, source = self._gateway, self._source
         await gateway.outbox.append([], source=self.name)  # so the appends of an earlier life are durable
-        routes = SourceRoutes(self.name, gateway.routing)
+        routes = gateway.routes_of(self.name)
         intake = Intake(
             self.name, routes, gateway.outbox, metrics, _shaper(source),
-            watch=self._watch(), on_stored=gateway.count_left_out, on_dropped=gateway.count_too_large,
+            watch=self._watch(), on_stored=gateway.on_stored, on_dropped=gateway.count_too_large,
             standing=gateway.standing_of(self.name), taps=gateway.taps,
         )  # fmt: skip
         connect = partial(self._connected, metrics)

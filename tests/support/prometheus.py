@@ -140,11 +140,13 @@ def prometheus(
 
 @contextmanager
 def stack_of(
-    folder: Path, plant: Path, *options: str, broker: str = "", sink: Mapping[str, object] = MappingProxyType({})
-) -> Iterator[Stack]:
+    folder: Path, plant: Path, *options: str, broker: str = "", sink: Mapping[str, object] = MappingProxyType({}),
+    told: Mapping[str, object] = MappingProxyType({}),
+) -> Iterator[Stack]:  # fmt: skip
     """Everything running, with its first figures.
 
-    `options` are the simulators', `broker` is one more line for mosquitto, `sink` what the gateway's broker is told.
+    `options` are the simulators', `broker` is one more line for mosquitto, `sink` what the gateway's broker is told,
+    `told` the gateway.
     """
     port = free_port()
     with ExitStack() as enter:
@@ -152,8 +154,8 @@ def stack_of(
         factory = enter.enter_context(running(Factory(folder, "--metrics-port", str(port), *options, plant=plant)))
         factory.wait_said("serving")
         source = {**SOURCE, "url": factory.url, "publishing_interval": "250ms"}
-        told = {**SINK, **mqtt.sink, **sink}
-        gateway = enter.enter_context(running(Gateway(folder, factory.url, "", sources=[source], broker=told)))
+        changes = {"sources": [source], "broker": {**SINK, **mqtt.sink, **sink}, **told}
+        gateway = enter.enter_context(running(Gateway(folder, factory.url, "", **changes)))
         gateway.wait_ready()
         server = enter.enter_context(prometheus(folder, {"gateway": gateway.http_port}, {"factory": port}))
         wait_until(

@@ -18,7 +18,8 @@ GATEWAY_ORDER = (
     "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "tls",
     "metrics", "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group",
     "payload", "loading", "pull", "shaping", "opcua", "mqtt", "nats", "commands", "pipeline", "modelling", "importing",
-    "cloud_load", "enrolment", "fleet", "web", "gc_tuning", "run", "demo", "emulator", "cli", "__main__",
+    "cloud_load", "enrolment", "fleet", "web", "gc_tuning", "telemetry", "run", "demo", "emulator", "cli",
+    "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
@@ -45,6 +46,7 @@ HOMES = {
     "mqtt5": {"gateway.mqtt"},
     "iotcore": {"gateway.demo"},
     "nats": {"gateway.group", "gateway.pull"},
+    "opentelemetry": {"gateway.telemetry"},
     "simpy": {"simulators.flow", "simulators.clock"},
     "aiohttp": {"gateway.web", "simulators.server"},
     "o6": set(),
