@@ -26,6 +26,7 @@ from gateway.mqtt.inbound import Inbox
 from gateway.mqtt.limits import BrokerLimits, size_refusal, topic_refusal
 from gateway.mqtt.packets import (
     MOST_INCOMING_BYTES,
+    Publishes,
     connect_packet,
     disconnect_packet,
     end_of_packet,
@@ -64,6 +65,7 @@ class LeanSink(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._last_id = 0
         self._good_topics: set[str] = set()
+        self._publishes = Publishes()
         self._aliases = TopicAliases(0)
         self._keep_alive_s = float(settings.keep_alive_s)
         self._heard = self._said = self._loop.time()
@@ -123,17 +125,17 @@ class LeanSink(asyncio.Protocol):
 
     def _packet(self, message: Message, packet_id: int) -> tuple[bytes, int]:
         """The PUBLISH, and the alias that it sets (0: none)."""
-        retain = message.retain and self.limits.retain_available
+        retain, packet = message.retain and self.limits.retain_available, self._publishes.packet
         if not self._aliases.most:
-            return publish_packet(message, packet_id, retain), 0
+            return packet(message, packet_id, retain), 0
         known = self._aliases.known(message.topic)
         if known:
-            return publish_packet(message, packet_id, retain, known, has_topic=False), 0
+            return packet(message, packet_id, retain, known, has_topic=False), 0
         alias = self._aliases.free_for(message.topic)
-        packet = publish_packet(message, packet_id, retain, alias)
-        if alias and len(packet) > self.limits.maximum_packet_bytes:
-            return publish_packet(message, packet_id, retain), 0
-        return packet, alias
+        made = packet(message, packet_id, retain, alias)
+        if alias and len(made) > self.limits.maximum_packet_bytes:
+            return packet(message, packet_id, retain), 0
+        return made, alias
 
     def tell(self, message: Message) -> Outcome | None:
         if self.in_flight.is_broken:

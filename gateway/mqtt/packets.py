@@ -1,8 +1,10 @@
 """MQTT 5 packets of the lean session: encoded by the codec, decoded by hand (see `answers`)."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import mqtt5
+from msgspec.structs import replace
 
 from gateway.delivery import Packet
 from gateway.model import Message
@@ -20,6 +22,9 @@ from gateway.mqtt.sink import SESSION_KEPT_S, SessionSettings
 
 MOST_INCOMING_BYTES = 2**18
 """The longest incoming packet; announced in the CONNECT."""
+_MOST_KNOWN = 10_000
+"""Topics whose pieces are kept."""
+_BYTES = tuple(bytes((value,)) for value in range(256))
 
 
 def connect_packet(settings: SessionSettings) -> bytes:
@@ -106,6 +111,54 @@ def publish_packet(
         correlation_data=message.correlation or None,
         user_properties=list(message.properties) if message.properties else None,
     ).write()
+
+
+class Publishes:
+    """PUBLISH packets of one session.
+
+    What repeats with every message of a topic (all but packet id and payload) is encoded once, by the codec, and kept.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[bytes, bytes, bytes, int]] = {}
+
+    def packet(self, message: Message, packet_id: int, retain: bool, alias: int = 0, has_topic: bool = True) -> bytes:
+        """The same as `publish_packet`."""
+        if message.expiry_s or message.response_topic or message.correlation:
+            return publish_packet(message, packet_id, retain, alias, has_topic)
+        key = (message.topic, message.content_type, message.properties, retain, alias, has_topic)
+        first, topic, properties, around = self._known.get(key) or self._learn(key, message)
+        payload = message.payload
+        length = around + len(payload)
+        low = length & 0x7F
+        if length < 0x80:
+            size = _BYTES[low]
+        elif length < 0x4000:
+            size = _BYTES[low | 0x80] + _BYTES[length >> 7]
+        else:
+            size = encoded_length(length)
+        return b"".join((first, size, topic, packet_id.to_bytes(2, "big"), properties, payload))
+
+    def _learn(self, key: tuple[object, ...], message: Message) -> tuple[bytes, bytes, bytes, int]:
+        """The pieces of a packet around its length, its packet id and its payload, as the codec makes them."""
+        *_, retain, alias, has_topic = key
+        bare = publish_packet(replace(message, payload=b""), 1, bool(retain), cast(int, alias), bool(has_topic))
+        at = header_length(bare)
+        end = at + 2 + int.from_bytes(bare[at : at + 2], "big")
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        found = self._known[key] = (bare[:1], bare[at:end], bare[end + 2 :], len(bare) - at)
+        return found
+
+
+def encoded_length(length: int) -> bytes:
+    """A Variable Byte Integer (MQTT 5, 1.5.5)."""
+    found = bytearray()
+    while True:
+        length, low = divmod(length, 0x80)
+        if not length:
+            return bytes((*found, low))
+        found.append(low | 0x80)
 
 
 def _will(message: Message) -> mqtt5.Will:

@@ -174,33 +174,31 @@ class JsonEncoder:
         by_group: dict[int, list[int]] = {}
         for row, group in enumerate(layout.group_of[batch.handles].tolist()):
             by_group.setdefault(group, []).append(row)
-        ticks, limits = batch.source_ticks.tolist(), settings.limits
+        ticks, limits, places, source = batch.source_ticks.tolist(), settings.limits, layout.places, batch.source
         end = b'],"historical":true}' if batch.historical else b"]}"
+        may_retain = settings.retain and not batch.historical
         messages: list[Message] = []
         for group, rows in by_group.items():
-            place = layout.places[group]
+            place = places[group]
             stream = place.stream
-            text = b"".join([piece for row in rows for piece in texts[PIECES * row : PIECES * (row + 1)]])
-            payload = b'%b%d,"values":[%b%b' % (streams[stream], numbering.next(stream), text[1:], end)
+            if len(rows) == 1:
+                row = rows[0]
+                text, oldest = b"".join(texts[PIECES * row : PIECES * (row + 1)]), max(0, ticks[row])
+            else:
+                text = b"".join([piece for row in rows for piece in texts[PIECES * row : PIECES * (row + 1)]])
+                oldest = min((ticks[row] for row in rows if ticks[row] > 0), default=0)
+            seq = numbering.next(stream)
+            payload = b'%b%d,"values":[%b%b' % (streams[stream], seq, text[1:], end)
             if len(rows) > 1 and (len(payload) > limits.bytes_at(place) or len(rows) > limits.max_values):
                 share = Share(place, np.array(rows), [], group)
                 encode = partial(self._payload, batch.historical, streams[stream], texts)
                 messages += settings.messages(batch, share, numbering, encode, CONTENT_TYPE)
                 continue
-            oldest = min((ticks[row] for row in rows if ticks[row] > 0), default=0)
-            retain = settings.retain and not batch.historical and place.priority is not Priority.EVENT
-            taken = numbering.take(stream)
+            numbering.took(stream, seq)
+            retain = may_retain and place.priority is not Priority.EVENT
             messages.append(
                 Message(
-                    topic=place.topic,
-                    payload=payload,
-                    stream=stream,
-                    seq=taken,
-                    values=len(rows),
-                    source=batch.source,
-                    oldest_ticks=oldest,
-                    priority=place.priority,
-                    retain=retain,
+                    place.topic, payload, stream, seq, len(rows), source, oldest, place.priority, CONTENT_TYPE, retain
                 )
             )
         return messages

@@ -125,6 +125,10 @@ class Numbering:
         seq = self._taken[stream] = self.next(stream)
         return seq
 
+    def took(self, stream: str, seq: int) -> None:
+        """Take the number that `next` returned just before."""
+        self._taken[stream] = seq
+
 
 @dataclass(frozen=True, slots=True)
 class MessagePart:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from gateway.model import Message
-from gateway.mqtt.packets import publish_packet
+from gateway.mqtt.packets import Publishes
 from gateway.outbox.record import Encoder as RecordEncoder
 from gateway.outbox.record import Stamp
 from tests.bench.bench_decode import batch_of, decoded, uniform
@@ -35,13 +35,16 @@ def stages(size: int) -> Iterator[tuple[str, Work]]:
             stored = Stored()
             stored.encode(form, batch)  # a list of tags goes once, not with every batch
             yield FORMATS[name], partial(stored.encode, form, batch)
-            yield f"store and send, {name}", partial(_store_and_send, RecordEncoder(), stored.encode(form, batch))
+            yield (
+                f"store and send, {name}",
+                partial(_store_and_send, RecordEncoder(), Publishes(), stored.encode(form, batch)),
+            )
 
 
-def _store_and_send(encoder: RecordEncoder, messages: list[Message]) -> None:
+def _store_and_send(encoder: RecordEncoder, publishes: Publishes, messages: list[Message]) -> None:
     for message in messages:
         encoder.message(message, Stamp(2, 1, 1, 1, 1), 7, True)
-        publish_packet(message, 5, False)
+        publishes.packet(message, 5, False)
 
 
 def counted(work: Work) -> None:
