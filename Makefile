@@ -98,6 +98,7 @@ generated: $(VENV)/made-test ## write dashboards, alerts and the references of m
 	@$(BIN)/python docker/prometheus/reference.py
 	@$(BIN)/python -m gateway.web.reference > docs/api.md
 	@$(BIN)/python -m release.reference > config/reference.md
+	@$(BIN)/python -m docker.helm.render
 
 check: $(VENV)/made-test ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

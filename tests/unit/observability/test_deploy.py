@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -80,8 +81,14 @@ def test_the_unit_is_hardened() -> None:
     assert done.returncode == 0, done.stdout[-500:]
 
 
+def workload_and_service() -> tuple[dict[str, Any], dict[str, Any]]:
+    documents = yaml.safe_load_all((DOCKER / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8"))
+    found = {each["kind"]: each for each in documents}
+    return found["StatefulSet"], found["Service"]
+
+
 def test_kubernetes_manifests_are_yaml_with_limits() -> None:
-    workload, service = yaml.safe_load_all((DOCKER / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8"))
+    workload, service = workload_and_service()
     (container,) = workload["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["memory"]
     assert container["securityContext"]["readOnlyRootFilesystem"]
@@ -110,7 +117,7 @@ def test_a_service_has_the_host_name_that_its_certificate_carries() -> None:
 
 
 def test_kubernetes_secrets_are_files_and_no_pod_waits_for_another() -> None:
-    workload, service = yaml.safe_load_all((DOCKER / "kubernetes" / "gateway.yaml").read_text(encoding="utf-8"))
+    workload, service = workload_and_service()
     pod = workload["spec"]["template"]["spec"]
     assert "env" not in pod["containers"][0]
     assert "envFrom" not in pod["containers"][0]
