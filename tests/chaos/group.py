@@ -5,8 +5,9 @@
 Three NATS nodes, three members, load servers, mosquitto, and a checking subscriber for each server, as real processes.
 One fault after another is drawn from the seed.  Meanwhile the log is read as well, by a client that knows nothing of
 the gateway's code.  In the end every value that the servers made must have arrived, in order and numbered without a
-hole, or be covered by an announced gap; and in the log no record may be stale: the epochs of a source or broker only
-rise, each has one writer, and the records of an epoch rise in number.
+hole, or be covered by an announced gap; no command may be done twice, or told otherwise than it was; and in the log no
+record may be stale: the epochs of a source or broker only rise, each has one writer, and the records of an epoch rise
+in number.
 """
 
 import asyncio
@@ -24,10 +25,12 @@ from typing import Any
 import nats
 import nats.errors
 
+from tests.chaos.commands import Judge
+from tests.chaos.group_commands import RULES, asking, source_of
 from tests.chaos.verdict import counts_of, text_of
 from tests.support.group_plant import GROUP, GroupPlant, group_plant
 from tests.support.node_network import in_own_network, node_network
-from tests.support.programs import wait_until
+from tests.support.programs import running, wait_until
 from tests.support.threaded import ThreadedProxy
 
 ELECTION_S = 20.0
@@ -123,6 +126,8 @@ class Verdict:
     owed: int = 0
     repeated: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
+    commands: Counter[str] = field(default_factory=Counter)
+    """By outcome."""
     records: int = 0
     take_overs: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -133,6 +138,7 @@ class Verdict:
             f"seed {self.seed}: {self.faults.total()} faults ({counts_of(self.faults)})",
             f"{self.owed:,} values served, {self.values:,} arrived, {self.repeated:,} came again under their number,"
             f" gaps announced: {counts_of(self.gaps)}",
+            f"{self.commands.total()} commands: {counts_of(self.commands)}",
             f"the log: {self.records:,} records read, {self.take_overs} take-overs",
             *(
                 f"{name}: live again after {sorted(some)[len(some) // 2]:.1f} s (median), {max(some):.1f} s (most)"
@@ -316,8 +322,14 @@ def campaign(
         network = stack.enter_context(node_network(3)) if in_own_network() else None
         possible = FAULTS | (OF_NETWORK if network is not None else {})
         names, weights = list(possible), [weight for weight, _ in possible.values()]
-        p = stack.enter_context(group_plant(folder, network=network, **{"max_bytes": LOG_BYTES, **plant}))
+        server = stack.enter_context(running(Judge(folder)))
+        plant = {
+            "more_sources": [source_of(server)], "commands": {"requesters": ["mes"], "rules": RULES},
+            "max_bytes": LOG_BYTES, **plant,
+        }  # fmt: skip
+        p = stack.enter_context(group_plant(folder, network=network, **plant))
         reader = stack.enter_context(log_reader(p.cluster.servers))
+        asker = stack.enter_context(asking(p.broker.url))
         for number in range(1, faults + 1):
             name = rng.choices(names, weights)[0]
             say(f"{number}/{faults} {name}")
@@ -327,10 +339,14 @@ def campaign(
             say(f"  at most {pause_s:.1f} s without values, {len(reader.wrong)} stale records")
             time.sleep(rng.uniform(0.5, 3.0))
         say("healed: waiting for everything to arrive")
+        asker.stop.set()
         p.wait_caught_up(120)
         p.finish(120)
-        time.sleep(1.0)
+        with suppress(AssertionError):
+            wait_until(lambda: not asker.missing, "every command to be answered", 60)
         judge(verdict, p, reader)
+        verdict.commands.update(next(iter(sorted(outcomes))) for outcomes in asker.answers.values())
+        verdict.wrong += asker.wrong(server.given)
     return verdict
 
 

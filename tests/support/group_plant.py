@@ -4,7 +4,7 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +92,8 @@ class GroupPlant:
 @contextmanager
 def group_plant(
     folder: Path, *, members: int = 3, servers: int = 3, tags: int = 50, rate_hz: float = 5.0, presence_s: float = 12.0,
-    proxied: bool = True, network: NodeNetwork | None = None, **group: object,
+    proxied: bool = True, network: NodeNetwork | None = None,
+    more_sources: Sequence[dict[str, object]] = (), commands: dict[str, object] | None = None, **group: object,
 ) -> Iterator[GroupPlant]:  # fmt: skip
     """Everything started and flowing."""
     with ExitStack() as stack:
@@ -118,7 +119,7 @@ def group_plant(
         common = {"name": GROUP, "monitoring": asked, "presence": presence_s}
         programs = [
             MemberProgram(
-                folder / name, name, broker.url, sources=sources,
+                folder / name, name, broker.url, sources=[*sources, *more_sources], commands=commands,
                 payload={"format": "json-columns", "topic": "load/{source}/{machine}"},
                 group={
                     **common, "member": name, "rebalance_after": "5s", **group,
