@@ -16,6 +16,8 @@ from gateway.group.claim import Mark
 from gateway.model import Message
 
 HEADER = "CF-Writer"
+FORMAT, FORMAT_HEADER = 1, "CF-Format"
+"""The form of records that this version writes, and reads with all before it.  The first has no header."""
 _COMPRESS_FROM = 1024
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -84,7 +86,10 @@ def header_of(mark: Mark, kind: Kind) -> str:
 
 
 def stored_from(subject: str, seq: int, headers: Mapping[str, str], body: bytes) -> Stored:
-    """Raises `Unavailable` for a record that no member of a group wrote."""
+    """Raises `Unavailable` for a record that no member of a group wrote, or a member of a later version."""
+    written = headers.get(FORMAT_HEADER, "1")
+    if not written.isdigit() or int(written) > FORMAT:
+        raise Unavailable(f"record {seq} of the log has the form {written}, of a later version: update this member")
     try:
         epoch, number, writer, kind = headers[HEADER].split(" ")
         found = Kind(kind)

@@ -20,6 +20,8 @@ class Seen:
     weight: float = 1.0
     holds: Mapping[str, int] = field(default_factory=dict)
     """Its works, and the epoch of each claim."""
+    format: int = 1
+    """The form of the records that it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,14 @@ class Judge:
         """What to take and what to give.  `members` has this one only when others see it; `own` are its works now."""
         if frozenset(members) != self._known:
             self._known, self._changed_s = frozenset(members), now_s
-        weights = {name: 0.0 if name in wishes.drained else seen.weight for name, seen in members.items()}
+        newest = max((seen.format for seen in members.values()), default=0)  # others could not read what that writes
+        able = {name for name, seen in members.items() if seen.format == newest and name not in wishes.drained}
+        weights = {name: seen.weight if name in able else 0.0 for name, seen in members.items()}
         holders = self._holders(members, own)
         due = now_s - self._changed_s >= self.rebalance_after_s
         planned = plan(works, weights, holders, wishes.moves, level=due)
         asked = {work for work in own if planned.get(work) == wishes.moves.get(work)} | (
-            set(own) if self.member in wishes.drained else set()
+            set(own) if self.member not in able else set()
         )
         give = [
             work

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from gateway.errors import Unavailable
-from gateway.group.entry import Entry, Kind, decode
+from gateway.group.entry import FORMAT, Entry, Kind, decode
 from gateway.group.holding import Holding, Lost, claim
 from gateway.group.judging import Judge, Seen, Wishes
 from gateway.group.log import Json, Log
@@ -61,7 +61,7 @@ class Member:
         self._post = Post(log)
         self._judge = judge
         self._tasks = tasks
-        self._facts = {**facts, "pid": os.getpid()}
+        self._facts = {**facts, "pid": os.getpid(), "format": FORMAT}
         self._works: dict[str, Work] = {}
         self._wanted: Callable[[], Mapping[str, str]] = dict
         self._apply: Callable[[], Awaitable[None]] = _nothing
@@ -363,10 +363,11 @@ def _has_ended(shown: Json) -> bool:
 
 
 def _seen(facts: Json) -> Seen:
-    holds, weight = facts.get("holds"), facts.get("weight")
+    holds, weight, form = facts.get("holds"), facts.get("weight"), facts.get("format")
     return Seen(
         float(weight) if isinstance(weight, int | float) else 1.0,
         {str(work): int(epoch) for work, epoch in holds.items()} if isinstance(holds, dict) else {},
+        form if isinstance(form, int) else 1,
     )
 
 

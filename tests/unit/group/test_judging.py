@@ -1,5 +1,9 @@
 """When a member takes and gives: from what it sees, over time."""
 
+import pytest
+
+from gateway.errors import Unavailable
+from gateway.group.entry import FORMAT, FORMAT_HEADER, HEADER, stored_from
 from gateway.group.judging import SETTLE_S, Judge, Seen, Wishes
 
 WORKS = ("source/a", "source/b", "source/c", "source/d")
@@ -63,3 +67,22 @@ def test_of_two_that_claim_the_same_the_later_claim_counts() -> None:
 
 def test_what_is_not_configured_any_more_is_given_up() -> None:
     assert judge().look(10, WORKS[1:], {"one": holding(*WORKS)}, Wishes(), WORKS).give == (WORKS[0],)
+
+
+def test_members_of_an_older_form_of_records_hand_over_to_those_of_the_newer() -> None:
+    """They could not read what those write.  A version that is taken back waits in the same way."""
+    old = judge()
+    members = {"one": holding(*WORKS), "two": Seen(format=2)}
+    assert set(old.look(10, WORKS, members, Wishes(), WORKS).give) == set(WORKS)
+    new = judge("two")
+    assert set(new.look(80, WORKS, {"one": Seen(), "two": Seen(format=2)}, Wishes(), ()).take) == set(WORKS)
+    assert old.look(20, WORKS, {"one": Seen(), "two": Seen(format=2)}, Wishes(), ()).take == ()
+
+
+def test_a_record_of_a_later_form_is_refused_and_one_without_a_form_is_of_the_first() -> None:
+    writer = {HEADER: "3 7 a/0/1 values"}
+    assert stored_from("s", 9, writer, b"").mark.epoch == 3
+    with pytest.raises(Unavailable, match="update this member"):
+        stored_from("s", 9, {**writer, FORMAT_HEADER: str(FORMAT + 1)}, b"")
+    with pytest.raises(Unavailable, match="not written by a member"):
+        stored_from("s", 9, {}, b"")
