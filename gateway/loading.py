@@ -16,6 +16,10 @@ _WITHOUT_SOURCE = {"aws-shadow", "tencent", "alibaba", "iot-hub-twin", "iotda-pr
 """Forms of requests with names of variables alone."""
 
 
+JOURNALS = 2
+"""How often the journal of commands must fit the log of a group: it is repeated there from time to time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A configuration and its document."""
@@ -82,7 +86,11 @@ def problems_with_group(config: Config) -> list[Problem]:
     if config.group is None:
         return []
     found: list[Problem] = []
-    found += _problems_with_commands(config.commands) if config.commands is not None else []
+    if config.commands is not None:
+        found += _problems_with_commands(config.commands)
+        if config.group.max_bytes < JOURNALS * config.commands.journal_bytes:
+            text = f"the log also keeps the journal of commands: at least {JOURNALS} times commands.journal_bytes"
+            found.append((("group", "max_bytes"), text))
     if config.outbox.max_age is not None:
         found.append((("outbox", "max_age"), "nothing expires in the log of a group: group.max_bytes is its bound"))
     brokers = [("broker",)] if config.broker is not None else [("brokers", at) for at in range(len(config.brokers))]

@@ -26,7 +26,7 @@ import nats
 import nats.errors
 
 from tests.chaos.commands import Judge
-from tests.chaos.group_commands import RULES, asking, source_of
+from tests.chaos.group_commands import COMMANDS, asking, source_of
 from tests.chaos.verdict import counts_of, text_of
 from tests.support.group_plant import GROUP, GroupPlant, group_plant
 from tests.support.node_network import in_own_network, node_network
@@ -36,9 +36,9 @@ from tests.support.threaded import ThreadedProxy
 ELECTION_S = 20.0
 """An election of NATS, and connecting again, on a machine that is busy."""
 
-FULL_S = 200
+FULL_S = 300
 """How long it takes until the log of the campaign is full."""
-LOG_BYTES = 256 * 2**10
+LOG_BYTES = 1280 * 2**10
 
 
 @dataclass
@@ -324,7 +324,7 @@ def campaign(
         names, weights = list(possible), [weight for weight, _ in possible.values()]
         server = stack.enter_context(running(Judge(folder)))
         plant = {
-            "more_sources": [source_of(server)], "commands": {"requesters": ["mes"], "rules": RULES},
+            "more_sources": [source_of(server)], "commands": COMMANDS,
             "max_bytes": LOG_BYTES, **plant,
         }  # fmt: skip
         p = stack.enter_context(group_plant(folder, network=network, **plant))

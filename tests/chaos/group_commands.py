@@ -15,13 +15,18 @@ from dataclasses import dataclass, field
 from gateway.errors import Unavailable
 from tests.chaos.commands import Judge, request
 from tests.chaos.judge_server import URI
-from tests.support.commanded import Requester, requester
+from tests.support.commanded import Body, Requester, in_s, requester
 
-EVERY_S, AGAIN_S = 0.4, 3.0
+EVERY_S, AGAIN_S, LOOK_S = 2.0, 3.0, 0.2
+DEADLINE_S = 60.0
+KEEP = "120s"
+"""The journal knows a command for so long after its deadline: longer than any fault lasts."""
 RULES: list[dict[str, object]] = [
     {"source": "shop", "node": f"nsu={URI};s=SetPoint", "name": "SetPoint", "write": {}},
     {"source": "shop", "node": f"nsu={URI};s=Take", "name": "Take", "call": {}},
 ]
+
+COMMANDS: dict[str, object] = {"requesters": ["mes"], "rules": RULES, "keep": KEEP, "journal_bytes": "640KiB"}
 
 
 def source_of(server: Judge) -> dict[str, object]:
@@ -39,6 +44,8 @@ class Asker:
     answers: dict[str, set[str]] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
     """When it was asked last, by id."""
+    bodies: dict[str, Body] = field(default_factory=dict)
+    """What was asked: a repeat has the deadline of the first."""
     stop: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -67,12 +74,13 @@ class Asker:
             while not self.over.is_set():
                 now_s = time.monotonic()
                 due = [each for each in self.missing if now_s - self.asked[each] > AGAIN_S]
-                if not self.stop.is_set():
+                if not self.stop.is_set() and now_s - max(self.asked.values(), default=0.0) > EVERY_S:
                     due.append(str(len(self.asked) + 1))
                 for each in due:
                     self.asked[each] = now_s
-                    await mes.send(request(each))
-                await asyncio.sleep(EVERY_S)
+                    body = self.bodies.setdefault(each, {**request(each), "deadline": in_s(DEADLINE_S)})
+                    await mes.send(body)
+                await asyncio.sleep(LOOK_S)
 
     def wrong(self, given: Counter[str]) -> list[str]:
         """What contradicts the server's record."""

@@ -50,6 +50,13 @@ def test_what_a_group_cannot_do_yet_is_refused_at_its_place(more: dict[str, obje
     assert [found for found, _ in problems_with_group(alike)] == [place]
 
 
+def test_a_log_that_the_journal_of_commands_would_fill_is_refused() -> None:
+    small = {"group": {**GROUP["group"], "max_bytes": "20MiB"}, "commands": COMMANDS}
+    assert [found for found, _ in problems_with_group(Config.model_validate(MINIMAL | small))] == [
+        ("group", "max_bytes")
+    ]
+
+
 def test_validate_says_whose_subscriptions_another_host_cannot_take_over() -> None:
     alone, grouped = Config.model_validate(MINIMAL), Config.model_validate(MINIMAL | GROUP)
     assert not [text for _, text in warnings_about(alone) if "take over" in text]
