@@ -127,6 +127,21 @@ class _Source:
         return sum(members[0].parts(each) for each in entered)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a machine stands."""
+
+    source: str
+    line: str
+    machine: str
+    state: str
+    """One of `STATES`; empty: nobody says."""
+    for_s: float
+    """How long, by the source's timestamps."""
+    good: float
+    scrap: float
+
+
 class MachineSeries(Collector):
     """`factory_*` of the machines and lines whose variables have roles."""
 
@@ -174,6 +189,13 @@ class MachineSeries(Collector):
                 seen.machines.setdefault(each.machine, _Machine(each.line))
             else:
                 seen.lines.setdefault(each.line, _Counts())
+
+    def present(self) -> Iterator[Shown]:
+        """How each machine stands, as its source last said."""
+        for name, source in self._sources.items():
+            for machine, known in source.machines.items():
+                for_s = max(0, source.now - known.since) / TICKS_PER_S if known.state else 0.0
+                yield Shown(name, known.line, machine, known.state, for_s, known.parts("good"), known.parts("scrap"))
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not scrape."""

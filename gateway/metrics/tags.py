@@ -47,8 +47,8 @@ class TagGauges(Collector):
     def __init__(self, config: Config, left_out: Gauge) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        self._machines = MachineSeries()
-        self.registry.register(self._machines)
+        self.machines = MachineSeries()
+        self.registry.register(self.machines)
         self._left_out = left_out
         self._sources: dict[str, _Chosen] = {}
         self.configure(config)
@@ -64,7 +64,7 @@ class TagGauges(Collector):
     def forget(self, source: str) -> None:
         """Remove a source from the page."""
         self._sources.pop(source, None)
-        self._machines.forget(source)
+        self.machines.forget(source)
         self._count()
 
     def describe(self) -> Iterable[Metric]:
@@ -87,7 +87,7 @@ class TagGauges(Collector):
         """What is to see the batches of a source; None when nothing of it was chosen."""
         self.forget(source.name)
         selections = frozenset(n for n, selection in enumerate(source.select) if selection.metric)
-        by_role = self._machines.watching(source)
+        by_role = self.machines.watching(source)
         if not selections:
             return by_role
         self._sources[source.name] = _Chosen(selections, is_up)

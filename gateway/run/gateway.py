@@ -70,7 +70,14 @@ class Membership(Protocol):
         """Of the sources that this member has."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def owned(self) -> Collection[str]: ...
+
+    @property
+    def others(self) -> Mapping[str, Mapping[str, object]]:
+        """What each member, this one included, showed of itself last: with `holds` and `since`, by work."""
 
     async def confirm(self, work: str) -> None:
         """Raises `Unavailable` when a work belongs to another member, or nobody can say."""

@@ -6,7 +6,7 @@ Nothing is collected for it beforehand, except the counts at the last looks, fro
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from gateway.advice import advice_for
@@ -21,7 +21,10 @@ from gateway.run.gateway import Gateway, own_version
 from gateway.web.models import (
     BrokerState,
     Event,
+    GroupState,
+    MachineState,
     OutboxState,
+    OwnedWork,
     RefusedTopic,
     SourceState,
     State,
@@ -80,6 +83,8 @@ def state_of(
         sources=sources,
         brokers=brokers,
         outbox=outbox,
+        machines=_machines(gateway),
+        group=_group(gateway),
         certificates=list(certificates),
         events=[_event(line, file, outbox.path) for line in reversed(happened.lines)],
     )
@@ -155,6 +160,45 @@ def _outbox(gateway: Gateway) -> OutboxState:
         oldest_age_s=round(outbox.oldest_age_s, 1),
         trouble=outbox.trouble or "",
     )
+
+
+def _machines(gateway: Gateway) -> list[MachineState]:
+    return [
+        MachineState(
+            machine=each.machine, line=each.line, source=each.source, state=each.state, for_s=round(each.for_s, 1),
+            good_parts=round(each.good), scrap_parts=round(each.scrap),
+        )
+        for each in sorted(gateway.tags.machines.present(), key=lambda each: (each.line, each.machine))
+    ]  # fmt: skip
+
+
+def _group(gateway: Gateway) -> GroupState | None:
+    if gateway.group is None or gateway.config.group is None:
+        return None
+    member, config = gateway.group[0], gateway.configured
+    works = [("source", each.name) for each in config.sources] + [("broker", each.name) for each in config.all_brokers]
+    owned = [owner_of(f"{kind}/{name}", member.others) for kind, name in works]
+    return GroupState(
+        name=gateway.config.group.name,
+        member=member.name,
+        works=[
+            OwnedWork.model_validate({"kind": kind, "name": name, "member": who, "since": since})
+            for (kind, name), (who, since) in zip(works, owned, strict=True)
+        ],
+    )
+
+
+def owner_of(work: str, members: Mapping[str, Mapping[str, object]]) -> tuple[str, str | None]:
+    """Which member has a work, and since when: the one with the latest epoch, where two show it."""
+    best = -1
+    found: tuple[str, str | None] = ("", None)
+    for name, shown in members.items():
+        holds, since = shown.get("holds"), shown.get("since")
+        epoch = holds.get(work) if isinstance(holds, dict) else None
+        if isinstance(epoch, int) and epoch > best:
+            at_s = since.get(work) if isinstance(since, dict) else None
+            best, found = epoch, (name, instant(at_s) if isinstance(at_s, int | float) else None)
+    return found
 
 
 def _event(line: Line, file: str, outbox: str) -> Event:

@@ -138,6 +138,40 @@ class WaitingCertificate(Told):
     """Trusts it."""
 
 
+class MachineState(Told):
+    """A machine whose variables have roles: of a plant, or of a simulator that stands for one."""
+
+    machine: Text
+    line: Text
+    source: Text
+    state: Text
+    """`working`, `setup`, `starved`, `blocked`, `held`, `down`, `maintenance` or `off`; empty: nobody says."""
+    for_s: float
+    """How long it has been in this state, by the clock of the plant."""
+    good_parts: int
+    scrap_parts: int
+
+
+class OwnedWork(Told):
+    """A source or broker of a group, and the member that has it."""
+
+    kind: Literal["source", "broker"]
+    name: Text
+    member: Text
+    """Empty: nobody has it at present."""
+    since: Text | None
+    """Since when; null: nobody says."""
+
+
+class GroupState(Told):
+    """Who does what in the group that this gateway is a member of."""
+
+    name: Text
+    member: Text
+    """This gateway's own name in it."""
+    works: list[OwnedWork]
+
+
 class Event(Told):
     """Something that happened."""
 
@@ -167,6 +201,10 @@ class State(Told):
     sources: list[SourceState]
     brokers: list[BrokerState]
     outbox: OutboxState
+    machines: list[MachineState]
+    """Those with roles, in the order of their names."""
+    group: GroupState | None
+    """Null: this gateway is alone."""
     certificates: list[WaitingCertificate]
     events: list[Event]
     """The last 50, newest first."""

@@ -2,7 +2,7 @@
 
 One site serves all: a plant, a broker with an access list, and a gateway with a token.  Its faults: a variable that the
 server does not have, a certificate that nobody has trusted, a topic that the broker refuses, a broker that is killed,
-and a gateway that is stopped.
+messages that are too large for it, and a gateway that is stopped.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ PHONE, DESK = 390, 1280
 STRUCTURE = {
     "Sources": ["Source", "State and why", "Since", "Tags", "Values/s", "Age of the newest", "Gaps in 24 h"],
     "Brokers": ["Broker", "State and why", "Since", "On the disk", "Values/s", "Refused", "Lost"],
+    "Machines": ["Machine", "State", "Good parts", "Scrap"],
+    "Who has what in the group": ["Source or broker", "Member", "Since"],
     "The last ten minutes": ["Minute", "Delivered per second", "Values on the disk, at most"],
     "Certificates that wait for trust": [
         "Certificate", "Thumbprint", "Of", "Valid until", "The command that trusts it",
@@ -42,6 +44,20 @@ STRUCTURE = {
     "Act": [],
 }  # fmt: skip
 """Sections of the page with the columns of their tables."""
+
+
+CURVES = (
+    "[...document.querySelectorAll('#graph path')]"
+    ".map(path => path.getAttribute('d').slice(1).split('L').map(point => point.split(' ').map(Number)))"
+)
+"""The two curves as points of their charts: values delivered, and on the disk."""
+FULL, EMPTY = 4, 96
+"""Where a chart has its highest value, and where 0 is."""
+USABLE = (
+    "[...document.querySelectorAll('a[href], button, input, select, summary')]"
+    ".filter(each => each.checkVisibility({checkVisibilityCSS: true}))"
+)
+NAME = "each => each.getAttribute('aria-label') || each.id || each.textContent"
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,8 @@ def site(folder: Path) -> Iterator[Site]:
         factory.wait_said("serving")
         held, port = {"deadband": 1e9}, free_port()
         plain = SOURCE | {"url": factory.url, "select": [
-            SUBTREE | {"include": ["*/assembly/*"], "shape": held}, SUBTREE | {"include": ["*/SetPoints/*"]},
+            SUBTREE | {"include": ["*/assembly/*"], "shape": held, "role": "auto"},
+            SUBTREE | {"include": ["*/SetPoints/*"]},
             {"node": "nsu=urn:connected-factory:simulator;s=nowhere", "fields": {"line": "x", "machine": "y"}},
         ]}  # fmt: skip
         secure = {
@@ -137,8 +154,10 @@ def test_the_page_tells_every_fault_to_everybody(tmp_path: Path) -> None:
             await page.ask(f"{AXE.read_text()};true")
             await the_faults_of_peers(people)
             await the_tags(people)
-            await an_outage(people)
             await acts(people)
+            await an_outage(people)
+            await a_lost_value(people)
+            await a_walk_with_the_keyboard(people)
             await a_feed_that_stops(people)
             assert page.complaints == []
             assert {url for url in page.requested if not url.startswith((f"{at.url}/", "data:"))} == set()
@@ -152,6 +171,7 @@ async def the_faults_of_peers(people: People) -> None:
     await people.sees("#sources", "1 refused by the server", "nobody has said that it may be trusted")
     await people.sees("#brokers", "factory/hall-1/line-1/SetPoints", "does not let this client publish")
     await people.sees("#certificates", "gateway cert trust ", str(people.site.folder / "pki"))
+    await people.sees("#machines", "assembly", "by line-1", "for ")
     await people.sees("#gaps", "not_available", "BadNodeIdUnknown")
     await people.sees("#events", "cannot be subscribed to", f"gateway plan {people.site.gateway.config_path}")
     assert await people.structure() == STRUCTURE
@@ -171,8 +191,48 @@ async def an_outage(people: People) -> None:
     people.site.broker.kill()
     await people.sees("#verdict", "the broker is away", "nothing is lost")
     await people.sees("#brokers", "oldest")
+    await people.page.wait(
+        f"(([delivered, stored]) => stored.some(([, y], n) => y < {EMPTY} && delivered[n][1] === {EMPTY}))({CURVES})"
+    )  # waiting, and nothing delivered
     people.site.broker.restart()
     await people.page.wait("!document.querySelector('#verdict').innerText.includes('the broker is away')")
+    await people.page.wait(f"{CURVES}[0].at(-1)[1] < {EMPTY}")
+    told = await people.page.ask(CURVES)
+    assert isinstance(told, list)
+    for curve in told:
+        times = [x for x, _ in curve]
+        assert times == sorted(times)
+        assert 0 <= times[0] < times[-1] <= 600
+        assert min(y for _, y in curve) == FULL  # the highest point is what the figure says beside it
+
+
+async def a_lost_value(people: People) -> None:
+    sink = people.site.gateway.config["broker"]
+    assert isinstance(sink, dict)
+    await asyncio.to_thread(people.site.gateway.reload, broker={**sink, "max_packet": "150B"})
+    await people.sees("#verdict", "lost since the start (too_large)")
+    await people.sees("#brokers", "too_large")
+    assert await people.page.ask("document.querySelector('#verdict').dataset.level") == "bad"
+
+
+async def a_walk_with_the_keyboard(people: People) -> None:
+    """Tab by Tab, on a phone's width: everything that can be used, in the order of the page, and seen to be reached."""
+    await people.page.look(PHONE)
+    await people.page.ask("document.activeElement.blur(); document.querySelector('.skip').focus()")
+    wanted = await people.page.ask(f"{USABLE}.map(each => ({NAME})(each))")
+    assert isinstance(wanted, list)
+    walked: list[object] = []
+    for _ in wanted:
+        assert await people.page.ask("getComputedStyle(document.activeElement).outlineStyle") != "none", walked[-1:]
+        walked.append(await people.page.ask(f"({NAME})(document.activeElement)"))
+        await people.page.press("Tab")
+    assert walked == wanted
+    small = await people.page.ask(
+        f"{USABLE}.filter(each => each.matches('button, input, select') && each.getBoundingClientRect().height < 24)"
+        f".map(each => ({NAME})(each))"
+    )
+    assert small == []
+    await people.page.look(DESK)
 
 
 async def acts(people: People) -> None:

@@ -5,6 +5,7 @@ import { Graph } from "./graph.js";
 import { Happened } from "./happened.js";
 import { byId, clock, say } from "./parts.js";
 import { Peers } from "./peers.js";
+import { Plant } from "./plant.js";
 import { Tags } from "./tags.js";
 
 async function done(path) {
@@ -24,6 +25,7 @@ const happened = new Happened(({ thumbprint, name }) => !hasToken() ? [] : [
   { text: "Refuse", label: `Refuse: the certificate of ${name}`, act: () => done(`/certificates/${thumbprint}/reject`) },
 ]);
 const graph = new Graph();
+const plant = new Plant();
 new Tags();
 let hasBegun = false;
 
@@ -47,6 +49,7 @@ function show(state) {
   say(byId("name"), state.name);
   say(byId("about"), `version ${state.version}, started ${clock(state.started)}, configuration ${state.configuration}`);
   peers.show(state);
+  plant.show(state);
   graph.show(state);
   happened.show(state);
   byId("read-only").hidden = state.may_act;

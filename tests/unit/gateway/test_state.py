@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from gateway.happened import Happened, command_for
-from gateway.run.state import span, verdict_of
+from gateway.run.state import owner_of, span, verdict_of
 from gateway.web.models import BrokerState, RefusedTopic, SourceState
 
 PEER = {"name": "x", "address": "", "reason": "", "advice": "", "since": "", "for_s": 1.0, "connects": 1}
@@ -86,3 +86,14 @@ def test_an_event_comes_with_the_command_that_helps(said: dict[str, object], com
 
 def test_durations_have_one_unit() -> None:
     assert [span(s) for s in (0.2, 41, 119, 120, 7200, 200_000)] == ["0 s", "41 s", "119 s", "2 min", "2 h", "2 d"]
+
+
+def test_a_work_belongs_to_the_member_that_took_it_last() -> None:
+    members: dict[str, dict[str, object]] = {
+        "a": {"holds": {"source/press": 3}, "since": {"source/press": 10.0}},
+        "b": {"holds": {"source/press": 4, "broker/cloud": 1}, "since": {"source/press": 20.0}},
+        "c": {},
+    }
+    assert owner_of("source/press", members) == ("b", "1970-01-01T00:00:20.000Z")
+    assert owner_of("broker/cloud", members) == ("b", None)
+    assert owner_of("source/oven", members) == ("", None)
