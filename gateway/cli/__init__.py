@@ -90,6 +90,24 @@ COMMANDS = (
         examples("gateway top", "gateway top http://127.0.0.1:9465 --once"),
     ),
     Late(
+        "tags",
+        "gateway.cli.tags:tags",
+        "Find tags of a running gateway: value, status and why, both times, topic and route, what a rule holds back.",
+        examples("gateway tags press-1 temperature", "gateway tags --severity bad"),
+    ),
+    Late(
+        "losses",
+        "gateway.cli.losses:losses",
+        "Show what a running gateway could not deliver: gaps at servers, and what the outbox or a broker gave up.",
+        examples("gateway losses --since 12h"),
+    ),
+    Late(
+        "password",
+        "gateway.cli.password:password",
+        "Give a broker another password: log in with it, then keep it in the file that the configuration names.",
+        examples("gateway password my-gateway.yaml", "gateway password my-gateway.yaml cloud --new-file new"),
+    ),
+    Late(
         "tap",
         "gateway.cli.tap:tap",
         "Show what passes inside a running gateway: values as decoded and as shaped, messages as stored.",

@@ -1,6 +1,7 @@
 """Asks a running gateway by the API of its live page (`docs/api.md`)."""
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,11 @@ Json = Mapping[str, Any]
 UrlOption = Annotated[str, typer.Option("--url", help="The gateway's HTTP address: `http` of its configuration.")]
 TokenOption = Annotated[Path | None, typer.Option(help="File with the token, where looking needs one.")]
 USUAL_URL = "http://127.0.0.1:9464"
+
+
+def printable(text: str) -> str:
+    """A line without what would move a terminal's cursor: names and values are a server's."""
+    return re.sub(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\uffff\U00010000-\U0010ffff]", "?", text)
 
 
 class Gateway:

@@ -1,7 +1,6 @@
 """`gateway tap`: what passes inside a running gateway, as it passes."""
 
 import json
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import islice
@@ -9,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.asking import USUAL_URL, Gateway, Json, TokenOption
+from gateway.cli.asking import USUAL_URL, Gateway, Json, TokenOption, printable
 from gateway.cli.common import problems_told
 
 MOST_SHOWN = 160
@@ -78,4 +77,4 @@ def line_of(passed: Json) -> str:
         when = f"source {passed['source_time'][11:]}" if passed["source_time"] else "without a source time"
         value = "null" if passed["value"] is None else passed["value"]
         told = (passed["tag"], value, passed["type"], passed["status"].partition(" (")[0], when)
-    return re.sub(r"[^\x20-\x7e\u00a0-\uffff]", "?", "  ".join(part for part in (*start, *told) if part))
+    return printable("  ".join(part for part in (*start, *told) if part))

@@ -46,11 +46,14 @@ class Teller:
         return msgspec.structs.replace(told, priority=priority)
 
 
-async def announce(losers: Sequence[Buffer], outbox: Buffer, teller: Teller) -> None:
-    """Announce the losses of all `losers` through `outbox`, until cancelled."""
+async def announce(
+    losers: Sequence[Buffer], outbox: Buffer, teller: Teller, on_loss: Callable[[Loss], None] = lambda loss: None
+) -> None:
+    """Announce the losses of all `losers` through `outbox`, until cancelled.  `on_loss` sees each first."""
     while True:
         for loser in tuple(losers):
             for loss in loser.take_losses():
+                on_loss(loss)
                 await _tell(loss, loser, outbox, teller)
         await asyncio.sleep(INTERVAL_S)
 

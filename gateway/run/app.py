@@ -158,7 +158,7 @@ def _metrics(config: Config) -> Metrics:
 async def _announce(gateway: Gateway) -> None:
     """Announce losses in the format configured at that moment."""
     teller = Teller(gateway.config.name, gateway.stream_prefix, gateway.payload_of)
-    await announce(gateway.losers, gateway.outbox, teller)
+    await announce(gateway.losers, gateway.outbox, teller, gateway.note_loss)
 
 
 # -- a changed configuration

@@ -1,5 +1,7 @@
 """The shared state of all peers of a running gateway, and the list of these peers."""
 
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -16,6 +18,7 @@ from gateway.happened import Happened
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
 from gateway.metrics.tags import TagGauges
+from gateway.model import Loss
 from gateway.operations import Operations
 from gateway.outbox import TOO_MUCH_LEFT, Buffer
 from gateway.payload.choose import encoder_for, format_of
@@ -24,7 +27,7 @@ from gateway.payload.layout import prefix_of
 from gateway.payload.presence import hash_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.routing import Encoded, Routing, SourceRoutes
-from gateway.pipeline.standing import Standing
+from gateway.pipeline.standing import MOST_GAPS, Standing
 from gateway.pipeline.tap import Tap
 from gateway.run.added import Added
 from gateway.run.history import History
@@ -116,6 +119,8 @@ class Gateway:
     """As the file has it, without them."""
     standing: dict[str, Standing] = field(default_factory=dict)
     """How the tags of each source stand."""
+    lost: deque[tuple[float, Loss]] = field(default_factory=lambda: deque(maxlen=MOST_GAPS))
+    """The latest losses of the outboxes, with Unix times."""
     taps: list[Tap] = field(default_factory=list)
     """Those who look at what passes inside."""
     connected: dict[str, Operations] = field(default_factory=dict)
@@ -225,6 +230,10 @@ class Gateway:
             "Gateway/Sources Connected": sum(link.is_up for link in self.sources.values()),
             "Gateway/Backlog": queue.stored_values if queue is not None else 0,
         }
+
+    def note_loss(self, loss: Loss) -> None:
+        """Remember a loss for people who look."""
+        self.lost.append((time.time(), loss))
 
     def standing_of(self, source: str) -> Standing:
         """The same object for as long as the source is configured."""

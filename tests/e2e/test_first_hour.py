@@ -160,6 +160,25 @@ def test_every_question_has_an_option(strict_server: tuple[str, Path], broker: S
     assert third.returncode == 0, third.stderr
     assert '"name":"Counter"' in third.stdout
     assert load(tmp_path / "my-gateway.yaml").payload.topic == "plant/{path}/{tag}"
+    a_new_password(broker, tmp_path)
+
+
+def a_new_password(broker: SecureBroker, folder: Path) -> None:
+    """What the broker refuses is not kept; what it takes is, for whoever logs in next."""
+
+    def asked(password: str) -> "subprocess.CompletedProcess[str]":
+        (folder / "new").write_text(f"{password}\n")
+        command = [sys.executable, "-m", "gateway", "password", "my-gateway.yaml", "--new-file", "new"]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+    kept = folder / "password"
+    refused = asked("another word")
+    assert (refused.returncode, "refuses the session" in refused.stderr) == (69, True)
+    assert kept.read_text() == PASSWORD
+    kept.write_text("an old word")
+    taken = asked(PASSWORD)
+    assert taken.stdout.startswith(f"logged in at {broker.sink['url']}; password has the new password"), taken.stderr
+    assert (kept.read_text(), kept.stat().st_mode & 0o777) == (PASSWORD, 0o600)
 
 
 def test_the_secured_example_runs(strict_server: tuple[str, Path], broker: SecureBroker, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gateway.cli.late import Late
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
           ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",), ("init",),
-          ("group",), ("doctor",), ("top",), ("tap",), ("fleet",)]  # fmt: skip
+          ("group",), ("doctor",), ("top",), ("tap",), ("tags",), ("losses",), ("password",), ("fleet",)]  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -76,6 +76,9 @@ def test_the_exit_codes_are_in_the_help_and_in_the_documents() -> None:
         ("init --example secur", 78, "there is no example 'secur'; examples: basic, cloudevents"),
         ("top http://127.0.0.1:1", 69, "is it running"),
         ("tap http://127.0.0.1:1", 69, "is it running"),
+        ("tags --url http://127.0.0.1:1", 69, "is it running"),
+        ("losses --since 12", 2, "write 30min or 12h"),
+        ("password nowhere.yaml", 78, "nowhere.yaml: cannot be read"),
         ("tap 127.0.0.1:9464", 78, "write an address as http://host:port"),
         ("doctor nowhere.yaml", 78, "nowhere.yaml: cannot be read"),
         ("run nowhere.yaml", 78, "nowhere.yaml: cannot be read: No such file"),

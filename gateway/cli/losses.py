@@ -1,0 +1,60 @@
+"""`gateway losses`: what was not delivered, when, why and of whom."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from gateway.cli.asking import USUAL_URL, Gateway, Json, TokenOption, UrlOption, printable
+from gateway.cli.common import problems_told
+
+UNITS = {"s": "seconds", "min": "minutes", "h": "hours"}
+
+
+def losses(
+    since: Annotated[str, typer.Option(help="How far back: 30min, 12h; at most 24h.")] = "24h",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    url: UrlOption = USUAL_URL,
+    token_file: TokenOption = None,
+) -> None:
+    """Show what a running gateway could not deliver: gaps at servers, and what the outbox or a broker gave up.
+
+    It remembers 24 hours, and nothing from before its own start; Prometheus has the rest (`gateway_gaps_total`,
+    `gateway_values_dropped_total`). Exit code 1 when something was lost.
+    """
+    begin = datetime.now(UTC) - _duration(since)
+    with problems_told():
+        gateway = Gateway(url, token_file)
+        gaps, state = gateway.ask("gaps")["gaps"], gateway.ask("state")
+    found = [gap for gap in reversed(gaps) if datetime.fromisoformat(gap["time"]) >= begin]
+    for gap in found:
+        typer.echo(json.dumps(gap, ensure_ascii=False) if as_json else printable(line_of(gap)))
+    dropped = [each for each in state["brokers"] if sum(each["dropped_values"].values())]
+    for broker in dropped:
+        reasons = ", ".join(f"{reason} {values}" for reason, values in broker["dropped_values"].items())
+        typer.echo(printable(f"values that {broker['name']} did not get, since the start: {reasons}"), err=as_json)
+    start = datetime.fromisoformat(state["started"])
+    known = f", which is all that is known: {state['name']} was started then" if start > begin else ""
+    what = f"{len(found)} gaps" if found else "no gap" if dropped else "nothing was lost"
+    typer.echo(printable(f"{what} since {max(start, begin):%Y-%m-%d %H:%M:%S} UTC{known}"), err=as_json)
+    if found or dropped:
+        raise typer.Exit(1)
+
+
+def _duration(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})(s|min|h)", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no duration: write 30min or 12h", param_hint="--since")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+def line_of(gap: Json) -> str:
+    """One gap in one line."""
+    values = "" if gap["values"] is None else f"{gap['values']} values"
+    time = f"from {gap['begin'] or '?'} to {gap['end'] or '?'}" if gap["begin"] or gap["end"] else ""
+    tags = ", ".join(gap["tags"]) or "any tag"
+    return "  ".join(
+        part for part in (gap["time"][:19], gap["source"], gap["cause"], gap["detail"], values, time, tags) if part
+    )
