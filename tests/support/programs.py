@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -102,6 +103,26 @@ class Program:
     def end(self) -> None:
         if self.process.poll() is None:
             self.kill()
+
+
+def ran(*arguments: str, cwd: Path = ROOT, within_s: float = 240.0) -> subprocess.CompletedProcess[str]:
+    """What `python -m` with these arguments wrote to pipes until it ended: forked, which saves seconds of imports."""
+    pipes = [os.pipe() for _ in ("output", "errors")]
+    with Path(os.devnull).open("rb") as null, ThreadPoolExecutor(len(pipes)) as reading:
+        process = fork(*arguments, streams=(null.fileno(), pipes[0][1], pipes[1][1]), cwd=cwd)
+        for _, theirs in pipes:
+            os.close(theirs)
+        texts = [reading.submit(_all_of, ours) for ours, _ in pipes]
+        try:
+            code = process.wait(within_s)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(arguments, code, *(text.result() for text in texts))
+
+
+def _all_of(pipe: int) -> str:
+    with open(pipe, encoding="utf-8") as file:
+        return file.read()
 
 
 AnyProgram = TypeVar("AnyProgram", bound=Program)

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
+from tests.support.programs import ran
 from tests.support.published_nodes import EVERY_FIELD
 
 MACHINES = 400
@@ -106,8 +107,8 @@ def test_what_is_printed_says_what_it_is_and_can_be_browsed_again(server: OpcuaS
 
 
 def test_output_to_a_pipe_is_complete(server: OpcuaServer) -> None:
-    command = [sys.executable, "-m", "gateway", "browse", server.url, "--insecure", "--root", "/Objects/line-1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
+    done = ran("gateway", "browse", server.url, "--insecure", "--root", "/Objects/line-1")
+    assert done.returncode == 0, done.stderr
     assert len([line for line in done.stdout.splitlines() if line.startswith("  ")]) == 4 * MACHINES
 
 
@@ -120,8 +121,7 @@ def test_output_to_a_pipe_is_complete(server: OpcuaServer) -> None:
     ],
 )
 def test_nothing_found_says_why(server: OpcuaServer, options: tuple[str, ...], code: int, words: str) -> None:
-    command = [sys.executable, "-m", "gateway", "browse", server.url, "--insecure", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = ran("gateway", "browse", server.url, "--insecure", *options)
     assert done.returncode == code
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == (1 if code else 2)
@@ -151,8 +151,7 @@ def test_profile_check_counts_the_variables_of_the_live_server(server: OpcuaServ
     given |= {"broker": wanted, "payload": {"format": "json", "topic": "a/{source}/{tag}"}}
     path = tmp_path / "cloud.yaml"
     path.write_text(yaml.safe_dump(given))
-    command = [sys.executable, "-m", "gateway", "profile", "check", str(path), "--plan"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = ran("gateway", "profile", "check", str(path), "--plan")
     assert done.returncode == 1, done.stderr
     assert f"broker: AWS IoT Core: {4 * MACHINES} tags, " in done.stdout
     assert f"{4 * MACHINES} tags at " in done.stdout
@@ -205,8 +204,7 @@ outbox: {{path: {folder}/outbox}}
 
 def gateway(*arguments: str) -> str:
     """Run a command that must succeed; its standard output."""
-    command = [sys.executable, "-m", "gateway", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = ran("gateway", *arguments)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from gateway.values import RawStructure, Structure, Typed
 from tests.support.odd_server import NAMESPACE, XML, odd_server
 from tests.support.opcua_server import OpcuaServer
 from tests.support.opcua_source import config, opened, reading, run, series
+from tests.support.programs import ran
 
 HERE = f"nsu={NAMESPACE};"
 
@@ -77,20 +77,21 @@ def test_browse_shows_the_names_that_run_sends(server: OpcuaServer) -> None:
 def test_browse_prints_a_valid_configuration_and_plan_names_variables_sent_as_bytes(
     server: OpcuaServer, tmp_path: Path
 ) -> None:
-    def gateway(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "gateway", *arguments]
-        return subprocess.run(command, capture_output=True, timeout=120, check=True)
+    def gateway(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = ran("gateway", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done
 
     browsed = gateway("browse", server.url, "--insecure", "--root", f"{HERE}s=Plant", "--yaml")
-    assert b"no URI names these namespaces alone" in browsed.stderr
+    assert "no URI names these namespaces alone" in browsed.stderr
     path = tmp_path / "gateway.yaml"
-    select = "".join(f"    {line}\n" for line in browsed.stdout.decode().splitlines())
+    select = "".join(f"    {line}\n" for line in browsed.stdout.splitlines())
     path.write_text(
         f"name: e\nsources:\n  - name: s\n    url: {server.url}\n    insecure: true\n{select}"
         "broker: {url: 'mqtt://127.0.0.1:1'}\npayload: {topic: f}\n",
         encoding="utf-8",
     )
-    planned = gateway("plan", str(path)).stdout.decode()
+    planned = gateway("plan", str(path)).stdout
     assert "13 variables, 0 problems" in planned
     assert "the server does not describe it" in planned
 

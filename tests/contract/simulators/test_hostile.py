@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from asyncua import ua
 
 from tests.support.programs import Factory, running
-from tests.support.served import connected, served, until, values
+from tests.support.served import connected, served, values
 
 
 def test_malformed_bytes_end_only_their_connection() -> None:
@@ -47,10 +48,15 @@ def test_a_client_that_never_reads_does_not_fill_the_servers_memory() -> None:
             transport = protocol.transport
             assert isinstance(transport, asyncio.Transport)
             transport.pause_reading()
-            pending = [asyncio.ensure_future(client.session._send_request(request, timeout=60)) for _ in range(200)]
-            await until(
-                lambda: fixture.clients[0].transport is not None and not fixture.clients[0].transport.is_reading()
-            )
+            theirs = fixture.clients[0].transport
+            assert isinstance(theirs, asyncio.Transport)
+            for end, buffer in ((transport, socket.SO_RCVBUF), (theirs, socket.SO_SNDBUF)):  # else megabytes fit there
+                end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 2**16)
+            pending = []
+            while theirs.is_reading():
+                assert len(pending) < 200, "the server takes whatever comes"
+                pending.append(asyncio.ensure_future(client.session._send_request(request, timeout=60)))
+                await asyncio.sleep(0)
             async with connected(fixture.server.url) as other:
                 assert await other.client.nodes.server_state.read_value() == 0
             transport.resume_reading()

@@ -10,15 +10,15 @@ import time
 from pathlib import Path
 
 from simulators.server.nodes import text_id
-from tests.support.programs import ROOT, Factory, running, wait_until
+from tests.support.programs import ROOT, Factory, ran, running, wait_until
 from tests.support.served import connected, items
 
-COMMAND = [sys.executable, "-m", "simulators", "serve", "--security", "None"]
+COMMAND = ("simulators", "serve", "--security", "None")
 PLANT = ROOT / "config" / "plant.yaml"
 
 
 def serve(*options: str) -> subprocess.Popen[str]:
-    command = [*COMMAND, str(PLANT), "--port", "0", "--status-json", *options]
+    command = [sys.executable, "-m", *COMMAND, str(PLANT), "--port", "0", "--status-json", *options]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -56,8 +56,7 @@ def test_a_port_in_use_is_reported_with_its_remedy() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [*COMMAND, str(PLANT), "--port", str(port)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+        ended = ran(*COMMAND, str(PLANT), "--port", str(port))
     assert ended.returncode == 1
     assert f"cannot listen on opc.tcp://127.0.0.1:{port}: Address already in use" in ended.stderr
     assert "--port 0" in ended.stderr
@@ -65,17 +64,8 @@ def test_a_port_in_use_is_reported_with_its_remedy() -> None:
 
 
 def test_a_simulation_with_lag_policy_fail_exits_when_it_is_late() -> None:
-    command = [
-        *COMMAND,
-        str(ROOT / "config" / "plants" / "plant-50.yaml"),
-        "--port",
-        "0",
-        "--speed",
-        "1000000",
-        "--late",
-        "fail",
-    ]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    plant = ROOT / "config" / "plants" / "plant-50.yaml"
+    ended = ran(*COMMAND, str(plant), "--port", "0", "--speed", "1000000", "--late", "fail")
     assert ended.returncode == 1
     assert "error: the simulation is" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -113,8 +103,7 @@ def test_bad_plant_file_gives_every_problem_with_its_line(tmp_path: Path) -> Non
     text = PLANT.read_text(encoding="utf-8").replace("scrap: 0.02", "scrap: 1.2").replace("buffer: 4", "buffer: -1")
     plant = tmp_path / "plant.yaml"
     plant.write_text(text, encoding="utf-8")
-    command = [*COMMAND, str(plant), "--port", "0"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    ended = ran(*COMMAND, str(plant), "--port", "0")
     assert ended.returncode == 78
     for mistake in ("scrap: 1.2", "buffer: -1"):
         number = 1 + next(i for i, line in enumerate(text.splitlines()) if mistake in line)

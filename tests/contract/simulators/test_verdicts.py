@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.support.programs import ROOT, ran
 
 
 def simulators(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -28,13 +28,13 @@ def test_every_process_makes_the_same_trace(plant: str) -> None:
 
 @pytest.mark.slow
 def test_the_quick_verification_passes() -> None:
-    run = simulators("verify", "--quick")
+    run = ran("simulators", "verify", "--quick")
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
     assert "FAILED" not in run.stdout
 
 
 def test_describe_draws_a_plant() -> None:
-    run = simulators("describe", "config/plants/smt.yaml")
+    run = ran("simulators", "describe", "config/plants/smt.yaml")
     assert run.returncode == 0, run.stderr
     assert "bottleneck: printer" in run.stdout
 
@@ -42,6 +42,6 @@ def test_describe_draws_a_plant() -> None:
 def test_a_plant_that_cannot_work_ends_with_78_and_says_why(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: x\nsite: y\nlines: [{name: l, stations: [{name: a, cycle: 1s, buffer: -1}]}]\n")
-    run = simulators("describe", str(broken))
+    run = ran("simulators", "describe", str(broken))
     assert run.returncode == 78
     assert f"{broken}:3: lines[0].stations[0].buffer:" in run.stderr
