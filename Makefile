@@ -8,7 +8,7 @@ ARGS ?=
 TELL := sed -un 's/^Collecting \([A-Za-z0-9._-]*\).*/  fetching \1/p; s/^Installing collected.*/  installing …/p'
 
 .DEFAULT_GOAL := help
-.PHONY: cluster-demo pictures help demo install test test-unit bench bench-quick chaos clouds fuzz soak kills compose-test grafana-check improve models generated check format release clean
+.PHONY: kafka-check cluster-demo pictures help demo install test test-unit bench bench-quick chaos clouds fuzz soak kills compose-test grafana-check improve models generated check format release clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -91,6 +91,9 @@ pictures: $(VENV)/made-test ## take the pictures of the README anew, from a live
 models: $(VENV)/made-test ## the models of all shipped plants, read by the libraries of others: minutes
 	@sh tests/install-peers
 	@MODELS=all $(BIN)/python -m pytest tests/contract/modelling $(ARGS)
+
+kafka-check: $(VENV)/made-test ## ask a real cluster of Kafka (ARGS="--bootstrap host:9092")
+	@$(BIN)/python -m tests.support.kafka_check $(ARGS)
 
 generated: $(VENV)/made-test ## write dashboards, alerts and the references of metrics and configuration anew
 	@$(BIN)/python -W ignore -m docker.grafana.make

@@ -22,9 +22,11 @@ PORTS: Mapping[str, int] = {
     "nats": 4222,
     "tls": 4222,
     "nats-kv": 4222,
+    "kafka": 9092,
+    "kafkas": 9093,
 }
 """The supported schemes, and their default ports."""
-_WITHOUT_PATH = ("mqtt", "mqtts", "nats", "tls")
+_WITHOUT_PATH = ("mqtt", "mqtts", "nats", "tls", "kafka", "kafkas")
 
 _WHOLE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(/[^?#]*)?", re.ASCII)
 _PLACE = re.compile(r"(\[[^]]*\]|[^:\[\]]*)(?::(.*))?")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from gateway.config.from_profile import DPS, host_of, profile_or_mistake, with_profile
+from gateway.config.kafka import KAFKA_SCHEMES, KafkaConfig
 from gateway.config.nats import NATS_SCHEMES, NatsConfig
 from gateway.config.payload import PayloadConfig
 from gateway.config.quantities import Bytes, Host, MqttText, Name, Seconds, Strict, url_of
@@ -126,7 +127,7 @@ class CredentialsConfig(Strict):
 
 
 MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
-BROKER_SCHEMES = (*MQTT_SCHEMES, *NATS_SCHEMES)
+BROKER_SCHEMES = (*MQTT_SCHEMES, *NATS_SCHEMES, *KAFKA_SCHEMES)
 _BrokerUrl = Annotated[str, url_of(*BROKER_SCHEMES)]
 
 
@@ -138,7 +139,7 @@ _MQTT_ALONE = (
 
 
 class BrokerConfig(Strict):
-    """One broker: of MQTT, or of NATS."""
+    """One broker: of MQTT, NATS or Kafka."""
 
     name: Name = "broker"
     """Its name in logs and metrics."""
@@ -160,7 +161,8 @@ class BrokerConfig(Strict):
     `{product}` (default: as the profile says).  `$aws/rules/RULE/{topic}` is Basic Ingest of AWS."""
     url: _BrokerUrl = ""
     """`mqtt://host:1883`, `mqtts://host:8883` with TLS, or a web socket: `ws://host:80/mqtt`, `wss://host:443/mqtt`.
-    NATS JetStream: `nats://host:4222`, or `tls://host:4222` with TLS."""
+    NATS JetStream: `nats://host:4222`, or `tls://host:4222` with TLS.  Kafka: `kafka://host:9092`, or
+    `kafkas://host:9093` with TLS."""
     fallback: tuple[_BrokerUrl, ...] = ()
     """More addresses of the same broker, tried in order when the first one fails."""
     version: Literal["auto", "5", "3.1.1"] = "auto"
@@ -176,9 +178,11 @@ class BrokerConfig(Strict):
     """For `ws://` and `wss://`: where the query (the part after `?` in the address) is stored.  Some brokers want a
     token there, and addresses are shown in logs."""
     tls: TlsConfig = TlsConfig()
-    """For `mqtts://`, `wss://` and `tls://`."""
+    """For `mqtts://`, `wss://`, `tls://` and `kafkas://`."""
     nats: NatsConfig | None = None
     """For `nats://` and `tls://`."""
+    kafka: KafkaConfig | None = None
+    """For `kafka://` and `kafkas://`."""
     insecure: bool = False
     """Allow sending the password over a network without TLS."""
     keep_alive: Annotated[Seconds, Field(ge=1, le=65535)] = 15.0
@@ -242,6 +246,12 @@ class BrokerConfig(Strict):
         scheme = self.url.partition(":")[0].lower()
         if self.nats is not None and scheme not in NATS_SCHEMES:
             raise ValueError("nats goes with an address nats:// or tls://")
+        if self.kafka is not None and scheme not in KAFKA_SCHEMES:
+            raise ValueError("kafka goes with an address kafka:// or kafkas://")
+        if scheme in KAFKA_SCHEMES and self.expiry is not None:
+            raise ValueError("records of Kafka expire as their topic says (retention.ms): remove expiry")
+        if self.kafka_or_default.token is not None and (self.username is not None or self.password is not None):
+            raise ValueError("name one login: username and password, or kafka.token")
         if scheme not in MQTT_SCHEMES:
             for key in _MQTT_ALONE:
                 if key in self.model_fields_set:
@@ -255,6 +265,11 @@ class BrokerConfig(Strict):
     def is_mqtt(self) -> bool:
         """Whether it speaks MQTT."""
         return self.url.partition(":")[0] in MQTT_SCHEMES
+
+    @property
+    def kafka_or_default(self) -> KafkaConfig:
+        """What is set for Kafka."""
+        return self.kafka or KafkaConfig()
 
     @property
     def nats_or_default(self) -> NatsConfig:
@@ -296,14 +311,14 @@ class BrokerConfig(Strict):
     def _secrets_are_covered(self) -> Self:
         for text in (self.url, *self.fallback):
             url = parse_url(text, BROKER_SCHEMES)
-            in_clear = url.scheme in ("mqtt", "ws", "nats") and not url.is_local and not self.insecure
+            in_clear = url.scheme in ("mqtt", "ws", "nats", "kafka") and not url.is_local and not self.insecure
             if in_clear and self.credentials is not None and not (self.table and is_signed(self.table)):
                 raise ValueError(f"the password would be sent unencrypted to {text}: use TLS, or set insecure")
             for what in ("password", "query"):
                 if in_clear and getattr(self, what) is not None:
                     raise ValueError(f"the {what} would be sent unencrypted to {text}: use TLS, or set insecure")
-            if in_clear and self.nats_or_default.token is not None:
-                raise ValueError(f"the token would be sent unencrypted to {text}: use tls://, or set insecure")
+            if in_clear and (self.nats_or_default.token is not None or self.kafka_or_default.token is not None):
+                raise ValueError(f"the token would be sent unencrypted to {text}: use TLS, or set insecure")
             if self.query is not None and url.scheme not in ("ws", "wss"):
                 raise ValueError(f"query needs a web socket address, and {text} is not one")
         return self

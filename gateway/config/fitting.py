@@ -11,6 +11,8 @@ def fitted(broker: BrokerConfig, payload: PayloadConfig) -> PayloadConfig:
     """The payload that goes to this broker.  The same object where its kind and profile change nothing."""
     if broker.url.partition(":")[0] in NATS_SCHEMES:
         return _as_subjects(payload)
+    if not broker.is_mqtt:
+        return payload.model_copy(update={"retain": False}) if payload.retains else payload
     try:
         profile = broker.table
     except ValueError:  # told where the broker is checked

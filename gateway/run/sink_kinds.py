@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from gateway import mqtt, nats
+from gateway import kafka, mqtt, nats
 from gateway.config import BrokerConfig
 from gateway.delivery import SinkKind
 from gateway.errors import ConfigError
@@ -11,6 +11,7 @@ from gateway.yaml_positions import Problem, dotted
 SINK_KINDS: Mapping[str, SinkKind] = {
     **dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), mqtt),
     **dict.fromkeys(("nats", "tls"), nats),
+    **dict.fromkeys(("kafka", "kafkas"), kafka),
 }
 """One line per kind.  `gateway/config/broker.py` accepts the same schemes."""
 

@@ -17,9 +17,9 @@ GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "shipped", "in_thread", "tcp", "model", "values", "topics",
     "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "tls",
     "metrics", "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group",
-    "payload", "loading", "pull", "shaping", "opcua", "mqtt", "nats", "commands", "pipeline", "modelling", "importing",
-    "cloud_load", "enrolment", "fleet", "web", "gc_tuning", "telemetry", "run", "demo", "emulator", "cli",
-    "__main__",
+    "payload", "loading", "pull", "shaping", "opcua", "mqtt", "nats", "kafka", "commands", "pipeline", "modelling",
+    "importing", "cloud_load", "enrolment", "fleet", "web", "gc_tuning", "telemetry", "run", "demo", "emulator",
+    "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
@@ -38,7 +38,7 @@ ROOM_ORDERS = {
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""
-ADAPTERS = {"gateway": {"opcua", "mqtt", "nats", "web"}, "simulators": {"server", "vehicles"}}
+ADAPTERS = {"gateway": {"opcua", "mqtt", "nats", "kafka", "web"}, "simulators": {"server", "vehicles"}}
 HOMES = {
     "asyncua": {"gateway.opcua", "simulators.server"},
     "aiomqtt": {"gateway.mqtt", "simulators.vehicles"},
@@ -47,6 +47,7 @@ HOMES = {
     "iotcore": {"gateway.demo"},
     "nats": {"gateway.group", "gateway.pull"},
     "opentelemetry": {"gateway.telemetry"},
+    "confluent_kafka": {"gateway.kafka"},
     "simpy": {"simulators.flow", "simulators.clock"},
     "aiohttp": {"gateway.web", "simulators.server"},
     "o6": set(),
@@ -60,6 +61,7 @@ UNITS = {
     "gateway.pipeline.keep_alive": "source_unit",
     "gateway.mqtt": "sink_kinds",
     "gateway.nats": "sink_kinds",
+    "gateway.kafka": "sink_kinds",
     "gateway.pipeline.forward": "sink_unit",
 }
 """In `gateway/run`: which room alone imports an adapter, or the loop of one peer."""

@@ -1,4 +1,4 @@
-"""One contract for every kind of sink: MQTT in its three sessions, NATS, and a kind that is made for tests.
+"""One contract for every kind of sink: MQTT in its three sessions, NATS, Kafka, and a kind that is made for tests.
 
 A new kind joins by one entry in `KINDS`: where its peer is, what arrived there, and how the peer speaks to us.
 """
@@ -15,16 +15,18 @@ from typing import Protocol
 import aiomqtt
 import nats as nats_py
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 
-from gateway import mqtt, nats
+from gateway import kafka, mqtt, nats
 from gateway.config import BrokerConfig
 from gateway.delivery import LateStage, Presence, Session, SinkKind, Verdict, after_prologue
 from gateway.errors import Rejected, Unavailable
 from gateway.link import Link
 from gateway.model import Message
 from tests.support import brokers
+from tests.support.kafka_mock import MockCluster, kafka_mock
 from tests.support.memory_sink import MemoryKind, MemoryPeer
 from tests.support.mqtt_collect import Collected, collecting
 from tests.support.mqtt_sessions import message
@@ -137,14 +139,49 @@ async def jetstream(folder: Path) -> AsyncIterator[Peer]:
         await client.close()
 
 
+class MockedKafka:
+    """librdkafka's mock cluster; what arrives is seen by a consumer."""
+
+    kind: SinkKind = kafka
+
+    def __init__(self, cluster: MockCluster, consumer: Consumer) -> None:
+        self._cluster, self._consumer, self._got = cluster, consumer, list[tuple[str, bytes]]()
+        keys = {"url": cluster.url, "window": 5, "max_packet": "1000B", "kafka": {"topic": "values"}}
+        self.config = BrokerConfig.model_validate(keys)
+
+    async def wait_got(self, count: int) -> list[tuple[str, bytes]]:
+        while len(self._got) < count:
+            for record in await asyncio.to_thread(self._consumer.consume, 100, 0.1):
+                topic = dict(record.headers() or []).get("topic")
+                self._got.append((str(topic, "utf-8") if isinstance(topic, bytes) else "", record.value() or b""))
+        return self._got
+
+    async def say(self, topic: str, payloads: list[bytes]) -> None:
+        raise AssertionError("nothing is taken from Kafka")
+
+    def cut(self) -> None:
+        self._cluster.process.kill()
+
+
+@asynccontextmanager
+async def mocked_kafka(folder: Path) -> AsyncIterator[Peer]:
+    with kafka_mock() as cluster:
+        cluster.tell("topic values 1")
+        consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "test", "log_level": 0})
+        consumer.assign([TopicPartition("values", 0, 0)])
+        yield MockedKafka(cluster, consumer)
+        consumer.close()
+
+
 KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Peer]]] = {
     "memory": in_memory,
     "mqtt-5": mosquitto,
     "mqtt-5-web-socket": partial(mosquitto, web_socket=True),
     "mqtt-3.1.1": partial(mosquitto, version="3.1.1"),
     "nats": jetstream,
+    "kafka": mocked_kafka,
 }
-DEAF = {"nats"}
+DEAF = {"nats", "kafka"}
 """Kinds from which no commands are taken."""
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_kind_that_hears = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in DEAF])
