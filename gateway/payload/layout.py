@@ -16,7 +16,7 @@ Routes.  A stream belongs to one route.  Where a broker has its own payload, the
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import eq
 from typing import TypeVar
 
@@ -111,16 +111,24 @@ class Layout:
         groups: dict[Destination, int] = {}
         streams: dict[Destination, int] = {}
         group_of, stream_numbers = [], []
+        shared: dict[tuple[int, Priority], tuple[str, Destination, int, int | None]] = {}
         for tag in tags:
-            template = topics.of_events if tag.priority is Priority.EVENT else topics.values
-            fields = {"gateway": gateway, "source": source, "tag": tag.name, **tag.fields}
-            above = expand(above_tag[template], fields, topics.rules)
-            stream = Destination(above, stream_of(stream_prefix, source, above, tag.priority), tag.priority)
-            place = replace(stream, topic=expand(template, fields, topics.rules))
-            for known, found in ((streams, stream), (groups, place)):
-                known.setdefault(found, len(known))
-            group_of.append(groups[place])
-            stream_numbers.append(streams[stream])
+            alike = (id(tag.fields), tag.priority)  # tags of a machine share their fields
+            if alike not in shared:
+                template = topics.of_events if tag.priority is Priority.EVENT else topics.values
+                fields = {"gateway": gateway, "source": source, "tag": tag.name, **tag.fields}
+                above = expand(above_tag[template], fields, topics.rules)
+                stream = Destination(above, stream_of(stream_prefix, source, above, tag.priority), tag.priority)
+                number = streams.setdefault(stream, len(streams))
+                group = groups.setdefault(stream, len(groups)) if template == above_tag[template] else None
+                shared[alike] = template, stream, number, group
+            template, stream, number, group = shared[alike]
+            if group is None:  # each tag has a topic of its own
+                fields = {"gateway": gateway, "source": source, "tag": tag.name, **tag.fields}
+                place = Destination(expand(template, fields, topics.rules), stream.stream, stream.priority)
+                group = groups.setdefault(place, len(groups))
+            group_of.append(group)
+            stream_numbers.append(number)
         self.places, self.streams = list(groups), list(streams)
         self.group_of = np.array(group_of, dtype=np.int64)
         self._stream_of = np.array(stream_numbers, dtype=np.int64)
