@@ -96,8 +96,16 @@ def problems_with_group(config: Config) -> list[Problem]:
     brokers = [("broker",)] if config.broker is not None else [("brokers", at) for at in range(len(config.brokers))]
     for place, broker in zip(brokers, config.all_brokers, strict=True):
         if format_of(config.routes[broker.name].payload).session is not None:
-            text = "a session of this format cannot move to another member of a group yet: choose another format"
+            text = (
+                "the births, aliases and last values of an edge node are on one host, and no other member could go on "
+                "with them: leave this format to a gateway that is alone, or choose another one"
+            )
             found.append(((*place, "payload") if broker.payload is not None else ("payload", "format"), text))
         if broker.replay.order == "newest-first":
-            found.append(((*place, "replay", "order"), "the log of a group is read in order: leave it at in-order"))
+            found.append(
+                (
+                    (*place, "replay", "order"),
+                    "the log of a group is acknowledged by one position, which newer records cannot pass: use in-order",
+                )
+            )
     return found

@@ -233,6 +233,7 @@ def main() -> int:
         "--sparkplug", type=int, help="a campaign of so many faults against an edge node (`sparkplug.py`)"
     )
     parser.add_argument("--group", type=int, help="a campaign of so many faults against a group (`group.py`)")
+    parser.add_argument("--only", help="with --group: this fault alone, by its name or the beginning of it")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--keep", type=Path, help="keep logs, record and outbox in this folder")
     options = parser.parse_args()
@@ -242,7 +243,9 @@ def main() -> int:
             print(found.text)
             return 1 if found.wrong else 0
         if options.group is not None:
-            judged = group.campaign(folder, options.seed, options.group, commands.to_error_output)
+            judged = group.campaign(
+                folder, options.seed, options.group, commands.to_error_output, only=options.only or ""
+            )
             print(judged.text)
             return 1 if judged.wrong else 0
         if options.commands is not None:

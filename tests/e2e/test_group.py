@@ -35,9 +35,9 @@ def test_members_come_and_go_and_every_value_arrives_once_in_order(tmp_path: Pat
         wait_until(lambda: len(left.holds) == 3, "the other member to take everything over", 60)
         assert time.monotonic() - at_s < plant.presence_s + 2 + BUSY_S
         plant.wait_caught_up(60)
+        assert told("status", left)["s0"] == left.member
         killed.restart()
         killed.wait_said("started", times=2)
-        assert told("status", left)["s0"] == left.member
         told("move", left, "s0", killed.member)
         wait_until(lambda: "source/s0" in killed.holds, "the work to move", 2 + BUSY_S)
         assert left.stop() == 0

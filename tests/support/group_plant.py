@@ -47,11 +47,6 @@ class MemberProgram(Gateway):
                 found = found | {*works} if event["event"] == "taken over" else found - {*works}
         return sorted(found)
 
-    @property
-    def has_found_log_full(self) -> int:
-        """How often it was told that the log has no room."""
-        return sum("maximum bytes" in str(event.get("reason")) for event in self.events if "works" not in event)
-
     def freeze(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
 
