@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import typer
 
-from gateway.cli.common import examples, write_all_of_it
 from gateway.cli.late import MARKUP, Late, LateGroup
+from gateway.cli.words import examples, write_all_of_it
 
 EXIT_CODES = """`gateway COMMAND --help` has examples.  `gateway --install-completion` adds completion to your shell.
 README.md explains the first steps, docker/prometheus/RUNBOOK.md every alert.
@@ -27,7 +27,7 @@ Exit codes:
 COMMANDS = (
     Late(
         "demo",
-        "gateway.cli.demo:demo",
+        "gateway.cli.lines.demo:demo",
         "Run a connected factory on this machine: simulated machines, OPC UA, the gateway, an MQTT broker, metrics.",
         examples("gateway demo", "gateway demo --outage 20", "gateway demo --speed 10 --duration 60 --json"),
     ),
@@ -44,19 +44,19 @@ COMMANDS = (
     ),
     Late(
         "run",
-        "gateway.cli.running:run",
+        "gateway.cli.lines.running:run",
         "Run the gateway until SIGTERM or Ctrl-C.",
         examples("gateway run config/gateway.yaml", "gateway run my-gateway.yaml --log-format json"),
     ),
     Late(
         "validate",
-        "gateway.cli.running:validate",
+        "gateway.cli.lines.running:validate",
         "Check configuration files without connecting to anything.",
         examples("gateway validate my-gateway.yaml", "gateway validate hall-1.yaml hall-2.yaml --no-files"),
     ),
     Late(
         "plan",
-        "gateway.cli.browse:plan",
+        "gateway.cli.lines.browse:plan",
         "Connect to the servers of a configuration and show what the gateway would subscribe to.",
         examples("gateway plan my-gateway.yaml", "gateway plan my-gateway.yaml --all"),
     ),
@@ -68,7 +68,7 @@ COMMANDS = (
     ),
     Late(
         "browse",
-        "gateway.cli.browse:browse",
+        "gateway.cli.lines.browse:browse",
         "Show the variables of a server: path, type, value and unit.",
         examples(
             "gateway browse opc.tcp://192.0.2.10:4840 --insecure --depth 2",
@@ -79,7 +79,7 @@ COMMANDS = (
     ),
     Late(
         "watch",
-        "gateway.cli.watch:watch",
+        "gateway.cli.lines.watch:watch",
         "Subscribe to a broker, show messages in any of the gateway's formats, and check that none is missing.",
         examples("gateway watch mqtt://127.0.0.1:1883", "gateway watch mqtts://broker.example 'factory/#' --lines"),
     ),
@@ -115,7 +115,7 @@ COMMANDS = (
     ),
     Late(
         "fleet",
-        "gateway.cli.fleet:fleet",
+        "gateway.cli.lines.fleet:fleet",
         "Show all gateways that tell their presence at a broker: the worst first, and what is wrong with each.",
         examples(
             "gateway fleet mqtts://hq.example --expect 122",
@@ -125,7 +125,7 @@ COMMANDS = (
     ),
     Late(
         "command",
-        "gateway.cli.command:command",
+        "gateway.cli.lines.command:command",
         "Send a command to a machine, or to the gateway itself, by the broker.",
         examples(
             "gateway command edge-1 press-shop read press-1/SpeedFactor",
@@ -142,20 +142,20 @@ COMMANDS = (
     ),
     Late(
         "emulate",
-        "gateway.cli.emulate:emulate",
+        "gateway.cli.lines.emulate:emulate",
         "Be a cloud, on this machine: a broker that takes, throws away, delays and refuses as that cloud does.",
         examples("gateway emulate aws-iot-core", "DEVICE_KEY=… gateway emulate azure-iot-hub --device press-shop"),
     ),
     Late(
         "schema",
-        "gateway.cli.running:schema",
+        "gateway.cli.lines.running:schema",
         "Print a JSON Schema: of the configuration (for editors), or of the messages of a format.",
         examples("gateway schema config > gateway.schema.json", "gateway schema json", "gateway schema command"),
     ),
     Late("version", "gateway.cli.version:show_version", "Print the version."),
     Late(
         "import",
-        "gateway.cli.importing:import_file",
+        "gateway.cli.lines.importing:import_file",
         "Write a commented configuration made of the file of another program.",
         examples(
             "gateway import opc-publisher published_nodes.json -o my-gateway.yaml",
@@ -165,28 +165,28 @@ COMMANDS = (
     ),
     Late(
         "cert",
-        "gateway.cli.cert:cert",
+        "gateway.cli.lines.cert:cert",
         "Manage OPC UA certificates: our own, and those of the servers that we trust.",
     ),
     Late(
         "model",
-        "gateway.cli.model:model",
+        "gateway.cli.lines.model:model",
         "Describe what the gateway sends and takes, as models that other systems import.",
     ),
-    Late("outbox", "gateway.cli.outbox:outbox", "Inspect an outbox, copy its messages, or empty it."),
+    Late("outbox", "gateway.cli.lines.outbox:outbox", "Inspect an outbox, copy its messages, or empty it."),
     Late(
         "profile",
-        "gateway.cli.profile:profile",
+        "gateway.cli.lines.profile:profile",
         "What clouds and brokers accept, each limit with its source, and whether a configuration keeps to it.",
     ),
     Late(
         "audit",
-        "gateway.cli.audit:audit",
+        "gateway.cli.lines.audit:audit",
         "Show who requested which commands, and check that nobody changed that record.",
     ),
     Late(
         "group",
-        "gateway.cli.group:group",
+        "gateway.cli.lines.group:group",
         "Show who does what in a group of gateways, and move, drain and check it.",
     ),
 )

@@ -4,40 +4,18 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import orjson
 import typer
 
-from gateway.cli.common import examples, problems_told
+from gateway.cli.common import problems_told
 from gateway.commands import audit as chain
 from gateway.commands.audit import ACTS
 from gateway.commands.journal_files import FOLDER
-from gateway.commands.outcome import FINAL
 from gateway.errors import ConfigError
 
-audit = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="Show who requested which commands, and check that nobody changed that record.",
-    epilog=examples(
-        "gateway audit show var/outbox",
-        "gateway audit show var/outbox --outcome unknown --json",
-        "gateway audit verify var/outbox",
-    ),
-)
 
-FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="`outbox.path` of a configuration.")]
-
-
-@audit.command()
-def show(
-    folder: FolderArgument,
-    outcome: Annotated[str | None, typer.Option(help=f"Only this outcome: {', '.join(FINAL)}.")] = None,
-    requester: Annotated[str | None, typer.Option(help="Only this requester.")] = None,
-    last: Annotated[int, typer.Option("-n", min=1, help="Number of lines.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as stored.")] = False,
-) -> None:
+def show(folder: Path, outcome: str | None, requester: str | None, last: int, as_json: bool) -> None:
     """Show the latest requests: time, requester, operation, values before and after, and outcome."""
     with problems_told():
         wanted = {"outcome": outcome, "requester": requester}
@@ -86,12 +64,8 @@ def _part(result: dict[str, object]) -> str:
     return str(result.get("tag"))
 
 
-@audit.command()
-def verify(folder: FolderArgument) -> None:
-    """Check the chain of hashes.  Exit code 1 if a line was changed, removed or inserted.
-
-    Anybody who can write the files can make a new chain: keep the last hash in another place, and compare.
-    """
+def verify(folder: Path) -> None:
+    """Check the chain of hashes.  Exit code 1 if a line was changed, removed or inserted."""
     with problems_told():
         try:
             checked = {place.name: chain.verify(place) for place in _places(folder)}

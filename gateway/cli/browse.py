@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Annotated
 
 import orjson
 import typer
 import yaml
 from pydantic import ValidationError
 
-from gateway.cli.common import FileArgument, counting, problems_told, until_interrupted
+from gateway.cli.common import counting, problems_told, until_interrupted
 from gateway.cli.plan_commands import Row, columns, folded, rows_of_commands
 from gateway.cli.plan_sums import (
     brokers_told,
@@ -35,7 +34,6 @@ from gateway.opcua.explore import Browsed, BrowseOptions, Entry, Plan, PlannedTa
 from gateway.opcua.explore import browse as browse_server
 from gateway.opcua.explore import plan as plan_source
 from gateway.opcua.session.refusals import Refusal
-from gateway.opcua.space.browse import MAX_LEVELS
 from gateway.opcua.space.selection import is_chosen
 from gateway.payload.forms import json_of
 from gateway.run.added import Added, added_to, joined, still_allowed
@@ -53,35 +51,20 @@ _DUMPER: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def browse(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The server, such as opc.tcp://127.0.0.1:4840.")],
-    root: Annotated[
-        str, typer.Option(help="Start node: a node id, a path from the root (/Objects/…), or one as printed here.")
-    ] = "i=85",
-    match: Annotated[
-        list[str] | None, typer.Option(help="Show only these paths: * within a level, ** across levels. Repeatable.")
-    ] = None,
-    depth: Annotated[int, typer.Option(min=1, help="How many levels to browse.")] = MAX_LEVELS,
-    limit: Annotated[
-        int | None, typer.Option(min=0, help="Largest number of variables; 0: all. Default on a terminal: 1000.")
-    ] = None,
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a `select` section for a configuration file.")] = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a table for a spreadsheet, which `gateway import csv` reads.")
-    ] = False,
-    values: Annotated[bool, typer.Option(help="Also read types and values.")] = True,
-    insecure: Annotated[bool, typer.Option(help="Use SecurityPolicy None: no encryption, no authentication.")] = False,
-    pki: Annotated[Path, typer.Option(envvar="GATEWAY_PKI", help="Folder of certificates.")] = Path("var/pki"),
-    username: Annotated[str | None, typer.Option(help="Log in with this name.")] = None,
-    password_env: Annotated[str | None, typer.Option(help="Environment variable that holds the password.")] = None,
+    url: str,
+    root: str,
+    match: list[str] | None,
+    depth: int,
+    limit: int | None,
+    as_yaml: bool,
+    as_csv: bool,
+    values: bool,
+    insecure: bool,
+    pki: Path,
+    username: str | None,
+    password_env: str | None,
 ) -> None:
-    """Show the variables of a server: path, type, value and unit.
-
-    Also the node id, what may be done with each (r, w, h: its history), and the types of the objects above them.
-
-    The channel is secured, unless `--insecure` is given. A server that is not trusted yet is rejected; `gateway cert
-    trust` accepts it. Exit code 1 when the server does not
-    tell all of its address space, 69 when it is not reachable, 130 after Ctrl-C.
-    """
+    """Show the variables of a server: path, type, value and unit."""
     if limit is None:
         limit = ON_TERMINAL if sys.stdout.isatty() and not (as_yaml or as_csv) else 0
     with problems_told():
@@ -210,23 +193,8 @@ def _short(value: object) -> str:
     return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1] + "…"
 
 
-def plan(
-    file: FileArgument,
-    every: Annotated[bool, typer.Option("--all", help="Print a line for every variable, also for equal ones.")] = False,
-    look_at_brokers: Annotated[
-        bool, typer.Option("--brokers/--no-brokers", help="Also log in at the brokers, and show what they allow.")
-    ] = True,
-    publish: Annotated[
-        bool, typer.Option("--publish", help="Also publish a message without values at each broker.")
-    ] = False,
-) -> None:
-    """Connect to the servers of a configuration and show what the gateway would subscribe to.
-
-    Shows the matching variables, the requested and the revised intervals and queue sizes, failures with their reasons,
-    topics, values and the expected load; what the brokers allow, and how long an outage the disk bridges; and which
-    commands the rules allow, with the types, ranges and access rights of the server. Delivers no values. Exit code 1
-    when something fails at a server, 69 when a server is not reachable, 130 after Ctrl-C.
-    """
+def plan(file: Path, every: bool, look_at_brokers: bool, publish: bool) -> None:
+    """Connect to the servers of a configuration and show what the gateway would subscribe to."""
     failed = 0
     groups: list[Group] = []
     with problems_told():

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from gateway.cli.common import examples, problems_told
+from gateway.cli.common import problems_told
 from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
 from gateway.opcua.session.certificates import (
     common_name,
@@ -21,23 +20,8 @@ from gateway.opcua.session.certificates import (
 )
 from gateway.opcua.session.trust import TrustStore
 
-cert = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="Manage OPC UA certificates: our own, and those of the servers that we trust.",
-    epilog=examples(
-        "gateway cert show", "gateway cert list", "gateway cert trust 834d7314", "gateway cert trust s.der"
-    ),
-)
 
-PkiOption = Annotated[
-    Path, typer.Option("--pki", envvar="GATEWAY_PKI", help="Folder of certificates: `security.pki` of a source.")
-]
-PKI = Path("var/pki")
-
-
-@cert.command()
-def show(pki: PkiOption = PKI) -> None:
+def show(pki: Path) -> None:
     """Show our own certificate. Creates it if there is none."""
     with problems_told():
         identity = ensure_identity(pki)
@@ -49,11 +33,7 @@ def show(pki: PkiOption = PKI) -> None:
     typer.echo(f"file         {identity.certificate_path}  (import it on servers that must trust us)")
 
 
-@cert.command()
-def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")],
-    pki: PkiOption = PKI,
-) -> None:
+def export(file: Path, pki: Path) -> None:
     """Copy our own certificate, never the key, into a file. Creates it if there is none."""
     with problems_told():
         identity = ensure_identity(pki)
@@ -62,8 +42,7 @@ def export(
     typer.echo(f"{common_name(identity.certificate)}, {thumbprint(identity.certificate)}: {file}")
 
 
-@cert.command("list")
-def show_all(pki: PkiOption = PKI) -> None:
+def show_all(pki: Path) -> None:
     """List the trusted and rejected certificates, and the known issuers."""
     found = TrustStore(pki).listed()
     if not found:
@@ -73,40 +52,21 @@ def show_all(pki: PkiOption = PKI) -> None:
         typer.echo(f"{listed.folder:9} {listed.thumbprint}  until {until}  {common_name(listed.certificate)}")
 
 
-@cert.command()
-def trust(
-    which: Annotated[
-        str,
-        typer.Argument(
-            metavar="THUMBPRINT|FILE", help="Thumbprint of a rejected certificate, or its first digits, or a file."
-        ),
-    ],
-    pki: PkiOption = PKI,
-) -> None:
-    """Trust a certificate: a rejected one by its thumbprint, or one from a file.
-
-    A running gateway uses it at its next connection attempt.
-    """
+def trust(which: str, pki: Path) -> None:
+    """Trust a certificate: a rejected one by its thumbprint, or one from a file."""
     with problems_told(), written(f"to {pki}"):
         listed = TrustStore(pki).trust(which)
     typer.echo(f"trusted: {common_name(listed.certificate)}, {listed.thumbprint}")
 
 
-@cert.command()
-def reject(
-    which: Annotated[
-        str, typer.Argument(metavar="THUMBPRINT", help="Thumbprint of a rejected certificate, or its first digits.")
-    ],
-    pki: PkiOption = PKI,
-) -> None:
+def reject(which: str, pki: Path) -> None:
     """Say that a rejected certificate is not to be trusted: it waits no longer. `trust` still trusts it."""
     with problems_told(), written(f"to {pki}"):
         listed = TrustStore(pki).refuse(which)
     typer.echo(f"refused: {common_name(listed.certificate)}, {listed.thumbprint}")
 
 
-@cert.command()
-def renew(pki: PkiOption = PKI) -> None:
+def renew(pki: Path) -> None:
     """Create a new key and certificate. The old ones are kept as *.old. Servers must trust the new one."""
     with problems_told(), written(f"a certificate to {pki}"):
         make_identity(pki, datetime.now(UTC))

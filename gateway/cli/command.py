@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import orjson
 import typer
 
 from gateway.cli.command_answers import lines
-from gateway.cli.command_broker import PASSWORD, broker_of
-from gateway.cli.command_completion import gateways, items_of, sources
-from gateway.cli.command_requests import Verb, Wish, body_of
+from gateway.cli.command_broker import broker_of
+from gateway.cli.command_requests import Wish, body_of
 from gateway.cli.common import problems_told, until_interrupted
+from gateway.cli.verbs import Verb
 from gateway.commands.arrival import PREFIX
 from gateway.commands.forms import instant_of
 from gateway.config import BrokerConfig
@@ -46,63 +45,31 @@ class Asking:
 
 
 def command(
-    gateway: Annotated[
-        str, typer.Argument(metavar="GATEWAY", autocompletion=gateways, help="Name of the gateway, such as edge-1.")
-    ],
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", autocompletion=sources, help="Name of its source, or _gateway.")
-    ],
-    verb: Annotated[Verb, typer.Argument(metavar="VERB", help=f"One of {', '.join(Verb)}.")],
-    items: Annotated[
-        list[str] | None, typer.Argument(metavar="[ITEM]...", autocompletion=items_of, help="See above.")
-    ] = None,
-    broker: Annotated[
-        str, typer.Option(envvar="GATEWAY_BROKER", help="The gateway's broker.")
-    ] = "mqtt://127.0.0.1:1883",
-    username: Annotated[
-        str | None, typer.Option(help=f"Login; the password is read from the environment variable {PASSWORD}.")
-    ] = None,
-    requester: Annotated[
-        str | None, typer.Option(help="Requester in the gateway's rules.  [default: --username, or operator]")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Make all checks and send nothing to the server.")] = False,
-    partly: Annotated[bool, typer.Option("--partly", help="If some writes are refused, send the others.")] = False,
-    levels: Annotated[int | None, typer.Option(min=1, help="browse: depth.  [default: 1]")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="browse, history: items in one answer.")] = None,
-    after: Annotated[str | None, typer.Option(help="browse, history: `next` of the page before.")] = None,
-    start: Annotated[str | None, typer.Option(help="history: from here.  [default: an hour ago]")] = None,
-    end: Annotated[str | None, typer.Option(help="history: to here.  [default: now]")] = None,
-    aggregate: Annotated[
-        str | None, typer.Option(help="history: Average, Minimum, Maximum, Count … of each interval.")
-    ] = None,
-    interval: Annotated[float | None, typer.Option(help="history: seconds of each aggregate.")] = None,
-    publishing_interval: Annotated[float | None, typer.Option(help="subscribe: seconds.")] = None,
-    sampling_interval: Annotated[float | None, typer.Option(help="subscribe: seconds.")] = None,
-    comment: Annotated[str | None, typer.Option(help="acknowledge, confirm: why.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until the deadline.")] = 10.0,
-    request_id: Annotated[
-        str | None, typer.Option("--id", help="Id of an earlier request: get its answer without executing it again.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as received.")] = False,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the authorities to trust, for mqtts://.")] = None,
+    gateway: str,
+    source: str,
+    verb: Verb,
+    items: list[str] | None,
+    broker: str,
+    username: str | None,
+    requester: str | None,
+    dry_run: bool,
+    partly: bool,
+    levels: int | None,
+    limit: int | None,
+    after: str | None,
+    start: str | None,
+    end: str | None,
+    aggregate: str | None,
+    interval: float | None,
+    publishing_interval: float | None,
+    sampling_interval: float | None,
+    comment: str | None,
+    timeout: float,
+    request_id: str | None,
+    as_json: bool,
+    ca: Path | None,
 ) -> None:
-    """Send a command to a machine, or to the gateway itself, by the broker.
-
-    - `read TAG...`, `write TAG VALUE ...`, `call METHOD [NAME=VALUE]...`
-    - `browse NODE`: list the nodes below it, in pages
-    - `refresh TAG...`: read now, and send the values to the brokers
-    - `history TAG`: what the server keeps of the past, in pages, raw or as aggregates
-    - `subscribe TAG...`, `unsubscribe TAG...`: add variables to the values sent; kept over restart and reload
-    - `acknowledge CONDITION EVENT`, `confirm CONDITION EVENT`: an alarm, by the EventId in its message (short: `ack`)
-    - `diagnostics`, `reload`: for the gateway itself; SOURCE is `_gateway`
-
-    A VALUE that is valid JSON (1.5, true, [1, 2]) is sent as such, anything else as text.  Put `--` before negative
-    numbers.  The gateway's rules say what is allowed; `gateway --install-completion` lets your shell offer what they
-    name, as the gateway tells it at the broker of GATEWAY_BROKER.
-
-    Exit codes: 0 done; 1 refused, failed or expired; 3 unknown, it may have happened; 69 no answer: ask again with the
-    same `--id`.
-    """
+    """Send a command to a machine, or to the gateway itself, by the broker."""
     set_up_logs("console")
     with problems_told():
         wish = Wish(

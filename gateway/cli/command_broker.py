@@ -5,10 +5,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from gateway.cli.words import PASSWORD
 from gateway.config import BrokerConfig, Secret, TlsConfig
 from gateway.errors import ConfigError
-
-PASSWORD = "MQTT_PASSWORD"
 
 
 def broker_of(url: str, username: str | None, ca: Path | None) -> BrokerConfig:

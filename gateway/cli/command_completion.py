@@ -6,17 +6,18 @@ Nothing is asked of a gateway.  A broker that cannot be reached within `WITHIN_S
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 
 import orjson
 import typer
 
 from gateway.cli.command_broker import broker_of
-from gateway.cli.command_requests import Verb
+from gateway.cli.verbs import Verb
 from gateway.commands.request import ITSELF
 from gateway.config import BrokerConfig
 from gateway.config.broker import PRESENCE_TOPIC
+from gateway.delivery import Packet
 from gateway.errors import ConfigError, Rejected, Unavailable
 from gateway.link import Link
 from gateway.logs import set_up_logs
@@ -32,6 +33,8 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 _ONE_NODE = (Verb.CALL, Verb.BROWSE, Verb.HISTORY, Verb.ACKNOWLEDGE, Verb.ACK, Verb.CONFIRM)
 Names = Mapping[str, Mapping[str, list[str]]]
 """By source and kind."""
+Presences = dict[str, dict[str, object]]
+"""By name of the gateway."""
 
 
 def gateways(context: typer.Context, incomplete: str) -> list[str]:
@@ -61,7 +64,7 @@ def _names(context: typer.Context) -> Names:
     return names if isinstance(names, dict) else {}
 
 
-def _presences(context: typer.Context, gateway: str) -> dict[str, dict[str, object]]:
+def _presences(context: typer.Context, gateway: str) -> Presences:
     """The retained presence of this gateway, or of all (`+`), by name."""
     given = context.params
     set_up_logs("console", logging.CRITICAL + 1)
@@ -71,8 +74,8 @@ def _presences(context: typer.Context, gateway: str) -> dict[str, dict[str, obje
     return {}
 
 
-async def _read(config: BrokerConfig, topic: str) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
+async def _read(config: BrokerConfig, topic: str) -> Presences:
+    found: Presences = {}
     link, client_id = Link("broker", config.url), f"gateway-completion-{uuid.uuid4().hex[:12]}"
     with suppress(TimeoutError):
         async with (
@@ -80,10 +83,13 @@ async def _read(config: BrokerConfig, topic: str) -> dict[str, dict[str, object]
             aclosing(session.arrivals(topic)) as packets,
         ):  # fmt: skip
             async for packet in packets:
-                for each in (packet, *session.arrived()):
-                    told = orjson.loads(each.payload)
-                    if isinstance(told, dict) and told.get("state") == "online":
-                        found[str(told.get("gateway"))] = told
+                found |= _online([packet, *session.arrived()])
                 if "+" not in topic:
                     break
     return found
+
+
+def _online(packets: Sequence[Packet]) -> Presences:
+    """What gateways say of themselves that are there."""
+    told = [orjson.loads(packet.payload) for packet in packets]
+    return {str(each.get("gateway")): each for each in told if isinstance(each, dict) and each.get("state") == "online"}

@@ -3,28 +3,12 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import orjson
 
+from gateway.cli.verbs import Verb
 from gateway.commands.forms import instant_of
 from gateway.errors import ConfigError
-
-
-class Verb(StrEnum):
-    READ = "read"
-    WRITE = "write"
-    CALL = "call"
-    BROWSE = "browse"
-    REFRESH = "refresh"
-    HISTORY = "history"
-    SUBSCRIBE = "subscribe"
-    UNSUBSCRIBE = "unsubscribe"
-    ACKNOWLEDGE = "acknowledge"
-    ACK = "ack"
-    CONFIRM = "confirm"
-    DIAGNOSTICS = "diagnostics"
-    RELOAD = "reload"
 
 
 @dataclass(frozen=True, slots=True)

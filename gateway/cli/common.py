@@ -3,15 +3,11 @@
 import asyncio
 import importlib
 import importlib.util
-import io
 import signal
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -24,32 +20,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 Result = TypeVar("Result")
-
-
-class LogFormat(StrEnum):
-    CONSOLE = "console"
-    JSON = "json"
-
-
-LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Form of the log: text or JSON.")]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file, such as config/gateway.yaml.")]
-
-
-def examples(*lines: str) -> str:
-    """The examples below the options of a command."""
-    return "\n".join(("Examples:", "", "```text", *lines, "```"))
-
-
-def write_all_of_it() -> None:
-    """Give standard output the buffer back that PYTHONUNBUFFERED removes.
-
-    Without a buffer, Python loses the rest of a write that is only partly accepted.  A terminal accepts only part of it
-    when interrupted, for example by uvloop's io_uring, which closes while the first lines are written.
-    """
-    raw = sys.stdout.buffer
-    if isinstance(raw, io.RawIOBase):
-        form = (sys.stdout.encoding, sys.stdout.errors)
-        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), *form, line_buffering=True)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import FileArgument, problems_told, until_interrupted
+from gateway.cli.common import problems_told, until_interrupted
+from gateway.cli.words import FileArgument
 
 COLOURS = {"ok": "green", "look": "yellow", "wrong": "red"}
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import orjson
 import typer
@@ -19,7 +18,6 @@ from gateway.cli.common import problems_told, until_stopped
 from gateway.cli.fleet_view import lines_of, screen
 from gateway.cli.watch import password_of
 from gateway.config import HttpConfig, Secret
-from gateway.config.broker import PRESENCE_TOPIC
 from gateway.errors import ConfigError
 from gateway.fleet import Approval, Fleet, Level, Watched
 from gateway.link import Backoff, Link, keep_connected
@@ -33,40 +31,22 @@ QUIET_S = 1.0
 
 
 def fleet(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The broker, such as mqtts://hq.example:8883.")],
-    topic: Annotated[
-        str, typer.Option(help="Topic of presence, as `broker.presence.topic` of the gateways.")
-    ] = PRESENCE_TOPIC,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object; with --follow, one a second.")
-    ] = False,
-    expect: Annotated[int, typer.Option(min=0, help="How many gateways there must be.")] = 0,
-    wait: Annotated[float, typer.Option(min=0.1, help="Without --follow: the longest wait for messages, in s.")] = 10.0,
-    page: Annotated[str, typer.Option(metavar="HOST:PORT", help="Serve a page with all of it until Ctrl-C.")] = "",
-    host_name: Annotated[
-        list[str] | None, typer.Option(help="A further host name by which browsers may ask for the page.")
-    ] = None,
-    token_file: Annotated[Path | None, typer.Option(help="File with the token that the page asks for.")] = None,
-    approve: Annotated[
-        Path | None, typer.Option(help="List of approved configurations to write: FILE.approved; goes on until Ctrl-C.")
-    ] = None,
-    canary: Annotated[
-        list[str] | None, typer.Option(help="With --approve: a gateway that takes configurations first.")
-    ] = None,
-    healthy: Annotated[
-        float, typer.Option(min=0.0, help="With --approve: how long the canaries must be well, in s.")
-    ] = 300.0,
-    username: Annotated[
-        str | None, typer.Option(help="User name; MQTT_PASSWORD in the environment holds the password.")
-    ] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file of the trusted authorities, for mqtts://.")] = None,
+    url: str,
+    topic: str,
+    follow: bool,
+    as_json: bool,
+    expect: int,
+    wait: float,
+    page: str,
+    host_name: list[str] | None,
+    token_file: Path | None,
+    approve: Path | None,
+    canary: list[str] | None,
+    healthy: float,
+    username: str | None,
+    ca: Path | None,
 ) -> None:
-    """Show all gateways that tell their presence at a broker: the worst first, and what is wrong with each.
-
-    Exit code 1 when something is wrong: a gateway is offline, silent, without sources, behind, or has refused a
-    configuration; fewer are there than expected; or a message is no presence. 69 when the broker is away.
-    """
+    """Show all gateways that tell their presence at a broker: the worst first, and what is wrong with each."""
     set_up_logs("console")
     login = Login(username, password_of(username) if username else None, ca)
     with problems_told():

@@ -5,11 +5,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from gateway.cli.common import examples, problems_told
+from gateway.cli.common import problems_told
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.loading import load
@@ -18,25 +18,8 @@ from gateway.logs import set_up_logs
 if TYPE_CHECKING:
     from gateway.group.log import Log
 
-group = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="Show who does what in a group of gateways, and move, drain and check it.",
-    epilog=examples(
-        "gateway group status my-gateway.yaml",
-        "gateway group drain my-gateway.yaml host-3",
-        "gateway group move my-gateway.yaml press-shop host-1",
-        "gateway group check my-gateway.yaml",
-    ),
-)
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration of the group.")]
-UndoOption = Annotated[bool, typer.Option("--undo", help="Take that wish back.")]
 
-
-@group.command()
-def status(
-    file: FileArgument, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
-) -> None:
+def status(file: Path, as_json: bool) -> None:
     """Show each source and broker: whose it is, since when, the epoch of its claim, and how far behind it is."""
 
     async def tell(log: "Log", config: Config) -> None:
@@ -62,10 +45,7 @@ def status(
     _ask(file, tell)
 
 
-@group.command()
-def drain(
-    file: FileArgument, member: Annotated[str, typer.Argument(metavar="MEMBER")], undo: UndoOption = False
-) -> None:
+def drain(file: Path, member: str, undo: bool) -> None:
     """Let a member hand over everything and take nothing, until that is undone."""
 
     async def wish(log: "Log", config: Config) -> None:
@@ -76,13 +56,7 @@ def drain(
     typer.echo(f"{member} {'takes part again' if undo else 'hands over what it has'}")
 
 
-@group.command()
-def move(
-    file: FileArgument,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A source, or `broker/NAME`.")],
-    member: Annotated[str, typer.Argument(metavar="MEMBER")] = "",
-    undo: UndoOption = False,
-) -> None:
+def move(file: Path, source: str, member: str, undo: bool) -> None:
     """Let a member have a source (or a broker) for as long as it is there."""
 
     async def wish(log: "Log", config: Config) -> None:
@@ -98,8 +72,7 @@ def move(
     typer.echo(f"{source} {'stays where the plan puts it' if undo else f'goes to {member}'}")
 
 
-@group.command()
-def check(file: FileArgument) -> None:
+def check(file: Path) -> None:
     """Check what a group needs: versions, sync setting of NATS, clocks, and the identity that members share."""
 
     async def tell(log: "Log", config: Config) -> None:

@@ -3,12 +3,11 @@
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from gateway.cli.common import FileArgument, counting, examples, problems_told, until_interrupted
-from gateway.cli.writing import OutOption, write
+from gateway.cli.common import counting, problems_told, until_interrupted
+from gateway.cli.writing import write
 from gateway.config import CommandsConfig, Config, SourceConfig
 from gateway.errors import ConfigError
 from gateway.loading import load
@@ -24,44 +23,9 @@ from gateway.opcua.facts import Described, described
 from gateway.opcua.operations.server import ServerOperations
 from gateway.opcua.session.refusals import Refusal
 
-FORMATS_TOLD = "; ".join(f"{name}: {form.about}" for name, form in MODEL_FORMATS.items())
 
-model = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="Describe what the gateway sends and takes, as models that other systems import.",
-    epilog=examples(
-        "gateway model export asyncapi my-gateway.yaml -o plant.asyncapi.json",
-        "gateway model read my-gateway.yaml -o plant.table",
-        "gateway model export json-schema my-gateway.yaml --table plant.table",
-    ),
-)
-TableOption = Annotated[
-    Path | None,
-    typer.Option(metavar="TABLE", help="A file of `gateway model read`, in place of the servers."),
-]
-
-
-def _formats(incomplete: str) -> list[tuple[str, str]]:
-    return [(name, form.about) for name, form in MODEL_FORMATS.items() if name.startswith(incomplete)]
-
-
-@model.command("export")
-def export(
-    form: Annotated[
-        str,
-        typer.Argument(metavar="FORMAT", autocompletion=_formats, help=f"The form of the model.  {FORMATS_TOLD}."),
-    ],
-    file: FileArgument,
-    table: TableOption = None,
-    output: OutOption = None,
-) -> None:
-    """Write a model of what this configuration sends and takes.
-
-    Connects to the servers and asks for types, units, ranges, access levels and descriptions; subscribes to nothing.
-    What the format cannot say is told on standard error, once for each kind. Exit code 1 when a server does not tell
-    all of its address space, or a selection has no variables.
-    """
+def export(form: str, file: Path, table: Path | None, output: Path | None) -> None:
+    """Write a model of what this configuration sends and takes."""
     if form not in MODEL_FORMATS:
         typer.echo(f"gateway model export: there is no format {form!r}, only {', '.join(MODEL_FORMATS)}", err=True)
         raise typer.Exit(2)
@@ -101,12 +65,8 @@ def _described(config: Config, tables: list[SourceTable], file: Path | None) -> 
         raise ConfigError([f"{told}: make it again with `gateway model read`"]) from error
 
 
-@model.command("read")
-def read_servers(file: FileArgument, output: OutOption = None) -> None:
-    """Save what the servers say of the variables, so that models can be made without them (`--table`).
-
-    Exit code 1 when a server does not tell all of its address space, or a selection has no variables.
-    """
+def read_servers(file: Path, output: Path | None) -> None:
+    """Save what the servers say of the variables, so that models can be made without them (`--table`)."""
     with problems_told():
         config = load(file)
         tables, problems = _tables(config, None)

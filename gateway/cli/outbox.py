@@ -4,41 +4,17 @@ import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.filesize import decimal
 
-from gateway.cli.common import examples, measuring, problems_told
+from gateway.cli.common import measuring, problems_told
 from gateway.errors import EXIT_CANNOT_WRITE
 from gateway.outbox import Record
 from gateway.outbox import inspect as folders
 
-outbox = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="Inspect an outbox, copy its messages, or empty it.",
-    epilog=examples(
-        "gateway outbox show var/outbox",
-        "gateway outbox peek var/outbox -n 3",
-        "gateway outbox export var/outbox messages.jsonl",
-    ),
-)
 
-FolderArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FOLDER", help="Outbox: `outbox.path` of a configuration, or refused/… or dead-letters/… in it."
-    ),
-]
-ReaderOption = Annotated[
-    str | None,
-    typer.Option("--broker", help="Only messages that this broker has not acknowledged. [default: all]"),
-]
-
-
-@outbox.command()
-def show(folder: FolderArgument) -> None:
+def show(folder: Path) -> None:
     """Show how much is stored, for which brokers, in which files, and what was lost or damaged."""
     with problems_told(), measuring("reading") as progress:
         view = folders.show(folder, progress)
@@ -66,28 +42,15 @@ def show(folder: FolderArgument) -> None:
         typer.echo(f"copy of damaged data: {name}")
 
 
-@outbox.command()
-def peek(
-    folder: FolderArgument,
-    count: Annotated[int, typer.Option("-n", min=1, help="Number of messages.")] = 10,
-    broker: ReaderOption = None,
-) -> None:
+def peek(folder: Path, count: int, broker: str | None) -> None:
     """Print the oldest messages, one line of JSON each."""
     with problems_told():
         for record in folders.peek(folder, count, broker):
             typer.echo(_line(record))
 
 
-@outbox.command()
-def export(
-    folder: FolderArgument,
-    to: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, one line of JSON per message.")],
-    broker: ReaderOption = None,
-) -> None:
-    """Copy messages into a file. The outbox does not change, and a gateway may use it meanwhile.
-
-    Exit code 130 after Ctrl-C, 74 when the file cannot be written; the file then holds the messages copied so far.
-    """
+def export(folder: Path, to: Path, broker: str | None) -> None:
+    """Copy messages into a file. The outbox does not change, and a gateway may use it meanwhile."""
     count = 0
     try:
         with problems_told(), measuring("exporting") as progress, to.open("w", encoding="utf-8") as out:
@@ -106,11 +69,7 @@ def export(
     typer.echo(f"{count} messages written to {to}")
 
 
-@outbox.command()
-def purge(
-    folder: FolderArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
+def purge(folder: Path, yes: bool) -> None:
     """Remove all stored messages for good. No gateway may be using the outbox."""
     if not yes:
         typer.confirm(f"Remove all messages in {folder} for good?", abort=True)

@@ -3,11 +3,10 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from gateway.cli.common import FileArgument, counting, examples, problems_told, until_interrupted
+from gateway.cli.common import counting, problems_told, until_interrupted
 from gateway.cloud_load import (
     Group,
     assumptions,
@@ -31,24 +30,7 @@ from gateway.profiles.table import LIMITS
 from gateway.run.gateway import client_id_of
 from gateway.run.readiness import with_lines
 
-profile = typer.Typer(
-    no_args_is_help=True,
-    help="What clouds and brokers accept, each limit with its source, and whether a configuration keeps to it.",
-    epilog=examples(
-        "gateway profile list",
-        "gateway profile show aws-iot-core",
-        "gateway profile show my-cloud.yaml --json",
-        "gateway profile check my-gateway.yaml --tags 1200",
-        "gateway profile check my-gateway.yaml --plan",
-        "gateway profile enroll my-gateway.yaml",
-    ),
-)
 
-CHECKS = ("gateway profile check my-gateway.yaml --tags 1200", "gateway profile check my-gateway.yaml --plan")
-NameArgument = Annotated[str, typer.Argument(metavar="PROFILE", help="A name of `gateway profile list`, or a file.")]
-
-
-@profile.command("list", epilog=examples("gateway profile list"))
 def list_() -> None:
     """Print the profiles that come with the gateway."""
     for name in names_of_profiles():
@@ -56,10 +38,7 @@ def list_() -> None:
         typer.echo(f"{name:22}{found.title:44}MQTT {', '.join(found.login.versions)}")
 
 
-@profile.command(epilog=examples("gateway profile show azure-iot-hub", "gateway profile show my-cloud.yaml --json"))
-def show(
-    name: NameArgument, as_json: Annotated[bool, typer.Option("--json", help="Print the whole table as JSON.")] = False
-) -> None:
+def show(name: str, as_json: bool) -> None:
     """Print a profile: every limit with its source and the date it was read there."""
     with problems_told():
         found = profile_named(name)
@@ -70,21 +49,8 @@ def show(
         typer.echo(line)
 
 
-@profile.command(epilog=examples(*CHECKS))
-def check(
-    file: FileArgument,
-    plan: Annotated[bool, typer.Option("--plan", help="Connect to the OPC UA servers and count variables.")] = False,
-    tags: Annotated[
-        int, typer.Option(min=0, help="Variables to assume for each selection that only the server can count.")
-    ] = 0,
-) -> None:
-    """Check a configuration against the profiles of its brokers, without connecting to a cloud.
-
-    Topics, client ids, keep-alive, versions, TLS and logins from the file alone; messages and bytes per second, sizes,
-    messages per day and list prices from the numbers of variables: those that the file names, those of the servers
-    (`--plan`), or assumed ones (`--tags`). Exit code 1 when a cloud takes less than this makes, 78 when the
-    configuration has mistakes.
-    """
+def check(file: Path, plan: bool, tags: int) -> None:
+    """Check a configuration against the profiles of its brokers, without connecting to a cloud."""
     with problems_told():
         loaded = load_with_lines(file)
         config = loaded.config
@@ -109,17 +75,8 @@ def check(
         raise typer.Exit(1)
 
 
-@profile.command(epilog=examples("gateway profile enroll my-gateway.yaml --broker aws"))
-def enroll(
-    file: FileArgument,
-    name: Annotated[str, typer.Option("--broker", help="Which broker (default: the first with a profile).")] = "",
-    folder: Annotated[Path, typer.Option(help="Where key and request go.")] = Path("certs"),
-) -> None:
-    """Write a key and a certificate request for this gateway, and print what the cloud's console needs to know.
-
-    For AWS a policy with the least rights, for Event Grid client, topic space and permission, for IoT Hub and IoTDA the
-    device. Calls nothing. A key that is there stays.
-    """
+def enroll(file: Path, name: str, folder: Path) -> None:
+    """Write a key and a certificate request for this gateway, and print what the cloud's console needs to know."""
     with problems_told():
         config = load_with_lines(file).config
         brokers = with_profiles(config)

@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
 
 import structlog
 import typer
 
 from gateway.cancellation import unless_asked
-from gateway.cli.common import FileArgument, LogFormat, LogOption, problems_told, until_stopped
+from gateway.cli.common import problems_told, until_stopped
+from gateway.cli.words import LogFormat
 from gateway.commands.schema import schema as command_schema
 from gateway.config import Config
 from gateway.errors import ConfigError
@@ -48,19 +48,8 @@ SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
 }
 
 
-def run(
-    file: FileArgument,
-    log_format: LogOption = LogFormat.CONSOLE,
-    member: Annotated[
-        str | None, typer.Option(help="Name of this member of the group, where several run on one host.")
-    ] = None,
-) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C.
-
-    SIGHUP reloads the configuration file; a file with mistakes changes nothing. The gateway waits for servers and
-    brokers that are away, for any time. A file with `configuration.from` says where the configuration is pulled
-    from. Exit code 0 after a clean stop, 78 when the configuration has mistakes.
-    """
+def run(file: Path, log_format: LogFormat, member: str | None) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
     set_up_logs(log_format.value)
     with problems_told():
         running: list[Gateway] = []
@@ -133,19 +122,8 @@ def named(config: Config, member: str | None) -> Config:
     return config.model_copy(update={"group": config.group.model_copy(update={"member": member})})
 
 
-def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Configuration files, one per gateway.")],
-    look: Annotated[
-        bool, typer.Option("--files/--no-files", help="Also check the secrets, keys and folders on this machine.")
-    ] = True,
-) -> None:
-    """Check configuration files without connecting to anything.
-
-    Reports all mistakes at once, each with file, line, what is wrong and what is allowed. Secrets, keys, certificate
-    authorities and folders must exist and be usable, unless `--no-files` is given. Also says why each file with a
-    secret may be used, and warns of settings that are probably not intended, and of gateways with the same client id,
-    name or folder. Exit code 78 if there is a mistake.
-    """
+def validate(files: list[Path], look: bool) -> None:
+    """Check configuration files without connecting to anything."""
     with problems_told():
         pulled = {file: pull for file in files if (pull := load_pull(file)) is not None}
         for file, pull in pulled.items():
@@ -185,18 +163,8 @@ def _loaded(files: list[Path], look: bool) -> list[Loaded]:
     return every
 
 
-def schema(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="|".join(SCHEMAS), help="What the schema describes: the configuration, or a message format."
-        ),
-    ],
-) -> None:
-    """Print a JSON Schema: of the configuration (for editors), or of the messages of a format.
-
-    `api` prints the OpenAPI document of the live page's API.
-    """
+def schema(what: str) -> None:
+    """Print a JSON Schema: of the configuration (for editors), or of the messages of a format."""
     if what not in SCHEMAS:
         typer.echo(f"gateway schema: there is no schema {what!r}, only {', '.join(SCHEMAS)}", err=True)
         raise typer.Exit(2)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from getpass import getpass
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,35 +17,18 @@ from rich.live import Live
 from gateway.cli.common import problems_told, until_stopped
 from gateway.cli.streams import Streams
 from gateway.cli.watch_view import LineView, PictureView, View
+from gateway.cli.words import PASSWORD
 from gateway.link import Backoff, Link, keep_connected
 from gateway.logs import set_up_logs
 from gateway.mqtt.watch import Arrived, Login, watching
 from gateway.payload.read import PayloadReader, Reading, UnreadableError
 
 REDRAW_S = 0.5
-PASSWORD = "MQTT_PASSWORD"
 FOREIGN_LENGTH = 60
 
 
-def watch(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The broker, such as mqtt://127.0.0.1:1883.")],
-    topic: Annotated[
-        str, typer.Argument(metavar="[TOPIC]", help="Topic filter to subscribe to; '#' is all.")
-    ] = "factory/#",
-    lines: Annotated[
-        bool, typer.Option("--lines", help="Print one line per message instead of the table of streams.")
-    ] = False,
-    username: Annotated[
-        str | None,
-        typer.Option(help=f"User name; {PASSWORD} in the environment holds the password, else you are asked."),
-    ] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file of the trusted authorities, for mqtts://.")] = None,
-) -> None:
-    """Subscribe to a broker, show messages in any of the gateway's formats, and check that none is missing.
-
-    Every message carries its stream and sequence number, so repeats and gaps show. Exit code 1 when messages were
-    missing.
-    """
+def watch(url: str, topic: str, lines: bool, username: str | None, ca: Path | None) -> None:
+    """Subscribe to a broker, show messages in any of the gateway's formats, and check that none is missing."""
     set_up_logs("console")
     login = Login(username, password_of(username) if username else None, ca)
     watcher = Watcher()

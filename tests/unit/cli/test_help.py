@@ -10,10 +10,25 @@ from typer.testing import CliRunner
 
 from gateway.cli import COMMANDS, EXIT_CODES, cli
 from gateway.cli.late import Late
+from gateway.cli.lines import audit as audit_lines
+from gateway.cli.lines import browse as browse_lines
+from gateway.cli.lines import fleet as fleet_lines
+from gateway.cli.lines import importing as importing_lines
+from gateway.cli.lines import model as model_lines
+from gateway.commands.outcome import FINAL
+from gateway.config.broker import PRESENCE_TOPIC
+from gateway.importing.formats import IMPORT_FORMATS
+from gateway.modelling.formats import MODEL_FORMATS
+from gateway.opcua.space.browse import MAX_LEVELS
 
 TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema",), ("demo",), ("cert",), ("outbox",),
           ("audit",), ("command",), ("profile",), ("model",), ("import",), ("emulate",), ("init",),
           ("group",), ("doctor",), ("top",), ("tap",), ("tags",), ("losses",), ("password",), ("fleet",)]  # fmt: skip
+
+HEAVY = {
+    "asyncua", "aiomqtt", "aiohttp", "simpy", "numpy", "msgspec", "yaml", "cryptography", "structlog",
+    "gateway.config", "gateway.run", "gateway.opcua", "gateway.payload", "gateway.demo",
+}  # fmt: skip
 
 
 def told(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -40,27 +55,40 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_says(command: Late)
     assert " ".join(command.load().help.split()).startswith(command.summary)
 
 
-def test_help_and_completion_of_gateway_import_no_command() -> None:
-    """CPU that every TAB would cost: without a command named, nothing of the gateway's own work is imported."""
-    for words, environment in (
-        (["--help"], {}),
-        ([], {"_GATEWAY_COMPLETE": "complete_bash", "COMP_WORDS": "gateway r", "COMP_CWORD": "1"}),
+def test_help_and_completion_import_nothing_that_does_the_work() -> None:
+    """CPU that every TAB would cost: all help, and the completion of names and options."""
+    program = (
+        "import sys; from gateway.cli import COMMANDS, cli\n"
+        "for words in WORDS or [[each.name, '--help'] for each in COMMANDS]:\n"
+        "    try: cli(words, prog_name='gateway')\n"
+        "    except SystemExit: pass\n"
+        f"print({HEAVY!r} & {{'.'.join(name.split('.')[:2]) for name in sys.modules}} or 'nothing')"
+    )
+    completion = {"_GATEWAY_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
+    for words, environment, says in (
+        ([["--help"]], {}, "run"),
+        ([], {}, "--publish"),
+        ([[]], completion | {"COMP_WORDS": "gateway r", "COMP_CWORD": "1"}, "run"),
+        ([[]], completion | {"COMP_WORDS": "gateway import t"}, "telegraf"),
     ):
-        program = (
-            "import sys; from gateway.cli import cli\n"
-            f"try: cli({words!r}, prog_name='gateway')\n"
-            "finally: print({'asyncua', 'simpy', 'gateway.config', 'gateway.cli.running'} & set(sys.modules))"
-        )
         done = subprocess.run(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", program.replace("WORDS", repr(words))],
             check=False,
             env=os.environ | environment,
             text=True,
             capture_output=True,
             timeout=60,
         )
-        assert "run" in done.stdout
-        assert done.stdout.splitlines()[-1] == "set()"
+        assert says in done.stdout, done.stderr
+        assert done.stdout.splitlines()[-1] == "nothing"
+
+
+def test_what_the_lines_repeat_is_what_the_work_has() -> None:
+    """Names that help shows stand beside it, so that it does not import who knows them."""
+    assert {name: form.about for name, form in IMPORT_FORMATS.items()} == importing_lines.FORMATS
+    assert {name: form.about for name, form in MODEL_FORMATS.items()} == model_lines.FORMATS
+    assert (audit_lines.FINAL, browse_lines.MAX_LEVELS) == (FINAL, MAX_LEVELS)
+    assert fleet_lines.PRESENCE_TOPIC == PRESENCE_TOPIC
 
 
 def test_the_exit_codes_are_in_the_help_and_in_the_documents() -> None:

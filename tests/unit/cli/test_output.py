@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gateway.cli.common import write_all_of_it
+from gateway.cli.words import write_all_of_it
 
 
 class Terminal(io.RawIOBase):

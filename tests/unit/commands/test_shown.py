@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.command_requests import Verb, Wish, body_of
+from gateway.cli.command_requests import Wish, body_of
+from gateway.cli.verbs import Verb
 from gateway.commands.arrival import hall_of, read
 from gateway.commands.codecs.choose import CODECS
 from gateway.commands.request import OPERATIONS
