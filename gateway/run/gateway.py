@@ -30,6 +30,7 @@ from gateway.pipeline.routing import Encoded, Routing, SourceRoutes
 from gateway.pipeline.standing import MOST_GAPS, Standing
 from gateway.pipeline.tap import Tap
 from gateway.run.added import Added
+from gateway.run.admission import Admission
 from gateway.run.history import History
 from gateway.run.taking import Reload
 from gateway.telemetry.traces import Traces
@@ -127,6 +128,8 @@ class Gateway:
     """What may be asked of the sources that are connected."""
     reload: Reload | None = None
     """Where a changed configuration comes from.  None: it cannot change."""
+    admission: Admission = field(default_factory=Admission)
+    """Who connects to a server now."""
     refused: tuple[float, str] | None = None
     """Unix time at which the last changed configuration was refused, and why.  None: it was taken, or none came."""
     happened: Happened = field(default_factory=Happened)

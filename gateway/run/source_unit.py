@@ -158,7 +158,10 @@ class SourceUnit:
         gateway, source, repeat = self._gateway, self._source, not self._was_read and retains(self._gateway.config)
         describe = describes_types(gateway.config)
         await gateway.confirm(f"source/{self.name}")
-        async with self._connect(source, metrics, mark, describe=describe, repeat=repeat) as opened:
+        async with AsyncExitStack() as connection:
+            async with gateway.admission.turn():
+                connecting = self._connect(source, metrics, mark, describe=describe, repeat=repeat)
+                opened = await connection.enter_async_context(connecting)
             self._was_read = True
             if source != self._source and isinstance(opened, Growing):  # it changed meanwhile
                 opened.grow(self._source)

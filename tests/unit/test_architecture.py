@@ -32,9 +32,9 @@ ROOM_ORDERS = {
         "codec", "session", "space", "subscription", "operations", "explore", "facts", "meeting", "opening",
     ),
     "gateway.run": (
-        "added", "added_file", "changes", "taking", "pulling", "history", "gateway", "itself", "commands", "health",
-        "life", "sink_kinds", "source_unit", "sink_unit", "state", "search", "tapping", "acts", "inside", "readiness",
-        "reconcile", "app",
+        "admission", "added", "added_file", "changes", "taking", "pulling", "history", "gateway", "itself", "commands",
+        "health", "life", "sink_kinds", "source_unit", "sink_unit", "state", "search", "tapping", "acts", "inside",
+        "readiness", "reconcile", "app",
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""
