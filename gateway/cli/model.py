@@ -23,6 +23,9 @@ from gateway.opcua.facts import Described, described
 from gateway.opcua.operations.server import ServerOperations
 from gateway.opcua.session.refusals import Refusal
 
+OF_BROKERS = ("aas", "aasx", "asyncapi", "wot")
+"""Formats that describe how brokers are reached, which they know of MQTT."""
+
 
 def export(form: str, file: Path, table: Path | None, output: Path | None) -> None:
     """Write a model of what this configuration sends and takes."""
@@ -31,7 +34,9 @@ def export(form: str, file: Path, table: Path | None, output: Path | None) -> No
         raise typer.Exit(2)
     with problems_told():
         told = Told()
-        config = _of_mqtt(load(file), told)
+        config = load(file)
+        if form in OF_BROKERS:
+            config = _of_mqtt(config, told)
         tables, problems = _tables(config, table)
         made = MODEL_FORMATS[form].write(_described(config, tables, table), told)
         write(made, output)
@@ -45,7 +50,7 @@ def _of_mqtt(config: Config, told: Told) -> Config:
     """The configuration with the brokers that models describe.  Raises `ConfigError` when there is none."""
     known = tuple(broker for broker in config.all_brokers if broker.is_mqtt)
     if not known:
-        raise ConfigError(["models describe topics and brokers of MQTT, and this configuration has no such broker"])
+        raise ConfigError(["this format describes brokers of MQTT, and the configuration has none"])
     if len(known) == len(config.all_brokers):
         return config
     for broker in config.all_brokers:

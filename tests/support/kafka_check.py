@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -56,19 +57,43 @@ async def send_all(session: Session, half_way: Callable[[], object] = lambda: No
     return {(await outcome).verdict for outcome in outcomes}
 
 
-def read_back(config: BrokerConfig, count: int) -> tuple[dict[str, list[int]], dict[str, set[int]], list[bytes]]:
-    """By stream: the numbers in the order of their partition, and its partitions; and all payloads.  Blocks."""
+Head = dict[str, bytes]
+
+
+def reading(config: BrokerConfig) -> Consumer:
+    """A consumer of the whole topic from its beginning.  Blocks."""
     settings = {k: v for k, v in settings_of(config, "check").items() if k.partition(".")[0] in SHARED}
     consumer = Consumer({**settings, "group.id": "gateway-check", "enable.auto.commit": False})
     topic = config.kafka_or_default.topic
     parts = consumer.list_topics(topic, timeout=30).topics[topic].partitions
     consumer.assign([TopicPartition(topic, part, 0) for part in parts])
+    return consumer
+
+
+def taken(consumer: Consumer, count: int) -> Iterator[tuple[Head, Record]]:
+    """At most so many records, each with its headers."""
+    for record in consumer.consume(count, 0.5):
+        yield {k: v for k, v in dict(record.headers() or []).items() if isinstance(v, bytes)}, record
+
+
+def read_all(config: BrokerConfig) -> list[tuple[Head, bytes]]:
+    """Headers and payload of every record, in the order of each partition.  Blocks."""
+    consumer, found = reading(config), list[tuple[Head, bytes]]()
+    ends = [consumer.get_watermark_offsets(part, timeout=30)[1] for part in consumer.assignment()]
+    while len(found) < sum(ends):
+        found += [(head, record.value() or b"") for head, record in taken(consumer, 500)]
+    consumer.close()
+    return found
+
+
+def read_back(config: BrokerConfig, count: int) -> tuple[dict[str, list[int]], dict[str, set[int]], list[bytes]]:
+    """By stream: the numbers in the order of their partition, and its partitions; and all payloads.  Blocks."""
+    consumer = reading(config)
     numbers, places, payloads = dict[str, list[int]](), dict[str, set[int]](), list[bytes]()
     end_s = time.monotonic() + 30
     while len(payloads) < count:
         assert time.monotonic() < end_s, f"{len(payloads)} of {count} records arrived"
-        for record in consumer.consume(min(count - len(payloads), 500), 0.5):
-            head = {k: v for k, v in dict(record.headers() or []).items() if isinstance(v, bytes)}
+        for head, record in taken(consumer, min(count - len(payloads), 500)):
             stream = head["stream"].decode()
             assert record.key() == head["stream"]
             numbers.setdefault(stream, []).append(int(head["seq"]))

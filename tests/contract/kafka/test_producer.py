@@ -83,7 +83,7 @@ def test_a_frozen_broker_ends_the_session_and_the_next_one_delivers() -> None:
         config = config_of(cluster, ack_timeout="1500ms", connect_timeout="1s")
         async with opened(config) as session:
             os.kill(cluster.process.pid, signal.SIGSTOP)
-            assert await lost(session) == "timeout"
+            assert await lost(session) in ("timeout", "cut"), "whichever librdkafka notices first"
         with pytest.raises(Unavailable, match="cannot be reached"):
             async with opened(config):
                 pass
