@@ -73,7 +73,7 @@ class Stamp:
 def most_bytes(message: Message) -> int:
     """The largest size of its record: UTF-8 has up to four bytes per character, a JSON text six."""
     names = len(message.stream) + len(message.topic) + len(message.source) + len(message.content_type)
-    properties = sum(6 * (len(key) + len(value)) + 8 for key, value in message.properties)
+    properties = sum(6 * (len(key) + len(value)) + 8 for key, value in message.properties) if message.properties else 0
     return HEAD.size + 4 * names + properties + len(message.payload)
 
 

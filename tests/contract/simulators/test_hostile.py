@@ -7,6 +7,7 @@ import socket
 import subprocess
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asyncua import ua
@@ -52,7 +53,7 @@ def test_a_client_that_never_reads_does_not_fill_the_servers_memory() -> None:
             assert isinstance(theirs, asyncio.Transport)
             for end, buffer in ((transport, socket.SO_RCVBUF), (theirs, socket.SO_SNDBUF)):  # else megabytes fit there
                 end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 2**16)
-            pending = []
+            pending: list[asyncio.Future[Any]] = []
             while theirs.is_reading():
                 assert len(pending) < 200, "the server takes whatever comes"
                 pending.append(asyncio.ensure_future(client.session._send_request(request, timeout=60)))
