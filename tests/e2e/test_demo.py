@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from gateway.opcua.session.certificates import load
-from tests.support.programs import ROOT, processes_that_name, wait_until
+from tests.support.programs import ROOT, processes_that_name, ran, wait_until
 
 pytestmark = pytest.mark.xdist_group("usual ports")  # one demo at a time has them
 
@@ -42,8 +43,17 @@ def balanced(summary: dict[str, object]) -> bool:
     return summary["received"] == sum(part for part in parts if isinstance(part, int))
 
 
-def test_twenty_seconds_of_demo_carry_hundreds_of_values_and_lose_none() -> None:
-    summary = run_demo("--duration", "20")
+@pytest.fixture(scope="module")
+def twenty_seconds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], Path]:
+    """The sums of a demo, and the folder of its state."""
+    state = tmp_path_factory.mktemp("state")
+    return run_demo("--duration", "20", "--state", str(state)), state
+
+
+def test_twenty_seconds_of_demo_carry_hundreds_of_values_and_lose_none(
+    twenty_seconds: tuple[dict[str, object], Path],
+) -> None:
+    summary, _ = twenty_seconds
     assert set(summary) >= PROMISED
     assert balanced(summary)
     assert summary["dropped"] == 0
@@ -53,11 +63,13 @@ def test_twenty_seconds_of_demo_carry_hundreds_of_values_and_lose_none() -> None
     assert summary["parts_good"] > 0
 
 
-def test_gateway_and_simulators_are_encrypted_and_exchange_only_certificates(tmp_path: Path) -> None:
-    summary = run_demo("--duration", "5", "--state", str(tmp_path))
-    strongest = json.loads((tmp_path / "pki" / "strongest.json").read_text())
+def test_gateway_and_simulators_are_encrypted_and_exchange_only_certificates(
+    twenty_seconds: tuple[dict[str, object], Path],
+) -> None:
+    summary, state = twenty_seconds
+    strongest = json.loads((state / "pki" / "strongest.json").read_text())
     assert strongest == {summary["endpoint"]: [1, 2]}  # SignAndEncrypt, Aes256_Sha256_RsaPss
-    shown = [*(tmp_path / "pki" / "trusted").iterdir(), *(tmp_path / "simulator-pki" / "trusted").iterdir()]
+    shown = [*(state / "pki" / "trusted").iterdir(), *(state / "simulator-pki" / "trusted").iterdir()]
     assert len({load(path.read_bytes()).fingerprint(SHA256()) for path in shown}) == 2
     assert not [path for path in shown if b"PRIVATE" in path.read_bytes()]
 
@@ -120,22 +132,33 @@ def demo_shown(folder: Path, *options: str) -> Iterator[Path]:
             demo.wait(60)
 
 
-@pytest.mark.parametrize(("options", "code"), [((), 69), (("--open",), 0)])
-def test_opc_ua_clients_without_a_certificate_connect_if_configured(
-    tmp_path: Path, options: tuple[str, ...], code: int
+def delivered(address: str) -> float:
+    """How many values have been delivered, by the metrics."""
+    with urllib.request.urlopen(f"{address}/metrics", timeout=30) as answer:
+        return sum(map(float, re.findall(r"^gateway_values_delivered_total{.*} (.*)$", answer.read().decode(), re.M)))
+
+
+def browsed(log: Path) -> int:
+    """The exit code of an OPC UA client without a certificate."""
+    endpoint = re.findall(r"(opc\.tcp://127\.0\.0\.1:\d+)\D", log.read_text())[-1]
+    return ran("gateway", "browse", endpoint, "--insecure", within_s=60).returncode
+
+
+def test_opc_ua_clients_without_a_certificate_connect_with_open(tmp_path: Path) -> None:
+    with demo_shown(tmp_path, "--open") as log:
+        assert browsed(log) == 0
+
+
+def test_clients_without_a_certificate_are_refused_and_ctrl_c_ends_everything_and_prints_the_sums(
+    tmp_path: Path,
 ) -> None:
-    with demo_shown(tmp_path, *options) as log:
-        endpoint = re.findall(r"(opc\.tcp://127\.0\.0\.1:\d+)\D", log.read_text())[-1]
-        browse = [sys.executable, "-m", "gateway", "browse", endpoint, "--insecure"]
-        assert subprocess.run(browse, cwd=ROOT, capture_output=True, timeout=60, check=False).returncode == code
-
-
-def test_ctrl_c_ends_everything_and_prints_the_sums(tmp_path: Path) -> None:
     with demo_shown(tmp_path) as log:
+        assert browsed(log) == 69
         address = re.findall(r"http://127\.0\.0\.1:\d+", log.read_text())[-1]
-        tap = [sys.executable, "-m", "gateway", "tap", address, "--count", "100", "--json", "--source", "demo"]
-        told = subprocess.run(tap, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
-        passed = [json.loads(line) for line in told.splitlines()]
+        wait_until(lambda: delivered(address) > 0, "values to flow")
+        tapped = ran("gateway", "tap", address, "--count", "100", "--json", "--source", "demo", within_s=60)
+        assert tapped.returncode == 0, tapped.stderr
+        passed = [json.loads(line) for line in tapped.stdout.splitlines()]
         assert ({each["stage"] for each in passed}, len(passed)) == ({"decode", "shape", "encode"}, 100)
     assert "delivered" in log.read_text().splitlines()[-11]
     wait_until(lambda: not processes_that_name(str(tmp_path)), "every process to end")
@@ -145,17 +168,12 @@ def test_mistakes_in_the_configuration_exit_with_78(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("sources: [{name: a, url: http://x, select: []}]\nbrokr: {url: mqtt://x}\n")
     for command in ("validate", "run"):
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", command, str(path)], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        done = ran("gateway", command, str(path))
         assert done.returncode == 78
         assert len([line for line in done.stderr.splitlines() if f"{path}:" in line]) >= 3
 
 
 def test_validate_reports_a_valid_configuration() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "validate", "config/gateway.yaml"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = ran("gateway", "validate", "config/gateway.yaml")
     assert done.returncode == 0
     assert "is fine" in done.stdout

@@ -10,7 +10,7 @@ import pytest
 from tests.support.programs import ROOT, ran
 
 
-def simulators(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+def simulators(*arguments: str, hash_seed: str) -> subprocess.CompletedProcess[str]:
     """Run `simulators` with an order of sets and dictionaries of its own."""
     command, environment = [sys.executable, "-m", "simulators", *arguments], {**os.environ, "PYTHONHASHSEED": hash_seed}
     return subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=300, check=False)
@@ -18,11 +18,12 @@ def simulators(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedPro
 
 @pytest.mark.parametrize("plant", ["config/plant.yaml", "config/plants/end-of-line.yaml"])
 def test_every_process_makes_the_same_trace(plant: str) -> None:
-    runs = [simulators("trace", plant, "--seed", "7", "--until", "1800", hash_seed=seed) for seed in ("1", "2")]
+    command = ("trace", plant, "--until", "1800", "--seed")
+    runs = [simulators(*command, "7", hash_seed=seed) for seed in ("1", "2")]
     last = [run.stdout.splitlines()[-1] for run in runs]
     assert last[0].startswith("sha256 ")
     assert runs[0].stdout == runs[1].stdout
-    other = simulators("trace", plant, "--seed", "8", "--until", "1800")
+    other = ran("simulators", *command, "8")
     assert other.stdout.splitlines()[-1] != last[0]
 
 
