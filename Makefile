@@ -36,9 +36,13 @@ demo: $(VENV)/made ## a connected factory, end to end, in this terminal (ARGS="-
 
 test: $(VENV)/made-test ## everything: style, types, all tests (installs the peers they need)
 	@sh tests/install-peers
-	@$(MAKE) --no-print-directory check
-	@# in the order of the tree, in which what takes longest comes first; three at once on two cores, as a third of the time is waiting
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@# Types are checked beside the tests, whose processors idle now and then, and are told after them.
+	@# Tests run in the order of the tree, in which what takes longest comes first; three at once on two cores, as a third
+	@# of the time is waiting.
+	@mkdir -p var; $(BIN)/mypy >var/types.txt 2>&1 & types=$$!; trap "kill $$types 2>/dev/null" EXIT; \
+		$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS); failed=$$?; \
+		wait $$types || failed=1; cat var/types.txt; exit $$failed
 
 test-unit: $(VENV)/made-test ## the fast part of the tests
 	@$(BIN)/python -m pytest -q tests/unit -m "not slow" -n auto $(ARGS)
