@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.importing import benthos, csv_tags, opc_publisher, telegraf, thingsboard
+from gateway.importing import benthos, csv_tags, node_red, opc_publisher, telegraf, thingsboard
 from gateway.importing.imported import Imported
 
 
@@ -23,5 +23,8 @@ IMPORT_FORMATS: Mapping[str, ImportFormat] = {
     "thingsboard": ImportFormat("opcua.json of ThingsBoard's gateway", lambda path, url: thingsboard.read(path)),
     "telegraf": ImportFormat("inputs.opcua, opcua_listener of Telegraf (TOML)", lambda path, url: telegraf.read(path)),
     "benthos-umh": ImportFormat("input opcua of benthos-umh (YAML)", lambda path, url: benthos.read(path)),
+    "node-red": ImportFormat(
+        "flows.json of Node-RED, with node-red-contrib-opcua", lambda path, url: node_red.read(path)
+    ),
     "csv": ImportFormat("a table of tags, as of `gateway browse --csv`", csv_tags.read),
 }

@@ -12,6 +12,7 @@ FORMATS = {
     "thingsboard": "opcua.json of ThingsBoard's gateway",
     "telegraf": "inputs.opcua, opcua_listener of Telegraf (TOML)",
     "benthos-umh": "input opcua of benthos-umh (YAML)",
+    "node-red": "flows.json of Node-RED, with node-red-contrib-opcua",
     "csv": "a table of tags, as of `gateway browse --csv`",
 }
 """Each with what it is; a test holds that these are all."""

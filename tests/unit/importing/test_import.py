@@ -134,6 +134,26 @@ input:
           autoReconnect: true
 output: {stdout: {}}
 """
+NODE_RED = json.dumps(
+    [
+        {"id": "t", "type": "tab", "label": "Flow 1"},
+        {"id": "e", "type": "OpcUa-Endpoint", "endpoint": "opc.tcp://press:4840", "secpol": "Basic256Sha256",
+         "secmode": "SignAndEncrypt", "none": False, "login": True, "usercert": False},
+        {"id": "b", "type": "mqtt-broker", "broker": "broker.example", "port": "8883", "usetls": True},
+        {"id": "i", "type": "OpcUa-Item", "item": "ns=2;s=Temp", "datatype": "Double", "name": "Temperature",
+         "wires": [["c", "w"]]},
+        {"id": "j", "type": "inject", "topic": "ns=2;i=7", "wires": [["c"]]},
+        {"id": "k", "type": "OpcUa-Item", "item": "i=2258", "wires": [["r"]]},
+        {"id": "off", "type": "OpcUa-Item", "item": "i=1", "d": True, "wires": [["c"]]},
+        {"id": "c", "type": "OpcUa-Client", "endpoint": "e", "action": "monitor", "deadbandtype": "a",
+         "deadbandvalue": 0.5, "time": "500", "timeUnit": "ms", "certificate": "n", "wires": [["f"]]},
+        {"id": "r", "type": "OpcUa-Client", "endpoint": "e", "action": "read", "time": 10, "timeUnit": "s",
+         "wires": []},
+        {"id": "w", "type": "OpcUa-Client", "endpoint": "e", "action": "write", "wires": []},
+        {"id": "f", "type": "function", "name": "scale", "func": "return msg", "wires": [["m"]]},
+        {"id": "m", "type": "mqtt out", "topic": "hall/press", "broker": "b", "qos": "1", "wires": []},
+    ]
+)  # fmt: skip
 CSV = """\ufeffnode;name;type;unit;sampling_interval;deadband;priority;metric;field.Line;colour\r
 "nsu=urn:x;s=a";'=Temp;Double;°C;250ms;0,5;;x;7;red\r
 /Objects/b;"b;1";;;;;state;;;\r
@@ -179,6 +199,26 @@ def test_benthos(tmp_path: Path) -> None:
     assert "write `subtree`" in "\n".join(told)
 
 
+def test_node_red(tmp_path: Path) -> None:
+    config, told = imported("node-red", NODE_RED, tmp_path)
+    subscribed, polled = config.sources
+    assert (subscribed.url, subscribed.publishing_interval) == ("opc.tcp://press:4840", 0.5)
+    assert subscribed.username == "change-me"
+    assert subscribed.security is not None
+    assert (subscribed.security.policy, subscribed.security.mode) == ("Basic256Sha256", "SignAndEncrypt")
+    temperature, speed = subscribed.select
+    assert (temperature.node, temperature.name, temperature.deadband) == ("ns=2;s=Temp", "Temperature", 0.5)
+    assert temperature.fields == {"path": "hall/press"}
+    assert speed.node == "ns=2;i=7"
+    assert (polled.mode, [each.node for each in polled.select]) == ("poll", ["i=2258"])
+    assert config.all_brokers[0].url == "mqtts://broker.example:8883"
+    assert config.payload.topic == "{path}"
+    text = "\n".join(told)
+    assert "function scale: has no counterpart" in text
+    assert "write is not supported: allow it in `commands`" in text
+    assert "the login is in flows_cred.json" in text
+
+
 def test_a_table_of_tags_as_a_spreadsheet_saves_it(tmp_path: Path) -> None:
     config, told = imported("csv", CSV, tmp_path)
     [source] = config.sources
@@ -212,6 +252,7 @@ def of(nodes: bytes) -> bytes:
         ("opc-publisher", of(b'[{"Id": "x"}]'), "has no variables that the gateway could read"),
         ("opc-publisher", b'[{"DataSetPublishingInterval": NaN}]', "NaN is no number of JSON"),
         ("opc-publisher", of(b'[], "DataSetPublishingIntervalTimespan": "1h"'), "write [days.]hours:minutes:seconds"),
+        ("node-red", b"{}", "FILE: must be an array of nodes"),
         ("thingsboard", b"[]", "FILE: must be an object with server and mapping"),
         ("thingsboard", b"{}", "FILE: server: is missing"),
         ("telegraf", b"x", "FILE: is not TOML: "),
