@@ -15,7 +15,6 @@ import typer
 from gateway.cancellation import unless_asked
 from gateway.cli.common import problems_told, until_stopped
 from gateway.cli.words import LogFormat
-from gateway.commands.schema import schema as command_schema
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.link import Link
@@ -38,12 +37,24 @@ from gateway.run.readiness import (
 )
 from gateway.run.taking import Reload
 from gateway.stop_deadline import STOP_S
-from gateway.web.openapi import openapi
+
+
+def _command_schema() -> dict[str, object]:
+    from gateway.commands.schema import schema  # nobody who runs pays for the import
+
+    return schema()
+
+
+def _api_schema() -> dict[str, object]:
+    from gateway.web.openapi import openapi
+
+    return openapi(version("connected-factory"))
+
 
 SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
     "config": Config.model_json_schema,
-    "command": command_schema,
-    "api": lambda: openapi(version("connected-factory")),
+    "command": _command_schema,
+    "api": _api_schema,
     **{name: form.schema for name, form in FORMATS.items()},
 }
 

@@ -16,7 +16,7 @@ _Instant = Annotated[str, Field(min_length=1, max_length=40, json_schema_extra={
 
 
 class Described(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 _TAGS_OR_EVERY = ConfigDict(json_schema_extra={"oneOf": [{"required": ["tags"]}, {"required": ["every"]}]})
@@ -189,7 +189,7 @@ class Node(BaseModel):
 class ResultOfOne(BaseModel):
     """The outcome of one variable, method or browsed node, or of the gateway itself."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, defer_build=True)
     tag: str
     outcome: Literal["done", "refused", "failed", "expired", "unknown"]
     reason: str | None = None

@@ -9,6 +9,7 @@ The subpackages; each imports only from those before it:
 - `explore` and `opening`: the functions that other packages call.
 """
 
+from gateway.opcua import client_alone  # noqa: F401 - first, because it imports asyncua without its server
 from gateway.opcua.opening import Source, open_source
 from gateway.opcua.session.learned import Learned
 

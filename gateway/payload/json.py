@@ -28,7 +28,7 @@ from gateway.payload.timestamps import TIME_SOURCES, framed_bytes_of
 
 
 class Described(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 class JsonValue(Described):

@@ -46,7 +46,7 @@ _MORE_THAN_VALUES = 700
 
 
 class OmpMetadata(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
     timestamp: str
     """When the message was made of the value: the server's time of it, else the source's."""
     senderIdentifier: dict[str, str]  # noqa: N815 - a name of theirs
@@ -56,7 +56,7 @@ class OmpMetadata(BaseModel):
 
 
 class OmpPayload(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
     dataSource: dict[str, str]  # noqa: N815
     data: dict[str, object] | None = None
     """A value, or the `eventProperties` of an event."""
@@ -68,7 +68,7 @@ class OmpPayload(BaseModel):
 class OmpMessage(BaseModel):
     """Telemetry, or an alarm."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
     id: str
     """A GUID that follows from stream and number."""
     namespace: str = Field(pattern=r"^(iot\.models\.messages).*")

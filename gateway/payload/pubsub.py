@@ -118,7 +118,7 @@ class MetaDataMessage(Described):
 class StatusMessage(Described):
     """A NetworkMessage with the state of the gateway.  Retained."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
     MessageId: str
     MessageType: Literal["ua-status"]
     PublisherId: str

@@ -34,7 +34,7 @@ _NULL_TYPES = {1: "B", 10: "D", 11: "D", 12: "S", **dict.fromkeys((2, 3, 4, 5, 6
 
 
 class Open(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 class Timestamp(Open):

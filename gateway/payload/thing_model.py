@@ -30,7 +30,7 @@ MOST_NAME = 50
 
 
 class ThingMessage(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
     stream: str
     seq: int
     method: Literal["report", "thing.event.property.post"]

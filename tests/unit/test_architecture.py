@@ -29,7 +29,8 @@ SIMULATORS_ORDER = (
 )  # fmt: skip
 ROOM_ORDERS = {
     "gateway.opcua": (
-        "codec", "session", "space", "subscription", "operations", "explore", "facts", "meeting", "opening",
+        "client_alone", "codec", "session", "space", "subscription", "operations", "explore", "facts", "meeting",
+        "opening",
     ),
     "gateway.run": (
         "admission", "added", "added_file", "changes", "taking", "pulling", "history", "gateway", "itself", "commands",
