@@ -15,11 +15,16 @@ from prometheus_client import generate_latest
 from gateway.config import Config, OpenTelemetryConfig
 from gateway.errors import ConfigError
 from gateway.metrics import Metrics
+from gateway.model import Message
+from gateway.pipeline.delivered import Delivered
+from gateway.pipeline.routing import Encoded, SourceRoutes
 from gateway.telemetry.export import Exporter
 from gateway.telemetry.lines import Line
 from gateway.telemetry.sending import Sending, telling
 from gateway.telemetry.spans import Span
+from gateway.telemetry.traces import Traces
 from gateway.telemetry.waiting import Waiting
+from tests.support.composition import Composition
 from tests.support.otlp import collector, plain
 from tests.support.ports import free_port
 
@@ -166,16 +171,38 @@ def test_without_the_sdk_the_configuration_says_what_to_install(monkeypatch: pyt
     run(body())
 
 
-def test_a_gateway_without_traces_has_the_loops_of_one_that_knows_of_none() -> None:
+def test_a_gateway_without_traces_has_the_loops_of_one_that_knows_of_none(tmp_path: Path) -> None:
+    composition = Composition(tmp_path)
+
     async def body() -> None:
         with collector() as found:
             async with telling(configured(found.port, traces=0), Metrics()) as traces:
                 assert traces is None
-        raw = configured(1).model_dump() | {"opentelemetry": None}
-        async with telling(Config.model_validate(raw), Metrics()) as traces:
-            assert traces is None
+        async with composition.running():
+            gateway = composition.gateway
+            assert type(gateway.routes_of("s")) is SourceRoutes
+            assert gateway.on_stored == gateway.count_left_out
+            assert [type(queue._delivered) for queue in gateway.queues.values()] == [Delivered, Delivered]
 
     run(body())
+
+
+def test_a_traced_batch_is_seen_at_every_hop_and_the_others_at_none() -> None:
+    spans: list[Span] = []
+    traces = Traces(3, spans.append, now_ns=iter(range(10, 10**6, 10)).__next__)
+    seen = [traces.next_is_traced for _ in range(7)]
+    assert [n for n, traced in enumerate(seen) if traced] == [0, 3, 6]
+    message = Message(topic="f/a", payload=b"x", stream="s", seq=5, values=2, source="press")
+    traces.encoded("press", 0, 2, (("s", 5),))
+    stored: list[Encoded] = []
+    traces.stored(stored.append)(Encoded([message]))
+    traces.acknowledged(message, time.monotonic())
+    traces.acknowledged(message.__class__(topic="f/b", payload=b"", stream="s", seq=6, values=1), time.monotonic())
+    assert stored == [Encoded([message])]
+    assert [span.name for span in spans] == ["encode", "store", "batch", "wait", "publish"]
+    assert {span.trace for span in spans} == {spans[2].trace}
+    assert {span.parent for span in spans if span.name != "batch"} == {spans[2].id}
+    assert all(span.began_ns <= span.ended_ns for span in spans)
 
 
 def test_sending_ends_in_order_when_nothing_came() -> None:
