@@ -65,6 +65,7 @@ def test_no_service_writes_a_volume_or_sees_a_secret_of_another() -> None:
     assert {volume: who for volume, who in writers.items() if len(who) > 1} == {}
     assert secrets == {
         "secrets": {"mosquitto"}, "gateway-secrets": {"gateway"}, "gateway-seattle-secrets": {"gateway-seattle"},
+        "gateway-hall-secrets": {"member-a", "member-b", "member-c"},  # one gateway, on three hosts
     }  # fmt: skip
 
 
