@@ -6,8 +6,6 @@ import os
 import pty
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.forked import fork
 from tests.support.opcua_server import NAMESPACE, OpcuaServer, opcua_server
 from tests.support.programs import ran
 from tests.support.published_nodes import EVERY_FIELD
@@ -38,10 +37,7 @@ class Terminal:
     def __init__(self, *arguments: str) -> None:
         master, slave = pty.openpty()
         self.master = master
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # as in a container
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment
-        )
+        self.process = fork("gateway", *arguments, streams=(slave, slave, slave))
         os.close(slave)
         self.text = ""
 

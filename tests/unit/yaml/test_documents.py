@@ -138,9 +138,7 @@ def test_an_escape_that_is_not_a_character_is_reported(problems: Problems, escap
     assert told.startswith("1: ")
 
 
-@pytest.mark.parametrize(
-    "text", [BOMB, MERGE_BOMB, "[" * 1_000_000, "- " * 200_000], ids=["bomb", "merge", "deep", "-"]
-)
+@pytest.mark.parametrize("text", [BOMB, MERGE_BOMB, "[" * 250_000, "- " * 100_000], ids=["bomb", "merge", "deep", "-"])
 def test_a_document_built_to_explode_takes_no_memory(problems: Problems, text: str) -> None:
     tracemalloc.start()
     try:
