@@ -18,6 +18,7 @@ from gateway.cli.common import problems_told, until_stopped
 from gateway.cli.streams import Streams
 from gateway.cli.watch_view import LineView, PictureView, View
 from gateway.cli.words import PASSWORD
+from gateway.errors import ConfigError
 from gateway.link import Backoff, Link, keep_connected
 from gateway.logs import set_up_logs
 from gateway.mqtt.watch import Arrived, Login, watching
@@ -33,10 +34,18 @@ def watch(url: str, topic: str, lines: bool, username: str | None, ca: Path | No
     login = Login(username, password_of(username) if username else None, ca)
     watcher = Watcher()
     with problems_told(), _view(lines) as view:
+        _by_mqtt(url)
         until_stopped(lambda stop: _watch(url, topic, login, watcher, view, stop))
     typer.echo(watcher.streams.summary)
     if watcher.streams.total("missing"):
         raise typer.Exit(1)
+
+
+def _by_mqtt(url: str) -> None:
+    """Raises `ConfigError` for a broker that does not speak MQTT."""
+    others = {"nats": "nats sub 'factory.>'", "tls": "nats sub 'factory.>'", "kafka": "kcat -C", "kafkas": "kcat -C"}
+    if (tool := others.get(url.partition(":")[0].lower())) is not None:
+        raise ConfigError([f"watch reads MQTT only: `{tool}` shows what is at {url.partition(':')[0]}://"])
 
 
 def password_of(username: str) -> str | None:

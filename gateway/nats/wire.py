@@ -94,7 +94,9 @@ def _status(head: bytes) -> int:
 
 def header_text(text: str) -> str:
     """A text as a header carries it: without the ends of lines, which would begin another header."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A") if {"\r", "\n"} & set(text) else text
+    if "\r" not in text and "\n" not in text:
+        return text
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def publish(subject: bytes, payload: bytes, reply: bytes = b"", headers: bytes = b"") -> bytes:

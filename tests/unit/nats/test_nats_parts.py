@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.cli import watch
 from gateway.config import BrokerConfig, Config
 from gateway.delivery import Verdict
 from gateway.errors import ConfigError
@@ -151,3 +152,9 @@ def test_topics_of_a_nats_route_are_subjects(tmp_path: Path) -> None:
     payload = loaded(tmp_path, payload={"topic": "factory/{m}/{tag}"}).routes["broker"].payload
     assert set(". *>") <= set(payload.rules.forbidden)
     assert not payload.retains
+
+
+@pytest.mark.parametrize(("url", "tool"), [("nats://h", "nats sub"), ("tls://h", "nats sub"), ("kafka://h", "kcat")])
+def test_watch_names_the_tool_that_shows_what_it_cannot(url: str, tool: str) -> None:
+    with pytest.raises(ConfigError, match=tool):
+        watch._by_mqtt(url)
