@@ -78,7 +78,10 @@ def status_text(code: int) -> str:
 
 
 def patch_asyncua() -> None:
-    """Reduce asyncua's logs and bound its decoder.  Must be called before the first request to a server."""
+    """Reduce asyncua's logs and bound its decoder.  Must be called before the first request to a server.
+
+    Once is enough: what asyncua has made to encode and decode with is made anew after it.
+    """
     _quieten()
     _bound()
 
@@ -97,10 +100,13 @@ def _bound() -> None:
     would cost gigabytes, and a text of length -9 would make it read backwards for ever.  Every Variant can contain
     this, also one in the header of a response.
     """
-    for owner, name, bounded in (
+    bounds = (
         (Buffer, "read", _read), (Buffer, "skip", _skip), (ua_binary, "_reshape", _exactly),
-        (ua_binary.Primitives1, "Null", _NullArrays()), (ua_binary, "extensionobject_from_binary", _structure),
-    ):  # fmt: skip
+        (ua_binary.Primitives1, "Null", _NULL_ARRAYS), (ua_binary, "extensionobject_from_binary", _structure),
+    )  # fmt: skip
+    if all(getattr(owner, name) is bounded for owner, name, bounded in bounds):
+        return
+    for owner, name, bounded in bounds:
         setattr(owner, name, bounded)
     for made in vars(ua_binary).values():  # a decoder that was made before still calls what it was made of
         if hasattr(made, "cache_clear"):
@@ -116,6 +122,7 @@ class _NullArrays:
         return ()
 
 
+_NULL_ARRAYS = _NullArrays()
 _reshape, _forward_read, _forward_skip = ua_binary._reshape, Buffer.read, Buffer.skip
 
 

@@ -87,10 +87,11 @@ def test_asyncua_decodes_nothing_larger_than_its_bytes(bomb: bytes) -> None:
 
 def test_asyncua_decodes_correctly_after_an_xml_body(monkeypatch: pytest.MonkeyPatch) -> None:
     two = b"\x96" + struct.pack("<i", 2) + 2 * b"\x00\x00\x00"
+    patch_asyncua()
     with monkeypatch.context() as unbounded:
         unbounded.setattr(ua_binary, "extensionobject_from_binary", _forward_structure)
         variant_from_binary(Buffer(two))  # asyncua keeps the decoder it makes here
-    patch_asyncua()
+        patch_asyncua()
     xml, binary = b"\x00\x05\x02" + wire.text("<v/>"), b"\x00\x06\x01" + wire.text("ab")
     body = Buffer(b"\x96" + struct.pack("<i", 4) + xml + binary + xml + b"\x00\x00\x00" + wire.double(2.5))
     found = variant_from_binary(body).Value

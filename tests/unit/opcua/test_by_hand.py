@@ -5,6 +5,7 @@ import uuid
 import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
+from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 
 from gateway.opcua.codec.decode import read_response_header
@@ -19,6 +20,7 @@ from gateway.opcua.codec.references import (
     texts_of,
 )
 from gateway.opcua.codec.wire import Dialect, Reader
+from gateway.opcua.session.asyncua_edge import patch_asyncua
 from gateway.opcua.space.event_filters import EventFilter
 from gateway.opcua.space.selection import Item
 from gateway.opcua.subscription.monitoring import Monitored, create_request, item_requests, read_created
@@ -162,3 +164,19 @@ def test_item_results_are_decoded() -> None:
     granted, again, refused, last = read_created(behind_the_header(answer))
     assert granted is again, "equal answers are one object"
     assert (granted, refused, last) == (Monitored(0, 100.0, 10), Monitored(0x8043_0000, 50.0, 3), granted)
+
+
+def test_what_equal_servers_send_is_decoded_once() -> None:
+    answer = ua.BrowseResponse()
+    answer.Results = [ua.BrowseResult(References=[reference(node, "a", node_id(63)) for node in NODES])]
+    [first], [second], [other] = (read_pages(behind_the_header(answer), uris) for uris in (URIS, URIS, (*URIS, "z")))
+    assert first is second
+    assert first is not other, "a namespace may have another index there"
+
+
+def test_a_patched_library_keeps_what_it_has_made_to_decode_with() -> None:
+    patch_asyncua()
+    struct_from_binary(ua.CallResponse, Buffer(struct_to_binary(ua.CallResponse())))
+    made = ua_binary._create_dataclass_deserializer.cache_info().currsize
+    patch_asyncua()
+    assert ua_binary._create_dataclass_deserializer.cache_info().currsize == made > 0
