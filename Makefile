@@ -8,7 +8,7 @@ ARGS ?=
 TELL := sed -un 's/^Collecting \([A-Za-z0-9._-]*\).*/  fetching \1/p; s/^Installing collected.*/  installing …/p'
 
 .DEFAULT_GOAL := help
-.PHONY: kafka-check cluster-demo pictures help demo install test test-unit bench bench-quick chaos clouds fuzz soak kills compose-test grafana-check improve models generated check format release clean
+.PHONY: kafka-check cluster-demo pictures help demo install test test-unit bench bench-quick chaos clouds fuzz soak kills compose-test package-test grafana-check improve models generated check format release clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -84,6 +84,10 @@ improve: $(VENV)/made ## what better decisions win in each plant, from its messa
 
 compose-test: $(VENV)/made-test ## the docker compose stack in real containers: a plant lives, a broker is pulled (root, minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest tests/e2e/test_compose.py $(ARGS)
+
+package-test: $(VENV)/made-test ## a release installed for real: Debian package under systemd, image, bill of materials (root, 10 minutes)
+	@$(MAKE) --no-print-directory release ARGS="--dry-run --dist var/package" || test -f var/package/*.deb
+	@PACKAGE_TEST=$(CURDIR)/var/package $(BIN)/python -m pytest tests/e2e/test_package.py $(ARGS)
 
 grafana-check: ## ask a real Grafana whether it takes the dashboards (needs docker and its registry)
 	@docker/grafana/check

@@ -7,7 +7,8 @@
     /etc/connected-factory/gateway.yaml                 a conffile: updates ask before they change it
     /var/lib/connected-factory                          state; `apt remove` keeps it, and `apt purge` as well
 
-It is built by `dpkg-deb` alone.  The scripts honour DPKG_ROOT, so that `dpkg --root` installs it into a folder.
+It is built by `dpkg-deb` alone.  The scripts honour DPKG_ROOT, so that `dpkg --root` installs it into a folder.  The
+program is compiled when it is installed: its user may not write there, and would compile it at every start.
 """
 
 import shutil
@@ -43,6 +44,7 @@ if [ "$1" = configure ]; then
     mkdir -p "$DPKG_ROOT/var/lib/connected-factory"
     chown "$own" "$DPKG_ROOT/var/lib/connected-factory"
     chmod 0750 "$DPKG_ROOT/var/lib/connected-factory"
+    [ -n "$DPKG_ROOT" ] || python3 -m compileall -q /usr/lib/connected-factory || true
     if [ -z "$DPKG_ROOT" ] && [ -d /run/systemd/system ]; then
         systemctl daemon-reload
         systemctl try-restart {UNIT}
@@ -52,6 +54,7 @@ fi
 """
 PRERM = f"""#!/bin/sh
 set -e
+find "$DPKG_ROOT/usr/lib/connected-factory" -depth -type d -name __pycache__ -exec rm -rf {{}} +
 if [ "$1" = remove ] && [ -z "$DPKG_ROOT" ] && [ -d /run/systemd/system ]; then
     systemctl disable --now {UNIT} || true
 fi

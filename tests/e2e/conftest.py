@@ -2,4 +2,4 @@
 
 import os
 
-collect_ignore = [] if os.environ.get("COMPOSE_TEST") else ["test_compose.py"]
+collect_ignore = [f"test_{what}.py" for what in ("compose", "package") if not os.environ.get(f"{what.upper()}_TEST")]

@@ -107,15 +107,20 @@ class Stack:
             time.sleep(1)
 
 
-@contextmanager
-def stack_up() -> Iterator[Stack]:
-    """The stack, built from this tree and up; all of it is taken down and its volumes removed at the end."""
+def laboratory() -> Stack:
+    """The engine of the laboratory, up, with its base images; nothing of the stack runs in it."""
     subprocess.run([str(LAB), "up"], check=True, timeout=900, stdout=subprocess.DEVNULL)
     line = subprocess.run([str(LAB), "env"], check=True, capture_output=True, text=True).stdout
     name, _, value = line.strip().removeprefix("export ").partition("=")
-    stack = Stack({name: value})
+    return Stack({name: value})
+
+
+@contextmanager
+def stack_up() -> Iterator[Stack]:
+    """The stack, built from this tree and up; all of it is taken down and its volumes removed at the end."""
+    stack = laboratory()
     try:
-        with _wheels():
+        with wheels():
             stack.compose("build", "factory-munich", "gateway", within_s=600)
         stack.up_at_s = time.monotonic()
         stack.compose("up", "-d", *SERVICES)
@@ -125,7 +130,7 @@ def stack_up() -> Iterator[Stack]:
 
 
 @contextmanager
-def _wheels() -> Iterator[None]:
+def wheels() -> Iterator[None]:
     """The libraries of the images, for a build that reaches no package index."""
     folder = ROOT / "docker" / "wheels"
     made = [sys.executable, "-m", "pip", "wheel", "-q", "-c", "constraints.txt", "-w", str(folder)]

@@ -108,14 +108,15 @@ class Stack:
 
 @contextmanager
 def prometheus(
-    folder: Path, gateways: Mapping[str, int], factories: Mapping[str, int], sites: Mapping[str, str] = NO_SITES
-) -> Iterator[Prometheus]:
-    """Scraping every second the ports of gateways and factories, by the name that becomes `instance`.
+    folder: Path, gateways: Mapping[str, int], factories: Mapping[str, int], sites: Mapping[str, str] = NO_SITES,
+    every_s: int = 1,
+) -> Iterator[Prometheus]:  # fmt: skip
+    """Scraping regularly the ports of gateways and factories, by the name that becomes `instance`.
 
     `sites` has the site of an instance that is not at `contoso`.
     """
     config = yaml.safe_load((RULES.parent / "prometheus.yml").read_text(encoding="utf-8"))
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["global"] = {"scrape_interval": f"{every_s}s", "evaluation_interval": f"{every_s}s"}
     config["rule_files"] = [str(RULES / "*.yml")]
     for job, ports in zip(config["scrape_configs"], (gateways, factories, gateways), strict=True):
         del job["dns_sd_configs"], job["relabel_configs"]

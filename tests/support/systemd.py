@@ -33,7 +33,7 @@ RUN systemctl enable {UNIT}
 STOPSIGNAL SIGRTMIN+3
 CMD ["/lib/systemd/systemd"]
 """
-_RUN = (
+RUN = (
     "run", "-d", "--network", "none", "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined",
     "--cgroupns=private", "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp",
 )  # fmt: skip
@@ -66,7 +66,7 @@ def machine(stack: Stack, folder: Path) -> Iterator[Machine]:
     (folder / "here.conf").write_text("[Service]\nPrivateUsers=no\nWatchdogSec=2\n", encoding="utf-8")
     (folder / "Dockerfile").write_text(_DOCKERFILE, encoding="utf-8")
     image = stack.docker("build", "--network", "host", "-q", str(folder), within_s=300).split()[-1]
-    container = stack.docker(*_RUN, image).strip()
+    container = stack.docker(*RUN, image).strip()
     try:
         yield Machine(stack, container)
     finally:
