@@ -23,12 +23,13 @@ from rich.console import Console
 from rich.live import Live
 
 from simulators.alarms import NO_ALARMS, Alarms
-from simulators.clock import Clock, LatePolicy
+from simulators.clock import Clock
 from simulators.faults import Fault, FaultLog, Schedule
 from simulators.flow import Change, Factory, Line, Machine, Part
 from simulators.flow.packml_unit import PackMLUnit
 from simulators.flow.sensors import sensor_faults
 from simulators.metrics import Metrics, RunStatus, oee
+from simulators.pace import LatePolicy
 from simulators.plant import Plant
 from simulators.process_signals import handled
 from simulators.server.endpoint import Access

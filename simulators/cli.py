@@ -1,6 +1,5 @@
 """The command line: `simulators serve`, `fleet`, `verify`, `trace`, `describe`, `improve`, `init`, `schema`."""
 
-import asyncio
 import os
 import sys
 from dataclasses import replace
@@ -9,28 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
 from simulators import options as o
-from simulators.alarms import NO_ALARMS, load_alarms
-from simulators.app import Driving, Settings, serve
-from simulators.clock import LatePolicy, TooSlow
-from simulators.describe import describe
 from simulators.errors import EXIT_CONFIG, ConfigError
-from simulators.faults import load_faults
-from simulators.fleet import Share, check_memory, members, run_fleet, serve_members
-from simulators.improve import Effort, Observed, improve, messages_in, proposals
 from simulators.logs import LogFormat, set_up_logs
-from simulators.plant import load, schema, warnings_of
-from simulators.server.endpoint import CannotListen, access_for, listening_at
-from simulators.server.pki import observers_of, show_certificate, users_of
+from simulators.pace import LatePolicy
 from simulators.shipped import faults_file, write_plant
 from simulators.shipped import plants as shipped_plants
-from simulators.trace import trace
 from simulators.trial_cli import pki_app, trial_command
-from simulators.vehicles import broker_at
-from simulators.verify import verify
 
 EPILOG = """Examples:
 
@@ -63,6 +49,8 @@ app = typer.Typer(
 
 def endpoint_url(endpoint: str, port: int | None) -> str:
     """The endpoint, with its port replaced when one is given.  Raises `ConfigError`."""
+    from simulators.server.endpoint import listening_at
+
     url = listening_at(endpoint)
     return str(url if port is None else replace(url, port=port))
 
@@ -93,6 +81,16 @@ def serve_command(
 
     Example: `simulators serve plant --security None --speed 10`
     """
+    import asyncio
+
+    from simulators.alarms import NO_ALARMS, load_alarms
+    from simulators.app import Driving, Settings, serve
+    from simulators.faults import load_faults
+    from simulators.plant import load, warnings_of
+    from simulators.server.endpoint import access_for
+    from simulators.server.pki import observers_of, show_certificate, users_of
+    from simulators.vehicles import broker_at
+
     set_up_logs(log_format)
     url, loaded = endpoint_url(endpoint, port), load(plant)
     for warning in warnings_of(loaded):
@@ -141,6 +139,13 @@ def fleet_command(
 
     Example: `simulators fleet --plants 122 --from munich --from smt`
     """
+    import asyncio
+
+    from simulators.app import Settings
+    from simulators.fleet import Share, check_memory, members, run_fleet, serve_members
+    from simulators.server.endpoint import access_for
+    from simulators.server.pki import users_of
+
     set_up_logs(log_format)
     count = min(plants, processes or os.cpu_count() or 1)
     start = epoch.replace(tzinfo=UTC) if epoch else datetime.now(UTC)
@@ -169,6 +174,9 @@ def trace_command(
 
     Example: `simulators trace plant --seed 1 --until 3600`
     """
+    from simulators.plant import load
+    from simulators.trace import trace
+
     for line in trace(load(plant), seed, until):
         print(line)
 
@@ -182,6 +190,8 @@ def verify_command(
 
     Example: `simulators verify --quick`
     """
+    from simulators.verify import verify
+
     if not verify(partial(print, flush=True), quick=quick, seed=seed):
         sys.exit(1)
 
@@ -194,6 +204,9 @@ def describe_command(
 
     Example: `simulators describe body-shop`
     """
+    from simulators.describe import describe
+    from simulators.plant import load
+
     print(describe(load(plant), seed))
 
 
@@ -216,6 +229,9 @@ def improve_command(
     Examples: `simulators improve brownfield`, and beside a running gateway:
     `mosquitto_sub -t 'factory/#' -F %p -W 3600 | simulators improve --messages`
     """
+    from simulators.improve import Effort, Observed, improve, messages_in, proposals
+    from simulators.plant import load
+
     if messages:
         observed = Observed()
         observed.see(messages_in(sys.stdin.buffer))
@@ -257,7 +273,19 @@ def schema_command() -> None:
 
     Example: `simulators schema > config/plant.schema.json`
     """
+    import orjson
+
+    from simulators.plant import schema
+
     print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What is told in a line: asked for when something has failed."""
+    from simulators.clock import TooSlow
+    from simulators.server.endpoint import CannotListen
+
+    return CannotListen, TooSlow
 
 
 def main() -> None:
@@ -273,11 +301,11 @@ def main() -> None:
     except OSError as error:  # a file of the command line cannot be read or written
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
-    except (CannotListen, TooSlow) as error:
+    except _expected() as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except ExceptionGroup as group:  # a task of `serve` has failed
-        expected: BaseException | None = group.subgroup((CannotListen, TooSlow))
+        expected: BaseException | None = group.subgroup(_expected())
         if expected is None:
             raise
         while isinstance(expected, BaseExceptionGroup):

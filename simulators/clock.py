@@ -9,11 +9,11 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
 
 import simpy
 
 from simulators.flow.replay import stand_at
+from simulators.pace import LatePolicy
 
 TICK_S = 0.020
 """The longest sleep between two slices."""
@@ -27,17 +27,6 @@ SUSPENDED_S = 10.0
 """A sleep that takes this much longer than asked for means that the computer or a debugger suspended the process."""
 LAG_LIMIT_S = 1.0
 """Seconds of wall time behind schedule from which the policies `slip` and `fail` act."""
-
-
-class LatePolicy(StrEnum):
-    """What to do when the simulation cannot keep up."""
-
-    CATCH_UP = "catch_up"
-    """Lose nothing: run late, report the lag, catch up when possible."""
-    SLIP = "slip"
-    """Give up the lost time: the simulation goes on from where it is."""
-    FAIL = "fail"
-    """End with `TooSlow`."""
 
 
 class TooSlow(Exception):  # noqa: N818 - named after the condition

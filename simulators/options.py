@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from simulators.clock import LatePolicy
 from simulators.logs import LogFormat
+from simulators.pace import LatePolicy
 from simulators.shipped import plant_file, plants
 
 PKI = Path("var/simulator-pki")

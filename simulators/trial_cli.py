@@ -1,6 +1,5 @@
 """The commands `simulators test-server` and `simulators pki`: a server for tests, and certificates by command line."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +7,6 @@ import typer
 
 from simulators import options as o
 from simulators.logs import LogFormat, set_up_logs
-from simulators.server import certificates
-from simulators.server.endpoint import APPLICATION_URI, access_for, listening_at
-from simulators.server.pki import observers_of, own_certificate, users_of
-from simulators.trial import load_trial
-from simulators.trial_server import TrialSettings, serve_trial
 
 pki_app = typer.Typer(no_args_is_help=True, help="Certificates of the simulators: requests, trust, revocation.")
 Pki = Annotated[Path, typer.Option(help="The folder with our certificate, and those we trust.")]
@@ -42,6 +36,13 @@ def trial_command(
 
     Example: `simulators test-server --security None --published-nodes published_nodes.json`
     """
+    import asyncio
+
+    from simulators.server.endpoint import access_for, listening_at
+    from simulators.server.pki import observers_of, users_of
+    from simulators.trial import load_trial
+    from simulators.trial_server import TrialSettings, serve_trial
+
     set_up_logs(log_format)
     settings = TrialSettings(
         load_trial(file), str(listening_at(endpoint)),
@@ -54,6 +55,10 @@ def trial_command(
 @pki_app.command("show")
 def show(pki: Pki = o.PKI) -> None:
     """Print what is in the folder: our certificate, trusted and rejected ones, by thumbprint and subject."""
+    from simulators.server import certificates
+    from simulators.server.endpoint import APPLICATION_URI
+    from simulators.server.pki import own_certificate
+
     own, _ = own_certificate(pki, APPLICATION_URI)
     for kind, paths in (("own", [own]), *((n, sorted((pki / n).rglob("*.*"))) for n in ("trusted", "rejected"))):
         for path in paths:
@@ -64,28 +69,39 @@ def show(pki: Pki = o.PKI) -> None:
 @pki_app.command("request")
 def request(pki: Pki = o.PKI) -> None:
     """Write a signing request for our key (own.csr), for an authority."""
+    from simulators.server import certificates
+    from simulators.server.endpoint import APPLICATION_URI
+
     print(certificates.request(pki, APPLICATION_URI))
 
 
 @pki_app.command("install")
 def install(file: File, pki: Pki = o.PKI) -> None:
     """Take the certificate that an authority made from our request."""
+    from simulators.server import certificates
+
     print(certificates.install(pki, file))
 
 
 @pki_app.command("trust")
 def trust(file: File, pki: Pki = o.PKI) -> None:
     """Let a client connect, or all clients of an authority."""
+    from simulators.server import certificates
+
     print(certificates.trust(pki, file))
 
 
 @pki_app.command("revoke")
 def revoke(file: File, pki: Pki = o.PKI) -> None:
     """Do not let a trusted certificate connect any more."""
+    from simulators.server import certificates
+
     print(certificates.revoke(pki, file))
 
 
 @pki_app.command("crl")
 def crl(file: File, pki: Pki = o.PKI) -> None:
     """Take the revocation list of a trusted authority."""
+    from simulators.server import certificates
+
     print(certificates.revocation_list(pki, file))

@@ -1,5 +1,6 @@
 """`gateway init`: a configuration to begin with, from a server and a broker as they are, or from an example."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,38 +93,53 @@ def init(
             if broker_ca is not None:
                 answers.broker["tls"] = {"ca": str(broker_ca)}
             choices = Choices(everything, tuple(objects or ()), tuple(variables or ()), tuple(types or ()))
-            _begin(answers, choices, output or Path("my-gateway.yaml"), (force, trust, wait, broker, topic))
+            given = Given(output or Path("my-gateway.yaml"), force, trust, wait, broker, topic)
+            _begin(answers, choices, given)
             return
     for known, path in examples().items():
         typer.echo(f"{known:22} {about(path)}")
 
 
-def _begin(
-    answers: "Answers",
-    choices: "Choices",
-    output: Path,
-    given: tuple[bool, str | None, float | None, str | None, str | None],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line says of single steps; None: a person is asked."""
+
+    output: Path
+    force: bool
+    trust: str | None
+    wait_s: float | None
+    broker: str | None
+    topic: str | None
+
+    @property
+    def patience_s(self) -> float:
+        """How long the server may take until it trusts us."""
+        from gateway.cli.ask import is_terminal
+
+        return self.wait_s if self.wait_s is not None else float("inf") if is_terminal() else 0.0
+
+
+def _begin(answers: "Answers", choices: "Choices", given: Given) -> None:
+    """Ask, try and write, step by step."""
     from gateway.cli import init_steps as steps
-    from gateway.cli.ask import is_terminal
     from gateway.cli.init_text import written
     from gateway.loading import load
 
-    force, trust, wait, broker, topic = given
-    _must_be_free(output, force)
+    output = given.output
+    _must_be_free(output, given.force)
     is_named, answers.source = bool(answers.source), answers.source or "server"
-    server = steps.met(answers, trust)
+    server = steps.met(answers, given.trust)
     if not is_named:
         answers.source = steps.name_from(server.name.partition("@")[0], "server")
     answers.facts = server.described
     steps.logged_in(answers, server, output.parent)
-    found = steps.tree_of(answers, wait if wait is not None else float("inf") if is_terminal() else 0.0)
+    found = steps.tree_of(answers, given.patience_s)
     answers.select = steps.chosen(found, choices)
-    steps.first_broker(answers, output.parent, broker)
-    steps.broker_tried(answers, output.parent, broker is not None)
-    steps.topic_chosen(answers, found, topic)
+    steps.first_broker(answers, output.parent, given.broker)
+    steps.broker_tried(answers, output.parent, given.broker is not None)
+    steps.topic_chosen(answers, found, given.topic)
     steps.publish_tried(answers, found)
-    _write(written(answers), output, force)
+    _write(written(answers), output, given.force)
     load(output)
     typer.echo(f"wrote {output}\nNext: gateway plan {output}\n      gateway run {output}")
 

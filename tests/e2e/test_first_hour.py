@@ -6,9 +6,11 @@ A person answers at a terminal of 24 x 80, with no more than a person knows and 
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -102,9 +104,10 @@ def test_from_nothing_to_values(strict_server: tuple[str, Path], broker: SecureB
     assert load(config).sources[0].select[0].fields == {"path": "line-1/press-2"}
     http_port = free_port()  # the usual one may be that of another test
     config.write_text(config.read_text().replace("port: 9464", f"port: {http_port}"))
-    with terminal("plan", str(config), cwd=tmp_path) as plan:
+    with terminal("plan", str(config), "--publish", cwd=tmp_path, columns=200) as plan:
         plan.wait_for("4 variables, 0 problems")
         plan.wait_for("logged in at mqtts://")
+        plan.wait_for("takes a message on factory/")
         assert plan.ended() == 0
     with terminal("doctor", str(config), cwd=tmp_path) as doctor:
         doctor.wait_for("nothing is wrong")
@@ -201,6 +204,28 @@ def test_the_secured_example_runs(strict_server: tuple[str, Path], broker: Secur
         gateway.wait_for("subscribed")
         gateway.type("\x03")
         assert gateway.ended() == 0
+
+
+def test_ctrl_c_ends_every_waiting_command_without_a_traceback(tmp_path: Path) -> None:
+    """Beside those of other tests: at a server that never answers, and at a broker that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as stack:
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        away = f"mqtt://127.0.0.1:{free_port()}"
+        waiting = (
+            ("top", url), ("tap", url), ("tags", "--url", url), ("losses", "--url", url), ("watch", away),
+            ("emulate", "aws-iot-core", "--port", str(free_port())),
+        )  # fmt: skip
+        people = [(words, stack.enter_context(terminal(*words, cwd=tmp_path))) for words in waiting]
+        for _ in range(4):
+            stack.enter_context(closing(silent.accept()[0]))
+        for words, person in people:
+            if words[0] in ("watch", "emulate"):
+                person.wait_for("mqtt")
+            person.type("\x03")
+        for words, person in people:
+            assert person.ended() in (0, 69, 130), words  # 69: it has given up waiting just before
+            assert "Traceback" not in person.text, words
 
 
 def test_ctrl_c_at_a_question_ends_without_a_traceback(strict_server: tuple[str, Path], tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def prepare(module: str) -> None:
             importlib.import_module(line)
             importlib.import_module(line.replace(".lines.", "."))  # what does the work, which the line imports later
     else:
+        for part in ("app", "fleet", "trial_server", "vehicles", "improve", "verify"):
+            importlib.import_module(f"simulators.{part}")
         keep_standard_nodes()
     gc.collect()
     gc.freeze()

@@ -22,7 +22,7 @@ GATEWAY_ORDER = (
     "cli", "__main__",
 )  # fmt: skip
 SIMULATORS_ORDER = (
-    "process_signals", "errors", "shipped", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
+    "process_signals", "errors", "shipped", "pace", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
     "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "alarms", "trial",
     "trace", "capacity", "describe", "verify", "improve", "metrics", "logs", "view", "server", "vehicles", "app",
     "fleet", "published", "trial_server", "options", "trial_cli", "cli", "__main__",

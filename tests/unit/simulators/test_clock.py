@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import simpy
 
-from simulators.clock import BUDGET_S, Clock, LatePolicy, TooSlow
+from simulators.clock import BUDGET_S, Clock, TooSlow
 from simulators.errors import Illegal
 from simulators.flow import Factory, PackMLUnit, replay
+from simulators.pace import LatePolicy
 from simulators.plant import load
 from simulators.states import Cause
 from simulators.trace import hashed, line_of, trace

@@ -1,6 +1,8 @@
 """The commands do what their help says."""
 
 import json
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -107,3 +109,17 @@ def test_table_shows_state_counts_and_oee_if_defined() -> None:
 
 def test_duration_is_readable() -> None:
     assert (duration(59.9), duration(3_600)) == ("00:00:59", "01:00:00")
+
+
+def test_help_imports_nothing_that_does_the_work() -> None:
+    """CPU that every TAB would cost."""
+    program = (
+        "import sys; from simulators.cli import app\n"
+        "for words in (['--help'], ['serve', '--help'], ['test-server', '--help']):\n"
+        "    try: app(words, prog_name='simulators')\n"
+        "    except SystemExit: pass\n"
+        "print({'asyncua', 'simpy', 'numpy', 'yaml', 'simulators.plant'} & set(sys.modules) or 'nothing')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "test-server" in done.stdout
+    assert done.stdout.splitlines()[-1] == "nothing"
