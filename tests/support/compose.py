@@ -133,11 +133,10 @@ def stack_up() -> Iterator[Stack]:
 def wheels() -> Iterator[None]:
     """The libraries of the images, for a build that reaches no package index."""
     folder = ROOT / "docker" / "wheels"
-    made = [sys.executable, "-m", "pip", "wheel", "-q", "-c", "constraints.txt", "-w", str(folder)]
+    fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(folder)]
     try:
-        subprocess.run([*made, "setuptools", "wheel", "."], cwd=ROOT, check=True, timeout=300, capture_output=True)
-        for ours in folder.glob("connected_factory-*"):
-            ours.unlink()
+        for what in (("-r", "docker/requirements.txt"), ("-c", "constraints.txt", "setuptools", "wheel")):
+            subprocess.run([*fetch, *what], cwd=ROOT, check=True, timeout=300, capture_output=True)
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
