@@ -82,8 +82,12 @@ def _reach(producer: "Producer", config: BrokerConfig, session: KafkaSession) ->
     """Ask for the topic.  Raises `Unavailable`.  Blocks."""
     from confluent_kafka import KafkaException
 
+    topic = config.kafka_or_default.topic
     try:
-        producer.list_topics(config.kafka_or_default.topic, timeout=config.connect_timeout)
+        found = producer.list_topics(topic, timeout=config.connect_timeout).topics.get(topic)
     except KafkaException as error:
         why = session.last_error or str(error.args[0])
         raise Unavailable(f"{config.url} cannot be reached: {why}", "unreachable") from error
+    if found is None or (found.error is not None and not found.error.retriable()) or not found.partitions:
+        why = found.error.str() if found is not None and found.error is not None else "it is not there"
+        raise Unavailable(f"{config.url} gives no topic {topic!r}: {why}; create it, and let this user write to it")

@@ -76,6 +76,7 @@ def settings_of(config: BrokerConfig, client_id: str) -> dict[str, Setting]:
         "socket.connection.setup.timeout.ms": max(1000, math.ceil(config.connect_timeout * 1000)),
         "reconnect.backoff.max.ms": 2000,
         "allow.auto.create.topics": False,
+        "topic.metadata.propagation.max.ms": 2000,  # a topic that is gone is told before `ack_timeout`
         "topic.metadata.refresh.interval.ms": math.ceil(min(config.retry_refused, 60.0) * 1000),  # what was refused
         "log_level": 0,
         "security.protocol": _protocol(config),

@@ -2,8 +2,9 @@
 
     make kafka-check ARGS="--bootstrap host:9092"
 
-It makes a topic of its own, sends, reads back with a consumer, and removes the topic.  Without TLS and login: for those
-give a configuration with `--broker FILE` (the section `broker` of a gateway, as YAML).
+It makes a topic of its own, sends, reads back with a consumer, and removes the topic; `--topic` names one that is
+there.  Without TLS and login; for those give a configuration with `--broker FILE` (the section `broker` of a gateway,
+as YAML).
 """
 
 import argparse
@@ -25,6 +26,7 @@ from confluent_kafka.cimpl import NewTopic
 from gateway import kafka
 from gateway.config import BrokerConfig
 from gateway.delivery import Outcome, Session, Verdict
+from gateway.errors import Unavailable
 from gateway.kafka.settings import settings_of
 from gateway.link import Link
 from gateway.model import Message
@@ -128,9 +130,10 @@ async def _too_large(config: BrokerConfig) -> None:
 
 async def _no_topic(config: BrokerConfig) -> None:
     there_is_none = config.kafka_or_default.model_copy(update={"topic": f"none-{uuid.uuid4().hex}"})
-    async with opened(config, kafka=there_is_none) as session:
-        outcome = await session.send(message(0, 1))
-        assert (outcome.verdict, outcome.reason) == (Verdict.LATER, "no_topic"), outcome
+    told = "a session opened"
+    with contextlib.suppress(Unavailable):
+        async with opened(config, kafka=there_is_none):
+            raise AssertionError(told)
 
 
 CHECKS: dict[str, Callable[[BrokerConfig], Coroutine[Any, Any, None]]] = {
@@ -144,29 +147,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--bootstrap", default="", help="host:port of a broker")
     parser.add_argument("--broker", type=Path, help="YAML file with the section `broker` of a gateway")
+    parser.add_argument("--topic", default="", help="an empty topic that is there: none is made, none removed")
     options = parser.parse_args()
     given: dict[str, Any] = {"url": f"kafka://{options.bootstrap}"}
     if options.broker:
         given = yaml.safe_load(options.broker.read_text())
-    topic = f"gateway-check-{uuid.uuid4().hex[:8]}"
+    topic = options.topic or f"gateway-check-{uuid.uuid4().hex[:8]}"
     given["kafka"] = {**given.get("kafka", {}), "topic": topic}
     config = BrokerConfig.model_validate(given)
-    shared = {k: v for k, v in settings_of(config, "check").items() if k.partition(".")[0] in SHARED}
-    admin, failed = AdminClient(shared), 0
-    made = NewTopic(topic, 4, config={"max.message.bytes": str(TOPIC_BYTES)})
-    admin.create_topics([made])[topic].result(30)
+    with contextlib.nullcontext() if options.topic else made(config, topic):
+        return 1 if [name for name, check in CHECKS.items() if not passed(name, check, config)] else 0
+
+
+@contextlib.contextmanager
+def made(config: BrokerConfig, topic: str) -> Iterator[None]:
+    """A topic with four partitions and a limit of its own, for as long as this lasts."""
+    admin = AdminClient({k: v for k, v in settings_of(config, "check").items() if k.partition(".")[0] in SHARED})
+    admin.create_topics([NewTopic(topic, 4, config={"max.message.bytes": str(TOPIC_BYTES)})])[topic].result(30)
     try:
-        for name, check in CHECKS.items():
-            try:
-                asyncio.run(asyncio.wait_for(check(config), 120))
-                print(f"ok      {name}")
-            except (AssertionError, TimeoutError) as error:
-                failed += 1
-                print(f"FAILED  {name}: {error}")
+        yield
     finally:
-        with contextlib.suppress(TimeoutError):
-            admin.delete_topics([topic])[topic].result(30)
-    return 1 if failed else 0
+        admin.delete_topics([topic])[topic].result(30)
+
+
+def passed(name: str, check: Callable[[BrokerConfig], Coroutine[Any, Any, None]], config: BrokerConfig) -> bool:
+    try:
+        asyncio.run(asyncio.wait_for(check(config), 120))
+    except (AssertionError, TimeoutError, Unavailable) as error:
+        print(f"FAILED  {name}: {error}")
+        return False
+    print(f"ok      {name}")
+    return True
 
 
 if __name__ == "__main__":

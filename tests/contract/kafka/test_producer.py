@@ -59,6 +59,9 @@ REFUSED = [
 
 def test_every_refusal_has_its_verdict_and_the_next_message_gets_through() -> None:
     async def body(cluster: MockCluster) -> None:
+        with pytest.raises(Unavailable, match="gives no topic 'others'"):
+            async with opened(config_of(cluster, kafka={"topic": "others"})):
+                pass
         async with opened(config_of(cluster, retry_refused="100ms")) as session:
             for number, (code, verdict, reason) in enumerate(REFUSED):
                 cluster.tell(f"refuse {code} 1")
