@@ -292,6 +292,8 @@ def main() -> None:
     """Run a command.  Mistakes of configuration and taken ports become a message and an exit code."""
     try:
         app()
+    except SystemExit:  # help ends so, and must not ask what is expected
+        raise
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
         sys.exit(EXIT_CONFIG)
