@@ -23,6 +23,8 @@ from release.materials import bill_of_materials, licences
 from release.notes import notes_of, problems_of
 
 NAME = "connected-factory"
+CARRIED = "group,kafka"
+"""The extras whose libraries the Debian package and the images carry, so the bill of materials has them."""
 
 
 def problems(root: Path, version: str) -> list[str]:
@@ -46,7 +48,7 @@ def build(root: Path, dist: Path, version: str) -> None:
     wheel = max(dist.glob(f"{NAME.replace('-', '_')}-{version}-*.whl"), key=lambda path: path.stat().st_mtime)
     asked = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
     answer = subprocess.run(
-        [*asked, "-c", str(root / "constraints.txt"), str(wheel)], check=True, capture_output=True, text=True
+        [*asked, "-c", str(root / "constraints.txt"), f"{wheel}[{CARRIED}]"], check=True, capture_output=True, text=True
     )
     report = json.loads(answer.stdout)
     bill = bill_of_materials(report, NAME, datetime.now(UTC))
