@@ -8,7 +8,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,7 +20,7 @@ from tests.support.brokers import program_of
 from tests.support.mqtt_certificates import SecureBroker, secure_mosquitto
 from tests.support.node import PEERS, node_for
 from tests.support.ports import free_port
-from tests.support.programs import ROOT, wait_until
+from tests.support.programs import ROOT, ran, wait_until
 from tests.support.terminals import DOWN, ENTER, SPACE, terminal
 
 USER, PASSWORD = "edge", "s3cret word"
@@ -146,10 +145,7 @@ def test_every_question_has_an_option(strict_server: tuple[str, Path], broker: S
     ]
 
     def done(*more: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", *given, *more],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+        return ran(*given, *more, cwd=tmp_path)
 
     first = done()
     assert first.returncode == 2
@@ -171,8 +167,7 @@ def a_new_password(broker: SecureBroker, folder: Path) -> None:
 
     def asked(password: str) -> "subprocess.CompletedProcess[str]":
         (folder / "new").write_text(f"{password}\n")
-        command = [sys.executable, "-m", "gateway", "password", "my-gateway.yaml", "--new-file", "new"]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        return ran("gateway", "password", "my-gateway.yaml", "--new-file", "new", cwd=folder)
 
     kept = folder / "password"
     refused = asked("another word")

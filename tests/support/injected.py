@@ -125,12 +125,16 @@ class _Driven(Coroutine[Any, Any, Any]):
 
 
 def at_every_await(
-    scenario: Callable[[Path, Injection], Awaitable[None]], fault: str, peer: str, folder: Path
+    scenario: Callable[[Path, Injection], Awaitable[None]], faults: str, peer: str, folder: Path
 ) -> list[str]:
-    """Run the scenario with a fault at its first await, its second … until there are no more; returns the places."""
+    """Run the scenario with a fault at its first await, its second … until there are no more; returns the places.
+
+    Several kinds of faults (with commas between them) take turns.
+    """
     places: list[str] = []
+    kinds = [FAULTS[fault] for fault in faults.split(",")]
     while True:
-        injection = Injection(len(places) + 1, FAULTS[fault], peer)
+        injection = Injection(len(places) + 1, kinds[len(places) % len(kinds)], peer)
 
         async def body(injection: Injection = injection) -> None:
             with injection.injected():

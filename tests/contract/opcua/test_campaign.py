@@ -21,7 +21,7 @@ from tests.support.opcua_peers import node_opcua_server, stack_server
 from tests.support.opcua_server import NAMESPACE, OpcuaServer
 from tests.support.proxy import Proxy, open_proxy
 
-FAULTS = int(os.environ.get("OPCUA_CAMPAIGN_FAULTS", "8"))
+FAULTS = int(os.environ.get("OPCUA_CAMPAIGN_FAULTS", "6"))
 SEED = int(os.environ.get("OPCUA_CAMPAIGN_SEED", "1"))
 PERIOD_S = 0.13
 """Slower than open62541 samples; node-opcua reports every change when asked for a sampling interval of 0.  What a

@@ -1,5 +1,6 @@
 """What happens inside one peer stays inside, with a real server and a real broker: a fault at every await."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,11 +69,14 @@ class Observed(Composition):
         return super().has_all(broker, *sources)
 
 
+FAULTS = ["bug", "cancellation"] if os.environ.get("EVERY_FAULT") == "true" else ["bug,cancellation"]
+"""Each at every await, as `.ci/long` does; else they take turns."""
+
 # What asyncua and the test's own faults leave behind: answers that nobody waits for any more.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 
-@pytest.mark.parametrize("fault", ["bug", "cancellation"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_an_error_at_any_await_of_a_server_connection_ends_only_that_connection(fault: str, tmp_path: Path) -> None:
     async def scenario(folder: Path, injection: Injection) -> None:
         composition = Composition(folder)
@@ -95,7 +99,7 @@ def test_an_error_at_any_await_of_a_server_connection_ends_only_that_connection(
     assert len(places) > 20
 
 
-@pytest.mark.parametrize("fault", ["bug", "cancellation"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_an_error_at_any_await_of_a_broker_session_ends_only_that_session(fault: str, tmp_path: Path) -> None:
     async def scenario(folder: Path, injection: Injection) -> None:
         async with collecting(broker.port) as collected:

@@ -43,7 +43,7 @@ def test_every_second_is_in_exactly_one_state(path: Path) -> None:
         assert sum(machine.account.seconds(800.25).values()) == pytest.approx(800.25, rel=1e-12)
 
 
-@pytest.mark.parametrize("hours", [0.4, pytest.param(30.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("hours", [0.4, pytest.param(24.5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", PLANTS, ids=lambda p: p.stem)
 def test_no_shipped_plant_comes_to_a_standstill(path: Path, hours: float) -> None:
     monday_morning = datetime(2026, 1, 5, 6, tzinfo=UTC)
