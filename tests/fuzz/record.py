@@ -14,7 +14,7 @@ from pathlib import Path
 from socket import gethostname
 
 from tests.fuzz.targets import RECORDED
-from tests.support.opcua_peers import STACKS, stack_server
+from tests.support.opcua_peers import ALL_STACKS, stack_server
 from tests.support.opcua_source import config, opened, reading
 
 MOST_BYTES = 3000
@@ -67,7 +67,7 @@ async def record(stack: str) -> list[bytes]:
 
 def main() -> None:
     found: dict[str, dict[str, bytes]] = {}
-    for stack in STACKS:
+    for stack in ALL_STACKS:
         for body in asyncio.run(asyncio.wait_for(record(stack), 60)):
             target, before = KINDS.get(int.from_bytes(body[2:4], "little"), ("", b""))
             shape = re.sub(rb"[^A-Za-z]", b"", body).hex() + str(len(body))

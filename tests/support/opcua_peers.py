@@ -24,7 +24,9 @@ from tests.support.node import PEERS, node_for
 from tests.support.opcua_server import OpcuaServer, command_of, opcua_server, started
 from tests.support.ports import free_port
 
-STACKS = ("asyncua", "node-opcua", "open62541")
+ALL_STACKS = ("asyncua", "node-opcua", "open62541")
+STACKS = ALL_STACKS if os.environ.get("EVERY_STACK") == "true" else ALL_STACKS[1:]
+"""Those of a usual run: asyncua, ours as well, serves most other tests.  `.ci/long` runs them all."""
 O6 = "o6==2.2.0"
 NODE_OPTIONS = ("--max-old-space-size=4096", "--max-semi-space-size=128")
 """Without these a server spends a third of its start collecting garbage, and one of 100 000 variables half of it."""
