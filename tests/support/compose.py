@@ -135,7 +135,7 @@ def wheels() -> Iterator[None]:
     folder = ROOT / "docker" / "wheels"
     fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(folder)]
     try:
-        for what in (("-r", "docker/requirements.txt"), ("-c", "constraints.txt", "setuptools", "wheel")):
+        for what in (("-r", "docker/requirements.txt"), ("-c", "constraints.txt", "setuptools")):
             subprocess.run([*fetch, *what], cwd=ROOT, check=True, timeout=300, capture_output=True)
         yield
     finally:
