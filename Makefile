@@ -38,10 +38,10 @@ test: $(VENV)/made-test ## everything: style, types, all tests (installs the pee
 	@sh tests/install-peers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@# Types are checked beside the tests, whose processors idle now and then, and are told after them.
-	@# Tests run in the order of the tree, in which what takes longest comes first; four at once on two cores, as a third
+	@# Tests run in the order of the tree, in which what takes longest comes first; three at once on two cores, as a third
 	@# of the time is waiting.
 	@mkdir -p var; $(BIN)/mypy >var/types.txt 2>&1 & types=$$!; trap "kill $$types 2>/dev/null" EXIT; \
-		$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS); failed=$$?; \
+		$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS); failed=$$?; \
 		wait $$types || failed=1; cat var/types.txt; exit $$failed
 
 test-unit: $(VENV)/made-test ## the fast part of the tests
