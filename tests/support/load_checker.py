@@ -92,6 +92,8 @@ class LoadChecker:
     _lists: dict[str, Ints] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._before: dict[str, Skipped] = {}
+        """By stream: numbers skipped by a message without values, whose hole shows with the next values."""
         self.first, self.last = np.full((2, self.tags), NEVER, np.int64)
 
     # -- what a test asks
@@ -167,7 +169,9 @@ class LoadChecker:
             known = self._lists.get(body["version"], np.zeros(0, np.int64))
             self._lists[body["version"]] = np.concatenate((known[: body["first"]], numbers))
         elif rows:
-            self._check(stream, body, now_s, skipped)
+            self._check(stream, body, now_s, skipped or self._before.pop(stream, None))
+        if skipped and not rows:
+            self._before[stream] = skipped
 
     def _check(self, stream: str, body: dict[str, list[int]], now_s: float, skipped: Skipped | None) -> None:
         tags = self._lists[str(body["tags"])][np.array(body["tag"])]
