@@ -6,7 +6,7 @@ like its own.  What is computed when somebody looks is a gauge of the library (`
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from math import inf
 from typing import Generic, TypeVar
@@ -73,12 +73,6 @@ class Family(Collector, Generic[_Series]):
     def _new(self) -> _Series:
         raise NotImplementedError
 
-    def _metric(self) -> Metric:
-        raise NotImplementedError
-
-    def _add(self, metric: Metric, labels: Sequence[str], series: _Series) -> None:
-        raise NotImplementedError
-
     def labels(self, *values: str) -> _Series:
         """The series with these labels, which begins at 0."""
         if len(values) != len(self._labelnames):
@@ -97,14 +91,12 @@ class Family(Collector, Generic[_Series]):
         for values in [values for values in self._series if all(values[i] == value for i, value in at)]:
             del self._series[values]
 
-    def describe(self) -> Iterator[Metric]:
-        yield self._metric()
+    def _all(self) -> list[tuple[tuple[str, ...], _Series]]:
+        return list(self._series.items())
 
-    def collect(self) -> Iterator[Metric]:
-        metric = self._metric()
-        for labels, series in list(self._series.items()):
-            self._add(metric, labels, series)
-        yield metric
+    def describe(self) -> Iterable[Metric]:
+        """What a registry asks when this is registered: the name, while there is no series yet."""
+        return self.collect()
 
 
 class Counts(Family[Count]):
@@ -113,12 +105,11 @@ class Counts(Family[Count]):
     def _new(self) -> Count:
         return Count()
 
-    def _metric(self) -> CounterMetricFamily:
-        return CounterMetricFamily(self._name, self._text, labels=self._labelnames)
-
-    def _add(self, metric: Metric, labels: Sequence[str], series: Count) -> None:
-        assert isinstance(metric, CounterMetricFamily)
-        metric.add_metric(labels, series.value)
+    def collect(self) -> Iterator[Metric]:
+        metric = CounterMetricFamily(self._name, self._text, labels=self._labelnames)
+        for labels, series in self._all():
+            metric.add_metric(labels, series.value)
+        yield metric
 
 
 class Levels(Family[Level]):
@@ -127,12 +118,11 @@ class Levels(Family[Level]):
     def _new(self) -> Level:
         return Level()
 
-    def _metric(self) -> GaugeMetricFamily:
-        return GaugeMetricFamily(self._name, self._text, labels=self._labelnames)
-
-    def _add(self, metric: Metric, labels: Sequence[str], series: Level) -> None:
-        assert isinstance(metric, GaugeMetricFamily)
-        metric.add_metric(labels, series.value)
+    def collect(self) -> Iterator[Metric]:
+        metric = GaugeMetricFamily(self._name, self._text, labels=self._labelnames)
+        for labels, series in self._all():
+            metric.add_metric(labels, series.value)
+        yield metric
 
 
 class Spreads(Family[Spread]):
@@ -148,13 +138,12 @@ class Spreads(Family[Spread]):
     def _new(self) -> Spread:
         return Spread(self._bounds)
 
-    def _metric(self) -> HistogramMetricFamily:
-        return HistogramMetricFamily(self._name, self._text, labels=self._labelnames)
-
-    def _add(self, metric: Metric, labels: Sequence[str], series: Spread) -> None:
-        assert isinstance(metric, HistogramMetricFamily)
-        buckets = list(zip(self._shown, accumulate(series.counts), strict=True))
-        metric.add_metric(labels, buckets, sum_value=series.sum)
+    def collect(self) -> Iterator[Metric]:
+        metric = HistogramMetricFamily(self._name, self._text, labels=self._labelnames)
+        for labels, series in self._all():
+            buckets = list(zip(self._shown, accumulate(series.counts), strict=True))
+            metric.add_metric(labels, buckets, sum_value=series.sum)
+        yield metric
 
 
 def gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:

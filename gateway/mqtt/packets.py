@@ -1,7 +1,7 @@
 """MQTT 5 packets of the lean session: encoded by the codec, decoded by hand (see `answers`)."""
 
 from collections.abc import Sequence
-from typing import cast
+from functools import lru_cache
 
 import mqtt5
 from msgspec.structs import replace
@@ -24,7 +24,6 @@ MOST_INCOMING_BYTES = 2**18
 """The longest incoming packet; announced in the CONNECT."""
 _MOST_KNOWN = 10_000
 """Topics whose pieces are kept."""
-_BYTES = tuple(bytes((value,)) for value in range(256))
 
 
 def connect_packet(settings: SessionSettings) -> bytes:
@@ -127,22 +126,15 @@ class Publishes:
         if message.expiry_s or message.response_topic or message.correlation:
             return publish_packet(message, packet_id, retain, alias, has_topic)
         key = (message.topic, message.content_type, message.properties, retain, alias, has_topic)
-        first, topic, properties, around = self._known.get(key) or self._learn(key, message)
+        first, topic, properties, around = self._known.get(key) or self._learn(
+            key, publish_packet(replace(message, payload=b""), 1, retain, alias, has_topic)
+        )
         payload = message.payload
-        length = around + len(payload)
-        low = length & 0x7F
-        if length < 0x80:
-            size = _BYTES[low]
-        elif length < 0x4000:
-            size = _BYTES[low | 0x80] + _BYTES[length >> 7]
-        else:
-            size = encoded_length(length)
+        size = encoded_length(around + len(payload))
         return b"".join((first, size, topic, packet_id.to_bytes(2, "big"), properties, payload))
 
-    def _learn(self, key: tuple[object, ...], message: Message) -> tuple[bytes, bytes, bytes, int]:
-        """The pieces of a packet around its length, its packet id and its payload, as the codec makes them."""
-        *_, retain, alias, has_topic = key
-        bare = publish_packet(replace(message, payload=b""), 1, bool(retain), cast(int, alias), bool(has_topic))
+    def _learn(self, key: tuple[object, ...], bare: bytes) -> tuple[bytes, bytes, bytes, int]:
+        """The pieces around the length, the packet id and the payload of a packet that has no payload yet."""
         at = header_length(bare)
         end = at + 2 + int.from_bytes(bare[at : at + 2], "big")
         if len(self._known) >= _MOST_KNOWN:
@@ -151,8 +143,9 @@ class Publishes:
         return found
 
 
+@lru_cache(4096)
 def encoded_length(length: int) -> bytes:
-    """A Variable Byte Integer (MQTT 5, 1.5.5)."""
+    """A Variable Byte Integer (MQTT 5, 1.5.5); cached, because the messages of a topic are about equally long."""
     found = bytearray()
     while True:
         length, low = divmod(length, 0x80)
