@@ -1,14 +1,24 @@
-"""A group of real gateways: a member dies, another leaves in order, and nothing is missing at the broker."""
+"""A group of real gateways: a member dies, another leaves in order, and nothing is missing at the broker.
 
+Chromium looks at the live page of the member that takes over: who has what, before and after a work is moved.
+"""
+
+import asyncio
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from docker.grafana.render.picture import chromium
 from tests.chaos.group import log_reader
-from tests.support.group_plant import MemberProgram, group_plant
-from tests.support.programs import wait_until
+from tests.support.browser import Page, browsing
+from tests.support.group_plant import GROUP, MemberProgram, group_plant
+from tests.support.programs import ROOT, wait_until
 
 BUSY_S = 6.0
 """How much longer than promised it may take on a machine that does other things as well."""
@@ -24,6 +34,50 @@ def told(command: str, member: MemberProgram, *words: str) -> dict[str, str]:
     return {work["work"].partition("/")[2]: work["member"] for work in works}
 
 
+AXE = ROOT / "tests/peers/node_modules/axe-core/axe.min.js"
+
+
+class Looking:
+    """The section of a group on the live page of a member."""
+
+    ROWS = "[...document.querySelectorAll('#group tbody tr')].map(row => row.innerText.split(/\\s+/).filter(Boolean))"
+
+    def __init__(self, runner: asyncio.Runner, page: Page, member: MemberProgram) -> None:
+        self._runner, self._page, self._ours = runner, page, member.member
+
+    def sees(self, owners: dict[str, str]) -> None:
+        """Each source and the broker, of whom it is, and since when."""
+
+        def row(work: str, owner: str) -> list[str]:
+            kind, _, name = work.partition("/")
+            return [name, kind, owner, *(["this", "gateway"] if owner == self._ours else [])]
+
+        wanted = sorted(row(*each) for each in owners.items())
+        told = f"JSON.stringify({self.ROWS}.map(row => row.slice(0, -1)).sort())"
+        self._runner.run(self._page.wait(f"{told} === {json.dumps(json.dumps(wanted, separators=(',', ':')))}"))
+
+    def has_no_barrier(self) -> None:
+        self._runner.run(self._page.ask(f"{AXE.read_text(encoding='utf-8')};true"))
+        found = "axe.run('#group-section', {resultTypes: ['violations']}).then(found => found.violations)"
+        assert self._runner.run(self._page.ask(found)) == []
+
+
+@contextmanager
+def looking_at(member: MemberProgram) -> Iterator[Looking]:
+    with asyncio.Runner() as runner:
+        browser = browsing()
+        page = runner.run(browser.__aenter__())
+        try:
+            runner.run(page.open(f"http://127.0.0.1:{member.http_port}"))
+            said = f"The group {GROUP}; this gateway is its member {member.member}."
+            runner.run(page.wait(f"document.querySelector('#group-section')?.innerText.includes({json.dumps(said)})"))
+            yield Looking(runner, page, member)
+            assert page.complaints == []
+        finally:
+            runner.run(browser.__aexit__(None, None, None))
+
+
+@pytest.mark.skipif(chromium() is None or not AXE.exists(), reason="needs Chromium and axe-core")
 def test_members_come_and_go_and_every_value_arrives_once_in_order(tmp_path: Path) -> None:
     with (
         group_plant(tmp_path, members=2, servers=2, tags=20, proxied=False) as plant,
@@ -36,10 +90,15 @@ def test_members_come_and_go_and_every_value_arrives_once_in_order(tmp_path: Pat
         assert time.monotonic() - at_s < plant.presence_s + 2 + BUSY_S
         plant.wait_caught_up(60)
         assert told("status", left)["s0"] == left.member
-        killed.restart()
-        killed.wait_said("started", times=2)
-        told("move", left, "s0", killed.member)
-        wait_until(lambda: "source/s0" in killed.holds, "the work to move", 2 + BUSY_S)
+        works = ("broker/broker", "source/s0", "source/s1")
+        with looking_at(left) as look:
+            look.sees(dict.fromkeys(works, left.member))
+            look.has_no_barrier()
+            killed.restart()
+            killed.wait_said("started", times=2)
+            told("move", left, "s0", killed.member)
+            wait_until(lambda: "source/s0" in killed.holds, "the work to move", 2 + BUSY_S)
+            look.sees(dict.fromkeys(works, left.member) | {"source/s0": killed.member})
         assert left.stop() == 0
         wait_until(lambda: len(killed.holds) == 3, "the first member to take everything back", 2 + BUSY_S)
         plant.finish()
