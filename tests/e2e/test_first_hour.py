@@ -195,6 +195,7 @@ def test_the_secured_example_runs(strict_server: tuple[str, Path], broker: Secur
         gateway.wait_for("\n")
         [refused] = (tmp_path / "var" / "pki" / "rejected").iterdir()
         TrustStore(tmp_path / "var" / "pki").trust(str(refused))
+        gateway.wait_for("the server does not trust our certificate")  # it has listed us by now
         trust_everybody_rejected(pki)
         gateway.wait_for("subscribed")
         gateway.type("\x03")

@@ -61,7 +61,8 @@ def _losses_of(expected: list[Change], found: list[Change]) -> list[str]:
     place = 0
     for number, change in enumerate(found):
         if change not in expected[place:]:
-            return [*wrong, f"{change} was never served, or came out of order"]
+            after = f"came behind {found[number - 1]}" if change in expected else "was never served"
+            return [*wrong, f"{change} {after}; the record ends with {expected[-1]}"]
         at = expected.index(change, place)
         skipped = expected[place:at] if number else []
         lost = [c for c in skipped if c[0] != found[number - 1][0]]

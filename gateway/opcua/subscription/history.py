@@ -63,9 +63,9 @@ async def with_history(session: Session, items: Sequence[tuple[int, Item]]) -> l
 
 
 async def read_history(
-    session: Session, nodes: Sequence[tuple[int, ua.NodeId]], after_ticks: int, until_ticks: int, dialect: Dialect
+    session: Session, nodes: Sequence[tuple[int, ua.NodeId]], since_ticks: int, until_ticks: int, dialect: Dialect
 ) -> AsyncGenerator[tuple[Changes, list[int]], None]:
-    """Pages of changes between two instants, and the handles whose history could not be read.
+    """Pages of changes between two instants, both included, and the handles whose history could not be read.
 
     Each variable is in the order of time.  Raises `Unavailable` when the server is lost.
     """
@@ -73,7 +73,7 @@ async def read_history(
     todo = [(handle, node, b"") for handle, node in nodes]
     while todo:
         some = todo[: session.sizes.most("history", size)]
-        answers = await _page(session, [(node, point) for _, node, point in some], (after_ticks, until_ticks), dialect)
+        answers = await _page(session, [(node, point) for _, node, point in some], (since_ticks, until_ticks), dialect)
         if answers is None:
             continue
         failed = [handle for (handle, _, _), answer in zip(some, answers, strict=True) if answer.is_failed]
@@ -81,7 +81,7 @@ async def read_history(
             (handle, sample)
             for (handle, _, _), answer in zip(some, answers, strict=True)
             for sample in answer.samples
-            if after_ticks < (sample[3] or sample[4]) <= until_ticks
+            if since_ticks <= (sample[3] or sample[4]) <= until_ticks
         ]
         yield _columns(rows), failed
         more = [
@@ -101,8 +101,8 @@ async def _page(
     Raises `Unavailable`.
     """
     values = session.sizes.most("history_values", PAGE)
-    after_ticks, until_ticks = span
-    details = raw_details(after_ticks, until_ticks + 10, values)
+    since_ticks, until_ticks = span
+    details = raw_details(since_ticks, until_ticks + 10, values)
     try:
         with peer_errors("read history", session.where):
             answers = answers_of(await session.send(request_of(nodes, details)), dialect, len(nodes))
