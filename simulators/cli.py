@@ -12,6 +12,7 @@ import typer
 
 from simulators import options as o
 from simulators.errors import EXIT_CONFIG, ConfigError
+from simulators.late import LateGroup
 from simulators.logs import LogFormat, set_up_logs
 from simulators.pace import LatePolicy
 from simulators.shipped import faults_file, write_plant
@@ -39,6 +40,7 @@ Exit codes:
 """
 
 app = typer.Typer(
+    cls=LateGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

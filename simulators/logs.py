@@ -9,10 +9,10 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import structlog
-from structlog.typing import Processor
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 LogFormat = Literal["console", "json"]
 
@@ -22,6 +22,8 @@ EVERY_S = 60.0
 
 def set_up_logs(form: LogFormat) -> None:
     """Send every log line of this process, including those of libraries, to standard error in one form."""
+    import structlog  # `--help` names the forms, and pays for no log
+
     before: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

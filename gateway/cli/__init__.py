@@ -33,7 +33,7 @@ COMMANDS = (
     ),
     Late(
         "init",
-        "gateway.cli.init:init",
+        "gateway.cli.lines.init:init",
         "Write a configuration to begin with.",
         examples(
             "gateway init opc.tcp://192.0.2.10:4840",
@@ -62,7 +62,7 @@ COMMANDS = (
     ),
     Late(
         "doctor",
-        "gateway.cli.doctor:doctor",
+        "gateway.cli.lines.doctor:doctor",
         "Look at everything that a configuration needs, and say what is wrong, and what helps.",
         examples("gateway doctor my-gateway.yaml", "gateway doctor my-gateway.yaml --json"),
     ),
@@ -85,31 +85,31 @@ COMMANDS = (
     ),
     Late(
         "top",
-        "gateway.cli.top:top",
+        "gateway.cli.lines.top:top",
         "Show a running gateway in this terminal: verdict, servers, brokers, the disk, the last events.",
         examples("gateway top", "gateway top http://127.0.0.1:9465 --once"),
     ),
     Late(
         "tags",
-        "gateway.cli.tags:tags",
+        "gateway.cli.lines.tags:tags",
         "Find tags of a running gateway: value, status and why, both times, topic and route, what a rule holds back.",
         examples("gateway tags press-1 temperature", "gateway tags --severity bad"),
     ),
     Late(
         "losses",
-        "gateway.cli.losses:losses",
+        "gateway.cli.lines.losses:losses",
         "Show what a running gateway could not deliver: gaps at servers, and what the outbox or a broker gave up.",
         examples("gateway losses --since 12h"),
     ),
     Late(
         "password",
-        "gateway.cli.password:password",
+        "gateway.cli.lines.password:password",
         "Give a broker another password: log in with it, then keep it in the file that the configuration names.",
         examples("gateway password my-gateway.yaml", "gateway password my-gateway.yaml cloud --new-file new"),
     ),
     Late(
         "tap",
-        "gateway.cli.tap:tap",
+        "gateway.cli.lines.tap:tap",
         "Show what passes inside a running gateway: values as decoded and as shaped, messages as stored.",
         examples("gateway tap", "gateway tap --tag '**/Temperature*' --stage shape", "gateway tap --count 10 --json"),
     ),

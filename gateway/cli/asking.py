@@ -8,18 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 from urllib.parse import urlencode
-
-import typer
 
 from gateway.errors import ConfigError, Unavailable
 
 WITHIN_S = 5.0
 Json = Mapping[str, Any]
-UrlOption = Annotated[str, typer.Option("--url", help="The gateway's HTTP address: `http` of its configuration.")]
-TokenOption = Annotated[Path | None, typer.Option(help="File with the token, where looking needs one.")]
-USUAL_URL = "http://127.0.0.1:9464"
 
 
 def printable(text: str) -> str:

@@ -2,26 +2,17 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
 
 import typer
 
 from gateway.cli.common import problems_told, until_interrupted
-from gateway.cli.words import FileArgument
 
 COLOURS = {"ok": "green", "look": "yellow", "wrong": "red"}
 
 
-def doctor(
-    file: FileArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each finding.")] = False,
-) -> None:
-    """Look at everything that a configuration needs, and say what is wrong, and what helps.
-
-    Versions, files and their modes, names and ports of all servers and brokers, logins, clocks, the ends of
-    certificates, the outbox and its disk. Changes nothing, and may run beside the gateway. Exit code 0 when nothing is
-    wrong, 1 when something is, 78 when the configuration has mistakes.
-    """
+def doctor(file: Path, as_json: bool) -> None:
+    """Look at everything that a configuration needs, and say what is wrong, and what helps."""
     from gateway.cli.doctor_looks import findings
 
     with problems_told():

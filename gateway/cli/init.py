@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,68 +15,34 @@ if TYPE_CHECKING:
     from gateway.cli.init_text import Answers, Tree
 
 
-def _examples(incomplete: str) -> list[tuple[str, str]]:
-    return [(name, about(path)) for name, path in examples().items() if name.startswith(incomplete)]
-
-
 def init(
-    url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="The server, such as opc.tcp://192.0.2.10:4840.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write. [default: my-gateway.yaml]")
-    ] = None,
+    url: str | None,
+    output: Path | None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    example: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", autocompletion=_examples, help="Write this example, as it comes with the program."
-        ),
-    ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Show the examples that come with the program.")] = False,
-    name: Annotated[str, typer.Option(help="Name of the gateway.")] = "edge-1",
-    source: Annotated[str | None, typer.Option(help="Name of the server. [default: as it calls itself]")] = None,
-    trust: Annotated[
-        str | None, typer.Option(metavar="THUMBPRINT", help="Trust the server's certificate if it has this thumbprint.")
-    ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Go on without encryption.")] = False,
-    pki: Annotated[Path, typer.Option(envvar="GATEWAY_PKI", help="Folder of certificates.")] = Path("var/pki"),
-    username: Annotated[str | None, typer.Option(help="User name at the server.")] = None,
-    password_file: Annotated[Path | None, typer.Option(help="File that holds the password of it.")] = None,
-    password_env: Annotated[str | None, typer.Option(help="Environment variable that holds it.")] = None,
-    wait: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="Seconds to wait until the server trusts us. [default: on a terminal any time, else 0]"
-        ),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Read every variable.")] = False,
-    objects: Annotated[
-        list[str] | None, typer.Option("--object", help="Read what is below this path; repeatable.")
-    ] = None,
-    variables: Annotated[list[str] | None, typer.Option("--variable", help="Read this path; repeatable.")] = None,
-    types: Annotated[
-        list[str] | None, typer.Option("--type", help="Read all objects of this type; repeatable.")
-    ] = None,
-    broker: Annotated[
-        str | None, typer.Option(metavar="URL", help="The broker, such as mqtts://broker.example.")
-    ] = None,
-    broker_username: Annotated[str | None, typer.Option(help="User name at the broker.")] = None,
-    broker_password_file: Annotated[Path | None, typer.Option(help="File that holds the password of it.")] = None,
-    broker_password_env: Annotated[str | None, typer.Option(help="Environment variable that holds it.")] = None,
-    broker_ca: Annotated[Path | None, typer.Option(help="PEM file with the authority of the broker.")] = None,
-    topic: Annotated[
-        str | None, typer.Option(metavar="TEMPLATE", help="The topic, such as factory/{source}/{path}.")
-    ] = None,
+    force: bool,
+    example: str | None,
+    listed: bool,
+    name: str,
+    source: str | None,
+    trust: str | None,
+    insecure: bool,
+    pki: Path,
+    username: str | None,
+    password_file: Path | None,
+    password_env: str | None,
+    wait: float | None,
+    everything: bool,
+    objects: list[str] | None,
+    variables: list[str] | None,
+    types: list[str] | None,
+    broker: str | None,
+    broker_username: str | None,
+    broker_password_file: Path | None,
+    broker_password_env: str | None,
+    broker_ca: Path | None,
+    topic: str | None,
 ) -> None:
-    """Write a configuration to begin with.
-
-    With URL: connects, explains the server's certificate and asks to trust it, waits while the server does not trust
-    ours, lets you choose from its tree, tries the broker, proposes topics with an example message, and writes a file
-    with comments. Every question has an option, so that it also runs unattended. With `--example`: writes an example.
-    Exit code 69 when server or broker are not reachable or refuse.
-    """
+    """Write a configuration to begin with."""
     with problems_told():
         if example is not None and not listed:
             _write(example_text(example), output, force)

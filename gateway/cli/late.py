@@ -1,12 +1,14 @@
 """Commands whose modules are imported when they are asked for: help and completion need their names alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partialmethod
 from importlib import import_module
 from typing import Any, ClassVar, Literal, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.main import get_command
 
 MARKUP: Literal["markdown"] = "markdown"
@@ -50,6 +52,36 @@ class LateGroup(TyperGroup):
 
     late: ClassVar[dict[str, Late]]
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        with values_made_when_given():
+            return super().main(*args, **options)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, stand_in, rest = super().resolve_command(ctx, args)
         return name, self.late[name].load() if name else stand_in, rest
+
+
+@contextmanager
+def values_made_when_given() -> Iterator[None]:
+    """Meanwhile the library makes a value of what a line gives, and of nothing else.
+
+    It makes values with pydantic, which costs as much to import as all of `--help`: to make None of an option that
+    is not given, and all values of a line whose next word is asked for by TAB.
+    """
+    kinds: tuple[Any, ...] = (TyperOption, TyperArgument)
+    made = [kind.process_value for kind in kinds]
+    for kind, make in zip(kinds, made, strict=True):
+        kind.process_value = partialmethod(_if_given, make)
+    try:
+        yield
+    finally:
+        for kind, make in zip(kinds, made, strict=True):
+            kind.process_value = make
+
+
+def _if_given(param: Any, make: Callable[[Any, Any, Any], Any], ctx: Any, value: Any) -> Any:
+    if ctx.resilient_parsing:
+        return value
+    if value is None and not (param.required or param.multiple or param.nargs != 1):
+        return param.callback(ctx, param, None) if param.callback else None
+    return make(param, ctx, value)

@@ -3,27 +3,18 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from pathlib import Path
 
 import typer
 
-from gateway.cli.asking import USUAL_URL, Gateway, Json, TokenOption, UrlOption, printable
+from gateway.cli.asking import Gateway, Json, printable
 from gateway.cli.common import problems_told
 
 UNITS = {"s": "seconds", "min": "minutes", "h": "hours"}
 
 
-def losses(
-    since: Annotated[str, typer.Option(help="How far back: 30min, 12h; at most 24h.")] = "24h",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
-    url: UrlOption = USUAL_URL,
-    token_file: TokenOption = None,
-) -> None:
-    """Show what a running gateway could not deliver: gaps at servers, and what the outbox or a broker gave up.
-
-    It remembers 24 hours, and nothing from before its own start; Prometheus has the rest (`gateway_gaps_total`,
-    `gateway_values_dropped_total`). Exit code 1 when something was lost.
-    """
+def losses(since: str, as_json: bool, url: str, token_file: Path | None) -> None:
+    """Show what a running gateway could not deliver: gaps at servers, and what the outbox or a broker gave up."""
     begin = datetime.now(UTC) - _duration(since)
     with problems_told():
         gateway = Gateway(url, token_file)

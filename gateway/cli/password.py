@@ -4,7 +4,7 @@ import os
 import stat
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,19 +15,8 @@ if TYPE_CHECKING:
     from gateway.config import BrokerConfig, Config
 
 
-def password(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file of the gateway.")],
-    broker: Annotated[str, typer.Argument(metavar="[BROKER]", help="Its name, where there are several.")] = "",
-    new_file: Annotated[
-        Path | None, typer.Option(help="File with the new password; without it, you are asked.")
-    ] = None,
-    try_it: Annotated[bool, typer.Option("--try/--no-try", help="Log in with it before it is kept.")] = True,
-) -> None:
-    """Give a broker another password: log in with it, then keep it in the file that the configuration names.
-
-    A running gateway reads that file at every login, so it needs no restart and no reload. Nothing is changed when the
-    broker refuses it: exit code 69. Change it at the broker first; a session that is open stays open.
-    """
+def password(file: Path, broker: str, new_file: Path | None, try_it: bool) -> None:
+    """Give a broker another password: log in with it, then keep it in the file that the configuration names."""
     from gateway.cli.ask import secret
     from gateway.loading import load
 

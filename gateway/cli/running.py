@@ -1,16 +1,13 @@
-"""`gateway run`, `validate`, `schema`, `version`."""
+"""`gateway run`."""
 
 import asyncio
-import json
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-import typer
 
 from gateway.cancellation import unless_asked
 from gateway.cli.common import problems_told, until_stopped
@@ -18,45 +15,20 @@ from gateway.cli.words import LogFormat
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.link import Link
-from gateway.loading import Loaded, load_with_lines
 from gateway.logs import set_up_logs
-from gateway.payload.choose import FORMATS
 from gateway.process_signals import taking
 from gateway.pull import Kept, Puller, PullFile, load_pull, origin_of
 from gateway.run import app
 from gateway.run.gateway import Gateway
 from gateway.run.pulling import first_of, keep_pulling
 from gateway.run.readiness import (
-    conflicts_between,
     load_ready,
-    problems_here,
-    problems_with_folders,
     rules_applied,
     warnings_about,
     with_lines,
 )
 from gateway.run.taking import Reload
 from gateway.stop_deadline import STOP_S
-
-
-def _command_schema() -> dict[str, object]:
-    from gateway.commands.schema import schema  # nobody who runs pays for the import
-
-    return schema()
-
-
-def _api_schema() -> dict[str, object]:
-    from gateway.web.openapi import openapi
-
-    return openapi(version("connected-factory"))
-
-
-SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
-    "config": Config.model_json_schema,
-    "command": _command_schema,
-    "api": _api_schema,
-    **{name: form.schema for name, form in FORMATS.items()},
-}
 
 
 def run(file: Path, log_format: LogFormat, member: str | None) -> None:
@@ -131,52 +103,3 @@ def named(config: Config, member: str | None) -> Config:
     if config.group is None:
         raise ConfigError(["--member: the configuration has no group"])
     return config.model_copy(update={"group": config.group.model_copy(update={"member": member})})
-
-
-def validate(files: list[Path], look: bool) -> None:
-    """Check configuration files without connecting to anything."""
-    with problems_told():
-        pulled = {file: pull for file in files if (pull := load_pull(file)) is not None}
-        for file, pull in pulled.items():
-            typer.echo(f"{file} is fine: pulls its configuration from {pull.configuration.origin}")
-        every = _loaded([file for file in files if file not in pulled], look)
-    for number, loaded in enumerate(every):
-        warnings = warnings_about(loaded.config)
-        for before in every[:number]:
-            pairs = conflicts_between(before.config, loaded.config)
-            warnings += [(place, f"{text} (beside {before.document.path})") for place, text in pairs]
-        for text in with_lines(loaded, warnings):
-            typer.echo(f"gateway: warning: {text}", err=True)
-        if look:
-            for text in with_lines(loaded, rules_applied(loaded.config)):
-                typer.echo(text)
-        names = ", ".join(source.name for source in loaded.config.sources)
-        urls = ", ".join(broker.url for broker in loaded.config.all_brokers)
-        typer.echo(f"{loaded.document.path} is fine: reads {names}, delivers to {urls}")
-
-
-def _loaded(files: list[Path], look: bool) -> list[Loaded]:
-    """Load all files.  Raises `ConfigError` with the problems of all."""
-    every: list[Loaded] = []
-    problems: list[str] = []
-    for file in files:
-        try:
-            loaded = load_with_lines(file)
-        except ConfigError as error:
-            problems += error.problems
-            continue
-        every.append(loaded)
-        if look:
-            found = [*problems_here(loaded.config), *problems_with_folders(loaded.config)]
-            problems += with_lines(loaded, found)
-    if problems:
-        raise ConfigError(problems)
-    return every
-
-
-def schema(what: str) -> None:
-    """Print a JSON Schema: of the configuration (for editors), or of the messages of a format."""
-    if what not in SCHEMAS:
-        typer.echo(f"gateway schema: there is no schema {what!r}, only {', '.join(SCHEMAS)}", err=True)
-        raise typer.Exit(2)
-    typer.echo(json.dumps(SCHEMAS[what](), indent=2))

@@ -2,41 +2,20 @@
 
 import json
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
 
 import typer
 
 from gateway.advice import advice_for
-from gateway.cli.asking import USUAL_URL, Gateway, Json, TokenOption, UrlOption, printable
+from gateway.cli.asking import Gateway, Json, printable
 from gateway.cli.common import problems_told
 
 
-class Severity(StrEnum):
-    GOOD = "good"
-    UNCERTAIN = "uncertain"
-    BAD = "bad"
-    UNKNOWN = "unknown"
-
-
-def tags(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[WORD...]", help="Each must be in the source, name, node, fields or topic."),
-    ] = None,
-    severity: Annotated[Severity | None, typer.Option(help="Only tags of this severity.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many to show.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
-    url: UrlOption = USUAL_URL,
-    token_file: TokenOption = None,
-) -> None:
-    """Find tags of a running gateway: value, status and why, both times, topic and route, what a rule holds back.
-
-    What has not come yet is read from the server once. Exit code 1 when no tag is found.
-    """
+def tags(words: list[str] | None, severity: str, limit: int, as_json: bool, url: str, token_file: Path | None) -> None:
+    """Find tags of a running gateway: value, status and why, both times, topic and route, what a rule holds back."""
     with problems_told():
         gateway = Gateway(url, token_file)
-        asked = {"search": " ".join(words or ()), "limit": str(limit), "severity": severity.value if severity else ""}
+        asked = {"search": " ".join(words or ()), "limit": str(limit), "severity": severity}
         found = gateway.ask("tags", **asked)
         sources = {each["name"]: each for each in gateway.ask("state")["sources"]}
     for tag in found["tags"]:

@@ -2,49 +2,31 @@
 
 import json
 from collections.abc import Iterator
-from enum import StrEnum
 from itertools import islice
-from typing import Annotated
+from pathlib import Path
 
 import typer
 
-from gateway.cli.asking import USUAL_URL, Gateway, Json, TokenOption, printable
+from gateway.cli.asking import Gateway, Json, printable
 from gateway.cli.common import problems_told
 
 MOST_SHOWN = 160
 """The longest payload in a line."""
 
 
-class Stage(StrEnum):
-    DECODE = "decode"
-    SHAPE = "shape"
-    ENCODE = "encode"
-
-
 def tap(
-    url: Annotated[
-        str, typer.Argument(metavar="[URL]", help="The gateway's HTTP address: `http` of its configuration.")
-    ] = USUAL_URL,
-    source: Annotated[str, typer.Option(help="Only what comes from this source.")] = "",
-    tag: Annotated[
-        str,
-        typer.Option(
-            metavar="PATTERN", help="Only tags of such a name, source/name or node; messages on their topics."
-        ),
-    ] = "",
-    stream: Annotated[str, typer.Option(metavar="PATTERN", help="Only messages of such streams.")] = "",
-    stage: Annotated[Stage | None, typer.Option(help="Only what has just been decoded, shaped or encoded.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many values and messages.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
-    token_file: TokenOption = None,
+    url: str,
+    source: str,
+    tag: str,
+    stream: str,
+    stage: str,
+    count: int | None,
+    as_json: bool,
+    token_file: Path | None,
 ) -> None:
-    """Show what passes inside a running gateway: values as decoded and as shaped, messages as stored.
-
-    The gateway takes 500 a second at most, and keeps 2000 for a slow terminal; what is not shown is counted. It costs
-    the gateway nothing while nobody looks. Patterns: `*` matches within a level, `**` across levels. Ctrl-C ends it.
-    """
+    """Show what passes inside a running gateway: values as decoded and as shaped, messages as stored."""
     with problems_told():
-        query = {"source": source, "tag": tag, "stream": stream, "stage": stage.value if stage is not None else ""}
+        query = {"source": source, "tag": tag, "stream": stream, "stage": stage}
         for line in islice(_lines(Gateway(url, token_file).follow("tap", **query), as_json=as_json), count):
             typer.echo(line)
 

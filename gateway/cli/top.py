@@ -2,29 +2,18 @@
 
 import sys
 import time
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
-import typer
-
-from gateway.cli.asking import USUAL_URL, Gateway, Json, TokenOption
+from gateway.cli.asking import Gateway, Json
 from gateway.errors import Unavailable
 
 LEVELS = {"good": "green", "warning": "yellow", "bad": "bold red"}
 STATES = {"up": "green", "connecting": "yellow", "down": "bold red"}
 
 
-def top(
-    url: Annotated[
-        str, typer.Argument(metavar="[URL]", help="The gateway's HTTP address: `http` of its configuration.")
-    ] = USUAL_URL,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
-    token_file: TokenOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Print one screen and end.")] = False,
-) -> None:
-    """Show a running gateway in this terminal: verdict, servers, brokers, the disk, the last events.
-
-    The same as the live page. Ctrl-C ends it. Exit code 69 when no gateway answers at the first look.
-    """
+def top(url: str, every: float, token_file: Path | None, once: bool) -> None:
+    """Show a running gateway in this terminal: verdict, servers, brokers, the disk, the last events."""
     from rich.console import Console
     from rich.live import Live
 

@@ -19,6 +19,12 @@ class LogFormat(StrEnum):
 
 LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Form of the log: text or JSON.")]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file, such as config/gateway.yaml.")]
+UrlOption = Annotated[str, typer.Option("--url", help="The gateway's HTTP address: `http` of its configuration.")]
+TokenOption = Annotated[Path | None, typer.Option(help="File with the token, where looking needs one.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="OUT", help="File to write (default: standard output).")
+]
+USUAL_URL = "http://127.0.0.1:9464"
 
 
 def examples(*lines: str) -> str:

@@ -4,16 +4,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from gateway.cli.common import counting
 from gateway.errors import EXIT_CANNOT_WRITE, ConfigError
-
-OutOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="OUT", help="File to write (default: standard output).")
-]
 
 
 def write(pieces: Iterable[str] | Iterable[bytes], output: Path | None) -> None:

@@ -19,7 +19,6 @@ from gateway.loading import Loaded, load_with_lines
 from gateway.payload.clouds import warnings_about_clouds
 from gateway.run.gateway import client_id_of
 from gateway.run.sink_kinds import problems_with_broker
-from gateway.run.source_unit import problems_with_source
 from gateway.urls import parse_url
 from gateway.yaml_positions import Place, Problem
 
@@ -43,9 +42,18 @@ def problems_here(config: Config) -> list[Problem]:
     """Problems with the secrets, keys and authorities on this machine."""
     return [
         *((place + at, text) for place, broker in brokers_of(config) for at, text in problems_with_broker(broker)),
-        *((place + at, text) for place, source in _sources_of(config) for at, text in problems_with_source(source)),
+        *((place + at, text) for place, source in _sources_of(config) for at, text in _files_of(source)),
         *((("http", "token"), text) for text in _problems_with(config.http.token)),
     ]
+
+
+def _files_of(source: SourceConfig) -> list[Problem]:
+    """Problems with its certificates and secrets.  A source without any is not worth the import of OPC UA."""
+    if source.security is None and source.password is None and source.user_certificate is None:
+        return []
+    from gateway.run.source_unit import problems_with_source
+
+    return problems_with_source(source)
 
 
 def _problems_with(secret: Secret | None) -> list[str]:

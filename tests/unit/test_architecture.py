@@ -25,7 +25,7 @@ SIMULATORS_ORDER = (
     "process_signals", "errors", "shipped", "pace", "urls", "yaml_words", "yaml_positions", "yaml_models", "streams",
     "distributions", "states", "account", "kpis", "signals", "plant", "flow", "clock", "faults", "alarms", "trial",
     "trace", "capacity", "describe", "verify", "improve", "metrics", "logs", "view", "server", "vehicles", "app",
-    "fleet", "published", "trial_server", "options", "trial_cli", "cli", "__main__",
+    "fleet", "published", "trial_server", "options", "late", "trial_cli", "cli", "__main__",
 )  # fmt: skip
 ROOM_ORDERS = {
     "gateway.opcua": (

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.writing import OutOption
+from gateway.cli.words import OutOption
 
 FORMATS = {
     "opc-publisher": "published_nodes.json of OPC Publisher",

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.words import FileArgument, examples
-from gateway.cli.writing import OutOption
+from gateway.cli.words import FileArgument, OutOption, examples
 
 FORMATS = {
     "json-schema": "JSON Schema 2020-12 of the messages, by topic",

@@ -41,7 +41,7 @@ def validate(
     name or folder. Exit code 78 if there is a mistake.
     """
 
-    from gateway.cli.running import validate as work
+    from gateway.cli.validating import validate as work
 
     work(files, look)
 
@@ -60,6 +60,6 @@ def schema(
     `api` prints the OpenAPI document of the live page's API.
     """
 
-    from gateway.cli.running import schema as work
+    from gateway.cli.validating import schema as work
 
     work(what)

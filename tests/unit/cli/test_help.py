@@ -27,7 +27,8 @@ TAUGHT = [("run",), ("validate",), ("plan",), ("browse",), ("watch",), ("schema"
 
 HEAVY = {
     "asyncua", "aiomqtt", "aiohttp", "simpy", "numpy", "msgspec", "yaml", "cryptography", "structlog",
-    "gateway.config", "gateway.run", "gateway.opcua", "gateway.payload", "gateway.demo",
+    "pydantic", "asyncio", "ssl", "urllib.request", "orjson", "gateway.config", "gateway.run", "gateway.opcua",
+    "gateway.payload", "gateway.demo", "simulators.server", "simulators.plant", "simulators.clock", "simulators.flow",
 }  # fmt: skip
 
 
@@ -56,23 +57,31 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_says(command: Late)
 
 
 def test_help_and_completion_import_nothing_that_does_the_work() -> None:
-    """CPU that every TAB would cost: all help, and the completion of names and options."""
+    """CPU that every TAB would cost: all help, and the completion of names and options.  `validate`: no OPC UA."""
+    gateway = "import sys; from gateway.cli import COMMANDS, cli as app\n"
+    simulators = "import sys; from simulators.cli import app, main; COMMANDS = app.registered_commands\n"
+    once = "COMMANDS, app = (), lambda words, prog_name: main()\n"  # its own end, too
     program = (
-        "import sys; from gateway.cli import COMMANDS, cli\n"
         "for words in WORDS or [[each.name, '--help'] for each in COMMANDS]:\n"
-        "    try: cli(words, prog_name='gateway')\n"
+        "    try: sys.argv[1:] = words; app(words, prog_name=NAME)\n"
         "    except SystemExit: pass\n"
-        f"print({HEAVY!r} & {{'.'.join(name.split('.')[:2]) for name in sys.modules}} or 'nothing')"
+        "print(HEAVY & {name for each in sys.modules for name in (each, '.'.join(each.split('.')[:2]))} or 'nothing')"
     )
-    completion = {"_GATEWAY_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
-    for words, environment, says in (
-        ([["--help"]], {}, "run"),
-        ([], {}, "--publish"),
-        ([[]], completion | {"COMP_WORDS": "gateway r", "COMP_CWORD": "1"}, "run"),
-        ([[]], completion | {"COMP_WORDS": "gateway import t"}, "telegraf"),
+    completion = {"_GATEWAY_COMPLETE": "complete_bash", "_SIMULATORS_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
+    example = str(Path(__file__).parents[3] / "config" / "gateway.yaml")
+    for start, words, environment, says, heavy in (
+        (gateway, [], {}, "--publish", HEAVY),
+        (gateway, [[]], completion | {"COMP_WORDS": "gateway r", "COMP_CWORD": "1"}, "run", HEAVY),
+        (gateway, [[]], completion | {"COMP_WORDS": "gateway import t"}, "telegraf", HEAVY),
+        (gateway, [["validate", example]], {}, "is fine", {"asyncua", "simpy", "gateway.web"}),
+        (simulators, [], {}, "--backfill", HEAVY),
+        (simulators + once, [["serve", "--help"]], {}, "--backfill", HEAVY),
+        (simulators, [[]], completion | {"COMP_WORDS": "simulators serve --ba"}, "--backfill", HEAVY),
     ):
+        name = "gateway" if start is gateway else "simulators"
+        settings = f"WORDS, NAME, HEAVY = {words!r}, {name!r}, {heavy!r}\n"
         done = subprocess.run(
-            [sys.executable, "-c", program.replace("WORDS", repr(words))],
+            [sys.executable, "-c", start + settings + program],
             check=False,
             env=os.environ | environment,
             text=True,
