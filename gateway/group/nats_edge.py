@@ -7,19 +7,20 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.protocol.parser import PERMISSIONS_ERR
 
 from gateway.cancellation import is_asked_to_end
 from gateway.config import GroupConfig
 from gateway.errors import Unavailable
 from gateway.link import Link
+from gateway.nkeys import callbacks
 
 REQUEST_S = 3.0
 """How long one request may take.  A leader that is frozen answers nothing; its successor takes up to 9 s."""
-PING_S = 2.0
+PING_S = 2
 PENDING_BYTES = 64 * 2**20
 
 
@@ -99,6 +100,19 @@ class Nats:
             await self._client.subscribe(subject, cb=came)
 
 
+class _Client(Client):
+    """Connects again after whatever a server says when it hangs up.
+
+    The library closes for good after most of these words, also when a login has ended that has a successor in its file.
+    """
+
+    async def _process_err(self, err_msg: str) -> None:
+        if PERMISSIONS_ERR in err_msg:
+            await super()._process_err(err_msg)
+        else:
+            await self._process_op_err(nats.errors.Error(f"nats: {err_msg}"))
+
+
 class _told:  # noqa: N801 - used like a function
     """Errors of the library as `Unavailable`; and a cancellation that it has swallowed.
 
@@ -151,11 +165,14 @@ async def connected(config: GroupConfig, name: str, link: Link) -> AsyncIterator
         if not link.is_up:
             link.down(f"NATS: {error or type(error).__name__}")
 
-    client = await nats.connect(
-        list(config.servers), name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, connect_timeout=2,
-        ping_interval=PING_S, max_outstanding_pings=2, pending_size=PENDING_BYTES,
-        user_credentials=str(config.credentials.file) if config.credentials is not None else None,
-        tls=_tls_of(config), disconnected_cb=lost, reconnected_cb=back, error_cb=failed,
+    jwt, signature = callbacks(config.credentials.file if config.credentials is not None else None)
+    client = _Client()
+    await client.connect(
+        list(config.servers), name=name, max_reconnect_attempts=-1,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # it sleeps for so long
+        connect_timeout=2, ping_interval=PING_S, max_outstanding_pings=2, pending_size=PENDING_BYTES,
+        user_jwt_cb=jwt, signature_cb=signature, tls=_tls_of(config),
+        disconnected_cb=lost, reconnected_cb=back, error_cb=failed,
     )  # fmt: skip
     link.up()
     try:

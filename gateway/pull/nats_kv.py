@@ -7,6 +7,7 @@ import nats.errors
 import nats.js.errors
 
 from gateway.errors import Unavailable
+from gateway.nkeys import callbacks
 from gateway.pull.origin import APPROVED, limited
 from gateway.pull.settings import PullConfig
 from gateway.tls import context
@@ -34,6 +35,8 @@ class NatsOrigin:
         config = self._config
         tls: ssl.SSLContext | None = context(config.tls) if config.tls is not None else None
 
+        jwt, signature = callbacks(config.credentials.file if config.credentials is not None else None)
+
         async def told(error: Exception) -> None:
             """`connect` raises it."""
 
@@ -41,7 +44,7 @@ class NatsOrigin:
             client = await nats.connect(
                 f"{'tls' if tls else 'nats'}://{self._url.host}:{self._url.port}", tls=tls, allow_reconnect=False,
                 max_reconnect_attempts=1, reconnect_time_wait=0, connect_timeout=config.timeout, error_cb=told,
-                user_credentials=str(config.credentials.file) if config.credentials is not None else None,
+                user_jwt_cb=jwt, signature_cb=signature,
             )  # fmt: skip
             try:
                 bucket = await client.jetstream(timeout=config.timeout).key_value(self._bucket)

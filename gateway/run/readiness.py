@@ -44,6 +44,7 @@ def problems_here(config: Config) -> list[Problem]:
         *((place + at, text) for place, broker in brokers_of(config) for at, text in problems_with_broker(broker)),
         *((place + at, text) for place, source in _sources_of(config) for at, text in _files_of(source)),
         *((("http", "token"), text) for text in _problems_with(config.http.token)),
+        *((("group", "credentials", "file"), text) for text in _problems_with_group(config)),
     ]
 
 
@@ -54,6 +55,14 @@ def _files_of(source: SourceConfig) -> list[Problem]:
     from gateway.run.source_unit import problems_with_source
 
     return problems_with_source(source)
+
+
+def _problems_with_group(config: Config) -> list[str]:
+    if config.group is None or config.group.credentials is None:
+        return []
+    from gateway import nkeys
+
+    return nkeys.problems_with(config.group.credentials.file)
 
 
 def _problems_with(secret: Secret | None) -> list[str]:

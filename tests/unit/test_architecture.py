@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 GATEWAY_ORDER = (
     "process_signals", "stop_deadline", "errors", "advice", "shipped", "in_thread", "tcp", "model", "values", "topics",
-    "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "tls",
-    "metrics", "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group",
+    "urls", "patterns", "sound_parts", "yaml_words", "yaml_positions", "yaml_models", "profiles", "config", "nkeys",
+    "tls", "metrics", "logs", "notify", "happened", "cancellation", "link", "delivery", "operations", "outbox", "group",
     "payload", "loading", "pull", "shaping", "opcua", "mqtt", "nats", "kafka", "commands", "pipeline", "modelling",
     "importing", "cloud_load", "enrolment", "fleet", "web", "gc_tuning", "telemetry", "run", "demo", "emulator",
     "cli", "__main__",

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import nats as nats_py
@@ -20,11 +20,15 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from gateway import nats
-from gateway.config import BrokerConfig
+from gateway.config import BrokerConfig, GroupConfig
 from gateway.delivery import Outcome, Session, Verdict
 from gateway.errors import Unavailable
+from gateway.group.claim import Attempt
+from gateway.group.entry import Kind
+from gateway.group.log import open_log
 from gateway.link import Link
 from gateway.model import Message
+from gateway.pull import PullFile, origin_of
 from tests.support.mqtt_certificates import Authority
 from tests.support.nats_cluster import Cluster, nats_cluster
 
@@ -209,43 +213,58 @@ def test_an_nkey_logs_in(tmp_path: Path) -> None:
         runner.run(body())
 
 
-def test_a_credentials_file_logs_in_and_its_end_is_known(tmp_path: Path) -> None:
+def test_a_credentials_file_logs_in_sinks_groups_and_pulled_configurations(tmp_path: Path) -> None:
+    """Its end is known; who is cut off then goes on with its successor in the same file."""
     operator, account, user, system = (Ed25519PrivateKey.generate() for _ in range(4))
     unlimited = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
     limits = {**unlimited, "wildcards": True, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
     theirs, of_system = (
-        jwt(
-            operator,
-            14,
-            nkey(each, 0),
-            {
-                "type": "account",
-                "version": 2,
-                "limits": limits if each is account else {**unlimited, "wildcards": True},
-            },
-        )
-        for each in (account, system)
+        jwt(operator, 14, nkey(each, 0), {"type": "account", "version": 2, "limits": may})
+        for each, may in ((account, limits), (system, {**unlimited, "wildcards": True}))
     )
     top = jwt(operator, 14, nkey(operator, 14), {"type": "operator", "version": 2})
-    ends_s = int(time.time()) + 3600
-    ours = jwt(account, 0, nkey(user), {"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1},
-               exp=ends_s)  # fmt: skip
-    creds = private(
-        tmp_path / "edge.creds",
-        f"-----BEGIN NATS USER JWT-----\n{ours}\n------END NATS USER JWT------\n\n"
-        f"-----BEGIN USER NKEY SEED-----\n{seed(user)}\n------END USER NKEY SEED------\n",
-    )
+    file = tmp_path / "edge.creds"
+
+    def write(ends_s: int) -> None:
+        may = {"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}
+        ours = jwt(account, 0, nkey(user), may, exp=ends_s)
+        private(
+            file,
+            f"-----BEGIN NATS USER JWT-----\n{ours}\n------END NATS USER JWT------\n\n"
+            f"-----BEGIN USER NKEY SEED-----\n{seed(user)}\n------END USER NKEY SEED------\n",
+        )
+
     more = f"operator: {top}\nresolver: MEMORY\nsystem_account: {nkey(system, 0)}\n"
     more += f"resolver_preload {{ {nkey(account, 0)}: {theirs}, {nkey(system, 0)}: {of_system} }}\n"
     with nats_cluster(tmp_path, nodes=1, more=more) as cluster, run_within(30) as runner:
-        config = BrokerConfig.model_validate({"url": cluster.servers[0], "nats": {"credentials": str(creds)}})
-        assert nats.problems_with(config) == []
-        assert nats.credential_expires_s(config) == ends_s
+        url = cluster.servers[0]
+        config = BrokerConfig.model_validate({"url": url, "nats": {"credentials": str(file)}})
+        pulled = {"from": f"{url.replace('nats:', 'nats-kv:')}/configs/munich.yaml", "credentials": {"file": str(file)}}
+        group = GroupConfig.model_validate({"name": "g", "servers": [url], "replicas": 1, "monitoring": 0,
+                                            "credentials": {"file": str(file)}})  # fmt: skip
 
         async def body() -> None:
-            async with opened(cluster.servers[0], nats={"credentials": str(creds)}) as session:
+            async with opened(url, nats={"credentials": str(file)}) as session:
                 assert (await session.send(message("t/a", 1))).reason == "no_stream"
+            with pytest.raises(Unavailable, match="there is no bucket configs"):
+                await origin_of(PullFile.model_validate({"configuration": pulled}).configuration).read()
+            write(int(time.time()) + 2)
+            link = Link("group", "")
+            async with asyncio.timeout(20), open_log(group, "g/a", link) as log:
+                mark = await log.append("source/a", Attempt(0, 1, 1, "a"), Kind.CLAIM, b"")
+                write(ends_s)
+                while not link.cause:  # noqa: ASYNC110 - until the server has cut it off
+                    await asyncio.sleep(0.02)
+                while True:
+                    await asyncio.sleep(0.02)
+                    with suppress(Unavailable):
+                        assert (last := await log.last("source/a")) is not None
+                        assert last.mark == mark
+                        return
 
+        write(ends_s := int(time.time()) + 3600)
+        assert nats.problems_with(config) == []
+        assert nats.credential_expires_s(config) == ends_s
         runner.run(body())
 
 
