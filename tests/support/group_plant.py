@@ -88,7 +88,8 @@ class GroupPlant:
 def group_plant(
     folder: Path, *, members: int = 3, servers: int = 3, tags: int = 50, rate_hz: float = 5.0, presence_s: float = 12.0,
     proxied: bool = True, network: NodeNetwork | None = None,
-    more_sources: Sequence[dict[str, object]] = (), commands: dict[str, object] | None = None, **group: object,
+    more_sources: Sequence[dict[str, object]] = (), commands: dict[str, object] | None = None,
+    member: type[MemberProgram] = MemberProgram, **group: object,
 ) -> Iterator[GroupPlant]:  # fmt: skip
     """Everything started and flowing."""
     with ExitStack() as stack:
@@ -113,7 +114,7 @@ def group_plant(
         asked = cluster.monitoring if network is None else 0  # a proxy shows no monitoring
         common = {"name": GROUP, "monitoring": asked, "presence": presence_s}
         programs = [
-            MemberProgram(
+            member(
                 folder / name, name, broker.url, sources=[*sources, *more_sources], commands=commands,
                 payload={"format": "json-columns", "topic": "load/{source}/{machine}"},
                 group={
