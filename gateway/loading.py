@@ -101,11 +101,4 @@ def problems_with_group(config: Config) -> list[Problem]:
                 "with them: leave this format to a gateway that is alone, or choose another one"
             )
             found.append(((*place, "payload") if broker.payload is not None else ("payload", "format"), text))
-        if broker.replay.order == "newest-first":
-            found.append(
-                (
-                    (*place, "replay", "order"),
-                    "the log of a group is acknowledged by one position, which newer records cannot pass: use in-order",
-                )
-            )
     return found

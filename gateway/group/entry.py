@@ -44,6 +44,12 @@ class Entry(msgspec.Struct, array_like=True, omit_defaults=True):
     """Of a broker: everything in the log up to here has its verdict."""
     commands: list[bytes] = []
     """Records of the journal of commands, each as JSON."""
+    kept: dict[str, list[Message]] = {}
+    """By route, in a STATE: what later records refer to, in the form of records.  Nobody delivers it."""
+    number: int = 0
+    """Of a broker, whose format counts its connections: how many there were."""
+    ahead: list[tuple[int, int]] = []
+    """Of a broker: what has its verdict above the cursor: behind the first position, up to the second."""
 
 
 _DECODER = msgspec.msgpack.Decoder(Entry)

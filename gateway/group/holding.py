@@ -106,7 +106,7 @@ async def claim(log: Log, work: str, member: str, on_lost: Callable[[str], None]
     before, asked_s = await log.last(work), time.monotonic()
     writer = f"{member}/{_LIFE}/{next(_NUMBERS)}"
     attempt = claim_after(mark_of(before), writer)
-    state = Entry(cursor=decode(before.body).cursor) if before is not None and work.startswith("broker/") else Entry()
+    state = decode(before.body) if before is not None and work.startswith("broker/") else Entry()
     try:
         mark = await _stored(log, work, attempt, Kind.CLAIM, encode(state), lambda trouble: None, tries=3)
     except Lost:

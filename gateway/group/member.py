@@ -16,6 +16,7 @@ import structlog
 
 from gateway.errors import Unavailable
 from gateway.group.entry import FORMAT, Entry, Kind, decode
+from gateway.group.following import Memory
 from gateway.group.holding import Holding, Lost, claim
 from gateway.group.judging import Judge, Seen, Wishes
 from gateway.group.log import Json, Log
@@ -73,6 +74,8 @@ class Member:
         """Whether what others see under this name may be ours."""
         self.others: dict[str, Json] = {}
         self._brokers: set[str] = set()
+        self.remember: Callable[[str], Memory | None] = lambda route: None
+        """Makes what a route's format must know of its records.  None: nothing."""
         self._log = structlog.get_logger("gateway.group").bind(member=name)
 
     @property
@@ -212,13 +215,16 @@ class Member:
                 return False
             kind, _, name = work.partition("/")
             if kind == "source":
-                writer = SourceWriter(self.log, holding, await state_of(self.log, holding))
+                made = {route: self.remember(route) for route in set(self._wanted().values())}
+                memories = {route: memory for route, memory in made.items() if memory is not None}
+                writer = SourceWriter(self.log, holding, await state_of(self.log, holding, memories), memories)
                 self.outbox.writers[name] = writer
                 running = self._tasks.create_task(writer.run(), name=f"group: append {name}")
             else:
-                before = decode(holding.before.body).cursor if holding.before is not None else 0
-                reader = self.outbox.found[name] = LogReader(self.log, holding, route, before)
-                running = self._tasks.create_task(self._save_regularly(reader), name=f"group: cursor of {name}")
+                before = decode(holding.before.body) if holding.before is not None else Entry()
+                reader = LogReader(self.log, holding, route, before, self.remember(route))
+                self.outbox.found[name] = reader
+                running = self._tasks.create_task(self._read_on(reader), name=f"group: cursor of {name}")
         except Unavailable as error:
             self._log.warning("a work cannot be taken yet", work=work, reason=str(error), next="trying again")
             return False
@@ -253,7 +259,7 @@ class Member:
                     await self.outbox.writers[name].wait_idle()
                     await each.holding.append(Kind.RELEASE, Entry())
                 else:
-                    await each.holding.append(Kind.RELEASE, Entry(cursor=self.outbox.found[name].cursor))
+                    await each.holding.append(Kind.RELEASE, self.outbox.found[name].state)
         self._forget(work, each)
 
     async def _drop(self, works: Collection[str]) -> None:
@@ -298,17 +304,30 @@ class Member:
 
     # -- positions
 
+    async def _read_on(self, reader: LogReader) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._save_regularly(reader), name="group: keep a position")
+            tasks.create_task(reader.follow_log(), name="group: follow the log")
+
     async def _save_regularly(self, reader: LogReader) -> None:
-        """Keep the cursor of a broker in the log."""
-        saved = reader.cursor
-        with suppress(Lost):
+        """Keep the position of a broker in the log."""
+        saved = reader.state
+        try:
             while True:
-                await asyncio.sleep(SAVE_EVERY_S)
-                if (cursor := reader.cursor) != saved:
-                    mark = await reader.holding.append(Kind.CURSOR, Entry(cursor=cursor))
-                    saved = cursor
+                reader.unsaved.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SAVE_EVERY_S):
+                        await reader.unsaved.wait()
+                if (state := reader.state) != saved:
+                    mark = await reader.holding.append(Kind.CURSOR, state)
+                    saved = state
+                    reader.saved(state)
                     with suppress(Unavailable):
                         await self.log.purge(reader.holding.work, mark.seq)
+        except Lost:
+            pass
+        finally:
+            reader.saved(saved)  # who waits for more learns that it is lost
 
     async def _measure_regularly(self) -> None:
         while True:

@@ -2,63 +2,127 @@
 
 Records are read in the order of the log.  Everything up to the cursor has its verdict; the cursor is in the log, so the
 next owner of the broker goes on there, and repeats at most what had its verdict behind it.
+
+With `newest-first`, what is unread may be left behind, and is read beside what is new.  The log also keeps what has its
+verdict above the cursor, so the next owner does not deliver that again, but for what was acknowledged in the last
+quarter of a second: it comes again with its number.
+
+A format may have to know what records refer to (`Memory`).  Then all records are shown to it first, from the oldest
+that the log has, and are given out once it has seen them.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from gateway.errors import Unavailable
+from gateway.group.entry import Entry
+from gateway.group.following import Follower, Memory
 from gateway.group.holding import Holding
 from gateway.group.log import Log
+from gateway.group.stretch import OPEN, PER_RECORD, Stretch, ahead_of, joined, stretches_of
 from gateway.outbox import Record
 
 LOOK_EVERY_S = 0.25
 RETRY_S = 0.5
-_PER_RECORD = 2**20
-"""More messages than a record holds."""
 AHEAD_BYTES = 2**20
 """As stored: text is several times as long in memory."""
+MOST_STRETCHES = 64
+"""The largest number of stretches.  Beyond it nothing more is left behind."""
 
 
 class LogReader:
-    """Only one task may `read`."""
+    """Only one task may `read`, and one `read_behind`."""
 
-    def __init__(self, log: Log, holding: Holding, route: str, cursor: int) -> None:
+    def __init__(self, log: Log, holding: Holding, route: str, state: Entry, memory: Memory | None = None) -> None:
+        """`state` is what the log has of the broker."""
         self.route = route
         self.holding = holding
-        self.cursor = cursor
-        """The last position up to which everything has its verdict."""
         self.messages = self.values = 0
         """Read from the log and without a verdict."""
+        self.number = state.number
+        """How many connections the broker had, where its format counts them."""
         self._log = log
-        self._next = cursor + 1
-        self._buffer: deque[Record] = deque()
-        self._open: dict[int, set[int]] = {}
-        """By position in the log, in order: the messages without a verdict."""
-        self._given: dict[int, Record] = {}
-        self._done: set[int] = set()
-        """Messages above the cursor that have their verdict."""
+        self._stretches = stretches_of(state)
         self._former: list[tuple[int, str]] = []
         """Routes that were followed before, each up to a position."""
-        self.seen = cursor
+        self.seen = state.cursor
         """The last position that was read."""
         self.on_progress: Callable[[], None] = lambda: None
+        self._left = asyncio.Event()
+        """Set when something was left behind."""
+        self.unsaved = asyncio.Event()
+        """Set when the number is to be kept at once."""
+        self._kept = asyncio.Event()
+        """Set, and replaced, when the log has the present state, or never will."""
+        self._saved_number = state.number
+        self.follower = Follower(log, route, memory) if memory is not None else None
+        self._remembered = asyncio.Event()
+
+    # -- what the log keeps
+
+    @property
+    def cursor(self) -> int:
+        """The last position up to which everything has its verdict."""
+        return self._stretches[0].cursor
+
+    @property
+    def state(self) -> Entry:
+        return Entry(cursor=self.cursor, number=self.number, ahead=ahead_of(self._stretches))
+
+    def saved(self, state: Entry) -> None:
+        """The log has this state; or, when the claim is lost, never will."""
+        self._saved_number = state.number
+        self._kept.set()
+        self._kept = asyncio.Event()
+
+    async def count_connection(self) -> int:
+        """The number of a new connection, once the log has it.  Raises `Unavailable` when the claim is lost."""
+        self.number += 1
+        number = self.number
+        while not self.holding.is_lost:
+            if self._saved_number >= number:
+                return number
+            kept = self._kept
+            self.unsaved.set()
+            await kept.wait()
+        raise Unavailable(f"{self.holding.work} belongs to another member")
+
+    def remember(self, memory: Memory) -> None:
+        """Show the records to another memory from now on, from the oldest."""
+        if self.follower is not None:
+            self.follower.begin(self.route, memory)
+        else:
+            self.follower = Follower(self._log, self.route, memory)
+            self._remembered.set()
+
+    async def follow_log(self) -> None:
+        """Show the log to the memory, if there is one, until cancelled."""
+        while self.follower is None:
+            await self._remembered.wait()
+        await self.follower.run()
+
+    # -- for the pipeline
 
     @property
     def left_behind(self) -> int:
-        return 0
+        """How many positions of the log were left behind: not fewer than messages, where there are any."""
+        return sum(each.end - each.cursor for each in self._stretches if each.is_behind)
 
     @property
     def oldest_ns(self) -> int:
         """When the oldest message without a verdict was appended; 0: there is none."""
-        record = next(iter(self._given.values()), None) or (self._buffer[0] if self._buffer else None)
-        return record.appended_at_ns if record is not None else 0
+        for each in self._stretches:
+            if record := next(iter(each.given.values()), None) or (each.buffer[0] if each.buffer else None):
+                return record.appended_at_ns
+        return 0
 
     @property
     def unread(self) -> int:
-        return len(self._buffer)
+        """Messages that were read, and positions that were not, as far as is known."""
+        ahead = (each for each in self._stretches if not each.is_behind)
+        return sum(len(each.buffer) + max(0, min(each.end, self._log.last_seq) + 1 - each.next) for each in ahead)
 
     def follow(self, route: str, end: int) -> None:
         """Follow another route behind this position."""
@@ -71,82 +135,138 @@ class LogReader:
 
     async def read(self, max_messages: int, max_bytes: int) -> list[Record]:
         """The next records, at least one: waits for it.  Waits for ever when the claim is lost."""
-        while not self._buffer:
+        return await self._read(max_messages, max_bytes, behind=False)
+
+    async def read_behind(self, max_messages: int, max_bytes: int) -> list[Record]:
+        """Like `read`, for the records left behind, oldest first."""
+        return await self._read(max_messages, max_bytes, behind=True)
+
+    async def _read(self, max_messages: int, max_bytes: int, *, behind: bool) -> list[Record]:
+        while True:
             if self.holding.is_lost:
                 await asyncio.Event().wait()
-            self._log.written.clear()
-            if not await self._fetch():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_EVERY_S):
-                        await self._log.written.wait()
-        records, size = list[Record](), 0
-        while self._buffer and len(records) < max_messages and size < max_bytes:
-            record = self._buffer.popleft()
-            self._given[record.number] = record
-            records.append(record)
-            size += len(record.message.payload)
-        return records
+            self._left.clear()
+            if self.follower is None:
+                self._log.written.clear()
+            if behind and not any(each.is_behind for each in self._stretches):
+                await self._left.wait()
+                continue
+            stretch = next((e for e in self._stretches if e.is_behind is behind and not e.is_read), None)
+            if stretch is not None and stretch.buffer:
+                return _given(stretch, max_messages, max_bytes)
+            if stretch is None or not await self._fetch(stretch):
+                await self._wait_written()
 
-    async def _fetch(self) -> bool:
+    async def _wait_written(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await (self._log.written if self.follower is None else self.follower.progress).wait()
+
+    async def _fetch(self, stretch: Stretch) -> bool:
         """Read on.  False: there is nothing more at present."""
-        first = self._next
+        first = stretch.next
         try:
-            found = await self._log.read(first, f"{self._log.names.root}.log.source.*", AHEAD_BYTES)
+            found = await self._found(first)
         except Unavailable:
             await asyncio.sleep(RETRY_S)
             return False
-        if first != self._next:
+        if first != stretch.next:
             return True  # rewound meanwhile
-        for stored in found:
-            seq, route = stored.mark.seq, self._route_at(stored.mark.seq)
-            entry = stored.entry
-            numbered = enumerate(entry.messages.get(route, ()))
-            records = [Record(seq * _PER_RECORD + at, message, entry.appended_ns) for at, message in numbered]
-            wanted = [record for record in records if record.number not in self._done]
-            self._open[seq] = {record.number for record in wanted}
-            self._buffer += wanted
-            self.messages += len(wanted)
-            self.values += sum(record.message.values for record in wanted)
-            self._next, self.seen = seq + 1, seq
+        for seq, entry in found:
+            if seq > stretch.end:
+                stretch.next = stretch.end + 1  # only a later record shows that there is none before: servers may lag
+                break
+            self._take(stretch, seq, entry)
         self._advance()
         return bool(found)
 
-    async def read_behind(self, max_messages: int, max_bytes: int) -> list[Record]:
-        """Nothing is left behind: the log is read in order."""
-        await asyncio.Event().wait()
-        return []
+    async def _found(self, first: int) -> Sequence[tuple[int, Entry]]:
+        """Entries with their positions."""
+        if self.follower is not None and (recent := self.follower.since(first)) is not None:
+            return recent
+        found = await self._log.read(first, f"{self._log.names.root}.log.source.*", AHEAD_BYTES)
+        most = self.follower.seen if self.follower is not None else OPEN
+        return [(stored.mark.seq, stored.entry) for stored in found if stored.mark.seq <= most]
+
+    def _take(self, stretch: Stretch, seq: int, entry: Entry) -> None:
+        numbered = enumerate(entry.messages.get(self._route_at(seq), ()))
+        wanted = stretch.take(
+            seq, [Record(seq * PER_RECORD + at, message, entry.appended_ns) for at, message in numbered]
+        )
+        self.messages += len(wanted)
+        self.values += sum(record.message.values for record in wanted)
+        self.seen = max(self.seen, seq)
 
     async def retained_ahead(self) -> set[str]:
-        return set()
+        """The topics of the retained messages that have their verdict ahead of those left behind."""
+        topics: set[str] = set()
+        for first, last in ahead_of(self._stretches):
+            at = first + 1
+            while at <= last:
+                try:
+                    found = await self._log.read(at, f"{self._log.names.root}.log.source.*", AHEAD_BYTES)
+                except Unavailable:
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                if not found:
+                    break
+                for stored in found:
+                    some = stored.entry.messages.get(self._route_at(stored.mark.seq), ())
+                    topics |= {message.topic for message in some if message.retain and stored.mark.seq <= last}
+                at = found[-1].mark.seq + 1
+        return topics
 
     def leave_behind(self) -> bool:
-        return False
+        """Leave what is unread to `read_behind`; `read` continues with what is new.
+
+        False: there is nothing unread, or too much was left behind already.
+        """
+        last = self._stretches[-1]
+        end = max(last.next - 1, self._log.last_seq)
+        if len(self._stretches) < MOST_STRETCHES and (end >= last.next or last.buffer):
+            last.end = end
+            self._stretches.append(Stretch(end))
+        left = False
+        for each in self._stretches:
+            if each.end != OPEN and not each.is_behind and not each.is_read:
+                each.is_behind = left = True
+        if left:
+            self._left.set()
+        return left
 
     def rewind(self) -> None:
         """Read everything without a verdict again, in order."""
-        self._buffer.clear()
-        self._given.clear()
-        self._open.clear()
-        self._next, self.messages, self.values = self.cursor + 1, 0, 0
+        for each in self._stretches:
+            each.rewind()
+        self._stretches = joined(self._stretches)
+        self.messages = self.values = 0
 
     def ack(self, number: int) -> bool:
         """This one has its verdict.  False: it had, or it is to be read again."""
-        record = self._given.pop(number, None)
+        seq = number // PER_RECORD
+        stretch = next((each for each in self._stretches if each.cursor < seq <= each.end), None)
+        record = stretch.settle(number) if stretch is not None else None
         if record is None:
             return False
         self.messages -= 1
         self.values -= record.message.values
-        self._done.add(number)
-        self._open[number // _PER_RECORD].discard(number)
         self._advance()
         return True
 
     def _advance(self) -> None:
-        moved = False
-        while self._open and not self._open[first := next(iter(self._open))]:
-            del self._open[first]
-            self.cursor, moved = first, True
-        if moved:
-            self._done = {number for number in self._done if number // _PER_RECORD > self.cursor}
+        moved = [each.advance() for each in self._stretches]
+        if any(moved):
+            self._stretches = [each for each in self._stretches if not each.is_over]
             self._former = [each for each in self._former if each[0] > self.cursor]
             self.on_progress()
+
+
+def _given(stretch: Stretch, max_messages: int, max_bytes: int) -> list[Record]:
+    records, size = list[Record](), 0
+    buffer: deque[Record] = stretch.buffer
+    while buffer and len(records) < max_messages and size < max_bytes:
+        record = buffer.popleft()
+        stretch.given[record.number] = record
+        records.append(record)
+        size += len(record.message.payload)
+    return records

@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from gateway.errors import Rejected, Unavailable
 from gateway.group.entry import Entry, Kind
+from gateway.group.following import Memories, Memory, show
 from gateway.group.holding import Holding, Lost
 from gateway.group.log import Log
 from gateway.model import Message
@@ -25,6 +27,7 @@ NO_ROOM = "the log has reached its maximum bytes (group.max_bytes): brokers must
 STATE_EVERY_S = 20.0
 STATE_EVERY_BYTES = 64 * 2**20
 STREAMS_PER_STATE = 4000
+Part = TypeVar("Part")
 
 
 @dataclass(slots=True)
@@ -61,8 +64,10 @@ class State:
 class SourceWriter:
     """The appends of one source that this member owns."""
 
-    def __init__(self, log: Log, holding: Holding, state: State) -> None:
+    def __init__(self, log: Log, holding: Holding, state: State, memories: Memories | None = None) -> None:
         self.holding = holding
+        self.memories: dict[str, Memory] = dict(memories or {})
+        """By route: what the log says of this source, which a STATE must repeat."""
         self.is_ending = False
         """Whether it is handed over: nothing is begun any more."""
         self.state = state
@@ -155,6 +160,7 @@ class SourceWriter:
         for entry in self._entries(group):
             await self.holding.append(Kind.VALUES, entry)
             self.state.add(entry)
+            show(self.memories, entry)
             self._state_bytes += sum(len(m.payload) for some in entry.messages.values() for m in some)
             with suppress(Unavailable):  # readers look by themselves
                 await self._log.tell_written()
@@ -190,11 +196,15 @@ class SourceWriter:
         return self._is_new or late or self._state_bytes > STATE_EVERY_BYTES
 
     async def _append_state(self) -> None:
-        """Repeat the counters and the journal, in as many records as they need."""
+        """Repeat counters, journal and what formats must know, in as many records as they need."""
         names, first = list(self.state.seqs), 0
-        for part in parts_of(self.journal(), self._log.most_bytes // 2):
+        for part in in_parts(self.journal(), len, self._log.most_bytes // 2):
             mark = await self.holding.append(Kind.STATE, Entry(commands=part))
             first = first or mark.seq
+        for route, memory in self.memories.items():
+            for some in in_parts(memory.kept(), _size, self._log.most_bytes // 2):
+                mark = await self.holding.append(Kind.STATE, Entry(kept={route: some}))
+                first = first or mark.seq
         for at in range(0, max(1, len(names)), STREAMS_PER_STATE):
             seqs = {name: self.state.seqs[name] for name in names[at : at + STREAMS_PER_STATE]}
             mark = await self.holding.append(Kind.STATE, Entry(checkpoint=self.state.checkpoint, seqs=seqs))
@@ -203,15 +213,15 @@ class SourceWriter:
         self._state_s, self._state_bytes, self._is_new = time.monotonic(), 0, False
 
 
-def parts_of(records: Sequence[bytes], most_bytes: int) -> list[list[bytes]]:
+def in_parts(records: Sequence[Part], size_of: Callable[[Part], int], most_bytes: int) -> list[list[Part]]:
     """Records in order, in parts that are not longer together; a longer one is alone."""
-    parts, size = list[list[bytes]](), 0
+    parts, size = list[list[Part]](), 0
     for record in records:
-        if not parts or size + len(record) > most_bytes:
+        if not parts or size + size_of(record) > most_bytes:
             parts.append([])
             size = 0
         parts[-1].append(record)
-        size += len(record)
+        size += size_of(record)
     return parts
 
 
@@ -236,8 +246,11 @@ def _size(message: Message) -> int:
     return OVERHEAD_BYTES + len(message.payload) + 4 * (texts + properties)
 
 
-async def state_of(log: Log, holding: Holding) -> State:
-    """What the records up to our claim add up to.  Raises `Unavailable` when they cannot all be read."""
+async def state_of(log: Log, holding: Holding, memories: Memories | None = None) -> State:
+    """What the records up to our claim add up to; the memories are shown them.
+
+    Raises `Unavailable` when they cannot all be read.
+    """
     state, at, subject = State(), 1, log.names.work(holding.work)
     while at <= holding.claimed.seq:
         found = await log.read(at, subject)
@@ -248,5 +261,6 @@ async def state_of(log: Log, holding: Holding) -> State:
                 entry = stored.entry
                 state.add(entry)
                 state.commands += entry.commands
+                show(memories or {}, entry)
         at = found[-1].mark.seq + 1
     return state

@@ -36,10 +36,6 @@ def test_the_gateway_imports_nothing_of_nats() -> None:
             ("commands", "codecs", 0, "format"),
         ),
         ({"outbox": {"max_age": "1h"}}, ("outbox", "max_age")),
-        (
-            {"broker": {"url": "mqtt://127.0.0.1:1883", "replay": {"order": "newest-first"}}},
-            ("broker", "replay", "order"),
-        ),
         ({"payload": {"format": "sparkplug", "sparkplug": {"group": "g"}}}, ("payload", "format")),
     ],
 )
