@@ -10,10 +10,11 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from platform import python_version
+from typing import TypeVar
 
 import structlog
 
@@ -43,6 +44,8 @@ from gateway.run.sink_unit import forget_brokers
 from gateway.run.taking import Reload, Told, tell
 from gateway.telemetry.sending import telling
 
+Begun = TypeVar("Begun")
+
 TRY_AGAIN_S = 2.0
 """After which time what a member of a group has taken is begun again, when that failed."""
 LOOK_EVERY_S = 0.25
@@ -64,7 +67,11 @@ async def run(
     async with AsyncExitStack() as stack:
         happened = stack.enter_context(remembering())
         traces = await stack.enter_async_context(telling(config, metrics))
-        outbox, group = await stack.enter_async_context(_buffer_of(config, metrics))
+        opened = await _unless_stopped(stop, lambda: stack.enter_async_context(_buffer_of(config, metrics)))
+        if opened is None:
+            log.info("stopped before it began")
+            return
+        outbox, group = opened
         beside = await stack.enter_async_context(asyncio.TaskGroup())
         tags = TagGauges(config, metrics.left_out.labels("tags"))
         reload = reload or Reload(asyncio.Event(), None)
@@ -92,6 +99,34 @@ async def run(
         for task in shared:
             task.cancel()
     log.info("stopped", stored_values=gateway.stored_values)
+
+
+async def _unless_stopped(stop: asyncio.Event, begin: Callable[[], Awaitable[Begun]]) -> Begun | None:
+    """What begins, which may take any time: the log of a group needs its NATS.  None: the process is to stop first."""
+
+    async def give_up() -> None:
+        await stop.wait()
+        beginning.reschedule(0.0)
+
+    try:
+        async with asyncio.timeout(None) as beginning, asyncio.TaskGroup() as beside:
+            watch = beside.create_task(give_up(), name="stop before it began")
+            outcome = await _outcome_of(begin)
+            watch.cancel()
+    except TimeoutError:
+        if not stop.is_set():
+            raise
+        return None
+    if isinstance(outcome, (ConfigError, Unavailable)):
+        raise outcome
+    return outcome
+
+
+async def _outcome_of(begin: Callable[[], Awaitable[Begun]]) -> Begun | ConfigError | Unavailable:
+    try:
+        return await begin()
+    except (ConfigError, Unavailable) as error:
+        return error
 
 
 @asynccontextmanager

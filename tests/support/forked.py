@@ -83,12 +83,15 @@ class _Zygote:
             answer = json.loads(told)
             self._children[answer["request"]].heard(answer)
 
-    def fork(self, arguments: tuple[str, ...], streams: tuple[int, int, int], cwd: Path) -> Forked:
+    def fork(
+        self, arguments: tuple[str, ...], streams: tuple[int, int, int], cwd: Path, at_terminal: bool = False
+    ) -> Forked:
         with self._lock:
             self._number += 1
             made = self._children[self._number] = Forked(self._number)
             request = {
                 "request": made.number, "arguments": arguments, "cwd": str(cwd), "environment": dict(os.environ),
+                "at_terminal": at_terminal,
             }  # fmt: skip
             socket.send_fds(self._socket, [json.dumps(request).encode()], list(streams))
         made.wait_started()
@@ -107,7 +110,12 @@ def _zygote(module: str) -> _Zygote:
     return _Zygote(module)
 
 
-def fork(module: str, *arguments: str, streams: tuple[int, int, int], cwd: Path = ROOT) -> Forked:
-    """`python -m MODULE …` as a fork; `streams` are descriptors of standard input, output and error."""
+def fork(
+    module: str, *arguments: str, streams: tuple[int, int, int], cwd: Path = ROOT, at_terminal: bool = False
+) -> Forked:
+    """`python -m MODULE …` as a fork; `streams` are descriptors of standard input, output and error.
+
+    `at_terminal`: they are a terminal of its own, at which a Ctrl-C that is typed is a signal.
+    """
     assert len(streams) == STREAMS
-    return _zygote(module).fork(arguments, streams, cwd)
+    return _zygote(module).fork(arguments, streams, cwd, at_terminal)

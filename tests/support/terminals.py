@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.forked import Forked, fork
+
 ENTER, DOWN, SPACE = "\r", "\x1b[B", " "
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
 
@@ -21,7 +23,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
 class Terminal:
     """The running command, and all that it wrote."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", master: int) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes] | Forked", master: int) -> None:
         self.process, self._master, self.raw, self._seen = process, master, "", 0
 
     @property
@@ -36,6 +38,12 @@ class Terminal:
             assert time.monotonic() < deadline, f"waiting for {words!r}; it wrote:\n{self.text[-3000:]}"
             assert self._read(0.5), f"it ended without {words!r}; it wrote:\n{self.text[-3000:]}"
         self._seen = place + len(words)
+
+    def read(self) -> str:
+        """What it has written by now."""
+        while select.select([self._master], [], [], 0)[0] and self._read(0):
+            pass
+        return self.text
 
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
@@ -75,4 +83,19 @@ def terminal(
     finally:
         process.kill()
         process.wait()
+        os.close(master)
+
+
+@contextmanager
+def terminal_of_fork(module: str, *arguments: str, cwd: Path) -> Iterator[Terminal]:
+    """The same at less cost: a fork of a process that has imported the program."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = fork(module, *arguments, streams=(slave, slave, slave), cwd=cwd, at_terminal=True)
+    os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait(60)
         os.close(master)

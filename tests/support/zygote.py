@@ -10,6 +10,7 @@ can be killed.  A program has a zygote of its own, so that none has what another
 Run as `python -m tests.support.zygote MODULE`, with a Unix socket as standard input (`forked.py` does).
 """
 
+import fcntl
 import gc
 import importlib
 import json
@@ -19,6 +20,7 @@ import select
 import signal
 import socket
 import sys
+import termios
 
 STREAMS = 3
 IMPORTS = {"gateway": "gateway.cli", "simulators": "simulators.cli"}
@@ -100,6 +102,9 @@ def become(request: dict[str, object], streams: list[int]) -> list[str]:
     for number, each in enumerate(streams):
         os.dup2(each, number)
         os.close(each)
+    if request["at_terminal"]:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     sys.stdin = os.fdopen(0, "r", encoding="utf-8", closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
