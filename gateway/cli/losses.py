@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,18 +19,20 @@ def losses(since: str, as_json: bool, url: str, token_file: Path | None) -> None
     begin = datetime.now(UTC) - _duration(since)
     with problems_told():
         gateway = Gateway(url, token_file)
-        gaps, state = gateway.ask("gaps")["gaps"], gateway.ask("state")
-    found = [gap for gap in reversed(gaps) if datetime.fromisoformat(gap["time"]) >= begin]
+        known = gateway.ask("gaps")
+    found = [gap for gap in reversed(known["gaps"]) if datetime.fromisoformat(gap["time"]) >= begin]
     for gap in found:
         typer.echo(json.dumps(gap, ensure_ascii=False) if as_json else printable(line_of(gap)))
-    dropped = [each for each in state["brokers"] if sum(each["dropped_values"].values())]
-    for broker in dropped:
-        reasons = ", ".join(f"{reason} {values}" for reason, values in broker["dropped_values"].items())
-        typer.echo(printable(f"values that {broker['name']} did not get, since the start: {reasons}"), err=as_json)
-    start = datetime.fromisoformat(state["started"])
-    known = f", which is all that is known: {state['name']} was started then" if start > begin else ""
+    dropped: Counter[tuple[str, str]] = Counter()
+    for each in known["dropped"]:
+        if datetime.fromisoformat(each["time"]) >= begin:
+            dropped[each["broker"], each["reason"]] += each["values"]
+    for (broker, reason), values in sorted(dropped.items()):
+        typer.echo(printable(f"values that {broker} did not get: {values} {reason}"), err=as_json)
+    since_then = datetime.fromisoformat(known["since"])
+    all_of_it = ", which is all that is known: there is nothing older" if since_then > begin else ""
     what = f"{len(found)} gaps" if found else "no gap" if dropped else "nothing was lost"
-    typer.echo(printable(f"{what} since {max(start, begin):%Y-%m-%d %H:%M:%S} UTC{known}"), err=as_json)
+    typer.echo(printable(f"{what} since {max(since_then, begin):%Y-%m-%d %H:%M:%S} UTC{all_of_it}"), err=as_json)
     if found or dropped:
         raise typer.Exit(1)
 

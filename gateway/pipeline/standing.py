@@ -47,8 +47,13 @@ class Seen:
 class Standing:
     """The tags of one source.  It outlives connections."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        on_gap: Callable[[float, Gap, tuple[str, ...]], object] = lambda at_s, gap, names: None,
+    ) -> None:
         self._clock = clock
+        self._on_gap = on_gap
         self.tags: Sequence[Tag] = ()
         """The table of the last batch."""
         self.seen: Seen | None = None
@@ -64,7 +69,9 @@ class Standing:
         """Note a batch as it came from the server."""
         if batch.gaps:
             now_s = self._clock()
-            self._gaps.extend((now_s, gap, _names(batch.tags, gap.handles)) for gap in batch.gaps)
+            for gap in batch.gaps:
+                self._gaps.append((now_s, gap, _names(batch.tags, gap.handles)))
+                self._on_gap(*self._gaps[-1])
         if batch.historical or not len(batch.handles):
             return
         if batch.tags is not self.tags:

@@ -80,6 +80,7 @@ async def run(
             config, metrics, tags, outbox, http, reload=reload, happened=happened, group=group, traces=traces
         )
         _show(gateway)
+        await in_thread(gateway.losses.read, "read what was lost before")
         added = await in_thread(partial(_added_before, config), "read the selections made at run time")
         async with commands_of(gateway, ItselfOf(gateway, reload)), peers_of(gateway) as peers:
             gateway.selected = added
@@ -88,6 +89,7 @@ async def run(
                 beside.create_task(unless_asked(partial(_announce, gateway)), name="announce"),
                 beside.create_task(unless_asked(partial(_watch_loop, metrics)), name="event loop lag"),
                 beside.create_task(spare_the_collector(gateway.links), name="spare the collector"),
+                beside.create_task(gateway.losses.keep(gateway.dropped), name="keep what was lost"),
                 beside.create_task(gateway.history.keep(partial(_figures, gateway)), name="history"),
             ]
             part = beside.create_task(_take_part(gateway, reload), name="take part in the group")
@@ -98,6 +100,8 @@ async def run(
             notify("STOPPING=1")
         for task in shared:
             task.cancel()
+        gateway.losses.count(gateway.dropped(), at_once=True)
+        await gateway.losses.write()
     log.info("stopped", stored_values=gateway.stored_values)
 
 

@@ -1,7 +1,6 @@
 """The shared state of all peers of a running gateway, and the list of these peers."""
 
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -18,7 +17,7 @@ from gateway.happened import Happened
 from gateway.link import Backoff, Link
 from gateway.metrics import Metrics, SinkMetrics, SourceMetrics
 from gateway.metrics.tags import TagGauges
-from gateway.model import Loss
+from gateway.model import Gap, Loss
 from gateway.operations import Operations
 from gateway.outbox import TOO_MUCH_LEFT, Buffer
 from gateway.payload.choose import encoder_for, format_of
@@ -27,11 +26,12 @@ from gateway.payload.layout import prefix_of
 from gateway.payload.presence import hash_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.pipeline.routing import Encoded, Routing, SourceRoutes
-from gateway.pipeline.standing import MOST_GAPS, Standing
+from gateway.pipeline.standing import Standing
 from gateway.pipeline.tap import Tap
 from gateway.run.added import Added
 from gateway.run.admission import Admission
 from gateway.run.history import History
+from gateway.run.kept_losses import KeptLosses, row_of_gap, row_of_loss
 from gateway.run.taking import Reload
 from gateway.telemetry.traces import Traces
 
@@ -120,8 +120,8 @@ class Gateway:
     """As the file has it, without them."""
     standing: dict[str, Standing] = field(default_factory=dict)
     """How the tags of each source stand."""
-    lost: deque[tuple[float, Loss]] = field(default_factory=lambda: deque(maxlen=MOST_GAPS))
-    """The latest losses of the outboxes, with Unix times."""
+    losses: KeptLosses = field(init=False)
+    """What was not delivered in the last day."""
     taps: list[Tap] = field(default_factory=list)
     """Those who look at what passes inside."""
     connected: dict[str, Operations] = field(default_factory=dict)
@@ -145,6 +145,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.configured = self.config
+        self.losses = KeptLosses(self.config.outbox.path)
         self.routing = Routing(*_routes_of(self.config), self._encoder)
 
     def take(self, config: Config) -> None:
@@ -236,11 +237,20 @@ class Gateway:
 
     def note_loss(self, loss: Loss) -> None:
         """Remember a loss for people who look."""
-        self.lost.append((time.time(), loss))
+        self.losses.note(row_of_loss(time.time(), loss))
 
     def standing_of(self, source: str) -> Standing:
         """The same object for as long as the source is configured."""
-        return self.standing.setdefault(source, Standing())
+        if source not in self.standing:
+            self.standing[source] = Standing(on_gap=partial(self._note_gap, source))
+        return self.standing[source]
+
+    def _note_gap(self, source: str, at_s: float, gap: Gap, names: tuple[str, ...]) -> None:
+        self.losses.note(row_of_gap(at_s, source, gap, names))
+
+    def dropped(self) -> dict[str, dict[str, int]]:
+        """Values that each broker did not get since the start, by reason."""
+        return {name: self.metrics.dropped_of(name) for name in self.queues}
 
     def owns(self, work: str) -> bool:
         """Whether this gateway runs a source or broker of its configuration.  Alone, it runs all of them."""

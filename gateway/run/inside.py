@@ -5,10 +5,6 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from gateway.in_thread import in_thread
-from gateway.model import Loss
-from gateway.payload.gaps import loss_row
-from gateway.payload.timestamps import text_of
-from gateway.pipeline.standing import DAY_S
 from gateway.pipeline.tap import STAGES, Wish
 from gateway.run.acts import Acts, folders_of
 from gateway.run.gateway import Gateway
@@ -18,7 +14,7 @@ from gateway.run.source_unit import Waiting, waiting_certificates
 from gateway.run.state import Rates, instant, state_of
 from gateway.run.tapping import tapping
 from gateway.web.inside import NextTapped, TapWish
-from gateway.web.models import Done, Gap, Gaps, History, Point, State, Tags, WaitingCertificate
+from gateway.web.models import Done, Dropped, Gap, Gaps, History, Point, State, Tags, WaitingCertificate
 
 LOOK_AGAIN_S = 5.0
 """How often the folders of certificates are read while somebody looks."""
@@ -68,22 +64,20 @@ class InsideOf:
         return History(every_s=EVERY_S, points=points)
 
     def gaps(self) -> Gaps:
-        noted = [
-            (at_s, source, gap, names)
-            for source, standing in self._gateway.standing.items()
-            for at_s, gap, names in standing.gaps_within()
-        ]
-        found = [
-            (at_s, Gap(
-                time=instant(at_s), source=source, cause=gap.cause, detail=gap.detail,
-                begin=text_of(gap.from_ticks) if gap.from_ticks else None,
-                end=text_of(gap.to_ticks) if gap.to_ticks else None, values=gap.count, tags=list(names),
-            ))
-            for at_s, source, gap, names in noted
+        kept = self._gateway.losses
+        kept.count(self._gateway.dropped(), at_once=True)
+        gaps = [
+            Gap(
+                time=instant(each.at_s), source=each.source, cause=each.cause, detail=each.detail,
+                begin=each.begin or None, end=each.end or None, values=each.values, tags=list(each.tags),
+            )
+            for each in reversed(kept.gaps())
         ]  # fmt: skip
-        since_s = time.time() - DAY_S
-        found += [(at_s, _lost(at_s, loss)) for at_s, loss in self._gateway.lost if at_s >= since_s]
-        return Gaps(gaps=[gap for _, gap in sorted(found, key=lambda each: -each[0])[:MOST_GAPS]])
+        dropped = [
+            Dropped(time=instant(each.at_s), broker=each.broker, reason=each.cause, values=each.values or 0)
+            for each in reversed(kept.drops())
+        ]
+        return Gaps(gaps=gaps, dropped=dropped, since=instant(kept.since_s))
 
     async def tags(self, words: str, severity: str, limit: int) -> Tags:
         return await search(self._gateway, self._directory, words, severity, limit)
@@ -107,14 +101,3 @@ class InsideOf:
     def _done(self, told: str) -> Done:
         self._looked_s = float("-inf")
         return Done(done=told)
-
-
-def _lost(at_s: float, loss: Loss) -> Gap:
-    """A loss of stored messages, as a gap."""
-    row = loss_row(loss)
-    begin, end = row.get("from_time"), row.get("to_time")
-    return Gap(
-        time=instant(at_s), source=loss.stream.split("/", 2)[1] if loss.stream.count("/") > 1 else "",
-        cause=str(row["cause"]), detail=f"{row['detail']}; for {', '.join(loss.readers)}: {loss.stream}",
-        begin=str(begin) if begin else None, end=str(end) if end else None, values=loss.values, tags=[],
-    )  # fmt: skip

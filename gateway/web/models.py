@@ -245,10 +245,23 @@ class Gap(Told):
     """The first few; empty: all tags of the source."""
 
 
+class Dropped(Told):
+    """Values that a broker did not get."""
+
+    time: Text
+    """When they were counted, at most a minute later."""
+    broker: Text
+    reason: Text
+    values: int
+
+
 class Gaps(Told):
-    """The gaps of the last 24 hours, newest first."""
+    """What was not delivered in the last 24 hours, newest first; also before the gateway was started."""
 
     gaps: list[Gap]
+    dropped: list[Dropped]
+    since: Text
+    """From when on all is known: the first start, or the oldest that is kept."""
 
 
 class Way(Told):

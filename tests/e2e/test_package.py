@@ -99,7 +99,7 @@ def test_apt_installs_a_gateway_that_keeps_its_values_when_it_is_removed(host: M
     assert host.says(f"systemd-analyze verify {UNIT}.service 2>&1").strip() == ""
     assert host.says("dpkg-query -W -f '${Version}' connected-factory").strip() == VERSION
     assert "OPC UA" in host.says("gateway --help")
-    assert "assembly" in host.says("simulators describe reference-line")
+    assert "assembly" in host.says("simulators describe plant")
 
     host.says("systemd-run -u plant simulators serve reference-line --security None")
     host.configure(CONFIG)

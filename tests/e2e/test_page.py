@@ -21,7 +21,7 @@ from gateway.commands.audit import ACTS, lines_in, verify
 from tests.support.brokers import Process, mosquitto
 from tests.support.browser import Page, browsing
 from tests.support.ports import free_port
-from tests.support.programs import ROOT, SOURCE, SUBTREE, Factory, Gateway, running
+from tests.support.programs import ROOT, SOURCE, SUBTREE, Factory, Gateway, ran, running
 
 AXE = ROOT / "tests/peers/node_modules/axe-core/axe.min.js"
 TOKEN = "a token of the test"
@@ -164,6 +164,7 @@ def test_the_page_tells_every_fault_to_everybody(tmp_path: Path) -> None:
 
     with site(tmp_path) as at:
         asyncio.run(body())
+        what_was_lost_is_known_after_a_crash(at)
 
 
 async def the_faults_of_peers(people: People) -> None:
@@ -261,3 +262,13 @@ async def a_feed_that_stops(people: People) -> None:
     await people.has_no_barrier("when stale", (PHONE, False))
     people.site.gateway.process.send_signal(signal.SIGCONT)
     await people.page.wait("document.body.dataset.fresh === 'fresh' && document.querySelector('#stale').hidden")
+
+
+def what_was_lost_is_known_after_a_crash(at: Site) -> None:
+    at.gateway.kill()
+    at.gateway.restart()
+    at.gateway.wait_said("started", times=2)
+    told = ran("gateway", "losses", "--url", at.url)
+    assert told.returncode == 1, told.stderr
+    assert "too_large" in told.stdout, told.stdout
+    assert "BadNodeIdUnknown" in told.stdout

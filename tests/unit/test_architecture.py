@@ -33,9 +33,9 @@ ROOM_ORDERS = {
         "opening",
     ),
     "gateway.run": (
-        "admission", "added", "added_file", "changes", "taking", "pulling", "history", "gateway", "itself", "commands",
-        "health", "life", "sink_kinds", "source_unit", "sink_unit", "state", "search", "tapping", "acts", "inside",
-        "readiness", "reconcile", "app",
+        "admission", "added", "added_file", "changes", "taking", "pulling", "history", "kept_losses", "gateway",
+        "itself", "commands", "health", "life", "sink_kinds", "source_unit", "sink_unit", "state", "search", "tapping",
+        "acts", "inside", "readiness", "reconcile", "app",
     ),
 }  # fmt: skip
 """The order inside of a package that has rooms; what its `__init__` imports is what the package offers."""

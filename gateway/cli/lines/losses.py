@@ -15,7 +15,7 @@ def losses(
 ) -> None:
     """Show what a running gateway could not deliver: gaps at servers, and what the outbox or a broker gave up.
 
-    It remembers 24 hours, and nothing from before its own start; Prometheus has the rest (`gateway_gaps_total`,
+    It remembers 24 hours, also over a restart; Prometheus has the rest (`gateway_gaps_total`,
     `gateway_values_dropped_total`). Exit code 1 when something was lost.
     """
     from gateway.cli.losses import losses as work

@@ -1,6 +1,7 @@
 """What people ask a running gateway from a terminal: why a tag is bad, where it goes, what was lost."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 from gateway.cli import cli
 from gateway.cli.tags import meaning_of
 from gateway.model import Gap, Loss, Tag
+from gateway.run.kept_losses import MOST_BYTES, KeptLosses, Row, row_of_loss
 from tests.support.payloads import TICKS, batch_of
 from tests.unit.web.test_live import Asked, asking
 
@@ -46,15 +48,12 @@ def test_one_look_tells_why_a_tag_is_bad_and_where_it_goes(tmp_path: Path) -> No
 
 def test_one_look_tells_what_was_lost(tmp_path: Path) -> None:
     async def check(asked: Asked) -> None:
-        asked.made.gateway.metrics.started.set_to_current_time()
         code, text = await told(asked, "losses", "--since", "12h")
         assert (code, "nothing was lost since" in text, "which is all that is known" in text) == (0, True, True)
         gateway = asked.made.gateway
         gateway.standing_of("s").take(batch_of([(11, 1.0)], tags=[Tag("T", "i=1")], gaps=(GAP,)))
         gateway.note_loss(LOSS)
         gateway.metrics.dropped.labels("a", "outbox_full").inc(30)
-        while "did not get" not in (text := (await told(asked, "losses", "--since", "30min"))[1]):
-            pass  # a state serves half a second
         code, text = await told(asked, "losses", "--since", "30min")
         assert code == 1
         for said in (
@@ -63,12 +62,57 @@ def test_one_look_tells_what_was_lost(tmp_path: Path) -> None:
             "  T\n",
             "the outbox was full",
             "30 values",
-            "did not get",
+            "values that a did not get: 30 outbox_full",
             "2 gaps",
         ):
             assert said in text
+        await gateway.losses.write()
+
+    async def check_again(asked: Asked) -> None:
+        """After a restart, and after a crash in the middle of a line."""
+        kept = asked.made.gateway.losses
+        (file,) = kept.files()
+        file.write_bytes(file.read_bytes() + b'\n{"at_s": 17')
+        kept.read()
+        text = (await told(asked, "losses", "--since", "30min"))[1]
+        for said in ("server_overflow", "30 values", "values that a did not get: 30 outbox_full", "2 gaps"):
+            assert said in text
+        kept.note(row_of_loss(time.time(), LOSS))
+        await kept.write()
+        again = KeptLosses(asked.made.gateway.config.outbox.path)
+        again.read()
+        assert len(again.gaps()) == 3
+        assert again.since_s < kept.gaps()[0].at_s
 
     asking(tmp_path, check)
+    asking(tmp_path, check_again)
+
+
+def test_the_files_of_losses_stay_small_and_tell_from_when_on(tmp_path: Path) -> None:
+    async def check() -> None:
+        now_s = 1
+        kept = KeptLosses(tmp_path, lambda: now_s)
+        for now_s in range(1, 40):
+            for _ in range(900):
+                kept.note(Row(now_s, "s", "c", "d" * 100))
+            await kept.write()
+        assert len(kept.files()) == 2
+        assert sum(path.stat().st_size for path in kept.files()) < 3 * MOST_BYTES
+        again = KeptLosses(tmp_path, lambda: now_s)
+        again.read()
+        assert 1 < again.since_s < now_s == again.gaps()[-1].at_s
+
+    asyncio.run(check())
+
+
+def test_a_disk_that_refuses_costs_no_more_than_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "outbox").write_text("no folder")
+    kept = KeptLosses(tmp_path / "outbox")
+    for _ in range(2):
+        kept.note(row_of_loss(time.time(), LOSS))
+        asyncio.run(kept.write())
+    assert capsys.readouterr().out.count("is not kept") == 1
+    assert len(kept.gaps()) == 2
 
 
 @pytest.mark.parametrize(
