@@ -12,10 +12,6 @@ from gateway.sound_parts import sound_parts
 from gateway.yaml_models import validated
 from gateway.yaml_positions import Document, Problem, read_yaml
 
-_WITHOUT_SOURCE = {"aws-shadow", "tencent", "alibaba", "iot-hub-twin", "iotda-properties"}
-"""Forms of requests with names of variables alone."""
-
-
 JOURNALS = 2
 """How often the journal of commands must fit the log of a group: it is repeated there from time to time."""
 
@@ -53,20 +49,16 @@ def _problems(config: Config) -> list[Problem]:
 
 
 def _problems_with_commands(commands: CommandsConfig) -> list[Problem]:
-    """In a group a command is for who has its source."""
-    found: list[Problem] = [
-        (("commands", "codecs", at, "format"), "this form names no source, and who has a source alone knows its names")
-        for at, codec in enumerate(commands.codecs)
-        if codec.format in _WITHOUT_SOURCE
+    """What a group keeps nowhere."""
+    text = (
+        "what is added at run time is kept on one host, and a group reads what its file says: add it there, and ask "
+        "for a reload"
+    )
+    return [
+        (("commands", "rules", at, "subscribe"), text)
+        for at, rule in enumerate(commands.rules)
+        if rule.subscribe is not None
     ]
-    for at, rule in enumerate(commands.rules):
-        if rule.source is None:
-            text = "which member of a group is meant? ask it by HTTP; or name a source"
-            found.append((("commands", "rules", at, "source"), text))
-        if rule.subscribe is not None:
-            text = "what is added at run time is kept on one host: a group reads what its file selects"
-            found.append((("commands", "rules", at, "subscribe"), text))
-    return found
 
 
 def problems_with_requests(config: Config, commands: CommandsConfig) -> list[Problem]:

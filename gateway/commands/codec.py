@@ -100,6 +100,8 @@ class Codec:
     """Whether a requester can tell `accepted` from the final answer."""
     asks: Sequence[tuple[str, bytes]] = ()
     """What it asks a cloud for at the beginning of a session, once it listens: templates of topics, and payloads."""
+    is_by_name: bool = False
+    """Whether requests name variables without their source."""
     announce: Callable[[str, Sequence[str]], Sequence[tuple[str, Mapping[str, object]]]] | None = None
     """Retained messages of the gateway for its sources: topic and body of each."""
 

@@ -9,7 +9,8 @@ end anywhere in between: who comes next finds both, and knows a request that it 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -19,10 +20,12 @@ from msgspec.structs import replace
 
 from gateway.cancellation import unless_asked
 from gateway.commands.answers import Mailbox, answer_in
-from gateway.commands.arrival import read
+from gateway.commands.arrival import Arrival, read
+from gateway.commands.codecs.choose import codec_of
 from gateway.commands.desk import Desk
 from gateway.commands.entries import Entry
 from gateway.commands.group_journal import GroupJournal
+from gateway.commands.request import ITSELF
 from gateway.commands.ways import Boxes, SourceLog
 from gateway.delivery import DELIVERED, Outcome, Packet, SharedSession, Verdict
 from gateway.errors import Rejected, Unavailable
@@ -33,6 +36,10 @@ LOOK_EVERY_S = 0.1
 """How soon a source that was claimed is noticed."""
 CONNECT_S = 10.0
 """How long requests wait after a take-over until the source is connected."""
+
+
+NAMES_AGAIN_S = 1200.0
+"""How often names are shown again, before the post forgets them."""
 
 
 class Request(msgspec.Struct, array_like=True):
@@ -65,6 +72,7 @@ class Reply(msgspec.Struct, array_like=True):
 
 
 _REQUEST, _REPLY = msgspec.msgpack.Decoder(Request), msgspec.msgpack.Decoder(Reply)
+_NAMES = msgspec.msgpack.Decoder(list[str])
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -77,6 +85,8 @@ class GroupDesk(Desk):
         self.logs = logs
         self._connected = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
+        self._named: dict[str, Sequence[str]] = {}
+        """What the rules name on servers that other members are connected to, by source."""
         super().__init__(*words)
 
     async def run(self) -> None:
@@ -85,6 +95,7 @@ class GroupDesk(Desk):
             for mailbox in self._mailboxes.values():
                 self._post_from(mailbox)
             self._tasks.create_task(unless_asked(super().run), name="keep the journal of commands")
+            followed: dict[str, asyncio.Task[None]] = {}
             adopted: dict[str, tuple[SourceLog, asyncio.Task[None]]] = {}
             while True:
                 for source, (log, task) in list(adopted.items()):
@@ -97,7 +108,31 @@ class GroupDesk(Desk):
                         self._adopt(self._group_journal.adopt(source, log))
                         task = self._tasks.create_task(self._attend(source, log), name=f"requests for {source}")
                         adopted[source] = log, task
+                self._follow_named(self._tasks, followed)
                 await asyncio.sleep(LOOK_EVERY_S)
+
+    def _known(self) -> Mapping[str, Sequence[str]]:
+        return {**self._named, **super()._known()}
+
+    @property
+    def _are_names_needed(self) -> bool:
+        return any(codec_of(each.format).is_by_name for each in self._config.codecs)
+
+    def _follow_named(self, tasks: asyncio.TaskGroup, followed: dict[str, "asyncio.Task[None]"]) -> None:
+        """Read the names of every source of the rules, where requests name variables alone."""
+        rules = self._config.rules if self._are_names_needed else ()
+        wanted = {rule.source for rule in rules if rule.source is not None}
+        for source in followed.keys() - wanted:
+            followed.pop(source).cancel()
+            self._named.pop(source, None)
+        for source in wanted - followed.keys():
+            followed[source] = tasks.create_task(self._follow(source), name=f"names of {source}")
+
+    async def _follow(self, source: str) -> None:
+        at = 0
+        while True:
+            at, letter = (await self.boxes.read(f"names/{source}", at))[-1]
+            self._named[source] = _NAMES.decode(letter)
 
     @property
     def _group_journal(self) -> GroupJournal:
@@ -126,16 +161,18 @@ class GroupDesk(Desk):
 
     async def _pass_on(self, broker: str, packet: Packet) -> None:
         """To whoever has the source.  What is no request is refused here."""
-        now_ns = self._now_ns()
+        now_ns, sources = self._now_ns(), dict[str, None]()
         for arrival in read(packet, self._hall, broker, now_ns, self._known):
             source = arrival.asked.source
-            if arrival.error is not None or not any(rule.source == source for rule in self._config.rules):
+            if arrival.error is not None or not any((rule.source or ITSELF) == source for rule in self._config.rules):
                 await self._take(arrival, now_ns)
-                continue
-            letter = Request(
-                broker, now_ns, packet.topic, packet.payload, packet.content_type, dict(packet.properties),
-                packet.is_retained, packet.response_topic, packet.correlation, packet.expiry_s,
-            )  # fmt: skip
+            else:
+                sources[source] = None
+        letter = Request(
+            broker, now_ns, packet.topic, packet.payload, packet.content_type, dict(packet.properties),
+            packet.is_retained, packet.response_topic, packet.correlation, packet.expiry_s,
+        )  # fmt: skip
+        for source in sources:  # a message may ask several things of one
             await self.boxes.put(f"ask/{source}", _ENCODER.encode(letter))
 
     async def _hand_out(self, broker: str, session: SharedSession) -> None:
@@ -180,7 +217,29 @@ class GroupDesk(Desk):
                 self._mailbox(entry.broker).put(answer_in(entry))
 
     async def _attend(self, source: str, log: SourceLog) -> None:
-        """Take requests for this source until it is handed over or lost."""
+        """Take requests for this source until it is handed over or lost, and show what its rules name."""
+        async with asyncio.TaskGroup() as tasks:
+            showing = tasks.create_task(self._show_names(source), name=f"show the names of {source}")
+            await self._take_from_box(source, log)
+            showing.cancel()
+
+    async def _show_names(self, source: str) -> None:
+        shown: Sequence[str] = ()
+        at_s = time.monotonic()
+        while True:
+            names = super()._known().get(source, ()) if self._are_names_needed else ()
+            if names and (names != shown or time.monotonic() - at_s > NAMES_AGAIN_S):
+                box, shown, at_s = f"names/{source}", names, time.monotonic()
+                await self.boxes.put(box, _ENCODER.encode(names))
+                if former := (await self.boxes.read(box, 0))[:-1]:
+                    await self.boxes.remove(box, former[-1][0])
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _named_by(self, source: str) -> Mapping[str, Sequence[str]]:
+        """Who had the broker found that no other source has it."""
+        return {source: super()._known().get(source, ())}
+
+    async def _take_from_box(self, source: str, log: SourceLog) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_S):
                 while source not in self._workers:
@@ -193,12 +252,16 @@ class GroupDesk(Desk):
                 return
             async with asyncio.TaskGroup() as tasks:
                 for _, letter in letters:
-                    request = _REQUEST.decode(letter)
-                    for arrival in read(request.packet, self._hall, request.broker, request.received_ns, self._known):
-                        if arrival.error is None and arrival.asked.source == source:
-                            tasks.create_task(self._take(arrival, self._now_ns()), name=f"request for {source}")
+                    for arrival in self._arrivals_in(_REQUEST.decode(letter), source):
+                        tasks.create_task(self._take(arrival, self._now_ns()), name=f"request for {source}")
             at = letters[-1][0]
             await self.boxes.remove(f"ask/{source}", at)
+
+    def _arrivals_in(self, request: Request, source: str) -> list[Arrival]:
+        known = partial(self._named_by, source)
+        found = read(request.packet, self._hall, request.broker, request.received_ns, known)
+        ours = [each for each in found if each.error is None and each.asked.source == source]
+        return ours or (found if len(found) == 1 else [])  # its name is gone meanwhile: that is an answer, too
 
     # -- answers on their way to who has the broker
 

@@ -94,6 +94,9 @@ class Names:
         kind, _, name = box.partition("/")
         return f"{kind}.{_token(name)}"
 
+    def reload(self, member: str) -> str:
+        return f"{self.root}.reload.{_token(member)}"
+
     @property
     def nudge(self) -> str:
         return f"{self.root}.nudge"
@@ -126,6 +129,8 @@ class Log:
         """The position of the last record, when it was last measured."""
         self.leader = ""
         """The NATS server that leads the log; empty: none, or nobody knows."""
+        self.reload_heard: Callable[[str], None] = lambda member: None
+        """Called with the member that says that all shall take their configuration anew."""
         self.nudged, self.written = asyncio.Event(), asyncio.Event()
         """Set when another member has something to say about itself, and when somebody appended.  Both may be lost."""
 
@@ -257,6 +262,10 @@ class Log:
     async def listen(self) -> None:
         await self.hear(self.names.nudge, lambda subject: self.nudged.set())
         await self.hear(self.names.written, lambda subject: self.written.set())
+        await self.hear(f"{self.names.root}.reload.*", self._reload_heard)
+
+    def _reload_heard(self, subject: str) -> None:
+        self.reload_heard(_name(subject.rpartition(".")[2]))
 
     # -- for the post
 

@@ -21,6 +21,7 @@ from gateway.group.holding import Holding, Lost, claim
 from gateway.group.judging import Judge, Seen, Wishes
 from gateway.group.log import Json, Log
 from gateway.group.outbox import GroupOutbox
+from gateway.group.plan import ITSELF
 from gateway.group.post import Post
 from gateway.group.reading import LogReader
 from gateway.group.writing import SourceWriter, state_of
@@ -103,15 +104,28 @@ class Member:
         except Lost as error:
             raise Unavailable(f"{work} belongs to another member") from error
 
-    async def take_part(self, wanted: Callable[[], Mapping[str, str]], apply: Callable[[], Awaitable[None]]) -> None:
-        """Take and give works until cancelled.  `wanted` has the works that there are, and the route of each broker."""
+    async def take_part(
+        self,
+        wanted: Callable[[], Mapping[str, str]],
+        apply: Callable[[], Awaitable[None]],
+        reload: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take and give works until cancelled.  `wanted` has the works that there are, and the route of each broker.
+
+        `reload` is called when another member says that all shall take their configuration anew.
+        """
         self._wanted, self._apply = wanted, apply
+        self.log.reload_heard = lambda member: reload() if member != self.name else None
         await self._wait_alone()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._show_regularly(), name="group: show")
             tasks.create_task(self._purge_regularly(), name="group: purge")
             tasks.create_task(self._measure_regularly(), name="group: measure")
             tasks.create_task(self._look_regularly(), name="group: look")
+
+    async def tell_reload(self) -> None:
+        """Let all other members take their configuration anew.  Raises `Unavailable`."""
+        await self.log.tell(self.log.names.reload(self.name))
 
     # -- being seen
 
@@ -340,7 +354,7 @@ class Member:
         """Bring the figures up to date."""
         metrics, log, owned = self._metrics, self.log, self.owned
         for kind in KINDS:
-            metrics.works.labels(kind).set(sum(work.startswith(f"{kind}/") for work in owned))
+            metrics.works.labels(kind).set(sum(work.startswith(f"{kind}/") and work != ITSELF for work in owned))
         metrics.epoch.set(max((self._works[work].holding.claimed.epoch for work in owned), default=0))
         metrics.log_bytes.labels("held").set(log.held_bytes)
         metrics.log_bytes.labels("capacity").set(log.capacity)

@@ -12,6 +12,9 @@ import math
 from collections.abc import Collection, Mapping
 from fractions import Fraction
 
+ITSELF = "source/_gateway"
+"""The work of answering what the gateway itself is asked for: no source can be called so."""
+
 
 def shares_of(count: int, weights: Mapping[str, float]) -> dict[str, int]:
     """How much each member does at most, of `count` works: its part by weight, rounded up.  Nothing for weight 0."""

@@ -19,6 +19,7 @@ from typing import TypeVar
 import structlog
 
 from gateway.cancellation import unless_asked
+from gateway.commands.request import ITSELF
 from gateway.config import Config
 from gateway.errors import ConfigError, Unavailable
 from gateway.gc_tuning import spare_the_collector
@@ -169,9 +170,13 @@ async def _take_part(gateway: Gateway, reload: Reload) -> None:
 
     def works() -> Mapping[str, str]:
         routes = {f"broker/{broker}": route.name for broker, route in gateway.config.routes.items()}
-        return routes | {f"source/{source.name}": "" for source in gateway.config.sources}
+        sources = [source.name for source in gateway.config.sources]
+        commands = gateway.config.commands
+        if commands is not None and any(rule.source is None for rule in commands.rules):
+            sources.append(ITSELF)  # its log has the journal of what the gateway itself is asked
+        return routes | {f"source/{name}": "" for name in sources}
 
-    await gateway.group[0].take_part(works, reload.take_again)
+    await gateway.group[0].take_part(works, reload.take_again, reload.asked.set)
 
 
 def of_member(config: Config) -> Config:

@@ -87,8 +87,14 @@ class Membership(Protocol):
         """Raises `Unavailable` when a work belongs to another member, or nobody can say."""
 
     async def take_part(
-        self, wanted: Callable[[], Mapping[str, str]], apply: Callable[[], Awaitable[None]]
+        self,
+        wanted: Callable[[], Mapping[str, str]],
+        apply: Callable[[], Awaitable[None]],
+        reload: Callable[[], None],
     ) -> None: ...
+
+    async def tell_reload(self) -> None:
+        """Let all other members take their configuration anew.  Raises `Unavailable`."""
 
 
 @dataclass(slots=True)

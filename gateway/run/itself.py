@@ -17,7 +17,7 @@ from gateway.payload.presence import hash_of
 from gateway.pipeline.broker_queue import BrokerQueue
 from gateway.run.added import Added, joined, key_of
 from gateway.run.added_file import save_added
-from gateway.run.gateway import Gateway
+from gateway.run.gateway import Gateway, Membership
 from gateway.run.taking import Reload
 
 
@@ -43,6 +43,7 @@ class ItselfOf:
             "outbox": {
                 "bytes": outbox.bytes, "capacity": gateway.config.outbox.max_bytes, "oldest_s": round(oldest_s, 1),
             },
+            **({"group": _group(gateway.group[0])} if gateway.group is not None else {}),
         }  # fmt: skip
 
     async def subscribe(self, wanted: Sequence[Wanted]) -> None:
@@ -91,15 +92,35 @@ class ItselfOf:
         if self._reload.read is None:
             raise Refused("unsupported", "this gateway has no configuration file to take anew")
         try:
-            return await self._reload.take()
+            told = await self._reload.take()
         except (ConfigError, Unavailable) as error:
             problems = error.problems if isinstance(error, ConfigError) else [str(error)]
             raise Refused("configuration", "; ".join(problems)[:2000]) from error
+        return told if self._gateway.group is None else {**told, **await self._passed_on(self._gateway.group[0])}
+
+    async def _passed_on(self, member: Membership) -> Mapping[str, Json]:
+        """Let the other members take it as well, each from its own file; who that is."""
+        others: list[Json] = [name for name in sorted(member.others) if name != member.name]
+        try:
+            await member.tell_reload()
+        except Unavailable as error:
+            return {"member": member.name, "not_told": others, "detail": str(error)}
+        return {"member": member.name, "told": others}
 
 
 def _is_same(before: Added | None, now: Added) -> bool:
     """Whether it is subscribed to in this way already, by whomever."""
     return before is not None and before.selection == now.selection and before.rule == now.rule
+
+
+def _group(member: Membership) -> dict[str, Json]:
+    """Who answers, and who has what: this member's sources and brokers are above."""
+    members: dict[str, Json] = {}
+    for name, facts in member.others.items():
+        holds = facts.get("holds")
+        works: list[Json] = [*sorted(map(str, holds))] if isinstance(holds, Mapping) else []
+        members[name] = works
+    return {"member": member.name, "members": members}
 
 
 def _state(link: Link) -> dict[str, Json]:

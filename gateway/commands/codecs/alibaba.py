@@ -52,4 +52,4 @@ def _encode(answer: Mapping[str, object], context: Context) -> Encoded:
     return Encoded(body, below=f"{service}_reply")
 
 
-ALIBABA = Codec(TOPIC, _decode, _encode, TOPIC, lifetime_s=LIFETIME_S, topics=_topics)
+ALIBABA = Codec(TOPIC, _decode, _encode, TOPIC, lifetime_s=LIFETIME_S, topics=_topics, is_by_name=True)

@@ -44,4 +44,4 @@ def _encode(answer: Mapping[str, object], context: Context) -> Encoded:
     return Encoded(body, below=str(context.get("rid", "")))
 
 
-IOTDA_PROPERTIES = Codec(TOPIC, _decode, _encode, REPLIES, frozenset(("rid",)), lifetime_s=LIFETIME_S)
+IOTDA_PROPERTIES = Codec(TOPIC, _decode, _encode, REPLIES, frozenset(("rid",)), lifetime_s=LIFETIME_S, is_by_name=True)

@@ -76,4 +76,4 @@ def _encode(answer: Mapping[str, object], context: Context) -> Encoded:
     return Encoded(body, below=str(context.get("below", "")))
 
 
-TENCENT = Codec(TOPIC, _decode, _encode, REPLIES, lifetime_s=LIFETIME_S, topics=_topics)
+TENCENT = Codec(TOPIC, _decode, _encode, REPLIES, lifetime_s=LIFETIME_S, topics=_topics, is_by_name=True)
