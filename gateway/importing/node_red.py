@@ -1,8 +1,10 @@
 """`flows.json` of Node-RED, with the nodes of node-red-contrib-opcua.
 
 A wire from an `OpcUa-Item` (or an `inject` whose topic is a node id) to an `OpcUa-Client` is a selection of the
-client's endpoint.  The topic is that of the first `mqtt out` behind the client, as the field `path`; what stands
-between them is told.  The logins are in `flows_cred.json`, encrypted, and are not read.
+client's endpoint, and one from an `OpcUa-Event` a selection of events.  A client that reads does so for each message
+that comes, so its interval is that of the `inject` before it.  The topic is that of the first `mqtt out` behind the
+client, as the field `path`; what stands between them is told.  The logins are in `flows_cred.json`, encrypted, and are
+not read.  The fields are those that version 0.2.354 registers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,17 +18,17 @@ from gateway.importing.imported import Imported, ImportedSource, Reader, Tree, a
 _HERE = "has no meaning here:"
 _DRAWN = dict.fromkeys(("z", "x", "y", "g", "l", "info", "env", "outputs", "inputs", "icon"), f"{_HERE} it is drawn so")
 ENDPOINT: Mapping[str, str] = {
-    "none": f"{_HERE} see `security`", "usercert": "is not supported: see `user_certificate`",
+    "none": f"{_HERE} it says that nobody logs in", "usercert": "is not supported: see `user_certificate`",
     "usercertificate": "is not supported: see `user_certificate`", "userprivatekey": "is not supported: see `user_key`",
 }  # fmt: skip
 CLIENT: Mapping[str, str] = {
     name: f"{_HERE} {why}"
     for why, names in {
-        "see `security.pki`": ("certificate", "localfile", "localkeyfile", "securitymode", "securitypolicy",
-                               "folderName4PKI"),
+        "see `security.pki`": ("certificate", "localfile", "localkeyfile", "securitymode", "securitypolicy"),
         "it is bounded by itself": ("useTransport", "maxChunkCount", "maxMessageSize", "receiveBufferSize",
                                     "sendBufferSize"),
-        "states are on the live page": ("setstatusandtime", "keepsessionalive", "showStatusActivities", "showErrors"),
+        "statuses and times always come along": ("setstatusandtime",),
+        "sessions are kept": ("keepsessionalive",),
         "names are those of the server, or `name`": ("applicationName", "applicationUri"),
     }.items()
     for name in names
@@ -66,6 +68,10 @@ class Flows:
                     waiting.append(each)
                     yield each
 
+    def all_before(self, node: Node) -> list[Node]:
+        """All nodes whose messages may reach it."""
+        return [each for each in self.nodes.values() if any(found is node for found in self.all_behind(each))]
+
     def where(self, node: Node) -> str:
         name = node.get("name")
         return f"{self.path}: {node.get('type')} {name or node.get('id')}"
@@ -80,8 +86,8 @@ def read(path: Path) -> Imported:
     connections = Connections(found.notes)
     sources = {id(client): _source(flows, client, connections, found) for client in flows.of_type("OpcUa-Client")}
     topics = {id(client): _topic(flows, client, found) for client in flows.of_type("OpcUa-Client")}
-    for item in flows.of_type("OpcUa-Item", "inject"):
-        node = str(item.get("item") or item.get("topic") or "")
+    for item in flows.of_type("OpcUa-Item", "OpcUa-Event", "inject"):
+        node = str(item.get("item") or item.get("root") or item.get("topic") or "")
         for client in flows.behind(item) if "=" in node else ():
             source = sources.get(id(client))
             if source is not None:
@@ -105,12 +111,17 @@ def _source(flows: Flows, client: Node, connections: Connections, found: Importe
     if endpoint is None:
         raise ConfigError([f"{where}: its endpoint is not in the file: export it with the flow"])
     settings = _settings(Reader(endpoint, flows.where(endpoint), notes, {**ENDPOINT, **_DRAWN}))
-    if time_s := _number(client.get("time")) * _UNITS_S.get(str(client.get("timeUnit")), 1.0):
-        settings["publishing_interval"] = time_s
+    time_s = _number(client.get("time")) * _UNITS_S.get(str(client.get("timeUnit")), 1.0)
     reader.get("time", object)
     reader.text("timeUnit")
-    if action.startswith("read"):
+    if action.startswith("read"):  # for each message that comes: `time` is for what watches
         settings["mode"] = "poll"
+        triggers = [each for each in flows.all_before(client) if each.get("type") == "inject" and not each.get("d")]
+        time_s = min((repeat for each in triggers if (repeat := _number(each.get("repeat")))), default=0.0)
+        if not time_s:
+            notes.add(where, "is read when a message comes: set `publishing_interval`")
+    if time_s:
+        settings["publishing_interval"] = time_s
     reader.rest()
     return connections.of(settings, where)
 
@@ -162,10 +173,16 @@ def _select(
     selection: Tree = {"node": node_text(node), "fields": {"path": topic or str(source.settings["name"])}}
     if client.get("action") == "events":
         selection = {"events": selection.pop("node"), **selection}
+        if kind := item.get("customeventtype" if item.get("activatecustomevent") else "eventtype"):
+            selection["event_types"] = [node_text(str(kind))]
     if name:
         selection["name"] = name
     if client.get("action") == "monitor" and (band := _number(client.get("deadbandvalue"))):
         selection["deadband_percent" if client.get("deadbandtype") == "p" else "deadband"] = band
+        if client.get("deadbandtype") == "p":
+            found.notes.add(
+                flows.where(client), "its dead-band is one of percent here; Node-RED has taken it as absolute"
+            )
     add_selection(source, selection, where, found.notes)
 
 

@@ -134,22 +134,36 @@ input:
           autoReconnect: true
 output: {stdout: {}}
 """
+CLIENT = {
+    "type": "OpcUa-Client", "endpoint": "e", "action": "read", "deadbandtype": "a", "deadbandvalue": 1, "time": 10,
+    "timeUnit": "s", "certificate": "n", "localfile": "", "localkeyfile": "", "securitymode": "None",
+    "securitypolicy": "None", "useTransport": False, "maxChunkCount": 1, "maxMessageSize": 8192,
+    "receiveBufferSize": 8192, "sendBufferSize": 8192, "setstatusandtime": False, "keepsessionalive": False, "name": "",
+    "applicationName": "", "applicationUri": "", "x": 1, "y": 2, "z": "t",
+}  # fmt: skip
+"""A node as the editor writes it, with all that node-red-contrib-opcua 0.2.354 registers, and its defaults."""
+INJECT = {"type": "inject", "props": [{"p": "payload"}, {"p": "topic", "vt": "str"}], "repeat": "", "once": True}
 NODE_RED = json.dumps(
     [
         {"id": "t", "type": "tab", "label": "Flow 1"},
         {"id": "e", "type": "OpcUa-Endpoint", "endpoint": "opc.tcp://press:4840", "secpol": "Basic256Sha256",
-         "secmode": "SignAndEncrypt", "none": False, "login": True, "usercert": False},
+         "secmode": "SIGNANDENCRYPT", "none": False, "login": True, "usercert": False, "usercertificate": "",
+         "userprivatekey": "", "name": ""},
         {"id": "b", "type": "mqtt-broker", "broker": "broker.example", "port": "8883", "usetls": True},
-        {"id": "i", "type": "OpcUa-Item", "item": "ns=2;s=Temp", "datatype": "Double", "name": "Temperature",
-         "wires": [["c", "w"]]},
-        {"id": "j", "type": "inject", "topic": "ns=2;i=7", "wires": [["c"]]},
+        {"id": "i", "type": "OpcUa-Item", "item": "ns=2;s=Temp", "datatype": "Double", "value": "",
+         "name": "Temperature", "wires": [["c", "w"]]},
+        {"id": "j", **INJECT, "topic": "ns=2;i=7", "wires": [["c"]]},
+        {"id": "every", **INJECT, "topic": "", "repeat": "2", "wires": [["k"]]},
+        {"id": "seldom", **INJECT, "topic": "", "repeat": "60", "wires": [["k"]]},
+        {"id": "v", "type": "OpcUa-Event", "root": "ns=0;i=2253", "activatecustomevent": False,
+         "eventtype": "ns=0;i=10751", "customeventtype": "", "name": "Alarms", "wires": [["n"]]},
+        {"id": "n", **CLIENT, "action": "events", "time": 500, "timeUnit": "ms", "wires": [["m"], [], []]},
         {"id": "k", "type": "OpcUa-Item", "item": "i=2258", "wires": [["r"]]},
         {"id": "off", "type": "OpcUa-Item", "item": "i=1", "d": True, "wires": [["c"]]},
-        {"id": "c", "type": "OpcUa-Client", "endpoint": "e", "action": "monitor", "deadbandtype": "a",
-         "deadbandvalue": 0.5, "time": "500", "timeUnit": "ms", "certificate": "n", "wires": [["f"]]},
-        {"id": "r", "type": "OpcUa-Client", "endpoint": "e", "action": "read", "time": 10, "timeUnit": "s",
-         "wires": []},
-        {"id": "w", "type": "OpcUa-Client", "endpoint": "e", "action": "write", "wires": []},
+        {"id": "c", **CLIENT, "action": "monitor", "deadbandtype": "p", "deadbandvalue": 0.5, "time": "500",
+         "timeUnit": "ms", "wires": [["f"]]},
+        {"id": "r", **CLIENT, "wires": []},
+        {"id": "w", **CLIENT, "action": "write", "wires": []},
         {"id": "f", "type": "function", "name": "scale", "func": "return msg", "wires": [["m"]]},
         {"id": "m", "type": "mqtt out", "topic": "hall/press", "broker": "b", "qos": "1", "wires": []},
     ]
@@ -206,17 +220,21 @@ def test_node_red(tmp_path: Path) -> None:
     assert subscribed.username == "change-me"
     assert subscribed.security is not None
     assert (subscribed.security.policy, subscribed.security.mode) == ("Basic256Sha256", "SignAndEncrypt")
-    temperature, speed = subscribed.select
-    assert (temperature.node, temperature.name, temperature.deadband) == ("ns=2;s=Temp", "Temperature", 0.5)
+    temperature, speed, alarms = subscribed.select
+    assert (temperature.node, temperature.name, temperature.deadband_percent) == ("ns=2;s=Temp", "Temperature", 0.5)
+    assert (alarms.events, alarms.event_types) == ("ns=0;i=2253", ("ns=0;i=10751",))
     assert temperature.fields == {"path": "hall/press"}
     assert speed.node == "ns=2;i=7"
-    assert (polled.mode, [each.node for each in polled.select]) == ("poll", ["i=2258"])
+    assert (polled.mode, polled.publishing_interval) == ("poll", 2.0)
+    assert [each.node for each in polled.select] == ["i=2258"]
     assert config.all_brokers[0].url == "mqtts://broker.example:8883"
     assert config.payload.topic == "{path}"
     text = "\n".join(told)
     assert "function scale: has no counterpart" in text
     assert "write is not supported: allow it in `commands`" in text
     assert "the login is in flows_cred.json" in text
+    assert "Node-RED has taken it as absolute" in text
+    assert "is known here" not in text  # all fields of the real nodes are known
 
 
 def test_a_table_of_tags_as_a_spreadsheet_saves_it(tmp_path: Path) -> None:
