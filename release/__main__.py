@@ -23,7 +23,7 @@ from release.materials import bill_of_materials, licences
 from release.notes import notes_of, problems_of
 
 NAME = "connected-factory"
-CARRIED = "group,kafka"
+CARRIED = "group,kafka,otel"
 """The extras whose libraries the Debian package and the images carry, so the bill of materials has them."""
 
 
