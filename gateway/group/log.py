@@ -14,6 +14,7 @@ import asyncio
 import base64
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -129,6 +130,9 @@ class Log:
         """The position of the last record, when it was last measured."""
         self.leader = ""
         """The NATS server that leads the log; empty: none, or nobody knows."""
+        self.current, self.lagging = 0, 0
+        """How many of its servers have all of it, the leader too, and how many have not."""
+        self.on_stored: Callable[[float], object] = lambda took_s: None
         self.reload_heard: Callable[[str], None] = lambda member: None
         """Called with the member that says that all shall take their configuration anew."""
         self.nudged, self.written = asyncio.Event(), asyncio.Event()
@@ -161,9 +165,11 @@ class Log:
         """One try.  Raises `Refused`, `LogFull`, and `Unavailable` when it may be stored or not."""
         mark = stored_at(attempt, 0, is_release=kind is Kind.RELEASE)
         headers = {"Nats-Expected-Last-Subject-Sequence": str(attempt.expected), HEADER: header_of(mark, kind)}
+        began_s = time.perf_counter()
         reply = await self._nats.ask(self.names.work(work), body, headers)
         try:
             seq = answer_of(reply)["seq"]
+            self.on_stored(time.perf_counter() - began_s)
         except ApiError as error:
             if error.code == WRONG_LAST:
                 raise Refused from error
@@ -207,13 +213,15 @@ class Log:
 
     async def measure(self, capacity: int) -> None:
         """Look how much of the log is in use, and who leads it.  Raises `Unavailable`."""
-        self.leader = ""
+        self.leader, self.current, self.lagging = "", 0, 0
         found = await self.state()
         state, cluster = found.get("state") or {}, found.get("cluster") or {}
         assert isinstance(state, dict)
         assert isinstance(cluster, dict)
         self.held_bytes, self.capacity = int(state.get("bytes", 0)), capacity
         self.last_seq, self.leader = int(state.get("last_seq", 0)), str(cluster.get("leader", ""))
+        others = [bool(each.get("current")) for each in cluster.get("replicas") or ()]
+        self.current, self.lagging = bool(self.leader) + sum(others), len(others) - sum(others)
 
     async def _asked(self, subject: str, request: object) -> dict[str, object]:
         try:

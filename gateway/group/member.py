@@ -78,6 +78,7 @@ class Member:
         self.remember: Callable[[str], Memory | None] = lambda route: None
         """Makes what a route's format must know of its records.  None: nothing."""
         self._log = structlog.get_logger("gateway.group").bind(member=name)
+        log.on_stored = metrics.append_seconds.observe
 
     @property
     def boxes(self) -> Post:
@@ -361,6 +362,8 @@ class Member:
         behind = (log.last_seq - reader.cursor for reader in self.outbox.found.values())
         metrics.behind.set(max(0, *behind, 0))
         metrics.led_by(log.leader)
+        metrics.replicas.labels("current").set(log.current)
+        metrics.replicas.labels("behind").set(log.lagging)
         metrics.members.set(len(self.others))
         held = {work for facts in self.others.values() for work in _seen(facts).holds}
         metrics.orphans.set(len(set(self._wanted()) - held - set(owned)))

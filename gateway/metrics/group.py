@@ -2,7 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from gateway.metrics.series import Counts, gauge
+from gateway.metrics import ACK_BUCKETS_S
+from gateway.metrics.series import Counts, Spreads, gauge
 
 WHAT_CHANGES = ("taken", "handed_over", "lost")
 KINDS = ("source", "broker")
@@ -32,12 +33,26 @@ class GroupMetrics:
             "Records of the log that came after what the slowest of this member's brokers has acknowledged.",
             registry=r,
         )
+        self.replicas = gauge(
+            r,
+            "gateway_group_log_replicas",
+            "NATS servers that keep the log: current (the leader too), or behind.",
+            "what",
+        )
+        self.append_seconds = Spreads(
+            r,
+            "gateway_group_append_seconds",
+            "From an append of this member to the answer that the log has it.",
+            buckets=ACK_BUCKETS_S,
+        ).labels()
         self._leader = gauge(r, "gateway_group_log_leader", "1 for the NATS server that leads the log.", "server")
         self._led_by = ""
         for kind in KINDS:
             self.works.labels(kind)
         for what in ("held", "capacity"):
             self.log_bytes.labels(what)
+        for what in ("current", "behind"):
+            self.replicas.labels(what)
 
     def led_by(self, server: str) -> None:
         """This server leads now; empty: none does."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nats as nats_py
-from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 
 from gateway.config import BrokerConfig
 from tests.support.kafka_check import read_all
@@ -48,16 +48,23 @@ class Consumed:
             self.presence.append(payload)
 
 
-async def from_jetstream(cluster: Cluster, consumed: Consumed) -> None:
+async def from_jetstream(cluster: Cluster, take: Callable[[str, bytes], None]) -> None:
     client = await nats_py.connect(cluster.servers)
     js = client.jetstream(timeout=10)
     left = (await js.stream_info("values")).state.messages
-    pulled = await js.pull_subscribe(">", stream="values", config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL))
+    whole = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
+    pulled = await js.pull_subscribe(">", stream="values", config=whole)
     while left:
         for message in await pulled.fetch(min(left, 500), timeout=10):
             left -= 1
-            consumed.take(message.subject, message.data)
+            take(message.subject, message.data)
     await client.close()
+
+
+def from_kafka(config: dict[str, object], take: Callable[[str, bytes], None]) -> None:
+    records = read_all(BrokerConfig.model_validate(config))
+    for head, payload in sorted(records, key=lambda each: b"/tags/" not in each[0]["topic"]):  # other partitions
+        take(head["topic"].decode(), payload)
 
 
 def test_a_log_has_each_value_in_order_through_a_broker_that_was_away_a_kill_of_the_gateway_and_a_refusal(
@@ -105,10 +112,8 @@ def test_a_log_has_each_value_in_order_through_a_broker_that_was_away_a_kill_of_
             assert gateway.balanced
             assert gateway.stop() == 0
         at_nats, kafkas = (Consumed(LoadChecker(TAGS, server.began_ns / 1e9, 1 / RATE_HZ)) for _ in range(2))
-        asyncio.run(from_jetstream(cluster, at_nats))
-        records = read_all(BrokerConfig.model_validate(at_kafka))
-        for head, payload in sorted(records, key=lambda each: b"/tags/" not in each[0]["topic"]):  # other partitions
-            kafkas.take(head["topic"].decode(), payload)
+        asyncio.run(from_jetstream(cluster, at_nats.take))
+        from_kafka(at_kafka, kafkas.take)
     assert complete(at_nats, last).repeated_messages == 0, "JetStream knows repeats by their ids"
     complete(kafkas, last)
 

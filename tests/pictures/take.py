@@ -23,6 +23,7 @@ from tests.pictures.terminal import as_svg, frame
 from tests.support.brokers import Process
 from tests.support.browser import browsing
 from tests.support.mqtt_certificates import secure_mosquitto
+from tests.support.panels import OF_GROUPS
 from tests.support.ports import free_port
 from tests.support.programs import ROOT, SOURCE, Factory, Gateway, running
 from tests.support.prometheus import Prometheus, prometheus
@@ -96,7 +97,8 @@ def boards(found: Site, minutes: float, out: Path) -> None:
     """Every dashboard as a picture."""
     until_s = time.time()
     span = Span(until_s - 60 * minutes, until_s, float(SCRAPE_S))
-    for path in render(found.prometheus.url, sorted(p.stem for p in BOARDS.glob("*.json")), out, span, {}):
+    boards = sorted({path.stem for path in BOARDS.glob("*.json")} - {OF_GROUPS})
+    for path in render(found.prometheus.url, boards, out, span, {}):
         if path.suffix == ".html":
             path.unlink()
         else:

@@ -4,7 +4,7 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.load_checker import LoadChecker, load_checker
 from tests.support.load_server import LoadServer, source_of
 from tests.support.nats_cluster import Cluster, nats_cluster
 from tests.support.node_network import NodeNetwork
-from tests.support.programs import Gateway, running, wait_until
+from tests.support.programs import SINK, Gateway, running, wait_until
 from tests.support.threaded import ThreadedProxy, proxy_thread
 
 GROUP = "hall"
@@ -89,7 +89,8 @@ def group_plant(
     folder: Path, *, members: int = 3, servers: int = 3, tags: int = 50, rate_hz: float = 5.0, presence_s: float = 12.0,
     proxied: bool = True, network: NodeNetwork | None = None,
     more_sources: Sequence[dict[str, object]] = (), commands: dict[str, object] | None = None,
-    member: type[MemberProgram] = MemberProgram, **group: object,
+    member: type[MemberProgram] = MemberProgram,
+    more_brokers: Callable[[Cluster], Sequence[dict[str, object]]] = lambda cluster: (), **group: object,
 ) -> Iterator[GroupPlant]:  # fmt: skip
     """Everything started and flowing."""
     with ExitStack() as stack:
@@ -113,9 +114,12 @@ def group_plant(
         }
         asked = cluster.monitoring if network is None else 0  # a proxy shows no monitoring
         common = {"name": GROUP, "monitoring": asked, "presence": presence_s}
+        others = more_brokers(cluster)
+        all_of_them = [{**SINK, "name": "broker", "url": broker.url}, *({**SINK, **other} for other in others)]
+        sinks: dict[str, object] = {"broker": None, "brokers": all_of_them} if others else {}
         programs = [
             member(
-                folder / name, name, broker.url, sources=[*sources, *more_sources], commands=commands,
+                folder / name, name, broker.url, sources=[*sources, *more_sources], commands=commands, **sinks,
                 payload={"format": "json-columns", "topic": "load/{source}/{machine}"},
                 group={
                     **common, "member": name, "rebalance_after": "5s", **group,

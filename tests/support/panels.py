@@ -15,6 +15,8 @@ ASKED = {path.stem: read(path).asked for path in BOARDS}
 LIVE = Span(0.0, 60.0, 2.5)
 """What `$__rate_interval` (10 s) and `$__range` become against a young server."""
 
+OF_GROUPS = "group"
+"""The dashboard without series where no gateway is a member of a group."""
 EMPTY_WHEN_WELL = ("plant: What wants attention?", "gateway: Why were connections lost?")
 OF_COMMANDS = (
     "gateway: What became of commands?",
@@ -57,9 +59,11 @@ def queries() -> list[tuple[str, str]]:
 
 
 def variables() -> list[tuple[str, str, str]]:
-    """(dashboard, series, label) of every variable: Grafana offers the label's values."""
+    """(dashboard, series, label) of every variable, but of groups: Grafana offers the label's values."""
     found = []
     for path in BOARDS:
+        if path.stem == OF_GROUPS:
+            continue
         for variable in json.loads(path.read_text(encoding="utf-8"))["templating"]["list"]:
             match = re.fullmatch(r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", variable["query"])
             found += [(path.stem, match[1], match[2])] if match else []
@@ -71,12 +75,15 @@ def query(title: str, letter: str = "A") -> str:
     return [expr for found, expr in queries() if found == title][ord(letter) - ord("A")]
 
 
-def wrong_answers(url: str, span: Span) -> list[str]:
-    """What is wrong with the answers of a Prometheus to the queries of all panels; nothing when all is well."""
+def wrong_answers(url: str, span: Span, *, in_group: bool = False) -> list[str]:
+    """What is wrong with the answers of a Prometheus to the queries of all panels; nothing when all is well.
+
+    `in_group`: of the dashboard of groups alone; otherwise of all others.
+    """
     found = []
     for board, panel in panels():
         title = f"{board}: {panel['title']}"
-        if title in OF_COMMANDS:
+        if title in OF_COMMANDS or (board == OF_GROUPS) is not in_group:
             continue
         unit = panel["fieldConfig"]["defaults"]["unit"].partition(":")[0]  # type: ignore[index]  # JSON
         low, high = PLAUSIBLE[title] if title in PLAUSIBLE else PLAUSIBLE[unit]
@@ -89,12 +96,12 @@ def wrong_answers(url: str, span: Span) -> list[str]:
     return found
 
 
-def wait_answers(url: str, span: Span, within_s: float) -> None:
+def wait_answers(url: str, span: Span, within_s: float, *, in_group: bool = False) -> None:
     """Wait until every query of every panel has a finite and plausible answer."""
     wrong: list[str] = []
 
     def answered() -> bool:
-        wrong[:] = wrong_answers(url, span)
+        wrong[:] = wrong_answers(url, span, in_group=in_group)
         return not wrong
 
     try:

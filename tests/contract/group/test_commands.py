@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -127,7 +128,7 @@ def test_a_command_is_done_once_by_who_has_the_source_and_a_repeat_is_answered_b
                 assert answer["id"] == str(number)
                 code = int(str(answer["code"]))
             assert code == 200
-            delta = {"version": 8, "state": {"shop": {"SetPoint": 8.0}, "_gateway": {"reload": "now"}}}
+            delta: dict[str, Any] = {"version": 8, "state": {"shop": {"SetPoint": 8.0}, "_gateway": {"reload": "now"}}}
             for _ in range(2):
                 await other.sink.send(Message("aws-shadow/service/update/delta", orjson.dumps(delta), "", 0, 0))
                 reports = [str((await other.next())[0]["state"]) for _ in delta["state"]]
