@@ -162,6 +162,8 @@ async def connected(config: GroupConfig, name: str, link: Link) -> AsyncIterator
         link.up()
 
     async def failed(error: Exception) -> None:
+        if is_asked_to_end():  # the library has swallowed that, and would try for ever
+            raise asyncio.CancelledError
         if not link.is_up:
             link.down(f"NATS: {error or type(error).__name__}")
 
