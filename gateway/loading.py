@@ -87,10 +87,7 @@ def problems_with_group(config: Config) -> list[Problem]:
         found.append((("outbox", "max_age"), "nothing expires in the log of a group: group.max_bytes is its bound"))
     brokers = [("broker",)] if config.broker is not None else [("brokers", at) for at in range(len(config.brokers))]
     for place, broker in zip(brokers, config.all_brokers, strict=True):
-        if format_of(config.routes[broker.name].payload).session is not None:
-            text = (
-                "the births, aliases and last values of an edge node are on one host, and no other member could go on "
-                "with them: leave this format to a gateway that is alone, or choose another one"
-            )
+        payload = config.routes[broker.name].payload
+        if text := format_of(payload).problem_in_group(payload, [source.name for source in config.sources]):
             found.append(((*place, "payload") if broker.payload is not None else ("payload", "format"), text))
     return found

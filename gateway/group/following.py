@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from gateway.config import PayloadConfig
 from gateway.errors import Unavailable
 from gateway.group.entry import Entry
 from gateway.group.log import Log, mark_of
@@ -24,6 +25,14 @@ RECENT_BYTES = 2**20
 
 class Memory(Protocol):
     """What a format knows of a route from its records."""
+
+    @property
+    def payload(self) -> PayloadConfig:
+        """For which it was made."""
+
+    @property
+    def sources_alive(self) -> int:
+        """How many sources have a server that is there."""
 
     def learn(self, message: Message) -> None:
         """A record of the route that is in the log."""

@@ -28,7 +28,6 @@ from gateway.group.writing import SourceWriter, state_of
 from gateway.metrics.group import KINDS, GroupMetrics
 
 LOOK_EVERY_S = 0.5
-SAVE_EVERY_S = 0.25
 PURGE_EVERY_S = 2.0
 MEASURE_EVERY_S = 1.0
 RENEWED_S = 1.0
@@ -89,6 +88,16 @@ class Member:
     def logs(self) -> Mapping[str, SourceWriter]:
         """Of the sources that this member has."""
         return self.outbox.writers
+
+    @property
+    def places(self) -> Mapping[str, LogReader]:
+        """Of the brokers that this member has."""
+        return self.outbox.found
+
+    def memories_of(self, source: str) -> dict[str, Memory] | None:
+        """By route, what the log says of a source that this member has.  None: it has not."""
+        writer = self.outbox.writers.get(source)
+        return writer.memories if writer is not None else None
 
     @property
     def owned(self) -> Collection[str]:
@@ -239,7 +248,7 @@ class Member:
                 before = decode(holding.before.body) if holding.before is not None else Entry()
                 reader = LogReader(self.log, holding, route, before, self.remember(route))
                 self.outbox.found[name] = reader
-                running = self._tasks.create_task(self._read_on(reader), name=f"group: cursor of {name}")
+                running = self._tasks.create_task(reader.live(), name=f"group: cursor of {name}")
         except Unavailable as error:
             self._log.warning("a work cannot be taken yet", work=work, reason=str(error), next="trying again")
             return False
@@ -317,32 +326,7 @@ class Member:
             for work, each in works.items():
                 self._forget(work, each)
 
-    # -- positions
-
-    async def _read_on(self, reader: LogReader) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._save_regularly(reader), name="group: keep a position")
-            tasks.create_task(reader.follow_log(), name="group: follow the log")
-
-    async def _save_regularly(self, reader: LogReader) -> None:
-        """Keep the position of a broker in the log."""
-        saved = reader.state
-        try:
-            while True:
-                reader.unsaved.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(SAVE_EVERY_S):
-                        await reader.unsaved.wait()
-                if (state := reader.state) != saved:
-                    mark = await reader.holding.append(Kind.CURSOR, state)
-                    saved = state
-                    reader.saved(state)
-                    with suppress(Unavailable):
-                        await self.log.purge(reader.holding.work, mark.seq)
-        except Lost:
-            pass
-        finally:
-            reader.saved(saved)  # who waits for more learns that it is lost
+    # -- figures and the end of records
 
     async def _measure_regularly(self) -> None:
         while True:

@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from gateway.errors import Unavailable
-from gateway.group.entry import Entry
+from gateway.group.entry import Entry, Kind
 from gateway.group.following import Follower, Memory
-from gateway.group.holding import Holding
+from gateway.group.holding import Holding, Lost
 from gateway.group.log import Log
 from gateway.group.stretch import OPEN, PER_RECORD, Stretch, ahead_of, joined, stretches_of
 from gateway.outbox import Record
 
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = SAVE_EVERY_S = 0.25
 RETRY_S = 0.5
 AHEAD_BYTES = 2**20
 """As stored: text is several times as long in memory."""
@@ -77,10 +77,12 @@ class LogReader:
         self._kept.set()
         self._kept = asyncio.Event()
 
-    async def count_connection(self) -> int:
-        """The number of a new connection, once the log has it.  Raises `Unavailable` when the claim is lost."""
-        self.number += 1
-        number = self.number
+    async def count_connection(self, least: int = 0) -> int:
+        """The number of a new connection, at least this one, once the log has it.
+
+        Raises `Unavailable` when the claim is lost.
+        """
+        number = self.number = max(self.number + 1, least)
         while not self.holding.is_lost:
             if self._saved_number >= number:
                 return number
@@ -88,6 +90,22 @@ class LogReader:
             self.unsaved.set()
             await kept.wait()
         raise Unavailable(f"{self.holding.work} belongs to another member")
+
+    async def confirm(self) -> None:
+        """Look whether the claim is still ours.  Raises `Unavailable` when it is not, or nobody can say."""
+        try:
+            await self.holding.confirm()
+        except Lost as error:
+            raise Unavailable(f"{self.holding.work} belongs to another member") from error
+
+    async def wait_caught_up(self) -> None:
+        """Wait until the memory has seen what is in the log now.  Raises `Unavailable`."""
+        if self.follower is not None:
+            await self.follower.wait_caught_up()
+
+    @property
+    def memory(self) -> Memory | None:
+        return self.follower.memory if self.follower is not None else None
 
     def remember(self, memory: Memory) -> None:
         """Show the records to another memory from now on, from the oldest."""
@@ -97,11 +115,35 @@ class LogReader:
             self.follower = Follower(self._log, self.route, memory)
             self._remembered.set()
 
-    async def follow_log(self) -> None:
-        """Show the log to the memory, if there is one, until cancelled."""
+    async def live(self) -> None:
+        """Keep the position in the log, and show the log to the memory if there is one, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._save_regularly(), name="group: keep a position")
+            tasks.create_task(self._follow(), name="group: follow the log")
+
+    async def _follow(self) -> None:
         while self.follower is None:
             await self._remembered.wait()
         await self.follower.run()
+
+    async def _save_regularly(self) -> None:
+        saved = self.state
+        try:
+            while True:
+                self.unsaved.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SAVE_EVERY_S):
+                        await self.unsaved.wait()
+                if (state := self.state) != saved:
+                    mark = await self.holding.append(Kind.CURSOR, state)
+                    saved = state
+                    self.saved(state)
+                    with suppress(Unavailable):
+                        await self._log.purge(self.holding.work, mark.seq)
+        except Lost:
+            pass
+        finally:
+            self.saved(saved)  # who waits for more learns that it is lost
 
     # -- for the pipeline
 

@@ -49,7 +49,7 @@ class EncoderContext:
     endpoint: str = ""
     """The address of the source."""
     shared: object = None
-    """What the format's `shares` made for the route."""
+    """What the format's `shares` made for the route; in a group, what `remembers` made for the source."""
 
     @property
     def settings(self) -> FormatSettings:
@@ -101,6 +101,40 @@ class SeesLink(Protocol):
         """The messages that say so, numbered as in `encode`."""
 
 
+class Remembering(Protocol):
+    """What a format knows of a route from its records, in a group, where the log is what all members see."""
+
+    @property
+    def payload(self) -> PayloadConfig:
+        """For which it was made."""
+
+    def learn(self, message: Message) -> None:
+        """A record that is in the log."""
+
+    def kept(self) -> Sequence[Message]:
+        """Records from which another one learns the same."""
+
+    @property
+    def sources_alive(self) -> int:
+        """How many sources have a server that is there."""
+
+
+class Place(Protocol):
+    """What the log of a group has of one broker."""
+
+    async def wait_caught_up(self) -> None:
+        """Wait until what is remembered contains what is in the log now.  Raises `Unavailable`."""
+
+    async def count_connection(self, least: int = 0) -> int:
+        """The number of a new connection, from 1 on, at least this one, once the log has it.
+
+        Raises `Unavailable` when the broker belongs to another member.
+        """
+
+    async def confirm(self) -> None:
+        """Raises `Unavailable` when the broker belongs to another member, or nobody can say."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionContext:
     """One broker of a route, for a format with sessions of its own form."""
@@ -111,9 +145,11 @@ class SessionContext:
     folder: Path
     """That of the outbox."""
     shared: object
-    """What the format's `shares` made for the route."""
+    """What the format's `shares` made for the route; in a group, what `remembers` made."""
     figures: Callable[[], Mapping[str, int]] = dict
     """How the gateway is, as far as this broker is concerned: always the same names, in the same order."""
+    place: Place | None = None
+    """None: the gateway is alone."""
 
 
 class SessionForm(Protocol):
@@ -125,6 +161,9 @@ class SessionForm(Protocol):
 
     def late(self) -> LateStage:
         """The late stage of the next session."""
+
+    async def prepare(self) -> None:
+        """Before each connection.  Raises `Unavailable`."""
 
     def around(self, session: Session, link: Link, topics: Sequence[str]) -> AbstractAsyncContextManager[Session]:
         """The session as the format uses it.  It subscribes to `topics` as well, for commands.
@@ -142,6 +181,10 @@ def topic_as_configured(template: str, payload: PayloadConfig, has_states: bool)
 
 
 def any_mqtt(payload: PayloadConfig) -> str:
+    return ""
+
+
+def any_in_group(payload: PayloadConfig, sources: Sequence[str]) -> str:
     return ""
 
 
@@ -205,3 +248,7 @@ class Format:
     outbox.  Blocks.  None: nothing."""
     session: Callable[[SessionContext], SessionForm] | None = None
     """Its form of sessions.  None: it has none of its own."""
+    remembers: Callable[[PayloadConfig, str], Remembering] | None = None
+    """What takes the place of `shares` in a group, given the name of the gateway.  None: nothing."""
+    problem_in_group: Callable[[PayloadConfig, Sequence[str]], str] = any_in_group
+    """Why the sources of these names cannot be on several members.  Empty: they can."""

@@ -1,7 +1,7 @@
 """The shared state of all peers of a running gateway, and the list of these peers."""
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from gateway.model import Gap, Loss
 from gateway.operations import Operations
 from gateway.outbox import TOO_MUCH_LEFT, Buffer
 from gateway.payload.choose import encoder_for, format_of
-from gateway.payload.format import Encoder, SessionContext, SessionForm
+from gateway.payload.format import Encoder, Place, Remembering, SessionContext, SessionForm
 from gateway.payload.layout import prefix_of
 from gateway.payload.presence import hash_of
 from gateway.pipeline.broker_queue import BrokerQueue
@@ -63,6 +63,16 @@ async def _no_commands(config: Config) -> None:
     """Where nobody keeps a journal for them."""
 
 
+class PlaceInGroup(Place, Protocol):
+    """Where a broker of this member is in the log, and what its format has learned from it."""
+
+    @property
+    def memory(self) -> Remembering | None: ...
+
+    def remember(self, memory: Remembering) -> None:
+        """Learn from now on with another one, from the oldest record on."""
+
+
 class Membership(Protocol):
     """What of the configuration this gateway runs, as a member of a group: `source/<name>` and `broker/<name>`."""
 
@@ -72,6 +82,16 @@ class Membership(Protocol):
     @property
     def logs(self) -> Mapping[str, SourceLog]:
         """Of the sources that this member has."""
+
+    @property
+    def places(self) -> Mapping[str, "PlaceInGroup"]:
+        """Of the brokers that this member has."""
+
+    remember: Callable[[str], Remembering | None]
+    """Makes what the format of a route must know of its records."""
+
+    def memories_of(self, source: str) -> MutableMapping[str, Remembering] | None:
+        """By route, what the log says of a source that this member has.  None: it has not."""
 
     @property
     def name(self) -> str: ...
@@ -153,6 +173,8 @@ class Gateway:
         self.configured = self.config
         self.losses = KeptLosses(self.config.outbox.path)
         self.routing = Routing(*_routes_of(self.config), self._encoder)
+        if self.group is not None:
+            self.group[0].remember = lambda route: self._memory(self.payload_of(route))
 
     def take(self, config: Config) -> None:
         """Put a configuration into use.  In the same instant all sources encode for its routes, and every existing
@@ -209,7 +231,7 @@ class Gateway:
 
     def _encoder(self, route: Route, source: str) -> Encoder:
         prefix = prefix_of(self.stream_prefix, route.name)
-        shared = self._shared_of(route)
+        shared = self._shared_of(route) if self.group is None else self._memory_of(route, source, self.group[0])
         return encoder_for(self.config, source, prefix, lambda: self.outbox.latest_ns, route.payload, shared)
 
     def _shared_of(self, route: Route) -> object:
@@ -222,22 +244,45 @@ class Gateway:
             self._shared[route.name] = route.payload, found
         return found
 
+    def _memory(self, payload: PayloadConfig) -> Remembering | None:
+        make = format_of(payload).remembers
+        return make(payload, self.config.name) if make is not None else None
+
+    def _memory_of(self, route: Route, source: str, member: Membership) -> Remembering | None:
+        """What the log says of a source; of what had another form, nothing."""
+        memories = member.memories_of(source)
+        found = memories.get(route.name) if memories is not None else None
+        if found is None or found.payload != route.payload:
+            found = self._memory(route.payload)
+            if memories is not None and found is not None:
+                memories[route.name] = found
+        return found
+
     def session_form(self, broker: str) -> SessionForm | None:
         """The form of the sessions with a broker, if its format has one."""
         route = self.config.routes.get(broker)
         form = format_of(route.payload).session if route is not None else None
         if route is None or form is None:
             return None
-        folder, shared = self.config.outbox.path, self._shared_of(route)
-        figures = partial(self._figures, broker)
-        return form(SessionContext(route.payload, self.config.name, broker, folder, shared, figures))
+        folder, figures = self.config.outbox.path, partial(self._figures, broker)
+        place = self.group[0].places.get(broker) if self.group is not None else None
+        if place is None:
+            shared = self._shared_of(route)
+        else:
+            shared = place.memory
+            if place.memory is None or place.memory.payload != route.payload:
+                made = shared = self._memory(route.payload)
+                assert made is not None
+                place.remember(made)
+        return form(SessionContext(route.payload, self.config.name, broker, folder, shared, figures, place))
 
     def _figures(self, broker: str) -> dict[str, int]:
         """See `SessionContext`."""
-        queue = self.queues.get(broker)
+        queue, place = self.queues.get(broker), self.group[0].places.get(broker) if self.group is not None else None
+        up = sum(link.is_up for link in self.sources.values())
         return {
-            "Gateway/Sources": len(self.sources),
-            "Gateway/Sources Connected": sum(link.is_up for link in self.sources.values()),
+            "Gateway/Sources": len(self.sources if self.group is None else self.config.sources),
+            "Gateway/Sources Connected": place.memory.sources_alive if place is not None and place.memory else up,
             "Gateway/Backlog": queue.stored_values if queue is not None else 0,
         }
 

@@ -234,6 +234,8 @@ async def _connected(
     desk = gateway.desk if gateway.desk is not None and gateway.desk.is_taken_from(broker.name) else None
     topics = desk.filters(broker.name) if desk is not None else ()
     await gateway.confirm(f"broker/{broker.name}")
+    if form is not None:
+        await form.prepare()
     async with kind.open_sink(wanted, link, client_id, presence, form.late if form is not None else None) as sink:
         metrics.broker_certificate_expires.set(sink.certificate_ends_s)
         most = sink.most_bytes

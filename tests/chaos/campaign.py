@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos import commands, group, sparkplug
+from tests.chaos import commands, group, group_sparkplug, sparkplug
 from tests.chaos.faults import FAULTS, LAST_ROOT, Plant
 from tests.chaos.verdict import counts_of, folder_for, text_of
 from tests.support.brokers import mosquitto
@@ -233,6 +233,9 @@ def main() -> int:
         "--sparkplug", type=int, help="a campaign of so many faults against an edge node (`sparkplug.py`)"
     )
     parser.add_argument("--group", type=int, help="a campaign of so many faults against a group (`group.py`)")
+    parser.add_argument(
+        "--sparkplug-group", type=int, help="so many faults against an edge node of a group (`group_sparkplug.py`)"
+    )
     parser.add_argument("--only", help="with --group: this fault alone, by its name or the beginning of it")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--keep", type=Path, help="keep logs, record and outbox in this folder")
@@ -240,6 +243,10 @@ def main() -> int:
     with folder_for(options.keep) as folder:
         if options.sparkplug is not None:
             found = sparkplug.campaign(folder, options.seed, options.sparkplug, commands.to_error_output)
+            print(found.text)
+            return 1 if found.wrong else 0
+        if options.sparkplug_group is not None:
+            found = group_sparkplug.campaign(folder, options.seed, options.sparkplug_group, commands.to_error_output)
             print(found.text)
             return 1 if found.wrong else 0
         if options.group is not None:

@@ -11,6 +11,7 @@ from gateway.payload.sparkplug.latest import Row
 from gateway.payload.sparkplug.table import Definition, Table
 from gateway.payload.sparkplug.templates import Template, definition, instance, takes
 from gateway.payload.sparkplug.wire import METRIC, NULL, double_field, field, number_field, varint
+from gateway.payload.sparkplug.wire_latest import WireRow
 from gateway.payload.timestamps import text_of
 from gateway.values import Structure
 
@@ -50,14 +51,19 @@ def ndeath(bd_seq: int, now_ms: int) -> bytes:
 
 
 def dbirth(
-    table: Table, latest: Callable[[int], Row | None], now_ms: int, *, is_stale: bool = False, source_time: bool = False
+    table: Table,
+    latest: Callable[[int], Row | WireRow | None],
+    now_ms: int,
+    *,
+    is_stale: bool = False,
+    source_time: bool = False,
 ) -> bytes:
     """All metrics of a device with their latest values, the oldest first.
 
     A metric without a value in this process is null.  `is_stale`: the server is away, so all of it is.
     """
     rows = [
-        (ms_of(row.ticks) if row.ticks else now_ms, number, row)
+        (row.ms if isinstance(row, WireRow) else ms_of(row.ticks) if row.ticks else now_ms, number, row)
         for number, metric in enumerate(table.metrics)
         for row in (latest(metric.alias) or _NEVER,)
     ]
@@ -65,9 +71,12 @@ def dbirth(
     heads, metrics, found = table.heads, table.metrics, bytearray()
     for ms, number, row in rows:
         metric = metrics[number]
-        value = _content(table, metric, row, ms)
         told = _fixed(metric.unit, metric.low, metric.high)
-        if is_stale or row.status or source_time:
+        if isinstance(row, WireRow):
+            value, told = row.content(table, metric, ms), row.told(told, STALE if is_stale else None)
+        else:
+            value = _content(table, metric, row, ms)
+        if not isinstance(row, WireRow) and (is_stale or row.status or source_time):
             quality = STALE if is_stale else quality_of(row.status) if row.status else None
             of_row = metric.unit, row.ticks if source_time else 0, metric.low, metric.high
             told = properties(quality, row.status, *of_row)

@@ -9,10 +9,11 @@ from gateway.cancellation import unless_asked
 from gateway.delivery import LateStage, Presence, Session, SharedSession
 from gateway.errors import Unavailable
 from gateway.link import Link
+from gateway.payload.format import Place
 from gateway.payload.sparkplug.deaths import EdgeDeaths
 from gateway.payload.sparkplug.edge_settings import EdgeSettings
 from gateway.payload.sparkplug.host import HostState
-from gateway.payload.sparkplug.library import Library
+from gateway.payload.sparkplug.library import BD_SEQS, Library
 from gateway.payload.sparkplug.node import Node
 from gateway.payload.sparkplug.numbers import Numbers
 from gateway.payload.sparkplug.session import EdgeSession
@@ -25,14 +26,18 @@ class EdgeForm:
     """The sessions of one edge node with one broker."""
 
     def __init__(
-        self, node: Node, library: Library, settings: EdgeSettings, primary_host: str | None, host_timeout_s: float
-    ) -> None:
+        self, node: Node, library: Library, settings: EdgeSettings, primary_host: str | None, host_timeout_s: float,
+        place: Place | None = None,
+    ) -> None:  # fmt: skip
         self._node = node
         self._library = library
         self._settings = settings
         self._primary_host = primary_host
         self._host_timeout_s = host_timeout_s
-        self._deaths = EdgeDeaths(node.names, library.next_bd_seq)
+        self._place = place
+        self._counted = self._used = 0
+        """In a group: how many connections the log knows of, and how many there were."""
+        self._deaths = EdgeDeaths(node.names, library.next_bd_seq if place is None else self._next_of_group)
 
     @property
     def presence(self) -> Presence:
@@ -40,6 +45,28 @@ class EdgeForm:
 
     def late(self) -> LateStage:
         return Numbers(self._settings.compression)
+
+    async def prepare(self) -> None:
+        """In a group: know what is in the log, and have the log know the number of this connection.
+
+        So no two owners use one number, and who has lost the broker does not connect.
+        """
+        if self._place is not None:
+            await self._place.wait_caught_up()
+            self._counted = await self._place.count_connection()
+            self._used = self._counted - 1
+
+    def _next_of_group(self) -> int:
+        self._used += 1
+        return (self._used - 1) % BD_SEQS
+
+    async def _confirm(self) -> None:
+        """Before the births: the broker may have been lost since, and connecting may have taken several attempts."""
+        if self._place is None:
+            return
+        if self._used > self._counted:
+            self._counted = await self._place.count_connection(self._used)
+        await self._place.confirm()
 
     @asynccontextmanager
     async def around(self, session: Session, link: Link, topics: Sequence[str]) -> AsyncIterator[Session]:
@@ -69,6 +96,7 @@ class EdgeForm:
             await edge.confirmations.wait_passed()  # behind the subscription
             if host is not None:
                 await self._wait_online(edge, host, shared, link)
+            await self._confirm()
             edge.begin()
             yield edge
         finally:

@@ -52,6 +52,9 @@ class SparkplugEncoder:
         self._metrics: TagMetrics | None = None
         self._told: dict[str, tuple[str, int, int]] = {}
         """By device: version and number of the table in the outbox, and the records since then."""
+        for device in node.devices.values():
+            if node.is_shared and device.is_alive and device.table is not None:  # who had it before is gone
+                self._told[device.id] = device.table.version, device.last_seq, REPEAT_AFTER
         self._were_bad, self._has_bad = np.zeros(0, np.bool_), False
 
     def encode(self, batch: Batch, next_seq: NextSeq, packet_bytes: int = ANY_SIZE) -> list[Message]:

@@ -1,5 +1,6 @@
 """The format `sparkplug`: how its parts are put together from the configuration."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from gateway.payload.sparkplug.datatypes import AS_TEXT, DATATYPES
 from gateway.payload.sparkplug.edge import EdgeForm
 from gateway.payload.sparkplug.edge_settings import EdgeSettings
 from gateway.payload.sparkplug.encoder import GAPS_TYPE, SparkplugEncoder
-from gateway.payload.sparkplug.library import Library
+from gateway.payload.sparkplug.library import Library, LibraryOfLog
+from gateway.payload.sparkplug.memory import Memory, first_alias
 from gateway.payload.sparkplug.node import NAMESPACE, Names, Node
 from gateway.topics import escape, expand
 
@@ -38,6 +40,21 @@ def library_for(folder: Path, broker: str) -> Library:
     return Library(folder / FOLDER / escape(broker))
 
 
+def _memory(payload: PayloadConfig, gateway: str) -> Memory:
+    return Memory(payload, names_of(payload, gateway), _datatypes(payload))
+
+
+def _problem_in_group(payload: PayloadConfig, sources: Sequence[str]) -> str:
+    if len(sources) > 1 and "{source}" not in payload.sparkplug.device:
+        return "sources on several members make devices without asking each other: sparkplug.device needs {source}"
+    places: dict[int, str] = {}
+    for source in sources:
+        other = places.setdefault(first_alias(source), source)
+        if other != source:
+            return f"the sources {other} and {source} would use the same aliases: rename one of them"
+    return ""
+
+
 def _node(payload: PayloadConfig, gateway: str, folder: Path, brokers: tuple[str, ...]) -> Node:
     tables = (table for broker in brokers for table in library_for(folder, broker).load())
     return Node(names_of(payload, gateway), tables, _datatypes(payload))
@@ -57,18 +74,19 @@ def _places(payload: PayloadConfig, gateway: str, source: str, topic: str) -> tu
 def _encoder(context: EncoderContext) -> SparkplugEncoder:
     payload = context.payload.model_copy(update={"topic": topic_of(context.payload)})
     settings = EncoderContext(payload, context.gateway, context.source, context.sources, context.stream_prefix).settings
-    node = (
-        context.shared
-        if isinstance(context.shared, Node)
-        else Node(names_of(payload, context.gateway), (), _datatypes(payload))
-    )
+    shared = context.shared
+    if isinstance(shared, Memory):
+        node = shared.node_of(context.source)
+    else:
+        node = shared if isinstance(shared, Node) else Node(names_of(payload, context.gateway), (), _datatypes(payload))
     return SparkplugEncoder(settings, node, context.source, payload.sparkplug.source_time, context.latest_ns)
 
 
 def _session(context: SessionContext) -> SessionForm:
-    payload, node = context.payload, context.shared
+    payload, settings, shared = context.payload, context.payload.sparkplug, context.shared
+    node = shared.node if isinstance(shared, Memory) else shared
     assert isinstance(node, Node)
-    library, settings = library_for(context.folder, context.broker), payload.sparkplug
+    library = library_for(context.folder, context.broker) if context.place is None else LibraryOfLog()
     for _ in library.load():
         pass  # it knows from now on what it has
     edge = EdgeSettings(
@@ -76,7 +94,7 @@ def _session(context: SessionContext) -> SessionForm:
         settings.qos, settings.source_time, settings.host_grace, (("Properties/Software", "connected-factory"),),
         context.figures, settings.node_interval, "" if settings.compression == "none" else settings.compression.upper(),
     )  # fmt: skip
-    return EdgeForm(node, library, edge, settings.primary_host, settings.host_timeout)
+    return EdgeForm(node, library, edge, settings.primary_host, settings.host_timeout, context.place)
 
 
 def _announcement(payload: PayloadConfig, gateway: str) -> Announcement:
@@ -136,4 +154,6 @@ SPARKPLUG = Format(
     codec="sparkplug",
     shares=_node,
     session=_session,
+    remembers=_memory,
+    problem_in_group=_problem_in_group,
 )

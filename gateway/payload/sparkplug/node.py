@@ -4,10 +4,12 @@ It lives as long as the route.  Aliases are unique in the edge node: a name of a
 in tables of earlier processes, which the library gives back.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from gateway.payload.sparkplug.datatypes import DATATYPES
 from gateway.payload.sparkplug.latest import Latest
 from gateway.payload.sparkplug.table import Table
 from gateway.payload.sparkplug.templates import Member, Template
+from gateway.payload.sparkplug.wire_latest import WireLatest
 
 NAMESPACE = "spBv1.0"
 MOST_TABLES = 16
@@ -59,18 +62,25 @@ class Names:
 class Node:
     """The edge node of one route."""
 
-    def __init__(self, names: Names, tables: Iterable[Table] = (), datatypes: NDArray[np.uint8] = DATATYPES) -> None:
-        """`tables` are those of earlier processes; `datatypes` has those of built-in types with their flags."""
+    def __init__(
+        self, names: Names, tables: Iterable[Table] = (), datatypes: NDArray[np.uint8] = DATATYPES,
+        latest: WireLatest | None = None, *, is_shared: bool = False, first_alias: int = FIRST_ALIAS,
+    ) -> None:  # fmt: skip
+        """`tables` are those of earlier processes; `datatypes` has those of built-in types with their flags.
+
+        `is_shared`: others name the templates of this edge node as well, so a name follows from the content.
+        """
         self.names = names
         self.datatypes = datatypes
         self.devices: dict[str, Device] = {}
-        self.latest = Latest()
+        self.latest: Latest | WireLatest = latest or Latest()
+        self.is_shared = is_shared
         self.templates: dict[str, Template] = {}
         """All definitions, by name."""
         self._template_names = dict.fromkeys(map(str.lower, (BD_SEQ, REBIRTH)), "")
         self._aliases: dict[tuple[str, str], int] = {}
         self._used: set[int] = set()
-        self._next_alias = FIRST_ALIAS
+        self._next_alias = first_alias
         self._told: set[tuple[str, str]] = set()
         self._log = structlog.get_logger("gateway.sparkplug").bind(node=f"{names.group}/{names.node}")
         for table in tables:
@@ -95,8 +105,13 @@ class Node:
         self._used.add(template.alias)
 
     def template_of(self, wanted: str, members: Sequence[Member]) -> Template:
-        """The definition with these members; another one of the name that is wanted for it has a number."""
+        """The definition with these members; another one of the name that is wanted for it has a number.
+
+        Where names follow from the content, all of them have a digest of it instead.
+        """
         number, content = 1, tuple(members)
+        if self.is_shared:
+            wanted += f"~{hashlib.sha256(msgspec.msgpack.encode(content)).hexdigest()[:8]}"
         while True:
             name = wanted if number == 1 else f"{wanted}~{number}"
             known = self._template_names.get(name.lower())

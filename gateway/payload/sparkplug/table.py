@@ -5,6 +5,7 @@ Tables pass the outbox before the first row that needs them.  A session keeps th
 """
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -14,6 +15,8 @@ from gateway.payload.sparkplug.datatypes import Datatype
 from gateway.payload.sparkplug.templates import Template
 from gateway.payload.sparkplug.wire import field, number_field
 
+_COMPRESS_FROM, _COMPRESSED = 64 * 2**10, b"\xc1"
+"""The byte that no value of MessagePack begins with."""
 GAPS = "Gateway/Gaps"
 """A metric of every device: what is missing before the values that follow, as JSON."""
 
@@ -91,9 +94,16 @@ def table_of(
 
 
 def packed_table(table: Table) -> bytes:
-    return msgspec.msgpack.encode(table)
+    """As it is stored: long ones are compressed, for a record of a group has its bounds."""
+    packed = msgspec.msgpack.encode(table)
+    return packed if len(packed) < _COMPRESS_FROM else _COMPRESSED + zlib.compress(packed, 1)
 
 
 def unpacked_table(payload: bytes) -> Table:
     """Raises `msgspec.MsgspecError` where it is none."""
+    if payload.startswith(_COMPRESSED):
+        try:
+            payload = zlib.decompress(payload[1:])
+        except zlib.error as error:
+            raise msgspec.DecodeError(str(error)) from error
     return msgspec.msgpack.decode(payload, type=Table)

@@ -74,7 +74,7 @@ def as_historical(payload: bytes) -> bytes:
             table[:, 3] = 1
             return bytes(found)
     while place < size:
-        length, place = _varint_at(payload, place + 1)
+        length, place = varint_at(payload, place + 1)
         found[place + 1] = 1
         place += length
     return bytes(found)
@@ -87,16 +87,16 @@ def fields_in(message: bytes) -> Iterator[tuple[int, int, Value]]:
     """
     place, size = 0, len(message)
     while place < size:
-        key, place = _varint_at(message, place)
+        key, place = varint_at(message, place)
         number, kind = key >> 3, key & 7
         if not number:
             raise MalformedError("a field without a number")
         if kind == VARINT:
-            value, place = _varint_at(message, place)
+            value, place = varint_at(message, place)
             yield number, kind, value
             continue
         if kind == LENGTH:
-            length, place = _varint_at(message, place)
+            length, place = varint_at(message, place)
         elif kind in (FIXED64, FIXED32):
             length = 8 if kind == FIXED64 else 4
         else:
@@ -107,7 +107,8 @@ def fields_in(message: bytes) -> Iterator[tuple[int, int, Value]]:
         place += length
 
 
-def _varint_at(message: bytes, place: int) -> tuple[int, int]:
+def varint_at(message: bytes, place: int) -> tuple[int, int]:
+    """The number at a place, and the place behind it.  Raises `MalformedError`."""
     number = shift = 0
     for at in range(place, min(place + _MOST_VARINT, len(message))):
         number |= (message[at] & 0x7F) << shift

@@ -32,7 +32,13 @@ def test_the_gateway_imports_nothing_of_nats() -> None:
             ("commands", "rules", 0, "subscribe"),
         ),
         ({"outbox": {"max_age": "1h"}}, ("outbox", "max_age")),
-        ({"payload": {"format": "sparkplug", "sparkplug": {"group": "g"}}}, ("payload", "format")),
+        (
+            {
+                "sources": [*MINIMAL["sources"], MINIMAL["sources"][0] | {"name": "t"}],
+                "payload": {"format": "sparkplug", "sparkplug": {"device": "{machine}"}},
+            },
+            ("payload", "format"),
+        ),
     ],
 )
 def test_what_a_group_cannot_do_yet_is_refused_at_its_place(more: dict[str, object], place: tuple[str, ...]) -> None:
