@@ -5,7 +5,8 @@ two scenarios with the same seed have the same work times, failures and scrap (c
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,7 @@ def stream(seed: int, path: str, purpose: str) -> np.random.Generator:
 
 def blocks(draw: Callable[[int], NDArray[np.float64]]) -> Sampler:
     """A sampler for single numbers, from a function that draws n at once."""
-
-    def numbers() -> Iterator[float]:
-        while True:
-            yield from draw(BLOCK).tolist()
-
-    return numbers().__next__
+    return chain.from_iterable(draw(BLOCK).tolist() for _ in repeat(None)).__next__
 
 
 def uniform(seed: int, path: str, purpose: str) -> Sampler:

@@ -23,8 +23,8 @@ class Taker(Protocol):
     """A machine that waits for a part."""
 
     @property
-    def ready(self) -> bool:
-        """Whether it would start on a part at once."""
+    def stopped(self) -> int:
+        """How many causes keep it from starting on a part at once."""
         ...
 
     @property
@@ -77,7 +77,7 @@ class Buffer:
             parts = self._parts
             if len(parts) + self._reserved >= self.capacity:
                 return False
-            now = part.queued_s = self.env.now
+            part.queued_s = now = self.env.now
             self._part_seconds += len(parts) * (now - self._counted_s)
             self._counted_s = now
             parts.append(part)
@@ -227,6 +227,6 @@ class Buffer:
 
     def _first_ready(self) -> int | None:
         for index, (taker, _) in enumerate(self._takers):
-            if taker.ready:
+            if not taker.stopped:
                 return index
         return None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from simulators.flow.part import Part
+from simulators.flow.setups import Setups
 from simulators.plant import Cause, Station
 from simulators.streams import uniform
 
@@ -16,13 +17,14 @@ from simulators.streams import uniform
 class Causes:
     """The causes of one machine."""
 
-    def __init__(
-        self, station: Station, seed: int, name: str, wear: Callable[[], float | None], worked_s: Callable[[], float]
-    ) -> None:
-        """`name`: of the machine; `wear`: the used share of the present tool, None without tools; `worked_s`: the time
-        since the last renewal."""
+    def __init__(self, station: Station, seed: int, name: str, setups: Setups, worked_s: Callable[[], float]) -> None:
+        """`name`: of the machine; `setups`: know the wear of its tool; `worked_s`: the time since the last renewal."""
         self._causes = [cause for cause in station.causes if cause.machine in (None, name)]
-        self._wear = wear
+        self._failing = [(cause.failures - 1.0, cause) for cause in self._causes if cause.failures != 1.0]
+        self._defective = [(cause.defects - 1.0, cause) for cause in self._causes if cause.defects != 1.0]
+        self.spoil = bool(self._defective)
+        """Whether they ever make defects more likely."""
+        self._setups = setups
         self._worked_s = worked_s
         self._curves: dict[str, Callable[[float], float]] = {}
         self._product = ""
@@ -45,31 +47,34 @@ class Causes:
 
     def begin(self, product: str) -> None:
         """Work on a part of this product begins."""
-        changed = self._product not in ("", product)
-        self._since_change = 1 if changed else self._since_change + 1
-        self._product = product
+        if self._product == product:
+            self._since_change += 1
+        else:
+            self._since_change = 1 if self._product else self._since_change + 1
+            self._product = product
 
     def failures(self, now_s: float) -> float:
         """By how much failures are more frequent now."""
         factor = 1.0
-        for cause in self._causes:
-            if cause.failures != 1.0:
-                factor *= 1.0 + (cause.failures - 1.0) * self._strength(cause, None, now_s)
+        for weight, cause in self._failing:
+            if cause.by == "wear" and (worn := self._setups.worn) is not None:  # the usual case, written out
+                factor *= 1.0 + weight * (worn if worn < 1.0 else 1.0)
+            else:
+                factor *= 1.0 + weight * self._strength(cause, None, now_s)
         return factor
 
     def defects(self, part: Part, now_s: float) -> float:
         """By how much this part is more likely to have a defect."""
         factor = 1.0
-        for cause in self._causes:
-            if cause.defects != 1.0:
-                factor *= 1.0 + (cause.defects - 1.0) * self._strength(cause, part, now_s)
+        for weight, cause in self._defective:
+            factor *= 1.0 + weight * self._strength(cause, part, now_s)
         return factor
 
     def _strength(self, cause: Cause, part: Part | None, now_s: float) -> float:
         """How far a cause acts: 0 not at all, 1 fully."""
         match cause.by:
             case "wear":
-                used = self._wear()
+                used = self._setups.worn
                 return min(used if used is not None else self._worked_s() / cause.life, 1.0)
             case "signal":
                 curve = self._curves.get(cause.signal or "")

@@ -8,6 +8,7 @@ import simpy
 from simulators.flow.assembly import stores_of
 from simulators.flow.change import Change, Command, Ledger
 from simulators.flow.crew import Crew
+from simulators.flow.kernel import Kernel
 from simulators.flow.line import Line
 from simulators.flow.machine import Machine
 from simulators.flow.sensors import signals_of
@@ -29,7 +30,7 @@ class Factory:
         self.plant = plant
         self.seed = seed
         self.start = start or plant.start
-        self.env = simpy.Environment(initial_time=0.0)
+        self.env = Kernel(initial_time=0.0)
         self._ledger = Ledger(keeping)
         self.crews = {
             crew.name: Crew(

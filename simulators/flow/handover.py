@@ -45,7 +45,7 @@ class MachineLine(Protocol):
 class Handover(Stoppable):
     """The part of a machine that hands parts on."""
 
-    __slots__ = ("_on_line", "_outflows", "_reserved", "_routes", "can_take", "line", "waits_for")
+    __slots__ = ("_on_line", "_reserved", "can_take", "line", "outflows", "routes", "waits_for")
 
     def __init__(
         self, line: MachineLine, station: Station, path: str, *, seed: int, inflow: Buffer, processes: FailureProcesses
@@ -57,8 +57,8 @@ class Handover(Stoppable):
         self.can_take = False
         """Whether it takes a further part while it waits for room: a belt that is not full does."""
         self._on_line = line
-        self._outflows = line.outlets
-        self._routes = Routes(line.spec, station, seed, path)
+        self.outflows = line.outlets
+        self.routes = Routes(line.spec, station, seed, path)
         self._reserved: Buffer | None = None
         inflow.users.append(self)
 
@@ -70,15 +70,16 @@ class Handover(Stoppable):
             self._reserved = None
         if goal == LOST:
             self._on_line.lose(part)
-        elif (outflow := self._outflows.get(goal)) is None:
+        elif (outflow := self.outflows.get(goal)) is None:
             self._on_line.deliver(part)
         elif not outflow.offer(part):
-            return self._wait_room(part, outflow, goal, carrier)
+            return self.wait_room(part, outflow, goal, carrier)
         if carrier is not None and goal not in carrier.stations:
             carrier.leave(part)
         return None
 
-    def _wait_room(self, part: Part, outflow: Buffer, goal: str, carrier: Carrier | None) -> Steps:
+    def wait_room(self, part: Part, outflow: Buffer, goal: str, carrier: Carrier | None) -> Steps:
+        """Wait with a part that the outflow does not accept, until it has been handed over."""
         self.obstacle = goal
         self.turn(State.BLOCKED)
         if not self._breaks_circle(part, outflow):
@@ -105,9 +106,9 @@ class Handover(Stoppable):
         return False
 
     def _reserve(self) -> Steps:
-        outflow = self._outflows.get(self._routes.usual)
+        outflow = self.outflows.get(self.routes.usual)
         if outflow is not None and not outflow.reserve():
-            self.obstacle = self._routes.usual
+            self.obstacle = self.routes.usual
             self.turn(State.BLOCKED)
             self.waits_for = outflow
             yield outflow.wait_reservation()

@@ -27,24 +27,21 @@ from simulators.flow.power import Power
 from simulators.flow.quality import Quality, is_reworked
 from simulators.flow.results import Results
 from simulators.flow.setups import Setups
-from simulators.flow.stoppable import Steps
+from simulators.flow.stoppable import STARVED, WORKING, Steps
 from simulators.kpis import Elements, elements_of
 from simulators.plant import Defect, Station
 from simulators.signals import Signal
 from simulators.states import State
-
-WORKING = State.WORKING
-"""Looked up once: access to a member of an enumeration is slow."""
 
 
 class Machine(Handover):
     """A machine of a station.  Times in seconds of simulated time, energy in joules."""
 
     __slots__ = (  # over 30 attributes: without slots, Python keeps them in a slower dict
-        "_ideals", "_is_caused", "_is_plain", "_power", "_quality", "_special_s", "_speed_hazard", "_stores", "_team",
-        "_usual_s", "begins_at_once", "causes", "curves", "cycles", "defects", "flashing", "good", "hazard",
-        "ideal_cycle_s", "ideal_s", "name", "order", "product", "results", "rework", "scrap", "seed", "setups",
-        "signals", "speed", "station", "witnesses",
+        "_is_caused", "_is_plain", "_power", "_special_s", "_speed_hazard", "_stores", "_team", "_usual_s",
+        "begins_at_once", "causes", "curves", "cycles", "defects", "flashing", "good", "hazard",
+        "ideal_cycle_s", "ideal_s", "ideals", "is_counted", "name", "one_time_s", "order", "product", "quality",
+        "results", "rework", "scrap", "seed", "setups", "signals", "speed", "station", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -74,9 +71,7 @@ class Machine(Handover):
         self.defects: dict[str, int] = {}
         """How many defects of each code it found."""
         self.setups = Setups(station, seed, self.path)
-        self.causes = Causes(
-            station, seed, name, lambda: self.setups.worn, lambda: self.worked_s(self.env.now) - self.renewed_s
-        )
+        self.causes = Causes(station, seed, name, self.setups, lambda: self.worked_s(self.env.now) - self.renewed_s)
         self.flashing = Flashing(station, seed, self.path) if station.ecus else None
         self.curves: Curves | None = None
         """Where what its curves depend on goes; None: nobody wants them."""
@@ -86,16 +81,19 @@ class Machine(Handover):
         self._special_s = {
             product: law.sampler(seed, self.path, f"cycle/{product}") for product, law in station.cycles.items()
         }
-        self._quality = Quality(station, seed, self.path)
-        self._ideals: dict[str, float] = {}
+        self.one_time_s = self._usual_s if not self._special_s and self.flashing is None else None
+        """Draws how long work takes, where it does not depend on the part."""
+        self.quality = Quality(station, seed, self.path)
+        self.ideals: dict[str, float] = {}
+        """Ideal times by product, in seconds, of the products that were made."""
         self._stores = [(c.name, line.stores[c.line]) for c in station.components if c.line is not None]
         for _, store in self._stores:
             store.users.append(self)
             self.further_inflows.append(store)
-        self._is_plain = station.blocking == "after" and not self.processes.by_cycles
+        self._is_plain = station.blocking == "after" and not self.processes.by_cycles and not self._stores
         self._is_caused = bool(self.causes)
-        self._is_plain = self._is_plain and not self._stores and not self._is_caused
-        self.begins_at_once = self._is_plain and not self.setups.needed
+        self.is_counted = bool(self.processes.by_cycles) or self.setups.counted
+        self.begins_at_once = self._is_plain and not self.setups.needed and not self._is_caused
         """Whether work always begins right after a part is taken, without any preparation."""
 
     def live(self, life: Callable[["Machine"], Steps]) -> None:
@@ -137,7 +135,7 @@ class Machine(Handover):
             yield from self.tend(process)
         part = self.inflow.take() if not self.stopped else None
         if part is None:
-            self.turn(State.STARVED)
+            self.turn(STARVED)
             part = yield self.inflow.wait_part(self)
             assert part is not None, "the inflow hands over parts only"
         return part
@@ -147,6 +145,9 @@ class Machine(Handover):
         if self._is_plain and self.setups.fits(part.product):
             if part.order != self.order or part.product != self.product:
                 self.show_work(part)
+            if self._is_caused:
+                self.causes.begin(part.product)
+                self.hazard = self._speed_hazard * self.causes.failures(self.env.now)
             return None
         return self._prepare(part)
 
@@ -213,7 +214,7 @@ class Machine(Handover):
         if defect.to != self.station.name or not is_reworked(defect, part):
             return False
         self.rework += 1
-        self._found(defect, "rework", self.rework, part)
+        self.found(defect, "rework", self.rework, part)
         return True
 
     def work_s(self, part: Part) -> float:
@@ -259,49 +260,57 @@ class Machine(Handover):
         """Count a part whose work is over, and return its defect, if any."""
         now, product = self.env.now, part.product
         self.cycles += 1
-        ideal_s = self._ideals.get(product)
-        if ideal_s is None:
-            ideal_s = self._ideals[product] = self.station.ideal_of(product)
-        self.ideal_s += ideal_s
-        if self.processes.by_cycles:
-            self.processes.cycled()
-        if self.setups.counted:
-            self.setups.made_one(part)
-        defect = self._quality.verdict(self.causes.defects(part, now) if self._is_caused else 1.0)
+        self.ideal_s = ideal_s = self.ideal_s + (self.ideals.get(product) or self.ideal_of(product))
+        if self.is_counted:
+            self.count(part)
+        defect = self.quality.verdict(self.causes.defects(part, now) if self._is_caused else 1.0)
         if self.flashing is not None:
             defect = self.flashing.verdict(part) or defect
         part.visits.append(Visit(self.name, began_s, now, defect.code if defect else ""))
-        if self._kept is not None:
-            self._kept(Change(now, self.path, "cycle_s", now - began_s))
-            self._kept(Change(now, self.path, "ideal_s", self.ideal_s))
+        if (keep := self.keep) is not None:
+            path = self.path
+            keep((Change(now, path, "cycle_s", now - began_s), Change(now, path, "ideal_s", ideal_s)))
         if self.curves is not None:
-            self._remember_cycle(now, defect)
+            self.remember_cycle(now, defect)
         for witness in self.witnesses:
             witness(part, began_s)
         return defect
 
-    def _remember_cycle(self, now_s: float, defect: Defect | None) -> None:
+    def ideal_of(self, product: str) -> float:
+        """The ideal time of a product that it makes for the first time, in seconds."""
+        self.ideals[product] = ideal_s = self.station.ideal_of(product)
+        return ideal_s
+
+    def count(self, part: Part) -> None:
+        """Count a cycle for the maintenance, the tool and the components that go by cycles."""
+        if self.processes.by_cycles:
+            self.processes.cycled()
+        if self.setups.counted:
+            self.setups.made_one(part)
+
+    def remember_cycle(self, now_s: float, defect: Defect | None) -> None:
+        """Keep what the curves of the cycle depend on that ended now."""
         assert self.curves is not None
         flashes = self.flashing.flashes if self.flashing is not None else ()
         code = defect.code if defect is not None else ""
         self.curves.add(Cycle(now_s, self.cycles, self.setups.worn or 0.0, code, flashes))
 
-    def _tell_result(self, part: Part, verdict: str, code: str) -> None:
+    def tell_result(self, part: Part, verdict: str, code: str) -> None:
+        """Keep the result of the part, which somebody wants."""
         assert self.results is not None
         person = person_of(*self._team, self.station.machine_names.index(self.name), self.env.now) if self._team else ""
         self.results.add(part, self.station, verdict, code, tool=self.setups.tool, person=person)
 
     def pass_on(self, part: Part, defect: Defect | None) -> Steps | None:
         """Hand a finished part to the next station, however long that takes."""
-        now = self.env.now
         if defect is None:
             self.good = count = self.good + 1
-            if (kept := self._kept) is not None:
-                kept(Change(now, self.path, "good", count))
-                kept(Change(now, self.path, "serial", part.serial))
+            if (keep := self.keep) is not None:
+                now, path = self.env.now, self.path
+                keep((Change(now, path, "good", count), Change(now, path, "serial", part.serial)))
             if self.results is not None:
-                self._tell_result(part, "good", "")
-            goal = self._routes.only or self._routes.next_after(part)
+                self.tell_result(part, "good", "")
+            goal = self.routes.only or self.routes.next_after(part)
         else:
             goal = self._condemn(part, defect)
         return self.hand_on(part, goal)
@@ -310,22 +319,22 @@ class Machine(Handover):
         """Where a defective part goes: to the station that puts it right, or to scrap."""
         if is_reworked(defect, part):
             self.rework += 1
-            self._found(defect, "rework", self.rework, part)
+            self.found(defect, "rework", self.rework, part)
             return str(defect.to)
         self.scrap += 1
-        self._found(defect, "scrap", self.scrap, part)
+        self.found(defect, "scrap", self.scrap, part)
         return LOST
 
-    def _found(self, defect: Defect, verdict: str, count: int, part: Part) -> None:
+    def found(self, defect: Defect, verdict: str, count: int, part: Part) -> None:
         """Tell of a defect, and what becomes of the part; `count`: how many had this verdict by now."""
         now, code = self.env.now, defect.code
         self.defects[code] = self.defects.get(code, 0) + 1
         if self.results is not None:
-            self._tell_result(part, verdict, code)
-        if (kept := self._kept) is not None:
-            kept(Change(now, self.path, "defect", code))
-            kept(Change(now, self.path, verdict, count))
-            kept(Change(now, self.path, "serial", part.serial))
+            self.tell_result(part, verdict, code)
+        if (keep := self.keep) is not None:
+            path = self.path
+            keep((Change(now, path, "defect", code), Change(now, path, verdict, count)))
+            keep((Change(now, path, "serial", part.serial),))
 
     def set_speed(self, speed: float) -> None:
         """Work faster or slower than the file says, also on the part in work.  Raises ValueError unless over 0."""
@@ -335,7 +344,7 @@ class Machine(Handover):
         now, law = float(self.env.now), self.station.speed
         self.speed, self._speed_hazard = speed, speed**law.failures
         self.hazard = self._speed_hazard * self.causes.failures(now)
-        self._quality.factor, self.setups.wear = speed**law.defects, speed**law.tool
+        self.quality.factor, self.setups.wear = speed**law.defects, speed**law.tool
         self._power.set_speed(speed, now)
         for follow in self.followers:
             follow(self.state, now)

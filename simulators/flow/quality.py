@@ -20,18 +20,24 @@ class Quality:
             outcomes.append((SCRAP, station.scrap))
         self._defects = [defect for defect, _ in outcomes]
         self._limits = list(accumulate(p for _, p in outcomes))
-        self._luck = uniform(seed, path, "quality")
+        self.luck = uniform(seed, path, "quality")
         self.factor = 1.0
         """Probability of defects, relative to the usual speed."""
-        self._bad = self._limits[-1] if self._limits else 0.0
+        self.bad = self._limits[-1] if self._limits else 0.0
+        """Probability of any defect at the usual speed."""
+        self.is_asked = bool(self._limits)
+        """Whether there are defects at all."""
 
     def verdict(self, factor: float = 1.0) -> Defect | None:
         """The defect of the next part, `factor` times as likely as usual at this speed.  None: it is good."""
         if not self._limits:
             return None
         likely = self.factor * factor
-        luck = self._luck() / likely if likely else 1.0
-        return None if luck >= self._bad else self._defects[bisect_right(self._limits, luck)]
+        return self.found(self.luck() / likely if likely else 1.0)
+
+    def found(self, luck: float) -> Defect | None:
+        """What a number in [0, 1) means."""
+        return None if luck >= self.bad else self._defects[bisect_right(self._limits, luck)]
 
 
 def is_reworked(defect: Defect, part: Part) -> bool:

@@ -20,6 +20,8 @@ class Setups:
         self._life = tool.life if tool else 0
         self._change: Sampler | None = tool.change.sampler(seed, path, "tool") if tool else None
         self._used = 0.0
+        self.worn: float | None = 0.0 if self._life else None
+        """The used share of the present tool's life.  None: there are no tools."""
         self.tool = 1 if tool else 0
         """Number of the present tool, from 1; 0 without tools."""
         self.wear = 1.0
@@ -54,11 +56,6 @@ class Setups:
         return self._change is not None and self._used >= self._life
 
     @property
-    def worn(self) -> float | None:
-        """The used share of the present tool's life.  None: there are no tools."""
-        return self._used / self._life if self._life else None
-
-    @property
     def tool_used(self) -> float:
         """The wear of the present tool, in parts at the usual speed."""
         return self._used
@@ -66,12 +63,15 @@ class Setups:
     def change_tool(self) -> float:
         """Start a new tool.  Returns the seconds that the change takes."""
         self._used = 0.0
+        self.worn = 0.0 if self._life else None
         self.tool += 1
         return self._change() if self._change else 0.0
 
     def made_one(self, part: Part) -> None:
         """Count a finished part: wear the tool, and build in the components, if this machine has not done so before."""
-        self._used += self.wear
+        self._used = used = self._used + self.wear
+        if self._life:
+            self.worn = used / self._life
         if self._components and not any(each.startswith(self._own) for each in part.components):
             self._made += 1
             for component, path in self._components:

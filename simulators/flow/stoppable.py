@@ -5,7 +5,7 @@ there is one, and the activity otherwise, so exactly one state runs at every ins
 activities only; a starved or blocked machine that goes down keeps its place in the queue.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 
 import simpy
 
@@ -17,9 +17,13 @@ from simulators.flow.part import Part
 from simulators.states import State
 
 Steps = Generator[simpy.Event, Part | None, None]
+WORKING, STARVED, BLOCKED = State.WORKING, State.STARVED, State.BLOCKED
+"""Looked up once: access to a member of an enumeration is slow."""
 GRAVEST = (State.OFF, State.DOWN, State.MAINTENANCE, State.HELD)
 """The stops, gravest first.  The account shows the gravest of several."""
 USUAL_REASONS = {State.OFF: "shift", State.HELD: "operator"}
+REASONS = {State.DOWN: "fault", State.MAINTENANCE: "care", State.BLOCKED: "obstacle", State.SETUP: "preparing"}
+"""The attribute that says why a machine is in this state."""
 NAMES = {state: state.value for state in State}
 """Looked up once: the value of an enumeration is a computed property, and slow."""
 
@@ -28,9 +32,9 @@ class Stoppable:
     """The part of a machine that stops and goes on.  Times in seconds of simulated time."""
 
     __slots__ = (
-        "_activity", "_kept", "_note", "_process", "_released", "_stops", "account", "care", "env", "failures", "fault",
-        "followers", "further_inflows", "inflow", "obstacle", "path", "preparing", "processes", "reason", "renewed_s",
-        "severity", "stopped", "timing",
+        "_activity", "_note", "_process", "_released", "_stops", "account", "care", "env", "failures", "fault",
+        "followers", "further_inflows", "inflow", "keep", "obstacle", "path", "preparing", "processes",
+        "reason", "renewed_s", "severity", "stopped", "timing",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +66,8 @@ class Stoppable:
         self.timing = False
         """Whether a timed activity runs, which a stop interrupts."""
         self._note = ledger.note
-        self._kept: Callable[[Change], None] | None = ledger.changes.append if ledger.keeping else None
+        self.keep: Callable[[Iterable[Change]], None] | None = ledger.changes.extend if ledger.keeping else None
+        """Records changes; None: nobody wants them."""
         self._process: simpy.Process
         self._activity = State.STARVED
         self._stops = dict.fromkeys(GRAVEST, 0)
@@ -172,27 +177,22 @@ class Stoppable:
             self._enter(state)
 
     def _enter(self, state: State) -> None:
-        now = self.env.now
+        now: float = self.env.now
         self.account.enter(state, now)
         for follow in self.followers:
             follow(state, now)
-        if self._kept is not None:
-            reason = self._reason_for(state)
+        if (keep := self.keep) is not None:
+            reason = "" if state is WORKING or state is STARVED else self._reason_for(state)
+            change = Change(now, self.path, "state", NAMES[state])
             if reason != self.reason:
                 self.reason = reason
-                self._kept(Change(now, self.path, "reason", reason))
-            self._kept(Change(now, self.path, "state", NAMES[state]))
+                keep((Change(now, self.path, "reason", reason), change))
+            else:
+                keep((change,))
 
     def _reason_for(self, state: State) -> str:
         """Why it is in this state: see the table of `simulators/server/machines.py`."""
-        match state:
-            case State.DOWN:
-                return self.fault
-            case State.MAINTENANCE:
-                return self.care
-            case State.BLOCKED:
-                return self.obstacle
-            case State.SETUP:
-                return self.preparing
-            case _:
-                return USUAL_REASONS.get(state, "")
+        if state is BLOCKED:
+            return self.obstacle
+        own = REASONS.get(state)
+        return str(getattr(self, own)) if own is not None else USUAL_REASONS.get(state, "")
