@@ -116,7 +116,8 @@ class Outbox:
     ) -> "asyncio.Future[None]":
         """Like `append`, but without waiting: it keeps its place behind earlier appends, and the future ends when it is
         durable.  When a closing outbox refuses an append, it refuses all behind it."""
-        return self._accept({"": messages, **(others or {})}, source, checkpoint, tuple(losses), on_stored).done
+        by_route = {"": messages, **others} if others else {"": messages}
+        return self._accept(by_route, source, checkpoint, tuple(losses), on_stored).done
 
     def _accept(
         self,
@@ -134,13 +135,16 @@ class Outbox:
         for route, some in messages.items():
             first = self._lanes.of(route)[0].index if route else 0
             for message in some:
-                lane = first + message.priority
-                its_lane, last = seen.get(message.stream) or self._accepted.get(message.stream, (lane, 0))
-                if self._numbered and (message.seq != last + 1 or lane != its_lane):
-                    raise ValueError(f"{message.stream}: seq {message.seq} lane {lane}, last was {last} in {its_lane}")
-                seen[message.stream] = (lane, message.seq)
-                by_lane.setdefault(lane, []).append(message)
-                sizes[lane] = sizes.get(lane, 0) + most_bytes(message)
+                stream, seq, lane = message.stream, message.seq, first + message.priority
+                its_lane, last = seen.get(stream) or self._accepted.get(stream) or (lane, 0)
+                if self._numbered and (seq != last + 1 or lane != its_lane):
+                    raise ValueError(f"{stream}: seq {seq} lane {lane}, last was {last} in {its_lane}")
+                seen[stream] = (lane, seq)
+                if lane in by_lane:
+                    by_lane[lane].append(message)
+                    sizes[lane] += most_bytes(message)
+                else:
+                    by_lane[lane], sizes[lane] = [message], most_bytes(message)
         lane = max(by_lane, default=int(PRIORITIES[-1]))
         if source and checkpoint:
             sizes[lane] = sizes.get(lane, 0) + most_bytes_of_checkpoint(source, checkpoint)
@@ -157,7 +161,8 @@ class Outbox:
     def _begin(self, append: Append) -> Append:
         self._pending.append(append)
         self._open_appends += 1
-        self._store.woken.set()
+        if len(self._pending) == 1:  # otherwise `run` has not come to the others yet
+            self._store.woken.set()
         return append
 
     async def run(self) -> None:

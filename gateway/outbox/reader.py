@@ -253,9 +253,13 @@ class Reader:
     def ack(self, number: int) -> bool:
         """Acknowledge a record as delivered.  False: this reader does not have it (dropped, or acknowledged before)."""
         lane, position = place_of(number)
-        unacked = next((each for each in self._wanted.get(lane, ()) if each.holds(position)), None)
-        given = unacked.given.pop(position, None) if unacked is not None else None
-        if unacked is None or given is None:
+        for unacked in self._wanted.get(lane, ()):
+            if unacked.low <= position < unacked.end:
+                given = unacked.given.pop(position, None)
+                break
+        else:
+            return False
+        if given is None:
             return False
         self.messages -= 1
         self.values -= given.values

@@ -16,11 +16,11 @@ next message.
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import orjson
+from msgspec import Struct
 
 from gateway.model import Message, Priority
 
@@ -59,8 +59,7 @@ class Entry(NamedTuple):
     properties_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """The position of a record in its lane, and its time."""
 
     lane: int

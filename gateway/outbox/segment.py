@@ -157,7 +157,10 @@ class Lane:
 
     def holding(self, number: int) -> Segment | None:
         """The segment with this number, or the first one behind it.  None: there is none yet."""
-        return next((segment for segment in self.segments if segment.end > number), None)
+        for segment in self.segments:
+            if segment.end > number:
+                return segment
+        return None
 
 
 def number_of(lane: int, position: int) -> int:

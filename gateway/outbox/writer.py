@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from msgspec import Struct
+
 from gateway.model import Message
 from gateway.outbox.clock import Clock
 from gateway.outbox.double_buffered_file import DoubleBufferedFile
@@ -23,8 +25,7 @@ MUCH_FREE_BYTES = 2**28
 ASK_FREE_EVERY_NS = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     source: str
     token: bytes
     order: int

@@ -43,7 +43,7 @@ from gateway.payload.format import Format
 from gateway.payload.forms import DOUBLE, FLOAT, Json, is_finite, json_column
 from gateway.payload.gaps import Row, loss_row
 from gateway.payload.json import Described, JsonGap
-from gateway.payload.layout import Destination, Rows, earliest, taken
+from gateway.payload.layout import Destination, Rows, earliest
 from gateway.payload.splitting import ANY_SIZE, FormatSettings, NextSeq, Numbering
 from gateway.payload.timestamps import TIME_SOURCES, text_of, texts_of
 
@@ -154,36 +154,34 @@ class ColumnsEncoder:
             self._lists.append(_TagList(place, tags))
 
     def _payload(self, batch: Batch, stream: str, version: str, rows: Rows, seq: int, gaps: list[Row]) -> bytes:
-        statuses = taken(batch.statuses, rows)
+        if len(rows) < len(batch.handles):
+            batch = batch.rows(rows)
         body: Row = {"stream": stream, "seq": seq}
         if len(rows):
             body["tags"] = version
-        body |= self._times(batch, rows)
+        columns = {"time": batch.source_ticks}
+        if self._settings.server_time:
+            columns["server_time"] = batch.server_ticks
+        body |= time_columns(columns)
         if batch.time_sources is not None:
-            body |= time_source_column(taken(batch.time_sources, rows))
-        body["tag"] = self._place_of.take(taken(batch.handles, rows))
-        body["value"] = value_column(batch, rows)
-        if np.count_nonzero(statuses):
-            body["status"] = np.ascontiguousarray(statuses)
+            body |= time_source_column(batch.time_sources)
+        body["tag"] = self._place_of.take(batch.handles)
+        body["value"] = value_column(batch)
+        if not batch.is_good:
+            body["status"] = np.ascontiguousarray(batch.statuses)
         if gaps:
             body["gaps"] = gaps
         if batch.historical:
             body["historical"] = True
         return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
-    def _times(self, batch: Batch, rows: Rows) -> Row:
-        columns = {"time": taken(batch.source_ticks, rows)}
-        if self._settings.server_time:
-            columns["server_time"] = taken(batch.server_ticks, rows)
-        return time_columns(columns)
 
-
-def value_column(batch: Batch, rows: Rows) -> Column:
-    """The values of some rows.  Numbers stay an array where JSON can represent each of them."""
-    types, values = taken(batch.types, rows), batch.values
+def value_column(batch: Batch) -> Column:
+    """The values of a batch.  Numbers stay an array where JSON can represent each of them."""
+    types, values = batch.types, batch.values
     if not isinstance(values, np.ndarray):
-        return json_column(types, values if len(rows) == len(values) else [values[i] for i in rows.tolist()])
-    numbers = np.ascontiguousarray(taken(values, rows))
+        return json_column(types, values)
+    numbers = np.ascontiguousarray(values)
     type_id = int(types[0]) if len(types) else 0
     if type_id in _LONG_INTEGERS or (type_id in (FLOAT, DOUBLE) and not is_finite(numbers)):
         return json_column(types, numbers)

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
+from msgspec import structs
 
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority
 from gateway.payload.format import EncoderContext
@@ -168,7 +169,7 @@ class FramesEncoder:
         for share in self._layout.shares(batch):
             writer = self._writers[share.group]
             messages += self._metadata_if_due(writer, batch, numbering)
-            for distinct in _distinct(replace(share, place=writer.data), batch):
+            for distinct in _distinct(structs.replace(share, place=writer.data), batch):
                 messages += self._frames(writer, distinct, batch, found, numbering)
         return messages
 
@@ -353,7 +354,7 @@ def _distinct(share: Share, batch: Batch) -> Iterator[Share]:
     turn[order] = np.arange(len(order)) - begins
     gaps = share.gaps
     for n in range(int(turn.max()) + 1):
-        yield replace(share, rows=share.rows[turn == n], gaps=gaps)
+        yield structs.replace(share, rows=share.rows[turn == n], gaps=gaps)
         gaps = []
 
 

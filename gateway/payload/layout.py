@@ -16,11 +16,12 @@ Routes.  A stream belongs to one route.  Where a broker has its own payload, the
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import eq
 from typing import TypeVar
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from gateway.model import Batch, Priority, Tag
@@ -85,8 +86,7 @@ class Destination:
     priority: Priority = Priority.TELEMETRY
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """The part of a batch for one topic."""
 
     place: Destination

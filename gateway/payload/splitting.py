@@ -8,9 +8,11 @@ the brokers accept.  Longer messages that are already stored become dead letters
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import orjson
+from msgspec import Struct
 
 from gateway.model import Batch, Message, Priority, Tag
 from gateway.payload.gaps import Row
@@ -47,8 +49,14 @@ class SizeLimits:
 
     def bytes_at(self, place: "Destination") -> int:
         """The longest payload that fits beside the topic, the headers and the format's properties."""
-        beside = len(place.topic.encode()) + 2 * len(place.stream.encode()) + _HEADERS_BYTES
-        return min(self.max_bytes, max(LEAST_BYTES, self.packet_bytes - beside))
+        room = self.packet_bytes - _bytes_beside(place.topic, place.stream)
+        return self.max_bytes if room >= self.max_bytes else max(LEAST_BYTES, room)
+
+
+@lru_cache(4096)
+def _bytes_beside(topic: str, stream: str) -> int:
+    """What a packet has beside the payload, at most."""
+    return len(topic.encode()) + 2 * len(stream.encode()) + _HEADERS_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +138,7 @@ class Numbering:
         self._taken[stream] = seq
 
 
-@dataclass(frozen=True, slots=True)
-class MessagePart:
+class MessagePart(Struct, frozen=True):
     """One message of a share."""
 
     rows: Rows
@@ -155,13 +162,14 @@ def parts(share: Share, limits: SizeLimits, numbering: Numbering, encode: Encode
         starts = range(0, len(share.rows), limits.max_values)
         pending = [share.rows[start : start + limits.max_values] for start in reversed(starts)]
     while pending:
-        rows = pending.pop()
-        payload = encode(rows, numbering.next(share.place.stream), gaps)
+        rows, seq = pending.pop(), numbering.next(share.place.stream)
+        payload = encode(rows, seq, gaps)
         if len(payload) > max_bytes and len(rows) > 1:
             pieces = min(len(rows), len(payload) // max_bytes + 1)
             pending += reversed(np.array_split(rows, pieces))
             continue
-        yield MessagePart(rows, numbering.take(share.place.stream), payload)
+        numbering.took(share.place.stream, seq)
+        yield MessagePart(rows, seq, payload)
         gaps = []
 
 

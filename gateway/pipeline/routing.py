@@ -119,10 +119,14 @@ class SourceRoutes:
 
     def encode(self, batch: Batch, next_seq: NextSeq, encoded: Encoded) -> None:
         """Add the messages of a batch.  Their numbers continue from what `next_seq` returns for each stream."""
-        encoded.values += len(batch)
+        values = len(batch)
+        encoded.values += values
         for way in self._present():
-            name, chosen = way.route.name, batch if way.choice is None else way.choice.of(batch)
-            packet_bytes = self._routing.packet_bytes.get(name, ANY_SIZE)
+            name, packet_bytes = way.route.name, self._routing.packet_bytes.get(way.route.name, ANY_SIZE)
+            if way.choice is None:
+                encoded.add(name, way.encoder.encode(batch, next_seq, packet_bytes), values)
+                continue
+            chosen = way.choice.of(batch)
             made = way.encoder.encode(chosen, next_seq, packet_bytes) if chosen is not None else []
             encoded.add(name, made, len(chosen) if chosen is not None else 0)
 

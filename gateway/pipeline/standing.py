@@ -77,7 +77,7 @@ class Standing:
         if batch.tags is not self.tags:
             self.learn(batch.tags)
         self._last = batch
-        if self._is_spoiled or np.count_nonzero(batch.statuses):
+        if self._is_spoiled or not batch.is_good:
             self._statuses[batch.handles] = batch.statuses
             self._is_spoiled = True
         if self.seen is not None:

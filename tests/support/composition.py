@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import nan
 from pathlib import Path
@@ -102,11 +102,7 @@ class Connection:
             rows = [server.row(n) for n in range(at + 1, end + 1)]
             handles = [server.handles[n % len(server.handles)] for n in range(at, end)]
             batch = batch_of(rows, tags=server.tags, handles=handles)
-            batch = Batch(
-                **{name: getattr(batch, name) for name in batch.__slots__}
-                | {"source": server.name, "checkpoint": b"%d" % end}
-            )
-            yield batch
+            yield replace(batch, source=server.name, checkpoint=b"%d" % end)
             at = server.acknowledged = end
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gateway.opcua.codec.decode import DATA_CHANGE, Notification, Published
@@ -26,8 +27,7 @@ BOOLEAN = 1
 """Id of the built-in type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """The columns of one message; see `model.Batch`."""
 
     handles: NDArray[np.uint32]
@@ -56,16 +56,12 @@ class _Layout:
     kind: int
     """Id of the built-in type; 0: no value."""
     dtype: "np.dtype[np.void]"
-    stamps: tuple[tuple[str, type[np.generic], bool], ...]
-    """Name and type of status, source and server timestamp, and whether the items have it."""
+    stamps: tuple[bool, bool, bool]
+    """Whether the items have a status, a source and a server timestamp."""
 
 
 _STAMPS = ((0x02, "status", "<u4"), (0x04, "source", "<i8"), (0x10, "source_pico", "<u2"),
            (0x08, "server", "<i8"), (0x20, "server_pico", "<u2"))  # fmt: skip
-
-_COLUMNS: tuple[tuple[str, type[np.generic]], ...] = (
-    ("status", np.uint32), ("source", np.int64), ("server", np.int64),
-)  # fmt: skip
 
 
 @cache
@@ -81,9 +77,8 @@ def _layout(mask: int, kind: int) -> _Layout | None:
         code = "u1" if kind == BOOLEAN else "<" + np.dtype(NUMBER_CODES[kind]).str[1:]
         fields += [("kind", "u1"), ("value", code)]
     fields += [(name, code) for bit, name, code in _STAMPS if mask & bit]
-    dtype, names = np.dtype(fields), {name for name, _ in fields}
-    stamps = tuple((name, column, name in names) for name, column in _COLUMNS)
-    return _Layout(dtype.itemsize, kind if mask & 1 else 0, dtype, stamps)
+    dtype = np.dtype(fields)
+    return _Layout(dtype.itemsize, kind if mask & 1 else 0, dtype, (mask & 2 > 0, mask & 4 > 0, mask & 8 > 0))
 
 
 def read_item(r: Reader) -> tuple[int, object, int, int, int, str]:
@@ -228,21 +223,20 @@ def _read_equal(r: Reader, total: int) -> Changes | None:
     layout = _layout(data[pos + 4], data[pos + 5]) if total and pos + 6 <= r.end else None
     if layout is None or not layout.kind or total * layout.size > r.end - pos:
         return None
-    if _run_length(data, pos, layout, total) < total:
+    size, end = layout.size, pos + total * layout.size
+    masks, kinds = data[pos + 4 : end : size], data[pos + 5 : end : size]
+    if masks != masks[:1] * total or kinds != kinds[:1] * total:
         return None
-    r.step(total * layout.size)
+    r.pos = end
     records = np.frombuffer(data, layout.dtype, total, pos)
-    numbers = records["value"]
-    statuses, source_ticks, server_ticks = (
-        records[name].astype(kind) if has else np.zeros(total, kind) for name, kind, has in layout.stamps
-    )
+    numbers, (has_status, has_source, has_server) = records["value"], layout.stamps
     return Changes(
         records["handle"].astype(np.uint32),
-        np.full(total, layout.kind, np.uint8),
+        np.frombuffer(kinds, np.uint8),
         numbers != 0 if layout.kind == BOOLEAN else numbers.copy(),
-        statuses,
-        source_ticks,
-        server_ticks,
+        records["status"].astype(np.uint32) if has_status else np.zeros(total, np.uint32),
+        records["source"].astype(np.int64) if has_source else np.zeros(total, np.int64),
+        records["server"].astype(np.int64) if has_server else np.zeros(total, np.int64),
     )
 
 

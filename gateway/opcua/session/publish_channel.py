@@ -29,12 +29,15 @@ _HEAD = struct.Struct("<4sIII")
 """Type and position in the message, size, channel, token."""
 _SEQUENCE = struct.Struct("<II")
 """Sequence number and request."""
+_HEADS = struct.Struct("<4sIIIII")
+"""Both, where nothing is encrypted."""
 _LAST, _ABORTED = 0x46, 0x41
 _PUBLISH_REQUEST = bytes((1, 0, 0x3A, 0x03))
 """Node id i=826."""
-_STAMP = struct.Struct("<qI")
-_UNUSED = struct.pack("<IiI3B", 0, -1, 0, 0, 0, 0)
-"""No diagnostics, no audit entry, no time limit, no additional header."""
+_REST = struct.Struct("<qIIiI3Bi")
+"""Time and handle; no diagnostics, no audit entry, no time limit, no additional header; the number of
+acknowledgements."""
+_ACKNOWLEDGEMENT = struct.Struct("<II")
 
 
 class PublishChannel(asyncio.Protocol):
@@ -85,9 +88,11 @@ class PublishChannel(asyncio.Protocol):
         library._request_handle += 1
         library._request_id += 1
         self._open[library._request_id] = acknowledgements
-        stamp = _STAMP.pack(time.time_ns() // 100 + UNIX_EPOCH_TICKS, library._request_handle)
-        acks = struct.pack(f"<i{2 * len(acknowledgements)}I", len(acknowledgements), *_flat(acknowledgements))
-        return self._sealed(b"".join((self._head, stamp, _UNUSED, acks)), library._request_id)
+        now_ticks, count = time.time_ns() // 100 + UNIX_EPOCH_TICKS, len(acknowledgements)
+        body = self._head + _REST.pack(now_ticks, library._request_handle, 0, -1, 0, 0, 0, 0, count)
+        for acknowledgement in acknowledgements:
+            body += _ACKNOWLEDGEMENT.pack(*acknowledgement)
+        return self._sealed(body, library._request_id)
 
     def _sealed(self, body: bytes, request: int) -> bytes:
         """The chunk of a request; several if it is long or encrypted in an unusual way."""
@@ -98,8 +103,7 @@ class PublishChannel(asyncio.Protocol):
             return connection.message_to_binary(body, request_id=request)
         connection._sequence_number = number = connection._sequence_number % 0xFFFF_FFFF + 1
         token = connection.security_token
-        head = _HEAD.pack(b"MSGF", size, token.ChannelId, token.TokenId)
-        return b"".join((head, _SEQUENCE.pack(number, request), body))
+        return _HEADS.pack(b"MSGF", size, token.ChannelId, token.TokenId, number, request) + body
 
     # Called by asyncio.
 
@@ -128,7 +132,8 @@ class PublishChannel(asyncio.Protocol):
         expected = connection.security_token
         if token != expected.TokenId or channel != expected.ChannelId:
             return False
-        plain = self._opened(chunk)
+        crypto = connection.security_policy.symmetric_cryptography
+        plain = self._opened(crypto, chunk) if isinstance(crypto, Cryptography) else chunk[_HEAD.size :]
         if plain is None or len(plain) < _SEQUENCE.size:
             return False
         number, request = _SEQUENCE.unpack_from(plain)
@@ -138,14 +143,14 @@ class PublishChannel(asyncio.Protocol):
         if kind[3] not in b"FCA" or (self._parts and self._parts_of != request):
             return False
         connection._peer_sequence_number = number
-        self._add(kind[3], request, plain[_SEQUENCE.size :])
+        if kind[3] == _LAST and not self._parts:
+            self._on_answer(self._open.pop(request), plain[_SEQUENCE.size :])
+        else:
+            self._add(kind[3], request, plain[_SEQUENCE.size :])
         return True
 
-    def _opened(self, chunk: bytes) -> bytes | None:
+    def _opened(self, crypto: Cryptography, chunk: bytes) -> bytes | None:
         """Decrypt and verify a chunk: sequence header and body.  None: the present key did not sign it."""
-        crypto = self._connection.security_policy.symmetric_cryptography
-        if not isinstance(crypto, Cryptography):
-            return chunk[_HEAD.size :]
         crypto.use_prev_key = False
         try:
             plain = crypto.decrypt(chunk[_HEAD.size :])  # type: ignore[no-untyped-call]  # asyncua's
@@ -159,17 +164,14 @@ class PublishChannel(asyncio.Protocol):
 
     def _add(self, kind: int, request: int, body: bytes) -> None:
         """Join the parts of an answer.  An aborted one is an answer without content."""
-        if kind == _LAST and not self._parts:
-            self._answered(request, body)
-            return
         self._parts.append(body)
         self._parts_of = request
         if kind == _ABORTED:
             self._parts = []
-            self._answered(request, b"")
+            self._on_answer(self._open.pop(request), b"")
         elif kind == _LAST:
             whole, self._parts = b"".join(self._parts), []
-            self._answered(request, whole)
+            self._on_answer(self._open.pop(request), whole)
         elif not body or self._is_too_much(sum(map(len, self._parts))):
             self._parts = []
             self._on_lost(ConnectionError("a message has more chunks or bytes than allowed"))
@@ -177,10 +179,3 @@ class PublishChannel(asyncio.Protocol):
 
     def _is_too_much(self, size_bytes: int) -> bool:
         return size_bytes > MAX_MESSAGE_BYTES or too_many_parts(len(self._parts), size_bytes)
-
-    def _answered(self, request: int, body: bytes) -> None:
-        self._on_answer(self._open.pop(request), body)
-
-
-def _flat(pairs: Acknowledgements) -> list[int]:
-    return [number for pair in pairs for number in pair]

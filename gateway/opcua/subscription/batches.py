@@ -79,10 +79,12 @@ class ServerClock:
         self.offset_ticks = max(known, default=0)
         self._peak_ticks = now_ticks() + self.offset_ticks if known else 0
 
-    def note(self, server_ticks: int) -> None:
-        """Note the present time of the server's clock."""
+    def note(self, server_ticks: int) -> int:
+        """Note the present time of the server's clock.  Returns how far it is ahead of ours."""
+        ahead = server_ticks - now_ticks()
         if server_ticks >= self._peak_ticks:
-            self._peak_ticks, self.offset_ticks = server_ticks, server_ticks - now_ticks()
+            self._peak_ticks, self.offset_ticks = server_ticks, ahead
+        return ahead
 
 
 class BatchBuilder:
@@ -164,8 +166,7 @@ class BatchBuilder:
         return replace(self._batch(with_times(columns, self._time_source, now_ticks), ()), historical=True)
 
     def _batch(self, columns: Changes, gaps: tuple[Gap, ...], checkpoint: bytes = b"") -> Batch:
-        self._count(columns)
-        return Batch(
+        batch = Batch(
             source=self._source,
             tags=self._tags,
             handles=columns.handles,
@@ -178,6 +179,8 @@ class BatchBuilder:
             checkpoint=checkpoint,
             time_sources=columns.time_sources,
         )
+        self._count(batch)
+        return batch
 
     def _changes(self, published: Published, part: Notification) -> Changes:
         if part.kind == DATA_CHANGE:
@@ -192,9 +195,9 @@ class BatchBuilder:
 
     def _known(self, changes: Changes) -> Changes:
         """The columns without rows of unknown handles: a server may send invented ones."""
-        known = changes.handles < len(self._tags)
-        if np.count_nonzero(known) == len(known):
+        if not len(changes.handles) or changes.handles[changes.handles.argmax()] < len(self._tags):
             return changes
+        known = changes.handles < len(self._tags)
         rows = np.flatnonzero(known)
         values = changes.values
         return Changes(
@@ -258,13 +261,13 @@ class BatchBuilder:
         detail = "the server's queue overflowed between two publishes: raise queue_size or sampling_interval"
         return [Gap("server_overflow", detail, since_ticks, int(ticks.max()), None, handles)]
 
-    def _count(self, columns: Changes) -> None:
-        if not len(columns.handles):
+    def _count(self, batch: Batch) -> None:
+        if not len(batch.handles):
             return
-        if not np.count_nonzero(columns.statuses):
-            self._metrics.good.inc(len(columns.statuses))
+        if batch.is_good:
+            self._metrics.good.inc(len(batch.statuses))
             return
-        good, uncertain, bad, other = np.bincount(columns.statuses >> 30, minlength=4).tolist()
+        good, uncertain, bad, other = np.bincount(batch.statuses >> 30, minlength=4).tolist()
         self._metrics.good.inc(good)
         self._metrics.uncertain.inc(uncertain)
         self._metrics.bad.inc(bad + other)

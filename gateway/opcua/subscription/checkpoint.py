@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 
+from msgspec import Struct
+
 _HEAD = struct.Struct("<4sHq")
 _POSITION = struct.Struct("<Iq")
 _MAGIC = b"OUA3"
@@ -78,8 +80,7 @@ class SavedSubscription:
     """Whether it also has the item for changes of the address space."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """The durable position of one subscription."""
 
     sequence: int

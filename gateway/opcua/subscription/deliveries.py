@@ -1,8 +1,9 @@
 """What has been received and waits to become a batch."""
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from gateway.model import Gap
 from gateway.opcua.codec.columns import Changes
@@ -10,8 +11,7 @@ from gateway.opcua.codec.decode import Published
 from gateway.opcua.subscription.tracker import SubscriptionTracker
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A notification message of one of the subscriptions."""
 
     tracker: SubscriptionTracker
@@ -20,8 +20,7 @@ class Message:
     """Whether it came after its successors and was announced as missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """The content of one batch: a message, only gaps, or heartbeats."""
 
     message: Message | None

@@ -46,6 +46,8 @@ class Heartbeats:
 
     def wait_s(self, now_s: float, most_s: float) -> float:
         """Seconds until the next repetition, at most `most_s`."""
+        if not self._due_s:
+            return most_s
         return max(0.0, min([*self._due_s.values(), now_s + most_s]) - now_s)
 
     def due(self, now_s: float) -> Changes | None:

@@ -15,7 +15,7 @@ from gateway.errors import Unavailable
 from gateway.opcua.session.asyncua_edge import peer_errors
 from gateway.opcua.session.publish_channel import Acknowledgements, PublishChannel
 from gateway.opcua.session.session import Session
-from gateway.opcua.subscription.turns import turns, wake
+from gateway.opcua.subscription.turns import Turns, turns, wake
 
 _Arrival = tuple[Acknowledgements, bytes] | BaseException | None
 
@@ -44,6 +44,10 @@ class Publisher:
         """Responses since the last request was sent."""
         self._inbox: deque[_Arrival] = deque()
         self._waiter: asyncio.Future[bool] | None = None
+        self._turns: Turns | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        """Rings when a wait may be over.  It stays from one wait to the next, since nearly all end before."""
+        self._alarm_at_s = self._until_s = 0.0
         self._acks: list[tuple[int, int]] = []
 
     @property
@@ -70,20 +74,20 @@ class Publisher:
         if not self._session.is_open and self._inbox:
             return
         channel = self._channel or self._opened()
-        unread = len(self._inbox)
-        if not self._extra and channel.waiting > (min(requests, self._allowed) - unread) // 2:
+        unread, waiting = len(self._inbox), channel.waiting
+        if not self._extra and waiting > (min(requests, self._allowed) - unread) // 2:
             return
-        if not channel.waiting and self._answered >= requests:
+        if not waiting and self._answered >= requests:
             self._extra = min(max(1, 2 * self._extra), max(0, MOST_REQUESTS - requests))
-        elif self._extra and channel.waiting > self._answered:
+        elif self._extra and waiting > self._answered:
             self._extra -= 1
         self._answered = 0
         wanted = min(requests + self._extra, self._allowed) - unread
-        if channel.waiting >= wanted:
+        if waiting >= wanted:
             return
         with peer_errors("ask for values", self._session.where):
             acks, self._acks = self._acks, []
-            channel.request(wanted - channel.waiting, acks)
+            channel.request(wanted - waiting, acks)
 
     def _opened(self) -> PublishChannel:
         self._channel = PublishChannel(self._session.protocol, self._arrived, self.fail)
@@ -91,6 +95,9 @@ class Publisher:
 
     def fail(self, error: BaseException) -> None:
         """Raise this error to the receiver, after the responses that have arrived."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         self._put(error)
 
     def wake(self) -> None:
@@ -116,13 +123,27 @@ class Publisher:
         """Wait for a response.  Returns whether one arrived in time."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
-        self._waiter = waiter
-        timer = loop.call_later(timeout_s, wake, waiter, False)
+        self._waiter, self._until_s = waiter, loop.time() + timeout_s
+        if self._alarm is None or self._alarm_at_s > self._until_s:
+            self._set_alarm(loop)
         try:
             return await waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at_s, self._alarm = self._until_s, loop.call_at(self._until_s, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._alarm = None
+        if self._waiter is None:
+            return
+        if loop.time() < self._until_s:
+            self._set_alarm(loop)
+        else:
+            wake(self._waiter, False)
 
     def _put(self, arrival: _Arrival) -> None:
         self._inbox.append(arrival)
@@ -138,7 +159,8 @@ class Publisher:
         if self._channel is None or not self._channel.waiting:
             wake(self._waiter, True)  # until then the server cannot send any more
         elif len(self._inbox) == 1:
-            turns().wake(self._waiter, self)
+            self._turns = self._turns or turns()
+            self._turns.wake(self._waiter, self)
 
     def _checked(self, acks: Acknowledgements, body: bytes) -> bytes | None:
         """The response.  None: the server returned the request; its acknowledgements are sent again."""

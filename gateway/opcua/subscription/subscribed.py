@@ -279,7 +279,7 @@ class SubscribedSource:
 
     async def _receive(self) -> None:
         """Wait for one response and queue its content.  Missed notifications come before new ones."""
-        missed = next((tracker for tracker in self.subscriptions if tracker.to_replay), None)
+        missed = self.subscriptions.missed
         if missed is not None:
             again = await services.republish(self._session, missed.id, missed.to_replay.popleft())
             if again is not None:
@@ -292,7 +292,7 @@ class SubscribedSource:
 
     async def _receive_arrived(self) -> None:
         """Also queue what has arrived by now.  The requests that wait at the server limit the amount."""
-        while self._publisher.has_arrived and not any(tracker.to_replay for tracker in self.subscriptions):
+        while self._publisher.has_arrived and self.subscriptions.missed is None:
             body = await self._publisher.receive(0.0)
             if body is not None:
                 await self._read(body)
@@ -316,15 +316,15 @@ class SubscribedSource:
         Raises `Silent` when one of the subscriptions was silent for three of its keep-alive intervals, however much the
         others send and however many heartbeats are due meanwhile.
         """
-        heartbeats, trackers, began_s = self._builder.heartbeats, tuple(self.subscriptions), time.monotonic()
-        patience_s = max(0.0, min(tracker.patience_s for tracker in trackers))
+        heartbeats, trackers, began_s = self._builder.heartbeats, self.subscriptions.present, time.monotonic()
         try:
-            return await self._publisher.receive(heartbeats.wait_s(began_s, patience_s))
+            return await self._publisher.receive(heartbeats.wait_s(began_s, self.subscriptions.patience_s))
         except Silent:
             repeated = heartbeats.due(time.monotonic())
         finally:
+            waited_s = time.monotonic() - began_s
             for tracker in trackers:
-                tracker.wait(time.monotonic() - began_s)
+                tracker.wait(waited_s)
         if repeated is not None:
             self._ready.append(Delivery(None, (), repeated))
             return None
@@ -359,8 +359,8 @@ class SubscribedSource:
         place = tracker.place_of(published)
         if place == "elsewhere":
             self._discontinue(tracker, published)
-        if place in ("following", "elsewhere"):
-            await self._fill_gap(tracker, published)
+        if place in ("following", "elsewhere") and (missing := tracker.missing_before(published)):
+            await self._fill_gap(tracker, published, missing)
         if not published.notifications:
             return
         if place != "repeated" and tracker.take(published):
@@ -387,15 +387,11 @@ class SubscribedSource:
         check_statuses(self._session.where, published, is_old)
         self._metrics.notifications.inc()
         if published.publish_ticks and not is_old:
-            self._clock.note(published.publish_ticks)
-            self._metrics.clock_offset.set((published.publish_ticks - now_ticks()) / TICKS_PER_SECOND)
+            self._metrics.clock_offset.set(self._clock.note(published.publish_ticks) / TICKS_PER_SECOND)
         self._ready.append(Delivery(Message(tracker, published, is_late)))
 
-    async def _fill_gap(self, tracker: SubscriptionTracker, published: Published) -> None:
+    async def _fill_gap(self, tracker: SubscriptionTracker, published: Published, missing: Sequence[int]) -> None:
         """Request the messages missing before this one, and announce those that the server does not have any more."""
-        missing = tracker.missing_before(published)
-        if not missing:
-            return
         self._metrics.sequence_gaps.inc(len(missing))
         self._log.warning("notifications are missing: reading them again", count=len(missing), subscription=tracker.id)
         again, lost = await read_missing(self._session, tracker, published, missing)

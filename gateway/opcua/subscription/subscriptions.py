@@ -32,42 +32,59 @@ class Subscriptions:
         self._session = session
         self._config = config
         self._watch_model = watch_model
-        self._trackers: list[SubscriptionTracker] = []
+        self.present: tuple[SubscriptionTracker, ...] = ()
+        """Replaced when it changes."""
         self._log = session.log
 
     def __iter__(self) -> Iterator[SubscriptionTracker]:
-        return iter(tuple(self._trackers))
+        return iter(self.present)
 
     def __len__(self) -> int:
-        return len(self._trackers)
+        return len(self.present)
 
     def of(self, number: int) -> SubscriptionTracker | None:
         """Our subscription with this id.  None: there is none."""
-        return next((tracker for tracker in self._trackers if tracker.id == number), None)
+        for tracker in self.present:
+            if tracker.subscription.id == number:
+                return tracker
+        return None
+
+    @property
+    def missed(self) -> SubscriptionTracker | None:
+        """The first subscription with notifications to read again."""
+        for tracker in self.present:
+            if tracker.to_replay:
+                return tracker
+        return None
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for any message, until one of them has been silent for too long."""
+        return max(0.0, min([tracker.patience_s for tracker in self.present]))
 
     @property
     def fastest(self) -> SubscriptionTracker:
         """The subscription with the shortest publishing interval.  There must be one."""
-        return min(self._trackers, key=lambda tracker: tracker.subscription.interval_s)
+        return min(self.present, key=lambda tracker: tracker.subscription.interval_s)
 
     @property
     def interval_s(self) -> float:
         """The shortest publishing interval; 0 without any subscription."""
-        return min((tracker.subscription.interval_s for tracker in self._trackers), default=0.0)
+        return min((tracker.subscription.interval_s for tracker in self.present), default=0.0)
 
     @property
     def keep_alive_s(self) -> float:
         """The longest silence allowed to any of them; 0 without subscriptions."""
-        return max((tracker.subscription.keep_alive_s for tracker in self._trackers), default=0.0)
+        return max((tracker.subscription.keep_alive_s for tracker in self.present), default=0.0)
 
     def without(self, handles: Iterable[int]) -> set[int]:
         """Those of these handles that have no subscription."""
-        every = [tracker.handles for tracker in self._trackers]
+        every = [tracker.handles for tracker in self.present]
         return {handle for handle in handles if not any(handle in some for some in every)}
 
     def adopt(self, tracker: SubscriptionTracker) -> None:
         """Continue a subscription that was transferred to our session."""
-        self._trackers.append(tracker)
+        self.present = (*self.present, tracker)
 
     async def quicken(self) -> None:
         """Ask again for the keep-alive that is configured, where the server revised it to a much longer one.
@@ -92,12 +109,12 @@ class Subscriptions:
 
     async def delete(self, tracker: SubscriptionTracker) -> None:
         """Delete a subscription on the server and forget it.  Raises `Unavailable`, and forgets it also then."""
-        self._trackers.remove(tracker)
+        self.present = tuple(each for each in self.present if each is not tracker)
         await services.delete_subscription(self._session, tracker.id)
 
     async def watch(self, tracker: SubscriptionTracker) -> None:
         """Let this subscription monitor the address space, if that is wanted and no other one does."""
-        if self._watch_model and not any(each.watches_model for each in self._trackers):
+        if self._watch_model and not any(each.watches_model for each in self.present):
             tracker.watches_model = await services.watch_model(self._session, tracker.subscription)
 
     async def place(self, wanted: Wanted, progress: Progress = no_progress) -> list[Monitored]:
@@ -108,7 +125,7 @@ class Subscriptions:
         """
         answers: dict[int, Monitored] = {}
         intervals = sorted({item.publishing_s for _, item in wanted})
-        if not self._trackers:
+        if not self.present:
             await self._with_room(min(intervals, default=self._config.publishing_interval))
         for asked_s in intervals:
             waiting = [one for one in wanted if one[1].publishing_s == asked_s]
@@ -136,21 +153,21 @@ class Subscriptions:
 
     async def _with_room(self, asked_s: float) -> SubscriptionTracker | None:
         """A subscription of this interval with room for items, a new one if needed.  None: the server is full."""
-        for tracker in self._trackers:
+        for tracker in self.present:
             if tracker.asked_s == asked_s and tracker.room:
                 return tracker
-        if len(self._trackers) >= MOST_SUBSCRIPTIONS:
+        if len(self.present) >= MOST_SUBSCRIPTIONS:
             return None
         try:
             subscription = await services.create_subscription(self._session, self._config, asked_s)
         except TooManySubscriptions:
-            if not self._trackers:
+            if not self.present:
                 raise
             return None
         told = self._session.limits.subscribed
-        seen = [each.most for each in self._trackers if each.most < told]
+        seen = [each.most for each in self.present if each.most < told]
         tracker = SubscriptionTracker(subscription, asked_s, max(seen, default=told))
-        self._trackers.append(tracker)
+        self.present = (*self.present, tracker)
         self._tell_slow(tracker)
         await self.watch(tracker)
         return tracker
@@ -171,7 +188,7 @@ class Subscriptions:
 
     async def _give_back(self, tracker: SubscriptionTracker) -> None:
         """Delete the subscription if it is empty and not the only one."""
-        if len(self._trackers) > 1:
+        if len(self.present) > 1:
             await self.delete(tracker)
 
 

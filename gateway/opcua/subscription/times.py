@@ -1,10 +1,10 @@
 """Which time a value has: its source may give none, its server neither."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from msgspec.structs import replace
 
 from gateway.model import TimeSource
 from gateway.opcua.codec.columns import Changes

@@ -11,7 +11,7 @@ from typing import Literal
 
 from gateway.opcua.codec.decode import Published
 from gateway.opcua.subscription.checkpoint import Position
-from gateway.opcua.subscription.sequence import between, distance, predecessor
+from gateway.opcua.subscription.sequence import between, distance, predecessor, successor
 from gateway.opcua.subscription.services import Subscription
 
 MISSED_KEEP_ALIVES = 3
@@ -141,6 +141,8 @@ class SubscriptionTracker:
     def missing_before(self, published: Published) -> list[int]:
         """The numbers missing before this following message."""
         number = published.sequence
+        if self._last is not None and number == successor(self._last):
+            return []
         if self._last is not None:
             return between(self._last, number, MOST_REPUBLISHED)
         listed = [n for n in published.available if 0 < distance(n, number) <= MOST_REPUBLISHED]
@@ -189,6 +191,8 @@ def _mark_of(published: Published) -> tuple[int, int, int]:
     the bytes at its ends."""
     parts = published.notifications
     start, end = (parts[0].start, parts[-1].end) if parts else (0, 0)
-    body = published.body
-    head, tail = body[start : min(end, start + _EDGE)], body[max(start, end - _EDGE) : end]
-    return published.sequence, published.own_ticks, zlib.crc32(tail, zlib.crc32(head, end - start))
+    body, size = published.body, end - start
+    if size <= 2 * _EDGE:
+        return published.sequence, published.own_ticks, zlib.crc32(body[start:end], size)
+    ends = body[start : start + _EDGE] + body[end - _EDGE : end]
+    return published.sequence, published.own_ticks, zlib.crc32(ends, size)

@@ -57,7 +57,7 @@ def wake(waiter: "asyncio.Future[bool]", value: bool) -> None:
 def turns() -> Turns:
     """The turns of the running event loop."""
     loop = asyncio.get_running_loop()
-    return _OF.setdefault(loop, Turns(loop))
+    return _OF.get(loop) or _OF.setdefault(loop, Turns(loop))
 
 
 _OF: "WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]" = WeakKeyDictionary()

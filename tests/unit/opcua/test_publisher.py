@@ -97,3 +97,23 @@ async def test_what_waits_wakes_as_soon_as_something_arrives(monkeypatch: pytest
     await asyncio.sleep(0)
     peer.answer()
     assert await waiting
+
+
+@in_loop
+async def test_each_wait_lasts_as_long_as_asked_for_whatever_the_waits_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One alarm serves all waits: that of a long one must not be late for a short one, nor end a longer one early."""
+    peer, loop = Peer(monkeypatch), asyncio.get_running_loop()
+    peer.publisher.fill(1)
+    loop.call_soon(peer.answer)
+    assert await peer.publisher.receive(60.0)
+    for asked_s in (0.01, 0.03, 0.0, 0.02):
+        began_s = loop.time()
+        with pytest.raises(publisher.Silent):
+            await peer.publisher.receive(asked_s)
+        assert loop.time() - began_s >= asked_s
+    peer.publisher.fill(1)
+    loop.call_later(0.02, peer.answer)
+    assert await peer.publisher.receive(60.0)
+    peer.publisher.fail(ConnectionError("gone"))
+    with pytest.raises(publisher.Unavailable):
+        await peer.publisher.receive(60.0)
