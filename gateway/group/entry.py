@@ -87,8 +87,10 @@ def decode(body: bytes) -> Entry:
         raise Unavailable(f"a record of the log is not understood: {error}: is a member newer?") from error
 
 
-def header_of(mark: Mark, kind: Kind) -> str:
-    return f"{mark.epoch} {mark.number} {mark.writer} {kind.value}"
+def headers_of(mark: Mark, kind: Kind) -> dict[str, str]:
+    """Who writes, and in which form."""
+    form = {FORMAT_HEADER: str(FORMAT)} if FORMAT > 1 else {}
+    return {HEADER: f"{mark.epoch} {mark.number} {mark.writer} {kind.value}", **form}
 
 
 def stored_from(subject: str, seq: int, headers: Mapping[str, str], body: bytes) -> Stored:

@@ -24,7 +24,7 @@ import structlog
 from gateway.config import GroupConfig
 from gateway.errors import ConfigError, Unavailable
 from gateway.group.claim import NOTHING, Attempt, Mark, stored_at
-from gateway.group.entry import HEADER, Kind, Stored, header_of, stored_from
+from gateway.group.entry import Kind, Stored, headers_of, stored_from
 from gateway.group.nats_edge import ApiError, Nats, Reply, answer_of, connected
 from gateway.group.servers import check_version
 from gateway.link import Link
@@ -164,7 +164,7 @@ class Log:
     async def append(self, work: str, attempt: Attempt, kind: Kind, body: bytes) -> Mark:
         """One try.  Raises `Refused`, `LogFull`, and `Unavailable` when it may be stored or not."""
         mark = stored_at(attempt, 0, is_release=kind is Kind.RELEASE)
-        headers = {"Nats-Expected-Last-Subject-Sequence": str(attempt.expected), HEADER: header_of(mark, kind)}
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(attempt.expected), **headers_of(mark, kind)}
         began_s = time.perf_counter()
         reply = await self._nats.ask(self.names.work(work), body, headers)
         try:

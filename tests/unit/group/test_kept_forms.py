@@ -13,7 +13,9 @@ import zstandard
 
 from gateway.commands.entries import known_of
 from gateway.commands.group_desk import Reply, Request
-from gateway.group.entry import FORMAT, Kind, Stored, encode, stored_from
+from gateway.group import entry
+from gateway.group.claim import Mark
+from gateway.group.entry import FORMAT, FORMAT_HEADER, HEADER, Kind, Stored, encode, headers_of, stored_from
 from gateway.model import Message, Priority
 
 DATA = Path(__file__).parents[2] / "data"
@@ -72,6 +74,13 @@ def test_what_is_written_has_the_shape_that_members_of_the_same_form_know() -> N
         if stored.body:
             before, now = plain(stored.body), plain(encode(stored.entry))
             assert _has_all(before, now), f"{stored.kind}: {before} became {now}"
+
+
+def test_what_is_written_says_its_form_where_it_is_not_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = Mark(9, 3, 1, "a/7/1")
+    assert headers_of(mark, Kind.CLAIM) == {HEADER: "3 1 a/7/1 claim"}
+    monkeypatch.setattr(entry, "FORMAT", 2)
+    assert headers_of(mark, Kind.CLAIM) == {HEADER: "3 1 a/7/1 claim", FORMAT_HEADER: "2"}
 
 
 def _has_all(before: object, now: object) -> bool:
