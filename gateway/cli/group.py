@@ -26,7 +26,7 @@ def status(file: Path, as_json: bool) -> None:
         from gateway.group import status as about
 
         rows, facts, members = (
-            await about.rows_of(log, _works(config)),
+            await about.rows_of(log, works_of(config)),
             await about.told_of_log(log),
             await log.members(),
         )
@@ -61,7 +61,7 @@ def move(file: Path, source: str, member: str, undo: bool) -> None:
 
     async def wish(log: "Log", config: Config) -> None:
         work = source if "/" in source else f"source/{source}"
-        if work not in _works(config):
+        if work not in works_of(config):
             raise ConfigError([f"{source}: the configuration has no such source or broker"])
         if not undo and member not in await log.members():
             raise ConfigError([f"{member or 'no name'}: there is no such member at present"])
@@ -88,8 +88,13 @@ def check(file: Path) -> None:
     _ask(file, tell)
 
 
-def _works(config: Config) -> dict[str, str]:
-    return {f"source/{each.name}": "" for each in config.sources} | {f"broker/{name}": "" for name in config.routes}
+def works_of(config: Config) -> dict[str, str]:
+    """Sources and brokers, and what the gateway itself is asked for, where a rule allows that."""
+    from gateway.group.plan import ITSELF
+
+    works = {f"source/{each.name}": "" for each in config.sources} | {f"broker/{name}": "" for name in config.routes}
+    is_asked = config.commands is not None and any(rule.source is None for rule in config.commands.rules)
+    return works | ({ITSELF: ""} if is_asked else {})
 
 
 def _ask(file: Path, what: "Callable[[Log, Config], Awaitable[None]]") -> None:

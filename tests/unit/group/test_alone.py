@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.group import works_of
 from gateway.config import Config
+from gateway.group.plan import ITSELF
 from gateway.loading import problems_with_group
 from gateway.run.readiness import warnings_about
 
@@ -46,6 +48,13 @@ def test_what_a_group_cannot_do_yet_is_refused_at_its_place(more: dict[str, obje
     assert problems_with_group(config) == []
     alike = config.model_copy(update={"group": Config.model_validate(MINIMAL | GROUP).group})
     assert [found for found, _ in problems_with_group(alike)] == [place]
+
+
+def test_people_can_see_and_move_what_the_gateway_itself_is_asked_for() -> None:
+    plain = {"source/s", "broker/broker"}
+    assert set(works_of(Config.model_validate(MINIMAL | {"commands": COMMANDS}))) == plain
+    itself = {**COMMANDS, "rules": [{"reload": True}]}
+    assert set(works_of(Config.model_validate(MINIMAL | {"commands": itself}))) == {*plain, ITSELF}
 
 
 def test_a_log_that_the_journal_of_commands_would_fill_is_refused() -> None:
