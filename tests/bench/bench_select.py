@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from tests.support import opcua_peers
 from tests.support.brokers import mosquitto
 from tests.support.opcua_peers import node_opcua_server, open62541_server
 from tests.support.opcua_server import OpcuaServer
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--servers", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0.0)
     asked = parser.parse_args()
+    opcua_peers.SERVED = 1  # a process for each, whose costs can be told
     Gateway.forked = False
     with tempfile.TemporaryDirectory(prefix="bench-select-") as folder:
         asyncio.run(measure(asked.variables, asked.stack, asked.servers, asked.minutes, Path(folder)))

@@ -1,14 +1,14 @@
 // A node-opcua server for the contract tests: same address space and same commands as tests/support/opcua_server.py.
 // Usage: node opcua_server.js PORT MACHINES PKI_FOLDER [JSON options of OPCUAServer.serverCapabilities …]
+//    or: node opcua_server.js host DESCRIPTOR PKI_FOLDER, which serves many in turn: see `host`.
 "use strict";
+const net = require("net");
+const path = require("path");
 const readline = require("readline");
 const { OPCUAServer, OPCUACertificateManager, MessageSecurityMode, SecurityPolicy, StatusCodes, DataType, Variant,
         standardUnits, addAggregateSupport } = require("node-opcua");
 
 const { NODESETS, addStandardMachines } = require("./standard_machines.js");
-
-const [port, machines, pki, options] = process.argv.slice(2);
-const extra = JSON.parse(options || "{}");
 
 // The clock of this process, so many milliseconds beside the true one.
 const TrueDate = Date;
@@ -20,7 +20,7 @@ class ShiftedDate extends TrueDate {
 globalThis.Date = ShiftedDate;
 
 // A limit alarm on a temperature: above 90 it is active, severity 800.
-function addAlarm(space, own, folder, temperature) {
+function addAlarm(space, own, folder, temperature, extra) {
   folder.setEventNotifier(1);
   folder.addReference({ referenceType: "HasEventSource", nodeId: temperature });
   space.rootFolder.objects.server.addReference({ referenceType: "HasNotifier", nodeId: folder });
@@ -45,14 +45,15 @@ function addShapes(own, space, folder) {
     value: { dataType: DataType.ExtensionObject, value: axis } });
 }
 
-async function main() {
+// A server that listens: its commands, and `cut`, which ends it as a kill does, without a word to its clients.
+async function opened(port, machines, pki, extra) {
   const manager = new OPCUACertificateManager({ rootFolder: pki, automaticallyAcceptUnknownCertificate: extra.strict !== true });
   await manager.initialize();
   const users = new OPCUACertificateManager({ rootFolder: `${pki}/users`, automaticallyAcceptUnknownCertificate: true });
   await users.initialize();
   const secure = extra.secure === true;
   const server = new OPCUAServer({
-    port: Number(port),
+    port,
     hostname: "127.0.0.1",
     resourcePath: "/",
     serverCertificateManager: manager,
@@ -92,11 +93,11 @@ async function main() {
     }
     return machine;
   };
-  for (let number = 1; number <= Number(machines); number++) addMachine(number);
+  for (let number = 1; number <= machines; number++) addMachine(number);
   if (extra.history) addAggregateSupport(space);
   if (extra.history) space.installHistoricalDataNode(variables.get(extra.history === true ? "press-2.Counter" : extra.history));
   const modelChanged = () => space.rootFolder.objects.server.raiseEvent("BaseModelChangeEventType", {});
-  const hot = extra.alarm ? addAlarm(space, own, folder, variables.get("press-1.Temperature")) : undefined;
+  const hot = extra.alarm ? addAlarm(space, own, folder, variables.get("press-1.Temperature"), extra) : undefined;
   const many = [];
   let group = folder;
   for (let number = 0; number < (extra.extra || 0); number++) {
@@ -114,27 +115,41 @@ async function main() {
   if (extra.shapes) addShapes(own, space, folder);
   const standard = extra.standard ? addStandardMachines(space, own, variables) : undefined;
   await server.start();
-  console.log("ready");
+  const connections = new Set();
+  for (const endpoint of server.endpoints) {
+    endpoint._server.on("connection", (each) => {
+      connections.add(each);
+      each.once("close", () => connections.delete(each));
+    });
+  }
+  let ended = false;
+  const cut = async () => {
+    ended = true;
+    const released = server.endpoints.map((endpoint) => endpoint._initiateListenerRelease());
+    for (const each of connections) each.destroy();
+    await Promise.all(released);
+    await server.shutdown(0);
+  };
 
   const commands = {
     is: (name, ...words) => standard.set(name, words.join(" ")),
     pass: (seconds) => standard.pass(seconds),
     set: (name, value) => variables.get(name).setValueFromSource({ dataType: DataType.Double, value: Number(value) }),
     count: async (first, last, period, name = "press-1.Counter") => {
-      for (let value = Number(first); value < Number(last); value++) {
+      for (let value = Number(first); value < Number(last) && !ended; value++) {
         variables.get(name).setValueFromSource({ dataType: DataType.Int32, value });
         if (period) await new Promise((done) => setTimeout(done, Number(period) * 1000));
       }
     },
     stir: async (seconds) => {  // every variable of `extra` once, spread over so many seconds
-      for (let first = 0; first < many.length; first += 1000) {
+      for (let first = 0; first < many.length && !ended; first += 1000) {
         for (const variable of many.slice(first, first + 1000)) {
           variable.setValueFromSource({ dataType: DataType.Double, value: variable.readValue().value.value + 1 });
         }
         await new Promise((done) => setTimeout(done, Number(seconds) * 1e6 / many.length));
       }
     },
-    run: (...given) => { commands.count(...given); },
+    run: (...given) => { commands.count(...given).catch(() => {}); },
     history: (first, last) => {  // writes to the variable whose history is kept
       for (let value = Number(first); value < Number(last); value++) {
         variables.get("press-2.Counter").setValueFromSource({ dataType: DataType.Int32, value });
@@ -174,17 +189,53 @@ async function main() {
       else delete server._on_TransferSubscriptionsRequest;
     },
     sessions: () => Object.keys(server.engine._sessions).length,
-    quit: async () => { await server.shutdown(0); process.exit(0); },
   };
-  for await (const line of readline.createInterface({ input: process.stdin })) {
+  return { commands, cut };
+}
+
+// Obeys commands line by line until there are no more.
+async function obey(lines, commands, say) {
+  for await (const line of lines) {
     const [verb, ...rest] = line.trim().split(/\s+/);
     try {
       const answer = commands[verb] ? await commands[verb](...rest) : "unknown";
-      console.log(`done ${line.trim()} ${answer ?? ""}`.trim());
+      say(`done ${line.trim()} ${answer ?? ""}`.trim());
     } catch (error) {
-      console.log(`error ${error}`);
+      say(`error ${error}`);
     }
   }
+}
+
+// Serves each connection to the listening socket DESCRIPTOR with a server of its own: the first line says which, in JSON,
+// the further ones are its commands, and with the connection it ends.  Loading node-opcua and compiling it costs most
+// of a start.  Without security all have the same certificate.
+function host(descriptor, pki) {
+  let made = 0;
+  net.createServer({ allowHalfOpen: true }, async (connection) => {
+    connection.on("error", () => {});
+    const say = (line) => connection.write(line + "\n");
+    const lines = readline.createInterface({ input: connection })[Symbol.asyncIterator]();
+    try {
+      const { port, machines, options } = JSON.parse((await lines.next()).value);
+      shift = 0;
+      made += options.secure ? 1 : 0;
+      const server = await opened(port, machines, path.join(pki, options.secure ? `secure-${made}` : "open"), options);
+      say("ready");
+      await obey(lines, server.commands, say);
+      await server.cut();
+    } catch (error) {
+      say(`error ${error}`);
+    }
+    connection.end();
+  }).listen({ fd: Number(descriptor) });
+  process.stdin.on("end", () => process.exit(0)).resume();
+}
+
+async function main(port, machines, pki, options) {
+  if (port === "host") return host(machines, pki);
+  const { commands } = await opened(Number(port), Number(machines), pki, JSON.parse(options || "{}"));
+  console.log("ready");
+  await obey(readline.createInterface({ input: process.stdin }), commands, console.log);
   process.exit(0);
 }
-main().catch((error) => { console.error(error); process.exit(1); });
+main(...process.argv.slice(2)).catch((error) => { console.error(error); process.exit(1); });

@@ -1,11 +1,13 @@
 """An open62541 server for the contract tests, through the binding `o6`: run by an interpreter of its own, for minutes.
 
-Usage: python open62541_server.py PORT MACHINES [JSON].  Same address space and commands as
-tests/support/opcua_server.py.  It imports nothing of the project.
+Usage: python open62541_server.py DESCRIPTOR.  Serves each connection to this listening socket with an OPC UA server of
+its own: the first line says which, in JSON, the further ones are its commands, and with the connection it ends.
+Same address space and commands as tests/support/opcua_server.py.  It imports nothing of the project.
 """
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -22,7 +24,27 @@ class Access(o6.AccessControl):
         return self.transfers
 
 
-async def main(port: int, machines: int, options: dict[str, object]) -> None:
+async def main(listening: socket.socket) -> None:
+    served = await asyncio.start_unix_server(serve, sock=listening)
+    while await asyncio.to_thread(sys.stdin.readline):
+        pass
+    served.close()
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def say(line: str) -> None:
+        writer.write(line.encode() + b"\n")
+
+    try:
+        asked = json.loads(await reader.readline())
+        await obey(reader, say, asked["port"], asked["machines"], asked["options"])
+    finally:
+        writer.close()
+
+
+async def obey(
+    reader: asyncio.StreamReader, say: Callable[[str], None], port: int, machines: int, options: dict[str, object]
+) -> None:
     access = Access()
     access.transfers = bool(options.get("transfers", True))
     server = o6.Server(port=port, applicationUri="urn:tests:line", accessControl=access)
@@ -42,10 +64,7 @@ async def main(port: int, machines: int, options: dict[str, object]) -> None:
     server.start()
     while not await listens(port):  # noqa: ASYNC110 - the binding says nothing when it listens
         await asyncio.sleep(0.02)
-    print("ready", flush=True)
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    say("ready")
     running = []
     while line_read := await reader.readline():
         verb, *rest = line_read.decode().split()
@@ -57,7 +76,12 @@ async def main(port: int, machines: int, options: dict[str, object]) -> None:
             await stir(many, float(rest[0]))
         elif verb == "run":  # like count, beside other commands
             running.append(asyncio.create_task(count(variables, *rest)))
-        print(f"done {line_read.decode().strip()}", flush=True)
+        say(f"done {line_read.decode().strip()}")
+    for each in running:
+        each.cancel()
+    server.stop()
+    while await listens(port):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.02)
 
 
 async def listens(port: int) -> bool:
@@ -91,4 +115,4 @@ async def stir(variables: list[Callable[[float], Awaitable[None]]], seconds: flo
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}))
+    asyncio.run(main(socket.socket(fileno=int(sys.argv[1]))))

@@ -11,7 +11,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from tests.support.zygote import STREAMS
+from tests.support.zygote import STREAMS, program_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,11 +62,11 @@ class Forked:
 class _Zygote:
     """The process that forks into one program, for the tests of this process."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, program: str) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.zygote", module],
+                [sys.executable, "-m", "tests.support.zygote", program],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd=ROOT,
@@ -83,16 +83,11 @@ class _Zygote:
             answer = json.loads(told)
             self._children[answer["request"]].heard(answer)
 
-    def fork(
-        self, arguments: tuple[str, ...], streams: tuple[int, int, int], cwd: Path, at_terminal: bool = False
-    ) -> Forked:
+    def fork(self, arguments: tuple[str, ...], streams: tuple[int, int, int], **rest: object) -> Forked:
         with self._lock:
             self._number += 1
             made = self._children[self._number] = Forked(self._number)
-            request = {
-                "request": made.number, "arguments": arguments, "cwd": str(cwd), "environment": dict(os.environ),
-                "at_terminal": at_terminal,
-            }  # fmt: skip
+            request = {"request": made.number, "arguments": arguments, **rest}
             socket.send_fds(self._socket, [json.dumps(request).encode()], list(streams))
         made.wait_started()
         return made
@@ -106,16 +101,21 @@ class _Zygote:
 
 
 @cache
-def _zygote(module: str) -> _Zygote:
-    return _Zygote(module)
+def _zygote(program: str) -> _Zygote:
+    return _Zygote(program)
 
 
 def fork(
-    module: str, *arguments: str, streams: tuple[int, int, int], cwd: Path = ROOT, at_terminal: bool = False
+    module: str,
+    *arguments: str,
+    streams: tuple[int, int, int],
+    cwd: Path = ROOT,
+    at_terminal: bool = False,
 ) -> Forked:
     """`python -m MODULE …` as a fork; `streams` are descriptors of standard input, output and error.
 
     `at_terminal`: they are a terminal of its own, at which a Ctrl-C that is typed is a signal.
     """
     assert len(streams) == STREAMS
-    return _zygote(module).fork(arguments, streams, cwd, at_terminal)
+    rest = {"cwd": str(cwd), "at_terminal": at_terminal, "environment": dict(os.environ)}
+    return _zygote(program_of(module)).fork((module, *arguments), streams, **rest)

@@ -31,7 +31,7 @@ class OpcuaServer:
     """The child process, from the test's side."""
 
     port: int
-    process: "asyncio.subprocess.Process | ForkedProcess"
+    process: "asyncio.subprocess.Process | ForkedProcess | HostedServer"
 
     @property
     def url(self) -> str:
@@ -83,6 +83,26 @@ class ForkedProcess:
 
     async def wait(self) -> int:
         return await asyncio.to_thread(self._fork.wait, 60)
+
+
+class HostedServer:
+    """A server among others of one process, with the interface of a process; commanded over a Unix socket."""
+
+    def __init__(self, pid: int, stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader) -> None:
+        self.pid, self.stdin, self.stdout = pid, stdin, stdout
+
+    def kill(self) -> None:
+        """End this server, without a word to its clients."""
+        self.stdin.write_eof()
+
+    def send_signal(self, number: int) -> None:
+        """To the process, with all its servers."""
+        os.kill(self.pid, number)
+
+    async def wait(self) -> None:
+        """Until its port is free."""
+        await asyncio.wait_for(self.stdout.read(), 60)
+        self.stdin.close()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,9 +24,11 @@ ROOT = Path(__file__).parents[2]
 def wait_until(condition: Callable[[], bool], what: str, within_s: float = 120.0) -> None:
     """Wait for a condition.  On failure, say what was waited for."""
     deadline = time.monotonic() + within_s
+    pause_s = 0.05
     while not condition():
         assert time.monotonic() < deadline, f"after {within_s:g} s still waiting for: {what}"
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.1, 0.3)  # most conditions ask a process that has other work
 
 
 def processes_that_name(text: str) -> list[str]:
@@ -52,6 +55,9 @@ class Program:
         self.name = name
         self.log_path = folder / f"{name}.log"
         self.arguments = arguments
+        self._events: list[dict[str, object]] = []
+        self._events_end = 0
+        self._reading = threading.Lock()
         self.process = self._spawn()
 
     def _spawn(self) -> "Forked | subprocess.Popen[bytes]":
@@ -67,8 +73,15 @@ class Program:
 
     @property
     def events(self) -> list[dict[str, object]]:
-        """The log lines of a program that logs JSON."""
-        return [json.loads(line) for line in _whole_lines(self.log) if line.startswith("{")]
+        """The log lines of a program that logs JSON; each is read once, however often one asks."""
+        with self._reading, self.log_path.open("rb") as log:
+            log.seek(self._events_end)
+            data = log.read()
+            whole = data[: data.rfind(b"\n") + 1]  # without the line that is being written just now
+            self._events_end += len(whole)
+            lines = whole.decode(errors="replace").split("\n")
+            self._events += [json.loads(line) for line in lines if line.startswith("{")]
+            return list(self._events)
 
     def said(self, event: str, **fields: object) -> int:
         """How often an event was logged with these fields."""

@@ -22,17 +22,21 @@ class Subscriber:
 
     messages: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     connected: threading.Event = field(default_factory=threading.Event)
+    _news: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    _highest: dict[object, int] = field(default_factory=dict)
+    _read: int = 0
+    _reading: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def news(self) -> list[tuple[str, dict[str, object]]]:
         """In order of arrival, repeats left out by the rule `seq` <= the highest seen of a stream."""
-        seen: dict[object, int] = {}
-        found = []
-        for topic, body in list(self.messages):
-            if seq_of(body) > seen.get(body["stream"], 0):
-                seen[body["stream"]] = seq_of(body)
-                found.append((topic, body))
-        return found
+        with self._reading:
+            for topic, body in itertools.islice(self.messages, self._read, len(self.messages)):
+                self._read += 1
+                if seq_of(body) > self._highest.get(body["stream"], 0):
+                    self._highest[body["stream"]] = seq_of(body)
+                    self._news.append((topic, body))
+            return list(self._news)
 
     @property
     def streams(self) -> dict[str, list[dict[str, object]]]:
@@ -74,7 +78,10 @@ class Subscriber:
         return [gap for bodies in self.streams.values() for body in bodies for gap in _list(body.get("gaps"))]
 
     def wait_values(self, count: int, within_s: float = 120.0) -> None:
-        wait_until(lambda: len(self.changes) >= count, f"{count} values at the subscriber", within_s)
+        def enough() -> bool:
+            return sum(len(rows_of(body)) for _, body in self.news) >= count
+
+        wait_until(enough, f"{count} values at the subscriber", within_s)
 
 
 def seq_of(body: dict[str, object]) -> int:

@@ -1,13 +1,13 @@
-"""A process that has imported one program, and forks itself for each start of it.
+"""A process that has imported one program, and forks itself for each start of it, or of one that is made of it.
 
     test ── arguments, standard streams ──► zygote ── fork ──► `python -m gateway …`, with everything imported
          ◄── pid, later the wait status ──┘
 
 A start of a gateway costs two seconds of CPU for imports, and that of an OPC UA server twice that: 6 000 nodes of the
 standard.  The tests start hundreds.  A fork is a process like any other: it has its own loop, sockets and signals, and
-can be killed.  A program has a zygote of its own, so that none has what another one has imported.
+can be killed.  The gateway and the simulators have a zygote each, so that neither has what the other one has imported.
 
-Run as `python -m tests.support.zygote MODULE`, with a Unix socket as standard input (`forked.py` does).
+Run as `python -m tests.support.zygote PROGRAM`, with a Unix socket as standard input (`forked.py` does).
 """
 
 import fcntl
@@ -23,20 +23,30 @@ import sys
 import termios
 
 STREAMS = 3
-IMPORTS = {"gateway": "gateway.cli", "simulators": "simulators.cli"}
+OF_THE_GATEWAY = ("gateway", "tests.support.outbox_child", "tests.support.timed_gateway")
+OF_ITS_OWN = ("tests.support.shifted_clock",)
+"""It takes the clock's place before the gateway is imported."""
 
 
-def prepare(module: str) -> None:
+def program_of(module: str) -> str:
+    """Whose zygote forks into this module; servers for tests need about what the simulators do."""
+    if module in OF_ITS_OWN:
+        return module
+    return "gateway" if module in OF_THE_GATEWAY else "simulators"
+
+
+def prepare(program: str) -> None:
     """Import what the program needs.  The nodes of the standard are made once for all servers."""
     gc.disable()
-    importlib.import_module(IMPORTS.get(module, module))
-    if module == "gateway":
+    if program in OF_ITS_OWN:
+        importlib.import_module(program)
+    elif program == "gateway":
         for command in importlib.import_module("gateway.cli").COMMANDS:
             line = command.place.split(":")[0]
             importlib.import_module(line)
             importlib.import_module(line.replace(".lines.", "."))  # what does the work, which the line imports later
     else:
-        for part in ("app", "fleet", "trial_server", "vehicles", "improve", "verify"):
+        for part in ("cli", "app", "fleet", "trial_server", "vehicles", "improve", "verify"):
             importlib.import_module(f"simulators.{part}")
         keep_standard_nodes()
     gc.collect()
@@ -64,7 +74,7 @@ def keep_standard_nodes() -> None:
 
 
 def serve(requests: socket.socket) -> list[str]:
-    """Fork for each request until the other side is gone.  Returns in a child only: its arguments."""
+    """Fork for each request until the other side is gone.  Returns in a child only: its module and arguments."""
     children: dict[int, int] = {}
     awake, awaken = os.pipe()
     os.set_blocking(awaken, False)
@@ -98,7 +108,7 @@ def serve(requests: socket.socket) -> list[str]:
 
 
 def become(request: dict[str, object], streams: list[int]) -> list[str]:
-    """Take the streams, folder and environment of a request."""
+    """Take the streams, folder and environment of a request; and a terminal, whose keys are signals then."""
     for number, each in enumerate(streams):
         os.dup2(each, number)
         os.close(each)
@@ -119,11 +129,10 @@ def become(request: dict[str, object], streams: list[int]) -> list[str]:
 
 
 def main() -> None:
-    module = sys.argv[1]
     requests = socket.socket(fileno=os.dup(0))
-    prepare(module)
+    prepare(sys.argv[1])
     requests.send(json.dumps({"request": 0, "pid": os.getpid()}).encode())
-    sys.argv[1:] = serve(requests)
+    module, *sys.argv[1:] = serve(requests)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -1,35 +1,30 @@
 """A real process, killed at any moment: what it was promised is there, what it acknowledged does not come again."""
 
 import asyncio
+import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 from gateway.config import OutboxConfig
 from gateway.outbox import Outbox, Record, open_outbox
+from tests.support.forked import fork
 
 ROUNDS = 8
-ROOT = Path(__file__).parents[3]
 Key = tuple[str, int]
 
 
 def killed_after(folder: Path, lines: int) -> list[list[str]]:
     """Run the child until it has told so many lines, kill it, return all that it told."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.outbox_child", str(folder)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-    )  # fmt: skip
-    assert child.stdout is not None
-    assert child.stderr is not None
-    told = [line for _, line in zip(range(lines), child.stdout, strict=False)]
-    child.kill()
-    told += child.stdout.readlines()
-    errors = child.stderr.read().decode()
-    child.wait()
-    child.stdout.close()
-    child.stderr.close()
-    assert len(told) >= lines, errors
+    (ours, theirs), errors = os.pipe(), folder.with_name("errors")
+    with Path(os.devnull).open("rb") as null, errors.open("wb") as log:
+        child = fork("tests.support.outbox_child", str(folder), streams=(null.fileno(), theirs, log.fileno()))
+    os.close(theirs)
+    with open(ours, "rb") as output:
+        told = [line for _, line in zip(range(lines), output, strict=False)]
+        child.kill()
+        told += output.readlines()
+    child.wait(60)
+    assert len(told) >= lines, errors.read_text()
     return [line.decode().split() for line in told if line.endswith(b"\n")]
 
 
@@ -73,8 +68,8 @@ async def drained(folder: Path) -> list[Record]:
 def test_kill_at_any_moment_loses_nothing_and_repeats_only_what_was_open(tmp_path: Path) -> None:
     rng, books = random.Random(7), Books()
     for _ in range(ROUNDS):
-        books.enter_life(killed_after(tmp_path, rng.randint(1, 400)))
-    rest = asyncio.run(drained(tmp_path))
+        books.enter_life(killed_after(tmp_path / "outbox", rng.randint(1, 400)))
+    rest = asyncio.run(drained(tmp_path / "outbox"))
     books.enter_life([["R", r.message.stream, str(r.message.seq), r.message.payload[:32].decode()] for r in rest])
     assert books.promised <= books.seen
     assert len({stream for stream, _ in books.ids}) == 3, "a kill is no reason for new streams"
