@@ -3,6 +3,7 @@
 Grafana is left out: the laboratory has no stand-in for it.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from docker.grafana.render.board import Span
-from tests.support.compose import LAB, Stack, stack_up
+from tests.support.compose import LAB, Stack, make_nats_image, stack_up
 from tests.support.panels import wait_answers
 from tests.support.programs import wait_until
 from tests.support.subscriber import Subscriber, subscriber
@@ -133,6 +134,36 @@ def test_a_second_site_and_a_broker_that_freezes(stack: Stack, viewer: Subscribe
     stack.wait_figure("min(gateway_ready)", lambda ready: ready == 1, 60)
     stack.wait_figure("sum(gateway_outbox_values)", lambda values: values < 50, 60)
     nothing_lost(stack, viewer)
+
+
+def test_a_group_of_three_goes_on_when_a_member_is_killed(stack: Stack, tmp_path: Path) -> None:
+    make_nats_image(stack, tmp_path)
+    cluster = ("--profile", "cluster")
+    members = ("member-a", "member-b", "member-c")
+    password = stack.inside("mosquitto", "cat /secrets/viewer").strip()
+    with subscriber(stack.mqtt, "halls/#", user=("viewer", password)) as hall:
+        stack.compose(*cluster, "up", "-d", "nats-1", "nats-2", "nats-3", "hall-certificate", *members)
+
+        def works(asked: str) -> dict[str, str]:
+            told = stack.inside(asked, "gateway group status /etc/connected-factory/gateway-hall.yaml --json")
+            return {each["work"]: each["member"] for each in json.loads(told)["works"]}
+
+        def plants() -> set[str]:
+            return {stream.split("/")[1] for stream in hall.streams}
+
+        wait_until(lambda: {"munich", "seattle"} <= plants(), "values of both plants", 180)
+        for work in ("broker/broker",):
+            killed = works("member-a")[work]
+            stack.compose(*cluster, "kill", f"member-{killed}")
+            left = next(member for member in members if member != f"member-{killed}")
+            wait_until(lambda: killed not in works(left).values(), "the others to take over", 90)  # noqa: B023
+            known = len(hall.changes)
+            wait_until(lambda: len(hall.changes) > known + 100, "values after that", 90)  # noqa: B023
+            stack.compose(*cluster, "up", "-d", f"member-{killed}")
+            wait_until(lambda: killed in works(left).values(), "the member to take part again", 180)  # noqa: B023
+        assert hall.missing == []
+        assert hall.gaps == []
+    stack.compose(*cluster, "rm", "-sf", *members, "nats-1", "nats-2", "nats-3")
 
 
 def test_the_unit_file_works_under_a_real_systemd(stack: Stack, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.nats_cluster import nats_server
 from tests.support.ports import free_port
 from tests.support.programs import ROOT
 
@@ -26,6 +27,7 @@ STAND_INS = {
     "PYTHON_IMAGE": "python:3.11-slim",
     "MOSQUITTO_IMAGE": "eclipse-mosquitto:2",
     "PROMETHEUS_IMAGE": "prom/prometheus:latest",
+    "NATS_IMAGE": "cf-test/nats",
     "BUILD_NETWORK": "host",
 }
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -126,7 +128,15 @@ def stack_up() -> Iterator[Stack]:
         stack.compose("up", "-d", *SERVICES)
         yield stack
     finally:
-        stack.compose("--profile", "two-sites", "--profile", "chaos", "down", "-v", "-t", "5")
+        stack.compose("--profile", "two-sites", "--profile", "chaos", "--profile", "cluster", "down", "-v", "-t", "5")
+
+
+def make_nats_image(stack: Stack, folder: Path) -> None:
+    """The stand-in for the image of NATS: the server that the tests use."""
+    shutil.copy(nats_server(), folder / "nats-server")
+    text = "FROM debian:bookworm-slim\nCOPY nats-server /usr/bin/\n"
+    (folder / "Dockerfile").write_text(text, encoding="utf-8")
+    stack.docker("build", "-q", "-t", STAND_INS["NATS_IMAGE"], str(folder), within_s=300)
 
 
 @contextmanager
