@@ -154,14 +154,15 @@ def test_a_command_is_done_once_by_who_has_the_source_and_a_repeat_is_answered_b
             await move(members["a"], "source/shop", "b")
             await wait_with(members["b"], "source/shop")
             assert await written(mes, books, 1) == "done"
-            number = 2
-            while (
-                outcome := await written(mes, books, number)
-            ) == "refused":  # it is being connected: nothing was sent
+            number, lost = 2, set[float]()
+            while (outcome := await written(mes, books, number)) != "done":  # it is being connected
+                assert outcome in ("refused", "unknown")
+                lost |= {float(number)} if outcome == "unknown" else set()  # its connection ended: it may be done, once
                 number += 1
             reading.cancel()
             await asyncio.wait([reading])
-            assert (outcome, given) == ("done", [1.0, float(number)])
+            assert [value for value in given if value not in lost] == [1.0, float(number)]
+            assert len(set(given)) == len(given)
             audited = sorted(tmp_path.glob("outbox/*/commands/audit-*.jsonl"))
             assert [path.parts[-3] for path in audited] == ["a", "b"]
 
